@@ -1,0 +1,158 @@
+"""What every command shares: one line for a user's mistake, progress on long jobs, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shards.errors import CheckFailed, UserError
+
+T = TypeVar("T")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def new_app(help: str) -> typer.Typer:
+    """A Typer application with the project's conventions (no tracebacks of its own, no shell completion)."""
+    return typer.Typer(
+        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+
+
+def run(app: typer.Typer, user_errors: tuple[type[BaseException], ...] = ()) -> NoReturn:
+    """Run an application; a user's mistake becomes one line on stderr and exit status 2.
+
+    Parameters
+    ----------
+    app
+        The Typer application.
+    user_errors
+        Exception types, beside `UserError`, that mean bad input.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except CheckFailed as error:
+        err.print(f"[red]check failed:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except (UserError, *user_errors) as error:
+        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(2)
+    except OSError as error:  # a full disk, a read-only folder: the user's machine, not a bug
+        name = f" ({error.filename})" if error.filename else ""
+        err.print(f"[red]error:[/red] {escape(str(error.strerror or error))}{escape(name)}", soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("stopped; run the same command again to go on")
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to stdout, keys sorted, NaN as null."""
+    sys.stdout.write(json.dumps(_finite(value), sort_keys=True, indent=2) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value
+
+
+class Ticker(Protocol):
+    """Counts finished units of a long job."""
+
+    def __call__(self, n: int = 1, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress(what: str, total: int, unit: str = "images") -> Iterator[Ticker]:
+    """A progress display with a rate and the remaining time, on stderr.
+
+    A bar on a terminal; elsewhere a plain line at most every ten seconds.
+    """
+    display: _Bar | _Lines = _Bar(what, total, unit) if err.is_terminal else _Lines(what, total, unit)
+    with display:
+        yield display.tick
+
+
+def track(items: Iterable[T], what: str, total: int, unit: str = "images") -> Iterator[T]:
+    """Iterate with `progress`, one unit an item."""
+    with progress(what, total, unit) as tick:
+        for item in items:
+            yield item
+            tick()
+
+
+class _Bar:
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            console=err, transient=False,
+        )
+        self.task = self.progress.add_task(escape(what), total=total, rate="", note="")
+        self.unit, self.start, self.done = unit, time.monotonic(), 0
+
+    def tick(self, n: int = 1, note: str = "") -> None:
+        self.done += n
+        rate = self.done / max(time.monotonic() - self.start, 1e-9)
+        self.progress.update(self.task, advance=n, rate=f"{rate:.1f} {self.unit}/s", note=escape(note))
+
+    def __enter__(self) -> None:
+        self.progress.start()
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        self.progress.stop()
+
+
+class _Lines:
+    INTERVAL_S = float(os.environ.get("DERMFORGE_PROGRESS_INTERVAL", "10"))
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.start = self.last = time.monotonic()
+        self.done = 0
+
+    def tick(self, n: int = 1, note: str = "") -> None:
+        self.done += n
+        now = time.monotonic()
+        if now - self.last >= self.INTERVAL_S:
+            self.last = now
+            self.line(now, note)
+
+    def line(self, now: float, note: str = "") -> None:
+        rate = self.done / max(now - self.start, 1e-9)
+        left = (self.total - self.done) / rate if rate else float("nan")
+        text = f"{self.what}: {self.done}/{self.total} ({rate:.1f} {self.unit}/s, {left:.0f} s left) {note}"
+        err.print(text.rstrip(), markup=False, soft_wrap=True)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        now = time.monotonic()
+        if now - self.start > 2:
+            self.line(now)
