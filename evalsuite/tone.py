@@ -1,7 +1,7 @@
 """Measured skin tone: find bare skin without any weights, and read its typology angle (ITA).
 
-The angle describes a photograph, not a person: light and tone cannot be told apart in one picture, so it serves
-to compare requested with measured tone and real with synthetic images, never as a skin-type label.
+The angle describes a photograph, not a person: light and tone cannot be told apart in one picture, so it
+serves to compare requested with measured tone and real with synthetic images, never as a skin-type label.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from shards.tone import DEL_BINO, ita, srgb_to_lab
 
 METHOD = "border-plane-otsu"
 LIGHTING_CAVEAT = (
-    "ITA mixes tone with light and camera: read it as a drift check between requested and measured, not as a label."
+    "ITA mixes tone with light and camera: "
+    "read it as a drift check between requested and measured tone, not as a label."
 )
 
 #: Published cut-points in degrees: lower bounds of the groups from the lightest to the last but one.
 CUTS: dict[str, tuple[float, ...]] = {
     "del-bino": tuple(DEL_BINO.values())[:-1],  # Chardon 1991, Del Bino 2013
     "groh-kinyanjui": (55.0, 41.0, 28.0, 19.0, 10.0),  # Groh 2021's reading of Kinyanjui 2019, as FST 1 to 6
-    "groh-empirical": (45.0, 28.0, 17.0, 5.0, -20.0),  # Groh 2021, fitted to annotated photographs, FST 1 to 6
+    "groh-empirical": (45.0, 28.0, 17.0, 5.0, -20.0),  # Groh 2021, fitted to annotations, FST 1 to 6
     "derm-ita": (40.0, 23.0, 12.0, 0.0, -25.0),  # CVPRW 2021 as kept in derm_ita, FST 1 to 6
     "equal-25": (50.0, 25.0, 0.0, -25.0, -50.0),  # arXiv 2104.14685
 }
@@ -37,7 +38,7 @@ _MIN_BARE = 0.05  # less bare skin than this share of the image is not measured
 
 @dataclass(frozen=True)
 class ToneMeasure:
-    """One image's tone. Angles in degrees; CIELAB under D65; shares of the image in [0, 1]; NaN: not measurable.
+    """One image's tone: degrees, CIELAB under D65, shares of the image in [0, 1]; NaN: not measurable.
 
     lesion_contrast is the CIELAB distance between lesion and bare skin (0: no lesion found) and shading the
     span of L* that the fitted light covers across the image.
@@ -58,7 +59,7 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
     """Tone of the bare skin of an image, uint8 [h, w, 3].
 
     A plane fitted to the border frame stands for evenly toned, unevenly lit skin; what departs from it (Otsu)
-    is lesion. Hair, highlights, black and white background are left out. The angle is that of the mean colour.
+    is lesion. Hair, highlights and black or white background are left out; the angle is the mean colour's.
     """
     lab = srgb_to_lab(_small(image).astype(np.float32) / 255).astype(np.float32)
     exposed = _exposed(_small(image))
@@ -134,7 +135,7 @@ def _frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _fit_plane(lab: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Robust plane through the colours of some pixels, over the whole image; trims the worst fifth four times."""
+    """Plane through the colours of some pixels, over the whole image; the worst fifth is left out."""
     h, w = where.shape
     y, x = np.mgrid[-1:1:h * 1j, -1:1:w * 1j].astype(np.float32)
     design = np.stack([np.ones_like(x), x, y], -1)
