@@ -1,0 +1,119 @@
+"""From counts and settings to the rows of a plan; the paper's experiment is a preset."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from gen.cells import Counts, group_or_none
+from gen.plan import STRATEGIES, cell_id
+from gen.prompts import PAPER, render
+from shards.errors import UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images are made, whatever they show.
+
+    Attributes
+    ----------
+    per_parent
+        Images made of each real parent by the strategies that have one.
+    size
+        Side in pixels, where no bundle says it.
+    template
+        Prompt template; None for the pipeline's own.
+    """
+
+    strategies: tuple[str, ...] = ("text-to-image",)
+    per_parent: int = 1
+    mask: str = "centre"
+    solver: str = "dpmsolver++"
+    steps: int = 20
+    guidance: float = 3.0
+    guidance_interval: tuple[float, float] | None = None
+    strength: float | None = None
+    size: int = 512
+    template: str | None = None
+    negative_prompt: str = ""
+    seed: int = 0
+
+
+#: Sagers et al. 2023 (arXiv 2308.12453): 10 images of each real one; its diffusers spaced steps linearly.
+SAGERS_2023 = Settings(
+    strategies=("text-to-image", "inpaint", "inpaint-outpaint"), per_parent=10, solver="dpmsolver++:linspace",
+    steps=50, guidance=3.0, size=512, template=PAPER, seed=42,
+)
+PRESETS: dict[str, Settings] = {
+    "sagers2023": SAGERS_2023,
+    # The interval that Kynkäänniemi et al. 2024 (arXiv 2404.07724) found for Stable Diffusion XL.
+    "fast": replace(SAGERS_2023, steps=20, guidance_interval=(0.28, 5.42)),
+}
+
+
+def rows(
+    settings: Settings, template: str, counts: Counts, parents: pd.DataFrame | None = None,
+    to_groups: Sequence[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The rows of a plan.
+
+    Parameters
+    ----------
+    counts
+        Images of each cell to make from text alone.
+    parents
+        Real images that the other strategies start from: one row each, with `id`, `class` and `group`.
+    to_groups
+        Skin types to draw every parent in; None for its own.
+
+    Raises
+    ------
+    UserError
+        For an unknown strategy, or one that needs parents where there are none.
+    """
+    for strategy in settings.strategies:
+        if strategy not in STRATEGIES:
+            raise UserError(f"unknown strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
+        if strategy == "text-to-image":
+            for (label, group), n in counts.items():
+                for number in range(n):
+                    yield _row(settings, template, strategy, number, label, group)
+            continue
+        if parents is None or parents.empty:
+            raise UserError(f"{strategy} starts from real images; give them with --parents")
+        for parent in parents.to_dict("records"):
+            name, label, own = str(parent["id"]), str(parent["class"]), group_or_none(parent.get("group"))
+            for group in to_groups or (own,):
+                for number in range(settings.per_parent):
+                    yield _row(settings, template, strategy, number, label, group, name)
+
+
+def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:
+    """As many images from text as the other strategies make: a number for each real image (as the paper)."""
+    counts: Counts = {}
+    for label, group in zip(parents["class"], parents["group"], strict=True):
+        cell = (str(label), group_or_none(group))
+        counts[cell] = counts.get(cell, 0) + per_parent
+    return dict(sorted(counts.items(), key=lambda item: (item[0][0], item[0][1] or "")))
+
+
+def _row(
+    settings: Settings, template: str, strategy: str, number: int, label: str, group: str | None,
+    parent: str | None = None,
+) -> dict[str, Any]:
+    more = () if parent is None else (strategy, hashlib.sha256(parent.encode()).hexdigest()[:12])
+    row: dict[str, Any] = {
+        "id": cell_id(number, label, group, *more), "class": label, "group": group, "strategy": strategy,
+        "prompt": render(template, label, group), "negative_prompt": settings.negative_prompt,
+        "parent": parent, "seed": settings.seed, "solver": settings.solver, "steps": settings.steps,
+        "guidance": settings.guidance, "guidance_interval": settings.guidance_interval, "size": settings.size,
+    }
+    if strategy != "text-to-image":
+        row["strength"] = settings.strength
+        if strategy != "image-to-image":
+            row["mask"] = settings.mask
+    return {k: v for k, v in row.items() if v is not None}

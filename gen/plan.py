@@ -1,0 +1,239 @@
+"""The plan: a table, a row an image, sorted and digested; the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gen.prompts import render
+from shards.errors import UserError
+
+Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]
+Mask = Literal["centre", "lesion", "ellipse", "rectangle"]
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+MASKS: tuple[str, ...] = get_args(Mask)
+#: The strategies that redraw a part of a parent, and so need to know which.
+MASKED = ("inpaint", "outpaint", "inpaint-outpaint")
+#: As in Sagers et al. 2023; for image-to-image the least that changes a skin tone (Wang et al. 2024).
+STRENGTHS: dict[str, float] = {
+    "text-to-image": 1.0, "image-to-image": 0.75, "inpaint": 0.97, "outpaint": 0.95, "inpaint-outpaint": 0.95,
+}
+
+
+class PlanRow(BaseModel):
+    """One image to make; everything that decides its pixels but the model is here.
+
+    `guidance_interval` is in noise levels sigma/alpha, (low, high]; empty guides every step.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,95}$")
+    label: str = Field(alias="class", min_length=1)
+    group: str | None = None
+    strategy: Strategy = "text-to-image"
+    prompt: str = Field(min_length=1)
+    negative_prompt: str = ""
+    parent: str | None = None
+    mask: Mask | None = None
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    solver: str = "dpmsolver++"
+    steps: int = Field(default=20, ge=1, le=1000)
+    guidance: float = Field(default=3.0, ge=0, le=100)
+    guidance_interval: tuple[float, float] | None = None
+    strength: float = Field(default=1.0, gt=0, le=1)
+    size: int = Field(ge=8, le=4096)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_strategy(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("strategy") in STRATEGIES:
+            data = {"strength": STRENGTHS[data["strategy"]], **data}
+            if data["strategy"] in MASKED:
+                data.setdefault("mask", "centre")
+        return data
+
+    @field_validator("guidance_interval", mode="before")
+    @classmethod
+    def _parse_interval(cls, value: object) -> object:
+        if isinstance(value, str):
+            low, _, high = value.partition(":")
+            return (float(low), float(high))
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PlanRow:
+        if self.strategy == "text-to-image" and (self.parent or self.mask):
+            raise ValueError("text-to-image has neither a parent nor a mask")
+        if self.strategy != "text-to-image" and not self.parent:
+            raise ValueError(f"{self.strategy} needs a parent, the id of a real image")
+        if (self.strategy in MASKED) != (self.mask is not None):
+            raise ValueError(f"{self.strategy} with mask {self.mask!r}; masks are for {', '.join(MASKED)}")
+        if self.guidance_interval and not 0 <= self.guidance_interval[0] < self.guidance_interval[1]:
+            raise ValueError("guidance_interval must rise from 0 or more, as 0.28:5.42")
+        return self
+
+
+COLUMNS: tuple[str, ...] = tuple(field.alias or name for name, field in PlanRow.model_fields.items())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows in the order of their ids, kept as text so that a million of them stay small.
+
+    Attributes
+    ----------
+    frame
+        One column for each of `COLUMNS`, text as it stands in the file, empty for none.
+    digest
+        sha256 of the canonical CSV, whatever file the plan came from.
+    """
+
+    frame: pd.DataFrame
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def rows(self, start: int = 0, stop: int | None = None) -> list[PlanRow]:
+        part = self.frame.iloc[start:stop]
+        return [
+            PlanRow.model_validate({k: v for k, v in zip(COLUMNS, values, strict=True) if v != ""})
+            for values in zip(*(part[c] for c in COLUMNS), strict=True)
+        ]
+
+    def cells(self) -> pd.DataFrame:
+        """Images per class (rows) and group (columns)."""
+        return pd.crosstab(self.frame["class"], self.frame["group"])
+
+    def csv(self) -> str:
+        """The canonical file: design order of columns, LF, UTF-8."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(*(self.frame[c] for c in COLUMNS), strict=True))
+        return text.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write the plan, as parquet if the name says so, else as CSV."""
+        if path.suffix == ".parquet":
+            self.frame.to_parquet(path, index=False)
+        else:
+            path.write_text(self.csv(), encoding="utf-8", newline="")
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the plan") -> Plan:
+    """A plan from mappings with the keys in `COLUMNS` (others are refused, missing ones get their defaults).
+
+    Raises
+    ------
+    UserError
+        For a row that is not valid (its number, the field and the reason) and for ids that repeat.
+    """
+    valid = [_validated(row, number, source) for number, row in enumerate(rows, 1)]
+    if not valid:
+        raise UserError(f"{source} has no rows")
+    valid.sort()
+    for (one, *_), (other, *_) in pairwise(valid):
+        if one == other:
+            raise UserError(f"{source} names the id {one!r} twice; ids must be unique")
+    frame = pd.DataFrame(valid, columns=list(COLUMNS), dtype="str")
+    plan = Plan(frame, "")
+    return Plan(frame, hashlib.sha256(plan.csv().encode()).hexdigest())
+
+
+def load(path: Path, defaults: Mapping[str, Any] | None = None) -> Plan:
+    """Read a CSV or parquet table; a missing id is made from the row's number and cell.
+
+    Parameters
+    ----------
+    path
+        The table; it needs at least a `class` column, and a `prompt` unless `defaults` gives the template.
+    defaults
+        Values of columns that a row leaves out; `prompt` is a template.
+    """
+    return from_rows(_with_defaults(_read(path), defaults or {}), str(path))
+
+
+def cell_id(number: int, label: str, group: str | None, *more: str) -> str:
+    """An id that sorts by number first, so that every shard and every prefix of a plan is balanced."""
+    parts = [f"{number:06d}", label, *([group] if group else []), *more]
+    return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-") or "x" for part in parts)[:95]
+
+
+def refill(plan: Plan, kept: Sequence[str]) -> Plan:
+    """The rows of a plan that were not kept, each once more under a new id, so with new noise."""
+    keep, known = set(kept), set(plan.frame["id"])
+    if strangers := sorted(keep - known):
+        raise UserError(f"{len(strangers)} kept ids are not in the plan ({', '.join(strangers[:3])}); "
+                        "give the plan that the images were made from")
+    dropped = plan.frame[~plan.frame["id"].isin(keep)]
+    if dropped.empty:
+        raise UserError("every image of the plan was kept; there is nothing to refill")
+    again = dropped.assign(id=[_next_id(name) for name in dropped["id"]])
+    return from_rows(_records(again), "the refilled plan")
+
+
+def _next_id(name: str) -> str:
+    again = re.fullmatch(r"(.*)-r(\d+)", name)
+    return f"{again[1]}-r{int(again[2]) + 1}" if again else f"{name[:90]}-r1"
+
+
+def _validated(row: Mapping[str, Any], number: int, source: str) -> tuple[str, ...]:
+    try:
+        valid = PlanRow.model_validate({k: v for k, v in row.items() if v is not None and v != ""})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "row"
+        got = "" if where == "row" else f", got {row.get(where)!r}"
+        raise UserError(f"{source}, row {number}: {where}: {first['msg']}{got}") from error
+    except ValueError as error:
+        raise UserError(f"{source}, row {number}: {error}") from error
+    return tuple(_text(value) for value in valid.model_dump(by_alias=True).values())
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ":".join(_text(v) for v in value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise UserError(f"no plan at {path}; write one with `gen plan --out {path}`")
+    try:
+        if path.suffix == ".parquet":
+            yield from _records(pd.read_parquet(path))
+        else:
+            with path.open(newline="", encoding="utf-8") as file:
+                yield from csv.DictReader(file)
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise UserError(f"{path} is not a CSV or parquet table ({error})") from error
+
+
+def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    plain = frame.astype(object).where(frame.notna(), None)
+    for values in plain.itertuples(index=False, name=None):
+        yield dict(zip((str(c) for c in frame.columns), values, strict=True))
+
+
+def _with_defaults(rows: Iterable[dict[str, Any]], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, given in enumerate(rows, 1):
+        row = {**defaults, **{k: v for k, v in given.items() if v is not None and v != ""}}
+        if "class" in row:
+            row.setdefault("id", cell_id(number, str(row["class"]), row.get("group")))
+            if "prompt" in defaults and not given.get("prompt"):
+                row["prompt"] = render(str(row["prompt"]), str(row["class"]), row.get("group"))
+        yield row

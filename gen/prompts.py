@@ -1,0 +1,59 @@
+"""Prompts: templates filled with class and skin type, and a warning where the tokenizer would cut one off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from string import Formatter
+
+from shards.errors import UserError
+
+#: Sagers et al. 2023, without and with the skin type.
+PAPER = "An image of {class}, a skin disease"
+PAPER_WITH_GROUP = "An image of {class}, a skin disease, Fitzpatrick skin type {fst}"
+FIELDS = ("class", "group", "fst")
+
+
+def template_for(groups: object) -> str:
+    """The template when neither the user nor the pipeline names one."""
+    return PAPER_WITH_GROUP if groups else PAPER
+
+
+def render(template: str, label: str, group: str | None) -> str:
+    """A prompt from a template with {class} and {group} (or {fst}); underscores in them become spaces.
+
+    Raises
+    ------
+    UserError
+        For another field in the template, or a group that it needs and the row has not.
+    """
+    words = {"class": label, "group": group, "fst": group}
+    try:
+        fields = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise UserError(f"the prompt template {template!r} is not one ({error}); write {{class}}") from error
+    if unknown := sorted(fields - set(FIELDS)):
+        expected = "{class}, {group} or {fst}"
+        raise UserError(f"the prompt template names {{{unknown[0]}}}; expected {expected}")
+    if group is None and fields & {"group", "fst"}:
+        raise UserError(f"the prompt template {template!r} names the skin type, and class {label!r} is asked "
+                        "for without one; give groups or another template")
+    return template.format(**{k: v.replace("_", " ") for k, v in words.items() if v is not None})
+
+
+def too_long(prompts: Iterable[str], tokenizer_folder: Path, limit: int) -> list[tuple[str, int]]:
+    """The prompts that a tokenizer would cut, with their number of tokens (start and end included).
+
+    Parameters
+    ----------
+    tokenizer_folder
+        The tokenizer of a pipeline or bundle.
+    limit
+        Tokens that the text encoder takes, 77 for Stable Diffusion.
+    """
+    from transformers import CLIPTokenizer
+
+    distinct = sorted(set(prompts))
+    tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder, model_max_length=10**6)
+    lengths = [len(ids) for ids in tokenizer(distinct).input_ids] if distinct else []
+    return [(prompt, n) for prompt, n in zip(distinct, lengths, strict=True) if n > limit]

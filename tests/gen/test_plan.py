@@ -1,0 +1,142 @@
+"""The plan: the same inputs give the same bytes, whatever the file; bad rows are named; order is balanced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gen import cells, grid, plan
+from gen.grid import PRESETS, Settings
+from shards.errors import UserError
+
+TEMPLATE = "An image of {class}, {group} skin"
+PINNED = "8f8b1b8d1c563972b005ee771aca878fd5848961c7c95194e5787f2418a01d01"
+PARENTS = pd.DataFrame({"id": ["p1", "p2"], "class": ["plaque", "ulcer"], "group": ["dark", None]})
+
+
+def small(**changes: object) -> plan.Plan:
+    counts = cells.uniform(["plaque", "ulcer"], ["dark", "very_light"], 3)
+    return plan.from_rows(grid.rows(Settings(size=64, **changes), TEMPLATE, counts))  # type: ignore[arg-type]
+
+
+def test_bytes_and_digest_are_a_function_of_the_inputs_alone() -> None:
+    """A digest guards every resume: it must not drift between runs, machines or versions."""
+    assert small().digest == small().digest == PINNED
+    assert small(seed=1).digest != small().digest
+
+
+def test_a_plan_survives_csv_and_parquet_with_its_digest(tmp_path: Path) -> None:
+    made = plan.from_rows([*grid.rows(PRESETS["fast"], "An image of {class}", {("a, b", None): 2}, PARENTS)])
+    for name in ("plan.csv", "plan.parquet"):
+        made.save(tmp_path / name)
+        again = plan.load(tmp_path / name)
+        assert again.digest == made.digest
+        assert again.rows() == made.rows()
+
+
+def test_any_prefix_of_a_grid_is_balanced() -> None:
+    """A run that is stopped early, and every shard, holds all cells alike."""
+    first = pd.DataFrame([(r.label, r.group) for r in small().rows(0, 4)])
+    assert len(first.drop_duplicates()) == 4
+    assert small().cells().to_numpy().tolist() == [[3, 3], [3, 3]]
+
+
+def test_the_papers_experiment_is_a_preset() -> None:
+    """Sagers 2023: three strategies, 10 images of each parent, DPM-Solver++, 50 steps, guidance 3, 512 px."""
+    paper = PRESETS["sagers2023"]
+    counts = grid.of_parents(PARENTS, 10)
+    rows = plan.from_rows(grid.rows(paper, paper.template or "", counts, PARENTS)).rows()
+    assert len(rows) == 3 * 10 * 2
+    by = {s: [r for r in rows if r.strategy == s] for s in ("text-to-image", "inpaint", "inpaint-outpaint")}
+    assert {r.strength for r in by["inpaint"]} == {0.97}
+    assert {r.strength for r in by["inpaint-outpaint"]} == {0.95}
+    assert {r.mask for r in by["inpaint"]} == {"centre"}
+    assert {r.parent for r in by["text-to-image"]} == {None}  # such an image owes nothing to one real image
+    assert {r.parent for r in by["inpaint"]} == {"p1", "p2"}
+    assert {(r.steps, r.guidance, r.size, r.guidance_interval) for r in rows} == {(50, 3.0, 512, None)}
+    assert rows[0].prompt == "An image of plaque, a skin disease"
+
+
+def test_fast_differs_from_the_paper_in_steps_and_interval_only() -> None:
+    paper, fast = vars(PRESETS["sagers2023"]), vars(PRESETS["fast"])
+    assert {k for k in paper if paper[k] != fast[k]} == {"steps", "guidance_interval"}
+
+
+def test_parents_can_be_drawn_in_other_skin_types() -> None:
+    """From majority to minority (Wang et al. 2024): a parent keeps its class and takes another skin type."""
+    made = plan.from_rows(grid.rows(
+        Settings(strategies=("image-to-image",), size=64), TEMPLATE, {}, PARENTS, to_groups=["tan", "brown"]))
+    assert sorted({(r.parent, r.group) for r in made.rows()}) == [
+        ("p1", "brown"), ("p1", "tan"), ("p2", "brown"), ("p2", "tan")]
+    assert {r.strength for r in made.rows()} == {0.75}
+
+
+def test_a_users_table_needs_little(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("class,group,steps\nplaque,dark,7\nulcer,tan,\n")
+    made = plan.load(tmp_path / "mine.csv", {"size": 64, "prompt": TEMPLATE, "steps": 20})
+    assert [(r.id, r.steps, r.prompt) for r in made.rows()] == [
+        ("000001-plaque-dark", 7, "An image of plaque, dark skin"),
+        ("000002-ulcer-tan", 20, "An image of ulcer, tan skin"),
+    ]
+
+
+@pytest.mark.parametrize(("line", "word"), [
+    ("a.b,plaque,x,64,,", "row 1: id"), ("a,plaque,x,sixty,,", "row 1: size"), ("a,,x,64,,", "row 1: class"),
+    ("a,plaque,x,64,inpaint,", "needs a parent"), ("a,plaque,x,64,melt,", "row 1: strategy"),
+    ("a,plaque,x,64,text-to-image,p1", "neither a parent"),
+])
+def test_a_bad_row_is_named_with_its_field(tmp_path: Path, line: str, word: str) -> None:
+    (tmp_path / "bad.csv").write_text("id,class,prompt,size,strategy,parent\n" + line + "\n")
+    with pytest.raises(UserError, match=word):
+        plan.load(tmp_path / "bad.csv")
+
+
+def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no plan at"):
+        plan.load(tmp_path / "none.csv")
+    (tmp_path / "junk.parquet").write_bytes(b"\x00junk")
+    with pytest.raises(UserError, match="not a CSV or parquet"):
+        plan.load(tmp_path / "junk.parquet")
+    with pytest.raises(UserError, match="has no rows"):
+        plan.from_rows([])
+    row = {"id": "a", "class": "x", "prompt": "x", "size": 64}
+    with pytest.raises(UserError, match="'a' twice"):
+        plan.from_rows([row, row])
+    with pytest.raises(UserError, match="Extra inputs"):
+        plan.from_rows([{**row, "colour": "red"}])
+    with pytest.raises(UserError, match="give them with --parents"):
+        plan.from_rows(grid.rows(Settings(strategies=("inpaint",)), TEMPLATE, {}))
+
+
+def test_refill_makes_each_dropped_image_once_more_with_new_noise() -> None:
+    made = small()
+    ids = [r.id for r in made.rows()]
+    again = plan.refill(made, ids[3:])
+    assert [r.id for r in again.rows()] == [f"{i}-r1" for i in ids[:3]]
+    assert [(r.label, r.group) for r in again.rows()] == [(r.label, r.group) for r in made.rows(0, 3)]
+    assert [r.id for r in plan.refill(again, [f"{ids[0]}-r1"]).rows()] == [f"{i}-r2" for i in ids[1:3]]
+    with pytest.raises(UserError, match="not in the plan"):
+        plan.refill(made, ["stranger"])
+    with pytest.raises(UserError, match="nothing to refill"):
+        plan.refill(made, ids)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(
+    st.tuples(st.text(min_size=1, max_size=8), st.floats(0, 20), st.integers(0, 2**62)), min_size=1, max_size=8,
+))
+def test_any_row_round_trips_through_the_canonical_text(values: list[tuple[str, float, int]]) -> None:
+    """Commas, quotes, line ends and every float survive the file to the bit."""
+    rows = [
+        {"id": f"r{i}", "class": label, "prompt": label, "guidance": guidance, "seed": seed, "size": 64,
+         "guidance_interval": (0.0, guidance + 1)}
+        for i, (label, guidance, seed) in enumerate(values)
+    ]
+    made = plan.from_rows(rows)
+    for row, back in zip(rows, made.rows(), strict=True):
+        assert (back.label, back.guidance, back.seed) == (row["class"], row["guidance"], row["seed"])
+        assert back.guidance_interval == row["guidance_interval"]

@@ -1,0 +1,36 @@
+"""Prompts: filled from the template or refused, and named when the tokenizer would cut them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gen import prompts
+from gen.builtin.model import new_tokenizer, prompt_for
+from shards.errors import UserError
+
+
+def test_a_template_is_filled_as_the_paper_wrote_it() -> None:
+    assert prompts.render(prompts.PAPER, "lichen_planus", None) == "An image of lichen planus, a skin disease"
+    assert prompts.render(prompts.PAPER_WITH_GROUP, "psoriasis", "5").endswith("Fitzpatrick skin type 5")
+
+
+def test_the_phantoms_prompts_are_those_they_were_trained_with() -> None:
+    filled = prompts.render("An image of {class}, {group} skin", "plaque", "very_light")
+    assert filled == prompt_for("plaque", "very_light")
+
+
+@pytest.mark.parametrize(("template", "group", "word"), [
+    ("{colour}", None, "colour"), ("{group}", None, "without one"), ("{class", None, "is not one"),
+    ("{}", None, "names"),
+])
+def test_a_bad_template_is_one_line(template: str, group: str | None, word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        prompts.render(template, "plaque", group)
+
+
+def test_prompts_past_the_tokenizers_length_are_named_with_their_length(tmp_path: Path) -> None:
+    new_tokenizer().save_pretrained(tmp_path)
+    fits, long = prompt_for("plaque", "dark"), "an image of " * 6
+    assert prompts.too_long([fits, long, long], tmp_path, 16) == [(long, 20)]
