@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+
+from evalsuite.stats import intervals
 
 Array = NDArray[np.floating]
 
@@ -40,10 +41,8 @@ def wilson(hits: int, n: int, level: float = 0.95) -> Estimate:
     """A proportion with its score interval (Wilson 1927), which holds for small n and at 0 and 1."""
     if n == 0:
         return missing(0, "no samples")
-    z, p = float(norm.ppf((1 + level) / 2)), hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Estimate(p, max(0.0, centre - half), min(1.0, centre + half), n)
+    low, high = intervals.wilson(hits, n, level)
+    return Estimate(hits / n, low, high, n)
 
 
 def percentile(value: float, resampled: Array, n: int, level: float = 0.95, note: str = "") -> Estimate:

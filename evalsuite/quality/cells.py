@@ -1,0 +1,126 @@
+"""Fidelity and diversity for every class, skin type and strategy, at equal n in every cell of a family.
+
+Distances and diversity depend on the number of samples, so cells are compared at one n: that of the smallest
+cell with enough data. Cells below the minimum are listed as "not enough data", never silently dropped.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evalsuite.quality.cmmd import cmmd
+from evalsuite.quality.estimate import Estimate, missing
+from evalsuite.quality.features import Features
+from evalsuite.quality.fid import fid
+from evalsuite.quality.kid import kid
+from evalsuite.quality.prdc import prdc
+from evalsuite.quality.vendi import vendi
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "overall": (), "class": ("class",), "group": ("group",), "strategy": ("strategy",),
+    "class x group": ("class", "group"),
+}
+Rows = NDArray[np.integer]
+Namer = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison: rows of the real and of the synthetic features, before n is made equal."""
+
+    family: str
+    name: str
+    real: Rows
+    synthetic: Rows
+
+    @property
+    def n(self) -> int:
+        return min(len(self.real), len(self.synthetic))
+
+
+def cells_of(real: pd.DataFrame, synthetic: pd.DataFrame, family: str) -> Iterator[Cell]:
+    """The cells of a family, in order; strategies are compared with all real images, which have none."""
+    keys = FAMILIES[family]
+    if not keys:
+        yield Cell(family, "all", np.arange(len(real)), np.arange(len(synthetic)))
+        return
+    names = synthetic[list(keys)].dropna().drop_duplicates().sort_values(list(keys))
+    for values in names.itertuples(index=False, name=None):
+        chosen = _matching(synthetic, keys, values)
+        matched = np.arange(len(real)) if family == "strategy" else _matching(real, keys, values)
+        yield Cell(family, " x ".join(map(str, values)), matched, chosen)
+
+
+def _matching(frame: pd.DataFrame, keys: tuple[str, ...], values: tuple[object, ...]) -> Rows:
+    hit = np.ones(len(frame), dtype=bool)
+    for key, value in zip(keys, values, strict=True):
+        hit &= (frame[key] == value).to_numpy(dtype=bool)
+    return np.flatnonzero(hit)
+
+
+def quality_table(
+    real: Features, synthetic: Features, *, min_n: int = 20, max_n: int = 5000, seed: int = 0,
+    resamples: int = 100, families: tuple[str, ...] = tuple(FAMILIES),
+) -> pd.DataFrame:
+    """One row a metric of a cell: family, cell, n_real, n_synthetic, n, metric, value, low, high, note.
+
+    The family "floor" compares two halves of the real images at the overall n: a perfect score.
+    """
+    records: list[dict[str, object]] = []
+    for family in families:
+        cells = list(cells_of(real.frame, synthetic.frame, family))
+        enough = [c.n for c in cells if c.n >= min_n]
+        n = min(min(enough, default=0), max_n)
+        for cell in cells:
+            records += _measure(cell, real, synthetic, n if cell.n >= min_n else 0, seed, resamples)
+    records += _floor(real, min(len(synthetic.frame), max_n), min_n, seed, resamples)
+    return pd.DataFrame(records)
+
+
+def _measure(
+    cell: Cell, real: Features, synthetic: Features, n: int, seed: int, resamples: int
+) -> Iterator[dict[str, object]]:
+    head = {
+        "family": cell.family, "cell": cell.name, "n_real": len(cell.real), "n_synthetic": len(cell.synthetic)
+    }
+    if n == 0:
+        estimate = missing(cell.n, f"{len(cell.real)} real and {len(cell.synthetic)} synthetic: too few")
+        yield head | {"metric": "all"} | _columns(estimate)
+        return
+    rng = np.random.default_rng((seed, zlib.crc32(f"{cell.family}/{cell.name}".encode())))
+    x = real.take(np.sort(rng.choice(cell.real, n, replace=False)))
+    y = synthetic.take(np.sort(rng.choice(cell.synthetic, n, replace=False)))
+    for metric, estimate in measure(x, y, real.extractor.metric, seed=seed, resamples=resamples):
+        yield head | {"metric": metric} | _columns(estimate)
+
+
+def measure(
+    real: NDArray[np.floating], synthetic: NDArray[np.floating], name: Namer, *, seed: int = 0,
+    resamples: int = 100,
+) -> Iterator[tuple[str, Estimate]]:
+    """All metrics of two sets of features of equal size; the kernel distance first, as it is unbiased."""
+    yield name("KD"), kid(real, synthetic, resamples=3 * resamples, seed=seed)
+    yield name("FD"), fid(real, synthetic, resamples=resamples, seed=seed)
+    yield name("MMD"), cmmd(real, synthetic, resamples=3 * resamples, seed=seed)
+    four = prdc(real, synthetic)
+    for kind in ("precision", "recall", "density", "coverage"):
+        yield name(kind), getattr(four, kind)
+    yield name("Vendi, real"), vendi(real, resamples=resamples, seed=seed)
+    yield name("Vendi, synthetic"), vendi(synthetic, resamples=resamples, seed=seed)
+
+
+def _floor(real: Features, n: int, min_n: int, seed: int, resamples: int) -> list[dict[str, object]]:
+    half = min(n, len(real.frame) // 2)
+    order = np.random.default_rng((seed, 1)).permutation(len(real.frame))
+    cell = Cell("floor", "real against real", order[:half], order[half:2 * half])
+    return list(_measure(cell, real, real, half if half >= min_n else 0, seed, resamples))
+
+
+def _columns(estimate: Estimate) -> dict[str, object]:
+    return asdict(estimate)

@@ -1,0 +1,254 @@
+"""What turns an image into features. Weights come from files the user names; nothing is downloaded.
+
+An extractor's name is part of the metric's name: a Frechet distance is called FID only with the Inception FID
+network, and "FD[name]" with any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn import functional
+
+from shards.errors import UserError
+from shards.tone import srgb_to_lab
+
+Images = NDArray[np.uint8]  # [n, h, w, 3]
+Embed = Callable[[Images], NDArray[np.float32]]  # -> [n, d]
+
+#: The TorchScript file of NVIDIA and clean-fid, inception-2015-12-05.pt (digest as k-diffusion pins it).
+FID_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+#: Metrics with a name of their own, and the only extractor with which they bear it.
+PUBLISHED = {
+    "FD": ("FID", "inception-fid"), "KD": ("KID", "inception-fid"), "MMD": ("CMMD", "clip-vit-l14-336"),
+}
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SPECS = (
+    "random-conv-seed0 | colour-structure | timm:NAME=FILE.safetensors[#SHA256] | "
+    "torchscript:FILE#SHA256[@SIZE] | transformers:FOLDER | checkpoint:FOLDER"
+)
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """embed maps uint8 images [n, h, w, 3] to float32 features [n, d]; digest stands for weights and code."""
+
+    name: str
+    digest: str
+    embed: Embed
+
+    def metric(self, kind: str) -> str:
+        """The published name where it is due, else the kind with this extractor's name."""
+        published, owner = PUBLISHED.get(kind, ("", None))
+        return published if self.name == owner else f"{kind}[{self.name}]"
+
+
+def open_extractor(spec: str, device: str = "cpu") -> Extractor:
+    """The extractor that a command-line word names; see `SPECS`."""
+    kind, _, rest = spec.partition(":")
+    if spec == "random-conv-seed0":
+        return random_conv(device=device)
+    if spec == "colour-structure":
+        return colour_structure()
+    if kind == "timm" and "=" in rest:
+        name, _, path = rest.partition("=")
+        file, _, digest = path.partition("#")
+        return timm_model(name, Path(file), digest or None, device)
+    if kind == "torchscript" and rest:
+        file, _, tail = rest.partition("#")
+        digest, _, size = tail.partition("@")
+        return torchscript(Path(file), digest, device, int(size or 224))
+    if kind == "transformers" and rest:
+        return transformers_folder(Path(rest), device)
+    if kind == "checkpoint" and rest:
+        return checkpoint(Path(rest), device)
+    raise UserError(f"unknown extractor {spec!r}; expected {SPECS}")
+
+
+def random_conv(seed: int = 0, dim: int = 64, device: str = "cpu") -> Extractor:
+    """Three layers of fixed random filters on 64 px; channel means and spreads, projected to 64 numbers.
+
+    Needs no weights: the filters follow from the seed. Random filters rank distortions of texture and colour,
+    though far less like a person than a trained network does (Kynkaanniemi 2023 discusses what FD measures).
+    """
+    rng, widths = np.random.default_rng(seed), (3, 16, 32, 48)
+    drawn = [rng.normal(0, np.sqrt(2 / (i * 9)), (o, i, 3, 3)) for i, o in pairwise(widths)]
+    detail = drawn[0][::2]  # every other filter sees detail only
+    drawn[0][::2] = 8 * (detail - detail.mean((2, 3), keepdims=True))
+    kernels = [torch.from_numpy(k.astype(np.float32)).to(device) for k in drawn]
+    projection = torch.from_numpy(
+        np.linalg.qr(rng.normal(size=(2 * sum(widths[1:]), dim)))[0].astype(np.float32)
+    ).to(device)
+
+    @torch.inference_mode()
+    def embed(images: Images) -> NDArray[np.float32]:
+        x = _tensor(images, 64, ((0.5,) * 3, (0.25,) * 3), device)
+        pooled = []
+        for kernel in kernels:
+            x = functional.relu(functional.conv2d(x, kernel, stride=2, padding=1))
+            pooled += [x.mean((2, 3)), x.std((2, 3))]
+        return (torch.cat(pooled, 1) @ projection).cpu().numpy()
+
+    return Extractor(f"random-conv-seed{seed}", f"random-conv/1/{seed}/{dim}", embed)
+
+
+def colour_structure() -> Extractor:
+    """30 plain statistics: CIELAB levels and spreads, centre against border, detail at three scales."""
+
+    def embed(images: Images) -> NDArray[np.float32]:
+        return np.stack([_colour_structure(resized(i, 64)) for i in images]).astype(np.float32)
+
+    return Extractor("colour-structure", "colour-structure/1", embed)
+
+
+def _colour_structure(image: NDArray[np.uint8]) -> NDArray[np.floating]:
+    lab = srgb_to_lab(image.astype(np.float32) / 255) / 25  # about unit spread between photographs
+    flat, parts = lab.reshape(-1, 3), []
+    parts += [flat.mean(0), flat.std(0), np.quantile(flat, 0.05, axis=0), np.quantile(flat, 0.95, axis=0)]
+    centre = lab[16:48, 16:48].reshape(-1, 3).mean(0)
+    parts.append(centre - (flat.sum(0) - centre * 1024) / (len(flat) - 1024))
+    for _ in range(3):
+        dy, dx = np.abs(np.diff(lab, axis=0)).mean((0, 1)), np.abs(np.diff(lab, axis=1)).mean((0, 1))
+        parts.append(5 * (dy + dx) / 2)
+        parts.append(5 * (dy - dx)[:2])
+        lab = lab.reshape(lab.shape[0] // 2, 2, lab.shape[1] // 2, 2, 3).mean((1, 3))
+    return np.concatenate(parts)
+
+
+def timm_model(name: str, file: Path, sha256: str | None, device: str = "cpu") -> Extractor:
+    """Pooled features of a timm architecture with weights from a local safetensors file."""
+    import timm
+
+    digest = _checked(file, sha256)
+    if name not in timm.list_models():
+        raise UserError(f"timm knows no model {name!r}; see timm.list_models()")
+    model = timm.create_model(name, pretrained=False, num_classes=0)
+    loaded = timm.models.load_checkpoint(model, str(file), strict=False)
+    if loaded.missing_keys:
+        raise UserError(f"{file}: no weights for {loaded.missing_keys[0]} of {name}: another model's file?")
+    config = timm.data.resolve_model_data_config(model)
+    model.eval().to(device)
+
+    @torch.inference_mode()
+    def embed(images: Images) -> NDArray[np.float32]:
+        x = _tensor(images, config["input_size"][-1], (config["mean"], config["std"]), device)
+        return model(x).float().cpu().numpy()
+
+    return Extractor(f"{name}@{digest[:8]}", f"timm/{name}/{digest}", embed)
+
+
+def torchscript(file: Path, sha256: str, device: str = "cpu", size: int = 224) -> Extractor:
+    """A TorchScript network. It is code, so its digest is required, and checked before anything is loaded.
+
+    The Inception FID file is recognised by its digest and called as clean-fid does (antialiased bicubic
+    resize to 299 px); any other gets ImageNet-normalised floats at `size`.
+    """
+    if not file.is_file():
+        raise UserError(f"{file}: no such TorchScript file; give a local path (nothing is downloaded)")
+    if len(sha256) != 64:
+        raise UserError(f"{file}: TorchScript is code; give its digest as torchscript:{file}#SHA256")
+    code = file.read_bytes()  # read once: what is checked is what is loaded
+    digest = hashlib.sha256(code).hexdigest()
+    if digest != sha256.lower():
+        raise UserError(f"{file}: sha256 is {digest}, expected {sha256}; it was not loaded")
+    network = torch.jit.load(io.BytesIO(code), map_location=device).eval()
+    is_fid = digest == FID_SHA256
+
+    @torch.inference_mode()
+    def embed(images: Images) -> NDArray[np.float32]:
+        if is_fid:
+            pixels = np.stack([resized(i, 299) for i in images]).transpose(0, 3, 1, 2)
+            out = network(torch.from_numpy(pixels).to(device), return_features=True)
+        else:
+            out = network(_tensor(images, size, IMAGENET, device))
+        out = out[0] if isinstance(out, tuple) else out
+        return out.flatten(1).float().cpu().numpy()
+
+    return Extractor("inception-fid" if is_fid else f"{file.stem}@{digest[:8]}", f"ts/{digest}/{size}", embed)
+
+
+def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
+    """CLIP's image embedding, or the class token of DINOv2 and other vision models, from a local folder."""
+    from transformers import AutoModel, CLIPVisionModelWithProjection
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no config.json; expected a transformers folder (nothing is downloaded)")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{folder}: no *.safetensors weights; convert them first (pickles are refused)")
+    digest = hashlib.sha256("".join(_sha256(f) for f in files).encode()).hexdigest()
+    is_clip = json.loads((folder / "config.json").read_text()).get("model_type", "").startswith("clip")
+    kind = CLIPVisionModelWithProjection if is_clip else AutoModel
+    model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(device)
+    config = getattr(model.config, "vision_config", model.config)
+    statistics = _statistics(folder)
+    kind_name = config.model_type.replace("_vision_model", "")
+    name = f"{kind_name}-h{config.hidden_size}p{config.patch_size}-{config.image_size}"
+    if is_clip and (config.hidden_size, config.patch_size, config.image_size) == (1024, 14, 336):
+        name = "clip-vit-l14-336"
+
+    @torch.inference_mode()
+    def embed(images: Images) -> NDArray[np.float32]:
+        out = model(pixel_values=_tensor(images, config.image_size, statistics, device))
+        features = out.image_embeds if is_clip else out.last_hidden_state[:, 0]
+        return features.float().cpu().numpy()
+
+    return Extractor(name, f"transformers/{digest}", embed)
+
+
+def checkpoint(folder: Path, device: str = "cpu") -> Extractor:
+    """The penultimate features of a classifier that `evalsuite train` wrote."""
+    from evalsuite.quality.classifier import open_classifier
+
+    classifier = open_classifier(folder, device)
+    name = f"{classifier.name}@{classifier.digest[:8]}"
+    return Extractor(name, f"checkpoint/{classifier.digest}", classifier.embed)
+
+
+def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A square image of `size` px, antialiased bicubic (PIL), as clean-fid asks for."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _tensor(
+    images: Images, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: str
+) -> torch.Tensor:
+    """Normalised float [n, 3, size, size]."""
+    pixels = torch.from_numpy(np.stack([resized(i, size) for i in images])).to(device).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(s, device=device).view(1, 3, 1, 1) for s in statistics)
+    return (pixels.float() / 255 - mean) / std
+
+
+def _statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    file = folder / "preprocessor_config.json"
+    config = json.loads(file.read_text()) if file.is_file() else {}
+    return tuple(config.get("image_mean", IMAGENET[0])), tuple(config.get("image_std", IMAGENET[1]))
+
+
+def _checked(file: Path, sha256: str | None) -> str:
+    """The digest of a safetensors file, after its type and expected digest are checked."""
+    if not file.is_file():
+        raise UserError(f"{file}: no such weights file; give a local path (nothing is downloaded)")
+    if file.suffix != ".safetensors":
+        raise UserError(f"{file}: weights of type {file.suffix!r}; expected .safetensors")
+    digest = _sha256(file)
+    if sha256 and digest != sha256.lower():
+        raise UserError(f"{file}: sha256 is {digest}, expected {sha256}; it was not loaded")
+    return digest
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

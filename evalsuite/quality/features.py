@@ -1,0 +1,183 @@
+"""Features of a set of images: computed once, streamed to disk, kept by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from evalsuite.quality.extractors import Extractor, resized
+from shards.console import progress
+from shards.errors import UserError
+from shards.schema import Sample
+
+#: Columns that the parts of the suite read, one row an image.
+COLUMNS = ("id", "class", "group", "strategy", "split", "cluster", "parent", "image_sha256")
+
+
+class ImageData(Protocol):
+    """What `shards.open_data` gives."""
+
+    @property
+    def rows(self) -> pd.DataFrame: ...
+
+    def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]: ...
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images already in memory, with the face of a shard set: for small sets and checks."""
+
+    samples: Sequence[Sample]
+    arrays: Sequence[NDArray[np.uint8]]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        digests = [hashlib.sha256(a.tobytes()).hexdigest() for a in self.arrays]
+        records = [s.model_dump(by_alias=True) | {"image_sha256": d}
+                   for s, d in zip(self.samples, digests, strict=True)]
+        return pd.DataFrame(records)
+
+    def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+        return zip(self.samples, self.arrays, strict=True)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What both sides go through before any network: centre square, antialiased resize, JPEG at one quality.
+
+    Without it a difference of codec or of resize filter reads as a difference of images (Parmar 2022).
+    """
+
+    size: int
+    quality: int | None = 95  # None: no codec
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 [h, w, 3] to uint8 [size, size, 3]."""
+        h, w = image.shape[:2]
+        side = min(h, w)
+        top, left = (h - side) // 2, (w - side) // 2
+        square = resized(np.ascontiguousarray(image[top:top + side, left:left + side]), self.size)
+        if self.quality is None:
+            return square
+        coded = simplejpeg.encode_jpeg(
+            np.ascontiguousarray(square), quality=self.quality, colorspace="RGB", colorsubsampling="444"
+        )
+        return simplejpeg.decode_jpeg(coded, colorspace="RGB")
+
+
+@dataclass(frozen=True)
+class Features:
+    """values: float32 [n, d], memory-mapped; frame: one row an image in the same order (`COLUMNS`)."""
+
+    values: NDArray[np.float32]
+    frame: pd.DataFrame
+    extractor: Extractor
+    digest: str
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The features of some rows, in memory."""
+        return np.asarray(self.values[rows], dtype=np.float64)
+
+
+def describe(data: ImageData) -> pd.DataFrame:
+    """One row an image with the columns that the suite reads; absent ones are None."""
+    frame = data.rows.reset_index(drop=True).reindex(columns=list(COLUMNS)).astype(object)
+    return frame.where(frame.notna(), None)
+
+
+def extract(
+    data: ImageData, extractor: Extractor, preprocess: Preprocess, folder: Path, *, what: str = "features",
+    batch: int = 64,
+) -> Features:
+    """Features of every image, from `folder` when they are there already.
+
+    The file's name is the digest of extractor, preprocessing and images, so a stale cache cannot be read.
+    Memory holds one batch whatever the number of images.
+    """
+    frame = describe(data)
+    if frame.empty:
+        raise UserError("no images to compute features of")
+    digest = _digest(frame, extractor, preprocess)
+    file = folder / f"features-{digest[:24]}.npy"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(file, data, frame, extractor, preprocess, what, batch)
+    values = np.load(file, mmap_mode="r", allow_pickle=False)
+    return Features(values, frame, extractor, digest)
+
+
+def _digest(frame: pd.DataFrame, extractor: Extractor, preprocess: Preprocess) -> str:
+    """Of everything the values follow from; image digests are the ones the shards were verified with."""
+    total = hashlib.sha256(f"{extractor.digest}|{preprocess}|{len(frame)}".encode())
+    for row in frame.itertuples(index=False):
+        total.update(f"{row.id}:{row.image_sha256}\n".encode())
+    return total.hexdigest()
+
+
+def _write(
+    file: Path, data: ImageData, frame: pd.DataFrame, extractor: Extractor, preprocess: Preprocess,
+    what: str, batch: int,
+) -> None:
+    """Stream batches into an array file that gets its name when it is whole."""
+    partial = file.with_name(f".{file.name}.tmp-{os.getpid()}")
+    store: NDArray[np.float32] | None = None
+    try:
+        done = 0
+        with progress(f"{what} [{extractor.name}]", len(frame)) as tick:
+            for ids, images in _batches(data, preprocess, batch):
+                values = extractor.embed(images)
+                if list(frame["id"][done:done + len(ids)]) != ids:
+                    raise UserError(f"the rows and the images of the data differ at row {done} ({ids[0]})")
+                if store is None:
+                    store = np.lib.format.open_memmap(
+                        partial, mode="w+", dtype=np.float32, shape=(len(frame), values.shape[1])
+                    )
+                store[done:done + len(ids)] = values
+                done += len(ids)
+                tick(len(ids))
+        if done != len(frame):
+            raise UserError(f"the data lists {len(frame)} images and holds {done}")
+        assert store is not None
+        store.flush()  # type: ignore[attr-defined]
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _batches(
+    data: ImageData, preprocess: Preprocess, batch: int
+) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+    ids: list[str] = []
+    images: list[NDArray[np.uint8]] = []
+    for sample, image in data.images():
+        ids.append(sample.id)
+        images.append(preprocess(image))
+        if len(ids) == batch:
+            yield ids, np.stack(images)
+            ids, images = [], []
+    if ids:
+        yield ids, np.stack(images)
+
+
+def image_side(data: ImageData) -> int:
+    """The shorter side of the first image, in pixels: the usual size to bring both sets to."""
+    for _, image in data.images():
+        return int(min(image.shape[:2]))
+    raise UserError("no images")
+
+
+def thumbnail(image: NDArray[np.uint8], size: int = 96) -> bytes:
+    """A small JPEG for reports."""
+    small = Image.fromarray(image)
+    small.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(np.asarray(small)), quality=85, colorspace="RGB")
