@@ -124,7 +124,9 @@ class _Bar:
     def __enter__(self) -> None:
         self.progress.start()
 
-    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
+    ) -> None:
         self.progress.stop()
 
 
@@ -152,7 +154,9 @@ class _Lines:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
+    ) -> None:
         now = time.monotonic()
         if now - self.start > 2:
             self.line(now)

@@ -1,0 +1,125 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+
+class Pending:
+    """A file written under a temporary name beside `final`; it takes that name on `commit`, or goes.
+
+    The temporary file is locked while its writer lives, so what a killed one left is known by its lock.
+    """
+
+    def __init__(self, final: Path, fsync: bool = True) -> None:
+        self.final, self.fsync = final, fsync
+        self.path, self.fd = _create(final)
+
+    def write(self, parts: list[bytes]) -> int:
+        """Append, without copying; returns the number of bytes.
+
+        Raises
+        ------
+        OSError
+            The disk is full, or a limit on file sizes was met.
+        """
+        total = sum(map(len, parts))
+        done = os.writev(self.fd, parts)
+        if done < total:  # nearly always a full disk: go on, so that the system says why
+            rest = memoryview(b"".join(parts))
+            while done < total:
+                done += os.write(self.fd, rest[done:])
+        return total
+
+    def sync(self) -> None:
+        if self.fsync:
+            os.fsync(self.fd)
+
+    def commit(self) -> None:
+        """Make the content durable, then visible."""
+        self.sync()
+        os.replace(self.path, self.final)
+        sync_folder(self.final.parent, self.fsync)
+
+    def __enter__(self) -> Pending:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
+    ) -> None:
+        with suppress(FileNotFoundError):  # it has its final name, or another sweep took it
+            self.path.unlink()
+        os.close(self.fd)
+
+
+def write_whole(path: Path, content: bytes, fsync: bool = True) -> None:
+    """Write a small file: all of it or, on any error, the one that was there before."""
+    with Pending(path, fsync) as file:
+        file.write([content])
+        file.commit()
+
+
+def sync_folder(folder: Path, fsync: bool = True) -> None:
+    """Make a rename in the folder survive a power cut."""
+    if not fsync:
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def leftovers(folder: Path, stem: str = "") -> list[Path]:
+    """Temporary files that no living writer holds."""
+    return [path for path in sorted(folder.glob(f".{stem}*.tmp")) if not _alive(path)]
+
+
+def sweep(folder: Path, stem: str) -> None:
+    """Remove what killed writers left of a file."""
+    for path in leftovers(folder, stem):
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One commit at a time in a folder; on file systems without locks, the last rename wins."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _create(final: Path) -> tuple[Path, int]:
+    while True:
+        path = final.parent / f".{final.name}.{secrets.token_hex(4)}.tmp"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:  # else swept between the two calls
+            return path, fd
+        os.close(fd)
+
+
+def _alive(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(fd)

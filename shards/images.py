@@ -1,0 +1,114 @@
+"""Images as bytes: three codecs, each with limits against files that claim to be enormous."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from shards.errors import UserError
+
+MAX_BYTES = 256 << 20
+MAX_PIXELS = 64 << 20
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+def image_format(data: bytes) -> str:
+    """jpg, png or webp by the first bytes; "" for anything else."""
+    if data[:3] == b"\xff\xd8\xff":
+        return "jpg"
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    return "webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ""
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the header alone.
+
+    Raises
+    ------
+    UserError
+        Not a JPEG, PNG or WebP image, or one beyond the limits.
+    """
+    if len(data) > MAX_BYTES:
+        raise UserError(f"an image of {len(data)} bytes; at most {MAX_BYTES} are read")
+    form = image_format(data)
+    try:
+        if form == "jpg":
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        elif form == "png":
+            width, height = struct.unpack(">II", data[16:24])
+        elif form == "webp":
+            width, height = _open(data).size
+        else:
+            raise UserError(f"not a JPEG, PNG or WebP image (it begins with {data[:8]!r})")
+    except _BROKEN as error:
+        raise UserError(f"a broken image: {error}") from error
+    if width * height > MAX_PIXELS or not width * height:
+        raise UserError(f"an image of {width} x {height} pixels, by its header; 1 to {MAX_PIXELS} are read")
+    return width, height
+
+
+def decode_image(data: bytes) -> NDArray[np.uint8]:
+    """JPEG, PNG or WebP to RGB, uint8 [H, W, 3]; the limits are checked before any pixel is decoded.
+
+    Raises
+    ------
+    UserError
+        Not an image of these formats, broken, truncated, or beyond the limits.
+    """
+    image_size(data)
+    try:
+        if image_format(data) == "jpg":
+            try:
+                return simplejpeg.decode_jpeg(data, colorspace="RGB")
+            except ValueError as error:
+                if "colorspace" not in str(error).lower():  # CMYK and YCCK are left to Pillow
+                    raise
+        with _open(data) as image:
+            image.load()
+            return np.asarray(_to_rgb(image))
+    except _BROKEN as error:
+        raise UserError(f"a broken image: {error}") from error
+
+
+def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) -> bytes:
+    """RGB, uint8 [H, W, 3], to PNG, JPEG (4:4:4) or WebP; the same pixels give the same bytes.
+
+    Parameters
+    ----------
+    quality
+        Of JPEG and WebP, 1 to 100.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"an image of {image.dtype} {image.shape}; expected uint8 [height, width, 3]")
+    if fmt == "jpg":
+        return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "444", fastdct=False)
+    out = io.BytesIO()
+    if fmt == "png":
+        Image.fromarray(image).save(out, "PNG", compress_level=1)  # higher levels cost more than they save
+    elif fmt == "webp":
+        Image.fromarray(image).save(out, "WEBP", quality=quality, method=4)
+    else:
+        raise UserError(f"image format {fmt!r}; expected jpg, png or webp")
+    return out.getvalue()
+
+
+def _open(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits: Pillow would clip them to white
+        high = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(high).convert("RGB")
+    return image.convert("RGB")

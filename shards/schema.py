@@ -1,0 +1,251 @@
+"""What is known of one image, and of one shard: validated wherever it is read."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+from collections import Counter
+from importlib import metadata
+from typing import Any, Literal, get_args
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shards.errors import CheckFailed
+
+SCHEMA_VERSION = 1
+
+Origin = Literal["real", "synthetic", "phantom"]
+Split = Literal["train", "validation", "test"]
+Extension = Literal["cls", "jpg", "json", "png", "webp"]
+
+SPLITS: tuple[str, ...] = get_args(Split)
+IMAGE_EXTENSIONS = ("jpg", "png", "webp")
+#: No dots (webdataset cuts a key at the first) and, with ".webp", within USTAR's 100 characters.
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,95}$"
+NAME_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
+DIGEST_PATTERN = r"^([0-9a-f]{64})?$"
+
+_NO_DIGEST = "0" * 64
+#: `class` is a word of Python's; it is `label` in code and `class` in every file.
+_CLASS = AliasChoices("class", "label")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def canonical(self) -> bytes:
+        """Sorted keys, no spaces, UTF-8, no NaN: equal content gives equal bytes."""
+        return canonical_json(self.model_dump(by_alias=True))
+
+
+def canonical_json(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+class Sample(_Record):
+    """One image: what it shows, where it came from and, if synthetic, all that decided its pixels.
+
+    Attributes
+    ----------
+    label
+        The class; `class` in JSON.
+    group
+        Skin type: a tone group, a Fitzpatrick type, or None where unknown.
+    attributes
+        Other columns to group by: sex, age band, a second rater's skin type.
+    cluster
+        Patient or family of duplicates: what must not cross a split.
+    image_sha256, width, height
+        Of the encoded image; the writer fills them in when they are "" and 0.
+    parent
+        Id of the real image that this one was made from.
+    params
+        The known truth of a phantom.
+    """
+
+    id: str = Field(pattern=ID_PATTERN)
+    origin: Origin
+    label: str = Field(validation_alias=_CLASS, serialization_alias="class", min_length=1)
+    group: str | None = None
+    attributes: dict[str, str] = {}
+    cluster: str | None = None
+    split: Split | None = None
+    image_sha256: str = Field(default="", pattern=DIGEST_PATTERN)
+    width: int = Field(default=0, ge=0, le=65535)
+    height: int = Field(default=0, ge=0, le=65535)
+    strategy: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    parent: str | None = None
+    mask: str | None = None
+    seed: int | None = None
+    solver: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    guidance_interval: tuple[float, float] | None = None
+    strength: float | None = None
+    size: int | None = None
+    plan_digest: str | None = None
+    model_digest: str | None = None
+    bundle_digest: str | None = None
+    scores: dict[str, float] = {}
+    params: dict[str, float | str | int] = {}
+
+
+class Row(_Record):
+    """The part of a sample that filters need, and where its members lie in the tar.
+
+    Attributes
+    ----------
+    offset, bytes
+        Of the whole sample, from its first header to the padding of its last member.
+    members
+        Extension -> (offset of the content, size).
+    """
+
+    id: str = Field(pattern=ID_PATTERN)
+    origin: Origin
+    label: str = Field(validation_alias=_CLASS, serialization_alias="class", min_length=1)
+    group: str | None
+    attributes: dict[str, str]
+    cluster: str | None
+    split: Split | None
+    strategy: str | None
+    parent: str | None
+    scores: dict[str, float]
+    image_sha256: str = Field(pattern=DIGEST_PATTERN)
+    offset: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    members: dict[Extension, tuple[int, int]]
+
+    @property
+    def ext(self) -> str:
+        """The extension of the image."""
+        return next(e for e in IMAGE_EXTENSIONS if e in self.members)
+
+
+#: What a row repeats of its sample.
+SHARED_FIELDS = tuple(name for name in Row.model_fields if name in Sample.model_fields)
+
+
+class Count(_Record):
+    """How many images one cell holds."""
+
+    label: str = Field(validation_alias=_CLASS, serialization_alias="class")
+    group: str | None
+    strategy: str | None
+    split: Split | None
+    n: int
+
+
+class Sidecar(_Record):
+    """The commit record of a shard: `name-000042.json` beside `name-000042.tar`.
+
+    Attributes
+    ----------
+    digest
+        sha256 of this very file with the digest's own characters as zeros.
+    sha256, bytes
+        Of the tar; the digest is "" where it was written without.
+    classes
+        The number in a `cls` member is a position in this list.
+    lineage
+        Ids of the real images that the model saw, whose images these are.
+    """
+
+    schema_version: Literal[1] = 1
+    digest: str = Field(default=_NO_DIGEST, pattern=DIGEST_PATTERN)
+    name: str = Field(pattern=NAME_PATTERN)
+    index: int = Field(ge=0, le=999_999)
+    sha256: str = Field(pattern=DIGEST_PATTERN)
+    bytes: int = Field(ge=0)
+    n: int = Field(ge=0)
+    classes: list[str]
+    counts: list[Count]
+    samples: list[Row]
+    plan_digest: str | None = None
+    bundle_digest: str | None = None
+    model_digest: str | None = None
+    lineage: list[str] = []
+    created_by: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Sidecar:
+        if self.n != len(self.samples):
+            raise ValueError(f"n is {self.n}, but {len(self.samples)} samples are listed")
+        ids = [row.id for row in self.samples]
+        if len(set(ids)) != self.n:
+            raise ValueError(f"the id {Counter(ids).most_common(1)[0][0]!r} is listed twice")
+        known, end = set(self.classes), 0
+        for row in self.samples:
+            if row.label not in known:
+                raise ValueError(f"{row.id} is of the class {row.label!r}, not one of the classes")
+            if not {"cls", "json"} < set(row.members) or len(row.members) != 3:
+                raise ValueError(f"{row.id} has {', '.join(row.members)}; expected cls, json and an image")
+            inside = all(row.offset <= at and size >= 0 and at + size <= row.offset + row.bytes
+                         for at, size in row.members.values())
+            if row.offset < end or not inside:
+                raise ValueError(f"{row.id} lies outside its place in the tar")
+            end = row.offset + row.bytes
+        if end > self.bytes:
+            raise ValueError(f"samples reach to byte {end} of a tar of {self.bytes}")
+        return self
+
+    @property
+    def stem(self) -> str:
+        return shard_stem(self.name, self.index)
+
+    @property
+    def tar(self) -> str:
+        return f"{self.stem}.tar"
+
+    def to_bytes(self) -> builtins.bytes:
+        """The file's content, with its own digest filled in."""
+        blank = self.model_copy(update={"digest": _NO_DIGEST}).canonical()
+        return _sign(blank)
+
+    @classmethod
+    def from_bytes(cls, content: builtins.bytes, source: str) -> Sidecar:
+        """Read and check a sidecar.
+
+        Raises
+        ------
+        CheckFailed
+            The file is damaged or not a sidecar; `source` names it.
+        """
+        try:
+            sidecar = cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise CheckFailed(f"{source} is not a valid sidecar: {where}: {first['msg']}; write the shard "
+                              "again, or `shards repair` it") from error
+        expected = _sign(content.replace(sidecar.digest.encode(), _NO_DIGEST.encode(), 1))
+        if expected != content:
+            raise CheckFailed(f"{source} was changed since it was written: its content is not that of its "
+                              f"digest {sidecar.digest[:12]}; write the shard again, or `shards repair` it")
+        return sidecar
+
+
+def _sign(blank: bytes) -> bytes:
+    return blank.replace(_NO_DIGEST.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
+
+
+def shard_stem(name: str, index: int) -> str:
+    return f"{name}-{index:06d}"
+
+
+def count(samples: list[Row]) -> list[Count]:
+    """Images per class, group, strategy and split, sorted."""
+    cells = Counter((row.label, row.group, row.strategy, row.split) for row in samples)
+    ordered = sorted(cells.items(), key=lambda cell: tuple(str(part or "") for part in cell[0]))
+    return [Count(label=c, group=g, strategy=s, split=p, n=n) for (c, g, s, p), n in ordered]
+
+
+def created_by() -> str:
+    try:
+        return f"dermforge {metadata.version('dermforge')}"
+    except metadata.PackageNotFoundError:
+        return "dermforge"
