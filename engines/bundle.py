@@ -1,0 +1,192 @@
+"""The engine bundle on disk: a manifest with a digest for every file, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engines.digests import digest_file
+from engines.errors import EngineError
+from engines.facts import PipelineFacts
+
+SCHEMA_VERSION = 1
+MANIFEST = "bundle.json"
+PARITY = "parity.json"
+TIMINGS = "timings.json"
+
+UNDIGESTED = (MANIFEST, PARITY, TIMINGS)
+KINDS = {
+    ".onnx": ("graph", "onnxruntime"),
+    ".data": ("weights", "onnxruntime"),
+    ".safetensors": ("weights", "torch"),
+    ".plan": ("plan", None),
+}
+
+Backend = Literal["onnxruntime", "tensorrt", "tensorrt-rtx", "torch"]
+Precision = Literal["fp32", "fp16", "bf16"]
+
+
+class Artefact(BaseModel):
+    """One file of a bundle: what it is for and what it must hash to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str
+    bytes: int
+    kind: Literal["graph", "weights", "plan", "config"]
+    component: str | None = None
+    backend: Backend | None = None
+    precision: Precision | None = None
+    rows: int | None = None
+    size: int | None = None
+    target: str | None = None
+    builder: str | None = None
+    driver: str | None = None
+
+
+class Manifest(BaseModel):
+    """`bundle.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    backend: Backend
+    precision: Precision
+    model_digest: str
+    facts: PipelineFacts
+    rows: int
+    vae_batch: int
+    certified: bool
+    versions: dict[str, str]
+    artefacts: list[Artefact]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's folder and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the manifest, which holds the digest of every file."""
+        return hashlib.sha256((self.folder / MANIFEST).read_bytes()).hexdigest()
+
+    def find(self, kind: str, backend: str | None = None) -> list[Artefact]:
+        """The artefacts of one kind (and backend)."""
+        return [a for a in self.manifest.artefacts if a.kind == kind and backend in (None, a.backend)]
+
+    def path(self, artefact: Artefact) -> Path:
+        """Where an artefact lies."""
+        return self.folder / artefact.path
+
+    def verify(self, artefacts: Iterable[Artefact] | None = None) -> None:
+        """Hash files before anything is deserialised: a graph or a plan is code.
+
+        Raises
+        ------
+        EngineError
+            A file is missing, truncated or altered.
+        """
+        for artefact in self.manifest.artefacts if artefacts is None else artefacts:
+            path = self.path(artefact)
+            if not path.is_file():
+                raise EngineError(
+                    f"{path} is missing from the bundle: build it again with `gen build-engine`"
+                )
+            if path.stat().st_size != artefact.bytes:
+                raise EngineError(
+                    f"{path} has {path.stat().st_size} bytes, the manifest says {artefact.bytes}: "
+                    "the file is truncated or altered; copy the bundle again or rebuild it"
+                )
+            if (got := digest_file(path)) != artefact.sha256:
+                raise EngineError(
+                    f"{path} hashes to {got[:12]}, the manifest says {artefact.sha256[:12]}: "
+                    "the file was altered; copy the bundle again or rebuild it"
+                )
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and validate a bundle's manifest; no other file is opened.
+
+    Raises
+    ------
+    EngineError
+        No bundle there, or one of another schema.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise EngineError(
+            f"no engine bundle at {folder}: expected {MANIFEST}; make one with `gen build-engine --out {folder}`"
+        )
+    try:
+        return Bundle(folder, Manifest.model_validate_json(path.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise EngineError(
+            f"{path} is not a manifest of schema {SCHEMA_VERSION}: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
+            "rebuild the bundle with this version"
+        ) from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `bundle.json`: the same content gives the same bytes, so the digest names the bundle."""
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
+
+
+def describe(folder: Path, **facts: object) -> list[Artefact]:
+    """An artefact for every file in a folder but the manifest and what is measured (`facts` go into each)."""
+    found = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in UNDIGESTED):
+        name = path.relative_to(folder).as_posix()
+        kind, backend = KINDS.get(path.suffix, ("config", None))
+        component = path.parent.name if kind != "config" else None
+        found.append(
+            Artefact.model_validate(
+                {
+                    "path": name,
+                    "sha256": digest_file(path),
+                    "bytes": path.stat().st_size,
+                    "kind": kind,
+                    "component": component,
+                    "backend": backend,
+                    **facts,
+                }
+            )
+        )
+    return found
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder that appears under its name only when everything in it is written.
+
+    Raises
+    ------
+    EngineError
+        `out` exists already and is not a bundle (nothing of the user's is ever replaced).
+    """
+    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise EngineError(f"{out} exists and is not an engine bundle: give another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+    try:
+        partial.mkdir()
+        yield partial
+        old = out.parent / f".{out.name}.old-{os.getpid()}"
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

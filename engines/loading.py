@@ -1,0 +1,74 @@
+"""Open a bundle with a backend."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from engines import onnxruntime, torch
+from engines.bundle import Bundle, read_bundle
+from engines.engine import Engine
+from engines.errors import EngineError
+
+BACKENDS = ("onnxruntime", "tensorrt", "tensorrt-rtx", "torch")
+log = logging.getLogger("dermforge")
+
+
+def load(
+    bundle: Path,
+    backend: str | None = None,
+    *,
+    device: str | None = None,
+    rows: int | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Open an engine bundle.
+
+    Parameters
+    ----------
+    bundle
+        What `gen build-engine` wrote.
+    backend
+        onnxruntime, tensorrt, tensorrt-rtx or torch; None for the one the bundle was built for.
+    device
+        cpu, cuda (onnxruntime also: tensorrt); None for the backend's own.
+    rows
+        Rows of one UNet call; None for what the build's sweep chose.
+    threads
+        CPU threads; None for one a core.
+
+    Raises
+    ------
+    EngineError
+        No bundle, an altered file, another backend, device or GPU than it was built for.
+    """
+    read = read_bundle(Path(bundle))
+    if not read.manifest.certified:
+        log.warning(
+            "%s FAILED its parity certificate (see parity.json): its images differ from the model's", bundle
+        )
+    return open_bundle(read, backend, device=device, rows=rows, threads=threads)
+
+
+def open_bundle(
+    bundle: Bundle,
+    backend: str | None = None,
+    *,
+    device: str | None = None,
+    rows: int | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """`load` for a bundle whose manifest is read already."""
+    name = backend or bundle.manifest.backend
+    if name not in BACKENDS:
+        raise EngineError(f"unknown backend {name!r}; expected one of {', '.join(BACKENDS)}")
+    if rows is not None and rows < 1:
+        raise EngineError(f"rows must be 1 or more, got {rows}")
+    static = rows or bundle.manifest.rows
+    if name == "onnxruntime":
+        calls = onnxruntime.open_calls(bundle, static, device, threads)
+    elif name == "torch":
+        calls = torch.open_calls(bundle, static, device, threads)
+    else:
+        raise EngineError("no")
+    return Engine(bundle, name, static, calls)

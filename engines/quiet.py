@@ -1,0 +1,26 @@
+"""Libraries that print: their progress lines and warnings are not ours to show."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+TALKERS = ("torch.onnx", "onnxscript", "onnx_ir", "diffusers", "transformers")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence stdout, warnings and the exporters' loggers; errors still raise."""
+    levels = {name: logging.getLogger(name).level for name in TALKERS}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for name in TALKERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

@@ -1,0 +1,145 @@
+"""Torch: eager for reference on any device."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from engines.bundle import Bundle
+from engines.engine import Calls, Engine
+from engines.errors import EngineError
+from engines.facts import PipelineFacts
+from engines.precision import DTYPES, lower
+from engines.quiet import quiet
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The three networks of a pipeline."""
+
+    text_encoder: nn.Module
+    unet: nn.Module
+    vae: nn.Module
+
+
+def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
+    """The networks of a pipeline folder, norms in float32 whatever the precision."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    dtype = DTYPES[precision]
+    with quiet():
+        text = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True)
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
+    return Modules(*(lower(m, dtype).to(device).requires_grad_(False) for m in (text, unet, vae)))
+
+
+def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
+    """The four calls, op by op: what every other backend is compared with."""
+    half = 127.5
+
+    def dtype(module: nn.Module) -> torch.dtype:
+        return next(p.dtype for p in module.parameters() if p.ndim > 1)
+
+    def text(ids: torch.Tensor) -> torch.Tensor:
+        return modules.text_encoder(ids.to(device), return_dict=False)[0].float()
+
+    def unet(latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
+        kind = dtype(modules.unet)
+        return modules.unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[0].float()
+
+    def decode(latents: torch.Tensor) -> torch.Tensor:
+        return decode_exact(modules, facts, latents).round_().to(torch.uint8)
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        pixels = images.permute(0, 3, 1, 2).float() / half - 1
+        mean = modules.vae.encode(pixels.to(dtype(modules.vae)), return_dict=False)[0].mean.float()
+        return (mean - facts.shift_factor) * facts.scaling_factor
+
+    return Calls(*(_no_grad(call) for call in (text, unet, decode, encode)), device)
+
+
+def decode_exact(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) -> torch.Tensor:
+    """The decoder's images before they are rounded: float32 [n, H, W, 3] in 0..255."""
+    unscaled = latents / facts.scaling_factor + facts.shift_factor
+    kind = next(p.dtype for p in modules.vae.parameters() if p.ndim > 1)
+    with torch.inference_mode():
+        pixels = modules.vae.decode(unscaled.to(kind), return_dict=False)[0].float()
+        return (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
+
+
+class Reference(Engine):
+    """A pipeline folder in float32, op by op, under the facts of a bundle."""
+
+    def __init__(self, model: Path, bundle: Bundle, device: torch.device) -> None:
+        self.modules = load_modules(model, "fp32", device)
+        super().__init__(
+            bundle, "torch", bundle.manifest.rows, eager(self.modules, bundle.manifest.facts, device)
+        )
+
+    def decode_exact(self, latents: torch.Tensor) -> torch.Tensor:
+        """`decode` before rounding, at once for all rows."""
+        return decode_exact(self.modules, self.facts, latents)
+
+
+def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: int | None = None) -> Calls:
+    """A bundle's torch weights, eager."""
+    if not bundle.find("weights", "torch"):
+        raise EngineError(
+            f"{bundle.folder} has no torch weights; build a bundle with `gen build-engine --backend torch`"
+        )
+    place = torch_device(device)
+    bundle.verify(a for a in bundle.manifest.artefacts if a.kind != "plan")
+    if threads:
+        torch.set_num_threads(threads)
+    modules = load_modules(bundle.folder, bundle.manifest.precision, place)
+    return eager(modules, bundle.manifest.facts, place)
+
+
+def copy_weights(model: Path, out: Path, precision: str) -> None:
+    """The networks' configurations and weights in one precision, so that the bundle is a diffusers folder too."""
+    from safetensors.torch import load_file, save_file
+
+    for part in ("text_encoder", "unet", "vae"):
+        (out / part).mkdir()
+        shutil.copyfile(model / part / "config.json", out / part / "config.json")
+        for path in sorted((model / part).glob("*.safetensors")):
+            if ".fp16." in path.name:  # a half-precision copy of the same weights
+                continue
+            save_file(
+                {
+                    k: v.to(DTYPES[precision]) if v.is_floating_point() else v
+                    for k, v in load_file(path).items()
+                },
+                out / part / path.name,
+                metadata={"format": "pt"},
+            )
+        for index in (model / part).glob("*.safetensors.index.json"):
+            shutil.copyfile(index, out / part / index.name)
+
+
+def torch_device(name: str | None) -> torch.device:
+    """The device to run on: as asked, or CUDA where there is one."""
+    if name is None:
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineError(f"unknown device {name!r}; expected cpu or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EngineError(f"device {name} was asked for, and torch sees no CUDA driver here: use cpu")
+    return device
+
+
+def _no_grad(call: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def wrapped(*arrays: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return call(*arrays)
+
+    return wrapped
