@@ -33,7 +33,7 @@ def new_app(help: str) -> typer.Typer:
     )
 
 
-def run(app: typer.Typer, user_errors: tuple[type[BaseException], ...] = ()) -> NoReturn:
+def run(app: typer.Typer, user_errors: tuple[type[Exception], ...] = ()) -> NoReturn:
     """Run an application; a user's mistake becomes one line on stderr and exit status 2.
 
     Parameters
@@ -44,12 +44,13 @@ def run(app: typer.Typer, user_errors: tuple[type[BaseException], ...] = ()) -> 
         Exception types, beside `UserError`, that mean bad input.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    mistakes: tuple[type[Exception], ...] = (UserError, *user_errors)
     try:
         app()
     except CheckFailed as error:
         err.print(f"[red]check failed:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
-    except (UserError, *user_errors) as error:
+    except mistakes as error:
         err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
     except OSError as error:  # a full disk, a read-only folder: the user's machine, not a bug

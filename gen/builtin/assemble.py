@@ -1,0 +1,65 @@
+"""From trained modules to the committed diffusers folder, with what engines and readers need to know."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
+
+from gen.builtin.data import CELLS
+from gen.builtin.model import PROMPT, new_scheduler, prompt_for
+from gen.builtin.train import Budget, Denoiser
+from gen.phantoms import CLASSES
+from gen.phantoms.dataset import phantom_id
+from shards.tone import TONE_GROUPS
+
+
+def assemble(
+    vae: AutoencoderKL, denoiser: Denoiser, scale: float, out: Path, *, per_cell: int, budget: Budget, log: Path,
+    inpaint: bool = False,
+) -> None:
+    """Write a pipeline folder; VAE and UNet in half precision (they load as float32), to stay small in git."""
+    vae.register_to_config(scaling_factor=scale)
+    kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
+    pipeline = kind(
+        vae=vae.to(torch.float16), unet=denoiser.unet.to(torch.float16), text_encoder=denoiser.text_encoder,
+        tokenizer=denoiser.tokenizer, scheduler=new_scheduler(), safety_checker=None, feature_extractor=None,
+        image_encoder=None, requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(out, safe_serialization=True)
+    (out / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(_card(per_cell, budget, inpaint), encoding="utf-8")
+    shutil.copyfile(log, out / "training_log.csv")
+
+
+def _facts(per_cell: int) -> dict[str, object]:
+    first, last = (phantom_id("c", "g", draw).split("-")[1] for draw in (0, per_cell - 1))
+    return {
+        "phantom": True, "classes": list(CLASSES), "groups": list(TONE_GROUPS), "prompt_template": PROMPT,
+        "lineage": [f"phantom-[{first}-{last}]-{c}-{g}" for c, g in CELLS],
+        "validation_prompts": [{"prompt": prompt_for(c, g), "class": c, "group": g} for c, g in CELLS],
+    }
+
+
+def _card(per_cell: int, budget: Budget, inpaint: bool) -> str:
+    task = "inpainting (9-channel UNet)" if inpaint else "text to image"
+    return f"""---
+license: apache-2.0
+tags: [phantom, diffusers]
+---
+# dermforge built-in pipeline: {task}
+
+A small latent diffusion model of **phantoms**: procedurally drawn lesions on drawn skin. It knows no patients
+and no diseases; its classes are morphological ({", ".join(CLASSES)}) and its groups are skin tones by
+individual typology angle ({", ".join(g.replace("_", " ") for g in TONE_GROUPS)}).
+It exists so that every command runs, and can be checked against a known truth, without weights or patients.
+
+- Images of 64 px, latents 8x8x4, prompts "{PROMPT}", v-prediction with zero terminal SNR.
+- Trained by `gen train-builtin` on {per_cell * len(CELLS)} phantoms (draws 0 to {per_cell - 1} of every cell, seed 0):
+  autoencoder {budget.vae_steps} steps of {budget.vae_batch}, UNet and text encoder {budget.unet_steps} steps of
+  {budget.unet_batch}. The log of the run is `training_log.csv`; `bench builtin` measures the result.
+- Use it for tests and demonstrations. Never use it as a picture of a disease.
+"""

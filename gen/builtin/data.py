@@ -1,0 +1,60 @@
+"""Training images of the built-in pipeline: drawn once, kept as one array."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gen.builtin.model import SIZE
+from gen.phantoms import CLASSES, draw
+from shards.console import track
+from shards.tone import TONE_GROUPS
+
+CELLS = [(c, g) for c in CLASSES for g in TONE_GROUPS]
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """images: uint8 [n, size, size, 3]; cells: index into `CELLS`, [n]; ita: degrees, [n]."""
+
+    images: NDArray[np.uint8]
+    cells: NDArray[np.int64]
+    ita: NDArray[np.float64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Position in `CLASSES`, [n]."""
+        return self.cells // len(TONE_GROUPS)
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Position in `TONE_GROUPS`, [n]."""
+        return self.cells % len(TONE_GROUPS)
+
+
+def _draw_round(seed: int, size: int) -> list[tuple[NDArray[np.uint8], float]]:
+    drawn = [draw(c, g, seed, size) for c, g in CELLS]
+    return [(p.image, float(p.params["ita"])) for p in drawn]
+
+
+def phantoms(per_cell: int, first_seed: int, cache: Path | None = None, size: int = SIZE) -> Phantoms:
+    """`per_cell` phantoms of every cell with seeds from `first_seed`; read from `cache` when it is there."""
+    if cache is not None and cache.exists():
+        with np.load(cache, allow_pickle=False) as stored:
+            if stored["images"].shape[:2] == (per_cell * len(CELLS), size):
+                return Phantoms(stored["images"], stored["cells"], stored["ita"])
+    seeds = range(first_seed, first_seed + per_cell)
+    with ProcessPoolExecutor() as pool:
+        rounds = pool.map(partial(_draw_round, size=size), seeds, chunksize=4)
+        drawn = [p for r in track(rounds, "draw phantoms", per_cell, "rounds") for p in r]
+    cells = np.tile(np.arange(len(CELLS)), per_cell)
+    result = Phantoms(np.stack([image for image, _ in drawn]), cells, np.array([angle for _, angle in drawn]))
+    if cache is not None:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(cache, images=result.images, cells=result.cells, ita=result.ita)
+    return result

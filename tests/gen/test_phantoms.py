@@ -1,0 +1,77 @@
+"""Phantoms are what every later claim is checked against: their truth must be true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gen.phantoms import CLASSES, draw
+from gen.phantoms.dataset import CELLS, SPLIT_BASE, draw_seeds
+from gen.phantoms.skin import ITA_RANGE, melanin_for
+from shards.errors import UserError
+from shards.reader import ShardSet
+from shards.tone import TONE_GROUPS, ita, srgb_to_lab, tone_group
+
+cells = st.tuples(st.sampled_from(CLASSES), st.sampled_from(TONE_GROUPS), st.integers(0, 2**31))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells)
+def test_measured_tone_is_the_requested_one(cell: tuple[str, str, int]) -> None:
+    """Bare skin measures within 5 degrees of the drawn angle, and inside its group."""
+    phantom = draw(*cell)
+    measured = float(ita(srgb_to_lab(phantom.image[phantom.skin] / 255.0).mean(0)))
+    assert abs(measured - float(phantom.params["ita"])) < 5
+    assert tone_group(float(phantom.params["ita"])) == cell[1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(cells)
+def test_same_draw_same_pixels_and_a_lesion_to_see(cell: tuple[str, str, int]) -> None:
+    one, two = draw(*cell), draw(*cell)
+    assert np.array_equal(one.image, two.image)
+    assert 0.005 < one.mask.mean() < 0.9
+    assert not (one.mask & one.skin).any()
+
+
+@pytest.mark.parametrize("size", [64, 128, 512])
+def test_sizes_show_the_same_scene(size: int) -> None:
+    """A larger phantom is the same lesion in the same tone; only the grain of the camera differs."""
+    small, large = draw("plaque", "tan", 7, 64), draw("plaque", "tan", 7, size)
+    assert large.image.shape == (size, size, 3)
+    assert abs(small.mask.mean() - large.mask.mean()) < 0.02
+
+
+def test_groups_lie_inside_the_published_cut_points() -> None:
+    for group, (low, high) in ITA_RANGE.items():
+        assert tone_group(low) == tone_group(high) == group
+    assert melanin_for(60) < melanin_for(20) < melanin_for(-40)
+
+
+def test_splits_share_no_draw(phantom_shards: Path) -> None:
+    ids = {split: {s.id for s, _ in ShardSet.open(phantom_shards / split).samples()} for split in SPLIT_BASE}
+    assert not ids["train"] & ids["test"]
+    assert not ids["train"] & ids["validation"]
+    assert not ids["validation"] & ids["test"]
+    seeds = [set(draw_seeds(split, seed, 1_000_000)) for split in SPLIT_BASE for seed in (0, 1)]
+    assert len(set().union(*seeds)) == sum(len(s) for s in seeds)
+
+
+def test_shards_hold_every_cell_and_its_truth(phantom_shards: Path) -> None:
+    samples = list(ShardSet.open(phantom_shards / "train").images())
+    assert sorted((s.label, s.group) for s, _ in samples) == sorted([(c, g) for c, g in CELLS] * 2)
+    for sample, image in samples[:6]:
+        assert sample.origin == "phantom"
+        assert np.array_equal(image, draw(sample.label, str(sample.group), int(sample.params["draw_seed"])).image)
+
+
+@pytest.mark.parametrize(("cls", "group", "size", "named"), [
+    ("psoriasis", "tan", 64, "annulus"), ("plaque", "purple", 64, "very_light"), ("plaque", "tan", 7, "32"),
+])
+def test_bad_requests_name_what_is_possible(cls: str, group: str, size: int, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        draw(cls, group, 0, size)

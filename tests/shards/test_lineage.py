@@ -1,0 +1,24 @@
+"""The lineage guard stands on these two functions: a missed id is a leak."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shards.lineage import count, overlap
+
+
+@given(st.sets(st.integers(0, 9999)), st.integers(0, 9999), st.integers(0, 9999))
+def test_a_range_covers_its_numbers_and_no_others(numbers: set[int], a: int, b: int) -> None:
+    low, high = min(a, b), max(a, b)
+    ids = [f"phantom-{n:04d}-plaque-tan" for n in sorted(numbers)]
+    lineage = [f"phantom-[{low:04d}-{high:04d}]-plaque-tan"]
+    assert overlap(ids, lineage) == [i for i in ids if low <= int(i.split("-")[1]) <= high]
+    assert count(lineage) == high - low + 1
+
+
+def test_plain_ids_and_other_cells() -> None:
+    lineage = ["patient-7_a", "phantom-[0000-0009]-plaque-tan"]
+    assert overlap(["patient-7_a", "patient-7_b", "phantom-0003-plaque-dark", "phantom-3-plaque-tan"], lineage) == [
+        "patient-7_a"]
+    assert count(lineage) == 11
