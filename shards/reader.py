@@ -147,7 +147,7 @@ class ImageSet:
         """The rows at these positions, in this order, as a view."""
         view = copy.copy(self)
         view.__dict__ = {k: v for k, v in self.__dict__.items() if k not in ("labels", "_positions", "_places")}
-        view.rows = self.rows.iloc[positions].reset_index(drop=True)
+        view.rows = self.rows.iloc[np.asarray(positions, dtype=np.intp)].reset_index(drop=True)
         return view
 
 

@@ -20,7 +20,7 @@ Split = Literal["train", "validation", "test"]
 Extension = Literal["cls", "jpg", "json", "png", "webp"]
 
 SPLITS: tuple[str, ...] = get_args(Split)
-IMAGE_EXTENSIONS = ("jpg", "png", "webp")
+IMAGE_EXTENSIONS: tuple[Extension, ...] = ("jpg", "png", "webp")
 #: No dots (webdataset cuts a key at the first) and, with ".webp", within USTAR's 100 characters.
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,95}$"
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
@@ -121,7 +121,7 @@ class Row(_Record):
     members: dict[Extension, tuple[int, int]]
 
     @property
-    def ext(self) -> str:
+    def ext(self) -> Extension:
         """The extension of the image."""
         return next(e for e in IMAGE_EXTENSIONS if e in self.members)
 
