@@ -1,0 +1,190 @@
+"""The fairness card as data: estimates, rows (a group each), gaps; to JSON, to tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+
+NOT_ENOUGH = "not enough data"
+CARD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes
+    ----------
+    value, low, high
+        NaN where undefined.
+    n
+        Rows it rests on: the denominator of a proportion, the smaller side of an AUROC, the rarest class of a mean
+        over classes.
+    enough
+        Whether `n` reaches the least count; where not, the value is kept here but shown as "not enough data" and
+        takes no part in worst groups and gaps.
+    n_needed
+        `n` that would do: the least count, and for a proportion an interval of +- 0.1 or the chosen half width.
+    method
+        wilson, delong, bootstrap, robust.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    enough: bool
+    n_needed: int
+    method: str
+
+    def text(self, digits: int = 3) -> str:
+        """As shown: `0.812 (0.761 to 0.853)`, or what is missing."""
+        if not self.enough or not math.isfinite(self.value):
+            return f"{NOT_ENOUGH} ({self.n} of {self.n_needed})"
+        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group (or `all`, or an intersection): its sizes, its metrics, and its shrunk accuracy where it has one."""
+
+    column: str
+    group: str
+    n: int
+    clusters: int | None
+    positives: Mapping[str, int]
+    metrics: Mapping[str, Estimate]
+    shrunk: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Largest difference of a metric among the groups of a column, and what chance alone would show.
+
+    Attributes
+    ----------
+    difference, low, high
+        max - min over the groups with enough data, and its interval.
+    ratio
+        min / max.
+    null_mean, null_p95
+        Mean and 95th percentile of the difference when groups of these sizes and case mix do not matter.
+    p
+        Permutation p of the difference.
+    left_out
+        Groups without enough data.
+    """
+
+    column: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    ratio: float
+    worst: str
+    worst_value: float
+    best: str
+    best_value: float
+    null_mean: float
+    null_p95: float
+    p: float
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the difference is larger than the null gap's 95th percentile."""
+        return self.difference > self.null_p95
+
+
+@dataclass(frozen=True)
+class Card:
+    """What `evalsuite fairness` finds out.
+
+    Attributes
+    ----------
+    rows
+        `all` first, then each group of each column, then the intersections.
+    gaps
+        For each column and metric; includes demographic_parity, equal_opportunity and equalised_odds.
+    thresholds
+        Thresholds from the validation predictions: {"global" | "column=group": {class: threshold}}.
+    notes
+        Sentences a reader must know.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    gaps: tuple[Gap, ...]
+    thresholds: Mapping[str, Mapping[str, float]]
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self, column: str = "all", group: str = "all") -> Row:
+        """The row of a group; KeyError where there is none."""
+        for row in self.rows:
+            if (row.column, row.group) == (column, group):
+                return row
+        raise KeyError((column, group))
+
+    def of(self, column: str) -> tuple[Row, ...]:
+        """Rows of a column, in the natural order of its groups."""
+        return tuple(row for row in self.rows if row.column == column)
+
+    def gap(self, column: str, metric: str = "accuracy") -> Gap:
+        """The gap of a metric over a column; KeyError where there is none."""
+        for gap in self.gaps:
+            if (gap.column, gap.metric) == (column, metric):
+                return gap
+        raise KeyError((column, metric))
+
+    def worst(self, column: str, metric: str = "accuracy") -> tuple[str, Estimate] | None:
+        """The worst group of a column and its value; None where fewer than two groups have enough data."""
+        try:
+            gap = self.gap(column, metric)
+        except KeyError:
+            return None
+        return gap.worst, self.row(column, gap.worst).metrics[metric]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; NaN as None."""
+        return _plain({"version": CARD_VERSION, **asdict(self)})
+
+    def to_json(self) -> str:
+        """One JSON document, keys sorted, NaN as null."""
+        return json.dumps(self.to_dict(), sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Long table: column, group, rows, metric, class, value, low, high, n, enough, n_needed, method, shown."""
+        return pd.DataFrame([
+            {
+                "column": row.column, "group": row.group, "rows": row.n, "metric": name.partition(":")[0],
+                "class": name.partition(":")[2], **asdict(estimate), "shown": estimate.text(),
+            }
+            for row in self.rows
+            for name, estimate in (*row.metrics.items(), *((("accuracy_shrunk", row.shrunk),) if row.shrunk else ()))
+        ])
+
+    def gaps_frame(self) -> pd.DataFrame:
+        """The gaps, a row each."""
+        return pd.DataFrame([
+            {**asdict(gap), "left_out": " ".join(gap.left_out), "beyond_chance": gap.beyond_chance}
+            for gap in self.gaps
+        ])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,441 @@
+"""The fairness card: every metric for all, each group and each intersection, with intervals; gaps beside the gap
+that chance alone would show."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsuite import metrics, parity
+from evalsuite.card import Card, Estimate, Gap, Row
+from evalsuite.metrics import Scored, Values
+from evalsuite.predictions import Predictions, levels, refuse_overlap
+from evalsuite.stats import calibration, delong, intervals, resample, shrinkage, thresholds
+from shards.errors import UserError
+
+CHUNK = 100  # resamples at a time: what fits the cache
+CROSS = " x "
+PROPORTIONS = ("accuracy", "top3", "sensitivity", "specificity")
+UNCOMPARED = ("ece_plugin", "selection", "specificity@global", "specificity@group")  # no gap of their own
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the card is computed.
+
+    Attributes
+    ----------
+    n_boot
+        Resamples of the bootstrap and of the permutations.
+    specificity
+        The fixed specificity of `sensitivity@...`.
+    min_count
+        Rows a proportion needs, and each side of an AUROC; a mean over classes needs half of it in each class.
+    half_width
+        Half width of a useful interval, for "the n that would be needed".
+    """
+
+    n_boot: int = 1000
+    seed: int = 0
+    confidence: float = 0.95
+    specificity: float = 0.9
+    min_count: int = 10
+    half_width: float = 0.1
+    intersections: bool = True
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows split by one column (or a crossing of columns): group code of each row, and the names."""
+
+    column: str
+    names: tuple[str, ...]
+    codes: NDArray[np.int64]
+
+
+def card(
+    predictions: Predictions, groups: Sequence[str], *, validation: Predictions | None = None,
+    n_boot: int = 1000, seed: int = 0, confidence: float = 0.95, specificity: float = 0.9, min_count: int = 10,
+    half_width: float = 0.1, intersections: bool = True, tick: Callable[[int], None] | None = None,
+) -> Card:
+    """Compute the card.
+
+    Parameters
+    ----------
+    predictions
+        The test set; its `clusters`, where it has them, are what is resampled.
+    groups
+        Group columns of the table.
+    validation
+        Predictions that fix the thresholds of `sensitivity@global` and `sensitivity@group`; none, no such metric.
+    tick
+        Called with finished resamples; there are `steps(groups, n_boot)` in all.
+
+    Raises
+    ------
+    UserError
+        A column is missing, or test and validation overlap or differ in their classes.
+    """
+    options = Settings(n_boot, seed, confidence, specificity, min_count, half_width, intersections)
+    _require(predictions, groups, validation)
+    cuts, above = _thresholds(predictions, groups, validation, options)
+    rng = np.random.default_rng(seed)
+    clusters = _codes(predictions.clusters)
+    report = tick or _silent
+
+    whole = Partition("all", ("all",), np.zeros(predictions.n, dtype=np.int64))
+    singles = [partition(predictions, (c,)) for c in groups]
+    crossed = (
+        [partition(predictions, pair) for pair in itertools.combinations(groups, 2)] if intersections else []
+    )
+    rows: list[Row] = []
+    gaps: list[Gap] = []
+    overall: Mapping[str, Estimate] = {}
+    for part in (whole, *singles, *crossed):
+        calls = {k: v for k, v in above.items() if k == "global" or k == f"group {part.column}"}
+        calls = {k.partition(" ")[0]: v for k, v in calls.items()}
+        cells = [_cell(predictions, part.codes == g, calls) for g in range(len(part.names))]
+        samples = _bootstrap(predictions, part, cells, clusters, options, rng, report)
+        made = [
+            _row(part.column, name, cell, clusters, drawn, overall, options)
+            for name, cell, drawn in zip(part.names, cells, samples, strict=True)
+        ]
+        if part is whole:
+            overall = made[0].metrics
+        else:
+            null = _null(predictions, part, calls, clusters, options, rng, report)
+            gaps += _gaps(part, made, cells, samples, null, options)
+        rows += _shrink(made, options) if part in crossed else made
+    return Card(
+        predictions.source, predictions.classes, tuple(groups), tuple(rows), tuple(gaps), cuts,
+        dict(vars(options)), tuple(_notes(predictions, validation, rows, options)),
+    )
+
+
+def steps(groups: Sequence[str], n_boot: int, intersections: bool = True) -> int:
+    """Resamples that `card` reports through `tick`."""
+    parts = len(groups) + (math.comb(len(groups), 2) if intersections else 0)
+    return n_boot * (1 + 2 * parts)
+
+
+def partition(predictions: Predictions, columns: Sequence[str]) -> Partition:
+    """Split rows by a column, or by every combination of columns that occurs."""
+    orders = {c: {v: i for i, v in enumerate(levels(predictions.groups[c]))} for c in columns}
+    keys = list(zip(*(predictions.groups[c] for c in columns), strict=True))
+    found = sorted(set(keys), key=lambda key: [orders[c][v] for c, v in zip(columns, key, strict=True)])
+    index = {key: i for i, key in enumerate(found)}
+    return Partition(
+        CROSS.join(columns), tuple(CROSS.join(key) for key in found), np.array([index[key] for key in keys])
+    )
+
+
+# -- input ------------------------------------------------------------------------------------------------------------
+
+def _require(predictions: Predictions, groups: Sequence[str], validation: Predictions | None) -> None:
+    if not groups:
+        raise UserError(f"no group columns given; {predictions.source} has {', '.join(predictions.groups.columns)}")
+    for table in (predictions, *((validation,) if validation else ())):
+        missing = [c for c in groups if c not in table.groups.columns]
+        if missing:
+            has = ", ".join(table.groups.columns) or "none"
+            raise UserError(f"{table.source}: missing group column {', '.join(missing)}; it has {has}")
+    for column in groups:
+        if column in ("all", *predictions.classes):
+            raise UserError(f"{predictions.source}: group column {column!r} needs another name")
+        if predictions.groups[column].nunique() < 2:
+            only = predictions.groups[column].iloc[0]
+            raise UserError(
+                f"{predictions.source}: group column {column!r} holds one group only ({only}); expected at least two"
+            )
+    if validation is not None:
+        if validation.classes != predictions.classes:
+            raise UserError(
+                f"{validation.source}: classes {', '.join(validation.classes)}; expected those of "
+                f"{predictions.source}: {', '.join(predictions.classes)}"
+            )
+        refuse_overlap(predictions, validation, "validation")
+
+
+def _codes(clusters: NDArray[np.str_] | None) -> NDArray[np.int64] | None:
+    """Cluster codes; None where each row is its own cluster."""
+    if clusters is None:
+        return None
+    names, codes = np.unique(clusters, return_inverse=True)
+    return None if len(names) == len(codes) else codes.astype(np.int64)
+
+
+def _thresholds(
+    predictions: Predictions, groups: Sequence[str], validation: Predictions | None, options: Settings
+) -> tuple[dict[str, dict[str, float]], dict[str, NDArray[np.bool_]]]:
+    """Thresholds by their names, and which test rows reach them: `global`, `group <column>` -> bool [n, k]."""
+    if validation is None:
+        return {}, {}
+
+    def fixed(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return thresholds.by_class(
+            validation.probs[rows], validation.labels[rows], options.specificity, options.min_count
+        )
+
+    whole = fixed(np.ones(validation.n, dtype=bool))
+    named = {"global": whole}
+    above = {"global": predictions.probs >= whole}
+    for column in groups:
+        calls = np.zeros_like(above["global"])
+        for level in levels(predictions.groups[column]):
+            cut = fixed((validation.groups[column] == level).to_numpy())
+            cut = np.where(np.isfinite(cut), cut, whole)  # too few validation rows of the group: the global one
+            named[f"{column}={level}"] = cut
+            rows = (predictions.groups[column] == level).to_numpy()
+            calls[rows] = predictions.probs[rows] >= cut
+        above[f"group {column}"] = calls
+    tables = {
+        name: dict(zip(predictions.classes, (float(v) for v in cut), strict=True)) for name, cut in named.items()
+    }
+    return tables, above
+
+
+# -- resampling -------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Cell:
+    """The rows of one group, prepared, and where they lie in the table."""
+
+    rows: NDArray[np.int64]
+    scored: Scored
+
+
+def _cell(predictions: Predictions, mask: NDArray[np.bool_], above: Mapping[str, NDArray[np.bool_]]) -> Cell:
+    rows = np.flatnonzero(mask)
+    return Cell(rows, metrics.score(
+        predictions.probs[rows], predictions.labels[rows], predictions.classes,
+        {kind: calls[rows] for kind, calls in above.items()},
+    ))
+
+
+def _bootstrap(
+    predictions: Predictions, part: Partition, cells: Sequence[Cell], clusters: NDArray[np.int64] | None,
+    options: Settings, rng: np.random.Generator, tick: Callable[[int], None],
+) -> list[Values]:
+    """Metrics of each cell in each resample, [n_boot] each."""
+    units = resample.units(part.codes * len(predictions.classes) + predictions.labels, clusters)
+    drawn: list[list[Values]] = [[] for _ in cells]
+    for size in _chunks(options.n_boot):
+        weights = resample.bootstrap_weights(rng, units, size).astype(np.float32)
+        for kept, cell in zip(drawn, cells, strict=True):
+            kept.append(metrics.evaluate(cell.scored, weights[cell.rows]))
+        tick(size)
+    return [_joined(kept) for kept in drawn]
+
+
+def _null(
+    predictions: Predictions, part: Partition, above: Mapping[str, NDArray[np.bool_]],
+    clusters: NDArray[np.int64] | None, options: Settings, rng: np.random.Generator, tick: Callable[[int], None],
+) -> list[Values]:
+    """Metrics of each group in each permutation of the groups, [n_boot] each."""
+    everyone = _cell(predictions, np.ones(predictions.n, dtype=bool), above).scored
+    drawn: list[list[Values]] = [[] for _ in part.names]
+    for size in _chunks(options.n_boot):
+        shuffled = resample.permuted_groups(rng, part.codes, predictions.labels, clusters, size)
+        for code, kept in enumerate(drawn):
+            kept.append(metrics.evaluate(everyone, (shuffled == code).astype(np.float32)))
+        tick(size)
+    return [_joined(kept) for kept in drawn]
+
+
+def _chunks(total: int) -> list[int]:
+    return [min(CHUNK, total - done) for done in range(0, total, CHUNK)]
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else {}
+
+
+def _silent(n: int) -> None:
+    return None
+
+
+# -- estimates --------------------------------------------------------------------------------------------------------
+
+def _row(
+    column: str, name: str, cell: Cell, clusters: NDArray[np.int64] | None, samples: Values,
+    overall: Mapping[str, Estimate], options: Settings,
+) -> Row:
+    """All estimates of one group."""
+    scored = cell.scored
+    own = None if clusters is None else clusters[cell.rows]
+    counts = np.bincount(scored.labels, minlength=len(scored.classes))
+    values = metrics.one(scored)
+    made: dict[str, Estimate] = {}
+    for metric, value in values.items():
+        kind, _, cls = metric.partition(":")
+        if kind in ("ece_plugin", "selection"):
+            continue
+        if kind.partition("@")[0] in PROPORTIONS and (cls or kind in PROPORTIONS):
+            made[metric] = _proportion(metric, value, scored, own, overall, options)
+        elif kind == "auroc":
+            made[metric] = _auroc(cls, value, scored, own, options)
+        else:
+            made[metric] = _composite(metric, value, values, samples, counts, scored.classes, options)
+    made |= _recalibrated(scored, own, options)
+    return Row(
+        column, name, len(cell.rows), None if own is None else len(np.unique(own)),
+        dict(zip(scored.classes, (int(c) for c in counts), strict=True)), made,
+    )
+
+
+def _proportion(
+    metric: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None,
+    overall: Mapping[str, Estimate], options: Settings,
+) -> Estimate:
+    """A share of rows: Wilson, on the effective size where rows are clustered."""
+    hits, rows = metrics.hits(metric, scored)
+    deff = intervals.design_effect(hits, None if clusters is None else clusters[rows]) if len(hits) else 1.0
+    low, high = intervals.wilson(float(hits.sum()), len(hits), options.confidence, deff)
+    expected = overall[metric].value if metric in overall else value
+    needed = max(
+        options.min_count, math.ceil(intervals.n_for_half_width(expected, options.half_width, options.confidence) * deff)
+    )
+    return Estimate(value, low, high, len(hits), len(hits) >= options.min_count, needed, "wilson")
+
+
+def _auroc(
+    cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
+) -> Estimate:
+    """AUROC of a class, or the mean over the defined classes, by DeLong; clusters summed first."""
+    wanted = range(len(scored.classes)) if not cls else [scored.classes.index(cls)]
+    found = [
+        delong.influence(scored.probs[:, index], scored.labels == index)
+        for index in wanted if 0 < (scored.labels == index).sum() < len(scored.labels)
+    ]
+    if not found:
+        return Estimate(math.nan, math.nan, math.nan, 0, False, options.min_count, "delong")
+    sizes = [int((scored.labels == index).sum()) for index in wanted]
+    least = min(s for s in sizes if s) if not cls else min(sizes[0], len(scored.labels) - sizes[0])
+    variance = delong.variance(np.mean([values for _, values in found], axis=0), clusters)
+    low, high = delong.interval(value, variance, least, len(scored.labels) - least, options.confidence)
+    needed = options.min_count if cls else math.ceil(options.min_count / 2)
+    return Estimate(value, low, high, least, least >= needed, needed, "delong")
+
+
+def _composite(
+    metric: str, value: float, values: Mapping[str, float], samples: Values, counts: NDArray[np.int64],
+    classes: Sequence[str], options: Settings,
+) -> Estimate:
+    """Anything without a closed form: the bootstrap."""
+    present = counts[counts > 0]
+    drawn = samples[metric]
+    if metric == "ece":  # a resample's ECE estimates the plug-in value, which is why the reverse percentile
+        low, high = resample.basic(value, drawn, options.confidence, centre=values["ece_plugin"], floor=0.0)
+    else:
+        degrees = int(present.sum()) - len(present)
+        low, high = resample.percentile(drawn, options.confidence, degrees)
+    cls = metric.partition(":")[2]
+    needed = options.min_count
+    if cls:
+        n = int(counts[classes.index(cls)])
+    elif metric in ("brier", "ece"):
+        n, needed = int(counts.sum()), needed if metric == "brier" else 5 * needed
+    else:
+        n, needed = int(present.min()), math.ceil(needed / 2)
+    return Estimate(value, low, high, n, n >= needed, needed, "bootstrap")
+
+
+def _recalibrated(
+    scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
+) -> dict[str, Estimate]:
+    """Calibration slope and intercept: of the second class where there are two, else of the likeliest class."""
+    if len(scored.classes) == 2:
+        fit = calibration.recalibrate(scored.probs[:, 1], scored.labels == 1, clusters)
+        events = int((scored.labels == 1).sum())
+    else:
+        fit = calibration.recalibrate(scored.confidence, scored.correct, clusters)
+        events = int(scored.correct.sum())
+    n = min(events, len(scored.labels) - events)
+    enough = n >= options.min_count
+    return {
+        "calibration_slope": Estimate(
+            fit.slope, *fit.slope_interval(options.confidence), n, enough, options.min_count, "robust"
+        ),
+        "calibration_intercept": Estimate(
+            fit.in_the_large, *fit.large_interval(options.confidence), n, enough, options.min_count, "robust"
+        ),
+    }
+
+
+def _shrink(rows: Sequence[Row], options: Settings) -> list[Row]:
+    """Accuracy of the intersections, each leaning on the others."""
+    n = np.array([row.n for row in rows], dtype=np.float64)
+    hits = np.array([row.metrics["accuracy"].value for row in rows]) * n
+    fit = shrinkage.beta_binomial(hits, n, options.confidence)
+    return [
+        replace(row, shrunk=Estimate(
+            float(fit.value[i]), float(fit.low[i]), float(fit.high[i]), row.n, True, 0, "beta-binomial"
+        ))
+        for i, row in enumerate(rows)
+    ]
+
+
+# -- gaps -------------------------------------------------------------------------------------------------------------
+
+def _gaps(
+    part: Partition, rows: Sequence[Row], cells: Sequence[Cell], samples: Sequence[Values], null: Sequence[Values],
+    options: Settings,
+) -> list[Gap]:
+    """Gaps of every metric that at least two groups have enough data for, then fairlearn's."""
+    out = []
+    for metric in samples[0]:
+        if metric.partition(":")[0] in UNCOMPARED:
+            continue
+        used = [i for i, row in enumerate(rows) if row.metrics[metric].enough]
+        if len(used) < 2:
+            continue
+        values = np.array([rows[i].metrics[metric].value for i in used])
+        drawn = np.stack([samples[i][metric] for i in used])
+        shuffled = np.stack([null[i][metric] for i in used])
+        names = [part.names[i] for i in used]
+        left_out = tuple(name for name in part.names if name not in names)
+        out.append(_gap(part.column, metric, names, values, drawn, shuffled, left_out, options))
+    return out + parity.gaps(part.column, part.names, [c.scored for c in cells], samples, null, options.min_count,
+                             options.confidence)
+
+
+def _gap(
+    column: str, metric: str, names: Sequence[str], values: NDArray[np.float64], drawn: NDArray[np.float64],
+    shuffled: NDArray[np.float64], left_out: tuple[str, ...], options: Settings,
+) -> Gap:
+    difference = float(values.max() - values.min())
+    null = np.ptp(shuffled, axis=0)
+    low, high = resample.basic(difference, np.ptp(drawn, axis=0), options.confidence, floor=0.0)
+    worst, best = int(values.argmin()), int(values.argmax())
+    if metric in metrics.LOWER_IS_BETTER:
+        worst, best = best, worst
+    top = float(values.max())
+    return Gap(
+        column, metric, difference, low, high, float(values.min()) / top if top > 0 else math.nan,
+        names[worst], float(values[worst]), names[best], float(values[best]),
+        *resample.chance(null), resample.p_value(difference, null), left_out,
+    )
+
+
+def _notes(
+    predictions: Predictions, validation: Predictions | None, rows: Sequence[Row], options: Settings
+) -> list[str]:
+    notes = []
+    if validation is None:
+        notes.append("No validation predictions: sensitivity at a fixed specificity is not reported.")
+    if predictions.clusters is None:
+        notes.append("No patient or duplicate-family column: intervals take each row as independent.")
+    short = [f"{r.column} {r.group}" for r in rows if not r.metrics["accuracy"].enough]
+    if short:
+        notes.append(f"Fewer than {options.min_count} rows in: {', '.join(short)}.")
+    lacking = sorted({f"{r.column} {r.group}" for r in rows if min(r.positives.values()) == 0})
+    if lacking:
+        notes.append(
+            f"Some classes are absent from: {', '.join(lacking)}; means over classes there cover fewer classes."
+        )
+    return notes

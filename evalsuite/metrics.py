@@ -1,0 +1,226 @@
+"""Every metric of the card as a function of row weights, so that a value, a bootstrap and a null share one code.
+
+`Scored` holds what depends on the rows alone; `evaluate` takes weights [rows, resamples] and gives, for each metric,
+an array [resamples]. Weights of ones give the value itself, equal to scikit-learn's to 1e-9. Undefined is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsuite.stats import calibration
+
+Values = dict[str, NDArray[np.float64]]
+
+LOWER_IS_BETTER = frozenset({"brier", "ece", "ece_plugin"})
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The rows of one cell, prepared.
+
+    Attributes
+    ----------
+    classes
+        Names, k.
+    labels, predicted
+        Class index of each row, int [n].
+    probs
+        [n, k].
+    confidence
+        Largest probability of each row.
+    bins
+        Calibration bin of each row.
+    above
+        Whether the probability of a class reaches its threshold, by kind of threshold: bool [n, k].
+    """
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probs: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    bins: NDArray[np.int64]
+    above: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        return self.labels == self.predicted
+
+
+def score(
+    probs: NDArray[np.float64], labels: NDArray[np.int64], classes: tuple[str, ...],
+    above: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> Scored:
+    """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equals."""
+    confidence = probs.max(axis=1)
+    return Scored(
+        classes, labels, probs.argmax(axis=1), probs, confidence, calibration.equal_mass_bins(confidence),
+        above or {},
+    )
+
+
+def evaluate(rows: Scored, weights: NDArray[np.float64] | None = None, *, ranked: bool = True) -> Values:
+    """All metrics under weights [n, b] (None: ones, b = 1), each [b].
+
+    Keys: accuracy, top3, balanced_accuracy, macro_f1, brier, ece (bias removed), ece_plugin, auroc and auprc (macro
+    over the classes that are defined), `sensitivity:<class>`, `specificity:<class>`, `selection:<class>`
+    (share predicted), `auroc:<class>`, `auprc:<class>`, and for each kind of threshold in `above`, `sensitivity@<kind>` (macro), `sensitivity@<kind>:<class>`
+    and `specificity@<kind>:<class>`.
+
+    Parameters
+    ----------
+    ranked
+        Whether to compute AUROC and AUPRC, the costly part.
+    """
+    w = np.ones((len(rows.labels), 1)) if weights is None else weights
+    values = _counted(rows, w)
+    if ranked:
+        values |= _ranked(rows, w)
+    return values
+
+
+def one(rows: Scored) -> dict[str, float]:
+    """The plain values, without resampling."""
+    return {name: float(v[0]) for name, v in evaluate(rows).items()}
+
+
+def hits(metric: str, rows: Scored) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A proportion taken apart: 1 or 0 for each row that counts, and which rows those are."""
+    kind, _, cls = metric.partition(":")
+    if kind == "accuracy":
+        return rows.correct.astype(np.float64), np.arange(len(rows.labels))
+    if kind == "top3":
+        return _in_top(rows, 3), np.arange(len(rows.labels))
+    name, _, threshold = kind.partition("@")
+    index = rows.classes.index(cls)
+    called = rows.above[threshold][:, index] if threshold else rows.predicted == index
+    positive = rows.labels == index
+    used = np.flatnonzero(positive if name == "sensitivity" else ~positive)
+    right = called if name == "sensitivity" else ~called
+    return right[used].astype(np.float64), used
+
+
+def _counted(rows: Scored, w: NDArray[np.float64]) -> Values:
+    """Metrics that are ratios of weighted counts: one matrix product, then arithmetic."""
+    k = len(rows.classes)
+    is_label = np.eye(k)[rows.labels]
+    is_predicted = np.eye(k)[rows.predicted]
+    in_bin = np.eye(int(rows.bins.max(initial=0)) + 1)[rows.bins]
+    blocks: dict[str, NDArray[np.float64]] = {
+        "rows": np.ones((len(rows.labels), 1)),
+        "top3": _in_top(rows, 3)[:, None],
+        "brier": ((rows.probs - is_label) ** 2).sum(axis=1, keepdims=True),
+        "label": is_label,
+        "predicted": is_predicted,
+        "hit": is_label * is_predicted,
+        "bin": in_bin,
+        "bin_confidence": in_bin * rows.confidence[:, None],
+        "bin_hit": in_bin * rows.correct[:, None],
+    }
+    for kind, above in rows.above.items():
+        blocks[f"above {kind}"] = above.astype(np.float64)
+        blocks[f"hit {kind}"] = above * is_label
+    sums = np.concatenate(list(blocks.values()), axis=1).T @ w
+    edges = np.cumsum([0, *(b.shape[1] for b in blocks.values())])
+    s = {name: sums[a:b] for name, a, b in zip(blocks, edges[:-1], edges[1:], strict=True)}
+
+    total = s["rows"][0]
+    plugin, corrected = calibration.ece(s["bin"], s["bin_confidence"], s["bin_hit"])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = s["hit"] / s["label"]
+        specificity = 1 - (s["predicted"] - s["hit"]) / (total - s["label"])
+        values: Values = {
+            "accuracy": s["hit"].sum(axis=0) / total,
+            "balanced_accuracy": _mean_defined(sensitivity),
+            "macro_f1": _mean_defined(2 * s["hit"] / (s["label"] + s["predicted"])),
+            "brier": s["brier"][0] / total,
+            "ece": corrected,
+            "ece_plugin": plugin,
+        }
+        if k > 3:
+            values["top3"] = s["top3"][0] / total
+        values |= _by_class("selection", rows.classes, s["predicted"] / total)
+        values |= _by_class("sensitivity", rows.classes, sensitivity)
+        values |= _by_class("specificity", rows.classes, specificity)
+        for kind in rows.above:
+            reached = s[f"hit {kind}"] / s["label"]
+            false = (s[f"above {kind}"] - s[f"hit {kind}"]) / (total - s["label"])
+            values[f"sensitivity@{kind}"] = _mean_defined(reached)
+            values |= _by_class(f"sensitivity@{kind}", rows.classes, reached)
+            values |= _by_class(f"specificity@{kind}", rows.classes, 1 - false)
+    return values
+
+
+def _ranked(rows: Scored, w: NDArray[np.float64]) -> Values:
+    """One-vs-rest AUROC and average precision of each class and their means over the defined classes."""
+    by_resample = np.ascontiguousarray(w.T)
+    total = w.sum(axis=0, dtype=np.float64)
+    pairs = [
+        _rank_one(rows.probs[:, index], rows.labels == index, by_resample, total)
+        for index in range(len(rows.classes))
+    ]
+    auroc, auprc = np.stack([a for a, _ in pairs]), np.stack([p for _, p in pairs])
+    values: Values = {"auroc": _mean_defined(auroc), "auprc": _mean_defined(auprc)}
+    return values | _by_class("auroc", rows.classes, auroc) | _by_class("auprc", rows.classes, auprc)
+
+
+def _rank_one(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], w: NDArray[np.float64], total: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AUROC and average precision under weights [b, n], ties as scikit-learn treats them.
+
+    Only the positives are visited: for each, the weight of rows scored above it and level with it. Sums between
+    the positives are taken in one pass, which is several times faster than a running sum over all rows.
+    """
+    if not positive.any():
+        return np.full(len(w), np.nan), np.full(len(w), np.nan)
+    order = np.argsort(-scores, kind="stable")
+    descending, is_positive = -scores[order], positive[order]
+    first = np.searchsorted(descending, descending[is_positive], side="left")
+    after = np.searchsorted(descending, descending[is_positive], side="right")
+    w, ranks = w[:, order], np.r_[0, np.cumsum(is_positive)]
+    own = w[:, is_positive]
+    level, true_level = _sums_up_to(w, after), _sums_up_to(own, ranks[after])
+    false = level - true_level
+    if (after - first > 1).any():  # negatives above, and half of those level
+        false = (false + _sums_up_to(w, first) - _sums_up_to(own, ranks[first])) / 2
+    positives = own.sum(axis=1, dtype=np.float64)
+    negatives = total - positives
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = 1 - np.einsum("bm,bm->b", own, false) / (positives * negatives)
+        precision = np.where(own > 0, own * true_level / level, 0.0).sum(axis=1) / positives
+    return np.where(negatives > 1e-6 * total, area, np.nan), precision
+
+
+def _sums_up_to(w: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sums of the first `ends` columns, ascending, [b, n] and [m] -> [b, m]."""
+    cuts, place = np.unique(ends, return_inverse=True)
+    starts = np.r_[0, cuts[(cuts > 0) & (cuts < w.shape[1])]]
+    running = np.cumsum(np.add.reduceat(w, starts, axis=1), axis=1)
+    if cuts[0] == 0:
+        running = np.concatenate([np.zeros((len(w), 1)), running], axis=1)
+    return running[:, : len(cuts)] if len(cuts) == len(ends) else running[:, place]
+
+
+def _in_top(rows: Scored, k: int) -> NDArray[np.float64]:
+    """Whether the label is among the k likeliest; of equals the later class counts, as in scikit-learn."""
+    own = rows.probs[np.arange(len(rows.labels)), rows.labels][:, None]
+    later = np.arange(rows.probs.shape[1])[None, :] > rows.labels[:, None]
+    ahead = (rows.probs > own) | ((rows.probs == own) & later)
+    return (ahead.sum(axis=1) < k).astype(np.float64)
+
+
+def _mean_defined(by_class: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the classes that are defined, [k, b] -> [b]; NaN where none is."""
+    defined = np.isfinite(by_class)
+    count = defined.sum(axis=0)
+    return np.where(count > 0, np.where(defined, by_class, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _by_class(name: str, classes: tuple[str, ...], values: NDArray[np.float64]) -> Values:
+    return {f"{name}:{c}": v for c, v in zip(classes, values, strict=True)}

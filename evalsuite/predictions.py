@@ -1,0 +1,282 @@
+"""The predictions table: `id, label, prob_<class>..., group columns..., cluster`; anybody's, not only ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from shards.errors import UserError
+from shards.tone import TONE_GROUPS
+
+PREFIX = "prob_"
+SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
+MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>"}
+ROMAN = ("i", "ii", "iii", "iv", "v", "vi")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A validated table of predictions, a row an image.
+
+    Attributes
+    ----------
+    ids
+        Unique names, str [n].
+    classes
+        Class names in the order of the `prob_` columns, k of them (at least two).
+    labels
+        Index into `classes`, int64 [n].
+    probs
+        Float64 [n, k]; rows sum to one.
+    groups
+        Group columns as text, [n, g].
+    clusters
+        Patient or duplicate family as text, [n]; None where each row stands alone.
+    source
+        Where the table came from, for messages.
+    """
+
+    ids: NDArray[np.str_]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probs: NDArray[np.float64]
+    groups: pd.DataFrame
+    clusters: NDArray[np.str_] | None = None
+    source: str = "the table"
+
+    @property
+    def n(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
+        """The same table with only these rows."""
+        return Predictions(
+            self.ids[rows], self.classes, self.labels[rows], self.probs[rows],
+            self.groups.loc[rows].reset_index(drop=True) if rows.dtype == bool
+            else self.groups.iloc[rows].reset_index(drop=True),
+            None if self.clusters is None else self.clusters[rows], self.source,
+        )
+
+    def with_group(self, column: str, values: Sequence[str] | NDArray[np.str_]) -> Predictions:
+        """The same table with a group column added or replaced."""
+        groups = self.groups.assign(**{column: pd.Series(list(values), dtype=str)})
+        return Predictions(
+            self.ids, self.classes, self.labels, self.probs, groups, self.clusters, self.source
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table as it is written: id, label, prob_*, groups, cluster."""
+        names = np.array(self.classes)
+        frame = pd.DataFrame({"id": self.ids, "label": names[self.labels]})
+        for index, name in enumerate(self.classes):
+            frame[PREFIX + name] = self.probs[:, index]
+        frame = pd.concat([frame, self.groups.reset_index(drop=True)], axis=1)
+        if self.clusters is not None:
+            frame["cluster"] = self.clusters
+        return frame
+
+    def save(self, path: Path) -> None:
+        """Write parquet or CSV, by the suffix."""
+        if path.suffix == ".parquet":
+            self.to_frame().to_parquet(path, index=False)
+        else:
+            self.to_frame().to_csv(path, index=False)
+
+
+def load(path: Path, *, groups: Sequence[str] | None = None, cluster: str | None = None) -> Predictions:
+    """Read and validate a parquet or CSV table.
+
+    Parameters
+    ----------
+    path
+        `.parquet` or `.csv`.
+    groups
+        Group columns to keep; None keeps every column that has no other role.
+    cluster
+        Column that names the patient or duplicate family; None takes `cluster` where there is one.
+
+    Raises
+    ------
+    UserError
+        One line: what is wrong, where, and what to do.
+    """
+    return from_frame(_read(Path(path)), groups=groups, cluster=cluster, source=str(path))
+
+
+def from_frame(
+    frame: pd.DataFrame, *, groups: Sequence[str] | None = None, cluster: str | None = None,
+    source: str = "the table",
+) -> Predictions:
+    """Validate a table already in memory; see `load`."""
+    names = [str(c) for c in frame.columns]
+    frame = frame.set_axis(names, axis=1)
+    repeated = sorted({c for c in names if names.count(c) > 1})
+    if repeated:
+        raise UserError(f"{source}: column {repeated[0]!r} appears twice; keep one")
+    probabilities = [c for c in names if c.startswith(PREFIX)]
+    _require_columns(names, probabilities, groups, cluster, source)
+    if not len(frame):
+        raise UserError(f"{source}: no rows; expected one row an image")
+    cluster = cluster or ("cluster" if "cluster" in names else None)
+    if groups is None:
+        groups = [c for c in names if c not in {"id", "label", cluster, *probabilities}]
+
+    ids = _words(frame["id"], "id", source, None)
+    _refuse_repeats(ids, source)
+    classes = tuple(c[len(PREFIX):] for c in probabilities)
+    labels = _labels(_words(frame["label"], "label", source, ids), classes, ids, source)
+    probs = _probabilities(frame[probabilities], ids, source)
+    columns = {c: _words(frame[c], f"group column {c!r}", source, ids) for c in groups}
+    return Predictions(
+        ids, classes, labels, probs, pd.DataFrame(columns, index=range(len(ids)), dtype=str),
+        None if cluster is None else _words(frame[cluster], f"cluster column {cluster!r}", source, ids), source,
+    )
+
+
+def levels(values: Iterable[str]) -> list[str]:
+    """Distinct group names in their natural order: light to dark, I to VI, numbers, else the alphabet."""
+    found = set(values)
+    for order in (TONE_GROUPS, ROMAN):
+        if {v.lower() for v in found} <= set(order):
+            return sorted(found, key=lambda v: order.index(v.lower()))
+    try:
+        return sorted(found, key=float)
+    except ValueError:
+        return sorted(found)
+
+
+def refuse_overlap(test: Predictions, other: Predictions, role: str) -> None:
+    """Refuse when the test table shares an id or a cluster with the `role` table (train, validation)."""
+    _refuse_shared(set(test.ids) & set(other.ids), "id", test, other.source, role)
+    if test.clusters is not None and other.clusters is not None:
+        _refuse_shared(set(test.clusters) & set(other.clusters), "cluster", test, other.source, role)
+
+
+def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = None) -> None:
+    """Refuse when the test table shares an id or a cluster with a training list (any table with an `id` column)."""
+    frame = _read(Path(path))
+    if "id" not in frame.columns:
+        raise UserError(f"{path}: no column 'id'; expected a table of the training images with an id column")
+    _refuse_shared(set(test.ids) & set(_texts(frame["id"])), "id", test, str(path), "train")
+    column = cluster if cluster in frame.columns else "cluster"
+    if test.clusters is not None and column in frame.columns:
+        shared = (set(test.clusters) & set(_texts(frame[column]))) - MISSING
+        _refuse_shared(shared, "cluster", test, str(path), "train")
+
+
+def some(items: Iterable[object], most: int = 5) -> str:
+    """A few names for a message: 'a, b, c and 12 more'."""
+    texts = sorted(str(i) for i in items)
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise UserError(f"no file {path}; expected a .parquet or .csv table of predictions")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix in {".csv", ".gz"}:  # as text: '03' is a name, and 'NA' may be one
+            return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, pa.ArrowException, pd.errors.ParserError, UnicodeError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: cannot be read as a table ({reason}); write it again") from error
+    raise UserError(f"{path}: unknown kind of file {path.suffix!r}; expected .parquet or .csv")
+
+
+def _require_columns(
+    names: Sequence[str], probabilities: Sequence[str], groups: Sequence[str] | None, cluster: str | None,
+    source: str,
+) -> None:
+    wanted = ["id", "label", *(groups or ()), *((cluster,) if cluster else ())]
+    missing = [c for c in wanted if c not in names]
+    if missing:
+        raise UserError(f"{source}: missing column {', '.join(missing)}; it has {', '.join(names)}")
+    if len(probabilities) < 2:
+        raise UserError(
+            f"{source}: {len(probabilities)} columns named {PREFIX}<class>; expected one for each class, "
+            "at least two"
+        )
+
+
+def _texts(column: pd.Series) -> list[str]:
+    """Names as text; 3.0 reads 3 (a group column of whole numbers with a gap becomes float in pandas)."""
+    return [
+        str(int(v)) if isinstance(v, float | np.floating) and v.is_integer() else str(v).strip()
+        for v in column.tolist()
+    ]
+
+
+def _words(column: pd.Series, what: str, source: str, ids: NDArray[np.str_] | None) -> NDArray[np.str_]:
+    words = np.array(_texts(column), dtype=str)
+    empty = np.flatnonzero([w.lower() in MISSING for w in words])
+    if len(empty):
+        where = f"row {empty[0] + 1}" if ids is None else f"ids {some(ids[empty])}"
+        raise UserError(
+            f"{source}: {what} is empty in {len(empty)} rows ({where}); fill in a word such as 'unknown', "
+            "or drop the rows"
+        )
+    return words
+
+
+def _refuse_repeats(ids: NDArray[np.str_], source: str) -> None:
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) < len(ids):
+        raise UserError(f"{source}: repeated ids {some(unique[counts > 1])}; expected one row an image")
+
+
+def _labels(
+    words: NDArray[np.str_], classes: tuple[str, ...], ids: NDArray[np.str_], source: str
+) -> NDArray[np.int64]:
+    index = {name: i for i, name in enumerate(classes)}
+    unknown = sorted(set(words.tolist()) - set(classes))
+    if unknown:
+        raise UserError(
+            f"{source}: unknown label {some(unknown)} (ids {some(ids[words == unknown[0]])}); "
+            f"the {PREFIX} columns name {', '.join(classes)}"
+        )
+    labels = np.array([index[w] for w in words.tolist()], dtype=np.int64)
+    if len(np.unique(labels)) < 2:
+        raise UserError(f"{source}: a single class, {words[0]!r}, in all {len(words)} rows; expected at least two")
+    return labels
+
+
+def _probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> NDArray[np.float64]:
+    values = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise UserError(
+            f"{source}: NaN, infinity or text among the probabilities of {bad.sum()} rows (ids {some(ids[bad])}); "
+            "expected numbers from 0 to 1"
+        )
+    bad = ((values < 0) | (values > 1 + SUM_TOLERANCE)).any(axis=1)
+    if bad.any():
+        raise UserError(
+            f"{source}: a probability outside 0 to 1 in {bad.sum()} rows (ids {some(ids[bad])}); "
+            "give softmax outputs, not logits or percent"
+        )
+    totals = values.sum(axis=1)
+    bad = np.abs(totals - 1) > SUM_TOLERANCE
+    if bad.any():
+        raise UserError(
+            f"{source}: probabilities sum to {totals[bad][0]:.4g} instead of 1 in {bad.sum()} rows "
+            f"(ids {some(ids[bad])}); give the softmax over all classes"
+        )
+    rounded = np.abs(totals - 1) > 1e-6
+    values[rounded] /= totals[rounded, None]
+    return values
+
+
+def _refuse_shared(shared: set[str], what: str, test: Predictions, other: str, role: str) -> None:
+    if shared:
+        raise UserError(
+            f"{len(shared)} {what}s are in both {test.source} and the {role} table {other} ({some(shared, 20)}); "
+            "the test set must be disjoint: drop them from one side"
+        )

@@ -1,0 +1,100 @@
+"""Closed-form intervals for proportions, for sums of independent ones, and the sizes they need."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+Z95 = float(norm.ppf(0.975))
+
+
+def z_of(confidence: float) -> float:
+    """The two-sided normal quantile of a confidence level."""
+    return float(norm.ppf(0.5 + confidence / 2))
+
+
+def wilson(successes: float, n: float, confidence: float = 0.95, deff: float = 1.0) -> tuple[float, float]:
+    """Wilson (1927) score interval of a proportion; NaN where n is 0.
+
+    Parameters
+    ----------
+    deff
+        Design effect of clustered rows (`design_effect`): counts shrink to n / deff, as Korn & Graubard 1998 do.
+    """
+    if n <= 0:
+        return math.nan, math.nan
+    z, p, size = z_of(confidence), successes / n, n / max(deff, 1.0)
+    centre = (p + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
+    # at p = 0 and 1 the bound is p itself; rounding must not move it past
+    return min(max(0.0, centre - half), p), max(min(1.0, centre + half), p)
+
+
+def design_effect(hits: NDArray[np.float64], clusters: NDArray[np.int64] | None) -> float:
+    """Variance of a mean under clustering over its variance under independence, at least 1.
+
+    Parameters
+    ----------
+    hits
+        0 or 1, float [n].
+    clusters
+        Cluster code of each row, int [n]; None for independent rows.
+    """
+    n = len(hits)
+    if clusters is None or n < 2:
+        return 1.0
+    p = float(hits.mean())
+    _, codes = np.unique(clusters, return_inverse=True)
+    m = int(codes.max()) + 1
+    if m == n:
+        return 1.0
+    if m < 2 or p in (0.0, 1.0):  # nothing to learn the correlation from: one cluster counts as one row
+        return n / m
+    sums = np.bincount(codes, weights=hits - p, minlength=m)
+    clustered = m / (m - 1) * float(sums @ sums) / n**2
+    return max(1.0, clustered / (p * (1 - p) / n))
+
+
+def newcombe(
+    value_a: float, bounds_a: tuple[float, float], value_b: float, bounds_b: tuple[float, float]
+) -> tuple[float, float]:
+    """Interval of a - b from the intervals of two independent estimates (Newcombe 1998, method 10)."""
+    low = value_a - value_b - math.hypot(value_a - bounds_a[0], bounds_b[1] - value_b)
+    high = value_a - value_b + math.hypot(bounds_a[1] - value_a, value_b - bounds_b[0])
+    return low, high
+
+
+def mean_of_proportions(
+    successes: NDArray[np.float64], totals: NDArray[np.float64], confidence: float = 0.95, deff: float = 1.0
+) -> tuple[float, float]:
+    """Interval of the mean of independent proportions (balanced accuracy) by MOVER (Zou & Donner 2008).
+
+    Combines the Wilson interval of each proportion, so it does not collapse where a class is all right.
+    Proportions with a total of 0 are left out; NaN where none is left.
+    """
+    used = totals > 0
+    if not used.any():
+        return math.nan, math.nan
+    p = successes[used] / totals[used]
+    bounds = np.array(
+        [wilson(s, t, confidence, deff) for s, t in zip(successes[used], totals[used], strict=True)]
+    )
+    mean, k = float(p.mean()), int(used.sum())
+    low = mean - math.sqrt(float(((p - bounds[:, 0]) ** 2).sum())) / k
+    high = mean + math.sqrt(float(((bounds[:, 1] - p) ** 2).sum())) / k
+    return max(0.0, low), min(1.0, high)
+
+
+def n_for_half_width(p: float, half_width: float = 0.1, confidence: float = 0.95) -> int:
+    """Rows after which the Wilson interval of a proportion p is no wider than +- half_width."""
+    if not math.isfinite(p):
+        p = 0.5
+    low, high = 1, 10_000_000
+    while low < high:
+        middle = (low + high) // 2
+        bounds = wilson(p * middle, middle, confidence)
+        low, high = (low, middle) if bounds[1] - bounds[0] <= 2 * half_width else (middle + 1, high)
+    return low
