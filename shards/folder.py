@@ -1,0 +1,212 @@
+"""A plain folder of images, with a table beside it where labels matter, read as if it were shards."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from shards.errors import CheckFailed, UserError
+from shards.images import image_size
+from shards.places import is_url
+from shards.reader import SHARD, ImageSet, ShardSet
+from shards.schema import SPLITS, Sample
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+
+#: What columns are called elsewhere -> what they are called here; the first that a table has is taken.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "file": ("file", "filename", "file_name", "image", "path", "image_path", "img_id", "DDI_file", "md5hash"),
+    "class": ("class", "label", "diagnostic", "disease", "diagnosis"),
+    "group": ("group", "fst", "skin_tone", "fitzpatrick", "fitzpatrick_scale", "fitspatrick", "skin_type"),
+    "cluster": ("cluster", "patient_id", "patient", "lesion_id"),
+    "split": ("split",),
+    "id": ("id",),
+}
+
+
+class FolderSet(ImageSet):
+    """Images in files; `rows` has their `path` and whatever other columns the table had as attributes."""
+
+    def __init__(self, path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> None:
+        super().__init__(rows, classes)
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path, table: Path | None = None) -> FolderSet:
+        """Find the images of a folder and what is said of them.
+
+        Labels come from a table (CSV, TSV or parquet; a column with file names and one with classes), else from
+        sub-folders named after classes, else every image is of the class "image".
+
+        Raises
+        ------
+        UserError
+            No images, a table without the needed columns, or one that names files that are not there.
+        """
+        if not path.is_dir():
+            raise UserError(f"{path} is not a folder; expected shards, or a folder of images")
+        table = table or find_table(path)
+        rows = _from_table(path, read_table(table), str(table)) if table else _from_folders(path)
+        if rows.empty:
+            raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        rows["id"] = _unique_ids([str(name) for name in rows["id"]])
+        return cls(path, rows.astype(object).sort_values("id", ignore_index=True), sorted(set(rows["class"])))
+
+    def at(self, position: int, verify: bool = True) -> tuple[Sample, bytes]:
+        row = self.rows.iloc[position]
+        try:
+            data = Path(row["path"]).read_bytes()
+            width, height = image_size(data)
+        except (OSError, UserError) as error:
+            raise CheckFailed(f"{row['path']}: {error}; expected a JPEG, PNG or WebP image") from error
+        sample = Sample(
+            id=row["id"], origin=row["origin"], label=row["class"], group=row["group"], attributes=row["attributes"],
+            cluster=row["cluster"], split=row["split"], image_sha256=hashlib.sha256(data).hexdigest(),
+            width=width, height=height, scores=row["scores"],
+        )
+        return sample, data
+
+    def source(self, position: int) -> str:
+        return str(self.rows["path"].iloc[position])
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def open_data(location: str | Path, table: Path | None = None) -> ImageSet:
+    """Shards, a bucket of shards, or a plain folder of images (with a CSV): whatever `location` is.
+
+    Raises
+    ------
+    UserError, CheckFailed
+        As `ShardSet.open` and `FolderSet.open`.
+    """
+    if is_url(location):
+        return ShardSet.open(location)
+    path = Path(location)
+    if path.is_dir() and any(SHARD.match(entry.name) for entry in path.iterdir()):
+        return ShardSet.open(path)
+    return FolderSet.open(path, table)
+
+
+def find_table(path: Path) -> Path | None:
+    """The one table in or beside a folder that has a column of file names.
+
+    Raises
+    ------
+    UserError
+        There are several: which one is meant must be said.
+    """
+    beside = [path.with_suffix(suffix) for suffix in TABLE_SUFFIXES]
+    inside = sorted(p for p in path.iterdir() if p.suffix in TABLE_SUFFIXES and not p.name.startswith(("_", ".")))
+    found = [p for p in inside + beside if p.is_file() and _column(read_table(p), "file")]
+    if len(found) > 1:
+        raise UserError(f"{path} has several tables ({', '.join(p.name for p in found)}); name the one to use")
+    return found[0] if found else None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV, TSV or parquet table as text; empty cells are None.
+
+    Raises
+    ------
+    UserError
+        It cannot be read.
+    """
+    try:
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the table {path}: {error}; expected CSV, TSV or parquet") from error
+    frame = frame.loc[:, [not str(name).startswith("Unnamed") and str(name) != "" for name in frame.columns]]
+    return frame.map(_text).astype(object).where(lambda f: f.notna(), None)
+
+
+def blank_rows(n: int) -> dict[str, list[Any]]:
+    """The columns of an `ImageSet` for n real images of which nothing is known."""
+    empty: dict[str, list[Any]] = {name: [None] * n for name in ("group", "cluster", "split", "strategy", "parent")}
+    return empty | {
+        "origin": ["real"] * n, "attributes": [{} for _ in range(n)], "scores": [{} for _ in range(n)],
+        "image_sha256": [""] * n,
+    }
+
+
+def _from_folders(path: Path) -> pd.DataFrame:
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    inside = [p.relative_to(path).parts[:-1] for p in files]
+    first = [parts[0] if parts else "" for parts in inside]
+    split = [word if word in SPLITS else _SPLIT_WORDS.get(word) for word in first]
+    named = [parts[1:] if s else parts for parts, s in zip(inside, split, strict=True)]
+    return pd.DataFrame(blank_rows(len(files)) | {
+        "id": [str(p.relative_to(path).with_suffix("")) for p in files], "path": [str(p) for p in files],
+        "class": [parts[-1] if parts else "image" for parts in named], "split": split,
+    })
+
+
+#: ImageFolder's and others' names of the splits.
+_SPLIT_WORDS = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
+
+
+def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
+    columns = {ours: _column(table, ours) for ours in ALIASES}
+    if not columns["file"] or not columns["class"]:
+        missing = "file" if not columns["file"] else "class"
+        raise UserError(f"{source} has no column {missing!r} (it has {', '.join(table.columns)}); expected one of "
+                        f"{', '.join(ALIASES[missing])}")
+    known = {p.name: p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
+    known |= {p.stem: p for p in known.values()}
+    files = [path / name if name and (path / name).is_file() else known.get(Path(name or "").name)
+             for name in table[columns["file"]]]
+    if lost := [name for name, file in zip(table[columns["file"]], files, strict=True) if file is None]:
+        raise UserError(f"{source} names {len(lost)} files that are not in {path} (the first: {lost[0]}); remove the "
+                        "rows, or `shards make` the folder, which lists what it drops")
+    rows = blank_rows(len(table)) | {"path": [str(file) for file in files]}
+    rows["id"] = list(table[columns["id"]]) if columns["id"] else [Path(str(f)).stem for f in files]
+    for ours in ("class", "group", "cluster"):
+        if (theirs := columns[ours]) is not None:
+            rows[ours] = list(table[theirs])
+    if columns["split"]:
+        rows["split"] = [_SPLIT_WORDS.get(word or "", word) for word in table[columns["split"]]]
+        if strangers := set(rows["split"]) - {*SPLITS, None}:
+            raise UserError(f"{source} has the split {min(strangers)!r}; expected {', '.join(SPLITS)}")
+    if (unlabelled := rows["class"].count(None)) and rows["class"]:
+        raise UserError(f"{source} has {unlabelled} rows without a {columns['class']}; fill them in or remove them")
+    others = [name for name in table.columns if name not in columns.values()]
+    for attributes, values in zip(rows["attributes"], table[others].to_numpy(), strict=True):
+        attributes |= {k: v for k, v in zip(others, values, strict=True) if v is not None}
+    return pd.DataFrame(rows)
+
+
+def _column(table: pd.DataFrame, ours: str) -> str | None:
+    return next((name for name in ALIASES[ours] if name in table.columns), None)
+
+
+def _text(value: object) -> str | None:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) or value == "":
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _unique_ids(names: list[str]) -> list[str]:
+    """Names as ids: other characters become hyphens, and what then collides or is too long gets a digest."""
+    ids = [re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:95] or "image" for name in names]
+    taken: dict[str, int] = {}
+    for one in ids:
+        taken[one] = taken.get(one, 0) + 1
+    unique = [
+        one if taken[one] == 1 else f"{one[:86]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        for one, name in zip(ids, names, strict=True)
+    ]
+    if len(set(unique)) != len(unique):
+        again = next(name for name in unique if unique.count(name) > 1)
+        raise UserError(f"two images have the id {again!r}; ids must be unique")
+    return unique
