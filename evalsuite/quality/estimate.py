@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def bootstrap_mean(values: Array, *, resamples: int = 1000, seed: int = 0) -> Es
 
 
 def bootstrap_of(
-    statistic: Callable[..., float], *columns: Array, resamples: int = 500, seed: int = 0
+    statistic: Callable[..., float], *columns: NDArray[Any], resamples: int = 500, seed: int = 0
 ) -> Estimate:
     """A statistic of paired columns of equal length, with a percentile bootstrap interval over rows."""
     n, rng = len(columns[0]), np.random.default_rng(seed)

@@ -208,11 +208,19 @@ def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
 
 def checkpoint(folder: Path, device: str = "cpu") -> Extractor:
     """The penultimate features of a classifier that `evalsuite train` wrote."""
-    from evalsuite.quality.classifier import open_classifier
+    from evalsuite.training import checkpoint as checkpoints
+    from evalsuite.training import model as models
 
-    classifier = open_classifier(folder, device)
-    name = f"{classifier.name}@{classifier.digest[:8]}"
-    return Extractor(name, f"checkpoint/{classifier.digest}", classifier.embed)
+    model, record = checkpoints.load(folder)
+    model.to(device)
+    mean, std = (tuple(t.flatten().tolist()) for t in models.normaliser(model))
+    digest = _sha256(folder / checkpoints.WEIGHTS)
+
+    @torch.inference_mode()
+    def embed(images: Images) -> NDArray[np.float32]:
+        return models.features(model, _tensor(images, record.recipe.size, (mean, std), device)).cpu().numpy()
+
+    return Extractor(f"{record.recipe.model}@{digest[:8]}", f"checkpoint/{digest}/{record.recipe.size}", embed)
 
 
 def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

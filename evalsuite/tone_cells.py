@@ -1,0 +1,187 @@
+"""Did the requested skin tone come out? Requested against measured typology angle, for every cell."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+
+from evalsuite.quality.cells import FAMILIES
+from evalsuite.quality.estimate import Estimate, bootstrap_mean, bootstrap_of, missing, wilson
+from evalsuite.quality.features import ImageData
+from evalsuite.quality.section import Section, figure, section, table
+from evalsuite.tone import LIGHTING_CAVEAT, METHOD, measure_ita, tone_index
+from shards.console import progress
+from shards.tone import TONE_GROUPS
+
+_ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
+MIN_CELL = 5
+LESION_CONTRAST = 3.0  # CIELAB units from which a lesion is said to be seen
+
+
+def requested_steps(group: str | None) -> tuple[int, int] | None:
+    """The first and last of the six steps (0 lightest) that a group's name asks for; None if it names no tone.
+
+    Knows the tone groups, Fitzpatrick types in digits or Roman numerals ("3", "fst3", "FST IV"), and ranges
+    ("I-II", "fst12", "56").
+    """
+    if group is None:
+        return None
+    if group in TONE_GROUPS:
+        return TONE_GROUPS.index(group), TONE_GROUPS.index(group)
+    word = re.sub(r"^(fst|fitzpatrick|type|skin|tone)+", "", re.sub(r"[\s_]+", "", group.lower()))
+    parts = list(word) if re.fullmatch(r"[1-6]{1,2}", word) else re.split(r"[-–/]", word)
+    steps = [int(p) if re.fullmatch("[1-6]", p) else _ROMAN.get(p, 0) for p in parts]
+    return (min(steps) - 1, max(steps) - 1) if 1 <= len(steps) <= 2 and all(steps) else None
+
+
+def measure_table(data: ImageData, cuts: tuple[float, ...], what: str = "tone") -> pd.DataFrame:
+    """One row an image: id, class, group, strategy, the measure, and the steps it lies from the request.
+
+    `steps_off` is signed, positive where darker than requested; `degrees_off` is how far the angle lies
+    outside the requested range, positive where lighter; both are NaN where nothing was requested.
+    """
+    records = []
+    with progress(what, len(data.rows)) as tick:
+        for sample, image in data.images():
+            measure = measure_ita(image)
+            asked = requested_steps(sample.group)
+            step = tone_index(measure.ita, cuts)
+            records.append({
+                "id": sample.id, "class": sample.label, "group": sample.group, "strategy": sample.strategy,
+                **asdict(measure), "requested": np.nan if asked is None else sum(asked) / 2, "measured": step,
+                "steps_off": np.nan if asked is None or step < 0 else _beyond(step, asked),
+                "degrees_off": np.nan if asked is None else _outside(measure.ita, asked, cuts),
+            })
+            tick()
+    return pd.DataFrame(records)
+
+
+def _beyond(step: int, asked: tuple[int, int]) -> float:
+    return float(max(step - asked[1], 0) + min(step - asked[0], 0))
+
+
+def _outside(angle: float, asked: tuple[int, int], cuts: tuple[float, ...]) -> float:
+    upper = np.inf if asked[0] == 0 else cuts[asked[0] - 1]
+    lower = -np.inf if asked[1] == len(cuts) else cuts[asked[1]]
+    return float(max(angle - upper, 0) + min(angle - lower, 0)) if not np.isnan(angle) else np.nan
+
+
+def cell_table(
+    measured: pd.DataFrame, reference: pd.DataFrame | None = None, *, resamples: int = 300, seed: int = 0
+) -> pd.DataFrame:
+    """One row a cell. Estimates: order (Spearman, Kendall), within_one, exact, degrees_off, drift, lesion_seen.
+
+    `drift` compares the median angle with that of the reference images of the same group (real ones).
+    """
+    records = []
+    for family, keys in FAMILIES.items():
+        for name, part in _parts(measured, keys):
+            row_seed = seed + zlib.crc32(f"{family}/{name}".encode())
+            judged = _judge(part, reference, resamples, row_seed)
+            records.append({"family": family, "cell": name, "n": len(part), **judged})
+    return pd.DataFrame(records)
+
+
+def _parts(frame: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
+    if not keys:
+        yield "all", frame
+        return
+    for values, part in frame.groupby(list(keys), sort=True):
+        yield " x ".join(map(str, values)), part
+
+
+def _judge(
+    part: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, seed: int
+) -> dict[str, object]:
+    seen = part[part["ita"].notna()]
+    asked = seen[seen["requested"].notna()]
+    quantiles = seen["ita"].quantile([0.05, 0.5, 0.95]) if len(seen) else [np.nan] * 3
+    q05, q50, q95 = map(float, quantiles)
+    return {
+        "not_measured": len(part) - len(seen), "ita_q05": q05, "ita_median": q50, "ita_q95": q95,
+        # a darker request is a lower angle: order is perfect at +1
+        "spearman": _order(asked, spearmanr, resamples, seed), "kendall": _order(asked, kendalltau, resamples, seed),
+        "within_one": wilson(int((asked["steps_off"].abs() <= 1).sum()), len(asked)),
+        "exact": wilson(int((asked["steps_off"] == 0).sum()), len(asked)),
+        "degrees_off": bootstrap_mean(asked["degrees_off"].to_numpy(), seed=seed),
+        "drift": _drift(seen, reference, resamples, seed),
+        "lesion_seen": wilson(int((seen["lesion_contrast"] >= LESION_CONTRAST).sum()), len(seen)),
+        "lesion_contrast": bootstrap_mean(seen["lesion_contrast"].to_numpy(), seed=seed),
+        "shading": float(seen["shading"].median()) if len(seen) else float("nan"),
+    }
+
+
+def _order(asked: pd.DataFrame, statistic: object, resamples: int, seed: int) -> Estimate:
+    if asked["requested"].nunique() < 2 or len(asked) < MIN_CELL:
+        return missing(len(asked), "needs two requested tones and five images")
+
+    def value(requested: NDArray[np.floating], angle: NDArray[np.floating]) -> float:
+        varied = np.ptp(requested) > 0 and np.ptp(angle) > 0
+        return float(-statistic(requested, angle)[0]) if varied else float("nan")  # type: ignore[operator]
+
+    return bootstrap_of(
+        value, asked["requested"].to_numpy(), asked["ita"].to_numpy(), resamples=resamples, seed=seed
+    )
+
+
+def _drift(seen: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, seed: int) -> Estimate:
+    """Mean over groups of (median angle - median angle of the reference), weighted by this cell's images."""
+    if reference is None:
+        return missing(len(seen), "no reference images")
+    real = reference.dropna(subset=["ita"]).groupby("group")["ita"].median()
+    shared = seen[seen["group"].isin(set(real.index))]
+    if len(shared) < MIN_CELL:
+        return missing(len(shared), "too few images of groups that the reference has")
+    return bootstrap_of(
+        lambda angle, base: float(np.median(angle - base)), shared["ita"].to_numpy(),
+        real.loc[shared["group"]].to_numpy(), resamples=resamples, seed=seed,
+    )
+
+
+def verdict(cells: pd.DataFrame) -> tuple[str, str]:
+    """A sentence and a status for the whole set."""
+    row = cells[cells["family"] == "overall"].iloc[0]
+    order, within = row["spearman"], row["within_one"]
+    if np.isnan(order.value):
+        return "Requested tones cannot be judged: fewer than two known tone groups.", "unknown"
+    text = (
+        f"Requested and measured tone go together with Spearman {order.text(2)}; {within.text(2)} of the images lie "
+        f"within one group of the request. {LIGHTING_CAVEAT}"
+    )
+    good = order.low >= 0.6 and within.low >= 0.75
+    return text, "good" if good else "warn" if order.low > 0 else "bad"
+
+
+def tone_section(measured: pd.DataFrame, cells: pd.DataFrame) -> Section:
+    """The part of the report on tone."""
+    text, status = verdict(cells)
+    shown = cells[cells["family"] != "class x group"]
+    columns = ["family", "cell", "n", "not_measured", "ita_q05", "ita_median", "ita_q95", "spearman", "within_one",
+               "degrees_off", "drift", "lesion_seen", "shading"]
+    caption = f"Typology angle on bare skin ({METHOD}), in degrees, requested against measured"
+    return section(
+        "Skin tone", text, status, [table(caption, shown[columns])],
+        [figure("Measured angle for each requested group; the box holds the middle half", _boxes(measured))],
+    )
+
+
+def _boxes(measured: pd.DataFrame) -> matplotlib.figure.Figure:
+    known = measured.dropna(subset=["ita"])
+    known = known.assign(group=known["group"].fillna("unknown"))
+    order = known.groupby("group")["requested"].first().sort_values(na_position="last").index
+    drawing = matplotlib.figure.Figure(figsize=(7, 3.2))
+    axes = drawing.subplots()
+    axes.boxplot(
+        [known.loc[known["group"] == g, "ita"] for g in order], tick_labels=[str(g) for g in order], showfliers=False
+    )
+    axes.set_ylabel("ITA (degrees)")
+    axes.set_xlabel("requested group")
+    return drawing
