@@ -155,7 +155,7 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; NaN as None."""
-        return _plain({"version": CARD_VERSION, **asdict(self)})
+        return plain({"version": CARD_VERSION, **asdict(self)})
 
     def to_json(self) -> str:
         """One JSON document, keys sorted, NaN as null."""
@@ -180,11 +180,11 @@ class Card:
         ])
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value

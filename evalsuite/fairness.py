@@ -297,9 +297,8 @@ def _proportion(
     deff = intervals.design_effect(hits, None if clusters is None else clusters[rows]) if len(hits) else 1.0
     low, high = intervals.wilson(float(hits.sum()), len(hits), options.confidence, deff)
     expected = overall[metric].value if metric in overall else value
-    needed = max(
-        options.min_count, math.ceil(intervals.n_for_half_width(expected, options.half_width, options.confidence) * deff)
-    )
+    useful = intervals.n_for_half_width(expected, options.half_width, options.confidence) * deff
+    needed = max(options.min_count, math.ceil(useful))
     return Estimate(value, low, high, len(hits), len(hits) >= options.min_count, needed, "wilson")
 
 
@@ -410,7 +409,7 @@ def _gap(
 ) -> Gap:
     difference = float(values.max() - values.min())
     null = np.ptp(shuffled, axis=0)
-    low, high = resample.basic(difference, np.ptp(drawn, axis=0), options.confidence, floor=0.0)
+    low, high = resample.spread_interval(values, drawn, options.confidence)
     worst, best = int(values.argmin()), int(values.argmax())
     if metric in metrics.LOWER_IS_BETTER:
         worst, best = best, worst
@@ -425,7 +424,7 @@ def _gap(
 def _notes(
     predictions: Predictions, validation: Predictions | None, rows: Sequence[Row], options: Settings
 ) -> list[str]:
-    notes = []
+    notes = ["The gap of accuracy is the primary one; the p of the others are exploratory and not corrected."]
     if validation is None:
         notes.append("No validation predictions: sensitivity at a fixed specificity is not reported.")
     if predictions.clusters is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evalsuite.stats import calibration
 
-Values = dict[str, NDArray[np.float64]]
+Values = dict[str, NDArray[np.floating]]
 
 LOWER_IS_BETTER = frozenset({"brier", "ece", "ece_plugin"})
 
@@ -42,8 +42,8 @@ class Scored:
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
-    probs: NDArray[np.float64]
-    confidence: NDArray[np.float64]
+    probs: NDArray[np.floating]
+    confidence: NDArray[np.floating]
     bins: NDArray[np.int64]
     above: Mapping[str, NDArray[np.bool_]]
 
@@ -53,7 +53,7 @@ class Scored:
 
 
 def score(
-    probs: NDArray[np.float64], labels: NDArray[np.int64], classes: tuple[str, ...],
+    probs: NDArray[np.floating], labels: NDArray[np.int64], classes: tuple[str, ...],
     above: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Scored:
     """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equals."""
@@ -64,13 +64,13 @@ def score(
     )
 
 
-def evaluate(rows: Scored, weights: NDArray[np.float64] | None = None, *, ranked: bool = True) -> Values:
+def evaluate(rows: Scored, weights: NDArray[np.floating] | None = None, *, ranked: bool = True) -> Values:
     """All metrics under weights [n, b] (None: ones, b = 1), each [b].
 
     Keys: accuracy, top3, balanced_accuracy, macro_f1, brier, ece (bias removed), ece_plugin, auroc and auprc (macro
     over the classes that are defined), `sensitivity:<class>`, `specificity:<class>`, `selection:<class>`
-    (share predicted), `auroc:<class>`, `auprc:<class>`, and for each kind of threshold in `above`, `sensitivity@<kind>` (macro), `sensitivity@<kind>:<class>`
-    and `specificity@<kind>:<class>`.
+    (share predicted), `auroc:<class>`, `auprc:<class>`, and for each kind of threshold in `above`,
+    `sensitivity@<kind>` (macro), `sensitivity@<kind>:<class>` and `specificity@<kind>:<class>`.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def one(rows: Scored) -> dict[str, float]:
     return {name: float(v[0]) for name, v in evaluate(rows).items()}
 
 
-def hits(metric: str, rows: Scored) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def hits(metric: str, rows: Scored) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """A proportion taken apart: 1 or 0 for each row that counts, and which rows those are."""
     kind, _, cls = metric.partition(":")
     if kind == "accuracy":
@@ -105,13 +105,13 @@ def hits(metric: str, rows: Scored) -> tuple[NDArray[np.float64], NDArray[np.int
     return right[used].astype(np.float64), used
 
 
-def _counted(rows: Scored, w: NDArray[np.float64]) -> Values:
+def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
     """Metrics that are ratios of weighted counts: one matrix product, then arithmetic."""
     k = len(rows.classes)
     is_label = np.eye(k)[rows.labels]
     is_predicted = np.eye(k)[rows.predicted]
     in_bin = np.eye(int(rows.bins.max(initial=0)) + 1)[rows.bins]
-    blocks: dict[str, NDArray[np.float64]] = {
+    blocks: dict[str, NDArray[np.floating]] = {
         "rows": np.ones((len(rows.labels), 1)),
         "top3": _in_top(rows, 3)[:, None],
         "brier": ((rows.probs - is_label) ** 2).sum(axis=1, keepdims=True),
@@ -156,7 +156,7 @@ def _counted(rows: Scored, w: NDArray[np.float64]) -> Values:
     return values
 
 
-def _ranked(rows: Scored, w: NDArray[np.float64]) -> Values:
+def _ranked(rows: Scored, w: NDArray[np.floating]) -> Values:
     """One-vs-rest AUROC and average precision of each class and their means over the defined classes."""
     by_resample = np.ascontiguousarray(w.T)
     total = w.sum(axis=0, dtype=np.float64)
@@ -170,8 +170,8 @@ def _ranked(rows: Scored, w: NDArray[np.float64]) -> Values:
 
 
 def _rank_one(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_], w: NDArray[np.float64], total: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    scores: NDArray[np.floating], positive: NDArray[np.bool_], w: NDArray[np.floating], total: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """AUROC and average precision under weights [b, n], ties as scikit-learn treats them.
 
     Only the positives are visited: for each, the weight of rows scored above it and level with it. Sums between
@@ -197,7 +197,7 @@ def _rank_one(
     return np.where(negatives > 1e-6 * total, area, np.nan), precision
 
 
-def _sums_up_to(w: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+def _sums_up_to(w: NDArray[np.floating], ends: NDArray[np.int64]) -> NDArray[np.floating]:
     """Sums of the first `ends` columns, ascending, [b, n] and [m] -> [b, m]."""
     cuts, place = np.unique(ends, return_inverse=True)
     starts = np.r_[0, cuts[(cuts > 0) & (cuts < w.shape[1])]]
@@ -207,7 +207,7 @@ def _sums_up_to(w: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.f
     return running[:, : len(cuts)] if len(cuts) == len(ends) else running[:, place]
 
 
-def _in_top(rows: Scored, k: int) -> NDArray[np.float64]:
+def _in_top(rows: Scored, k: int) -> NDArray[np.floating]:
     """Whether the label is among the k likeliest; of equals the later class counts, as in scikit-learn."""
     own = rows.probs[np.arange(len(rows.labels)), rows.labels][:, None]
     later = np.arange(rows.probs.shape[1])[None, :] > rows.labels[:, None]
@@ -215,12 +215,12 @@ def _in_top(rows: Scored, k: int) -> NDArray[np.float64]:
     return (ahead.sum(axis=1) < k).astype(np.float64)
 
 
-def _mean_defined(by_class: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_defined(by_class: NDArray[np.floating]) -> NDArray[np.floating]:
     """Mean over the classes that are defined, [k, b] -> [b]; NaN where none is."""
     defined = np.isfinite(by_class)
     count = defined.sum(axis=0)
     return np.where(count > 0, np.where(defined, by_class, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def _by_class(name: str, classes: tuple[str, ...], values: NDArray[np.float64]) -> Values:
+def _by_class(name: str, classes: tuple[str, ...], values: NDArray[np.floating]) -> Values:
     return {f"{name}:{c}": v for c, v in zip(classes, values, strict=True)}

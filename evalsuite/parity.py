@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from fairlearn.metrics import (
@@ -16,6 +16,7 @@ from fairlearn.metrics import (
 )
 from numpy.typing import NDArray
 
+from evalsuite import metrics
 from evalsuite.card import Gap
 from evalsuite.metrics import Scored, Values
 from evalsuite.stats import resample
@@ -36,34 +37,41 @@ def gaps(
     Groups with fewer than `least` rows of the class or of the others are left out: fairlearn calls the true positive
     rate of a group without positives 0, which makes it the worst group.
     """
-    out = []
+    out: list[Gap] = []
+    nulls: dict[str, list[NDArray[np.float64]]] = {name: [] for name in CRITERIA}
     for index, cls in enumerate(cells[0].classes):
         counts = [int((c.labels == index).sum()) for c in cells]
         used = [i for i, c in enumerate(cells) if min(counts[i], len(c.labels) - counts[i]) >= least]
         if len(used) < 2:
             continue
-        truth = np.concatenate([cells[i].labels == index for i in used])
-        called = np.concatenate([cells[i].predicted == index for i in used])
-        group = np.concatenate([np.full(len(cells[i].labels), names[i]) for i in used])
+        truth, called, group, weight = _counts(index, [cells[i] for i in used])
+        values = [metrics.evaluate(cell, ranked=False) for cell in cells]
         left_out = tuple(n for i, n in enumerate(names) if i not in used)
         for criterion, (difference, ratio) in CRITERIA.items():
-            value = float(difference(truth, called, sensitive_features=group))
-            by_group = _rates(criterion, cls, samples, used)
+            value = float(difference(truth, called, sensitive_features=group, sample_weight=weight))
+            rates = _rates(criterion, cls, values, used)[:, :, 0]
             shuffled = _spread(_rates(criterion, cls, null, used))
-            point = _rates(criterion, cls, [_plain(cells[i], index, cls) for i in range(len(cells))], used)
-            widest = int(np.argmax(np.ptp(point[:, :, 0], axis=1)))
-            rates = point[widest, :, 0]
-            low, high = resample.basic(value, _spread(by_group), confidence, floor=0.0)
-            worst, best = int(rates.argmin()), int(rates.argmax())
-            if widest == 1:  # false positives: more is worse
-                worst, best = best, worst
+            nulls[criterion].append(shuffled)
+            widest = int(np.argmax(np.ptp(rates, axis=1)))
+            order = np.argsort(-rates[1] if widest == 1 else rates[widest])  # false positives: more is worse
+            worst, best = int(order[0]), int(order[-1])
             out.append(Gap(
-                column, f"{criterion}:{cls}", value, low, high,
-                float(ratio(truth, called, sensitive_features=group)),
-                names[used[worst]], float(rates[worst]), names[used[best]], float(rates[best]),
+                column, f"{criterion}:{cls}", value,
+                *resample.spread_interval(rates, _rates(criterion, cls, samples, used), confidence),
+                float(ratio(truth, called, sensitive_features=group, sample_weight=weight)),
+                names[used[worst]], float(rates[widest, worst]), names[used[best]], float(rates[widest, best]),
                 *resample.chance(shuffled), resample.p_value(value, shuffled), left_out,
             ))
-    return out + _worst_of_classes(column, out)
+    return out + _worst_of_classes(out, nulls)
+
+
+def _counts(index: int, cells: Sequence[Scored]) -> tuple[NDArray[np.int64], ...]:
+    """Truth, call, group and number of rows of each of the four outcomes a group: as good as the rows, and short."""
+    table = np.array([
+        (truth, called, group, int(((cell.labels == index) == truth)[(cell.predicted == index) == called].sum()))
+        for group, cell in enumerate(cells) for truth in (0, 1) for called in (0, 1)
+    ])
+    return tuple(table[table[:, 3] > 0].T)
 
 
 def _rates(criterion: str, cls: str, samples: Sequence[Values], used: Sequence[int]) -> NDArray[np.float64]:
@@ -81,22 +89,14 @@ def _spread(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.ptp(rates, axis=1).max(axis=0)
 
 
-def _plain(cell: Scored, index: int, cls: str) -> Values:
-    truth, called = cell.labels == index, cell.predicted == index
-    positives, negatives = max(int(truth.sum()), 1), max(int((~truth).sum()), 1)
-    return {
-        f"selection:{cls}": np.array([called.mean()]),
-        f"sensitivity:{cls}": np.array([(called & truth).sum() / positives]),
-        f"specificity:{cls}": np.array([(~called & ~truth).sum() / negatives]),
-    }
-
-
-def _worst_of_classes(column: str, by_class: Sequence[Gap]) -> list[Gap]:
-    """One line a criterion: the class with the largest difference, its p for the choice among the classes (Bonferroni)."""
+def _worst_of_classes(by_class: Sequence[Gap], nulls: Mapping[str, Sequence[NDArray[np.float64]]]) -> list[Gap]:
+    """One line a criterion: the class with the largest difference, against the largest of the classes by chance."""
     out = []
-    for criterion in CRITERIA:
-        own = [g for g in by_class if g.metric.startswith(f"{criterion}:") and math.isfinite(g.difference)]
+    for criterion, null in nulls.items():
+        own = [g for g in by_class if g.metric.startswith(f"{criterion}:")]
         if own:
-            top = max(own, key=lambda g: g.difference)
-            out.append(Gap(**{**vars(top), "metric": criterion, "p": min(1.0, top.p * len(own))}))
+            top, largest = max(own, key=lambda g: g.difference), np.max(null, axis=0)
+            mean, p95 = resample.chance(largest)
+            p = resample.p_value(top.difference, largest)
+            out.append(replace(top, metric=criterion, null_mean=mean, null_p95=p95, p=p))
     return out

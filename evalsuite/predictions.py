@@ -170,6 +170,11 @@ def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = No
         _refuse_shared(shared, "cluster", test, str(path), "train")
 
 
+def columns(path: Path) -> list[str]:
+    """Column names of a table."""
+    return [str(c) for c in _read(Path(path)).columns]
+
+
 def some(items: Iterable[object], most: int = 5) -> str:
     """A few names for a message: 'a, b, c and 12 more'."""
     texts = sorted(str(i) for i in items)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-Z95 = float(norm.ppf(0.975))
 
-
+@cache
 def z_of(confidence: float) -> float:
     """The two-sided normal quantile of a confidence level."""
     return float(norm.ppf(0.5 + confidence / 2))

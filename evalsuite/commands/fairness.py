@@ -1,0 +1,191 @@
+"""`evalsuite fairness TABLE`: the subgroup card of anybody's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from evalsuite import card_html, plots, predictions, raters
+from evalsuite import compare as comparing
+from evalsuite import fairness as cards
+from evalsuite.card import Card
+from evalsuite.predictions import Predictions
+from shards import console
+from shards.errors import UserError
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fairness card</title><style>
+body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}
+table{border-collapse:collapse;font-size:12px;margin:1em 0}
+td,th{border-bottom:1px solid #ccc;padding:.25em .6em;text-align:left}svg{max-width:100%;height:auto}
+</style></head><body><h1>Fairness card</h1>
+"""
+
+
+def fairness(
+    table: Annotated[Path, typer.Argument(help="predictions: parquet or CSV with id, label, prob_<class>..., groups")],
+    groups: Annotated[str, typer.Option(help="group columns, separated by commas")],
+    cluster: Annotated[str, typer.Option(help="column of the patient or duplicate family")] = "",
+    validation: Annotated[Path | None, typer.Option(help="validation predictions: they fix the thresholds")] = None,
+    train: Annotated[Path | None, typer.Option(help="table with the ids that trained the model: refused if shared"),
+                     ] = None,
+    against: Annotated[Path | None, typer.Option(help="predictions of a baseline on the same rows, to compare with"),
+                       ] = None,
+    metric: Annotated[str, typer.Option(help="metric of the comparison and of the rater check")] = "accuracy",
+    margin: Annotated[float, typer.Option(min=0, max=1, help="loss that still counts as no worse")] = 0.02,
+    rater_b: Annotated[str, typer.Option(help="a second rater's column for the first group column")] = "",
+    noise: Annotated[float, typer.Option(
+        help="share of skin types moved one step; -1: the raters' disagreement, or 0.2", max=1)] = -1.0,
+    specificity: Annotated[float, typer.Option(min=0.01, max=0.999, help="the fixed specificity")] = 0.9,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
+    min_count: Annotated[int, typer.Option(min=2, help="rows a number needs")] = 10,
+    half_width: Annotated[float, typer.Option(min=0.005, max=0.5, help="half width of a useful interval")] = 0.1,
+    n_boot: Annotated[int, typer.Option(min=20, help="resamples")] = 1000,
+    seed: Annotated[int, typer.Option()] = 0,
+    intersections: Annotated[bool, typer.Option(help="cross the group columns pairwise")] = True,
+    out: Annotated[Path | None, typer.Option(help="folder for JSON, CSV, HTML and plots")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+) -> None:
+    """Subgroup card of a table of predictions: metrics by group with intervals, gaps beside what chance would show.
+
+    Example: [bold]evalsuite fairness test.parquet --groups fst,sex --cluster patient --validation val.parquet
+    --out card/[/bold]
+    """
+    columns = [c.strip() for c in groups.split(",") if c.strip()]
+    keep = [*columns, *([rater_b] if rater_b else [])]
+    test = predictions.load(table, groups=keep, cluster=cluster or None)
+    held_out = (
+        predictions.load(validation, groups=columns, cluster=_present(validation, cluster)) if validation else None
+    )
+    baseline = predictions.load(against, groups=[], cluster=None) if against else None
+    if train is not None:
+        predictions.refuse_training_rows(test, train, cluster or None)
+
+    with console.progress("fairness card", cards.steps(columns, n_boot, intersections), "resamples") as tick:
+        card = cards.card(
+            test, columns, validation=held_out, n_boot=n_boot, seed=seed, confidence=confidence,
+            specificity=specificity, min_count=min_count, half_width=half_width, intersections=intersections,
+            tick=lambda n: tick(n),
+        )
+    _require_metric(card, metric)
+    extra: dict[str, Any] = {}
+    fragments = [card_html.fragment(card, test)]
+    if baseline is not None:
+        made = comparing.compare(
+            _with_groups(baseline, test), test, columns, metric=metric, margin=margin, n_boot=n_boot, seed=seed,
+            confidence=confidence, min_count=min_count,
+        )
+        extra["comparison"] = made.to_dict()
+        fragments.append(f"<h2>Against the baseline</h2>{card_html.comparison_fragment(made)}")
+    if rater_b or noise >= 0:
+        checked = raters.check(
+            test, columns[0], rater_b or None, metric=metric, noise=None if noise < 0 else noise,
+            n_boot=min(n_boot, 500), seed=seed, min_count=min_count,
+        )
+        extra["raters"] = checked.to_dict()
+        fragments.append(f"<h2>Skin-type label noise</h2>{card_html.raters_fragment(checked)}")
+
+    if out is not None:
+        _write(out, card, test, fragments, extra)
+    if json:
+        console.print_json({**card.to_dict(), **extra})
+        return
+    for column in columns:
+        console.out.print(_table(card, column))
+        _say(card, column)
+    if baseline is not None:
+        console.out.print(_compared(made))
+    if rater_b or noise >= 0:
+        for s in checked.scenarios:
+            console.out.print(f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
+                              f"the conclusion {'CHANGES' if s.changed else 'stands'}", markup=False)
+    for note in card.notes:
+        console.out.print(note, markup=False)
+    if out is not None:
+        console.out.print(f"written: {out}/card.html, card.json, groups.csv, gaps.csv", markup=False)
+
+
+def _present(path: Path | None, cluster: str) -> str | None:
+    """The cluster column where a second table has it too; without it only ids can be compared."""
+    if path is None or not cluster:
+        return None
+    return cluster if cluster in predictions.columns(path) else None
+
+
+def _with_groups(baseline: Predictions, test: Predictions) -> Predictions:
+    """The baseline with the test's groups and clusters, row by row: they belong to the images, not to the model."""
+    place = {name: i for i, name in enumerate(test.ids.tolist())}
+    missing = set(baseline.ids.tolist()) ^ set(place)
+    if missing:
+        raise UserError(
+            f"{baseline.source} and {test.source} hold different ids ({predictions.some(missing)}); two models are "
+            "compared on the same test set"
+        )
+    order = [place[name] for name in baseline.ids.tolist()]
+    return Predictions(
+        baseline.ids, baseline.classes, baseline.labels, baseline.probs,
+        test.groups.iloc[order].reset_index(drop=True),
+        None if test.clusters is None else test.clusters[order], baseline.source,
+    )
+
+
+def _require_metric(card: Card, metric: str) -> None:
+    if metric not in card.row().metrics:
+        raise UserError(f"unknown metric {metric!r}; expected one of {', '.join(card.row().metrics)}")
+
+
+def _write(out: Path, card: Card, test: Predictions, fragments: Sequence[str], extra: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "card.json").write_text(card.to_json())
+    card.to_frame().to_csv(out / "groups.csv", index=False)
+    card.gaps_frame().to_csv(out / "gaps.csv", index=False)
+    (out / "card.fragment.html").write_text("\n".join(fragments))
+    (out / "card.html").write_text(PAGE + "\n".join(fragments) + "</body></html>\n")
+    for column in card.columns:
+        name = "".join(c if c.isalnum() else "_" for c in column)
+        (out / f"forest_{name}.svg").write_text(plots.forest(card, column))
+        (out / f"gaps_{name}.svg").write_text(plots.gaps(card, column))
+        (out / f"reliability_{name}.svg").write_text(plots.reliability(test, column))
+        (out / f"roc_{name}.svg").write_text(plots.roc(test, column))
+    for name, value in extra.items():
+        (out / f"{name}.json").write_text(dumps(value, sort_keys=True, indent=2) + "\n")
+
+
+def _table(card: Card, column: str) -> Table:
+    shown = [m for m in ("accuracy", "auroc", "sensitivity@global", "ece")
+             if m in card.row().metrics]
+    table = Table(title=f"{column} ({card.settings['confidence']:.0%} intervals)")
+    for name in ("group", "n", *shown):
+        table.add_column(name)
+    for row in (card.row(), *card.of(column)):
+        table.add_row(row.group, str(row.n), *(row.metrics[m].text(2) for m in shown))
+    return table
+
+
+def _say(card: Card, column: str) -> None:
+    for metric in ("accuracy", "auroc", "equal_opportunity"):
+        try:
+            gap = card.gap(column, metric)
+        except KeyError:
+            continue
+        verdict = "beyond chance" if gap.beyond_chance else "within chance"
+        console.out.print(
+            f"{column}: worst {gap.worst} in {metric}; gap {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}); "
+            f"equal groups of these sizes show {gap.null_mean:.3f}, up to {gap.null_p95:.3f}; p {gap.p:.3g}: {verdict}",
+            markup=False, soft_wrap=True,
+        )
+
+
+def _compared(made: comparing.Comparison) -> Table:
+    table = Table(title=f"{made.metric}: baseline -> this model")
+    for name in ("column", "group", "n", "change", "p", "Holm p", f"no worse than -{made.margin:g}"):
+        table.add_column(name)
+    for c in made.changes:
+        holm = "" if c.p_holm != c.p_holm else f"{c.p_holm:.3g}"
+        table.add_row(c.column, c.group, str(c.n), c.text(), f"{c.p:.3g}", holm, "yes" if c.no_worse else "not shown")
+    table.caption = "; ".join(f"{g.column}: {g.reading}" for g in made.gaps)
+    return table
