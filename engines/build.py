@@ -90,9 +90,7 @@ def build(
     folder = resolve(model)
     facts = read_facts(folder, size)
     require(build_bytes(folder, precision), f"building {folder.name} in {precision}")
-    drawn = [
-        ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or facts.validation_prompts
-    ]
+    drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or facts.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
 
     with whole_folder(Path(out)) as partial:

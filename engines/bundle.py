@@ -101,9 +101,7 @@ class Bundle:
         for artefact in self.manifest.artefacts if artefacts is None else artefacts:
             path = self.path(artefact)
             if not path.is_file():
-                raise EngineError(
-                    f"{path} is missing from the bundle: build it again with `gen build-engine`"
-                )
+                raise EngineError(f"{path} is missing from the bundle: build it again with `gen build-engine`")
             if path.stat().st_size != artefact.bytes:
                 raise EngineError(
                     f"{path} has {path.stat().st_size} bytes, the manifest says {artefact.bytes}: "

@@ -130,9 +130,7 @@ def certify(
     )
 
 
-def component_errors(
-    engine: Engine, reference: Reference, prompts: Sequence[str]
-) -> dict[str, dict[str, float]]:
+def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str]) -> dict[str, dict[str, float]]:
     """Relative L2 error of each of the four calls, on random and on real input."""
     facts, n = reference.facts, 4
     noise = np.random.Generator(np.random.Philox(20240501))
@@ -193,9 +191,7 @@ def component_errors(
     }
 
 
-def draw(
-    engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE
-) -> np.ndarray:
+def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
     """Images of prompts by DDIM with guidance, noise from each prompt's position: uint8 [n, H, W, 3]."""
     from diffusers import DDIMScheduler
 

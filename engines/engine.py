@@ -85,9 +85,7 @@ class Engine:
         """
         expected = (self.facts.max_length,)
         if ids.ndim != 2 or tuple(ids.shape[1:]) != expected or ids.dtype != torch.int64:
-            raise EngineError(
-                f"token ids must be int64 [n, {expected[0]}], got {ids.dtype} {list(ids.shape)}"
-            )
+            raise EngineError(f"token ids must be int64 [n, {expected[0]}], got {ids.dtype} {list(ids.shape)}")
         keys = [row.numpy().tobytes() for row in ids.cpu()]
         new = list(dict.fromkeys(k for k in keys if k not in self._texts))
         if new:
@@ -100,9 +98,7 @@ class Engine:
             else ids.new_zeros((0, self.facts.max_length, self.facts.text_dim), dtype=torch.float32)
         )
 
-    def unet(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor
-    ) -> torch.Tensor:
+    def unet(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
         """The UNet's output: float32 [r, latent_channels, h, w], for any r.
 
         Parameters
@@ -122,9 +118,7 @@ class Engine:
                 f"latents, timesteps and conditioning must have equal rows, got {len(latents)}, {len(timesteps)} "
                 f"and {len(conditioning)}"
             )
-        return _in_batches(
-            self.calls.unet, self.rows, latents, timesteps.to(self.device, torch.float32), conditioning
-        )
+        return _in_batches(self.calls.unet, self.rows, latents, timesteps.to(self.device, torch.float32), conditioning)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images of latents in UNet scale [n, latent_channels, h, w]: uint8 [n, size, size, 3]."""

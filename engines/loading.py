@@ -44,9 +44,7 @@ def load(
     """
     read = read_bundle(Path(bundle))
     if not read.manifest.certified:
-        log.warning(
-            "%s FAILED its parity certificate (see parity.json): its images differ from the model's", bundle
-        )
+        log.warning("%s FAILED its parity certificate (see parity.json): its images differ from the model's", bundle)
     return open_bundle(read, backend, device=device, rows=rows, threads=threads)
 
 

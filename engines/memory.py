@@ -15,8 +15,7 @@ LIBRARIES = 1_000_000_000
 def build_bytes(model: Path, precision: str) -> int:
     """Bytes of memory that a build of a pipeline folder is expected to reach."""
     largest = max(
-        sum(p.stat().st_size for p in (model / part).glob("*.safetensors"))
-        for part in ("unet", "vae", "text_encoder")
+        sum(p.stat().st_size for p in (model / part).glob("*.safetensors")) for part in ("unet", "vae", "text_encoder")
     )
     return LIBRARIES + int(largest * EXPORT_FACTOR[precision])
 

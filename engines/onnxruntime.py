@@ -36,13 +36,9 @@ PROVIDERS = {
 class Session:
     """One graph at one static number of rows, with its output buffer; inputs are bound where they lie."""
 
-    def __init__(
-        self, path: Path, rows: int, provider: str, device: torch.device, threads: int | None
-    ) -> None:
+    def __init__(self, path: Path, rows: int, provider: str, device: torch.device, threads: int | None) -> None:
         self.device, self.provider = device, PROVIDERS[provider]
-        self.session = ort.InferenceSession(
-            str(path), _options(rows, threads), providers=_providers(provider, device)
-        )
+        self.session = ort.InferenceSession(str(path), _options(rows, threads), providers=_providers(provider, device))
         ran = self.session.get_providers()[0]
         if ran != self.provider:
             raise EngineError(
@@ -90,9 +86,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     """
     provider = device or "cpu"
     if provider not in PROVIDERS:
-        raise EngineError(
-            f"unknown device {provider!r} for onnxruntime; expected one of {', '.join(PROVIDERS)}"
-        )
+        raise EngineError(f"unknown device {provider!r} for onnxruntime; expected one of {', '.join(PROVIDERS)}")
     if PROVIDERS[provider] not in ort.get_available_providers():
         raise EngineError(
             f"this ONNX Runtime has no {PROVIDERS[provider]} (it has {', '.join(ort.get_available_providers())}): "
@@ -101,6 +95,8 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     bundle.verify([*bundle.find("graph"), *bundle.find("weights")])
     place = torch.device("cpu" if provider == "cpu" else "cuda:0")
     batch = bundle.manifest.vae_batch
+    graphs = {a.path for a in bundle.find("graph")}
+    unet = "unet/cpu.onnx" if provider == "cpu" and "unet/cpu.onnx" in graphs else "unet/rows.onnx"
 
     def session(name: str, size: int) -> Call:
         def open_session() -> Session:
@@ -114,7 +110,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
 
     return Calls(
         session("text_encoder/model.onnx", TEXT_BATCH),
-        session("unet/rows.onnx", rows),
+        session(unet, rows),
         session("vae_decoder/images.onnx", batch),
         session("vae_encoder/images.onnx", batch),
         place,

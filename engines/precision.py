@@ -22,12 +22,39 @@ class Float32Norm(nn.Module):
         return self.norm(x.float()).to(x.dtype)
 
 
+NORMS = (nn.GroupNorm, nn.LayerNorm)
+HALF_ROOM = 0.25  # of fp16's range: real latents go further than random ones
+
+
 def lower(module: M, dtype: torch.dtype) -> M:
-    """A module in `dtype` with its norms in float32; float32 is left as it is."""
-    module = module.eval().to(dtype)
-    if dtype != torch.float32:
-        for parent in list(module.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, nn.GroupNorm | nn.LayerNorm) and not isinstance(parent, Float32Norm):
-                    setattr(parent, name, Float32Norm(child))
+    """A module in `dtype`, its norms as they were, in float32; float32 is left as it is."""
+    module = module.eval()
+    if dtype == torch.float32:
+        return module
+    norms = {id(m) for m in module.modules() if isinstance(m, NORMS)}
+    for part in module.modules():
+        if id(part) not in norms:
+            for value in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+                if value.is_floating_point():
+                    value.data = value.data.to(dtype)
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, NORMS) and not isinstance(parent, Float32Norm):
+                setattr(parent, name, Float32Norm(child))
     return module
+
+
+def fits_half(module: nn.Module, example: torch.Tensor) -> bool:
+    """Whether every layer's output on an example stays well inside fp16's range."""
+    largest = [0.0]
+
+    def watch(_: nn.Module, __: object, out: object) -> None:
+        if isinstance(out, torch.Tensor):
+            largest.append(float(out.abs().max()))
+
+    hooks = [m.register_forward_hook(watch) for m in module.modules()]
+    with torch.inference_mode():
+        module(example)
+    for hook in hooks:
+        hook.remove()
+    return max(largest) < HALF_ROOM * torch.finfo(torch.float16).max

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,22 +23,29 @@ from engines.quiet import quiet
 class Modules:
     """The three networks of a pipeline."""
 
-    text_encoder: nn.Module
-    unet: nn.Module
-    vae: nn.Module
+    text_encoder: Any
+    unet: Any
+    vae: Any
+
+
+def load_part(folder: Path, part: str) -> Any:
+    """One network of a pipeline folder in float32; safetensors only."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    place = folder / part
+    with quiet():
+        if part == "unet":
+            return UNet2DConditionModel.from_pretrained(place, use_safetensors=True)
+        if part == "vae":
+            return AutoencoderKL.from_pretrained(place, use_safetensors=True)
+        return CLIPTextModel.from_pretrained(place, use_safetensors=True, attn_implementation="eager")
 
 
 def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
     """The networks of a pipeline folder, norms in float32 whatever the precision."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel
-
-    dtype = DTYPES[precision]
-    with quiet():
-        text = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True)
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
-        vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
-    return Modules(*(lower(m, dtype).to(device).requires_grad_(False) for m in (text, unet, vae)))
+    parts = (load_part(folder, part) for part in ("text_encoder", "unet", "vae"))
+    return Modules(*(lower(part, DTYPES[precision]).to(device).requires_grad_(False) for part in parts))
 
 
 def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
@@ -62,7 +70,7 @@ def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls
         mean = modules.vae.encode(pixels.to(dtype(modules.vae)), return_dict=False)[0].mean.float()
         return (mean - facts.shift_factor) * facts.scaling_factor
 
-    return Calls(*(_no_grad(call) for call in (text, unet, decode, encode)), device)
+    return Calls(_no_grad(text), _no_grad(unet), _no_grad(decode), _no_grad(encode), device)
 
 
 def decode_exact(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) -> torch.Tensor:
@@ -79,9 +87,7 @@ class Reference(Engine):
 
     def __init__(self, model: Path, bundle: Bundle, device: torch.device) -> None:
         self.modules = load_modules(model, "fp32", device)
-        super().__init__(
-            bundle, "torch", bundle.manifest.rows, eager(self.modules, bundle.manifest.facts, device)
-        )
+        super().__init__(bundle, "torch", bundle.manifest.rows, eager(self.modules, bundle.manifest.facts, device))
 
     def decode_exact(self, latents: torch.Tensor) -> torch.Tensor:
         """`decode` before rounding, at once for all rows."""
@@ -113,10 +119,7 @@ def copy_weights(model: Path, out: Path, precision: str) -> None:
             if ".fp16." in path.name:  # a half-precision copy of the same weights
                 continue
             save_file(
-                {
-                    k: v.to(DTYPES[precision]) if v.is_floating_point() else v
-                    for k, v in load_file(path).items()
-                },
+                {k: v.to(DTYPES[precision]) if v.is_floating_point() else v for k, v in load_file(path).items()},
                 out / part / path.name,
                 metadata={"format": "pt"},
             )

@@ -1,0 +1,139 @@
+"""Light edits of an exported graph: other ends on the same weight file, and the exporter's notes dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from engines.facts import PipelineFacts
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes: stack traces with this machine's paths, four fifths of the file."""
+    graph = model.graph
+    for item in [
+        model,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+        *graph.value_info,
+    ]:
+        del item.metadata_props[:]
+        item.doc_string = ""
+
+
+def tidy(path: Path, data: str) -> None:
+    """Drop the notes of a saved graph, name its weight file `data`, and keep softmax in float32."""
+    model = onnx.load(path, load_external_data=False)
+    strip(model)
+    written = path.with_name(f"{path.name}.data")
+    if written.exists() and written.name != data:
+        written.rename(path.with_name(data))
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = data
+    for node in model.graph.node:
+        if node.op_type == "Attention":
+            node.attribute.append(onnx.helper.make_attribute("softmax_precision", onnx.TensorProto.FLOAT))
+    onnx.save(model, path)
+
+
+def variant(source: Path, name: str, before: str, joint: str, after: str | None) -> None:
+    """The same graph and weight file with nodes put before input `joint` and after the only output.
+
+    `before` and `after` are ONNX's text form of a small model; the ends that are joined have the same names.
+    """
+    model = onnx.load(source, load_external_data=False)
+    graph = model.graph
+    head = onnx.parser.parse_model(before).graph
+    # The joint's place is taken by the input that feeds it, so the order of the inputs stays.
+    fed = next(i for i in head.input if i.name not in {k.name for k in graph.input})
+    inputs = [fed if i.name == joint else i for i in graph.input]
+    nodes = [*head.node, *graph.node]
+    if after:
+        tail = onnx.parser.parse_model(after).graph
+        nodes += tail.node
+        del graph.output[:]
+        graph.output.extend(tail.output)
+    del graph.input[:], graph.node[:]
+    graph.input.extend(inputs)
+    graph.node.extend(nodes)
+    onnx.save(model, source.with_name(name))
+
+
+_TEXT = '<ir_version: 10, opset_import: ["" : 23]>\n'
+# One scalar for the whole batch, as diffusers' pipelines (and so optimum's) pass it.
+SCALAR_TIMESTEP = (
+    _TEXT
+    + """scalar (float timestep, float[rows, c, h, w] sample) => (float[rows] timesteps) {
+    rows_of_sample = Shape <start = 0, end = 1> (sample)
+    timesteps = Expand(timestep, rows_of_sample)
+}"""
+)
+
+
+def before_decoder(facts: PipelineFacts) -> str:
+    c, s = facts.latent_channels, facts.latent_size
+    return (
+        _TEXT
+        + f"""scale (float[rows, {c}, {s}, {s}] latents) => (float[rows, {c}, {s}, {s}] latent_sample) {{
+        scale_factor = Constant <value_float = {facts.scaling_factor!r}> ()
+        scale_shift = Constant <value_float = {facts.shift_factor!r}> ()
+        unscaled_latents = Div(latents, scale_factor)
+        latent_sample = Add(unscaled_latents, scale_shift)
+    }}"""
+    )
+
+
+def after_decoder(facts: PipelineFacts) -> str:
+    p = facts.size
+    return (
+        _TEXT
+        + f"""pixels (float[rows, 3, {p}, {p}] sample) => (uint8[rows, {p}, {p}, 3] images) {{
+        pixel_half = Constant <value_float = 127.5> ()
+        pixel_low = Constant <value_float = 0.0> ()
+        pixel_high = Constant <value_float = 255.0> ()
+        pixel_spread = Mul(sample, pixel_half)
+        pixel_level = Add(pixel_spread, pixel_half)
+        pixel_clipped = Clip(pixel_level, pixel_low, pixel_high)
+        pixel_rounded = Round(pixel_clipped)
+        pixel_bytes = Cast <to = 2> (pixel_rounded)
+        images = Transpose <perm = [0, 2, 3, 1]> (pixel_bytes)
+    }}"""
+    )
+
+
+def before_encoder(facts: PipelineFacts) -> str:
+    p = facts.size
+    return (
+        _TEXT
+        + f"""pixels (uint8[rows, {p}, {p}, 3] images) => (float[rows, 3, {p}, {p}] sample) {{
+        pixel_half = Constant <value_float = 127.5> ()
+        pixel_one = Constant <value_float = 1.0> ()
+        pixel_planes = Transpose <perm = [0, 3, 1, 2]> (images)
+        pixel_level = Cast <to = 1> (pixel_planes)
+        pixel_spread = Div(pixel_level, pixel_half)
+        sample = Sub(pixel_spread, pixel_one)
+    }}"""
+    )
+
+
+def after_encoder(facts: PipelineFacts) -> str:
+    c, s = facts.latent_channels, facts.latent_size
+    return (
+        _TEXT
+        + f"""scale (float[rows, {2 * c}, {s}, {s}] latent_parameters) => (float[rows, {c}, {s}, {s}] latents) {{
+        scale_factor = Constant <value_float = {facts.scaling_factor!r}> ()
+        scale_shift = Constant <value_float = {facts.shift_factor!r}> ()
+        mean_start = Constant <value_ints = [0]> ()
+        mean_end = Constant <value_ints = [{c}]> ()
+        mean_axis = Constant <value_ints = [1]> ()
+        posterior_mean = Slice(latent_parameters, mean_start, mean_end, mean_axis)
+        posterior_moved = Sub(posterior_mean, scale_shift)
+        latents = Mul(posterior_moved, scale_factor)
+    }}"""
+    )

@@ -1,0 +1,280 @@
+"""A UNet for small latents on a CPU: activations kept as [pixels, rows, channels], 3x3 convolutions by Winograd.
+
+At 8x8 and 4x4 a convolution is one matrix over the pixels. In the pixels-first layout Winograd's F(4x4, 3x3) (Lavin
+and Gray 2015, arXiv 1509.09308) is three matrix products with no data moved between them: to the 36 points of each
+tile, a product with the weights at each point, and back. It needs 1.5 to 3.3 times fewer multiplications than the
+convolution itself and changes only the rounding (relative 2e-6). Group norms become two sums over the first axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+TILE, POINTS = 4, 6
+BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D", "UpBlock2D"}
+
+# F(4, 3) at the points 0, 1, -1, 2, -2 and infinity.
+_TO_POINTS = torch.tensor(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    dtype=torch.float64,
+)
+_WEIGHTS = torch.tensor(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ],
+    dtype=torch.float64,
+)
+_FROM_POINTS = torch.tensor(
+    [
+        [1, 1, 1, 1, 1, 0],
+        [0, 1, -1, 2, -2, 0],
+        [0, 1, 1, 4, 4, 0],
+        [0, 1, -1, 8, -8, 1],
+    ],
+    dtype=torch.float64,
+)
+
+
+def supports(unet: Any, side: int) -> bool:
+    """Whether a UNet has only the blocks written here, on maps of 4 and 8 pixels only (all others: as exported)."""
+    config = unet.config
+    blocks = {*config.down_block_types, config.mid_block_type, *config.up_block_types}
+    sides = [side // 2**level for level in range(len(config.block_out_channels))]
+    plain = (
+        config.act_fn == "silu"
+        and config.class_embed_type is None
+        and config.addition_embed_type in (None, "text")
+        and not config.only_cross_attention
+        and not config.dual_cross_attention
+        and config.conv_in_kernel == 3
+        and config.encoder_hid_dim_type is None
+        and config.time_embedding_act_fn is None
+        and config.mid_block_only_cross_attention in (None, False)
+        and config.downsample_padding == 1
+    )
+    return plain and blocks <= BLOCKS and all(s in (4, 8) for s in sides)
+
+
+def transforms(side: int, upsampled: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Winograd's two pixel matrices, zero padding (and a nearest upsampling by 2) folded in.
+
+    Returns
+    -------
+    to_points
+        [tiles 36, pixels in]: all pixels to the 36 points of every tile.
+    from_points
+        [16, 36]: the points of a tile to its pixels. Pixels are ordered tile by tile.
+    """
+    tiles = side // TILE
+    into = torch.zeros(tiles, POINTS, side, dtype=torch.float64)
+    for tile in range(tiles):
+        for j in range(POINTS):
+            pixel = TILE * tile + j - 1
+            if 0 <= pixel < side:
+                into[tile, :, pixel] = _TO_POINTS[:, j]
+    if upsampled:
+        into = into.reshape(tiles, POINTS, side // 2, 2).sum(-1)
+    to_points = torch.einsum("aix,bjy->abijxy", into, into).flatten(0, 3)
+    to_points = tile_by_tile(to_points).flatten(1)
+    from_points = torch.einsum("xi,yj->xyij", _FROM_POINTS, _FROM_POINTS).flatten(0, 1).flatten(1)
+    return to_points.float(), from_points.float()
+
+
+def tile_by_tile(x: torch.Tensor) -> torch.Tensor:
+    """[..., h, w] -> [..., h w]: a square map's pixels in the order of its 4x4 tiles."""
+    tiles = x.shape[-1] // TILE
+    return x.unflatten(-1, (tiles, TILE)).unflatten(-3, (tiles, TILE)).transpose(-3, -2).flatten(-4)
+
+
+class Winograd(nn.Module):
+    """A 3x3 convolution of padding 1 over [pixels, rows, channels]."""
+
+    def __init__(self, conv: nn.Conv2d, side: int, upsampled: bool = False) -> None:
+        super().__init__()
+        to_points, from_points = transforms(side, upsampled)
+        weight = torch.einsum("iy,jx,ocyx->ijco", _WEIGHTS, _WEIGHTS, conv.weight.double())
+        self.tiles = (side // TILE) ** 2
+        self.to_points, self.from_points = nn.Buffer(to_points), nn.Buffer(from_points)
+        self.weight = nn.Buffer(weight.flatten(0, 1).float())
+        self.bias = conv.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pixels, rows, channels = x.shape
+        points = torch.mm(self.to_points, x.reshape(pixels, -1)).reshape(self.tiles, len(self.weight), rows, channels)
+        products = torch.matmul(points, self.weight).reshape(self.tiles, len(self.weight), -1)
+        return torch.matmul(self.from_points, products).reshape(self.tiles * TILE**2, rows, -1) + self.bias
+
+
+class PixelNorm(nn.Module):
+    """GroupNorm over [pixels, rows, channels], then a scale and shift a row where given.
+
+    The means are matrix products, which ONNX Runtime runs several times faster than its reductions.
+    """
+
+    def __init__(self, norm: nn.GroupNorm, side: int) -> None:
+        super().__init__()
+        size = norm.num_channels // norm.num_groups
+        self.over_pixels = nn.Buffer(torch.full((1, side * side), 1 / side**2))
+        self.over_group = nn.Buffer(torch.block_diag(*[torch.full((size, size), 1 / size)] * norm.num_groups))
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(
+        self, x: torch.Tensor, scale: torch.Tensor | None = None, shift: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        centred = x - self._mean(x)
+        factor, offset = torch.rsqrt(self._mean(centred * centred) + self.eps) * self.weight, self.bias
+        if scale is not None and shift is not None:
+            factor, offset = factor * (1 + scale), offset * (1 + scale) + shift
+        return centred * factor + offset
+
+    def _mean(self, x: torch.Tensor) -> torch.Tensor:
+        pixels, rows, channels = x.shape
+        return torch.mm(self.over_pixels, x.reshape(pixels, -1)).reshape(rows, channels) @ self.over_group
+
+
+class Pointwise(nn.Module):
+    """A 1x1 convolution or a linear layer on the last axis."""
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+        super().__init__()
+        self.weight = nn.Buffer(layer.weight.detach().flatten(1).T.contiguous())
+        self.bias = layer.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = x @ self.weight
+        return out if self.bias is None else out + self.bias
+
+
+class Resnet(nn.Module):
+    """diffusers' ResnetBlock2D."""
+
+    def __init__(self, block: Any, side: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = PixelNorm(block.norm1, side), PixelNorm(block.norm2, side)
+        self.conv1, self.conv2 = Winograd(block.conv1, side), Winograd(block.conv2, side)
+        self.time = block.time_emb_proj
+        self.scale_shift = block.time_embedding_norm == "scale_shift"
+        self.shortcut = Pointwise(block.conv_shortcut) if block.conv_shortcut is not None else nn.Identity()
+        self.output_scale = float(block.output_scale_factor)
+
+    def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
+        silu = nn.functional.silu
+        hidden = self.conv1(silu(self.norm1(x)))
+        time = self.time(silu(emb))
+        if self.scale_shift:
+            scale, shift = time.chunk(2, dim=1)
+            hidden = self.norm2(hidden, scale, shift)
+        else:
+            hidden = self.norm2(hidden + time)
+        out = self.shortcut(x) + self.conv2(silu(hidden))
+        return out if self.output_scale == 1 else out / self.output_scale
+
+
+class Transformer(nn.Module):
+    """diffusers' Transformer2DModel; its blocks work on [rows, pixels, channels], their own attention unchanged."""
+
+    def __init__(self, block: Any, side: int) -> None:
+        super().__init__()
+        self.norm, self.blocks = PixelNorm(block.norm, side), block.transformer_blocks
+        self.proj_in, self.proj_out = Pointwise(block.proj_in), Pointwise(block.proj_out)
+
+    def forward(self, x: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        tokens = self.proj_in(self.norm(x)).transpose(0, 1)
+        for block in self.blocks:
+            tokens = tokens + block.attn1(block.norm1(tokens))
+            tokens = tokens + block.attn2(block.norm2(tokens), encoder_hidden_states=words)
+            tokens = tokens + self._feed_forward(block.ff, block.norm3(tokens))
+        return self.proj_out(tokens.transpose(0, 1)) + x
+
+    @staticmethod
+    def _feed_forward(ff: Any, x: torch.Tensor) -> torch.Tensor:
+        """GEGLU with its two halves as two products: a split would copy both."""
+        (value, gate), (value_bias, gate_bias) = ff.net[0].proj.weight.chunk(2), ff.net[0].proj.bias.chunk(2)
+        linear = nn.functional.linear
+        return ff.net[2](linear(x, value, value_bias) * nn.functional.gelu(linear(x, gate, gate_bias)))
+
+
+class SpatialUNet(nn.Module):
+    """A UNet that `supports` accepts: NCHW in and out, pixels first inside."""
+
+    def __init__(self, unet: Any, side: int) -> None:
+        super().__init__()
+        self.unet = unet
+        self.conv_in, self.conv_out = unet.conv_in, unet.conv_out
+        self.downs, self.ups, self.strided, self.upsampled = (nn.ModuleList() for _ in range(4))
+        for block in unet.down_blocks:
+            self.downs.append(_layers(block, side))
+            self.strided.append(block.downsamplers[0].conv if block.downsamplers else nn.Identity())
+            side = side // 2 if block.downsamplers else side
+        mid = unet.mid_block
+        self.mid = nn.ModuleList([Resnet(mid.resnets[0], side)])
+        for resnet, attention in zip(mid.resnets[1:], mid.attentions, strict=True):
+            self.mid.extend([Transformer(attention, side), Resnet(resnet, side)])
+        for block in unet.up_blocks:
+            self.ups.append(_layers(block, side))
+            side = side * 2 if block.upsamplers else side
+            self.upsampled.append(Winograd(block.upsamplers[0].conv, side, True) if block.upsamplers else nn.Identity())
+        self.norm_out = PixelNorm(unet.conv_norm_out, side)
+
+    def forward(
+        self, sample: torch.Tensor, timesteps: torch.Tensor, encoder_hidden_states: torch.Tensor
+    ) -> torch.Tensor:
+        unet, words = self.unet, encoder_hidden_states
+        emb = unet.time_embedding(unet.time_proj(timesteps))
+        more = unet.get_aug_embed(emb=emb, encoder_hidden_states=words, added_cond_kwargs={})
+        emb = emb if more is None else emb + more
+        x = _pixels_first(self.conv_in(sample))
+        skips = [x]
+        for layers, strided in zip(self.downs, self.strided, strict=True):
+            for resnet, attention in layers:
+                x = resnet(x, emb)
+                x = x if attention is None else attention(x, words)
+                skips.append(x)
+            if isinstance(strided, nn.Conv2d):
+                x = _pixels_first(strided(_channels_first(x)))
+                skips.append(x)
+        for layer in self.mid:
+            x = layer(x, emb) if isinstance(layer, Resnet) else layer(x, words)
+        for layers, upsampled in zip(self.ups, self.upsampled, strict=True):
+            for resnet, attention in layers:
+                x = resnet(torch.cat([x, skips.pop()], dim=-1), emb)
+                x = x if attention is None else attention(x, words)
+            x = upsampled(x)
+        return self.conv_out(_channels_first(nn.functional.silu(self.norm_out(x))))
+
+
+def _layers(block: Any, side: int) -> nn.ModuleList:
+    """(resnet, attention or None) pairs of one block."""
+    attentions = block.attentions if getattr(block, "has_cross_attention", False) else [None] * len(block.resnets)
+    return nn.ModuleList(
+        nn.ModuleList([Resnet(r, side), Transformer(a, side) if a is not None else None])
+        for r, a in zip(block.resnets, attentions, strict=True)
+    )
+
+
+def _pixels_first(x: torch.Tensor) -> torch.Tensor:
+    """[rows, channels, h, w] -> [h w, rows, channels], tile by tile."""
+    order = tile_by_tile(torch.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:]))
+    return x.flatten(2).permute(2, 0, 1)[order]
+
+
+def _channels_first(x: torch.Tensor) -> torch.Tensor:
+    """[h w, rows, channels] -> [rows, channels, h, w] of a square map."""
+    side = int(x.shape[0] ** 0.5)
+    order = tile_by_tile(torch.arange(len(x)).reshape(side, side)).argsort()
+    return x[order].permute(1, 2, 0).unflatten(2, (side, side))
