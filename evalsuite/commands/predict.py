@@ -1,0 +1,46 @@
+"""`evalsuite predict`: a checkpoint's predictions as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalsuite.predict import predict as predictions
+from evalsuite.training.data import open_images
+from shards.atomic import write_whole
+from shards.console import out, print_json, progress
+from shards.errors import UserError
+
+
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint (`evalsuite train --out`).")],
+    data: Annotated[Path, typer.Argument(help="Shards, or a folder of images with a CSV.")],
+    table: Annotated[Path, typer.Option("--out", help="Table to write: .parquet or .csv.")],
+    split: Annotated[str | None, typer.Option(help="Only this split: train, validation or test.")] = None,
+    allow_leakage: Annotated[bool, typer.Option(help="Go on although the checkpoint has seen images.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+) -> None:
+    """Predict on images with a trained checkpoint.
+
+    Example: evalsuite predict runs/clf demo/phantoms/test --out predictions.parquet
+    """
+    if table.suffix not in (".parquet", ".csv"):
+        raise UserError(f"--out {table}: unknown kind of table {table.suffix!r}; expected .parquet or .csv")
+    images = open_images(data)
+    if split:
+        images = images.where(split=split)
+    if not images.n:
+        raise UserError(f"{data} holds no images" + (f" of the split {split}" if split else ""))
+    with progress("read", images.n) as tick:
+        frame = predictions(checkpoint, images, allow_leakage=allow_leakage, tick=tick)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    content = frame.to_parquet(None, index=False) if table.suffix == ".parquet" else frame.to_csv(index=False).encode()
+    write_whole(table, content)
+    likeliest = frame.filter(like="prob_").idxmax(axis=1)
+    accuracy = float((likeliest == "prob_" + frame["label"]).mean())
+    if as_json:
+        print_json({"table": str(table), "n": len(frame), "accuracy": accuracy})
+        return
+    out.print(f"{len(frame)} predictions, accuracy {accuracy:.3f}: {table}", markup=False)

@@ -1,0 +1,85 @@
+"""`evalsuite run`: does synthetic data help this classifier, and whom?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from evalsuite import run as runs
+from evalsuite.report import of_run
+from evalsuite.report.write import write
+from evalsuite.training import datasets
+from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
+from shards.console import out, print_json, progress
+
+
+def run(
+    real: Annotated[Path, typer.Option(help="Real images: a folder with train/, validation/ and test/.")],
+    synthetic: Annotated[list[Path], typer.Option(help="Synthetic shards; may be given again.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the report.")],
+    ratio: Annotated[float, typer.Option(help="Synthetic images for each real one, at most.")] = 10.0,
+    n_real: Annotated[int, typer.Option(help="Real images per class; 0: all.")] = 32,
+    seeds: Annotated[int, typer.Option(min=1, help="Training runs of each arm.")] = 1,
+    model: Annotated[str, typer.Option(help="Any timm model.")] = DEFAULT_MODEL,
+    weights: Annotated[str | None, typer.Option(help="`hub`, a .safetensors file, or from scratch.")] = None,
+    tuning: Annotated[Tuning, typer.Option(help="All, head and batch norms, or a head on features.")] = "full",
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of each arm.")] = 600,
+    batch: Annotated[int, typer.Option(help="Images a step.")] = 48,
+    lr: Annotated[float, typer.Option(help="Largest learning rate.")] = 4e-3,
+    augment: Annotated[Augment, typer.Option(help="none, light, randaugment.")] = "light",
+    n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option()] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
+    ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,
+    allow_leakage: Annotated[bool, typer.Option(help="Go on although the generator saw too much.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the headline as JSON.")] = False,
+) -> None:
+    """Train with and without synthetic images, and report who gains: one HTML file, JSON and CSV.
+
+    Run again after an interruption, it goes on. Example:
+
+    evalsuite run --real demo/phantoms --synthetic demo/shards --out demo/report
+    """
+    recipe = make_recipe(
+        model=model, weights=weights, tuning=tuning, size=size, steps=steps, batch=batch, lr=lr, augment=augment,
+        seed=seed, evaluate_every=max(1, steps // 12),
+    )
+    places = datasets.Places(real=real, synthetic=tuple(synthetic), size=size)
+    plan = runs.plan(places, recipe, n_real=n_real, ratio=ratio, seeds=seeds, allow_leakage=allow_leakage)
+    runs.execute(plan, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
+    with progress("intervals", runs.steps(folder, n_boot), "resamples") as tick:
+        found = runs.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
+    record = runs.write_record(found, folder)
+    page = write([of_run.report(found)], folder)
+    if as_json:
+        print_json({**record["headline"], "report": str(page), "leakage": record["leakage"]})
+        return
+    show(found, page)
+
+
+def show(found: runs.Analysis, page: Path) -> None:
+    """The headline, the groups and where to read on."""
+    head, (low, high) = found.headline(), found.gain_interval()
+    table = Table(title=f"accuracy by {found.column} (95% intervals)")
+    for name in (found.column, "n", *runs.NAMES.values(), "difference"):
+        table.add_column(name)
+    for change in (*found.comparison.of("all"), *found.comparison.of(found.column)):
+        rows = [found.cards[kind].row(change.column, change.group).metrics["accuracy"] for kind in runs.NAMES]
+        table.add_row(change.group, str(change.n), *(r.text() for r in rows),
+                      f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f})")
+    out.print(table)
+    for text in runs.leakage(found):
+        out.print("leakage: " + text, style="red", markup=False, soft_wrap=True)
+    for kind, name in runs.NAMES.items():
+        h = head[kind]
+        out.print(f"accuracy, {name}: {h['accuracy']:.3f} ({h['low']:.3f} to {h['high']:.3f})", markup=False)
+    out.print(f"gain: {found.gain.value:+.3f} ({low:+.3f} to {high:+.3f})", markup=False)
+    worst = head["worst_group"]["mix"]
+    if worst:
+        out.print(f"worst {found.column} with synthetic images: {worst['group']}, {worst['accuracy']:.3f} "
+                  f"({worst['low']:.3f} to {worst['high']:.3f})", markup=False)
+    out.print(f"report: {page}", markup=False, soft_wrap=True)

@@ -1,0 +1,115 @@
+"""`evalsuite train`: one classifier on real and synthetic images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalsuite.training import arm as arms
+from evalsuite.training import datasets
+from evalsuite.training.distributed import world
+from evalsuite.training.loop import Evaluation
+from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
+from shards.console import out, print_json, progress
+from shards.errors import UserError
+
+
+def train(
+    real: Annotated[Path, typer.Option(help="Real images: a folder with train/, validation/ and test/.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for checkpoint and predictions.")],
+    synthetic: Annotated[list[Path] | None, typer.Option(help="Synthetic shards; may be given again.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Synthetic images for each real one. [default: 10, or 0]")] = None,
+    n_real: Annotated[int, typer.Option(help="Real images per class; 0: all.")] = 0,
+    strategy: Annotated[str | None, typer.Option(help="Synthetic images of this strategy only.")] = None,
+    mode: Annotated[Mode, typer.Option(help="How real and synthetic images meet.")] = "mix",
+    model: Annotated[str, typer.Option(help="Any timm model.")] = DEFAULT_MODEL,
+    weights: Annotated[str | None, typer.Option(help="`hub`, a .safetensors file, or from scratch.")] = None,
+    tuning: Annotated[Tuning, typer.Option(help="All, head and batch norms, or a head on features.")] = "full",
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 400,
+    batch: Annotated[int, typer.Option(help="Images a step, over all processes.")] = 64,
+    optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
+    lr: Annotated[float, typer.Option(help="Largest learning rate; warm-up, then a cosine.")] = 2e-3,
+    weight_decay: Annotated[float, typer.Option()] = 0.05,
+    label_smoothing: Annotated[float, typer.Option()] = 0.1,
+    augment: Annotated[Augment, typer.Option(help="none, light, randaugment.")] = "light",
+    class_weights: Annotated[bool, typer.Option(help="Weigh the loss by inverse class frequency.")] = False,
+    balanced: Annotated[bool, typer.Option(help="Draw every class equally often.")] = False,
+    ema: Annotated[float, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = 0.0,
+    patience: Annotated[int | None, typer.Option(help="Evaluations without improvement before stopping.")] = None,
+    evaluate_every: Annotated[int, typer.Option(help="Steps between looks at the real validation images.")] = 50,
+    split_bn: Annotated[bool, typer.Option(help="Own batch norm statistics for synthetic images.")] = False,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    seed: Annotated[int, typer.Option()] = 0,
+    allow_leakage: Annotated[bool, typer.Option(help="Go on although the generator saw too much.")] = False,
+    tensorboard: Annotated[bool, typer.Option(help="Write a TensorBoard log beside the checkpoint.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a timm model on real and synthetic images; run again after an interruption, it goes on exactly.
+
+    Example: evalsuite train --real demo/phantoms --synthetic demo/shards --ratio 10 --out runs/clf
+
+    Several GPUs: torchrun --nproc-per-node 4 -m evalsuite.cli train ...
+    """
+    recipe = make_recipe(
+        model=model, weights=weights, tuning=tuning, mode=mode,
+        ratio=(10.0 if synthetic else 0.0) if ratio is None else ratio, size=size, steps=steps, batch=batch,
+        optimizer=optimizer, lr=lr, weight_decay=weight_decay, label_smoothing=label_smoothing, augment=augment,
+        class_weights=class_weights, balanced=balanced, ema=ema, patience=patience, evaluate_every=evaluate_every,
+        split_bn=split_bn, precision=precision, seed=seed,
+    )
+    kind: arms.Kind = "synthetic-only" if mode == "synthetic-only" else "mix" if synthetic and recipe.ratio else "real"
+    if kind != "real" and not synthetic:
+        raise UserError(f"--mode {mode} at ratio {recipe.ratio:g} needs --synthetic SHARDS")
+    arm = arms.Arm(kind=kind, n_real=n_real, strategy=strategy, recipe=recipe)
+    places = datasets.Places(real=real, synthetic=tuple(synthetic or ()), size=size)
+    with world() as group:
+        opened = datasets.open_data(places)
+        leaks = datasets.check_held_out(opened, allow_leakage)
+        with _log(folder if tensorboard and group.is_main else None) as log:
+            if group.is_main:
+                with progress("train", recipe.steps * batch) as tick:
+                    result = arms.train(arm, opened, folder, group, allow_leakage=allow_leakage, tick=tick, log=log)
+            else:
+                result = arms.train(arm, opened, folder, group, allow_leakage=allow_leakage)
+        if not group.is_main:
+            return
+    report(result, folder, leaks, as_json)
+
+
+def report(result: arms.Result, folder: Path, leaks: list[str], as_json: bool) -> None:
+    """The end of a training run, for people or machines."""
+    if as_json:
+        print_json({**result.model_dump(mode="json"), "folder": str(folder), "leakage": leaks + result.leakage})
+        return
+    for text in leaks + result.leakage:
+        out.print(f"[red]leakage:[/red] {text}", soft_wrap=True)
+    out.print(
+        f"accuracy {result.test_accuracy:.3f} on the real test images (validation {result.validation_accuracy:.3f}, "
+        f"best at step {result.best_step} of {result.steps}); {result.images_per_second:.0f} images/s\n"
+        f"drawn: {result.seen_real} real, {result.seen_synthetic} synthetic images (of {result.real} and "
+        f"{result.synthetic})\ncheckpoint and predictions: {folder}", markup=False, soft_wrap=True,
+    )
+
+
+@contextmanager
+def _log(folder: Path | None) -> Iterator[Callable[[Evaluation], None]]:
+    """Write evaluations to a TensorBoard log, or nowhere."""
+    if folder is None:
+        yield lambda evaluation: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("--tensorboard needs the package tensorboard, which is not installed; install it") from error
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+
+        def write(evaluation: Evaluation) -> None:
+            for name in ("loss", "accuracy", "train_loss"):
+                writer.add_scalar(name, getattr(evaluation, name), evaluation.step)
+
+        yield write

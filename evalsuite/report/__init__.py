@@ -1,0 +1,1 @@
+"""Reports: one HTML file without any network, and the same as JSON and CSV."""

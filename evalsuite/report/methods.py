@@ -1,0 +1,76 @@
+"""Paragraphs for a paper's methods section, and the limits that go with every report."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from evalsuite.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from evalsuite.run import Analysis
+
+LIMITS = (
+    "Skin type is as labelled. Labels by different raters agree exactly in only about half of the images of public "
+    "dermatology sets; `evalsuite fairness --rater-b` shows whether a conclusion depends on them.",
+    "A difference that is not shown is not shown to be absent: see the detectable differences.",
+    "One test set is one place and time. A gain here says little about another clinic, camera or population.",
+    "Synthetic images do not replace diverse real ones; collecting those is the first thing to do.",
+    "This is research software. It is not a medical device and must not guide the care of a patient.",
+)
+PHANTOMS = (
+    "The images are phantoms: drawings with a known truth, not patients and not any disease. They show that the chain "
+    "works and what it would find; they say nothing about medicine."
+)
+
+
+def of_run(found: Analysis) -> list[str]:
+    """The methods of a run."""
+    n = found.tests["real"].n
+    seeds = found.plan.seeds
+    over = "test images" if seeds == 1 else f"test images and {seeds} seeds"
+    return [
+        training(found.plan.recipe, found.results[0].real),
+        f"Two arms were compared: real images only, and real images with {found.plan.recipe.ratio:g} synthetic images "
+        "for each real one, mixed exactly (largest remainder) in every batch. Both made the same number of optimiser "
+        f"steps. They were tested on the same {n} real images. Accuracies of single models have Wilson intervals, AUROC "
+        "DeLong intervals, composite metrics bootstrap intervals stratified by group and label; the difference "
+        f"between the arms has a paired 95% interval over {over}, and McNemar's test for each group with Holm's "
+        "correction over the skin types. Gaps are shown beside the gap that equal groups of these sizes would show by "
+        "chance (permutation).",
+        software(),
+    ]
+
+
+def training(recipe: Recipe, real: int) -> str:
+    """One paragraph on how the classifier was trained."""
+    weights = {None: "from scratch", "hub": "from pretrained weights"}.get(recipe.weights, "from local weights")
+    what = {"full": "all weights", "head": "the classifier and the batch norms, the body frozen",
+            "features": "a linear classifier on the frozen body's features"}[recipe.tuning]
+    extras = [
+        f"label smoothing {recipe.label_smoothing:g}" if recipe.label_smoothing else "",
+        {"none": "no augmentation", "light": "random turns, flips, small shifts and colour casts",
+         "randaugment": "RandAugment (2 operations of magnitude 9)"}[recipe.augment],
+        "inverse-frequency class weights" if recipe.class_weights else "",
+        "class-balanced sampling" if recipe.balanced else "",
+        f"a moving average of the weights ({recipe.ema:g})" if recipe.ema else "",
+        "separate batch norm statistics for synthetic images" if recipe.split_bn else "",
+    ]
+    return (
+        f"A {recipe.model} (timm) was trained {weights} ({what}) on {real} real images at {recipe.size} px with "
+        f"{'AdamW' if recipe.optimizer == 'adamw' else 'SGD'} (learning rate {recipe.lr:g}, weight decay "
+        f"{recipe.weight_decay:g}, cosine schedule with warm-up) for {recipe.steps} steps of {recipe.batch} images, "
+        f"with {', '.join(e for e in extras if e)}. The weights with the least loss on real validation images were kept."
+    )
+
+
+def software() -> str:
+    """Versions that decide the numbers."""
+    names = ("dermforge", "torch", "timm", "scikit-learn", "fairlearn")
+    known = {d.metadata["Name"].lower() for d in metadata.distributions() if d.metadata["Name"]}
+    return "Software: " + ", ".join(f"{n} {metadata.version(n)}" for n in names if n in known) + "."
+
+
+def limits(phantoms: bool) -> list[str]:
+    """What the reader must not conclude."""
+    return [PHANTOMS, *LIMITS] if phantoms else list(LIMITS)

@@ -1,0 +1,110 @@
+"""Scores of many arms under the same resamples of test items and seeds, so that every comparison is paired."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsuite.predictions import Predictions
+from evalsuite.stats import resample
+from shards.errors import UserError
+
+Array = NDArray[np.float64]
+Metric = Literal["accuracy", "balanced_accuracy"]
+
+#: Test items that a group needs for a score of its own.
+MIN_ITEMS = 10
+
+
+@dataclass(frozen=True)
+class Score:
+    """value with bootstrap samples [b]; by_seed: the score of each seed."""
+
+    value: float
+    samples: Array
+    by_seed: Array
+    n: int
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        return resample.percentile(self.samples, confidence)
+
+    def minus(self, other: Score) -> Score:
+        """The paired difference."""
+        return Score(self.value - other.value, self.samples - other.samples, self.by_seed - other.by_seed, self.n)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Weights that all arms of a study share.
+
+    Attributes
+    ----------
+    items
+        Weight of each test item, [n, b]; stratified by group x label, drawn by cluster.
+    seeds
+        Weight of each seed, [s, b], summing to s; ones where there is one seed: then the interval covers the test
+        items only.
+    """
+
+    items: Array
+    seeds: Array
+    labels: NDArray[np.int64]
+    classes: int
+
+    def score(self, correct: Sequence[NDArray[np.bool_]], mask: NDArray[np.bool_], metric: Metric) -> Score:
+        """The mean score over seeds, within a mask of items.
+
+        Parameters
+        ----------
+        correct
+            For each seed, whether each test item was right, [n].
+        """
+        hits = np.stack([c[mask] for c in correct]).astype(np.float64)
+        weights, labels = self.items[mask], self.labels[mask]
+        plain = _mean_hits(hits, np.ones((len(labels), 1)), labels, metric, self.classes)[:, 0]
+        drawn = _mean_hits(hits, weights, labels, metric, self.classes)
+        samples = (drawn * self.seeds).sum(axis=0) / self.seeds.sum(axis=0)
+        return Score(float(plain.mean()), samples, plain, len(labels))
+
+
+def resamples(test: Predictions, seeds: int, n_boot: int = 1000, seed: int = 0, group: str = "group") -> Resamples:
+    """Draw the weights for a test set."""
+    rng = np.random.default_rng([seed, 0xD05E])
+    groups = test.groups[group].to_numpy(str) if group in test.groups else np.full(test.n, "")
+    _, codes = np.unique(groups, return_inverse=True)
+    strata = codes * len(test.classes) + test.labels
+    clusters = None if test.clusters is None else np.unique(test.clusters, return_inverse=True)[1]
+    items = resample.bootstrap_weights(rng, resample.units(strata, clusters), n_boot)
+    drawn = resample.bootstrap_weights(rng, resample.units(np.zeros(seeds, dtype=np.int64), None), n_boot)
+    return Resamples(items, drawn, test.labels, len(test.classes))
+
+
+def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:
+    """Whether each item of `like` was predicted right in another table of the same test set.
+
+    Raises
+    ------
+    UserError
+        The tables are of different test sets.
+    """
+    if not np.array_equal(table.ids, like.ids) or not np.array_equal(table.labels, like.labels):
+        raise UserError(f"{table.source} and {like.source} are of different test images; run the study anew")
+    return table.probs.argmax(axis=1) == table.labels
+
+
+def _mean_hits(
+    hits: Array, weights: Array, labels: NDArray[np.int64], metric: Metric, classes: int
+) -> Array:
+    """[seeds, n] and [n, b] to the score, [seeds, b]."""
+    if metric == "accuracy":
+        return hits @ weights / weights.sum(axis=0)
+    parts = []
+    for label in range(classes):
+        here = labels == label
+        if here.any():
+            parts.append(hits[:, here] @ weights[here] / weights[here].sum(axis=0))
+    return np.mean(parts, axis=0)

@@ -1,0 +1,211 @@
+"""The training loop: images or cached features, one process or many, stopped and gone on with at will."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from evalsuite.training import resume
+from evalsuite.training.distributed import World
+from evalsuite.training.pool import Pool
+from evalsuite.training.recipe import Recipe
+from evalsuite.training.split_bn import mark_synthetic
+from evalsuite.training.stream import Schedule, schedule
+from shards.errors import UserError
+
+#: Batch of the evaluation passes.
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at the real validation images."""
+
+    step: int
+    loss: float
+    accuracy: float
+    train_loss: float
+
+
+@dataclass
+class Progress:
+    """What a resumed run needs beside tensors.
+
+    Attributes
+    ----------
+    step
+        Steps made.
+    best_loss
+        Least validation loss so far; `best` holds the weights that had it.
+    seen
+        Real and synthetic images drawn.
+    """
+
+    step: int = 0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    seconds: float = 0.0
+    history: list[Evaluation] = field(default_factory=list)
+    seen: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How rows become the model's input: for training (with augmentation) and for evaluation."""
+
+    train: Callable[[Tensor], Tensor]
+    evaluate: Callable[[Tensor], Tensor]
+
+
+def fit(
+    recipe: Recipe, model: nn.Module, stage: Stage, train: Pool, validation: Pool, world: World, *,
+    folder: Path | None = None, tick: Callable[[int, str], None] = lambda n, note: None,
+    log: Callable[[Evaluation], None] = lambda evaluation: None,
+) -> Progress:
+    """Train in place; the model ends with the weights of its best evaluation.
+
+    Parameters
+    ----------
+    train
+        Real and synthetic rows, drawn as the recipe says.
+    validation
+        Real rows only: they alone decide which weights are kept and when to stop.
+    folder
+        Where to keep what an interrupted run goes on from; None keeps nothing.
+    tick
+        Called after each step with the images done and a note.
+    """
+    if validation.synthetic.any():
+        raise UserError(f"{int(validation.synthetic.sum())} validation images are synthetic; early stopping looks at "
+                        "real images only: take them out")
+    plan = schedule(recipe, train)
+    model.to(world.device)
+    trained = world.wrap(model)
+    optimiser = make_optimiser(recipe, model)
+    weights = class_weights(train) if recipe.class_weights else None
+    average = {k: v.detach().clone() for k, v in model.state_dict().items()} if recipe.ema else None
+    state = resume.State(model, optimiser, average, {})
+    progress = resume.load(folder, recipe, state, train) if folder else None
+    progress = progress or Progress()
+    begun = time.monotonic() - progress.seconds
+
+    while progress.step < recipe.steps:
+        loss = _step(recipe, plan, progress.step, trained, model, stage, train, optimiser, weights, world)
+        progress.step += 1
+        if average is not None:
+            _update_average(average, model, recipe.ema, progress.step)
+        tick(recipe.batch, f"loss {float(loss):.3f}" if progress.step % 20 == 0 else "")
+        if progress.step % recipe.evaluate_every and progress.step < recipe.steps:
+            continue
+        stop = False
+        if world.is_main:
+            stop = _evaluate(recipe, model, average, stage, validation, state, progress, float(loss), world)
+            progress.seconds, progress.seen = time.monotonic() - begun, plan.drawn(progress.step)
+            log(progress.history[-1])
+            if folder:
+                resume.save(folder, recipe, state, progress, train)
+        if world.agree(stop):
+            break
+    if world.is_main:
+        model.load_state_dict(state.best)
+    return progress
+
+
+def make_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW, or SGD with Nesterov momentum; biases and norms are not decayed."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr)
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
+
+
+def class_weights(train: Pool) -> Tensor:
+    """Inverse frequency of each class, mean 1 over the images; a class without images weighs 0."""
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    present = counts > 0
+    values = np.where(present, len(train.labels) / (present.sum() * np.maximum(counts, 1)), 0.0)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+@torch.inference_mode()
+def logits(model: nn.Module, prepare: Callable[[Tensor], Tensor], pool: Pool, device: torch.device) -> Tensor:
+    """Logits of every row in order, float32 [n, k], on the CPU."""
+    model.eval()
+    parts = [
+        model(prepare(pool.x[rows].to(device))).float().cpu() for rows in torch.arange(pool.n).split(EVALUATION_BATCH)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0, len(pool.classes))
+
+
+def _step(
+    recipe: Recipe, plan: Schedule, step: int, trained: nn.Module, model: nn.Module, stage: Stage, train: Pool,
+    optimiser: torch.optim.Optimizer, weights: Tensor | None, world: World,
+) -> Tensor:
+    """One optimiser step. All its chance comes from (seed, step, rank), so a run goes on exactly."""
+    torch.manual_seed((recipe.seed * 1_000_003 + step) * 4096 + world.rank)
+    rows = plan.rows(step)
+    if world.size > 1:  # in the plan's order real images come first: deal them out evenly
+        rows = rows[np.argsort(np.arange(len(rows)) % world.size, kind="stable")]
+    rows = rows[world.share_of(recipe.batch)]
+    index = torch.from_numpy(rows)
+    x = stage.train(train.x[index].to(world.device))
+    labels = torch.from_numpy(train.labels[rows]).to(world.device)
+    trained.train()
+    if recipe.split_bn:
+        mark_synthetic(model, torch.from_numpy(train.synthetic[rows]).to(world.device))
+    for group in optimiser.param_groups:
+        group["lr"] = recipe.learning_rate(step)
+    with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        predicted = trained(x)
+    loss = F.cross_entropy(
+        predicted.float(), labels, weight=None if weights is None else weights.to(world.device),
+        label_smoothing=recipe.label_smoothing,
+    )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    return loss.detach()
+
+
+def _evaluate(
+    recipe: Recipe, model: nn.Module, average: dict[str, Tensor] | None, stage: Stage, validation: Pool,
+    state: resume.State, progress: Progress, train_loss: float, world: World,
+) -> bool:
+    """Look at the validation images, keep the weights if they are the best so far; whether to stop."""
+    current = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    candidate = average if average is not None else current
+    model.load_state_dict(candidate)
+    scores = logits(model, stage.evaluate, validation, world.device)
+    labels = torch.from_numpy(validation.labels)
+    loss = float(F.cross_entropy(scores, labels))
+    accuracy = float((scores.argmax(1) == labels).float().mean())
+    progress.history.append(Evaluation(progress.step, loss, accuracy, train_loss))
+    if loss < progress.best_loss or not state.best:
+        progress.best_loss, progress.best_step = loss, progress.step
+        state.best = {k: v.clone() for k, v in candidate.items()}
+    if average is not None:
+        model.load_state_dict(current)
+    since = sum(e.step > progress.best_step for e in progress.history)
+    return recipe.patience is not None and since >= recipe.patience
+
+
+def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average with a warm-up, so that the first weights do not linger (as in timm)."""
+    keep = min(decay, (1 + step) / (10 + step))
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - keep)
+        else:
+            average[name].copy_(value)

@@ -1,0 +1,93 @@
+"""A timm model, with weights from nowhere, the hub or a local safetensors file, and what of it is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.data import resolve_model_data_config
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from evalsuite.training.recipe import Recipe
+from evalsuite.training.split_bn import split_batch_norms
+from shards.errors import UserError
+
+
+def build(recipe: Recipe, classes: int) -> nn.Module:
+    """The model of a recipe, initialised from its seed.
+
+    Raises
+    ------
+    UserError
+        Unknown model name, unreadable or misfitting weights, split batch norm where there is none.
+    """
+    torch.manual_seed(recipe.seed)
+    if not timm.is_model(recipe.model):
+        near = ", ".join(timm.list_models(f"*{recipe.model.split('_')[0]}*")[:5]) or "timm.list_models() names them"
+        raise UserError(f"timm has no model {recipe.model!r}; near it: {near}")
+    try:
+        model = timm.create_model(recipe.model, pretrained=recipe.weights == "hub", num_classes=classes)
+    except (RuntimeError, OSError) as error:
+        if recipe.weights != "hub":
+            raise
+        raise UserError(f"the hub gave no weights for {recipe.model} ({str(error).splitlines()[0]}); pass "
+                        "--weights FILE.safetensors, or leave it out to train from scratch") from error
+    if recipe.weights not in (None, "hub"):
+        load_body(model, Path(str(recipe.weights)))
+    if recipe.split_bn and not split_batch_norms(model):
+        raise UserError(f"--split-bn: {recipe.model} has no batch norm; choose a model that has, or leave it out")
+    if recipe.tuning == "head":
+        _freeze_body(model)
+    return model
+
+
+def load_body(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file; a classifier of another size is left as it is, anything else must fit."""
+    if path.suffix != ".safetensors":
+        raise UserError(f"weights {path}: expected a .safetensors file (pickled weights can run code; convert them "
+                        "with safetensors.torch.save_file)")
+    if not path.is_file():
+        raise UserError(f"weights {path}: no such file; give --weights a .safetensors file or `hub`")
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"weights {path}: not a valid safetensors file ({error})") from error
+    own, head = model.state_dict(), _head_names(model)
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    missing = sorted(k for k in own if k not in fitting and k not in head)
+    if missing:
+        raise UserError(f"weights {path} do not fit the model: {len(missing)} of its tensors are missing or of another "
+                        f"shape, the first {missing[0]}; give the weights of the same timm model")
+    model.load_state_dict(fitting, strict=False)
+
+
+def features(model: nn.Module, images: Tensor) -> Tensor:
+    """Pooled features before the classifier, float32 [n, d]."""
+    return model.forward_head(model.forward_features(images), pre_logits=True).float()  # type: ignore[operator]
+
+
+def normaliser(model: nn.Module) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation that the model expects of pixels in [0, 1], each [3, 1, 1]."""
+    config = resolve_model_data_config(model)
+    return torch.tensor(config["mean"]).view(3, 1, 1), torch.tensor(config["std"]).view(3, 1, 1)
+
+
+def _freeze_body(model: nn.Module) -> None:
+    """Train the classifier and the batch norms only, as fastai does with a pretrained body (Sagers 2023)."""
+    head = _head_names(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name in head
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            for parameter in module.parameters():
+                parameter.requires_grad = True
+
+
+def _head_names(model: nn.Module) -> set[str]:
+    classifier = model.get_classifier()  # type: ignore[operator]
+    inside = {id(p) for p in classifier.parameters()}
+    return {name for name, p in model.named_parameters() if id(p) in inside}

@@ -1,0 +1,163 @@
+"""Many arms: independent, resumable, in parallel processes on one machine or as Ray tasks on several."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import ValidationError
+
+from evalsuite.training import arm as arms_
+from evalsuite.training import datasets
+from evalsuite.training.arm import Arm, Result
+from evalsuite.training.distributed import World
+from shards.console import progress
+from shards.errors import UserError
+
+FOLDER = "arms"
+
+
+class Put(Protocol):
+    def put(self, images: int) -> None: ...
+
+
+def run(
+    arms: Sequence[Arm], places: datasets.Places, folder: Path, *, workers: int | None = None, keep: bool = True,
+    allow_leakage: bool = False, ray: str | None = None, what: str = "train",
+) -> list[Result]:
+    """Train the arms that have no result yet; all results, in the order given.
+
+    Parameters
+    ----------
+    folder
+        Each arm writes to `arms/<name>` in it. A result of other settings or other images is made anew.
+    workers
+        Processes; None: one a core on CPUs, one on a GPU.
+    keep
+        Keep checkpoints, and what an interrupted arm goes on from.
+    ray
+        `local`, or the address of a cluster that sees the same paths; None: processes on this machine.
+    """
+    digest = datasets.digest(places)
+    where = {arm.name: folder / FOLDER / arm.name for arm in arms}
+    waiting = [arm for arm in arms if read(where[arm.name], arms_.digest(arm, digest)) is None]
+    count = workers or (1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting))))
+    jobs = [
+        (arm.model_dump_json(), places.model_dump_json(), str(where[arm.name]),
+         max(1, (os.cpu_count() or 1) // count), allow_leakage, keep)
+        for arm in waiting
+    ]
+    if waiting and ray:
+        _by_ray(jobs, ray, what)
+    elif count > 1 and len(waiting) > 1:
+        _by_processes(jobs, waiting, count, what)
+    elif waiting:
+        with progress(what, _images(waiting)) as tick:
+            for job in jobs:
+                train(*job, _Direct(tick))
+    results = [read(where[arm.name], arms_.digest(arm, digest)) for arm in arms]
+    return [r for r in results if r is not None]
+
+
+def read(folder: Path, digest: str) -> Result | None:
+    """The result of an arm, if it is there and of these settings."""
+    path = folder / arms_.RESULT
+    if not path.is_file():
+        return None
+    try:
+        result = Result.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None  # of another version: the arm is trained again
+    return result if result.digest == digest else None
+
+
+def train(
+    arm: str, places: str, folder: str, threads: int, allow_leakage: bool, keep: bool, counter: Put | None = None
+) -> str:
+    """One arm, from and to JSON: what a worker does."""
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    result = arms_.train(
+        Arm.model_validate_json(arm), _opened(places), Path(folder), World(0, 1, device),
+        allow_leakage=allow_leakage, keep=keep, tick=(lambda n, note: counter.put(n)) if counter else _silent,
+    )
+    return result.model_dump_json()
+
+
+@lru_cache(maxsize=1)
+def _opened(places: str) -> datasets.Data:
+    return datasets.open_data(datasets.Places.model_validate_json(places))
+
+
+def _by_processes(jobs: Sequence[tuple[Any, ...]], waiting: Sequence[Arm], count: int, what: str) -> None:
+    context = get_context("spawn")  # a fork would inherit torch's threads
+    with context.Manager() as manager, progress(what, _images(waiting)) as tick:
+        counter: Any = manager.Queue()
+        with _pool(count) as pool:
+            pending: set[Future[str]] = {pool.submit(train, *[*job, counter]) for job in jobs}
+            while pending:
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+                for n in _drain(counter):
+                    tick(n)
+                for future in done:
+                    future.result()
+
+
+@contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _drain(counter: Any) -> Iterator[int]:
+    while True:
+        try:
+            yield counter.get_nowait()
+        except queue.Empty:
+            return
+
+
+def _by_ray(jobs: Sequence[tuple[Any, ...]], address: str, what: str) -> None:
+    """The same jobs as Ray tasks of one core each."""
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("--ray needs Ray, which is not installed; install dermforge[ray]") from error
+    ray.init(address=None if address == "local" else address, include_dashboard=False, logging_level="ERROR")
+    try:
+        task = ray.remote(num_cpus=1, max_retries=3)(train)
+        pending = [task.remote(*job[:3], 1, *job[4:]) for job in jobs]
+        with progress(what, len(jobs), "arms") as tick:
+            while pending:
+                done, pending = ray.wait(pending)
+                for reference in done:
+                    ray.get(reference)
+                    tick()
+    finally:
+        ray.shutdown()
+
+
+def _images(waiting: Sequence[Arm]) -> int:
+    return sum(a.recipe.steps * a.recipe.batch for a in waiting)
+
+
+class _Direct:
+    """A counter for an arm that is trained in this process."""
+
+    def __init__(self, tick: Callable[[int], None]) -> None:
+        self.put = tick
+
+
+def _silent(n: int, note: str) -> None:
+    return None
