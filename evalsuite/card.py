@@ -31,7 +31,7 @@ class Estimate:
     n_needed
         `n` that would do: the least count, and for a proportion an interval of +- 0.1 or the chosen half width.
     method
-        wilson, delong, bootstrap, robust.
+        wilson, delong, bootstrap, moments (ECE), robust, beta-binomial.
     """
 
     value: float

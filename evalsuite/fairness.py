@@ -279,8 +279,10 @@ def _row(
             made[metric] = _proportion(metric, value, scored, own, overall, options)
         elif kind == "auroc":
             made[metric] = _auroc(cls, value, scored, own, options)
+        elif kind == "ece":
+            made[metric] = _ece(value, scored, own, options)
         else:
-            made[metric] = _composite(metric, value, values, samples, counts, scored.classes, options)
+            made[metric] = _composite(metric, value, samples, counts, scored.classes, options)
     made |= _recalibrated(scored, own, options)
     return Row(
         column, name, len(cell.rows), None if own is None else len(np.unique(own)),
@@ -321,24 +323,27 @@ def _auroc(
     return Estimate(value, low, high, least, least >= needed, needed, "delong")
 
 
+def _ece(value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> Estimate:
+    """Calibration error of the likeliest class, its bias removed."""
+    n, needed = len(scored.labels), 5 * options.min_count
+    right = scored.correct.astype(np.float64)
+    sums = [np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]
+    deff = intervals.design_effect(right, clusters)
+    low, high = calibration.ece_interval(sums[0], sums[1], sums[2], options.confidence, deff)
+    return Estimate(value, min(low, value), max(high, value), n, n >= needed, needed, "moments")
+
+
 def _composite(
-    metric: str, value: float, values: Mapping[str, float], samples: Values, counts: NDArray[np.int64],
-    classes: Sequence[str], options: Settings,
+    metric: str, value: float, samples: Values, counts: NDArray[np.int64], classes: Sequence[str], options: Settings
 ) -> Estimate:
     """Anything without a closed form: the bootstrap."""
     present = counts[counts > 0]
-    drawn = samples[metric]
-    if metric == "ece":  # a resample's ECE estimates the plug-in value, which is why the reverse percentile
-        low, high = resample.basic(value, drawn, options.confidence, centre=values["ece_plugin"], floor=0.0)
-    else:
-        degrees = int(present.sum()) - len(present)
-        low, high = resample.percentile(drawn, options.confidence, degrees)
-    cls = metric.partition(":")[2]
-    needed = options.min_count
+    low, high = resample.percentile(samples[metric], options.confidence, int(present.sum()) - len(present))
+    cls, needed = metric.partition(":")[2], options.min_count
     if cls:
         n = int(counts[classes.index(cls)])
-    elif metric in ("brier", "ece"):
-        n, needed = int(counts.sum()), needed if metric == "brier" else 5 * needed
+    elif metric == "brier":
+        n = int(counts.sum())
     else:
         n, needed = int(present.min()), math.ceil(needed / 2)
     return Estimate(value, low, high, n, n >= needed, needed, "bootstrap")

@@ -6,14 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from fairlearn.metrics import (
-    demographic_parity_difference,
-    demographic_parity_ratio,
-    equal_opportunity_difference,
-    equal_opportunity_ratio,
-    equalized_odds_difference,
-    equalized_odds_ratio,
-)
+from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from numpy.typing import NDArray
 
 from evalsuite import metrics
@@ -21,10 +14,11 @@ from evalsuite.card import Gap
 from evalsuite.metrics import Scored, Values
 from evalsuite.stats import resample
 
+RATES = {"selection": selection_rate, "sensitivity": true_positive_rate, "false positives": false_positive_rate}
 CRITERIA = {
-    "demographic_parity": (demographic_parity_difference, demographic_parity_ratio),
-    "equal_opportunity": (equal_opportunity_difference, equal_opportunity_ratio),
-    "equalised_odds": (equalized_odds_difference, equalized_odds_ratio),
+    "demographic_parity": ("selection",),
+    "equal_opportunity": ("sensitivity",),
+    "equalised_odds": ("sensitivity", "false positives"),
 }
 
 
@@ -44,11 +38,12 @@ def gaps(
         used = [i for i, c in enumerate(cells) if min(counts[i], len(c.labels) - counts[i]) >= least]
         if len(used) < 2:
             continue
-        truth, called, group, weight = _counts(index, [cells[i] for i in used])
+        frame = _frame(index, [cells[i] for i in used])
+        differences, ratios = frame.difference(), frame.ratio()
         values = [metrics.evaluate(cell, ranked=False) for cell in cells]
         left_out = tuple(n for i, n in enumerate(names) if i not in used)
-        for criterion, (difference, ratio) in CRITERIA.items():
-            value = float(difference(truth, called, sensitive_features=group, sample_weight=weight))
+        for criterion, compared in CRITERIA.items():
+            value = float(differences[list(compared)].max())
             rates = _rates(criterion, cls, values, used)[:, :, 0]
             shuffled = _spread(_rates(criterion, cls, null, used))
             nulls[criterion].append(shuffled)
@@ -58,30 +53,32 @@ def gaps(
             out.append(Gap(
                 column, f"{criterion}:{cls}", value,
                 *resample.spread_interval(rates, _rates(criterion, cls, samples, used), confidence),
-                float(ratio(truth, called, sensitive_features=group, sample_weight=weight)),
+                float(ratios[list(compared)].min()),
                 names[used[worst]], float(rates[widest, worst]), names[used[best]], float(rates[widest, best]),
                 *resample.chance(shuffled), resample.p_value(value, shuffled), left_out,
             ))
     return out + _worst_of_classes(out, nulls)
 
 
-def _counts(index: int, cells: Sequence[Scored]) -> tuple[NDArray[np.int64], ...]:
-    """Truth, call, group and number of rows of each of the four outcomes a group: as good as the rows, and short."""
+def _frame(index: int, cells: Sequence[Scored]) -> MetricFrame:
+    """fairlearn's rates of one class by group, from the counts of the four outcomes: as good as the rows, and short."""
     table = np.array([
         (truth, called, group, int(((cell.labels == index) == truth)[(cell.predicted == index) == called].sum()))
         for group, cell in enumerate(cells) for truth in (0, 1) for called in (0, 1)
     ])
-    return tuple(table[table[:, 3] > 0].T)
+    truth, called, group, weight = table[table[:, 3] > 0].T
+    return MetricFrame(
+        metrics=dict(RATES), y_true=truth, y_pred=called, sensitive_features=group,
+        sample_params={name: {"sample_weight": weight} for name in RATES},
+    )
 
 
 def _rates(criterion: str, cls: str, samples: Sequence[Values], used: Sequence[int]) -> NDArray[np.float64]:
     """The rates a criterion compares, [1 or 2, groups, b]."""
-    rates = {
-        "demographic_parity": lambda v: [v[f"selection:{cls}"]],
-        "equal_opportunity": lambda v: [v[f"sensitivity:{cls}"]],
-        "equalised_odds": lambda v: [v[f"sensitivity:{cls}"], 1 - v[f"specificity:{cls}"]],
-    }[criterion]
-    return np.stack([np.stack(rates(samples[i])) for i in used], axis=1)
+    def rate(values: Values, name: str) -> NDArray[np.floating]:
+        return 1 - values[f"specificity:{cls}"] if name == "false positives" else values[f"{name}:{cls}"]
+
+    return np.stack([[rate(samples[i], name) for i in used] for name in CRITERIA[criterion]])
 
 
 def _spread(rates: NDArray[np.float64]) -> NDArray[np.float64]:

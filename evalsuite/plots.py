@@ -47,7 +47,7 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
     rows, whole = card.of(column), card.row().metrics[metric]
     title = f"{metric} by {column}"
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 0.9 + 0.34 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(6.4, 1.2 + 0.34 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(whole.value, color="0.4", linewidth=1, linestyle="--", label=f"all: {whole.value:.3f}")
         for place, row in enumerate(rows):
@@ -63,7 +63,7 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(f"{metric}, {card.settings['confidence']:.0%} interval")
         axes.set_title(title)
-        axes.legend(loc="lower right", fontsize=8)
+        figure.legend(loc="outside lower center", fontsize=8)
         told = "; ".join(f"{row.group}: {row.metrics[metric].text()}" for row in rows)
         return _svg(figure, title, f"Forest plot. All: {whole.text()}. {told}.")
 
@@ -73,7 +73,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
     chosen = [g for g in card.gaps if g.column == column and (g.metric in metrics if metrics else ":" not in g.metric)]
     title = f"Gaps between groups of {column}, and the null gap"
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 1.1 + 0.34 * max(len(chosen), 1)), layout="constrained")
+        figure = Figure(figsize=(6.4, 1.4 + 0.34 * max(len(chosen), 1)), layout="constrained")
         axes = figure.add_subplot()
         for place, gap in enumerate(chosen):
             axes.barh(place, gap.null_p95, color="0.85", height=0.7, label="chance, up to its 95th percentile"
@@ -88,7 +88,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
         axes.set_xlabel("largest difference between groups (filled: beyond chance)")
         axes.set_title(title)
         if chosen:
-            axes.legend(loc="lower right", fontsize=8)
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         told = "; ".join(
             f"{g.metric}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), chance up to {g.null_p95:.3f}, "
             f"worst {g.worst}" for g in chosen

@@ -101,22 +101,6 @@ def percentile(
     return float(low), float(high)
 
 
-def basic(
-    value: float, samples: NDArray[np.float64], confidence: float = 0.95, *, centre: float | None = None,
-    floor: float = -np.inf,
-) -> tuple[float, float]:
-    """Reverse-percentile interval: for statistics that resampling pushes upwards (a maximum, an ECE).
-
-    Parameters
-    ----------
-    centre
-        What the resamples estimate (the plug-in value); `value` where None.
-    """
-    low, high = percentile(samples, confidence)
-    centre = value if centre is None else centre
-    return max(floor, value - (high - centre)), max(floor, value - (low - centre))
-
-
 def spread_interval(
     values: NDArray[np.float64], drawn: NDArray[np.float64], confidence: float = 0.95
 ) -> tuple[float, float]:
