@@ -1,0 +1,200 @@
+"""Copies among synthetic images: every image's nearest training image, rates with intervals, quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from evalsuite.privacy import inpaint
+from evalsuite.privacy.calibrate import Calibration, calibrate
+from evalsuite.privacy.index import Index, build, search
+from evalsuite.quality.cells import FAMILIES
+from evalsuite.quality.estimate import wilson
+from evalsuite.quality.extractors import Extractor
+from evalsuite.quality.features import Features, ImageData, Preprocess, describe, extract, image_side, thumbnail
+from evalsuite.quality.section import Section, image_figure, section, table
+from shards.console import progress
+from shards.errors import UserError
+
+SPACES = ("closeness", "structure")  # phash misses crops: it is reported and takes no part in the decision
+MOST_SEARCHED = 1000  # training images that stand in for unseen ones where there is no test set
+
+
+@dataclass(frozen=True)
+class CopyAudit:
+    """table: one row a synthetic image (id, class, group, strategy, nearest, scores, copy, how); rates: one a cell."""
+
+    table: pd.DataFrame
+    rates: pd.DataFrame
+    calibration: Calibration
+    floor: pd.DataFrame
+
+    @property
+    def quarantine(self) -> list[str]:
+        """Ids of the images that are copies."""
+        return sorted(self.table.loc[self.table["copy"], "id"])
+
+
+def audit_copies(
+    train: ImageData, synthetic: ImageData, folder: Path, *, test: ImageData | None = None,
+    false_alarms: float = 0.01, extractors: Sequence[Extractor] = (),
+) -> CopyAudit:
+    """Find synthetic images that reproduce a training image.
+
+    Parameters
+    ----------
+    train
+        The real images that the generator was tuned on.
+    folder
+        Where the prepared training set and features are kept.
+    test
+        Real images the generator has not seen: they set the threshold. Without them training images are searched
+        for among the others, which is stricter on duplicates within the training set.
+    extractors
+        Feature spaces beside the pixels (SSCD, DINOv2, ...), by cosine.
+    """
+    index = build(train, folder)
+    if test is not None:
+        _disjoint(index, test)
+        unseen, source = search(index, test, "unseen images"), "unseen test images"
+    else:
+        ids = frozenset(index.frame["id"].sample(min(len(index.frame), MOST_SEARCHED), random_state=0))
+        unseen = search(index, train, "training images", leave_out_self=True, only=ids)
+        source = "training images, each searched for among the others (no test set was given)"
+    found = search(index, synthetic)
+    spaces = list(SPACES)
+    for extractor in extractors:
+        spaces.append(name := f"cosine[{extractor.name}]")
+        known, seen = _cosines(train, synthetic, test, extractor, folder)
+        found[name] = found["id"].map(known)
+        unseen[name] = unseen["id"].map(seen)
+    calibration = calibrate(unseen, tuple(spaces), false_alarms, source)
+    found["score"] = calibration.score(found)
+    found["copy"] = found["score"] > calibration.threshold
+    found["how"] = "whole picture"
+    _judge_inpainted(found, synthetic, index, false_alarms)
+    unseen["score"] = calibration.score(unseen)
+    return CopyAudit(found, rate_table(found), calibration, unseen)
+
+
+def _disjoint(index: Index, test: ImageData) -> None:
+    train, unseen = index.frame, describe(test)
+    same_content = set(train["image_sha256"]) & set(unseen["image_sha256"]) - {None, ""}
+    shared = set(train["id"]) & set(unseen["id"]) | same_content
+    if shared:
+        raise UserError(
+            f"{len(shared)} test images are in the training set ({min(shared)[:16]}, ...): they cannot calibrate it; "
+            "give images that the generator has not seen"
+        )
+
+
+def _judge_inpainted(found: pd.DataFrame, synthetic: ImageData, index: Index, false_alarms: float) -> None:
+    """Replace the judgement of inpainted images: only the part drawn anew counts."""
+    origins = zip(found["id"], found["strategy"], found["parent"], strict=True)
+    rows = {id for id, strategy, parent in origins if inpaint.is_inpainted(strategy, parent)}
+    found["kept"] = np.nan
+    if not rows:
+        return
+    limit = inpaint.threshold(index, false_alarms)
+    position = {id: i for i, id in enumerate(found["id"])}
+    with progress("parts drawn anew", len(rows)) as tick:
+        for sample, image in synthetic.images():
+            if sample.id not in rows or sample.parent is None:
+                continue
+            parent = inpaint.parent_picture(index, sample.parent)
+            if parent is not None:
+                part = inpaint.compare(image, parent, sample.mask)
+                found.loc[position[sample.id], ["kept", "closeness"]] = part.kept, part.closeness
+                found.loc[position[sample.id], ["copy", "how"]] = part.closeness > limit, "part drawn anew"
+            tick()
+
+
+def _cosines(
+    train: ImageData, synthetic: ImageData, test: ImageData | None, extractor: Extractor, folder: Path
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Largest cosine of each synthetic and each unseen image to a training image."""
+    step = Preprocess(image_side(synthetic), None)
+    a, b = (extract(d, extractor, step, folder, what=w) for d, w in ((train, "training"), (synthetic, "synthetic")))
+    known = _largest_cosine(b, a, same=False)
+    seen = _largest_cosine(extract(test, extractor, step, folder, what="unseen") if test is not None else a, a,
+                           same=test is None)
+    return known, seen
+
+
+def _largest_cosine(queries: Features, train: Features, *, same: bool, block: int = 1024) -> dict[str, float]:
+    ids = train.frame["id"].to_numpy()
+    best = np.full(len(queries.frame), -1.0)
+    for i in range(0, len(best), block):
+        x = _unit(queries.values[i:i + block])
+        for j in range(0, len(ids), block):
+            cosine = x @ _unit(train.values[j:j + block]).T
+            if same:
+                cosine[queries.frame["id"].to_numpy()[i:i + block, None] == ids[None, j:j + block]] = -1
+            best[i:i + block] = np.maximum(best[i:i + block], cosine.max(1))
+    return dict(zip(queries.frame["id"], best, strict=True))
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, dtype=np.float64)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def rate_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Share of copies per class, group and strategy; inpainted images ("part drawn anew") apart from the others."""
+    records = []
+    for how, part in found.groupby("how", sort=False):
+        for family, keys in FAMILIES.items():
+            groups = part.groupby(list(keys), sort=True) if keys else [(("all",), part)]
+            for values, cell in groups:
+                estimate = wilson(int(cell["copy"].sum()), len(cell))
+                records.append({
+                    "how": how, "family": family, "cell": " x ".join(map(str, values)), "n": len(cell),
+                    "copies": int(cell["copy"].sum()), "rate": estimate.value, "low": estimate.low,
+                    "high": estimate.high,
+                })
+    return pd.DataFrame(records)
+
+
+def verdict(audit: CopyAudit) -> tuple[str, str]:
+    """A sentence and a status."""
+    whole = audit.table[audit.table["how"] == "whole picture"]
+    rate, alarms = wilson(int(whole["copy"].sum()), len(whole)), audit.calibration.false_alarms
+    text = f"{int(audit.table['copy'].sum())} of {len(audit.table)} synthetic images are nearer to a training image "
+    text += f"than unseen real images are. {audit.calibration.sentence()}"
+    if len(whole) == 0:
+        return text, "unknown"
+    return text, "bad" if rate.low > alarms else "warn" if rate.value > alarms else "good"
+
+
+def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *, pairs: int = 12) -> Section:
+    """The part of the report on copies, with the nearest pairs side by side."""
+    text, status = verdict(audit)
+    shown = audit.rates[audit.rates["family"] != "class x group"]
+    figures = []
+    nearest = audit.table.sort_values("score", ascending=False).head(pairs)
+    if len(nearest):
+        thumbs = _thumbnails(synthetic, set(nearest["id"])) | _thumbnails(train, set(nearest["nearest"]), "train/")
+        cells = []
+        columns = (nearest[c] for c in ("id", "nearest", "copy", "score"))
+        for id, other, copy, score in zip(*columns, strict=True):
+            cells += [(thumbs[id], "COPY" if copy else f"score {score:.1f}"), (thumbs[f"train/{other}"], str(other))]
+        figures.append(image_figure("Nearest pairs: synthetic, then its training image", cells, 6))
+    return section(
+        "Copies of training images", text, status,
+        [table("Share of copies; the part drawn anew is judged apart where a photograph was inpainted", shown)],
+        figures,
+    )
+
+
+def _thumbnails(data: ImageData, ids: set[str], prefix: str = "") -> dict[str, bytes]:
+    return {f"{prefix}{s.id}": thumbnail(image) for s, image in data.images() if s.id in ids}
+
+
+def nothing_is_a_copy(audit: CopyAudit) -> bool:
+    """Whether the rate of copies is no higher than the false alarms that unseen real images would raise."""
+    return verdict(audit)[1] == "good"
+

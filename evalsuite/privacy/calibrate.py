@@ -1,0 +1,62 @@
+"""How near is too near: the threshold comes from unseen real images, which cannot be copies of the training set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shards.errors import UserError
+
+MIN_UNSEEN = 20
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold on the joint score, and the false alarms to expect at it.
+
+    centre, spread: of each space among unseen images; n: unseen images; false_alarms: share of unseen real images
+    that would be called copies, guaranteed on average over draws of the unseen set (Vovk 2005).
+    """
+
+    centre: dict[str, float]
+    spread: dict[str, float]
+    threshold: float
+    false_alarms: float
+    n: int
+    source: str
+
+    def score(self, found: pd.DataFrame) -> NDArray[np.float64]:
+        """Nearness in the nearest of the spaces, in spreads above the middle of unseen images, [n]."""
+        spaces = [(found[s].to_numpy(dtype=float) - self.centre[s]) / self.spread[s] for s in self.centre]
+        return np.max(spaces, axis=0)
+
+    def sentence(self) -> str:
+        """What the threshold promises, for reports."""
+        return (
+            f"Calibrated by {self.n} {self.source}: at most {self.false_alarms:.1%} of unseen real images "
+            "are expected to be called copies."
+        )
+
+
+def calibrate(unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, source: str) -> Calibration:
+    """Set the threshold for a rate of false alarms.
+
+    It is the conformal order statistic of the unseen images' scores or, where that is lower, an exponential tail
+    fitted to their upper tenth. With fewer than 1 / false_alarms - 1 unseen images the rate that can be promised
+    is 1 / (n + 1), and that is what is stated.
+    """
+    n = len(unseen)
+    if n < MIN_UNSEEN:
+        raise UserError(f"{n} unseen real images to calibrate by; expected at least {MIN_UNSEEN} (--test)")
+    middle = {s: float(unseen[s].median()) for s in spaces}
+    spread = {s: max(float(unseen[s].quantile(0.95)) - middle[s], 1e-3) for s in spaces}
+    draft = Calibration(middle, spread, np.inf, false_alarms, n, source)
+    ordered = np.sort(draft.score(unseen))
+    rank = min(int(np.ceil((1 - false_alarms) * (n + 1))), n)
+    start = float(np.quantile(ordered, 0.9))
+    tail = start + float((ordered[ordered > start] - start).mean()) * np.log(0.1 / min(false_alarms, 0.1))
+    threshold = max(float(ordered[rank - 1]), tail)
+    return Calibration(middle, spread, threshold, max(false_alarms, 1 / (n + 1)), n, source)

@@ -1,0 +1,90 @@
+"""Lay a picture over a part of another: the best place, and how alike the two are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import fft, ndimage
+
+from evalsuite.privacy.picture import SIDE, Lab, shrink
+
+Plane = NDArray[np.float32]
+LOW = 16  # cells a side of the picture that is compared: noise and JPEG blocks average out
+
+
+@dataclass(frozen=True)
+class Match:
+    """structure: correlation of detail, up to 1; closeness: -log10 of the mean squared CIELAB difference."""
+
+    structure: float
+    closeness: float
+
+
+def detail(lightness: Plane) -> Plane:
+    """What is finer than a twelfth of the picture and coarser than noise."""
+    return ndimage.gaussian_filter(lightness, 0.8) - ndimage.gaussian_filter(lightness, 5.0)
+
+
+class Target:
+    """A training picture prepared for being searched, [SIDE, SIDE, 3]."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = np.asarray(lab, dtype=np.float32)
+        self.plane = detail(self.lab[..., 0])
+        self.spectrum = fft.rfft2(self.plane)
+        self.sums, self.squares = _integral(self.plane), _integral(self.plane**2)
+
+
+class Query:
+    """A picture in one orientation, its detail at every size it is tried at."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.low = _low(lab)
+        self._sized: dict[int, tuple[NDArray[np.complexfloating], float]] = {}
+
+    def sized(self, side: int) -> tuple[NDArray[np.complexfloating], float]:
+        """Conjugate spectrum and norm of the detail at a size."""
+        if side not in self._sized:
+            plane = detail(shrink(self.lab[..., :1], side, Image.Resampling.BICUBIC)[..., 0])
+            plane = plane - plane.mean()
+            spectrum = np.conj(fft.rfft2(plane, (SIDE, SIDE)))
+            self._sized[side] = spectrum, float(np.sqrt((plane**2).sum())) + 1e-6
+        return self._sized[side]
+
+
+def match(query: Query, target: Target, scale: float) -> Match:
+    """The query at its best place within the target, near a scale (its side over the target's)."""
+    structure = closeness = -10.0
+    for side in {min(SIDE, round(SIDE * (scale + step))) for step in (-0.05, -0.025, 0.0, 0.025, 0.05)}:
+        spectrum, norm = query.sized(side)
+        free = SIDE - side + 1
+        product = fft.irfft2(target.spectrum * spectrum, (SIDE, SIDE))[:free, :free]
+        total = _window(target.sums, side)
+        variance = np.maximum(_window(target.squares, side) - total**2 / side**2, 1e-3)
+        correlation = product / (norm * np.sqrt(variance))
+        y, x = divmod(int(correlation.argmax()), free)
+        difference = query.low - _low(target.lab[y:y + side, x:x + side])
+        structure = max(structure, float(correlation[y, x]))
+        closeness = max(closeness, -float(np.log10((difference**2).mean() + 1e-4)))
+    return Match(structure, closeness)
+
+
+def _low(lab: Lab) -> Lab:
+    """LOW x LOW colours less their mean: a change of exposure or white balance does not hide a copy."""
+    cells = shrink(lab, LOW)
+    return cells - cells.mean((0, 1))
+
+
+def _integral(plane: Plane) -> NDArray[np.float64]:
+    return np.pad(plane.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _window(integral: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Sums over every window of a side."""
+    return (
+        integral[side:, side:] - integral[:-side, side:] - integral[side:, :-side] + integral[:-side, :-side]
+    )

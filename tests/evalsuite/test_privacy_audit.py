@@ -1,0 +1,146 @@
+"""Planted copies are found and unseen real images are not: the positive and the negative control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+
+from evalsuite.privacy.audit import audit_copies, nothing_is_a_copy, privacy_section
+from evalsuite.quality.extractors import random_conv, resized
+from evalsuite.quality.features import ArrayImages
+from gen.phantoms import CLASSES, draw
+from shards.errors import UserError
+from shards.schema import Sample
+from shards.tone import TONE_GROUPS
+
+SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
+Array = np.ndarray
+
+
+def crop(image: Array, rng: np.random.Generator) -> Array:
+    side = round(image.shape[0] * rng.uniform(0.8, 0.95))
+    y, x = rng.integers(0, image.shape[0] - side + 1, 2)
+    return resized(np.ascontiguousarray(image[y:y + side, x:x + side]), image.shape[0])
+
+
+def jpeg(image: Array, rng: np.random.Generator) -> Array:
+    coded = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=int(rng.integers(50, 80)), colorspace="RGB")
+    return simplejpeg.decode_jpeg(coded, colorspace="RGB")
+
+
+PLANTS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
+    "exact": lambda image, _: image,
+    "flipped": lambda image, rng: image[:, ::-1] if rng.random() < 0.5 else image[::-1],
+    "cropped": crop,
+    "recompressed": jpeg,
+    "noised": lambda image, rng: np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8),
+}
+
+
+def phantoms(n: int, start: int) -> list[Array]:
+    return [draw(CLASSES[i % 6], TONE_GROUPS[i // 6 % 6], start + i).image for i in range(n)]
+
+
+def renderings() -> list[Array]:
+    """Four crops of each S-SYNTH rendering, in a fixed random order."""
+    if not SSYNTH.is_dir():
+        pytest.skip("the S-SYNTH renderings are not here")
+    crops = []
+    for file in sorted(SSYNTH.glob("*.jpg")):
+        image = np.asarray(Image.open(file).convert("RGB"))
+        half = image.shape[0] // 2
+        crops += [image[y:y + half, x:x + half] for y in (0, half) for x in (0, half)]
+    return [crops[i] for i in np.random.default_rng(0).permutation(len(crops))]
+
+
+def data(arrays: list[Array], word: str, **fields: str) -> ArrayImages:
+    samples = [
+        Sample(id=f"{word}-{i}", origin="synthetic", label=CLASSES[i % 6], group=TONE_GROUPS[i % 6], **fields)
+        for i in range(len(arrays))
+    ]
+    return ArrayImages(samples, [np.ascontiguousarray(a) for a in arrays])
+
+
+@pytest.mark.parametrize("source", ["phantoms", "renderings"])
+def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Path) -> None:
+    """95 % of each kind of copy found, at most 1 % of fresh real images called copies."""
+    pool = phantoms(100, 0) + phantoms(100, 10_000) + phantoms(100, 20_000) if source == "phantoms" else renderings()
+    cut = (100, 200) if source == "phantoms" else (80, 140)
+    train, unseen, fresh = pool[:cut[0]], pool[cut[0]:cut[1]], pool[cut[1]:]
+    rng = np.random.default_rng(0)
+    planted, kinds, origins = [], [], []
+    for kind, plant in PLANTS.items():
+        for i in range(0, len(train), len(train) // 20):
+            planted.append(plant(train[i], rng))
+            kinds.append(kind)
+            origins.append(f"train-{i}")
+    audit = audit_copies(data(train, "train"), data(planted + fresh, "synthetic"), tmp_path, test=data(unseen, "test"))
+    found = audit.table["copy"].to_numpy()
+    by_kind = {k: found[: len(kinds)][np.array(kinds) == k].mean() for k in PLANTS}
+    assert min(by_kind.values()) >= 0.95, by_kind
+    assert found[len(kinds):].mean() <= 0.01
+    assert (audit.table["nearest"][: len(kinds)] == origins).mean() >= 0.97  # and the right one is shown
+    assert set(audit.quarantine) == {f"synthetic-{i}" for i in np.flatnonzero(found)}
+
+
+def test_a_clean_set_passes_and_one_with_copies_fails(tmp_path: Path) -> None:
+    train, test = data(phantoms(60, 0), "train"), data(phantoms(100, 10_000), "test")
+    clean = audit_copies(train, data(phantoms(36, 20_000), "s"), tmp_path, test=test)
+    assert nothing_is_a_copy(clean)
+    half = data(phantoms(18, 20_000) + phantoms(18, 0), "s")
+    copied = audit_copies(train, half, tmp_path, test=test)
+    assert not nothing_is_a_copy(copied)
+    overall = copied.rates[(copied.rates["family"] == "overall")].iloc[0]
+    assert overall["low"] < 0.5 < overall["high"]
+    part = privacy_section(copied, train, half)
+    assert part["status"] == "bad"
+    assert part["figures"][0]["svg"].count("<image") == 24
+
+
+def test_without_a_test_set_training_images_calibrate_and_it_is_said(tmp_path: Path) -> None:
+    train = data(phantoms(60, 0), "train")
+    audit = audit_copies(train, data(phantoms(12, 0), "s"), tmp_path)
+    assert audit.table["copy"].all()
+    assert "no test set" in audit.calibration.sentence()
+    assert audit.calibration.false_alarms == pytest.approx(1 / 61)  # not the 1 % that was asked for
+
+
+def test_inpainting_is_judged_by_the_part_drawn_anew(tmp_path: Path) -> None:
+    """The kept border is the parent's by design; only a centre that repeats the parent's is a copy."""
+    train = phantoms(60, 0)
+    others = phantoms(10, 30_000)
+    honest, dishonest = [], []
+    for i in range(10):
+        image = train[i].copy()
+        image[16:48, 16:48] = others[i][16:48, 16:48]
+        honest.append(image)
+        dishonest.append(jpeg(train[i], np.random.default_rng(i)))
+    samples = [
+        Sample(
+            id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", mask="centre",
+            parent=f"train-{i % 10}",
+        )
+        for i in range(20)
+    ]
+    audit = audit_copies(data(train, "train"), ArrayImages(samples, honest + dishonest), tmp_path)
+    assert audit.table["copy"].tolist() == [False] * 10 + [True] * 10
+    assert set(audit.rates["how"]) == {"part drawn anew"}
+    assert audit.table["kept"].tolist() == [0.75] * 20
+
+
+def test_a_feature_space_can_be_added_by_name(tmp_path: Path) -> None:
+    train, test = data(phantoms(40, 0), "train"), data(phantoms(40, 10_000), "test")
+    audit = audit_copies(train, data(phantoms(6, 0), "s"), tmp_path, test=test, extractors=[random_conv()])
+    assert audit.table["cosine[random-conv-seed0]"].min() > 0.999
+    assert audit.table["copy"].all()
+
+
+def test_test_images_from_the_training_set_are_refused(tmp_path: Path) -> None:
+    train = data(phantoms(30, 0), "train")
+    with pytest.raises(UserError, match="cannot calibrate"):
+        audit_copies(train, train, tmp_path, test=data(phantoms(30, 0), "test"))
