@@ -1,0 +1,80 @@
+"""The rows of every step, as a pure function of (seed, step): images, views, noise, timesteps, prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gen import noise
+from gen.finetune.latents import Latents
+from gen.finetune.objective import Objective
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images to learn from: their cached views, the number of each one's prompt, and the weight of their loss."""
+
+    name: str
+    latents: Latents
+    prompt: NDArray[np.int64]
+    weight: float = 1.0
+
+    def at(self, sample: int, seed: int) -> tuple[int, int]:
+        """Image and view of the run's sample-th draw: every image once an epoch, in an order of the epoch's own."""
+        epoch, place = divmod(sample, len(self.prompt))
+        keys = noise.bits(seed, f"order/{self.name}", epoch, len(self.prompt))
+        return int(np.argsort(keys, kind="stable")[place]), epoch % self.latents.n_views
+
+
+@dataclass(frozen=True)
+class Batch:
+    """noisy: [b, C or 2C + 1, h, w]; target: [b, C, h, w]; timesteps, prompt, weight: [b]."""
+
+    noisy: Tensor
+    target: Tensor
+    timesteps: Tensor
+    prompt: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(v.to(device) for v in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Batches:
+    """empty: the number of the empty prompt."""
+
+    sources: Sequence[Source]
+    objective: Objective
+    seed: int
+    batch: int
+    drop_prompt: float
+    empty: int
+
+    def rows(self, step: int, rows: range) -> Batch:
+        """Some rows of a step, out of `batch` from each source."""
+        return _stack([self._row(source, step * self.batch + i) for i in rows for source in self.sources])
+
+    def _row(self, source: Source, sample: int) -> Batch:
+        image, view = source.at(sample, self.seed)
+        cached = source.latents.row(image, view)
+        key = f"{source.name}/{sample}"
+        u = noise.uniform(self.seed, f"choice/{key}", 0, 2)
+        spread, eps = (torch.from_numpy(noise.normal(self.seed, key, k, cached.mean.shape)) for k in (0, 1))
+        clean = (cached.mean + cached.std * spread)[None]
+        timesteps = torch.tensor([int(u[0] * self.objective.timesteps)])
+        noisy = self.objective.noised(clean, eps[None], timesteps)
+        if cached.mask is not None and cached.masked is not None:
+            noisy = torch.cat([noisy, cached.mask[None], cached.masked[None]], dim=1)
+        prompt = self.empty if u[1] < self.drop_prompt else int(source.prompt[image])
+        return Batch(noisy, self.objective.target(clean, eps[None], timesteps), timesteps, torch.tensor([prompt]),
+                     torch.tensor([source.weight]))
+
+
+def _stack(rows: Sequence[Batch]) -> Batch:
+    return Batch(*(torch.cat(parts) for parts in zip(*(vars(row).values() for row in rows), strict=True)))

@@ -1,0 +1,153 @@
+"""The network that is trained, prompts included, and the three choices of what in it may change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from gen.finetune.base import Base
+from shards.errors import UserError
+
+#: The attention projections, as diffusers' own LoRA examples choose them.
+PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+class FrozenText(nn.Module):
+    """Prompts encoded once; takes their numbers, [b]."""
+
+    def __init__(self, text_encoder: CLIPTextModel, ids: Tensor) -> None:
+        super().__init__()
+        self.encoded: Tensor
+        with torch.no_grad():
+            encoded = torch.cat([text_encoder(part)[0] for part in ids.split(16)])
+        self.register_buffer("encoded", encoded.float(), persistent=False)
+
+    def forward(self, which: Tensor) -> Tensor:
+        return self.encoded[which]
+
+
+class LearntText(nn.Module):
+    """Prompts encoded anew at every step, because some of their words are being learnt."""
+
+    def __init__(self, text_encoder: CLIPTextModel, ids: Tensor) -> None:
+        super().__init__()
+        self.ids: Tensor
+        self.text_encoder = text_encoder
+        self.register_buffer("ids", ids, persistent=False)
+
+    def forward(self, which: Tensor) -> Tensor:
+        encoded: Tensor = self.text_encoder(self.ids[which])[0]
+        return encoded
+
+
+class Words(nn.Module):
+    """A token embedding whose last rows are learnt; it stands where the encoder's own one stood."""
+
+    def __init__(self, embedding: nn.Embedding, learnt: Tensor) -> None:
+        super().__init__()
+        self.fixed = nn.Parameter(embedding.weight.detach(), requires_grad=False)
+        self.learnt = nn.Parameter(learnt.clone())
+
+    @property
+    def weight(self) -> Tensor:
+        return torch.cat([self.fixed, self.learnt])
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.weight)
+
+
+class Denoiser(nn.Module):
+    """noisy [b, C or 2C + 1, h, w], timesteps [b], numbers of prompts [b] -> prediction [b, C, h, w]."""
+
+    def __init__(self, unet: UNet2DConditionModel, text: FrozenText | LearntText) -> None:
+        super().__init__()
+        self.unet, self.text = unet, text
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, which: Tensor) -> Tensor:
+        predicted: Tensor = self.unet(noisy, timesteps, self.text(which), return_dict=False)[0]
+        return predicted
+
+    def trainable(self) -> nn.ParameterList:
+        """The very parameters that training changes, in a fixed order."""
+        return nn.ParameterList([p for p in self.parameters() if p.requires_grad])
+
+
+def full(base: Base, prompts: Sequence[str]) -> Denoiser:
+    """The whole UNet, and nothing else (Sagers et al. 2023)."""
+    denoiser = _with_frozen_text(base, prompts)
+    denoiser.unet.requires_grad_(True)
+    return denoiser
+
+
+def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> Denoiser:
+    """Low-rank updates of the UNet's attention (Hu et al. 2021, arXiv 2106.09685), by peft."""
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise UserError("LoRA needs peft, which is not installed: pip install 'dermforge[lora]'") from error
+    denoiser = _with_frozen_text(base, prompts)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        denoiser.unet.add_adapter(
+            LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=PROJECTIONS)
+        )
+    return denoiser
+
+
+def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) -> Denoiser:
+    """One new word a class (Gal et al. 2022, arXiv 2208.01618), each begun as the mean of its name's tokens.
+
+    Parameters
+    ----------
+    words
+        The new words as they stand in the prompts: `<plaque>`, `<lichen planus>`.
+    """
+    tokenizer, text = base.pipeline.tokenizer, base.pipeline.text_encoder
+    embeddings = text.text_model.embeddings
+    old = embeddings.token_embedding
+    begun = [old.weight[tokenizer(w.strip("<>"), add_special_tokens=False).input_ids].mean(0) for w in words]
+    add_words(tokenizer, words)
+    embeddings.token_embedding = Words(old, torch.stack(begun))
+    return Denoiser(base.pipeline.unet, LearntText(text, token_ids(tokenizer, prompts, base.facts.max_length)))
+
+
+def add_words(tokenizer: CLIPTokenizer, words: Sequence[str]) -> None:
+    """Extend a tokenizer.
+
+    Raises
+    ------
+    UserError
+        It knows one of the words already: the base model was tuned with it.
+    """
+    if known := sorted(set(words) & set(tokenizer.get_vocab())):
+        raise UserError(f"the base model's tokenizer knows {', '.join(known)} already; begin from a model that was not "
+                        "tuned by textual inversion on the same classes")
+    tokenizer.add_tokens(list(words))
+
+
+def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> Tensor:
+    """int64 [n, limit].
+
+    Raises
+    ------
+    UserError
+        A prompt that the text encoder would not see the end of.
+    """
+    lengths = [len(ids) for ids in tokenizer(list(prompts), truncation=False, verbose=False).input_ids]
+    if cut := [(text, n) for text, n in zip(prompts, lengths, strict=True) if n > limit]:
+        raise UserError(f"{len(cut)} prompts have more than the {limit} tokens that the model reads ({cut[0][1]}: "
+                        f"{cut[0][0]!r}); give a shorter --template, or shorter names")
+    ids: Tensor = tokenizer(
+        list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids
+
+
+def _with_frozen_text(base: Base, prompts: Sequence[str]) -> Denoiser:
+    ids = token_ids(base.pipeline.tokenizer, prompts, base.facts.max_length)
+    return Denoiser(base.pipeline.unet, FrozenText(base.pipeline.text_encoder, ids))

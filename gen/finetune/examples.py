@@ -1,0 +1,112 @@
+"""The training images, the prompt of each, and which real images they stand for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gen import prompts
+from shards.console import track
+from shards.errors import CheckFailed, UserError
+from shards.images import decode_image
+from shards.reader import ImageSet, ShardSet
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images and their prompts.
+
+    Attributes
+    ----------
+    prompts
+        The distinct prompts.
+    prompt
+        Position in `prompts` of each image's, [n].
+    digests
+        Id -> sha256 of the encoded image.
+    """
+
+    data: ImageSet
+    template: str
+    prompts: list[str]
+    prompt: NDArray[np.int64]
+    digests: dict[str, str]
+
+    def __len__(self) -> int:
+        return self.data.n
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """Class and group of the first image of each prompt, in the order of `prompts`; its position in `row`."""
+        rows = self.data.rows[["class", "group"]].assign(prompt=self.prompt, row=np.arange(len(self)))
+        return rows.drop_duplicates("prompt").sort_values("prompt", ignore_index=True)
+
+
+def training_rows(data: ImageSet) -> ImageSet:
+    """The images that are not marked as validation or test.
+
+    Raises
+    ------
+    UserError
+        There are none.
+    """
+    chosen = data.take(np.flatnonzero(~data.rows["split"].isin(["validation", "test"])))
+    if not chosen.n:
+        raise UserError(f"{data} holds no training images ({data.n} in all, none of them free for training)")
+    return chosen
+
+
+def examples(data: ImageSet, template: str) -> Examples:
+    """Prompts for images, every image decoded once so that a broken one is found before the first step.
+
+    Raises
+    ------
+    UserError
+        A broken image, or a template that needs a skin type where no image has one.
+    """
+    if not any(group for group in data.rows["group"]):
+        written = [prompts.render(template, label, None) for label in data.rows["class"]]
+    else:  # as the paper wrote it for images of unknown skin type
+        written = [prompts.render(template, label, group or "unknown")
+                   for label, group in zip(data.rows["class"], data.rows["group"], strict=True)]
+    distinct = sorted(set(written))
+    number = {text: i for i, text in enumerate(distinct)}
+    return Examples(data, template, distinct, np.array([number[text] for text in written]), _digests(data))
+
+
+def lineage_of(data: ImageSet) -> list[str]:
+    """The real images behind a set: its own, the parents of synthetic ones, and what their generator was tuned on."""
+    rows = data.rows
+    synthetic = rows["origin"] == "synthetic"
+    seen = set(rows["id"][~synthetic]) | {parent for parent in rows["parent"][synthetic] if parent}
+    if isinstance(data, ShardSet):
+        for shard in sorted(set(rows["shard"])):
+            seen |= set(data.sidecars[shard].lineage)
+    return sorted(seen)
+
+
+def data_digest(sets: Sequence[Examples]) -> str:
+    """What a run was trained on: ids, contents and prompts, in order."""
+    total = hashlib.sha256()
+    for one in sets:
+        for key, prompt in zip(one.data.rows["id"], one.prompt, strict=True):
+            total.update(f"{key}\0{one.digests[key]}\0{one.prompts[prompt]}\n".encode())
+    return total.hexdigest()
+
+
+def _digests(data: ImageSet) -> dict[str, str]:
+    digests = {}
+    for position in track(range(data.n), "check images", data.n):
+        try:
+            sample, encoded = data.at(position)
+            decode_image(encoded)
+        except (UserError, CheckFailed) as error:
+            key = data.rows["id"].iloc[position]
+            raise UserError(f"training image {key} in {data.source(position)}: {error}") from error
+        digests[sample.id] = sample.image_sha256
+    return digests

@@ -1,0 +1,105 @@
+"""The autoencoder's output for every view of every image: computed once, kept on disk, read row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from safetensors import safe_open
+from torch import Tensor
+
+from engines.facts import PipelineFacts
+from gen.finetune import files, views
+from gen.finetune.examples import Examples
+from shards.console import progress
+
+ROWS = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """One view in the UNet's scale. mean, std: [C, h, w]; for inpainting mask [1, h, w] and masked [C, h, w]."""
+
+    mean: Tensor
+    std: Tensor
+    mask: Tensor | None = None
+    masked: Tensor | None = None
+
+
+class Latents:
+    """The cached views of a set of images, a file a view.
+
+    Parameters
+    ----------
+    identity
+        What the content depends on: a file with another identity is written anew.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], n_views: int) -> None:
+        self.folder, self.identity, self.n_views = folder, identity, n_views
+
+    def path(self, view: int) -> Path:
+        return self.folder / f"view-{view:04d}.safetensors"
+
+    def missing(self) -> list[int]:
+        """Views that are not there yet."""
+        return [v for v in range(self.n_views) if files.record(self.path(v)) != self.identity]
+
+    def row(self, image: int, view: int) -> Row:
+        """One view of one image, read from the mapped file."""
+        file = self._open[view]
+        return Row(**{name: file.get_slice(name)[image] for name in file.keys()})  # noqa: SIM118
+
+    @cached_property
+    def _open(self) -> list[Any]:
+        return [safe_open(self.path(v), "pt") for v in range(self.n_views)]
+
+
+def encode(
+    latents: Latents, examples: Examples, which: Sequence[int], vae: AutoencoderKL, facts: PipelineFacts, *,
+    seed: int, jitter: float,
+) -> None:
+    """Compute the views numbered `which`; masks and masked images too where the UNet has nine channels."""
+    latents.folder.mkdir(parents=True, exist_ok=True)
+    inpaint = facts.unet_in_channels != facts.latent_channels
+    with progress("encode views", len(which) * len(examples)) as tick:
+        for number in which:
+            parts: dict[str, list[Tensor]] = {}
+            for batch in _batches(examples, facts.size, number, seed, jitter, inpaint):
+                for name, value in _encode(vae, facts, *batch).items():
+                    parts.setdefault(name, []).append(value)
+                tick(len(batch[0]))
+            files.write(latents.path(number), {k: torch.cat(v) for k, v in parts.items()}, latents.identity)
+
+
+def _batches(
+    examples: Examples, size: int, number: int, seed: int, jitter: float, inpaint: bool
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    for start in range(0, len(examples), ROWS):
+        pixels, masks = [], []
+        for position in range(start, min(start + ROWS, len(examples))):
+            sample, image = examples.data.image_at(position)
+            pixels.append(views.view(image, size, seed, sample.id, number, jitter))
+            if inpaint:
+                masks.append(views.mask(size, seed, sample.id, number))
+        yield torch.stack(pixels), torch.from_numpy(np.stack(masks))[:, None] if inpaint else None
+
+
+@torch.no_grad()
+def _encode(vae: AutoencoderKL, facts: PipelineFacts, pixels: Tensor, masks: Tensor | None) -> dict[str, Tensor]:
+    posterior = vae.encode(pixels.to(vae.device)).latent_dist
+    result = {
+        "mean": (posterior.mean - facts.shift_factor) * facts.scaling_factor,
+        "std": posterior.std * facts.scaling_factor,
+    }
+    if masks is not None:  # as diffusers' inpainting pipelines prepare them
+        kept = vae.encode((pixels * ~masks).to(vae.device)).latent_dist.mean
+        result["masked"] = (kept - facts.shift_factor) * facts.scaling_factor
+        result["mask"] = torch.nn.functional.interpolate(masks.float(), size=(facts.latent_size, facts.latent_size))
+    return {k: v.float().cpu() for k, v in result.items()}

@@ -1,0 +1,176 @@
+"""The tuned pipeline as a folder: the base's own files, the part that changed, and where it all came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import nn
+
+from gen.finetune.base import Base
+from gen.finetune.denoiser import Denoiser, Words
+from gen.finetune.examples import Examples, lineage_of
+from gen.finetune.settings import Settings
+from shards.errors import UserError
+from shards.schema import created_by
+
+FACTS = "dermforge.json"
+PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+KEPT = (".json", ".txt", ".model", ".safetensors")
+
+
+def finished(out: Path, identity: dict[str, Any], steps: int) -> bool:
+    """Whether `out` is this very run's result.
+
+    Raises
+    ------
+    UserError
+        It exists and was not written by fine-tuning: nothing of the user's is ever replaced.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    facts = json.loads((out / FACTS).read_text(encoding="utf-8")) if (out / FACTS).is_file() else {}
+    if "finetune" not in facts:
+        raise UserError(f"{out} exists and is not a fine-tuned pipeline; give another --out")
+    return bool(facts["finetune"] == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder that appears under its name only when everything in it is written."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = (out.parent / f".{out.name}.{word}.tmp-{os.getpid()}" for word in ("partial", "old"))
+    try:
+        partial.mkdir()
+        yield partial
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    finally:
+        for path in (partial, old):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def write(
+    out: Path, base: Base, denoiser: Denoiser, examples: Examples, settings: Settings, words: list[str], *,
+    identity: dict[str, Any], steps: int, keep_adapter: bool,
+) -> None:
+    """Write the pipeline folder, safetensors only; LoRA is fused, so the folder runs wherever its base runs."""
+    with whole_folder(out) as folder:
+        _copy(base.folder, folder)
+        if settings.method == "textual-inversion":
+            _write_text(base, words, folder)
+        else:
+            if settings.method == "lora":
+                _fuse(denoiser.unet, folder / "lora" if keep_adapter else None)
+            _write_unet(base, denoiser.unet, folder)
+        facts = _facts(base, examples) | {
+            "finetune": {"identity": _plain(identity), "steps": steps, "created_by": created_by()}
+        }
+        (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(_card(base, examples, settings, steps), encoding="utf-8")
+
+
+def _copy(base: Path, folder: Path) -> None:
+    """What a pipeline needs and nothing else: no pickles, no half-precision twins, no safety checker."""
+    index = json.loads((base / "model_index.json").read_text(encoding="utf-8"))
+    extra = {name: [None, None] for name, value in index.items() if isinstance(value, list) and name not in PARTS}
+    index |= extra | {"requires_safety_checker": False}
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for part in PARTS:
+        (folder / part).mkdir()
+        for path in sorted((base / part).iterdir()):
+            if path.suffix in KEPT and ".fp16." not in path.name:
+                shutil.copyfile(path, folder / part / path.name)
+    for licence in sorted(base.glob("LICENSE*")):
+        shutil.copyfile(licence, folder / licence.name)
+
+
+def _write_unet(base: Base, unet: UNet2DConditionModel, folder: Path) -> None:
+    place = folder / "unet"
+    shutil.rmtree(place)
+    unet.save_pretrained(place, safe_serialization=True)
+    shutil.copyfile(base.folder / "unet" / "config.json", place / "config.json")  # diffusers' own names this machine
+
+
+def _fuse(unet: UNet2DConditionModel, adapter: Path | None) -> None:
+    """Add the low-rank updates to the weights; the adapter by itself, for the base model, goes to `adapter`."""
+    from diffusers.utils import convert_state_dict_to_diffusers
+    from peft.utils import get_peft_model_state_dict
+
+    if adapter:
+        layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
+        StableDiffusionPipeline.save_lora_weights(adapter, unet_lora_layers=layers, safe_serialization=True)
+    unet.fuse_lora()
+    unet.unload_lora()
+
+
+def _write_text(base: Base, words: list[str], folder: Path) -> None:
+    """The text encoder with the learnt words in its table, the tokenizer that knows them, and each word alone."""
+    text = base.pipeline.text_encoder
+    embeddings = text.text_model.embeddings
+    learnt = embeddings.token_embedding
+    assert isinstance(learnt, Words)
+    table = learnt.weight.detach()
+    embeddings.token_embedding = nn.Embedding.from_pretrained(table)
+    text.config.vocab_size = len(table)
+    for part in ("text_encoder", "tokenizer"):
+        shutil.rmtree(folder / part)
+    text.save_pretrained(folder / "text_encoder", safe_serialization=True)
+    config = json.loads((base.folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+    config["vocab_size"] = len(table)
+    (folder / "text_encoder" / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    base.pipeline.tokenizer.save_pretrained(folder / "tokenizer")
+    (folder / "words").mkdir()
+    for word, vector in zip(words, learnt.learnt.detach(), strict=True):
+        name = word.strip("<>").replace(" ", "_")
+        save_file({word: torch.clone(vector)}, folder / "words" / f"{name}.safetensors")
+
+
+def _facts(base: Base, examples: Examples) -> dict[str, Any]:
+    """What engines and the lineage guard read."""
+    data, own = examples.data, base.folder / FACTS
+    inherited = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    real = {i for i, origin in zip(data.rows["id"], data.rows["origin"], strict=True) if origin != "synthetic"}
+    lineage = [*inherited.get("lineage", []), *lineage_of(data)]
+    cells = examples.cells
+    return {
+        "classes": sorted(set(data.rows["class"])), "groups": data.groups, "prompt_template": examples.template,
+        "lineage": list(dict.fromkeys(lineage)),
+        "lineage_sha256": inherited.get("lineage_sha256", {}) | {i: examples.digests[i] for i in sorted(real)},
+        "phantom": bool(base.facts.phantom or (data.rows["origin"] == "phantom").any()),
+        "validation_prompts": [
+            {"prompt": examples.prompts[prompt], "class": label, "group": group}
+            for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
+        ],
+    }
+
+
+def _card(base: Base, examples: Examples, settings: Settings, steps: int) -> str:
+    rows = examples.data.rows
+    counts = "\n".join(f"| {label} | {n} |" for label, n in rows["class"].value_counts(sort=False).sort_index().items())
+    return f"""# A fine-tuned pipeline
+
+Tuned by `gen finetune --method {settings.method}` from the pipeline of digest `{base.digest}`; its licence holds here
+too. {steps} steps of {settings.batch}, learning rate {settings.learning_rate:g}, {base.facts.size} px, prompts
+"{examples.template}". The log is `training/log.csv`.
+
+| class | images |
+|---|---|
+{counts}
+
+Lineage: `dermforge.json` names every real image behind these weights. Images made with them must not be used to train
+what is then tested on one of those.
+"""
+
+
+def _plain(value: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,109 @@
+"""What decides the weights of a tuned model, and what only decides how fast it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shards.errors import UserError
+
+Method = Literal["full", "lora", "textual-inversion"]
+Precision = Literal["no", "fp16", "bf16"]
+
+#: Learning rate and epochs where the user names none. full: Sagers et al. 2023; the others: diffusers' examples.
+DEFAULTS: dict[str, tuple[float, int]] = {"full": (5e-6, 4), "lora": (1e-4, 20), "textual-inversion": (5e-4, 20)}
+
+
+class Settings(BaseModel):
+    """What decides the weights; the defaults are those of Sagers et al. 2023.
+
+    Attributes
+    ----------
+    batch
+        Images of one optimiser step, over all processes together.
+    jitter
+        Relative change of brightness, contrast, saturation and hue; the paper's is 0.05, and 0 leaves skin its tone.
+    drop_prompt
+        How often the prompt is left out, for guidance.
+    prior, prior_weight, prior_prompt
+        Images drawn by the base model and learnt beside the real ones, so that it forgets less (DreamBooth).
+    ema
+        Decay of the averaged weights; 0 for none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method
+    learning_rate: float = Field(gt=0, lt=1)
+    epochs: int = Field(ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=4, ge=1)
+    size: int | None = Field(default=None, ge=8)
+    template: str | None = None
+    warmup: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = Field(default=1.0, gt=0)
+    views: int = Field(default=8, ge=1)
+    jitter: float = Field(default=0.0, ge=0, le=0.5)
+    drop_prompt: float = Field(default=0.0, ge=0, lt=1)
+    rank: int = Field(default=16, ge=1)
+    prior: int = Field(default=0, ge=0)
+    prior_weight: float = Field(default=1.0, ge=0)
+    prior_prompt: str = "An image of a skin disease"
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    mixed_precision: Precision = "no"
+    seed: int = 0
+
+    @classmethod
+    def check(cls, **given: object) -> Self:
+        """The settings, with the method's own defaults for a learning rate or epochs of None.
+
+        Raises
+        ------
+        UserError
+            An unknown method, or a number out of range.
+        """
+        method = str(given["method"])
+        if method not in DEFAULTS:
+            raise UserError(f"unknown method {method!r}; expected one of {', '.join(DEFAULTS)}")
+        for name, value in zip(("learning_rate", "epochs"), DEFAULTS[method], strict=True):
+            if given.get(name) is None:
+                given[name] = value
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]).replace("_", "-")
+            raise UserError(f"--{name} is {first['input']!r}: {first['msg'].lower()}") from error
+
+    def steps_for(self, images: int) -> int:
+        """Optimiser steps; an epoch is rounded up to whole batches, as in the paper."""
+        return self.steps or self.epochs * -(-images // self.batch)
+
+    def views_for(self, images: int) -> int:
+        """Augmented views of each image that are ever asked for."""
+        passes = -(-self.steps_for(images) * self.batch // images)
+        return min(self.views, passes)
+
+    def identity(self) -> dict[str, object]:
+        """What a checkpoint must agree in to be gone on from; a run may be made longer."""
+        return self.model_dump(mode="json", exclude={"epochs", "steps"})
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How it is run. micro_batch: images a process takes at once (0: all of its own); track: tensorboard or wandb."""
+
+    micro_batch: int = 0
+    checkpoint_every: int = 500
+    validate_every: int = 0
+    validation_steps: int = 25
+    guidance: float = 3.0
+    gradient_checkpointing: bool = False
+    keep_adapter: bool = False
+    keep_work: bool = False
+    fresh: bool = False
+    track: str | None = None

@@ -1,0 +1,168 @@
+"""The loop: steps from a checkpoint on, over however many processes accelerate was started with."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from gen.builtin.checkpoint import Average
+from gen.finetune import checkpoint
+from gen.finetune.batches import Batches
+from gen.finetune.denoiser import Denoiser
+from gen.finetune.objective import loss
+from gen.finetune.settings import Execution, Settings
+from shards.console import progress
+from shards.errors import CheckFailed, UserError
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.csv"
+COLUMNS = ("step", "samples", "loss", "learning_rate", "gradient_norm", "seconds")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run. steps: to reach; identity: what a checkpoint must agree in; epoch: steps that see every image once."""
+
+    accelerator: Accelerator
+    denoiser: Denoiser
+    batches: Batches
+    settings: Settings
+    execution: Execution
+    steps: int
+    identity: dict[str, Any]
+    work: Path
+
+    def run(self, validate: Callable[[int], None]) -> None:
+        """Train to the last step, with averaged weights (where asked for) left in the network.
+
+        Raises
+        ------
+        UserError
+            The batch cannot be shared out, or the checkpoint is of another run.
+        CheckFailed
+            The loss is not a number any more.
+        """
+        accelerator, settings, path = self.accelerator, self.settings, self.work / CHECKPOINT
+        parts = shares(settings.batch, accelerator.num_processes, accelerator.process_index, self.execution.micro_batch)
+        weights = self.denoiser.trainable().to(accelerator.device)
+        optimizer = torch.optim.AdamW(
+            weights.parameters(), settings.learning_rate, settings.betas, weight_decay=settings.weight_decay
+        )
+        model, optimizer = accelerator.prepare(self.denoiser.train(), optimizer)
+        average = Average(weights, settings.ema) if settings.ema else None
+        state = checkpoint.State(weights, average, optimizer, accelerator.scaler)
+        start = checkpoint.load(path, state, self.identity)
+        log = Log(self.work / LOG, start) if accelerator.is_main_process else None
+        begun = time.monotonic()
+        with progress("fine-tune", self.steps - start, "steps") as tick:
+            for step in range(start, self.steps):
+                rate = settings.learning_rate * min(1.0, (step + 1) / max(settings.warmup, 1))
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                value, norm = self._step(model, optimizer, weights, parts, step)
+                if not math.isfinite(value):
+                    raise CheckFailed(f"the loss is {value} at step {step + 1}; use a lower --learning-rate, or "
+                                      "--mixed-precision bf16 in place of fp16")
+                if average:
+                    average.update(weights)
+                if log:
+                    log.add(step + 1, (step + 1) * settings.batch, value, rate, norm, time.monotonic() - begun)
+                accelerator.log({"loss": value, "learning_rate": rate, "gradient_norm": norm}, step=step + 1)
+                if accelerator.is_main_process and due(step + 1, self.execution.checkpoint_every, self.steps):
+                    checkpoint.save(path, step + 1, state, self.identity)
+                if self.execution.validate_every and due(step + 1, self.execution.validate_every, self.steps):
+                    with averaged(weights, average):
+                        validate(step + 1)
+                tick(note=f"loss {value:.4f}")
+        if average:
+            weights.load_state_dict(average.values)
+
+    def _step(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, weights: nn.ParameterList, parts: list[range],
+        step: int,
+    ) -> tuple[float, float]:
+        """One optimiser step; the loss over all processes and the gradient's norm before clipping."""
+        accelerator = self.accelerator
+        torch.manual_seed(self.settings.seed + step)  # for networks with dropout
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=accelerator.device)
+        for number, rows in enumerate(parts):
+            last = number == len(parts) - 1
+            with nullcontext() if last else accelerator.no_sync(model):
+                batch = self.batches.rows(step, rows).to(accelerator.device)
+                predicted: Tensor = model(batch.noisy, batch.timesteps, batch.prompt)
+                # mean over the rows of each source, summed over the sources (as DreamBooth adds its prior)
+                part = loss(predicted, batch.target, batch.weight) * len(self.batches.sources) / len(parts)
+                accelerator.backward(part)
+            total += part.detach()
+        norm = accelerator.clip_grad_norm_(weights.parameters(), self.settings.clip)
+        optimizer.step()
+        return float(accelerator.reduce(total, "mean")), float(norm)
+
+
+def shares(batch: int, processes: int, index: int, micro_batch: int) -> list[range]:
+    """The rows of a batch that one process takes, in parts that fit its memory.
+
+    Raises
+    ------
+    UserError
+        The batch does not divide.
+    """
+    if batch % processes:
+        raise UserError(f"a batch of {batch} does not divide over {processes} processes; give a --batch that does")
+    own = batch // processes
+    size = micro_batch or own
+    if size > own or own % size:
+        raise UserError(f"--micro-batch {size} does not divide the {own} images that a process takes of each step")
+    first = index * own
+    return [range(at, at + size) for at in range(first, first + own, size)]
+
+
+def due(step: int, every: int, last: int) -> bool:
+    """Whether something that happens every so many steps, and after the last one, happens now."""
+    return step == last or (every > 0 and step % every == 0)
+
+
+class averaged:
+    """The averaged weights in the network, for as long as it lasts."""
+
+    def __init__(self, weights: nn.ParameterList, average: Average | None) -> None:
+        self.weights, self.average = weights, average
+
+    def __enter__(self) -> None:
+        if self.average:
+            self.own = {k: v.detach().clone() for k, v in self.weights.state_dict().items()}
+            self.weights.load_state_dict(self.average.values)
+
+    def __exit__(self, *_: object) -> None:
+        if self.average:
+            self.weights.load_state_dict(self.own)
+
+
+class Log:
+    """log.csv, a row a step; rows past the step that a run goes on from are dropped."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self.path = path
+        rows = []
+        if start and path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if None not in row.values() and int(row["step"]) <= start]
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def add(self, step: int, samples: int, value: float, rate: float, norm: float, seconds: float) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([step, samples, f"{value:.6g}", f"{rate:.6g}", f"{norm:.6g}", f"{seconds:.1f}"])
