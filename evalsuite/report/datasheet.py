@@ -87,7 +87,8 @@ def _facts(images: ImageSet) -> list[tuple[str, str]]:
         lineage = sorted({entry for sidecar in images.sidecars for entry in sidecar.lineage})
         facts += [
             ("shards", str(len(images.sidecars))), ("written by", first.created_by),
-            ("plan sha256", first.plan_digest or "not recorded"), ("engine sha256", first.bundle_digest or "not recorded"),
+            ("plan sha256", first.plan_digest or "not recorded"),
+            ("engine sha256", first.bundle_digest or "not recorded"),
             ("model sha256", first.model_digest or "not recorded"),
             ("real images the generator saw", str(ranges.count(lineage)) if lineage else "none recorded"),
         ]

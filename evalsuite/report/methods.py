@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalsuite.training.data import open_splits
 from evalsuite.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ def of_run(found: Analysis) -> list[str]:
         training(found.plan.recipe, found.results[0].real),
         f"Two arms were compared: real images only, and real images with {found.plan.recipe.ratio:g} synthetic images "
         "for each real one, mixed exactly (largest remainder) in every batch. Both made the same number of optimiser "
-        f"steps. They were tested on the same {n} real images. Accuracies of single models have Wilson intervals, AUROC "
-        "DeLong intervals, composite metrics bootstrap intervals stratified by group and label; the difference "
+        f"steps. They were tested on the same {n} real images. Accuracies of single models have Wilson intervals, "
+        "AUROC DeLong intervals, composite metrics bootstrap intervals stratified by group and label; the difference "
         f"between the arms has a paired 95% interval over {over}, and McNemar's test for each group with Holm's "
         "correction over the skin types. Gaps are shown beside the gap that equal groups of these sizes would show by "
         "chance (permutation).",
@@ -60,8 +62,13 @@ def training(recipe: Recipe, real: int) -> str:
         f"A {recipe.model} (timm) was trained {weights} ({what}) on {real} real images at {recipe.size} px with "
         f"{'AdamW' if recipe.optimizer == 'adamw' else 'SGD'} (learning rate {recipe.lr:g}, weight decay "
         f"{recipe.weight_decay:g}, cosine schedule with warm-up) for {recipe.steps} steps of {recipe.batch} images, "
-        f"with {', '.join(e for e in extras if e)}. The weights with the least loss on real validation images were kept."
+        f"with {', '.join(e for e in extras if e)}. The weights with the least loss on real validation images were "
+        "kept."
     )
+
+
+def classes(real: Path) -> tuple[str, ...]:
+    return open_splits(real).classes
 
 
 def software() -> str:

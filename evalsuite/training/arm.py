@@ -200,7 +200,7 @@ def fit(
     if body is None or recipe.tuning == "features":
         model, stage = features.new_head(pool), loop.Stage(_as_is, _as_is)
     else:
-        model, stage = body, _image_stage(body, recipe, world)
+        model, stage = body, image_stage(body, recipe, world)
     begun = time.monotonic()
     progress = loop.fit(recipe, model, stage, pool, data.validation, world, folder=folder, tick=tick, log=log)
     seconds = max(progress.seconds, time.monotonic() - begun)
@@ -234,7 +234,8 @@ def predictions_frame(pool: Pool, probabilities: Tensor) -> pd.DataFrame:
     return frame
 
 
-def _image_stage(model: nn.Module, recipe: Recipe, world: World) -> loop.Stage:
+def image_stage(model: nn.Module, recipe: Recipe, world: World) -> loop.Stage:
+    """Augmented and normalised for training, only normalised for evaluation."""
     mean, std = (t.to(world.device) for t in models.normaliser(model))
 
     def training(pixels: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""`evalsuite study`: at which dose does synthetic data help, and whom?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from evalsuite import study as studies
+from evalsuite import study_analysis
+from evalsuite.report import of_study
+from evalsuite.report.write import write
+from evalsuite.scores import Metric
+from evalsuite.training import datasets
+from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
+from shards.console import out, print_json, progress
+from shards.errors import UserError
+
+Number = TypeVar("Number", int, float)
+
+
+def study(
+    real: Annotated[Path, typer.Option(help="Real images: a folder with train/, validation/ and test/.")],
+    synthetic: Annotated[list[Path], typer.Option(help="Synthetic shards; may be given again.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for arms and report.")],
+    preset: Annotated[studies.Preset, typer.Option(help="Grid and recipe to start from.")] = "laptop",
+    n_real: Annotated[str | None, typer.Option(help="Real images per class, e.g. 8,16,32.")] = None,
+    ratios: Annotated[str | None, typer.Option(help="Synthetic images for each real one, e.g. 1,5,10.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Training runs of each arm.")] = None,
+    strategies: Annotated[str | None, typer.Option(help="Strategies to compare, e.g. inpaint,text-to-image.")] = None,
+    adaptive: Annotated[bool, typer.Option(help="Double the dose until the gain stops, then stop.")] = False,
+    max_ratio: Annotated[float, typer.Option(help="Largest dose of --adaptive.")] = 128.0,
+    metric: Annotated[Metric, typer.Option(help="accuracy or balanced_accuracy.")] = "accuracy",
+    margin: Annotated[float, typer.Option(help="Differences up to this do not matter.")] = 0.02,
+    features: Annotated[Path | None, typer.Option(help="Parquet of features: id, f0, f1, ...")] = None,
+    body: Annotated[Path | None, typer.Option(help="Checkpoint whose body gives the features.")] = None,
+    model: Annotated[str | None, typer.Option(help="Any timm model.")] = None,
+    weights: Annotated[str | None, typer.Option(help="`hub`, a .safetensors file, or from scratch.")] = None,
+    tuning: Annotated[Tuning | None, typer.Option(help="full, head, features.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of every arm.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
+    augment: Annotated[Augment | None, typer.Option(help="none, light, randaugment.")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 500,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
+    ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,
+    allow_leakage: Annotated[bool, typer.Option(help="Go on although the generator saw too much.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
+) -> None:
+    """Train arms over real images x dose x seed with their controls; report saturation and exchange rates.
+
+    Run again after an interruption, it goes on. Example:
+
+    evalsuite study --real demo/phantoms --synthetic demo/shards --preset laptop --out runs/study
+    """
+    grid = studies.PRESETS[preset]
+    recipe = _recipe(
+        grid, model=model, weights=weights, tuning="features" if features or body else tuning, size=size, steps=steps,
+        batch=batch, lr=lr, augment=augment, seed=seed,
+    )
+    places = datasets.Places(real=real, synthetic=tuple(synthetic), size=recipe.size, features=features)
+    leaks = datasets.check_held_out(datasets.open_data(places), allow_leakage)
+    design = studies.new_design(
+        places, recipe, _numbers(n_real, "--n-real", int) or grid.sizes,
+        _numbers(ratios, "--ratios", float) or grid.ratios, seeds=seeds or grid.seeds,
+        strategies=[s.strip() for s in strategies.split(",")] if strategies else (), metric=metric, margin=margin,
+        adaptive=adaptive, leakage=leaks,
+    )
+    studies.check(design)
+    design = studies.prepare(design, folder, body)
+    found = _conduct(design, folder, max_ratio, n_boot, workers, allow_leakage, ray)
+    record = study_analysis.write_record(found, folder)
+    page = write([of_study.report(found)], folder)
+    if as_json:
+        print_json({key: record[key] for key in ("verdicts", "saturation", "exchange", "reference_ratio", "leakage")}
+                   | {"report": str(page)})
+        return
+    for text in found.leakage:
+        out.print("leakage: " + text, style="red", markup=False, soft_wrap=True)
+    for group, words in record["verdicts"].items():
+        out.print(f"{group}: {words}", markup=False, soft_wrap=True)
+    out.print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def _conduct(
+    design: studies.Design, folder: Path, max_ratio: float, n_boot: int, workers: int | None, allow_leakage: bool,
+    ray: str | None,
+) -> study_analysis.Analysis:
+    """Train and analyse; with --adaptive again and again, a doubling at a time."""
+    limit = {n: min(max_ratio, studies.largest_ratio(design.places, n)) for n in design.sizes}
+    while True:
+        studies.execute(design, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
+        with progress("intervals", len(study_analysis.cells(design)), "arms") as tick:
+            found = study_analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
+        following = studies.next_doses(design, found.flat(), limit) if design.adaptive else None
+        if following is None:
+            return found
+        out.print("the gain goes on: doses up to "
+                  + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items()), markup=False)
+        design = following
+
+
+def _recipe(grid: studies.Grid, **given: object) -> Recipe:
+    """The preset's recipe with what was given."""
+    return make_recipe(**{**grid.recipe, **{k: v for k, v in given.items() if v is not None}})
+
+
+def _numbers(text: str | None, option: str, kind: type[Number]) -> list[Number]:
+    try:
+        return [kind(word) for word in text.split(",")] if text else []
+    except ValueError as error:
+        raise UserError(f"{option} {text!r}; expected numbers separated by commas, such as 1,5,10") from error
