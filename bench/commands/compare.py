@@ -1,0 +1,76 @@
+"""`bench compare`: what changed between two results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from bench.compare import Change, differing_facts, only_in_one
+from bench.compare import compare as changes
+from bench.record import MISSING, Record, number, records
+from shards import console
+from shards.errors import CheckFailed, UserError
+
+COLOUR = {"better": "green", "worse": "red", "changed": "yellow"}
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="A result, or a folder of them.")],
+    after: Annotated[Path, typer.Argument(help="Another one of the same commands.")],
+    least: Annotated[float, typer.Option(help="Changes smaller than this part do not count.", min=0)] = 0.02,
+    every: Annotated[bool, typer.Option("--all", help="List what did not change too.")] = False,
+    fail_on_worse: Annotated[bool, typer.Option(help="Exit status 1 when something is worse, for CI.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
+) -> None:
+    """Say what changed beyond noise: exact Mann-Whitney test on the samples, and at least --least.
+
+    Four samples a side are the fewest that can tell; with fewer it says "not enough data".
+
+    Example: bench compare before/engine.json after/engine.json --fail-on-worse
+    """
+    pairs = _pairs(records(before), records(after), before, after)
+    found = {one.command: changes(one, other, least) for one, other in pairs}
+    differing = {one.command: differing_facts(one, other) for one, other in pairs}
+    missing = {one.command: only_in_one(one, other) for one, other in pairs}
+    if as_json:
+        console.print_json({
+            command: {"changes": [asdict(c) for c in listed], "differing": differing[command],
+                      "only in one": missing[command]} for command, listed in found.items()
+        })
+    else:
+        for command, listed in found.items():
+            _show(command, listed, every)
+            for name, (one, other) in differing[command].items():
+                console.out.print(f"also different: {name}: {one} -> {other}", markup=False, soft_wrap=True)
+            if missing[command]:
+                console.out.print(f"only in one of them: {', '.join(missing[command])}", markup=False, soft_wrap=True)
+    worse = [c.name for listed in found.values() for c in listed if c.verdict == "worse"]
+    if worse and fail_on_worse:
+        raise CheckFailed(f"{len(worse)} measurements are worse: {', '.join(worse[:5])}")
+
+
+def _pairs(one: list[Record], other: list[Record], first: Path, second: Path) -> list[tuple[Record, Record]]:
+    theirs = {record.command: record for record in other}
+    pairs = [(record, theirs[record.command]) for record in one if record.command in theirs]
+    if not pairs:
+        raise UserError(f"{first} holds {', '.join(r.command for r in one)} and {second} "
+                        f"{', '.join(theirs)}; give results of the same commands")
+    return pairs
+
+
+def _show(command: str, listed: list[Change], every: bool) -> None:
+    table = Table("measured", "before", "after", "ratio", "p", "verdict", title=command, title_justify="left")
+    for c in listed:
+        if every or c.verdict not in ("same", MISSING):
+            colour = COLOUR.get(c.verdict, "white")
+            table.add_row(escape(c.name), number(c.before), number(c.after), f"{c.ratio:.3f}", number(c.p),
+                          f"[{colour}]{c.verdict}[/{colour}]")
+    same = sum(c.verdict == "same" for c in listed)
+    unknown = sum(c.verdict == MISSING for c in listed)
+    console.out.print(table)
+    console.out.print(f"{same} of {len(listed)} are the same, {unknown} have not enough samples to tell")

@@ -1,0 +1,111 @@
+"""`bench engine`: bundles against the device's ceiling and against their peers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+import engines
+from bench import draw, models
+from bench import engine as measure
+from bench.device import describe
+from bench.engine import Loaded
+from bench.peers import PEERS
+from bench.record import Measurement, Record, save, show
+from shards import console
+from shards.errors import UserError
+
+
+def engine(
+    bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles [default: one is built from --model]")] = None,
+    model: Annotated[str, typer.Option(
+        help="The bundles' pipeline folder, or built-in, sd15, sd15-inpaint, sd21-base (public shapes, random weights)",
+    )] = models.BUILT_IN,
+    backend: Annotated[list[str] | None, typer.Option(help="Of a bundle built here; repeatable.")] = None,
+    precision: Annotated[str, typer.Option(help="Of a bundle built here: fp32, fp16 or bf16.")] = "fp32",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt [default: the backend's own]")] = None,
+    images: Annotated[int, typer.Option(help="Whole images of one timed run.", min=1)] = 64,
+    steps: Annotated[int, typer.Option(help="Denoising steps.", min=1)] = 20,
+    guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
+    rows: Annotated[list[int] | None, typer.Option(help="Row counts of the sweep; repeatable; 0 for none.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(
+        help=f"{', '.join(PEERS)} or none; repeatable [default: diffusers, optimum; on CUDA diffusers-compile too]",
+    )] = None,
+    peer_batch: Annotated[list[int] | None, typer.Option(help="Batches of the peers; repeatable.")] = None,
+    repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 5,
+    seed: Annotated[int, typer.Option(help="Of the starting noise.")] = 0,
+    work: Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")] = Path(
+        "runs/bench"),
+    out: Annotated[Path | None, typer.Option(help="Folder for engine.json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Measure engines per component and whole, with their share of the device's matmul ceiling, beside their peers.
+
+    Peers run in the same process, one after the other in rounds, on the same weights, noise, solver and steps.
+
+    Example: bench engine bundle --images 64 --steps 20 --out results
+    """
+    folder = models.find(model, work)
+    chosen_peers = _peers(peer)
+    loaded = _open(bundles or [], folder, backend or ["onnxruntime"], precision, device, work)
+    first = loaded[0].engine
+    measure.check_same_model(folder, loaded)
+    facts = describe(first.device)
+    batches = peer_batch or ([16] if first.device.type == "cpu" else [16, 32])
+    sweep = [n for n in (rows or [1, 2, 4, 8, 16, 32]) if n > 0]
+    job = draw.job(first.facts, images, steps=steps, guidance=guidance, seed=seed)
+    total = (4 + len(sweep)) * len(loaded) + len(chosen_peers) * len(batches)
+    total += (2 + repeats) * (len(loaded) + len(chosen_peers) * len(batches))
+
+    found: list[Measurement] = measure.ceilings(first.device, [one.engine.precision for one in loaded], repeats)
+    ceiling = {m.name.removeprefix("matmul/"): m.median for m in found if m.name.startswith("matmul/")}
+    found += measure.builds(loaded)
+    flops = measure.measured_flops(folder, first)
+    with console.progress("engines and peers", total, "runs") as bar:
+        def tick(note: str) -> None:
+            bar(1, note)
+
+        for one in loaded:
+            mine = ceiling[one.engine.precision]
+            found += measure.components(one, flops, mine, repeats=repeats, tick=tick)
+            found += measure.rows_sweep(one, sweep, flops, mine, repeats=repeats, tick=tick)
+        whole = measure.whole(loaded, folder, job, flops, ceiling, peers=chosen_peers, batches=batches,
+                              repeats=repeats, tick=tick)
+    found += [*whole, *measure.speedups(whole)]
+    settings = {"model": model, "size": first.facts.size, "images": images, "steps": steps, "guidance": guidance,
+                "solver": draw.SOLVER, "seed": seed, "bundles": {one.name: one.engine.bundle_digest for one in loaded},
+                "certified": {one.name: one.engine.certified for one in loaded}}
+    record = Record(command="engine", settings=settings, facts=facts, measurements=found)
+    if out:
+        save(record, out)
+    if as_json:
+        console.print_json(record.model_dump(mode="json"))
+    else:
+        show(record, f"{model}, {first.facts.size} px, {images} images, {steps} steps, guidance {guidance:g}")
+
+
+def _peers(asked: list[str] | None) -> list[str]:
+    if asked is None:
+        return ["diffusers", "optimum", *(["diffusers-compile"] if torch.cuda.is_available() else [])]
+    if unknown := [name for name in asked if name not in PEERS and name != "none"]:
+        raise UserError(f"unknown peer {unknown[0]!r}; expected {', '.join(PEERS)} or none")
+    return [name for name in asked if name != "none"]
+
+
+def _open(
+    bundles: list[Path], model: Path, backends: list[str], precision: str, device: str | None, work: Path,
+) -> list[Loaded]:
+    """The bundles given, or one built for each backend; a random model's certificate is no reason to stop."""
+    loaded = [Loaded(path.name, engines.load(path, device=device)) for path in bundles]
+    for backend in [] if bundles else backends:
+        path = work / f"bundle-{model.name}-{backend}-{precision}"
+        start = time.perf_counter()
+        engines.build(model, path, backend=backend, precision=precision, allow_parity_failure="random-" in model.name,
+                      progress=lambda part, b=backend: console.err.print(f"build {b}: {part}", markup=False))
+        took = time.perf_counter() - start
+        loaded.append(Loaded(f"{backend}-{precision}", engines.load(path, device=device), took))
+    return loaded

@@ -1,0 +1,50 @@
+"""What images cost at a price an hour."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bench.record import Measurement
+from bench.timing import interval
+from shards.errors import UserError
+
+PRICE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(h|min|s))?")
+SECONDS = {"h": 3600, "min": 60, "s": 1}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of 1,000 images, with its 95 % interval (NaN of fewer than three repeats)."""
+
+    name: str
+    images_per_second: float
+    cost: float
+    low: float
+    high: float
+
+
+def price_per_second(text: str) -> float:
+    """A price such as 2.5/h, 0.04/min or 2.5 (an hour).
+
+    Raises
+    ------
+    UserError
+        It is none.
+    """
+    found = PRICE.fullmatch(text.strip())
+    if not found:
+        raise UserError(f"the price {text!r} is not one; expected a number an hour, such as 2.5/h")
+    return float(found[1]) / SECONDS[found[2] or "h"]
+
+
+def per_thousand(rate: Measurement, price: float) -> Cost:
+    """Cost of 1,000 images at a measured rate.
+
+    Parameters
+    ----------
+    price
+        A second, in any currency.
+    """
+    slow, fast = interval(rate.samples)
+    return Cost(rate.name, rate.median, *(1000 * price / r for r in (rate.median, fast, slow)))

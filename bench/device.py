@@ -1,0 +1,153 @@
+"""What a number was measured on: device, driver, versions, commit, and how busy the machine was."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+PACKAGES = ("dermforge", "torch", "diffusers", "transformers", "optimum", "onnxruntime", "onnxruntime-gpu", "tensorrt",
+            "timm", "webdataset", "numpy")
+BUSY = 0.5  # runnable tasks per core before the benchmark began
+
+
+class Facts(BaseModel):
+    """Where and with what a benchmark ran.
+
+    Attributes
+    ----------
+    commit
+        Of the source tree; ends in "+" where files differ from it, "unknown" outside a checkout.
+    load
+        Runnable tasks per core over the minute before; above 0.5 other work disturbed the numbers.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    date: str
+    device: str
+    kind: str
+    memory_gb: float
+    cores: int
+    threads: int
+    driver: str | None
+    cuda: str | None
+    system: str
+    versions: dict[str, str]
+    commit: str
+    load: float
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the machine was free enough for its numbers to be quoted."""
+        return self.load <= BUSY
+
+
+def describe(device: torch.device) -> Facts:
+    """The facts of this machine and of one of its devices, now."""
+    cuda = device.type == "cuda"
+    cores = len(os.sched_getaffinity(0))
+    return Facts(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=torch.cuda.get_device_name(device) if cuda else _cpu_name(),
+        kind=device.type,
+        memory_gb=round((torch.cuda.get_device_properties(device).total_memory if cuda else _ram()) / 1e9, 1),
+        cores=cores,
+        threads=torch.get_num_threads(),
+        driver=_driver() if cuda else None,
+        cuda=torch.version.cuda if cuda else None,
+        system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        versions=_versions(),
+        commit=_commit(),
+        load=round(os.getloadavg()[0] / cores, 2),
+    )
+
+
+def wait(device: torch.device) -> None:
+    """Return when everything that was given to the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class PeakMemory:
+    """The most memory a block of code took: of the device on CUDA, else of this process.
+
+    Attributes
+    ----------
+    megabytes
+        Known when the block ends; NaN where the system does not say.
+    """
+
+    STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.megabytes = device, float("nan")
+
+    def __enter__(self) -> PeakMemory:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        elif os.access(self.RESET, os.W_OK):
+            self.RESET.write_text("5")  # forgets the high-water mark, man 5 proc
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.device.type == "cuda":
+            # What torch itself held, or all that is in use: ONNX Runtime and TensorRT allocate beside torch.
+            free, total = torch.cuda.mem_get_info(self.device)
+            self.megabytes = max(torch.cuda.max_memory_allocated(self.device), total - free) / 1e6
+        elif self.STATUS.exists():
+            lines = dict(line.split(":", 1) for line in self.STATUS.read_text().splitlines())
+            self.megabytes = int(lines["VmHWM"].split()[0]) * 1024 / 1e6
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    if given := os.environ.get("DERMFORGE_COMMIT"):  # an image has no .git
+        return given
+    here = Path(__file__).resolve().parent
+    head = _run(["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"])
+    if not head:
+        return "unknown"
+    changed = _run(["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"])
+    return f"{head}+" if changed else head
+
+
+def _driver() -> str | None:
+    lines = _run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]).splitlines()
+    return lines[0].strip() if lines else None
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} ({len(os.sched_getaffinity(0))} cores)"
+    return platform.processor() or platform.machine()
+
+
+def _ram() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,86 @@
+"""Prompts to pixels by this project's engine, and the same rows for its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.engine import Engine
+from engines.facts import PipelineFacts
+from gen import noise, solvers
+from gen.denoiser import Denoiser
+from gen.noise import START
+from gen.plan import PlanRow
+from gen.prepare import Preparer
+from gen.solvers import NoiseSchedule
+
+Images = NDArray[np.uint8]
+Draw = Callable[[], Images]
+#: The same everywhere: DPM-Solver++(2M) at the pipeline's own spacing.
+SOLVER = "dpmsolver++"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images to draw: what every engine and every peer is given.
+
+    Attributes
+    ----------
+    latents
+        Starting noise of each image, float32 [n, C, h, w], standard normal.
+    """
+
+    rows: list[PlanRow]
+    latents: torch.Tensor
+    steps: int
+    guidance: float
+
+    @property
+    def prompts(self) -> list[str]:
+        return [row.prompt for row in self.rows]
+
+
+def job(facts: PipelineFacts, n: int, *, steps: int, guidance: float, seed: int = 0) -> Job:
+    """`n` images over the model's own validation prompts."""
+    prompts = [p.prompt for p in facts.validation_prompts] or ["An image of a plaque, a skin disease"]
+    rows = [
+        PlanRow(id=f"{i:06d}", label="x", prompt=prompts[i % len(prompts)], seed=seed, solver=SOLVER, steps=steps,
+                guidance=guidance, size=facts.size)
+        for i in range(n)
+    ]
+    shape = (facts.latent_channels, facts.latent_size, facts.latent_size)
+    latents = torch.from_numpy(np.stack([noise.normal(seed, row.id, START, shape) for row in rows]))
+    return Job(rows, latents, steps, guidance)
+
+
+def unet_rows(facts: PipelineFacts, row: PlanRow) -> int:
+    """UNet rows of one image: one a step, and one more at each guided step."""
+    table = solvers.table(row.solver, NoiseSchedule.from_config(facts.scheduler), row.steps, row.strength)
+    guided = table.guided(row.guidance_interval) & (row.guidance > 1)
+    return len(guided) + int(guided.sum())
+
+
+def draw(engine: Engine, rows: Sequence[PlanRow]) -> Images:
+    """The images of rows, through the sampler's own parts, in one thread and without files: [n, size, size, 3]."""
+    preparer, denoiser = Preparer(engine), Denoiser(engine)
+    works = [preparer.work(number, row) for number, row in enumerate(rows)]
+    preparer.start(works)
+    waiting, images = list(reversed(works)), np.empty((len(rows), engine.facts.size, engine.facts.size, 3), np.uint8)
+    while waiting or denoiser.busy:
+        while waiting and denoiser.hungry:
+            denoiser.admit(waiting.pop())
+        finished = denoiser.step()
+        if finished:
+            latents = torch.stack([w.latents for w in finished if w.latents is not None])
+            images[[w.number for w in finished]] = engine.decode(latents).cpu().numpy()
+    return images
+
+
+def agreement(ours: Images, theirs: Images) -> float:
+    """PSNR of two stacks of images in dB, at most 99: whether a peer drew the same."""
+    error = float(np.mean((ours.astype(np.float64) - theirs.astype(np.float64)) ** 2))
+    return 99.0 if error == 0 else min(99.0, 10 * float(np.log10(255**2 / error)))

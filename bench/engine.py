@@ -1,0 +1,185 @@
+"""An engine against the device's ceiling and against its peers: per component, over rows, and whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import engines
+from bench import draw, roofline
+from bench.device import PeakMemory
+from bench.draw import Job
+from bench.flops import Flops, count
+from bench.peers import PEERS
+from bench.record import Measurement, per_second
+from bench.timing import in_turn, median, seconds
+from engines.engine import TEXT_BATCH, Engine
+from engines.facts import model_digest
+from shards.errors import UserError
+
+Tick = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle that was opened, and how much memory and time it took."""
+
+    name: str
+    engine: Engine
+    build_seconds: float | None = None
+
+
+def ceilings(device: torch.device, precisions: Sequence[str], repeats: int) -> list[Measurement]:
+    """The matmul ceiling of each precision that the engines run in, and the copy ceiling."""
+    found = [roofline.matmul(device, precision, repeats=repeats) for precision in sorted(set(precisions))]
+    return [*found, roofline.copy(device, repeats=repeats)]
+
+
+def check_same_model(model: Path, loaded: Sequence[Loaded]) -> None:
+    """Peers must run the bundle's own weights.
+
+    Raises
+    ------
+    UserError
+        A bundle was built from another pipeline folder.
+    """
+    digest = model_digest(model)
+    for one in loaded:
+        if one.engine.model_digest != digest:
+            raise UserError(f"{one.name} was built from other weights ({one.engine.model_digest[:12]}) than {model} "
+                            f"({digest[:12]}); give the bundle's own pipeline folder with --model")
+
+
+def components(one: Loaded, flops: Flops, ceiling: float, *, repeats: int, tick: Tick = lambda _: None
+               ) -> list[Measurement]:
+    """Latency, arithmetic and share of the ceiling of each of an engine's four calls, at its static batches.
+
+    Parameters
+    ----------
+    ceiling
+        TFLOP/s of matrix products in the engine's precision on this device.
+    """
+    engine, facts = one.engine, one.engine.facts
+    side, device = facts.latent_size, engine.device
+    words = torch.randn(engine.rows, facts.max_length, facts.text_dim, device=device)
+    noisy = torch.randn(engine.rows, facts.unet_in_channels, side, side, device=device)
+    times = torch.full((engine.rows,), facts.num_train_timesteps / 2, device=device)
+    latents = torch.randn(engine.vae_batch, facts.latent_channels, side, side, device=device)
+    pixels = torch.randint(0, 256, (engine.vae_batch, facts.size, facts.size, 3), dtype=torch.uint8, device=device)
+    ids = engine.tokenize([f"a {i}" for i in range(TEXT_BATCH)]).to(device)
+    calls: Mapping[str, tuple[Callable[[], object], int, float]] = {
+        "text_encoder": (lambda: engine.calls.text(ids), TEXT_BATCH, flops.text),
+        "unet": (lambda: engine.unet(noisy, times, words), engine.rows, flops.unet),
+        "vae_decoder": (lambda: engine.decode(latents), engine.vae_batch, flops.decode),
+        "vae_encoder": (lambda: engine.encode(pixels), engine.vae_batch, flops.encode),
+    }
+    found = []
+    for name, (call, rows, each) in calls.items():
+        with PeakMemory(device) as memory:
+            took = seconds(call, device, repeats=repeats, warmup=2)
+        rate = rows * each / median(took) / 1e12
+        found.append(Measurement(
+            name=f"component/{one.name}/{name}", unit="s", better="lower", samples=took,
+            details={"rows": rows, "precision": engine.precision, "TFLOP/s": rate, "share": rate / ceiling,
+                     "memory MB": known(memory.megabytes)},
+        ))
+        tick(name)
+    return found
+
+
+def rows_sweep(one: Loaded, rows: Sequence[int], flops: Flops, ceiling: float, *, repeats: int,
+               tick: Tick = lambda _: None) -> list[Measurement]:
+    """UNet rows a second over row counts, each a static size of its own."""
+    found = []
+    for n in rows:
+        engine = engines.load(one.engine.bundle.folder, one.engine.backend, rows=n)
+        facts, device = engine.facts, engine.device
+        side = facts.latent_size
+        words = torch.randn(n, facts.max_length, facts.text_dim, device=device)
+        noisy = torch.randn(n, facts.unet_in_channels, side, side, device=device)
+        times = torch.full((n,), facts.num_train_timesteps / 2, device=device)
+        took = seconds(lambda e=engine, x=noisy, t=times, w=words: e.unet(x, t, w), device, repeats=repeats, warmup=2)
+        rate = n * flops.unet / median(took) / 1e12
+        found.append(per_second(f"rows/{one.name}/{n:04d}", took, n, "UNet rows/s", rows=n,
+                                share=rate / ceiling))
+        tick(f"{n} rows")
+    return found
+
+
+def whole(
+    loaded: Sequence[Loaded], model: Path, job: Job, flops: Flops, ceiling: Mapping[str, float], *,
+    peers: Sequence[str], batches: Sequence[int], repeats: int, tick: Tick = lambda _: None,
+) -> list[Measurement]:
+    """Images a second from prompts to pixels, of the engines and of their peers, a round of all at a time.
+
+    Peers run on the device and in the precision of the first engine. A peer's agreement is the PSNR between its
+    images and that engine's: another number of steps or another solver would show.
+    """
+    first = loaded[0].engine
+    images = len(job.rows)
+    work = flops.image(draw.unet_rows(first.facts, job.rows[0]))
+    calls: dict[str, draw.Draw] = {f"ours/{one.name}": _ours(one.engine, job) for one in loaded}
+    details: dict[str, dict[str, str | int | float | bool | None]] = {
+        f"ours/{one.name}": {"precision": one.engine.precision, "batch": one.engine.rows // 2} for one in loaded
+    }
+    for peer in peers:
+        for batch in batches:
+            name = f"{peer}/batch {batch}"
+            tick(name)
+            calls[name] = PEERS[peer](model, job, batch, device=first.device, precision=first.precision)
+            details[name] = {"precision": first.precision, "batch": batch}
+    expected = None
+    for name, call in calls.items():  # the warm-up too: what it draws is compared
+        with PeakMemory(first.device) as memory:
+            drawn = call()
+        expected = drawn if expected is None else expected
+        details[name] |= {"agreement dB": draw.agreement(expected, drawn), "memory MB": known(memory.megabytes)}
+        tick(name)
+    timed = in_turn(calls, first.device, repeats=repeats, warmup=1, tick=tick)
+    found = []
+    for name, took in timed.items():
+        rate = images * work / median(took) / 1e12
+        shared = {"TFLOP/s": rate, "share": rate / ceiling[str(details[name]["precision"])]}
+        found.append(per_second(f"whole/{name}", took, images, "images/s", **details[name], **shared))
+    return found
+
+
+def speedups(whole: Sequence[Measurement]) -> list[Measurement]:
+    """How many times the first engine's rate each peer's best batch is worth."""
+    ours = whole[0]
+    best: dict[str, Measurement] = {}
+    for m in whole:
+        _, peer, *_ = m.name.split("/")
+        if peer != "ours" and (peer not in best or m.median > best[peer].median):
+            best[peer] = m
+    return [
+        Measurement(name=f"speedup/over {peer}", unit="x", better="higher", samples=[ours.median / m.median],
+                    details={"its batch": m.details["batch"]})
+        for peer, m in best.items()
+    ]
+
+
+def builds(loaded: Sequence[Loaded]) -> list[Measurement]:
+    """Seconds that bundles took to build, where they were built here."""
+    return [
+        Measurement(name=f"build/{one.name}", unit="s", better="lower", samples=[one.build_seconds],
+                    details={"backend": one.engine.backend, "precision": one.engine.precision})
+        for one in loaded if one.build_seconds is not None
+    ]
+
+
+def measured_flops(model: Path, engine: Engine) -> Flops:
+    """Of a pipeline folder at an engine's size."""
+    return count(model, engine.facts)
+
+
+def known(value: float) -> float | None:
+    """None for what could not be measured: JSON has no NaN."""
+    return None if value != value else value
+
+
+def _ours(engine: Engine, job: Job) -> draw.Draw:
+    return lambda: draw.draw(engine, job.rows)

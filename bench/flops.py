@@ -1,0 +1,65 @@
+"""How much arithmetic an image takes: every convolution, linear layer and attention product, counted on no data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from engines.facts import PipelineFacts
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs (twice the multiply-adds) of one prompt, one row, one decoded and one encoded image."""
+
+    text: float
+    unet: float
+    decode: float
+    encode: float
+
+    def image(self, rows: float) -> float:
+        """Of one image whose denoising takes this many UNet rows; the prompt is encoded once for many images."""
+        return rows * self.unet + self.decode
+
+
+def count(model: Path, facts: PipelineFacts) -> Flops:
+    """The FLOPs of a pipeline folder at the size in its facts; nothing is loaded or computed.
+
+    Attention is counted as its two matrix products, also where a fused kernel runs them.
+    """
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    side, length = facts.latent_size, facts.max_length
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model / "unet")).eval()
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(model / "vae")).eval()
+        text = CLIPTextModel(CLIPTextConfig.from_pretrained(model / "text_encoder")).eval()
+        latents = torch.empty(1, facts.latent_channels, side, side)
+        rows = torch.empty(1, facts.unet_in_channels, side, side)
+        pixels = torch.empty(1, 3, facts.size, facts.size)
+        words = torch.empty(1, length, facts.text_dim)
+        ids = torch.ones(1, length, dtype=torch.int64)
+        time = torch.ones(1)
+        return Flops(
+            text=_counted(lambda: text(ids)),
+            unet=_counted(lambda: unet(rows, time, words)),
+            decode=_counted(lambda: vae.decode(latents)),
+            encode=_counted(lambda: vae.encode(pixels)),
+        )
+
+
+def rows_of(guided: np.ndarray) -> int:
+    """UNet rows of one image: one a step, and one more where it is guided."""
+    return int(len(guided) + guided.sum())
+
+
+def _counted(call: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    return float(counter.get_total_flops())

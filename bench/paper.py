@@ -1,0 +1,129 @@
+"""How long the paper's images take here: its preset and the fast one, sampled into shards and extrapolated."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.device import PeakMemory
+from bench.record import Measurement
+from bench.timing import interval, median
+from engines.engine import Engine
+from gen.grid import PRESETS, of_parents, rows
+from gen.parents import Parents
+from gen.phantoms.dataset import write_split
+from gen.plan import Plan, from_rows
+from gen.prompts import PAPER
+from gen.sampler import Sampler, Summary, Target
+from shards.errors import UserError
+from shards.reader import ShardSet
+
+#: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). How they divide over its three strategies is not
+#: published; its preset makes as many of each.
+PAPER_IMAGES = 458_920
+PARENT_SEED = 990
+SHARD_SIZE = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hours for a number of images, with their 95 % interval: from repeated runs, each of which loads nothing."""
+
+    preset: str
+    images: int
+    hours: float
+    low: float
+    high: float
+
+
+class Runs:
+    """Timed runs of a preset through the sampler into shards that are thrown away.
+
+    Parents are phantoms of the engine's size: what they show changes nothing of the time.
+    """
+
+    def __init__(self, engine: Engine, work: Path) -> None:
+        self.engine, self.work = engine, work
+        size = engine.facts.size
+        folder = work / f"parents-{size}"
+        if not (folder / "train" / "_info.json").exists():
+            write_split(folder, "train", 1, seed=PARENT_SEED, size=size)
+        self.parents = Parents(ShardSet.open(folder / "train"), folder / "train")
+
+    def plan(self, preset: str, images: int) -> Plan:
+        """As the preset has it: equally many images of each strategy, cut at `images`.
+
+        Raises
+        ------
+        UserError
+            There is no such preset.
+        """
+        if preset not in PRESETS:
+            raise UserError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+        usable = self.parents.usable()
+        settings = PRESETS[preset]
+        per_parent = max(1, -(-images // (len(settings.strategies) * len(usable))))
+        settings = replace(settings, size=self.engine.facts.size, per_parent=max(per_parent, 10))
+        used = usable.head(-(-images // (len(settings.strategies) * settings.per_parent)))
+        template = self.engine.facts.prompt_template or PAPER
+        every = list(rows(settings, template, of_parents(used, settings.per_parent), used))
+        by_strategy = [[row for row in every if row["strategy"] == s] for s in settings.strategies]
+        in_turn = [row for trio in zip(*by_strategy, strict=True) for row in trio]
+        return from_rows(in_turn[:images])
+
+    def __call__(self, preset: str, images: int) -> Summary:
+        """Sample once; what it wrote is removed."""
+        plan = self.plan(preset, images)
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            target = Target(Path(folder), "bench", SHARD_SIZE, tuple(sorted(set(plan.frame["class"]))))
+            sampler = Sampler(self.engine, plan, target, self.parents)
+            return sampler.run(range(-(-len(plan) // SHARD_SIZE)))
+
+
+def rates(run: Runs, presets: Sequence[str], images: int, *, repeats: int,
+          tick: Callable[[str], object] = lambda _: None) -> list[Measurement]:
+    """Images a second of each preset, and seconds an image of each stage (stages overlap, so they add to more)."""
+    found = []
+    for preset in presets:
+        run(preset, min(images, run.engine.rows))
+        tick(f"{preset}: warm-up")
+        with PeakMemory(run.engine.device) as memory:
+            done = []
+            for _ in range(repeats):
+                done.append(run(preset, images))
+                tick(preset)
+        last = done[-1]
+        found.append(Measurement(
+            name=f"paper/{preset}", unit="images/s", better="higher", samples=[s.images_per_second for s in done],
+            details={"images": images, "UNet rows/image": last.forwards_per_image, "filled": last.filled,
+                     "waiting": last.waiting, "memory MB": None if memory.megabytes != memory.megabytes
+                     else memory.megabytes, "steps": PRESETS[preset].steps},
+        ))
+        found += [Measurement(name=f"stage/{preset}/{stage}", unit="s/image", better="lower",
+                              samples=[s.busy[stage] / s.images for s in done]) for stage in last.busy]
+    return found
+
+
+def growth(run: Runs, preset: str, base: int, *, tick: Callable[[str], object] = lambda _: None
+           ) -> list[Measurement]:
+    """Seconds and memory of 1, 10 and 100 times the work: time must grow in line with it, memory not at all."""
+    found = []
+    for factor in (1, 10, 100):
+        with PeakMemory(run.engine.device) as memory:
+            summary = run(preset, factor * base)
+        found.append(Measurement(
+            name=f"growth/{factor:03d}x", unit="s", better="lower", samples=[summary.seconds],
+            details={"images": factor * base, "images/s": summary.images_per_second,
+                     "memory MB": None if memory.megabytes != memory.megabytes else memory.megabytes},
+        ))
+        tick(f"{factor}x")
+    return found
+
+
+def estimate(rate: Measurement, images: int = PAPER_IMAGES) -> Estimate:
+    """Hours at a measured rate; the interval is NaN with fewer than three repeats."""
+    slow, fast = interval(rate.samples)
+    name = rate.name.removeprefix("paper/")
+    return Estimate(name, images, *(images / r / 3600 for r in (median(rate.samples), fast, slow)))

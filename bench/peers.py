@@ -1,0 +1,97 @@
+"""The peers: the same weights, prompts, noise, solver and steps through other people's pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.draw import Draw, Images, Job
+from engines.quiet import quiet
+from shards.errors import UserError
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def diffusers(model: Path, job: Job, batch: int, *, device: torch.device, precision: str) -> Draw:
+    """`StableDiffusionPipeline` as its documentation shows it."""
+    return _drawer(_diffusers_pipeline(model, device, precision), job, batch)
+
+
+def diffusers_compiled(model: Path, job: Job, batch: int, *, device: torch.device, precision: str) -> Draw:
+    """The same with the optimisations of diffusers' own guide: channels last, fused projections, `torch.compile`."""
+    pipeline = _diffusers_pipeline(model, device, precision)
+    on_gpu = device.type == "cuda"
+    mode = "max-autotune" if on_gpu else "default"
+    if on_gpu:
+        pipeline.unet.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
+        pipeline.fuse_qkv_projections()
+    pipeline.unet = torch.compile(pipeline.unet, mode=mode, fullgraph=True)
+    pipeline.vae.decode = torch.compile(pipeline.vae.decode, mode=mode, fullgraph=True)
+    return _drawer(pipeline, job, batch)
+
+
+def optimum(model: Path, job: Job, batch: int, *, device: torch.device, precision: str) -> Draw:
+    """`ORTStableDiffusionPipeline`, exported by optimum itself.
+
+    Raises
+    ------
+    UserError
+        optimum is not installed.
+    """
+    try:
+        from optimum.onnxruntime import ORTStableDiffusionPipeline
+    except ImportError as error:
+        raise UserError("the peer optimum is not installed: pip install dermforge[optimum], or leave it out of --peer"
+                        ) from error
+    with quiet():
+        pipeline = ORTStableDiffusionPipeline.from_pretrained(model, export=True, provider=PROVIDERS[device.type])
+    return _drawer(_prepared(pipeline), job, batch)
+
+
+PEERS: dict[str, Callable[..., Draw]] = {
+    "diffusers": diffusers, "diffusers-compile": diffusers_compiled, "optimum": optimum,
+}
+
+
+def _diffusers_pipeline(model: Path, device: torch.device, precision: str) -> Any:
+    from diffusers import StableDiffusionPipeline
+
+    with quiet():
+        pipeline = StableDiffusionPipeline.from_pretrained(model, torch_dtype=DTYPES[precision], safety_checker=None,
+                                                           requires_safety_checker=False)
+    return _prepared(pipeline.to(device))
+
+
+def _prepared(pipeline: Any) -> Any:
+    """The solver that our engine uses, and no bar: a bar's updates are not what is measured."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _drawer(pipeline: Any, job: Job, batch: int) -> Draw:
+    n, size = len(job.rows), job.rows[0].size
+    dtype = getattr(pipeline, "dtype", torch.float32)
+
+    def draw() -> Images:
+        parts = []
+        for start in range(0, n, batch):
+            stop = min(start + batch, n)
+            with torch.inference_mode():
+                made = pipeline(
+                    job.prompts[start:stop], num_inference_steps=job.steps, guidance_scale=job.guidance,
+                    latents=job.latents[start:stop].to(pipeline.device, dtype), height=size, width=size,
+                    output_type="np",
+                ).images
+            parts.append(np.round(made * 255).astype(np.uint8))
+        return np.concatenate(parts)
+
+    return draw

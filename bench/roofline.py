@@ -1,0 +1,91 @@
+"""The ceilings of a device, measured: how fast it multiplies matrices in each precision, and how fast it copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from bench.record import Measurement
+from bench.timing import seconds
+
+#: Sides of the square matrices that are tried; the best counts. A GPU needs large ones, a CPU caches small ones.
+SIDES = {"cuda": (2048, 4096, 8192), "cpu": (512, 1024, 2048)}
+COPY_BYTES = {"cuda": 1 << 30, "cpu": 128 << 20}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+FP8_FROM = (8, 9)
+SLOW_S = 4.0
+
+
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """What this device multiplies in; on CUDA also TF32 and, where the hardware has it, FP8."""
+    if device.type != "cuda":
+        return ("fp32", "bf16")
+    fp8 = ("fp8",) if torch.cuda.get_device_capability(device) >= FP8_FROM else ()
+    return ("fp32", "tf32", "fp16", "bf16", *fp8)
+
+
+def matmul(device: torch.device, precision: str, *, sides: tuple[int, ...] = (), repeats: int = 5) -> Measurement:
+    """TFLOP/s of the fastest square matrix product, on random numbers (zeros draw less power and run faster).
+
+    Parameters
+    ----------
+    precision
+        One of `precisions`.
+    sides
+        Matrix sides to try; those of the device by default.
+    """
+    best: list[float] = []
+    best_side = 0
+    for side in sides or SIDES[device.type]:
+        times = seconds(_product(device, precision, side), device, repeats=repeats, warmup=2)
+        rates = [2 * side**3 / t / 1e12 for t in times]
+        if not best or sorted(rates)[len(rates) // 2] > sorted(best)[len(best) // 2]:
+            best, best_side = rates, side
+        if 8 * min(times) > SLOW_S:  # a precision that this device only emulates
+            break
+    return Measurement(name=f"matmul/{precision}", unit="TFLOP/s", better="higher", samples=best,
+                       details={"side": best_side})
+
+
+def copy(device: torch.device, *, size: int = 0, repeats: int = 5) -> Measurement:
+    """GB/s of a copy in the device's own memory: bytes read and bytes written."""
+    size = size or COPY_BYTES[device.type]
+    source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    times = seconds(lambda: target.copy_(source), device, repeats=repeats, warmup=2)
+    return Measurement(name="copy", unit="GB/s", better="higher", samples=[2 * size / t / 1e9 for t in times],
+                       details={"megabytes": size >> 20})
+
+
+def upload(device: torch.device, *, size: int = 256 << 20, repeats: int = 5) -> Measurement:
+    """GB/s from pinned host memory to a CUDA device."""
+    source = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+    target = torch.empty(size, dtype=torch.uint8, device=device)
+    times = seconds(lambda: target.copy_(source, non_blocking=True), device, repeats=repeats, warmup=2)
+    return Measurement(name="upload", unit="GB/s", better="higher", samples=[size / t / 1e9 for t in times])
+
+
+def _product(device: torch.device, precision: str, side: int) -> Callable[[], object]:
+    if precision == "fp8":
+        return _fp8_product(device, side)
+    dtype = DTYPES.get(precision, torch.float32)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+
+    def product() -> None:
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        try:
+            torch.mm(a, b, out=out)
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
+
+    return product
+
+
+def _fp8_product(device: torch.device, side: int) -> Callable[[], object]:
+    a, b = (torch.randn(side, side, device=device).to(torch.float8_e4m3fn) for _ in range(2))
+    one = torch.ones((), device=device)
+    columns = b.t()  # the kernel wants the second matrix column by column
+    return lambda: torch._scaled_mm(a, columns, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)

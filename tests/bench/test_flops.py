@@ -1,0 +1,50 @@
+"""FLOPs: the published arithmetic of Stable Diffusion is what the counter gives, attention included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import flops, models
+from engines.facts import read_facts
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("sd15", 859.52e6), ("sd15-inpaint", 859.54e6),
+                                                  ("sd21-base", 865.91e6)])
+def test_random_models_have_the_public_number_of_parameters(name: str, parameters: float) -> None:
+    """A benchmark of other shapes would not be of Stable Diffusion."""
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**models.UNETS[name])
+    assert sum(p.numel() for p in unet.parameters()) == pytest.approx(parameters, rel=1e-4)
+
+
+def test_stable_diffusion_takes_the_flops_that_others_count(tmp_path: Path) -> None:
+    """803.3 GFLOPs a row and 2514.5 a decoded image: 338.6 GMACs of them are T-GATE's without attention."""
+    folder = public_shape(tmp_path, "sd15")
+    counted = flops.count(folder, read_facts(folder))
+    assert counted.unet == pytest.approx(803.3e9, rel=1e-3)
+    assert counted.decode == pytest.approx(2514.5e9, rel=1e-3)
+    assert counted.text == pytest.approx(13.3e9, rel=0.02)
+    assert counted.image(40) / 1e12 == pytest.approx(34.65, rel=1e-3)
+
+
+def public_shape(folder: Path, name: str) -> Path:
+    """A pipeline folder of a public shape with configurations only (and empty weight files)."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig
+
+    with torch.device("meta"):
+        UNet2DConditionModel(**models.UNETS[name]).save_config(folder / "unet")
+        AutoencoderKL(**models.VAE).save_config(folder / "vae")
+    text = CLIPTextConfig(**models.TEXT[768], vocab_size=models.WORDS, architectures=["CLIPTextModel"])
+    text.save_pretrained(folder / "text_encoder")
+    DDIMScheduler().save_config(folder / "scheduler")
+    models._tokenizer().save_pretrained(folder / "tokenizer")
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    for part in ("unet", "vae", "text_encoder"):
+        (folder / part / "weights.safetensors").touch()
+    return folder
