@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from engines import tensorrt
 from engines import torch as torch_backend
 from engines.bundle import (
     PARITY,
@@ -19,7 +21,7 @@ from engines.bundle import (
     whole_folder,
     write_manifest,
 )
-from engines.certificate import THRESHOLDS, Classify, certify
+from engines.certificate import THRESHOLDS, Certificate, Classify, certify
 from engines.errors import EngineError, ParityError
 from engines.export import export
 from engines.facts import ValidationPrompt, model_digest, read_facts, resolve
@@ -28,6 +30,7 @@ from engines.memory import build_bytes, require
 from engines.sweep import choose_sizes
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
+GPU_ROWS, GPU_VAE_BATCH = 32, 8  # where no sweep is made
 Progress = Callable[[str], None]
 
 
@@ -93,6 +96,7 @@ def build(
     drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or facts.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
 
+    place = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
     with whole_folder(Path(out)) as partial:
         for part in ("tokenizer", "scheduler"):
             shutil.copytree(folder / part, partial / part)
@@ -102,46 +106,68 @@ def build(
             torch_backend.copy_weights(folder, partial, precision)
         else:
             export(folder, partial, facts, precision, progress)
+        artefacts = describe(partial)
+        if place:
+            artefacts += tensorrt.build_plans(
+                partial,
+                place,
+                facts,
+                precision,
+                rows or GPU_ROWS,
+                GPU_VAE_BATCH,
+                progress,
+                cache=timing_cache(place) if backend == "tensorrt" else None,
+            )
         manifest = Manifest.model_validate(
             {
                 "backend": backend,
                 "precision": precision,
                 "model_digest": model_digest(folder),
                 "facts": facts,
-                "rows": rows or 16,
-                "vae_batch": 8,
+                "rows": rows or GPU_ROWS,
+                "vae_batch": GPU_VAE_BATCH,
                 "certified": False,
                 "versions": _versions(),
-                "artefacts": describe(partial),
+                "artefacts": artefacts,
             }
         )
         bundle = _record(partial, manifest)
-        runs_here = "onnxruntime" if backend.startswith("tensorrt") else backend
-        if rows is None:
+        if rows is None and not place:
             progress("row sweep")
-            chosen = choose_sizes(bundle, runs_here)
+            chosen = choose_sizes(bundle, backend)
             (partial / TIMINGS).write_text(chosen.model_dump_json(indent=1) + "\n")
-            manifest = manifest.model_copy(update={"rows": chosen.rows, "vae_batch": chosen.vae_batch})
-            bundle = _record(partial, manifest)
-        progress("certificate")
-        engine = open_bundle(bundle, runs_here)
-        certificate = certify(
-            engine,
-            torch_backend.Reference(folder, bundle, engine.device),
-            drawn,
-            covers_plans=runs_here == backend,
-            classify=classify,
-            tick=progress,
-        )
+            bundle = _record(partial, manifest.model_copy(update={"rows": chosen.rows, "vae_batch": chosen.vae_batch}))
+        certificate = _certify(bundle, folder, drawn, classify, progress)
         (partial / PARITY).write_text(certificate.model_dump_json(indent=1) + "\n")
         if not certificate.passed and not allow_parity_failure:
             raise ParityError(
                 f"no bundle written: it fails its parity certificate ({'; '.join(certificate.failures)}); "
                 "try --precision fp32 or bf16, or write it marked as failed with --allow-parity-failure"
             )
-        _record(partial, manifest.model_copy(update={"certified": certificate.passed}))
-        del engine
+        _record(partial, bundle.manifest.model_copy(update={"certified": certificate.passed}))
     return read_bundle(Path(out))
+
+
+def timing_cache(target: tensorrt.Target) -> Path:
+    """TensorRT's timings, kept for each architecture and version: a second build takes a tenth of the time."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "dermforge" / f"{target.builder.replace(' ', '-')}-{target.sm}.timings"
+
+
+def _certify(
+    bundle: Bundle, model: Path, prompts: Sequence[ValidationPrompt], classify: Classify | None, progress: Progress
+) -> Certificate:
+    """Run the bundle where it can be run here: its own backend, or the graphs its plans were compiled from."""
+    backend = bundle.manifest.backend
+    plans_run = not backend.startswith("tensorrt") or tensorrt.can_run(bundle)
+    if plans_run:
+        engine = open_bundle(bundle)
+    elif bundle.manifest.precision == "bf16":  # ONNX Runtime's CPU has no bf16 convolution: torch has
+        engine = torch_backend.Lowered(model, bundle)
+    else:
+        engine = open_bundle(bundle, "onnxruntime")
+    reference = torch_backend.Reference(model, bundle, engine.device)
+    return certify(engine, reference, prompts, covers_plans=plans_run, classify=classify, tick=progress)
 
 
 def _record(folder: Path, manifest: Manifest) -> Bundle:

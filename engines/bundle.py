@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from engines.digests import digest_file
 from engines.errors import EngineError
@@ -48,9 +48,18 @@ class Artefact(BaseModel):
     precision: Precision | None = None
     rows: int | None = None
     size: int | None = None
+    graph_sha256: str | None = None
     target: str | None = None
     builder: str | None = None
+    gpu: str | None = None
     driver: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, path: str) -> str:
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"{path!r} lies outside the bundle")
+        return path
 
 
 class Manifest(BaseModel):
@@ -58,7 +67,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     backend: Backend
     precision: Precision
     model_digest: str
@@ -142,23 +151,20 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
 
 
-def describe(folder: Path, **facts: object) -> list[Artefact]:
-    """An artefact for every file in a folder but the manifest and what is measured (`facts` go into each)."""
+def describe(folder: Path) -> list[Artefact]:
+    """An artefact for every file in a folder but the manifest and what is measured."""
     found = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in UNDIGESTED):
-        name = path.relative_to(folder).as_posix()
         kind, backend = KINDS.get(path.suffix, ("config", None))
-        component = path.parent.name if kind != "config" else None
         found.append(
             Artefact.model_validate(
                 {
-                    "path": name,
+                    "path": path.relative_to(folder).as_posix(),
                     "sha256": digest_file(path),
                     "bytes": path.stat().st_size,
                     "kind": kind,
-                    "component": component,
                     "backend": backend,
-                    **facts,
+                    "component": path.parent.name if kind != "config" else None,
                 }
             )
         )

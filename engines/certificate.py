@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engines.bundle import PARITY
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.facts import PipelineFacts, ValidationPrompt
@@ -53,6 +55,21 @@ class Certificate(BaseModel):
     by_group: dict[str, ImageParity]
 
 
+def read_certificate(folder: Path) -> Certificate:
+    """The certificate in a bundle's folder.
+
+    Raises
+    ------
+    EngineError
+        There is none, or it cannot be read.
+    """
+    path = folder / PARITY
+    try:
+        return Certificate.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError) as error:
+        raise EngineError(f"{path} is missing or altered: build the bundle again with `gen build-engine`") from error
+
+
 def certify(
     engine: Engine,
     reference: Reference,
@@ -86,14 +103,15 @@ def certify(
     for name, errors in components.items():
         if not all(np.isfinite(e) for e in errors.values()):
             raise EngineError(
-                f"the {name} of this engine gives NaN or infinity in {engine.precision}: build with --precision bf16 or fp32"
+                f"the {name} of this engine gives NaN or infinity in {engine.precision}: "
+                "build with --precision bf16 or fp32"
             )
     tick("whole images")
     expected = draw(reference, [p.prompt for p in prompts])
     got = draw(engine, [p.prompt for p in prompts])
     for i in np.flatnonzero(is_constant(got) & ~is_constant(expected)):
         raise EngineError(
-            f"this engine draws one flat colour for {prompts[i].prompt!r} and float32 torch does not: "
+            f"this engine draws one flat colour for {prompts[int(i)].prompt!r} and float32 torch does not: "
             f"{engine.precision} overflows in this model; build with --precision bf16 or fp32"
         )
     flips = None if classify is None else classify(expected) != classify(got)

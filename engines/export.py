@@ -16,6 +16,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,7 +42,7 @@ Progress = Callable[[str], None]
 
 
 class _UNet(nn.Module):
-    def __init__(self, unet: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, unet: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.unet, self.dtype = unet, dtype
 
@@ -53,7 +54,7 @@ class _UNet(nn.Module):
 
 
 class _Decoder(nn.Module):
-    def __init__(self, vae: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, vae: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.decoder, self.post_quant_conv, self.dtype = vae.decoder, vae.post_quant_conv, dtype
 
@@ -63,7 +64,7 @@ class _Decoder(nn.Module):
 
 
 class _Encoder(nn.Module):
-    def __init__(self, vae: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, vae: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.encoder, self.quant_conv, self.dtype = vae.encoder, vae.quant_conv, dtype
 
@@ -73,7 +74,7 @@ class _Encoder(nn.Module):
 
 
 class _Text(nn.Module):
-    def __init__(self, text_encoder: nn.Module) -> None:
+    def __init__(self, text_encoder: Any) -> None:
         super().__init__()
         self.text_encoder = text_encoder
 

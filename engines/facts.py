@@ -102,7 +102,8 @@ def read_facts(folder: Path, size: int | None = None) -> PipelineFacts:
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") not in PIPELINES:
         raise EngineError(
-            f"{folder} holds a {index.get('_class_name')}; expected one of {', '.join(PIPELINES)} (SD 1.x, 2.x, inpainting)"
+            f"{folder} holds a {index.get('_class_name')}; expected one of {', '.join(PIPELINES)} "
+            "(SD 1.x, 2.x, inpainting)"
         )
     unet, vae, text = (_read_part(folder, part, expected) for part, expected in PARTS.items())
     scheduler = _read_json(folder / "scheduler" / "scheduler_config.json")

@@ -26,7 +26,7 @@ def strip(model: onnx.ModelProto) -> None:
 
 
 def tidy(path: Path, data: str) -> None:
-    """Drop the notes of a saved graph, name its weight file `data`, and keep softmax in float32."""
+    """Drop the notes of a saved graph, and name its weight file `data`."""
     model = onnx.load(path, load_external_data=False)
     strip(model)
     written = path.with_name(f"{path.name}.data")
@@ -36,9 +36,6 @@ def tidy(path: Path, data: str) -> None:
         for entry in tensor.external_data:
             if entry.key == "location":
                 entry.value = data
-    for node in model.graph.node:
-        if node.op_type == "Attention":
-            node.attribute.append(onnx.helper.make_attribute("softmax_precision", onnx.TensorProto.FLOAT))
     onnx.save(model, path)
 
 
@@ -65,6 +62,7 @@ def variant(source: Path, name: str, before: str, joint: str, after: str | None)
     onnx.save(model, source.with_name(name))
 
 
+# TensorRT takes bytes only at the ends of a network, so the casts stand outermost.
 _TEXT = '<ir_version: 10, opset_import: ["" : 23]>\n'
 # One scalar for the whole batch, as diffusers' pipelines (and so optimum's) pass it.
 SCALAR_TIMESTEP = (
@@ -101,8 +99,8 @@ def after_decoder(facts: PipelineFacts) -> str:
         pixel_level = Add(pixel_spread, pixel_half)
         pixel_clipped = Clip(pixel_level, pixel_low, pixel_high)
         pixel_rounded = Round(pixel_clipped)
-        pixel_bytes = Cast <to = 2> (pixel_rounded)
-        images = Transpose <perm = [0, 2, 3, 1]> (pixel_bytes)
+        pixel_last = Transpose <perm = [0, 2, 3, 1]> (pixel_rounded)
+        images = Cast <to = 2> (pixel_last)
     }}"""
     )
 
@@ -114,9 +112,9 @@ def before_encoder(facts: PipelineFacts) -> str:
         + f"""pixels (uint8[rows, {p}, {p}, 3] images) => (float[rows, 3, {p}, {p}] sample) {{
         pixel_half = Constant <value_float = 127.5> ()
         pixel_one = Constant <value_float = 1.0> ()
-        pixel_planes = Transpose <perm = [0, 3, 1, 2]> (images)
-        pixel_level = Cast <to = 1> (pixel_planes)
-        pixel_spread = Div(pixel_level, pixel_half)
+        pixel_last = Cast <to = 1> (images)
+        pixel_planes = Transpose <perm = [0, 3, 1, 2]> (pixel_last)
+        pixel_spread = Div(pixel_planes, pixel_half)
         sample = Sub(pixel_spread, pixel_one)
     }}"""
     )

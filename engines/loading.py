@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from engines import onnxruntime, torch
+from engines import onnxruntime, tensorrt, torch
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine
 from engines.errors import EngineError
@@ -68,5 +68,5 @@ def open_bundle(
     elif name == "torch":
         calls = torch.open_calls(bundle, static, device, threads)
     else:
-        raise EngineError("no")
+        calls = tensorrt.open_calls(bundle, static, name)
     return Engine(bundle, name, static, calls)

@@ -42,8 +42,8 @@ class Session:
         ran = self.session.get_providers()[0]
         if ran != self.provider:
             raise EngineError(
-                f"{path.name} would run on {ran} instead of {self.provider}: ONNX Runtime fell back silently; check the "
-                f"driver and that onnxruntime-gpu matches its CUDA version, or ask for the cpu device"
+                f"{path.name} would run on {ran} instead of {self.provider}: ONNX Runtime fell back silently; "
+                "check the driver and that onnxruntime-gpu matches its CUDA version, or ask for the cpu device"
             )
         self.inputs = [(i.name, TORCH[i.type]) for i in self.session.get_inputs()]
         output = self.session.get_outputs()[0]

@@ -111,6 +111,7 @@ class Winograd(nn.Module):
         self.tiles = (side // TILE) ** 2
         self.to_points, self.from_points = nn.Buffer(to_points), nn.Buffer(from_points)
         self.weight = nn.Buffer(weight.flatten(0, 1).float())
+        assert conv.bias is not None
         self.bias = conv.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -131,16 +132,16 @@ class PixelNorm(nn.Module):
         size = norm.num_channels // norm.num_groups
         self.over_pixels = nn.Buffer(torch.full((1, side * side), 1 / side**2))
         self.over_group = nn.Buffer(torch.block_diag(*[torch.full((size, size), 1 / size)] * norm.num_groups))
-        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.scale, self.shift, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(
         self, x: torch.Tensor, scale: torch.Tensor | None = None, shift: torch.Tensor | None = None
     ) -> torch.Tensor:
         centred = x - self._mean(x)
-        factor, offset = torch.rsqrt(self._mean(centred * centred) + self.eps) * self.weight, self.bias
-        if scale is not None and shift is not None:
-            factor, offset = factor * (1 + scale), offset * (1 + scale) + shift
-        return centred * factor + offset
+        factor = torch.rsqrt(self._mean(centred * centred) + self.eps) * self.scale
+        if scale is None or shift is None:
+            return centred * factor + self.shift
+        return centred * (factor * (1 + scale)) + (self.shift * (1 + scale) + shift)
 
     def _mean(self, x: torch.Tensor) -> torch.Tensor:
         pixels, rows, channels = x.shape
@@ -241,30 +242,43 @@ class SpatialUNet(nn.Module):
         x = _pixels_first(self.conv_in(sample))
         skips = [x]
         for layers, strided in zip(self.downs, self.strided, strict=True):
-            for resnet, attention in layers:
-                x = resnet(x, emb)
-                x = x if attention is None else attention(x, words)
+            for step in _steps(layers):
+                for layer in step:
+                    x = layer(x, emb if isinstance(layer, Resnet) else words)
                 skips.append(x)
             if isinstance(strided, nn.Conv2d):
                 x = _pixels_first(strided(_channels_first(x)))
                 skips.append(x)
         for layer in self.mid:
-            x = layer(x, emb) if isinstance(layer, Resnet) else layer(x, words)
+            x = layer(x, emb if isinstance(layer, Resnet) else words)
         for layers, upsampled in zip(self.ups, self.upsampled, strict=True):
-            for resnet, attention in layers:
-                x = resnet(torch.cat([x, skips.pop()], dim=-1), emb)
-                x = x if attention is None else attention(x, words)
+            for step in _steps(layers):
+                x = torch.cat([x, skips.pop()], dim=-1)
+                for layer in step:
+                    x = layer(x, emb if isinstance(layer, Resnet) else words)
             x = upsampled(x)
         return self.conv_out(_channels_first(nn.functional.silu(self.norm_out(x))))
 
 
 def _layers(block: Any, side: int) -> nn.ModuleList:
-    """(resnet, attention or None) pairs of one block."""
+    """The residual and attention layers of one block, in order."""
+    layers: list[nn.Module] = []
     attentions = block.attentions if getattr(block, "has_cross_attention", False) else [None] * len(block.resnets)
-    return nn.ModuleList(
-        nn.ModuleList([Resnet(r, side), Transformer(a, side) if a is not None else None])
-        for r, a in zip(block.resnets, attentions, strict=True)
-    )
+    for resnet, attention in zip(block.resnets, attentions, strict=True):
+        layers.append(Resnet(resnet, side))
+        if attention is not None:
+            layers.append(Transformer(attention, side))
+    return nn.ModuleList(layers)
+
+
+def _steps(layers: Any) -> list[list[Any]]:
+    """A block's layers cut before each residual layer: what one skip connection spans."""
+    steps: list[list[Any]] = []
+    for layer in layers:
+        if isinstance(layer, Resnet):
+            steps.append([])
+        steps[-1].append(layer)
+    return steps
 
 
 def _pixels_first(x: torch.Tensor) -> torch.Tensor:

@@ -94,6 +94,14 @@ class Reference(Engine):
         return decode_exact(self.modules, self.facts, latents)
 
 
+class Lowered(Engine):
+    """A pipeline folder in its bundle's precision, op by op on the CPU: stands in for a graph nothing here can run."""
+
+    def __init__(self, model: Path, bundle: Bundle) -> None:
+        modules, device = load_modules(model, bundle.manifest.precision), torch.device("cpu")
+        super().__init__(bundle, "torch", bundle.manifest.rows, eager(modules, bundle.manifest.facts, device))
+
+
 def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: int | None = None) -> Calls:
     """A bundle's torch weights, eager."""
     if not bundle.find("weights", "torch"):

@@ -12,25 +12,15 @@ from shards import console
 
 
 def build_engine(
-    model: Annotated[
-        str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")] = None,
     out: Annotated[Path, typer.Option(help="The bundle's folder")] = Path("bundle"),
-    backend: Annotated[
-        str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")
-    ] = "onnxruntime",
+    backend: Annotated[str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")] = "onnxruntime",
     target: Annotated[str | None, typer.Option(help="GPU architecture of the plans, such as sm_89")] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16")] = "fp32",
-    rows: Annotated[
-        int | None, typer.Option(help="Rows of one UNet call [default: the fastest here]")
-    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the fastest here]")] = None,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,
-    prompt: Annotated[
-        list[str] | None, typer.Option(help="A prompt the certificate draws; repeatable")
-    ] = None,
-    allow_parity_failure: Annotated[
-        bool, typer.Option(help="Write a bundle that fails, marked as failed")
-    ] = False,
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt the certificate draws; repeatable")] = None,
+    allow_parity_failure: Annotated[bool, typer.Option(help="Write a bundle that fails, marked as failed")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
     """Export a pipeline, compile it and certify it against float32 torch.
@@ -58,9 +48,7 @@ def build_engine(
         progress=progress,
     )
     if json:
-        console.print_json(
-            {"bundle": str(out), "digest": bundle.digest} | bundle.manifest.model_dump(mode="json")
-        )
+        console.print_json({"bundle": str(out), "digest": bundle.digest} | bundle.manifest.model_dump(mode="json"))
         return
     manifest = bundle.manifest
     verdict = "certified" if manifest.certified else "[red]FAILED its certificate[/red]"

@@ -1,0 +1,81 @@
+"""`gen doctor`: what this machine can build and run, and what is missing for the rest."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from shards import console
+
+NEEDED = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
+) -> None:
+    """Check the machine and the packages, and say which backends work here.
+
+    Example: gen doctor
+    """
+    found = {"machine": _machine(), "packages": _packages(), "backends": _backends()}
+    if json:
+        console.print_json(found)
+        return
+    for title, rows in found.items():
+        table = Table(show_header=False, title=title, title_justify="left")
+        for name, value in rows.items():
+            table.add_row(name, escape(value))
+        console.out.print(table)
+
+
+def _machine() -> dict[str, str]:
+    from engines.memory import available_bytes
+    from engines.tensorrt import this_gpu
+
+    free, gpu = available_bytes(), this_gpu()
+    return {
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "cores": str(len(os.sched_getaffinity(0))),
+        "free memory": "not known" if free is None else f"{free / 1e9:.1f} GB",
+        "GPU": "none (no CUDA driver)" if gpu is None else f"{gpu[1]}, {gpu[0]}, driver for CUDA {gpu[2]}",
+    }
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in NEEDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing: install dermforge again"
+    return found
+
+
+def _backends() -> dict[str, str]:
+    """Each backend: what it can do here, or the one thing to do first."""
+    import onnxruntime
+
+    from engines.tensorrt import EXTRAS, MODULES, this_gpu
+
+    gpu = this_gpu()
+    providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
+    found = {
+        "onnxruntime": f"runs here on {', '.join(providers)}",
+        "torch": "runs here on " + ("CUDA and the CPU" if gpu else "the CPU"),
+    }
+    for flavour, module in MODULES.items():
+        try:
+            installed = importlib.import_module(module).__version__
+        except ImportError:
+            found[flavour] = f"not installed: pip install 'dermforge[{EXTRAS[flavour]}]'"
+            continue
+        ahead = "builds plans for a --target here" if flavour == "tensorrt-rtx" else "builds plans on a GPU only"
+        found[flavour] = f"{installed}: {ahead}" + (", runs here" if gpu else ", cannot run them here (no GPU)")
+    return found

@@ -1,0 +1,100 @@
+"""`gen inspect`: what an engine bundle holds, whether its files are whole, and how it fared against float32 torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from shards import console
+from shards.errors import CheckFailed
+
+if TYPE_CHECKING:
+    from engines import Bundle
+    from engines.certificate import Certificate, ImageParity
+
+
+def inspect_bundle(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
+) -> None:
+    """Show a bundle's facts, files and parity certificate; every file is hashed.
+
+    Exit status 1 if the certificate failed.
+
+    Example: gen inspect ./engine
+    """
+    from engines import read_bundle
+    from engines.certificate import read_certificate
+
+    found = read_bundle(bundle)
+    found.verify()
+    certificate = read_certificate(bundle)
+    if json:
+        console.print_json(
+            {"digest": found.digest} | found.manifest.model_dump(mode="json") | {"parity": certificate.model_dump()}
+        )
+    else:
+        console.out.print(_facts(found))
+        console.out.print(_components(certificate))
+        console.out.print(_images(certificate))
+        if not certificate.covers_plans:
+            console.out.print("The plans themselves were not run: no GPU of their kind was at the build.")
+    if not certificate.passed:
+        raise CheckFailed(f"{bundle} failed its parity certificate: {'; '.join(certificate.failures)}")
+
+
+def _facts(bundle: Bundle) -> Table:
+    manifest = bundle.manifest
+    facts = manifest.facts
+    plans = sorted({f"{a.target} ({a.builder})" for a in bundle.find("plan")})
+    rows: dict[str, Any] = {
+        "digest": bundle.digest,
+        "model": manifest.model_digest,
+        "backend": f"{manifest.backend}, {manifest.precision}",
+        "plans for": ", ".join(plans) or "none",
+        "size": f"{facts.size} px, latents {facts.latent_channels}x{facts.latent_size}x{facts.latent_size}",
+        "rows": f"{manifest.rows} a UNet call, {manifest.vae_batch} images a decoder call",
+        "prediction": facts.prediction_type,
+        "classes": ", ".join(facts.classes or []) or "not named",
+        "groups": ", ".join(facts.groups or []) or "not named",
+        "lineage": f"{len(facts.lineage)} real images" + (", phantom" if facts.phantom else ""),
+        "files": f"{len(manifest.artefacts)}, {sum(a.bytes for a in manifest.artefacts) / 1e6:.1f} MB, all as recorded",
+    }
+    table = Table(show_header=False, title=str(bundle.folder), title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _components(certificate: Certificate) -> Table:
+    verdict = "passed" if certificate.passed else "[red]FAILED[/red]"
+    table = Table(
+        "component", "random input", "real input", title_justify="left",
+        title=f"Relative error against float32 torch, allowed {certificate.largest_error_allowed:.0e}: {verdict} "
+        f"({certificate.ran_on})",
+    )
+    for name, errors in certificate.components.items():
+        table.add_row(name, *(f"{errors[kind]:.1e}" for kind in ("random", "real")))
+    return table
+
+
+def _images(certificate: Certificate) -> Table:
+    table = Table(
+        "images", "n", "worst PSNR", "mean PSNR", "largest difference", "label flips", title_justify="left",
+        title=f"Whole images from the same seeds, allowed {certificate.smallest_psnr_allowed:.0f} dB",
+    )
+
+    def add(name: str, part: ImageParity) -> None:
+        flips = "not checked" if part.label_flips is None else str(part.label_flips)
+        table.add_row(
+            name, str(part.n), f"{part.psnr_worst:.1f} dB", f"{part.psnr_mean:.1f} dB",
+            f"{part.largest_difference}/255", flips,
+        )
+
+    add("all", certificate.images)
+    for name, part in (certificate.by_class | certificate.by_group).items():
+        add(name, part)
+    return table
