@@ -127,7 +127,7 @@ def test_refill_makes_each_dropped_image_once_more_with_new_noise() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(
-    st.tuples(st.text(min_size=1, max_size=8), st.floats(0, 20), st.integers(0, 2**62)), min_size=1, max_size=8,
+    st.tuples(st.text(min_size=1, max_size=8), st.floats(0, 20), st.integers(0, 2**62)), min_size=1, max_size=8
 ))
 def test_any_row_round_trips_through_the_canonical_text(values: list[tuple[str, float, int]]) -> None:
     """Commas, quotes, line ends and every float survive the file to the bit."""

@@ -1,0 +1,53 @@
+"""Everything that can be wrong with a plan for an engine, found before the first step."""
+
+from __future__ import annotations
+
+from engines.engine import Engine
+from gen import solvers
+from gen.parents import Parents
+from gen.plan import STRENGTHS, Plan
+from gen.prompts import too_long
+from gen.solvers import NoiseSchedule
+from shards.errors import UserError
+
+
+def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:
+    """Check a plan, an engine and parents against each other.
+
+    Returns
+    -------
+    Warnings, one line each: classes the model was not tuned on, prompts that the tokenizer cuts.
+
+    Raises
+    ------
+    UserError
+        Another size, an unknown solver, a missing parent or mask.
+    """
+    facts, frame = engine.facts, plan.frame
+    if sizes := sorted(set(frame["size"]) - {str(facts.size)}):
+        raise UserError(f"the plan asks for {sizes[0]} px and the engine makes {facts.size} px; "
+                        f"build one with `gen build-engine --size {sizes[0]}`, or change the plan")
+    schedule = NoiseSchedule.from_config(facts.scheduler)
+    settings = frame[["solver", "steps", "strength", "strategy"]].drop_duplicates()
+    for solver, steps, strength, strategy in settings.itertuples(index=False, name=None):
+        solvers.table(solver, schedule, int(steps), float(strength))
+        if strategy == "inpaint-outpaint":
+            solvers.table(solver, schedule, int(steps), STRENGTHS["inpaint"])
+    named = frame[frame["parent"] != ""]
+    if len(named):
+        if parents is None:
+            n = named["parent"].nunique()
+            raise UserError(f"the plan names {n} parents; give their images with --parents")
+        parents.check(named["parent"], named[named["mask"] == "lesion"]["parent"])
+    warnings = []
+    if facts.classes and (strange := sorted(set(frame["class"]) - set(facts.classes))):
+        warnings.append(f"the model was not tuned on {', '.join(strange)} (it knows "
+                        f"{', '.join(facts.classes)}); its images of them mean little")
+    if facts.groups and (strange := sorted(set(frame["group"]) - set(facts.groups) - {""})):
+        warnings.append(f"the model was not tuned on the skin types {', '.join(strange)} "
+                        f"(it knows {', '.join(facts.groups)})")
+    texts = set(frame["prompt"]) | set(frame["negative_prompt"])
+    if cut := too_long(texts, engine.bundle.folder / "tokenizer", facts.max_length):
+        warnings.append(f"{len(cut)} prompts have more than the {facts.max_length} tokens that the model "
+                        f"reads ({cut[0][1]}: {cut[0][0]!r}); the rest of them is cut off")
+    return warnings

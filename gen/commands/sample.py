@@ -1,0 +1,187 @@
+"""`gen sample`: a plan through an engine into verified shards."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gen.commands.plan import DEFAULT_BUNDLE, count_cells, listed, settings_for, template_of
+from shards import console
+from shards.errors import CheckFailed, UserError
+
+if TYPE_CHECKING:
+    from engines.engine import Engine
+    from gen.plan import Plan
+    from gen.run import RunRecord
+    from gen.sampler import Summary
+    from gen.workers import Job, Outcome
+
+SHEET = "sheet.png"
+
+
+def sample(
+    shards: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one goes on.")],
+    engine: Annotated[Path, typer.Option(help="Engine bundle.")] = DEFAULT_BUNDLE,
+    plan: Annotated[Path | None, typer.Option(help="Plan [default: all classes and skin types alike].")] = None,
+    per_cell: Annotated[int | None, typer.Option(help="Images per class and skin type [default: 32].")] = None,
+    classes: Annotated[str | None, typer.Option(help="Comma-separated [default: the bundle's].")] = None,
+    groups: Annotated[str | None, typer.Option(help="Skin types [default: the bundle's].")] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings of sagers2023 or fast.")] = None,
+    solver: Annotated[str | None, typer.Option(help="ddim, euler, dpmsolver++, unipc or lcm.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Solver steps [default: 20].")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale [default: 3].")] = None,
+    guidance_interval: Annotated[str | None, typer.Option(help="Noise levels LOW:HIGH that are guided.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise [default: 0].")] = None,
+    parents: Annotated[Path | None, typer.Option(help="Real images that the plan's rows start from.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of the parents' lesion masks, <id>.png.")] = None,
+    shard_size: Annotated[int | None, typer.Option(help="Images per shard [default: 1000].")] = None,
+    image_format: Annotated[str | None, typer.Option("--format", help="png, jpg or webp [default: png].")] = None,
+    quality: Annotated[int | None, typer.Option(help="Of jpg and webp, 1 to 100 [default: 95].")] = None,
+    name: Annotated[str | None, typer.Option(help="Shards are called NAME-000000.tar.")] = None,
+    backend: Annotated[str | None, typer.Option(help="[default: the bundle's]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the bundle's].")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    worker: Annotated[str, typer.Option(help="I/N: make every N-th shard, from the I-th.")] = "0/1",
+    ray: Annotated[str | None, typer.Option(help="local, or the address of a Ray cluster.")] = None,
+    workers: Annotated[int, typer.Option(help="Ray actors, each with an engine.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the run's shards and start anew.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what each stage does.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Sample a plan into verified shards; run it again to go on where it stopped.
+
+    Example: gen sample --shards out --per-cell 100 --guidance-interval 0.28:5.42
+    """
+    from gen import run
+    from gen.checks import check
+    from gen.workers import Job
+
+    mine = run.parse_worker(worker)
+    if not (engine / "bundle.json").is_file():
+        raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
+    job = Job(shards, engine, backend, device, rows, threads, parents, masks)
+    loaded = job.load()
+    options = {
+        "preset": preset, "per_cell": per_cell, "classes": classes, "groups": groups, "solver": solver,
+        "steps": steps, "guidance": guidance, "guidance_interval": guidance_interval, "seed": seed,
+    }
+    table = plan_for(shards, loaded, plan, options, fresh)
+    there = None if fresh else run.read(shards)
+    record = run.describe(
+        loaded, table, name or (there.name if there else None), shard_size or (there.shard_size if there else 1000),
+        image_format or (there.image_format if there else "png"), quality or (there.quality if there else 95),
+    )
+    for warning in check(table, loaded, job.open_parents()):
+        console.err.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
+    if not record.certified:
+        console.err.print("[red]warning:[/red] this bundle failed its parity certificate", soft_wrap=True)
+    run.open_run(shards, record, table, fresh)
+    left = run.todo(shards, record, mine)
+    total = len(range(mine[0], record.shards, mine[1]))
+    if left and len(left) < total:
+        console.err.print(f"going on: {total - len(left)} of {total} shards are there", soft_wrap=True)
+    report: dict[str, Any] = {"shards": str(shards), "plan_digest": record.plan_digest}
+    outcome = None
+    if left and ray is not None:
+        outcome = on_ray(job, record, left, workers, ray)
+        report |= vars(outcome)
+    elif left:
+        report |= here(job, record, loaded, left, verbose).to_json()
+    report |= finish(shards, record)
+    if json:
+        console.print_json(report)
+    else:
+        tell(report, record, bool(left))
+    if outcome is not None and outcome.quarantined:
+        raise CheckFailed(f"{len(outcome.quarantined)} shards failed three times: {outcome.quarantined}; "
+                          f"the last reason: {outcome.retried[outcome.quarantined[-1]][-1]}")
+
+
+def plan_for(folder: Path, engine: Engine, path: Path | None, options: dict[str, Any], fresh: bool) -> Plan:
+    """The plan given, the one in the folder, or a new one over all classes and skin types."""
+    from gen import grid, run
+    from gen.plan import from_rows, load
+
+    given = [key for key, value in options.items() if value is not None]
+    if path is not None:
+        if given:
+            raise UserError(f"--plan says all about the images; leave --{given[0].replace('_', '-')} out, or plan anew")
+        return load(path)
+    if not given and not fresh and (folder / run.PLAN).is_file():
+        return load(folder / run.PLAN)
+    facts = engine.facts
+    own = {key: options[key] for key in ("solver", "steps", "guidance", "guidance_interval", "seed")}
+    settings = settings_for(options["preset"], facts, **own, strategy="text-to-image")
+    if not facts.classes and not options["classes"]:
+        raise UserError("the bundle's model names no classes; give --classes, or a plan with --plan")
+    counts = count_cells(facts, listed(options["classes"]), listed(options["groups"]), per_cell=options["per_cell"])
+    template = settings.template or template_of(facts, [group for _, group in counts])
+    return from_rows(grid.rows(settings, template, counts))
+
+
+def here(job: Job, record: RunRecord, engine: Engine, left: list[int], verbose: bool) -> Summary:
+    """Sample in this process, with a bar."""
+    images = sum(min(record.shard_size, record.images - shard * record.shard_size) for shard in left)
+    last = time.monotonic()
+    with console.progress("sampling", images) as tick:
+
+        def on_image(status: str) -> None:
+            nonlocal last
+            show = verbose and time.monotonic() - last > 1
+            last = time.monotonic() if show else last
+            tick(1, status) if show else tick(1)
+
+        return job.sample(left, engine, on_image)
+
+
+def on_ray(job: Job, record: RunRecord, left: list[int], workers: int, address: str) -> Outcome:
+    """Sample with Ray actors, with a bar."""
+    from gen.workers import sample_on_ray
+
+    if workers < 1:
+        raise UserError(f"{workers} workers; expected 1 or more")
+    images = sum(min(record.shard_size, record.images - shard * record.shard_size) for shard in left)
+    gpus = 1.0 if job.device and job.device.startswith("cuda") else 0.0
+    with console.progress("sampling", images) as tick:
+        return sample_on_ray(job, left, workers, address, gpus, lambda shard, n: tick(n, f"shard {shard}"))
+
+
+def finish(folder: Path, record: RunRecord) -> dict[str, Any]:
+    """Once every shard is there: check the set, describe it for timm, and draw the contact sheet."""
+    from gen import run
+
+    missing = run.todo(folder, record)
+    if missing:
+        return {"complete": False, "missing_shards": missing}
+    from shards.reader import ShardSet
+    from shards.sheet import contact_sheet
+    from shards.writer import write_info
+
+    write_info(folder)
+    data = ShardSet.open(folder)
+    contact_sheet(data, folder / SHEET)
+    return {"complete": True, "images": data.n, "sheet": str(folder / SHEET)}
+
+
+def tell(report: dict[str, Any], record: RunRecord, sampled: bool) -> None:
+    """The summary for people."""
+    if "images_per_second" in report:
+        waited = max(report["waited"], key=report["waited"].get)
+        console.out.print(
+            f"{report['images_per_second']:.1f} images/s, {report['forwards_per_image']:.1f} UNet rows an image, "
+            f"{report['filled']:.0%} of all rows of use; the engine waited {report['waiting']:.1%} of the time, mostly "
+            f"for {waited}; {report['peak_memory_mb']:.0f} MB", soft_wrap=True,
+        )
+    for shard, reasons in report.get("retried", {}).items():
+        console.out.print(f"shard {shard} was tried again: {'; '.join(reasons)}", markup=False, soft_wrap=True)
+    if not report["complete"]:
+        console.out.print(f"{len(report['missing_shards'])} of {record.shards} shards are still to be made by others",
+                          soft_wrap=True)
+        return
+    state = "" if sampled else "nothing to do: "
+    console.out.print(f"{state}{record.images} images in {record.shards} verified shards in {report['shards']}; "
+                      f"contact sheet {report['sheet']}", soft_wrap=True)

@@ -1,0 +1,40 @@
+"""What a plan costs before it is run: UNet rows and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engines.sweep import Timings
+from gen import solvers
+from gen.plan import STRENGTHS, Plan
+from gen.solvers import NoiseSchedule
+
+
+def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
+    """Rows that the UNet has to run for a plan: one a step, and one more where a step is guided."""
+    schedule = NoiseSchedule.from_config(scheduler)
+    columns = ["solver", "steps", "strength", "strategy", "guidance", "guidance_interval"]
+    total = 0
+    counts = plan.frame.groupby(columns, sort=False).size().reset_index(name="n")
+    for solver, steps, strength, strategy, guidance, interval, n in counts.itertuples(index=False, name=None):
+        strengths = [1.0] if strategy == "text-to-image" else [float(strength)]
+        if strategy == "inpaint-outpaint":
+            strengths.insert(0, STRENGTHS["inpaint"])
+        low, _, high = interval.partition(":")
+        bounds = (float(low), float(high)) if interval else None
+        for part in strengths:
+            table = solvers.table(solver, schedule, int(steps), part)
+            guided = int(table.guided(bounds).sum()) if float(guidance) > 1 else 0
+            total += int(n) * (len(table) + guided)
+    return total
+
+
+def seconds(timings: Path, forwards_per_image: float, images: int) -> float:
+    """Expected time from a bundle's `timings.json`; NaN where there is none."""
+    if not timings.is_file():
+        return float("nan")
+    measured = Timings.model_validate_json(timings.read_bytes())
+    row, image = measured.unet_seconds_per_row[measured.rows], measured.decode_seconds_per_image[measured.vae_batch]
+    return images * (forwards_per_image * row + image)

@@ -1,0 +1,94 @@
+"""The real images that image-to-image and inpainting start from: found, checked and cut to size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from gen.masks import Mask
+from shards.errors import UserError
+from shards.images import decode_image, image_size
+from shards.reader import ImageSet
+
+
+class Parents:
+    """Real images by id, from shards or a folder, and their lesion masks from a folder of `<id>.png`."""
+
+    def __init__(self, data: ImageSet, where: Path, masks: Path | None = None) -> None:
+        self.data, self.where, self.masks = data, where, masks
+        self.rows: pd.DataFrame = data.rows
+
+    def usable(self) -> pd.DataFrame:
+        """Rows that may be drawn from: validation and test images must not leak into training."""
+        held_out = self.rows["split"].isin(["validation", "test"])
+        if held_out.all():
+            raise UserError(f"all {len(self.rows)} images in {self.where} are for validation or test; "
+                            "images made from them would leak into training: give training images")
+        return self.rows[~held_out].sort_values("id")
+
+    def check(self, ids: Iterable[str], lesions: Iterable[str] = ()) -> None:
+        """Look at every parent that a plan names, before anything is generated.
+
+        Raises
+        ------
+        UserError
+            One is missing, not an image, beyond the limits, or lacks its mask.
+        """
+        known = set(self.rows["id"])
+        wanted = sorted(set(ids))
+        if missing := [name for name in wanted if name not in known]:
+            raise UserError(f"{len(missing)} of {len(wanted)} parents are not in {self.where} "
+                            f"({', '.join(missing[:3])}); give the images that the plan was made from")
+        for name in wanted:
+            self._encoded(name)
+        for name in sorted(set(lesions)):
+            self._mask(name)
+
+    def image(self, name: str, size: int) -> NDArray[np.uint8]:
+        """A parent as RGB, its short side scaled to `size` and the middle cut out, [size, size, 3]."""
+        try:
+            pixels = decode_image(self._encoded(name))
+        except UserError as error:
+            raise UserError(f"parent {name} in {self.where}: {error}") from error
+        return np.asarray(_cut(Image.fromarray(pixels), size, Image.Resampling.LANCZOS))
+
+    def lesion(self, name: str, size: int) -> Mask:
+        """A parent's mask, scaled and cut as its image is."""
+        return np.asarray(_cut(self._mask(name), size, Image.Resampling.NEAREST)) > 127
+
+    def _encoded(self, name: str) -> bytes:
+        try:
+            _, data = self.data.read(name)
+            image_size(data)
+        except UserError as error:
+            raise UserError(f"parent {name} in {self.where}: {error}") from error
+        return data
+
+    def _mask(self, name: str) -> Image.Image:
+        if self.masks is None:
+            raise UserError("the plan redraws lesions; give a folder of their masks, <id>.png, with --masks")
+        path = self.masks / f"{name}.png"
+        if not path.is_file():
+            raise UserError(f"no mask {path}; expected one for each parent, white where the lesion is")
+        data = path.read_bytes()
+        try:
+            got, expected = image_size(data), image_size(self._encoded(name))
+            pixels = decode_image(data)
+        except UserError as error:
+            raise UserError(f"mask {path}: {error}") from error
+        if got != expected:
+            raise UserError(f"mask {path} has {got[0]} x {got[1]} pixels and its image {expected[0]} x "
+                            f"{expected[1]}; they must be equal")
+        return Image.fromarray(pixels).convert("L")
+
+
+def _cut(image: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    scale = size / min(image.size)
+    width, height = (max(size, round(side * scale)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    return image.resize((width, height), resampling).crop((left, top, left + size, top + size))

@@ -1,0 +1,164 @@
+"""A run's folder: what decides its bytes, what is done, and what is left to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engines.engine import Engine
+from gen.plan import Plan
+from shards.atomic import sweep, write_whole
+from shards.errors import UserError
+from shards.reader import finished
+from shards.schema import NAME_PATTERN, created_by
+from shards.writer import make_folder
+
+RECORD = "run.json"
+PLAN = "plan.csv"
+
+
+class RunRecord(BaseModel):
+    """`run.json`: two runs with equal records write equal shards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    schema_version: Literal[1] = 1
+    name: str
+    plan_digest: str
+    bundle_digest: str
+    model_digest: str
+    images: int
+    shard_size: int
+    image_format: Literal["png", "jpg", "webp"]
+    quality: int
+    classes: tuple[str, ...]
+    backend: str
+    precision: str
+    rows: int
+    certified: bool
+    phantom: bool
+    created_by: str
+
+    @property
+    def shards(self) -> int:
+        return -(-self.images // self.shard_size)
+
+
+#: What may differ without changing a byte.
+_HARMLESS = {"created_by", "certified", "phantom"}
+
+
+def describe(
+    engine: Engine, plan: Plan, name: str | None, shard_size: int, image_format: str, quality: int
+) -> RunRecord:
+    """The record of a run.
+
+    Raises
+    ------
+    UserError
+        A name, shard size or format that cannot be.
+    """
+    facts = engine.facts
+    try:
+        record = RunRecord(
+            name=name or ("phantom-synthetic" if facts.phantom else "synthetic"), plan_digest=plan.digest,
+            bundle_digest=engine.bundle_digest, model_digest=engine.model_digest, images=len(plan),
+            shard_size=shard_size, image_format=image_format, quality=quality,  # type: ignore[arg-type]
+            classes=tuple(sorted(set(facts.classes or ()) | set(plan.frame["class"]))), backend=engine.backend,
+            precision=engine.precision, rows=engine.rows, certified=engine.certified, phantom=facts.phantom,
+            created_by=created_by(),
+        )
+    except ValidationError as error:
+        raise UserError(f"image format {image_format!r}; expected png, jpg or webp") from error
+    if shard_size < 1 or not 1 <= quality <= 100:
+        raise UserError(f"shards of {shard_size} images at quality {quality}; expected 1 or more, and 1 to 100")
+    if not re.match(NAME_PATTERN, record.name):
+        raise UserError(f"shard name {record.name!r}; expected letters, digits, - and _, at most 80")
+    return record
+
+
+def open_run(folder: Path, record: RunRecord, plan: Plan, fresh: bool = False) -> None:
+    """Make the folder ready for a run, or for going on with one.
+
+    Parameters
+    ----------
+    fresh
+        Remove the shards of the run that is there, and nothing else.
+
+    Raises
+    ------
+    UserError
+        The folder holds another run: both digests are shown, and nothing is touched.
+    """
+    make_folder(folder)
+    there = read(folder)
+    if fresh:
+        _clear(folder, there.name if there else record.name)
+    elif there is not None:
+        _refuse_another(folder, there, record)
+    elif strange := sorted(folder.glob(f"{record.name}-*.tar")):
+        raise UserError(f"{folder} holds {strange[0].name}, and no {RECORD} that says what it is of; "
+                        "give another folder, or start anew with --fresh")
+    write_whole(folder / PLAN, plan.csv().encode())
+    write_whole(folder / RECORD, record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def read(folder: Path) -> RunRecord | None:
+    """The run that a folder holds, if any."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path} is not the record of a run ({error.errors()[0]['msg']}); "
+                        "remove it to start anew with --fresh") from error
+
+
+def todo(folder: Path, record: RunRecord, worker: tuple[int, int] = (0, 1)) -> list[int]:
+    """Numbers of the shards that are not committed and that worker i of n has to make."""
+    index, workers = worker
+    done = finished(folder, record.name)
+    for sidecar in done.values():
+        if sidecar.plan_digest != record.plan_digest or sidecar.bundle_digest != record.bundle_digest:
+            raise UserError(f"{folder / sidecar.tar} is of plan {sidecar.plan_digest} and bundle "
+                            f"{sidecar.bundle_digest}; this run is of {record.plan_digest} and "
+                            f"{record.bundle_digest}: give another folder, or --fresh")
+    return [shard for shard in range(index, record.shards, workers) if shard not in done]
+
+
+def parse_worker(text: str) -> tuple[int, int]:
+    """`I/N`, I from 0 to N - 1."""
+    first, _, second = text.partition("/")
+    if first.isdigit() and second.isdigit() and int(first) < int(second):
+        return int(first), int(second)
+    raise UserError(f"worker {text!r}; expected I/N with I from 0 to N - 1, as 0/3")
+
+
+def _refuse_another(folder: Path, there: RunRecord, record: RunRecord) -> None:
+    before, now = there.model_dump(exclude=_HARMLESS), record.model_dump(exclude=_HARMLESS)
+    changed = [key for key in before if before[key] != now[key]]
+    if not changed:
+        return
+    key = next((k for k in ("plan_digest", "bundle_digest") if k in changed), changed[0])
+    raise UserError(
+        f"{folder} holds a run with another {key.replace('_', ' ')}: {_show(before[key])} there, {_show(now[key])} "
+        "now; go on with the same plan and bundle, give another folder, or start anew with --fresh"
+    )
+
+
+def _show(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+
+
+def _clear(folder: Path, name: str) -> None:
+    for path in sorted(folder.glob(f"{name}-" + "[0-9]" * 6 + ".*"), key=lambda p: p.suffix != ".json"):
+        if path.suffix in (".json", ".tar", ".idx"):  # the commit record first
+            path.unlink()
+    for extra in (RECORD, PLAN, "_info.json", "sheet.png"):
+        (folder / extra).unlink(missing_ok=True)
+    sweep(folder, name)

@@ -1,0 +1,188 @@
+"""Many workers on one run: each has an engine, takes shard numbers and gives back what it committed.
+
+A shard is a pure function of (plan, bundle, number), and committing one twice is harmless; so a worker that dies
+costs the shard in its hands, which is simply given to another. Images never leave the worker but to the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gen import plan, run
+from gen.parents import Parents
+from gen.sampler import Sampler, Summary, Target
+from shards.errors import UserError
+from shards.schema import Sidecar
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a run lies and what it is run with; all that a worker needs to start."""
+
+    folder: Path
+    engine: Path
+    backend: str | None = None
+    device: str | None = None
+    rows: int | None = None
+    threads: int | None = None
+    parents: Path | None = None
+    masks: Path | None = None
+
+    def open_parents(self) -> Parents | None:
+        """The real images, if any."""
+        if self.parents is None:
+            return None
+        from shards.folder import open_data
+
+        return Parents(open_data(self.parents), self.parents, self.masks)
+
+    def sample(
+        self, shards: Sequence[int], engine: Any = None, on_image: Callable[[str], None] = lambda _: None,
+        on_shard: Callable[[Sidecar], None] = lambda _: None,
+    ) -> Summary:
+        """Make some shards of the run in the folder, as its record says.
+
+        Parameters
+        ----------
+        engine
+            An engine that is loaded already; None to load it.
+        """
+        record = run.read(self.folder)
+        if record is None:
+            raise UserError(f"no run in {self.folder}; start one with `gen sample --shards {self.folder}`")
+        target = Target(
+            self.folder, record.name, record.shard_size, record.classes, record.image_format, record.quality
+        )
+        rows = plan.load(self.folder / run.PLAN)
+        return Sampler(engine or self.load(), rows, target, self.open_parents(), on_image, on_shard).run(shards)
+
+    def load(self) -> Any:
+        """The engine."""
+        from engines.loading import load
+
+        return load(self.engine, self.backend, device=self.device, rows=self.rows, threads=self.threads)
+
+
+@dataclass
+class Outcome:
+    """What the workers did.
+
+    Attributes
+    ----------
+    made
+        Shard number -> images.
+    retried
+        Shard number -> why an attempt at it failed, in order.
+    quarantined
+        Shards that failed three times; they are left to be looked at, and the rest is done.
+    """
+
+    made: dict[int, int] = field(default_factory=dict)
+    retried: dict[int, list[str]] = field(default_factory=dict)
+    quarantined: list[int] = field(default_factory=list)
+
+
+def sample_on_ray(
+    job: Job, shards: Sequence[int], workers: int, address: str = "local", gpus: float = 0,
+    on_shard: Callable[[int, int], None] = lambda number, images: None,
+) -> Outcome:
+    """Sample shards with Ray actors.
+
+    Parameters
+    ----------
+    address
+        `local` for actors on this machine only, bound to localhost and without a dashboard; else the address of
+        a cluster, whose nodes must all see the run's folder and the bundle.
+    gpus
+        GPUs of each actor.
+    on_shard
+        Called with the number and the images of each shard that is done.
+
+    Raises
+    ------
+    UserError
+        Ray is not installed.
+    """
+    ray = _connect(address)
+    try:
+        return _Driver(ray, job, shards, workers, gpus, on_shard).run()
+    finally:
+        ray.shutdown()
+
+
+class _Driver:
+    """Hands out shard numbers, notes who died, and gives up on a shard after `ATTEMPTS`."""
+
+    def __init__(
+        self, ray: Any, job: Job, shards: Sequence[int], workers: int, gpus: float,
+        on_shard: Callable[[int, int], None],
+    ) -> None:
+        self.ray, self.on_shard = ray, on_shard
+        actor = ray.remote(max_restarts=-1, max_task_retries=0, num_gpus=gpus)(_Worker)
+        self.idle = deque(actor.remote(job) for _ in range(min(workers, len(shards))))
+        self.left = deque(shards)
+        self.running: dict[Any, tuple[int, Any]] = {}
+        self.failures: Counter[int] = Counter()
+        self.outcome = Outcome()
+
+    def run(self) -> Outcome:
+        while self.left or self.running:
+            while self.left and self.idle:
+                shard, actor = self.left.popleft(), self.idle.popleft()
+                self.running[actor.make.remote(shard)] = shard, actor
+            done, _ = self.ray.wait(list(self.running), num_returns=1)
+            self._settle(done[0])
+        return self.outcome
+
+    def _settle(self, task: Any) -> None:
+        shard, actor = self.running.pop(task)
+        self.idle.append(actor)
+        try:
+            images = self.ray.get(task)
+        except (self.ray.exceptions.RayActorError, self.ray.exceptions.RayTaskError) as error:
+            why = str(error).strip().splitlines()[-1]
+            self.outcome.retried.setdefault(shard, []).append(why)
+            self.failures[shard] += 1
+            if self.failures[shard] < ATTEMPTS:
+                self.left.append(shard)
+            else:
+                self.outcome.quarantined.append(shard)
+            return
+        self.outcome.made[shard] = images
+        self.on_shard(shard, images)
+
+
+class _Worker:
+    """One engine, kept from shard to shard."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.engine = job, job.load()
+
+    def make(self, shard: int) -> int:
+        return self.job.sample([shard], self.engine).images
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+def _connect(address: str) -> Any:
+    # Ray 2.60 would otherwise write a token into the home folder, which may be read-only.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("Ray is not installed; install the extra dermforge[ray]") from error
+    if address == "local":
+        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
+                 object_store_memory=100 << 20)
+    else:
+        ray.init(address=address, log_to_driver=False)
+    return ray

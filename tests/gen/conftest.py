@@ -1,0 +1,83 @@
+"""Engines for the sampler's tests: real ones, of pipelines small enough to run in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel
+
+import engines
+from gen.builtin.model import MAX_LENGTH, new_scheduler, new_tokenizer
+
+CLASSES = ["plaque", "ulcer"]
+GROUPS = ["very_light", "dark"]
+
+
+def tiny_pipeline(folder: Path, inpaint: bool) -> Path:
+    """A Stable Diffusion folder of 64 px with 8x8 latents, untrained; all of it runs in a few milliseconds."""
+    torch.manual_seed(inpaint)
+    tokenizer = new_tokenizer()
+    unet = UNet2DConditionModel(
+        sample_size=8, in_channels=9 if inpaint else 4, out_channels=4, block_out_channels=(16, 16),
+        layers_per_block=1, norm_num_groups=4, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), attention_head_dim=4, cross_attention_dim=16,
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8,) * 4, layers_per_block=1, norm_num_groups=4, latent_channels=4, sample_size=64,
+    )
+    text = CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=MAX_LENGTH, projection_dim=16, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    ))
+    kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
+    kind(
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=new_scheduler(), safety_checker=None,
+        feature_extractor=None, image_encoder=None, requires_safety_checker=False,
+    ).save_pretrained(folder)
+    (folder / "dermforge.json").write_text(json.dumps({
+        "classes": CLASSES, "groups": GROUPS, "prompt_template": "An image of {class}, {group} skin",
+        "lineage": ["real1"], "phantom": True,
+    }))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pipeline folders: `text` with a UNet of 4 channels, `inpaint` with one of 9."""
+    root = tmp_path_factory.mktemp("pipelines")
+    return {name: tiny_pipeline(root / name, name == "inpaint") for name in ("text", "inpaint")}
+
+
+@pytest.fixture(scope="session")
+def bundles(pipelines: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of both pipelines that run in torch, 8 rows a call."""
+    root = tmp_path_factory.mktemp("bundles")
+    for name, folder in pipelines.items():
+        engines.build(folder, root / name, backend="torch", rows=8, allow_parity_failure=True)
+    return {name: root / name for name in pipelines}
+
+
+@pytest.fixture(scope="session")
+def onnx_bundle(pipelines: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The text pipeline for ONNX Runtime."""
+    out = tmp_path_factory.mktemp("onnx") / "bundle"
+    engines.build(pipelines["text"], out, backend="onnxruntime", rows=8, allow_parity_failure=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def open_engine(bundles: dict[str, Path]) -> Callable[..., engines.Engine]:
+    """Load an engine of `text` or `inpaint`, optionally with another number of rows."""
+    return lambda name="text", rows=None: engines.load(bundles[name], device="cpu", rows=rows)

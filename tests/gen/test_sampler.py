@@ -1,0 +1,204 @@
+"""The sampler: diffusers' images, bytes that depend on the row alone, resumable, bounded, and clean on failure."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+import engines
+from engines import Engine
+from gen import cells, grid, noise, plan, run
+from gen.checks import check
+from gen.denoiser import Denoiser
+from gen.grid import Settings
+from gen.plan import Plan
+from gen.sampler import Sampler, Summary, Target
+from shards.errors import UserError
+from shards.reader import ShardSet
+
+TEMPLATE = "An image of {class}, {group} skin"
+CLASSES, GROUPS = ("plaque", "ulcer"), ("very_light", "dark")
+
+
+def plan_of(per_cell: int, **settings: object) -> Plan:
+    counts = cells.uniform(CLASSES, GROUPS, per_cell)
+    return plan.from_rows(grid.rows(Settings(size=64, **{"steps": 3, **settings}), TEMPLATE, counts))  # type: ignore[arg-type]
+
+
+def mixed_plan(n: int = 12) -> Plan:
+    """Rows of different solvers, steps, guidance and intervals, so that batches are never aligned."""
+    solvers = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
+    return plan.from_rows(
+        {"id": f"r{i:03d}", "class": CLASSES[i % 2], "group": GROUPS[i % 2], "size": 64,
+         "prompt": f"An image of {CLASSES[i % 2]}, dark skin", "solver": solvers[i % 5], "steps": 2 + i % 4,
+         "guidance": (1.0, 3.0, 5.0)[i % 3], "guidance_interval": (0.3, 5.0) if i % 2 else None}
+        for i in range(n)
+    )
+
+
+def sampled(engine: Engine, rows: Plan, folder: Path, shard_size: int = 5, shards: list[int] | None = None) -> Summary:
+    target = Target(folder, "s", shard_size, CLASSES)
+    return Sampler(engine, rows, target).run(range(-(-len(rows) // shard_size)) if shards is None else shards)
+
+
+def images(folder: Path) -> dict[str, bytes]:
+    return {sample.id: data for sample, data in ShardSet.open(folder).samples()}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.suffix in (".tar", ".json", ".idx")}
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_draws_what_diffusers_draws(
+    pipelines: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, guidance: float
+) -> None:
+    """From the same noise, prompt and settings, pixel by pixel."""
+    rows = plan_of(1, solver="ddim", steps=5, guidance=guidance)
+    sampled(open_engine(), rows, tmp_path)
+    pipeline = StableDiffusionPipeline.from_pretrained(pipelines["text"], safety_checker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    by_id = {s.id: pixels for s, pixels in ShardSet.open(tmp_path).images()}
+    for row in rows.rows():
+        start = torch.from_numpy(noise.normal(row.seed, row.id, noise.START, (1, 4, 8, 8)))
+        theirs = pipeline(row.prompt, num_inference_steps=5, guidance_scale=guidance, latents=start, output_type="np")
+        expected = np.round(theirs.images[0] * 255)
+        assert np.abs(by_id[row.id].astype(float) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_an_images_bytes_do_not_depend_on_its_neighbours(
+    bundles: dict[str, Path], onnx_bundle: Path, tmp_path: Path, backend: str
+) -> None:
+    """Alone, among others at other steps, or in another shard: the same file, on the CPU at fixed rows."""
+    engine = engines.load(onnx_bundle if backend == "onnxruntime" else bundles["text"], device="cpu")
+    rows = mixed_plan()
+    sampled(engine, rows, tmp_path / "all")
+    together = images(tmp_path / "all")
+    records = rows.frame.to_dict("records")
+    for part, name in (([records[3]], "one"), (records[::3], "third"), (records[::-1][:7], "seven")):
+        some = plan.from_rows({k: v for k, v in r.items() if v != ""} for r in part)
+        sampled(engine, some, tmp_path / name, shard_size=2)
+        assert all(together[i] == data for i, data in images(tmp_path / name).items())
+
+
+def test_workers_and_interruptions_write_the_same_files(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """One process; three workers; and a run that lost a shard: byte-identical folders."""
+    rows, engine = mixed_plan(), open_engine()
+    sampled(engine, rows, tmp_path / "one")
+    for index in range(3):
+        sampled(engine, rows, tmp_path / "three", shards=[index])
+    assert files(tmp_path / "one") == files(tmp_path / "three")
+    for suffix in ("json", "tar", "idx"):
+        (tmp_path / "three" / f"s-000001.{suffix}").unlink()
+    sampled(engine, rows, tmp_path / "three", shards=[1])
+    assert files(tmp_path / "one") == files(tmp_path / "three")
+
+
+def test_interval_and_packing_leave_no_row_empty(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """Unguided steps cost one row, and freed rows are given to other images."""
+    every = sampled(open_engine(), plan_of(16, steps=8), tmp_path / "every")
+    some = sampled(open_engine(), plan_of(16, steps=8, guidance_interval=(0.3, 3.0)), tmp_path / "some")
+    assert every.forwards_per_image == 16
+    assert 8 < some.forwards_per_image < 14
+    assert min(every.filled, some.filled) > 0.93
+
+
+def test_memory_is_bounded_by_the_window_not_the_run(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """Ten times the images, no more memory: nothing accumulates between the plan and the disk."""
+    engine = open_engine()
+    sampled(engine, plan_of(25, steps=1, guidance=1.0), tmp_path / "warm", shard_size=20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sampled(engine, plan_of(250, steps=1, guidance=1.0), tmp_path / "long", shard_size=200)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < 30
+
+
+def test_a_failure_leaves_finished_shards_and_no_part_of_another(
+    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk in the third shard: two are there, nothing else, and the error is the disk's."""
+    import gen.sampler
+
+    made = []
+
+    def full_disk(*args: object, **kwargs: object) -> bytes:
+        made.append(1)
+        if len(made) > 12:
+            raise OSError(28, "No space left on device")
+        return encode(*args, **kwargs)
+
+    encode = gen.sampler.encode_image
+    monkeypatch.setattr(gen.sampler, "encode_image", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        sampled(open_engine(), mixed_plan(20), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".tar") == ["s-000000.tar", "s-000001.tar"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_ctrl_c_ends_every_stage(
+    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shard in progress goes; no thread stays."""
+    step, calls = Denoiser.step, []
+
+    def interrupted(self: Denoiser) -> list:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(Denoiser, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sampled(open_engine(), mixed_plan(40), tmp_path, shard_size=40)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everything_wrong_with_a_plan_is_found_first(open_engine: Callable[..., Engine]) -> None:
+    engine = open_engine()
+    row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "An image", "size": 64}
+    with pytest.raises(UserError, match="128 px and the engine makes 64"):
+        check(plan.from_rows([{**row, "size": 128}]), engine, None)
+    with pytest.raises(UserError, match="unknown solver 'rk4'"):
+        check(plan.from_rows([{**row, "solver": "rk4"}]), engine, None)
+    with pytest.raises(UserError, match="--parents"):
+        check(plan.from_rows([{**row, "strategy": "inpaint", "parent": "p"}]), engine, None)
+    warnings = check(
+        plan.from_rows([{**row, "class": "wart", "group": "blue", "prompt": "an image of " * 9}]), engine, None)
+    assert [w.split(" (")[0] for w in warnings] == [
+        "the model was not tuned on wart", "the model was not tuned on the skin types blue",
+        "1 prompts have more than the 16 tokens that the model reads",
+    ]
+
+
+def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(
+    open_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    engine, one, other = open_engine(), plan_of(2), plan_of(3)
+    first = run.describe(engine, one, None, 5, "png", 95)
+    assert first.name == "phantom-synthetic"
+    run.open_run(tmp_path, first, one)
+    Sampler(engine, one, Target(tmp_path, first.name, 5, first.classes)).run([0])
+    assert run.todo(tmp_path, first) == [1]
+    assert run.todo(tmp_path, first, (0, 2)) == []
+    second = run.describe(engine, other, None, 5, "png", 95)
+    with pytest.raises(UserError, match=f"{one.digest} there, {other.digest} now"):
+        run.open_run(tmp_path, second, other)
+    run.open_run(tmp_path, first, one)
+    assert run.todo(tmp_path, first) == [1]
+    (tmp_path / "mine.txt").write_text("kept")
+    run.open_run(tmp_path, second, other, fresh=True)
+    assert run.todo(tmp_path, second) == [0, 1, 2]
+    assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("text", ["3/3", "a/b", "1", "-1/2", "1/"])
+def test_a_bad_worker_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="expected I/N"):
+        run.parse_worker(text)

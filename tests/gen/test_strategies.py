@@ -1,0 +1,125 @@
+"""Strategies: what the paper redraws is redrawn, and kept pixels are kept to the last bit, by either UNet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engines import Engine
+from gen import masks, strategies
+from gen.parents import Parents
+from gen.plan import Plan, PlanRow, from_rows
+from gen.sampler import Sampler, Target
+from shards.errors import UserError
+from shards.folder import open_data
+from shards.reader import ShardSet
+
+STRATEGIES = ("image-to-image", "inpaint", "outpaint", "inpaint-outpaint")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two photographs of other shapes than the model's, with masks beside them."""
+    folder = tmp_path_factory.mktemp("photos")
+    draw = np.random.default_rng(0)
+    for name, shape in (("a", (80, 96, 3)), ("b", (64, 64, 3))):
+        (folder / "images" / "plaque").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8)).save(folder / "images" / "plaque" / f"{name}.png")
+        mask = np.zeros(shape[:2], dtype=np.uint8)
+        mask[20:40, 30:50] = 255
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(folder / "masks" / f"plaque-{name}.png")  # by the ids that shards gives
+    return folder
+
+
+def parents_of(photos: Path) -> Parents:
+    return Parents(open_data(photos / "images"), photos / "images", photos / "masks")
+
+
+def rows_of(photos: Path, mask: str = "centre", strategy_names: tuple[str, ...] = STRATEGIES) -> Plan:
+    ids = sorted(parents_of(photos).rows["id"])
+    return from_rows(
+        {"id": f"{s}-{i}", "class": "plaque", "group": "dark", "strategy": s, "prompt": "An image of plaque, dark skin",
+         "parent": i, "solver": "ddim", "steps": 4, "size": 64, **({} if s == "image-to-image" else {"mask": mask})}
+        for s in strategy_names for i in ids
+    )
+
+
+@pytest.mark.parametrize("unet", ["text", "inpaint"])
+@pytest.mark.parametrize("mask", ["centre", "lesion", "ellipse"])
+def test_kept_pixels_are_kept_exactly(
+    photos: Path, open_engine: Callable[..., Engine], tmp_path: Path, unet: str, mask: str
+) -> None:
+    """An autoencoder alone would change all of them; every output names its parent and strategy."""
+    plan, parents = rows_of(photos, mask), parents_of(photos)
+    Sampler(open_engine(unet), plan, Target(tmp_path, "s", 100, ("plaque", "ulcer")), parents).run([0])
+    made = ShardSet.open(tmp_path)
+    assert made.n == len(plan)
+    for sample, pixels in made.images():
+        row = next(r for r in plan.rows() if r.id == sample.id)
+        assert (sample.parent, sample.strategy, sample.cluster) == (row.parent, row.strategy, row.parent)
+        before = parents.image(row.parent or "", 64)
+        lesion = parents.lesion(row.parent or "", 64)
+        redrawn = {
+            "image-to-image": lambda r: np.ones((64, 64), dtype=bool),
+            "inpaint": lambda r: r, "outpaint": lambda r: ~r, "inpaint-outpaint": lambda r: ~masks.frame(64),
+        }[row.strategy](masks.for_word(row.mask or "centre", 64, row.seed, row.id, lesion))
+        np.testing.assert_array_equal(pixels[~redrawn], before[~redrawn])
+        changed = (pixels != before).any(axis=2)
+        assert changed[redrawn].mean() > 0.9, (row.strategy, changed[redrawn].mean())
+
+
+def test_the_chain_is_the_papers() -> None:
+    """Inpaint at 0.97, then outpaint around the kept centre and a 16 px frame at 0.95."""
+    row = PlanRow.model_validate({"id": "a", "class": "x", "prompt": "x", "parent": "p", "size": 512,
+                                  "strategy": "inpaint-outpaint"})
+    first, second = strategies.phases(row)
+    assert (first.strength, second.strength) == (0.97, 0.95)
+    assert first.mask is not None
+    assert second.mask is not None
+    np.testing.assert_array_equal(first.mask, masks.centre(512))
+    np.testing.assert_array_equal(second.mask, ~masks.centre(512) & ~masks.frame(512))
+
+
+@pytest.mark.parametrize(("break_it", "word"), [
+    (lambda f: (f / "images/plaque/a.png").write_bytes(b"no image"), "a"),
+    (lambda f: (f / "masks/plaque-a.png").unlink(), "no mask"),
+    (lambda f: Image.new("L", (8, 8)).save(f / "masks/plaque-a.png"), "8 x 8 pixels"),
+    (lambda f: (f / "images/plaque/a.png").write_bytes(huge_png()), "pixels"),
+])
+def test_a_bad_parent_is_found_before_anything_is_drawn(
+    photos: Path, tmp_path: Path, break_it: Callable[[Path], object], word: str
+) -> None:
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(photos, folder)
+    parents = parents_of(folder)
+    plan = rows_of(folder, "lesion")
+    parents.check(plan.frame["parent"], plan.frame["parent"])
+    break_it(folder)
+    with pytest.raises(UserError, match=word):
+        parents.check(plan.frame["parent"], plan.frame["parent"])
+
+
+def test_parents_of_a_test_set_are_refused(photos: Path) -> None:
+    parents = parents_of(photos)
+    with pytest.raises(UserError, match="not in"):
+        parents.check(["stranger"])
+    parents.rows = parents.rows.assign(split="test")
+    with pytest.raises(UserError, match="leak"):
+        parents.usable()
+
+
+def huge_png() -> bytes:
+    """A PNG whose header promises 10 gigapixels."""
+    import struct
+    import zlib
+
+    head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(head)) + chunk + struct.pack(">I", zlib.crc32(chunk))
