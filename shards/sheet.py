@@ -1,0 +1,74 @@
+"""The contact sheet: a few images of every class (rows) and group (columns), as one PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from shards.atomic import write_whole
+from shards.images import encode_image
+from shards.reader import ImageSet
+
+_MARGIN = 4
+_INK, _PAPER, _EMPTY = (30, 30, 30), (255, 255, 255), (235, 235, 235)
+
+
+def contact_sheet(data: ImageSet, path: Path, *, per_cell: int = 2, thumb: int = 64) -> None:
+    """Draw the first images of every cell.
+
+    Parameters
+    ----------
+    per_cell
+        Images side by side in a cell.
+    thumb
+        Their edge in pixels; larger images are reduced with antialiasing, smaller ones are shown as they are.
+    """
+    found: set[str] = set(data.rows["class"])
+    classes = [label for label in data.classes if label in found]
+    groups: list[str | None] = [*data.groups] or [None]
+    if data.rows["group"].isna().any() and data.groups:
+        groups.append(None)
+    chosen = _first(data, per_cell)
+    font = ImageFont.load_default(12)
+    left = 2 * _MARGIN + max(int(font.getlength(word)) for word in classes)
+    top, cell = 20, per_cell * (thumb + 2) + _MARGIN
+    sheet = Image.new("RGB", (left + cell * len(groups), top + (thumb + _MARGIN) * len(classes) + 18), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, group in enumerate(groups):
+        draw.text((left + column * cell, 3), _word(group), _INK, font)
+    for line, label in enumerate(classes):
+        y = top + line * (thumb + _MARGIN)
+        draw.text((_MARGIN, y + thumb // 2 - 6), _word(label), _INK, font)
+        for column, group in enumerate(groups):
+            places = chosen.get((label, group), [])
+            for number in range(per_cell):
+                x = left + column * cell + number * (thumb + 2)
+                if number < len(places):
+                    sheet.paste(_thumbnail(data.image_at(places[number])[1], thumb), (x, y))
+                else:
+                    draw.rectangle((x, y, x + thumb - 1, y + thumb - 1), fill=_EMPTY)
+    origins = ", ".join(sorted(set(data.rows["origin"])))
+    draw.text((_MARGIN, sheet.height - 16), f"{data.n} images, {origins}", _INK, font)
+    write_whole(path, encode_image(np.asarray(sheet), "png"))
+
+
+def _first(data: ImageSet, per_cell: int) -> dict[tuple[str, str | None], list[int]]:
+    chosen: dict[tuple[str, str | None], list[int]] = {}
+    for position, cell in enumerate(zip(data.rows["class"], data.rows["group"], strict=True)):
+        places = chosen.setdefault(cell, [])
+        if len(places) < per_cell:
+            places.append(position)
+    return chosen
+
+
+def _thumbnail(pixels: NDArray[np.uint8], edge: int) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    return image
+
+
+def _word(name: str | None) -> str:
+    return (name or "").replace("_", " ")
