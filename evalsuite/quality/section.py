@@ -14,6 +14,8 @@ from evalsuite.quality.estimate import Estimate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from evalsuite.report import page
+
 
 class Table(TypedDict):
     caption: str
@@ -75,6 +77,20 @@ def image_figure(caption: str, jpegs: Sequence[tuple[bytes, str]], columns: int,
         parts.append(f'<image x="{x}" y="{y}" width="{cell}" height="{cell}" href="data:image/jpeg;base64,{data}"/>')
         parts.append(f'<text x="{x}" y="{y + cell + 12}">{html.escape(label[:20])}</text>')
     return {"caption": html.escape(caption), "svg": "".join(parts) + "</svg>"}
+
+
+def to_page(part: Section) -> page.Section:
+    """The same for `evalsuite.report`, whose templates escape by themselves."""
+    from evalsuite.report import page
+
+    plain = html.unescape
+    blocks: list[page.Block] = [plain(part["verdict"])]
+    blocks += [
+        page.Table(list(map(plain, t["columns"])), [list(map(plain, row)) for row in t["rows"]], plain(t["caption"]))
+        for t in part["tables"]
+    ]
+    blocks += [page.Plot(f["svg"], plain(f["caption"])) for f in part["figures"]]
+    return page.Section(plain(part["title"]), blocks)
 
 
 def _text(value: object) -> str:

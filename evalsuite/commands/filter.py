@@ -1,0 +1,116 @@
+"""`evalsuite filter`: keep the synthetic images that pass what real ones pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from evalsuite import outputs
+from evalsuite.filter import Filtered, apply, filter_section, intactness, recognition, thresholds_from, typicality
+from evalsuite.quality.extractors import SPECS, Extractor, open_extractor
+from evalsuite.quality.features import Features, Preprocess, extract, image_side
+from evalsuite.tone import CUTS
+from evalsuite.tone_cells import measure_table
+from shards import ImageSet, ShardSet, ShardSetWriter
+from shards.atomic import write_whole
+from shards.console import out, print_json, track
+from shards.errors import UserError
+
+
+def filter_images(
+    synthetic: Annotated[Path, typer.Argument(help="Synthetic images: shards or a folder.")],
+    train: Annotated[Path, typer.Option(help="Real training images.")],
+    validation: Annotated[Path, typer.Option(help="Real validation images: they set the thresholds.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for tables and lists.")] = Path("filter"),
+    write: Annotated[Path | None, typer.Option(help="Write kept images and their scores as shards here.")] = None,
+    rejection: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of real images it may drop.")] = 0.05,
+    quarantine: Annotated[Path | None, typer.Option(help="quarantine.txt of `evalsuite privacy`: dropped too.")] = None,
+    extractor: Annotated[str, typer.Option(help=f"Features: {SPECS}.")] = "random-conv-seed0",
+    keep_balance: Annotated[bool, typer.Option(help="Keep the same share of every cell.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rates as JSON.")] = False,
+) -> None:
+    """Drop images that are broken, unlike their class, off tone or copies; thresholds come from real images.
+
+    `gen plan --refill` tops up what was dropped. Whether a filter helps is a question for `evalsuite study`.
+
+    Example: evalsuite filter demo/shards --train demo/phantoms/train --validation demo/phantoms/validation
+    """
+    made, real, held = (outputs.open_images(p) for p in (synthetic, train, validation))
+    known = _listed(quarantine)
+    network, step = open_extractor(extractor, device), Preprocess(image_side(made))
+    features = {name: extract(data, network, step, folder / "features", what=name)
+                for name, data in (("training", real), ("validation", held), ("synthetic", made))}
+    scores = _scores(made, features["training"], features["synthetic"])
+    thresholds, rate = thresholds_from(_scores(held, features["training"], features["validation"]), rejection)
+    if known is not None:
+        scores["novel"] = {id: float(id not in known) for id in made.rows["id"]}
+        thresholds["novel"] = 0.5
+    done = apply(made.rows, scores, thresholds, rate, keep_balance=keep_balance)
+    _write(done, folder, network)
+    if write:
+        _shards(done, made, list(thresholds), write)
+    for warning in done.warnings:
+        out.print(f"warning: {warning}", markup=False) if not as_json else None
+    if as_json:
+        print_json(outputs.plain({"rates": done.rates, "thresholds": thresholds, "real_rejection": rate,
+                                  "warnings": done.warnings, "kept": len(done.kept), "n": len(done.table)}))
+        return
+    for row in done.rates[done.rates["family"].isin(["overall", "group"])].itertuples():
+        out.print(f"{row.cell:16} dropped {row.rejected:5} of {row.n:6}  {row.rate:.3f} ({row.low:.3f} to "
+                  f"{row.high:.3f})", markup=False)
+    out.print(f"real images dropped by the same thresholds: {rate:.3f}; kept: {folder / 'kept.txt'}", markup=False)
+
+
+def _scores(data: ImageSet, train: Features, judged: Features) -> dict[str, dict[str, float]]:
+    """The score of every criterion by id; larger is better."""
+    tone = measure_table(data, CUTS["del-bino"])
+    off = tone["degrees_off"].abs()
+    return {
+        "recognised": recognition(train, judged), "typical": typicality(train, judged), "intact": intactness(data),
+        "on_tone": dict(zip(tone["id"], -off.fillna(0.0), strict=True)),
+    }
+
+
+def _listed(file: Path | None) -> set[str] | None:
+    if file is None:
+        return None
+    if not file.is_file():
+        raise UserError(f"{file}: no such list; `evalsuite privacy` writes quarantine.txt")
+    return set(file.read_text().split())
+
+
+def _write(done: Filtered, folder: Path, network: Extractor) -> None:
+    outputs.write_table(done.table, folder / "filter.parquet")
+    outputs.write_table(done.rates, folder / "rates.csv")
+    rejected = sorted(set(done.table["id"]) - set(done.kept))
+    write_whole(folder / "kept.txt", "".join(f"{id}\n" for id in done.kept).encode())
+    write_whole(folder / "rejected.txt", "".join(f"{id}\n" for id in rejected).encode())
+    part = filter_section(done)
+    outputs.write_json({"rates": done.rates, "thresholds": done.thresholds, "real_rejection": done.real_rejection,
+                        "warnings": done.warnings, "extractor": network.name, "verdict": part["verdict"]},
+                       folder / "filter.json")
+    outputs.write_section(part, folder)
+
+
+def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> None:
+    """The kept images with their scores in JSON and sidecar, so that one can select before any image is read."""
+    table = done.table.set_index("id")
+    sidecars = made.sidecars if isinstance(made, ShardSet) else []
+    first = sidecars[0] if sidecars else None
+    lineage = sorted({id for s in sidecars for id in s.lineage})
+    view = made.where(ids=done.kept)
+    order = sorted(range(view.n), key=lambda i: str(view.rows["id"].iloc[i]))
+    with ShardSetWriter(
+        folder, "filtered", classes=made.classes, lineage=lineage, model_digest=first.model_digest if first else None,
+        plan_digest=first.plan_digest if first else None, bundle_digest=first.bundle_digest if first else None,
+    ) as writer:
+        for position in track(order, "kept images", len(order)):
+            sample, data = view.at(position)
+            row = table.loc[sample.id]
+            scores = sample.scores | {n: round(float(row[n]), 6) for n in names if not pd.isna(row[n])}
+            extension = "jpg" if data[:2] == b"\xff\xd8" else "webp" if data[:4] == b"RIFF" else "png"
+            writer.add(sample.model_copy(update={"scores": scores}), data, extension)

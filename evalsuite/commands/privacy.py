@@ -1,0 +1,57 @@
+"""`evalsuite privacy`: are synthetic images copies of training images?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalsuite import outputs
+from evalsuite.privacy.audit import audit_copies, privacy_section
+from evalsuite.quality.extractors import SPECS, open_extractor
+from shards.atomic import write_whole
+from shards.console import out, print_json
+from shards.errors import CheckFailed
+
+
+def privacy(
+    train: Annotated[Path, typer.Argument(help="Real images the generator was tuned on.")],
+    synthetic: Annotated[Path, typer.Argument(help="Synthetic images: shards or a folder.")],
+    test: Annotated[Path | None, typer.Option(help="Unseen real images: they set the threshold.")] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for tables and quarantine.txt.")] = Path("privacy"),
+    false_alarms: Annotated[
+        float, typer.Option(min=0.0001, max=0.2, help="Share of unseen real images that may be called copies.")
+    ] = 0.01,
+    extractor: Annotated[list[str] | None, typer.Option(help=f"Feature spaces beside the pixels: {SPECS}.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
+    fail_on_copies: Annotated[bool, typer.Option(help="Exit with status 1 when any image is quarantined.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rates as JSON.")] = False,
+) -> None:
+    """Find each synthetic image's nearest training image; call it a copy when unseen real images are never as near.
+
+    Example: evalsuite privacy demo/phantoms/train demo/shards --test demo/phantoms/test --out demo/privacy
+    """
+    spaces = [open_extractor(spec, device) for spec in extractor or []]
+    trained, made = outputs.open_images(train), outputs.open_images(synthetic)
+    unseen = outputs.open_images(test) if test else None
+    audit = audit_copies(trained, made, folder / "features", test=unseen, false_alarms=false_alarms, extractors=spaces)
+    part = privacy_section(audit, trained, made)
+    outputs.write_table(audit.table, folder / "privacy.parquet")
+    outputs.write_table(audit.rates, folder / "rates.csv")
+    outputs.write_table(audit.floor, folder / "unseen.parquet")
+    write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
+    summary = {"rates": audit.rates, "calibration": audit.calibration, "verdict": part["verdict"],
+               "quarantine": audit.quarantine}
+    outputs.write_json(summary, folder / "privacy.json")
+    outputs.write_section(part, folder)
+    if as_json:
+        print_json(outputs.plain(summary))
+    else:
+        for row in audit.rates[audit.rates["family"].isin(["overall", "group", "strategy"])].itertuples():
+            out.print(f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
+                      f"({row.low:.3f} to {row.high:.3f})", markup=False)
+        out.print(audit.calibration.sentence(), markup=False)
+        out.print(f"copies: {folder / 'quarantine.txt'} (`shards select --exclude` drops them)", markup=False)
+    if fail_on_copies and audit.quarantine:
+        raise CheckFailed(f"{len(audit.quarantine)} synthetic images are copies of training images; see {folder}")

@@ -1,0 +1,72 @@
+"""`evalsuite quality`: fidelity, diversity and usefulness of synthetic images against real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalsuite import outputs
+from evalsuite.quality.extractors import SPECS, open_extractor
+from evalsuite.quality.features import Preprocess, extract, image_side
+from evalsuite.quality.report import per_image_table, quality_report
+from shards.console import out, print_json
+
+
+def quality(
+    real: Annotated[Path, typer.Argument(help="Real images: shards or a folder; best those the generator never saw.")],
+    synthetic: Annotated[Path, typer.Argument(help="Synthetic images: shards or a folder.")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for tables and features.")] = Path("quality"),
+    extractor: Annotated[list[str], typer.Option(help=f"May be given several times: {SPECS}.")] = [  # noqa: B006
+        "random-conv-seed0", "colour-structure",
+    ],
+    size: Annotated[
+        int | None, typer.Option(min=16, max=2048, help="Pixels both sides are brought to; default: as synthetic.")
+    ] = None,
+    jpeg: Annotated[int, typer.Option(min=0, max=100, help="JPEG quality both sides go through; 0 for none.")] = 95,
+    split: Annotated[str | None, typer.Option(help="Only this split of the real images.")] = None,
+    max_n: Annotated[int, typer.Option(min=20, help="Images a cell at most.")] = 5000,
+    resamples: Annotated[int, typer.Option(min=10, help="Bootstrap resamples.")] = 100,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Of subsets and resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Fidelity, diversity, precision and recall, accuracy scores and a real-or-synthetic test, for every cell.
+
+    Without weights two documented feature sets are used, and no number is called FID. With the Inception file:
+    --extractor torchscript:inception-2015-12-05.pt#SHA256. A perceptual summary needs DINOv2 or CLIP from a local
+    folder: --extractor transformers:dinov2-base.
+
+    Example: evalsuite quality demo/phantoms/test demo/shards --out demo/quality
+    """
+    networks = [open_extractor(spec, device) for spec in extractor]
+    reals, synthetics = outputs.open_images(real, split), outputs.open_images(synthetic)
+    step = Preprocess(size or image_side(synthetics), jpeg or None)
+    pairs = [
+        (extract(reals, n, step, folder / "features", what="real"),
+         extract(synthetics, n, step, folder / "features", what="synthetic"))
+        for n in networks
+    ]
+    report = quality_report(pairs, max_n=max_n, seed=seed, resamples=resamples)
+    outputs.write_table(report.cells, folder / "quality.parquet")
+    outputs.write_table(report.cells, folder / "quality.csv")
+    outputs.write_table(report.utility, folder / "utility.csv")
+    outputs.write_table(per_image_table(pairs), folder / "images.parquet")
+    summary = {"cells": report.cells, "utility": report.utility, "verdict": report.section["verdict"],
+               "size": step.size, "jpeg": step.quality, "extractors": {n.name: n.digest for n in networks}}
+    outputs.write_json(summary, folder / "quality.json")
+    outputs.write_section(report.section, folder)
+    if as_json:
+        print_json(outputs.plain(summary))
+        return
+    overall = report.cells[report.cells["family"].isin(["overall", "floor"])]
+    for row in overall.itertuples():
+        out.print(f"{row.cell:20} {row.metric:38} {_number(row.value, row.low, row.high)}", markup=False)
+    for row in report.utility.itertuples():
+        out.print(f"{'':20} {row.metric:38} {_number(row.value, row.low, row.high)}", markup=False)
+    out.print(f"every cell: {folder / 'quality.csv'}", markup=False)
+
+
+def _number(value: float, low: float, high: float) -> str:
+    return "not enough data" if value != value else f"{value:.4g} ({low:.4g} to {high:.4g})"

@@ -1,0 +1,87 @@
+"""`evalsuite reader-study`: show a blinded set to people and analyse what they say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from evalsuite import outputs
+from evalsuite.quality.features import image_side
+from evalsuite.reader_study import analysis
+from evalsuite.reader_study.design import make, open_study
+from evalsuite.reader_study.server import Server
+from shards.console import err, out, print_json
+from shards.errors import UserError
+
+
+class Step(StrEnum):
+    """What to do with a study's folder."""
+
+    make = "make"
+    serve = "serve"
+    analyse = "analyse"
+
+
+def reader_study(
+    step: Annotated[Step, typer.Argument(help="make the set, serve the page, or analyse the answers.")],
+    folder: Annotated[Path, typer.Argument(help="The study's folder.")],
+    real: Annotated[Path | None, typer.Option(help="make: real images.")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="make: synthetic images.")] = None,
+    per_cell: Annotated[int, typer.Option(min=1, help="make: images of each side from each class and group.")] = 2,
+    size: Annotated[
+        int | None, typer.Option(min=32, max=2048, help="make: pixels; default: as the synthetic images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="make: of choice and order.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="serve: port on localhost; 0 takes a free one.")] = 8017,
+    gains: Annotated[Path | None, typer.Option(help="analyse: CSV with class,gain to correlate realism with.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="analyse: print as JSON.")] = False,
+) -> None:
+    """A reader study: how real do the images look, what do they show, which skin type; and how far readers agree.
+
+    The page is served on localhost only. Every answer is on disk at once, so a reader can stop and come back.
+    key.csv holds the truth: keep it from the readers.
+
+    Example: evalsuite reader-study make study --real demo/phantoms/test --synthetic demo/shards
+    """
+    if step is Step.make:
+        if real is None or synthetic is None:
+            raise UserError("a study needs --real and --synthetic images")
+        made = outputs.open_images(synthetic)
+        study = make(
+            outputs.open_images(real), made, folder, per_cell=per_cell, seed=seed, size=size or image_side(made)
+        )
+        out.print(f"{len(study.items)} images: {folder}; next: evalsuite reader-study serve {folder}", markup=False)
+    elif step is Step.serve:
+        open_study(folder)
+        with Server(folder, port) as server:
+            err.print(f"open {server.url} in a browser on this machine; Ctrl-C stops, answers are kept", markup=False)
+            server.serve_forever()
+    else:
+        _analyse(folder, gains, as_json)
+
+
+def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
+    study, answers = analysis.load(folder)
+    if gains is not None and not gains.is_file():
+        raise UserError(f"{gains}: no such file; expected a CSV with the columns class and gain")
+    table = pd.read_csv(gains) if gains else None
+    readers, agreement = analysis.reader_table(answers), analysis.agreement(answers, study)
+    part = analysis.study_section(folder, table)
+    outputs.write_table(answers, folder / "answers.csv")
+    outputs.write_table(readers, folder / "readers.csv")
+    outputs.write_table(analysis.group_table(answers), folder / "cells.csv")
+    summary = {"readers": readers, "agreement": agreement, "verdict": part["verdict"]}
+    outputs.write_json(summary, folder / "analysis.json")
+    outputs.write_section(part, folder)
+    if as_json:
+        print_json(outputs.plain(summary))
+        return
+    for row in readers.itertuples():
+        out.print(f"{row.reader:16} answers {row.answers:5}  real or synthetic (AUC) {row.discrimination.text(2)}",
+                  markup=False)
+    for row in agreement.itertuples():
+        out.print(f"agreement on {row.what}: {row.measure} {row.value:.2f} ({row.items} items)", markup=False)

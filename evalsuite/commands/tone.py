@@ -1,0 +1,48 @@
+"""`evalsuite tone`: did the requested skin tones come out?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalsuite import outputs
+from evalsuite.tone import CUTS, LIGHTING_CAVEAT, METHOD, cut_points
+from evalsuite.tone_cells import cell_table, measure_table, tone_section
+from shards.console import out, print_json
+
+
+def tone(
+    data: Annotated[Path, typer.Argument(help="Images: shards or a folder (with a CSV for groups).")],
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the tables and JSON.")] = Path("tone"),
+    reference: Annotated[Path | None, typer.Option(help="Real images to measure drift against.")] = None,
+    cuts: Annotated[str, typer.Option(help=f"ITA cut-points: {', '.join(CUTS)}.")] = "del-bino",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
+) -> None:
+    """Measure the typology angle (ITA) on bare skin and compare it with the skin type that was asked for.
+
+    Example: evalsuite tone demo/shards --reference demo/phantoms/test --out demo/tone
+    """
+    points = cut_points(cuts)
+    measured = measure_table(outputs.open_images(data), points)
+    base = measure_table(outputs.open_images(reference), points, "reference") if reference else None
+    cells = cell_table(measured, base)
+    part = tone_section(measured, cells)
+    outputs.write_table(measured, folder / "tone.parquet")
+    outputs.write_table(cells, folder / "cells.csv")
+    summary = {"cells": cells, "verdict": part["verdict"], "method": METHOD, "cuts": {"name": cuts, "degrees": points},
+               "caveat": LIGHTING_CAVEAT}
+    outputs.write_json(summary, folder / "tone.json")
+    outputs.write_section(part, folder)
+    if as_json:
+        print_json(outputs.plain(summary))
+        return
+    for row in cells[cells["family"].isin(["overall", "group"])].itertuples():
+        out.print(
+            f"{row.cell:16} n {row.n:6}  ITA {row.ita_median:6.1f} ({row.ita_q05:.1f} to {row.ita_q95:.1f})  "
+            f"within one group {row.within_one.text(2)}", markup=False,
+        )
+    out.print(f"order (Spearman): {cells.iloc[0]['spearman'].text(2)}", markup=False)
+    out.print(LIGHTING_CAVEAT, markup=False)
+    out.print(f"every image: {folder / 'tone.parquet'}", markup=False)

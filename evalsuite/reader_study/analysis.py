@@ -1,0 +1,163 @@
+"""What readers could tell: discrimination, agreement, differences between groups, and the classifier's gain."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+
+from evalsuite.quality.estimate import Estimate, bootstrap_of, missing, wilson
+from evalsuite.quality.section import Section, section, table
+from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
+from shards.errors import UserError
+
+MIN_ITEMS = 10
+
+
+def load(folder: Path) -> tuple[Study, pd.DataFrame]:
+    """All answers beside the truth: reader, item, realism (1 to 5), diagnosis, group, truth_*, id.
+
+    Where an item was answered twice, the last answer counts.
+    """
+    study = open_study(folder)
+    files = sorted((folder / RESPONSES).glob("*.csv"))
+    if not files:
+        raise UserError(f"{folder}: no answers yet; serve it with `evalsuite reader-study serve {folder}`")
+    answers = pd.concat([pd.read_csv(f, dtype=str, keep_default_na=False) for f in files], ignore_index=True)
+    wrong = {"reader", "item", "realism", "diagnosis", "group"} - set(answers.columns)
+    if wrong:
+        raise UserError(f"{folder / RESPONSES}: the answers have no column {min(wrong)!r}")
+    answers = answers.drop_duplicates(["reader", "item"], keep="last")
+    key = pd.read_csv(folder / KEY, dtype=str, keep_default_na=False)
+    key = key.rename(columns={"origin": "truth", "class": "truth_diagnosis", "group": "truth_group"})
+    answers = answers.merge(key, on="item", how="inner")
+    answers["realism"] = answers["realism"].map({word: i + 1 for i, word in enumerate(study.realism)}).astype(float)
+    return study, answers
+
+
+def reader_table(answers: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
+    """One row a reader, and one for all: AUC of realism for real against synthetic, accuracies, mean realism."""
+    parts = [("all", answers), *answers.groupby("reader")]
+    return pd.DataFrame({"reader": name, **_judge(part, resamples)} for name, part in parts)
+
+
+def group_table(answers: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
+    """One row a true skin type and one a true class, over all readers."""
+    records = []
+    for column in ("truth_group", "truth_diagnosis"):
+        for name, part in answers.groupby(column):
+            family = column.removeprefix("truth_")
+            records.append({"family": family, "cell": name, **_judge(part, resamples)})
+    return pd.DataFrame(records)
+
+
+def _judge(part: pd.DataFrame, resamples: int) -> dict[str, object]:
+    real, synthetic = part[part["truth"] == "real"], part[part["truth"] == "synthetic"]
+    return {
+        "answers": len(part), "discrimination": discrimination(part, resamples),
+        "realism_real": float(real["realism"].mean()), "realism_synthetic": float(synthetic["realism"].mean()),
+        "diagnosis_real": _share(real, "diagnosis"), "diagnosis_synthetic": _share(synthetic, "diagnosis"),
+        "group_real": _share(real, "group"), "group_synthetic": _share(synthetic, "group"),
+    }
+
+
+def _share(part: pd.DataFrame, column: str) -> Estimate:
+    return wilson(int((part[column] == part[f"truth_{column}"]).sum()), len(part))
+
+
+def discrimination(part: pd.DataFrame, resamples: int = 500) -> Estimate:
+    """AUC of the realism rating for real against synthetic; 0.5: readers cannot tell. Resampled by item."""
+    if part["item"].nunique() < MIN_ITEMS or part["truth"].nunique() < 2:
+        return missing(len(part), "too few items")
+    items, codes = np.unique(part["item"], return_inverse=True)
+    y, score = (part["truth"] == "real").to_numpy(), part["realism"].to_numpy()
+
+    def auc(drawn: NDArray[np.intp]) -> float:
+        weight = np.bincount(drawn, minlength=len(items))[codes]
+        varied = 0 < weight[y].sum() < weight.sum()
+        return float(roc_auc_score(y, score, sample_weight=weight)) if varied else float("nan")
+
+    return bootstrap_of(auc, np.arange(len(items)), resamples=resamples)
+
+
+def agreement(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Agreement between readers: mean pairwise kappa (diagnosis), weighted kappa (skin type), ICC (realism)."""
+    wide = {c: answers.pivot(index="item", columns="reader", values=c) for c in ("diagnosis", "group", "realism")}
+    order = {name: i for i, name in enumerate(study.groups)}
+    steps = wide["group"].map(order.get)
+    return pd.DataFrame([
+        {"what": "diagnosis", "measure": "mean pairwise Cohen kappa", **_kappa(wide["diagnosis"], None)},
+        {"what": "skin type", "measure": "mean pairwise kappa, quadratic weights", **_kappa(steps, "quadratic")},
+        {"what": "realism", "measure": "ICC(2,1), absolute agreement", **_icc(wide["realism"])},
+    ])
+
+
+def _kappa(wide: pd.DataFrame, weights: str | None) -> dict[str, float | int]:
+    values, shared = [], 0
+    for a, b in combinations(wide.columns, 2):
+        pair = wide[[a, b]].dropna()
+        shared = max(shared, len(pair))
+        if len(pair) >= MIN_ITEMS:
+            values.append(float(cohen_kappa_score(pair[a], pair[b], weights=weights)))
+    return {"value": float(np.mean(values)) if values else float("nan"), "items": shared}
+
+
+def _icc(wide: pd.DataFrame) -> dict[str, float | int]:
+    whole = wide.dropna().to_numpy(dtype=float)
+    enough = whole.shape[0] >= MIN_ITEMS and whole.shape[1] >= 2
+    return {"value": icc(whole) if enough else float("nan"), "items": len(whole)}
+
+
+def icc(ratings: NDArray[np.floating]) -> float:
+    """ICC(2,1): two-way random effects, absolute agreement, single rater (Shrout & Fleiss 1979); [items, raters]."""
+    n, k = ratings.shape
+    grand = ratings.mean()
+    rows = k * ((ratings.mean(1) - grand) ** 2).sum() / (n - 1)
+    columns = n * ((ratings.mean(0) - grand) ** 2).sum() / (k - 1)
+    residual = ratings - ratings.mean(1, keepdims=True) - ratings.mean(0, keepdims=True) + grand
+    error = (residual**2).sum() / ((n - 1) * (k - 1))
+    whole = rows + (k - 1) * error + k * (columns - error) / n
+    return float((rows - error) / whole) if whole > 0 else float("nan")
+
+
+def gain_correlation(answers: pd.DataFrame, gains: pd.DataFrame) -> Estimate:
+    """Spearman of the mean realism of a class's synthetic images with the classifier's gain on that class.
+
+    Parameters
+    ----------
+    gains
+        Columns class and gain.
+    """
+    if not {"class", "gain"} <= set(gains.columns):
+        raise UserError("the gains need the columns class and gain")
+    synthetic = answers[answers["truth"] == "synthetic"]
+    realism = synthetic.groupby("truth_diagnosis")["realism"].mean().rename("realism")
+    joined = gains.assign(gain=gains["gain"].astype(float)).merge(realism, left_on="class", right_index=True)
+    if len(joined) < 4 or joined[["gain", "realism"]].nunique().min() < 2:
+        return missing(len(joined), "needs four classes with answers and gains")
+    return bootstrap_of(
+        lambda a, b: float(spearmanr(a, b)[0]) if np.ptp(a) > 0 and np.ptp(b) > 0 else float("nan"),
+        joined["realism"].to_numpy(), joined["gain"].to_numpy(),
+    )
+
+
+def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Section:
+    """The part of the report on readers."""
+    study, answers = load(folder)
+    readers, groups = reader_table(answers), group_table(answers)
+    auc = readers.iloc[0]["discrimination"]
+    number = answers["reader"].nunique()
+    text = f"{number} readers gave {len(answers)} answers. They told real from synthetic with an AUC of {auc.text(2)} "
+    text += "(0.5: not at all)."
+    status = "unknown" if np.isnan(auc.value) else "good" if auc.low <= 0.5 <= auc.high else "warn"
+    if gains is not None:
+        text += f" Realism and the classifier's gain per class: Spearman {gain_correlation(answers, gains).text(2)}."
+    return section("Readers", text, status, [
+        table("Readers", readers), table("Agreement between readers", agreement(answers, study)),
+        table("By true skin type and class, all readers", groups),
+    ])

@@ -1,0 +1,102 @@
+"""The page a reader sees: one image, three questions, everything reachable by keyboard and screen reader."""
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Reader study</title>
+<style>
+body{font:18px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1rem;color:#111;background:#fff}
+main{display:flex;flex-wrap:wrap;gap:1.5rem}
+img{width:min(90vw,26rem);height:auto;image-rendering:auto;border:1px solid #555}
+form{flex:1;min-width:18rem}
+fieldset{border:1px solid #777;margin:0 0 1rem;padding:.5rem 1rem}
+fieldset:focus-within{outline:3px solid #0b57d0}
+label{display:flex;align-items:center;gap:.6rem;min-height:44px;cursor:pointer}
+input[type=radio]{width:22px;height:22px}
+kbd{border:1px solid #777;border-radius:4px;padding:0 .4rem;background:#f3f3f3}
+button,input[type=text]{font:inherit;min-height:44px;padding:0 1rem}
+@media (prefers-color-scheme:dark){body{background:#111;color:#eee}kbd{background:#333}}
+</style></head><body>
+<h1 id="title">Reader study</h1>
+<p id="status" role="status" aria-live="polite"></p>
+<section id="start">
+<p>You will see images one at a time. For each one say how real it looks, what it shows and which skin type.
+Answers are kept after every image; you can stop and come back under the same name.
+Press the key shown beside an answer, or use Tab, arrows and Enter.</p>
+<form id="who"><label for="reader">Your name or code (letters, digits, - and _)</label>
+<input id="reader" type="text" required pattern="[A-Za-z0-9_\\-]{1,40}" autocomplete="off">
+<button>Begin</button></form>
+</section>
+<main id="reading" hidden><img id="image" alt=""><form id="answers" autocomplete="off">
+<div id="questions"></div><button id="next" type="submit">Save and go on</button></form></main>
+<script src="/script.js"></script></body></html>
+"""
+
+SCRIPT = """'use strict';
+const KEYS = '123456789abcdefghijklmnopqrstuvwxyz';
+const $ = id => document.getElementById(id);
+let study, reader, left, shown;
+const questions = () => [['realism', 'How real does it look?', study.realism],
+  ['diagnosis', 'What does it show?', study.diagnoses], ['group', 'Which skin type?', study.groups]];
+function build() {
+  $('questions').replaceChildren(...questions().map(([name, text, choices]) => {
+    const set = document.createElement('fieldset'), legend = document.createElement('legend');
+    legend.textContent = text; set.dataset.name = name; set.append(legend);
+    choices.forEach((choice, i) => {
+      const label = document.createElement('label'), input = document.createElement('input');
+      const key = document.createElement('kbd');
+      Object.assign(input, {type: 'radio', name, value: choice, required: true});
+      key.textContent = KEYS[i] || ''; key.setAttribute('aria-hidden', 'true');
+      label.append(input, key, document.createTextNode(choice.replaceAll('_', ' '))); set.append(label);
+    });
+    return set;
+  }));
+}
+function show() {
+  const done = study.items.length - left.length;
+  if (!left.length) {
+    $('reading').hidden = true;
+    $('status').textContent = `All ${study.items.length} images are read. Thank you; you may close this page.`;
+    document.body.dataset.state = 'done';
+    return;
+  }
+  $('answers').reset();
+  const image = $('image');
+  image.alt = `Image ${done + 1} of ${study.items.length}`;
+  image.src = `/images/${left[0]}.png`;
+  $('status').textContent = `Image ${done + 1} of ${study.items.length}`;
+  document.body.dataset.state = `item-${left[0]}`;
+  shown = performance.now();
+  $('questions').querySelector('input').focus();
+}
+async function begin(name) {
+  const reply = await fetch(`/study?reader=${encodeURIComponent(name)}`);
+  if (!reply.ok) { $('status').textContent = await reply.text(); return; }
+  study = await reply.json(); reader = name;
+  left = study.items.filter(item => !study.answered.includes(item));
+  $('start').hidden = true; $('reading').hidden = false;
+  build(); show();
+}
+async function save() {
+  const data = Object.fromEntries(new FormData($('answers')));
+  const body = {reader, item: left[0], ...data, seconds: (performance.now() - shown) / 1000};
+  const reply = await fetch('/answer', {method: 'POST', headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify(body)});
+  if (!reply.ok) { $('status').textContent = 'Not saved: ' + await reply.text(); return; }
+  left.shift(); show();
+}
+$('who').addEventListener('submit', event => { event.preventDefault(); begin($('reader').value); });
+$('answers').addEventListener('submit', event => { event.preventDefault(); save(); });
+document.addEventListener('keydown', event => {
+  if ($('reading').hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  const sets = [...$('questions').children];
+  if (event.key === 'Enter' && sets.every(s => s.querySelector(':checked'))) {
+    event.preventDefault(); $('answers').requestSubmit(); return;
+  }
+  const current = document.activeElement.closest('fieldset') || sets.find(s => !s.querySelector(':checked'));
+  const input = current && current.querySelectorAll('input')[KEYS.indexOf(event.key.toLowerCase())];
+  if (!input || event.key.length !== 1) return;
+  event.preventDefault(); input.checked = true;
+  const next = sets[sets.indexOf(current) + 1];
+  if (next) (next.querySelector(':checked') || next.querySelector('input')).focus(); else $('next').focus();
+});
+"""
