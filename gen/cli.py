@@ -7,6 +7,7 @@ from typing import NoReturn
 from engines.errors import EngineError
 from gen.commands.build_engine import build_engine
 from gen.commands.doctor import doctor
+from gen.commands.finetune import finetune
 from gen.commands.inspect_bundle import inspect_bundle
 from gen.commands.phantoms import phantoms
 from gen.commands.plan import plan
@@ -19,6 +20,7 @@ app.command("build-engine")(build_engine)
 app.command("plan")(plan)
 app.command("sample")(sample)
 app.command("inspect")(inspect_bundle)
+app.command("finetune")(finetune)
 app.command("phantoms")(phantoms)
 app.command("train-builtin")(train_builtin)
 app.command("doctor")(doctor)

@@ -9,7 +9,7 @@ import torch
 
 from gen.phantoms.dataset import write_split
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tests run side by side
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ and no diseases; its classes are morphological ({", ".join(CLASSES)}) and its gr
 individual typology angle ({", ".join(g.replace("_", " ") for g in TONE_GROUPS)}).
 It exists so that every command runs, and can be checked against a known truth, without weights or patients.
 
-- Images of 64 px, latents 8x8x4, prompts "{PROMPT}", v-prediction with zero terminal SNR.
+- Images of 64 px, latents 16x16x4, prompts "{PROMPT}", v-prediction with zero terminal SNR.
 - Trained by `gen train-builtin` on {per_cell * len(CELLS)} phantoms (draws 0 to {per_cell - 1} of every cell, seed 0):
   autoencoder {budget.vae_steps} steps of {budget.vae_batch}, UNet and text encoder {budget.unet_steps} steps of
   {budget.unet_batch}. The log of the run is `training_log.csv`; `bench builtin` measures the result.

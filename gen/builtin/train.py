@@ -21,7 +21,7 @@ from gen.builtin.data import CELLS, Phantoms
 from gen.builtin.model import new_scheduler, new_text_encoder, new_tokenizer, new_unet, new_vae, prompt_for
 from shards.console import progress
 
-CHECKPOINT_EVERY = 500
+CHECKPOINT_EVERY = 250
 FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of NCHW; a lesion has no up or down
 
 
@@ -29,9 +29,9 @@ FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of NCHW; a
 class Budget:
     """Optimiser steps and batch sizes of the stages."""
 
-    vae_steps: int = 3000
-    vae_batch: int = 16
-    unet_steps: int = 14000
+    vae_steps: int = 1400
+    vae_batch: int = 8
+    unet_steps: int = 4400
     unet_batch: int = 64
 
 
@@ -55,7 +55,7 @@ def fit(
     begun, recent = time.monotonic(), []
     with progress(f"train {name}", steps - start, "steps") as tick:
         for step in range(start, steps):
-            ramp = min(1.0, (step + 1) / 300)
+            ramp = min(1.0, (step + 1) / 100)
             rate = learning_rate * ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -87,7 +87,7 @@ def _log(folder: Path, stage: str, step: int, samples: int, loss: float, seconds
 
 
 def train_vae(data: Phantoms, folder: Path, budget: Budget, device: torch.device) -> AutoencoderKL:
-    """The autoencoder: L1 and L2 reconstruction, a light KL towards a unit normal."""
+    """The autoencoder: L1 at three scales, so that form counts more than grain, and a light KL."""
     vae = new_vae().to(device)
 
     def loss_at() -> Tensor:
@@ -97,7 +97,8 @@ def train_vae(data: Phantoms, folder: Path, budget: Budget, device: torch.device
         x = x.flip(axes) if axes else x
         posterior = vae.encode(x).latent_dist
         restored = vae.decode(posterior.sample()).sample
-        return F.mse_loss(restored, x) * 4 + F.l1_loss(restored, x) * 0.5 + 2e-5 * posterior.kl().mean() / 256 * 4
+        error = restored - x
+        return sum(F.avg_pool2d(error, k).abs().mean() for k in (1, 2, 4)) + 1e-6 * posterior.kl().mean()
 
     fit("vae", folder, vae, loss_at, steps=budget.vae_steps, batch=budget.vae_batch, learning_rate=2e-3, decay=0.995,
         device=device)
@@ -106,7 +107,7 @@ def train_vae(data: Phantoms, folder: Path, budget: Budget, device: torch.device
 
 @torch.no_grad()
 def cache_latents(vae: AutoencoderKL, data: Phantoms, folder: Path, device: torch.device) -> tuple[Tensor, float]:
-    """Latents of every image and its flips, [n, 4, 4, 8, 8] (image, flip), and the scale that makes them unit."""
+    """Latents of every image and its flips, [n, 4, 4, 16, 16] (image, flip), and the scale that makes them unit."""
     path = folder / "latents.safetensors"
     if not path.exists():
         rows = []
@@ -131,7 +132,7 @@ class Denoiser(nn.Module):
         self.text_encoder = new_text_encoder(self.tokenizer)
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
-        """Predict v; x [b, c, 8, 8], t [b], ids [b, 16]."""
+        """Predict v; x [b, c, 16, 16], t [b], ids [b, 16]."""
         return self.unet(x, t, self.text_encoder(ids).last_hidden_state).sample
 
 
@@ -171,13 +172,13 @@ def train_unet(
         return (error * weights[t]).mean()
 
     name = "unet-inpaint" if inpaint else "unet"
-    fit(name, folder, denoiser, loss_at, steps=budget.unet_steps, batch=batch, learning_rate=1e-3, decay=0.9995,
+    fit(name, folder, denoiser, loss_at, steps=budget.unet_steps, batch=batch, learning_rate=1e-3, decay=0.999,
         device=device)
     return denoiser
 
 
 def _masked(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Random rectangles to be filled, [b, 1, 8, 8], 1 where unknown, and the latents without them."""
+    """Random rectangles to be filled, [b, 1, 16, 16], 1 where unknown, and the latents without them."""
     b, _, h, w = x.shape
     low, high = torch.rand(2, b, 2, 1, device=x.device).sort(dim=0).values
     rows, columns = torch.arange(h, device=x.device) / h, torch.arange(w, device=x.device) / w

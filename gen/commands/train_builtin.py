@@ -20,8 +20,8 @@ def train_builtin(
     work: Annotated[Path, typer.Option(help="Checkpoints, drawn images and the log; run again to go on.")] = Path(
         "runs/train-builtin"),
     per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 400,
-    vae_steps: Annotated[int, typer.Option(help="Optimiser steps of the autoencoder.")] = 1100,
-    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 8000,
+    vae_steps: Annotated[int, typer.Option(help="Optimiser steps of the autoencoder.")] = 1400,
+    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 4400,
     inpaint_steps: Annotated[int, typer.Option(help="Further steps of the 9-channel UNet; 0 leaves it out.")] = 0,
     batch: Annotated[int, typer.Option(help="Latents per step.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order.")] = 0,

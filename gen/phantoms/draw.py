@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from gen.phantoms import lesions
 from gen.phantoms.hair import strands
@@ -60,7 +61,7 @@ def draw(cls: str, group: str, seed: int, size: int = 64) -> Phantom:
 
     skin = (lesion.cover < 0.02) & (hair < 0.02)
     gain = exposure_for(srgb_to_lab(linear_to_srgb(linear[skin])).mean(0), angle) if skin.any() else 1.0
-    image = linear_to_srgb(np.clip(linear * gain, 0, 1)) + rng.normal(0, rng.uniform(0.004, 0.012), linear.shape)
+    image = _photograph(rng, np.clip(linear * gain, 0, 1), size)
     params: dict[str, float | str | int] = {
         "ita": round(angle, 3), "melanin": round(float(melanin.mean()), 4), "lesions": lesion.number,
         "lesion_area": round(float((lesion.cover > 0.5).mean()), 4), "hairs": number_of_hairs, "draw_seed": seed,
@@ -86,6 +87,13 @@ def _entropy(cls: str, group: str, seed: int) -> int:
 def _white(linear: NDArray[np.floating]) -> NDArray[np.floating]:
     """Scale and slough: paler and yellower than the skin beneath, yet lit by the same light."""
     return 0.3 * linear + 0.6 * np.sqrt(linear) * np.array([1.0, 0.96, 0.85], dtype=np.float32)
+
+
+def _photograph(rng: np.random.Generator, linear: NDArray[np.floating], size: int) -> NDArray[np.floating]:
+    """The camera: focus that varies from picture to picture, and the sensor's noise; sRGB, not yet clipped."""
+    blur = rng.uniform(0.003, 0.020) * size
+    seen = linear_to_srgb(ndimage.gaussian_filter(linear, (blur, blur, 0), mode="nearest"))
+    return seen + rng.normal(0, rng.uniform(0.001, 0.010), linear.shape)
 
 
 def _shading(rng: np.random.Generator, relief: NDArray[np.floating], size: int) -> NDArray[np.floating]:

@@ -69,7 +69,7 @@ def _zeros(x: Array) -> Array:
 def macule(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """Flat, of one colour, smooth edge."""
     contrast = rng.uniform(0.35, 1.0)
-    blob = _blob(rng, x, y, rng.uniform(0.20, 0.45), ragged=rng.uniform(0.05, 0.25), soft=rng.uniform(0.015, 0.05))
+    blob = _blob(rng, x, y, rng.uniform(0.24, 0.48), ragged=rng.uniform(0.05, 0.25), soft=rng.uniform(0.015, 0.05))
     m, h = _colour(rng, contrast)
     mottle = 1 + 0.10 * smooth_noise(rng, x.shape[0], 8)
     return Lesion(blob.inside, m * mottle * blob.inside, h * mottle * blob.inside, _zeros(x), _zeros(x))
@@ -78,7 +78,7 @@ def macule(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
 def plaque(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """Broad, raised at a ragged edge, with pale scale upon it."""
     contrast = rng.uniform(0.35, 1.0)
-    blob = _blob(rng, x, y, rng.uniform(0.25, 0.50), ragged=rng.uniform(0.15, 0.40), soft=rng.uniform(0.012, 0.03))
+    blob = _blob(rng, x, y, rng.uniform(0.30, 0.52), ragged=rng.uniform(0.15, 0.40), soft=rng.uniform(0.012, 0.03))
     m, h = _colour(rng, contrast)
     size = x.shape[0]
     flakes = 0.7 * smooth_noise(rng, size, 10) + 0.7 * smooth_noise(rng, size, 18)
@@ -90,7 +90,7 @@ def plaque(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
 def nodule(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """One round dome."""
     contrast = rng.uniform(0.25, 0.9)
-    blob = _blob(rng, x, y, rng.uniform(0.20, 0.42), ragged=rng.uniform(0.0, 0.10), soft=rng.uniform(0.015, 0.04),
+    blob = _blob(rng, x, y, rng.uniform(0.26, 0.46), ragged=rng.uniform(0.0, 0.10), soft=rng.uniform(0.015, 0.04),
                  aspect=0.12)
     m, h = _colour(rng, contrast)
     dome = np.sqrt(np.clip(1 - (1 - np.clip(blob.depth, 0, 1)) ** 2, 0, 1))
@@ -101,7 +101,7 @@ def nodule(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
 def annulus(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """A ring with a cleared centre."""
     contrast = rng.uniform(0.35, 1.0)
-    radius = rng.uniform(0.28, 0.52)
+    radius = rng.uniform(0.32, 0.54)
     blob = _blob(rng, x, y, radius, ragged=rng.uniform(0.03, 0.20), soft=rng.uniform(0.012, 0.03))
     width, clearing = rng.uniform(0.25, 0.50), rng.uniform(0.55, 1.0)
     centre = 1 / (1 + np.exp(np.clip(-(blob.depth - width) / 0.06, -30, 30)))
@@ -114,15 +114,15 @@ def annulus(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
 def papules(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """Several small domes in a loose group."""
     contrast = rng.uniform(0.35, 1.0)
-    number = int(rng.integers(4, 13))
+    number = int(rng.integers(4, 11))
     cx, cy = rng.uniform(-0.18, 0.18, 2)
-    spread = rng.uniform(0.28, 0.48)
+    spread = rng.uniform(0.34, 0.55)
     cover, melanin, haemoglobin, relief = _zeros(x), _zeros(x), _zeros(x), _zeros(x)
     m, h = _colour(rng, contrast)
     for _ in range(number):
         way, far = rng.uniform(0, 2 * np.pi), spread * np.sqrt(rng.uniform(0.02, 1))
         centre = (cx + far * np.cos(way), cy + far * np.sin(way))
-        blob = _blob(rng, x, y, rng.uniform(0.07, 0.14), ragged=0.08, soft=rng.uniform(0.012, 0.025),
+        blob = _blob(rng, x, y, rng.uniform(0.09, 0.15), ragged=0.08, soft=rng.uniform(0.012, 0.025),
                      centre=centre, aspect=0.2)
         dome = np.sqrt(np.clip(1 - (1 - np.clip(blob.depth, 0, 1)) ** 2, 0, 1))
         cover = np.maximum(cover, blob.inside)
@@ -134,7 +134,7 @@ def papules(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
 def ulcer(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """A raw, sunken centre with yellow slough inside a raised rim."""
     contrast = rng.uniform(0.35, 1.0)
-    blob = _blob(rng, x, y, rng.uniform(0.24, 0.46), ragged=rng.uniform(0.10, 0.35), soft=rng.uniform(0.012, 0.035))
+    blob = _blob(rng, x, y, rng.uniform(0.30, 0.50), ragged=rng.uniform(0.10, 0.35), soft=rng.uniform(0.012, 0.035))
     edge = rng.uniform(0.22, 0.42)
     crater = (1 / (1 + np.exp(np.clip(-(blob.depth - edge) / 0.05, -30, 30)))).astype(np.float32)
     m, h = _colour(rng, contrast)

@@ -1,0 +1,49 @@
+"""`bench builtin`: the built-in phantoms and pipeline against their bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from bench.builtin import phantom_bars, pipeline_bars
+from gen.builtin import pipeline_folder
+from shards import console
+from shards.errors import CheckFailed, UserError
+
+
+def builtin(
+    model: Annotated[Path | None, typer.Option(help="A pipeline folder; default: the committed one.")] = None,
+    work: Annotated[Path, typer.Option(help="Drawn images and trained judges are kept here.")] = Path(
+        "runs/bench-builtin"),
+    per_cell: Annotated[int, typer.Option(help="Images generated per class and tone group.")] = 20,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
+    guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
+    seed: Annotated[int, typer.Option(help="Of the generated images.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Measure the phantoms (tone, difficulty) and the built-in pipeline (reconstruction, class, tone, copies).
+
+    Takes about ten minutes on two cores the first time; exit status 1 when a bar is missed.
+
+    Example: bench builtin --per-cell 20
+    """
+    folder = model or pipeline_folder()
+    if not (folder / "model_index.json").exists():
+        raise UserError(f"{folder} has no model_index.json, so it is no pipeline folder; gen train-builtin makes one")
+    work.mkdir(parents=True, exist_ok=True)
+    bars = phantom_bars(work)
+    bars += pipeline_bars(folder, work, per_cell=per_cell, steps=steps, guidance=guidance, seed=seed)
+    if as_json:
+        console.print_json([{"name": b.name, "value": b.value, "wanted": b.wanted, "passed": b.passed} for b in bars])
+    else:
+        table = Table("measured", "value", "bar", "")
+        for bar in bars:
+            table.add_row(bar.name, f"{bar.value:.4g}", bar.wanted,
+                          "[green]met[/green]" if bar.passed else "[red]missed[/red]")
+        console.out.print(table)
+    missed = [bar.name for bar in bars if not bar.passed]
+    if missed:
+        raise CheckFailed(f"{len(missed)} of {len(bars)} bars missed: {'; '.join(missed)}")

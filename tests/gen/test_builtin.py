@@ -1,0 +1,127 @@
+"""The built-in pipeline: an ordinary diffusers folder, small, and trained by a trainer that resumes exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from gen.builtin import pipeline_folder
+from gen.builtin.assemble import assemble
+from gen.builtin.data import CELLS, phantoms
+from gen.builtin.model import MAX_LENGTH, new_tokenizer, prompt_for
+from gen.builtin.train import Budget, Denoiser, cache_latents, expand_for_inpainting, train_unet, train_vae
+from gen.phantoms import CLASSES
+from gen.phantoms.dataset import phantom_id
+from shards.lineage import count, overlap
+from shards.tone import TONE_GROUPS
+
+CPU = torch.device("cpu")
+
+
+def test_the_committed_folder_is_small_and_holds_no_pickle() -> None:
+    files = [p for p in pipeline_folder().rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files if p.suffix == ".safetensors") <= 25e6
+    assert not [p for p in files if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")]
+
+
+def test_diffusers_loads_and_samples_the_committed_folder() -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder())
+    assert pipeline.unet.dtype == pipeline.vae.dtype == pipeline.text_encoder.dtype == torch.float32
+    pipeline.set_progress_bar_config(disable=True)
+    image = pipeline(prompt_for("plaque", "tan"), num_inference_steps=8, guidance_scale=3.0, height=64, width=64,
+                     generator=torch.Generator().manual_seed(0), output_type="np").images[0]
+    assert image.shape == (64, 64, 3)
+    assert image.std() > 0.01
+
+
+def test_its_lineage_names_its_training_phantoms() -> None:
+    facts = json.loads((pipeline_folder() / "dermforge.json").read_text(encoding="utf-8"))
+    n = count(facts["lineage"]) // len(CELLS)
+    seen, unseen = phantom_id("plaque", "tan", n - 1), phantom_id("plaque", "tan", n)
+    assert overlap([seen, unseen], facts["lineage"]) == [seen]
+    assert (facts["classes"], facts["groups"]) == (list(CLASSES), list(TONE_GROUPS))
+
+
+def test_every_prompt_fits_and_uses_whole_words() -> None:
+    tokenizer = new_tokenizer()
+    for cls, group in CELLS:
+        tokens = tokenizer.tokenize(prompt_for(cls, group))
+        assert all(t.endswith("</w>") for t in tokens), tokens
+        assert len(tokens) + 2 <= MAX_LENGTH
+    ids = [tuple(tokenizer(prompt_for(c, g)).input_ids) for c, g in CELLS]
+    assert len(set(ids)) == len(CELLS)
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> tuple[Path, Budget]:
+    return tmp_path, Budget(vae_steps=4, vae_batch=2, unet_steps=4, unet_batch=4)
+
+
+def test_a_run_cut_short_ends_with_the_same_weights(training: tuple[Path, Budget], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resuming restores weights, averages, moments and the random state: bit for bit."""
+    folder, budget = training
+    monkeypatch.setattr("gen.builtin.train.CHECKPOINT_EVERY", 2)
+    latents = torch.randn(40, 4, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    cells = np.arange(40) % 36
+
+    def run(where: str, steps: int) -> dict[str, torch.Tensor]:
+        (folder / where).mkdir(exist_ok=True)
+        torch.manual_seed(1)
+        changed = Budget(unet_steps=steps, unet_batch=budget.unet_batch)
+        return train_unet(latents, 1.0, cells, folder / where, changed, CPU).state_dict()
+
+    whole = run("whole", 4)
+    with monkeypatch.context() as patch:
+        patch.setattr("gen.builtin.train._log", lambda *_: None)
+        interrupted = _Interrupt(after=3)
+        patch.setattr("gen.builtin.checkpoint.Average.update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run("cut", 4)
+    resumed = run("cut", 4)
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+class _Interrupt:
+    """Ctrl-C in the middle of a step."""
+
+    def __init__(self, after: int) -> None:
+        from gen.builtin.checkpoint import Average
+
+        self.left, self.update = after, Average.update
+
+    def __get__(self, instance: object, owner: type) -> object:
+        def update(module: torch.nn.Module) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.update(instance, module)  # type: ignore[arg-type]
+
+        return update
+
+
+def test_all_stages_end_in_a_loadable_folder(training: tuple[Path, Budget]) -> None:
+    folder, budget = training
+    data = phantoms(1, 5, folder / "phantoms.npz")
+    vae = train_vae(data, folder, budget, CPU)
+    latents, scale = cache_latents(vae, data, folder, CPU)
+    assert latents.shape == (36, 4, 4, 16, 16)
+    denoiser = train_unet(latents, scale, data.cells, folder, budget, CPU)
+    (folder / "log.csv").touch()
+    assemble(vae, denoiser, scale, folder / "out", per_cell=1, budget=budget, log=folder / "log.csv")
+    loaded = StableDiffusionPipeline.from_pretrained(folder / "out")
+    assert loaded.vae.config.scaling_factor == pytest.approx(scale)
+
+
+def test_the_inpainting_unet_starts_as_the_trained_one() -> None:
+    """Whatever stands in the five new channels, the first prediction is the trained model's."""
+    torch.manual_seed(0)
+    trained = Denoiser().eval()
+    wide = expand_for_inpainting(trained).eval()
+    x, t, ids = torch.randn(2, 4, 16, 16), torch.tensor([10, 900]), torch.zeros(2, MAX_LENGTH, dtype=torch.long)
+    with torch.no_grad():
+        torch.testing.assert_close(wide(torch.cat([x, torch.randn(2, 5, 16, 16)], 1), t, ids), trained(x, t, ids))
