@@ -74,10 +74,11 @@ def test_draws_what_diffusers_draws(
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_an_images_bytes_do_not_depend_on_its_neighbours(
-    bundles: dict[str, Path], onnx_bundle: Path, tmp_path: Path, backend: str
+    bundles: dict[str, Path], request: pytest.FixtureRequest, tmp_path: Path, backend: str
 ) -> None:
     """Alone, among others at other steps, or in another shard: the same file, on the CPU at fixed rows."""
-    engine = engines.load(onnx_bundle if backend == "onnxruntime" else bundles["text"], device="cpu")
+    bundle = request.getfixturevalue("onnx_bundle") if backend == "onnxruntime" else bundles["text"]
+    engine = engines.load(bundle, device="cpu")
     rows = mixed_plan()
     sampled(engine, rows, tmp_path / "all")
     together = images(tmp_path / "all")
@@ -103,21 +104,21 @@ def test_workers_and_interruptions_write_the_same_files(open_engine: Callable[..
 
 def test_interval_and_packing_leave_no_row_empty(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
     """Unguided steps cost one row, and freed rows are given to other images."""
-    every = sampled(open_engine(), plan_of(16, steps=8), tmp_path / "every")
-    some = sampled(open_engine(), plan_of(16, steps=8, guidance_interval=(0.3, 3.0)), tmp_path / "some")
-    assert every.forwards_per_image == 16
-    assert 8 < some.forwards_per_image < 14
-    assert min(every.filled, some.filled) > 0.93
+    every = sampled(open_engine(), plan_of(8, steps=6), tmp_path / "every")
+    some = sampled(open_engine(), plan_of(8, steps=6, guidance_interval=(0.3, 3.0)), tmp_path / "some")
+    assert every.forwards_per_image == 12
+    assert 6 < some.forwards_per_image < 12
+    assert min(every.filled, some.filled) > 0.9
 
 
 def test_memory_is_bounded_by_the_window_not_the_run(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
     """Ten times the images, no more memory: nothing accumulates between the plan and the disk."""
     engine = open_engine()
-    sampled(engine, plan_of(25, steps=1, guidance=1.0), tmp_path / "warm", shard_size=20)
+    sampled(engine, plan_of(16, steps=1, guidance=1.0), tmp_path / "warm", shard_size=50)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sampled(engine, plan_of(250, steps=1, guidance=1.0), tmp_path / "long", shard_size=200)
+    sampled(engine, plan_of(160, steps=1, guidance=1.0), tmp_path / "long", shard_size=500)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < 30
+    assert grown < 8  # 640 images of 64 px are 8 MB before any latents or files
 
 
 def test_a_failure_leaves_finished_shards_and_no_part_of_another(

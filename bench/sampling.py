@@ -1,0 +1,72 @@
+"""Plans to files: the sampler with its shards, and other people's loops with their PNG files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from bench import peers, synderm
+from bench.draw import Images, Job
+from engines.engine import Engine
+from gen.plan import from_rows
+from gen.sampler import Sampler, Summary, Target
+
+Run = Callable[[], object]
+
+
+@dataclass
+class Ours:
+    """`gen sample`'s own work after loading: plan, denoise, decode, encode, write and fsync verified shards."""
+
+    engine: Engine
+    job: Job
+    folder: Path
+    image_format: str = "png"
+    interval: tuple[float, float] | None = None
+    summaries: list[Summary] = field(default_factory=list)
+
+    def __call__(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        rows = [row.model_copy(update={"guidance_interval": self.interval}) for row in self.job.rows]
+        plan = from_rows(
+            {k: v for k, v in row.model_dump(by_alias=True).items() if v is not None} for row in rows
+        )
+        target = Target(self.folder, "bench", 1000, tuple(sorted({row.label for row in rows})), self.image_format)
+        self.summaries.append(Sampler(self.engine, plan, target).run(range(-(-len(plan) // 1000))))
+
+
+def files(draw: Callable[[], Images], folder: Path) -> Run:
+    """A peer's images, each saved as its documentation shows: `image.save(name.png)`."""
+
+    def run() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for number, pixels in enumerate(draw()):
+            Image.fromarray(pixels).save(folder / f"{number:06d}.png")
+
+    return run
+
+
+def peer(name: str, model: Path, job: Job, batch: int, device: torch.device, precision: str, folder: Path) -> Run:
+    """A peer by name, from prompts to PNG files."""
+    if name != "synderm":
+        return files(peers.PEERS[name](model, job, batch, device=device, precision=precision), folder)
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    pipeline.to(device, peers.DTYPES[precision])
+    classes = [f"class{i}" for i in range(max(1, min(6, len(job.rows) // batch)))]
+    loop = synderm.loop(pipeline, classes, "An image of {}, a skin disease", job.steps, job.guidance, batch,
+                        len(job.rows) // len(classes))
+
+    def run() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        loop(folder)
+
+    return run

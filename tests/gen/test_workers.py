@@ -1,0 +1,166 @@
+"""Many workers write one run: byte-identical whoever makes a shard, whoever dies, and a poisoned one is set aside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from engines import Engine
+from gen import cells, grid, plan, run, workers
+from gen.grid import Settings
+from gen.plan import Plan
+from gen.workers import Job
+from shards import console
+from shards.errors import UserError
+
+TEMPLATE = "An image of {class}, {group} skin"
+
+
+def rows(per_cell: int = 5, steps: int = 2) -> Plan:
+    counts = cells.uniform(("plaque", "ulcer"), ("very_light", "dark"), per_cell)
+    return plan.from_rows(grid.rows(Settings(size=64, steps=steps), TEMPLATE, counts))
+
+
+def started(folder: Path, engine: Engine, made: Plan, shard_size: int = 4) -> run.RunRecord:
+    record = run.describe(engine, made, "s", shard_size, "png", 95)
+    run.open_run(folder, record, made)
+    return record
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name.startswith("s-")}
+
+
+@pytest.fixture(scope="module")
+def whole(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The run by one process."""
+    folder, engine = tmp_path_factory.mktemp("whole"), open_engine()
+    record = started(folder, engine, rows())
+    Job(folder, bundles["text"], device="cpu").sample(run.todo(folder, record), engine)
+    return folder
+
+
+def test_an_array_of_workers_writes_what_one_process_writes(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], whole: Path, tmp_path: Path
+) -> None:
+    """`--worker 0/3` to `2/3`, in any order."""
+    engine = open_engine()
+    record = started(tmp_path, engine, rows())
+    parts = [run.todo(tmp_path, record, (index, 3)) for index in range(3)]
+    assert sorted(shard for part in parts for shard in part) == list(range(record.shards))
+    for part in reversed(parts):
+        Job(tmp_path, bundles["text"], device="cpu").sample(part, engine)
+    assert files(tmp_path) == files(whole)
+
+
+def test_the_command_makes_goes_on_and_refuses(bundles: dict[str, Path], tmp_path: Path) -> None:
+    """The user's road: sample, lose a shard, sample again; another plan is refused with both digests."""
+    app = console.new_app("test")
+    from gen.commands.sample import sample
+
+    app.command()(sample)
+    out = tmp_path / "out"
+
+    def call(*more: str) -> str:
+        result = CliRunner().invoke(
+            app, ["--shards", str(out), "--engine", str(bundles["text"]), "--device", "cpu", "--steps", "2",
+                  "--shard-size", "4", *more], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "8 images in 2 verified shards" in call("--per-cell", "2")
+    assert (out / "sheet.png").stat().st_size > 1000
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    (out / "phantom-synthetic-000001.json").unlink()
+    call("--per-cell", "2", "--json")
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert "nothing to do" in call("--per-cell", "2")
+    with pytest.raises(UserError, match=r"there, .* now"):
+        call("--per-cell", "3")
+    assert "12 images in 3 verified shards" in call("--per-cell", "3", "--fresh")
+    with pytest.raises(UserError, match="gen build-engine"):
+        call("--engine", str(tmp_path / "none"))
+    with pytest.raises(UserError, match="expected I/N"):
+        call("--worker", "3/3")
+
+
+@pytest.mark.slow
+def test_sigkill_loses_only_the_shard_in_progress(bundles: dict[str, Path], whole: Path, tmp_path: Path) -> None:
+    """Killed without a chance to clean up; what was committed is kept and the rest comes out the same."""
+    whole_rows = plan.load(whole / run.PLAN)
+    whole_rows.save(tmp_path / "plan.csv")
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from gen.cli import main; main()", "sample", "--shards", str(out), "--plan",
+               str(tmp_path / "plan.csv"), "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s",
+               "--shard-size", "4"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not (out / "s-000001.json").exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert files(out) == files(whole)
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.slow
+def test_ray_workers_survive_a_killed_actor(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An actor is killed while it works: its shard goes to another, and every byte is the same."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    engine, made = open_engine(), rows(per_cell=20, steps=20)
+    one, many = tmp_path / "one", tmp_path / "many"
+    record = started(one, engine, made, shard_size=8)
+    Job(one, bundles["text"], device="cpu").sample(run.todo(one, record), engine)
+    started(many, engine, made, shard_size=8)
+    killed: list[int] = []
+
+    def kill_one(shard: int, images: int) -> None:
+        if not killed:
+            pid = int((many / "pid").read_text())
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    monkeypatch.setattr(workers, "_Worker", Marked)
+    job = Job(many, bundles["text"], device="cpu")
+    outcome = workers.sample_on_ray(job, run.todo(many, record), 2, "local", 0, kill_one)
+    assert killed
+    assert sum(outcome.made.values()) == len(made)
+    assert outcome.quarantined == []
+    assert files(one) == files(many)
+
+
+class Marked(workers._Worker):
+    """A worker that says who it is before each shard."""
+
+    def make(self, shard: int) -> int:
+        (self.job.folder / "pid").write_text(str(os.getpid()))
+        return super().make(shard)
+
+
+@pytest.mark.slow
+def test_a_poisoned_shard_is_set_aside_after_three_attempts(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is made; the summary names it and why."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    record = started(tmp_path, open_engine(), rows())
+    # Something that is no shard stands where the third one must go.
+    (tmp_path / "s-000002.tar").mkdir()
+    outcome = workers.sample_on_ray(Job(tmp_path, bundles["text"], device="cpu"), run.todo(tmp_path, record), 2)
+    assert outcome.quarantined == [2]
+    assert len(outcome.retried[2]) == 3
+    assert sorted(outcome.made) == [0, 1, 3, 4]
