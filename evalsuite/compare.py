@@ -165,13 +165,13 @@ def _aligned(a: Predictions, b: Predictions) -> Predictions:
 def _paired(
     a: Predictions, b: Predictions, part: Partition, metric: str, clusters: NDArray[np.int64] | None, n_boot: int,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """The metric of both models in the same resamples, [groups, n_boot] each."""
     units = resample.units(part.codes * len(a.classes) + a.labels, clusters)
     masks = [np.flatnonzero(part.codes == g) for g in range(len(part.names))]
     scored = [[metrics.score(t.probs[m], t.labels[m], t.classes) for m in masks] for t in (a, b)]
     ranked = metric.startswith(("auroc", "auprc"))
-    out: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
+    out: tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]] = ([], [])
     for done in range(0, n_boot, CHUNK):
         weights = resample.bootstrap_weights(rng, units, min(CHUNK, n_boot - done))
         for kept, cells in zip(out, scored, strict=True):
@@ -183,7 +183,7 @@ def _paired(
 
 def _change(
     a: Predictions, b: Predictions, part: Partition, group: int, metric: str,
-    drawn: tuple[NDArray[np.float64], NDArray[np.float64]], clusters: NDArray[np.int64] | None, margin: float,
+    drawn: tuple[NDArray[np.floating], NDArray[np.floating]], clusters: NDArray[np.int64] | None, margin: float,
     confidence: float, min_count: int,
 ) -> Change:
     rows = np.flatnonzero(part.codes == group)
@@ -208,7 +208,7 @@ def _change(
     )
 
 
-def _bootstrap_p(samples: NDArray[np.float64]) -> float:
+def _bootstrap_p(samples: NDArray[np.floating]) -> float:
     """Two-sided p that the difference is 0, from the share of resamples on each side."""
     samples = samples[np.isfinite(samples)]
     if not len(samples):
@@ -217,13 +217,13 @@ def _bootstrap_p(samples: NDArray[np.float64]) -> float:
     return min(1.0, 2 * (side + 1) / (len(samples) + 1))
 
 
-def _spread(samples: NDArray[np.float64]) -> float:
+def _spread(samples: NDArray[np.floating]) -> float:
     samples = samples[np.isfinite(samples)]
     return float(samples.std(ddof=1)) if len(samples) > 1 else math.nan
 
 
 def _gap_change(
-    part: Partition, own: Sequence[Change], drawn_a: NDArray[np.float64], drawn_b: NDArray[np.float64],
+    part: Partition, own: Sequence[Change], drawn_a: NDArray[np.floating], drawn_b: NDArray[np.floating],
     confidence: float,
 ) -> list[GapChange]:
     used = [i for i, c in enumerate(own) if c.enough and math.isfinite(c.difference)]
@@ -231,9 +231,11 @@ def _gap_change(
         return []
     a, b = np.array([own[i].a for i in used]), np.array([own[i].b for i in used])
     change = float(np.ptp(b) - np.ptp(a))
-    half = z_of(confidence) * _spread(np.ptp(drawn_b[used], axis=0) - np.ptp(drawn_a[used], axis=0))
+    top_a, low_a, top_b, low_b = (used[int(i)] for i in (a.argmax(), a.argmin(), b.argmax(), b.argmin()))
+    # the spread of the pairs as they are: picking them anew in each resample folds a small gap and hides its error
+    half = z_of(confidence) * _spread(drawn_b[top_b] - drawn_b[low_b] - drawn_a[top_a] + drawn_a[low_a])
     low, high = change - half, change + half
-    best, worst = own[used[int(a.argmax())]], own[used[int(a.argmin())]]
+    best, worst = own[top_a], own[low_a]
     down = change < 0 and best.high < 0 and not worst.low > 0
     return [GapChange(
         part.column, float(np.ptp(a)), float(np.ptp(b)), change, low, high, best.group, worst.group, down,

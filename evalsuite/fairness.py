@@ -176,7 +176,7 @@ def _thresholds(
     if validation is None:
         return {}, {}
 
-    def fixed(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def fixed(rows: NDArray[np.bool_]) -> NDArray[np.floating]:
         return thresholds.by_class(
             validation.probs[rows], validation.labels[rows], options.specificity, options.min_count
         )
@@ -327,7 +327,7 @@ def _ece(value: float, scored: Scored, clusters: NDArray[np.int64] | None, optio
     """Calibration error of the likeliest class, its bias removed."""
     n, needed = len(scored.labels), 5 * options.min_count
     right = scored.correct.astype(np.float64)
-    sums = [np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]
+    sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
     deff = intervals.design_effect(right, clusters)
     low, high = calibration.ece_interval(sums[0], sums[1], sums[2], options.confidence, deff)
     return Estimate(value, min(low, value), max(high, value), n, n >= needed, needed, "moments")
@@ -409,8 +409,8 @@ def _gaps(
 
 
 def _gap(
-    column: str, metric: str, names: Sequence[str], values: NDArray[np.float64], drawn: NDArray[np.float64],
-    shuffled: NDArray[np.float64], left_out: tuple[str, ...], options: Settings,
+    column: str, metric: str, names: Sequence[str], values: NDArray[np.floating], drawn: NDArray[np.floating],
+    shuffled: NDArray[np.floating], left_out: tuple[str, ...], options: Settings,
 ) -> Gap:
     difference = float(values.max() - values.min())
     null = np.ptp(shuffled, axis=0)

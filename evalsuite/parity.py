@@ -32,7 +32,7 @@ def gaps(
     rate of a group without positives 0, which makes it the worst group.
     """
     out: list[Gap] = []
-    nulls: dict[str, list[NDArray[np.float64]]] = {name: [] for name in CRITERIA}
+    nulls: dict[str, list[NDArray[np.floating]]] = {name: [] for name in CRITERIA}
     for index, cls in enumerate(cells[0].classes):
         counts = [int((c.labels == index).sum()) for c in cells]
         used = [i for i, c in enumerate(cells) if min(counts[i], len(c.labels) - counts[i]) >= least]
@@ -73,7 +73,7 @@ def _frame(index: int, cells: Sequence[Scored]) -> MetricFrame:
     )
 
 
-def _rates(criterion: str, cls: str, samples: Sequence[Values], used: Sequence[int]) -> NDArray[np.float64]:
+def _rates(criterion: str, cls: str, samples: Sequence[Values], used: Sequence[int]) -> NDArray[np.floating]:
     """The rates a criterion compares, [1 or 2, groups, b]."""
     def rate(values: Values, name: str) -> NDArray[np.floating]:
         return 1 - values[f"specificity:{cls}"] if name == "false positives" else values[f"{name}:{cls}"]
@@ -81,12 +81,12 @@ def _rates(criterion: str, cls: str, samples: Sequence[Values], used: Sequence[i
     return np.stack([[rate(samples[i], name) for i in used] for name in CRITERIA[criterion]])
 
 
-def _spread(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spread(rates: NDArray[np.floating]) -> NDArray[np.floating]:
     """Largest difference between groups over the rates, [b]."""
     return np.ptp(rates, axis=1).max(axis=0)
 
 
-def _worst_of_classes(by_class: Sequence[Gap], nulls: Mapping[str, Sequence[NDArray[np.float64]]]) -> list[Gap]:
+def _worst_of_classes(by_class: Sequence[Gap], nulls: Mapping[str, Sequence[NDArray[np.floating]]]) -> list[Gap]:
     """One line a criterion: the class with the largest difference, against the largest of the classes by chance."""
     out = []
     for criterion, null in nulls.items():

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -24,7 +25,7 @@ from evalsuite.stats import calibration, intervals, resample
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0, "font.family": "sans-serif",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "legend.frameon": False,
@@ -218,8 +219,8 @@ def _enough_for_roc(own: Predictions, cls: str | None, least: int) -> bool:
 
 
 def _roc_band(
-    own: Predictions, cls: str | None, grid: NDArray[np.float64], n_boot: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    own: Predictions, cls: str | None, grid: NDArray[np.floating], n_boot: int, rng: np.random.Generator
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
     """The curve and its pointwise 95 % band over the grid of false positive rates."""
     codes = None if own.clusters is None else np.unique(own.clusters, return_inverse=True)[1]
     weights = resample.bootstrap_weights(rng, resample.units(own.labels, codes), n_boot)
@@ -233,8 +234,8 @@ def _roc_band(
 
 
 def _roc_lines(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.float64], grid: NDArray[np.float64]
-) -> NDArray[np.float64]:
+    scores: NDArray[np.floating], positive: NDArray[np.bool_], weights: NDArray[np.floating], grid: NDArray[np.floating]
+) -> NDArray[np.floating]:
     """True positive rate at each false positive rate of the grid, [b, grid]; ties as diagonals."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])

@@ -45,7 +45,7 @@ class Predictions:
     ids: NDArray[np.str_]
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
-    probs: NDArray[np.float64]
+    probs: NDArray[np.floating]
     groups: pd.DataFrame
     clusters: NDArray[np.str_] | None = None
     source: str = "the table"
@@ -253,7 +253,7 @@ def _labels(
     return labels
 
 
-def _probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> NDArray[np.float64]:
+def _probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> NDArray[np.floating]:
     values = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():

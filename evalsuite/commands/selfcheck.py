@@ -12,8 +12,6 @@ from evalsuite import selfcheck as checks
 from shards import console
 from shards.errors import CheckFailed
 
-PARTS = 7
-
 
 def selfcheck(
     seed: Annotated[int, typer.Option(help="seed of the planted tables")] = 0,
@@ -27,7 +25,7 @@ def selfcheck(
 
     Example: [bold]evalsuite selfcheck[/bold]
     """
-    with console.progress("selfcheck", PARTS, "parts") as tick:
+    with console.progress("selfcheck", checks.PARTS, "parts") as tick:
         found = checks.run(seed, n_boot=n_boot, tables=tables, tick=lambda: tick(1))
     if json:
         console.print_json([asdict(c) for c in found])

@@ -16,7 +16,7 @@ from scipy.stats import norm, rankdata
 from evalsuite.stats.intervals import z_of
 
 
-def influence(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> tuple[float, NDArray[np.float64]]:
+def influence(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tuple[float, NDArray[np.floating]]:
     """AUROC and the influence of each row, [n]; NaN where a side is empty.
 
     The squares sum to DeLong's variance S10/m + S01/n exactly; a side of one row adds nothing.
@@ -35,7 +35,7 @@ def influence(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> tuple
     return area, values
 
 
-def variance(influences: NDArray[np.float64], clusters: NDArray[np.int64] | None = None) -> float:
+def variance(influences: NDArray[np.floating], clusters: NDArray[np.int64] | None = None) -> float:
     """Variance of an estimate from its influences; clusters are summed first (Obuchowski 1997)."""
     if clusters is None:
         return float(influences @ influences)
@@ -83,7 +83,7 @@ def newcombe_bounds(area: float, m: int, n: int, confidence: float = 0.95) -> tu
 
 
 def paired_test(
-    a: NDArray[np.float64], b: NDArray[np.float64], positive: NDArray[np.bool_],
+    a: NDArray[np.floating], b: NDArray[np.floating], positive: NDArray[np.bool_],
     clusters: NDArray[np.int64] | None = None,
 ) -> tuple[float, float, float]:
     """DeLong's test of two correlated AUROCs: (difference a - b, z, two-sided p)."""

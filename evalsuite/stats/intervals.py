@@ -33,7 +33,7 @@ def wilson(successes: float, n: float, confidence: float = 0.95, deff: float = 1
     return min(max(0.0, centre - half), p), max(min(1.0, centre + half), p)
 
 
-def design_effect(hits: NDArray[np.float64], clusters: NDArray[np.int64] | None) -> float:
+def design_effect(hits: NDArray[np.floating], clusters: NDArray[np.int64] | None) -> float:
     """Variance of a mean under clustering over its variance under independence, at least 1.
 
     Parameters
@@ -68,7 +68,7 @@ def newcombe(
 
 
 def mean_of_proportions(
-    successes: NDArray[np.float64], totals: NDArray[np.float64], confidence: float = 0.95, deff: float = 1.0
+    successes: NDArray[np.floating], totals: NDArray[np.floating], confidence: float = 0.95, deff: float = 1.0
 ) -> tuple[float, float]:
     """Interval of the mean of independent proportions (balanced accuracy) by MOVER (Zou & Donner 2008).
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
 
-def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def holm(p: NDArray[np.floating]) -> NDArray[np.floating]:
     """Holm's step-down adjusted p values (controls any false claim in the family); NaN stays NaN."""
     out = np.full(len(p), math.nan)
     defined = np.flatnonzero(np.isfinite(p))
@@ -25,7 +25,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return 1.0 if n == 0 else float(min(1.0, 2 * binom.cdf(min(only_a, only_b), n, 0.5)))
 
 
-def clustered_mcnemar(difference: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
+def clustered_mcnemar(difference: NDArray[np.floating], clusters: NDArray[np.int64]) -> float:
     """McNemar's test with the differences (+1, 0, -1) summed within clusters (Durkalski et al. 2003)."""
     _, codes = np.unique(clusters, return_inverse=True)
     sums = np.bincount(codes, weights=difference)

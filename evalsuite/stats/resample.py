@@ -36,7 +36,7 @@ def units(strata: NDArray[np.int64], clusters: NDArray[np.int64] | None) -> Unit
     return Units(of_row, votes.reshape(-1, width).argmax(axis=1))
 
 
-def bootstrap_weights(rng: np.random.Generator, of: Units, resamples: int) -> NDArray[np.float64]:
+def bootstrap_weights(rng: np.random.Generator, of: Units, resamples: int) -> NDArray[np.floating]:
     """Weights of each row in each resample, float64 [n, resamples].
 
     m - 1 of the m units of a stratum are drawn and weighted m / (m - 1) (Rao & Wu 1988): the plain bootstrap
@@ -82,7 +82,7 @@ def permuted_groups(
 
 
 def percentile(
-    samples: NDArray[np.float64], confidence: float = 0.95, degrees: int | None = None
+    samples: NDArray[np.floating], confidence: float = 0.95, degrees: int | None = None
 ) -> tuple[float, float]:
     """Percentile interval, its tails widened from the normal's to Student's (Hesterberg 2015); NaN without samples.
 
@@ -102,7 +102,7 @@ def percentile(
 
 
 def spread_interval(
-    values: NDArray[np.float64], drawn: NDArray[np.float64], confidence: float = 0.95
+    values: NDArray[np.floating], drawn: NDArray[np.floating], confidence: float = 0.95
 ) -> tuple[float, float]:
     """Interval of the largest difference between groups, max - min, that holds although the pair was picked.
 
@@ -128,7 +128,7 @@ def spread_interval(
     return max(0.0, low), high
 
 
-def p_value(observed: float, null: NDArray[np.float64]) -> float:
+def p_value(observed: float, null: NDArray[np.floating]) -> float:
     """Share of null draws at least as large, the observed one counted among them; NaN where undefined."""
     null = null[np.isfinite(null)]
     if not np.isfinite(observed) or not len(null):
@@ -136,7 +136,7 @@ def p_value(observed: float, null: NDArray[np.float64]) -> float:
     return (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
 
 
-def chance(null: NDArray[np.float64]) -> tuple[float, float]:
+def chance(null: NDArray[np.floating]) -> tuple[float, float]:
     """Mean and 95th percentile of a null gap; NaN where undefined."""
     null = null[np.isfinite(null)]
     if not len(null):

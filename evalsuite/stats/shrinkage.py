@@ -15,15 +15,15 @@ from scipy.stats import beta
 class Shrunk:
     """Posterior of each cell's rate, [cells]: mean and credible bounds; `strength` counts the prior's rows."""
 
-    value: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    value: NDArray[np.floating]
+    low: NDArray[np.floating]
+    high: NDArray[np.floating]
     prior_mean: float
     strength: float
 
 
 def beta_binomial(
-    successes: NDArray[np.float64], totals: NDArray[np.float64], confidence: float = 0.95
+    successes: NDArray[np.floating], totals: NDArray[np.floating], confidence: float = 0.95
 ) -> Shrunk:
     """Fit Beta(m s, (1 - m) s) over the cells by marginal likelihood; give each cell's posterior.
 
@@ -33,7 +33,7 @@ def beta_binomial(
     k, n = successes[used], totals[used]
     pooled = (k.sum() + 0.5) / (n.sum() + 1)
 
-    def loss(x: NDArray[np.float64]) -> float:
+    def loss(x: NDArray[np.floating]) -> float:
         mean, strength = expit(x[0]), np.exp(x[1])
         a, b = mean * strength, (1 - mean) * strength
         spread = strength**-0.5

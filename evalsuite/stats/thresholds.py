@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def at_specificity(scores: NDArray[np.float64], positive: NDArray[np.bool_], specificity: float) -> float:
+def at_specificity(scores: NDArray[np.floating], positive: NDArray[np.bool_], specificity: float) -> float:
     """The lowest threshold t (call positive where score >= t) that keeps the specificity; NaN without negatives."""
     negatives = np.sort(scores[~positive])
     if not len(negatives):
@@ -18,8 +18,8 @@ def at_specificity(scores: NDArray[np.float64], positive: NDArray[np.bool_], spe
 
 
 def by_class(
-    probs: NDArray[np.float64], labels: NDArray[np.int64], specificity: float, least_negatives: int
-) -> NDArray[np.float64]:
+    probs: NDArray[np.floating], labels: NDArray[np.int64], specificity: float, least_negatives: int
+) -> NDArray[np.floating]:
     """Threshold of each class one-vs-rest, [k]; NaN where fewer than `least_negatives` rows could fix it."""
     out = np.full(probs.shape[1], math.nan)
     for index in range(probs.shape[1]):
