@@ -90,7 +90,7 @@ class Engine:
         new = list(dict.fromkeys(k for k in keys if k not in self._texts))
         if new:
             first = ids[[keys.index(k) for k in new]].to(self.device)
-            for key, text in zip(new, _in_batches(self.calls.text, TEXT_BATCH, first), strict=True):
+            for key, text in zip(new, in_batches(self.calls.text, TEXT_BATCH, first), strict=True):
                 self._texts[key] = text.clone()
         return (
             torch.stack([self._texts[k] for k in keys])
@@ -118,18 +118,18 @@ class Engine:
                 f"latents, timesteps and conditioning must have equal rows, got {len(latents)}, {len(timesteps)} "
                 f"and {len(conditioning)}"
             )
-        return _in_batches(self.calls.unet, self.rows, latents, timesteps.to(self.device, torch.float32), conditioning)
+        return in_batches(self.calls.unet, self.rows, latents, timesteps.to(self.device, torch.float32), conditioning)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images of latents in UNet scale [n, latent_channels, h, w]: uint8 [n, size, size, 3]."""
         side = self.facts.latent_size
         self._check("latents", latents, (self.facts.latent_channels, side, side), torch.float32)
-        return _in_batches(self.calls.decode, self.vae_batch, latents)
+        return in_batches(self.calls.decode, self.vae_batch, latents)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents in UNet scale (the posterior's mean) of uint8 images [n, size, size, 3]."""
         self._check("images", images, (self.facts.size, self.facts.size, 3), torch.uint8)
-        return _in_batches(self.calls.encode, self.vae_batch, images)
+        return in_batches(self.calls.encode, self.vae_batch, images)
 
     def _check(self, name: str, value: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         if tuple(value.shape[1:]) != shape or value.dtype != dtype or value.device.type != self.device.type:
@@ -158,7 +158,7 @@ def load_tokenizer(bundle: Bundle) -> Callable[[list[str]], torch.Tensor]:
     return tokenize
 
 
-def _in_batches(call: Call, size: int, *arrays: torch.Tensor) -> torch.Tensor:
+def in_batches(call: Call, size: int, *arrays: torch.Tensor) -> torch.Tensor:
     """Run a static-batch call over any number of rows: cut, fill up the last batch, join.
 
     A call may return its own fixed buffer; rows are copied out before the next batch is run.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from engines import Bundle, build, read_bundle
 
 CLASSES, GROUPS = ["annulus", "plaque"], ["light", "dark"]
 TEMPLATE = "An image of {class}, {group} skin"
@@ -115,3 +120,28 @@ def write_model(folder: Path, **options: Any) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny pipeline's folder."""
     return write_model(tmp_path_factory.mktemp("engines") / "model")
+
+
+@pytest.fixture(scope="session")
+def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny pipeline's CPU bundle, certified."""
+    return build(model, tmp_path_factory.mktemp("bundles") / "cpu", rows=4)
+
+
+@pytest.fixture
+def copied(bundle: Bundle, tmp_path: Path) -> Bundle:
+    """A copy of the bundle that a test may damage."""
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    return read_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def make_pipeline(tmp_path: Path) -> Callable[..., StableDiffusionPipeline]:
+    """`tiny_pipeline` in a folder of the test's own."""
+    return partial(tiny_pipeline, tmp_path / "pipeline")
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Another tiny pipeline's folder: options as `tiny_pipeline`."""
+    return lambda **options: write_model(tmp_path_factory.mktemp("models") / "model", **options)

@@ -1,0 +1,104 @@
+"""A build gives a certified bundle, or one clear line and nothing on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from engines import Bundle, build, load
+from engines.certificate import read_certificate
+from engines.errors import EngineError, ParityError
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"backend": "openvino"}, "unknown backend 'openvino'"),
+        ({"precision": "int3"}, "unknown precision 'int3'"),
+        ({"rows": 0}, "rows must be 1 or more"),
+        ({"size": 65}, "give a multiple of"),
+        ({"target": "sm_89"}, "a target .* is for the tensorrt backends"),
+        ({"backend": "tensorrt-rtx", "target": "sm_90"}, "cannot compile for sm_90"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_nothing_on_disk(
+    model: Path, tmp_path: Path, options: dict[str, object], named: str
+) -> None:
+    if "backend" in options and options["backend"] == "tensorrt-rtx":
+        pytest.importorskip("tensorrt_rtx_bindings")
+    with pytest.raises(EngineError, match=named):
+        build(model, tmp_path / "out", **options)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_memory_is_said_before_the_work(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.memory.available_bytes", lambda: 500_000_000)
+    with pytest.raises(EngineError, match=r"needs about 1\.\d GB of memory and 0\.5 GB is free"):
+        build(model, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_certificate_is_per_class_and_group(bundle: Bundle) -> None:
+    certificate = read_certificate(bundle.folder)
+    assert certificate.passed
+    assert set(certificate.by_class) == {"annulus", "plaque"}
+    assert set(certificate.by_group) == {"dark", "light"}
+    assert all(part.n == 2 and part.psnr_worst >= 50 for part in certificate.by_class.values())
+
+
+def test_a_torch_bundle_runs_and_is_a_diffusers_folder(model: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    built = build(model, tmp_path / "out", backend="torch", rows=4)
+    engine = load(built.folder, device="cpu")
+    assert engine.backend == "torch"
+    assert engine.decode(torch.zeros(1, 4, 8, 8)).shape == (1, 64, 64, 3)
+    assert StableDiffusionPipeline.from_pretrained(built.folder).unet.config.sample_size == 8
+
+
+def test_a_failing_bundle_is_not_written_unless_asked_for_and_then_says_so(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(build.__globals__["certify"].__globals__["THRESHOLDS"], "bf16", (1e-9, 98.0))
+    with pytest.raises(ParityError, match=r"unet on random input: relative error .* > 1e-09"):
+        build(model, tmp_path / "out", backend="torch", precision="bf16", rows=4)
+    assert list(tmp_path.iterdir()) == []
+    built = build(model, tmp_path / "out", backend="torch", precision="bf16", rows=4, allow_parity_failure=True)
+    assert not built.manifest.certified
+    assert not read_certificate(built.folder).passed
+    load(built.folder, device="cpu")
+    assert "FAILED its parity certificate" in caplog.text
+
+
+def test_weights_that_give_nan_are_named(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    broken = make_model(seed=3)
+    weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["conv_out.bias"].fill_(float("nan"))
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(EngineError, match="the unet of this engine gives NaN"):
+        build(broken, tmp_path / "out", backend="torch", rows=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_inpainting_pipeline_is_built_and_certified(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    built = build(make_model(in_channels=9), tmp_path / "out", rows=4)
+    assert built.manifest.facts.unet_in_channels == 9
+    assert built.manifest.certified
+
+
+@pytest.mark.slow
+def test_a_plain_sd1_unet_is_built_and_certified(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    """SD 1.x's own options, at a size that the pixels-first graph does not take."""
+    folder = make_model(resnet_time_scale_shift="default", addition_embed_type=None, sample_size=16)
+    built = build(folder, tmp_path / "out", rows=4)
+    assert built.manifest.certified
+    assert not (built.folder / "unet" / "cpu.onnx").exists()

@@ -1,0 +1,69 @@
+"""The engine's calls: shapes checked, batches cut and filled, prompts encoded once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines import Bundle, load
+from engines.engine import in_batches
+from engines.errors import EngineError
+
+
+@given(n=st.integers(0, 20), size=st.integers(1, 7))
+def test_batches_are_cut_filled_and_joined(n: int, size: int) -> None:
+    seen = []
+
+    def double(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return 2 * x
+
+    x = torch.arange(float(n)).reshape(n, 1)
+    torch.testing.assert_close(in_batches(double, size, x), 2 * x)
+    assert set(seen) <= {size}
+
+
+def test_a_reused_buffer_is_copied_out() -> None:
+    buffer = torch.zeros(2, 1)
+    out = in_batches(lambda x: buffer.copy_(x), 2, torch.arange(6.0).reshape(6, 1))
+    torch.testing.assert_close(out, torch.arange(6.0).reshape(6, 1))
+    first = in_batches(lambda x: buffer.copy_(x), 2, torch.ones(2, 1))
+    in_batches(lambda x: buffer.copy_(x), 2, torch.zeros(2, 1))
+    assert (first == 1).all()
+
+
+def test_each_distinct_prompt_is_encoded_once(bundle: Bundle) -> None:
+    """The cache changes nothing but time."""
+    engine = load(bundle.folder)
+    ids = engine.tokenize(["a", "b", "a", "", "b"])
+    encoded = []
+    text = engine.calls.text
+    engine.calls = replace(engine.calls, text=lambda x: encoded.append(len(x)) or text(x))  # type: ignore[func-returns-value]
+    first, again = engine.encode_text(ids), engine.encode_text(ids[[2, 1]])
+    assert len(encoded) == 1
+    torch.testing.assert_close(again, first[:2], rtol=0, atol=0)
+    torch.testing.assert_close(load(bundle.folder).encode_text(ids), first)
+
+
+def test_shapes_and_types_are_checked(bundle: Bundle) -> None:
+    engine = load(bundle.folder)
+    words, times = torch.zeros(1, 16, 32), torch.zeros(1)
+    with pytest.raises(EngineError, match=r"latents must be torch.float32 \[rows, 4, 8, 8\].*\[1, 9, 8, 8\]"):
+        engine.unet(torch.zeros(1, 9, 8, 8), times, words)
+    with pytest.raises(EngineError, match="equal rows"):
+        engine.unet(torch.zeros(2, 4, 8, 8), times, words)
+    with pytest.raises(EngineError, match=r"images must be torch\.uint8"):
+        engine.encode(torch.zeros(1, 64, 64, 3))
+    with pytest.raises(EngineError, match="token ids must be int64"):
+        engine.encode_text(torch.zeros(1, 3, dtype=torch.int64))
+
+
+def test_no_rows_give_no_rows(bundle: Bundle) -> None:
+    engine = load(bundle.folder)
+    assert engine.unet(torch.zeros(0, 4, 8, 8), torch.zeros(0), torch.zeros(0, 16, 32)).shape == (0, 4, 8, 8)
+    assert engine.decode(torch.zeros(0, 4, 8, 8)).shape == (0, 64, 64, 3)
+    assert engine.encode_text(torch.zeros(0, 16, dtype=torch.int64)).shape == (0, 16, 32)
