@@ -56,7 +56,7 @@ class FolderSet(ImageSet):
         rows = _from_table(path, read_table(table), str(table)) if table else _from_folders(path)
         if rows.empty:
             raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
-        rows["id"] = _unique_ids([str(name) for name in rows["id"]])
+        rows["id"] = unique_ids([str(name) for name in rows["id"]])
         return cls(path, rows.astype(object).sort_values("id", ignore_index=True), sorted(set(rows["class"])))
 
     def at(self, position: int, verify: bool = True) -> tuple[Sample, bytes]:
@@ -196,7 +196,7 @@ def _text(value: object) -> str | None:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _unique_ids(names: list[str]) -> list[str]:
+def unique_ids(names: list[str]) -> list[str]:
     """Names as ids: other characters become hyphens, and what then collides or is too long gets a digest."""
     ids = [re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:95] or "image" for name in names]
     taken: dict[str, int] = {}

@@ -211,6 +211,10 @@ class ShardSet(ImageSet):
     def source(self, position: int) -> str:
         return f"{self.place}/{self._locate(position)[0].tar}"
 
+    def row(self, position: int) -> Row:
+        """What the sidecar says of the image in this row."""
+        return self._locate(position)[1]
+
     def _locate(self, position: int) -> tuple[Sidecar, Row]:
         shard, number = self._places[position]
         sidecar = self.sidecars[shard]
@@ -291,6 +295,21 @@ class _Files:
         return {"where": self.where, "files": OrderedDict()}
 
 
+def listed_in_info(where: Place) -> set[str]:
+    """The tars that timm's `_info.json` names.
+
+    Raises
+    ------
+    CheckFailed
+        The file is damaged.
+    """
+    try:
+        splits = json.loads(where.read("_info.json"))["splits"].values()
+        return {str(name) for split in splits for name in split["filenames"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckFailed(f"{where}/_info.json is damaged ({error}); remove it, and timm does without") from error
+
+
 def _table(sidecars: Sequence[Sidecar]) -> pd.DataFrame:
     columns = [name for name in Row.model_fields if name != "members"]
     data: dict[str, list[Any]] = {"class" if name == "label" else name: [] for name in columns}
@@ -318,10 +337,8 @@ def _check_files(where: Place, names: dict[str, int], records: list[str], sideca
         raise CheckFailed(f"{where}/{orphans[0]} has no sidecar ({len(orphans)} such); expected "
                           f"{Path(orphans[0]).stem}.json: run the command that wrote it again, `shards repair` it, or "
                           "import shards of other tools with `shards make`")
-    if "_info.json" in names:
-        listed = json.loads(where.read("_info.json"))["splits"].values()
-        if missing := sorted({name for split in listed for name in split["filenames"]} - tars):
-            raise CheckFailed(f"{where}/{missing[0]} is missing ({len(missing)} such), but _info.json lists it; "
+    if "_info.json" in names and (missing := sorted(listed_in_info(where) - tars)):
+        raise CheckFailed(f"{where}/{missing[0]} is missing ({len(missing)} such), but _info.json lists it; "
                               "write it again, or remove _info.json if the shard went on purpose")
 
 

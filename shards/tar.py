@@ -31,3 +31,13 @@ def padding(size: int) -> bytes:
 def trailer(size: int) -> bytes:
     """The end of an archive that so far has `size` bytes."""
     return bytes(2 * BLOCK + -(size + 2 * BLOCK) % RECORD)
+
+
+def parse(block: bytes) -> tuple[str, int] | None:
+    """Name and size of a header that this module wrote; None for any other block."""
+    name, _, _ = block[:100].partition(b"\0")
+    try:
+        found = name.decode("ascii"), int(block[124:135], 8)
+        return found if header(*found) == block else None
+    except ValueError:
+        return None

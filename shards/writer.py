@@ -304,7 +304,7 @@ def write_info(folder: Path, sidecars: Sequence[Sidecar] | None = None) -> None:
         paths = sorted(folder.glob("*-" + "[0-9]" * 6 + ".json"))
         sidecars = [Sidecar.from_bytes(path.read_bytes(), str(path)) for path in paths]
     splits: dict[str, list[Sidecar]] = {}
-    for sidecar in sidecars:
+    for sidecar in (s for s in sidecars if s.n):
         names = {row.split or "train" for row in sidecar.samples}
         splits.setdefault(names.pop() if len(names) == 1 else "mixed", []).append(sidecar)
     info = {

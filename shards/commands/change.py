@@ -1,0 +1,140 @@
+"""Commands that write shards: select, regenerate, purge, repair."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shards import console
+from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose, ids_of
+from shards.errors import CheckFailed, UserError
+from shards.folder import read_table
+from shards.reader import ShardSet
+from shards.schema import ID_PATTERN
+
+Shards = Annotated[Path, typer.Argument(metavar="SHARDS", help="Folder of shards.")]
+
+
+def select(
+    location: Location, out: Annotated[Path, typer.Option(help="Folder for the new shards.")], cls: Cls = None,
+    group: Group = None, strategy: Strategy = None, split: Split = None, min_score: MinScore = None,
+    ids: Annotated[Path | None, typer.Option(help="Only the ids of this table or list.")] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="None of the ids of this table or list.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Table with id and number columns, to be kept as scores.")] = None,
+    name: Annotated[str, typer.Option(help="The shards will be NAME-000000.tar.")] = "selected",
+    shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
+) -> None:
+    """Copy some images into new shards, encoded as they are.
+
+    Example: shards select runs/demo/shards --out kept --group dark --quarantine quarantine.csv
+    """
+    from shards.rewrite import select as copy
+
+    data = ShardSet.open(location)
+    table = _scores(scores) if scores else {}
+    chosen = choose(data, cls, group, strategy, split)
+    if ids or quarantine:
+        chosen = chosen.where(ids=ids_of(ids) if ids else None, exclude=ids_of(quarantine) if quarantine else None)
+    if table:
+        merged = [own | table.get(key, {}) for key, own in zip(chosen.rows["id"], chosen.rows["scores"], strict=True)]
+        chosen.rows = chosen.rows.assign(scores=merged)
+    chosen = choose(chosen, None, None, None, None, min_score)
+    sidecars = copy(chosen, out, name, shard_size=shard_size, scores=table)
+    console.out.print(f"{chosen.n} of {data.n} images in {len(sidecars)} shards: {out}", markup=False, soft_wrap=True)
+
+
+def regenerate(
+    folder: Shards, shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],
+    check: Annotated[bool, typer.Option("--check", help="Only compare; change nothing.")] = False,
+    engine: Annotated[Path | None, typer.Option(help="The bundle that the run used [default: gen's].")] = None,
+) -> None:
+    """Make one shard of a `gen sample` run again; compare it, or put it in place of a damaged one.
+
+    Example: shards regenerate runs/demo/shards --shard 3 --check
+    """
+    from shards.compare import regenerate as make
+
+    make(folder, shard, engine, replace=not check)
+    console.out.print(f"shard {shard} of {folder} has the same bytes" if check else
+                      f"shard {shard} of {folder} was written again", markup=False, soft_wrap=True)
+
+
+def purge(
+    folder: Shards, parent: Annotated[str, typer.Option(help="Id of the real image.")],
+    signed_off_by: Annotated[str | None, typer.Option(help="Who says so [default: this user].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a real image and all that was made from it, and write down what went.
+
+    Example: shards purge runs/demo/shards --parent patient-17-lesion-2
+    """
+    import re
+
+    from shards.rewrite import purge as remove
+
+    if not re.match(ID_PATTERN, parent):
+        raise UserError(f"--parent {parent!r} is not an id; expected letters, digits, - and _")
+    done = remove(folder, parent, signed_off_by or getpass.getuser())
+    if as_json:
+        console.print_json({"removed": done.removed, "rewritten": done.rewritten, "still_tuned_on_it": done.tuned,
+                            "record": str(done.record) if done.record else None})
+    elif done.record:
+        console.out.print(f"{len(done.removed)} images of {len(done.rewritten)} shards went; {done.record} lists them",
+                          markup=False, soft_wrap=True)
+    else:
+        console.out.print(f"nothing in {folder} is {parent} or was made from it", markup=False, soft_wrap=True)
+    if done.tuned:
+        console.err.print(f"[yellow]warning:[/yellow] {len(done.tuned)} shards come from a model that was tuned on "
+                          f"{parent}; only a model tuned without it can replace them", soft_wrap=True)
+
+
+def repair(
+    folder: Shards, out: Annotated[Path, typer.Option(help="Folder for what can be saved.")],
+    classes: Annotated[str, typer.Option(help="Comma-separated class names by number, where no sidecar is left.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Save the whole samples of torn shards into new ones, and list what was lost. Exit status 1 if any was.
+
+    Example: shards repair runs/demo/shards --out runs/demo/saved
+    """
+    from shards.rewrite import repair as save
+
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder of shards")
+    results = save(folder, out, [word for word in classes.split(",") if word])
+    lost = sum(len(r.lost or ()) for r in results)
+    if as_json:
+        console.print_json([vars(r) for r in results])
+    else:
+        for r in results:
+            what = "unknown, it had no sidecar" if r.lost is None else ", ".join(r.lost) or "none"
+            console.out.print(f"{r.shard}: {r.saved} images saved, lost: {what}", markup=False, soft_wrap=True)
+        summary = f"{len(results)} torn shards" if results else f"every shard of {folder} is whole"
+        console.out.print(summary, markup=False)
+    if lost:
+        raise CheckFailed(f"{lost} images of {len(results)} torn shards are lost; what was whole is in {out}")
+
+
+def _scores(path: Path) -> dict[str, dict[str, float]]:
+    if not path.is_file():
+        raise UserError(f"no file {path}; expected a table with a column id and columns of numbers")
+    table = read_table(path)
+    if "id" not in table:
+        raise UserError(f"{path} has no column id (it has {', '.join(table.columns)})")
+    result: dict[str, dict[str, float]] = {}
+    columns = [name for name in table.columns if name != "id"]
+    for key, values in zip(table["id"], table[columns].to_numpy(), strict=True):
+        numbers = zip(columns, map(_number, values), strict=True)
+        result[key] = {name: value for name, value in numbers if value is not None}
+    return result
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None

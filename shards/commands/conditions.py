@@ -1,0 +1,65 @@
+"""Options that choose images, the same in every command that has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shards.errors import UserError
+from shards.folder import read_table
+from shards.reader import ShardSet
+
+Location = Annotated[str, typer.Argument(metavar="SHARDS", help="Folder or s3:// address of shards.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Cls = Annotated[list[str] | None, typer.Option("--class", help="Only this class; repeatable.")]
+Group = Annotated[list[str] | None, typer.Option("--group", help="Only this group; repeatable.")]
+Strategy = Annotated[list[str] | None, typer.Option("--strategy", help="Only this strategy; repeatable.")]
+Split = Annotated[list[str] | None, typer.Option("--split", help="Only this split; repeatable.")]
+MinScore = Annotated[list[str] | None, typer.Option("--min-score", help="NAME=LEAST; repeatable.")]
+
+
+def choose(
+    data: ShardSet, cls: list[str] | None, group: list[str] | None, strategy: list[str] | None,
+    split: list[str] | None, min_score: list[str] | None = None,
+) -> ShardSet:
+    """The images that meet the options.
+
+    Raises
+    ------
+    UserError
+        A class or other word that no image has: more likely a slip than a wish for nothing.
+    """
+    for column, words in (("class", cls), ("group", group), ("strategy", strategy), ("split", split)):
+        found = sorted({word for word in data.rows[column] if word is not None})
+        if strangers := set(words or ()) - set(found) - set(data.classes if column == "class" else ()):
+            raise UserError(f"no image of {data} has the {column} {min(strangers)!r}; there are {', '.join(found)}")
+    least = dict(_score(text) for text in min_score or ())
+    return data.where(cls, group, strategy, split, min_score=least)
+
+
+def ids_of(path: Path) -> list[str]:
+    """The ids in a file: a table's `id` column, or one a line.
+
+    Raises
+    ------
+    UserError
+        The file is not there, or a table without that column.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {path}; expected a table with a column id, or a text file with an id a line")
+    if path.suffix not in (".csv", ".tsv", ".parquet"):
+        return path.read_text(encoding="utf-8").split()
+    table = read_table(path)
+    if "id" not in table:
+        raise UserError(f"{path} has no column id (it has {', '.join(table.columns)})")
+    return [key for key in table["id"] if key]
+
+
+def _score(text: str) -> tuple[str, float]:
+    name, _, least = text.partition("=")
+    try:
+        return name, float(least)
+    except ValueError as error:
+        raise UserError(f"--min-score {text!r}; expected NAME=LEAST, as aesthetic=0.5") from error

@@ -1,0 +1,194 @@
+"""Images of other tools and data sets, as (facts, bytes): folders, webdataset tars, Hugging Face folders."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+from pydantic import ValidationError
+
+from shards.errors import UserError
+from shards.folder import ALIASES, IMAGE_SUFFIXES, find_table, read_table
+from shards.images import MAX_BYTES
+from shards.schema import SPLITS
+
+#: Columns that other data sets use for what we name otherwise.
+PRESETS: dict[str, dict[str, str]] = {
+    "fitzpatrick17k": {"file": "md5hash", "class": "label", "group": "fitzpatrick_scale"},
+    "ddi": {"file": "DDI_file", "class": "disease", "group": "skin_tone"},
+    "pad-ufes-20": {"file": "img_id", "class": "diagnostic", "group": "fitspatrick", "cluster": "patient_id"},
+}
+#: A second rater's skin type, kept as an attribute of this name.
+_RENAMED = {"fitzpatrick_centaur": "fst_b"}
+_SPLIT_WORDS = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
+
+
+@dataclass
+class Found:
+    """One image before it is checked: what is said of it, and how to get its bytes."""
+
+    name: str
+    facts: dict[str, Any]
+    data: bytes | Path
+
+
+def find(source: Path, table: Path | None, preset: str | None, columns: dict[str, str]) -> Iterator[Found]:
+    """Every image of a folder in any of the known layouts.
+
+    Raises
+    ------
+    UserError
+        The layout is not one of them.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f"--preset {preset!r}; expected {', '.join(PRESETS)}")
+    if not source.is_dir():
+        raise UserError(f"{source} is not a folder; expected images, webdataset tars or a Hugging Face folder")
+    chosen = PRESETS.get(preset or "", {}) | columns
+    if table or (table := find_table(source)):
+        yield from _by_table(source, table, chosen)
+    elif tars := sorted(source.glob("*.tar")):
+        yield from _by_tars(tars)
+    elif tables := sorted([*source.rglob("*.parquet"), *source.rglob("*.arrow")]):
+        yield from _by_arrow(tables, chosen)
+    else:
+        yield from _by_folders(source)
+
+
+def tidy(column: str, value: str | None) -> str | None:
+    """Numbers read as text lose ".0"; the -1 and "unknown" of skin types become None."""
+    if value is None or (column == "group" and value.strip().lower() in ("-1", "-1.0", "unknown", "nan", "")):
+        return None
+    return re.sub(r"^(-?\d+)\.0$", r"\1", value.strip())
+
+
+def _by_table(source: Path, path: Path, chosen: dict[str, str]) -> Iterator[Found]:
+    table = read_table(path)
+    columns = {
+        ours: chosen.get(ours) or next((name for name in names if name in table.columns), None)
+        for ours, names in ALIASES.items()
+    }
+    for ours, theirs in columns.items():
+        if (theirs is None and ours in ("file", "class")) or (theirs is not None and theirs not in table.columns):
+            raise UserError(f"{path} has no column {theirs or ours!r} for the {ours} (it has "
+                            f"{', '.join(table.columns)}); name one with --{ours}-column")
+    files = {p.name: p for p in sorted(source.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES}
+    files |= {p.stem: p for p in files.values()}
+    used = {name for name in columns.values() if name}
+    for values in table.itertuples(index=False):
+        row = dict(zip(table.columns, values, strict=True))
+        name = str(row[str(columns["file"])])
+        file = source / name if (source / name).is_file() else files.get(Path(name).name)
+        facts: dict[str, Any] = {ours: tidy(ours, row[theirs]) for ours, theirs in columns.items() if theirs}
+        facts["attributes"] = {
+            _RENAMED.get(key, key): text for key, value in row.items()
+            if key not in used and (text := tidy("group" if key in _RENAMED else key, value)) is not None
+        }
+        yield Found(facts.get("id") or Path(name).stem, facts, file or b"")
+
+
+def _by_folders(source: Path) -> Iterator[Found]:
+    for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
+        parts = path.relative_to(source).parts[:-1]
+        split = _SPLIT_WORDS.get(parts[0], parts[0]) if parts else None
+        split = split if split in SPLITS else None
+        labels = parts[1:] if split else parts
+        name = "-".join(path.relative_to(source).with_suffix("").parts)
+        yield Found(name, {"class": labels[-1] if labels else None, "split": split, "attributes": {}}, path)
+
+
+def _by_tars(tars: list[Path]) -> Iterator[Found]:
+    for path in tars:
+        split = next((w for word in path.stem.split("-") if (w := _SPLIT_WORDS.get(word, word)) in SPLITS), None)
+        members: dict[str, bytes] = {}
+        key = ""
+        try:
+            with tarfile.open(path, "r|") as archive:  # a stream: nothing is ever extracted
+                for member in archive:
+                    name, _, ext = member.name.rpartition("/")[2].partition(".")
+                    if not member.isfile() or member.size > MAX_BYTES:
+                        continue
+                    if name != key and members:
+                        yield _from_members(key, members, split)
+                        members = {}
+                    key = name
+                    file = archive.extractfile(member)
+                    if file and ext.lower() in ("jpg", "jpeg", "png", "webp", "json", "cls", "txt"):
+                        members[ext.lower()] = file.read()
+        except (tarfile.TarError, EOFError) as error:
+            raise UserError(f"{path} is not a whole tar: {error}; repair it with the tool that wrote it") from error
+        if members:
+            yield _from_members(key, members, split)
+
+
+def _from_members(key: str, members: dict[str, bytes], split: str | None) -> Found:
+    try:
+        said = json.loads(members.get("json", b"{}"))
+    except ValueError:
+        said = {}
+    said = said if isinstance(said, dict) else {}
+    words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
+    facts: dict[str, Any] = {
+        ours: tidy(ours, next((words.pop(name) for name in names if name in words), None))
+        for ours, names in ALIASES.items() if ours not in ("file", "id")
+    }
+    facts["class"] = facts["class"] or members.get("cls", b"").decode(errors="replace").strip() or None
+    facts["split"] = facts["split"] or split
+    facts["attributes"] = words
+    data = next((members[ext] for ext in ("jpg", "jpeg", "png", "webp") if ext in members), b"")
+    return Found(key, facts, data)
+
+
+def _by_arrow(paths: list[Path], chosen: dict[str, str]) -> Iterator[Found]:
+    for path in paths:
+        words = re.split(r"[-_/]", f"{path.parent.name}/{path.stem}")
+        split = next((w for word in words if (w := _SPLIT_WORDS.get(word, word)) in SPLITS), None)
+        for number, (row, names) in enumerate(_arrow_rows(path)):
+            image = next((v for v in row.values() if isinstance(v, dict) and "bytes" in v), None)
+            if image is None:
+                raise UserError(f"{path} has no column of images; expected a Hugging Face image column (bytes, path)")
+            words_of = {k: names.get(k, {}).get(v, str(v)) for k, v in row.items() if _is_word(v)}
+            facts: dict[str, Any] = {}
+            for ours, candidates in ALIASES.items():
+                theirs = chosen.get(ours) or next((n for n in candidates if n in words_of), "")
+                facts[ours] = tidy(ours, words_of.pop(theirs, None))
+            facts["split"] = facts.get("split") or split
+            facts["attributes"] = words_of
+            name = facts.get("id") or Path(image.get("path") or "").stem or f"{path.stem}-{number:06d}"
+            yield Found(name, facts, image["bytes"] or b"")
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _arrow_rows(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, dict[Any, str]]]]:
+    try:
+        if path.suffix == ".parquet":
+            file = pyarrow.parquet.ParquetFile(path)
+            schema, batches = file.schema_arrow, file.iter_batches(64)
+        else:
+            stream = pa.ipc.open_stream(pa.memory_map(str(path)))
+            schema, batches = stream.schema, stream
+        names = _class_names(schema)
+        for batch in batches:
+            for row in batch.to_pylist():
+                yield row, names
+    except (pa.ArrowException, OSError, ValidationError) as error:
+        raise UserError(f"cannot read {path}: {error}; expected a Hugging Face parquet or arrow file") from error
+
+
+def _class_names(schema: pa.Schema) -> dict[str, dict[Any, str]]:
+    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return {
+        name: dict(enumerate(feature["names"])) for name, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }

@@ -1,0 +1,203 @@
+"""Real images into shards: checked, without duplicates across splits, all by one codec."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from pydantic import ValidationError
+
+from shards.atomic import write_whole
+from shards.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
+from shards.errors import UserError
+from shards.folder import unique_ids
+from shards.images import decode_image, encode_image, image_size
+from shards.importing import Found
+from shards.schema import SPLITS, Sample, canonical_json
+from shards.writer import ShardSetWriter
+
+
+@dataclass
+class Candidate:
+    """An image that can be decoded, by its facts; its pixels are read again when it is written."""
+
+    found: Found
+    digest: str
+    hash: NDArray[np.uint64]
+    id: str = ""
+    cluster: str = ""
+    split: str = ""
+
+
+@dataclass
+class Made:
+    """What was written, and what was left out and why."""
+
+    written: dict[str, int] = field(default_factory=dict)
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    near_duplicates: int = 0
+    clusters: int = 0
+
+
+def make(
+    found: Iterable[Found], out: Path, *, origin: str = "real", shares: Mapping[str, float], seed: int = 0,
+    size: int | None = None, fmt: str = "png", quality: int = 95, shard_size: int = 1000, near: int = NEAR,
+    tick: Callable[[], None] = lambda: None,
+) -> Made:
+    """Write OUT/train, OUT/validation and OUT/test.
+
+    Images with the same pixels are kept once, and not at all if their classes differ. Near duplicates and images of
+    one patient share a cluster, and no cluster crosses a split; a split that the data already names is kept, and
+    what would cross it is dropped from the side that is trained on.
+
+    Parameters
+    ----------
+    size
+        Shorter edge in pixels; larger images are reduced with antialiasing, none is enlarged.
+    near
+        Bits of 256 in which near duplicates may differ.
+    """
+    made = Made()
+    kept = _without_copies(_decodable(found, made, tick), made)
+    if not kept:
+        raise UserError("no image is left to write; " + "; ".join(f"{n}: {why}" for n, why in made.dropped[:3]))
+    pairs = near_pairs(np.stack([c.hash for c in kept]), near)
+    made.near_duplicates = len(pairs)
+    for candidate, one in zip(kept, unique_ids([c.found.name for c in kept]), strict=True):
+        candidate.id = one
+    clusters = families([c.id for c in kept], [c.found.facts.get("cluster") for c in kept], pairs)
+    for candidate, cluster in zip(kept, clusters, strict=True):
+        candidate.cluster = cluster
+    made.clusters = len(set(clusters))
+    kept = _split(kept, shares, seed, made)
+    classes = sorted({c.found.facts["class"] for c in kept})
+    for split in SPLITS:
+        mine = sorted((c for c in kept if c.split == split), key=lambda c: c.id)
+        if mine:
+            with ShardSetWriter(out / split, split, classes=classes, shard_size=shard_size) as writer:
+                for candidate in mine:
+                    _write(writer, candidate, origin, size, fmt, quality)
+                    tick()
+            made.written[split] = len(mine)
+    _list_dropped(out, made)
+    return made
+
+
+def upright(data: bytes) -> NDArray[np.uint8]:
+    """Decode, and turn as the camera's EXIF says; RGB, uint8 [H, W, 3]."""
+    pixels = decode_image(data)
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
+        turn = image.getexif().get(0x0112, 1)
+    if turn == 1:
+        return pixels
+    turned = Image.fromarray(pixels)
+    turned.getexif()[0x0112] = turn
+    return np.asarray(ImageOps.exif_transpose(turned))
+
+
+def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
+    """The shorter edge brought down to `size` with antialiasing (Lanczos); smaller images stay."""
+    height, width = pixels.shape[:2]
+    if size is None or min(height, width) <= size:
+        return pixels
+    scale = size / min(height, width)
+    target = (round(width * scale), round(height * scale))
+    return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.LANCZOS))
+
+
+def _decodable(found: Iterable[Found], made: Made, tick: Callable[[], None]) -> list[Candidate]:
+    kept = []
+    for one in found:
+        try:
+            data = _bytes(one)
+            pixels = upright(data)
+        except (UserError, OSError, ValueError) as error:
+            made.dropped.append((one.name, f"not readable: {error}"))
+            continue
+        finally:
+            tick()
+        if not one.facts.get("class"):
+            made.dropped.append((one.name, "has no class"))
+        elif one.facts.get("split") not in (None, *SPLITS):
+            made.dropped.append((one.name, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
+        else:
+            digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+            kept.append(Candidate(one, digest, perceptual_hash(pixels)))
+    return kept
+
+
+def _without_copies(candidates: list[Candidate], made: Made) -> list[Candidate]:
+    same: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        same.setdefault(candidate.digest, []).append(candidate)
+    kept = []
+    for copies in same.values():
+        labels = sorted({c.found.facts["class"] for c in copies})
+        if len(labels) > 1:
+            made.dropped += [(c.found.name, f"same pixels under {' and '.join(labels)}") for c in copies]
+            continue
+        first = min(copies, key=lambda c: -SPLITS.index(c.found.facts.get("split") or "train"))
+        kept.append(first)
+        made.dropped += [(c.found.name, f"same pixels as {first.found.name}") for c in copies if c is not first]
+    return kept
+
+
+def _split(kept: list[Candidate], shares: Mapping[str, float], seed: int, made: Made) -> list[Candidate]:
+    given: dict[str, set[str]] = {}
+    for c in kept:
+        if c.found.facts.get("split"):
+            given.setdefault(c.cluster, set()).add(c.found.facts["split"])
+    fixed = {cluster: max(splits, key=SPLITS.index) for cluster, splits in given.items()}
+    free = [c for c in kept if c.cluster not in fixed]
+    strata = [f"{c.found.facts['class']}\0{c.found.facts.get('group')}" for c in free]
+    for candidate, split in zip(free, split_clusters([c.cluster for c in free], strata, shares, seed), strict=True):
+        candidate.split = split
+    result = list(free)
+    for c in (c for c in kept if c.cluster in fixed):
+        c.split = fixed[c.cluster]
+        if c.found.facts.get("split") in (None, c.split):
+            result.append(c)
+        else:
+            made.dropped.append((c.found.name, f"its duplicate or patient {c.cluster} is in {c.split}"))
+    return result
+
+
+def _write(writer: ShardSetWriter, c: Candidate, origin: str, size: int | None, fmt: str, quality: int) -> None:
+    pixels = reduce(upright(_bytes(c.found)), size)
+    facts: dict[str, Any] = c.found.facts
+    try:
+        sample = Sample.model_validate({
+            "id": c.id, "origin": origin, "class": facts["class"], "group": facts.get("group"), "cluster": c.cluster,
+            "attributes": facts["attributes"], "split": c.split, "width": pixels.shape[1], "height": pixels.shape[0],
+        })
+    except ValidationError as error:
+        raise UserError(f"{c.found.name}: {error.errors()[0]['msg']}") from error
+    writer.add(sample, encode_image(pixels, fmt, quality), fmt)
+
+
+def _bytes(one: Found) -> bytes:
+    if isinstance(one.data, bytes):
+        if not one.data:
+            raise UserError("there is no such image file")
+        return one.data
+    data = one.data.read_bytes()
+    image_size(data)
+    return data
+
+
+def _list_dropped(out: Path, made: Made) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerows([("name", "why"), *sorted(made.dropped)])
+    write_whole(out / "_dropped.csv", text.getvalue().encode())
+    report = {"written": made.written, "dropped": len(made.dropped), "near_duplicates": made.near_duplicates,
+              "clusters": made.clusters}
+    write_whole(out / "_made.json", canonical_json(report) + b"\n")
