@@ -249,7 +249,7 @@ def _labels(
         )
     labels = np.array([index[w] for w in words.tolist()], dtype=np.int64)
     if len(np.unique(labels)) < 2:
-        raise UserError(f"{source}: a single class, {words[0]!r}, in all {len(words)} rows; expected at least two")
+        raise UserError(f"{source}: a single class, {str(words[0])!r}, in all {len(words)} rows; expected at least two")
     return labels
 
 

@@ -1,0 +1,106 @@
+"""Two models: pairing, tests, non-inferiority, levelling down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from evalsuite import raters, selfcheck
+from evalsuite.compare import compare
+from evalsuite.selfcheck import Group
+from evalsuite.stats import multiplicity
+from shards.errors import UserError
+
+
+def test_levelling_down_is_told_from_lifting() -> None:
+    """Both group values are looked at, not only the gap."""
+    assert all(c.passed for c in selfcheck.levelling_down(2, 200))
+
+
+def test_a_model_against_itself_changes_nothing() -> None:
+    """No difference, p of 1, no group worse, whatever the order of the rows."""
+    a = selfcheck.table([Group("I", 300, 0.8), Group("II", 300, 0.7)], 0)
+    made = compare(a, a.take(np.random.default_rng(0).permutation(a.n)), ["fst"], n_boot=50)
+    assert all(c.difference == 0 and c.p == 1 and c.low <= 0 <= c.high for c in made.changes)
+    assert made.no_group_worse
+    assert not made.gaps[0].levelled_down
+
+
+def test_holm_only_within_the_family() -> None:
+    """Groups of the first column are corrected together; the overall change is not among them."""
+    a = selfcheck.table([Group("I", 200, 0.6), Group("II", 200, 0.6)], 0)
+    b = selfcheck.table([Group("I", 200, 0.9), Group("II", 200, 0.62)], 0)
+    made = compare(a, b, ["fst"], n_boot=50)
+    assert np.isnan(made.changes[0].p_holm)
+    assert all(c.p_holm >= c.p for c in made.of("fst"))
+    assert made.to_json() == compare(a, b, ["fst"], n_boot=50).to_json()
+
+
+def test_other_metrics_are_paired_too() -> None:
+    """The difference of AUROC has an interval and a bootstrap p."""
+    a = selfcheck.table([Group("I", 200, 0.6), Group("II", 200, 0.6)], 0)
+    b = selfcheck.table([Group("I", 200, 0.9), Group("II", 200, 0.9)], 0)
+    change = compare(a, b, ["fst"], metric="auroc", n_boot=100).changes[0]
+    assert change.low > 0
+    assert change.p < 0.05
+
+
+def test_different_test_sets_are_refused() -> None:
+    """Two models are compared on the same images with the same labels."""
+    a = selfcheck.table([Group("I", 30, 0.8), Group("II", 30, 0.7)], 0)
+    b = selfcheck.table([Group("I", 30, 0.8), Group("II", 30, 0.7)], 0, prefix="j")
+    with pytest.raises(UserError, match="different ids"):
+        compare(a, b, ["fst"])
+    c = selfcheck.table([Group("I", 30, 0.8), Group("II", 30, 0.7)], 1)
+    with pytest.raises(UserError, match="different labels"):
+        compare(a, c, ["fst"])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_monotone_and_bounded(p: list[float]) -> None:
+    """Adjusted values are at least the raw ones, at most Bonferroni's, and keep their order."""
+    raw = np.array(p)
+    adjusted = multiplicity.holm(raw)
+    assert (adjusted >= raw - 1e-12).all()
+    assert (adjusted <= np.minimum(1, raw * len(raw)) .max() + 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(raw, kind="stable")]) >= -1e-12).all()
+
+
+def test_holm_by_hand() -> None:
+    """0.01, 0.04, 0.03 among three: 0.03, 0.06, 0.06; NaN stays out of the family."""
+    found = multiplicity.holm(np.array([0.01, 0.04, np.nan, 0.03]))
+    assert found == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_the_binomial_test(a: int, b: int) -> None:
+    """Exact McNemar is a sign test on the discordant rows."""
+    expected = binomtest(a, a + b).pvalue if a + b else 1.0
+    assert multiplicity.mcnemar(a, b) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [30, 100, 600])
+def test_paired_interval_coverage(n: int) -> None:
+    """Nominal 95 % gives 93 to 98 % for the difference of two models on the same rows (it errs on the safe side)."""
+    rng, covered, times = np.random.default_rng(n), 0, 3000
+    for only_a, only_b, _ in rng.multinomial(n, [0.10, 0.20, 0.70], times):
+        low, high = multiplicity.paired_proportions(int(only_a), int(only_b), n)
+        covered += low <= 0.10 <= high
+    assert 0.93 <= covered / times <= 0.98
+
+
+def test_rater_noise_marks_conclusions_that_change() -> None:
+    """A large gap stands under another rater and one step aside; a rater at random takes it away, and that is marked."""
+    own = selfcheck.table([Group("I", 400, 0.9), Group("II", 400, 0.9), Group("III", 400, 0.6)], 0)
+    rng = np.random.default_rng(0)
+    near = np.where(rng.random(own.n) < 0.03, "II", own.groups["fst"].to_numpy())
+    found = raters.check(own.with_group("fst_b", near), "fst", "fst_b", n_boot=60, n_relabel=50)
+    assert found.holds
+    assert [s.name for s in found.scenarios][:3] == ["rater A", "rater B", "both agree"]
+    chance = rng.choice(["I", "II", "III"], own.n)
+    found = raters.check(own.with_group("fst_b", chance), "fst", "fst_b", n_boot=60, n_relabel=50, noise=0.05)
+    assert not found.holds
+    assert found.scenarios[1].changed

@@ -1,0 +1,56 @@
+"""Plots are well-formed, named, self-contained and repeatable."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from evalsuite import card_html, fairness, plots, selfcheck
+from evalsuite.selfcheck import Group
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, str]:
+    own = selfcheck.table([Group("<b>&", 120, 0.8), Group("$\\frac", 120, 0.6), Group("few", 6, 0.7)], 0)
+    card = fairness.card(own, ["fst"], n_boot=30)
+    curve = plots.Curve("real & synthetic", [0, 1, 2, 5], [0.5, 0.6, 0.7, 0.7], [0.4] * 4, [0.8] * 4)
+    return {
+        "forest": plots.forest(card, "fst"), "gaps": plots.gaps(card, "fst"),
+        "reliability": plots.reliability(own, "fst"), "roc": plots.roc(own, "fst", n_boot=20),
+        "roc of a class": plots.roc(own, "fst", "nodule", n_boot=20),
+        "doses": plots.doses([curve], title="dose", x_label="ratio", y_label="accuracy", marks=[(2, "saturation")]),
+        "fragment": f'<svg xmlns="{SVG[1:-1]}" role="img" aria-label="."><title>.</title><desc>.</desc>'
+                    f"{card_html.fragment(card, own)}</svg>",
+    }
+
+
+@pytest.mark.parametrize("name", ["forest", "gaps", "reliability", "roc", "roc of a class", "doses", "fragment"])
+def test_well_formed_named_and_self_contained(drawn: dict[str, str], name: str) -> None:
+    """Parses as XML whatever the group names, has alternative text, and points at nothing outside itself."""
+    root = ElementTree.fromstring(drawn[name])
+    assert root.tag == f"{SVG}svg"
+    assert root.get("role") == "img"
+    assert root.get("aria-label")
+    assert root.find(f"{SVG}title") is not None
+    assert root.find(f"{SVG}desc") is not None
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key.endswith("href"):
+                assert value.startswith("#")
+
+
+def test_alternative_text_tells_the_numbers(drawn: dict[str, str]) -> None:
+    """A screen reader hears the values, and which group has not enough data."""
+    text = ElementTree.fromstring(drawn["forest"]).get("aria-label") or ""
+    assert "not enough data" in text
+    assert "<b>&: 0." in text
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    """No dates, no random ids."""
+    curve = plots.Curve("a", [0, 1], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
+    first, second = (plots.doses([curve], title="t", x_label="x", y_label="y") for _ in range(2))
+    assert first == second

@@ -1,0 +1,116 @@
+"""Bad tables are refused in one line that names what is wrong and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evalsuite import predictions
+from evalsuite.predictions import from_frame, levels, load, refuse_overlap, refuse_training_rows
+from shards.errors import UserError
+
+
+def table(n: int = 12) -> pd.DataFrame:
+    return pd.DataFrame({
+        "id": [f"i{k}" for k in range(n)], "label": ["a", "b"] * (n // 2), "prob_a": 0.25, "prob_b": 0.75,
+        "fst": ["1", "2", "3"] * (n // 3), "patient": [f"p{k // 2}" for k in range(n)],
+    })
+
+
+def edit(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        frame[column] = frame[column].astype(object)
+        frame.loc[row, column] = value
+        return frame
+
+    return change
+
+
+BAD = {
+    "missing label column": (lambda f: f.drop(columns="label"), "missing column label"),
+    "missing group column": (lambda f: f.drop(columns="fst"), "missing column fst"),
+    "missing cluster column": (lambda f: f.drop(columns="patient"), "missing column patient"),
+    "one probability column": (lambda f: f.drop(columns="prob_b"), "at least two"),
+    "sum": (edit("prob_a", 4, 0.9), "sum to 1.65 instead of 1 in 1 rows (ids i4)"),
+    "unknown label": (edit("label", 3, "z"), "unknown label z (ids i3)"),
+    "single class": (lambda f: f.assign(label="a"), "a single class, 'a'"),
+    "empty group": (edit("fst", 5, ""), "'fst' is empty in 1 rows (ids i5)"),
+    "NaN group": (edit("fst", 5, np.nan), "'fst' is empty in 1 rows (ids i5)"),
+    "NaN": (edit("prob_b", 2, np.nan), "NaN"),
+    "infinity": (edit("prob_b", 2, np.inf), "infinity"),
+    "text": (edit("prob_b", 2, "high"), "text among the probabilities"),
+    "negative": (edit("prob_b", 2, -0.1), "outside 0 to 1"),
+    "repeated id": (edit("id", 2, "i1"), "repeated ids i1"),
+    "empty id": (edit("id", 2, ""), "id is empty"),
+    "no rows": (lambda f: f.iloc[:0], "no rows"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_table_is_refused_with_what_and_where(name: str) -> None:
+    """Each kind of bad input of the card: one line."""
+    change, expected = BAD[name]
+    with pytest.raises(UserError) as found:
+        from_frame(change(table()), groups=["fst"], cluster="patient")
+    assert expected in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_survives_being_written_and_read(tmp_path: Path, suffix: str) -> None:
+    """CSV and parquet give the same table, names as text."""
+    first = from_frame(table(), groups=["fst"], cluster="patient")
+    first.save(tmp_path / f"t{suffix}")
+    again = load(tmp_path / f"t{suffix}", groups=["fst"])
+    assert again.ids.tolist() == first.ids.tolist()
+    assert np.allclose(again.probs, first.probs, atol=1e-12)
+    assert again.groups["fst"].tolist() == first.groups["fst"].tolist()
+    assert again.clusters is not None
+    assert again.clusters.tolist() == table()["patient"].tolist()
+
+
+def test_whole_numbers_stay_names(tmp_path: Path) -> None:
+    """A skin type that pandas made 3.0 reads 3."""
+    frame = table().assign(fst=[1.0, 2.0, 3.0] * 4)
+    assert set(from_frame(frame, groups=["fst"]).groups["fst"]) == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe", b'id,label\n"1'])
+def test_a_broken_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Garbage is a user's mistake, not a traceback."""
+    for suffix in (".csv", ".parquet"):
+        path = tmp_path / f"t{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(UserError):
+            load(path)
+    with pytest.raises(UserError, match="no file"):
+        load(tmp_path / "absent.csv")
+
+
+def test_shared_ids_and_clusters_are_named(tmp_path: Path) -> None:
+    """Overlap of test with validation or train is refused with the ids."""
+    test = from_frame(table(), groups=["fst"], cluster="patient")
+    other = table().assign(id=[f"v{k}" for k in range(12)])
+    with pytest.raises(UserError, match=r"6 clusters .*p0, p1"):
+        refuse_overlap(test, from_frame(other, groups=["fst"], cluster="patient"), "validation")
+    other = other.assign(patient=[f"q{k}" for k in range(12)])
+    refuse_overlap(test, from_frame(other, groups=["fst"], cluster="patient"), "validation")
+    other.loc[3, "id"] = "i7"
+    with pytest.raises(UserError, match=r"1 ids .*i7"):
+        refuse_overlap(test, from_frame(other, groups=["fst"], cluster="patient"), "validation")
+    other[["id"]].to_csv(tmp_path / "train.csv", index=False)
+    with pytest.raises(UserError, match="i7"):
+        refuse_training_rows(test, tmp_path / "train.csv")
+
+
+def test_groups_keep_their_natural_order() -> None:
+    """Light to dark, Roman, numbers, then the alphabet."""
+    assert levels(["dark", "very_light", "tan"]) == ["very_light", "tan", "dark"]
+    assert levels(["VI", "I", "IV"]) == ["I", "IV", "VI"]
+    assert levels(["10", "9"]) == ["9", "10"]
+    assert levels(["m", "f"]) == ["f", "m"]
+    assert predictions.some(range(7), 5).endswith("and 2 more")
