@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from evalsuite import outputs
@@ -98,7 +97,7 @@ def _write(done: Filtered, folder: Path, network: Extractor) -> None:
 
 def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> None:
     """The kept images with their scores in JSON and sidecar, so that one can select before any image is read."""
-    table = done.table.set_index("id")
+    scored = done.table.set_index("id")[names].to_dict("index")
     sidecars = made.sidecars if isinstance(made, ShardSet) else []
     first = sidecars[0] if sidecars else None
     lineage = sorted({id for s in sidecars for id in s.lineage})
@@ -110,7 +109,7 @@ def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> N
     ) as writer:
         for position in track(order, "kept images", len(order)):
             sample, data = view.at(position)
-            row = table.loc[sample.id]
-            scores = sample.scores | {n: round(float(row[n]), 6) for n in names if not pd.isna(row[n])}
+            found = {str(n): round(v, 6) for n, v in scored[sample.id].items() if v == v}
+            scores = sample.scores | found
             extension = "jpg" if data[:2] == b"\xff\xd8" else "webp" if data[:4] == b"RIFF" else "png"
             writer.add(sample.model_copy(update={"scores": scores}), data, extension)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evalsuite import outputs
+from evalsuite.quality.estimate import Estimate
 from evalsuite.quality.extractors import SPECS, open_extractor
 from evalsuite.quality.features import Preprocess, extract, image_side
 from evalsuite.quality.report import per_image_table, quality_report
@@ -61,12 +62,8 @@ def quality(
         print_json(outputs.plain(summary))
         return
     overall = report.cells[report.cells["family"].isin(["overall", "floor"])]
-    for row in overall.itertuples():
-        out.print(f"{row.cell:20} {row.metric:38} {_number(row.value, row.low, row.high)}", markup=False)
-    for row in report.utility.itertuples():
-        out.print(f"{'':20} {row.metric:38} {_number(row.value, row.low, row.high)}", markup=False)
+    for row in overall.to_dict("records") + report.utility.to_dict("records"):
+        number = Estimate(row["value"], row["low"], row["high"], row["n"]).text(4)
+        out.print(f"{row.get('cell', ''):20} {row['metric']:38} {number}", markup=False)
     out.print(f"every cell: {folder / 'quality.csv'}", markup=False)
 
-
-def _number(value: float, low: float, high: float) -> str:
-    return "not enough data" if value != value else f"{value:.4g} ({low:.4g} to {high:.4g})"

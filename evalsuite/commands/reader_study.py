@@ -80,8 +80,9 @@ def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(outputs.plain(summary))
         return
-    for row in readers.itertuples():
-        out.print(f"{row.reader:16} answers {row.answers:5}  real or synthetic (AUC) {row.discrimination.text(2)}",
-                  markup=False)
-    for row in agreement.itertuples():
-        out.print(f"agreement on {row.what}: {row.measure} {row.value:.2f} ({row.items} items)", markup=False)
+    for row in readers.to_dict("records"):
+        auc = row["discrimination"].text(2)
+        out.print(f"{row['reader']:16} answers {row['answers']:5}  real or synthetic (AUC) {auc}", markup=False)
+    for row in agreement.to_dict("records"):
+        value = "not enough data" if row["value"] != row["value"] else f"{row['value']:.2f}"
+        out.print(f"agreement on {row['what']}: {row['measure']} {value} ({row['items']} items)", markup=False)

@@ -38,10 +38,10 @@ def tone(
     if as_json:
         print_json(outputs.plain(summary))
         return
-    for row in cells[cells["family"].isin(["overall", "group"])].itertuples():
+    for row in cells[cells["family"].isin(["overall", "group"])].to_dict("records"):
         out.print(
-            f"{row.cell:16} n {row.n:6}  ITA {row.ita_median:6.1f} ({row.ita_q05:.1f} to {row.ita_q95:.1f})  "
-            f"within one group {row.within_one.text(2)}", markup=False,
+            f"{row['cell']:16} n {row['n']:6}  ITA {row['ita_median']:6.1f} ({row['ita_q05']:.1f} to "
+            f"{row['ita_q95']:.1f})  within one group {row['within_one'].text(2)}", markup=False,
         )
     out.print(f"order (Spearman): {cells.iloc[0]['spearman'].text(2)}", markup=False)
     out.print(LIGHTING_CAVEAT, markup=False)

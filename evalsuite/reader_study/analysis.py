@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score
 
 from evalsuite.quality.estimate import Estimate, bootstrap_of, missing, wilson
 from evalsuite.quality.section import Section, section, table
@@ -77,10 +77,14 @@ def discrimination(part: pd.DataFrame, resamples: int = 500) -> Estimate:
     items, codes = np.unique(part["item"], return_inverse=True)
     y, score = (part["truth"] == "real").to_numpy(), part["realism"].to_numpy()
 
+    levels = score.astype(int)
+
     def auc(drawn: NDArray[np.intp]) -> float:
         weight = np.bincount(drawn, minlength=len(items))[codes]
-        varied = 0 < weight[y].sum() < weight.sum()
-        return float(roc_auc_score(y, score, sample_weight=weight)) if varied else float("nan")
+        real, synthetic = (np.bincount(levels[side], weight[side], minlength=6) for side in (y, ~y))
+        pairs = real.sum() * synthetic.sum()
+        below = np.cumsum(synthetic) - synthetic / 2  # ties count a half
+        return float((real * below).sum() / pairs) if pairs else float("nan")
 
     return bootstrap_of(auc, np.arange(len(items)), resamples=resamples)
 

@@ -1,0 +1,106 @@
+"""Cells are compared at equal n, small ones are named, and linear classifiers answer as planted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evalsuite.quality.cells import quality_table
+from evalsuite.quality.extractors import Extractor
+from evalsuite.quality.features import Features
+from evalsuite.quality.report import per_image_table, quality_report
+from evalsuite.quality.section import section, table, to_page
+from evalsuite.quality.utility import discriminator, matched_rows, utility_table
+
+PLAIN = Extractor("plain", "plain", lambda images: images.reshape(len(images), -1).astype(np.float32))
+
+
+def features(
+    n: int, *, shift: float = 0.0, seed: int = 0, classes: int = 3, groups: tuple[str, ...] = ("light", "dark"),
+    parent: list[str] | None = None,
+) -> Features:
+    """Gaussian clouds, one a class, moved by `shift` in every number."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % classes
+    values = rng.normal(size=(n, 8)) + shift + 4 * np.eye(8)[label]
+    frame = pd.DataFrame({
+        "id": [f"{seed}-{i}" for i in range(n)], "class": [f"c{k}" for k in label],
+        "group": [groups[i // classes % len(groups)] for i in range(n)], "strategy": "text-to-image", "split": None,
+        "cluster": None, "parent": parent, "image_sha256": "",
+    })
+    return Features(values.astype(np.float32), frame, PLAIN, "digest")
+
+
+def test_every_cell_of_a_family_has_the_same_n() -> None:
+    cells = quality_table(features(240), features(300, seed=1), resamples=5)
+    measured = cells[cells["metric"] == "KD[plain]"]
+    assert (measured.groupby("family")["n"].nunique() == 1).all()
+    assert set(measured["family"]) == {"overall", "class", "group", "strategy", "class x group", "floor"}
+    assert cells["metric"].iloc[0] == "KD[plain]"  # the unbiased one in front
+
+
+def test_small_cells_are_named_and_do_not_shrink_the_others() -> None:
+    synthetic = features(300, seed=1)
+    synthetic.frame.loc[:3, "group"] = "rare"
+    cells = quality_table(features(240), synthetic, resamples=5, families=("group",))
+    rare = cells[cells["cell"] == "rare"]
+    assert len(rare) == 1
+    assert np.isnan(rare.iloc[0]["value"])
+    assert "too few" in rare.iloc[0]["note"]
+    assert cells[cells["cell"] == "light"]["n"].max() >= 100
+
+
+def test_a_shifted_set_is_further_than_the_floor_and_an_equal_one_is_not() -> None:
+    real = features(300)
+    for shift, further in ((0.0, False), (1.0, True)):
+        report = quality_report([(real, features(300, shift=shift, seed=1))], resamples=20)
+        cells = report.cells.set_index(["family", "metric"])
+        distance, floor = cells.loc[("overall", "KD[plain]")], cells.loc[("floor", "KD[plain]")]
+        assert (distance["low"] > floor["high"]) is np.bool_(further)
+        assert report.section["status"] == ("bad" if further else "good"), report.section["verdict"]
+
+
+def test_accuracy_scores_go_both_ways() -> None:
+    """Classes that carry over score high in all directions; shuffled synthetic labels score at chance."""
+    real, synthetic = features(240), features(240, seed=1)
+    good = utility_table(real, synthetic, resamples=50).set_index("metric")["value"]
+    assert good.drop("real or synthetic [plain]").min() > 0.9
+    synthetic.frame["class"] = np.random.default_rng(0).permutation(synthetic.frame["class"])
+    bad = utility_table(real, synthetic, resamples=50).set_index("metric")["value"]
+    assert bad["real to real [plain]"] > 0.9
+    assert bad["synthetic to real [plain]"] < 0.6
+    assert bad["real to synthetic [plain]"] == pytest.approx(1 / 3, abs=0.12)
+
+
+def test_a_parent_and_its_child_share_a_fold() -> None:
+    """Copies of real images must not be told apart by having seen their parent in training."""
+    real = features(100)
+    child = features(100, parent=list(real.frame["id"]))
+    family = real.frame["id"].to_numpy(dtype=object)
+    estimate = discriminator(real.values, child.values, family, family, resamples=50)
+    assert estimate.low <= 0.5 <= estimate.high + 0.05
+
+
+def test_matched_rows_have_the_same_classes() -> None:
+    real, synthetic = features(90), features(60, seed=1, classes=2)
+    a, b = matched_rows(real.frame, synthetic.frame)
+    assert real.frame["class"].iloc[a].tolist() == synthetic.frame["class"].iloc[b].tolist()
+    assert set(real.frame["class"].iloc[a]) == {"c0", "c1"}
+
+
+def test_every_synthetic_image_has_a_row() -> None:
+    real, synthetic = features(60), features(50, seed=1)
+    frame = per_image_table([(real, synthetic)])
+    assert frame["id"].tolist() == synthetic.frame["id"].tolist()
+    expected = np.sqrt(((synthetic.values[0] - real.values) ** 2).sum(1)).min()
+    assert frame["nearest_real[plain]"].iloc[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_section_escapes_what_data_brings() -> None:
+    evil = "<script>alert(1)</script>"
+    part = section("t", evil, "good", [table("c", pd.DataFrame({evil: [evil, None], "x": [np.nan, 0.5]}))])
+    assert "<script" not in str(part)
+    assert part["tables"][0]["rows"][0][1] == "not enough data"
+    page = to_page(part)  # its templates escape again, so it gets plain text
+    assert page.blocks[0] == evil
