@@ -75,6 +75,6 @@ def _write(folder: Path, name: str, origin: Origin, per_class: int, ids: list[st
     with ShardSetWriter(folder, name, classes=CLASSES, shard_size=5000, fsync=False) as writer:
         for label, cls in enumerate(CLASSES):
             for i in range(per_class):
-                ids.append(f"{name}-{cls}-{i}")
+                ids.append(f"{name}-{cls}-{i:04d}")
                 labels.append(label)
                 writer.add(Sample(id=ids[-1], origin=origin, label=cls, group=f"g{i % 3}", split=split), pixel, "png")

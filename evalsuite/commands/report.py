@@ -10,15 +10,16 @@ import typer
 
 from evalsuite import run as runs
 from evalsuite import study_analysis
+from evalsuite.quality.section import to_page
 from evalsuite.report import of_run, of_study
-from evalsuite.report.page import Report
+from evalsuite.report.page import Report, Section, Verdict
 from evalsuite.report.write import write
 from shards.console import out, print_json, progress
 from shards.errors import UserError
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of `evalsuite run` and `evalsuite study`.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of run, study, tone, quality, privacy, filter.")],
     folder: Annotated[Path | None, typer.Option("--out", help="Where to write. [default: the first folder]")] = None,
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
@@ -43,7 +44,9 @@ def report(
 
 def _one(place: Path, n_boot: int) -> Report:
     """The report of a folder, whichever kind of job made it; its JSON and CSV are written anew."""
-    plan = place / "plan.json"
+    plan, measured = place / "plan.json", place / "section.json"
+    if measured.is_file() and not plan.is_file():
+        return _measured(measured)
     if not plan.is_file():
         raise UserError(f"{place} holds no run or study (plan.json); make one with `evalsuite run`")
     try:
@@ -57,3 +60,13 @@ def _one(place: Path, n_boot: int) -> Report:
     analysis = runs.analyse(place, n_boot=n_boot)
     runs.write_record(analysis, place)
     return of_run.report(analysis)
+
+
+def _measured(path: Path) -> Report:
+    """What `evalsuite tone`, `quality`, `privacy` or `filter` left behind."""
+    try:
+        part = json.loads(path.read_bytes())
+        made = to_page(part)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a report section ({error}); run the command that wrote it again") from error
+    return Report(made.title, Verdict(str(made.blocks[0]), []), [Section("What was measured", made.blocks[1:])])

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from evalsuite.predictions import levels
 from evalsuite.report.page import Picture, Table
 from evalsuite.training.data import open_images, open_splits
 from shards import ImageSet, ShardSet
 from shards import lineage as ranges
-
-TILE, LABEL = 72, 88
+from shards.sheet import contact_sheet
 
 
 def data_sheet(real: Path, synthetic: Sequence[Path]) -> list[Table]:
@@ -36,37 +31,22 @@ def data_sheet(real: Path, synthetic: Sequence[Path]) -> list[Table]:
     return tables
 
 
-def contact_sheet(folders: Sequence[Path], per_cell: int = 2) -> Picture | None:
-    """A grid of class x skin type with the first images of each cell; None without images."""
+def sheet(folders: Sequence[Path], per_cell: int = 2) -> Picture | None:
+    """The first images of every class and skin type of the first folder; None without folders."""
     if not folders:
         return None
     images = open_images(folders[0])
-    rows = images.rows
-    groups = [g if g is not None else "unknown" for g in rows["group"]]
-    classes, columns = list(images.classes), levels(groups)
-    sheet = Image.new("RGB", (LABEL + len(columns) * per_cell * TILE, 20 + len(classes) * TILE), "white")
-    pen = ImageDraw.Draw(sheet)
-    for x, group in enumerate(columns):
-        pen.text((LABEL + x * per_cell * TILE + 3, 4), group, fill="black")
-    for y, cls in enumerate(classes):
-        pen.text((3, 20 + y * TILE + TILE // 2 - 5), cls, fill="black")
-        for x, group in enumerate(columns):
-            here = [i for i, (c, g) in enumerate(zip(rows["class"], groups, strict=True)) if (c, g) == (cls, group)]
-            for k, position in enumerate(here[:per_cell]):
-                tile = _tile(images.image_at(position, verify=False)[1])
-                sheet.paste(tile, (LABEL + (x * per_cell + k) * TILE + 1, 20 + y * TILE + 1))
-    out = io.BytesIO()
-    sheet.save(out, "PNG", optimize=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sheet.png"
+        contact_sheet(images, path, per_cell=per_cell)
+        png = path.read_bytes()
+    groups = levels(g if g is not None else "unknown" for g in images.rows["group"])
     return Picture(
-        out.getvalue(),
-        f"Contact sheet of synthetic images: rows are the classes {', '.join(classes)}, columns the skin types "
-        f"{', '.join(columns)}, {per_cell} images in each cell.",
+        png,
+        f"Contact sheet of synthetic images: rows are the classes {', '.join(images.classes)}, columns the skin types "
+        f"{', '.join(groups)}, {per_cell} images in each cell.",
         f"The first {per_cell} images of each class and skin type, in stored order; none was picked by eye.",
     )
-
-
-def _tile(image: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(image).resize((TILE - 2, TILE - 2), Image.Resampling.BICUBIC)
 
 
 def _facts(images: ImageSet) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evalsuite import card_html, plots
 from evalsuite.report import methods
-from evalsuite.report.datasheet import contact_sheet, data_sheet
+from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.page import Block, Fragment, Plot, Report, Section, Table, Verdict
 from evalsuite.run import MARGIN, NAMES, Analysis, leakage, notes
 
@@ -12,9 +12,9 @@ from evalsuite.run import MARGIN, NAMES, Analysis, leakage, notes
 def report(found: Analysis) -> Report:
     """All sections of a run."""
     synthetic = found.plan.places.synthetic
-    sheet = contact_sheet(synthetic)
+    picture = sheet(synthetic)
     sections = [
-        Section("What the synthetic images look like", [sheet] if sheet else ["There are none."]),
+        Section("What the synthetic images look like", [picture] if picture else ["There are none."]),
         Section("Who gains, who loses", _comparison(found)),
         Section(f"Card: {NAMES['mix']}", [Fragment(card_html.fragment(found.cards["mix"], found.tests["mix"]))]),
         Section(f"Card: {NAMES['real']}", [Fragment(card_html.fragment(found.cards["real"], found.tests["real"]))]),

@@ -7,7 +7,7 @@ import math
 from evalsuite import plots
 from evalsuite.dose import CHOSEN_BY
 from evalsuite.report import methods
-from evalsuite.report.datasheet import contact_sheet, data_sheet
+from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.page import Block, Plot, Report, Section, Table, Verdict
 from evalsuite.study import CONTROLS
 from evalsuite.study_analysis import ALL, Analysis, Line
@@ -22,9 +22,9 @@ WHAT = {
 def report(found: Analysis) -> Report:
     """All sections of a study."""
     places = found.design.places
-    sheet = contact_sheet(places.synthetic)
+    picture = sheet(places.synthetic)
     sections = [
-        Section("What the synthetic images look like", [sheet] if sheet else ["There are none."]),
+        Section("What the synthetic images look like", [picture] if picture else ["There are none."]),
         Section("Score against real images", _figure(found)),
         Section("Gain against dose", _dose(found)),
         Section("Verdict for each skin type", _by_group(found)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+import signal
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from evalsuite.training import datasets
 from evalsuite.training.arm import Arm, Result
 from evalsuite.training.distributed import World
 from shards.console import progress
-from shards.errors import UserError
+from shards.errors import CheckFailed, UserError
 
 FOLDER = "arms"
 
@@ -98,34 +98,52 @@ def _opened(places: str) -> datasets.Data:
 
 
 def _by_processes(jobs: Sequence[tuple[Any, ...]], waiting: Sequence[Arm], count: int, what: str) -> None:
+    """The jobs over some processes; what they count and how they end comes back as messages."""
     context = get_context("spawn")  # a fork would inherit torch's threads
-    with context.Manager() as manager, progress(what, _images(waiting)) as tick:
-        counter: Any = manager.Queue()
-        with _pool(count) as pool:
-            pending: set[Future[str]] = {pool.submit(train, *[*job, counter]) for job in jobs}
-            while pending:
-                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                for n in _drain(counter):
-                    tick(n)
-                for future in done:
-                    future.result()
-
-
-@contextmanager
-def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    tasks, messages = context.Queue(), context.Queue()
+    for job in [*jobs, *[None] * count]:
+        tasks.put(job)
+    workers = [context.Process(target=_work, args=(tasks, messages), daemon=True) for _ in range(count)]
+    for worker in workers:
+        worker.start()
     try:
-        yield pool
+        with progress(what, _images(waiting)) as tick:
+            left = len(jobs)
+            while left:
+                message = _next(messages, workers)
+                if isinstance(message, UserError):
+                    raise message
+                if message is None:
+                    left -= 1
+                else:
+                    tick(message)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+            worker.join()
 
 
-def _drain(counter: Any) -> Iterator[int]:
+def _work(tasks: Any, messages: Any) -> None:
+    """Messages: a number of images, None for a finished arm, a user's error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    for job in iter(tasks.get, None):
+        try:
+            train(*job, messages)
+        except (UserError, CheckFailed) as error:
+            messages.put(UserError(str(error)))
+            return
+        messages.put(None)
+
+
+def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | None:
     while True:
         try:
-            yield counter.get_nowait()
+            return messages.get(timeout=1.0)
         except queue.Empty:
-            return
+            failed = [w for w in workers if w.exitcode not in (None, 0)]
+            if failed:
+                raise UserError(f"a training process ended with status {failed[0].exitcode} (-9: killed, often for "
+                                "lack of memory); run the same command again with --workers 1, it goes on") from None
 
 
 def _by_ray(jobs: Sequence[tuple[Any, ...]], address: str, what: str) -> None:

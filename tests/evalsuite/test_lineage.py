@@ -1,0 +1,72 @@
+"""Planted leaks are found and named; clean data pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from evalsuite import lineage
+from evalsuite.training.pool import Pool
+from shards.errors import UserError
+
+
+def pool(name: str, n: int = 6, seed: int = 0) -> Pool:
+    rng = np.random.default_rng(seed)
+    ids = np.array([f"{name}-{i:03d}" for i in range(n)])
+    return Pool(
+        torch.from_numpy(rng.integers(0, 256, (n, 3, 32, 32)).astype(np.uint8)), ids, ("a", "b"), np.arange(n) % 2,
+        np.zeros(n, dtype=bool), pd.DataFrame({"group": ["g"] * n}), ids, np.full(n, ""), np.full(n, "real"),
+        np.full(n, ""),
+    )
+
+
+TRAIN, VALIDATION, TEST = pool("train", seed=1), pool("val", seed=2), pool("test", seed=3)
+
+
+def test_a_generator_tuned_on_test_images_is_refused_with_their_ids() -> None:
+    """The most common leak, and it must be named so that it can be mended."""
+    leaks = lineage.held_out_leaks(["test-[001-002]", "val-004", "train-000"], [], (VALIDATION, TEST))
+    with pytest.raises(UserError, match=r"val-004.*test-001, test-002.*--allow-leakage"):
+        lineage.refuse(leaks, allow=False)
+    assert len(lineage.refuse(leaks, allow=True)) == 2
+
+
+def test_synthetic_images_made_from_test_images_are_refused() -> None:
+    """Inpainting keeps three quarters of its parent."""
+    leaks = lineage.held_out_leaks([], {"test-003", "train-001"}, (VALIDATION, TEST))
+    assert [leak.ids for leak in leaks] == [("test-003",)]
+
+
+def test_a_near_duplicate_of_what_the_generator_saw_is_found() -> None:
+    """The same photograph under another id, coded again; other photographs are not taken for it."""
+    noise = np.random.default_rng(0).integers(-3, 4, (1, 3, 32, 32))
+    copy = (TRAIN.x[torch.tensor([2])].numpy().astype(int) + noise).clip(0, 255).astype(np.uint8)
+    x = TEST.x[torch.arange(6)].clone()
+    x[4] = torch.from_numpy(copy[0])
+    leaky = Pool(**{**vars(TEST), "x": x})
+    leaks = lineage.held_out_leaks(["train-002"], [], (VALIDATION, leaky), TRAIN)
+    assert [leak.ids for leak in leaks] == [("test-004 ~ train-002",)]
+    assert lineage.held_out_leaks(["train-002"], [], (VALIDATION, TEST), TRAIN) == []
+    assert lineage.held_out_leaks(["train-005"], [], (VALIDATION, leaky), TRAIN) == []
+
+
+def test_an_arm_may_not_use_a_generator_that_saw_more_images() -> None:
+    """The published code's leak: 16 real images, and a generator tuned on all 228."""
+    arm = ["train-000", "train-001"]
+    assert lineage.arm_leaks(arm, arm, phantoms=False) == ([], None)
+    leaks, note = lineage.arm_leaks(["train-[000-005]"], arm, phantoms=False)
+    assert note is None
+    assert "6 real images, 4 of them not among the 2" in leaks[0].what
+    assert lineage.own_set_leak(["train-[000-005]"], arm, TRAIN.ids.tolist())[0].ids == (
+        "train-002", "train-003", "train-004", "train-005")
+    assert lineage.own_set_leak(arm, arm, TRAIN.ids.tolist()) == []
+
+
+def test_other_phantoms_in_the_lineage_are_said_not_refused() -> None:
+    """The built-in generator stands for a pretrained base; the reader must know that it saw more."""
+    leaks, note = lineage.arm_leaks(["phantom-[000-099]-a"], ["phantom-500-a"], phantoms=True)
+    assert leaks == []
+    assert note is not None
+    assert "100 phantoms" in note

@@ -1,0 +1,110 @@
+"""The main question from shards to a page, on tiny sets; and what is refused on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from evalsuite.cli import app
+from evalsuite.run import plan
+from evalsuite.training.datasets import Places
+from evalsuite.training.recipe import make_recipe
+from shards import Sample, ShardSet, ShardSetWriter, encode_image
+from shards.errors import UserError
+
+FAST = ["--model", "test_efficientnet", "--size", "32", "--steps", "4", "--batch", "8", "--workers", "1"]
+
+
+def synthetic(folder: Path, real: Path, lineage: tuple[str, ...] = (), parent: str | None = None) -> Path:
+    """Noisy copies of the training phantoms as a generator's output: two for each."""
+    rng = np.random.default_rng(0)
+    train = ShardSet.open(real / "train")
+    kept = {"classes": train.classes, "shard_size": 500, "lineage": lineage, "fsync": False}
+    with ShardSetWriter(folder, "synthetic", **kept) as writer:
+        for number in range(2):
+            for sample, image in train.images():
+                noisy = (image + rng.normal(0, 20, image.shape)).clip(0, 255).astype(np.uint8)
+                writer.add(Sample(id=f"syn-{number}-{sample.id}", origin="synthetic", label=sample.label,
+                                  group=sample.group, strategy="text-to-image", parent=parent,
+                                  prompt="<b>an image</b>"), encode_image(noisy, "png"), "png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(phantom_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    others = "phantom-[0000000000-0000000009]-macule-tan"
+    return synthetic(tmp_path_factory.mktemp("synthetic"), phantom_shards, (others,))
+
+
+def invoke(*words: object) -> str:
+    done = CliRunner().invoke(app, [str(w) for w in words])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.stdout
+
+
+def test_a_run_ends_in_a_page_tables_and_a_headline(phantom_shards: Path, made: Path, tmp_path: Path) -> None:
+    """All that `make demo` shows: both accuracies with intervals, the worst group, the report; twice the same."""
+    out = tmp_path / "report"
+    command = ("run", "--real", phantom_shards, "--synthetic", made, "--out", out, "--n-real", 6, "--n-boot", 100,
+               *FAST)
+    printed = invoke(*command)
+    assert "accuracy, real only: 0." in printed
+    assert "worst group with synthetic images" in printed
+    record = json.loads((out / "run.json").read_text())
+    assert record["plan"]["recipe"]["ratio"] == 4  # 10 were asked for, 24 of a class are there for 6 real ones
+    for arm in ("real", "mix"):
+        head = record["headline"][arm]
+        assert head["low"] <= head["accuracy"] <= head["high"]
+        frame = pd.read_csv(out / f"card-{arm}.csv")
+        assert frame[(frame.group == "all") & (frame.metric == "accuracy")]["value"].iloc[0] == pytest.approx(
+            head["accuracy"])
+    html = (out / "report.html").read_text()
+    assert "&lt;b&gt;an image&lt;/b&gt;" in html
+    assert "<b>an image" not in html
+    assert "10 phantoms that the real-only arm does not have" in html
+    assert (out / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    times = {p: p.stat().st_mtime_ns for p in out.rglob("result.json")}
+    assert json.loads(invoke(*command, "--json"))["real"] == record["headline"]["real"]
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("result.json")} == times
+    again = invoke("report", out, "--out", tmp_path / "again", "--n-boot", 100)
+    assert "synthetic images for each of 36 real ones" in again
+
+
+def test_a_leak_is_refused_and_red_when_it_is_allowed(phantom_shards: Path, tmp_path: Path) -> None:
+    """The whole way: from a sidecar's lineage to the page."""
+    test_id = ShardSet.open(phantom_shards / "test").rows["id"][0]
+    leaky = synthetic(tmp_path / "leaky", phantom_shards, (test_id,))
+    command = ("run", "--real", phantom_shards, "--synthetic", leaky, "--out", tmp_path / "out", "--n-real", 6,
+               "--n-boot", 100, *FAST)
+    with pytest.raises(UserError, match=test_id):
+        invoke(*command)
+    invoke(*command, "--allow-leakage")
+    assert 'class="leak"' in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_too_few_images_and_missing_parts_are_named(phantom_shards: Path, made: Path, tmp_path: Path) -> None:
+    """Bad input: one line that says what is there."""
+    recipe = make_recipe(size=32)
+    with pytest.raises(UserError, match=r"--n-real 50, but \w+ has 12 training images"):
+        plan(Places(real=phantom_shards, synthetic=(made,)), recipe, n_real=50, ratio=1, seeds=1)
+    with pytest.raises(UserError, match="not synthetic"):
+        plan(Places(real=phantom_shards, synthetic=(phantom_shards / "train",), size=32), recipe, n_real=2, ratio=1,
+             seeds=1)
+    with pytest.raises(UserError, match="holds no run"):
+        invoke("report", tmp_path)
+    with pytest.raises(UserError, match="is not a folder"):
+        plan(Places(real=tmp_path / "nowhere", synthetic=(made,)), recipe, n_real=2, ratio=1, seeds=1)
+
+
+def test_overlapping_splits_are_refused_with_the_ids(phantom_shards: Path, tmp_path: Path) -> None:
+    """A test image that is also a training image."""
+    for part, source in (("train", "train"), ("validation", "validation"), ("test", "train")):
+        (tmp_path / part).symlink_to(phantom_shards / source, target_is_directory=True)
+    with pytest.raises(UserError, match=r"72 ids are in train and in test .*phantom-"):
+        plan(Places(real=tmp_path, synthetic=()), make_recipe(), n_real=2, ratio=1, seeds=1)

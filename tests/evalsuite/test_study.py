@@ -1,0 +1,177 @@
+"""The dose study: the grid with its controls, resumed and raised; planted gains found for the right group."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.commands.study import feature_study
+from evalsuite import scores, study, study_analysis
+from evalsuite.predictions import from_frame
+from evalsuite.report import of_study
+from evalsuite.report.page import render
+from evalsuite.study import CONTROLS, Design, new_design, next_doses
+from evalsuite.training import arm as arms
+from evalsuite.training.datasets import Places
+from evalsuite.training.recipe import make_recipe
+from shards.errors import UserError
+
+PLACES = Places(real=Path("real"), synthetic=(Path("synthetic"),))
+
+
+def design(**changes: object) -> Design:
+    return new_design(PLACES, make_recipe(steps=10), **{  # type: ignore[arg-type]
+        "sizes": (4, 8, 16, 32), "ratios": (2, 10), "seeds": 3, **changes})
+
+
+def plant(folder: Path, made: Design, accuracy, n: int = 600) -> None:  # type: ignore[no-untyped-def]
+    """Write the predictions of a study whose arms have a known accuracy: accuracy(kind, n_real, ratio, group)."""
+    folder.mkdir(exist_ok=True)
+    (folder / study.PLAN).write_text(made.model_dump_json())
+    labels, groups = np.arange(n) % 3, np.where(np.arange(n) // 3 % 2, "light", "dark")
+    luck = np.random.default_rng(0).random(n)  # items are easy or hard for every arm: what pairing is for
+    for arm in made.arms():
+        own = np.random.default_rng([arm.seed, arm.n_real, int(arm.ratio), len(arm.kind)]).normal(0, 0.03, n)
+        p = np.array([accuracy(arm.kind, arm.n_real, arm.ratio, g) for g in groups])
+        said = np.where(luck + own < p, labels, (labels + 1) % 3)
+        place = folder / "arms" / arm.name
+        place.mkdir(parents=True)
+        frame = pd.DataFrame({"id": [f"i{i}" for i in range(n)], "label": np.array(list("abc"))[labels]})
+        for k, c in enumerate("abc"):
+            frame[f"prob_{c}"] = np.where(said == k, 0.8, 0.1)
+        frame["group"] = groups
+        frame.to_parquet(place / arms.PREDICTIONS)
+        (place / arms.RESULT).write_text(arms.Result(
+            digest="", arm=arm, real=1, synthetic=1, seen_real=1, seen_synthetic=1, steps=10, best_step=10, seconds=1,
+            images_per_second=1, validation_loss=1, validation_accuracy=0.5, test_accuracy=0.5, leakage=[], notes=[],
+            history=[]).model_dump_json())
+
+
+def curve(n: float) -> float:
+    return 1 - (0.1 + 1.0 * n**-0.5)
+
+
+def only_light(kind: str, n: int, ratio: float, group: str) -> float:
+    """Synthetic images stand for 0.2 real ones each, saturate at 10:1, and help light skin only."""
+    helps = kind == "mix" and group == "light"
+    return curve(n + 0.2 * n * min(ratio, 10) if helps else n)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> study_analysis.Analysis:
+    made = design(ratios=(2, 5, 10, 20))
+    folder = tmp_path_factory.mktemp("study") / "planted"
+    plant(folder, made, only_light)
+    return study_analysis.analyse(folder, n_boot=200)
+
+
+def test_a_study_holds_the_grid_and_all_controls() -> None:
+    """No gain without the arms that could explain it away; equal steps in all."""
+    names = [a.name for a in design().arms()]
+    assert len(names) == len(set(names)) == 3 * 4 * (3 + len(CONTROLS))
+    assert {a.recipe.steps for a in design().arms()} == {10}
+    assert {a.ratio for a in design().arms() if a.kind in CONTROLS} == {10.0}
+
+
+def test_the_group_that_gains_is_found_and_the_other_is_not(found: study_analysis.Analysis) -> None:
+    """The whole point: for whom."""
+    at = {(g.group, g.size): g for g in found.gains if g.ratio == 10}
+    truth = curve(3 * 8) - curve(8)
+    assert at["light", 8].verdict == "helps"
+    assert at["light", 8].low < truth < at["light", 8].high
+    assert all(at["dark", n].verdict in ("no difference", "cannot be told") for n in found.design.sizes)
+    assert found.verdicts()["light"].startswith("At 10:1 helps with 4 (+")
+
+
+def test_the_planted_saturation_and_exchange_rate_are_found(found: study_analysis.Analysis) -> None:
+    """Gains end at 10:1, where each synthetic image stands for a fifth of a real one."""
+    ratios = [found.saturations["light", None, n].ratio for n in (4, 8)]
+    assert ratios == [10, 10]
+    worth = found.exchanges["light", None, 8]
+    assert worth.low <= 24 <= worth.high
+    assert worth.rate == pytest.approx(0.2, abs=0.08)
+    assert "above the fitted range" in found.exchanges["light", None, 32].text()
+
+
+def test_false_alarms_stay_at_the_stated_rate(tmp_path: Path) -> None:
+    """With no effect at all hardly any verdict in the family may say helps or hurts."""
+    said = []
+    for seed in range(4):
+        made = design(ratios=(10,), seeds=3)
+        plant(tmp_path / str(seed), made, lambda kind, n, ratio, group: curve(n))
+        gains = study_analysis.analyse(tmp_path / str(seed), n_boot=100).gains
+        said += [g.verdict for g in gains]
+    assert sum(v in ("helps", "hurts") for v in said) <= 2
+
+
+def test_the_record_and_the_page_hold_the_same_verdict(found: study_analysis.Analysis, tmp_path: Path) -> None:
+    """JSON, CSV and HTML must not disagree."""
+    record = study_analysis.write_record(found, tmp_path)
+    assert json.loads((tmp_path / "study.json").read_text())["verdicts"] == record["verdicts"]
+    assert len(pd.read_csv(tmp_path / "scores.csv")) == len(found.lines)
+    assert "light" in of_study.figure(found, "light")
+    words = of_study.verdict(found)
+    assert words.sentence == record["verdicts"]["all"]
+    made = of_study.Report("title", words, [of_study.Section("f", of_study._figure(found)),
+                                            of_study.Section("c", of_study._controls(found)),
+                                            of_study.Section("l", of_study._laws(found))])
+    assert "real images with RandAugment" in render([made], "test")
+
+
+def test_doses_are_doubled_until_the_gain_stops() -> None:
+    """--adaptive spends nothing on sizes that have stopped gaining, nor beyond what the shards hold."""
+    first = design(adaptive=True, sizes=(4, 8, 16))
+    assert first.doses == {4: (0, 1), 8: (0, 1), 16: (0, 1)}
+    second = next_doses(first, [8], {4: 100, 8: 100, 16: 1.5})
+    assert second is not None
+    assert second.doses == {4: (0, 1, 2), 8: (0, 1), 16: (0, 1)}
+    assert next_doses(second, [4, 8], {4: 100, 8: 100, 16: 1.5}) is None
+
+
+def test_bad_grids_are_refused() -> None:
+    """One line that says what a study needs."""
+    with pytest.raises(UserError, match="not a study"):
+        design(sizes=(0,))
+    with pytest.raises(UserError, match="not a study"):
+        design(seeds=0)
+
+
+def test_a_feature_study_runs_and_goes_on(tmp_path: Path) -> None:
+    """The cached path from a table of features to verdicts; a second call trains nothing."""
+    made = feature_study(tmp_path, arms=14, width=32)
+    study.check(made)
+    study.execute(made, tmp_path / "out", workers=1)
+    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")}
+    assert len(times) == 14
+    study.execute(made, tmp_path / "out", workers=1)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")} == times
+    found = study_analysis.analyse(tmp_path / "out", n_boot=100)
+    best = max(line.score for line in found.lines if line.group == "all")
+    assert best > 0.5
+    with pytest.raises(UserError, match="another recipe"):
+        study.execute(made.model_copy(update={"recipe": make_recipe(lr=0.5)}), tmp_path / "out", workers=1)
+    with pytest.raises(UserError, match="which allows 18:1"):
+        study.check(made.model_copy(update={"doses": {10: (0, 50)}}))
+
+
+def test_paired_resamples_know_more_than_two_separate_ones() -> None:
+    """The interval of a difference must use that both arms saw the same items."""
+    rng = np.random.default_rng(0)
+    n = 300
+    easy = rng.random(n)
+    frame = pd.DataFrame({"id": [f"i{i}" for i in range(n)], "label": ["a", "b"] * (n // 2), "prob_a": 0.5,
+                          "prob_b": 0.5, "group": "g"})
+    draws = scores.resamples(from_frame(frame), 2, 300)
+    everyone = np.ones(n, dtype=bool)
+    one = draws.score([easy < 0.6, easy < 0.61], everyone, "accuracy")
+    two = draws.score([easy < 0.65, easy < 0.66], everyone, "accuracy")
+    low, high = two.minus(one).interval()
+    wide = two.interval()
+    assert 0 < low < two.value - one.value < high
+    assert high - low < 0.6 * (wide[1] - wide[0])
+    balanced = draws.score([easy < 0.6, easy < 0.61], everyone, "balanced_accuracy")
+    assert balanced.value == pytest.approx(one.value, abs=0.02)

@@ -1,0 +1,320 @@
+"""Training: exact mixing and resume, real validation only, nothing that differs between arms but their images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from evalsuite.training import augment, checkpoint, features, loop, model, runner, stream
+from evalsuite.training.arm import Arm, image_stage, train, training_pool
+from evalsuite.training.datasets import Data, Places, open_data
+from evalsuite.training.distributed import World
+from evalsuite.training.pool import Pool, few_per_class, join, square, with_parents_among
+from evalsuite.training.recipe import Recipe, make_recipe
+from evalsuite.training.split_bn import SplitBatchNorm2d, mark_synthetic, merged_state, split_batch_norms
+from shards.errors import UserError
+
+ALONE = World(0, 1, torch.device("cpu"))
+TINY = "test_efficientnet"
+
+
+def pool(
+    n: int = 24, *, synthetic: bool = False, size: int = 32, seed: int = 0, width: int = 0, name: str = "r"
+) -> Pool:
+    """Images (or features) of three classes that a linear model can tell apart."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    if width:
+        x = torch.from_numpy((rng.normal(size=(n, width)) + 4 * np.eye(3, width)[labels]).astype(np.float32))
+    else:
+        levels = 60 * labels[:, None, None, None] + rng.integers(0, 80, (n, 3, size, size))
+        x = torch.from_numpy(levels.clip(0, 255).astype(np.uint8))
+    ids = np.array([f"{name}{seed}-{i:03d}" for i in range(n)])
+    return Pool(
+        x, ids, ("a", "b", "c"), labels, np.full(n, synthetic),
+        pd.DataFrame({"group": [f"g{i // 3 % 2}" for i in range(n)]}), ids, np.full(n, ""),
+        np.full(n, "synthetic" if synthetic else "real"), np.full(n, "t2i" if synthetic else ""),
+    )
+
+
+def data(**options: int) -> Data:
+    return Data(
+        pool(24, seed=1, **options), pool(12, seed=2, **options), pool(12, seed=3, **options),
+        pool(60, seed=4, synthetic=True, name="s", **options), (), "digest",
+    )
+
+
+def recipe(**changes: object) -> Recipe:
+    return make_recipe(**{"model": TINY, "size": 32, "steps": 4, "batch": 6, "evaluate_every": 2, **changes})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("ratio", [0.5, 2.0, 10.0])
+def test_the_ratio_is_exact_over_a_run_and_in_every_batch(ratio: float) -> None:
+    """webdataset's random mix gives 14 to 44 real images where 26 are meant."""
+    both = join([pool(24), pool(90, synthetic=True, name="s")])
+    r = recipe(ratio=ratio, steps=50, batch=11)
+    plan = stream.schedule(r, both)
+    counts = [int(both.synthetic[plan.rows(step)].sum()) for step in range(50)]
+    share = ratio / (1 + ratio)
+    assert abs(sum(counts) - 550 * share) < 1
+    assert all(abs(c - 11 * share) < 1 for c in counts)
+    assert plan.drawn(50) == (550 - sum(counts), sum(counts))
+
+
+def test_modes_draw_what_they_say() -> None:
+    """Pretraining sees synthetic images only, tuning real ones only."""
+    both = join([pool(24), pool(60, synthetic=True, name="s")])
+    plan = stream.schedule(recipe(mode="pretrain-then-tune", ratio=2, steps=10), both)
+    shares = [both.synthetic[plan.rows(step)].mean() for step in range(10)]
+    assert shares == [1.0] * 5 + [0.0] * 5
+    assert plan.drawn(7) == (12, 30)
+    with pytest.raises(UserError, match="needs synthetic training images"):
+        stream.schedule(recipe(ratio=2), pool(24))
+
+
+def test_balanced_streams_draw_classes_equally() -> None:
+    """One class with a quarter of another's images gets as many draws."""
+    uneven = pool(24).take(np.array([0, 3, 1, 4, 7, 10, 13, 16, 19, 22, 2, 5]))
+    plan = stream.schedule(recipe(balanced=True, steps=40, batch=6), uneven)
+    drawn = np.concatenate([uneven.labels[plan.rows(step)] for step in range(40)])
+    assert np.ptp(np.bincount(drawn)) <= 1
+
+
+def test_subsets_are_nested_and_spread_over_groups() -> None:
+    """n = 2 must be part of n = 4, or the two differ in more than their number; no group is left out."""
+    whole = pool(48)
+    small, large = few_per_class(whole, 2, 7), few_per_class(whole, 4, 7)
+    assert set(small.ids) < set(large.ids)
+    assert np.bincount(small.labels).tolist() == [2, 2, 2]
+    for label in range(3):
+        assert small.groups["group"][small.labels == label].nunique() == 2
+    assert set(few_per_class(whole, 2, 8).ids) != set(small.ids)
+
+
+def test_synthetic_images_of_other_parents_are_left_out() -> None:
+    """An arm with n real images must not learn from the children of the others."""
+    real, made = pool(6), pool(12, synthetic=True, name="s")
+    parents = np.array([real.ids[0], "stranger", ""] * 4)
+    made = Pool(**{**vars(made), "parents": parents})
+    assert set(with_parents_among(made, real).parents) == {real.ids[0], ""}
+    with pytest.raises(UserError, match="no synthetic image is left"):
+        with_parents_among(made.take(parents == "stranger"), real)
+
+
+def test_a_run_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
+    """The weights after 2 + 2 steps equal those after 4, with augmentation, moving average and momentum."""
+    arm = Arm(kind="mix", n_real=0, recipe=recipe(ratio=2, ema=0.9, augment="light"))
+    train(arm, data(), tmp_path / "whole", ALONE)
+
+    class Stop(Exception):
+        pass
+
+    def stop(evaluation: loop.Evaluation) -> None:
+        if evaluation.step == 4 and not (tmp_path / "went-on").exists():
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(arm, data(), tmp_path / "halves", ALONE, log=stop)
+    assert (tmp_path / "halves" / "resume.safetensors").is_file()
+    (tmp_path / "went-on").touch()
+    train(arm, data(), tmp_path / "halves", ALONE, log=stop)
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert not (tmp_path / "halves" / "resume.safetensors").exists()
+
+
+def test_going_on_with_another_recipe_is_refused(tmp_path: Path) -> None:
+    """Half a run of one learning rate and half of another is neither."""
+    from evalsuite.training import resume
+
+    r, images = recipe(), pool()
+    network = model.build(r, 3)
+    state = resume.State(network, loop.make_optimiser(r, network), None, {})
+    resume.save(tmp_path, r, state, loop.Progress(), images)
+    with pytest.raises(UserError, match="other settings or other images"):
+        resume.load(tmp_path, recipe(lr=0.1), state, images)
+
+
+def test_equal_seeds_give_equal_weights_and_the_best_ones_are_kept(tmp_path: Path) -> None:
+    """Arms are comparable only if chance is the same; the checkpoint is that of the least validation loss."""
+    arm = Arm(kind="real", n_real=4, recipe=recipe())
+    results = [train(arm, data(), tmp_path / name, ALONE) for name in "ab"]
+    assert all(torch.equal(v, weights(tmp_path / "b")[k]) for k, v in weights(tmp_path / "a").items())
+    assert results[0].best_step == min(results[0].history, key=lambda e: e["loss"])["step"]
+    again, record = checkpoint.load(tmp_path / "a")
+    stage = image_stage(again, arm.recipe, ALONE)
+    accuracy = (loop.logits(again, stage.evaluate, data().test, ALONE.device).argmax(1).numpy() == data().test.labels)
+    assert accuracy.mean() == pytest.approx(results[0].test_accuracy)
+    assert record.images["train"] == sorted(record.images["train"])
+
+
+def test_synthetic_validation_images_are_refused() -> None:
+    """Early stopping on synthetic images would choose the model that likes them."""
+    r = recipe()
+    network = model.build(r, 3)
+    with pytest.raises(UserError, match="validation images are synthetic"):
+        loop.fit(r, network, image_stage(network, r, ALONE), pool(), pool(6, synthetic=True, name="s"), ALONE)
+
+
+def test_early_stopping_stops() -> None:
+    """Patience counts evaluations without improvement: a learning rate that wrecks the model ends the run early."""
+    r = recipe(patience=1, steps=40, evaluate_every=1, optimizer="sgd", lr=1e3, warmup=0.0)
+    network = model.build(r, 3)
+    made = loop.fit(r, network, image_stage(network, r, ALONE), pool(), pool(12, seed=2), ALONE)
+    assert made.step < 40
+
+
+def test_head_only_changes_the_classifier_and_the_batch_norms() -> None:
+    """As the paper trains: the body's convolutions stay as they were."""
+    r = recipe(tuning="head")
+    network = model.build(r, 3)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    loop.fit(r, network, image_stage(network, r, ALONE), pool(), pool(12, seed=2), ALONE)
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    assert any(k.startswith("classifier") for k in changed)
+    assert all("bn" in k or k.startswith("classifier") for k in changed)
+
+
+def test_a_head_on_features_folds_into_the_model_it_came_from(tmp_path: Path) -> None:
+    """`features` must leave a checkpoint that predicts the same from images."""
+    body = model.build(recipe(), 3)
+    save_file({k: v.contiguous() for k, v in body.state_dict().items()}, tmp_path / "body.safetensors")
+    arm = Arm(kind="real", n_real=0, recipe=recipe(tuning="features", weights=str(tmp_path / "body.safetensors")))
+    result = train(arm, data(), tmp_path / "out", ALONE)
+    again, _ = checkpoint.load(tmp_path / "out")
+    stage = image_stage(again, recipe(), ALONE)
+    scores = loop.logits(again, stage.evaluate, data().test, ALONE.device).softmax(1).numpy()
+    written = pd.read_parquet(tmp_path / "out" / "predictions.parquet").filter(like="prob_").to_numpy()
+    assert np.abs(scores - written).max() < 1e-4
+    assert result.steps == 4
+
+
+def test_arms_on_cached_features_learn() -> None:
+    """The fast path is the same loop: a linear head on separable features must separate them."""
+    made = data(width=16)
+    arm = Arm(kind="mix", n_real=4, recipe=recipe(ratio=2, tuning="features", steps=60, batch=12, lr=0.05))
+    real, both = training_pool(arm, made)
+    assert (real.n, both.n) == (12, 36)
+    head = features.new_head(both)
+    as_is = loop.Stage(lambda x: x, lambda x: x)
+    progress = loop.fit(arm.recipe, head, as_is, both, made.validation, ALONE)
+    assert max(e.accuracy for e in progress.history) > 0.8
+
+
+def test_controls_get_the_images_and_steps_they_stand_for() -> None:
+    """A control that trains longer or on fewer images than it says controls nothing."""
+    made = data()
+    base = recipe(ratio=2, steps=30)
+    arms = {k: Arm(kind=k, n_real=4, recipe=base) for k in
+            ("real", "mix", "real-short", "real-repeated", "randaugment", "synthetic-only")}  # type: ignore[arg-type]
+    sizes = {k: training_pool(a, made)[1].n for k, a in arms.items()}
+    assert sizes == {"real": 12, "mix": 36, "real-short": 12, "real-repeated": 36, "randaugment": 12,
+                     "synthetic-only": 24}
+    assert arms["real-short"].trained_as().steps == 10
+    assert arms["randaugment"].trained_as().augment == "randaugment"
+    assert {a.trained_as().steps for k, a in arms.items() if k != "real-short"} == {30}
+    with pytest.raises(UserError, match="20 synthetic"):
+        training_pool(Arm(kind="mix", n_real=4, recipe=recipe(ratio=20)), made)
+
+
+def test_split_batch_norm_keeps_real_statistics_to_real_images() -> None:
+    """Evaluation must use what real images taught, whatever the share of synthetic ones."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    plain.load_state_dict(net.state_dict())
+    assert split_batch_norms(net) == 1
+    x = torch.randn(10, 3, 8, 8)
+    x[7:] += 50
+    synthetic = torch.arange(10) >= 7
+    mark_synthetic(net, synthetic)
+    out = net.train()(x)
+    assert torch.allclose(out[:7], plain.train()(x[:7]), atol=1e-5)
+    plain.load_state_dict(merged_state(net.state_dict()))
+    assert torch.allclose(plain.eval()(x), net.eval()(x))
+    assert isinstance(net[1], SplitBatchNorm2d)
+
+
+def test_augmentation_keeps_shape_range_and_seed() -> None:
+    """A step is a function of its number: the same seed must give the same pixels."""
+    images = pool(10).x[torch.arange(10)]
+    for kind in ("none", "light", "randaugment"):
+        torch.manual_seed(3)
+        first = augment.augment(images, kind)  # type: ignore[arg-type]
+        torch.manual_seed(3)
+        assert torch.equal(first, augment.augment(images, kind))  # type: ignore[arg-type]
+        assert first.shape == images.shape
+        assert first.dtype == torch.float32
+        assert 0 <= first.min() <= first.max() <= 1
+    assert not torch.equal(first, images.float() / 255)
+
+
+def test_images_are_cut_square_before_they_are_resized() -> None:
+    """Squeezing a landscape photograph would change every lesion's shape."""
+    image = np.zeros((20, 40, 3), np.uint8)
+    image[:, 10:30] = 255
+    assert square(image, 10).min() == 255
+
+
+@pytest.mark.parametrize(("fields", "text"), [
+    ({"ratio": -1}, "--ratio -1"), ({"steps": 0}, "--steps 0"), ({"optimizer": "lion"}, "--optimizer 'lion'"),
+])
+def test_options_out_of_range_are_named(fields: dict[str, object], text: str) -> None:
+    """One line that names the option as it is typed."""
+    with pytest.raises(UserError, match=text):
+        make_recipe(**fields)
+
+
+def test_weights_and_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """Pickles run code; weights of another model would be half loaded."""
+    with pytest.raises(UserError, match="timm has no model"):
+        model.build(recipe(model="resnet_of_nobody"), 3)
+    with pytest.raises(UserError, match=r"expected a .safetensors file"):
+        model.build(recipe(weights=str(tmp_path / "w.pth")), 3)
+    save_file({"x": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="do not fit the model"):
+        model.build(recipe(weights=str(tmp_path / "w.safetensors")), 3)
+    with pytest.raises(UserError, match="has no batch norm"):
+        model.build(recipe(model="test_convnext", split_bn=True), 3)
+
+
+def test_results_are_kept_and_made_anew_when_settings_change(phantom_shards: Path, tmp_path: Path) -> None:
+    """Running again trains nothing; another recipe does not read old results."""
+    places = Places(real=phantom_shards, size=32)
+    arm = Arm(kind="real", n_real=2, recipe=recipe())
+    runner.run([arm], places, tmp_path, workers=1)
+    written = tmp_path / "arms" / arm.name / "result.json"
+    before = written.stat().st_mtime_ns
+    assert runner.run([arm], places, tmp_path, workers=1)[0].arm == arm
+    assert written.stat().st_mtime_ns == before
+    other = arm.model_copy(update={"recipe": recipe(lr=1e-4)})
+    assert runner.run([other], places, tmp_path, workers=1)[0].arm == other
+    assert written.stat().st_mtime_ns != before
+    assert open_data(places).train.n == 72
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(phantom_shards: Path, tmp_path: Path) -> None:
+    """torchrun with gloo: the same global batches, the same weights up to the order of sums."""
+    command = [
+        "-m", "evalsuite.cli", "train", "--real", str(phantom_shards), "--model", "test_convnext", "--size", "32",
+        "--steps", "4", "--batch", "8", "--augment", "none", "--evaluate-every", "2",
+    ]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, *command, "--out", str(tmp_path / "one")], check=True, env=env)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    subprocess.run([*torchrun, *command, "--out", str(tmp_path / "two")], check=True, env=env)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-3
