@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gen.masks import Mask
-from shards.errors import UserError
+from shards.errors import CheckFailed, UserError
 from shards.images import decode_image, image_size
 from shards.reader import ImageSet
 
@@ -65,7 +65,7 @@ class Parents:
         try:
             _, data = self.data.read(name)
             image_size(data)
-        except UserError as error:
+        except (UserError, CheckFailed) as error:
             raise UserError(f"parent {name} in {self.where}: {error}") from error
         return data
 
