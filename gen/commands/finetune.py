@@ -88,7 +88,9 @@ def finetune(
              holdout=held_out, work=root / name)
         for c, name in cells.items()
     ]
-    if not accelerator.is_main_process:
+    main = accelerator.is_main_process
+    accelerator.end_training()
+    if not main:
         return
     if json:
         console.print_json([asdict(r) for r in results] if per_class else asdict(results[0]))

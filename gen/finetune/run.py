@@ -115,8 +115,10 @@ def tune(
         _keep_records(work, out)
         if not execution.keep_work:
             shutil.rmtree(work)
-    accelerator.end_training()
     accelerator.wait_for_everyone()
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.trackers.clear()
     accelerator.free_memory()
     return Result(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, False)
 

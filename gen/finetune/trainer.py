@@ -31,7 +31,7 @@ COLUMNS = ("step", "samples", "loss", "learning_rate", "gradient_norm", "seconds
 
 @dataclass(frozen=True)
 class Training:
-    """One run. steps: to reach; identity: what a checkpoint must agree in; epoch: steps that see every image once."""
+    """One run. steps: to reach; identity: what a checkpoint must agree in."""
 
     accelerator: Accelerator
     denoiser: Denoiser
@@ -105,7 +105,7 @@ class Training:
                 part = loss(predicted, batch.target, batch.weight) * len(self.batches.sources) / len(parts)
                 accelerator.backward(part)
             total += part.detach()
-        norm = accelerator.clip_grad_norm_(weights.parameters(), self.settings.clip)
+        norm = accelerator.clip_grad_norm_(list(weights.parameters()), self.settings.clip)
         optimizer.step()
         return float(accelerator.reduce(total, "mean")), float(norm)
 
