@@ -41,7 +41,7 @@ DATA = "model.onnx.data"
 Progress = Callable[[str], None]
 
 
-class _UNet(nn.Module):
+class UNetRows(nn.Module):
     def __init__(self, unet: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.unet, self.dtype = unet, dtype
@@ -107,7 +107,7 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     progress("text encoder")
     ids = torch.ones((2, facts.max_length), dtype=torch.int64)
     text = _Text(lower(load_part(model, "text_encoder"), dtype))
-    _write(text, (ids,), ["input_ids"], "last_hidden_state", out / "text_encoder" / "model.onnx")
+    write_graph(text, (ids,), ["input_ids"], "last_hidden_state", out / "text_encoder" / "model.onnx")
 
     progress("unet")
     unet = load_part(model, "unet")
@@ -118,8 +118,9 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     )
     names = ["sample", "timesteps", "encoder_hidden_states"]
     if precision == "fp32" and spatial.supports(unet, side):
-        _write(spatial.SpatialUNet(unet, side), args, names, "out_sample", out / "unet" / "cpu.onnx", "cpu.onnx.data")
-    _write(_UNet(lower(unet, dtype), dtype), args, names, "out_sample", out / "unet" / "rows.onnx")
+        small = spatial.SpatialUNet(unet, side)
+        write_graph(small, args, names, "out_sample", out / "unet" / "cpu.onnx", "cpu.onnx.data")
+    write_graph(UNetRows(lower(unet, dtype), dtype), args, names, "out_sample", out / "unet" / "rows.onnx")
     variant(out / "unet" / "rows.onnx", "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
     del unet
 
@@ -131,11 +132,11 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     vae = lower(vae, dtype)
     progress("vae decoder")
     path = out / "vae_decoder" / "model.onnx"
-    _write(_Decoder(vae, dtype), (latents,), ["latent_sample"], "sample", path)
+    write_graph(_Decoder(vae, dtype), (latents,), ["latent_sample"], "sample", path)
     variant(path, "images.onnx", before_decoder(facts), "latent_sample", after_decoder(facts))
     progress("vae encoder")
     path = out / "vae_encoder" / "model.onnx"
-    _write(_Encoder(vae, dtype), (pixels,), ["sample"], "latent_parameters", path)
+    write_graph(_Encoder(vae, dtype), (pixels,), ["sample"], "latent_parameters", path)
     variant(path, "images.onnx", before_encoder(facts), "sample", after_encoder(facts))
 
     for part in ("text_encoder", "unet", "vae_decoder", "vae_encoder"):
@@ -143,7 +144,7 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
         shutil.copyfile(model / source / "config.json", out / part / "config.json")
 
 
-def _write(
+def write_graph(
     module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[str], output: str, path: Path, data: str = DATA
 ) -> None:
     """Export one module with dynamic rows; its weights go into one file beside the graph."""

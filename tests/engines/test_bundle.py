@@ -45,7 +45,7 @@ def test_a_missing_file_is_named(copied: Bundle) -> None:
 
 
 def test_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"no engine bundle at .* gen build-engine"):
+    with pytest.raises(EngineError, match=r"no engine bundle at .*gen build-engine"):
         load(tmp_path)
 
 

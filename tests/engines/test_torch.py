@@ -1,0 +1,81 @@
+"""The torch engine: the layouts made for speed compute what the plain ones do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engines import Bundle
+from engines.captured import captured
+from engines.errors import EngineError
+from engines.facts import read_facts
+from engines.precision import Float32Norm, fits_half, lower
+from engines.torch import compiled, eager, for_speed, load_modules, torch_device
+
+CPU = torch.device("cpu")
+
+
+def gauss(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(3))
+
+
+def test_the_fast_layout_changes_only_the_rounding(model: Path) -> None:
+    facts = read_facts(model)
+    plain = eager(load_modules(model), facts, CPU)
+    fast = eager(for_speed(load_modules(model)), facts, CPU)
+    args = gauss(2, 4, 8, 8), torch.tensor([3.0, 900.0]), gauss(2, 16, 32)
+    torch.testing.assert_close(fast.unet(*args), plain.unet(*args), rtol=1e-3, atol=1e-5)
+    assert (fast.decode(args[0]).int() - plain.decode(args[0]).int()).abs().max() <= 1
+
+
+@pytest.mark.slow
+def test_the_compiled_calls_agree(model: Path) -> None:
+    facts = read_facts(model)
+    plain, fast = eager(load_modules(model), facts, CPU), compiled(load_modules(model), facts, CPU, mode="default")
+    args = gauss(2, 4, 8, 8), torch.tensor([3.0, 900.0]), gauss(2, 16, 32)
+    torch.testing.assert_close(fast.unet(*args), plain.unet(*args), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_a_captured_step_replays_what_it_recorded() -> None:
+    """With new inputs and new coefficients: nothing stale is replayed."""
+    x, scale = gauss(4, 4).cuda(), torch.tensor(2.0, device="cuda")
+    step = captured(lambda a, s: a * s + 1, x, scale)
+    for factor in (2.0, 5.0):
+        y = torch.randn_like(x)
+        torch.testing.assert_close(step(y, scale.fill_(factor)), y * factor + 1)
+
+
+def test_without_cuda_a_function_stays_as_it_is() -> None:
+    assert captured(torch.neg, gauss(2)) is torch.neg
+
+
+def test_half_precision_keeps_its_norms_in_float32(model: Path) -> None:
+    unet = load_modules(model, "fp16").unet
+    norms = [m for m in unet.modules() if isinstance(m, Float32Norm)]
+    assert norms
+    assert all(m.norm.weight.dtype == torch.float32 for m in norms)
+    assert unet.conv_in.weight.dtype == torch.float16
+
+
+def test_norms_do_not_overflow_in_half_precision() -> None:
+    """fp16 sums of squares of values near 1000 are infinite; ours are not."""
+    norm = lower(torch.nn.Sequential(torch.nn.GroupNorm(1, 4)), torch.float16)
+    assert torch.isfinite(norm(torch.full((1, 4, 8, 8), 1e3).half() * torch.randn(1, 4, 8, 8).sign().half())).all()
+
+
+def test_a_network_that_overflows_fp16_is_noticed() -> None:
+    linear = torch.nn.Linear(4, 4)
+    assert fits_half(linear, gauss(2, 4))
+    torch.nn.init.constant_(linear.weight, 1e5)
+    assert not fits_half(linear, torch.ones(2, 4))
+
+
+def test_an_unknown_or_missing_device_is_named(bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="unknown device 'gpu'"):
+        torch_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="no CUDA driver here"):
+            torch_device("cuda")
