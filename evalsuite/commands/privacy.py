@@ -52,6 +52,6 @@ def privacy(
             out.print(f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
                       f"({row.low:.3f} to {row.high:.3f})", markup=False)
         out.print(audit.calibration.sentence(), markup=False)
-        out.print(f"copies: {folder / 'quarantine.txt'} (`shards select --exclude` drops them)", markup=False)
+        out.print(f"copies: {folder / 'quarantine.txt'} (`shards select --quarantine` drops them)", markup=False)
     if fail_on_copies and audit.quarantine:
         raise CheckFailed(f"{len(audit.quarantine)} synthetic images are copies of training images; see {folder}")
