@@ -1,4 +1,4 @@
-"""Closed-form intervals for proportions, for sums of independent ones, and the sizes they need."""
+"""The closed-form interval of a proportion, of clustered rows too, and the size it needs."""
 
 from __future__ import annotations
 
@@ -56,36 +56,6 @@ def design_effect(hits: NDArray[np.floating], clusters: NDArray[np.int64] | None
     sums = np.bincount(codes, weights=hits - p, minlength=m)
     clustered = m / (m - 1) * float(sums @ sums) / n**2
     return max(1.0, clustered / (p * (1 - p) / n))
-
-
-def newcombe(
-    value_a: float, bounds_a: tuple[float, float], value_b: float, bounds_b: tuple[float, float]
-) -> tuple[float, float]:
-    """Interval of a - b from the intervals of two independent estimates (Newcombe 1998, method 10)."""
-    low = value_a - value_b - math.hypot(value_a - bounds_a[0], bounds_b[1] - value_b)
-    high = value_a - value_b + math.hypot(bounds_a[1] - value_a, value_b - bounds_b[0])
-    return low, high
-
-
-def mean_of_proportions(
-    successes: NDArray[np.floating], totals: NDArray[np.floating], confidence: float = 0.95, deff: float = 1.0
-) -> tuple[float, float]:
-    """Interval of the mean of independent proportions (balanced accuracy) by MOVER (Zou & Donner 2008).
-
-    Combines the Wilson interval of each proportion, so it does not collapse where a class is all right.
-    Proportions with a total of 0 are left out; NaN where none is left.
-    """
-    used = totals > 0
-    if not used.any():
-        return math.nan, math.nan
-    p = successes[used] / totals[used]
-    bounds = np.array(
-        [wilson(s, t, confidence, deff) for s, t in zip(successes[used], totals[used], strict=True)]
-    )
-    mean, k = float(p.mean()), int(used.sum())
-    low = mean - math.sqrt(float(((p - bounds[:, 0]) ** 2).sum())) / k
-    high = mean + math.sqrt(float(((bounds[:, 1] - p) ** 2).sum())) / k
-    return max(0.0, low), min(1.0, high)
 
 
 def n_for_half_width(p: float, half_width: float = 0.1, confidence: float = 0.95) -> int:

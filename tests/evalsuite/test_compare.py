@@ -93,7 +93,7 @@ def test_paired_interval_coverage(n: int) -> None:
 
 
 def test_rater_noise_marks_conclusions_that_change() -> None:
-    """A large gap stands under another rater and one step aside; a rater at random takes it away, and that is marked."""
+    """A large gap stands under a near rater and one step aside; a rater at random takes it away, and is marked."""
     own = selfcheck.table([Group("I", 400, 0.9), Group("II", 400, 0.9), Group("III", 400, 0.6)], 0)
     rng = np.random.default_rng(0)
     near = np.where(rng.random(own.n) < 0.03, "II", own.groups["fst"].to_numpy())

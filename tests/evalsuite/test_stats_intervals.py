@@ -24,26 +24,21 @@ def test_wilson_is_scipys(n: int, data: st.DataObject) -> None:
 def test_no_rows_is_nan() -> None:
     """Undefined is NaN, never 0 to 1."""
     assert all(math.isnan(v) for v in intervals.wilson(0, 0))
-    assert all(math.isnan(v) for v in intervals.mean_of_proportions(np.zeros(2), np.zeros(2)))
 
 
 @pytest.mark.parametrize("n", [30, 100, 600])
-@pytest.mark.parametrize("p", [0.6, 0.8, 0.9])
-def test_wilson_coverage(n: int, p: float) -> None:
-    """Nominal 95 % gives 93 to 97 %: exact, by summing the binomial."""
-    inside = [low <= p <= high for low, high in (intervals.wilson(k, n) for k in range(n + 1))]
-    assert 0.93 <= float(binom.pmf(np.arange(n + 1), n, p)[inside].sum()) <= 0.97
+def test_wilson_coverage(n: int) -> None:
+    """Nominal 95 % gives 93 to 97 % over shares from 0.5 to 0.95; exact, by summing the binomial.
 
-
-@pytest.mark.parametrize("n", [30, 100, 600])
-def test_mean_of_proportions_coverage(n: int) -> None:
-    """Balanced accuracy over three classes keeps its coverage where single classes hold ten rows."""
-    rng, p = np.random.default_rng(n), np.array([0.6, 0.75, 0.85])
-    totals = np.full(3, n / 3)
-    hits = rng.binomial(n // 3, p, size=(3000, 3)).astype(float)
-    covered = np.mean([low <= p.mean() <= high for low, high in (
-        intervals.mean_of_proportions(h, totals) for h in hits)])
-    assert 0.93 <= covered <= 0.97
+    At a single share it swings with the lattice of counts: 97.4 % at n = 30 and 0.9, for one.
+    """
+    bounds = np.array([intervals.wilson(k, n) for k in range(n + 1)])
+    found = []
+    for p in np.linspace(0.5, 0.95, 200):
+        inside = (bounds[:, 0] <= p) & (p <= bounds[:, 1])
+        found.append(binom.pmf(np.arange(n + 1), n, p)[inside].sum())
+    assert 0.93 <= np.mean(found) <= 0.97
+    assert min(found) >= 0.91
 
 
 def test_copies_of_a_patient_do_not_narrow_the_interval() -> None:
@@ -66,8 +61,3 @@ def test_the_n_that_is_named_is_enough_and_not_more(p: float, half: float) -> No
         low, high = intervals.wilson(p * (n - 1), n - 1)
         assert high - low > 2 * half - 1e-12
 
-
-def test_newcombe_difference() -> None:
-    """Newcombe 1998, example (a): 56/70 - 48/80 gives 0.0524 to 0.3339."""
-    a, b = intervals.wilson(56, 70), intervals.wilson(48, 80)
-    assert intervals.newcombe(56 / 70, a, 48 / 80, b) == pytest.approx((0.0524, 0.3339), abs=5e-5)
