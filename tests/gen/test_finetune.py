@@ -1,0 +1,347 @@
+"""`gen finetune` on an untrained pipeline: what changes, what is written, going on after a kill, bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
+from transformers import CLIPTokenizer
+
+from engines.errors import EngineError
+from engines.facts import read_facts
+from gen.builtin.model import new_pipeline
+from gen.commands.finetune import finetune
+from shards import console
+from shards.images import encode_image
+
+CLASSES, GROUPS = ("lichen_planus", "plaque"), ("I", "V")
+#: Runs the command with as many threads as the tests, so that sums are in the same order.
+PROGRAM = """
+import sys, torch
+from engines.errors import EngineError
+from gen.commands.finetune import finetune
+from shards import console
+torch.set_num_threads(int(sys.argv.pop(1)))
+app = console.new_app("gen")
+app.command()(finetune)
+console.run(app, (EngineError,))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps its precision for the life of a process."""
+    yield
+    AcceleratorState._reset_state(True)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training images and one for testing, in a folder with a table."""
+    folder = tmp_path_factory.mktemp("images") / "photos"
+    folder.mkdir()
+    rows, rng = [], np.random.default_rng(0)
+    for number in range(9):
+        cls, group = CLASSES[number % 2], GROUPS[number // 2 % 2]
+        picture = rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
+        (folder / f"p{number}.png").write_bytes(encode_image(picture))
+        rows.append([f"p{number}.png", cls, group, f"patient{number // 2}", "test" if number == 8 else "train"])
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "class", "fst", "patient", "split"], *rows])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inpainting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained nine-channel pipeline folder."""
+    folder = tmp_path_factory.mktemp("inpaint") / "pipeline"
+    new_pipeline(0, inpaint=True).save_pretrained(folder)
+    return folder
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+    """The command as the console runs it; its exit status."""
+    app = console.new_app("gen")
+    app.command()(finetune)
+    monkeypatch.setattr(sys, "argv", ["finetune", *map(str, args)])
+    with pytest.raises(SystemExit) as stop:
+        console.run(app, (EngineError,))
+    return int(stop.value.code or 0)
+
+
+def unet(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def test_full_tunes_the_unet_alone_and_says_on_what(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "tuned"
+    options = ("--model", random_pipeline, "--data", images, "--out", out, "--steps", 3, "--validate-every", 3,
+               "--template", "An image of {class}, {group}", "--json")
+    assert run(monkeypatch, *options) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["images"], result["left_out"], result["prompts"], result["steps"]) == (8, 1, 4, 3)
+    for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
+        assert content(out / part) == content(random_pipeline / part), part
+    before, after = unet(random_pipeline), unet(out)
+    assert before.keys() == after.keys()
+    assert not same(before, after)
+    facts = read_facts(out)
+    assert facts.lineage == [f"p{i}" for i in range(8)]
+    assert (facts.classes, facts.groups) == (list(CLASSES), list(GROUPS))
+    assert len(facts.validation_prompts) == 4
+    assert len(json.loads((out / "dermforge.json").read_text())["lineage_sha256"]["p0"]) == 64
+    with (out / "training" / "log.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    assert (out / "training" / "step-000003.png").is_file()
+    assert not list(out.rglob("*.bin"))
+    assert str(tmp_path) not in "".join(p.read_text() for p in out.rglob("*.json"))
+    DiffusionPipeline.from_pretrained(out, use_safetensors=True)
+    assert not (tmp_path / "tuned.work").exists()
+    assert run(monkeypatch, *options) == 0
+    assert json.loads(capsys.readouterr().out)["already"] is True
+
+
+@pytest.mark.parametrize("method", ["full", "textual-inversion"])
+def test_a_killed_run_goes_on_to_the_same_bits(
+    method: str, random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SIGKILL between two checkpoints; averaged weights and warm-up are part of what must come back."""
+    options = ("--model", random_pipeline, "--data", images, "--method", method, "--steps", 12,
+               "--checkpoint-every", 2, "--ema", 0.5, "--warmup", 4, "--learning-rate", 1e-3, "--template",
+               "An image of {class}")
+    assert run(monkeypatch, *options, "--out", tmp_path / "whole") == 0
+    words = ["--out", str(tmp_path / "killed"), *map(str, options)]
+    child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(torch.get_num_threads()), *words])
+    log = tmp_path / "killed.work" / "log.csv"
+    while child.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 4):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert run(monkeypatch, *options, "--out", tmp_path / "killed") == 0
+    for part in ("unet", "text_encoder"):
+        for name, value in content(tmp_path / "whole" / part).items():
+            assert content(tmp_path / "killed" / part)[name] == value, name
+
+    def losses(name: str) -> list[str]:
+        with (tmp_path / name / "training" / "log.csv").open() as file:
+            return [row["loss"] for row in csv.DictReader(file)]
+
+    assert losses("whole") == losses("killed")
+
+
+def test_a_finished_run_can_be_made_longer(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = ("--model", random_pipeline, "--data", images, "--method", "lora", "--template", "An image of {class}")
+    assert run(monkeypatch, *options, "--epochs", 2, "--out", tmp_path / "whole") == 0
+    assert run(monkeypatch, *options, "--epochs", 1, "--out", tmp_path / "longer", "--keep-work") == 0
+    assert run(monkeypatch, *options, "--epochs", 2, "--out", tmp_path / "longer") == 0
+    assert same(unet(tmp_path / "whole"), unet(tmp_path / "longer"))
+
+
+def test_a_fused_adapter_is_the_base_with_the_adapter(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parity with diffusers' own `load_lora_weights` of the adapter that is kept."""
+    out = tmp_path / "tuned"
+    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", out, "--method", "lora",
+               "--steps", 4,
+               "--learning-rate", 0.01, "--keep-adapter", "--template", "An image of {class}") == 0
+    fused = UNet2DConditionModel.from_pretrained(out / "unet")
+    pipeline = StableDiffusionPipeline.from_pretrained(random_pipeline, safety_checker=None)
+    x, t, words = torch.randn(2, 4, 8, 8), torch.tensor([10, 900]), torch.randn(2, 16, 64)
+    with torch.no_grad():
+        plain = pipeline.unet(x, t, words).sample
+        pipeline.load_lora_weights(out / "lora")
+        adapted, ours = pipeline.unet(x, t, words).sample, fused(x, t, words).sample
+    torch.testing.assert_close(ours, adapted, atol=1e-4, rtol=1e-4)
+    assert (ours - plain).abs().max() > 1e-3
+
+
+def test_textual_inversion_learns_words_and_nothing_else(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "tuned"
+    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", out, "--method", "textual-inversion",
+               "--steps", 3, "--template", "An image of {class}") == 0
+    assert same(unet(random_pipeline), unet(out))
+    before, after = (load_file(f / "text_encoder" / "model.safetensors") for f in (random_pipeline, out))
+    table = "text_model.embeddings.token_embedding.weight"
+    assert all(torch.equal(before[k], after[k]) for k in before if k != table)
+    n = len(before[table])
+    assert torch.equal(after[table][:n], before[table])
+    assert len(after[table]) == n + 2
+    facts = read_facts(out)
+    assert facts.prompt_template == "An image of <{class}>"
+    tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
+    assert n in tokenizer("An image of <lichen planus>").input_ids
+    assert n + 1 in tokenizer("An image of <plaque>").input_ids
+    pipeline = StableDiffusionPipeline.from_pretrained(random_pipeline, safety_checker=None)
+    pipeline.load_textual_inversion(out / "words", weight_name="plaque.safetensors")
+    assert torch.equal(pipeline.text_encoder.get_input_embeddings().weight[-1], after[table][-1])
+
+
+def test_inpainting_with_prior_preservation(
+    inpainting: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "tuned"
+    assert run(monkeypatch, "--model", inpainting, "--data", images, "--out", out, "--steps", 2, "--prior", 2,
+               "--prior-prompt", "An image", "--validate-every", 2, "--template", "An image of {class}",
+               "--keep-work") == 0
+    assert not same(unet(inpainting), unet(out))
+    assert unet(out)["conv_in.weight"].shape[1] == 9
+    assert len(list((tmp_path / "tuned.work" / "prior").glob("*.png"))) == 2
+    cached = load_file(tmp_path / "tuned.work" / "latents" / "real" / "view-0000.safetensors")
+    assert cached["mask"].unique().tolist() in ([0.0, 1.0], [0.0])
+    assert cached["masked"].shape == cached["mean"].shape == (8, 4, 8, 8)
+
+
+def test_one_model_a_class(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", tmp_path / "each", "--per-class",
+               "--steps", 1, "--template", "An image of {class}") == 0
+    for number, cls in enumerate(CLASSES):
+        facts = read_facts(tmp_path / "each" / cls)
+        assert facts.classes == [cls]
+        assert facts.lineage == [f"p{i}" for i in range(number, 8, 2)]
+
+
+def test_parts_of_a_batch_add_up_to_the_whole(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, more in (("whole", ()), ("parts", ("--micro-batch", 1)), ("saving", ("--gradient-checkpointing",))):
+        assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", tmp_path / name, "--steps", 2,
+                   "--template", "An image of {class}", *more) == 0
+    whole = unet(tmp_path / "whole")
+    for name in ("parts", "saving"):
+        for key, value in unet(tmp_path / name).items():
+            # AdamW turns tiny gradients into full steps
+            torch.testing.assert_close(value, whole[key], atol=2e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_two_processes_do_the_steps_of_one(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = ["--model", str(random_pipeline), "--data", str(images), "--steps", "3",
+               "--template", "An image of {class}"]
+    assert run(monkeypatch, *options, "--out", tmp_path / "one") == 0
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(program), "1",
+         *options,
+         "--out", str(tmp_path / "two")], check=True, timeout=500,
+    )
+    for key, value in unet(tmp_path / "one").items():
+        torch.testing.assert_close(unet(tmp_path / "two")[key], value, atol=3e-5, rtol=0)
+
+
+BAD = {
+    "method": (("--method", "dreambooth"), "unknown method 'dreambooth'"),
+    "model": (("--model", "./none"), "no pipeline folder"),
+    "data": (("--data", "./none"), "is not a folder"),
+    "prompt": (("--template", "An image of {class}" + " of the skin of an arm" * 9), "more than the 16 tokens"),
+    "field": (("--template", "{disease}"), "names {disease}"),
+    "holdout": (("--holdout", "held.txt"), "held out: p3"),
+    "micro": (("--micro-batch", "3"), "--micro-batch 3"),
+    "fp16": (("--mixed-precision", "fp16"), "needs a CUDA device"),
+    "tracker": (("--track", "paper"), "unknown tracker 'paper'"),
+    "size": (("--size", "65"), "size 65 does not fit"),
+    "rate": (("--learning-rate", "-1"), "--learning-rate is -1"),
+    "prior": (("--method", "textual-inversion", "--prior", "2"), "leave it out"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_2(
+    case: str, random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if case == "fp16" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "held.txt").write_text("p3\n")
+    given, said = BAD[case]
+    options = {"--model": str(random_pipeline), "--data": str(images), "--out": "tuned", "--steps": "1",
+               "--template": "An image of {class}"} | dict(zip(given[::2], given[1::2], strict=True))
+    assert run(monkeypatch, *(word for pair in options.items() for word in pair)) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "images/s" not in line]  # slow machines' progress
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_broken_images_and_models_are_named(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(model: Path, data: Path, said: str) -> None:
+        assert run(monkeypatch, "--model", model, "--data", data, "--out", tmp_path / "tuned", "--steps", 1,
+                   "--template", "An image of {class}") == 2
+        assert said in capsys.readouterr().err
+
+    photos = tmp_path / "photos"
+    shutil.copytree(images, photos)
+    (photos / "p2.png").write_bytes((photos / "p2.png").read_bytes()[:500])
+    refused(random_pipeline, photos, "training image p2")
+    (tmp_path / "empty").mkdir()
+    refused(random_pipeline, tmp_path / "empty", "holds no images")
+    weights = Path("unet", "diffusion_pytorch_model.safetensors")
+    for name, said in (("pickled", "is a pickle"), ("partial", "is missing"), ("damaged", "cannot be loaded")):
+        model = tmp_path / name
+        shutil.copytree(random_pipeline, model)
+        if name == "pickled":
+            (model / weights).rename(model / "unet" / "diffusion_pytorch_model.bin")
+        elif name == "partial":
+            shutil.rmtree(model / "vae")
+        else:
+            (model / weights).write_bytes((model / weights).read_bytes()[:5000])
+        refused(model, images, said)
+
+
+def test_another_run_s_checkpoint_and_folder_are_left_alone(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "tuned"
+    options = ("--model", random_pipeline, "--data", images, "--out", out, "--steps", 1, "--method", "lora",
+               "--keep-work",
+               "--template", "An image of {class}")
+    assert run(monkeypatch, *options) == 0
+    assert run(monkeypatch, *options, "--learning-rate", 0.1) == 2
+    assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err
+    (tmp_path / "tuned.work" / "checkpoint.safetensors").write_bytes(b"damaged")
+    assert run(monkeypatch, *options, "--steps", 2) == 2
+    assert "is damaged" in capsys.readouterr().err
+    assert run(monkeypatch, *options, "--steps", 2, "--fresh") == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    assert run(monkeypatch, *options, "--out", tmp_path / "mine") == 2
+    assert "is not a fine-tuned pipeline" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
