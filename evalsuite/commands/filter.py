@@ -34,7 +34,8 @@ def filter_images(
 ) -> None:
     """Drop images that are broken, unlike their class, off tone or copies; thresholds come from real images.
 
-    `gen plan --refill` tops up what was dropped. Whether a filter helps is a question for `evalsuite study`.
+    `gen plan --refill PLAN --kept OUT/filter.parquet` plans what was dropped anew.
+    Whether a filter helps is a question for `evalsuite study`.
 
     Example: evalsuite filter demo/shards --train demo/phantoms/train --validation demo/phantoms/validation
     """
