@@ -235,7 +235,7 @@ def notes(found: Analysis) -> list[str]:
     said = [*found.plan.notes, *(n for r in found.results for n in r.notes)]
     if found.plan.seeds == 1:
         said.append("One seed: the intervals cover the test images, not the luck of the training run. "
-                    "`--seeds 5` covers both.")
+                    "--seeds 5 covers both.")
     return list(dict.fromkeys(said))
 
 

@@ -277,7 +277,7 @@ def _reference(design: Design) -> float:
 
 def _notes(design: Design, draws: Resamples) -> list[str]:
     said = [f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
-            "number of images; `real-short` shows what fewer steps would have done."]
+            "number of images; the control with fewer steps shows what that changes."]
     if design.seeds == 1:
         said.append("One seed: the intervals cover the test images, not the luck of training.")
     elif design.seeds < 5:

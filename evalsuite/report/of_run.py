@@ -71,7 +71,7 @@ def _groups(found: Analysis) -> list[str]:
 def _comparison(found: Analysis) -> list[Block]:
     return [
         "Both arms were tested on the same images, so each row compares a model with itself plus synthetic images. "
-        "`Detectable` is the difference that a group of this size had an 80% chance to show: a smaller one would "
+        "The detectable difference is the one that a group of this size had an 80% chance to show: a smaller one would "
         "have been missed.",
         Fragment(card_html.comparison_fragment(found.comparison)),
     ]

@@ -97,9 +97,9 @@ def _by_group(found: Analysis) -> list[Block]:
          f"{100 * g.low:+.1f} to {100 * g.high:+.1f}", _p(g.p), _p(g.p_holm), g.verdict) for g in found.gains
     ]
     return [
-        f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons; there `helps` and "
-        "`hurts` must survive Holm's correction over groups and sizes. `No difference` means that the whole interval "
-        f"lies within {100 * found.design.margin:g} points of none. Other doses are exploratory.",
+        f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons; there helps and hurts "
+        "must survive Holm's correction over groups and sizes. No difference means that the whole interval lies within "
+        f"{100 * found.design.margin:g} points of none. Other doses are exploratory.",
         Table(("group", "strategy", "real per class", "dose", "n", "gain, points", "95% interval", "p", "Holm p",
                "verdict"), rows),
     ]
@@ -121,7 +121,7 @@ def _controls(found: Analysis) -> list[Block]:
                 if line.size == size:
                     rows.append((str(size), what, f"{line.score:.3f}", f"{line.low:.3f} to {line.high:.3f}"))
     return [
-        "What else the same effort would have bought. A gain over `real images only` that repeating or RandAugment "
+        "What else the same effort would have bought. A gain over real images only that repeating or RandAugment "
         "also gives is not owed to the synthetic images.",
         Table(("real per class", "arm", _metric(found), "95% interval"), rows),
     ]

@@ -225,7 +225,7 @@ def test_controls_get_the_images_and_steps_they_stand_for() -> None:
     assert arms["real-short"].trained_as().steps == 10
     assert arms["randaugment"].trained_as().augment == "randaugment"
     assert {a.trained_as().steps for k, a in arms.items() if k != "real-short"} == {30}
-    with pytest.raises(UserError, match="20 synthetic"):
+    with pytest.raises(UserError, match="80 synthetic"):
         training_pool(Arm(kind="mix", n_real=4, recipe=recipe(ratio=20)), made)
 
 
