@@ -26,9 +26,8 @@ def test_fid_is_torch_fidelitys_to_six_digits() -> None:
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     x, y = clouds(400, 350, 48)
-    theirs = fid_statistics_to_metric(
-        fid_features_to_statistics(torch.from_numpy(x)), fid_features_to_statistics(torch.from_numpy(y)), False
-    )["frechet_inception_distance"]
+    statistics = [fid_features_to_statistics(torch.from_numpy(side)) for side in (x, y)]
+    theirs = fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
     assert frechet_distance(moments([x]), moments([y])) == pytest.approx(theirs, rel=1e-6)
 
 
