@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from bench.commands.all import all_benchmarks
+from bench.commands.anchors import anchors
 from bench.commands.builtin import builtin
+from bench.commands.compare import compare
+from bench.commands.cost import cost
 from bench.commands.engine import engine
+from bench.commands.paper import paper
 from bench.commands.roofline import roofline
+from bench.commands.study import study
+from bench.commands.train import train
 from engines.errors import EngineError
 from shards import console
 
@@ -14,6 +21,13 @@ app = console.new_app("Measure: the device, engines, sampling, shards, training,
 app.command("roofline")(roofline)
 app.command("builtin")(builtin)
 app.command("engine")(engine)
+app.command("train")(train)
+app.command("study")(study)
+app.command("all")(all_benchmarks)
+app.command("compare")(compare)
+app.command("cost")(cost)
+app.command("paper")(paper)
+app.command("anchors")(anchors)
 
 
 def main() -> NoReturn:

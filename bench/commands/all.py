@@ -1,0 +1,68 @@
+"""`bench all`: every benchmark into one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from bench import models, plots
+from bench.record import records, show
+from bench.suite import PRINTING, RECORDING, run
+from shards import console
+from shards.errors import CheckFailed, UserError
+
+PARTS = (*RECORDING, *PRINTING)
+
+
+def all_benchmarks(
+    out: Annotated[Path, typer.Option(help="Folder for the results and pictures.")] = Path("results"),
+    model: Annotated[str | None, typer.Option(
+        help="A pipeline folder, built-in, sd15, sd15-inpaint, sd21-base [default: sd15 on CUDA, else built-in]",
+    )] = None,
+    backend: Annotated[str | None, typer.Option(help="[default: torch on CUDA, else onnxruntime]")] = None,
+    precision: Annotated[str | None, typer.Option(help="[default: fp16 on CUDA, else fp32]")] = None,
+    only: Annotated[list[str] | None, typer.Option(help=f"{', '.join(PARTS)}; repeatable")] = None,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
+    work: Annotated[Path, typer.Option(help="Models and bundles are kept in it.")] = Path("runs/bench"),
+) -> None:
+    """Run every benchmark on this machine: one JSON each, pictures, and what failed.
+
+    Run it on a machine that does nothing else. On CUDA it measures Stable Diffusion 1.5's shapes with random weights.
+
+    Example: bench all --out results --quick
+    """
+    if unknown := [name for name in only or [] if name not in PARTS]:
+        raise UserError(f"unknown benchmark {unknown[0]!r}; expected {', '.join(PARTS)}")
+    cuda = torch.cuda.is_available()
+    engine = ["--model", model or ("sd15" if cuda else models.BUILT_IN),
+              "--backend", backend or ("torch" if cuda else "onnxruntime"),
+              "--precision", precision or ("fp16" if cuda else "fp32"), "--work", str(work)]
+    options = _options(engine, repeats, quick)
+    done = [run(name, options.get(name, []), out, 1 if quick else repeats)
+            for name in console.track(only or PARTS, "benchmarks", len(only or PARTS), "parts")]
+    failed = [part for part in done if part.error]
+    if len(failed) < len(done):
+        results = records(out)
+        for record in results:
+            show(record, record.command)
+        for path in plots.draw(results, out):
+            console.out.print(str(path), markup=False)
+    if failed:
+        raise CheckFailed("; ".join(f"{part.name}: {part.error}" for part in failed))
+
+
+def _options(engine: list[str], repeats: int, quick: bool) -> dict[str, list[str]]:
+    every = ["--repeats", str(1 if quick else repeats)]
+    small = {
+        "roofline": ["--side", "128"],
+        "engine": ["--images", "2", "--steps", "2", "--rows", "2", "--peer", "diffusers", "--peer-batch", "2"],
+        "paper": ["--images", "3", "--growth", "0", "--preset", "fast"],
+        "train": ["--model", "test_resnet", "--steps", "2"],
+        "study": ["--arms", "14"],
+    }
+    own: dict[str, list[str]] = {"roofline": every, "engine": [*engine, *every], "paper": [*engine, *every]}
+    return {name: [*own.get(name, []), *(small.get(name, []) if quick else [])] for name in PARTS}

@@ -1,0 +1,64 @@
+"""Records: what was measured comes back as it was, and a wrong file is named."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.device import PeakMemory, describe
+from bench.record import Measurement, Record, load, number, records, save
+from shards.errors import UserError
+
+
+def a_record(command: str = "engine") -> Record:
+    found = [Measurement(name="whole/ours", unit="images/s", better="higher", samples=[10.0, 11.0, 12.0])]
+    return Record(command=command, facts=describe(torch.device("cpu")), measurements=found)
+
+
+def test_a_record_comes_back_whole(tmp_path: Path) -> None:
+    """Every sample is kept: a comparison needs more than the median."""
+    record = a_record()
+    assert load(save(record, tmp_path)) == record
+    assert [r.command for r in records(tmp_path)] == ["engine"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"schema_version": 2}', "[1]"])
+def test_another_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    """A user who gives the wrong JSON is told which and what was expected."""
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(UserError, match=r"x\.json is not a result of bench"):
+        load(tmp_path / "x.json")
+
+
+def test_an_empty_folder_says_how_to_fill_it(tmp_path: Path) -> None:
+    """The remedy is a command."""
+    with pytest.raises(UserError, match="bench all --out"):
+        records(tmp_path)
+
+
+def test_facts_name_the_device_and_the_versions() -> None:
+    """A number without its machine is worth nothing."""
+    facts = describe(torch.device("cpu"))
+    assert facts.device
+    assert facts.versions["torch"] == torch.__version__.split("+")[0]
+    assert facts.cores >= 1
+    assert facts.commit
+
+
+def test_peak_memory_sees_what_was_taken_and_given_back() -> None:
+    """The peak of a block, not of the process's whole life."""
+    with PeakMemory(torch.device("cpu")) as small:
+        pass
+    with PeakMemory(torch.device("cpu")) as large:
+        torch.ones(64 << 20, dtype=torch.float32).sum()  # 268 MB
+    assert 200 < large.megabytes - small.megabytes < 400
+
+
+@pytest.mark.parametrize(("value", "text"), [(math.nan, "not enough data"), (0.5, "0.5"), (12345.6, "12,346"),
+                                             (1e-5, "1.000e-05"), (0.0, "0")])
+def test_numbers_are_written_for_people(value: float, text: str) -> None:
+    """Undefined is said in words, never as 0."""
+    assert number(value) == text
