@@ -17,7 +17,7 @@ CARD, CROISSANT = "README.md", "croissant.json"
 
 
 def card(
-    folder: Annotated[Path, typer.Argument(help="Folder of the shards; both files are written into it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the shards; the files are written into it.")],
     license_id: Annotated[str, typer.Option("--license", help="As the hub names it, such as cc-by-4.0.")],
     name: Annotated[str | None, typer.Option(help="[default: the folder's]")] = None,
     summary: Annotated[str, typer.Option(help="A sentence of your own.")] = "",
@@ -30,22 +30,26 @@ def card(
 ) -> None:
     """Describe a shard set for people and for machines: a Hugging Face dataset card and Croissant (MLCommons).
 
+    Writes README.md, croissant.json and the table samples.csv that the latter reads.
+
     Example: shards card runs/demo/shards --license cc-by-4.0 --summary "Six kinds of lesion on six skin tones."
     """
     data = ShardSet.open(folder)
     if data.n == 0:
         raise UserError(f"{folder} holds no images; there is nothing to describe")
-    there = [file for file in (CARD, CROISSANT) if (folder / file).exists()]
+    there = [file for file in (CARD, CROISSANT, croissant.TABLE) if (folder / file).exists()]
     if there and not force:
         raise UserError(f"{folder / there[0]} is already there; move it away, or replace it with --force")
     title = name or folder.resolve().name
     day = date or datetime.now(UTC).date().isoformat()
+    table = croissant.table(data.rows)
     described = croissant.describe(
-        data.sidecars, name=title, description=summary or f"{data.n} images of {', '.join(data.classes)}.",
+        data.sidecars, table, name=title, description=summary or f"{data.n} images of {', '.join(data.classes)}.",
         license_url=f"https://choosealicense.com/licenses/{license_id}/", version=version, published=day,
         url=url or f"https://huggingface.co/datasets/{title}", cite_as=cite or f"{title}, {day}",
     )
     text = datacard.card(data, name=title, license_id=license_id, summary=summary, cite=cite)
+    atomic.write_whole(folder / croissant.TABLE, table)
     atomic.write_whole(folder / CROISSANT, json.dumps(described, indent=1, ensure_ascii=False).encode() + b"\n")
     atomic.write_whole(folder / CARD, text.encode())
     console.out.print(f"{folder / CARD} and {folder / CROISSANT}: {data.n} images in {len(data.sidecars)} shards",

@@ -1,0 +1,88 @@
+"""A shard set described as Croissant 1.0 (MLCommons): files with digests, and how records are read from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from shards.schema import Sidecar
+
+#: The context that the specification prints, whole: readers compare it.
+CONTEXT: dict[str, Any] = {
+    "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/", "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"}, "examples": {"@id": "cr:examples", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    **{name: f"cr:{name}" for name in (
+        "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject", "fileSet", "format",
+        "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references",
+        "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
+    )},
+}
+#: Columns of the table beside the shards: readers of Croissant do not look into JSON inside of tars.
+COLUMNS = ("id", "class", "group", "origin", "split", "strategy", "parent", "cluster", "image_sha256")
+TABLE = "samples.csv"
+MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+
+
+def describe(
+    sidecars: Sequence[Sidecar], table: bytes, *, name: str, description: str, license_url: str, url: str, version: str,
+    published: str, cite_as: str,
+) -> dict[str, Any]:
+    """The JSON-LD document; file addresses are relative to it.
+
+    Parameters
+    ----------
+    table
+        What `samples.csv` holds.
+    license_url
+        Of the licence's text, or its SPDX page.
+    url
+        Where the data set can be found.
+    published
+        An ISO date.
+    """
+    tars = [{"@id": s.tar} for s in sidecars]
+    ext = next(row.ext for s in sidecars for row in s.samples)
+    files: list[dict[str, Any]] = [
+        {"@type": "cr:FileObject", "@id": s.tar, "name": s.tar, "contentUrl": s.tar, "contentSize": f"{s.bytes} B",
+         "encodingFormat": "application/x-tar", "sha256": s.sha256}
+        for s in sidecars
+    ]
+    files.append({"@type": "cr:FileObject", "@id": TABLE, "name": TABLE, "contentUrl": TABLE,
+                  "contentSize": f"{len(table)} B", "encodingFormat": "text/csv",
+                  "sha256": hashlib.sha256(table).hexdigest()})
+    files.append({"@type": "cr:FileSet", "@id": "image-files", "name": "image-files", "encodingFormat": MEDIA[ext],
+                  "containedIn": tars if len(tars) > 1 else tars[0], "includes": f"*.{ext}"})
+    samples = [_field(f"samples/{key}", {"fileObject": {"@id": TABLE}, "extract": {"column": key}})
+               for key in COLUMNS]
+    of_images = {"fileSet": {"@id": "image-files"}}
+    stem = {"extract": {"fileProperty": "filename"}, "transform": {"regex": rf"^(.*)\.{ext}$"}}
+    images = [
+        _field("images/id", {**of_images, **stem}),
+        _field("images/image", {**of_images, "extract": {"fileProperty": "content"}}, "sc:ImageObject"),
+    ]
+    return {
+        "@context": CONTEXT, "@type": "sc:Dataset", "name": name, "description": description,
+        "conformsTo": "http://mlcommons.org/croissant/1.0", "citeAs": cite_as, "license": license_url, "url": url,
+        "version": version, "datePublished": published, "distribution": files,
+        "recordSet": [
+            {"@type": "cr:RecordSet", "@id": "samples", "name": "samples", "key": {"@id": "samples/id"},
+             "description": "What is known of each image.", "field": samples},
+            {"@type": "cr:RecordSet", "@id": "images", "name": "images", "key": {"@id": "images/id"},
+             "description": "The images, by the id of their sample.", "field": images},
+        ],
+    }
+
+
+def table(rows: pd.DataFrame) -> bytes:
+    """What is known of each image without opening it, as CSV; empty where unknown."""
+    return rows.reindex(columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n").encode()
+
+
+def _field(name: str, source: dict[str, Any], kind: str = "sc:Text") -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": name, "name": name, "dataType": kind, "source": source}
