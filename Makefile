@@ -6,6 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO ?= demo
 export HF_HUB_OFFLINE ?= 1
+export OMP_NUM_THREADS ?= 2
 
 .PHONY: install demo lint test test-slow test-gpu lock clean
 
@@ -19,9 +20,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: install
 	$(BIN)/gen build-engine --out $(DEMO)/bundle
-	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 54
+	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 54 --json > $(DEMO)/sample.json
 	$(BIN)/gen phantoms $(DEMO)/phantoms --per-cell 6 --validation-per-cell 4 --test-per-cell 34
-	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --ratio 10 --out $(DEMO)/report --allow-leakage
+	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --ratio 10 --out $(DEMO)/report
 	$(BIN)/bench headlines $(DEMO)
 
 lint: install
@@ -29,7 +30,7 @@ lint: install
 	$(BIN)/mypy
 
 test: install lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -10,7 +10,15 @@ import typer
 
 from gen.builtin.assemble import assemble
 from gen.builtin.data import phantoms
-from gen.builtin.train import Budget, Denoiser, cache_latents, expand_for_inpainting, train_unet, train_vae
+from gen.builtin.train import (
+    Budget,
+    Denoiser,
+    cache_latents,
+    expand_for_inpainting,
+    sharpen_decoder,
+    train_unet,
+    train_vae,
+)
 from shards import console
 from shards.errors import UserError
 
@@ -21,7 +29,8 @@ def train_builtin(
         "runs/train-builtin"),
     per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 400,
     vae_steps: Annotated[int, typer.Option(help="Optimiser steps of the autoencoder.")] = 1400,
-    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 4400,
+    decoder_steps: Annotated[int, typer.Option(help="Further steps of its decoder alone.")] = 3000,
+    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 2600,
     inpaint_steps: Annotated[int, typer.Option(help="Further steps of the 9-channel UNet; 0 leaves it out.")] = 0,
     batch: Annotated[int, typer.Option(help="Latents per step.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order.")] = 0,
@@ -36,12 +45,13 @@ def train_builtin(
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    budget = Budget(vae_steps=vae_steps, unet_steps=unet_steps, unet_batch=batch)
+    budget = Budget(vae_steps=vae_steps, decoder_steps=decoder_steps, unet_steps=unet_steps, unet_batch=batch)
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     data = phantoms(per_cell, 0, work / "phantoms.npz")
     vae = train_vae(data, work, budget, device)
     latents, scale = cache_latents(vae, data, work, device)
+    sharpen_decoder(vae, latents, data, work, budget, device)
     torch.manual_seed(seed + 1)
     denoiser = train_unet(latents, scale, data.cells, work, budget, device)
     made = [out]

@@ -14,7 +14,9 @@ from gen.builtin import pipeline_folder
 from gen.builtin.assemble import assemble
 from gen.builtin.data import CELLS, phantoms
 from gen.builtin.model import MAX_LENGTH, new_tokenizer, prompt_for
-from gen.builtin.train import Budget, Denoiser, cache_latents, expand_for_inpainting, train_unet, train_vae
+from gen.builtin.train import (
+    Budget, Denoiser, cache_latents, expand_for_inpainting, sharpen_decoder, train_unet, train_vae,
+)
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 from shards.lineage import count, overlap
@@ -59,10 +61,12 @@ def test_every_prompt_fits_and_uses_whole_words() -> None:
 
 @pytest.fixture
 def training(tmp_path: Path) -> tuple[Path, Budget]:
-    return tmp_path, Budget(vae_steps=4, vae_batch=2, unet_steps=4, unet_batch=4)
+    return tmp_path, Budget(vae_steps=4, vae_batch=2, decoder_steps=2, unet_steps=4, unet_batch=4)
 
 
-def test_a_run_cut_short_ends_with_the_same_weights(training: tuple[Path, Budget], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_cut_short_ends_with_the_same_weights(
+    training: tuple[Path, Budget], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Resuming restores weights, averages, moments and the random state: bit for bit."""
     folder, budget = training
     monkeypatch.setattr("gen.builtin.train.CHECKPOINT_EVERY", 2)
@@ -110,6 +114,7 @@ def test_all_stages_end_in_a_loadable_folder(training: tuple[Path, Budget]) -> N
     vae = train_vae(data, folder, budget, CPU)
     latents, scale = cache_latents(vae, data, folder, CPU)
     assert latents.shape == (36, 4, 4, 16, 16)
+    sharpen_decoder(vae, latents, data, folder, budget, CPU)
     denoiser = train_unet(latents, scale, data.cells, folder, budget, CPU)
     (folder / "log.csv").touch()
     assemble(vae, denoiser, scale, folder / "out", per_cell=1, budget=budget, log=folder / "log.csv")

@@ -1,0 +1,55 @@
+"""`bench headlines`: what `make demo` made, where it is, and its three results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shards import console
+from shards.errors import UserError
+
+
+def headlines(
+    demo: Annotated[Path, typer.Argument(help="The demonstration's folder.")] = Path("demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the headlines as JSON.")] = False,
+) -> None:
+    """Print where a demonstration's report, contact sheet and shards are, and its headline results.
+
+    Example: bench headlines demo
+    """
+    sampled = _read(demo / "sample.json", "gen sample --json")
+    head = _read(demo / "report" / "run.json", "evalsuite run")["headline"]
+    places = {"report": demo / "report" / "report.html", "contact sheet": demo / "shards" / "sheet.png",
+              "shards": demo / "shards"}
+    for name, place in places.items():
+        if not place.exists():
+            raise UserError(f"no {name} at {place}; run `make demo` again")
+    speed = sampled.get("images_per_second")
+    if as_json:
+        console.print_json({**{k: str(v) for k, v in places.items()}, "images_per_second": speed, **head})
+        return
+    for name, place in places.items():
+        console.out.print(f"{name}: {place}", markup=False, soft_wrap=True)
+    rate = "all there already, none sampled now" if speed is None else f"{speed:.1f} images per second"
+    console.out.print(f"sampling: {rate}", markup=False)
+    for kind, name in (("real", "real images only"), ("mix", "real and synthetic")):
+        console.out.print(f"accuracy, {name}: {_interval(head[kind])}", markup=False)
+    worst = head["worst_group"]["mix"]
+    told = "not enough data" if worst is None else f"{worst['group']}, accuracy {_interval(worst)}"
+    console.out.print(f"worst skin-tone group, real and synthetic: {told}", markup=False)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{row['accuracy']:.3f} (95% interval {row['low']:.3f} to {row['high']:.3f})"
+
+
+def _read(path: Path, maker: str) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; it is written by `{maker}`: run `make demo`") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); remove it and run `make demo` again") from error
