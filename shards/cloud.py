@@ -116,8 +116,8 @@ def upload(folder: Path, url: str, sidecar: Sidecar) -> None:
         while chunk := remote.read(8 << 20):
             digest.update(chunk)
     if sidecar.sha256 and digest.hexdigest() != sidecar.sha256:
-        raise CheckFailed(f"{target} arrived with the sha256 {digest.hexdigest()[:12]}, sent was {sidecar.sha256[:12]}; "
-                          "upload it again")
+        raise CheckFailed(f"{target} arrived with the sha256 {digest.hexdigest()[:12]}, sent was "
+                          f"{sidecar.sha256[:12]}; upload it again")
     bucket.write(f"{sidecar.stem}.idx", dali_index(sidecar))
     bucket.write(f"{sidecar.stem}.json", sidecar.to_bytes())
 
@@ -147,6 +147,6 @@ def _filesystem(url: str) -> Any:
 
         return fsspec.core.url_to_fs(url)[0]
     except ImportError as error:
-        raise UserError(f"reading {url} needs {error.name}; install the extra: pip install 'dermforge[cloud]'") from error
+        raise UserError(f"{url} needs {error.name}; install the extra: pip install 'dermforge[cloud]'") from error
     except ValueError as error:
         raise UserError(f"{url}: {error}; expected an address that fsspec knows, as s3://bucket/folder") from error

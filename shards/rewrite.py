@@ -19,7 +19,7 @@ from shards.places import Folder
 from shards.reader import SHARD, ShardSet
 from shards.schema import IMAGE_EXTENSIONS, Sample, Sidecar, canonical_json
 from shards.verify import check_deeply
-from shards.writer import ShardSetWriter, make_folder, write_info, write_shard
+from shards.writer import ShardSetWriter, dali_index, make_folder, write_info, write_shard
 
 
 def select(
@@ -118,7 +118,8 @@ def finish_replacements(folder: Path) -> list[str]:
         except CheckFailed:
             continue
         shard = folder / sidecar.tar
-        if shard.exists() and shard.stat().st_size == sidecar.bytes and not check_deeply(shard, sidecar)[0]:
+        if shard.exists() and _sha256(shard) == sidecar.sha256:
+            atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar))
             path.replace(folder / f"{sidecar.stem}.json")
             atomic.sync_folder(folder)
             finished.append(sidecar.tar)
@@ -223,6 +224,11 @@ def _members(archive: bytes) -> dict[str, dict[str, bytes]]:
         members.setdefault(key, {}).setdefault(ext, archive[start : start + size])
         at = start + size + len(tar.padding(size))
     return members
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _readable_sidecar(path: Path) -> Sidecar | None:

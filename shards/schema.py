@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shards import tar
 from shards.errors import CheckFailed
 
 SCHEMA_VERSION = 1
@@ -184,13 +185,16 @@ class Sidecar(_Record):
                 raise ValueError(f"{row.id} is of the class {row.label!r}, not one of the classes")
             if not {"cls", "json"} < set(row.members) or len(row.members) != 3:
                 raise ValueError(f"{row.id} has {', '.join(row.members)}; expected cls, json and an image")
-            inside = all(row.offset <= at and size >= 0 and at + size <= row.offset + row.bytes
-                         for at, size in row.members.values())
-            if row.offset < end or not inside:
-                raise ValueError(f"{row.id} lies outside its place in the tar")
-            end = row.offset + row.bytes
-        if end > self.bytes:
-            raise ValueError(f"samples reach to byte {end} of a tar of {self.bytes}")
+            if row.offset != end:
+                raise ValueError(f"{row.id} begins at byte {row.offset}, the sample before it ends at {end}")
+            for at, size in sorted(row.members.values()):
+                if at != end + tar.BLOCK or size < 0:
+                    raise ValueError(f"a member of {row.id} lies at byte {at}; expected {end + tar.BLOCK}")
+                end = at + size + len(tar.padding(size))
+            if end != row.offset + row.bytes:
+                raise ValueError(f"{row.id} says it has {row.bytes} bytes, its members {end - row.offset}")
+        if end + len(tar.trailer(end)) != self.bytes:  # no room for members that are not listed
+            raise ValueError(f"samples end at byte {end} of a tar of {self.bytes}")
         return self
 
     @property

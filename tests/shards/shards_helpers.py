@@ -1,0 +1,27 @@
+"""Small shards of noise, so that no test waits for drawings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shards import Sample, encode_image
+
+CLASSES = ["macule", "nodule"]
+GROUPS = ["light", "dark"]
+
+
+def noise(seed: int, size: int = 12) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+def items(
+    n: int, prefix: str = "s", fmt: str = "png", size: int = 12, **facts: object
+) -> list[tuple[Sample, bytes, str]]:
+    """Samples over two classes and two groups, in turn."""
+    return [
+        (Sample.model_validate({
+            "id": f"{prefix}-{i:04d}", "origin": "phantom", "class": CLASSES[i % 2],
+            "group": GROUPS[i // 2 % 2], **facts,
+        }), encode_image(noise(i, size), fmt), fmt)
+        for i in range(n)
+    ]

@@ -1,0 +1,104 @@
+"""Other tools read our shards as they are."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webdataset as wds
+from PIL import Image
+
+from shards import ShardSet, decode_image
+
+Make = Callable[..., Path]
+
+
+def test_webdataset_decodes_them(make_shards: Make) -> None:
+    """`decode` and `to_tuple` give our pixels, labels and records, in our order."""
+    data = ShardSet.open(folder := make_shards(7, fmt="png"))
+    urls = [str(folder / sidecar.tar) for sidecar in data.sidecars]
+    theirs = list(wds.WebDataset(urls, shardshuffle=False).decode("rgb8").to_tuple("png", "cls", "json", "__key__"))
+    assert len(theirs) == data.n
+    for (pixels, label, record, key), (sample, image) in zip(theirs, data.images(), strict=True):
+        assert (key, record["class"], data.classes[label]) == (sample.id, sample.label, sample.label)
+        np.testing.assert_array_equal(pixels, image)
+
+
+@pytest.mark.parametrize("fmt", ["png", "jpg"])
+def test_timm_reads_them(make_shards: Make, fmt: str) -> None:
+    """timm's `wds/` reader finds split, length and labels by `_info.json` and `cls`."""
+    from timm.data import create_dataset
+
+    folder = make_shards(12, fmt=fmt, split="train")
+    found = create_dataset(f"wds/{folder}", root=str(folder), split="train", is_training=False, batch_size=1)
+    labels = [label for _, label in found]
+    assert len(found) == len(labels) == 12
+    assert sorted(labels) == [0] * 6 + [1] * 6
+
+
+def test_hugging_face_reads_them(make_shards: Make, tmp_path: Path) -> None:
+    """`load_dataset("webdataset")` gives one row a sample, with an image and the record."""
+    datasets = pytest.importorskip("datasets")
+    folder = make_shards(7)
+    found = datasets.load_dataset("webdataset", data_files=str(folder / "*.tar"), split="train",
+                                  cache_dir=str(tmp_path))
+    assert [row["__key__"] for row in found] == list(ShardSet.open(folder).rows["id"])
+    assert isinstance(found[0]["png"], Image.Image)
+    assert found[0]["json"]["class"] == "macule"
+
+
+def test_tarfile_and_gnu_tar_read_them(make_shards: Make) -> None:
+    """Plain USTAR: every member by name and size, owner and time 0, no directories."""
+    sidecar = ShardSet.open(folder := make_shards(4)).sidecars[0]
+    with tarfile.open(folder / sidecar.tar, "r:", errorlevel=2) as archive:
+        members = archive.getmembers()
+        assert archive.pax_headers == {}
+        for member in members:
+            assert member.isreg()
+            assert (member.mtime, member.uid, member.gid, member.mode, member.uname) == (0, 0, 0, 0o644, "")
+            assert member.type == tarfile.REGTYPE
+        raw = archive.extractfile(members[2])
+        assert raw is not None
+        assert decode_image(raw.read()).shape == (12, 12, 3)
+    listed = subprocess.run(["tar", "-tf", folder / sidecar.tar], capture_output=True, text=True, check=True)
+    assert not listed.stderr
+    assert listed.stdout.split() == [m.name for m in members] == [
+        f"{row.id}.{ext}" for row in sidecar.samples for ext in ("cls", "json", "png")]
+
+
+def test_headers_are_those_of_tarfile(make_shards: Make) -> None:
+    """Our headers are byte for byte what Python's tarfile writes for the same facts."""
+    from shards import tar
+
+    for name, size in (("a-0001.json", 0), ("x" * 95 + ".webp", 123456), ("b.cls", 8**11 - 1)):
+        info = tarfile.TarInfo(name)
+        info.size = size
+        assert tar.header(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
+        assert tar.parse(tar.header(name, size)) == (name, size)
+
+
+def test_dali_index_is_the_documented_one(make_shards: Make) -> None:
+    """As `wds2idx` makes it from GNU tar's block numbers: v1.2 and samples, then ext, offset, size, name."""
+    sidecar = ShardSet.open(folder := make_shards(4)).sidecars[0]
+    head, *lines = (folder / f"{sidecar.stem}.idx").read_text().splitlines()
+    assert head == f"v1.2 {sidecar.n}"
+    blocks = subprocess.run(["tar", "-R", "-tf", folder / sidecar.tar], capture_output=True, text=True, check=True)
+    at = {}
+    for line in blocks.stdout.splitlines():
+        block, _, name = line.partition(": ")
+        if not name.startswith("**"):
+            at[name] = (int(block.split()[1]) + 1) * 512
+    content = (folder / sidecar.tar).read_bytes()
+    for line in lines:
+        words = line.split()
+        for ext, offset, size, name in zip(words[::4], words[1::4], words[2::4], words[3::4], strict=True):
+            assert name.endswith(f".{ext}")
+            assert at[name] == int(offset)
+            if ext == "json":
+                assert json.load(io.BytesIO(content[int(offset) : int(offset) + int(size)]))["id"] == name[:-5]
