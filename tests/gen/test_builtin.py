@@ -15,7 +15,13 @@ from gen.builtin.assemble import assemble
 from gen.builtin.data import CELLS, phantoms
 from gen.builtin.model import MAX_LENGTH, new_tokenizer, prompt_for
 from gen.builtin.train import (
-    Budget, Denoiser, cache_latents, expand_for_inpainting, sharpen_decoder, train_unet, train_vae,
+    Budget,
+    Denoiser,
+    cache_latents,
+    expand_for_inpainting,
+    sharpen_decoder,
+    train_unet,
+    train_vae,
 )
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
