@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 
 from shards.errors import CheckFailed, UserError
 from shards.images import image_size
@@ -106,10 +108,18 @@ def find_table(path: Path) -> Path | None:
     """
     beside = [path.with_suffix(suffix) for suffix in TABLE_SUFFIXES]
     inside = sorted(p for p in path.iterdir() if p.suffix in TABLE_SUFFIXES and not p.name.startswith(("_", ".")))
-    found = [p for p in inside + beside if p.is_file() and _column(read_table(p), "file")]
+    found = [p for p in inside + beside if p.is_file() and _names_files(p)]
     if len(found) > 1:
         raise UserError(f"{path} has several tables ({', '.join(p.name for p in found)}); name the one to use")
     return found[0] if found else None
+
+
+def _names_files(path: Path) -> bool:
+    if path.suffix == ".parquet":  # of Hugging Face's, the column "image" holds the images themselves
+        schema = pyarrow.parquet.read_schema(path)
+        texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        return any(name in texts for name in ALIASES["file"])
+    return _column(read_table(path), "file") is not None
 
 
 def read_table(path: Path) -> pd.DataFrame:
