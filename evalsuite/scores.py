@@ -80,7 +80,7 @@ def resamples(test: Predictions, seeds: int, n_boot: int = 1000, seed: int = 0, 
     clusters = None if test.clusters is None else np.unique(test.clusters, return_inverse=True)[1]
     items = resample.bootstrap_weights(rng, resample.units(strata, clusters), n_boot)
     drawn = resample.bootstrap_weights(rng, resample.units(np.zeros(seeds, dtype=np.int64), None), n_boot)
-    return Resamples(items, drawn, test.labels, len(test.classes))
+    return Resamples(np.asarray(items, np.float64), np.asarray(drawn, np.float64), test.labels, len(test.classes))
 
 
 def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:

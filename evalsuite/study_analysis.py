@@ -241,7 +241,7 @@ def _exchanges(
     sizes = np.array(design.sizes, float)
     for group in groups:
         real = [scored["real", None, n, 0.0][group] for n in design.sizes]
-        samples = np.stack([s.samples for s in real])[:, :200]
+        samples = np.stack([s.samples for s in real])
         for strategy in design.strategies:
             for size in design.sizes:
                 if reference not in design.doses[size]:
@@ -249,7 +249,7 @@ def _exchanges(
                 mixed = scored["mix", strategy, size, reference][group]
                 found[group, strategy, size] = dose.exchange(
                     sizes, np.array([s.value for s in real]), samples, size, size * reference, mixed.value,
-                    mixed.samples[:200],
+                    mixed.samples,
                 )
     return found
 

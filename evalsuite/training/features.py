@@ -82,7 +82,7 @@ def read_table(path: Path) -> tuple[list[str], Tensor]:
     columns = sorted((c for c in frame.columns if str(c)[:1] == "f" and str(c)[1:].isdigit()), key=lambda c: int(c[1:]))
     if "id" not in frame.columns or not columns:
         raise UserError(f"features {path}: columns {', '.join(map(str, frame.columns[:5]))}; expected id, f0, f1, ...")
-    values = torch.from_numpy(frame[columns].to_numpy(np.float32))
+    values = torch.tensor(frame[columns].to_numpy(np.float32))
     if not torch.isfinite(values).all():
         raise UserError(f"features {path}: NaN or infinity among the values; write it again")
     return frame["id"].astype(str).tolist(), values

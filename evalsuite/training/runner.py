@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -27,6 +28,18 @@ FOLDER = "arms"
 
 class Put(Protocol):
     def put(self, images: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """An arm as it is handed to a worker; arm and places are JSON."""
+
+    arm: str
+    places: str
+    folder: str
+    threads: int
+    allow_leakage: bool
+    keep: bool
 
 
 def run(
@@ -51,8 +64,8 @@ def run(
     waiting = [arm for arm in arms if read(where[arm.name], arms_.digest(arm, digest)) is None]
     count = workers or (1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting))))
     jobs = [
-        (arm.model_dump_json(), places.model_dump_json(), str(where[arm.name]),
-         max(1, (os.cpu_count() or 1) // count), allow_leakage, keep)
+        Job(arm.model_dump_json(), places.model_dump_json(), str(where[arm.name]),
+            max(1, (os.cpu_count() or 1) // count), allow_leakage, keep)
         for arm in waiting
     ]
     if waiting and ray:
@@ -62,7 +75,7 @@ def run(
     elif waiting:
         with progress(what, _images(waiting)) as tick:
             for job in jobs:
-                train(*job, _Direct(tick))
+                train(job, _Direct(tick))
     results = [read(where[arm.name], arms_.digest(arm, digest)) for arm in arms]
     return [r for r in results if r is not None]
 
@@ -79,15 +92,14 @@ def read(folder: Path, digest: str) -> Result | None:
     return result if result.digest == digest else None
 
 
-def train(
-    arm: str, places: str, folder: str, threads: int, allow_leakage: bool, keep: bool, counter: Put | None = None
-) -> str:
+def train(job: Job, counter: Put | None = None) -> str:
     """One arm, from and to JSON: what a worker does."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(job.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     result = arms_.train(
-        Arm.model_validate_json(arm), _opened(places), Path(folder), World(0, 1, device),
-        allow_leakage=allow_leakage, keep=keep, tick=(lambda n, note: counter.put(n)) if counter else _silent,
+        Arm.model_validate_json(job.arm), _opened(job.places), Path(job.folder), World(0, 1, device),
+        allow_leakage=job.allow_leakage, keep=job.keep,
+        tick=(lambda n, note: counter.put(n)) if counter else _silent,
     )
     return result.model_dump_json()
 
@@ -97,7 +109,7 @@ def _opened(places: str) -> datasets.Data:
     return datasets.open_data(datasets.Places.model_validate_json(places))
 
 
-def _by_processes(jobs: Sequence[tuple[Any, ...]], waiting: Sequence[Arm], count: int, what: str) -> None:
+def _by_processes(jobs: Sequence[Job], waiting: Sequence[Arm], count: int, what: str) -> None:
     """The jobs over some processes; what they count and how they end comes back as messages."""
     context = get_context("spawn")  # a fork would inherit torch's threads
     tasks, messages = context.Queue(), context.Queue()
@@ -128,7 +140,7 @@ def _work(tasks: Any, messages: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     for job in iter(tasks.get, None):
         try:
-            train(*job, messages)
+            train(job, messages)
         except (UserError, CheckFailed) as error:
             messages.put(UserError(str(error)))
             return
@@ -146,7 +158,7 @@ def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | No
                                 "lack of memory); run the same command again with --workers 1, it goes on") from None
 
 
-def _by_ray(jobs: Sequence[tuple[Any, ...]], address: str, what: str) -> None:
+def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
     """The same jobs as Ray tasks of one core each."""
     try:
         import ray
@@ -155,7 +167,7 @@ def _by_ray(jobs: Sequence[tuple[Any, ...]], address: str, what: str) -> None:
     ray.init(address=None if address == "local" else address, include_dashboard=False, logging_level="ERROR")
     try:
         task = ray.remote(num_cpus=1, max_retries=3)(train)
-        pending = [task.remote(*job[:3], 1, *job[4:]) for job in jobs]
+        pending = [task.remote(replace(job, threads=1)) for job in jobs]
         with progress(what, len(jobs), "arms") as tick:
             while pending:
                 done, pending = ray.wait(pending)
