@@ -62,6 +62,11 @@ def find(model: str, work: Path) -> Path:
     return Path(model)
 
 
+def bundle_path(model: Path, backend: str, precision: str, work: Path) -> Path:
+    """Where the benchmarks keep the bundle that they build of a pipeline folder."""
+    return work / f"bundle-{model.name}-{backend}-{precision}"
+
+
 def make_random(model: str, folder: Path, *, seed: int = 0) -> None:
     """Write a pipeline folder of a public shape with random half-precision weights: 2.1 GB, 6 GB of memory."""
     from diffusers import (

@@ -18,8 +18,8 @@ from bench.record import Measurement, Record, save
 from shards import console
 
 #: Those that write a record themselves; the others print JSON and are run several times.
-RECORDING = ("roofline", "engine", "paper")
-PRINTING = ("sample", "shards", "train", "study")
+RECORDING = ("roofline", "engine", "sample", "paper", "shards")
+PRINTING = ("train", "study")
 
 
 class Done(NamedTuple):

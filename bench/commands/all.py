@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,36 @@ from shards import console
 from shards.errors import CheckFailed, UserError
 
 PARTS = (*RECORDING, *PRINTING)
+#: Sizes that only show that a benchmark runs.
+SMALL = {
+    "roofline": ["--side", "128"],
+    "engine": ["--images", "2", "--steps", "2", "--rows", "2", "--peer", "diffusers", "--peer-batch", "2"],
+    "sample": ["--images", "2", "--steps", "2", "--peer", "diffusers", "--batch", "2"],
+    "paper": ["--images", "3", "--growth", "0", "--preset", "fast"],
+    "shards": ["--n", "64", "--size", "1000"],
+    "train": ["--model", "test_resnet", "--steps", "2"],
+    "study": ["--arms", "14"],
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the benchmarks of engines measure; `engine` builds the bundle that `sample` and `paper` use."""
+
+    model: str
+    backend: str
+    precision: str
+    work: Path
+
+    def options(self, repeats: int, quick: bool) -> dict[str, list[str]]:
+        """The options of each benchmark."""
+        every = ["--repeats", str(1 if quick else repeats)]
+        built = ["--model", self.model, "--backend", self.backend, "--precision", self.precision,
+                 "--work", str(self.work)]
+        bundle = models.bundle_path(models.find(self.model, self.work), self.backend, self.precision, self.work)
+        own = {"roofline": every, "engine": [*built, *every], "paper": [*built, *every], "shards": every,
+               "sample": ["--model", self.model, "--bundle", str(bundle), *every]}
+        return {name: [*own.get(name, []), *(SMALL[name] if quick else [])] for name in PARTS}
 
 
 def all_benchmarks(
@@ -38,10 +69,9 @@ def all_benchmarks(
     if unknown := [name for name in only or [] if name not in PARTS]:
         raise UserError(f"unknown benchmark {unknown[0]!r}; expected {', '.join(PARTS)}")
     cuda = torch.cuda.is_available()
-    engine = ["--model", model or ("sd15" if cuda else models.BUILT_IN),
-              "--backend", backend or ("torch" if cuda else "onnxruntime"),
-              "--precision", precision or ("fp16" if cuda else "fp32"), "--work", str(work)]
-    options = _options(engine, repeats, quick)
+    chosen = Chosen(model or ("sd15" if cuda else models.BUILT_IN), backend or ("torch" if cuda else "onnxruntime"),
+                    precision or ("fp16" if cuda else "fp32"), work)
+    options = chosen.options(repeats, quick)
     done = [run(name, options.get(name, []), out, 1 if quick else repeats)
             for name in console.track(only or PARTS, "benchmarks", len(only or PARTS), "parts")]
     failed = [part for part in done if part.error]
@@ -55,14 +85,3 @@ def all_benchmarks(
         raise CheckFailed("; ".join(f"{part.name}: {part.error}" for part in failed))
 
 
-def _options(engine: list[str], repeats: int, quick: bool) -> dict[str, list[str]]:
-    every = ["--repeats", str(1 if quick else repeats)]
-    small = {
-        "roofline": ["--side", "128"],
-        "engine": ["--images", "2", "--steps", "2", "--rows", "2", "--peer", "diffusers", "--peer-batch", "2"],
-        "paper": ["--images", "3", "--growth", "0", "--preset", "fast"],
-        "train": ["--model", "test_resnet", "--steps", "2"],
-        "study": ["--arms", "14"],
-    }
-    own: dict[str, list[str]] = {"roofline": every, "engine": [*engine, *every], "paper": [*engine, *every]}
-    return {name: [*own.get(name, []), *(small.get(name, []) if quick else [])] for name in PARTS}

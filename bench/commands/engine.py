@@ -102,7 +102,7 @@ def _open(
     """The bundles given, or one built for each backend; a random model's certificate is no reason to stop."""
     loaded = [Loaded(path.name, engines.load(path, device=device)) for path in bundles]
     for backend in [] if bundles else backends:
-        path = work / f"bundle-{model.name}-{backend}-{precision}"
+        path = models.bundle_path(model, backend, precision, work)
         start = time.perf_counter()
         engines.build(model, path, backend=backend, precision=precision, allow_parity_failure="random-" in model.name,
                       progress=lambda part, b=backend: console.err.print(f"build {b}: {part}", markup=False))

@@ -70,7 +70,7 @@ def _engine(bundle: Path | None, model: str, backend: str, precision: str, devic
             ) -> engines.Engine:
     if bundle is None:
         folder = models.find(model, work)
-        bundle = work / f"bundle-{folder.name}-{backend}-{precision}"
+        bundle = models.bundle_path(folder, backend, precision, work)
         start = time.monotonic()
         if not (bundle / "bundle.json").exists():
             engines.build(folder, bundle, backend=backend, precision=precision,
