@@ -27,8 +27,9 @@ from shards.schema import (
 
 #: Below this a digest costs less than handing it to a thread.
 _INLINE = 32 << 10
-#: Images whose digests may be under way before they are written, and writes before the tar's digest has them.
-_AHEAD = 4
+#: Images whose digests may be under way, and writes that the digest of the tar may be behind: enough to bridge the
+#: stalls of a disk.
+_AHEAD = 16
 
 
 class ShardWriter:
