@@ -70,7 +70,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def new_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer of letters, and of the words of the phantoms' prompts as one token each."""
+    """A CLIP tokenizer of letters, with merges for the words of the phantoms' prompts (most are one token)."""
     words = sorted({w.strip(",").lower() for c in CLASSES for g in TONE_GROUPS for w in prompt_for(c, g).split()})
     letters = [chr(c) for c in range(ord("!"), ord("~") + 1) if chr(c) == chr(c).lower()]
     vocabulary = letters + [f"{letter}</w>" for letter in letters]
