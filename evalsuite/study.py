@@ -77,6 +77,7 @@ class Design(BaseModel):
     margin: float = Field(default=0.02, gt=0, lt=1)
     adaptive: bool = False
     leakage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     created_by: str = ""
 
     @model_validator(mode="after")
@@ -163,6 +164,9 @@ def prepare(design: Design, out: Path, body: Path | None) -> Design:
         held = set(record.images["train"]) & set(opened.test.ids.tolist())
         if held:
             raise UserError(f"--body {body} was trained on {len(held)} test images; use another")
+        design = design.model_copy(update={"notes": (
+            f"The frozen body was trained on {len(record.images['train'])} real images before; arms with fewer borrow "
+            "from those, with and without synthetic images alike.",)})
     else:
         if design.recipe.weights is None:
             raise UserError("--tuning features needs a body that has learnt something: --weights, or --body CHECKPOINT")

@@ -278,6 +278,7 @@ def _reference(design: Design) -> float:
 def _notes(design: Design, draws: Resamples) -> list[str]:
     said = [f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
             "number of images; the control with fewer steps shows what that changes."]
+    said += design.notes
     if design.seeds == 1:
         said.append("One seed: the intervals cover the test images, not the luck of training.")
     elif design.seeds < 5:
@@ -305,8 +306,12 @@ def _words(found: Analysis, group: str) -> str:
         last = found.design.sizes[-1]
         parts = [f"at {found.reference:g}:1 {effects}",
                  f"saturation with {last}: {found.saturations[group, strategy, last].text()}"]
-        if (group, strategy, last) in found.exchanges:
-            parts.append(f"exchange: {found.exchanges[group, strategy, last].text()}")
+        within = [n for n in found.design.sizes
+                  if (group, strategy, n) in found.exchanges and not found.exchanges[group, strategy, n].outside]
+        if within:
+            parts.append(f"exchange: {found.exchanges[group, strategy, within[-1]].text()}")
+        elif (group, strategy, last) in found.exchanges:
+            parts.append("exchange: outside the fitted range at every size")
         said.append((f"{strategy}: " if strategy else "") + ". ".join(p[0].upper() + p[1:] for p in parts) + ".")
     return " ".join(said)
 
