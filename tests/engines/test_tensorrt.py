@@ -65,7 +65,7 @@ def test_an_altered_plan_is_refused_before_the_driver_is_asked(half: Bundle) -> 
     path = next(half.path(a) for a in half.find("plan") if a.component == "unet")
     whole = path.read_bytes()
     try:
-        path.write_bytes(whole[:100] + b"\0" + whole[101:])
+        path.write_bytes(whole[:100] + bytes([whole[100] ^ 0xFF]) + whole[101:])
         with pytest.raises(EngineError, match=r"unet\.plan hashes to"):
             load(half.folder)
     finally:

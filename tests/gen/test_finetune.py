@@ -34,6 +34,8 @@ import sys, torch
 from engines.errors import EngineError
 from gen.commands.finetune import finetune
 from shards import console
+
+pytestmark = pytest.mark.slow
 torch.set_num_threads(int(sys.argv.pop(1)))
 app = console.new_app("gen")
 app.command()(finetune)
