@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -101,7 +102,7 @@ def rows_sweep(one: Loaded, rows: Sequence[int], flops: Flops, ceiling: float, *
         words = torch.randn(n, facts.max_length, facts.text_dim, device=device)
         noisy = torch.randn(n, facts.unet_in_channels, side, side, device=device)
         times = torch.full((n,), facts.num_train_timesteps / 2, device=device)
-        took = seconds(lambda e=engine, x=noisy, t=times, w=words: e.unet(x, t, w), device, repeats=repeats, warmup=2)
+        took = seconds(partial(engine.unet, noisy, times, words), device, repeats=repeats, warmup=2)
         rate = n * flops.unet / median(took) / 1e12
         found.append(per_second(f"rows/{one.name}/{n:04d}", took, n, "UNet rows/s", rows=n,
                                 share=rate / ceiling))

@@ -50,7 +50,7 @@ def optimum(model: Path, job: Job, batch: int, *, device: torch.device, precisio
         raise UserError("the peer optimum is not installed: pip install dermforge[optimum], or leave it out of --peer"
                         ) from error
     with quiet():
-        pipeline = ORTStableDiffusionPipeline.from_pretrained(model, export=True, provider=PROVIDERS[device.type])
+        pipeline = ORTStableDiffusionPipeline.from_pretrained(str(model), export=True, provider=PROVIDERS[device.type])
     return _drawer(_prepared(pipeline), job, batch)
 
 

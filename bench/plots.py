@@ -43,7 +43,8 @@ def _rows(axes: Axes, found: Sequence[Measurement]) -> None:
         mine = [m for m in found if m.name.split("/")[1] == name]
         rows = [int(m.details["rows"] or 0) for m in mine]
         axes.plot(rows, [m.median for m in mine], marker="o", label=name)
-        axes.fill_between(rows, *zip(*(spread(m.samples) for m in mine), strict=True), alpha=0.2)
+        bands = [spread(m.samples) for m in mine]
+        axes.fill_between(rows, [low for low, _ in bands], [high for _, high in bands], alpha=0.2)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("rows of one UNet call")
     axes.set_ylabel("UNet rows/s (an image takes one or two a step)")

@@ -16,7 +16,7 @@ from bench.timing import median, spread
 from shards import atomic, console
 from shards.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 MISSING = "not enough data"
 
 

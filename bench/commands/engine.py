@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -105,7 +106,11 @@ def _open(
         path = models.bundle_path(model, backend, precision, work)
         start = time.perf_counter()
         engines.build(model, path, backend=backend, precision=precision, allow_parity_failure="random-" in model.name,
-                      progress=lambda part, b=backend: console.err.print(f"build {b}: {part}", markup=False))
+                      progress=partial(_tell, backend))
         took = time.perf_counter() - start
         loaded.append(Loaded(f"{backend}-{precision}", engines.load(path, device=device), took))
     return loaded
+
+
+def _tell(backend: str, part: str) -> None:
+    console.err.print(f"build {backend}: {part}", markup=False)

@@ -99,7 +99,8 @@ def train_vae(data: Phantoms, folder: Path, budget: Budget, device: torch.device
         posterior = vae.encode(x).latent_dist
         restored = vae.decode(posterior.sample()).sample
         error = restored - x
-        return sum(F.avg_pool2d(error, k).abs().mean() for k in (1, 2, 4)) + 1e-6 * posterior.kl().mean()
+        scales = torch.stack([F.avg_pool2d(error, k).abs().mean() for k in (1, 2, 4)])
+        return scales.sum() + 1e-6 * posterior.kl().mean()
 
     fit("vae", folder, vae, loss_at, steps=budget.vae_steps, batch=budget.vae_batch, learning_rate=2e-3, decay=0.995,
         device=device)
@@ -151,7 +152,7 @@ def sharpen_decoder(
         x = x.flip(FLIPS[turn]) if FLIPS[turn] else x
         z = latents[pick, turn].to(device)
         error = decoder(z + 0.03 * spread * torch.randn_like(z)) - x
-        return sum(_l1_and_edges(F.avg_pool2d(error, k)) for k in (1, 2, 4))
+        return torch.stack([_l1_and_edges(F.avg_pool2d(error, k)) for k in (1, 2, 4)]).sum()
 
     fit("decoder", folder, decoder, loss_at, steps=budget.decoder_steps, batch=budget.vae_batch, learning_rate=1.5e-3,
         decay=0.995, device=device)
