@@ -1,0 +1,123 @@
+"""Engines beside their peers: the same images come out of both, and every number that is promised is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import engines
+from bench import draw, plots
+from bench import engine as measure
+from bench.cli import app
+from bench.engine import Loaded
+from bench.paper import Runs, estimate, growth, rates
+from bench.peers import diffusers, optimum
+from bench.record import load
+from engines.engine import Engine
+from shards.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def bundle(random_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The untrained pipeline as a torch bundle: nothing to export."""
+    out = tmp_path_factory.mktemp("bench") / "bundle"
+    engines.build(random_pipeline, out, backend="torch", rows=4, prompts=["An image of a plaque"])
+    return out
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Path) -> Engine:
+    return engines.load(bundle, device="cpu")
+
+
+def test_diffusers_draws_the_same_images(engine: Engine, random_pipeline: Path) -> None:
+    """The peer runs the same job: same noise, solver, steps and guidance. Else its speed would mean nothing."""
+    job = draw.job(engine.facts, 3, steps=4, guidance=3.0)
+    theirs = diffusers(random_pipeline, job, 2, device=CPU, precision="fp32")()
+    assert theirs.shape == (3, engine.facts.size, engine.facts.size, 3)
+    assert draw.agreement(draw.draw(engine, job.rows), theirs) > 45
+
+
+@pytest.mark.slow
+def test_optimum_draws_the_same_images(engine: Engine, random_pipeline: Path) -> None:
+    """The other peer too."""
+    pytest.importorskip("optimum.onnxruntime")
+    job = draw.job(engine.facts, 2, steps=4, guidance=3.0)
+    theirs = optimum(random_pipeline, job, 2, device=CPU, precision="fp32")()
+    assert draw.agreement(draw.draw(engine, job.rows), theirs) > 45
+
+
+def test_agreement_sees_another_number_of_steps(engine: Engine) -> None:
+    """What the table's dB are for."""
+    few, more = (draw.job(engine.facts, 2, steps=s, guidance=3.0) for s in (2, 6))
+    assert draw.agreement(draw.draw(engine, few.rows), draw.draw(engine, more.rows)) < 45
+
+
+def test_images_do_not_depend_on_how_many_are_drawn(engine: Engine) -> None:
+    """An image of a short job is that of a long one, so sizes of benchmarks can be compared."""
+    one, four = (draw.draw(engine, draw.job(engine.facts, n, steps=2, guidance=3.0).rows) for n in (1, 4))
+    assert np.abs(one[0].astype(int) - four[0].astype(int)).max() <= 1
+
+
+def test_peers_of_other_weights_are_refused(engine: Engine, bundle: Path) -> None:
+    """A comparison of two models is none of two engines."""
+    with pytest.raises(UserError, match="was built from other weights"):
+        measure.check_same_model(bundle, [Loaded("x", engine)])
+
+
+def test_the_command_measures_everything_that_it_promises(bundle: Path, random_pipeline: Path, tmp_path: Path) -> None:
+    """Components, rows, whole images, peers, shares of the ceiling and the speed-up, in the table and in the file."""
+    options = ["--model", str(random_pipeline), "--device", "cpu", "--images", "2", "--steps", "2", "--rows", "2",
+               "--peer", "diffusers", "--peer-batch", "2", "--repeats", "1", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, ["engine", str(bundle), *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    record = load(tmp_path / "engine.json")
+    names = {m.name for m in record.measurements}
+    assert {f"component/bundle/{part}" for part in ("text_encoder", "unet", "vae_decoder", "vae_encoder")} <= names
+    assert {"matmul/fp32", "copy", "rows/bundle/0002", "whole/ours/bundle", "whole/diffusers/batch 2",
+            "speedup/over diffusers"} <= names
+    for m in (*record.starting("component/"), *record.starting("whole/")):
+        assert 0 < float(m.details["share"] or 0) < 2, m
+    ours, theirs = record.get("whole/ours/bundle"), record.get("whole/diffusers/batch 2")
+    assert ours is not None
+    assert theirs is not None
+    assert record.get("speedup/over diffusers").median == pytest.approx(ours.median / theirs.median)  # type: ignore[union-attr]
+    written = plots.draw([record], tmp_path)
+    assert {p.name for p in written} == {"rows.svg", "ceiling.svg", "whole.svg"}
+    assert all(p.read_text(encoding="utf-8").lstrip().startswith("<?xml") for p in written)
+
+
+def test_the_papers_run_mixes_its_strategies_and_grows_in_line(engine: Engine, tmp_path: Path) -> None:
+    """Text-to-image, inpaint and inpaint-outpaint in equal parts, through the sampler into files that are removed."""
+    run = Runs(engine, tmp_path)
+    plan = run.plan("fast", 6)
+    assert plan.frame["strategy"].value_counts().to_dict() == {"text-to-image": 2, "inpaint": 2, "inpaint-outpaint": 2}
+    assert set(plan.frame["size"]) == {str(engine.facts.size)}
+    found = rates(run, ["fast"], 3, repeats=1)
+    assert found[0].name == "paper/fast"
+    assert estimate(found[0]).hours > 0
+    # Twenty steps with the interval take fewer than 40 rows, two phases nearly twice as many.
+    assert 20 < float(found[0].details["UNet rows/image"] or 0) < 80
+    assert [p.name for p in tmp_path.iterdir()] == [f"parents-{engine.facts.size}"]
+
+
+@pytest.mark.slow
+def test_growth_reports_each_factor(engine: Engine, tmp_path: Path) -> None:
+    """1, 10 and 100 times the work."""
+    found = growth(Runs(engine, tmp_path), "fast", 1)
+    assert [m.details["images"] for m in found] == [1, 10, 100]
+
+
+@pytest.mark.parametrize("options", [["engine", "--model", "nowhere"], ["paper", "--model", "nowhere"],
+                                     ["engine", "--peer", "comfy"], ["all", "--only", "nothing"],
+                                     ["cost", "nowhere"], ["anchors", "nowhere"], ["cost", "--price", "cheap"]])
+def test_bad_input_is_said_before_anything_is_measured(options: list[str], tmp_path: Path) -> None:
+    """A user's mistake is a UserError with the remedy, not a traceback after an hour."""
+    result = CliRunner().invoke(app, options)
+    assert isinstance(result.exception, UserError), result.output
