@@ -24,8 +24,6 @@ from gen.finetune.settings import Settings
 from gen.finetune.trainer import due, shares
 from shards.errors import UserError
 
-pytestmark = pytest.mark.slow
-
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
 
 
