@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.builtin import phantom_bars, pipeline_bars
+from bench.builtin import Bar, phantom_bars, pipeline_bars
 from gen.builtin import pipeline_folder
 from shards import console
 from shards.errors import CheckFailed, UserError
@@ -42,8 +42,14 @@ def builtin(
         table = Table("measured", "value", "bar", "")
         for bar in bars:
             table.add_row(bar.name, f"{bar.value:.4g}", bar.wanted,
-                          "[green]met[/green]" if bar.passed else "[red]missed[/red]")
+                          _verdict(bar))
         console.out.print(table)
     missed = [bar.name for bar in bars if not bar.passed]
     if missed:
         raise CheckFailed(f"{len(missed)} of {len(bars)} bars missed: {'; '.join(missed)}")
+
+
+def _verdict(bar: Bar) -> str:
+    if not bar.wanted:
+        return ""
+    return "[green]met[/green]" if bar.passed else "[red]missed[/red]"
