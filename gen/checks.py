@@ -21,7 +21,7 @@ def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:
     Raises
     ------
     UserError
-        Another size, an unknown solver, a missing parent or mask.
+        Another size, an unknown solver, a missing parent or mask, a model of phantoms asked for another class.
     """
     facts, frame = engine.facts, plan.frame
     if sizes := sorted(set(frame["size"]) - {str(facts.size)}):
@@ -41,6 +41,9 @@ def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:
         parents.check(named["parent"], named[named["mask"] == "lesion"]["parent"])
     warnings = []
     if facts.classes and (strange := sorted(set(frame["class"]) - set(facts.classes))):
+        if facts.phantom:  # a drawing must never travel under the name of a disease
+            raise UserError(f"the plan asks a model of phantoms for {', '.join(strange)}; expected only "
+                            f"{', '.join(facts.classes)}: change the plan, or use a model tuned on real images")
         warnings.append(f"the model was not tuned on {', '.join(strange)} (it knows "
                         f"{', '.join(facts.classes)}); its images of them mean little")
     if facts.groups and (strange := sorted(set(frame["group"]) - set(facts.groups) - {""})):

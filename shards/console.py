@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -55,6 +56,8 @@ def run(app: typer.Typer, user_errors: tuple[type[Exception], ...] = ()) -> NoRe
         sys.exit(2)
     except OSError as error:  # a full disk, a read-only folder: the user's machine, not a bug
         name = f" ({error.filename})" if error.filename else ""
+        if error.errno == errno.ENOSPC:
+            name += ": free some space and run the same command again; what was finished is kept"
         err.print(f"[red]error:[/red] {escape(str(error.strerror or error))}{escape(name)}", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:

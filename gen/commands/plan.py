@@ -150,6 +150,9 @@ def count_cells(
         return cells_module.from_table(cells)
     if per_cell is None and balance is None and predictions is None and parents is not None:
         return of_parents(parents, per_parent)
+    if facts:
+        _refuse_unknown("class", classes, facts.classes)
+        _refuse_unknown("skin type", groups, facts.groups)
     labels = classes or (facts.classes if facts else None)
     if not labels:
         raise UserError("no classes: give --classes, or --engine with a bundle that names those of its model")
@@ -247,3 +250,9 @@ def parse_interval(text: str) -> tuple[float, float]:
     if not 0 <= interval[0] < interval[1]:
         raise UserError(f"guidance interval {text!r}; expected it to rise from 0 or more")
     return interval
+
+
+def _refuse_unknown(what: str, asked: list[str] | None, known: list[str] | None) -> None:
+    if asked and known and (strange := [one for one in asked if one not in known]):
+        raise UserError(f"unknown {what} {', '.join(strange)}; the bundle's model knows {', '.join(known)}: "
+                        "choose from these, or tune the model first (`gen finetune`)")

@@ -140,3 +140,17 @@ def test_any_row_round_trips_through_the_canonical_text(values: list[tuple[str, 
     for row, back in zip(rows, made.rows(), strict=True):
         assert (back.label, back.guidance, back.seed) == (row["class"], row["guidance"], row["seed"])
         assert back.guidance_interval == row["guidance_interval"]
+
+
+@pytest.mark.parametrize(("classes", "groups", "named"), [(["psoriasis"], None, "unknown class psoriasis"),
+                                                          (None, ["7"], "unknown skin type 7")])
+def test_a_class_that_the_model_does_not_know_is_refused(
+    classes: list[str] | None, groups: list[str] | None, named: str
+) -> None:
+    """Else the built-in model would draw phantoms under the name of a disease."""
+    from engines.facts import read_facts
+    from gen.builtin import pipeline_folder
+    from gen.commands.plan import count_cells
+
+    with pytest.raises(UserError, match=named):
+        count_cells(read_facts(pipeline_folder()), classes, groups, per_cell=1)

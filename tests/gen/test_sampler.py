@@ -161,7 +161,9 @@ def test_ctrl_c_ends_every_stage(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_everything_wrong_with_a_plan_is_found_first(open_engine: Callable[..., Engine]) -> None:
+def test_everything_wrong_with_a_plan_is_found_first(
+    open_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = open_engine()
     row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "An image", "size": 64}
     with pytest.raises(UserError, match="128 px and the engine makes 64"):
@@ -170,8 +172,11 @@ def test_everything_wrong_with_a_plan_is_found_first(open_engine: Callable[..., 
         check(plan.from_rows([{**row, "solver": "rk4"}]), engine, None)
     with pytest.raises(UserError, match="--parents"):
         check(plan.from_rows([{**row, "strategy": "inpaint", "parent": "p"}]), engine, None)
-    warnings = check(
-        plan.from_rows([{**row, "class": "wart", "group": "blue", "prompt": "an image of " * 9}]), engine, None)
+    strange = plan.from_rows([{**row, "class": "wart", "group": "blue", "prompt": "an image of " * 9}])
+    with pytest.raises(UserError, match="model of phantoms for wart"):
+        check(strange, engine, None)
+    monkeypatch.setattr(engine, "facts", engine.facts.model_copy(update={"phantom": False}))
+    warnings = check(strange, engine, None)
     assert [w.split(" (")[0] for w in warnings] == [
         "the model was not tuned on wart", "the model was not tuned on the skin types blue",
         "1 prompts have more than the 16 tokens that the model reads",
