@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from evalsuite.privacy import inpaint
-from evalsuite.privacy.calibrate import Calibration, calibrate
+from evalsuite.privacy.calibrate import Calibration, calibrate, measured_alarms
+from evalsuite.privacy.control import ENOUGH, control_table, plant_copies
 from evalsuite.privacy.index import Index, build, search
 from evalsuite.quality.cells import FAMILIES
-from evalsuite.quality.estimate import wilson
+from evalsuite.quality.estimate import Estimate, wilson
 from evalsuite.quality.extractors import Extractor
 from evalsuite.quality.features import Features, ImageData, Preprocess, describe, extract, image_side, thumbnail
 from evalsuite.quality.section import Section, image_figure, section, table
@@ -26,12 +27,28 @@ MOST_SEARCHED = 1000  # training images that stand in for unseen ones where ther
 
 @dataclass(frozen=True)
 class CopyAudit:
-    """table: one row a synthetic image (id, class, group, strategy, nearest, scores, copy, how); rates: one a cell."""
+    """What was found, and what shows that the audit works.
+
+    Attributes
+    ----------
+    table
+        One row a synthetic image: id, class, group, strategy, nearest, scores, copy, how.
+    rates
+        Share of copies, one row a cell.
+    floor
+        The unseen real images that the threshold came from, scored.
+    control
+        Planted copies found, one row a kind (`control_table`).
+    alarms
+        Share of unseen real images called copies, cross-fitted.
+    """
 
     table: pd.DataFrame
     rates: pd.DataFrame
     calibration: Calibration
     floor: pd.DataFrame
+    control: pd.DataFrame
+    alarms: Estimate
 
     @property
     def quarantine(self) -> list[str]:
@@ -41,7 +58,7 @@ class CopyAudit:
 
 def audit_copies(
     train: ImageData, synthetic: ImageData, folder: Path, *, test: ImageData | None = None,
-    false_alarms: float = 0.01, extractors: Sequence[Extractor] = (),
+    false_alarms: float = 0.01, extractors: Sequence[Extractor] = (), control: int = 20, seed: int = 0,
 ) -> CopyAudit:
     """Find synthetic images that reproduce a training image.
 
@@ -56,29 +73,33 @@ def audit_copies(
         for among the others, which is stricter on duplicates within the training set.
     extractors
         Feature spaces beside the pixels (SSCD, DINOv2, ...), by cosine.
+    control
+        Planted copies of each kind that the audit must find.
     """
     index = build(train, folder)
+    planted = plant_copies(train, control, seed)
     if test is not None:
         _disjoint(index, test)
         unseen, source = search(index, test, "unseen images"), "unseen test images"
     else:
-        ids = frozenset(index.frame["id"].sample(min(len(index.frame), MOST_SEARCHED), random_state=0))
+        ids = frozenset(index.frame["id"].sample(min(len(index.frame), MOST_SEARCHED), random_state=seed))
         unseen = search(index, train, "training images", leave_out_self=True, only=ids)
         source = "training images, each searched for among the others (no test set was given)"
-    found = search(index, synthetic)
+    found, known = search(index, synthetic), search(index, planted, "planted copies")
     spaces = list(SPACES)
     for extractor in extractors:
         spaces.append(name := f"cosine[{extractor.name}]")
-        known, seen = _cosines(train, synthetic, test, extractor, folder)
-        found[name] = found["id"].map(known)
-        unseen[name] = unseen["id"].map(seen)
+        best = cosines(train, (synthetic, planted, test), extractor, folder)
+        for frame, cosine in zip((found, known, unseen), best, strict=True):
+            frame[name] = frame["id"].map(cosine)
     calibration = calibrate(unseen, tuple(spaces), false_alarms, source)
-    found["score"] = calibration.score(found)
-    found["copy"] = found["score"] > calibration.threshold
+    for frame in (found, known, unseen):
+        frame["score"] = calibration.score(frame)
+        frame["copy"] = frame["score"] > calibration.threshold
     found["how"] = "whole picture"
     _judge_inpainted(found, synthetic, index, false_alarms)
-    unseen["score"] = calibration.score(unseen)
-    return CopyAudit(found, rate_table(found), calibration, unseen)
+    alarms = measured_alarms(unseen, tuple(spaces), false_alarms, seed=seed)
+    return CopyAudit(found, rate_table(found), calibration, unseen, control_table(known), alarms)
 
 
 def _disjoint(index: Index, test: ImageData) -> None:
@@ -113,16 +134,17 @@ def _judge_inpainted(found: pd.DataFrame, synthetic: ImageData, index: Index, fa
             tick()
 
 
-def _cosines(
-    train: ImageData, synthetic: ImageData, test: ImageData | None, extractor: Extractor, folder: Path
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Largest cosine of each synthetic and each unseen image to a training image."""
-    step = Preprocess(image_side(synthetic), None)
-    a, b = (extract(d, extractor, step, folder, what=w) for d, w in ((train, "training"), (synthetic, "synthetic")))
-    known = _largest_cosine(b, a, same=False)
-    seen = _largest_cosine(extract(test, extractor, step, folder, what="unseen") if test is not None else a, a,
-                           same=test is None)
-    return known, seen
+def cosines(
+    train: ImageData, others: Sequence[ImageData | None], extractor: Extractor, folder: Path
+) -> list[dict[str, float]]:
+    """Largest cosine to a training image, by id, for each of other sets; for None, of training images to the rest."""
+    step = Preprocess(image_side(train), None)
+    known = extract(train, extractor, step, folder, what="training")
+    return [
+        _largest_cosine(known if other is None else extract(other, extractor, step, folder, what="compared"), known,
+                        same=other is None)
+        for other in others
+    ]
 
 
 def _largest_cosine(queries: Features, train: Features, *, same: bool, block: int = 1024) -> dict[str, float]:
@@ -160,14 +182,20 @@ def rate_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(audit: CopyAudit) -> tuple[str, str]:
-    """A sentence and a status."""
+    """A sentence and a status; "unknown" where planted copies are missed, as then few copies prove little."""
     whole = audit.table[audit.table["how"] == "whole picture"]
     rate, alarms = wilson(int(whole["copy"].sum()), len(whole)), audit.calibration.false_alarms
+    planted = audit.control.iloc[0]
     text = f"{int(audit.table['copy'].sum())} of {len(audit.table)} synthetic images are nearer to a training image "
-    text += f"than unseen real images are. {audit.calibration.sentence()}"
+    text += f"than unseen real images are. {audit.calibration.sentence()} "
+    text += f"Controls: {planted['found']} of {planted['n']} planted copies found, "
+    text += f"{audit.alarms.text(3)} of left-out unseen images called copies."
+    status = "bad" if rate.low > alarms else "warn" if rate.value > alarms else "good"
     if len(whole) == 0:
         return text, "unknown"
-    return text, "bad" if rate.low > alarms else "warn" if rate.value > alarms else "good"
+    if planted["rate"] < ENOUGH and status != "bad":
+        return f"{text} Too few planted copies are found for this to prove the absence of copies.", "unknown"
+    return text, status
 
 
 def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *, pairs: int = 12) -> Section:
@@ -177,21 +205,23 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *,
     figures = []
     nearest = audit.table.sort_values("score", ascending=False).head(pairs)
     if len(nearest):
-        thumbs = _thumbnails(synthetic, set(nearest["id"])) | _thumbnails(train, set(nearest["nearest"]), "train/")
+        made, known = _thumbnails(synthetic, nearest["id"]), _thumbnails(train, nearest["nearest"])
         cells = []
         columns = (nearest[c] for c in ("id", "nearest", "copy", "score"))
         for id, other, copy, score in zip(*columns, strict=True):
-            cells += [(thumbs[id], "COPY" if copy else f"score {score:.1f}"), (thumbs[f"train/{other}"], str(other))]
+            cells += [(made[id], "COPY" if copy else f"score {score:.1f}"), (known[other], str(other))]
         figures.append(image_figure("Nearest pairs: synthetic, then its training image", cells, 6))
     return section(
         "Copies of training images", text, status,
-        [table("Share of copies; the part drawn anew is judged apart where a photograph was inpainted", shown)],
+        [table("Share of copies; the part drawn anew is judged apart where a photograph was inpainted", shown),
+         table("Positive control: copies of training images planted among the audited", audit.control)],
         figures,
     )
 
 
-def _thumbnails(data: ImageData, ids: set[str], prefix: str = "") -> dict[str, bytes]:
-    return {f"{prefix}{s.id}": thumbnail(image) for s, image in data.images() if s.id in ids}
+def _thumbnails(data: ImageData, ids: pd.Series[str]) -> dict[str, bytes]:
+    rows = np.flatnonzero(data.rows["id"].isin(set(ids)).to_numpy())
+    return {s.id: thumbnail(image) for s, image in data.take(rows).images()}
 
 
 def nothing_is_a_copy(audit: CopyAudit) -> bool:

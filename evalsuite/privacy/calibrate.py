@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from evalsuite.quality.estimate import Estimate, missing, wilson
 from shards.errors import UserError
 
 MIN_UNSEEN = 20
@@ -60,3 +61,17 @@ def calibrate(unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float
     tail = start + float((ordered[ordered > start] - start).mean()) * np.log(0.1 / min(false_alarms, 0.1))
     threshold = max(float(ordered[rank - 1]), tail)
     return Calibration(middle, spread, threshold, max(false_alarms, 1 / (n + 1)), n, source)
+
+
+def measured_alarms(
+    unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, *, folds: int = 5, seed: int = 0
+) -> Estimate:
+    """Share of unseen real images called copies by a threshold that the other folds set: the negative control."""
+    if len(unseen) * (folds - 1) // folds < MIN_UNSEEN:
+        return missing(len(unseen), "too few unseen images to leave some out")
+    fold = np.random.default_rng(seed).permutation(len(unseen)) % folds
+    alarms = 0
+    for k in range(folds):
+        fitted = calibrate(unseen[fold != k], spaces, false_alarms, "")
+        alarms += int((fitted.score(unseen[fold == k]) > fitted.threshold).sum())
+    return wilson(alarms, len(unseen))

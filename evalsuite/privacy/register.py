@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,14 @@ class Match:
 
 def detail(lightness: Plane) -> Plane:
     """What is finer than a twelfth of the picture and coarser than noise."""
-    return ndimage.gaussian_filter(lightness, 0.8) - ndimage.gaussian_filter(lightness, 5.0)
+    fine, rough = (_smoother(len(lightness), sigma) for sigma in (0.8, 5.0))
+    return fine @ lightness @ fine.T - rough @ lightness @ rough.T
+
+
+@lru_cache(maxsize=256)
+def _smoother(n: int, sigma: float) -> NDArray[np.float32]:
+    """A Gaussian filter of n pixels as a matrix [n, n]."""
+    return ndimage.gaussian_filter1d(np.eye(n, dtype=np.float32), sigma, axis=0)
 
 
 class Target:

@@ -32,6 +32,8 @@ class ImageData(Protocol):
 
     def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]: ...
 
+    def take(self, positions: NDArray[np.intp]) -> ImageData: ...
+
 
 @dataclass(frozen=True)
 class ArrayImages:
@@ -49,6 +51,9 @@ class ArrayImages:
 
     def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         return zip(self.samples, self.arrays, strict=True)
+
+    def take(self, positions: NDArray[np.intp]) -> ArrayImages:
+        return ArrayImages([self.samples[i] for i in positions], [self.arrays[i] for i in positions])
 
 
 @dataclass(frozen=True)

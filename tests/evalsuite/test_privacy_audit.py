@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import simplejpeg
 from PIL import Image
 
+from evalsuite.privacy.arrays import audit_arrays
 from evalsuite.privacy.audit import audit_copies, nothing_is_a_copy, privacy_section
-from evalsuite.quality.extractors import random_conv, resized
+from evalsuite.privacy.control import KINDS
+from evalsuite.quality.extractors import random_conv
 from evalsuite.quality.features import ArrayImages
 from gen.phantoms import CLASSES, draw
 from shards.errors import UserError
@@ -20,26 +20,6 @@ from shards.tone import TONE_GROUPS
 
 SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
 Array = np.ndarray
-
-
-def crop(image: Array, rng: np.random.Generator) -> Array:
-    side = round(image.shape[0] * rng.uniform(0.8, 0.95))
-    y, x = rng.integers(0, image.shape[0] - side + 1, 2)
-    return resized(np.ascontiguousarray(image[y:y + side, x:x + side]), image.shape[0])
-
-
-def jpeg(image: Array, rng: np.random.Generator) -> Array:
-    coded = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=int(rng.integers(50, 80)), colorspace="RGB")
-    return simplejpeg.decode_jpeg(coded, colorspace="RGB")
-
-
-PLANTS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
-    "exact": lambda image, _: image,
-    "flipped": lambda image, rng: image[:, ::-1] if rng.random() < 0.5 else image[::-1],
-    "cropped": crop,
-    "recompressed": jpeg,
-    "noised": lambda image, rng: np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8),
-}
 
 
 def phantoms(n: int, start: int) -> list[Array]:
@@ -74,14 +54,14 @@ def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Pa
     train, unseen, fresh = pool[:cut[0]], pool[cut[0]:cut[1]], pool[cut[1]:]
     rng = np.random.default_rng(0)
     planted, kinds, origins = [], [], []
-    for kind, plant in PLANTS.items():
+    for kind, plant in KINDS.items():
         for i in range(0, len(train), len(train) // 20):
             planted.append(plant(train[i], rng))
             kinds.append(kind)
             origins.append(f"train-{i}")
     audit = audit_copies(data(train, "train"), data(planted + fresh, "synthetic"), tmp_path, test=data(unseen, "test"))
     found = audit.table["copy"].to_numpy()
-    by_kind = {k: found[: len(kinds)][np.array(kinds) == k].mean() for k in PLANTS}
+    by_kind = {k: found[: len(kinds)][np.array(kinds) == k].mean() for k in KINDS}
     assert min(by_kind.values()) >= 0.95, by_kind
     assert found[len(kinds):].mean() <= 0.01
     assert (audit.table["nearest"][: len(kinds)] == origins).mean() >= 0.97  # and the right one is shown
@@ -119,7 +99,7 @@ def test_inpainting_is_judged_by_the_part_drawn_anew(tmp_path: Path) -> None:
         image = train[i].copy()
         image[16:48, 16:48] = others[i][16:48, 16:48]
         honest.append(image)
-        dishonest.append(jpeg(train[i], np.random.default_rng(i)))
+        dishonest.append(KINDS["recompressed"](train[i], np.random.default_rng(i)))
     samples = [
         Sample(
             id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", mask="centre",
@@ -144,3 +124,34 @@ def test_test_images_from_the_training_set_are_refused(tmp_path: Path) -> None:
     train = data(phantoms(30, 0), "train")
     with pytest.raises(UserError, match="cannot calibrate"):
         audit_copies(train, train, tmp_path, test=data(phantoms(30, 0), "test"))
+
+
+def test_arrays_give_a_calibrated_verdict_with_its_controls() -> None:
+    """What other code calls: copies are counted and located, the planted ones and the promise are told."""
+    train, test, fresh = (np.stack(phantoms(n, start)) for n, start in ((60, 0), (100, 10_000), (24, 20_000)))
+    found = audit_arrays(train, np.concatenate([fresh, train[:6, :, ::-1]]), test, control=4)
+    assert (found.copies, found.n, found.status) == (6, 30, "bad")
+    assert found.flagged.tolist() == list(range(24, 30))
+    assert found.nearest[24:].tolist() == list(range(6))
+    assert (found.score[24:] > found.threshold).all()
+    assert found.control.set_index("kind").loc["all", ["n", "found"]].tolist() == [20, 20]
+    assert found.measured_false_alarms.high < 0.06
+    assert audit_arrays(train, fresh, test, control=4).status == "good"
+
+
+def test_an_audit_that_misses_planted_copies_says_that_it_proves_nothing() -> None:
+    """Unseen images as near to the training set as copies are leave no room for a threshold."""
+    rng = np.random.default_rng(0)
+    train, fresh = np.stack(phantoms(60, 0)), np.stack(phantoms(12, 20_000))
+    near = np.clip(train + rng.normal(0, 1, train.shape), 0, 255).astype(np.uint8)
+    found = audit_arrays(train, fresh, near, control=4)
+    assert found.status == "unknown"
+    assert found.control.iloc[0]["rate"] < 0.95
+    assert "Too few planted copies" in found.sentence
+
+
+@pytest.mark.parametrize("bad", [np.zeros((30, 64, 64, 3)), np.zeros((30, 64, 64), np.uint8),
+                                 np.zeros((0, 64, 64, 3), np.uint8)])
+def test_arrays_that_are_no_images_are_refused(bad: Array) -> None:
+    with pytest.raises(UserError, match=r"expected uint8 \[n, h, w, 3\]"):
+        audit_arrays(np.stack(phantoms(6, 0)), np.stack(phantoms(6, 9)), bad)
