@@ -11,11 +11,11 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from bench.judge import predict, train_judge
+from evalsuite.privacy.arrays import audit_arrays
 from evalsuite.tone import measure_ita
-from gen.builtin.data import CELLS, Phantoms, phantoms
+from gen.builtin.classifier import predict, train_classifier
+from gen.builtin.data import CELLS, Phantoms, phantoms, to_tensor
 from gen.builtin.model import prompt_for
-from gen.builtin.train import FLIPS, to_tensor
 from gen.phantoms import draw
 from gen.phantoms.dataset import SPLIT_BASE
 from gen.phantoms.skin import ITA_RANGE
@@ -52,8 +52,8 @@ def phantom_bars(work: Path) -> list[Bar]:
     """Tone of bare skin, and how hard the classes are for few and for many training images."""
     train = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
     test = unseen(work)
-    few = train_judge(train, 32, 360, cache=work / "judge-32.safetensors")
-    many = train_judge(train, JUDGE_PER_CLASS, 1500, cache=work / "judge-2000.safetensors")
+    few = train_classifier(train, 32, 360, cache=work / "judge-32.safetensors", name="a judge")
+    many = _judge(work)
     return [
         Bar("phantoms: largest error of tone on bare skin, degrees", _largest_tone_error(), high=5),
         Bar("phantoms: accuracy of a judge trained on 32 per class", _accuracy(few, test), 0.55, 0.80),
@@ -65,21 +65,25 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
     """Reconstruction, class and tone of what a pipeline folder generates, and whether any of it is a copy."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
-    judge = train_judge(phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz"), JUDGE_PER_CLASS, 1500,
-                        cache=work / "judge-2000.safetensors")
+    judge, fresh = _judge(work), unseen(work)
     made = generate(pipeline, per_cell, steps, guidance, seed)
     right = predict(judge, made.images) == made.labels
     measured = np.array([measure_ita(image).ita for image in made.images])
     known = np.isfinite(measured)
+    restored = reconstruct(pipeline.vae, fresh.images)
+    audit = audit_arrays(training_images(folder, work), made.images, fresh.images)
+    planted = audit.control.set_index("kind").loc["all", "rate"]
     return [
-        Bar("VAE: PSNR on unseen phantoms, dB", reconstruction_psnr(pipeline.vae, unseen(work).images), 28),
+        Bar("VAE: PSNR on unseen phantoms, dB", psnr(restored, fresh.images), 28),
+        Bar("VAE: share of reconstructions in which the judge sees the class",
+            float((predict(judge, restored) == fresh.labels).mean())),
         Bar("generated: share of the requested class", float(right.mean()), 0.80),
         Bar("generated: share of the requested class, worst class",
             min(float(right[made.labels == c].mean()) for c in set(made.labels))),
         Bar("generated: Spearman of requested and measured ITA", float(spearmanr(made.ita[known], measured[known])[0]),
             0.95),
-        Bar("generated: images nearer to a training image than any unseen phantom is",
-            copies(made.images, training_images(folder, work), unseen(work).images), high=0),
+        Bar("generated: share called copies of training images", audit.rate.value, high=audit.false_alarms),
+        Bar("planted copies of training images that the same audit finds", float(planted), 0.95),
     ]
 
 
@@ -114,33 +118,26 @@ def generate(pipeline: StableDiffusionPipeline, per_cell: int, steps: int, guida
 
 
 @torch.no_grad()
-def reconstruction_psnr(vae: AutoencoderKL, images: NDArray[np.uint8]) -> float:
-    """Mean over images of the PSNR of decode(encode(x)), dB."""
-    values = []
+def reconstruct(vae: AutoencoderKL, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """decode(encode(x)) of uint8 [n, h, w, 3]."""
+    parts = []
     for start in range(0, len(images), 60):
         x = to_tensor(images[start : start + 60], vae.device)
-        restored = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
-        values.append(-10 * torch.log10(((restored - x) / 2).square().mean((1, 2, 3))))
-    return float(torch.cat(values).mean())
+        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+        parts.append(((y + 1) * 127.5).round().permute(0, 2, 3, 1).byte().cpu().numpy())
+    return np.concatenate(parts)
 
 
-def copies(made: NDArray[np.uint8], train: NDArray[np.uint8], fresh: NDArray[np.uint8]) -> float:
-    """How many images lie nearer to a training image (or its flips) than the nearest unseen phantom does."""
-    reference = torch.cat([_thumbnails(train, axes) for axes in FLIPS])
-    return float((_nearest(made, reference) < _nearest(fresh, reference).min()).sum())
+def psnr(made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Mean over images of the peak signal-to-noise ratio, dB; 8-bit images [n, h, w, 3]."""
+    error = np.square((made.astype(np.float32) - truth) / 255).mean((1, 2, 3))
+    return float(np.mean(-10 * np.log10(np.maximum(error, 1e-10))))
 
 
-def _thumbnails(images: NDArray[np.uint8], axes: tuple[int, ...] = ()) -> torch.Tensor:
-    parts = [torch.nn.functional.avg_pool2d(to_tensor(images[i : i + 1000], torch.device("cpu")), 4)
-             for i in range(0, len(images), 1000)]
-    small = torch.cat(parts)
-    small = (small - small.mean((2, 3), keepdim=True)).flip(axes) if axes else small - small.mean((2, 3), keepdim=True)
-    return torch.nn.functional.normalize(small.flatten(1), dim=1)
-
-
-def _nearest(images: NDArray[np.uint8], reference: torch.Tensor) -> torch.Tensor:
-    """Distance of each image to the nearest reference: of thumbnails without their mean colour, at unit contrast."""
-    return torch.cat([torch.cdist(part, reference).amin(1) for part in _thumbnails(images).split(256)])
+def _judge(work: Path) -> torch.nn.Module:
+    """The classifier of real phantoms that says what generated ones look like."""
+    data = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
+    return train_classifier(data, JUDGE_PER_CLASS, 1500, cache=work / "judge-2000.safetensors", name="a judge")
 
 
 def _accuracy(judge: torch.nn.Module, data: Phantoms) -> float:

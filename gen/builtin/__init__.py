@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def pipeline_folder(inpaint: bool = False) -> Path:
-    """The committed diffusers folder (`StableDiffusionPipeline`, or the 9-channel inpainting one)."""
+    """The committed diffusers folder (`StableDiffusionPipeline`, or the inpainting one)."""
     return Path(__file__).parent / ("pipeline-inpaint" if inpaint else "pipeline")

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
 from gen.builtin.data import CELLS
-from gen.builtin.model import PROMPT, new_scheduler, prompt_for
+from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PROMPT, SIZE, new_scheduler, prompt_for
 from gen.builtin.train import Budget, Denoiser
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
@@ -45,7 +45,7 @@ def _facts(per_cell: int) -> dict[str, object]:
 
 
 def _card(per_cell: int, budget: Budget, inpaint: bool) -> str:
-    task = "inpainting (9-channel UNet)" if inpaint else "text to image"
+    task = f"inpainting ({2 * LATENT_CHANNELS + 1}-channel UNet)" if inpaint else "text to image"
     return f"""---
 license: apache-2.0
 tags: [phantom, diffusers]
@@ -57,9 +57,11 @@ and no diseases; its classes are morphological ({", ".join(CLASSES)}) and its gr
 individual typology angle ({", ".join(g.replace("_", " ") for g in TONE_GROUPS)}).
 It exists so that every command runs, and can be checked against a known truth, without weights or patients.
 
-- Images of 64 px, latents 16x16x4, prompts "{PROMPT}", v-prediction with zero terminal SNR.
+- Images of {SIZE} px, latents {LATENT_SIZE}x{LATENT_SIZE}x{LATENT_CHANNELS}, prompts "{PROMPT}", v-prediction with
+  zero terminal SNR.
 - Trained by `gen train-builtin` on {per_cell * len(CELLS)} phantoms (draws 0 to {per_cell - 1} of every cell, seed 0):
-  autoencoder {budget.vae_steps} steps of {budget.vae_batch}, UNet and text encoder {budget.unet_steps} steps of
-  {budget.unet_batch}. The log of the run is `training_log.csv`; `bench builtin` measures the result.
+  autoencoder {budget.vae_steps} steps of {budget.vae_batch}, its decoder {budget.decoder_steps} more, UNet and text
+  encoder {budget.unet_steps} steps of {budget.unet_batch}. The log of the run is `training_log.csv`; `bench builtin`
+  measures the result.
 - Use it for tests and demonstrations. Never use it as a picture of a disease.
 """

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gen.builtin.model import SIZE
 from gen.phantoms import CLASSES, draw
@@ -58,3 +60,16 @@ def phantoms(per_cell: int, first_seed: int, cache: Path | None = None, size: in
         cache.parent.mkdir(parents=True, exist_ok=True)
         np.savez(cache, images=result.images, cells=result.cells, ita=result.ita)
     return result
+
+
+def to_tensor(images: NDArray[np.uint8], device: torch.device | None = None) -> Tensor:
+    """uint8 [n, h, w, 3] to float [n, 3, h, w] in [-1, 1]."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def turned(x: Tensor) -> Tensor:
+    """A batch mirrored and turned at random, [n, c, h, w]: phantoms have no up or down."""
+    for axis in (2, 3):
+        if torch.rand(()) < 0.5:
+            x = x.flip(axis)
+    return x.transpose(2, 3).contiguous() if torch.rand(()) < 0.5 else x

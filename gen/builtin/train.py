@@ -17,28 +17,24 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gen.builtin import checkpoint
-from gen.builtin.data import CELLS, Phantoms
+from gen.builtin.classifier import perceptual_distance
+from gen.builtin.data import CELLS, Phantoms, to_tensor, turned
 from gen.builtin.model import new_scheduler, new_text_encoder, new_tokenizer, new_unet, new_vae, prompt_for
 from shards.console import progress
 
 CHECKPOINT_EVERY = 250
-FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))  # axes of NCHW; a lesion has no up or down
+PERCEPTUAL = 0.1  # weight of what a classifier sees beside plain differences of pixels
 
 
 @dataclass(frozen=True)
 class Budget:
     """Optimiser steps and batch sizes of the stages."""
 
-    vae_steps: int = 1400
+    vae_steps: int = 2400
     vae_batch: int = 8
-    decoder_steps: int = 3000
-    unet_steps: int = 2600
-    unet_batch: int = 64
-
-
-def to_tensor(images: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 [n, h, w, 3] to float [n, 3, h, w] in [-1, 1]."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    decoder_steps: int = 2400
+    unet_steps: int = 12000
+    unet_batch: int = 32
 
 
 def fit(
@@ -87,37 +83,40 @@ def _log(folder: Path, stage: str, step: int, samples: int, loss: float, seconds
         writer.writerow([stage, step, samples, f"{loss:.5f}", f"{seconds:.0f}"])
 
 
-def train_vae(data: Phantoms, folder: Path, budget: Budget, device: torch.device) -> AutoencoderKL:
-    """The autoencoder: L1 at three scales, so that form counts more than grain, and a light KL."""
+def train_vae(
+    data: Phantoms, classifier: nn.Module, folder: Path, budget: Budget, device: torch.device,
+) -> AutoencoderKL:
+    """The autoencoder: pixels at three scales, what a classifier sees, and a light KL."""
     vae = new_vae().to(device)
+    classifier = classifier.to(device).requires_grad_(False)
 
     def loss_at() -> Tensor:
         pick = torch.randint(len(data.images), (budget.vae_batch,)).numpy()
-        x = to_tensor(data.images[pick], device)
-        axes = FLIPS[int(torch.randint(len(FLIPS), ()))]
-        x = x.flip(axes) if axes else x
+        x = turned(to_tensor(data.images[pick], device))
         posterior = vae.encode(x).latent_dist
-        restored = vae.decode(posterior.sample()).sample
-        error = restored - x
-        scales = torch.stack([F.avg_pool2d(error, k).abs().mean() for k in (1, 2, 4)])
-        return scales.sum() + 1e-6 * posterior.kl().mean()
+        return _difference(vae.decode(posterior.sample()).sample, x, classifier) + 1e-6 * posterior.kl().mean()
 
     fit("vae", folder, vae, loss_at, steps=budget.vae_steps, batch=budget.vae_batch, learning_rate=2e-3, decay=0.995,
         device=device)
     return vae
 
 
+def _difference(restored: Tensor, x: Tensor, classifier: nn.Module) -> Tensor:
+    """L1 at three scales, so that form counts more than grain, and the perceptual distance."""
+    scales = torch.stack([F.avg_pool2d(restored - x, k).abs().mean() for k in (1, 2, 4)])
+    return scales.sum() + PERCEPTUAL * perceptual_distance(classifier, x, restored)
+
+
 @torch.no_grad()
 def cache_latents(vae: AutoencoderKL, data: Phantoms, folder: Path, device: torch.device) -> tuple[Tensor, float]:
-    """Latents of every image and its flips, [n, 4, 4, 16, 16] (image, flip), and the scale that makes them unit."""
+    """Latents of every image, [n, c, h, w], and the scale that makes them unit."""
     path = folder / "latents.safetensors"
     if not path.exists():
         rows = []
         with progress("encode latents", len(data.images)) as tick:
             for start in range(0, len(data.images), 64):
                 x = to_tensor(data.images[start : start + 64], device)
-                flips = [vae.encode(x.flip(a) if a else x).latent_dist.mode().cpu() for a in FLIPS]
-                rows.append(torch.stack(flips, dim=1))
+                rows.append(vae.encode(x).latent_dist.mode().cpu().contiguous())
                 tick(len(x))
         save_file({"latents": torch.cat(rows)}, path)
     latents = load_file(path)["latents"]
@@ -136,31 +135,24 @@ class _Decoder(nn.Module):
 
 
 def sharpen_decoder(
-    vae: AutoencoderKL, latents: Tensor, data: Phantoms, folder: Path, budget: Budget, device: torch.device,
+    vae: AutoencoderKL, latents: Tensor, data: Phantoms, classifier: nn.Module, folder: Path, budget: Budget,
+    device: torch.device,
 ) -> None:
-    """More steps for the decoder alone, on the cached latents, with a loss on edges too.
+    """More steps for the decoder alone, on the cached latents.
 
     A little noise on the latents makes it forgive what the UNet gets slightly wrong.
     """
     decoder = _Decoder(vae).train()
+    classifier = classifier.to(device).requires_grad_(False)
     spread = float(latents.std())
 
     def loss_at() -> Tensor:
         pick = torch.randint(len(latents), (budget.vae_batch,))
-        turn = int(torch.randint(len(FLIPS), ()))
-        x = to_tensor(data.images[pick.numpy()], device)
-        x = x.flip(FLIPS[turn]) if FLIPS[turn] else x
-        z = latents[pick, turn].to(device)
-        error = decoder(z + 0.03 * spread * torch.randn_like(z)) - x
-        return torch.stack([_l1_and_edges(F.avg_pool2d(error, k)) for k in (1, 2, 4)]).sum()
+        x, z = to_tensor(data.images[pick.numpy()], device), latents[pick].to(device)
+        return _difference(decoder(z + 0.03 * spread * torch.randn_like(z)), x, classifier)
 
     fit("decoder", folder, decoder, loss_at, steps=budget.decoder_steps, batch=budget.vae_batch, learning_rate=1.5e-3,
         decay=0.995, device=device)
-
-
-def _l1_and_edges(error: Tensor) -> Tensor:
-    edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-    return error.abs().mean() + 2 * edges
 
 
 class Denoiser(nn.Module):
@@ -173,7 +165,7 @@ class Denoiser(nn.Module):
         self.text_encoder = new_text_encoder(self.tokenizer)
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
-        """Predict v; x [b, c, 16, 16], t [b], ids [b, 16]."""
+        """Predict v; x [b, c, h, w], t [b], ids [b, 16]."""
         return self.unet(x, t, self.text_encoder(ids).last_hidden_state).sample
 
 
@@ -201,7 +193,7 @@ def train_unet(
 
     def loss_at() -> Tensor:
         pick = torch.randint(len(latents), (batch,), device=device)
-        x = latents[pick, torch.randint(len(FLIPS), (batch,), device=device)]
+        x = latents[pick]
         t = ((torch.arange(batch) + torch.rand(batch)) / batch * len(alphas)).long().to(device)
         a = alphas[t, None, None, None]
         noise = torch.randn_like(x)
@@ -213,13 +205,13 @@ def train_unet(
         return (error * weights[t]).mean()
 
     name = "unet-inpaint" if inpaint else "unet"
-    fit(name, folder, denoiser, loss_at, steps=budget.unet_steps, batch=batch, learning_rate=1e-3, decay=0.999,
+    fit(name, folder, denoiser, loss_at, steps=budget.unet_steps, batch=batch, learning_rate=8e-4, decay=0.999,
         device=device)
     return denoiser
 
 
 def _masked(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Random rectangles to be filled, [b, 1, 16, 16], 1 where unknown, and the latents without them."""
+    """Random rectangles to be filled, [b, 1, h, w], 1 where unknown, and the latents without them."""
     b, _, h, w = x.shape
     low, high = torch.rand(2, b, 2, 1, device=x.device).sort(dim=0).values
     rows, columns = torch.arange(h, device=x.device) / h, torch.arange(w, device=x.device) / w
@@ -231,7 +223,7 @@ def _masked(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expand_for_inpainting(trained: Denoiser) -> Denoiser:
-    """A 9-channel copy that starts as the trained 4-channel one: the new input weights are zero."""
+    """An inpainting copy that starts as the trained one: the weights of its new input channels are zero."""
     grown = Denoiser(inpaint=True)
     state = trained.state_dict()
     narrow = state["unet.conv_in.weight"]

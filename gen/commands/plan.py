@@ -146,6 +146,8 @@ def count_cells(
 
     if sum(way is not None for way in (cells, balance, predictions)) > 1:
         raise UserError("--cells, --balance and --from-predictions exclude each other; give one of them")
+    if per_cell is not None and per_cell < 1:
+        raise UserError(f"--per-cell {per_cell}; expected at least 1 image a cell")
     if cells is not None:
         return cells_module.from_table(cells)
     if per_cell is None and balance is None and predictions is None and parents is not None:

@@ -9,6 +9,7 @@ import torch
 import typer
 
 from gen.builtin.assemble import assemble
+from gen.builtin.classifier import train_classifier
 from gen.builtin.data import phantoms
 from gen.builtin.train import (
     Budget,
@@ -22,17 +23,19 @@ from gen.builtin.train import (
 from shards import console
 from shards.errors import UserError
 
+CLASSIFIER_STEPS = 900
+
 
 def train_builtin(
     out: Annotated[Path, typer.Argument(help="The pipeline folder to write; OUT-inpaint for the inpainting one.")],
     work: Annotated[Path, typer.Option(help="Checkpoints, drawn images and the log; run again to go on.")] = Path(
         "runs/train-builtin"),
-    per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 400,
-    vae_steps: Annotated[int, typer.Option(help="Optimiser steps of the autoencoder.")] = 1400,
-    decoder_steps: Annotated[int, typer.Option(help="Further steps of its decoder alone.")] = 3000,
-    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 2600,
-    inpaint_steps: Annotated[int, typer.Option(help="Further steps of the 9-channel UNet; 0 leaves it out.")] = 0,
-    batch: Annotated[int, typer.Option(help="Latents per step.")] = 64,
+    per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 800,
+    vae_steps: Annotated[int, typer.Option(help="Optimiser steps of the autoencoder.")] = 2400,
+    decoder_steps: Annotated[int, typer.Option(help="Further steps of its decoder alone.")] = 2400,
+    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 12000,
+    inpaint_steps: Annotated[int, typer.Option(help="Further steps of the inpainting UNet; 0 leaves it out.")] = 0,
+    batch: Annotated[int, typer.Option(help="Latents per step.")] = 32,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 uses them all.")] = 0,
 ) -> None:
@@ -49,9 +52,11 @@ def train_builtin(
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     data = phantoms(per_cell, 0, work / "phantoms.npz")
-    vae = train_vae(data, work, budget, device)
+    classifier = train_classifier(data, len(data.images), CLASSIFIER_STEPS, seed=seed + 3,
+                                  cache=work / "classifier.safetensors")
+    vae = train_vae(data, classifier, work, budget, device)
     latents, scale = cache_latents(vae, data, work, device)
-    sharpen_decoder(vae, latents, data, work, budget, device)
+    sharpen_decoder(vae, latents, data, classifier, work, budget, device)
     torch.manual_seed(seed + 1)
     denoiser = train_unet(latents, scale, data.cells, work, budget, device)
     made = [out]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from bench.builtin import Bar, copies
-from bench.judge import predict, train_judge
+from bench.builtin import Bar, psnr
+from gen.builtin.classifier import predict, train_classifier
 from gen.builtin.data import phantoms
 
 
@@ -18,19 +19,15 @@ def test_a_bar_is_met_only_inside_its_bounds() -> None:
     assert wanted == ("at least 2", "at most 2", "")
 
 
-def test_planted_copies_are_counted_and_fresh_phantoms_are_not() -> None:
-    """Exact, mirrored and slightly noisy copies of training images; other draws of the same cells."""
-    train, fresh = phantoms(6, 0).images, phantoms(4, 10_000).images
-    rng = np.random.default_rng(0)
-    noisy = np.clip(train[40:60] + rng.normal(0, 3, train[40:60].shape), 0, 255).astype(np.uint8)
-    planted = np.concatenate([train[:20], train[20:40, :, ::-1], noisy])
-    assert copies(planted, train, fresh) == 60
-    assert copies(phantoms(2, 20_000).images, train, fresh) <= 1
+def test_psnr_is_that_of_a_known_error() -> None:
+    """An error of one tenth of the range everywhere is 20 dB."""
+    truth = np.full((2, 8, 8, 3), 100, np.uint8)
+    assert psnr(truth + np.uint8(25), truth) == pytest.approx(-20 * np.log10(25 / 255))
 
 
 def test_a_judge_learns_and_predicts_in_class_order() -> None:
     data = phantoms(12, 30_000)
-    net = train_judge(data, 72, 150)
+    net = train_classifier(data, 72, 150)
     predicted = predict(net, data.images)
     assert predicted.shape == data.labels.shape
     assert (predicted == data.labels).mean() > 0.3  # chance is 1 in 6

@@ -12,8 +12,9 @@ from diffusers import StableDiffusionPipeline
 
 from gen.builtin import pipeline_folder
 from gen.builtin.assemble import assemble
-from gen.builtin.data import CELLS, phantoms
-from gen.builtin.model import MAX_LENGTH, new_tokenizer, prompt_for
+from gen.builtin.classifier import perceptual_distance, train_classifier
+from gen.builtin.data import CELLS, phantoms, to_tensor
+from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, MAX_LENGTH, new_tokenizer, prompt_for
 from gen.builtin.train import (
     Budget,
     Denoiser,
@@ -29,6 +30,7 @@ from shards.lineage import count, overlap
 from shards.tone import TONE_GROUPS
 
 CPU = torch.device("cpu")
+LATENT = (LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
 
 
 def test_the_committed_folder_is_small_and_holds_no_pickle() -> None:
@@ -76,7 +78,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(
     """Resuming restores weights, averages, moments and the random state: bit for bit."""
     folder, budget = training
     monkeypatch.setattr("gen.builtin.train.CHECKPOINT_EVERY", 2)
-    latents = torch.randn(40, 4, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(40, *LATENT, generator=torch.Generator().manual_seed(0))
     cells = np.arange(40) % 36
 
     def run(where: str, steps: int) -> dict[str, torch.Tensor]:
@@ -117,10 +119,11 @@ class _Interrupt:
 def test_all_stages_end_in_a_loadable_folder(training: tuple[Path, Budget]) -> None:
     folder, budget = training
     data = phantoms(1, 5, folder / "phantoms.npz")
-    vae = train_vae(data, folder, budget, CPU)
+    classifier = train_classifier(data, 6, 2)
+    vae = train_vae(data, classifier, folder, budget, CPU)
     latents, scale = cache_latents(vae, data, folder, CPU)
-    assert latents.shape == (36, 4, 4, 16, 16)
-    sharpen_decoder(vae, latents, data, folder, budget, CPU)
+    assert latents.shape == (36, *LATENT)
+    sharpen_decoder(vae, latents, data, classifier, folder, budget, CPU)
     denoiser = train_unet(latents, scale, data.cells, folder, budget, CPU)
     (folder / "log.csv").touch()
     assemble(vae, denoiser, scale, folder / "out", per_cell=1, budget=budget, log=folder / "log.csv")
@@ -129,10 +132,21 @@ def test_all_stages_end_in_a_loadable_folder(training: tuple[Path, Budget]) -> N
 
 
 def test_the_inpainting_unet_starts_as_the_trained_one() -> None:
-    """Whatever stands in the five new channels, the first prediction is the trained model's."""
+    """Whatever stands in the new channels, the first prediction is the trained model's."""
     torch.manual_seed(0)
     trained = Denoiser().eval()
     wide = expand_for_inpainting(trained).eval()
-    x, t, ids = torch.randn(2, 4, 16, 16), torch.tensor([10, 900]), torch.zeros(2, MAX_LENGTH, dtype=torch.long)
+    x, t, ids = torch.randn(2, *LATENT), torch.tensor([10, 900]), torch.zeros(2, MAX_LENGTH, dtype=torch.long)
+    more = torch.randn(2, 1 + LATENT_CHANNELS, *LATENT[1:])
     with torch.no_grad():
-        torch.testing.assert_close(wide(torch.cat([x, torch.randn(2, 5, 16, 16)], 1), t, ids), trained(x, t, ids))
+        torch.testing.assert_close(wide(torch.cat([x, more], 1), t, ids), trained(x, t, ids))
+
+
+def test_the_perceptual_distance_sees_a_lesion_that_pixels_hardly_do() -> None:
+    """Nothing for equal images; more for a lesion gone than for as large a change of brightness."""
+    net = train_classifier(phantoms(4, 50_000), 24, 60)
+    x = to_tensor(phantoms(1, 60_000).images)
+    flat = x.mean((2, 3), keepdim=True).expand_as(x)
+    brighter = x + (flat - x).abs().mean()
+    assert perceptual_distance(net, x, x).item() == 0
+    assert perceptual_distance(net, x, flat) > 2 * perceptual_distance(net, x, brighter)

@@ -1,0 +1,136 @@
+"""A user's mistakes on the main road, through the real commands: one line, exit status 2, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+from gen.builtin import pipeline_folder
+
+ROOT = Path(__file__).parents[2]
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from gen.cli import main
+sys.argv = ["gen", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in pipeline, run by torch: the quickest to build."""
+    out = tmp_path_factory.mktemp("built") / "bundle"
+    assert call("gen", "build-engine", "--backend", "torch", "--rows", "8", "--out", str(out)) == 0
+    return out
+
+
+def call(program: str, *words: str) -> int:
+    """Run a command in this process; its exit status."""
+    before = sys.argv
+    sys.argv = [program, *words]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            import_module(f"{program}.cli").main()
+    finally:
+        sys.argv = before
+    return int(ended.value.code or 0)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], program: str, *words: str) -> str:
+    """What a command that must refuse says: one line on stderr, and no traceback."""
+    capsys.readouterr()
+    assert call(program, *words) == 2
+    said = capsys.readouterr().err
+    lines = [line for line in said.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, said
+    assert "Traceback" not in said
+    return lines[0]
+
+
+def test_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    said = refusal(capsys, "gen", "sample", "--shards", str(out), "--engine", str(tmp_path / "nowhere"))
+    assert "nowhere" in said
+    assert "gen build-engine" in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("option", "value", "expected"), [
+    ("--classes", "melanoma", "annulus"), ("--solver", "rk4", "dpmsolver++"), ("--steps", "0", "steps"),
+    ("--per-cell", "0", "at least 1"), ("--worker", "3/3", "I/N"), ("--format", "gif", "png"),
+])
+def test_a_setting_that_cannot_be_is_named_with_what_can(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, expected: str
+) -> None:
+    out = tmp_path / "out"
+    said = refusal(capsys, "gen", "sample", "--shards", str(out), "--engine", str(bundle), option, value)
+    assert value in said
+    assert expected in said
+    assert not list(out.rglob("*.tar"))
+
+
+def test_a_folder_that_cannot_be_written(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    said = refusal(capsys, "gen", "sample", "--shards", str(tmp_path / "file" / "out"), "--engine", str(bundle),
+                   "--per-cell", "1", "--steps", "1")
+    assert "file" in said
+
+
+def test_a_full_disk_leaves_no_part_of_a_shard_and_the_run_goes_on_later(bundle: Path, tmp_path: Path) -> None:
+    """A real limit on file sizes, in a process of its own; the same command then finishes the run."""
+    words = ["sample", "--shards", str(tmp_path / "out"), "--engine", str(bundle), "--per-cell", "1", "--steps", "1"]
+    run = [sys.executable, "-c", FULL_DISK, *words]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "error:" in done.stderr
+    assert not [p for p in (tmp_path / "out").rglob("*") if ".tar" in p.name], "part of a shard was left"
+    assert call("gen", *words) == 0
+    assert call("shards", "verify", str(tmp_path / "out"), "--deep") == 0
+
+
+def test_pickled_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(pipeline_folder(), model)
+    (model / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save({}, model / "unet" / "diffusion_pytorch_model.bin")
+    said = refusal(capsys, "gen", "build-engine", "--model", str(model), "--out", str(tmp_path / "bundle"))
+    assert "pickle" in said
+    assert "safetensors" in said
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler", "model_index.json"])
+def test_a_pipeline_folder_with_a_part_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(pipeline_folder(), model)
+    gone = model / part
+    gone.unlink() if gone.is_file() else shutil.rmtree(gone)
+    said = refusal(capsys, "gen", "build-engine", "--model", str(model), "--out", str(tmp_path / "bundle"))
+    assert part in said
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_no_such_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "gen", "build-engine", "--model", str(tmp_path / "none"), "--out", str(tmp_path / "b"))
+    assert str(tmp_path / "none") in said
+
+
+def test_no_real_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "evalsuite", "run", "--real", str(tmp_path / "none"), "--synthetic", str(tmp_path / "x"),
+                   "--out", str(tmp_path / "report"))
+    assert "none" in said
+    assert not (tmp_path / "report").exists()
