@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gen.prompts import render
 from shards.errors import UserError
+from shards.schema import ID_LENGTH, ID_PATTERN
 
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]
 Mask = Literal["centre", "lesion", "ellipse", "rectangle"]
@@ -38,7 +39,7 @@ class PlanRow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,95}$")
+    id: str = Field(pattern=ID_PATTERN)
     label: str = Field(alias="class", min_length=1)
     group: str | None = None
     strategy: Strategy = "text-to-image"
@@ -168,7 +169,7 @@ def load(path: Path, defaults: Mapping[str, Any] | None = None) -> Plan:
 def cell_id(number: int, label: str, group: str | None, *more: str) -> str:
     """An id that sorts by number first, so that every shard and every prefix of a plan is balanced."""
     parts = [f"{number:06d}", label, *([group] if group else []), *more]
-    return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-") or "x" for part in parts)[:95]
+    return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-") or "x" for part in parts)[:ID_LENGTH]
 
 
 def refill(plan: Plan, kept: Sequence[str]) -> Plan:

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from engines.engine import Engine
 from gen.plan import Plan
 from shards.atomic import sweep, write_whole
+from shards.commit import finished
 from shards.errors import UserError
-from shards.reader import finished
+from shards.places import make_folder
 from shards.schema import NAME_PATTERN, created_by
-from shards.writer import make_folder
 
 RECORD = "run.json"
 PLAN = "plan.csv"

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from shards.commit import finished, write_info
 from shards.errors import CheckFailed, UserError
 from shards.folder import FolderSet, open_data
 from shards.images import decode_image, encode_image
-from shards.reader import ImageSet, ShardSet, finished
+from shards.reader import ImageSet, ShardSet
 from shards.schema import Sample, Sidecar
-from shards.writer import ShardSetWriter, ShardWriter, write_info, write_shard
+from shards.writer import ShardSetWriter, ShardWriter, write_shard
 
 if TYPE_CHECKING:
     from shards.mixing import ExactPass, Item, MixedStream, Source

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from shards.atomic import Pending
+from shards.commit import commit_shard
 from shards.errors import CheckFailed, UserError
 from shards.reader import ShardSet
 from shards.schema import Sidecar
-from shards.writer import commit_shard
 
 
 @dataclass
@@ -60,13 +60,18 @@ def diff(first: ShardSet, second: ShardSet, pixels: bool = False) -> Difference:
     return found
 
 
-def regenerate(folder: Path, index: int, engine: Path | None, replace: bool = False) -> Difference:
+def regenerate(
+    folder: Path, index: int, engine: Path | None, parents: Path | None = None, masks: Path | None = None,
+    replace: bool = False,
+) -> Difference:
     """Make one shard of a `gen sample` run again, in a process of its own, and compare it with the sidecar.
 
     Parameters
     ----------
     engine
         The bundle that the run used; None takes gen's default.
+    parents, masks
+        The real images that the plan starts from, and their masks, as they were given to the run.
     replace
         Put the new shard in place of the old one, which must have been damaged: the new one must have the
         digest that the sidecar says, or there must be no sidecar.
@@ -81,13 +86,13 @@ def regenerate(folder: Path, index: int, engine: Path | None, replace: bool = Fa
     if not 0 <= index < shards:
         raise UserError(f"shard {index} of {folder}; expected 0 to {shards - 1}")
     with tempfile.TemporaryDirectory(prefix="dermforge-") as scratch:
-        made = Path(scratch) / "shards"
+        made, given = Path(scratch) / "shards", {"--engine": engine, "--parents": parents, "--masks": masks}
         command = [
             sys.executable, "-c", "from gen.cli import main; main()", "sample", "--shards", str(made), "--plan",
             str(folder / "plan.csv"), "--worker", f"{index}/{shards}", "--name", name, "--shard-size",
             str(run["shard_size"]), "--format", str(run["image_format"]), "--quality", str(run["quality"]),
             "--backend", str(run["backend"]), "--rows", str(run["rows"]),
-            *(["--engine", str(engine)] if engine else []),
+            *(word for name, path in given.items() if path for word in (name, str(path))),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         stem = f"{name}-{index:06d}"

@@ -92,8 +92,8 @@ class Ticker(Protocol):
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str = "images") -> Iterator[Ticker]:
-    """A progress display with a rate and the remaining time, on stderr.
+def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Ticker]:
+    """A progress display with a rate and, if the total is known, the remaining time, on stderr.
 
     A bar on a terminal; elsewhere a plain line at most every ten seconds.
     """
@@ -102,7 +102,7 @@ def progress(what: str, total: int, unit: str = "images") -> Iterator[Ticker]:
         yield display.tick
 
 
-def track(items: Iterable[T], what: str, total: int, unit: str = "images") -> Iterator[T]:
+def track(items: Iterable[T], what: str, total: int | None, unit: str = "images") -> Iterator[T]:
     """Iterate with `progress`, one unit an item."""
     with progress(what, total, unit) as tick:
         for item in items:
@@ -111,7 +111,7 @@ def track(items: Iterable[T], what: str, total: int, unit: str = "images") -> It
 
 
 class _Bar:
-    def __init__(self, what: str, total: int, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
@@ -137,7 +137,7 @@ class _Bar:
 class _Lines:
     INTERVAL_S = float(os.environ.get("DERMFORGE_PROGRESS_INTERVAL", "10"))
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.start = self.last = time.monotonic()
         self.done = 0
@@ -151,8 +151,11 @@ class _Lines:
 
     def line(self, now: float, note: str = "") -> None:
         rate = self.done / max(now - self.start, 1e-9)
-        left = (self.total - self.done) / rate if rate else float("nan")
-        text = f"{self.what}: {self.done}/{self.total} ({rate:.1f} {self.unit}/s, {left:.0f} s left) {note}"
+        if self.total is None:
+            text = f"{self.what}: {self.done} ({rate:.1f} {self.unit}/s) {note}"
+        else:
+            left = (self.total - self.done) / rate if rate else float("nan")
+            text = f"{self.what}: {self.done}/{self.total} ({rate:.1f} {self.unit}/s, {left:.0f} s left) {note}"
         err.print(text.rstrip(), markup=False, soft_wrap=True)
 
     def __enter__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,8 @@ import pyarrow.parquet
 from shards.errors import CheckFailed, UserError
 from shards.images import image_size
 from shards.places import is_url
-from shards.reader import SHARD, ImageSet, ShardSet
-from shards.schema import SPLITS, Sample
+from shards.reader import ImageSet, ShardSet
+from shards.schema import ID_LENGTH, SHARD, SPLITS, Sample
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -141,6 +142,37 @@ def read_table(path: Path) -> pd.DataFrame:
     return frame.map(_text).astype(object).where(lambda f: f.notna(), None)
 
 
+class Files:
+    """The images of a folder by what a table calls them: a path from the folder, a name, or a name without suffix."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(os.path.abspath(folder))
+        self.by_name: dict[str, list[Path]] = {}
+        for path in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
+            self.by_name.setdefault(path.name, []).append(path)
+            self.by_name.setdefault(path.stem, []).append(path)
+
+    def find(self, name: str) -> Path | None:
+        """The file, None if there is none.
+
+        Raises
+        ------
+        UserError
+            The name leads out of the folder, or several files in sub-folders have it.
+        """
+        if not name:
+            return None
+        path = Path(os.path.normpath(self.folder / name))
+        if not path.is_relative_to(self.folder):
+            raise UserError(f"the name {name!r} leads out of {self.folder}; expected files in it")
+        if path.is_file():
+            return path
+        found = self.by_name.get(path.name, [])
+        if len(found) > 1:
+            raise UserError(f"the name {name!r} may be {found[0]} or {found[1]}; give the path from {self.folder}")
+        return found[0] if found else None
+
+
 def blank_rows(n: int) -> dict[str, list[Any]]:
     """The columns of an `ImageSet` for n real images of which nothing is known."""
     empty: dict[str, list[Any]] = {name: [None] * n for name in ("group", "cluster", "split", "strategy", "parent")}
@@ -172,10 +204,8 @@ def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
         missing = "file" if not columns["file"] else "class"
         raise UserError(f"{source} has no column {missing!r} (it has {', '.join(table.columns)}); expected one of "
                         f"{', '.join(ALIASES[missing])}")
-    known = {p.name: p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
-    known |= {p.stem: p for p in known.values()}
-    files = [path / name if name and (path / name).is_file() else known.get(Path(name or "").name)
-             for name in table[columns["file"]]]
+    known = Files(path)
+    files = [known.find(name or "") for name in table[columns["file"]]]
     if lost := [name for name, file in zip(table[columns["file"]], files, strict=True) if file is None]:
         raise UserError(f"{source} names {len(lost)} files that are not in {path} (the first: {lost[0]}); remove the "
                         "rows, or `shards make` the folder, which lists what it drops")
@@ -208,12 +238,12 @@ def _text(value: object) -> str | None:
 
 def unique_ids(names: list[str]) -> list[str]:
     """Names as ids: other characters become hyphens, and what then collides or is too long gets a digest."""
-    ids = [re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:95] or "image" for name in names]
+    ids = [re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:ID_LENGTH] or "image" for name in names]
     taken: dict[str, int] = {}
     for one in ids:
         taken[one] = taken.get(one, 0) + 1
     unique = [
-        one if taken[one] == 1 else f"{one[:86]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        one if taken[one] == 1 else f"{one[: ID_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         for one, name in zip(ids, names, strict=True)
     ]
     if len(set(unique)) != len(unique):

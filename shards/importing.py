@@ -6,7 +6,8 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pyarrow.ipc
 import pyarrow.parquet
 from pydantic import ValidationError
 
+from shards import tar
 from shards.errors import UserError
-from shards.folder import ALIASES, IMAGE_SUFFIXES, find_table, read_table
+from shards.folder import ALIASES, IMAGE_SUFFIXES, Files, find_table, read_table
 from shards.images import MAX_BYTES
 from shards.schema import SPLITS
 
@@ -28,16 +30,25 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 #: A second rater's skin type, kept as an attribute of this name.
 _RENAMED = {"fitzpatrick_centaur": "fst_b"}
+#: Members of a tar that are looked at.
+_MEMBERS = ("jpg", "jpeg", "png", "webp", "json", "cls")
 _SPLIT_WORDS = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
 
 
 @dataclass
 class Found:
-    """One image before it is checked: what is said of it, and how to get its bytes."""
+    """One image before it is checked: what is said of it, and how to get its bytes.
+
+    Attributes
+    ----------
+    problem
+        Why there are no bytes.
+    """
 
     name: str
     facts: dict[str, Any]
-    data: bytes | Path
+    data: bytes | Path = b""
+    problem: str = ""
 
 
 def find(source: Path, table: Path | None, preset: str | None, columns: dict[str, str]) -> Iterator[Found]:
@@ -80,19 +91,22 @@ def _by_table(source: Path, path: Path, chosen: dict[str, str]) -> Iterator[Foun
         if (theirs is None and ours in ("file", "class")) or (theirs is not None and theirs not in table.columns):
             raise UserError(f"{path} has no column {theirs or ours!r} for the {ours} (it has "
                             f"{', '.join(table.columns)}); name one with --{ours}-column")
-    files = {p.name: p for p in sorted(source.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES}
-    files |= {p.stem: p for p in files.values()}
+    files = Files(source)
     used = {name for name in columns.values() if name}
     for values in table.itertuples(index=False):
         row = dict(zip(table.columns, values, strict=True))
-        name = str(row[str(columns["file"])])
-        file = source / name if (source / name).is_file() else files.get(Path(name).name)
+        name = row[str(columns["file"])] or ""
+        try:
+            file, problem = files.find(name), "there is no such image file"
+        except UserError as error:
+            file, problem = None, str(error)
         facts: dict[str, Any] = {ours: tidy(ours, row[theirs]) for ours, theirs in columns.items() if theirs}
         facts["attributes"] = {
             _RENAMED.get(key, key): text for key, value in row.items()
             if key not in used and (text := tidy("group" if key in _RENAMED else key, value)) is not None
         }
-        yield Found(facts.get("id") or Path(name).stem, facts, file or b"")
+        found = Found(facts.get("id") or Path(name).stem or "unnamed", facts)
+        yield replace(found, data=file) if file else replace(found, problem=problem)
 
 
 def _by_folders(source: Path) -> Iterator[Found]:
@@ -108,33 +122,55 @@ def _by_folders(source: Path) -> Iterator[Found]:
 def _by_tars(tars: list[Path]) -> Iterator[Found]:
     for path in tars:
         split = next((w for word in path.stem.split("-") if (w := _SPLIT_WORDS.get(word, word)) in SPLITS), None)
-        members: dict[str, bytes] = {}
-        key = ""
+        for key, members in groupby(_members(path), key=lambda member: member[0]):
+            contents, problems = {}, []
+            for _, ext, content in members:
+                if isinstance(content, bytes):
+                    contents[ext] = content
+                else:
+                    problems.append(f"its {ext} says it has {content} bytes; at most {MAX_BYTES} are read")
+            yield _from_members(key, contents, split, "; ".join(problems))
+
+
+def _members(path: Path) -> Iterator[tuple[str, str, bytes | int]]:
+    """Key, extension and content of each member that may be of use, as webdataset cuts names; an enormous one's size.
+
+    Raises
+    ------
+    UserError
+        The tar is damaged or was cut off. `tarfile` and webdataset end silently at a bad header.
+    """
+    with path.open("rb") as file:
         try:
-            with tarfile.open(path, "r|") as archive:  # a stream: nothing is ever extracted
+            with tarfile.open(fileobj=file, mode="r:") as archive:  # read in place: nothing is ever extracted
                 for member in archive:
-                    name, _, ext = member.name.rpartition("/")[2].partition(".")
-                    if not member.isfile() or member.size > MAX_BYTES:
+                    folder, _, base = member.name.removeprefix("./").rpartition("/")
+                    stem, _, ext = base.partition(".")
+                    if not member.isfile() or ext.lower() not in _MEMBERS:
                         continue
-                    if name != key and members:
-                        yield _from_members(key, members, split)
-                        members = {}
-                    key = name
-                    file = archive.extractfile(member)
-                    if file and ext.lower() in ("jpg", "jpeg", "png", "webp", "json", "cls", "txt"):
-                        members[ext.lower()] = file.read()
+                    key = f"{folder}/{stem}" if folder else stem
+                    if member.size > MAX_BYTES:
+                        yield key, ext.lower(), member.size
+                    elif inside := archive.extractfile(member):
+                        yield key, ext.lower(), inside.read()
+                end = archive.offset
         except (tarfile.TarError, EOFError) as error:
             raise UserError(f"{path} is not a whole tar: {error}; repair it with the tool that wrote it") from error
-        if members:
-            yield _from_members(key, members, split)
+        file.seek(end)
+        if file.read(tar.BLOCK) != bytes(tar.BLOCK):
+            raise UserError(f"{path} is not a whole tar: expected the mark of its end at byte {end}; it was cut off or "
+                            "damaged there: repair it with the tool that wrote it")
 
 
-def _from_members(key: str, members: dict[str, bytes], split: str | None) -> Found:
+def _from_members(key: str, members: dict[str, bytes], split: str | None, problem: str) -> Found:
     try:
         said = json.loads(members.get("json", b"{}"))
     except ValueError:
         said = {}
     said = said if isinstance(said, dict) else {}
+    if said.get("origin") == "synthetic":
+        raise UserError(f"{key} says that it is synthetic, and `shards make` is for real images; copy shards with "
+                        "`shards select`")
     words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
     facts: dict[str, Any] = {
         ours: tidy(ours, next((words.pop(name) for name in names if name in words), None))
@@ -142,9 +178,10 @@ def _from_members(key: str, members: dict[str, bytes], split: str | None) -> Fou
     }
     facts["class"] = facts["class"] or members.get("cls", b"").decode(errors="replace").strip() or None
     facts["split"] = facts["split"] or split
+    facts["origin"] = words.pop("origin") if words.get("origin") in ("real", "phantom") else None
     facts["attributes"] = words
     data = next((members[ext] for ext in ("jpg", "jpeg", "png", "webp") if ext in members), b"")
-    return Found(key, facts, data)
+    return Found(key, facts, data, problem or ("" if data else "there is no image among its members"))
 
 
 def _by_arrow(paths: list[Path], chosen: dict[str, str]) -> Iterator[Found]:
@@ -163,7 +200,7 @@ def _by_arrow(paths: list[Path], chosen: dict[str, str]) -> Iterator[Found]:
             facts["split"] = facts.get("split") or split
             facts["attributes"] = words_of
             name = facts.get("id") or Path(image.get("path") or "").stem or f"{path.stem}-{number:06d}"
-            yield Found(name, facts, image["bytes"] or b"")
+            yield Found(name, facts, image["bytes"] or b"", "" if image["bytes"] else "the file holds no image bytes")
 
 
 def _is_word(value: object) -> bool:

@@ -5,31 +5,46 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import ValidationError
 
-from shards.atomic import write_whole
 from shards.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
 from shards.errors import UserError
 from shards.folder import unique_ids
-from shards.images import decode_image, encode_image, image_size
+from shards.images import decode_image, encode_image
 from shards.importing import Found
+from shards.places import is_url, make_place
 from shards.schema import SPLITS, Sample, canonical_json
 from shards.writer import ShardSetWriter
+
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Iterate over the same items, and show how far it is."""
+
+    def __call__(self, items: Iterable[T], what: str, total: int | None) -> Iterable[T]: ...
+
+
+def _unseen(items: Iterable[T], what: str, total: int | None) -> Iterable[T]:
+    return items
 
 
 @dataclass
 class Candidate:
-    """An image that can be decoded, by its facts; its pixels are read again when it is written."""
+    """An image that can be decoded, by its facts; its bytes are read again when it is written."""
 
     found: Found
+    read: Callable[[], bytes]
     digest: str
     hash: NDArray[np.uint64]
     id: str = ""
@@ -48,11 +63,11 @@ class Made:
 
 
 def make(
-    found: Iterable[Found], out: Path, *, origin: str = "real", shares: Mapping[str, float], seed: int = 0,
+    found: Iterable[Found], out: str | Path, *, shares: Mapping[str, float], seed: int = 0,
     size: int | None = None, fmt: str = "png", quality: int = 95, shard_size: int = 1000, near: int = NEAR,
-    tick: Callable[[], None] = lambda: None,
+    track: Track = _unseen,
 ) -> Made:
-    """Write OUT/train, OUT/validation and OUT/test.
+    """Write OUT/train, OUT/validation and OUT/test; `out` is a folder or an fsspec address.
 
     Images with the same pixels are kept once, and not at all if their classes differ. Near duplicates and images of
     one patient share a cluster, and no cluster crosses a split; a split that the data already names is kept, and
@@ -64,29 +79,23 @@ def make(
         Shorter edge in pixels; larger images are reduced with antialiasing, none is enlarged.
     near
         Bits of 256 in which near duplicates may differ.
+    track
+        Wraps what is gone through, for a progress display: items, what is done, their number if known.
     """
     made = Made()
-    kept = _without_copies(_decodable(found, made, tick), made)
-    if not kept:
-        raise UserError("no image is left to write; " + "; ".join(f"{n}: {why}" for n, why in made.dropped[:3]))
-    pairs = near_pairs(np.stack([c.hash for c in kept]), near)
-    made.near_duplicates = len(pairs)
-    for candidate, one in zip(kept, unique_ids([c.found.name for c in kept]), strict=True):
-        candidate.id = one
-    clusters = families([c.id for c in kept], [c.found.facts.get("cluster") for c in kept], pairs)
-    for candidate, cluster in zip(kept, clusters, strict=True):
-        candidate.cluster = cluster
-    made.clusters = len(set(clusters))
-    kept = _split(kept, shares, seed, made)
-    classes = sorted({c.found.facts["class"] for c in kept})
-    for split in SPLITS:
-        mine = sorted((c for c in kept if c.split == split), key=lambda c: c.id)
-        if mine:
-            with ShardSetWriter(out / split, split, classes=classes, shard_size=shard_size) as writer:
-                for candidate in mine:
-                    _write(writer, candidate, origin, size, fmt, quality)
-                    tick()
-            made.written[split] = len(mine)
+    with tempfile.TemporaryFile() as spool:
+        kept = _without_copies(_decodable(track(found, "reading", None), made, spool), made)
+        if not kept:
+            raise UserError("no image is left to write; " + "; ".join(f"{n}: {why}" for n, why in made.dropped[:3]))
+        kept = _split(_in_families(kept, near, made), shares, seed, made)
+        classes = sorted({c.found.facts["class"] for c in kept})
+        for split in SPLITS:
+            mine = sorted((c for c in kept if c.split == split), key=lambda c: c.id)
+            if mine:
+                with ShardSetWriter(_under(out, split), split, classes=classes, shard_size=shard_size) as writer:
+                    for candidate in track(mine, f"writing {split}", len(mine)):
+                        _write(writer, candidate, size, fmt, quality)
+                made.written[split] = len(mine)
     _list_dropped(out, made)
     return made
 
@@ -113,24 +122,22 @@ def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.LANCZOS))
 
 
-def _decodable(found: Iterable[Found], made: Made, tick: Callable[[], None]) -> list[Candidate]:
+def _decodable(found: Iterable[Found], made: Made, spool: BinaryIO) -> list[Candidate]:
     kept = []
     for one in found:
         try:
-            data = _bytes(one)
-            pixels = upright(data)
+            read = _reader(one, spool)
+            pixels = upright(read())
         except (UserError, OSError, ValueError) as error:
             made.dropped.append((one.name, f"not readable: {error}"))
             continue
-        finally:
-            tick()
         if not one.facts.get("class"):
             made.dropped.append((one.name, "has no class"))
         elif one.facts.get("split") not in (None, *SPLITS):
             made.dropped.append((one.name, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
         else:
             digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-            kept.append(Candidate(one, digest, perceptual_hash(pixels)))
+            kept.append(Candidate(one, read, digest, perceptual_hash(pixels)))
     return kept
 
 
@@ -147,6 +154,17 @@ def _without_copies(candidates: list[Candidate], made: Made) -> list[Candidate]:
         first = min(copies, key=lambda c: -SPLITS.index(c.found.facts.get("split") or "train"))
         kept.append(first)
         made.dropped += [(c.found.name, f"same pixels as {first.found.name}") for c in copies if c is not first]
+    return kept
+
+
+def _in_families(kept: list[Candidate], near: int, made: Made) -> list[Candidate]:
+    pairs = near_pairs(np.stack([c.hash for c in kept]), near)
+    for candidate, one in zip(kept, unique_ids([c.found.name for c in kept]), strict=True):
+        candidate.id = one
+    clusters = families([c.id for c in kept], [c.found.facts.get("cluster") for c in kept], pairs)
+    for candidate, cluster in zip(kept, clusters, strict=True):
+        candidate.cluster = cluster
+    made.near_duplicates, made.clusters = len(pairs), len(set(clusters))
     return kept
 
 
@@ -170,34 +188,47 @@ def _split(kept: list[Candidate], shares: Mapping[str, float], seed: int, made: 
     return result
 
 
-def _write(writer: ShardSetWriter, c: Candidate, origin: str, size: int | None, fmt: str, quality: int) -> None:
-    pixels = reduce(upright(_bytes(c.found)), size)
+def _write(writer: ShardSetWriter, c: Candidate, size: int | None, fmt: str, quality: int) -> None:
+    pixels = reduce(upright(c.read()), size)
     facts: dict[str, Any] = c.found.facts
     try:
         sample = Sample.model_validate({
-            "id": c.id, "origin": origin, "class": facts["class"], "group": facts.get("group"), "cluster": c.cluster,
-            "attributes": facts["attributes"], "split": c.split, "width": pixels.shape[1], "height": pixels.shape[0],
+            "id": c.id, "origin": facts.get("origin") or "real", "class": facts["class"], "group": facts.get("group"),
+            "attributes": facts["attributes"], "cluster": c.cluster, "split": c.split, "width": pixels.shape[1],
+            "height": pixels.shape[0],
         })
     except ValidationError as error:
         raise UserError(f"{c.found.name}: {error.errors()[0]['msg']}") from error
     writer.add(sample, encode_image(pixels, fmt, quality), fmt)
 
 
-def _bytes(one: Found) -> bytes:
-    if isinstance(one.data, bytes):
-        if not one.data:
-            raise UserError("there is no such image file")
-        return one.data
-    data = one.data.read_bytes()
-    image_size(data)
-    return data
+def _reader(one: Found, spool: BinaryIO) -> Callable[[], bytes]:
+    """How to read an image again; bytes that came out of an archive wait on disk, so that memory stays small."""
+    if one.problem:
+        raise UserError(one.problem)
+    if isinstance(one.data, Path):
+        return one.data.read_bytes
+    at, size = spool.seek(0, os.SEEK_END), len(one.data)
+    spool.write(one.data)
+    one.data = b""
+
+    def read() -> bytes:
+        spool.seek(at)
+        return spool.read(size)
+
+    return read
 
 
-def _list_dropped(out: Path, made: Made) -> None:
+def _list_dropped(out: str | Path, made: Made) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerows([("name", "why"), *sorted(made.dropped)])
-    write_whole(out / "_dropped.csv", text.getvalue().encode())
     report = {"written": made.written, "dropped": len(made.dropped), "near_duplicates": made.near_duplicates,
               "clusters": made.clusters}
-    write_whole(out / "_made.json", canonical_json(report) + b"\n")
+    where = make_place(out)
+    where.write("_dropped.csv", text.getvalue().encode())
+    where.write("_made.json", canonical_json(report) + b"\n")
+
+
+def _under(out: str | Path, split: str) -> str | Path:
+    return f"{str(out).rstrip('/')}/{split}" if is_url(out) else Path(out) / split

@@ -6,8 +6,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from shards.draws import Draws, apportion, generator, steps_for_pass
 from shards.errors import UserError
 from shards.reader import ImageSet
 
@@ -97,16 +96,22 @@ class MixedStream(IterableDataset[Item]):
     ) -> None:
         super().__init__()
         _check_ranks(global_batch, rank, world_size)
+        _check_numbers(seed, steps, anchor, len(sources))
         self.sources, self.classes = list(sources), _common_classes(sources)
         self.global_batch, self.seed, self.epoch, self.step = global_batch, seed, epoch, 0
         self.rank, self.world_size = rank, world_size
         self.transform, self.verify = transform, verify
         self.anchor = _anchor(sources) if anchor is None else anchor
         weights = [source.weight for source in sources]
-        self.steps = steps or _steps_for_pass(self.sources[self.anchor].images.n, global_batch, weights, self.anchor)
+        self.steps = steps or steps_for_pass(self.sources[self.anchor].images.n, global_batch, weights, self.anchor)
         self.counts = apportion(global_batch, weights, self.steps)
         self.drawn_before = np.vstack([np.zeros(len(sources), np.int64), self.counts.cumsum(axis=0)])
-        self.draws = [_Draws(source, (seed, number)) for number, source in enumerate(sources)]
+        if empty := [source for source in sources if not source.images.n]:
+            raise UserError(f"the source {empty[0].name!r} ({empty[0].images}) has no images; loosen its filter")
+        self.draws = [
+            Draws(source.images.rows, (seed, number), source.balance, source.window)
+            for number, source in enumerate(sources)
+        ]
 
     @property
     def batch(self) -> int:
@@ -128,7 +133,7 @@ class MixedStream(IterableDataset[Item]):
         for number, draws in enumerate(self.draws):
             start = int(epoch * per_epoch[number] + self.drawn_before[step][number])
             batch += [(number, draws[start + i]) for i in range(int(self.counts[step][number]))]
-        order = _generator(self.seed, epoch, step, 0x6D6978).permutation(len(batch))
+        order = generator(self.seed, epoch, step, 0x6D6978).permutation(len(batch))
         return [batch[i] for i in order]
 
     def __iter__(self) -> Iterator[Item]:
@@ -243,78 +248,6 @@ class ExactPass(IterableDataset[Item]):
         yield from DataLoader(self, self.batch, num_workers=workers, **loader)
 
 
-def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.int64]:
-    """Images of each source in each of `steps` batches, [steps, sources], by largest remainder.
-
-    Every batch holds the whole part of each share, or one more; who gets one more is decided by what each has
-    been short of so far (Hamilton's method with the remainders carried over), so that the totals stay right too.
-    """
-    if not weights or min(weights) <= 0:
-        raise UserError(f"weights {list(weights)}; expected numbers above 0, one for each source")
-    exact = [Fraction(weight).limit_denominator(10**9) for weight in weights]
-    shares = [batch * weight / sum(exact) for weight in exact]
-    whole = np.array([int(share) for share in shares], dtype=np.int64)
-    fractions = [share - int(share) for share in shares]
-    owed = [Fraction(0)] * len(shares)
-    counts = np.tile(whole, (steps, 1))
-    for step in range(steps if any(fractions) else 0):
-        owed = [have + more for have, more in zip(owed, fractions, strict=True)]
-        for number in sorted(range(len(owed)), key=lambda i: -owed[i])[: batch - int(whole.sum())]:
-            counts[step, number] += 1
-            owed[number] -= 1
-    return counts
-
-
-class _Draws:
-    """The endless sequence of rows that a source gives: pass after pass, each in another order."""
-
-    def __init__(self, source: Source, seed: tuple[int, ...]) -> None:
-        rows = source.images.rows
-        if not len(rows):
-            raise UserError(f"the source {source.name!r} ({source.images}) has no images; loosen its filter")
-        self.source, self.seed = source, seed
-        self.strata = _strata(rows, source.balance)
-        shards = rows["shard"].to_numpy() if source.window and "shard" in rows else None
-        self.shards, self.window = shards, source.window or 0
-        self._order = lru_cache(maxsize=4 + 2 * len(self.strata))(self._shuffled)
-        self._turn = lru_cache(maxsize=8)(lambda block: _generator(*seed, block, 1).permutation(len(self.strata)))
-
-    def __getitem__(self, number: int) -> int:
-        block, slot = divmod(number, len(self.strata))
-        stratum = int(self._turn(block)[slot]) if len(self.strata) > 1 else 0
-        rows = self.strata[stratum]
-        turn, place = divmod(block, len(rows))
-        return int(self._order(stratum, turn)[place])
-
-    def most_repeats(self, drawn: int) -> int:
-        """How often the most repeated image comes in this many draws."""
-        return max(math.ceil(math.ceil(drawn / len(self.strata)) / len(rows)) for rows in self.strata)
-
-    def _shuffled(self, stratum: int, turn: int) -> NDArray[np.int64]:
-        rows, random = self.strata[stratum], _generator(*self.seed, turn, stratum, 2)
-        if self.shards is None:
-            return rows[random.permutation(len(rows))]
-        shard = self.shards[rows]
-        order = random.permutation(np.unique(shard))
-        windows = [order[i : i + self.window] for i in range(0, len(order), self.window)]
-        return np.concatenate([random.permutation(rows[np.isin(shard, window)]) for window in windows])
-
-    def __reduce__(self) -> tuple[type[_Draws], tuple[Source, tuple[int, ...]]]:
-        return _Draws, (self.source, self.seed)  # without the caches
-
-
-def _strata(rows: pd.DataFrame, balance: str | None) -> list[NDArray[np.int64]]:
-    if balance is None:
-        return [np.arange(len(rows))]
-    keys = rows["class"] if balance == "class" else rows["class"] + "\0" + rows["group"].map(str)
-    values = keys.to_numpy()
-    return [np.flatnonzero(values == key) for key in sorted(set(values))]
-
-
-def _generator(*key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
-
-
 def _transformed(pixels: NDArray[np.uint8], transform: Transform | None, place: tuple[int, ...]) -> torch.Tensor:
     image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
     if transform is None:
@@ -322,13 +255,6 @@ def _transformed(pixels: NDArray[np.uint8], transform: Transform | None, place: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
         return transform(image)
-
-
-def _steps_for_pass(n: int, batch: int, weights: Sequence[float], anchor: int) -> int:
-    share = Fraction(weights[anchor]).limit_denominator(10**9) / sum(
-        Fraction(weight).limit_denominator(10**9) for weight in weights
-    )
-    return max(1, math.ceil(n / (batch * share)))
 
 
 def _anchor(sources: Sequence[Source]) -> int:
@@ -353,3 +279,12 @@ def _check_ranks(global_batch: int, rank: int, world_size: int) -> None:
                         f"{world_size}, so that all ranks get the same share")
     if not 0 <= rank < world_size:
         raise UserError(f"rank {rank} of {world_size}; expected 0 to {world_size - 1}")
+
+
+def _check_numbers(seed: int, steps: int | None, anchor: int | None, sources: int) -> None:
+    if seed < 0:
+        raise UserError(f"seed {seed}; expected 0 or more")
+    if steps is not None and steps < 1:
+        raise UserError(f"{steps} steps an epoch; expected 1 or more, or None for one pass over the anchor")
+    if anchor is not None and not 0 <= anchor < sources:
+        raise UserError(f"anchor {anchor} of {sources} sources; expected 0 to {sources - 1}")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from shards.atomic import write_whole
 from shards.errors import UserError
 
 
 class Place(Protocol):
-    """Files by name, flat."""
+    """Files by name, flat.
+
+    Attributes
+    ----------
+    keep_open
+        How many files a reader may hold open.
+    """
+
+    keep_open: int
 
     def names(self) -> dict[str, int]:
         """Name -> size in bytes."""
@@ -17,13 +26,19 @@ class Place(Protocol):
 
     def read(self, name: str) -> bytes: ...
 
-    def fetch(self, name: str) -> Path:
-        """A local path with the file's content."""
+    def open(self, name: str) -> BinaryIO:
+        """The file as it is now, unbuffered, on a local disk."""
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """A small file: all of it, or what was there before."""
         ...
 
 
 class Folder:
     """A local folder."""
+
+    keep_open = 64
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
@@ -36,8 +51,11 @@ class Folder:
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
 
-    def fetch(self, name: str) -> Path:
-        return self.path / name
+    def open(self, name: str) -> BinaryIO:
+        return (self.path / name).open("rb", buffering=0)
+
+    def write(self, name: str, content: bytes) -> None:
+        write_whole(self.path / name, content)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -61,3 +79,33 @@ def place(location: str | Path) -> Place:
 
         return Bucket(str(location))
     return Folder(Path(location))
+
+
+def make_place(location: str | Path) -> Place:
+    """The same, to write to: a folder that is not there is made.
+
+    Raises
+    ------
+    UserError
+        A file is in its place, or the system does not allow it.
+    """
+    if not is_url(location):
+        make_folder(Path(location))
+    return place(location)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to.
+
+    Raises
+    ------
+    UserError
+        A file is in its place, the system does not allow it, or it is an address that was taken for a folder.
+    """
+    if folder.parts and folder.parts[0].endswith(":") and len(folder.parts[0]) > 2:  # Path("s3://b") is s3:/b
+        raise UserError(f"{folder} is an address, and this writes to folders only; write to a folder, then copy it "
+                        f"with `shards select FOLDER --out {folder.parts[0]}//...`")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; give another folder") from error

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-import os
-import re
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from shards import tar
+from shards.consistency import file_fault, info_faults, orphan_faults, set_faults
 from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
 from shards.places import Place, place
-from shards.schema import SHARED_FIELDS, Row, Sample, Sidecar
+from shards.schema import SHARD, Row, Sample, Sidecar
 from shards.tone import TONE_GROUPS
-
-SHARD = re.compile(r"^[A-Za-z0-9_-]{1,80}-[0-9]{6}\.(tar|json)$")
+from shards.unpacking import OpenTars, unpack
 
 Words = str | Collection[str] | None
 
@@ -161,7 +155,7 @@ class ShardSet(ImageSet):
     def __init__(self, where: Place, sidecars: Sequence[Sidecar], classes: Sequence[str]) -> None:
         super().__init__(_table(sidecars), classes)
         self.place, self.sidecars = where, list(sidecars)
-        self._files = _Files(where)
+        self._files = OpenTars(where)
 
     @classmethod
     def open(cls, location: str | Path) -> ShardSet:
@@ -187,8 +181,10 @@ class ShardSet(ImageSet):
         sidecars = [
             Sidecar.from_bytes(content, f"{where}/{name}") for name, content in zip(records, contents, strict=True)
         ]
-        _check_files(where, names, records, sidecars)
-        _check_set(where, sidecars)
+        faults = (file_fault(where, names, r, s) for r, s in zip(records, sidecars, strict=True))
+        for fault in chain(faults, orphan_faults(where, names), info_faults(where, names), set_faults(where, sidecars)):
+            if fault:
+                raise CheckFailed(fault)
         return cls(where, sidecars, sidecars[0].classes)
 
     def at(self, position: int, verify: bool = True) -> tuple[Sample, bytes]:
@@ -228,88 +224,6 @@ class ShardSet(ImageSet):
         return str(self.place)
 
 
-def unpack(data: bytes, row: Row, source: str, verify: bool) -> tuple[Sample, bytes]:
-    """A sample from its stretch of the tar, its headers compared with those that the writer would write.
-
-    Raises
-    ------
-    CheckFailed
-        A header, the JSON or (with `verify`) the image differs from the sidecar; names the file and the member.
-    """
-    if len(data) != row.bytes:
-        raise CheckFailed(f"{source} ends inside {row.id}: expected {row.bytes} bytes at {row.offset}, got "
-                          f"{len(data)}; write the shard again, or `shards repair` it")
-    contents: dict[str, bytes] = {}
-    for ext, (start, size) in row.members.items():
-        at = start - row.offset
-        if data[at - tar.BLOCK : at] != tar.header(f"{row.id}.{ext}", size):
-            raise CheckFailed(f"{source} is damaged: the header of {row.id}.{ext} at byte {start - tar.BLOCK} is not "
-                              "as it was written; write the shard again, or `shards repair` it")
-        contents[ext] = data[at : at + size]
-    image = contents[row.ext]
-    if verify and row.image_sha256 and hashlib.sha256(image).hexdigest() != row.image_sha256:
-        raise CheckFailed(f"{source} is damaged: {row.id}.{row.ext} at byte {row.members[row.ext][0]} does not have "
-                          f"the sha256 {row.image_sha256[:12]}; write the shard again, or `shards repair` it")
-    try:
-        sample = Sample.model_validate_json(contents["json"])
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise CheckFailed(f"{source} is damaged: {row.id}.json: {first['msg']}; write the shard again, or "
-                          "`shards repair` it") from error
-    for name in SHARED_FIELDS:
-        if getattr(sample, name) != getattr(row, name):
-            raise CheckFailed(f"{source} is damaged: {row.id}.json says {name} {getattr(sample, name)!r}, the sidecar "
-                              f"{getattr(row, name)!r}; write the shard again, or `shards repair` it")
-    return sample, image
-
-
-def finished(folder: Path, name: str) -> dict[int, Sidecar]:
-    """The committed shards of a name by number, for resuming: whole sidecars whose tars have the right size."""
-    from shards.writer import committed
-
-    found = [committed(path) for path in sorted(folder.glob(f"{name}-" + "[0-9]" * 6 + ".json"))]
-    return {sidecar.index: sidecar for sidecar in found if sidecar}
-
-
-class _Files:
-    """Open tars, the most recent few; reading by position, so threads and forked workers may share them."""
-
-    OPEN = 64
-
-    def __init__(self, where: Place) -> None:
-        self.where = where
-        self.files: OrderedDict[str, BinaryIO] = OrderedDict()
-
-    def read(self, sidecar: Sidecar, offset: int, size: int) -> bytes:
-        file = self.files.get(sidecar.tar)
-        if file is None:
-            path = self.where.fetch(sidecar.tar)
-            if path.stat().st_size != sidecar.bytes:
-                raise CheckFailed(_wrong_size(f"{self.where}/{sidecar.tar}", sidecar.bytes, path.stat().st_size))
-            file = self.files[sidecar.tar] = path.open("rb", buffering=0)
-            if len(self.files) > self.OPEN:  # closed when the last reader lets go of it
-                self.files.popitem(last=False)
-        return os.pread(file.fileno(), size, offset)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"where": self.where, "files": OrderedDict()}
-
-
-def listed_in_info(where: Place) -> set[str]:
-    """The tars that timm's `_info.json` names.
-
-    Raises
-    ------
-    CheckFailed
-        The file is damaged.
-    """
-    try:
-        splits = json.loads(where.read("_info.json"))["splits"].values()
-        return {str(name) for split in splits for name in split["filenames"]}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckFailed(f"{where}/_info.json is damaged ({error}); remove it, and timm does without") from error
-
-
 def _table(sidecars: Sequence[Sidecar]) -> pd.DataFrame:
     columns = [name for name in Row.model_fields if name != "members"]
     data: dict[str, list[Any]] = {"class" if name == "label" else name: [] for name in columns}
@@ -321,40 +235,3 @@ def _table(sidecars: Sequence[Sidecar]) -> pd.DataFrame:
         data["row"] += range(sidecar.n)
     numbers = ("offset", "bytes", "shard", "row")
     return pd.DataFrame({k: pd.Series(v, dtype="int64" if k in numbers else object) for k, v in data.items()})
-
-
-def _check_files(where: Place, names: dict[str, int], records: list[str], sidecars: list[Sidecar]) -> None:
-    tars = {name for name in names if SHARD.match(name) and name.endswith(".tar")}
-    for record, sidecar in zip(records, sidecars, strict=True):
-        if record != f"{sidecar.stem}.json":
-            raise CheckFailed(f"{where}/{record} describes {sidecar.tar}; it was renamed: give it its name back")
-        if sidecar.tar not in tars:
-            raise CheckFailed(f"{where}/{sidecar.tar} is missing, but {record} describes it; write it again, or "
-                              "remove the sidecar too")
-        if names[sidecar.tar] != sidecar.bytes:
-            raise CheckFailed(_wrong_size(f"{where}/{sidecar.tar}", sidecar.bytes, names[sidecar.tar]))
-    if orphans := sorted(tars - {sidecar.tar for sidecar in sidecars}):
-        raise CheckFailed(f"{where}/{orphans[0]} has no sidecar ({len(orphans)} such); expected "
-                          f"{Path(orphans[0]).stem}.json: run the command that wrote it again, `shards repair` it, or "
-                          "import shards of other tools with `shards make`")
-    if "_info.json" in names and (missing := sorted(listed_in_info(where) - tars)):
-        raise CheckFailed(f"{where}/{missing[0]} is missing ({len(missing)} such), but _info.json lists it; "
-                              "write it again, or remove _info.json if the shard went on purpose")
-
-
-def _check_set(where: Place, sidecars: list[Sidecar]) -> None:
-    seen: dict[str, str] = {}
-    for sidecar in sidecars:
-        if sidecar.classes != sidecars[0].classes:
-            raise CheckFailed(f"{where}/{sidecar.tar} has the classes {', '.join(sidecar.classes)}, but "
-                              f"{sidecars[0].tar} has {', '.join(sidecars[0].classes)}; keep them in two folders")
-        for row in sidecar.samples:
-            if row.id in seen:
-                raise CheckFailed(f"the id {row.id!r} is in {seen[row.id]} and in {sidecar.tar} of {where}; every "
-                                  "image once: `shards select` one of them, or write them again")
-            seen[row.id] = sidecar.tar
-
-
-def _wrong_size(path: str, expected: int, got: int) -> str:
-    return (f"{path} has {got} bytes, its sidecar says {expected}; write the shard again, or save what can be saved "
-            "with `shards repair`")

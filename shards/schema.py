@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import json
+import re
 from collections import Counter
 from importlib import metadata
 from typing import Any, Literal, get_args
@@ -22,10 +23,14 @@ Extension = Literal["cls", "jpg", "json", "png", "webp"]
 
 SPLITS: tuple[str, ...] = get_args(Split)
 IMAGE_EXTENSIONS: tuple[Extension, ...] = ("jpg", "png", "webp")
-#: No dots (webdataset cuts a key at the first) and, with ".webp", within USTAR's 100 characters.
-ID_PATTERN = r"^[A-Za-z0-9_-]{1,95}$"
+#: With ".webp" or ".json" an id just fits USTAR's 100 characters.
+ID_LENGTH = 95
+#: No dots: webdataset cuts a key at the first.
+ID_PATTERN = rf"^[A-Za-z0-9_-]{{1,{ID_LENGTH}}}$"
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
 DIGEST_PATTERN = r"^([0-9a-f]{64})?$"
+#: The two files that make a shard.
+SHARD = re.compile(r"^[A-Za-z0-9_-]{1,80}-[0-9]{6}\.(tar|json)$")
 
 _NO_DIGEST = "0" * 64
 #: `class` is a word of Python's; it is `label` in code and `class` in every file.

@@ -12,6 +12,9 @@ from shards.atomic import write_whole
 from shards.images import encode_image
 from shards.reader import ImageSet
 
+#: What the sheet of a run is called.
+SHEET = "sheet.png"
+
 _MARGIN = 4
 _INK, _PAPER, _EMPTY = (30, 30, 30), (255, 255, 255), (235, 235, 235)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from shards import tar
 from shards.atomic import leftovers
+from shards.commit import INFO, dali_index
+from shards.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults
 from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
 from shards.places import Folder, Place, place
-from shards.reader import SHARD, listed_in_info, unpack
-from shards.schema import Sidecar
-from shards.writer import dali_index
+from shards.schema import SHARD, Row, Sidecar
+from shards.unpacking import unpack
 
+REMEDY = "write the shard again, or save what is whole with `shards repair`"
 _CHUNK = 8 << 20
 
 
@@ -60,66 +63,66 @@ def verify(location: str | Path, deep: bool = False, workers: int | None = None,
         raise UserError(f"{where} holds no shards; expected name-000000.tar with name-000000.json")
     verdict = Verdict(shards=len(tars))
     sidecars = [s for name in records if (s := _sidecar(where, name, names, verdict))]
-    described = {Path(name).with_suffix(".tar").name for name in records}
-    for orphan in sorted(tars - described):
-        verdict.faults.append(f"{where}/{orphan} has no sidecar, so it was never committed; run the command that "
-                              "wrote it again, or `shards repair` it")
-    _check_between(where, sidecars, verdict)
-    if "_info.json" in names:
-        _check_info(where, tars, verdict)
-    if isinstance(where, Folder):
-        verdict.notes += [f"{path} was left by a writer that was killed; it may be removed"
-                          for path in leftovers(where.path)]
+    verdict.faults += [*orphan_faults(where, names), *set_faults(where, sidecars), *info_faults(where, names)]
+    verdict.notes += _notes(where, names, sidecars)
     verdict.images = sum(sidecar.n for sidecar in sidecars)
     if deep:
-        for faults, notes, n in _deep(where, sidecars, workers):
+        for faults, n in _deep(where, sidecars, names, workers):
             verdict.faults += faults
-            verdict.notes += notes
             tick(n)
     return verdict
 
 
-def check_deeply(path: Path, sidecar: Sidecar) -> tuple[list[str], list[str]]:
-    """Faults and notes of one tar: digest, headers, digests of images, JSON, pixels, end of archive."""
+def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | None = None) -> list[str]:
+    """Faults of one tar: digest, headers, digests of images, JSON, pixels, end of archive, DALI's index.
+
+    Parameters
+    ----------
+    source
+        What the tar is called in the faults.
+    """
     faults: list[str] = []
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-        if sidecar.sha256 and digest.hexdigest() != sidecar.sha256:
-            faults.append(f"{path} has the sha256 {digest.hexdigest()[:12]}, its sidecar says {sidecar.sha256[:12]}; "
-                          "write the shard again, or save what is whole with `shards repair`")
-        end = 0
-        for row in sidecar.samples:
-            end = row.offset + row.bytes
-            try:
-                data = os.pread(file.fileno(), row.bytes, row.offset)
-                sample, image = unpack(data, row, str(path), verify=True)
-                height, width = decode_image(image).shape[:2]
-                at, size = row.members["cls"]
-                number = data[at - row.offset : at - row.offset + size]
-                if number != str(sidecar.classes.index(row.label)).encode():
-                    faults.append(f"{path}: {row.id}.cls says {number!r}, the class {row.label!r} is "
-                                  f"{sidecar.classes.index(row.label)}; write the shard again")
-                if (width, height) != (sample.width, sample.height):
-                    faults.append(f"{path}: {row.id} has {width} x {height} pixels, its JSON says {sample.width} x "
-                                  f"{sample.height}; write the shard again")
-            except CheckFailed as error:
-                faults.append(str(error))
-            except UserError as error:
-                faults.append(f"{path}: {row.id}: {error}; write the shard again, or `shards repair` it")
-        if os.pread(file.fileno(), tar.RECORD + 1, end) != tar.trailer(end):
-            faults.append(f"{path} does not end as an archive ends after byte {end}; write the shard again, or "
-                          "`shards repair` it")
-    index = path.with_suffix(".idx")
-    if index.exists() and index.read_bytes() != dali_index(sidecar):
-        faults.append(f"{index} is not the index of {path.name}; remove it, or write the shard again")
-    notes = [] if sidecar.sha256 else [f"{path} was written without digests: only its structure could be checked"]
-    return faults, notes
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    if sidecar.sha256 and digest.hexdigest() != sidecar.sha256:
+        faults.append(f"{source} has the sha256 {digest.hexdigest()[:12]}, its sidecar says {sidecar.sha256[:12]}; "
+                      f"{REMEDY}")
+    end = 0
+    for row in sidecar.samples:
+        end = row.offset + row.bytes
+        faults += _sample_faults(os.pread(file.fileno(), row.bytes, row.offset), row, sidecar, source)
+    if os.pread(file.fileno(), tar.RECORD + 1, end) != tar.trailer(end):
+        faults.append(f"{source} does not end as an archive ends after byte {end}; {REMEDY}")
+    if index is not None and index != dali_index(sidecar):
+        faults.append(f"{source.removesuffix('.tar')}.idx is not the index of {sidecar.tar}; remove it, or write the "
+                      "shard again")
+    return faults
 
 
-def _deep(where: Place, sidecars: list[Sidecar], workers: int | None) -> Iterable[tuple[list[str], list[str], int]]:
-    jobs = [(where, sidecar) for sidecar in sidecars]
+def _sample_faults(data: bytes, row: Row, sidecar: Sidecar, source: str) -> Iterator[str]:
+    try:
+        sample, image = unpack(data, row, source, verify=True)
+        height, width = decode_image(image).shape[:2]
+    except CheckFailed as error:
+        yield str(error)
+        return
+    except UserError as error:
+        yield f"{source}: {row.id}: {error}; {REMEDY}"
+        return
+    at, size = row.members["cls"]
+    number, expected = data[at - row.offset : at - row.offset + size], sidecar.classes.index(row.label)
+    if number != str(expected).encode():
+        yield f"{source}: {row.id}.cls says {number!r}, the class {row.label!r} is {expected}; write the shard again"
+    if (width, height) != (sample.width, sample.height):
+        yield (f"{source}: {row.id} has {width} x {height} pixels, its JSON says {sample.width} x {sample.height}; "
+               "write the shard again")
+
+
+def _deep(
+    where: Place, sidecars: list[Sidecar], names: dict[str, int], workers: int | None
+) -> Iterator[tuple[list[str], int]]:
+    jobs = [(where, sidecar, f"{sidecar.stem}.idx" in names) for sidecar in sidecars]
     if len(jobs) < 2 or workers == 1:
         yield from map(_deep_one, jobs)
         return
@@ -127,10 +130,11 @@ def _deep(where: Place, sidecars: list[Sidecar], workers: int | None) -> Iterabl
         yield from pool.map(_deep_one, jobs)
 
 
-def _deep_one(job: tuple[Place, Sidecar]) -> tuple[list[str], list[str], int]:
-    where, sidecar = job
-    faults, notes = check_deeply(where.fetch(sidecar.tar), sidecar)
-    return faults, notes, sidecar.n
+def _deep_one(job: tuple[Place, Sidecar, bool]) -> tuple[list[str], int]:
+    where, sidecar, indexed = job
+    index = where.read(f"{sidecar.stem}.idx") if indexed else None
+    with where.open(sidecar.tar) as file:
+        return check_deeply(file, sidecar, f"{where}/{sidecar.tar}", index), sidecar.n
 
 
 def _sidecar(where: Place, name: str, names: dict[str, int], verdict: Verdict) -> Sidecar | None:
@@ -139,44 +143,29 @@ def _sidecar(where: Place, name: str, names: dict[str, int], verdict: Verdict) -
     except CheckFailed as error:
         verdict.faults.append(str(error))
         return None
-    if name != f"{sidecar.stem}.json":
-        verdict.faults.append(f"{where}/{name} describes {sidecar.tar}; it was renamed: give it its name back")
-    elif sidecar.tar not in names:
-        verdict.faults.append(f"{where}/{sidecar.tar} is missing, but {name} describes it; write it again, or remove "
-                              "the sidecar too")
-    elif names[sidecar.tar] != sidecar.bytes:
-        verdict.faults.append(f"{where}/{sidecar.tar} has {names[sidecar.tar]} bytes, its sidecar says "
-                              f"{sidecar.bytes}; write the shard again, or save what is whole with `shards repair`")
-    else:
-        return sidecar
-    return None
+    if fault := file_fault(where, names, name, sidecar):
+        verdict.faults.append(fault)
+        return None
+    return sidecar
 
 
-def _check_between(where: Place, sidecars: list[Sidecar], verdict: Verdict) -> None:
-    seen: dict[str, str] = {}
+def _notes(where: Place, names: dict[str, int], sidecars: list[Sidecar]) -> Iterator[str]:
     for sidecar in sidecars:
-        if sidecar.classes != sidecars[0].classes:
-            verdict.faults.append(f"{where}/{sidecar.tar} has the classes {', '.join(sidecar.classes)}, but "
-                                  f"{sidecars[0].tar} has {', '.join(sidecars[0].classes)}; keep them in two folders")
         if sidecar.plan_digest != sidecars[0].plan_digest:
-            verdict.notes.append(f"{where}/{sidecar.tar} is of another plan than {sidecars[0].tar}")
-        for row in sidecar.samples:
-            if row.id in seen:
-                verdict.faults.append(f"the id {row.id!r} is in {seen[row.id]} and in {sidecar.tar} of {where}; every "
-                                      "image once: `shards select` one of them, or write them again")
-            seen[row.id] = sidecar.tar
+            yield f"{where}/{sidecar.tar} is of another plan than {sidecars[0].tar}"
+        if not sidecar.sha256:
+            yield f"{where}/{sidecar.tar} was written without digests: only its structure can be checked"
     formats = {row.ext for sidecar in sidecars for row in sidecar.samples[:1]}
     if len(formats) > 1:
-        verdict.notes.append(f"{where} mixes {', '.join(sorted(formats))}; Hugging Face datasets wants one format")
-
-
-def _check_info(where: Place, tars: set[str], verdict: Verdict) -> None:
-    try:
-        listed = listed_in_info(where)
-    except CheckFailed as error:
-        verdict.faults.append(str(error))
-        return
-    verdict.faults += [f"{where}/{name} is missing, but _info.json lists it; write it again, or remove _info.json if "
-                       "the shard went on purpose" for name in sorted(listed - tars)]
-    verdict.notes += [f"{where}/_info.json does not list {name}, so timm will not read it"
-                      for name in sorted(tars - listed)]
+        yield f"{where} mixes {', '.join(sorted(formats))}; Hugging Face datasets wants one format"
+    for path in leftovers(where.path) if isinstance(where, Folder) else ():
+        use = "`shards repair` finishes the shard with it if its tar is there, then " if ".json." in path.name else ""
+        yield f"{path} was left by a writer that was killed; {use}it may be removed"
+    if INFO in names:
+        try:
+            listed = listed_in_info(where)
+        except CheckFailed:  # a fault, and listed as one
+            return
+        for sidecar in sidecars:
+            if sidecar.n and sidecar.tar not in listed:
+                yield f"{where}/{INFO} does not list {sidecar.tar}, so timm will not read it"

@@ -157,9 +157,9 @@ def finish(folder: Path, record: RunRecord) -> dict[str, Any]:
     missing = run.todo(folder, record)
     if missing:
         return {"complete": False, "missing_shards": missing}
+    from shards.commit import write_info
     from shards.reader import ShardSet
     from shards.sheet import contact_sheet
-    from shards.writer import write_info
 
     write_info(folder)
     data = ShardSet.open(folder)

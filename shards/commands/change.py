@@ -19,7 +19,8 @@ Shards = Annotated[Path, typer.Argument(metavar="SHARDS", help="Folder of shards
 
 
 def select(
-    location: Location, out: Annotated[Path, typer.Option(help="Folder for the new shards.")], cls: Cls = None,
+    location: Location, out: Annotated[str, typer.Option(help="Folder or s3:// address for the new shards.")],
+    cls: Cls = None,
     group: Group = None, strategy: Strategy = None, split: Split = None, min_score: MinScore = None,
     ids: Annotated[Path | None, typer.Option(help="Only the ids of this table or list.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="None of the ids of this table or list.")] = None,
@@ -50,6 +51,8 @@ def regenerate(
     folder: Shards, shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],
     check: Annotated[bool, typer.Option("--check", help="Only compare; change nothing.")] = False,
     engine: Annotated[Path | None, typer.Option(help="The bundle that the run used [default: gen's].")] = None,
+    parents: Annotated[Path | None, typer.Option(help="The real images that its plan starts from.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of their lesion masks.")] = None,
 ) -> None:
     """Make one shard of a `gen sample` run again; compare it, or put it in place of a damaged one.
 
@@ -57,7 +60,7 @@ def regenerate(
     """
     from shards.compare import regenerate as make
 
-    make(folder, shard, engine, replace=not check)
+    make(folder, shard, engine, parents, masks, replace=not check)
     console.out.print(f"shard {shard} of {folder} has the same bytes" if check else
                       f"shard {shard} of {folder} was written again", markup=False, soft_wrap=True)
 
@@ -100,7 +103,7 @@ def repair(
 
     Example: shards repair runs/demo/shards --out runs/demo/saved
     """
-    from shards.rewrite import repair as save
+    from shards.repair import repair as save
 
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder of shards")
@@ -111,11 +114,13 @@ def repair(
     else:
         for r in results:
             what = "unknown, it had no sidecar" if r.lost is None else ", ".join(r.lost) or "none"
-            console.out.print(f"{r.shard}: {r.saved} images saved, lost: {what}", markup=False, soft_wrap=True)
+            unchecked = f" ({r.unchecked} without digests to check)" if r.unchecked else ""
+            console.out.print(f"{r.shard}: {r.saved} images saved{unchecked}, lost: {what}", markup=False,
+                              soft_wrap=True)
         summary = f"{len(results)} torn shards" if results else f"every shard of {folder} is whole"
         console.out.print(summary, markup=False)
-    if lost:
-        raise CheckFailed(f"{lost} images of {len(results)} torn shards are lost; what was whole is in {out}")
+    if lost or any(not r.saved for r in results):
+        raise CheckFailed(f"{lost or 'all'} images of {len(results)} torn shards are lost; what was whole is in {out}")
 
 
 def _scores(path: Path) -> dict[str, dict[str, float]]:

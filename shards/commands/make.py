@@ -14,7 +14,7 @@ from shards.errors import UserError
 
 def make(
     source: Annotated[Path, typer.Argument(help="Images with a table, class folders, webdataset or Hugging Face.")],
-    out: Annotated[Path, typer.Option(help="Folder; train/, validation/ and test/ are made in it.")],
+    out: Annotated[str, typer.Option(help="Folder or s3:// address; train/, validation/ and test/ are made in it.")],
     table: Annotated[Path | None, typer.Option(help="CSV, TSV or parquet [default: the one in the folder].")] = None,
     preset: Annotated[str | None, typer.Option(help="fitzpatrick17k, ddi or pad-ufes-20: their columns.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Column with file names.")] = None,
@@ -43,15 +43,14 @@ def make(
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")
     named = {"file": file_column, "class": class_column, "group": group_column, "cluster": cluster_column}
     found = find(source, table, preset, {k: v for k, v in named.items() if v})
-    with console.progress("reading and writing", 0) as tick:
-        made = write(found, out, shares=_shares(split), seed=seed, size=size, fmt=image_format, quality=quality,
-                     shard_size=shard_size, near=near, tick=tick)
+    made = write(found, out, shares=_shares(split), seed=seed, size=size, fmt=image_format, quality=quality,
+                 shard_size=shard_size, near=near, track=console.track)
     if as_json:
         console.print_json(vars(made))
         return
     parts = ", ".join(f"{n} {name}" for name, n in made.written.items())
     console.out.print(
-        f"{out}: {parts}; {len(made.dropped)} dropped (see {out / '_dropped.csv'}), {made.near_duplicates} pairs of "
+        f"{out}: {parts}; {len(made.dropped)} dropped (see {out}/_dropped.csv), {made.near_duplicates} pairs of "
         f"near duplicates, {made.clusters} clusters", markup=False, soft_wrap=True,
     )
 

@@ -83,9 +83,10 @@ def verify(
     """
     from shards.verify import verify as check
 
-    total = ShardSet.open(location).n if deep and not check(location).faults else 0
-    with console.progress("verifying", total) as tick:
-        verdict = check(location, deep, workers, tick)
+    verdict = check(location)
+    if deep:
+        with console.progress("verifying", verdict.images) as tick:
+            verdict = check(location, deep, workers, tick)
     if as_json:
         console.print_json(vars(verdict))
     else:

@@ -90,7 +90,12 @@ def test_purge_repair_sheet(make_shards: Make, shards: Callable[..., tuple[int, 
     (["ls", "{}", "--class", "wart"], "there are macule, nodule"), (["ls", "{}/none"], "is not a folder"),
     (["select", "{}", "--out", "{}/o", "--min-score", "x"], "NAME=LEAST"),
     (["purge", "{}", "--parent", "../x"], "is not an id"), (["regenerate", "{}", "--shard", "0"], "has no run.json"),
-    (["make", "{}/none", "--out", "{}/o"], "is not a folder"),
+    (["make", "{}/none", "--out", "{}/o"], "is not a folder"), (["verify", "{}/none"], "is not a folder"),
+    (["select", "{}", "--out", "{}/o", "--group", "dark", "--class", "none"], "there are macule, nodule"),
+    (["repair", "{}", "--out", "{}"], "give another one"), (["sheet", "{}", "--out", "{}/o/x.png"], "is not a folder"),
+    (["make", "{}", "--out", "{}/o", "--split", "1,2"], "three shares"),
+    (["repair", "s3://b/x", "--out", "{}/o"], "is not a folder"),
+    (["make", "{}", "--out", "{}/o", "--preset", "isic"], "expected fitzpatrick17k"),
 ])
 def test_mistakes_are_one_line_and_exit_2(
     make_shards: Make, shards: Callable[..., tuple[int, str, str]], words: list[str], message: str
@@ -110,3 +115,13 @@ def test_help_has_an_example(shards: Callable[..., tuple[int, str, str]], comman
     status, out, _ = shards(command, "--help")
     assert status == 0
     assert f"shards {command}" in out.split("Example:")[1]
+
+
+def test_progress_without_a_total(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody knows how many there are, the line counts and says no remaining time."""
+    monkeypatch.setattr(console._Lines, "INTERVAL_S", 0)
+    monkeypatch.setattr(console, "err", console.Console(stderr=True, highlight=False, force_terminal=False))
+    assert list(console.track([1, 2], "reading", None)) == [1, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("reading: 2 (")
+    assert "left" not in lines[-1]

@@ -159,3 +159,151 @@ def test_plain_folder_reads_like_shards(photos: Path) -> None:
     sample, image = next(iter(data.images()))
     assert sample.attributes == {} or sample.attributes == {"sex": "f"}
     assert image.shape == (64, 64, 3)
+
+
+def foreign_tar(path: Path, folders: bool = False) -> list[str]:
+    """Six samples as webdataset's own writer makes them; their names."""
+    wds = pytest.importorskip("webdataset")
+    names = [f"{'ab'[i % 2]}/x{i // 2}" if folders else f"x{i}" for i in range(6)]
+    with wds.TarWriter(str(path)) as writer:
+        for i, name in enumerate(names):
+            writer.write({"__key__": name, "png": encode_image(picture(i)), "cls": str(i % 2).encode()})
+    return names
+
+
+def imported(folder: Path) -> list[str]:
+    return [f.name for f in find(folder, None, None, {})]
+
+
+def test_torn_tars_are_named(tmp_path: Path) -> None:
+    """Cut at any block, a tar of another tool is refused; webdataset and tarfile read fewer without a word."""
+    names = foreign_tar(tmp_path / "t.tar")
+    assert imported(tmp_path) == names
+    whole = (tmp_path / "t.tar").read_bytes()
+    end = len(whole.rstrip(b"\0"))  # behind it, only the padding of the last member and the end mark
+    for size in range(0, len(whole) - 512, 512):
+        (tmp_path / "t.tar").write_bytes(whole[:size])
+        if size < end + 512:
+            with pytest.raises(UserError, match=r"t\.tar is not a whole tar"):
+                imported(tmp_path)
+
+
+def test_flipped_headers_of_tars_are_named(tmp_path: Path) -> None:
+    """A bad header ends no tar early: it is refused, with the place."""
+    foreign_tar(tmp_path / "t.tar")
+    content = bytearray((tmp_path / "t.tar").read_bytes())
+    headers = [at for at in range(0, len(content), 512) if content[at + 257 : at + 262] == b"ustar"]
+    for at in headers:
+        content[at + 3] ^= 4
+        (tmp_path / "t.tar").write_bytes(content)
+        with pytest.raises(UserError, match=r"t\.tar is not a whole tar"):
+            imported(tmp_path)
+        content[at + 3] ^= 4
+
+
+def test_tars_with_folders_keep_their_samples_apart(tmp_path: Path) -> None:
+    """a/x0 and b/x0 are two samples, as for webdataset."""
+    (tmp_path / "in").mkdir()
+    foreign_tar(tmp_path / "in" / "t.tar", folders=True)
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    assert made.written == {"train": 6}
+    assert set(ShardSet.open(tmp_path / "out" / "train").rows["id"]) == {f"{c}-x{i}" for c in "ab" for i in range(3)}
+
+
+def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pickles are not looked at, names with `..` are only names, enormous members are dropped by name."""
+    import io
+    import tarfile
+
+    monkeypatch.setattr("shards.importing.MAX_BYTES", 100_000)
+    (tmp_path / "in").mkdir()
+    with tarfile.open(tmp_path / "in" / "t.tar", "w") as archive:
+        for name, content in (("../../x1.png", encode_image(picture(1))), ("../../x1.cls", b"0"),
+                              ("y.pyd", b"cbuiltins"),
+                              ("y.png", encode_image(picture(2))), ("y.cls", b"0"), ("z.png", bytes(100_001)),
+                              ("z.cls", b"0"), ("w.cls", b"0")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    assert list(ShardSet.open(tmp_path / "out" / "train").rows["id"]) == ["x1", "y"]
+    why = dict(made.dropped)
+    assert "its png says it has 100001 bytes" in why["z"]
+    assert "no image among its members" in why["w"]
+
+
+def test_synthetic_shards_are_not_made_real(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    """What says that it is synthetic is refused, what says that it is a phantom stays one."""
+    with pytest.raises(UserError, match=r"says that it is synthetic.*shards select"):
+        imported(make_shards(4, origin="synthetic"))
+    make(find(make_shards(4, size=32), None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    assert set(ShardSet.open(tmp_path / "out" / "train").rows["origin"]) == {"phantom"}
+
+
+def test_names_in_tables(tmp_path: Path) -> None:
+    """A name that two files have, or that leads out of the folder, is dropped with the reason, not guessed."""
+    folder = tmp_path / "in"
+    for i, part in enumerate("ab"):
+        (folder / part).mkdir(parents=True)
+        (folder / part / "same.png").write_bytes(encode_image(picture(i)))
+    (tmp_path / "out.png").write_bytes(encode_image(picture(5)))
+    lines = ["file,class", "same.png,x", "../out.png,x", f"{tmp_path}/out.png,x", "a/same.png,x"]
+    (folder / "table.csv").write_text("\n".join(lines))
+    made = make(find(folder, None, None, {}), tmp_path / "made", shares={"train": 1.0})
+    assert made.written == {"train": 1}
+    assert "give the path from" in dict(made.dropped)["same"]
+    assert "leads out of" in dict(made.dropped)["out"]
+    with pytest.raises(UserError, match="may be"):
+        open_data(folder)
+
+
+@pytest.mark.parametrize(("preset", "table", "expected"), [
+    ("ddi", "DDI_ID,DDI_file,skin_tone,malignant,disease\n1,000001.png,12,True,melanoma-in-situ\n",
+     ("melanoma-in-situ", "12", None, {"DDI_ID": "1", "malignant": "True"})),
+    ("pad-ufes-20", "patient_id,lesion_id,img_id,fitspatrick,diagnostic,age\nPAT_8,9,000001.png,3.0,NEV,8\n",
+     ("NEV", "3", "PAT_8", {"lesion_id": "9", "age": "8"})),
+])
+def test_presets_of_other_data_sets(
+    tmp_path: Path, preset: str, table: str, expected: tuple[str, str, str | None, dict[str, str]]
+) -> None:
+    """DDI's and PAD-UFES-20's own columns: class, skin type, patient, and the rest as attributes."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "000001.png").write_bytes(encode_image(picture(1)))
+    (tmp_path / "in" / "metadata.csv").write_text(table)
+    make(find(tmp_path / "in", None, preset, {}), tmp_path / "out", shares={"train": 1.0})
+    sample, _ = ShardSet.open(tmp_path / "out" / "train").at(0)
+    label, group, cluster, attributes = expected
+    assert (sample.label, sample.group, sample.attributes) == (label, group, attributes)
+    assert sample.cluster == cluster or cluster is None
+    assert sample.origin == "real"
+
+
+def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
+    """JPEG and PNG in, one codec out; a checkerboard that is halved becomes grey, not a pattern."""
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, 2)
+    (tmp_path / "in" / "a" / "board.png").write_bytes(encode_image(board))
+    (tmp_path / "in" / "a" / "photo.jpg").write_bytes(encode_image(picture(1), "jpg"))
+    (tmp_path / "in" / "a" / "small.png").write_bytes(encode_image(picture(2, 16)))
+    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0}, size=32, fmt="webp")
+    data = ShardSet.open(tmp_path / "out" / "train")
+    assert {data.row(i).ext for i in range(data.n)} == {"webp"}
+    pixels = {sample.id: image for sample, image in data.images()}
+    assert {key: image.shape[0] for key, image in pixels.items()} == {"a-board": 32, "a-photo": 32, "a-small": 16}
+    assert np.abs(pixels["a-board"].astype(int) - 128).max() < 12
+
+
+def test_archives_are_not_held_in_memory(tmp_path: Path) -> None:
+    """Bytes of images from archives wait on disk between the two passes."""
+    (tmp_path / "in").mkdir()
+    foreign_tar(tmp_path / "in" / "t.tar")
+    seen = []
+
+    def watch(items: object, what: str, total: int | None) -> object:
+        for item in items:  # type: ignore[attr-defined]
+            yield item
+            seen.append(getattr(item, "data", getattr(getattr(item, "found", None), "data", None)))
+
+    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0}, track=watch)  # type: ignore[arg-type]
+    assert len(seen) == 12
+    assert set(seen) == {b""}

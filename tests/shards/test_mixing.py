@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards import ExactPass, MixedStream, ShardSet, Source, UserError
-from shards.mixing import apportion
+from shards.draws import apportion
 
 Make = Callable[..., Path]
 
@@ -28,15 +28,33 @@ def order(stream: MixedStream, workers: int = 0) -> list[tuple[str, ...]]:
     return [tuple(batch.id) for batch in stream.batches(workers)]
 
 
-@given(st.integers(1, 64), st.lists(st.integers(1, 100), min_size=1, max_size=5))
+@given(st.integers(1, 64), st.lists(st.integers(1, 1000), min_size=1, max_size=8))
 @settings(max_examples=60, deadline=None)
 def test_shares_are_exact_to_one_sample(batch: int, weights: list[int]) -> None:
     """Every batch is full and within one of each share; so is every total from the start."""
-    counts = apportion(batch, weights, 40)
+    counts = apportion(batch, weights, 120)
     share = batch * np.array(weights) / sum(weights)
     assert (counts.sum(axis=1) == batch).all()
     assert (np.abs(counts - share) < 1 + 1e-9).all()
-    assert (np.abs(counts.cumsum(axis=0) - share * np.arange(1, 41)[:, None]) < 1 + 1e-9).all()
+    assert (np.abs(counts.cumsum(axis=0) - share * np.arange(1, 121)[:, None]) < 1 + 1e-9).all()
+
+
+def test_two_sources_are_rounded_to_the_nearest() -> None:
+    """Real and synthetic 1:10 in batches of 256: never more than half an image from the share, in any prefix."""
+    counts = apportion(256, [1, 10], 1000)
+    assert np.abs(counts[:, 0].cumsum() - 256 / 11 * np.arange(1, 1001)).max() <= 0.5
+    assert set(counts[:, 0]) == {23, 24}
+    assert apportion(10, [0.1, 0.9], 3).tolist() == [[1, 9]] * 3
+
+
+def test_realised_ratio_is_the_reported_one(sources: list[Source]) -> None:
+    """What comes out of the stream is counted: the report's numbers, within one image of the target."""
+    stream = MixedStream(sources, 6, seed=5)
+    drawn = Counter(int(i) for batch in stream.batches() for i in batch.source)
+    report = stream.report()
+    assert [drawn[0], drawn[1]] == report["drawn"].tolist()
+    assert (np.abs(report["drawn"] - report["target"] * len(stream)) < 1).all()
+    assert report["repeats"].tolist() == [drawn[0] / 13, drawn[1] / 31]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 6])
@@ -125,6 +143,18 @@ def test_windows_bound_the_shards_in_use(make_shards: Make) -> None:
     assert all(len({shard[i] for i in batch}) == 2 for batch in ids)
 
 
-def test_wrong_ranks_are_refused(sources: list[Source]) -> None:
-    with pytest.raises(UserError, match="multiple of 4"):
-        MixedStream(sources, 6, world_size=4)
+@pytest.mark.parametrize(("options", "message"), [
+    ({"world_size": 4}, "multiple of 4"), ({"rank": 2, "world_size": 2}, "rank 2 of 2"), ({"steps": 0}, "0 steps"),
+    ({"seed": -1}, "seed -1"), ({"anchor": 2}, "anchor 2 of 2"),
+])
+def test_wrong_numbers_are_refused(sources: list[Source], options: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        MixedStream(sources, 6, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("source", [{"weight": 0}, {"weight": float("nan")}, {"balance": "klass"}, {"window": 0}])
+def test_wrong_sources_are_refused(sources: list[Source], source: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="expected"):
+        MixedStream([Source(sources[0].images, **source)], 6)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="has no images"):
+        MixedStream([Source(sources[0].images.where(cls="none"))], 6, steps=1)

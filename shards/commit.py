@@ -1,0 +1,126 @@
+"""The commit of a shard: tar, index and sidecar take their names, the sidecar last; and what follows from it."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from shards import atomic
+from shards.errors import CheckFailed
+from shards.places import Folder, Place
+from shards.schema import SHARD, Sidecar, canonical_json
+
+#: The set as timm's `wds/` reader wants it described.
+INFO = "_info.json"
+
+
+def commit_shard(
+    file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, replace: bool = False,
+) -> None:
+    """Give a finished tar and its sidecar their names, the sidecar last.
+
+    A shard that is already there with the same bytes is left as it is. The new sidecar is complete on disk
+    before the tar is renamed, so that `finish_commits` can finish what was cut off between the two.
+
+    Raises
+    ------
+    CheckFailed
+        The folder already holds this shard with other content (`replace` not given).
+    """
+    folder = file.final.parent
+    record = folder / f"{sidecar.stem}.json"
+    file.sync()
+    with atomic.Pending(record, fsync) as side, atomic.locked(folder):
+        side.write([sidecar.to_bytes()])
+        side.sync()
+        if not replace and (there := committed(record)):
+            if not _same(there, sidecar, file):
+                raise CheckFailed(
+                    f"{file.final} is already there with other content (sha256 {there.sha256[:12] or 'unknown'}, "
+                    f"{there.n} samples; now {sidecar.sha256[:12] or 'unknown'}, {sidecar.n}); write to another "
+                    "folder, or remove the old shard and its sidecar"
+                )
+            return
+        file.commit()
+        atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar), fsync)
+        side.commit()
+
+
+def committed(record: Path) -> Sidecar | None:
+    """The sidecar at this path if it is whole and its tar has the size that it says; else None."""
+    try:
+        sidecar = Sidecar.from_bytes(record.read_bytes(), str(record))
+        there = record.with_suffix(".tar").stat().st_size == sidecar.bytes
+    except (FileNotFoundError, CheckFailed):
+        return None
+    return sidecar if there else None
+
+
+def finished(folder: Path, name: str) -> dict[int, Sidecar]:
+    """The committed shards of a name by number, for resuming: whole sidecars whose tars have the right size.
+
+    What a killed writer had all but committed is committed first.
+    """
+    finish_commits(folder)
+    found = [committed(path) for path in sorted(folder.glob(f"{name}-" + "[0-9]" * 6 + ".json"))]
+    return {sidecar.index: sidecar for sidecar in found if sidecar}
+
+
+def finish_commits(folder: Path) -> list[str]:
+    """Complete what a killed writer began: a tar in its place, its new sidecar still under a temporary name."""
+    done = []
+    for path in atomic.leftovers(folder):
+        if ".json." not in path.name:
+            continue
+        with atomic.locked(folder), suppress(FileNotFoundError, CheckFailed):
+            sidecar = Sidecar.from_bytes(path.read_bytes(), str(path))
+            with (folder / sidecar.tar).open("rb") as tar:
+                digest = hashlib.file_digest(tar, "sha256").hexdigest()
+            if digest == sidecar.sha256:
+                atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar))
+                path.replace(folder / f"{sidecar.stem}.json")
+                atomic.sync_folder(folder)
+                done.append(sidecar.tar)
+    return done
+
+
+def dali_index(sidecar: Sidecar) -> bytes:
+    """The index that DALI's `wds2idx` writes: each sample's members as extension, offset, size and name."""
+    lines = [f"v1.2 {sidecar.n}"]
+    for row in sidecar.samples:
+        members = sorted(row.members.items(), key=lambda member: member[1])
+        lines.append(" ".join(f"{ext} {at} {size} {row.id}.{ext}" for ext, (at, size) in members))
+    return "\n".join(lines).encode() + b"\n"
+
+
+def write_info(location: Path | Place) -> None:
+    """(Re)write timm's `_info.json` from the sidecars: the shards of each split and their lengths."""
+    where = Folder(location) if isinstance(location, Path) else location
+    records = sorted(name for name in where.names() if SHARD.match(name) and name.endswith(".json"))
+    sidecars = [Sidecar.from_bytes(where.read(name), f"{where}/{name}") for name in records]
+    where.write(INFO, info(sidecars))
+
+
+def info(sidecars: Sequence[Sidecar]) -> bytes:
+    """The content of `_info.json`."""
+    splits: dict[str, list[Sidecar]] = {}
+    for sidecar in (s for s in sidecars if s.n):
+        names = {row.split or "train" for row in sidecar.samples}
+        splits.setdefault(names.pop() if len(names) == 1 else "mixed", []).append(sidecar)
+    described = {
+        name: {
+            "name": name, "num_samples": sum(s.n for s in members), "filenames": [s.tar for s in members],
+            "shard_lengths": [s.n for s in members], "alt_label": "",
+        }
+        for name, members in splits.items()
+    }
+    return canonical_json({"splits": described}) + b"\n"
+
+
+def _same(there: Sidecar, sidecar: Sidecar, file: atomic.Pending) -> bool:
+    if there.sha256 and sidecar.sha256:
+        return (there.sha256, there.bytes) == (sidecar.sha256, sidecar.bytes)
+    return filecmp.cmp(file.path, file.final, shallow=False)  # one was written without digests

@@ -1,0 +1,124 @@
+"""Which images come when: shares to the last image, passes without replacement, all from (seed, number)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from shards.errors import UserError
+
+
+def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.int64]:
+    """Images of each source in each of `steps` batches, [steps, sources], by largest remainder.
+
+    Every batch holds the whole part of each share, or one more; who gets one more is decided by what each has
+    been short of so far (Hamilton's method with the remainders carried over), so that the totals stay right too.
+    """
+    shares = _whole_numbers(weights)
+    total = sum(shares)
+    whole = [batch * share // total for share in shares]
+    more, left = [batch * share % total for share in shares], batch - sum(whole)
+    counts = np.tile(np.array(whole, dtype=np.int64), (steps, 1))
+    owed = [0] * len(shares)  # in parts of `total`
+    for step in range(steps if left else 0):
+        owed = [have + new for have, new in zip(owed, more, strict=True)]
+        for number in sorted(range(len(owed)), key=lambda i: -owed[i])[:left]:
+            counts[step, number] += 1
+            owed[number] -= total
+    return counts
+
+
+def steps_for_pass(n: int, batch: int, weights: Sequence[float], anchor: int) -> int:
+    """Batches that it takes until the source at `anchor`, of n images, has given each once."""
+    shares = _whole_numbers(weights)
+    return max(1, -(-n * sum(shares) // (batch * shares[anchor])))
+
+
+def generator(*key: int) -> np.random.Generator:
+    """Counter-based: a function of its key, whoever asks and when."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+class Draws:
+    """The endless sequence of rows that a source gives: pass after pass, each in another order.
+
+    Parameters
+    ----------
+    rows
+        The source's table; "class", "group" and "shard" are read.
+    seed
+        Of the order; draw number k is a function of it and k.
+    balance
+        "class" or "cell": every class, or cell of class x group, equally often.
+    window
+        Shards to shuffle among; None for all.
+    """
+
+    def __init__(
+        self, rows: pd.DataFrame, seed: tuple[int, ...], balance: str | None = None, window: int | None = None,
+    ) -> None:
+        if balance not in (None, "class", "cell") or (window is not None and window < 1):
+            raise UserError(f"balance {balance!r} and a window of {window} shards; expected None, 'class' or 'cell', "
+                            "and 1 or more")
+        self.seed, self.window = seed, window or 0
+        self.strata = _strata(rows, balance)
+        self.shards = rows["shard"].to_numpy() if window and "shard" in rows else None
+        self._remember()
+
+    def _remember(self) -> None:
+        self._order = lru_cache(maxsize=4 + 2 * len(self.strata))(self._shuffled)
+        self._turn = lru_cache(maxsize=8)(
+            lambda block: generator(*self.seed, block, 1).permutation(len(self.strata)))
+
+    def __getitem__(self, number: int) -> int:
+        block, slot = divmod(number, len(self.strata))
+        stratum = int(self._turn(block)[slot]) if len(self.strata) > 1 else 0
+        rows = self.strata[stratum]
+        turn, place = divmod(block, len(rows))
+        return int(self._order(stratum, turn)[place])
+
+    def most_repeats(self, drawn: int) -> int:
+        """How often the most repeated image comes in this many draws."""
+        return max(math.ceil(math.ceil(drawn / len(self.strata)) / len(rows)) for rows in self.strata)
+
+    def _shuffled(self, stratum: int, turn: int) -> NDArray[np.int64]:
+        rows, random = self.strata[stratum], generator(*self.seed, turn, stratum, 2)
+        if self.shards is None:
+            return rows[random.permutation(len(rows))]
+        shard = self.shards[rows]
+        order = random.permutation(np.unique(shard))
+        windows = [order[i : i + self.window] for i in range(0, len(order), self.window)]
+        return np.concatenate([random.permutation(rows[np.isin(shard, window)]) for window in windows])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_order", "_turn")}  # caches do not travel
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._remember()
+
+
+def _strata(rows: pd.DataFrame, balance: str | None) -> list[NDArray[np.int64]]:
+    if balance is None:
+        return [np.arange(len(rows))]
+    keys = rows["class"] if balance == "class" else rows["class"] + "\0" + rows["group"].map(str)
+    values = keys.to_numpy()
+    return [np.flatnonzero(values == key) for key in sorted(set(values))]
+
+
+def _whole_numbers(weights: Sequence[float]) -> list[int]:
+    """The same shares as integers: 0.1 is a tenth, not its nearest double."""
+    if not weights or not all(0 < weight < math.inf for weight in weights):
+        raise UserError(f"weights {list(weights)}; expected numbers above 0, one for each source")
+    exact = [Fraction(weight).limit_denominator(10**9) for weight in weights]
+    if not all(exact):
+        raise UserError(f"weights {list(weights)}; expected none below 1e-9")
+    common = math.lcm(*(weight.denominator for weight in exact))
+    return [int(weight * common) for weight in exact]

@@ -1,0 +1,138 @@
+"""Torn shards: what is whole in them is saved into new ones, and what is lost is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from shards import atomic, tar
+from shards.commit import finish_commits, write_info
+from shards.digest import sha256
+from shards.errors import CheckFailed, UserError
+from shards.images import decode_image
+from shards.places import Folder
+from shards.schema import IMAGE_EXTENSIONS, SHARD, Sample, Sidecar, canonical_json
+from shards.verify import check_deeply
+from shards.writer import write_shard
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What came out of one torn shard.
+
+    Attributes
+    ----------
+    lost
+        Ids that the sidecar lists and that are not whole; None where there was no sidecar to say.
+    unchecked
+        Saved images that were written without a digest: they can be decoded, and more is not known.
+    """
+
+    shard: str
+    saved: int
+    lost: list[str] | None
+    unchecked: int = 0
+
+
+def repair(folder: Path, out: Path, classes: Sequence[str] = ()) -> list[Repair]:
+    """Save the whole samples of every faulty shard of `folder` into new shards in `out`; the old ones stay.
+
+    Parameters
+    ----------
+    classes
+        What the numbers in `cls` mean, where no sidecar is left to say.
+    """
+    if out.resolve() == folder.resolve():
+        raise UserError(f"{out} is the folder with the torn shards; give another one, so that nothing is overwritten")
+    finish_commits(folder)
+    names = Folder(folder).names()
+    tars = sorted(name for name in names if SHARD.match(name) and name.endswith(".tar"))
+    sidecars = {name: _readable_sidecar(folder / name) for name in tars}
+    known = next((s.classes for s in sidecars.values() if s), list(classes))
+    results = []
+    for name, sidecar in sidecars.items():
+        if sidecar and not _faulty(folder / name, sidecar):
+            continue
+        saved = salvage((folder / name).read_bytes(), known)
+        stem, index = name[:-4].rsplit("-", 1)
+        if saved:
+            labels = sidecar.classes if sidecar else known or sorted({sample.label for sample, _, _ in saved})
+            write_shard(
+                out, stem, int(index), saved, classes=labels,
+                plan_digest=_common([s.plan_digest for s, _, _ in saved]),
+                bundle_digest=_common([s.bundle_digest for s, _, _ in saved]),
+                model_digest=_common([s.model_digest for s, _, _ in saved]),
+                lineage=sidecar.lineage if sidecar else (),
+            )
+        kept = {sample.id for sample, _, _ in saved}
+        lost = [row.id for row in sidecar.samples if row.id not in kept] if sidecar else None
+        results.append(Repair(name, len(saved), lost, sum(not sample.image_sha256 for sample, _, _ in saved)))
+    if results and out.is_dir():
+        write_info(out)
+        report = {r.shard: {"saved": r.saved, "lost": r.lost, "unchecked": r.unchecked} for r in results}
+        atomic.write_whole(out / "_repaired.json", canonical_json(report) + b"\n")
+    return results
+
+
+def salvage(archive: bytes, classes: Sequence[str] = ()) -> list[tuple[Sample, bytes, str]]:
+    """The samples of a damaged tar that are whole, in order of their ids.
+
+    Headers are looked for at every block, so one bad stretch costs only the samples that it touches. A sample
+    counts if its three members are there, the image has the digest that the JSON says (if it says one) and can be
+    decoded, and the number in `cls` (where `classes` are known) agrees.
+    """
+    members = _members(archive)
+    found: dict[str, tuple[Sample, bytes, str]] = {}
+    for key, parts in members.items():
+        image_ext = next((ext for ext in IMAGE_EXTENSIONS if ext in parts), None)
+        if image_ext is None or not {"cls", "json"} < set(parts):
+            continue
+        image = parts[image_ext]
+        try:
+            sample = Sample.model_validate_json(parts["json"])
+            decode_image(image)
+        except (ValidationError, UserError):
+            continue
+        whole = sample.id == key and sample.image_sha256 in ("", sha256(image))
+        agrees = not classes or (sample.label in classes and parts["cls"] == str(classes.index(sample.label)).encode())
+        if whole and agrees:
+            found[key] = (sample, image, image_ext)
+    formats = [ext for _, _, ext in found.values()]
+    common = max(set(formats), key=formats.count) if formats else ""
+    return [found[key] for key in sorted(found) if found[key][2] == common]
+
+
+def _members(archive: bytes) -> dict[str, dict[str, bytes]]:
+    members: dict[str, dict[str, bytes]] = {}
+    at = 0
+    while at + tar.BLOCK <= len(archive):
+        parsed = tar.parse(archive[at : at + tar.BLOCK])
+        if parsed is None or at + tar.BLOCK + parsed[1] > len(archive):
+            at += tar.BLOCK
+            continue
+        name, size = parsed
+        key, _, ext = name.partition(".")
+        start = at + tar.BLOCK
+        members.setdefault(key, {}).setdefault(ext, archive[start : start + size])
+        at = start + size + len(tar.padding(size))
+    return members
+
+
+def _faulty(path: Path, sidecar: Sidecar) -> bool:
+    with path.open("rb", buffering=0) as file:
+        return bool(check_deeply(file, sidecar, str(path)))
+
+
+def _readable_sidecar(path: Path) -> Sidecar | None:
+    try:
+        record = path.with_suffix(".json")
+        return Sidecar.from_bytes(record.read_bytes(), str(record))
+    except (FileNotFoundError, CheckFailed):
+        return None
+
+
+def _common(values: Sequence[str | None]) -> str | None:
+    return values[0] if len(set(values)) == 1 else None

@@ -1,0 +1,74 @@
+"""From a stretch of a tar to a sample: nothing is believed that the sidecar does not say."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from shards import tar
+from shards.consistency import wrong_size
+from shards.errors import CheckFailed
+from shards.places import Place
+from shards.schema import SHARED_FIELDS, Row, Sample, Sidecar
+
+
+def unpack(data: bytes, row: Row, source: str, verify: bool) -> tuple[Sample, bytes]:
+    """A sample from its stretch of the tar, its headers compared with those that the writer would write.
+
+    Raises
+    ------
+    CheckFailed
+        A header, the JSON or (with `verify`) the image differs from the sidecar; names the file and the member.
+    """
+    if len(data) != row.bytes:
+        raise CheckFailed(f"{source} ends inside {row.id}: expected {row.bytes} bytes at {row.offset}, got "
+                          f"{len(data)}; write the shard again, or `shards repair` it")
+    contents: dict[str, bytes] = {}
+    for ext, (start, size) in row.members.items():
+        at = start - row.offset
+        if data[at - tar.BLOCK : at] != tar.header(f"{row.id}.{ext}", size):
+            raise CheckFailed(f"{source} is damaged: the header of {row.id}.{ext} at byte {start - tar.BLOCK} is not "
+                              "as it was written; write the shard again, or `shards repair` it")
+        contents[ext] = data[at : at + size]
+    image = contents[row.ext]
+    if verify and row.image_sha256 and hashlib.sha256(image).hexdigest() != row.image_sha256:
+        raise CheckFailed(f"{source} is damaged: {row.id}.{row.ext} at byte {row.members[row.ext][0]} does not have "
+                          f"the sha256 {row.image_sha256[:12]}; write the shard again, or `shards repair` it")
+    try:
+        sample = Sample.model_validate_json(contents["json"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckFailed(f"{source} is damaged: {row.id}.json: {first['msg']}; write the shard again, or "
+                          "`shards repair` it") from error
+    for name in SHARED_FIELDS:
+        if getattr(sample, name) != getattr(row, name):
+            raise CheckFailed(f"{source} is damaged: {row.id}.json says {name} {getattr(sample, name)!r}, the sidecar "
+                              f"{getattr(row, name)!r}; write the shard again, or `shards repair` it")
+    return sample, image
+
+
+class OpenTars:
+    """Open tars, the most recent few; reading by position, so threads and forked workers may share them."""
+
+    def __init__(self, where: Place) -> None:
+        self.where = where
+        self.files: OrderedDict[str, BinaryIO] = OrderedDict()
+
+    def read(self, sidecar: Sidecar, offset: int, size: int) -> bytes:
+        file = self.files.get(sidecar.tar)
+        if file is None:
+            file = self.where.open(sidecar.tar)
+            if (size_now := os.fstat(file.fileno()).st_size) != sidecar.bytes:
+                file.close()
+                raise CheckFailed(wrong_size(f"{self.where}/{sidecar.tar}", sidecar.bytes, size_now))
+            self.files[sidecar.tar] = file
+            if len(self.files) > self.where.keep_open:  # closed when the last reader lets go of it
+                self.files.popitem(last=False)
+        return os.pread(file.fileno(), size, offset)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"where": self.where, "files": OrderedDict()}

@@ -1,0 +1,71 @@
+"""`shards regenerate` on a real run: the same bytes again, a damaged shard back, another run named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines import Engine
+from gen import cells, grid, plan, run
+from gen.grid import Settings
+from gen.workers import Job
+from shards import CheckFailed, UserError
+from shards.compare import regenerate
+from shards.verify import verify
+
+
+@pytest.fixture(scope="module")
+def sampled(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run of 8 images in 3 shards; the last is short."""
+    folder, engine = tmp_path_factory.mktemp("run"), open_engine()
+    counts = cells.uniform(("plaque", "ulcer"), ("very_light", "dark"), 2)
+    made = plan.from_rows(grid.rows(Settings(size=64, steps=2), "An image of {class}, {group} skin", counts))
+    record = run.describe(engine, made, "s", 3, "jpg", 90)
+    run.open_run(folder, record, made)
+    Job(folder, bundles["text"], device="cpu").sample(run.todo(folder, record), engine)
+    return folder
+
+
+def test_a_shard_is_the_same_again_and_a_damaged_one_comes_back(
+    sampled: Path, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    """Through `gen sample` in a process of its own; checking changes nothing, replacing restores the bytes."""
+    folder = tmp_path / "run"
+    shutil.copytree(sampled, folder)
+    tar = folder / "s-000001.tar"
+    whole = tar.read_bytes()
+    assert regenerate(folder, 1, bundles["text"]).same
+    torn = whole[:700] + b"\1" + whole[701:]
+    tar.write_bytes(torn)
+    assert verify(folder, deep=True, workers=1).faults
+    regenerate(folder, 1, bundles["text"])
+    assert tar.read_bytes() == torn
+    regenerate(folder, 1, bundles["text"], replace=True)
+    assert tar.read_bytes() == whole
+    assert not verify(folder, deep=True, workers=1).faults
+
+
+def test_what_differs_is_counted(sampled: Path, bundles: dict[str, Path], tmp_path: Path) -> None:
+    """Another quality than the run's gives other images: a failed check that says how many, and nothing is replaced."""
+    folder = tmp_path / "run"
+    shutil.copytree(sampled, folder)
+    record = json.loads((folder / run.RECORD).read_text())
+    (folder / run.RECORD).write_text(json.dumps(record | {"quality": 20}))
+    before = (folder / "s-000002.tar").read_bytes()
+    with pytest.raises(CheckFailed, match="2 of 2 images differ"):
+        regenerate(folder, 2, bundles["text"], replace=True)
+    assert (folder / "s-000002.tar").read_bytes() == before
+
+
+def test_what_cannot_be_made_again_is_refused(sampled: Path, bundles: dict[str, Path], tmp_path: Path) -> None:
+    """A number beyond the run, and an engine that is not there: gen's own words come through."""
+    with pytest.raises(UserError, match=r"shard 3 of .*expected 0 to 2"):
+        regenerate(sampled, 3, bundles["text"])
+    with pytest.raises(CheckFailed, match=r"could not make s-000000\.tar again .*no engine bundle"):
+        regenerate(sampled, 0, tmp_path / "nowhere")

@@ -1,0 +1,99 @@
+"""Images from anywhere: three formats, limits before any pixel is decoded, nothing but one line of error."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from shards_helpers import noise
+
+from shards import UserError
+from shards.images import MAX_PIXELS, decode_image, encode_image, image_size
+
+
+def saved(image: Image.Image, fmt: str) -> bytes:
+    out = io.BytesIO()
+    image.save(out, fmt)
+    return out.getvalue()
+
+
+def test_png_is_lossless_and_all_formats_keep_the_shape() -> None:
+    """What goes in comes out; sizes are read from the header alone."""
+    pixels = noise(1, 20)[:13]
+    assert (decode_image(encode_image(pixels, "png")) == pixels).all()
+    for fmt in ("png", "jpg", "webp"):
+        data = encode_image(pixels, fmt)
+        assert decode_image(data).shape == (13, 20, 3)
+        assert image_size(data) == (20, 13)
+        assert encode_image(pixels, fmt) == data
+
+
+def enormous_png() -> bytes:
+    data = bytearray(encode_image(noise(1), "png"))
+    data[16:24] = struct.pack(">II", 60000, 60000)
+    return bytes(data)
+
+
+def enormous_jpeg() -> bytes:
+    data = bytearray(encode_image(noise(1), "jpg"))
+    at = data.index(b"\xff\xc0")  # SOF0: marker, length, precision, height, width
+    data[at + 5 : at + 9] = struct.pack(">HH", 65500, 65500)
+    return bytes(data)
+
+
+def enormous_webp() -> bytes:
+    out = saved(Image.fromarray(noise(1)), "WEBP")  # lossy: 14 bits each after the start code
+    at = out.index(b"\x9d\x01\x2a")
+    return out[: at + 3] + struct.pack("<HH", 16383, 16383) + out[at + 7 :]
+
+
+@pytest.mark.parametrize("data", [enormous_png(), enormous_jpeg(), enormous_webp()], ids=["png", "jpg", "webp"])
+def test_enormous_claims_are_refused_before_decoding(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes that claim gigapixels cost nothing: the header is read, and no decoder is called."""
+    import simplejpeg
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(Image.Image, "load", lambda *a: pytest.fail("decoded"))
+    with pytest.raises(UserError, match=f"pixels, by its header; 1 to {MAX_PIXELS} are read"):
+        decode_image(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x04\x95", b"GIF89a" + bytes(40), b"%PDF-1.7", b"\xff\xd8\xff",
+                                  b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP"])
+def test_other_files_are_refused(data: bytes) -> None:
+    """Pickles, other formats and bare signatures: one kind of error, as text."""
+    with pytest.raises(UserError, match="image"):
+        decode_image(data)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fmt=st.sampled_from(["png", "jpg", "webp"]), cut=st.integers(1, 400))
+def test_truncated_images_are_named_or_whole(fmt: str, cut: int) -> None:
+    """A cut image raises our error or, where only a trailer went, decodes to its full size; it never crashes."""
+    data = encode_image(noise(3, 24), fmt)
+    try:
+        assert decode_image(data[:-cut]).shape == (24, 24, 3)
+    except UserError:
+        return
+    assert fmt != "png" or cut <= 12  # libpng does without the end mark
+
+
+def test_grey_cmyk_palette_and_16_bits_become_rgb() -> None:
+    """Every mode that cameras and scanners write; 16 bits are scaled, not clipped to white."""
+    grey = Image.fromarray(np.full((4, 4), 40, np.uint8))
+    assert (decode_image(saved(grey, "PNG")) == 40).all()
+    assert abs(int(decode_image(saved(grey.convert("RGB").convert("CMYK"), "JPEG")).mean()) - 40) < 4
+    assert (decode_image(saved(grey.convert("P"), "PNG")) == 40).all()
+    assert (decode_image(saved(Image.fromarray(np.full((4, 4), 40 << 8, np.uint16)), "PNG")) == 40).all()
+
+
+def test_what_cannot_be_encoded_is_refused() -> None:
+    with pytest.raises(UserError, match=r"expected uint8 \[height, width, 3\]"):
+        encode_image(np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(UserError, match="expected jpg, png or webp"):
+        encode_image(noise(1), "gif")
