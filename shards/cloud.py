@@ -68,7 +68,7 @@ class Bucket:
         address = f"{self.url}/{name}"
         self.cache.mkdir(parents=True, exist_ok=True)
         with _asked(address):
-            size, version = int(self.files.info(address)["size"]), str(self.files.ukey(address))
+            size, version = int(self.files.info(address)["size"]), str(self.files.checksum(address))
             path = self.cache / f"{hashlib.sha256(version.encode()).hexdigest()[:16]}-{name}"
             with locked(self.cache):
                 if not path.exists():

@@ -102,9 +102,9 @@ class ShardWriter:
             width, height = image_size(image)
             sample = sample.model_copy(update={"width": width, "height": height})
         if self.pool is None:
-            self._write(sample.model_copy(update={"imagesha256": ""}), image)
+            self._write(sample.model_copy(update={"image_sha256": ""}), image)
         elif len(image) < INLINE and not self.waiting:
-            self._write(sample.model_copy(update={"imagesha256": sha256(image)}), image)
+            self._write(sample.model_copy(update={"image_sha256": sha256(image)}), image)
         else:
             self.waiting.append((sample, image, self.pool.submit(sha256, image)))
             self._drain(AHEAD)
@@ -145,7 +145,7 @@ class ShardWriter:
     def _drain(self, keep: int) -> None:
         while len(self.waiting) > keep:
             sample, image, digest = self.waiting.popleft()
-            self._write(sample.model_copy(update={"imagesha256": digest.result()}), image)
+            self._write(sample.model_copy(update={"image_sha256": digest.result()}), image)
 
     def _write(self, sample: Sample, image: bytes) -> None:
         contents = {"cls": self.labels[sample.label], "json": sample.canonical(), self.ext: image}
