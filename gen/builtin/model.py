@@ -40,7 +40,7 @@ def new_vae() -> AutoencoderKL:
     """An autoencoder of factor 8, narrow where pixels are many; four channels lose papules (docs/decisions.md)."""
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 16, 48, 96), layers_per_block=1, norm_num_groups=8,
+        block_out_channels=(8, 16, 48, 96), layers_per_block=1, norm_num_groups=2,
         latent_channels=LATENT_CHANNELS, sample_size=SIZE, mid_block_add_attention=False,
     )
     with torch.no_grad():  # begin almost without sampling noise, else the first thousand steps are spent escaping it
@@ -52,7 +52,7 @@ def new_unet(inpaint: bool = False) -> UNet2DConditionModel:
     """A UNet whose residual blocks see the whole prompt too, so that class and tone are learnt early."""
     return UNet2DConditionModel(
         sample_size=LATENT_SIZE, in_channels=2 * LATENT_CHANNELS + 1 if inpaint else LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS, block_out_channels=(64, 128), layers_per_block=1, norm_num_groups=16,
+        out_channels=LATENT_CHANNELS, block_out_channels=(64, 128), layers_per_block=1, norm_num_groups=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=4, cross_attention_dim=TEXT_DIM, resnet_time_scale_shift="scale_shift",

@@ -1,4 +1,4 @@
-"""Training the built-in pipeline in resumable stages: autoencoder, its decoder again, UNet with text encoder."""
+"""Training the built-in pipeline in resumable stages: autoencoder, UNet with text encoder, decoder once more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gen.builtin.model import new_scheduler, new_text_encoder, new_tokenizer, ne
 from shards.console import progress
 
 CHECKPOINT_EVERY = 250
-PERCEPTUAL = 0.1  # weight of what a classifier sees beside plain differences of pixels
+PERCEPTUAL = 0.3  # weight of what a classifier sees beside plain differences of pixels
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Budget:
 
     vae_steps: int = 2400
     vae_batch: int = 8
-    decoder_steps: int = 2400
-    unet_steps: int = 12000
+    decoder_steps: int = 1500
+    unet_steps: int = 4500
     unet_batch: int = 32
 
 

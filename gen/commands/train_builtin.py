@@ -32,14 +32,14 @@ def train_builtin(
         "runs/train-builtin"),
     per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 800,
     vae_steps: Annotated[int, typer.Option(help="Optimiser steps of the autoencoder.")] = 2400,
-    decoder_steps: Annotated[int, typer.Option(help="Further steps of its decoder alone.")] = 2400,
-    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 12000,
+    decoder_steps: Annotated[int, typer.Option(help="Further steps of its decoder alone.")] = 1500,
+    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 4500,
     inpaint_steps: Annotated[int, typer.Option(help="Further steps of the inpainting UNet; 0 leaves it out.")] = 0,
     batch: Annotated[int, typer.Option(help="Latents per step.")] = 32,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 uses them all.")] = 0,
 ) -> None:
-    """Train the built-in phantom pipeline: autoencoder, then UNet and text encoder; resumes from --work.
+    """Train the built-in phantom pipeline: autoencoder, UNet and text encoder, decoder; resumes from --work.
 
     Example: gen train-builtin gen/builtin/pipeline --work runs/train-builtin
     """
@@ -56,9 +56,10 @@ def train_builtin(
                                   cache=work / "classifier.safetensors")
     vae = train_vae(data, classifier, work, budget, device)
     latents, scale = cache_latents(vae, data, work, device)
-    sharpen_decoder(vae, latents, data, classifier, work, budget, device)
     torch.manual_seed(seed + 1)
     denoiser = train_unet(latents, scale, data.cells, work, budget, device)
+    torch.manual_seed(seed + 4)
+    sharpen_decoder(vae, latents, data, classifier, work, budget, device)
     made = [out]
     if inpaint_steps:
         torch.manual_seed(seed + 2)
