@@ -31,7 +31,7 @@ class Estimate:
     n_needed
         `n` that would do: the least count, and for a proportion an interval of +- 0.1 or the chosen half width.
     method
-        wilson, delong, bootstrap, moments (ECE), robust, beta-binomial.
+        wilson, delong, bootstrap (its variance in Wilson's interval), moments (ECE), robust, beta-binomial.
     """
 
     value: float
@@ -178,6 +178,17 @@ class Card:
             {**asdict(gap), "left_out": " ".join(gap.left_out), "beyond_chance": gap.beyond_chance}
             for gap in self.gaps
         ])
+
+
+def metric_name(metric: str, card: Card | None = None) -> str:
+    """A metric as a reader knows it: `sensitivity@group` reads "sensitivity at 90% specificity, own threshold"."""
+    known = {"auroc": "AUROC", "auprc": "AUPRC", "macro_f1": "macro F1", "brier": "Brier score",
+             "top3": "top-3 accuracy", "ece": "calibration error", "equalised_odds": "equalised odds"}
+    kind, _, threshold = metric.partition("@")
+    if not threshold:
+        return known.get(kind, kind.replace("_", " "))
+    at = f"{card.settings['specificity']:.0%}" if card else "fixed"
+    return f"{kind} at {at} specificity, {'one threshold' if threshold == 'global' else 'own threshold'}"
 
 
 def plain(value: Any) -> Any:

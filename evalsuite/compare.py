@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from evalsuite import metrics
 from evalsuite.card import NOT_ENOUGH, plain
@@ -62,7 +63,8 @@ class Change:
 
 @dataclass(frozen=True)
 class GapChange:
-    """What happened to the gap of a column, and whether it closed by making somebody worse."""
+    """What happened to the gap of a column (difference, its paired interval and p), and whether it closed by making
+    somebody worse."""
 
     column: str
     gap_a: float
@@ -70,6 +72,7 @@ class GapChange:
     difference: float
     low: float
     high: float
+    p: float
     best_a: str
     worst_a: str
     levelled_down: bool
@@ -233,12 +236,13 @@ def _gap_change(
     change = float(np.ptp(b) - np.ptp(a))
     top_a, low_a, top_b, low_b = (used[int(i)] for i in (a.argmax(), a.argmin(), b.argmax(), b.argmin()))
     # the spread of the pairs as they are: picking them anew in each resample folds a small gap and hides its error
-    half = z_of(confidence) * _spread(drawn_b[top_b] - drawn_b[low_b] - drawn_a[top_a] + drawn_a[low_a])
-    low, high = change - half, change + half
+    spread = _spread(drawn_b[top_b] - drawn_b[low_b] - drawn_a[top_a] + drawn_a[low_a])
+    low, high = change - z_of(confidence) * spread, change + z_of(confidence) * spread
+    p = float(2 * norm.sf(abs(change) / spread)) if spread > 0 else 1.0
     best, worst = own[top_a], own[low_a]
     down = change < 0 and best.high < 0 and not worst.low > 0
     return [GapChange(
-        part.column, float(np.ptp(a)), float(np.ptp(b)), change, low, high, best.group, worst.group, down,
+        part.column, float(np.ptp(a)), float(np.ptp(b)), change, low, high, p, best.group, worst.group, down,
         _reading(change, high, down, best, worst),
     )]
 

@@ -6,47 +6,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsuite import metrics, parity
+from evalsuite import estimates, metrics, parity
 from evalsuite.card import Card, Estimate, Gap, Row
-from evalsuite.metrics import Scored, Values
+from evalsuite.estimates import Cell, Settings
+from evalsuite.metrics import Values
 from evalsuite.predictions import Predictions, levels, refuse_overlap
-from evalsuite.stats import calibration, delong, intervals, resample, shrinkage, thresholds
+from evalsuite.stats import resample, thresholds
 from shards.errors import UserError
 
 CHUNK = 100  # resamples at a time: what fits the cache
 CROSS = " x "
-PROPORTIONS = ("accuracy", "top3", "sensitivity", "specificity")
 UNCOMPARED = ("ece_plugin", "selection", "specificity@global", "specificity@group")  # no gap of their own
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the card is computed.
-
-    Attributes
-    ----------
-    n_boot
-        Resamples of the bootstrap and of the permutations.
-    specificity
-        The fixed specificity of `sensitivity@...`.
-    min_count
-        Rows a proportion needs, and each side of an AUROC; a mean over classes needs half of it in each class.
-    half_width
-        Half width of a useful interval, for "the n that would be needed".
-    """
-
-    n_boot: int = 1000
-    seed: int = 0
-    confidence: float = 0.95
-    specificity: float = 0.9
-    min_count: int = 10
-    half_width: float = 0.1
-    intersections: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,7 +77,7 @@ def card(
         cells = [_cell(predictions, part.codes == g, calls) for g in range(len(part.names))]
         samples = _bootstrap(predictions, part, cells, clusters, options, rng, report)
         made = [
-            _row(part.column, name, cell, clusters, drawn, overall, options)
+            estimates.row(part.column, name, cell, clusters, drawn, overall, options)
             for name, cell, drawn in zip(part.names, cells, samples, strict=True)
         ]
         if part is whole:
@@ -110,7 +85,7 @@ def card(
         else:
             null = _null(predictions, part, calls, clusters, options, rng, report)
             gaps += _gaps(part, made, cells, samples, null, options)
-        rows += _shrink(made, options) if part in crossed else made
+        rows += estimates.shrink(made, options) if part in crossed else made
     return Card(
         predictions.source, predictions.classes, tuple(groups), tuple(rows), tuple(gaps), cuts,
         dict(vars(options)), tuple(_notes(predictions, validation, rows, options)),
@@ -201,14 +176,6 @@ def _thresholds(
 
 # -- resampling -------------------------------------------------------------------------------------------------------
 
-@dataclass(frozen=True)
-class Cell:
-    """The rows of one group, prepared, and where they lie in the table."""
-
-    rows: NDArray[np.int64]
-    scored: Scored
-
-
 def _cell(predictions: Predictions, mask: NDArray[np.bool_], above: Mapping[str, NDArray[np.bool_]]) -> Cell:
     rows = np.flatnonzero(mask)
     return Cell(rows, metrics.score(
@@ -257,131 +224,6 @@ def _joined(parts: Sequence[Values]) -> Values:
 
 def _silent(n: int) -> None:
     return None
-
-
-# -- estimates --------------------------------------------------------------------------------------------------------
-
-def _row(
-    column: str, name: str, cell: Cell, clusters: NDArray[np.int64] | None, samples: Values,
-    overall: Mapping[str, Estimate], options: Settings,
-) -> Row:
-    """All estimates of one group."""
-    scored = cell.scored
-    own = None if clusters is None else clusters[cell.rows]
-    counts = np.bincount(scored.labels, minlength=len(scored.classes))
-    values = metrics.one(scored)
-    made: dict[str, Estimate] = {}
-    for metric, value in values.items():
-        kind, _, cls = metric.partition(":")
-        if kind in ("ece_plugin", "selection"):
-            continue
-        if kind.partition("@")[0] in PROPORTIONS and (cls or kind in PROPORTIONS):
-            made[metric] = _proportion(metric, value, scored, own, overall, options)
-        elif kind == "auroc":
-            made[metric] = _auroc(cls, value, scored, own, options)
-        elif kind == "ece":
-            made[metric] = _ece(value, scored, own, options)
-        else:
-            made[metric] = _composite(metric, value, samples, counts, scored.classes, options)
-    made |= _recalibrated(scored, own, options)
-    return Row(
-        column, name, len(cell.rows), None if own is None else len(np.unique(own)),
-        dict(zip(scored.classes, (int(c) for c in counts), strict=True)), made,
-    )
-
-
-def _proportion(
-    metric: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None,
-    overall: Mapping[str, Estimate], options: Settings,
-) -> Estimate:
-    """A share of rows: Wilson, on the effective size where rows are clustered."""
-    hits, rows = metrics.hits(metric, scored)
-    deff = intervals.design_effect(hits, None if clusters is None else clusters[rows]) if len(hits) else 1.0
-    low, high = intervals.wilson(float(hits.sum()), len(hits), options.confidence, deff)
-    expected = overall[metric].value if metric in overall else value
-    useful = intervals.n_for_half_width(expected, options.half_width, options.confidence) * deff
-    needed = max(options.min_count, math.ceil(useful))
-    return Estimate(value, low, high, len(hits), len(hits) >= options.min_count, needed, "wilson")
-
-
-def _auroc(
-    cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
-) -> Estimate:
-    """AUROC of a class, or the mean over the defined classes, by DeLong; clusters summed first."""
-    wanted = range(len(scored.classes)) if not cls else [scored.classes.index(cls)]
-    found = [
-        delong.influence(scored.probs[:, index], scored.labels == index)
-        for index in wanted if 0 < (scored.labels == index).sum() < len(scored.labels)
-    ]
-    if not found:
-        return Estimate(math.nan, math.nan, math.nan, 0, False, options.min_count, "delong")
-    sizes = [int((scored.labels == index).sum()) for index in wanted]
-    least = min(s for s in sizes if s) if not cls else min(sizes[0], len(scored.labels) - sizes[0])
-    variance = delong.variance(np.mean([values for _, values in found], axis=0), clusters)
-    low, high = delong.interval(value, variance, least, len(scored.labels) - least, options.confidence)
-    needed = options.min_count if cls else math.ceil(options.min_count / 2)
-    return Estimate(value, low, high, least, least >= needed, needed, "delong")
-
-
-def _ece(value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> Estimate:
-    """Calibration error of the likeliest class, its bias removed."""
-    n, needed = len(scored.labels), 5 * options.min_count
-    right = scored.correct.astype(np.float64)
-    sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
-    deff = intervals.design_effect(right, clusters)
-    low, high = calibration.ece_interval(sums[0], sums[1], sums[2], options.confidence, deff)
-    return Estimate(value, min(low, value), max(high, value), n, n >= needed, needed, "moments")
-
-
-def _composite(
-    metric: str, value: float, samples: Values, counts: NDArray[np.int64], classes: Sequence[str], options: Settings
-) -> Estimate:
-    """Anything without a closed form: the bootstrap."""
-    present = counts[counts > 0]
-    low, high = resample.percentile(samples[metric], options.confidence, int(present.sum()) - len(present))
-    cls, needed = metric.partition(":")[2], options.min_count
-    if cls:
-        n = int(counts[classes.index(cls)])
-    elif metric == "brier":
-        n = int(counts.sum())
-    else:
-        n, needed = int(present.min()), math.ceil(needed / 2)
-    return Estimate(value, low, high, n, n >= needed, needed, "bootstrap")
-
-
-def _recalibrated(
-    scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
-) -> dict[str, Estimate]:
-    """Calibration slope and intercept: of the second class where there are two, else of the likeliest class."""
-    if len(scored.classes) == 2:
-        fit = calibration.recalibrate(scored.probs[:, 1], scored.labels == 1, clusters)
-        events = int((scored.labels == 1).sum())
-    else:
-        fit = calibration.recalibrate(scored.confidence, scored.correct, clusters)
-        events = int(scored.correct.sum())
-    n = min(events, len(scored.labels) - events)
-    enough = n >= options.min_count
-    return {
-        "calibration_slope": Estimate(
-            fit.slope, *fit.slope_interval(options.confidence), n, enough, options.min_count, "robust"
-        ),
-        "calibration_intercept": Estimate(
-            fit.in_the_large, *fit.large_interval(options.confidence), n, enough, options.min_count, "robust"
-        ),
-    }
-
-
-def _shrink(rows: Sequence[Row], options: Settings) -> list[Row]:
-    """Accuracy of the intersections, each leaning on the others."""
-    n = np.array([row.n for row in rows], dtype=np.float64)
-    hits = np.array([row.metrics["accuracy"].value for row in rows]) * n
-    fit = shrinkage.beta_binomial(hits, n, options.confidence)
-    return [
-        replace(row, shrunk=Estimate(
-            float(fit.value[i]), float(fit.low[i]), float(fit.high[i]), row.n, True, 0, "beta-binomial"
-        ))
-        for i, row in enumerate(rows)
-    ]
 
 
 # -- gaps -------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evalsuite.card import NOT_ENOUGH, Card
+from evalsuite.card import NOT_ENOUGH, Card, metric_name
 from evalsuite.predictions import Predictions, levels
 from evalsuite.stats import calibration, intervals, resample
 
@@ -46,7 +46,7 @@ class Curve:
 def forest(card: Card, column: str, metric: str = "accuracy") -> str:
     """A dot and an interval for each group, the overall value as a line."""
     rows, whole = card.of(column), card.row().metrics[metric]
-    title = f"{metric} by {column}"
+    title = f"{metric_name(metric, card)} by {column}"
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 1.2 + 0.34 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
@@ -62,7 +62,7 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
                 axes.plot(row.shrunk.value, place, marker="D", markersize=4, color=PALETTE[1], fillstyle="none")
         axes.set_yticks(range(len(rows)), [f"{row.group} (n={row.n})" for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel(f"{metric}, {card.settings['confidence']:.0%} interval")
+        axes.set_xlabel(f"{metric_name(metric, card)}, {card.settings['confidence']:.0%} interval")
         axes.set_title(title)
         figure.legend(loc="outside lower center", fontsize=8)
         told = "; ".join(f"{row.group}: {row.metrics[metric].text()}" for row in rows)
@@ -83,7 +83,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
             axes.plot(gap.difference, place, marker="D" if gap.beyond_chance else "o", color=PALETTE[1],
                       linestyle="none", fillstyle="full" if gap.beyond_chance else "none",
                       label="largest difference" if place == 0 else None)
-        axes.set_yticks(range(len(chosen)), [g.metric for g in chosen])
+        axes.set_yticks(range(len(chosen)), [metric_name(g.metric, card) for g in chosen])
         axes.set_ylim(len(chosen) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.set_xlabel("largest difference between groups (filled: beyond chance)")
@@ -91,8 +91,8 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
         if chosen:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         told = "; ".join(
-            f"{g.metric}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), chance up to {g.null_p95:.3f}, "
-            f"worst {g.worst}" for g in chosen
+            f"{metric_name(g.metric, card)}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), chance up to "
+            f"{g.null_p95:.3f}, worst {g.worst}" for g in chosen
         )
         return _svg(figure, title, told or NOT_ENOUGH)
 

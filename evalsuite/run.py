@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evalsuite import compare, fairness, predictions
-from evalsuite.card import Card
+from evalsuite.card import Card, plain
 from evalsuite.compare import Comparison
 from evalsuite.predictions import Predictions
 from evalsuite.scores import Score, correct, resamples
@@ -222,7 +222,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         "cards": {kind: card.to_dict() for kind, card in found.cards.items()},
         "comparison": found.comparison.to_dict(), "notes": notes(found), "leakage": leakage(found),
     }
-    write_whole(out / RECORD, (json.dumps(_finite(record), sort_keys=True, indent=1) + "\n").encode())
+    write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
     for kind, card in found.cards.items():
         write_whole(out / f"card-{kind}.csv", card.to_frame().to_csv(index=False).encode())
         write_whole(out / f"gaps-{kind}.csv", card.gaps_frame().to_csv(index=False).encode())
@@ -249,11 +249,3 @@ def _named(table: Predictions, source: str) -> Predictions:
 
 def _first(columns: Sequence[str]) -> str:
     return "group" if "group" in columns or not columns else columns[0]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

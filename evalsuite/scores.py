@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from evalsuite.predictions import Predictions
-from evalsuite.stats import resample
+from evalsuite.stats import intervals, resample
 from shards.errors import UserError
 
 Array = NDArray[np.float64]
@@ -22,19 +24,59 @@ MIN_ITEMS = 10
 
 @dataclass(frozen=True)
 class Score:
-    """value with bootstrap samples [b]; by_seed: the score of each seed."""
+    """A score over seeds and test items, or the difference of two.
+
+    Attributes
+    ----------
+    samples
+        Bootstrap over items and seeds, [b].
+    by_seed
+        The score of each seed.
+    n
+        Test items.
+    signed
+        A difference, which may lie below 0.
+    """
 
     value: float
     samples: Array
     by_seed: Array
     n: int
+    signed: bool = False
+
+    @property
+    def variance(self) -> float:
+        """Of the bootstrap; for a difference at least that of two items: few items that agree are no certainty."""
+        return max(float(self.samples.var(ddof=1)), 2 / (self.n + 2) ** 2 if self.signed else 0.0)
+
+    @property
+    def degrees(self) -> float:
+        """Of the variance: few where the seeds bring most of it and there are few (Satterthwaite 1946)."""
+        many, seeds = max(self.n - 1.0, 1.0), len(self.by_seed)
+        if seeds < 2 or self.variance <= 0:
+            return many
+        part = min(1.0, float(self.by_seed.var(ddof=1)) / seeds / self.variance)
+        return 1 / (part**2 / (seeds - 1) + (1 - part) ** 2 / many)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        return resample.percentile(self.samples, confidence)
+        """Student's for a difference, Wilson's for a score: percentiles of two seeds would cover 70 % for 95."""
+        if not self.signed:
+            return intervals.score_interval(self.value, self.variance, self.n, self.degrees, confidence)
+        half = intervals.t_of(confidence, self.degrees) * math.sqrt(self.variance)
+        return self.value - half, self.value + half
+
+    def p(self) -> float:
+        """Two-sided p that a difference is 0, of the same interval."""
+        return float(2 * t.sf(abs(self.value) / math.sqrt(self.variance), self.degrees))
+
+    def widened(self, confidence: float = 0.95) -> Array:
+        """The samples, spread as far as Student's quantile goes beyond the normal's: for what has no closed form."""
+        factor = intervals.t_of(confidence, self.degrees) / intervals.z_of(confidence)
+        return self.samples.mean() + factor * (self.samples - self.samples.mean())
 
     def minus(self, other: Score) -> Score:
         """The paired difference."""
-        return Score(self.value - other.value, self.samples - other.samples, self.by_seed - other.by_seed, self.n)
+        return Score(self.value - other.value, self.samples - other.samples, self.by_seed - other.by_seed, self.n, True)
 
 
 @dataclass(frozen=True)

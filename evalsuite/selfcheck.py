@@ -16,22 +16,25 @@ from evalsuite import compare as comparing
 from evalsuite import dose, fairness, predictions
 from evalsuite.card import Estimate
 from evalsuite.predictions import Predictions
+from evalsuite.stats.intervals import z_of
 from shards.errors import UserError
 
 PARTS = 7
 CLASSES = ("macule", "nodule", "plaque")
 LEAST, MOST = 0.4, 0.999  # confidence of the likeliest of three classes
-CONFIDENCE = 0.995  # a dozen intervals must hold together 95 times in 100
+CONFIDENCE = 0.995  # of each interval: all of them must hold together 95 times in 100
+NO_ALARM = 0.999  # share of honest suites that stay within the allowed number of false alarms
 
 
 @dataclass(frozen=True)
 class Check:
-    """One planted truth and what was found."""
+    """One planted truth and what was found; `miss_rate` is how often a sound suite misses it by bad luck, at most."""
 
     name: str
     planted: str
     found: str
     passed: bool
+    miss_rate: float = 1 - CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,9 @@ def no_gap(seed: int, tables: int) -> list[Check]:
         for i in range(tables)
     ]
     alarms = sum(v <= 0.05 for v in p)
-    allowed = int(binom.ppf(0.999, tables, 0.05))
-    return [Check("no gap", f"alarms in 5 % of {tables} tables, at most {allowed}", f"{alarms}", alarms <= allowed)]
+    allowed = int(binom.ppf(NO_ALARM, tables, 0.05))
+    planted = f"alarms in 5 % of {tables} tables, at most {allowed}"
+    return [Check("no gap", planted, f"{alarms}", alarms <= allowed, 1 - NO_ALARM)]
 
 
 def levelling_down(seed: int, n_boot: int) -> list[Check]:
@@ -158,7 +162,7 @@ def miscalibration(seed: int, n_boot: int) -> list[Check]:
         ]
     gap = made.gap("fst", "ece")
     checks.append(Check("worst calibrated group", "dark, beyond chance", f"{gap.worst}, p {gap.p:.3g}",
-                        gap.worst == "dark" and gap.beyond_chance))
+                        gap.worst == "dark" and gap.beyond_chance, 0.0))
     return checks
 
 
@@ -179,7 +183,7 @@ def leakage(seed: int) -> list[Check]:
     except UserError:
         clean = False
     return [Check("leakage", "a000003, a000007 refused; a disjoint table passes", said.split(" (")[-1].split(")")[0],
-                  "a000003, a000007" in said and clean)]
+                  "a000003, a000007" in said and clean, 0.0)]
 
 
 def saturation(seed: int) -> list[Check]:
@@ -189,9 +193,9 @@ def saturation(seed: int) -> list[Check]:
     truth = 0.6 + 0.2 * np.minimum(np.log2(1 + ratios) / math.log2(11), 1)
     error = 0.004
     scores = truth + rng.normal(0, error, len(ratios))
-    samples = scores[:, None] + rng.normal(0, error, (len(ratios), 2000))
-    found = dose.saturation([float(r) for r in ratios], scores, samples, CONFIDENCE)
-    return [Check("saturation", "10:1", found.text(), found.ratio == 10)]
+    half = z_of(CONFIDENCE) * error * math.sqrt(2)
+    found = dose.saturation(ratios.tolist(), [(g, g - half, g + half) for g in np.diff(scores).tolist()])
+    return [Check("saturation", "10:1", found.text(), found.ratio == 10, (1 - CONFIDENCE) / 2)]
 
 
 def exchange(seed: int) -> list[Check]:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
-from evalsuite import dose, predictions
-from evalsuite.dose import Exchange, Fit, Saturation
+from evalsuite import dose, laws, predictions
+from evalsuite.dose import Exchange, Saturation
+from evalsuite.laws import Fit
 from evalsuite.predictions import Predictions, levels
 from evalsuite.scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.stats import multiplicity
-from evalsuite.study import CONTROLS, Design, read_design
+from evalsuite.study import Design, read_design
 from evalsuite.training import arm as arms
 from evalsuite.training import runner
-from shards.atomic import write_whole
 from shards.errors import UserError
 
-RECORD = "study.json"
 ALL = "all"
 
 
@@ -100,10 +96,6 @@ class Analysis:
             if all(self.saturations[ALL, s, size].steps[-1].is_flat for s in self.design.strategies
                    if self.saturations[ALL, s, size].steps)
         ]
-
-    def verdicts(self) -> dict[str, str]:
-        """The answer in plain words, for all and each group."""
-        return {group: _words(self, group) for group in self.groups}
 
 
 def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | None = None) -> Analysis:
@@ -186,9 +178,7 @@ def _gains(design: Design, scored: Scored, group: str) -> list[Gain]:
                 gain = score.minus(real)
                 low, high = gain.interval()
                 enough = score.n >= MIN_ITEMS
-                spread = float(gain.samples.std(ddof=1))
-                p = float(2 * norm.sf(abs(gain.value) / spread)) if spread > 0 else math.nan
-                found.append(Gain(group, strategy, size, ratio, score.n, gain.value, low, high, p, math.nan,
+                found.append(Gain(group, strategy, size, ratio, score.n, gain.value, low, high, gain.p(), math.nan,
                                   dose.verdict(gain.value, low, high, design.margin, enough)))
     return found
 
@@ -224,10 +214,9 @@ def _saturations(
         for strategy in design.strategies:
             for size in design.sizes:
                 points = _mixed(design, scored, group, strategy, size)
-                found[group, strategy, size] = dose.saturation(
-                    [r for r, _ in points], np.array([s.value for _, s in points]),
-                    np.stack([s.samples for _, s in points]),
-                )
+                found[group, strategy, size] = dose.saturation([r for r, _ in points], [
+                    (b.value - a.value, *b.minus(a).interval()) for (_, a), (_, b) in itertools.pairwise(points)
+                ])
     return found
 
 
@@ -241,7 +230,7 @@ def _exchanges(
     sizes = np.array(design.sizes, float)
     for group in groups:
         real = [scored["real", None, n, 0.0][group] for n in design.sizes]
-        samples = np.stack([s.samples for s in real])
+        samples = np.stack([s.widened() for s in real])
         for strategy in design.strategies:
             for size in design.sizes:
                 if reference not in design.doses[size]:
@@ -249,7 +238,7 @@ def _exchanges(
                 mixed = scored["mix", strategy, size, reference][group]
                 found[group, strategy, size] = dose.exchange(
                     sizes, np.array([s.value for s in real]), samples, size, size * reference, mixed.value,
-                    mixed.samples,
+                    mixed.widened(),
                 )
     return found
 
@@ -264,7 +253,7 @@ def _laws(design: Design, scored: Scored, groups: Sequence[str]) -> dict[tuple[s
             ]
             n, s, score, var = (np.array(v, float) for v in zip(*points, strict=True))
             if len(points) >= 4:
-                found[group, strategy] = dose.compare_laws(n, s, score, 1 / var)
+                found[group, strategy] = laws.compare_laws(n, s, score, 1 / var)
     return found
 
 
@@ -287,70 +276,3 @@ def _notes(design: Design, draws: Resamples) -> list[str]:
         said.append("Fewer than four numbers of real images: no exchange rate, since the real-only curve has three "
                     "parameters.")
     return said
-
-
-def _words(found: Analysis, group: str) -> str:
-    """A group's verdict: what the reference dose does at each size, where it saturates, what it is worth."""
-    said = []
-    for strategy in found.design.strategies:
-        mine = [g for g in found.gains if (g.group, g.strategy, g.ratio) == (group, strategy, found.reference)]
-        if not mine:
-            continue
-        if all(g.verdict == "not enough data" for g in mine):
-            return f"not enough data ({mine[0].n} test images; at least {MIN_ITEMS})."
-        by_verdict: dict[str, list[str]] = {}
-        for g in mine:
-            by_verdict.setdefault(g.verdict, []).append(
-                f"{g.size} ({100 * g.value:+.1f} points, {100 * g.low:+.1f} to {100 * g.high:+.1f})")
-        effects = "; ".join(f"{v} with {_list(sizes)} real images per class" for v, sizes in by_verdict.items())
-        last = found.design.sizes[-1]
-        parts = [f"at {found.reference:g}:1 {effects}",
-                 f"saturation with {last}: {found.saturations[group, strategy, last].text()}"]
-        within = [n for n in found.design.sizes
-                  if (group, strategy, n) in found.exchanges and not found.exchanges[group, strategy, n].outside]
-        if within:
-            parts.append(f"exchange: {found.exchanges[group, strategy, within[-1]].text()}")
-        elif (group, strategy, last) in found.exchanges:
-            parts.append("exchange: outside the fitted range at every size")
-        said.append((f"{strategy}: " if strategy else "") + ". ".join(p[0].upper() + p[1:] for p in parts) + ".")
-    return " ".join(said)
-
-
-def _list(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
-
-
-def write_record(found: Analysis, out: Path) -> dict[str, Any]:
-    """study.json and the CSVs; returns what study.json holds."""
-    record: dict[str, Any] = {
-        "schema_version": 1, "kind": "study", "created_by": found.design.created_by,
-        "design": found.design.model_dump(mode="json"), "reference_ratio": found.reference,
-        "verdicts": found.verdicts(), "notes": list(found.notes), "leakage": list(found.leakage),
-        "scores": [asdict(line) for line in found.lines], "gains": [asdict(g) for g in found.gains],
-        "saturation": [
-            {"group": g, "strategy": s, "size": n, "ratio": v.ratio, "text": v.text(),
-             "steps": [asdict(step) for step in v.steps]} for (g, s, n), v in found.saturations.items()
-        ],
-        "exchange": [
-            {"group": g, "strategy": s, "size": n, **asdict(v), "text": v.text()}
-            for (g, s, n), v in found.exchanges.items()
-        ],
-        "laws": [
-            {"group": g, "strategy": s, "law": f.law.name, "formula": f.law.formula, "source": f.law.source,
-             "parameters": f.parameters.tolist(), "aicc": f.aicc, "rmse": f.rmse, "held_out": f.held_out,
-             "chosen": f is fits[0]} for (g, s), fits in found.laws.items() for f in fits
-        ],
-        "controls": list(CONTROLS),
-    }
-    write_whole(out / RECORD, (json.dumps(_finite(record), sort_keys=True, indent=1) + "\n").encode())
-    for name in ("scores", "gains", "saturation", "exchange", "laws"):
-        write_whole(out / f"{name}.csv", pd.DataFrame(record[name]).to_csv(index=False).encode())
-    return record
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,25 +9,22 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from evalsuite import card_html, plots, predictions, raters
 from evalsuite import compare as comparing
 from evalsuite import fairness as cards
+from evalsuite import plots, predictions, raters
 from evalsuite.card import Card
 from evalsuite.predictions import Predictions
+from evalsuite.report import of_card
+from evalsuite.report.page import Report, render
 from shards import console
+from shards.atomic import write_whole
 from shards.errors import UserError
-
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fairness card</title><style>
-body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse;font-size:12px;margin:1em 0}
-td,th{border-bottom:1px solid #ccc;padding:.25em .6em;text-align:left}svg{max-width:100%;height:auto}
-</style></head><body><h1>Fairness card</h1>
-"""
+from shards.schema import created_by
 
 
 def fairness(
     table: Annotated[Path, typer.Argument(help="predictions: parquet or CSV with id, label, prob_<class>..., groups")],
-    groups: Annotated[str, typer.Option(help="group columns, separated by commas")],
+    groups: Annotated[str, typer.Option(help="group columns, separated by commas; Holm corrects over the first")],
     cluster: Annotated[str, typer.Option(help="column of the patient or duplicate family")] = "",
     validation: Annotated[Path | None, typer.Option(help="validation predictions: they fix the thresholds")] = None,
     train: Annotated[Path | None, typer.Option(help="table with the ids that trained the model: refused if shared"),
@@ -73,33 +69,32 @@ def fairness(
         )
     _require_metric(card, metric)
     extra: dict[str, Any] = {}
-    fragments = [card_html.fragment(card, test)]
+    made: comparing.Comparison | None = None
+    checked: raters.RaterCheck | None = None
     if baseline is not None:
         made = comparing.compare(
             _with_groups(baseline, test), test, columns, metric=metric, margin=margin, n_boot=n_boot, seed=seed,
             confidence=confidence, min_count=min_count,
         )
         extra["comparison"] = made.to_dict()
-        fragments.append(f"<h2>Against the baseline</h2>{card_html.comparison_fragment(made)}")
     if rater_b or noise >= 0:
         checked = raters.check(
             test, columns[0], rater_b or None, metric=metric, noise=None if noise < 0 else noise,
             n_boot=min(n_boot, 500), seed=seed, min_count=min_count,
         )
         extra["raters"] = checked.to_dict()
-        fragments.append(f"<h2>Skin-type label noise</h2>{card_html.raters_fragment(checked)}")
 
     if out is not None:
-        _write(out, card, test, fragments, extra)
+        _write(out, card, test, of_card.report(card, test, made, checked), extra)
     if json:
         console.print_json({**card.to_dict(), **extra})
         return
     for column in columns:
         console.out.print(_table(card, column))
         _say(card, column)
-    if baseline is not None:
+    if made is not None:
         console.out.print(_compared(made))
-    if rater_b or noise >= 0:
+    if checked is not None:
         for s in checked.scenarios:
             console.out.print(f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
                               f"the conclusion {'CHANGES' if s.changed else 'stands'}", markup=False)
@@ -138,13 +133,12 @@ def _require_metric(card: Card, metric: str) -> None:
         raise UserError(f"unknown metric {metric!r}; expected one of {', '.join(card.row().metrics)}")
 
 
-def _write(out: Path, card: Card, test: Predictions, fragments: Sequence[str], extra: dict[str, Any]) -> None:
+def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").write_text(card.to_json())
     card.to_frame().to_csv(out / "groups.csv", index=False)
     card.gaps_frame().to_csv(out / "gaps.csv", index=False)
-    (out / "card.fragment.html").write_text("\n".join(fragments))
-    (out / "card.html").write_text(PAGE + "\n".join(fragments) + "</body></html>\n")
+    write_whole(out / "card.html", render([page], created_by()).encode())
     for column in card.columns:
         name = "".join(c if c.isalnum() else "_" for c in column)
         (out / f"forest_{name}.svg").write_text(plots.forest(card, column))

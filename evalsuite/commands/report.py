@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evalsuite import run as runs
-from evalsuite import study_analysis
+from evalsuite import study_analysis, study_record
 from evalsuite.quality.section import to_page
 from evalsuite.report import of_run, of_study
 from evalsuite.report.page import Report, Section, Verdict
@@ -55,7 +55,7 @@ def _one(place: Path, n_boot: int) -> Report:
         raise UserError(f"{plan} is not JSON ({error}); run the job again") from error
     if kind == "study":
         found = study_analysis.analyse(place, n_boot=n_boot)
-        study_analysis.write_record(found, place)
+        study_record.write_record(found, place)
         return of_study.report(found)
     analysis = runs.analyse(place, n_boot=n_boot)
     runs.write_record(analysis, place)

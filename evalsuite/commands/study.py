@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from evalsuite import study as studies
-from evalsuite import study_analysis
+from evalsuite import study_analysis, study_record
 from evalsuite.report import of_study
 from evalsuite.report.write import write
 from evalsuite.scores import Metric
@@ -72,7 +72,7 @@ def study(
     studies.check(design)
     design = studies.prepare(design, folder, body)
     found = _conduct(design, folder, max_ratio, n_boot, workers, allow_leakage, ray)
-    record = study_analysis.write_record(found, folder)
+    record = study_record.write_record(found, folder)
     page = write([of_study.report(found)], folder)
     if as_json:
         print_json({key: record[key] for key in ("verdicts", "saturation", "exchange", "reference_ratio", "leakage")}

@@ -10,6 +10,8 @@ from evalsuite.training.data import open_splits
 from evalsuite.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from evalsuite.card import Card
+    from evalsuite.predictions import Predictions
     from evalsuite.run import Analysis
 
 LIMITS = (
@@ -36,10 +38,37 @@ def of_run(found: Analysis) -> list[str]:
         f"Two arms were compared: real images only, and real images with {found.plan.recipe.ratio:g} synthetic images "
         "for each real one, mixed exactly (largest remainder) in every batch. Both made the same number of optimiser "
         f"steps. They were tested on the same {n} real images. Accuracies of single models have Wilson intervals, "
-        "AUROC DeLong intervals, composite metrics bootstrap intervals stratified by group and label; the difference "
+        "AUROC DeLong intervals, composite metrics Wilson intervals with the effective sample size of a bootstrap "
+        "stratified by group and label; the difference "
         f"between the arms has a paired 95% interval over {over}, and McNemar's test for each group with Holm's "
         "correction over the skin types. Gaps are shown beside the gap that equal groups of these sizes would show by "
         "chance (permutation).",
+        software(),
+    ]
+
+
+def of_card(card: Card, test: Predictions) -> list[str]:
+    """The methods of a card, ready for a paper."""
+    s = card.settings
+    many = "each image taken as independent"
+    if test.clusters is not None:
+        many = f"clustered by {len(set(test.clusters.tolist()))} patients or duplicate families"
+    fixed = (
+        f" Thresholds for a specificity of {s['specificity']:g} were fixed on separate validation predictions, over "
+        "all images and for each group." if card.thresholds else ""
+    )
+    return [
+        f"Predictions of {len(card.classes)} classes on {test.n} test images were evaluated overall and by "
+        f"{', '.join(card.columns)}, {many}. Proportions have Wilson intervals (counts divided by the design effect), "
+        "AUROC DeLong intervals on the logit scale, composite scores Wilson intervals with the effective sample size "
+        f"of a bootstrap ({s['n_boot']} resamples, stratified by group and label, by cluster), all at "
+        f"{s['confidence']:.0%}. Calibration error is over equal-mass bins with its bias removed, slope and "
+        f"intercept by logistic recalibration with robust errors.{fixed} Numbers that rest on fewer than "
+        f"{s['min_count']} images are not reported.",
+        "Gaps are the largest difference between groups with enough data; their intervals hold although the pair was "
+        "picked (max-T), and beside each stands the gap that groups of these sizes and case mix show when they do not "
+        f"matter ({s['n_boot']} permutations within labels). The gap in accuracy is primary; others are exploratory. "
+        "Accuracies of intersections are also shown shrunk by a beta-binomial model.",
         software(),
     ]
 

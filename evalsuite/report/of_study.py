@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from evalsuite import plots
-from evalsuite.dose import CHOSEN_BY
+from evalsuite.laws import CHOSEN_BY
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.page import Block, Plot, Report, Section, Table, Verdict
 from evalsuite.study import CONTROLS
 from evalsuite.study_analysis import ALL, Analysis, Line
+from evalsuite.study_record import verdicts
 
 WHAT = {
     "real-short": "real images only, as few steps as the published code would make",
@@ -41,7 +42,7 @@ def report(found: Analysis) -> Report:
 
 def verdict(found: Analysis) -> Verdict:
     """The answer for all, the numbers at the reference dose, and a sentence for each group."""
-    words = found.verdicts()
+    words = verdicts(found)
     numbers = [
         (f"gain with {g.size} real images per class, {found.reference:g}:1", f"{100 * g.value:+.1f} points",
          f"{100 * g.low:+.1f} to {100 * g.high:+.1f}; {g.verdict}")
@@ -169,8 +170,10 @@ def _methods(found: Analysis) -> list[Block]:
         f"Arms were trained with {sizes} real images per class (nested subsets, spread over skin types) and {doses} "
         f"synthetic images for each real one, {d.seeds} seeds each, all with {d.recipe.steps} optimiser steps.{chosen} "
         "Controls: real images repeated to the same count, fewer steps, RandAugment, synthetic images only. "
-        "Intervals are from a bootstrap of test images (stratified by group and label, by cluster where there are any) "
-        "and seeds, the same resamples for all arms, so that differences are paired.",
+        "Variances are from a bootstrap of test images (stratified by group and label, by cluster where there are any) "
+        "and seeds, the same resamples for all arms, so that differences are paired; intervals are Student's for "
+        "differences and Wilson's for scores, with degrees of freedom after Satterthwaite, which are few where the "
+        "seeds bring most of the variance.",
         methods.software(),
     ]
 

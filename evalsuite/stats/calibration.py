@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, expit
+from scipy.stats import norm
 
-from evalsuite.stats.intervals import z_of
+from evalsuite.stats.intervals import t_of
 
 
 def equal_mass_bins(confidence: NDArray[np.floating], most: int = 15, least_rows: int = 20) -> NDArray[np.int64]:
@@ -52,21 +54,44 @@ def ece_interval(
 ) -> tuple[float, float]:
     """Interval of the bias-corrected ECE: the values whose plug-in would not surprise; sums over bins, [bins].
 
-    The bootstrap will not do: it adds the very noise whose mean is the bias, and cannot reach 0.
+    The bootstrap will not do: it adds the very noise whose mean is the bias, and cannot reach 0. The plug-in is skewed,
+    so its quantiles are Cornish & Fisher's. Near 0, where a small plug-in is no evidence against a value, the whole
+    5 % lie above (Feldman & Cousins 1998 for the idea), so that calibrated predictions are covered as stated.
     """
-    share, gap, error = (v[:, 0] for v in _bin_gaps(weight[:, None], confidence[:, None], hits[:, None]))
-    if not np.isfinite(share).all():
+    used = weight > 0
+    if not used.any():
         return math.nan, math.nan
-    error, plain, z = error * math.sqrt(deff), float(share @ gap), z_of(level)
-    shape = gap / plain if plain > 1e-9 else np.ones_like(gap)
-    grid = np.linspace(0, plain + 3 * z * math.sqrt(float(share**2 @ error**2)) + 1e-9, 600)
-    true = grid[:, None] * shape
-    mean = _folded_normal_mean(true, error)
-    spread = np.sqrt(np.maximum(true**2 + error**2 - mean**2, 0) @ share**2)
-    inside = np.abs(plain - mean @ share) <= z * spread
-    if not inside.any():  # fewer deviations than even perfect calibration shows
-        return 0.0, 0.0
+    rows, said, rate = weight[used], confidence[used] / weight[used], hits[used] / weight[used]
+    share, plain, tail = rows / rows.sum(), float(weight[used] @ np.abs(rate - said) / rows.sum()), (1 - level) / 2
+    direction = (rate - said) / plain if plain > 1e-9 else np.sign(0.5 - said)
+    grid = np.linspace(0, plain + 4 * math.sqrt(deff / rows.sum()), 600)
+    true = grid[:, None] * direction
+    # errors as they would be if the value were true (a score interval): at 0, of rates equal to the confidence
+    expected = np.clip(said + true, 1e-4, 1 - 1e-4)
+    quantile = _plug_in_quantiles(np.abs(true), np.sqrt(expected * (1 - expected) * deff / rows), share)
+    near_zero = quantile(tail) <= quantile(0.5)[0]
+    inside = np.where(near_zero, plain <= quantile(1 - 2 * tail),
+                      (quantile(tail) <= plain) & (plain <= quantile(1 - tail)))
+    inside[np.abs(quantile(0.5) - plain).argmin()] = True  # the value that fits best, should the grid step over it
     return float(grid[inside][0]), min(1.0, float(grid[inside][-1]))
+
+
+def _plug_in_quantiles(
+    true: NDArray[np.floating], error: NDArray[np.floating], share: NDArray[np.floating]
+) -> Callable[[float], NDArray[np.floating]]:
+    """Quantiles of the plug-in ECE (a sum of folded normals) by its first three moments; true is [values, bins]."""
+    first = _folded_normal_mean(true, error)
+    second = true**2 + error**2
+    density = error * math.sqrt(2 / math.pi) * np.exp(-((true / error) ** 2) / 2)
+    third = (true**2 + 2 * error**2) * density + true * (true**2 + 3 * error**2) * erf(true / error / math.sqrt(2))
+    mean, spread = first @ share, np.sqrt((second - first**2) @ share**2)
+    skew = ((third - 3 * first * second + 2 * first**3) @ share**3) / spread**3
+
+    def quantile(level: float) -> NDArray[np.floating]:
+        z = float(norm.ppf(level))
+        return mean + spread * (z + skew * (z * z - 1) / 6)
+
+    return quantile
 
 
 def _bin_gaps(
@@ -90,24 +115,29 @@ class Recalibration:
     """Logistic recalibration of a probability: logit P(event) = intercept + slope x logit(probability).
 
     A slope below 1 means overconfident. `in_the_large` is the intercept with the slope held at 1 (0 is ideal).
-    Errors are robust, and clustered where clusters are given.
+    Errors are robust (HC3: MacKinnon & White 1985), and clustered where clusters are given; `degrees` are those of
+    Student's quantile, from the rarer outcome.
     """
 
     slope: float
     slope_se: float
     in_the_large: float
     in_the_large_se: float
+    degrees: float
 
     def slope_interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        half = z_of(confidence) * self.slope_se
+        half = self._quantile(confidence) * self.slope_se
         return self.slope - half, self.slope + half
 
     def large_interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        half = z_of(confidence) * self.in_the_large_se
+        half = self._quantile(confidence) * self.in_the_large_se
         return self.in_the_large - half, self.in_the_large + half
 
+    def _quantile(self, confidence: float) -> float:
+        return t_of(confidence, self.degrees)
 
-UNDEFINED = Recalibration(math.nan, math.nan, math.nan, math.nan)
+
+UNDEFINED = Recalibration(math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 def recalibrate(
@@ -127,7 +157,8 @@ def recalibrate(
     )
     slope, slope_se = (both[0][1], both[1][1]) if both else (math.nan, math.nan)
     level, level_se = (large[0][0], large[1][0]) if large else (math.nan, math.nan)
-    return Recalibration(float(slope), float(slope_se), float(level), float(level_se))
+    degrees = max(1.0, 2.0 * min(y.sum(), len(y) - y.sum()) - 2)
+    return Recalibration(float(slope), float(slope_se), float(level), float(level_se), degrees)
 
 
 def _logistic(
@@ -148,13 +179,14 @@ def _logistic(
     else:
         return None
     p = expit(x @ beta + offset)
-    scores = x * (y - p)[:, None]
+    bread = np.linalg.inv(x.T @ (x * (p * (1 - p))[:, None]))
+    leverage = p * (1 - p) * np.einsum("ij,jk,ik->i", x, bread, x)
+    scores = x * ((y - p) / np.maximum(1 - leverage, 1e-6))[:, None]
     if clusters is not None:
         _, codes = np.unique(clusters, return_inverse=True)
         summed = np.zeros((int(codes.max()) + 1, x.shape[1]))
         np.add.at(summed, codes, scores)
         scores = summed
     m = len(scores)
-    bread = np.linalg.inv(x.T @ (x * (p * (1 - p))[:, None]))
     covariance = bread @ (scores.T @ scores) @ bread * m / max(m - 1, 1)
     return beta, np.sqrt(np.maximum(np.diag(covariance), 0))

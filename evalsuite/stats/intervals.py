@@ -1,4 +1,4 @@
-"""The closed-form interval of a proportion, of clustered rows too, and the size it needs."""
+"""Intervals of proportions and of scores that behave like them, of clustered rows too, and the size they need."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 
 @cache
 def z_of(confidence: float) -> float:
     """The two-sided normal quantile of a confidence level."""
     return float(norm.ppf(0.5 + confidence / 2))
+
+
+@cache
+def t_of(confidence: float, degrees: float) -> float:
+    """The two-sided quantile of Student's t."""
+    return float(t.ppf(0.5 + confidence / 2, degrees))
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95, deff: float = 1.0) -> tuple[float, float]:
@@ -31,6 +37,57 @@ def wilson(successes: float, n: float, confidence: float = 0.95, deff: float = 1
     half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
     # at p = 0 and 1 the bound is p itself; rounding must not move it past
     return min(max(0.0, centre - half), p), max(min(1.0, centre + half), p)
+
+
+def score_interval(
+    value: float, variance: float, size: float, degrees: float, confidence: float = 0.95, top: float = 1.0
+) -> tuple[float, float]:
+    """Wilson's interval of any score from 0 to `top` (balanced accuracy, F1, average precision); NaN where undefined.
+
+    The counts are those of a share with this variance (Korn & Graubard 1998), the quantile is Student's. A
+    percentile bootstrap of a score near its top sees next to no variance: 95 % cover 58 % (docs/intervals.md).
+
+    Parameters
+    ----------
+    variance
+        Of the score, from a bootstrap.
+    size, degrees
+        Independent rows it rests on, which stand in where no variance was seen, and degrees of freedom of the variance
+        (`effective_size`).
+    """
+    if not (math.isfinite(value) and math.isfinite(variance)):
+        return math.nan, math.nan
+    p, z = min(max(value / top, 0.0), 1.0), t_of(confidence, max(degrees, 1.0))
+    spread = variance / top**2
+    n = p * (1 - p) / spread if spread > 1e-12 and 0 < p < 1 else size
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    return min(max(0.0, low), p) * top, max(min(1.0, high), p) * top
+
+
+def effective_size(sizes: NDArray[np.int64]) -> tuple[float, float]:
+    """Rows and degrees of freedom of a mean over strata of equal weight (Satterthwaite 1946); empty ones are left out.
+
+    Equal strata give all rows, and rows less strata; one small stratum brings both down to its own.
+    """
+    m = sizes[sizes > 0].astype(np.float64)
+    if not len(m):
+        return 0.0, 1.0
+    several = m[m > 1]
+    loss = float((1 / (several**2 * (several - 1))).sum())
+    return len(m) ** 2 / float((1 / m).sum()), float((1 / m).sum()) ** 2 / loss if loss > 0 else 1.0
+
+
+def variance_of_mean(rates: NDArray[np.floating], sizes: NDArray[np.int64]) -> float:
+    """Variance of the plain mean of the shares of several strata, each smoothed by half a hit and half a miss.
+
+    Six rows that are all right are not without error, and a bootstrap sees none. As a floor this keeps the coverage of
+    balanced accuracy with a small class at 94 % or more, where it fell to 90 (docs/intervals.md).
+    """
+    used = sizes > 0
+    m = sizes[used].astype(np.float64)
+    p = (rates[used] * m + 0.5) / (m + 1)
+    return float((p * (1 - p) / m).sum()) / max(len(m), 1) ** 2
 
 
 def design_effect(hits: NDArray[np.floating], clusters: NDArray[np.int64] | None) -> float:

@@ -59,8 +59,8 @@ def bootstrap_weights(rng: np.random.Generator, of: Units, resamples: int) -> ND
 def permuted_groups(
     rng: np.random.Generator, groups: NDArray[np.int64], labels: NDArray[np.int64],
     clusters: NDArray[np.int64] | None, resamples: int,
-) -> NDArray[np.int8]:
-    """Group codes shuffled among units of the same label, int8 [n, resamples]: groups that do not matter.
+) -> NDArray[np.int16]:
+    """Group codes shuffled among units of the same label, int16 [n, resamples]: groups that do not matter.
 
     Sizes and case mix of the groups stay as they are. Rows of one cluster and group move together, so that a
     patient's correlation is in the null as well.
@@ -73,10 +73,10 @@ def permuted_groups(
         unit_of, unit_label = blocks.of_row, blocks.stratum
         unit_group = np.zeros(len(unit_label), dtype=np.int64)
         unit_group[unit_of] = groups
-    shuffled = np.empty((len(unit_label), resamples), dtype=np.int8)
+    shuffled = np.empty((len(unit_label), resamples), dtype=np.int16)
     for label in np.unique(unit_label):
         members = np.flatnonzero(unit_label == label)
-        column = np.repeat(unit_group[members].astype(np.int8)[:, None], resamples, axis=1)
+        column = np.repeat(unit_group[members].astype(np.int16)[:, None], resamples, axis=1)
         shuffled[members] = rng.permuted(column, axis=0)
     return shuffled[unit_of]
 

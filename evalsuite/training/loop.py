@@ -86,6 +86,7 @@ def fit(
         raise UserError(f"{int(validation.synthetic.sum())} validation images are synthetic; early stopping looks at "
                         "real images only: take them out")
     plan = schedule(recipe, train)
+    _require_both_kinds(recipe, plan, world)
     model.to(world.device)
     trained = world.wrap(model)
     optimiser = make_optimiser(recipe, model)
@@ -116,6 +117,15 @@ def fit(
     if world.is_main:
         model.load_state_dict(state.best)
     return progress
+
+
+def _require_both_kinds(recipe: Recipe, plan: Schedule, world: World) -> None:
+    """Split batch norms wait for all processes: one without images of a kind would never answer."""
+    fewest = plan.fewest()
+    if recipe.split_bn and world.size > 1 and fewest is not None and fewest < world.size:
+        raise UserError(f"--split-bn over {world.size} processes, but a batch of {recipe.batch} holds as few as "
+                        f"{fewest} images of one kind; every process needs one of each: raise --batch, or leave out "
+                        "--split-bn")
 
 
 def make_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

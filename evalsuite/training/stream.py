@@ -55,6 +55,11 @@ class Schedule:
             steps -= phase.steps
         return total[0], total[1]
 
+    def fewest(self) -> int | None:
+        """The fewest images of one kind in any batch that mixes both; None where none does."""
+        mixed = [int(p.stream.counts.min()) for p in self.phases if len(p.rows) > 1]
+        return min(mixed, default=None)
+
     def _at(self, step: int) -> tuple[Phase, int]:
         for phase in self.phases:
             if step < phase.steps:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.commands.study import feature_study
-from evalsuite import scores, study, study_analysis
+from evalsuite import scores, study, study_analysis, study_record
 from evalsuite.predictions import from_frame
 from evalsuite.report import of_study
 from evalsuite.report.page import render
@@ -84,7 +84,7 @@ def test_the_group_that_gains_is_found_and_the_other_is_not(found: study_analysi
     assert at["light", 8].verdict == "helps"
     assert at["light", 8].low < truth < at["light", 8].high
     assert all(at["dark", n].verdict not in ("helps", "hurts") for n in found.design.sizes)
-    assert found.verdicts()["light"].startswith("At 10:1 helps with 4 (+")
+    assert study_record.verdicts(found)["light"].startswith("At 10:1 helps with 4 (+")
 
 
 def test_the_planted_saturation_and_exchange_rate_are_found(found: study_analysis.Analysis) -> None:
@@ -110,7 +110,7 @@ def test_false_alarms_stay_at_the_stated_rate(tmp_path: Path) -> None:
 
 def test_the_record_and_the_page_hold_the_same_verdict(found: study_analysis.Analysis, tmp_path: Path) -> None:
     """JSON, CSV and HTML must not disagree."""
-    record = study_analysis.write_record(found, tmp_path)
+    record = study_record.write_record(found, tmp_path)
     assert json.loads((tmp_path / "study.json").read_text())["verdicts"] == record["verdicts"]
     assert len(pd.read_csv(tmp_path / "scores.csv")) == len(found.lines)
     assert "light" in of_study.figure(found, "light")

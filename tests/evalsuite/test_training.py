@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from evalsuite.commands.train import _log
 from evalsuite.training import augment, checkpoint, features, loop, model, runner, stream
 from evalsuite.training.arm import Arm, image_stage, train, training_pool
 from evalsuite.training.datasets import Data, Places, open_data
@@ -245,6 +247,38 @@ def test_split_batch_norm_keeps_real_statistics_to_real_images() -> None:
     plain.load_state_dict(merged_state(net.state_dict()))
     assert torch.allclose(plain.eval()(x), net.eval()(x))
     assert isinstance(net[1], SplitBatchNorm2d)
+
+
+def test_split_batch_norm_over_processes_needs_both_kinds_everywhere() -> None:
+    """A process whose share holds no real image would leave the others waiting for ever."""
+    both = join([pool(24), pool(90, synthetic=True, name="s")])
+    split = recipe(ratio=10, batch=8, split_bn=True)
+    plan = stream.schedule(split, both)
+    assert plan.fewest() == 0
+    with pytest.raises(UserError, match=r"--split-bn over 2 processes.*as few as 0"):
+        loop._require_both_kinds(split, plan, World(0, 2, torch.device("cpu")))
+    loop._require_both_kinds(split, plan, ALONE)
+    even = recipe(ratio=1, batch=8, split_bn=True)
+    loop._require_both_kinds(even, stream.schedule(even, both), World(0, 2, torch.device("cpu")))
+
+
+def test_bf16_and_the_other_options_train(tmp_path: Path) -> None:
+    """Half precision keeps float32 weights; SGD, class weights and balance in one run."""
+    r = recipe(precision="bf16", optimizer="sgd", lr=0.01, class_weights=True, balanced=True, label_smoothing=0.0)
+    result = train(Arm(kind="real", n_real=0, recipe=r), data(), tmp_path, ALONE)
+    assert all(np.isfinite(e["loss"]) for e in result.history)
+    assert {v.dtype for k, v in weights(tmp_path).items() if v.is_floating_point()} == {torch.float32}
+
+
+def test_a_tensorboard_log_is_written_or_the_missing_package_is_named(tmp_path: Path) -> None:
+    """The package is optional; without it the run stops before it starts."""
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(UserError, match="needs the package tensorboard"), _log(tmp_path):
+            pass
+        return
+    with _log(tmp_path) as log:
+        log(loop.Evaluation(1, 0.5, 0.8, 0.6))
+    assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
 def test_augmentation_keeps_shape_range_and_seed() -> None:

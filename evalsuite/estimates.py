@@ -1,0 +1,191 @@
+"""The estimates of one group: each metric's value, its interval, and whether there are rows enough to show it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsuite import metrics
+from evalsuite.card import Estimate, Row
+from evalsuite.metrics import Scored, Values
+from evalsuite.stats import calibration, delong, intervals, resample, shrinkage
+
+PROPORTIONS = ("accuracy", "top3", "sensitivity", "specificity")
+MEANS_OF = {"balanced_accuracy": "sensitivity"}  # means of shares, whose variance has a floor
+HIDDEN = ("ece_plugin", "selection")  # computed for gaps and tests, not shown of a group
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the card is computed.
+
+    Attributes
+    ----------
+    n_boot
+        Resamples of the bootstrap and of the permutations.
+    specificity
+        The fixed specificity of `sensitivity@...`.
+    min_count
+        Rows a proportion needs, and each side of an AUROC; a mean over classes needs half of it in each class.
+    half_width
+        Half width of a useful interval, for "the n that would be needed".
+    """
+
+    n_boot: int = 1000
+    seed: int = 0
+    confidence: float = 0.95
+    specificity: float = 0.9
+    min_count: int = 10
+    half_width: float = 0.1
+    intersections: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The rows of one group, prepared, and where they lie in the table."""
+
+    rows: NDArray[np.int64]
+    scored: Scored
+
+
+def row(
+    column: str, name: str, cell: Cell, clusters: NDArray[np.int64] | None, samples: Values,
+    overall: Mapping[str, Estimate], options: Settings,
+) -> Row:
+    """All estimates of one group."""
+    scored = cell.scored
+    own = None if clusters is None else clusters[cell.rows]
+    counts = np.bincount(scored.labels, minlength=len(scored.classes))
+    units = np.bincount(resample.units(scored.labels, own).stratum, minlength=len(scored.classes))
+    values = metrics.one(scored)
+    made: dict[str, Estimate] = {}
+    for metric, value in values.items():
+        kind, _, cls = metric.partition(":")
+        if kind in HIDDEN:
+            continue
+        if kind.partition("@")[0] in PROPORTIONS and (cls or kind in PROPORTIONS):
+            made[metric] = _proportion(metric, value, scored, own, overall, options)
+        elif kind == "auroc":
+            made[metric] = _auroc(cls, value, scored, own, options)
+        elif kind == "ece":
+            made[metric] = _ece(value, scored, own, options)
+        else:
+            made[metric] = _composite(metric, values, samples, counts, units, scored.classes, options)
+    made |= _recalibrated(scored, own, options)
+    return Row(
+        column, name, len(cell.rows), None if own is None else len(np.unique(own)),
+        dict(zip(scored.classes, (int(c) for c in counts), strict=True)), made,
+    )
+
+
+def _proportion(
+    metric: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None,
+    overall: Mapping[str, Estimate], options: Settings,
+) -> Estimate:
+    """A share of rows: Wilson, on the effective size where rows are clustered."""
+    hits, rows = metrics.hits(metric, scored)
+    deff = intervals.design_effect(hits, None if clusters is None else clusters[rows]) if len(hits) else 1.0
+    low, high = intervals.wilson(float(hits.sum()), len(hits), options.confidence, deff)
+    expected = overall[metric].value if metric in overall else value
+    useful = intervals.n_for_half_width(expected, options.half_width, options.confidence) * deff
+    needed = max(options.min_count, math.ceil(useful))
+    return Estimate(value, low, high, len(hits), len(hits) >= options.min_count, needed, "wilson")
+
+
+def _auroc(
+    cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
+) -> Estimate:
+    """AUROC of a class, or the mean over the defined classes, by DeLong; clusters summed first."""
+    wanted = range(len(scored.classes)) if not cls else [scored.classes.index(cls)]
+    found = [
+        delong.influence(scored.probs[:, index], scored.labels == index)
+        for index in wanted if 0 < (scored.labels == index).sum() < len(scored.labels)
+    ]
+    if not found:
+        return Estimate(math.nan, math.nan, math.nan, 0, False, options.min_count, "delong")
+    sizes = [int((scored.labels == index).sum()) for index in wanted]
+    least = min(s for s in sizes if s) if not cls else min(sizes[0], len(scored.labels) - sizes[0])
+    variance = delong.variance(np.mean([values for _, values in found], axis=0), clusters)
+    low, high = delong.interval(value, variance, least, len(scored.labels) - least, options.confidence)
+    needed = options.min_count if cls else math.ceil(options.min_count / 2)
+    return Estimate(value, low, high, least, least >= needed, needed, "delong")
+
+
+def _ece(value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> Estimate:
+    """Calibration error of the likeliest class, its bias removed."""
+    n, needed = len(scored.labels), 5 * options.min_count
+    right = scored.correct.astype(np.float64)
+    sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
+    deff = intervals.design_effect(right, clusters)
+    low, high = calibration.ece_interval(sums[0], sums[1], sums[2], options.confidence, deff)
+    return Estimate(value, min(low, value), max(high, value), n, n >= needed, needed, "moments")
+
+
+def _composite(
+    metric: str, values: Mapping[str, float], samples: Values, counts: NDArray[np.int64], units: NDArray[np.int64],
+    classes: Sequence[str], options: Settings,
+) -> Estimate:
+    """Anything without a closed form: the variance of the bootstrap in Wilson's interval.
+
+    Parameters
+    ----------
+    counts, units
+        Rows of each class, and the patients (or rows) that are resampled.
+    """
+    value, cls, needed, top, least = values[metric], metric.partition(":")[2], options.min_count, 1.0, 0.0
+    size, degrees = intervals.effective_size(units)
+    if cls:
+        own = int(units[classes.index(cls)])
+        n = int(counts[classes.index(cls)])
+        size, degrees = intervals.effective_size(np.array([own, units.sum() - own]))
+    elif metric == "brier":
+        n, top = int(counts.sum()), 2.0
+        size, degrees = float(units.sum()), float(units.sum() - (units > 0).sum())
+    else:
+        n, needed = int(counts[counts > 0].min()), math.ceil(needed / 2)
+    if metric in MEANS_OF or (metric.startswith("sensitivity@") and not cls):
+        rates = np.array([values[f"{MEANS_OF.get(metric, metric)}:{c}"] for c in classes])
+        least = intervals.variance_of_mean(rates, units)
+    drawn = samples[metric][np.isfinite(samples[metric])]
+    variance = max(float(drawn.var(ddof=1)), least) if len(drawn) > 1 else math.nan
+    low, high = intervals.score_interval(value, variance, size, degrees, options.confidence, top)
+    return Estimate(value, low, high, n, n >= needed, needed, "bootstrap")
+
+
+def _recalibrated(
+    scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
+) -> dict[str, Estimate]:
+    """Calibration slope and intercept: of the second class where there are two, else of the likeliest class."""
+    if len(scored.classes) == 2:
+        fit = calibration.recalibrate(scored.probs[:, 1], scored.labels == 1, clusters)
+        events = int((scored.labels == 1).sum())
+    else:
+        fit = calibration.recalibrate(scored.confidence, scored.correct, clusters)
+        events = int(scored.correct.sum())
+    n = min(events, len(scored.labels) - events)
+    enough = n >= options.min_count
+    return {
+        "calibration_slope": Estimate(
+            fit.slope, *fit.slope_interval(options.confidence), n, enough, options.min_count, "robust"
+        ),
+        "calibration_intercept": Estimate(
+            fit.in_the_large, *fit.large_interval(options.confidence), n, enough, options.min_count, "robust"
+        ),
+    }
+
+
+def shrink(rows: Sequence[Row], options: Settings) -> list[Row]:
+    """Accuracy of the intersections, each leaning on the others."""
+    n = np.array([row.n for row in rows], dtype=np.float64)
+    hits = np.array([row.metrics["accuracy"].value for row in rows]) * n
+    fit = shrinkage.beta_binomial(hits, n, options.confidence)
+    return [
+        replace(row, shrunk=Estimate(
+            float(fit.value[i]), float(fit.low[i]), float(fit.high[i]), row.n, True, 0, "beta-binomial"
+        ))
+        for i, row in enumerate(rows)
+    ]

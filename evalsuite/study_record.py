@@ -1,0 +1,83 @@
+"""A study's findings as words, as JSON and as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evalsuite.card import plain
+from evalsuite.scores import MIN_ITEMS
+from evalsuite.study import CONTROLS
+from evalsuite.study_analysis import Analysis
+from shards.atomic import write_whole
+
+RECORD = "study.json"
+
+
+def verdicts(found: Analysis) -> dict[str, str]:
+    """The answer in plain words, for all and each group."""
+    return {group: _words(found, group) for group in found.groups}
+
+
+def _words(found: Analysis, group: str) -> str:
+    """A group's verdict: what the reference dose does at each size, where it saturates, what it is worth."""
+    said = []
+    for strategy in found.design.strategies:
+        mine = [g for g in found.gains if (g.group, g.strategy, g.ratio) == (group, strategy, found.reference)]
+        if not mine:
+            continue
+        if all(g.verdict == "not enough data" for g in mine):
+            return f"not enough data ({mine[0].n} test images; at least {MIN_ITEMS})."
+        by_verdict: dict[str, list[str]] = {}
+        for g in mine:
+            by_verdict.setdefault(g.verdict, []).append(
+                f"{g.size} ({100 * g.value:+.1f} points, {100 * g.low:+.1f} to {100 * g.high:+.1f})")
+        effects = "; ".join(f"{v} with {_list(sizes)} real images per class" for v, sizes in by_verdict.items())
+        last = found.design.sizes[-1]
+        parts = [f"at {found.reference:g}:1 {effects}",
+                 f"saturation with {last}: {found.saturations[group, strategy, last].text()}"]
+        within = [n for n in found.design.sizes
+                  if (group, strategy, n) in found.exchanges and not found.exchanges[group, strategy, n].outside]
+        if within:
+            parts.append(f"exchange: {found.exchanges[group, strategy, within[-1]].text()}")
+        elif (group, strategy, last) in found.exchanges:
+            parts.append("exchange: outside the fitted range at every size")
+        said.append((f"{strategy}: " if strategy else "") + ". ".join(p[0].upper() + p[1:] for p in parts) + ".")
+    return " ".join(said)
+
+
+def _list(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def write_record(found: Analysis, out: Path) -> dict[str, Any]:
+    """study.json and the CSVs; returns what study.json holds."""
+    record: dict[str, Any] = {
+        "schema_version": 1, "kind": "study", "created_by": found.design.created_by,
+        "design": found.design.model_dump(mode="json"), "reference_ratio": found.reference,
+        "verdicts": verdicts(found), "notes": list(found.notes), "leakage": list(found.leakage),
+        "scores": [asdict(line) for line in found.lines], "gains": [asdict(g) for g in found.gains],
+        "saturation": [
+            {"group": g, "strategy": s, "size": n, "ratio": v.ratio, "text": v.text(),
+             "steps": [asdict(step) for step in v.steps]} for (g, s, n), v in found.saturations.items()
+        ],
+        "exchange": [
+            {"group": g, "strategy": s, "size": n, **asdict(v), "text": v.text()}
+            for (g, s, n), v in found.exchanges.items()
+        ],
+        "laws": [
+            {"group": g, "strategy": s, "law": f.law.name, "formula": f.law.formula, "source": f.law.source,
+             "parameters": f.parameters.tolist(), "aicc": f.aicc, "rmse": f.rmse, "held_out": f.held_out,
+             "chosen": f is fits[0]} for (g, s), fits in found.laws.items() for f in fits
+        ],
+        "controls": list(CONTROLS),
+    }
+    write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
+    for name in ("scores", "gains", "saturation", "exchange", "laws"):
+        write_whole(out / f"{name}.csv", pd.DataFrame(record[name]).to_csv(index=False).encode())
+    return record
