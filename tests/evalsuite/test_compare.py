@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -59,6 +59,7 @@ def test_different_test_sets_are_refused() -> None:
         compare(a, c, ["fst"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_monotone_and_bounded(p: list[float]) -> None:
     """Adjusted values are at least the raw ones, at most Bonferroni's, and keep their order."""
@@ -75,6 +76,7 @@ def test_holm_by_hand() -> None:
     assert found == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_the_binomial_test(a: int, b: int) -> None:
     """Exact McNemar is a sign test on the discordant rows."""

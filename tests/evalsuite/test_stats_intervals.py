@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from evalsuite.stats import intervals
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.data())
 def test_wilson_is_scipys(n: int, data: st.DataObject) -> None:
     """The reference implementation, to 1e-9."""
@@ -70,6 +71,7 @@ def test_copies_of_a_patient_do_not_narrow_the_interval() -> None:
     assert intervals.design_effect(rows, None) == 1.0
 
 
+@settings(deadline=None)
 @given(st.floats(0.02, 0.98), st.floats(0.03, 0.3))
 def test_the_n_that_is_named_is_enough_and_not_more(p: float, half: float) -> None:
     """"n needed" reaches the half width, and one row less does not."""
