@@ -19,7 +19,10 @@ def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.in
     """Images of each source in each of `steps` batches, [steps, sources], by largest remainder.
 
     Every batch holds the whole part of each share, or one more; who gets one more is decided by what each has
-    been short of so far (Hamilton's method with the remainders carried over), so that the totals stay right too.
+    been short of so far, so that every total from the start is within one image too. Of two sources the one that is
+    shorter gets it (Hamilton's method with the remainders carried over: within half an image). Of more, those that
+    would be a whole image short the soonest: the largest remainder alone can then be off by more than one (Tijdeman
+    1980, the chairman assignment problem).
     """
     shares = _whole_numbers(weights)
     total = sum(shares)
@@ -27,9 +30,16 @@ def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.in
     more, left = [batch * share % total for share in shares], batch - sum(whole)
     counts = np.tile(np.array(whole, dtype=np.int64), (steps, 1))
     owed = [0] * len(shares)  # in parts of `total`
+
+    def urgency(source: int) -> tuple[bool, float, int]:
+        if len(shares) == 2:
+            return False, 0, -owed[source]
+        steps_left = -((owed[source] - total) // more[source]) if more[source] else math.inf
+        return owed[source] <= 0, steps_left, -owed[source]
+
     for step in range(steps if left else 0):
         owed = [have + new for have, new in zip(owed, more, strict=True)]
-        for number in sorted(range(len(owed)), key=lambda i: -owed[i])[:left]:
+        for number in sorted(range(len(owed)), key=urgency)[:left]:
             counts[step, number] += 1
             owed[number] -= total
     return counts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shards import ExactPass, MixedStream, ShardSet, Source, UserError
@@ -29,7 +29,8 @@ def order(stream: MixedStream, workers: int = 0) -> list[tuple[str, ...]]:
 
 
 @given(st.integers(1, 64), st.lists(st.integers(1, 1000), min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@example(36, [1, 90, 941, 1000, 3, 986, 1, 1])  # by largest remainder alone, a total is off by 1.07
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_shares_are_exact_to_one_sample(batch: int, weights: list[int]) -> None:
     """Every batch is full and within one of each share; so is every total from the start."""
     counts = apportion(batch, weights, 120)
