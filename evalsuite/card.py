@@ -97,8 +97,8 @@ class Gap:
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether the difference is larger than the null gap's 95th percentile."""
-        return self.difference > self.null_p95
+        """Whether equal groups show so large a difference in at most 5 % of permutations."""
+        return self.p <= 0.05
 
 
 @dataclass(frozen=True)
