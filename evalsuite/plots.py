@@ -54,7 +54,8 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
         for place, row in enumerate(rows):
             estimate = row.metrics[metric]
             if not estimate.enough or not math.isfinite(estimate.value):
-                axes.text(whole.value, place, f" {estimate.text()}", va="center", color="0.35", style="italic")
+                axes.annotate(estimate.text(), (0.01, place), xycoords=("axes fraction", "data"), va="center",
+                              color="0.35", style="italic")
                 continue
             axes.plot([estimate.low, estimate.high], [place, place], color=PALETTE[0], linewidth=2)
             axes.plot(estimate.value, place, marker="o", color=PALETTE[0])
@@ -74,7 +75,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
     chosen = [g for g in card.gaps if g.column == column and (g.metric in metrics if metrics else ":" not in g.metric)]
     title = f"Gaps between groups of {column}, and the null gap"
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 1.4 + 0.34 * max(len(chosen), 1)), layout="constrained")
+        figure = Figure(figsize=(7.4, 1.4 + 0.34 * max(len(chosen), 1)), layout="constrained")
         axes = figure.add_subplot()
         for place, gap in enumerate(chosen):
             axes.barh(place, gap.null_p95, color="0.85", height=0.7, label="chance, up to its 95th percentile"
@@ -86,7 +87,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
         axes.set_yticks(range(len(chosen)), [metric_name(g.metric, card) for g in chosen])
         axes.set_ylim(len(chosen) - 0.5, -0.5)
         axes.set_xlim(left=0)
-        axes.set_xlabel("largest difference between groups (filled: beyond chance)")
+        axes.set_xlabel("difference (filled: beyond chance)")
         axes.set_title(title)
         if chosen:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
