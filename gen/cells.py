@@ -82,7 +82,8 @@ def from_errors(
     Raises
     ------
     UserError
-        For a table without these columns, or a total below the floor of all cells.
+        For a table without these columns or with a probability missing, one that holds none of the cells, or a
+        total below the floor of all cells.
     """
     if total < floor * len(cells):
         raise UserError(f"{total} images cannot give {len(cells)} cells {floor} each; "
@@ -93,15 +94,26 @@ def from_errors(
     columns = [c for c in table.columns if str(c).startswith("prob_")]
     if not columns:
         raise UserError(f"{predictions} has no prob_<class> columns; expected a predictions table")
-    best = table[columns].to_numpy(dtype=float).argmax(axis=1)
+    try:
+        probabilities = table[columns].to_numpy(dtype=float)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{predictions}: a prob_<class> column holds something that is no number ({error})") from error
+    if bad := int((~np.isfinite(probabilities)).any(axis=1).sum()):
+        raise UserError(f"{predictions}: {bad} of {len(table)} rows lack a probability; expected one a class")
+    best = probabilities.argmax(axis=1)
     guess = np.array([str(c).removeprefix("prob_") for c in columns])[best]
     wrong = guess != table["label"].astype(str).to_numpy()
     groups = table[group].astype(str).to_numpy() if grouped else np.full(len(table), None)
     labels = table["label"].astype(str).to_numpy()
     rates: dict[Cell, float] = {}
+    seen = 0
     for label, member in cells:
         mine = (labels == label) & (groups == member if grouped else True)
+        seen += int(mine.sum())
         rates[(label, member)] = (float(wrong[mine].sum()) + 1) / (int(mine.sum()) + 2)
+    if not seen:
+        raise UserError(f"{predictions} holds none of the cells asked for: its first is {labels[:1].tolist()} "
+                        f"{groups[:1].tolist()}, and the plan's {list(cells[0])}; name cells as the predictions do")
     extra = largest_remainder(rates, total - floor * len(cells))
     return {cell: floor + extra[cell] for cell in cells}
 

@@ -169,7 +169,24 @@ def load(path: Path, defaults: Mapping[str, Any] | None = None) -> Plan:
 def cell_id(number: int, label: str, group: str | None, *more: str) -> str:
     """An id that sorts by number first, so that every shard and every prefix of a plan is balanced."""
     parts = [f"{number:06d}", label, *([group] if group else []), *more]
-    return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-") or "x" for part in parts)[:ID_LENGTH]
+    return _fitting("-".join(map(_plain, parts)))
+
+
+def _plain(part: str) -> str:
+    """A name in an id's letters; a digest stands for those of another alphabet, so that names stay apart."""
+    plain = re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-")
+    if re.fullmatch(r"[A-Za-z0-9_ -]*", part):
+        return plain or "x"
+    return f"{plain}-{_short(part)[:6]}".strip("-")
+
+
+def _fitting(name: str) -> str:
+    """An id of at most `ID_LENGTH` characters; a longer one ends in its digest, so that it stays its own."""
+    return name if len(name) <= ID_LENGTH else f"{name[:ID_LENGTH - 13]}-{_short(name)}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def refill(plan: Plan, kept: Sequence[str]) -> Plan:
@@ -187,7 +204,7 @@ def refill(plan: Plan, kept: Sequence[str]) -> Plan:
 
 def _next_id(name: str) -> str:
     again = re.fullmatch(r"(.*)-r(\d+)", name)
-    return f"{again[1]}-r{int(again[2]) + 1}" if again else f"{name[:90]}-r1"
+    return _fitting(f"{again[1]}-r{int(again[2]) + 1}" if again else f"{name}-r1")
 
 
 def _validated(row: Mapping[str, Any], number: int, source: str) -> tuple[str, ...]:

@@ -39,6 +39,20 @@ def test_more_images_where_a_classifier_errs(tmp_path: Path) -> None:
         cells.from_errors(path, CELLS, 100, 1, group="skin")
 
 
+@pytest.mark.parametrize(("text", "word"), [
+    ("id,label,group,prob_a,prob_b\n1,a,dark,0.5,\n", "1 of 1 rows lack a probability"),
+    ("id,label,group,prob_a,prob_b\n1,a,dark,high,low\n", "no number"),
+    ("id,label,group,prob_a,prob_b\n1,A,VI,0.5,0.5\n", "none of the cells asked for"),
+    ("id,label,group\n1,a,dark\n", "no prob_<class> columns"),
+])
+def test_predictions_that_say_nothing_are_refused(tmp_path: Path, text: str, word: str) -> None:
+    """Else every cell would quietly get the same."""
+    path = tmp_path / "predictions.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=word):
+        cells.from_errors(path, CELLS, 100, 1)
+
+
 def test_a_cell_table_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "cells.csv"
     path.write_text("class,group,n\na,dark,3\nb,,4\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from gen import cells, grid, plan
 from gen.grid import PRESETS, Settings
 from shards.errors import UserError
+from shards.schema import ID_LENGTH, ID_PATTERN
 
 TEMPLATE = "An image of {class}, {group} skin"
 PINNED = "8f8b1b8d1c563972b005ee771aca878fd5848961c7c95194e5787f2418a01d01"
@@ -123,6 +125,23 @@ def test_refill_makes_each_dropped_image_once_more_with_new_noise() -> None:
         plan.refill(made, ["stranger"])
     with pytest.raises(UserError, match="nothing to refill"):
         plan.refill(made, ids)
+
+
+def test_ids_of_any_names_are_their_own_and_fit_a_shard() -> None:
+    """Long classes that differ at the end, and alphabets that an id cannot hold: no row takes another's place."""
+    long = ["erythema " * 12 + end for end in ("annulare", "nodosum")]
+    labels = [*long, "乾癬", "白斑", "psoriasis, pustular", "psoriasis; pustular"]
+    ids = [plan.cell_id(1, label, "V–VI", "inpaint-outpaint", "0123456789ab") for label in labels]
+    assert len(set(ids)) == len(labels)
+    assert all(re.fullmatch(ID_PATTERN, name) for name in ids)
+    rows = [{"id": "a" * ID_LENGTH, "class": "x", "prompt": "x", "size": 64}, {"id": "b", "class": "x", "prompt": "x",
+                                                                               "size": 64}]
+    made = plan.from_rows(rows)
+    for _ in range(3):
+        made = plan.refill(made, ["b"] if "b" in set(made.frame["id"]) else [])
+        assert re.fullmatch(ID_PATTERN, made.frame["id"].iloc[0])
+    with pytest.raises(UserError, match="row 1: id"):
+        plan.from_rows([{**rows[0], "id": "a" * (ID_LENGTH + 1)}])
 
 
 @settings(max_examples=30, deadline=None)
