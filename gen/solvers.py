@@ -6,7 +6,8 @@ A solver is therefore a function from a noise schedule and a number of steps to 
 function, `advance`, runs them all, with images at different steps of different solvers in one batch.
 
 The state is kept in the variance-preserving scale (x = alpha * clean + sigma * noise), which is the UNet's
-input as it is. Each table equals the diffusers scheduler of the same settings within 1e-4 over a trajectory.
+input as it is. Each table equals the diffusers scheduler of the same settings within 1e-4 over a trajectory
+(1e-8 in double precision; in single, diffusers' own rounding of a state at the scale of sigma is what is seen).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class NoiseSchedule:
     ----------
     alphas_cumprod
         Signal variance at each training timestep, [T]; exactly 0 at the last one under zero terminal SNR.
+    cosine
+        Its betas are `squaredcos_cap_v2`.
     """
 
     alphas_cumprod: Array
@@ -48,6 +51,7 @@ class NoiseSchedule:
     spacing: str = "leading"
     steps_offset: int = 0
     final_alpha_cumprod: float = 1.0
+    cosine: bool = False
 
     @property
     def zero_snr(self) -> bool:
@@ -83,6 +87,7 @@ class NoiseSchedule:
             alphas_cumprod, prediction, config.get("timestep_spacing") or "leading",
             int(config.get("steps_offset") or 0),
             1.0 if config.get("set_alpha_to_one", True) else float(alphas_cumprod[0]),
+            config.get("trained_betas") is None and config.get("beta_schedule") == "squaredcos_cap_v2",
         )
 
 
@@ -189,7 +194,8 @@ def euler(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> S
 
 def dpmsolver(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> StepTable:
     """DPM-Solver++(2M), midpoint (Lu et al. 2022, arXiv 2211.01095, algorithm 2)."""
-    t, alpha, sigma, lam = _multistep_grid(schedule, steps, taken)
+    whole = np.floor if schedule.cosine else np.round  # of Karras' timesteps, as diffusers
+    t, alpha, sigma, lam = _multistep_grid(schedule, steps, taken, whole)
     c = _first_order(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], schedule.prediction_type)
     for i in range(1, taken - 1):  # the first and the last step stay of first order
         h, h0 = lam[i + 1] - lam[i], lam[i] - lam[i - 1]
@@ -202,7 +208,7 @@ def dpmsolver(schedule: NoiseSchedule, steps: int, taken: int, strength: float) 
 
 def unipc(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> StepTable:
     """UniPC of order 2, B2(h), predicting the clean latents (Zhao et al. 2023, arXiv 2302.04867)."""
-    t, alpha, sigma, lam = _multistep_grid(schedule, steps, taken)
+    t, alpha, sigma, lam = _multistep_grid(schedule, steps, taken, np.round)
     c = _first_order(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], schedule.prediction_type)
     order = [min(2, i + 1, taken - i) for i in range(taken)]
     for i in range(1, taken):
@@ -261,7 +267,7 @@ def advance(c: Array, state: State, out: torch.Tensor, noise: torch.Tensor | Non
     on its neighbours, to the bit.
     """
     used = np.any(c, axis=0).tolist()
-    columns = torch.from_numpy(c.astype(np.float32)).to(out.device).T[..., None, None, None]
+    columns = torch.from_numpy(c).to(out.device, state.x.dtype).T[..., None, None, None]
 
     def combine(**terms: torch.Tensor | None) -> torch.Tensor:
         total: torch.Tensor | None = None
@@ -342,11 +348,13 @@ def _sigma_to_t(sigmas: Array, levels: Array) -> Array:
     return np.interp(np.log(sigmas), np.log(levels), np.arange(len(levels)))
 
 
-def _multistep_grid(schedule: NoiseSchedule, steps: int, taken: int) -> tuple[Array, Array, Array, Array]:
+def _multistep_grid(
+    schedule: NoiseSchedule, steps: int, taken: int, whole: Callable[[Array], Array]
+) -> tuple[Array, Array, Array, Array]:
     levels = _levels(schedule)
     if schedule.spacing == "karras":
         sigmas = _karras(levels[0], levels[-1], steps)
-        t = _sigma_to_t(sigmas, levels).round()
+        t = whole(_sigma_to_t(sigmas, levels))
     else:
         t = _timesteps(schedule, steps, short=True)
         sigmas = levels[t.astype(int)]

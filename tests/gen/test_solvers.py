@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import sys
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +37,7 @@ BETAS = {
 
 def model(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """A bounded, nonlinear stand-in for a UNet that depends on the state and the timestep."""
-    return torch.tanh(x.flip(-1) * 0.7 + 0.1 * x + t.float() / 1000) + 0.3 * torch.sin(3 * x)
+    return torch.tanh(x.flip(-1) * 0.7 + 0.1 * x + t.to(x.dtype) / 1000) + 0.3 * torch.sin(3 * x)
 
 
 def config(prediction: str, betas: str, spacing: str, zero_snr: bool) -> dict:
@@ -44,56 +48,73 @@ def config(prediction: str, betas: str, spacing: str, zero_snr: bool) -> dict:
     }
 
 
-def theirs(name: str, settings: dict, steps: int, start: torch.Tensor, karras: bool = False) -> torch.Tensor:
-    scheduler = PEERS[name].from_config({**settings, "use_karras_sigmas": karras})
+def in_double(kind: type) -> Any:
+    """A diffusers scheduler whose source says float64 wherever it said float32."""
+    module = ModuleType(f"{kind.__module__}_in_double")
+    module.__package__ = "diffusers.schedulers"
+    sys.modules[module.__name__] = module  # its dataclasses look themselves up
+    source = inspect.getsource(sys.modules[kind.__module__]).replace("float32", "float64")
+    exec(compile(source, module.__name__, "exec"), module.__dict__)
+    return getattr(module, kind.__name__)
+
+
+def schedule_of(kind: Any, settings: dict, steps: int, karras: bool) -> Any:
+    scheduler = kind.from_config({**settings, "use_karras_sigmas": karras})
     scheduler.set_timesteps(steps)
     if hasattr(scheduler, "set_begin_index"):  # else diffusers fails where Karras' rounded timesteps repeat
         scheduler.set_begin_index(0)
+    return scheduler
+
+
+def theirs(scheduler: Any, start: torch.Tensor) -> torch.Tensor:
     x = start * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
         x = scheduler.step(model(scheduler.scale_model_input(x, t), t), t, x).prev_sample
     return x
 
 
-def ours(steps: StepTable, start: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+def ours(steps: StepTable, start: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
     state = State.start(start * steps.start_scale)
     for i, t in enumerate(steps.timesteps):
         out = model(state.x, torch.tensor(t))
-        state = solvers.advance(steps.coefficients[i : i + 1], state, out, noise[i][None])
+        state = solvers.advance(steps.coefficients[i : i + 1], state, out, None if noise is None else noise[i][None])
     return state.x
 
 
-GRID = [
-    (name, prediction, betas, spacing, zero, steps)
-    for name, prediction, betas, spacing, zero, steps in itertools.product(
-        ("ddim", "euler", "dpmsolver++", "unipc"), ("epsilon", "v_prediction"), BETAS,
-        ("leading", "trailing", "linspace", "karras"), (False, True), (1, 2, 4, 20, 50),
-    )
-    if not (zero and prediction == "epsilon") and not (name == "ddim" and spacing == "karras")
-    # A cosine schedule blows noise predictions up by 1 / alpha = 2e4, in diffusers' float32 too, and rounds
-    # (or truncates) Karras' timesteps wherever float32 happens to put them.
-    and not (betas == "cosine" and (prediction == "epsilon" or spacing == "karras"))
-]
-
-
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("name", ["ddim", "euler", "dpmsolver++", "unipc"])
-def test_trajectory_equals_diffusers_on_a_grid_of_settings(name: str) -> None:
-    """Whole trajectories, every prediction, spacing, schedule and count: within 1e-4 of their size."""
-    noise = torch.randn(64, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+def test_trajectory_equals_diffusers_on_a_grid_of_settings(name: str, prediction: str) -> None:
+    """Whole trajectories of every schedule, spacing and count, none left out: within 1e-4 of their size.
+
+    In double precision the two agree to 1e-6, and our single precision is as near to that as 1e-4. What
+    diffusers itself does in single precision is compared on Stable Diffusion's schedule: at the large noise levels
+    of others it keeps a state of size 4,096 or 20,291 and loses as many of its digits.
+    """
     start = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    worst: dict[tuple, float] = {}
-    for case in (c for c in GRID if c[0] == name):
-        _, prediction, betas, spacing, zero, steps = case
+    double = in_double(PEERS[name])
+    worst: dict[tuple, list[float]] = {}
+    for betas, spacing, zero, steps in itertools.product(
+        BETAS, ("leading", "trailing", "linspace", "karras"), (False, True), (1, 2, 4, 20, 50)
+    ):
         karras = spacing == "karras"
+        if (zero and prediction == "epsilon") or (karras and name == "ddim"):
+            continue  # refused, below
         settings = config(prediction, betas, "linspace" if karras else spacing, zero)
-        expected = theirs(name, settings, steps, start, karras)
+        exact = schedule_of(double, settings, steps, karras)
+        shipped = schedule_of(PEERS[name], settings, steps, karras)
+        if karras and zero and betas == "linear":
+            # The stand-in for zero is below three levels before it, and which of them counts is a matter of rounding.
+            exact.timesteps[0] = shipped.timesteps[0]
         table = solvers.table(f"{name}:{spacing}", NoiseSchedule.from_config(settings), steps)
-        size = max(1.0, float(expected.abs().max()))
-        error = float((ours(table, start, noise) - expected).abs().max()) / size
-        # diffusers keeps Euler's state at the scale of sigma, 4096 and more, and so rounds it that much.
-        rounding = 2.0**-22 * table.sigmas[0] / table.alphas[0] if name == "euler" else 0.0
-        if not error < max(1e-4, rounding):
-            worst[case] = error
+        true, single = theirs(exact, start.double()), ours(table, start)
+        size = max(1.0, float(true.abs().max()))
+        errors = [float((got - true).abs().max()) / size for got in (ours(table, start.double()), single)]
+        bars = [1e-6, 1e-4]
+        if betas == "sd" and not zero:
+            errors.append(float((single - theirs(shipped, start)).abs().max()) / size)
+            bars.append(1e-4)
+        if not all(error < bar for error, bar in zip(errors, bars, strict=True)):
+            worst[betas, spacing, zero, steps] = errors
     assert not worst
 
 
@@ -107,7 +128,7 @@ def test_lcm_equals_diffusers_with_the_same_injected_noise(
     settings = config(prediction, "sd", "leading", zero_snr=False)
     draws = iter(noise)
     monkeypatch.setattr(scheduling_lcm, "randn_tensor", lambda *_, **__: next(draws)[None])
-    expected = theirs("lcm", settings, steps, start)
+    expected = theirs(schedule_of(LCMScheduler, settings, steps, karras=False), start)
     got = ours(solvers.table("lcm", NoiseSchedule.from_config(settings), steps), start, noise)
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
 
