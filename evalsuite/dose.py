@@ -46,14 +46,14 @@ class Exchange:
         if self.outside:
             return f"outside the fitted range ({self.outside})"
         return (f"{self.n_synthetic:.0f} synthetic images per class on top of {self.n_real:.0f} real ones are worth "
-                f"{self.effective - self.n_real:.0f} real ones ({_bound(self.low - self.n_real)} to "
+                f"{round(self.effective - self.n_real)} real ones ({_bound(self.low - self.n_real)} to "
                 f"{_bound(self.high - self.n_real)})")
 
 
 def _bound(value: float) -> str:
     if math.isinf(value):
         return "beyond the largest size measured" if value > 0 else "below the smallest size measured"
-    return f"{value:.0f}"
+    return f"{round(value)}"
 
 
 def exchange(
@@ -146,7 +146,9 @@ class Saturation:
         if math.isnan(self.ratio):
             return f"not reached: the gain goes on to the largest dose measured, {self.steps[-1].end:g}:1"
         if self.ratio == 0:
-            return f"no gain: even the first dose, {self.steps[0].end:g}:1, cannot be told from none"
+            first = self.steps[0]
+            return (f"at the first step already: {first.end:g}:1 alone adds {100 * first.gain:+.1f} points "
+                    f"({100 * first.low:+.1f} to {100 * first.high:+.1f}); for larger doses see their gain")
         step = next(s for s in self.steps if s.start == self.ratio)
         return (f"{self.ratio:g}:1; from there to {step.end:g}:1 a doubling adds {100 * step.gain:+.1f} points "
                 f"({100 * step.low:+.1f} to {100 * step.high:+.1f})")

@@ -82,7 +82,7 @@ def _dose(found: Analysis) -> list[Block]:
                                       [0.0, *(g.value for g in mine)], [0.0, *(g.low for g in mine)],
                                       [0.0, *(g.high for g in mine)]))
         ratio = found.saturations[ALL, strategy, found.design.sizes[-1]].ratio
-        if not math.isnan(ratio):
+        if ratio > 0:  # NaN, not reached, and 0, at the first step already, have no line
             marks.append((ratio, f" saturation with {found.design.sizes[-1]}: {ratio:g}:1"))
         blocks.append(Plot(plots.doses(
             curves, title="Gain over real images only" + (f", {strategy}" if strategy else ""),
