@@ -13,12 +13,11 @@ from evalsuite.privacy import inpaint
 from evalsuite.privacy.calibrate import Calibration, calibrate, measured_alarms
 from evalsuite.privacy.control import ENOUGH, control_table, plant_copies
 from evalsuite.privacy.index import Index, build, search
-from evalsuite.quality.cells import FAMILIES
+from evalsuite.quality.cells import FAMILIES, parts_of
 from evalsuite.quality.estimate import Estimate, wilson
 from evalsuite.quality.extractors import Extractor
 from evalsuite.quality.features import Features, ImageData, Preprocess, describe, extract, image_side, thumbnail
-from evalsuite.quality.section import Section, image_figure, section, table
-from shards.console import progress
+from evalsuite.quality.section import Section, Status, image_figure, section, table
 from shards.errors import UserError
 
 SPACES = ("closeness", "structure")  # phash misses crops: it is reported and takes no part in the decision
@@ -32,9 +31,12 @@ class CopyAudit:
     Attributes
     ----------
     table
-        One row a synthetic image: id, class, group, strategy, nearest, scores, copy, how.
+        One row a synthetic image: id, class, group, strategy, nearest training image and nearness in each space,
+        score, threshold, copy, and how it was judged (whole picture or part drawn anew).
     rates
         Share of copies, one row a cell.
+    calibration, parts
+        The thresholds of whole pictures and of parts drawn anew (None without inpainted images).
     floor
         The unseen real images that the threshold came from, scored.
     control
@@ -46,6 +48,7 @@ class CopyAudit:
     table: pd.DataFrame
     rates: pd.DataFrame
     calibration: Calibration
+    parts: Calibration | None
     floor: pd.DataFrame
     control: pd.DataFrame
     alarms: Estimate
@@ -90,16 +93,17 @@ def audit_copies(
     for extractor in extractors:
         spaces.append(name := f"cosine[{extractor.name}]")
         best = cosines(train, (synthetic, planted, test), extractor, folder)
-        for frame, cosine in zip((found, known, unseen), best, strict=True):
-            frame[name] = frame["id"].map(cosine)
+        for frame, nearest in zip((found, known, unseen), best, strict=True):
+            frame[name] = frame["id"].map(nearest["cosine"])
+            frame[f"nearest_{name}"] = frame["id"].map(nearest["nearest"])
     calibration = calibrate(unseen, tuple(spaces), false_alarms, source)
     for frame in (found, known, unseen):
         frame["score"] = calibration.score(frame)
         frame["copy"] = frame["score"] > calibration.threshold
-    found["how"] = "whole picture"
-    _judge_inpainted(found, synthetic, index, false_alarms)
+    found["threshold"] = calibration.threshold
+    parts = _judge_inpainted(found, synthetic, index, test, false_alarms, source)
     alarms = measured_alarms(unseen, tuple(spaces), false_alarms, seed=seed)
-    return CopyAudit(found, rate_table(found), calibration, unseen, control_table(known), alarms)
+    return CopyAudit(found, rate_table(found), calibration, parts, unseen, control_table(known), alarms)
 
 
 def _disjoint(index: Index, test: ImageData) -> None:
@@ -113,31 +117,33 @@ def _disjoint(index: Index, test: ImageData) -> None:
         )
 
 
-def _judge_inpainted(found: pd.DataFrame, synthetic: ImageData, index: Index, false_alarms: float) -> None:
+def _judge_inpainted(
+    found: pd.DataFrame, synthetic: ImageData, index: Index, unseen: ImageData | None, false_alarms: float, source: str
+) -> Calibration | None:
     """Replace the judgement of inpainted images: only the part drawn anew counts."""
-    origins = zip(found["id"], found["strategy"], found["parent"], strict=True)
-    rows = {id for id, strategy, parent in origins if inpaint.is_inpainted(strategy, parent)}
-    found["kept"] = np.nan
-    if not rows:
-        return
-    limit = inpaint.threshold(index, false_alarms)
-    position = {id: i for i, id in enumerate(found["id"])}
-    with progress("parts drawn anew", len(rows)) as tick:
-        for sample, image in synthetic.images():
-            if sample.id not in rows or sample.parent is None:
-                continue
-            parent = inpaint.parent_picture(index, sample.parent)
-            if parent is not None:
-                part = inpaint.compare(image, parent, sample.mask)
-                found.loc[position[sample.id], ["kept", "closeness"]] = part.kept, part.closeness
-                found.loc[position[sample.id], ["copy", "how"]] = part.closeness > limit, "part drawn anew"
-            tick()
+    known = set(index.frame["id"])
+    origins = zip(found["strategy"], found["parent"], strict=True)
+    rows = np.flatnonzero([inpaint.keeps_a_part(strategy, parent) and parent in known for strategy, parent in origins])
+    found["how"], found["kept"] = "whole picture", np.nan
+    if not len(rows):
+        return None
+    parts, calibration = inpaint.judge_parts(synthetic.take(rows), index, unseen, false_alarms, source)
+    parts = parts.loc[found["id"].iloc[rows]]
+    for column in parts:
+        found.loc[rows, column] = parts[column].to_numpy()
+    found.loc[rows, "how"] = "part drawn anew"
+    whole = ["structure", "phash", *(name for name in found if name.startswith("cosine["))]
+    found.loc[rows, whole] = np.nan  # of the whole picture, so of what was kept
+    return calibration
 
 
 def cosines(
     train: ImageData, others: Sequence[ImageData | None], extractor: Extractor, folder: Path
-) -> list[dict[str, float]]:
-    """Largest cosine to a training image, by id, for each of other sets; for None, of training images to the rest."""
+) -> list[pd.DataFrame]:
+    """Largest cosine to a training image, and which (cosine, nearest; by id), for each of other sets.
+
+    For None: of the training images to the rest.
+    """
     step = Preprocess(image_side(train), None)
     known = extract(train, extractor, step, folder, what="training")
     return [
@@ -147,17 +153,20 @@ def cosines(
     ]
 
 
-def _largest_cosine(queries: Features, train: Features, *, same: bool, block: int = 1024) -> dict[str, float]:
-    ids = train.frame["id"].to_numpy()
-    best = np.full(len(queries.frame), -1.0)
+def _largest_cosine(queries: Features, train: Features, *, same: bool, block: int = 1024) -> pd.DataFrame:
+    own, ids = queries.frame["id"].to_numpy(), train.frame["id"].to_numpy()
+    best, row = np.full(len(own), -np.inf), np.zeros(len(own), dtype=np.intp)
     for i in range(0, len(best), block):
-        x = _unit(queries.values[i:i + block])
+        x, part = _unit(queries.values[i:i + block]), slice(i, i + block)
         for j in range(0, len(ids), block):
             cosine = x @ _unit(train.values[j:j + block]).T
             if same:
-                cosine[queries.frame["id"].to_numpy()[i:i + block, None] == ids[None, j:j + block]] = -1
-            best[i:i + block] = np.maximum(best[i:i + block], cosine.max(1))
-    return dict(zip(queries.frame["id"], best, strict=True))
+                cosine[own[part, None] == ids[None, j:j + block]] = -np.inf
+            nearest = cosine.argmax(1)
+            value = np.take_along_axis(cosine, nearest[:, None], 1)[:, 0]
+            row[part] = np.where(value > best[part], j + nearest, row[part])
+            best[part] = np.maximum(best[part], value)
+    return pd.DataFrame({"cosine": best, "nearest": ids[row]}, index=own)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -170,38 +179,42 @@ def rate_table(found: pd.DataFrame) -> pd.DataFrame:
     records = []
     for how, part in found.groupby("how", sort=False):
         for family, keys in FAMILIES.items():
-            groups = part.groupby(list(keys), sort=True) if keys else [(("all",), part)]
-            for values, cell in groups:
+            for name, cell in parts_of(part, keys):
                 estimate = wilson(int(cell["copy"].sum()), len(cell))
                 records.append({
-                    "how": how, "family": family, "cell": " x ".join(map(str, values)), "n": len(cell),
-                    "copies": int(cell["copy"].sum()), "rate": estimate.value, "low": estimate.low,
-                    "high": estimate.high,
+                    "how": how, "family": family, "cell": name, "n": len(cell), "copies": int(cell["copy"].sum()),
+                    "rate": estimate.value, "low": estimate.low, "high": estimate.high,
                 })
     return pd.DataFrame(records)
 
 
-def verdict(audit: CopyAudit) -> tuple[str, str]:
+def verdict(audit: CopyAudit) -> tuple[str, Status]:
     """A sentence and a status; "unknown" where planted copies are missed, as then few copies prove little."""
-    whole = audit.table[audit.table["how"] == "whole picture"]
-    rate, alarms = wilson(int(whole["copy"].sum()), len(whole)), audit.calibration.false_alarms
     planted = audit.control.iloc[0]
     text = f"{int(audit.table['copy'].sum())} of {len(audit.table)} synthetic images are nearer to a training image "
     text += f"than unseen real images are. {audit.calibration.sentence()} "
     text += f"Controls: {planted['found']} of {planted['n']} planted copies found, "
     text += f"{audit.alarms.text(3)} of left-out unseen images called copies."
-    status = "bad" if rate.low > alarms else "warn" if rate.value > alarms else "good"
-    if len(whole) == 0:
-        return text, "unknown"
-    if planted["rate"] < ENOUGH and status != "bad":
+    alarms = {"whole picture": audit.calibration, "part drawn anew": audit.parts}
+    found = [_compared(part, known.false_alarms) for how, part in audit.table.groupby("how") if (known := alarms[how])]
+    worst = max(found, key=("unknown", "good", "warn", "bad").index, default="unknown")
+    if planted["rate"] < ENOUGH and worst != "bad":
         return f"{text} Too few planted copies are found for this to prove the absence of copies.", "unknown"
-    return text, status
+    return text, worst
+
+
+def _compared(part: pd.DataFrame, false_alarms: float) -> Status:
+    """The rate of copies against that of false alarms."""
+    rate = wilson(int(part["copy"].sum()), len(part))
+    return "bad" if rate.low > false_alarms else "warn" if rate.value > false_alarms else "good"
 
 
 def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *, pairs: int = 12) -> Section:
     """The part of the report on copies, with the nearest pairs side by side."""
     text, status = verdict(audit)
-    shown = audit.rates[audit.rates["family"] != "class x group"]
+    by_group = audit.rates["family"] == "group"
+    finer = audit.rates["family"].isin(["overall", "class", "strategy"])
+    caption = "Share of copies; the part drawn anew is judged apart where a photograph was inpainted"
     figures = []
     nearest = audit.table.sort_values("score", ascending=False).head(pairs)
     if len(nearest):
@@ -210,11 +223,12 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *,
         columns = (nearest[c] for c in ("id", "nearest", "copy", "score"))
         for id, other, copy, score in zip(*columns, strict=True):
             cells += [(made[id], "COPY" if copy else f"score {score:.1f}"), (known[other], str(other))]
-        figures.append(image_figure("Nearest pairs: synthetic, then its training image", cells, 6))
+        figures.append(image_figure("privacy", "Nearest pairs: synthetic, then its training image", cells, 6))
     return section(
         "Copies of training images", text, status,
-        [table("Share of copies; the part drawn anew is judged apart where a photograph was inpainted", shown),
-         table("Positive control: copies of training images planted among the audited", audit.control)],
+        [table("privacy", caption, audit.rates[finer]),
+         table("privacy", "Positive control: copies of training images planted among the audited", audit.control),
+         table("fairness", "Share of copies by skin type", audit.rates[by_group])],
         figures,
     )
 

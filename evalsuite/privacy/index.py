@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evalsuite.privacy.picture import BOXES, SIDE, Lab, coarse, hamming, perceptual_hash, small_lab, turned, views
 from evalsuite.privacy.register import Query, Target, match
-from evalsuite.quality.features import ImageData, describe
+from evalsuite.quality.features import ImageData, describe, read_kept
 from shards.console import progress
 from shards.errors import UserError
 
@@ -41,10 +41,10 @@ def build(data: ImageData, folder: Path, what: str = "index of training images")
     digest = hashlib.sha256(b"copies/1" + "".join(f"{r.id}:{r.image_sha256}\n" for r in frame.itertuples()).encode())
     base = folder / f"copies-{digest.hexdigest()[:24]}"
     names = [base.with_suffix(f".{part}.npy") for part in ("pictures", "views", "hashes")]
-    if not names[-1].exists():
+    if not all(name.exists() for name in names):
         folder.mkdir(parents=True, exist_ok=True)
         _write(data, len(frame), names, what)
-    pictures, vectors, hashes = (np.load(name, mmap_mode="r", allow_pickle=False) for name in names)
+    pictures, vectors, hashes = (read_kept(name, len(frame)) for name in names)
     return Index(frame, pictures, vectors, np.asarray(hashes))
 
 
@@ -75,7 +75,10 @@ def search(
     index: Index, data: ImageData, what: str = "nearest training images", *, leave_out_self: bool = False,
     only: frozenset[str] | None = None,
 ) -> pd.DataFrame:
-    """One row an image: id, class, group, strategy, for each space its nearness, and the nearest training id.
+    """One row an image: id, class, group, strategy, parent, nearness in each space, nearest training images.
+
+    `nearest` is by the pixels, `nearest_phash` by the perceptual hash.
+
 
     Every orientation (mirrored, upside down, both) is compared coarsely with every part of every training image;
     the best `CANDIDATES` are laid over exactly.
@@ -88,7 +91,8 @@ def search(
         Ids to search for; None for all.
     """
     records = []
-    families = _families(index.frame) if leave_out_self else None
+    of = families(index.frame)
+    own = dict(zip(index.frame["id"], of, strict=True)) if leave_out_self else None
     total = len(data.rows) if only is None else len(only)
     with progress(what, total) as tick:
         for block in _blocks(data, only):
@@ -97,9 +101,8 @@ def search(
             near, view = _nearest(index, vectors)
             for k, (sample, _) in enumerate(block):
                 allowed = None
-                if families is not None:
-                    family = families.get(sample.id, sample.id)
-                    allowed = np.array([families[i] != family for i in index.frame["id"]])
+                if own is not None:
+                    allowed = of != own.get(sample.id, sample.id)
                 found = _refine(index, queries[k], near[k], view[k], allowed)
                 records.append({
                     "id": sample.id, "class": sample.label, "group": sample.group, "strategy": sample.strategy,
@@ -109,8 +112,9 @@ def search(
     return pd.DataFrame(records)
 
 
-def _families(frame: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(frame["id"], frame["cluster"].where(frame["cluster"].notna(), frame["id"]), strict=True))
+def families(frame: pd.DataFrame) -> NDArray[np.object_]:
+    """Patient or family of duplicates of each image, or its own id, [n]."""
+    return frame["cluster"].where(frame["cluster"].notna(), frame["id"]).to_numpy(dtype=object)
 
 
 def _blocks(data: ImageData, only: frozenset[str] | None, size: int = 32) -> Iterator[list]:
@@ -157,8 +161,9 @@ def _refine(
     if allowed is not None:
         distance = np.where(allowed, distance, 64)
     closest = max(range(count), key=lambda k: matches[k].closeness)
+    ids = index.frame["id"].to_numpy()
     return {
-        "nearest": index.frame["id"].iloc[int(candidates[closest])],
+        "nearest": ids[candidates[closest]], "nearest_phash": ids[int(distance.argmin())],
         "closeness": matches[closest].closeness,
         "structure": max(m.structure for m in matches),
         "phash": -float(distance.min()),

@@ -1,77 +1,152 @@
-"""Inpainting keeps most of a real photograph by design: only the part drawn anew is compared with its parent."""
+"""Inpainting and outpainting keep a part of a real photograph by design: only what was drawn anew is searched for.
+
+It is laid over the same place of every training image, in four orientations; how near unseen real images come with
+the same part cut out of them sets the threshold.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
-from evalsuite.privacy.index import Index, picture
-from evalsuite.privacy.picture import SIDE, Lab, shrink, small_lab
+from evalsuite.privacy.calibrate import Calibration, calibrate
+from evalsuite.privacy.index import BLOCK, Index, families, picture
+from evalsuite.privacy.picture import SIDE, Lab, resampler, shrink, small_lab
+from evalsuite.privacy.register import LOW, low
+from evalsuite.quality.features import ImageData
+from shards.console import progress
 
 TOLERANCE = 3.0  # CIELAB units that a codec and the autoencoder change a kept pixel by
 MIN_PART = 0.02  # less drawn anew than this share of the image is called nothing
+MOST_UNSEEN = 1000
 
 
 @dataclass(frozen=True)
-class Redrawn:
-    """kept: share of the picture that is the parent's; closeness of the part drawn anew to the parent's same part."""
+class Parts:
+    """Parts of pictures: colours [n, LOW, LOW, 3] and how much of each cell belongs to the part [n, LOW, LOW]."""
 
-    kept: float
-    closeness: float
-
-
-def is_inpainted(strategy: str | None, parent: str | None) -> bool:
-    """Whether a part of the picture is the parent's by design."""
-    return parent is not None and strategy is not None and strategy.startswith("inpaint") and "out" not in strategy
+    colours: Lab
+    weights: NDArray[np.float32]
 
 
-def redrawn_part(mask: str | None, image: Lab, parent: Lab) -> NDArray[np.bool_]:
+def keeps_a_part(strategy: str | None, parent: str | None) -> bool:
+    """Whether a large part of the picture is the parent's by design; the chain inpaint-outpaint redraws all of it."""
+    return parent is not None and strategy in ("inpaint", "outpaint")
+
+
+def judge_parts(
+    inpainted: ImageData, index: Index, unseen: ImageData | None, false_alarms: float, source: str
+) -> tuple[pd.DataFrame, Calibration]:
+    """One row an inpainted image: kept (share of the parent), nearest, closeness, score, threshold, copy; by id.
+
+    An image of which nothing was drawn anew is the photograph itself: its closeness is infinite.
+    """
+    ids, parents, kept, parts = _redrawn(inpainted, index)
+    closeness, row = nearest_parts(index, parts)
+    found = pd.DataFrame({"kept": kept, "nearest": index.frame["id"].to_numpy()[row], "closeness": closeness}, ids)
+    unchanged = found["kept"] > 1 - MIN_PART
+    found.loc[unchanged, "closeness"] = np.inf
+    found.loc[unchanged, "nearest"] = np.array(parents, dtype=object)[unchanged]
+    known = _known(index, unseen)
+    cut = np.random.default_rng(0).choice(len(ids), len(known.colours))
+    others = Parts(known.colours, parts.weights[cut])
+    own = None if unseen is not None else _own_families(index, len(known.colours))
+    floor = pd.DataFrame({"closeness": nearest_parts(index, others, own)[0]})
+    calibration = calibrate(floor, ("closeness",), false_alarms, source)
+    found["score"], found["threshold"] = calibration.score(found), calibration.threshold
+    found["copy"] = found["score"] > calibration.threshold
+    return found, calibration
+
+
+def redrawn_part(strategy: str | None, mask: str | None, image: Lab, parent: Lab) -> NDArray[np.bool_]:
     """Where the picture was drawn anew: by the mask's word where it fixes the place, else as measured."""
     if mask == "centre":  # a quarter of the area, Sagers 2023
         part = np.zeros((SIDE, SIDE), dtype=bool)
         part[SIDE // 4:-SIDE // 4, SIDE // 4:-SIDE // 4] = True
-        return part
-    change = np.linalg.norm(shrink(image, 16) - shrink(parent, 16), axis=-1)
-    return np.kron(change > TOLERANCE, np.ones((SIDE // 16, SIDE // 16))).astype(bool)
+        return part if strategy == "inpaint" else ~part
+    change = np.linalg.norm(shrink(image, LOW) - shrink(parent, LOW), axis=-1)
+    return np.kron(change > TOLERANCE, np.ones((SIDE // LOW, SIDE // LOW))).astype(bool)
 
 
-def compare(image: NDArray[np.uint8], parent: Lab, mask: str | None) -> Redrawn:
-    """An inpainted image against its parent's small picture."""
-    lab = small_lab(image)
-    part = redrawn_part(mask, lab, parent)
-    if part.mean() < MIN_PART:
-        return Redrawn(1.0, np.inf)  # nothing was drawn anew: it is the photograph itself
-    return Redrawn(1 - float(part.mean()), closeness(lab, parent, part))
+def nearest_parts(
+    index: Index, parts: Parts, own: NDArray[np.object_] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Closeness (-log10 of the mean squared difference, means taken off) to the nearest training image, and its row.
 
-
-def closeness(a: Lab, b: Lab, part: NDArray[np.bool_]) -> float:
-    """-log10 of the mean squared difference of two pictures within a part, after its mean is taken off."""
-    weight = shrink(part[..., None].astype(np.float32), 16)
-    difference = shrink(a, 16) - shrink(b, 16)
-    mean = (difference * weight).sum((0, 1)) / weight.sum()
-    return -float(np.log10((((difference - mean) ** 2) * weight).sum() / (3 * weight.sum()) + 1e-4))
-
-
-def threshold(index: Index, false_alarms: float, *, most: int = 300, seed: int = 0) -> float:
-    """How near the centres of two different real images come: the upper quantile over images of their nearest.
-
-    Each of up to `most` training images is compared with `most` others of other families at the same place.
+    Parameters
+    ----------
+    own
+        Family of each part, whose training images are left out.
     """
-    rng, n = np.random.default_rng(seed), len(index.frame)
-    rows = np.sort(rng.choice(n, min(n, most), replace=False))
-    family = index.frame["cluster"].where(index.frame["cluster"].notna(), index.frame["id"]).to_numpy()[rows]
-    centres = index.pictures[rows].astype(np.float32)[:, SIDE // 4:-SIDE // 4, SIDE // 4:-SIDE // 4]
-    low = np.stack([shrink(c, 8) for c in centres])
-    low = (low - low.mean((1, 2), keepdims=True)).reshape(len(rows), -1)
-    square = (low**2).sum(1)
-    distance = (square[:, None] + square[None] - 2 * low @ low.T) / low.shape[1]
-    distance[family[:, None] == family[None]] = np.inf
-    nearest = -np.log10(np.maximum(distance.min(1), 0) + 1e-4)
-    return float(np.quantile(nearest[np.isfinite(nearest)], 1 - false_alarms))
+    best, row = np.full(len(parts.colours), np.inf), np.zeros(len(parts.colours), dtype=np.intp)
+    of = families(index.frame) if own is not None else None
+    for start, block in _blocks(index):
+        for axes in ((), (1,), (2,), (1, 2)):  # as it is, upside down, mirrored, turned by 180 degrees
+            distance = part_distances(parts, np.flip(block, axes))
+            if own is not None and of is not None:
+                distance[own[:, None] == of[None, start:start + len(block)]] = np.inf
+            nearest = distance.argmin(1)
+            value = np.take_along_axis(distance, nearest[:, None], 1)[:, 0]
+            row, best = np.where(value < best, start + nearest, row), np.minimum(value, best)
+    return -np.log10(np.maximum(best, 0) + 1e-4), row
 
 
-def parent_picture(index: Index, parent: str) -> Lab | None:
-    """The parent's small picture; None where it is not in the training set."""
-    return picture(index, parent) if (index.frame["id"] == parent).any() else None
+def part_distances(parts: Parts, pictures: Lab) -> NDArray[np.float64]:
+    """Mean squared difference within each part, the mean difference taken off, [q, n]; pictures [n, LOW, LOW, 3]."""
+    q, n = len(parts.colours), len(pictures)
+    weights = parts.weights.reshape(q, -1).astype(np.float64)
+    weights /= np.maximum(weights.sum(1, keepdims=True), 1e-9)
+    total = np.zeros((q, n))
+    for c in range(3):
+        a = parts.colours[..., c].reshape(q, -1).astype(np.float64)
+        b = np.ascontiguousarray(pictures[..., c]).reshape(n, -1).astype(np.float64)
+        square = (weights * a**2).sum(1)[:, None] + weights @ (b**2).T - 2 * (weights * a) @ b.T
+        total += square - ((weights * a).sum(1)[:, None] - weights @ b.T) ** 2
+    return total / 3
+
+
+def _redrawn(inpainted: ImageData, index: Index) -> tuple[list[str], list[str], NDArray[np.float64], Parts]:
+    ids, parents, kept, colours, weights = [], [], [], [], []
+    with progress("parts drawn anew", len(inpainted.rows)) as tick:
+        for sample, image in inpainted.images():
+            lab = small_lab(image)
+            part = redrawn_part(sample.strategy, sample.mask, lab, picture(index, str(sample.parent)))
+            ids.append(sample.id)
+            parents.append(str(sample.parent))
+            kept.append(1 - float(part.mean()))
+            colours.append(low(lab))
+            weights.append(shrink(part[..., None].astype(np.float32), LOW)[..., 0])
+            tick()
+    return ids, parents, np.array(kept), Parts(np.stack(colours), np.stack(weights))
+
+
+def _blocks(index: Index) -> Iterator[tuple[int, Lab]]:
+    """Training pictures at LOW x LOW, a block at a time, and the row of the first."""
+    matrix = resampler(SIDE, LOW, Image.Resampling.BOX)
+    for start in range(0, len(index.frame), BLOCK):
+        planes = np.asarray(index.pictures[start:start + BLOCK], dtype=np.float32).transpose(0, 3, 1, 2)
+        yield start, (matrix @ planes @ matrix.T).transpose(0, 2, 3, 1)
+
+
+def _own_rows(index: Index, n: int) -> NDArray[np.intp]:
+    return np.sort(np.random.default_rng(0).choice(len(index.frame), n, replace=False))
+
+
+def _own_families(index: Index, n: int) -> NDArray[np.object_]:
+    return families(index.frame)[_own_rows(index, n)]
+
+
+def _known(index: Index, unseen: ImageData | None) -> Parts:
+    """Whole pictures that no part can be a copy of: unseen images or, without any, training images."""
+    if unseen is None:
+        rows = _own_rows(index, min(len(index.frame), MOST_UNSEEN))
+        colours = np.stack([low(index.pictures[i].astype(np.float32)) for i in rows])
+    else:
+        rows = np.arange(min(len(unseen.rows), MOST_UNSEEN))
+        colours = np.stack([low(small_lab(image)) for _, image in unseen.take(rows).images()])
+    return Parts(colours, np.ones(colours.shape[:3], dtype=np.float32))

@@ -51,7 +51,7 @@ class Query:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.low = _low(lab)
+        self.low = low(lab)
         self._sized: dict[int, tuple[NDArray[np.complexfloating], float]] = {}
 
     def sized(self, side: int) -> tuple[NDArray[np.complexfloating], float]:
@@ -75,13 +75,13 @@ def match(query: Query, target: Target, scale: float) -> Match:
         variance = np.maximum(_window(target.squares, side) - total**2 / side**2, 1e-3)
         correlation = product / (norm * np.sqrt(variance))
         y, x = divmod(int(correlation.argmax()), free)
-        difference = query.low - _low(target.lab[y:y + side, x:x + side])
+        difference = query.low - low(target.lab[y:y + side, x:x + side])
         structure = max(structure, float(correlation[y, x]))
         closeness = max(closeness, -float(np.log10((difference**2).mean() + 1e-4)))
     return Match(structure, closeness)
 
 
-def _low(lab: Lab) -> Lab:
+def low(lab: Lab) -> Lab:
     """LOW x LOW colours less their mean: a change of exposure or white balance does not hide a copy."""
     cells = shrink(lab, LOW)
     return cells - cells.mean((0, 1))
