@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 from sklearn.covariance import LedoitWolf
 
-from evalsuite.quality.cells import FAMILIES
+from evalsuite.quality.cells import FAMILIES, parts_of
 from evalsuite.quality.estimate import wilson
 from evalsuite.quality.features import Features, ImageData
 from evalsuite.quality.section import Section, section, table
@@ -35,9 +35,20 @@ MIN_VALIDATION = 20
 
 @dataclass(frozen=True)
 class Filtered:
-    """table: one row an image: id, class, group, strategy, scores, kept, reasons; rates: rejection per cell.
+    """What a filter does.
 
-    thresholds: least score of each criterion; real_rejection: share of real validation images that they drop.
+    Attributes
+    ----------
+    table
+        One row an image: id, class, group, strategy, scores, kept, reasons.
+    rates
+        Rejection, one row a cell, beside that of real validation images of the same cell (real_*).
+    thresholds
+        Least score of each criterion.
+    real_rejection
+        Share of real validation images that they drop.
+    warnings
+        Skin types that lose more than the others, among synthetic or among real images.
     """
 
     table: pd.DataFrame
@@ -64,7 +75,10 @@ def intactness(data: ImageData) -> dict[str, float]:
 
 def recognition(train: Features, judged: Features) -> dict[str, float]:
     """Probability of each image's own class by a linear classifier on real features; NaN for unknown classes."""
-    model = linear().fit(train.take(np.arange(len(train.frame))), train.frame["class"].to_numpy(dtype=str))
+    labels = train.frame["class"].to_numpy(dtype=str)
+    if len(set(labels)) < 2:
+        raise UserError(f"the training images are all of the class {labels[0]}; a classifier needs two classes")
+    model = linear().fit(train.take(np.arange(len(labels))), labels)
     probabilities = model.predict_proba(judged.take(np.arange(len(judged.frame))))
     column = {label: i for i, label in enumerate(model.classes_)}
     places = [column.get(label, -1) for label in judged.frame["class"]]
@@ -106,7 +120,7 @@ def thresholds_from(real: Mapping[str, Mapping[str, float]], rejection: float) -
 
 def apply(
     judged: pd.DataFrame, scores: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float],
-    real_rejection: float, *, keep_balance: bool = False,
+    real_rejection: float, *, real: pd.DataFrame | None = None, keep_balance: bool = False,
 ) -> Filtered:
     """Drop what falls below any threshold.
 
@@ -116,21 +130,37 @@ def apply(
         id, class, group, strategy.
     scores
         Criterion -> id -> score; a missing score does not drop an image.
+    real
+        Real validation images, class, group and kept: a filter that drops real images of one skin type more often
+        judges that skin type by a stricter rule.
     keep_balance
         Drop the worst of the fuller cells (class x group) too, so that all keep the same share of their images.
     """
+    frame = judge(judged, scores, thresholds)
+    if keep_balance:
+        extra = _surplus(frame, list(thresholds))
+        frame.loc[extra, "kept"] = False
+        frame.loc[extra, "reasons"] = "balance"
+    rates, warnings = rejection_rates(frame), unequal_groups(frame)
+    if real is not None:
+        known = rejection_rates(real)[["family", "cell", "n", "rate", "low", "high"]]
+        known.columns = ["family", "cell", *(f"real_{name}" for name in known.columns[2:])]
+        rates = rates.merge(known, on=["family", "cell"], how="left")
+        warnings = warnings + unequal_groups(real, of="real images of ")
+    return Filtered(frame, rates, dict(thresholds), real_rejection, warnings)
+
+
+def judge(
+    judged: pd.DataFrame, scores: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float]
+) -> pd.DataFrame:
+    """id, class, group, strategy, a column for each score, kept, and the reasons why not."""
     frame = judged[["id", "class", "group", "strategy"]].reset_index(drop=True).copy()
     for name in thresholds:
         frame[name] = frame["id"].map(scores[name]).astype(float)
     failed = pd.DataFrame({name: frame[name] < low for name, low in thresholds.items()}, index=frame.index)
     frame["reasons"] = [", ".join(c for c in failed.columns if row[c]) for _, row in failed.iterrows()]
     frame["kept"] = ~failed.any(axis=1)
-    if keep_balance:
-        extra = _surplus(frame, list(thresholds))
-        frame.loc[extra, "kept"] = False
-        frame.loc[extra, "reasons"] = "balance"
-    rates = rejection_rates(frame)
-    return Filtered(frame, rates, dict(thresholds), real_rejection, unequal_groups(frame))
+    return frame
 
 
 def _surplus(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.intp]:
@@ -150,18 +180,16 @@ def rejection_rates(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a cell: n, rejected, rate, low, high."""
     records = []
     for family, keys in FAMILIES.items():
-        groups = frame.groupby(list(keys), sort=True) if keys else [(("all",), frame)]
-        for values, cell in groups:
+        for name, cell in parts_of(frame, keys):
             estimate = wilson(int((~cell["kept"]).sum()), len(cell))
             records.append({
-                "family": family, "cell": " x ".join(map(str, values)), "n": len(cell),
-                "rejected": int((~cell["kept"]).sum()), "rate": estimate.value, "low": estimate.low,
-                "high": estimate.high,
+                "family": family, "cell": name, "n": len(cell), "rejected": int((~cell["kept"]).sum()),
+                "rate": estimate.value, "low": estimate.low, "high": estimate.high,
             })
     return pd.DataFrame(records)
 
 
-def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05) -> list[str]:
+def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05, of: str = "") -> list[str]:
     """Groups that lose more than all others together (Fisher's exact test, Holm's correction)."""
     known = frame[frame["group"].notna()]
     tests = []
@@ -176,8 +204,8 @@ def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05) -> list[str]:
             break
         lost, other = wilson(int((~part["kept"]).sum()), len(part)), float((~rest["kept"]).mean())
         warnings.append(
-            f"the filter drops {lost.value:.0%} ({lost.low:.0%} to {lost.high:.0%}) of group {group} and {other:.0%} "
-            "of the others: it would change the balance of skin types"
+            f"the filter drops {lost.value:.0%} ({lost.low:.0%} to {lost.high:.0%}) of {of}group {group} and "
+            f"{other:.0%} of the others: it would change the balance of skin types"
         )
     return warnings
 
@@ -192,8 +220,11 @@ def filter_section(done: Filtered) -> Section:
         "reason": [f"{name}: {CRITERIA.get(name, 'the balance of cells was kept')}" for name in why.index],
         "images": why.to_numpy(),
     })
-    cells = done.rates[done.rates["family"] != "class x group"]
+    groups = done.rates["family"] == "group"
+    cells = done.rates["family"].isin(["overall", "class", "strategy"])
     return section(
         "Filter", text.strip(), "warn" if done.warnings else "good",
-        [table("Why images were dropped", reasons), table("Rejected share of each cell", cells)],
+        [table("utility", "Why images were dropped", reasons),
+         table("utility", "Rejected share of each class and strategy", done.rates[cells]),
+         table("fairness", "Rejected share of each skin type", done.rates[groups])],
     )

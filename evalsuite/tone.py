@@ -7,6 +7,7 @@ serves to compare requested with measured tone and real with synthetic images, n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +85,17 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
 
 
 def cut_points(name: str) -> tuple[float, ...]:
-    """Named cut-points, five lower bounds from the lightest group to the last but one, in degrees."""
-    if name not in CUTS:
-        raise UserError(f"unknown ITA cut-points {name!r}; expected one of {', '.join(CUTS)}")
-    return CUTS[name]
+    """Five lower bounds from the lightest group to the last but one, in degrees: by name, or as "55,41,28,10,-30"."""
+    if name in CUTS:
+        return CUTS[name]
+    try:
+        points = tuple(float(word) for word in name.split(","))
+    except ValueError:
+        points = ()
+    if len(points) != 5 or not all(-90 <= low < high <= 90 for high, low in pairwise(points)):
+        raise UserError(f"unknown ITA cut-points {name!r}; expected one of {', '.join(CUTS)}, or five falling angles "
+                        "such as 55,41,28,10,-30")
+    return points
 
 
 def tone_index(angle: float, cuts: tuple[float, ...]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import asdict
 
 import matplotlib.figure
@@ -13,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
-from evalsuite.quality.cells import FAMILIES
+from evalsuite.quality.cells import FAMILIES, parts_of
 from evalsuite.quality.estimate import Estimate, bootstrap_mean, bootstrap_of, missing, wilson
 from evalsuite.quality.features import ImageData
-from evalsuite.quality.section import Section, figure, section, table
+from evalsuite.quality.section import Section, Status, figure, section, table
 from evalsuite.tone import LIGHTING_CAVEAT, METHOD, measure_ita, tone_index
 from shards.console import progress
 from shards.tone import TONE_GROUPS
@@ -56,7 +55,8 @@ def measure_table(data: ImageData, cuts: tuple[float, ...], what: str = "tone") 
             step = tone_index(measure.ita, cuts)
             records.append({
                 "id": sample.id, "class": sample.label, "group": sample.group, "strategy": sample.strategy,
-                **asdict(measure), "requested": np.nan if asked is None else sum(asked) / 2, "measured": step,
+                "parent": sample.parent, **asdict(measure),
+                "requested": np.nan if asked is None else sum(asked) / 2, "measured": step,
                 "steps_off": np.nan if asked is None or step < 0 else _beyond(step, asked),
                 "degrees_off": np.nan if asked is None else _outside(measure.ita, asked, cuts),
             })
@@ -77,25 +77,21 @@ def _outside(angle: float, asked: tuple[int, int], cuts: tuple[float, ...]) -> f
 def cell_table(
     measured: pd.DataFrame, reference: pd.DataFrame | None = None, *, resamples: int = 300, seed: int = 0
 ) -> pd.DataFrame:
-    """One row a cell. Estimates: order (Spearman, Kendall), within_one, exact, degrees_off, drift, lesion_seen.
+    """One row a cell: raw angle (quantiles), then estimates of order, within_one, exact, degrees_off, drift, lesion_*.
 
-    `drift` compares the median angle with that of the reference images of the same group (real ones).
+    Parameters
+    ----------
+    reference
+        The same measures of real images: `drift` compares median angles with theirs, group by group, and
+        `lesion_kept` the lesion's contrast with the parent's where the parent is among them.
     """
     records = []
     for family, keys in FAMILIES.items():
-        for name, part in _parts(measured, keys):
+        for name, part in parts_of(measured, keys):
             row_seed = seed + zlib.crc32(f"{family}/{name}".encode())
             judged = _judge(part, reference, resamples, row_seed)
             records.append({"family": family, "cell": name, "n": len(part), **judged})
     return pd.DataFrame(records)
-
-
-def _parts(frame: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
-    if not keys:
-        yield "all", frame
-        return
-    for values, part in frame.groupby(list(keys), sort=True):
-        yield " x ".join(map(str, values)), part
 
 
 def _judge(
@@ -115,8 +111,19 @@ def _judge(
         "drift": _drift(seen, reference, resamples, seed),
         "lesion_seen": wilson(int((seen["lesion_contrast"] >= LESION_CONTRAST).sum()), len(seen)),
         "lesion_contrast": bootstrap_mean(seen["lesion_contrast"].to_numpy(), seed=seed),
+        "lesion_kept": _kept(seen, reference),
         "shading": float(seen["shading"].median()) if len(seen) else float("nan"),
     }
+
+
+def _kept(seen: pd.DataFrame, reference: pd.DataFrame | None) -> Estimate:
+    """Share of the images whose parent shows a lesion that show one themselves, at half its contrast at least."""
+    if reference is None:
+        return missing(0, "no reference images")
+    parent = seen["parent"].map(reference.set_index("id")["lesion_contrast"])
+    had = parent >= LESION_CONTRAST
+    kept = had & (seen["lesion_contrast"] >= np.maximum(LESION_CONTRAST, parent / 2))
+    return wilson(int(kept.sum()), int(had.sum()))
 
 
 def _order(asked: pd.DataFrame, statistic: object, resamples: int, seed: int) -> Estimate:
@@ -146,13 +153,17 @@ def _drift(seen: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, s
     )
 
 
-def verdict(cells: pd.DataFrame) -> tuple[str, str]:
+def verdict(cells: pd.DataFrame) -> tuple[str, Status]:
     """A sentence and a status for the whole set."""
     row = cells[cells["family"] == "overall"].iloc[0]
     order, within = row["spearman"], row["within_one"]
+    if np.isnan(row["ita_median"]):
+        return "No image shows enough bare skin to measure its tone.", "unknown"
+    raw = f"The typology angle has a median of {row['ita_median']:.0f} degrees (5 to 95 %: {row['ita_q05']:.0f} to "
+    raw += f"{row['ita_q95']:.0f}). "
     if np.isnan(order.value):
-        return "Requested tones cannot be judged: fewer than two known tone groups.", "unknown"
-    text = (
+        return f"{raw}Order cannot be judged: fewer than two requested tones are known. {LIGHTING_CAVEAT}", "unknown"
+    text = raw + (
         f"Requested and measured tone go together with Spearman {order.text(2)}; {within.text(2)} of the images lie "
         f"within one group of the request. {LIGHTING_CAVEAT}"
     )
@@ -163,13 +174,15 @@ def verdict(cells: pd.DataFrame) -> tuple[str, str]:
 def tone_section(measured: pd.DataFrame, cells: pd.DataFrame) -> Section:
     """The part of the report on tone."""
     text, status = verdict(cells)
-    shown = cells[cells["family"] != "class x group"]
+    groups = cells[cells["family"] == "group"]
+    shown = cells[cells["family"].isin(["overall", "class", "strategy"])]
     columns = ["family", "cell", "n", "not_measured", "ita_q05", "ita_median", "ita_q95", "spearman", "within_one",
-               "degrees_off", "drift", "lesion_seen", "shading"]
+               "degrees_off", "drift", "lesion_seen", "lesion_kept", "shading"]
     caption = f"Typology angle on bare skin ({METHOD}), in degrees, requested against measured"
     return section(
-        "Skin tone", text, status, [table(caption, shown[columns])],
-        [figure("Measured angle for each requested group; the box holds the middle half", _boxes(measured))],
+        "Skin tone", text, status,
+        [table("fidelity", caption, shown[columns]), table("fairness", f"{caption}, by group", groups[columns])],
+        [figure("fairness", "Measured angle for each requested group; boxes hold the middle half", _boxes(measured))],
     )
 
 

@@ -7,12 +7,22 @@ from typing import Annotated
 
 import typer
 
-from evalsuite import outputs
-from evalsuite.filter import Filtered, apply, filter_section, intactness, recognition, thresholds_from, typicality
+from evalsuite import filter_trial, outputs
+from evalsuite.filter import (
+    Filtered,
+    apply,
+    filter_section,
+    intactness,
+    judge,
+    recognition,
+    thresholds_from,
+    typicality,
+)
 from evalsuite.quality.extractors import SPECS, Extractor, open_extractor
 from evalsuite.quality.features import Features, Preprocess, extract, image_side
 from evalsuite.tone import CUTS
 from evalsuite.tone_cells import measure_table
+from evalsuite.training.recipe import make_recipe
 from shards import ImageSet, ShardSet, ShardSetWriter
 from shards.atomic import write_whole
 from shards.console import out, print_json, track
@@ -29,30 +39,41 @@ def filter_images(
     quarantine: Annotated[Path | None, typer.Option(help="quarantine.txt of `evalsuite privacy`: dropped too.")] = None,
     extractor: Annotated[str, typer.Option(help=f"Features: {SPECS}.")] = "random-conv-seed0",
     keep_balance: Annotated[bool, typer.Option(help="Keep the same share of every cell.")] = False,
+    judge_on: Annotated[
+        Path | None, typer.Option("--judge", help="Real images in train/, validation/, test/: train without and with.")
+    ] = None,
+    n_real: Annotated[int, typer.Option(min=1, help="--judge: real images per class.")] = 16,
+    ratio: Annotated[float, typer.Option(min=0.1, help="--judge: synthetic images for each, at most.")] = 5.0,
+    seeds: Annotated[int, typer.Option(min=1, help="--judge: training runs of each side.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="--judge: optimiser steps.")] = 200,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the rates as JSON.")] = False,
 ) -> None:
     """Drop images that are broken, unlike their class, off tone or copies; thresholds come from real images.
 
-    `gen plan --refill PLAN --kept OUT/filter.parquet` plans what was dropped anew.
-    Whether a filter helps is a question for `evalsuite study`.
+    `gen plan --refill PLAN --kept OUT/filter.parquet` plans what was dropped anew. --judge trains a classifier without
+    and with the filter. Scores go with the images: --write, or `shards select --scores OUT/scores.parquet`.
 
     Example: evalsuite filter demo/shards --train demo/phantoms/train --validation demo/phantoms/validation
     """
     made, real, held = (outputs.open_images(p) for p in (synthetic, train, validation))
-    known = _listed(quarantine)
+    known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))
     features = {name: extract(data, network, step, folder / "features", what=name)
                 for name, data in (("training", real), ("validation", held), ("synthetic", made))}
     scores = _scores(made, features["training"], features["synthetic"])
-    thresholds, rate = thresholds_from(_scores(held, features["training"], features["validation"]), rejection)
+    known_scores = _scores(held, features["training"], features["validation"])
+    thresholds, rate = thresholds_from(known_scores, rejection)
+    passed = judge(held.rows, known_scores, thresholds)
     if known is not None:
         scores["novel"] = {id: float(id not in known) for id in made.rows["id"]}
         thresholds["novel"] = 0.5
-    done = apply(made.rows, scores, thresholds, rate, keep_balance=keep_balance)
+    done = apply(made.rows, scores, thresholds, rate, real=passed, keep_balance=keep_balance)
     _write(done, folder, network)
     if write:
         _shards(done, made, list(thresholds), write)
+    if judge_on:
+        _judge(done, synthetic, judge_on, folder / "trial", n_real, ratio, seeds, steps, as_json)
     for warning in done.warnings:
         out.print(f"warning: {warning}", markup=False) if not as_json else None
     if as_json:
@@ -71,22 +92,26 @@ def _scores(data: ImageSet, train: Features, judged: Features) -> dict[str, dict
     off = tone["degrees_off"].abs()
     return {
         "recognised": recognition(train, judged), "typical": typicality(train, judged), "intact": intactness(data),
-        "on_tone": dict(zip(tone["id"], -off.fillna(0.0), strict=True)),
+        "on_tone": dict(zip(tone["id"], -off, strict=True)),
     }
 
 
-def _listed(file: Path | None) -> set[str] | None:
+def _listed(file: Path | None, present: set[str]) -> set[str] | None:
     if file is None:
         return None
     if not file.is_file():
         raise UserError(f"{file}: no such list; `evalsuite privacy` writes quarantine.txt")
-    return set(file.read_text().split())
+    listed = set(file.read_text(encoding="utf-8").split())
+    if listed and not listed & present:
+        raise UserError(f"{file}: none of its {len(listed)} ids is among the synthetic images; it is of another set")
+    return listed
 
 
 def _write(done: Filtered, folder: Path, network: Extractor) -> None:
     outputs.write_table(done.table, folder / "filter.parquet")
     outputs.write_table(done.rates, folder / "rates.csv")
     rejected = sorted(set(done.table["id"]) - set(done.kept))
+    outputs.write_table(done.table[["id", *done.thresholds]], folder / "scores.parquet")
     write_whole(folder / "kept.txt", "".join(f"{id}\n" for id in done.kept).encode())
     write_whole(folder / "rejected.txt", "".join(f"{id}\n" for id in rejected).encode())
     part = filter_section(done)
@@ -96,12 +121,30 @@ def _write(done: Filtered, folder: Path, network: Extractor) -> None:
     outputs.write_section(part, folder)
 
 
+def _judge(
+    done: Filtered, synthetic: Path, real: Path, folder: Path, n_real: int, ratio: float, seeds: int, steps: int,
+    as_json: bool,
+) -> None:
+    """Train without and with the filter; its tables go beside the filter's in `trial`."""
+    recipe = make_recipe(ratio=ratio, steps=steps, batch=32, lr=4e-3, evaluate_every=max(1, steps // 5))
+    trial = filter_trial.conduct(real, synthetic, done.kept, folder, n_real=n_real, recipe=recipe, seeds=seeds)
+    part = filter_trial.trial_section(trial)
+    outputs.write_table(trial.table, folder / "trial.csv")
+    outputs.write_json({"table": trial.table, "n_real": n_real, "ratio": trial.ratio, "seeds": seeds,
+                        "verdict": part["verdict"]}, folder / "trial.json")
+    outputs.write_section(part, folder)
+    if not as_json:
+        out.print(part["verdict"], markup=False)
+
+
 def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> None:
     """The kept images with their scores in JSON and sidecar, so that one can select before any image is read."""
     scored = done.table.set_index("id")[names].to_dict("index")
     sidecars = made.sidecars if isinstance(made, ShardSet) else []
     first = sidecars[0] if sidecars else None
     lineage = sorted({id for s in sidecars for id in s.lineage})
+    if not done.kept:
+        raise UserError(f"every image was dropped, so {folder} would be empty; loosen --rejection")
     view = made.where(ids=done.kept)
     order = sorted(range(view.n), key=lambda i: str(view.rows["id"].iloc[i]))
     with ShardSetWriter(

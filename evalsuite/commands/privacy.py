@@ -24,6 +24,7 @@ def privacy(
         float, typer.Option(min=0.0001, max=0.2, help="Share of unseen real images that may be called copies.")
     ] = 0.01,
     extractor: Annotated[list[str] | None, typer.Option(help=f"Feature spaces beside the pixels: {SPECS}.")] = None,
+    control: Annotated[int, typer.Option(min=1, help="Planted copies of each kind that it must find.")] = 20,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
     fail_on_copies: Annotated[bool, typer.Option(help="Exit with status 1 when any image is quarantined.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rates as JSON.")] = False,
@@ -35,14 +36,17 @@ def privacy(
     spaces = [open_extractor(spec, device) for spec in extractor or []]
     trained, made = outputs.open_images(train), outputs.open_images(synthetic)
     unseen = outputs.open_images(test) if test else None
-    audit = audit_copies(trained, made, folder / "features", test=unseen, false_alarms=false_alarms, extractors=spaces)
+    audit = audit_copies(
+        trained, made, folder / "features", test=unseen, false_alarms=false_alarms, extractors=spaces, control=control
+    )
     part = privacy_section(audit, trained, made)
     outputs.write_table(audit.table, folder / "privacy.parquet")
     outputs.write_table(audit.rates, folder / "rates.csv")
     outputs.write_table(audit.floor, folder / "unseen.parquet")
+    outputs.write_table(audit.control, folder / "control.csv")
     write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
-    summary = {"rates": audit.rates, "calibration": audit.calibration, "verdict": part["verdict"],
-               "quarantine": audit.quarantine}
+    summary = {"rates": audit.rates, "calibration": audit.calibration, "parts": audit.parts, "control": audit.control,
+               "false_alarms_measured": audit.alarms, "verdict": part["verdict"], "quarantine": audit.quarantine}
     outputs.write_json(summary, folder / "privacy.json")
     outputs.write_section(part, folder)
     if as_json:
@@ -52,6 +56,8 @@ def privacy(
             out.print(f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
                       f"({row.low:.3f} to {row.high:.3f})", markup=False)
         out.print(audit.calibration.sentence(), markup=False)
+        planted = ", ".join(f"{row.kind} {row.found} of {row.n}" for row in audit.control.itertuples())
+        out.print(f"planted copies found: {planted}; unseen images called copies: {audit.alarms.text()}", markup=False)
         out.print(f"copies: {folder / 'quarantine.txt'} (`shards select --quarantine` drops them)", markup=False)
     if fail_on_copies and audit.quarantine:
         raise CheckFailed(f"{len(audit.quarantine)} synthetic images are copies of training images; see {folder}")

@@ -6,13 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from evalsuite import outputs
 from evalsuite.quality.features import image_side
 from evalsuite.reader_study import analysis
 from evalsuite.reader_study.design import make, open_study
+from evalsuite.reader_study.gains import read_gains
 from evalsuite.reader_study.server import Server
 from shards.console import err, out, print_json
 from shards.errors import UserError
@@ -37,7 +37,7 @@ def reader_study(
     ] = None,
     seed: Annotated[int, typer.Option(help="make: of choice and order.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="serve: port on localhost; 0 takes a free one.")] = 8017,
-    gains: Annotated[Path | None, typer.Option(help="analyse: CSV with class,gain to correlate realism with.")] = None,
+    gains: Annotated[Path | None, typer.Option(help="analyse: a run's folder, or a CSV of class,gain.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="analyse: print as JSON.")] = False,
 ) -> None:
     """A reader study: how real do the images look, what do they show, which skin type; and how far readers agree.
@@ -66,9 +66,7 @@ def reader_study(
 
 def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
     study, answers = analysis.load(folder)
-    if gains is not None and not gains.is_file():
-        raise UserError(f"{gains}: no such file; expected a CSV with the columns class and gain")
-    table = pd.read_csv(gains) if gains else None
+    table = read_gains(gains) if gains else None
     readers, agreement = analysis.reader_table(answers), analysis.agreement(answers, study)
     part = analysis.study_section(folder, table)
     outputs.write_table(answers, folder / "answers.csv")
@@ -84,5 +82,8 @@ def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
         auc = row["discrimination"].text(2)
         out.print(f"{row['reader']:16} answers {row['answers']:5}  real or synthetic (AUC) {auc}", markup=False)
     for row in agreement.to_dict("records"):
-        value = "not enough data" if row["value"] != row["value"] else f"{row['value']:.2f}"
-        out.print(f"agreement on {row['what']}: {row['measure']} {value} ({row['items']} items)", markup=False)
+        out.print(f"agreement on {row['what']}: {row['measure']} {row['value'].text(2)}, {row['items']} items",
+                  markup=False)
+    if table is not None:
+        gain = analysis.gain_correlation(answers, table)
+        out.print(f"realism and gain by class (Spearman): {gain.text(2)}, {gain.n} classes", markup=False)

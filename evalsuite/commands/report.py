@@ -7,32 +7,45 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from evalsuite import run as runs
 from evalsuite import study_analysis, study_record
-from evalsuite.quality.section import to_page
-from evalsuite.report import of_run, of_study
-from evalsuite.report.page import Report, Section, Verdict
+from evalsuite.quality.section import Section
+from evalsuite.report import of_measures, of_run, of_study
+from evalsuite.report.page import Report
 from evalsuite.report.write import write
 from shards.console import out, print_json, progress
 from shards.errors import UserError
 
+PLAN, SECTION = "plan.json", "section.json"
+SECTIONS = TypeAdapter(Section)
+
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of run, study, tone, quality, privacy, filter.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of run, study, quality, tone, privacy, filter, reader-study.")
+    ],
     folder: Annotated[Path | None, typer.Option("--out", help="Where to write. [default: the first folder]")] = None,
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Write one self-contained HTML page (and JSON and CSV) of finished runs and studies.
 
+    What was measured on the images goes in one part: fidelity, diversity, utility, privacy, fairness.
+
     Example: evalsuite report runs/first runs/study --out runs/report
     """
-    reports = []
+    reports, measured = [], []
     with progress("report", len(folders), "runs") as tick:
         for place in folders:
-            reports.append(_one(place, n_boot))
+            if (place / SECTION).is_file() and not (place / PLAN).is_file():
+                measured.append(_measured(place / SECTION))
+            else:
+                reports.append(_one(place, n_boot))
             tick()
+    if measured:
+        reports.append(of_measures.report(measured))
     page = write(reports, folder or folders[0])
     if as_json:
         print_json({"report": str(page), "verdicts": {r.title: r.verdict.sentence for r in reports}})
@@ -43,12 +56,11 @@ def report(
 
 
 def _one(place: Path, n_boot: int) -> Report:
-    """The report of a folder, whichever kind of job made it; its JSON and CSV are written anew."""
-    plan, measured = place / "plan.json", place / "section.json"
-    if measured.is_file() and not plan.is_file():
-        return _measured(measured)
+    """The report of a run or a study; its JSON and CSV are written anew."""
+    plan = place / PLAN
     if not plan.is_file():
-        raise UserError(f"{place} holds no run or study (plan.json); make one with `evalsuite run`")
+        raise UserError(f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "
+                        "`evalsuite run`, `study`, `quality`, `tone`, `privacy`, `filter` or `reader-study`")
     try:
         kind = json.loads(plan.read_bytes()).get("kind")
     except json.JSONDecodeError as error:
@@ -62,11 +74,11 @@ def _one(place: Path, n_boot: int) -> Report:
     return of_run.report(analysis)
 
 
-def _measured(path: Path) -> Report:
-    """What `evalsuite tone`, `quality`, `privacy` or `filter` left behind."""
+def _measured(path: Path) -> Section:
+    """What `evalsuite quality`, `tone`, `privacy`, `filter` or `reader-study` left behind."""
     try:
-        part = json.loads(path.read_bytes())
-        made = to_page(part)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a report section ({error}); run the command that wrote it again") from error
-    return Report(made.title, Verdict(str(made.blocks[0]), []), [Section("What was measured", made.blocks[1:])])
+        return SECTIONS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise UserError(f"{path} is not a report section ({'.'.join(map(str, wrong['loc']))}: {wrong['msg']}); run the "
+                        "command that wrote it again") from error

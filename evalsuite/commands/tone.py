@@ -17,7 +17,7 @@ def tone(
     data: Annotated[Path, typer.Argument(help="Images: shards or a folder (with a CSV for groups).")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the tables and JSON.")] = Path("tone"),
     reference: Annotated[Path | None, typer.Option(help="Real images to measure drift against.")] = None,
-    cuts: Annotated[str, typer.Option(help=f"ITA cut-points: {', '.join(CUTS)}.")] = "del-bino",
+    cuts: Annotated[str, typer.Option(help=f"ITA cut-points: {', '.join(CUTS)}, or five angles.")] = "del-bino",
     as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
 ) -> None:
     """Measure the typology angle (ITA) on bare skin and compare it with the skin type that was asked for.
@@ -25,8 +25,8 @@ def tone(
     Example: evalsuite tone demo/shards --reference demo/phantoms/test --out demo/tone
     """
     points = cut_points(cuts)
-    measured = measure_table(outputs.open_images(data), points)
     base = measure_table(outputs.open_images(reference), points, "reference") if reference else None
+    measured = measure_table(outputs.open_images(data), points)
     cells = cell_table(measured, base)
     part = tone_section(measured, cells)
     outputs.write_table(measured, folder / "tone.parquet")

@@ -57,6 +57,18 @@ def cells_of(real: pd.DataFrame, synthetic: pd.DataFrame, family: str) -> Iterat
         yield Cell(family, " x ".join(map(str, values)), matched, chosen)
 
 
+def parts_of(frame: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Name and rows of each cell of a family, in order; a skin type that is not known is "unknown"."""
+    if not keys:
+        yield "all", frame
+        return
+    named = frame[list(keys)].reset_index(drop=True).astype(object)
+    if "group" in keys:
+        named["group"] = named["group"].where(named["group"].notna(), "unknown")
+    for values, rows in sorted(named.groupby(list(keys)).indices.items()):
+        yield " x ".join(map(str, values if isinstance(values, tuple) else (values,))), frame.iloc[rows]
+
+
 def _matching(frame: pd.DataFrame, keys: tuple[str, ...], values: tuple[object, ...]) -> Rows:
     hit = np.ones(len(frame), dtype=bool)
     for key, value in zip(keys, values, strict=True):
@@ -70,7 +82,7 @@ def quality_table(
 ) -> pd.DataFrame:
     """One row a metric of a cell: family, cell, n_real, n_synthetic, n, metric, value, low, high, note.
 
-    The family "floor" compares two halves of the real images at the overall n: a perfect score.
+    The family "floor" compares two halves of the real images, at the overall n where there are enough: a perfect score.
     """
     records: list[dict[str, object]] = []
     for family in families:
@@ -79,7 +91,7 @@ def quality_table(
         n = min(min(enough, default=0), max_n)
         for cell in cells:
             records += _measure(cell, real, synthetic, n if cell.n >= min_n else 0, seed, resamples)
-    records += _floor(real, min(len(synthetic.frame), max_n), min_n, seed, resamples)
+    records += _floor(real, min(len(real.frame), len(synthetic.frame), max_n), min_n, seed, resamples)
     return pd.DataFrame(records)
 
 
@@ -119,7 +131,11 @@ def _floor(real: Features, n: int, min_n: int, seed: int, resamples: int) -> lis
     half = min(n, len(real.frame) // 2)
     order = np.random.default_rng((seed, 1)).permutation(len(real.frame))
     cell = Cell("floor", "real against real", order[:half], order[half:2 * half])
-    return list(_measure(cell, real, real, half if half >= min_n else 0, seed, resamples))
+    rows = list(_measure(cell, real, real, half if half >= min_n else 0, seed, resamples))
+    if half < n:
+        note = f"at n = {half}, not {n}: compare the kernel distance only, which does not depend on n"
+        rows = [row | {"note": row["note"] or note} for row in rows]
+    return rows
 
 
 def _columns(estimate: Estimate) -> dict[str, object]:

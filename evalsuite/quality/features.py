@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -117,8 +117,18 @@ def extract(
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _write(file, data, frame, extractor, preprocess, what, batch)
-    values = np.load(file, mmap_mode="r", allow_pickle=False)
-    return Features(values, frame, extractor, digest)
+    return Features(read_kept(file, len(frame)), frame, extractor, digest)
+
+
+def read_kept(file: Path, rows: int) -> NDArray[Any]:
+    """An array kept on disk, memory-mapped; UserError where it is damaged."""
+    try:
+        values = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{file} is damaged ({error}); delete it, it will be made again") from error
+    if len(values) != rows:
+        raise UserError(f"{file} holds {len(values)} rows, expected {rows}; delete it, it will be made again")
+    return values
 
 
 def _digest(frame: pd.DataFrame, extractor: Extractor, preprocess: Preprocess) -> str:
@@ -141,6 +151,10 @@ def _write(
         with progress(f"{what} [{extractor.name}]", len(frame)) as tick:
             for ids, images in _batches(data, preprocess, batch):
                 values = extractor.embed(images)
+                if not np.isfinite(values).all():
+                    bad = ids[int(np.argmin(np.isfinite(values).all(axis=1)))]
+                    raise UserError(f"{extractor.name} gives no finite features for {bad}; use another extractor, or "
+                                    "leave the image out")
                 if list(frame["id"][done:done + len(ids)]) != ids:
                     raise UserError(f"the rows and the images of the data differ at row {done} ({ids[0]})")
                 if store is None:

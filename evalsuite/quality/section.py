@@ -5,25 +5,31 @@ from __future__ import annotations
 import html
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pandas as pd
+from typing_extensions import TypedDict  # typing's own cannot be validated by pydantic before Python 3.12
 
 from evalsuite.quality.estimate import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from evalsuite.report import page
+Axis = Literal["fidelity", "diversity", "utility", "privacy", "fairness"]
+Status = Literal["good", "warn", "bad", "unknown"]
+#: What synthetic images are judged by, in the report's order (Friedrich 2024 without fairness).
+AXES: tuple[Axis, ...] = get_args(Axis)
 
 
 class Table(TypedDict):
+    axis: Axis
     caption: str
     columns: list[str]
     rows: list[list[str]]
 
 
 class Drawing(TypedDict):
+    axis: Axis
     caption: str
     svg: str
 
@@ -33,36 +39,38 @@ class Section(TypedDict):
 
     title: str
     verdict: str
-    status: str  # good | warn | bad | unknown
+    status: Status
     tables: list[Table]
     figures: list[Drawing]
 
 
 def section(
-    title: str, verdict: str, status: str, tables: Sequence[Table] = (), figures: Sequence[Drawing] = ()
+    title: str, verdict: str, status: Status, tables: Sequence[Table] = (), figures: Sequence[Drawing] = ()
 ) -> Section:
     """A section with its own words escaped."""
     return {"title": html.escape(title), "verdict": html.escape(verdict), "status": status,
             "tables": list(tables), "figures": list(figures)}
 
 
-def table(caption: str, frame: pd.DataFrame) -> Table:
+def table(axis: Axis, caption: str, frame: pd.DataFrame) -> Table:
     """A frame as escaped text; NaN reads "not enough data"."""
     return {
-        "caption": html.escape(caption), "columns": [html.escape(str(c)) for c in frame.columns],
+        "axis": axis, "caption": html.escape(caption), "columns": [html.escape(str(c)) for c in frame.columns],
         "rows": [[html.escape(_text(v)) for v in row] for row in frame.itertuples(index=False)],
     }
 
 
-def figure(caption: str, drawing: Figure) -> Drawing:
+def figure(axis: Axis, caption: str, drawing: Figure) -> Drawing:
     """A matplotlib figure as inline SVG without scripts, dates or outside references."""
     stream = io.StringIO()
     drawing.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None})
     text = stream.getvalue()
-    return {"caption": html.escape(caption), "svg": text[text.index("<svg"):]}
+    return {"axis": axis, "caption": html.escape(caption), "svg": text[text.index("<svg"):]}
 
 
-def image_figure(caption: str, jpegs: Sequence[tuple[bytes, str]], columns: int, cell: int = 96) -> Drawing:
+def image_figure(
+    axis: Axis, caption: str, jpegs: Sequence[tuple[bytes, str]], columns: int, cell: int = 96
+) -> Drawing:
     """Thumbnails with a line of text each, as one SVG with embedded JPEGs."""
     import base64
 
@@ -76,21 +84,7 @@ def image_figure(caption: str, jpegs: Sequence[tuple[bytes, str]], columns: int,
         data = base64.b64encode(jpeg).decode()
         parts.append(f'<image x="{x}" y="{y}" width="{cell}" height="{cell}" href="data:image/jpeg;base64,{data}"/>')
         parts.append(f'<text x="{x}" y="{y + cell + 12}">{html.escape(label[:20])}</text>')
-    return {"caption": html.escape(caption), "svg": "".join(parts) + "</svg>"}
-
-
-def to_page(part: Section) -> page.Section:
-    """The same for `evalsuite.report`, whose templates escape by themselves."""
-    from evalsuite.report import page
-
-    plain = html.unescape
-    blocks: list[page.Block] = [plain(part["verdict"])]
-    blocks += [
-        page.Table(list(map(plain, t["columns"])), [list(map(plain, row)) for row in t["rows"]], plain(t["caption"]))
-        for t in part["tables"]
-    ]
-    blocks += [page.Plot(f["svg"], plain(f["caption"])) for f in part["figures"]]
-    return page.Section(plain(part["title"]), blocks)
+    return {"axis": axis, "caption": html.escape(caption), "svg": "".join(parts) + "</svg>"}
 
 
 def _text(value: object) -> str:

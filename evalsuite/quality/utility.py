@@ -6,7 +6,9 @@ Classification accuracy scores (Ravuri & Vinyals 2019) in both directions; a rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from evalsuite.quality.features import Features
 
 Labels = NDArray[np.object_]
 FOLDS = 5
+MEASURES = ("real to real", "synthetic to real", "real to synthetic", "real or synthetic")
 
 
 def linear() -> Pipeline:
@@ -30,43 +33,88 @@ def linear() -> Pipeline:
 
 
 def utility_table(
-    real: Features, synthetic: Features, *, min_n: int = 20, seed: int = 0, resamples: int = 300
+    real: Features, synthetic: Features, *, min_n: int = 20, max_n: int = 5000, seed: int = 0, resamples: int = 300
 ) -> pd.DataFrame:
-    """Rows metric, value, low, high, n, note: accuracy scores of the four train/test pairs and the discriminator."""
-    return pd.DataFrame(
-        {"metric": name, **vars(estimate)}
-        for name, estimate in _measures(real, synthetic, min_n, seed, resamples)
-    )
+    """Rows family, cell, metric, value, low, high, n, note: accuracies of the train/test pairs, the discriminator.
+
+    All are trained once, on equally many real and synthetic images of every class, and then read for all tested images
+    and for those of each skin type.
+    """
+    name, records = real.extractor.name, []
+    rows = matched_rows(real.frame, synthetic.frame, seed, max_n)
+    if len(rows[0]) < min_n:
+        note = f"{len(rows[0])} real images have a synthetic one of their class"
+        return pd.DataFrame({"family": "overall", "cell": "all", "metric": f"{what} [{name}]",
+                             **vars(missing(len(rows[0]), note))} for what in MEASURES)
+    for what, tested in zip(MEASURES, _tested(real, synthetic, rows, seed), strict=True):
+        for family, cell, part in tested.cells(min_n):
+            estimate = part.estimate(resamples, seed)
+            records.append({"family": family, "cell": cell, "metric": f"{what} [{name}]", **vars(estimate)})
+    return pd.DataFrame(records)
 
 
-def _measures(
-    real: Features, synthetic: Features, min_n: int, seed: int, resamples: int
-) -> Iterator[tuple[str, Estimate]]:
-    rows_real, rows_synthetic = matched_rows(real.frame, synthetic.frame, seed)
-    n, name = len(rows_real), real.extractor.name
-    if n < min_n:
-        for what in ("real to real", "synthetic to real", "real to synthetic", "real or synthetic"):
-            yield f"{what} [{name}]", missing(n, f"{n} real images have a synthetic one of their class")
-        return
-    x, y = real.take(rows_real), real.frame["class"].to_numpy()[rows_real]
-    u, v = synthetic.take(rows_synthetic), synthetic.frame["class"].to_numpy()[rows_synthetic]
-    families_x = families(real.frame.iloc[rows_real], "cluster")
-    families_u = families(synthetic.frame.iloc[rows_synthetic], "parent")
-    yield f"real to real [{name}]", cross_accuracy(x, y, families_x, resamples, seed)
-    yield f"synthetic to real [{name}]", transfer_accuracy(u, v, x, y, resamples, seed)
-    yield f"real to synthetic [{name}]", transfer_accuracy(x, y, u, v, resamples, seed)
-    yield f"real or synthetic [{name}]", discriminator(x, u, families_x, families_u, resamples, seed)
+@dataclass(frozen=True)
+class Tested:
+    """What a classifier said of images it was not trained on; `found` is None where it could not be trained.
+
+    Attributes
+    ----------
+    statistic
+        Of (truth, found).
+    group
+        Skin type of each image.
+    note
+        Why there is nothing.
+    """
+
+    statistic: Callable[..., float]
+    truth: NDArray[Any]
+    found: NDArray[Any] | None
+    group: Labels
+    note: str = ""
+
+    def estimate(self, resamples: int = 300, seed: int = 0) -> Estimate:
+        """With a percentile bootstrap interval over the tested images."""
+        if self.found is None:
+            return missing(len(self.truth), self.note)
+        return bootstrap_of(self.statistic, self.truth, self.found, resamples=resamples, seed=seed)
+
+    def cells(self, min_n: int) -> Iterator[tuple[str, str, Tested]]:
+        """All, and each skin type with enough tested images."""
+        yield "overall", "all", self
+        for name in sorted({str(g) for g in self.group if g is not None}):
+            here = self.group == name
+            part = replace(self, truth=self.truth[here], group=self.group[here],
+                           found=None if self.found is None else self.found[here])
+            if here.sum() < min_n or len(set(part.truth)) < 2:
+                part = replace(part, found=None, note=f"{here.sum()} tested images, or a single class of them")
+            yield "group", name, part
+
+
+def _tested(
+    real: Features, synthetic: Features, rows: tuple[NDArray[np.intp], NDArray[np.intp]], seed: int
+) -> list[Tested]:
+    """In the order of MEASURES."""
+    a, b = real.frame.iloc[rows[0]], synthetic.frame.iloc[rows[1]]
+    x, u, y, v = real.take(rows[0]), synthetic.take(rows[1]), *(f["class"].to_numpy(dtype=object) for f in (a, b))
+    groups = [f["group"].to_numpy(dtype=object) for f in (a, b)]
+    return [
+        cross_accuracy(x, y, families(a, "cluster"), groups[0]), transfer_accuracy(u, v, x, y, groups[0]),
+        transfer_accuracy(x, y, u, v, groups[1]),
+        discriminator(x, u, families(a, "cluster"), families(b, "parent"), np.concatenate(groups), seed),
+    ]
 
 
 def matched_rows(
-    real: pd.DataFrame, synthetic: pd.DataFrame, seed: int = 0
+    real: pd.DataFrame, synthetic: pd.DataFrame, seed: int = 0, max_n: int = 5000
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of both frames with the same number of images of every class, drawn by a seed."""
+    """Rows of both frames with the same number of images of every class, at most `max_n` in all, drawn by a seed."""
     rng = np.random.default_rng(seed)
     a, b = [], []
-    for label in sorted(set(real["class"]) & set(synthetic["class"])):
+    labels = sorted(set(real["class"]) & set(synthetic["class"]))
+    for label in labels:
         i, j = (np.flatnonzero((f["class"] == label).to_numpy(dtype=bool)) for f in (real, synthetic))
-        n = min(len(i), len(j))
+        n = min(len(i), len(j), max(1, max_n // len(labels)))
         a.append(np.sort(rng.choice(i, n, replace=False)))
         b.append(np.sort(rng.choice(j, n, replace=False)))
     none = np.zeros(0, dtype=np.intp)
@@ -78,30 +126,34 @@ def families(frame: pd.DataFrame, column: str) -> Labels:
     return frame[column].where(frame[column].notna(), frame["id"]).to_numpy(dtype=object)
 
 
-def transfer_accuracy(
-    x: Array, y: Labels, u: Array, v: Labels, resamples: int = 300, seed: int = 0
-) -> Estimate:
-    """Balanced accuracy on (u, v) of a linear classifier fitted on (x, y); interval over the tested images."""
+def transfer_accuracy(x: Array, y: Labels, u: Array, v: Labels, group: Labels) -> Tested:
+    """Balanced accuracy on (u, v) of a linear classifier fitted on (x, y)."""
     if len(set(y)) < 2:
-        return missing(len(y), "a single class")
-    predicted = linear().fit(x, y).predict(u)
-    return bootstrap_of(_balanced, v, predicted, resamples=resamples, seed=seed)
+        return Tested(_balanced, v, None, group, "a single class")
+    return _classified(v, linear().fit(x, y).predict(u), group)
 
 
-def cross_accuracy(x: Array, y: Labels, family: Labels, resamples: int = 300, seed: int = 0) -> Estimate:
+def cross_accuracy(x: Array, y: Labels, family: Labels, group: Labels) -> Tested:
     """Balanced accuracy by cross-validation over families: what the other directions are compared with."""
     if len(set(y)) < 2 or len(set(family)) < FOLDS:
-        return missing(len(y), "a single class or too few families")
+        return Tested(_balanced, y, None, group, "a single class or too few families")
     predicted = np.empty(len(y), dtype=object)
     for fit, test in GroupKFold(FOLDS).split(x, y, family):
+        if len(set(y[fit])) < 2:
+            return Tested(_balanced, y, None, group, "a fold holds a single class")
         predicted[test] = linear().fit(x[fit], y[fit]).predict(x[test])
-    return bootstrap_of(_balanced, y, predicted, resamples=resamples, seed=seed)
+    return _classified(y, predicted, group)
+
+
+def _classified(truth: Labels, predicted: Labels, group: Labels) -> Tested:
+    """Labels as numbers: resampling compares them thousands of times."""
+    codes = np.unique(np.concatenate([truth, predicted]).astype(str), return_inverse=True)[1]
+    return Tested(_balanced, codes[:len(truth)], codes[len(truth):], group)
 
 
 def discriminator(
-    real: Array, synthetic: Array, real_family: Labels, synthetic_family: Labels, resamples: int = 300,
-    seed: int = 0,
-) -> Estimate:
+    real: Array, synthetic: Array, real_family: Labels, synthetic_family: Labels, group: Labels, seed: int = 0
+) -> Tested:
     """AUC of telling real from synthetic, cross-validated over families; 0.5: cannot be told apart.
 
     A real image and what was made from it are one family, so that a fold never knows a tested image's parent.
@@ -110,17 +162,18 @@ def discriminator(
     y = np.r_[np.zeros(len(real), dtype=int), np.ones(len(synthetic), dtype=int)]
     family = np.concatenate([real_family, synthetic_family])
     if len(set(real_family)) < FOLDS:
-        return missing(len(x), "too few families")
+        return Tested(_auc, y, None, group, "too few families")
     score = np.empty(len(y))
     for fit, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, family):
         if len(set(y[fit])) < 2:
-            return missing(len(x), "a fold holds one side only")
+            return Tested(_auc, y, None, group, "a fold holds one side only")
         score[test] = linear().fit(x[fit], y[fit]).predict_proba(x[test])[:, 1]
-    return bootstrap_of(_auc, y, score, resamples=resamples, seed=seed)
+    return Tested(_auc, y, score, group)
 
 
-def _balanced(y: Labels, predicted: Labels) -> float:
-    return float(np.mean([(predicted[y == label] == label).mean() for label in set(y)]))
+def _balanced(y: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:
+    count = np.bincount(y)
+    return float(np.mean((np.bincount(y, predicted == y) / np.maximum(count, 1))[count > 0]))
 
 
 def _auc(y: NDArray[np.int_], score: Array) -> float:

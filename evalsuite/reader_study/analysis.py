@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.metrics import cohen_kappa_score
 
 from evalsuite.quality.estimate import Estimate, bootstrap_of, missing, wilson
-from evalsuite.quality.section import Section, section, table
+from evalsuite.quality.section import Section, Status, section, table
 from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
 from shards.errors import UserError
 
-MIN_ITEMS = 10
+MIN_ITEMS, RESAMPLES = 10, 500
 
 
 def load(folder: Path) -> tuple[Study, pd.DataFrame]:
@@ -33,8 +32,17 @@ def load(folder: Path) -> tuple[Study, pd.DataFrame]:
     if wrong:
         raise UserError(f"{folder / RESPONSES}: the answers have no column {min(wrong)!r}")
     answers = answers.drop_duplicates(["reader", "item"], keep="last")
+    if not (folder / KEY).is_file():
+        raise UserError(f"{folder / KEY} is missing: without the truth the answers cannot be judged; put it back")
     key = pd.read_csv(folder / KEY, dtype=str, keep_default_na=False)
     key = key.rename(columns={"origin": "truth", "class": "truth_diagnosis", "group": "truth_group"})
+    for column, known in (("item", list(key["item"])), ("realism", study.realism)):
+        strange = answers[~answers[column].isin(known)]
+        if len(strange):
+            first = strange.iloc[0]
+            file = folder / RESPONSES / f"{first['reader']}.csv"
+            raise UserError(f"{file}: the {column} {first[column]!r} is not of this study ({len(strange)} such rows); "
+                            "correct or remove them")
     answers = answers.merge(key, on="item", how="inner")
     answers["realism"] = answers["realism"].map({word: i + 1 for i, word in enumerate(study.realism)}).astype(float)
     return study, answers
@@ -90,31 +98,54 @@ def discrimination(part: pd.DataFrame, resamples: int = 500) -> Estimate:
 
 
 def agreement(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Agreement between readers: mean pairwise kappa (diagnosis), weighted kappa (skin type), ICC (realism)."""
+    """Agreement between readers: mean pairwise kappa (diagnosis), weighted kappa (skin type), ICC (realism).
+
+    Intervals are over items; the readers are taken as they are.
+    """
     wide = {c: answers.pivot(index="item", columns="reader", values=c) for c in ("diagnosis", "group", "realism")}
-    order = {name: i for i, name in enumerate(study.groups)}
-    steps = wide["group"].map(order.get)
+    diagnosis, skin = _kappa(wide["diagnosis"], study.diagnoses), _kappa(wide["group"], study.groups, "quadratic")
     return pd.DataFrame([
-        {"what": "diagnosis", "measure": "mean pairwise Cohen kappa", **_kappa(wide["diagnosis"], None)},
-        {"what": "skin type", "measure": "mean pairwise kappa, quadratic weights", **_kappa(steps, "quadratic")},
+        {"what": "diagnosis", "measure": "mean pairwise Cohen kappa", **diagnosis},
+        {"what": "skin type", "measure": "mean pairwise kappa, quadratic weights", **skin},
         {"what": "realism", "measure": "ICC(2,1), absolute agreement", **_icc(wide["realism"])},
     ])
 
 
-def _kappa(wide: pd.DataFrame, weights: str | None) -> dict[str, float | int]:
-    values, shared = [], 0
-    for a, b in combinations(wide.columns, 2):
-        pair = wide[[a, b]].dropna()
-        shared = max(shared, len(pair))
-        if len(pair) >= MIN_ITEMS:
-            values.append(float(cohen_kappa_score(pair[a], pair[b], weights=weights)))
-    return {"value": float(np.mean(values)) if values else float("nan"), "items": shared}
+def _kappa(wide: pd.DataFrame, order: list[str], weights: str | None = None) -> dict[str, object]:
+    """Mean over pairs of readers, each on the items that both have answered."""
+    codes = pd.DataFrame({c: pd.Categorical(wide[c], order).codes for c in wide}).astype(int)  # -1: not answered
+    pairs = [(codes[a].to_numpy(), codes[b].to_numpy()) for a, b in combinations(codes.columns, 2)]
+    shared = max((int(((a >= 0) & (b >= 0)).sum()) for a, b in pairs), default=0)
+    if shared < MIN_ITEMS:
+        return {"value": missing(shared, "too few items that two readers answered"), "items": shared}
+
+    def mean(rows: NDArray[np.intp]) -> float:
+        values = []
+        for a, b in pairs:
+            both = rows[(a[rows] >= 0) & (b[rows] >= 0)]
+            if len(both) >= MIN_ITEMS // 2:
+                values.append(kappa(a[both], b[both], weights))
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    return {"value": bootstrap_of(mean, np.arange(len(codes)), resamples=RESAMPLES), "items": shared}
 
 
-def _icc(wide: pd.DataFrame) -> dict[str, float | int]:
+def kappa(a: NDArray[np.integer], b: NDArray[np.integer], weights: str | None = None) -> float:
+    """Cohen's kappa, 1960 ("quadratic" weights: 1968), of two readers' codes from 0; NaN where both are constant."""
+    n = int(max(a.max(), b.max())) + 1
+    table = np.bincount(a * n + b, minlength=n * n).reshape(n, n).astype(float)
+    i, j = np.indices((n, n))
+    cost = (i - j) ** 2.0 if weights == "quadratic" else (i != j).astype(float)
+    by_chance = (cost * np.outer(table.sum(1), table.sum(0))).sum() / table.sum()
+    return float(1 - (cost * table).sum() / by_chance) if by_chance > 0 else float("nan")
+
+
+def _icc(wide: pd.DataFrame) -> dict[str, object]:
+    """On the items that all readers have answered."""
     whole = wide.dropna().to_numpy(dtype=float)
-    enough = whole.shape[0] >= MIN_ITEMS and whole.shape[1] >= 2
-    return {"value": icc(whole) if enough else float("nan"), "items": len(whole)}
+    if whole.shape[0] < MIN_ITEMS or whole.shape[1] < 2:
+        return {"value": missing(len(whole), "too few items that all readers answered"), "items": len(whole)}
+    return {"value": bootstrap_of(icc, whole, resamples=RESAMPLES), "items": len(whole)}
 
 
 def icc(ratings: NDArray[np.floating]) -> float:
@@ -158,10 +189,13 @@ def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Section:
     number = answers["reader"].nunique()
     text = f"{number} readers gave {len(answers)} answers. They told real from synthetic with an AUC of {auc.text(2)} "
     text += "(0.5: not at all)."
-    status = "unknown" if np.isnan(auc.value) else "good" if auc.low <= 0.5 <= auc.high else "warn"
+    status: Status = "unknown" if np.isnan(auc.value) else "good" if auc.low <= 0.5 <= auc.high else "warn"
     if gains is not None:
         text += f" Realism and the classifier's gain per class: Spearman {gain_correlation(answers, gains).text(2)}."
+    by_group = groups["family"] == "group"
     return section("Readers", text, status, [
-        table("Readers", readers), table("Agreement between readers", agreement(answers, study)),
-        table("By true skin type and class, all readers", groups),
+        table("fidelity", "Readers", readers),
+        table("fidelity", "Agreement between readers", agreement(answers, study)),
+        table("fidelity", "By true class, all readers", groups[~by_group]),
+        table("fairness", "By true skin type, all readers", groups[by_group]),
     ])

@@ -4,9 +4,11 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Reader study</title>
 <style>
+:root{color-scheme:light dark}
+[hidden]{display:none!important}
 body{font:18px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1rem;color:#111;background:#fff}
-main{display:flex;flex-wrap:wrap;gap:1.5rem}
-img{width:min(90vw,26rem);height:auto;image-rendering:auto;border:1px solid #555}
+main{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1.5rem}
+img{width:min(90vw,26rem);aspect-ratio:1;border:1px solid #555}
 form{flex:1;min-width:18rem}
 fieldset{border:1px solid #777;margin:0 0 1rem;padding:.5rem 1rem}
 fieldset:focus-within{outline:3px solid #0b57d0}
@@ -14,7 +16,8 @@ label{display:flex;align-items:center;gap:.6rem;min-height:44px;cursor:pointer}
 input[type=radio]{width:22px;height:22px}
 kbd{border:1px solid #777;border-radius:4px;padding:0 .4rem;background:#f3f3f3}
 button,input[type=text]{font:inherit;min-height:44px;padding:0 1rem}
-@media (prefers-color-scheme:dark){body{background:#111;color:#eee}kbd{background:#333}}
+@media (prefers-color-scheme:dark){body{background:#111;color:#eee}kbd{background:#333}
+fieldset:focus-within{outline-color:#8ab4f8}}
 </style></head><body>
 <h1 id="title">Reader study</h1>
 <p id="status" role="status" aria-live="polite"></p>
@@ -34,7 +37,7 @@ Press the key shown beside an answer, or use Tab, arrows and Enter.</p>
 SCRIPT = """'use strict';
 const KEYS = '123456789abcdefghijklmnopqrstuvwxyz';
 const $ = id => document.getElementById(id);
-let study, reader, left, shown;
+let study, reader, left, shown, saving = false;
 const questions = () => [['realism', 'How real does it look?', study.realism],
   ['diagnosis', 'What does it show?', study.diagnoses], ['group', 'Which skin type?', study.groups]];
 function build() {
@@ -68,20 +71,29 @@ function show() {
   shown = performance.now();
   $('questions').querySelector('input').focus();
 }
+async function ask(address, options) {
+  try {
+    const reply = await fetch(address, options);
+    return [reply.ok, await reply.text()];
+  } catch { return [false, 'the study is not served any more; start it again, then go on here']; }
+}
 async function begin(name) {
-  const reply = await fetch(`/study?reader=${encodeURIComponent(name)}`);
-  if (!reply.ok) { $('status').textContent = await reply.text(); return; }
-  study = await reply.json(); reader = name;
+  const [good, text] = await ask(`/study?reader=${encodeURIComponent(name)}`);
+  if (!good) { $('status').textContent = text; return; }
+  study = JSON.parse(text); reader = name;
   left = study.items.filter(item => !study.answered.includes(item));
   $('start').hidden = true; $('reading').hidden = false;
   build(); show();
 }
 async function save() {
+  if (saving) return;  // a second Enter before the answer is on disk would skip the next image
+  saving = true;
   const data = Object.fromEntries(new FormData($('answers')));
   const body = {reader, item: left[0], ...data, seconds: (performance.now() - shown) / 1000};
-  const reply = await fetch('/answer', {method: 'POST', headers: {'Content-Type': 'application/json'},
+  const [good, text] = await ask('/answer', {method: 'POST', headers: {'Content-Type': 'application/json'},
     body: JSON.stringify(body)});
-  if (!reply.ok) { $('status').textContent = 'Not saved: ' + await reply.text(); return; }
+  saving = false;
+  if (!good) { $('status').textContent = 'Not saved: ' + text; return; }
   left.shift(); show();
 }
 $('who').addEventListener('submit', event => { event.preventDefault(); begin($('reader').value); });

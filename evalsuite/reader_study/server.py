@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from evalsuite.reader_study.design import IMAGES, RESPONSES, Study, open_study
 from evalsuite.reader_study.page import PAGE, SCRIPT
+from shards.errors import UserError
 
 READER = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
 COLUMNS = ("reader", "item", "realism", "diagnosis", "group", "seconds", "time")
@@ -33,7 +34,10 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, folder: Path, port: int = 0, host: str = "127.0.0.1") -> None:
         self.folder, self.study, self.lock = folder, open_study(folder), Lock()
-        super().__init__((host, port), _Handler)
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            raise UserError(f"cannot serve on port {port} ({error.strerror}); give another --port, or 0") from error
 
     @property
     def url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalsuite import filter_trial
 from evalsuite.filter import (
     apply,
     filter_section,
@@ -19,11 +21,14 @@ from evalsuite.filter import (
     typicality,
     unequal_groups,
 )
+from evalsuite.predictions import Predictions, from_frame
 from evalsuite.quality.extractors import Extractor
 from evalsuite.quality.features import ArrayImages, Preprocess, extract
-from gen.phantoms import draw
+from evalsuite.training.recipe import make_recipe
+from gen.phantoms import CLASSES, draw
+from shards import Sample, ShardSetWriter, encode_image, open_data
 from shards.errors import UserError
-from shards.schema import Sample
+from shards.tone import TONE_GROUPS
 
 
 def judged(n: int, groups: int = 3) -> pd.DataFrame:
@@ -59,6 +64,89 @@ def test_a_filter_that_deletes_dark_skin_is_named() -> None:
     assert filter_section(done)["status"] == "warn"
     row = done.rates.set_index("cell").loc["g2"]
     assert row["low"] < 0.5 < row["high"]
+
+
+def test_a_filter_stricter_on_real_dark_skin_is_named_too() -> None:
+    """Real images of one skin type that fail more often mean that the rule, not the generator, is at fault."""
+    frame, rng = judged(300), np.random.default_rng(0)
+    scores = {"typical": {r.id: rng.normal() for r in frame.itertuples()}}
+    real = frame.assign(kept=(frame["group"] != "g1") | (rng.random(300) > 0.4))
+    done = apply(frame, scores, {"typical": -1.5}, 0.05, real=real)
+    assert len(done.warnings) == 1
+    assert "real images of group g1" in done.warnings[0]
+    row = done.rates.set_index("cell").loc["g1"]
+    assert row["real_low"] < 0.4 < row["real_high"]
+
+
+def predictions_of(right: np.ndarray, groups: list[str]) -> Predictions:
+    """Two classes; an item is right or wrong as told."""
+    n = len(right)
+    label = np.array(["a", "b"])[np.arange(n) % 2]
+    says_a = (label == "a") == right
+    frame = pd.DataFrame({"id": [f"t{i}" for i in range(n)], "label": label, "prob_a": says_a * 1.0,
+                          "prob_b": 1.0 - says_a, "group": groups})
+    return from_frame(frame)
+
+
+def test_a_filter_is_judged_by_the_paired_difference_in_each_group() -> None:
+    """Planted: the filter helps light skin by 20 points and hurts dark skin by 20."""
+    rng, groups = np.random.default_rng(0), ["light", "dark"] * 300
+    better = np.array([0.2 if g == "light" else -0.2 for g in groups])
+    tables = {
+        side: [predictions_of(rng.random(600) < 0.7 + (better if side == "with" else 0), groups) for _ in range(3)]
+        for side in ("without", "with")
+    }
+    table = filter_trial.compare(tables, 300)
+    verdicts = dict(zip(table["group"], table["verdict"], strict=True))
+    assert (verdicts["light"], verdicts["dark"]) == ("helps", "hurts")
+    found = table.set_index("group")["difference"]
+    assert found["light"].low < 0.2 < found["light"].high
+    assert found["dark"].low < -0.2 < found["dark"].high
+    part = filter_trial.trial_section(filter_trial.Trial(table, 16, 5.0, 3))
+    assert part["status"] == "bad"
+    assert "hurts dark" in part["verdict"]
+    same = filter_trial.compare(dict.fromkeys(tables, tables["with"]), 300)
+    assert set(same["verdict"]) == {"no difference"}
+
+
+def test_the_trial_trains_both_sides_on_equally_many_images(tmp_path: Path) -> None:
+    """What differs is which images were drawn, not how many; a class without a kept image is refused."""
+    for split, start in (("train", 0), ("validation", 100), ("test", 200)):
+        write(tmp_path / "real" / split, start, 1, "phantom", split)
+    write(tmp_path / "made", 300, 2, "synthetic", None)
+    ids = list(open_data(tmp_path / "made").rows["id"])
+    recipe = make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2)
+    trial = filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids[::2], tmp_path / "out", n_real=2,
+                                 recipe=recipe, seeds=1, n_boot=50, workers=1)
+    assert trial.ratio == 3.0  # 36 kept of 6 classes allow 6 for 2 real ones
+    results = [json.loads(f.read_text()) for f in sorted((tmp_path / "out").rglob("result.json"))]
+    assert [r["synthetic"] for r in results] == [36, 36]
+    assert results[0]["digest"] != results[1]["digest"]
+    assert trial.table["group"].iloc[0] == "all"
+    with pytest.raises(UserError, match="keeps no image of"):
+        filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids[:3], tmp_path / "none", n_real=2,
+                             recipe=recipe, seeds=1)
+
+
+def write(folder: Path, start: int, per_cell: int, origin: str, split: str | None) -> None:
+    """Phantom shards of every cell."""
+    with ShardSetWriter(folder, "p", classes=CLASSES, fsync=False) as writer:
+        for c, cls in enumerate(CLASSES):
+            for g, group in enumerate(TONE_GROUPS):
+                for i in range(per_cell):
+                    image = encode_image(draw(cls, group, start + i).image, "png", 0)
+                    writer.add(Sample(id=f"{origin}-{start}-{c}{g}{i}", origin=origin, label=cls, group=group,
+                                      split=split), image, "png")
+
+
+def test_one_class_cannot_be_recognised(tmp_path: Path) -> None:
+    """In one line, not scikit-learn's traceback."""
+    samples = [Sample(id=f"s{i}", origin="real", label="a") for i in range(30)]
+    data = ArrayImages(samples, [np.full((8, 8, 3), i, np.uint8) for i in range(30)])
+    means = Extractor("means", "means", lambda x: x.reshape(len(x), -1, 3).mean(1).astype(np.float32))
+    features = extract(data, means, Preprocess(8, None), tmp_path)
+    with pytest.raises(UserError, match="two classes"):
+        recognition(features, features)
 
 
 def test_an_even_filter_raises_no_warning() -> None:

@@ -59,7 +59,8 @@ def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Pa
             planted.append(plant(train[i], rng))
             kinds.append(kind)
             origins.append(f"train-{i}")
-    audit = audit_copies(data(train, "train"), data(planted + fresh, "synthetic"), tmp_path, test=data(unseen, "test"))
+    audit = audit_copies(data(train, "train"), data(planted + fresh, "synthetic"), tmp_path, test=data(unseen, "test"),
+                         control=1)
     found = audit.table["copy"].to_numpy()
     by_kind = {k: found[: len(kinds)][np.array(kinds) == k].mean() for k in KINDS}
     assert min(by_kind.values()) >= 0.95, by_kind
@@ -70,10 +71,10 @@ def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Pa
 
 def test_a_clean_set_passes_and_one_with_copies_fails(tmp_path: Path) -> None:
     train, test = data(phantoms(60, 0), "train"), data(phantoms(100, 10_000), "test")
-    clean = audit_copies(train, data(phantoms(36, 20_000), "s"), tmp_path, test=test)
+    clean = audit_copies(train, data(phantoms(36, 20_000), "s"), tmp_path, test=test, control=2)
     assert nothing_is_a_copy(clean)
     half = data(phantoms(18, 20_000) + phantoms(18, 0), "s")
-    copied = audit_copies(train, half, tmp_path, test=test)
+    copied = audit_copies(train, half, tmp_path, test=test, control=2)
     assert not nothing_is_a_copy(copied)
     overall = copied.rates[(copied.rates["family"] == "overall")].iloc[0]
     assert overall["low"] < 0.5 < overall["high"]
@@ -84,39 +85,73 @@ def test_a_clean_set_passes_and_one_with_copies_fails(tmp_path: Path) -> None:
 
 def test_without_a_test_set_training_images_calibrate_and_it_is_said(tmp_path: Path) -> None:
     train = data(phantoms(60, 0), "train")
-    audit = audit_copies(train, data(phantoms(12, 0), "s"), tmp_path)
+    audit = audit_copies(train, data(phantoms(12, 0), "s"), tmp_path, control=1)
     assert audit.table["copy"].all()
     assert "no test set" in audit.calibration.sentence()
     assert audit.calibration.false_alarms == pytest.approx(1 / 61)  # not the 1 % that was asked for
 
 
-def test_inpainting_is_judged_by_the_part_drawn_anew(tmp_path: Path) -> None:
-    """The kept border is the parent's by design; only a centre that repeats the parent's is a copy."""
-    train = phantoms(60, 0)
-    others = phantoms(10, 30_000)
-    honest, dishonest = [], []
-    for i in range(10):
+@pytest.mark.parametrize("seen", [False, True])
+def test_inpainting_is_judged_by_the_part_drawn_anew(tmp_path: Path, seen: bool) -> None:
+    """The kept border is the parent's by design; a centre that repeats the parent's or, mirrored, another's is not."""
+    train, others = phantoms(60, 0), phantoms(10, 30_000)
+
+    def pasted(i: int, centre: Array) -> Array:
         image = train[i].copy()
-        image[16:48, 16:48] = others[i][16:48, 16:48]
-        honest.append(image)
-        dishonest.append(KINDS["recompressed"](train[i], np.random.default_rng(i)))
+        image[16:48, 16:48] = centre[16:48, 16:48]
+        return image
+
+    rng = np.random.default_rng(0)
+    honest = [pasted(i, others[i]) for i in range(10)]
+    parents = [KINDS["recompressed"](train[i], rng) for i in range(10)]
+    foreign = [KINDS["recompressed"](pasted(i, train[59 - i][:, ::-1]), rng) for i in range(10)]
     samples = [
-        Sample(
-            id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", mask="centre",
-            parent=f"train-{i % 10}",
-        )
-        for i in range(20)
+        Sample(id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", mask="centre",
+               parent=f"train-{i % 10}")
+        for i in range(30)
     ]
-    audit = audit_copies(data(train, "train"), ArrayImages(samples, honest + dishonest), tmp_path)
-    assert audit.table["copy"].tolist() == [False] * 10 + [True] * 10
+    unseen = data(phantoms(100, 10_000), "test") if seen else None
+    made = ArrayImages(samples, honest + parents + foreign)
+    audit = audit_copies(data(train, "train"), made, tmp_path, test=unseen, control=1)
+    assert audit.table["copy"].tolist() == [False] * 10 + [True] * 20
+    assert audit.table["nearest"][10:].tolist() == [f"train-{i}" for i in (*range(10), *range(59, 49, -1))]
     assert set(audit.rates["how"]) == {"part drawn anew"}
-    assert audit.table["kept"].tolist() == [0.75] * 20
+    assert audit.table["kept"].tolist() == [0.75] * 30
+    assert privacy_section(audit, data(train, "train"), made)["status"] == "bad"
+
+
+def test_outpainting_is_judged_by_all_but_the_centre(tmp_path: Path) -> None:
+    """There the lesion is the photograph's by design, and the skin around it is what may not be."""
+    train, others, unseen = phantoms(60, 0), phantoms(20, 30_000), phantoms(100, 10_000)
+    honest = [image.copy() for image in others]
+    copied = [KINDS["noised"](image, np.random.default_rng(0)) for image in train[:10]]
+    for image, parent in zip(honest, train, strict=False):
+        image[16:48, 16:48] = parent[16:48, 16:48]
+    samples = [Sample(id=f"s-{i}", origin="synthetic", label="plaque", strategy="outpaint", mask="centre",
+                      parent=f"train-{i % 20}") for i in range(30)]
+    audit = audit_copies(data(train, "train"), ArrayImages(samples, honest + copied), tmp_path, control=1,
+                         test=data(unseen, "test"))
+    assert audit.table["copy"][20:].all()
+    assert audit.table["copy"][:20].sum() <= 1
+    assert audit.table["kept"].tolist() == [0.25] * 30
+
+
+def test_an_inpainted_image_without_a_change_is_the_photograph(tmp_path: Path) -> None:
+    """Where the mask's word fixes no place, what was drawn anew is measured; nothing drawn anew is a copy."""
+    train = phantoms(40, 0)
+    sample = Sample(id="s-0", origin="synthetic", label="plaque", strategy="inpaint", mask="lesion", parent="train-7")
+    audit = audit_copies(data(train, "train"), ArrayImages([sample], [train[7]]), tmp_path, control=1)
+    row = audit.table.iloc[0]
+    assert (row["copy"], row["kept"], row["nearest"]) == (True, 1.0, "train-7")
 
 
 def test_a_feature_space_can_be_added_by_name(tmp_path: Path) -> None:
     train, test = data(phantoms(40, 0), "train"), data(phantoms(40, 10_000), "test")
-    audit = audit_copies(train, data(phantoms(6, 0), "s"), tmp_path, test=test, extractors=[random_conv()])
+    audit = audit_copies(train, data(phantoms(6, 0), "s"), tmp_path, test=test, control=1,
+                         extractors=[random_conv()])
     assert audit.table["cosine[random-conv-seed0]"].min() > 0.999
+    for nearest in ("nearest", "nearest_phash", "nearest_cosine[random-conv-seed0]"):
+        assert audit.table[nearest].tolist() == [f"train-{i}" for i in range(6)]
     assert audit.table["copy"].all()
 
 

@@ -10,8 +10,9 @@ from evalsuite.quality.cells import quality_table
 from evalsuite.quality.extractors import Extractor
 from evalsuite.quality.features import Features
 from evalsuite.quality.report import per_image_table, quality_report
-from evalsuite.quality.section import section, table, to_page
+from evalsuite.quality.section import section, table
 from evalsuite.quality.utility import discriminator, matched_rows, utility_table
+from evalsuite.report import of_measures
 
 PLAIN = Extractor("plain", "plain", lambda images: images.reshape(len(images), -1).astype(np.float32))
 
@@ -61,13 +62,46 @@ def test_a_shifted_set_is_further_than_the_floor_and_an_equal_one_is_not() -> No
         assert report.section["status"] == ("bad" if further else "good"), report.section["verdict"]
 
 
+def whole(utility: pd.DataFrame) -> pd.Series:
+    return utility[utility["family"] == "overall"].set_index("metric")["value"]
+
+
+def test_one_skin_type_that_is_drawn_wrong_is_found() -> None:
+    """The classes of dark images are shuffled and their pixels moved: only their rows show it."""
+    real, synthetic = features(360), features(360, seed=1)
+    dark = (synthetic.frame["group"] == "dark").to_numpy()
+    rng = np.random.default_rng(0)
+    synthetic.frame.loc[dark, "class"] = rng.permutation(synthetic.frame.loc[dark, "class"])
+    synthetic.values[dark] += 2
+    table = utility_table(real, synthetic, resamples=50)
+    groups = table[table["family"] == "group"].set_index(["metric", "cell"])["value"]
+    assert groups["real to synthetic [plain]", "light"] > 0.9
+    assert groups["real to synthetic [plain]", "dark"] < 0.6
+    assert groups["real or synthetic [plain]", "dark"] > groups["real or synthetic [plain]", "light"] + 0.2
+
+
+def test_the_linear_classifiers_see_at_most_max_n() -> None:
+    """Memory and time stay bounded however many images there are; classes stay equal."""
+    a, b = matched_rows(features(600).frame, features(900, seed=1).frame, max_n=90)
+    assert len(a) == len(b) == 90
+    assert features(600).frame["class"].iloc[a].value_counts().tolist() == [30, 30, 30]
+
+
+def test_a_floor_at_another_n_says_so() -> None:
+    """A Frechet distance falls with n, so halves of a small real set are no floor for it."""
+    cells = quality_table(features(100), features(300, seed=1), resamples=5, families=("overall",))
+    floor = cells[cells["family"] == "floor"]
+    assert (floor["n"] == 50).all()
+    assert floor["note"].str.contains("compare the kernel distance only").all()
+
+
 def test_accuracy_scores_go_both_ways() -> None:
     """Classes that carry over score high in all directions; shuffled synthetic labels score at chance."""
     real, synthetic = features(240), features(240, seed=1)
-    good = utility_table(real, synthetic, resamples=50).set_index("metric")["value"]
+    good = whole(utility_table(real, synthetic, resamples=50))
     assert good.drop("real or synthetic [plain]").min() > 0.9
     synthetic.frame["class"] = np.random.default_rng(0).permutation(synthetic.frame["class"])
-    bad = utility_table(real, synthetic, resamples=50).set_index("metric")["value"]
+    bad = whole(utility_table(real, synthetic, resamples=50))
     assert bad["real to real [plain]"] > 0.9
     assert bad["synthetic to real [plain]"] < 0.6
     assert bad["real to synthetic [plain]"] == pytest.approx(1 / 3, abs=0.12)
@@ -78,7 +112,8 @@ def test_a_parent_and_its_child_share_a_fold() -> None:
     real = features(100)
     child = features(100, parent=list(real.frame["id"]))
     family = real.frame["id"].to_numpy(dtype=object)
-    estimate = discriminator(real.values, child.values, family, family, resamples=50)
+    group = np.concatenate([real.frame["group"], child.frame["group"]])
+    estimate = discriminator(real.values, child.values, family, family, group).estimate(resamples=50)
     assert estimate.low <= 0.5 <= estimate.high + 0.05
 
 
@@ -99,8 +134,22 @@ def test_every_synthetic_image_has_a_row() -> None:
 
 def test_a_section_escapes_what_data_brings() -> None:
     evil = "<script>alert(1)</script>"
-    part = section("t", evil, "good", [table("c", pd.DataFrame({evil: [evil, None], "x": [np.nan, 0.5]}))])
+    frame = pd.DataFrame({evil: [evil, None], "x": [np.nan, 0.5]})
+    part = section("t", evil, "good", [table("fidelity", "c", frame)])
     assert "<script" not in str(part)
     assert part["tables"][0]["rows"][0][1] == "not enough data"
-    page = to_page(part)  # its templates escape again, so it gets plain text
-    assert page.blocks[0] == evil
+    page = of_measures.report([part])  # its templates escape again, so it gets plain text
+    assert page.sections[0].blocks[0] == f"t: {evil}"
+
+
+def test_the_report_has_five_axes_and_says_what_was_not_measured() -> None:
+    """Fidelity, diversity, utility, privacy and fairness: a gap must not look like a pass."""
+    report = quality_report([(features(240), features(240, shift=1.0, seed=1))], resamples=5)
+    copies = section("Copies", "none", "good", [table("privacy", "rates", pd.DataFrame({"n": [1]}))])
+    page = of_measures.report([report.section, copies])
+    assert [s.title for s in page.sections] == ["Fidelity", "Diversity", "Utility", "Privacy", "Fairness"]
+    assert all(len(s.blocks) > 1 for s in page.sections)
+    assert page.verdict.sentence == "1 of 2 checks are good; the others: Images (not good)."
+    alone = of_measures.report([copies]).sections
+    assert [len(s.blocks) for s in alone] == [1, 1, 1, 2, 1]
+    assert "evalsuite tone" in str(alone[4].blocks[0])

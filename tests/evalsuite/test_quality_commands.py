@@ -13,9 +13,12 @@ import pytest
 from evalsuite.commands.filter import filter_images
 from evalsuite.commands.privacy import privacy
 from evalsuite.commands.quality import quality
+from evalsuite.commands.report import report
 from evalsuite.commands.tone import tone
+from evalsuite.quality.section import AXES
 from gen.phantoms import CLASSES, draw
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
+from shards.commands.change import select
 from shards.errors import CheckFailed, UserError
 from shards.tone import TONE_GROUPS
 
@@ -44,7 +47,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_quality_writes_tables_json_and_section(sets: dict[str, Path], tmp_path: Path) -> None:
     real, made = sets["validation"], sets["synthetic"]
-    quality(real, made, tmp_path, ["colour-structure"], None, 95, None, 5000, 10, "cpu", 0, True)
+    quality(real, made, tmp_path, ["colour-structure"], resamples=10, as_json=True)
     cells = pd.read_parquet(tmp_path / "quality.parquet")
     assert "FD[colour-structure]" in set(cells["metric"])
     assert not cells["metric"].str.startswith("FID").any()
@@ -63,15 +66,19 @@ def test_tone_writes_a_row_an_image(sets: dict[str, Path], tmp_path: Path) -> No
 def test_privacy_quarantines_and_fails_when_asked(sets: dict[str, Path], tmp_path: Path) -> None:
     """The synthetic set is the training set itself: everything is a copy."""
     with pytest.raises(CheckFailed, match="72 synthetic"):
-        privacy(sets["train"], sets["train"], sets["validation"], tmp_path, 0.01, None, "cpu", True, True)
+        privacy(sets["train"], sets["train"], sets["validation"], tmp_path, control=2, fail_on_copies=True,
+                as_json=True)
     assert len((tmp_path / "quarantine.txt").read_text().split()) == 72
+    found = json.loads((tmp_path / "privacy.json").read_text())
+    assert [row["found"] for row in found["control"]] == [10, 2, 2, 2, 2, 2]  # all, then each kind
+    assert found["false_alarms_measured"]["n"] == 72
 
 
 def test_filter_keeps_scores_in_the_sidecars(sets: dict[str, Path], tmp_path: Path) -> None:
     first = ShardSet.open(sets["synthetic"]).rows["id"].iloc[0]
     (tmp_path / "quarantine.txt").write_text(f"{first}\n")
     filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path / "out", tmp_path / "kept", 0.1,
-                  tmp_path / "quarantine.txt", "colour-structure", False, "cpu", True)
+                  tmp_path / "quarantine.txt", "colour-structure", as_json=True)
     kept = (tmp_path / "out" / "kept.txt").read_text().split()
     assert first not in kept
     shards = ShardSet.open(tmp_path / "kept")
@@ -80,14 +87,63 @@ def test_filter_keeps_scores_in_the_sidecars(sets: dict[str, Path], tmp_path: Pa
     assert 0 < shards.where(min_score={"recognised": 0.5}).n <= shards.n
     sample, _ = next(shards.images())
     assert sample.scores == shards.rows["scores"].iloc[0]
+    rates = pd.read_csv(tmp_path / "out" / "rates.csv").set_index(["family", "cell"])
+    assert rates.loc[("overall", "all"), "real_rate"] <= 0.1
+    assert rates.loc["group", "real_n"].tolist() == [12] * 6  # beside what it does to real images of each skin type
+
+
+def test_scores_go_into_the_sidecars_of_all_images(sets: dict[str, Path], tmp_path: Path) -> None:
+    """Who downloads can choose before any image is read, also those that this filter would drop."""
+    filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path / "out", rejection=0.1,
+                  extractor="colour-structure", as_json=True)
+    select(str(sets["synthetic"]), tmp_path / "scored", scores=tmp_path / "out" / "scores.parquet")
+    shards = ShardSet.open(tmp_path / "scored")
+    assert shards.n == 72
+    thresholds = json.loads((tmp_path / "out" / "filter.json").read_text())["thresholds"]
+    kept = (tmp_path / "out" / "kept.txt").read_text().split()
+    chosen = shards.where(min_score={n: v - 1e-6 for n, v in thresholds.items()}).rows["id"]
+    assert sorted(chosen) == kept
+
+
+def test_a_quarantine_is_obeyed_by_select(sets: dict[str, Path], tmp_path: Path) -> None:
+    """What the audit names is gone from the next set."""
+    privacy(sets["train"], sets["train"], sets["validation"], tmp_path / "audit", control=1, as_json=True)
+    copies = (tmp_path / "audit" / "quarantine.txt").read_text().split()
+    (tmp_path / "quarantine.txt").write_text("\n".join(copies[:70]))
+    select(str(sets["train"]), tmp_path / "kept", quarantine=tmp_path / "quarantine.txt")
+    assert sorted(ShardSet.open(tmp_path / "kept").rows["id"]) == sorted(copies)[70:]
+
+
+def test_the_report_takes_all_in_under_five_headings(sets: dict[str, Path], tmp_path: Path) -> None:
+    """From the folders that the commands left behind to one page; a damaged part is named."""
+    made, folders = sets["synthetic"], [tmp_path / name for name in ("quality", "tone", "privacy", "filter")]
+    quality(sets["validation"], made, folders[0], ["colour-structure"], resamples=10, as_json=True)
+    tone(made, folders[1], sets["validation"], as_json=True)
+    privacy(sets["train"], made, sets["validation"], folders[2], control=1, as_json=True)
+    filter_images(made, sets["train"], sets["validation"], folders[3], extractor="colour-structure", as_json=True)
+    report(folders, tmp_path / "page", as_json=True)
+    html = (tmp_path / "page" / "report.html").read_text()
+    places = [html.index(f"<h2>{axis.capitalize()}</h2>") for axis in AXES]
+    assert places == sorted(places)
+    assert "Not measured" not in html
+    for shown in ("Positive control", "Share of copies by skin type", "Rejected share of each skin type", "Vendi"):
+        assert shown in html
+    (folders[1] / "section.json").write_text('{"title": "Skin tone"}')
+    with pytest.raises(UserError, match="not a report section") as error:
+        report(folders, tmp_path / "page", as_json=True)
+    assert "\n" not in str(error.value)
 
 
 def test_bad_input_is_one_line(sets: dict[str, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("not-one-of-these\n")
     for call in (
         lambda: tone(tmp_path / "nowhere", tmp_path, None, "del-bino", True),
         lambda: tone(sets["synthetic"], tmp_path, None, "unknown", True),
         lambda: filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path, None, 0.1,
-                              tmp_path / "none.txt", "colour-structure", False, "cpu", True),
+                              tmp_path / "none.txt", "colour-structure", as_json=True),
+        lambda: filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path, None, 0.1,
+                              other, "colour-structure", as_json=True),
     ):
         with pytest.raises(UserError) as error:
             call()

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from evalsuite.quality.features import ArrayImages
-from evalsuite.tone import CUTS, measure_ita, tone_index
+from evalsuite.tone import CUTS, LIGHTING_CAVEAT, cut_points, measure_ita, tone_index
 from evalsuite.tone_cells import cell_table, measure_table, requested_steps, tone_section, verdict
 from gen.phantoms import CLASSES, draw
 from shards.errors import UserError
@@ -115,3 +115,37 @@ def test_drift_against_a_reference_is_measured_in_degrees() -> None:
         measure_table(darker, CUTS["del-bino"]), measure_table(data, CUTS["del-bino"]), resamples=100
     )
     assert cells.iloc[0]["drift"].high < -3
+
+
+def test_cut_points_are_a_parameter() -> None:
+    assert cut_points("del-bino") == CUTS["del-bino"]
+    assert cut_points("50,40,30,20,-10") == (50, 40, 30, 20, -10)
+    for wrong in ("50,40,30,20", "50,40,40,20,-10", "a,b,c,d,e", "500,40,30,20,10"):
+        with pytest.raises(UserError, match="five falling angles"):
+            cut_points(wrong)
+
+
+def test_a_lesion_that_went_with_the_tone_is_missed() -> None:
+    """Tone-shifted images are compared with their parents: half of them are drawn without the lesion."""
+    parents = phantoms(2)
+    shifted = []
+    for i, (sample, image) in enumerate(zip(parents.samples, parents.arrays, strict=True)):
+        tone = np.asarray(Image.fromarray(image).resize((2, 2)).resize((64, 64))) if i % 2 else image
+        shifted.append((sample.model_copy(update={"id": f"s{i}", "parent": sample.id}), tone))
+    made = ArrayImages(*map(list, zip(*shifted, strict=True)))
+    reference = measure_table(parents, CUTS["del-bino"])
+    cells = cell_table(measure_table(made, CUTS["del-bino"]), reference, resamples=20)
+    kept = cells.iloc[0]["lesion_kept"]
+    assert kept.low < 0.5 < kept.high
+    assert cell_table(reference, reference, resamples=20).iloc[0]["lesion_kept"].n == 0  # real images have no parent
+
+
+def test_raw_angles_come_first_and_the_caveat_is_always_there() -> None:
+    cells = cell_table(measure_table(phantoms(1), CUTS["del-bino"]), resamples=20)
+    text, _ = verdict(cells)
+    assert text.startswith("The typology angle has a median of")
+    assert LIGHTING_CAVEAT in text
+    blank = ArrayImages(phantoms(1).samples[:3], [np.zeros((64, 64, 3), np.uint8)] * 3)
+    assert verdict(cell_table(measure_table(blank, CUTS["del-bino"]), resamples=20)) == (
+        "No image shows enough bare skin to measure its tone.", "unknown",
+    )

@@ -1,0 +1,51 @@
+"""What synthetic images did for the classifier, class by class: from a table, or from a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from evalsuite import predictions
+from evalsuite import run as runs
+from evalsuite.training import arm as arms
+from evalsuite.training import runner
+from shards.errors import UserError
+
+
+def read_gains(place: Path) -> pd.DataFrame:
+    """Columns class and gain (of recall, in points of 1), from a CSV or from the folder of an `evalsuite run`.
+
+    Raises
+    ------
+    UserError
+        Neither, or a table without these columns or with a gain that is no number.
+    """
+    if place.is_dir():
+        return _of_run(place)
+    if not place.is_file():
+        raise UserError(f"{place}: no such file; expected a CSV with the columns class and gain, or a run's folder")
+    table = pd.read_csv(place, dtype=str, keep_default_na=False)
+    if not {"class", "gain"} <= set(table.columns):
+        raise UserError(f"{place} has the columns {', '.join(table.columns)}; expected class and gain")
+    gain = pd.to_numeric(table["gain"], errors="coerce")
+    if gain.isna().any():
+        wrong = table.loc[gain.isna()].iloc[0]
+        raise UserError(f"{place}: the gain of {wrong['class']} is {wrong['gain']!r}; expected a number")
+    return pd.DataFrame({"class": table["class"], "gain": gain})
+
+
+def _of_run(folder: Path) -> pd.DataFrame:
+    """Recall of each class with synthetic images less that without, mean over seeds."""
+    plan = runs.read_plan(folder)
+    recalls: dict[str, list[pd.Series]] = {"real": [], "mix": []}
+    for arm in plan.arms():
+        file = folder / runner.FOLDER / arm.name / arms.PREDICTIONS
+        if not file.is_file():
+            raise UserError(f"{file.parent} is not finished; run the same `evalsuite run` again, it goes on")
+        found = predictions.load(file)
+        right = found.probs.argmax(axis=1) == found.labels
+        recalls[arm.kind].append(pd.Series(right).groupby(np.array(found.classes)[found.labels]).mean())
+    real, mix = (pd.concat(parts, axis=1).mean(axis=1) for parts in recalls.values())
+    return (mix - real).rename("gain").rename_axis("class").reset_index()

@@ -1,0 +1,49 @@
+"""The report of what was measured on the images: fidelity, diversity, utility, privacy, fairness."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from evalsuite.quality.section import AXES
+from evalsuite.quality.section import Section as Measured
+from evalsuite.report.page import Block, Plot, Report, Section, Table, Verdict
+
+STATUS = {"good": "good", "warn": "to look at", "bad": "not good", "unknown": "cannot be told"}
+#: What to run where an axis has nothing to show.
+HOW = {
+    "fidelity": "evalsuite quality, tone or reader-study", "diversity": "evalsuite quality",
+    "utility": "evalsuite quality; evalsuite run and study for the whole answer", "privacy": "evalsuite privacy",
+    "fairness": "evalsuite tone, quality or filter",
+}
+
+
+def report(parts: Sequence[Measured]) -> Report:
+    """One report of the sections that `quality`, `tone`, `privacy`, `filter` and `reader-study` left behind."""
+    return Report(
+        "Are the synthetic images any good?", verdict(parts),
+        [Section(axis.capitalize(), _blocks(axis, parts)) for axis in AXES],
+    )
+
+
+def verdict(parts: Sequence[Measured]) -> Verdict:
+    """A line for each check, and a sentence that names those which are not good."""
+    wrong = [f"{html.unescape(p['title'])} ({STATUS[p['status']]})" for p in parts if p["status"] != "good"]
+    sentence = f"{len(parts) - len(wrong)} of {len(parts)} checks are good"
+    sentence += f"; the others: {', '.join(wrong)}." if wrong else "."
+    return Verdict(sentence, [(html.unescape(p["title"]), STATUS[p["status"]], "") for p in parts])
+
+
+def _blocks(axis: str, parts: Sequence[Measured]) -> list[Block]:
+    """The parts' words, tables and figures on one axis; the templates escape, so text goes in plain."""
+    blocks: list[Block] = []
+    for part in parts:
+        shown: list[Block] = [
+            Table([html.unescape(c) for c in t["columns"]], [[html.unescape(c) for c in row] for row in t["rows"]],
+                  html.unescape(t["caption"]))
+            for t in part["tables"] if t["axis"] == axis
+        ]
+        shown += [Plot(f["svg"], html.unescape(f["caption"])) for f in part["figures"] if f["axis"] == axis]
+        if shown:
+            blocks += [f"{html.unescape(part['title'])}: {html.unescape(part['verdict'])}", *shown]
+    return blocks or [f"Not measured; run {HOW[axis]}."]
