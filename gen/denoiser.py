@@ -141,7 +141,8 @@ class Denoiser:
             if work.kept is not None:
                 clean, start, redraw = work.kept
                 alpha, sigma = float(tables[i].alphas[work.step]), float(tables[i].sigmas[work.step])
-                state.x[i] = torch.where(redraw, state.x[i], alpha * clean + sigma * start)
+                held = clean if work.step == len(tables[i]) else alpha * clean + sigma * start
+                state.x[i] = torch.where(redraw, state.x[i], held)
         self.state.x[at], self.state.base[at] = state.x, state.base
         self.state.d1[at], self.state.d2[at] = state.d1, state.d2
         for i, (slot, work) in enumerate(zip(slots, works, strict=True)):

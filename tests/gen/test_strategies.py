@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionInpaintPipeline
 from PIL import Image
 
 from engines import Engine
-from gen import masks, strategies
+from gen import masks, noise, strategies
 from gen.parents import Parents
 from gen.plan import Plan, PlanRow, from_rows
 from gen.sampler import Sampler, Target
@@ -71,6 +73,30 @@ def test_kept_pixels_are_kept_exactly(
         np.testing.assert_array_equal(pixels[~redrawn], before[~redrawn])
         changed = (pixels != before).any(axis=2)
         assert changed[redrawn].mean() > 0.9, (row.strategy, changed[redrawn].mean())
+
+
+@pytest.mark.parametrize("unet", ["text", "inpaint"])
+def test_inpaints_what_diffusers_inpaints(
+    photos: Path, pipelines: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, unet: str
+) -> None:
+    """By an inpainting UNet and by blending latents: diffusers' pixels within the mask, from the same noise."""
+    parents = parents_of(photos)
+    records = rows_of(photos, "centre", ("inpaint",)).frame.to_dict("records")
+    plan = from_rows({**{k: v for k, v in row.items() if v != ""}, "strength": 1.0} for row in records)
+    Sampler(open_engine(unet), plan, Target(tmp_path, "s", 100, ("plaque", "ulcer")), parents).run([0])
+    parts = DiffusionPipeline.from_pretrained(pipelines[unet], safety_checker=None).components
+    pipeline = StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    region, drawn = masks.centre(64), {s.id: pixels for s, pixels in ShardSet.open(tmp_path).images()}
+    white = Image.fromarray(region.astype(np.uint8) * 255)
+    for row in plan.rows():
+        start = torch.from_numpy(noise.normal(row.seed, row.id, noise.START, (1, 4, 8, 8)))
+        theirs = pipeline(
+            row.prompt, Image.fromarray(parents.image(row.parent or "", 64)), white, strength=1.0,
+            num_inference_steps=row.steps, guidance_scale=row.guidance, latents=start, height=64, width=64,
+            output_type="np",
+        ).images[0]
+        assert np.abs(drawn[row.id].astype(float) - np.round(theirs * 255))[region].max() <= 2
 
 
 def test_the_chain_is_the_papers() -> None:
