@@ -25,6 +25,7 @@ from engines.facts import read_facts
 from gen.builtin.model import new_pipeline
 from gen.commands.finetune import finetune
 from shards import console
+from shards.folder import open_data
 from shards.images import encode_image
 
 CLASSES, GROUPS = ("lichen_planus", "plaque"), ("I", "V")
@@ -67,7 +68,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inpainting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained nine-channel pipeline folder."""
+    """An untrained pipeline folder whose UNet takes a mask and a masked image."""
     folder = tmp_path_factory.mktemp("inpaint") / "pipeline"
     new_pipeline(0, inpaint=True).save_pretrained(folder)
     return folder
@@ -174,7 +175,9 @@ def test_a_fused_adapter_is_the_base_with_the_adapter(
                "--learning-rate", 0.01, "--keep-adapter", "--template", "An image of {class}") == 0
     fused = UNet2DConditionModel.from_pretrained(out / "unet")
     pipeline = StableDiffusionPipeline.from_pretrained(random_pipeline, safety_checker=None)
-    x, t, words = torch.randn(2, 4, 16, 16), torch.tensor([10, 900]), torch.randn(2, 16, 64)
+    facts = read_facts(random_pipeline)
+    x = torch.randn(2, facts.latent_channels, facts.latent_size, facts.latent_size)
+    t, words = torch.tensor([10, 900]), torch.randn(2, facts.max_length, facts.text_dim)
     with torch.no_grad():
         plain = pipeline.unet(x, t, words).sample
         pipeline.load_lora_weights(out / "lora", weight_name=next((out / "lora").glob("*.safetensors")).name)
@@ -214,11 +217,30 @@ def test_inpainting_with_prior_preservation(
                "--prior-prompt", "An image", "--validate-every", 2, "--template", "An image of {class}",
                "--keep-work") == 0
     assert not same(unet(inpainting), unet(out))
-    assert unet(out)["conv_in.weight"].shape[1] == 9
+    facts = read_facts(inpainting)
+    assert unet(out)["conv_in.weight"].shape[1] == 2 * facts.latent_channels + 1
+    assert (tmp_path / "tuned" / "training" / "step-000002.png").is_file()
     assert len(list((tmp_path / "tuned.work" / "prior").glob("*.png"))) == 2
     cached = load_file(tmp_path / "tuned.work" / "latents" / "real" / "view-0000.safetensors")
     assert cached["mask"].unique().tolist() in ([0.0, 1.0], [0.0])
-    assert cached["masked"].shape == cached["mean"].shape == (8, 4, 16, 16)
+    assert cached["masked"].shape == cached["mean"].shape == (8, *cached["mean"].shape[1:])
+    assert cached["mean"].shape[1:] == (facts.latent_channels, facts.latent_size, facts.latent_size)
+
+
+def test_shards_are_learnt_from_and_their_lineage_is_named(
+    random_pipeline: Path, phantom_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From shards as from a folder; test shards as --holdout do not touch training ones, and themselves are refused."""
+    held_out = ("--holdout", phantom_shards / "test")
+    options = ("--model", random_pipeline, "--steps", 1, "--out", tmp_path / "tuned", "--template",
+               "An image of {class}", *held_out)
+    assert run(monkeypatch, "--data", phantom_shards / "train", *options) == 0
+    facts = read_facts(tmp_path / "tuned")
+    assert facts.phantom
+    assert set(facts.lineage) == set(open_data(phantom_shards / "train").rows["id"])
+    assert run(monkeypatch, "--data", phantom_shards / "test", *options) == 2
+    assert "no training images" in capsys.readouterr().err
 
 
 def test_one_model_a_class(

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import DDPMScheduler
-from hypothesis import given
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gen import noise
 from gen.builtin.model import new_scheduler
-from gen.finetune import views
+from gen.finetune import validation, views
+from gen.finetune.base import load_base, read_base
 from gen.finetune.batches import Batches, Source
 from gen.finetune.holdout import Holdout, read_holdout
 from gen.finetune.latents import Latents, Row
@@ -71,6 +73,20 @@ def test_objective_is_that_of_the_library(prediction: str) -> None:
     torch.testing.assert_close(ours.target(clean, noise, t), target, atol=2e-5, rtol=1e-4)
 
 
+def test_validation_draws_what_diffusers_draws(random_pipeline: Path) -> None:
+    """A sheet shows what the tuned pipeline will draw elsewhere: from the same noise, pixel by pixel."""
+    folder, facts = read_base(random_pipeline, None)
+    prompts, seeds = ["An image of plaque, dark skin", "An image of ulcer, tan skin"], [3, 4]
+    drawn = list(validation.draw(load_base(folder, facts), prompts, seeds, 6, 3.0))
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    shape = (facts.latent_channels, facts.latent_size, facts.latent_size)
+    start = torch.from_numpy(np.stack([noise.normal(seed, "validation", noise.START, shape) for seed in seeds]))
+    theirs = pipeline(prompts, num_inference_steps=6, guidance_scale=3.0, latents=start, output_type="np").images
+    assert np.abs(np.stack(drawn).astype(float) - np.round(theirs * 255)).max() <= 2
+
+
 def latents(n_views: int) -> Latents:
     def row(image: int, view: int) -> Row:
         return Row(torch.full((4, 2, 2), float(image)), torch.zeros(4, 2, 2))
@@ -78,6 +94,7 @@ def latents(n_views: int) -> Latents:
     return cast(Latents, SimpleNamespace(n_views=n_views, row=row))
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 30), batch=st.integers(1, 8), seed=st.integers(0, 99))
 def test_every_epoch_sees_every_image_once(n: int, batch: int, seed: int) -> None:
     source = Source("real", latents(3), np.zeros(n, dtype=np.int64))
