@@ -110,10 +110,11 @@ class Flow(Generic[T]):
 
 
 class Clock:
-    """Seconds by name; each name belongs to one thread, or to stages that add up."""
+    """Seconds and images by name; each name belongs to one thread, or to stages that add up."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.images: dict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
 
     @contextmanager
@@ -124,6 +125,7 @@ class Clock:
         finally:
             self.add(name, time.perf_counter() - start)
 
-    def add(self, name: str, seconds: float) -> None:
+    def add(self, name: str, seconds: float, images: int = 0) -> None:
         with self._lock:
             self.seconds[name] += seconds
+            self.images[name] += images

@@ -37,6 +37,16 @@ WINDOW_BYTES = 64 << 20
 POLL_S = 0.05
 #: What the engine waits for, by whether images must leave before others may enter.
 WAITS = {False: "preparing", True: "decoding and writing"}
+STAGES = ("prepare", "denoise", "decode", "encode", "write")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far a stage is: the images that passed it, and the part of the time that it worked (over 1: in threads)."""
+
+    name: str
+    images: int
+    busy: float
 
 
 @dataclass(frozen=True)
@@ -89,14 +99,14 @@ class Sampler:
     parents
         Needed by the strategies that start from real images.
     on_image
-        Called after each image is handed to its shard, with what each stage does at that time.
+        Called after each image is handed to its shard, with where each stage is at that time.
     on_shard
         Called with the sidecar of each finished shard.
     """
 
     def __init__(
         self, engine: Engine, plan: Plan, target: Target, parents: Parents | None = None,
-        on_image: Callable[[str], None] = lambda _: None, on_shard: Callable[[Sidecar], None] = lambda _: None,
+        on_image: Callable[[list[Stage]], None] = lambda _: None, on_shard: Callable[[Sidecar], None] = lambda _: None,
     ) -> None:
         self.engine, self.plan, self.target = engine, plan, target
         self.preparer = Preparer(engine, parents)
@@ -157,6 +167,7 @@ class Sampler:
                 self.returning += sum(len(w.phases) - 1 for w in fresh) - len(back)
                 works = back + fresh
                 self.preparer.start(works)
+            self.clock.add("prepare", 0.0, len(works))
             if works:
                 self.ready.put(works)
 
@@ -188,6 +199,7 @@ class Sampler:
             with self.clock("denoise"):
                 finished = denoiser.step()
             if finished:
+                self.clock.add("denoise", 0.0, len(finished))
                 self.drawn.put(finished)
         self.drawn.put(None)
         self.finished = True
@@ -225,6 +237,7 @@ class Sampler:
             while len(pending) >= batch or (pending and (ended or short)):
                 with self.clock("decode"):
                     self._finish(pending[:batch])
+                self.clock.add("decode", 0.0, len(pending[:batch]))
                 del pending[:batch]
 
     def _finish(self, works: list[Work]) -> None:
@@ -241,8 +254,10 @@ class Sampler:
                 self.flow.deliver(work.number, (work.row, self.encoders.submit(self._encode, pixels)))
 
     def _encode(self, pixels: strategies.Pixels) -> bytes:
-        with self.clock("encode"):
-            return encode_image(pixels, self.target.image_format, self.target.quality)
+        start = time.perf_counter()
+        encoded = encode_image(pixels, self.target.image_format, self.target.quality)
+        self.clock.add("encode", time.perf_counter() - start, 1)
+        return encoded
 
     # write: shards in order
 
@@ -263,14 +278,16 @@ class Sampler:
         for number in range(first, first + n):
             result: tuple[PlanRow, Future[bytes]] = self.flow.collect(number)
             row, encoded = result
-            yield self._sample(row), encoded.result(), self.target.image_format
+            data = encoded.result()
+            start = time.perf_counter()
+            yield self._sample(row), data, self.target.image_format
+            self.clock.add("write", time.perf_counter() - start, 1)  # until the writer asks for the next one
             self.flow.leave()
-            self.on_image(self._status())
+            self.on_image(self._stages())
 
-    def _status(self) -> str:
+    def _stages(self) -> list[Stage]:
         seconds = max(time.perf_counter() - self.started, 1e-9)
-        shares = [f"{k} {self.clock.seconds[k] / seconds:.0%}" for k in ("prepare", "denoise", "decode", "encode")]
-        return f"{', '.join(shares)}, {self.flow.inside} under way"
+        return [Stage(k, self.clock.images[k], self.clock.seconds[k] / seconds) for k in STAGES]
 
     def _sample(self, row: PlanRow) -> Sample:
         return Sample(
@@ -287,7 +304,7 @@ class Sampler:
         return Summary(
             images, len(shards), seconds, images / seconds, denoiser.rows / max(images, 1), denoiser.calls,
             denoiser.rows / max(denoiser.calls * self.engine.rows, 1), sum(waited.values()) / seconds, waited,
-            {k: seen.get(k, 0.0) for k in ("prepare", "denoise", "decode", "encode")},
+            {k: seen.get(k, 0.0) for k in STAGES},
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from gen import plan, run
 from gen.parents import Parents
-from gen.sampler import Sampler, Summary, Target
-from shards.errors import UserError
+from gen.sampler import Sampler, Stage, Summary, Target
+from shards.errors import CheckFailed, UserError
 from shards.schema import Sidecar
 
 ATTEMPTS = 3
@@ -44,7 +44,7 @@ class Job:
         return Parents(open_data(self.parents), self.parents, self.masks)
 
     def sample(
-        self, shards: Sequence[int], engine: Any = None, on_image: Callable[[str], None] = lambda _: None,
+        self, shards: Sequence[int], engine: Any = None, on_image: Callable[[list[Stage]], None] = lambda _: None,
         on_shard: Callable[[Sidecar], None] = lambda _: None,
     ) -> Summary:
         """Make some shards of the run in the folder, as its record says.
@@ -108,7 +108,9 @@ def sample_on_ray(
     Raises
     ------
     UserError
-        Ray is not installed.
+        Ray is not installed, or there is no cluster at the address.
+    CheckFailed
+        Every worker dies before it makes anything.
     """
     ray = _connect(address)
     try:
@@ -118,18 +120,21 @@ def sample_on_ray(
 
 
 class _Driver:
-    """Hands out shard numbers, notes who died, and gives up on a shard after `ATTEMPTS`."""
+    """Hands out shard numbers, replaces workers that died, and gives up on a shard after `ATTEMPTS`."""
 
     def __init__(
         self, ray: Any, job: Job, shards: Sequence[int], workers: int, gpus: float,
         on_shard: Callable[[int, int], None],
     ) -> None:
-        self.ray, self.on_shard = ray, on_shard
-        actor = ray.remote(max_restarts=-1, max_task_retries=0, num_gpus=gpus)(_Worker)
-        self.idle = deque(actor.remote(job) for _ in range(min(workers, len(shards))))
+        self.ray, self.job, self.on_shard = ray, job, on_shard
+        # Not Ray's own restarts: a call to an actor that is being restarted fails at once, and would count.
+        self.actor = ray.remote(max_restarts=0, num_gpus=gpus)(_Worker)
+        self.workers = min(workers, len(shards))
+        self.idle = deque(self.actor.remote(job) for _ in range(self.workers))
         self.left = deque(shards)
         self.running: dict[Any, tuple[int, Any]] = {}
         self.failures: Counter[int] = Counter()
+        self.deaths = 0
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -143,20 +148,37 @@ class _Driver:
 
     def _settle(self, task: Any) -> None:
         shard, actor = self.running.pop(task)
-        self.idle.append(actor)
         try:
             images = self.ray.get(task)
-        except (self.ray.exceptions.RayActorError, self.ray.exceptions.RayTaskError) as error:
-            why = str(error).strip().splitlines()[-1]
-            self.outcome.retried.setdefault(shard, []).append(why)
-            self.failures[shard] += 1
-            if self.failures[shard] < ATTEMPTS:
-                self.left.append(shard)
-            else:
-                self.outcome.quarantined.append(shard)
-            return
-        self.outcome.made[shard] = images
-        self.on_shard(shard, images)
+        except self.ray.exceptions.RayActorError as error:
+            self._failed(shard, error)
+            self._died(error)
+            self.idle.append(self.actor.remote(self.job))
+        except self.ray.exceptions.RayTaskError as error:
+            self._failed(shard, error)
+            self.idle.append(actor)
+        else:
+            self.idle.append(actor)
+            self.outcome.made[shard] = images
+            self.on_shard(shard, images)
+
+    def _failed(self, shard: int, error: Exception) -> None:
+        self.outcome.retried.setdefault(shard, []).append(_reason(error))
+        self.failures[shard] += 1
+        if self.failures[shard] < ATTEMPTS:
+            self.left.append(shard)
+        else:
+            self.outcome.quarantined.append(shard)
+
+    def _died(self, error: Exception) -> None:
+        """Workers that never made a shard (no such bundle on their node, no GPU) will not make the others either."""
+        self.deaths += 1
+        if not self.outcome.made and self.deaths > ATTEMPTS * self.workers:
+            raise CheckFailed(f"{self.deaths} workers died and none made a shard; the last reason: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()
 
 
 class _Worker:
@@ -167,9 +189,6 @@ class _Worker:
 
     def make(self, shard: int) -> int:
         return self.job.sample([shard], self.engine).images
-
-    def pid(self) -> int:
-        return os.getpid()
 
 
 def _connect(address: str) -> Any:
@@ -183,6 +202,10 @@ def _connect(address: str) -> Any:
     if address == "local":
         ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
                  object_store_memory=100 << 20)
-    else:
+        return ray
+    try:
         ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}); give its HOST:PORT, or local"
+                        ) from error
     return ray

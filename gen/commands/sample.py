@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +48,7 @@ def sample(
     ray: Annotated[str | None, typer.Option(help="local, or the address of a Ray cluster.")] = None,
     workers: Annotated[int, typer.Option(help="Ray actors, each with an engine.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove the run's shards and start anew.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what each stage does.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="A live line for each stage.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Sample a plan into verified shards; run it again to go on where it stopped.
@@ -124,17 +123,11 @@ def plan_for(folder: Path, engine: Engine, path: Path | None, options: dict[str,
 
 
 def here(job: Job, record: RunRecord, engine: Engine, left: list[int], verbose: bool) -> Summary:
-    """Sample in this process, with a bar."""
+    """Sample in this process, with a bar, and a line for each stage on request."""
+    from gen import live
+
     images = sum(min(record.shard_size, record.images - shard * record.shard_size) for shard in left)
-    last = time.monotonic()
-    with console.progress("sampling", images) as tick:
-
-        def on_image(status: str) -> None:
-            nonlocal last
-            show = verbose and time.monotonic() - last > 1
-            last = time.monotonic() if show else last
-            tick(1, status) if show else tick(1)
-
+    with (live.lines if verbose else live.bar)(images) as on_image:
         return job.sample(left, engine, on_image)
 
 

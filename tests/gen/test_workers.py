@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from gen.grid import Settings
 from gen.plan import Plan
 from gen.workers import Job
 from shards import console
-from shards.errors import UserError
+from shards.errors import CheckFailed, UserError
 
 TEMPLATE = "An image of {class}, {group} skin"
 
@@ -95,31 +96,39 @@ def test_the_command_makes_goes_on_and_refuses(bundles: dict[str, Path], tmp_pat
 
 
 @pytest.mark.slow
-def test_sigkill_loses_only_the_shard_in_progress(bundles: dict[str, Path], whole: Path, tmp_path: Path) -> None:
-    """Killed without a chance to clean up; what was committed is kept and the rest comes out the same."""
-    whole_rows = plan.load(whole / run.PLAN)
-    whole_rows.save(tmp_path / "plan.csv")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_stopped_run_loses_only_the_shard_in_progress(
+    bundles: dict[str, Path], whole: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    """Killed without a chance to clean up, or asked to stop: what was committed stays, the rest comes out the same."""
     out = tmp_path / "out"
     command = [sys.executable, "-c", "from gen.cli import main; main()", "sample", "--shards", str(out), "--plan",
-               str(tmp_path / "plan.csv"), "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s",
+               str(whole / run.PLAN), "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s",
                "--shard-size", "4"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (out / "s-000001.json").exists() and process.poll() is None:
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
+        time.sleep(0.002)
+    process.send_signal(how)
+    said = process.communicate(timeout=300)[1]
+    kept = {name: data for name, data in files(out).items() if (out / name).with_suffix(".json").exists()}
+    if process.returncode != 0:  # it may have been done already
+        assert process.returncode == (-how if how == signal.SIGKILL else 130), said
+        assert len(kept) < len(files(whole))
+    if how != signal.SIGKILL:
+        assert not [p for p in out.iterdir() if p.name.startswith(".")]
+        assert process.returncode == 0 or "run the same command again" in said
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert files(out) == files(whole)
+    assert all(files(out)[name] == data for name, data in kept.items())
     assert not list(out.glob(".*"))
 
 
 @pytest.mark.slow
 def test_ray_workers_survive_a_killed_actor(
-    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    """An actor is killed while it works: its shard goes to another, and every byte is the same."""
+    """An actor is killed in the middle of a shard: it goes to another, and every byte is the same."""
     pytest.importorskip("ray")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     engine, made = open_engine(), rows(per_cell=20, steps=20)
     one, many = tmp_path / "one", tmp_path / "many"
     record = started(one, engine, made, shard_size=8)
@@ -128,39 +137,58 @@ def test_ray_workers_survive_a_killed_actor(
     killed: list[int] = []
 
     def kill_one(shard: int, images: int) -> None:
-        if not killed:
-            pid = int((many / "pid").read_text())
-            os.kill(pid, signal.SIGKILL)
-            killed.append(pid)
+        if not killed and (busy := at_work()):
+            os.kill(busy[0], signal.SIGKILL)
+            killed.append(busy[0])
 
-    monkeypatch.setattr(workers, "_Worker", Marked)
     job = Job(many, bundles["text"], device="cpu")
     outcome = workers.sample_on_ray(job, run.todo(many, record), 2, "local", 0, kill_one)
     assert killed
+    assert len(outcome.retried) == 1  # it was in the middle of that one
+    assert sorted(outcome.made) == list(range(record.shards))
     assert sum(outcome.made.values()) == len(made)
     assert outcome.quarantined == []
     assert files(one) == files(many)
+    assert not list(many.glob(".*"))
 
 
-class Marked(workers._Worker):
-    """A worker that says who it is before each shard."""
+def at_work() -> list[int]:
+    """Processes of this one's actors that are making a shard; Ray names a process after the call that it serves."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            mine = _parent(_parent(int(folder.name))) == os.getpid()
+            if mine and (folder / "cmdline").read_bytes().startswith(b"ray::_Worker.make"):
+                found.append(int(folder.name))
+    return found
 
-    def make(self, shard: int) -> int:
-        (self.job.folder / "pid").write_text(str(os.getpid()))
-        return super().make(shard)
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 @pytest.mark.slow
 def test_a_poisoned_shard_is_set_aside_after_three_attempts(
-    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
     """The rest is made; the summary names it and why."""
     pytest.importorskip("ray")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     record = started(tmp_path, open_engine(), rows())
     # Something that is no shard stands where the third one must go.
     (tmp_path / "s-000002.tar").mkdir()
     outcome = workers.sample_on_ray(Job(tmp_path, bundles["text"], device="cpu"), run.todo(tmp_path, record), 2)
     assert outcome.quarantined == [2]
     assert len(outcome.retried[2]) == 3
+    assert "directory" in outcome.retried[2][0].lower()
     assert sorted(outcome.made) == [0, 1, 3, 4]
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_start_are_given_up_with_the_reason(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    """A bundle that is not on the node, say: not three attempts at each of a thousand shards."""
+    pytest.importorskip("ray")
+    record = started(tmp_path, open_engine(), rows())
+    with pytest.raises(CheckFailed, match=r"none made a shard.*nowhere"):
+        workers.sample_on_ray(Job(tmp_path, tmp_path / "nowhere", device="cpu"), run.todo(tmp_path, record), 1)

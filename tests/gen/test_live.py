@@ -1,0 +1,31 @@
+"""What `gen sample -v` shows: a line for each stage, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from gen import live
+from gen.sampler import STAGES, Stage
+from shards import console
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_every_stage_has_its_line(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    """Rate and time left of the run, images and busy time of each stage."""
+    text = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=text, force_terminal=terminal, width=120))
+    monkeypatch.setattr(live, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(console._Lines, "INTERVAL_S", 0.0)
+    with live.lines(4) as show:
+        for n in range(1, 3):
+            show([Stage(name, n + 1, 0.25) for name in STAGES])
+    shown = text.getvalue()
+    for name in STAGES:
+        assert f"{name}" in shown
+    assert shown.count("3 images, busy 25%") >= len(STAGES)
+    assert "2/4" in shown
+    assert "images/s" in shown
+    assert "s left" in shown
