@@ -67,6 +67,9 @@ def plan(
 ) -> None:
     """Lay out what to generate: a row an image, deterministic to the byte.
 
+    A plan says nothing of the weights: the paper's two arms are one plan, sampled with a pretrained bundle and with
+    a fine-tuned one.
+
     Example: gen plan --preset sagers2023 --parents ./real --engine ./my-bundle --out plan.csv --show
     """
     from engines.bundle import read_bundle
@@ -104,11 +107,10 @@ def plan(
         named = [group for _, group in counts] or own
         template = prompt or settings.template or template_of(facts, named)
         made = from_rows(grid.rows(settings, template, counts, found, listed(to_groups)))
+    cost = expected_cost(made, engine, facts)  # finds a solver or a count of steps that cannot be, too
     if out is not None:
         made.save(out)
-    report = {"rows": len(made), "digest": made.digest, "file": None if out is None else str(out)}
-    if show:
-        report |= expected_cost(made, engine, facts)
+    report = {"rows": len(made), "digest": made.digest, "file": None if out is None else str(out), **cost}
     if json:
         console.print_json(report | {"cells": made.cells().to_dict()})
         return

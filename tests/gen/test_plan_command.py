@@ -1,0 +1,97 @@
+"""`gen plan` as a user gives it: what it writes, what it shows, and what it refuses before a file is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from gen import plan as plans
+from gen.commands.plan import plan
+from shards import console
+from shards.errors import UserError
+
+CELLS = [(c, g) for c in ("plaque", "ulcer") for g in ("very_light", "dark")]
+
+
+def call(*words: object) -> str:
+    app = console.new_app("gen")
+    app.command()(plan)
+    result = CliRunner().invoke(app, [str(w) for w in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def predictions(path: Path) -> Path:
+    """A classifier that is wrong on half of the dark plaques and right on all else."""
+    rows = [{"id": f"{c}-{g}-{i}", "label": c, "group": g, "prob_plaque": float(said), "prob_ulcer": 1.0 - said}
+            for c, g in CELLS for i in range(20)
+            for said in [(c == "plaque") != (c == "plaque" and g == "dark" and i < 10)]]
+    pd.DataFrame(rows).to_parquet(path, index=False)
+    return path
+
+
+def test_the_papers_plan_is_laid_out_and_costed(bundles: dict[str, Path], phantom_shards: Path, tmp_path: Path) -> None:
+    """`--preset sagers2023 --show`: 10 of each parent by each strategy; 50 steps, guided: 100 UNet rows an image."""
+    out = tmp_path / "plan.csv"
+    options = ("--parents", phantom_shards / "train", "--engine", bundles["text"], "--classes", "plaque,ulcer")
+    shown = json.loads(call("--preset", "sagers2023", *options, "--out", out, "--json"))
+    made = plans.load(out)
+    parents = {row.parent for row in made.rows() if row.parent}
+    assert len(made) == shown["rows"] == 3 * 10 * len(parents)
+    assert shown["digest"] == made.digest
+    # 2 x 50, 2 x 48 at strength 0.97, and 2 x (48 + 47) of the chain
+    assert shown["forwards_per_image"] == pytest.approx((100 + 96 + 190) / 3)
+    fast = json.loads(call("--preset", "fast", *options, "--show", "--json"))
+    assert fast["forwards_per_image"] < 0.4 * shown["forwards_per_image"]
+    text = call("--preset", "sagers2023", *options, "--show")
+    assert "UNet rows an image" in text
+    assert "plaque" in text
+    assert "very_light" in text
+
+
+def test_weights_of_cells_come_from_a_table_real_data_or_errors(
+    bundles: dict[str, Path], phantom_shards: Path, tmp_path: Path
+) -> None:
+    out, engine = tmp_path / "plan.parquet", ("--engine", bundles["text"])
+    counts = tmp_path / "cells.csv"
+    counts.write_text("class,group,n\nplaque,dark,5\nulcer,very_light,1\n")
+    call("--cells", counts, *engine, "--out", out)
+    assert plans.load(out).cells().to_numpy().tolist() == [[5, 0], [0, 1]]
+    call("--balance", phantom_shards / "train", "--per-cell", 7, *engine, "--out", out)
+    assert plans.load(out).cells().to_numpy().tolist() == [[5, 5], [5, 5]]  # 2 of each are there
+    call("--from-predictions", predictions(tmp_path / "p.parquet"), "--total", 100, "--floor", 9, *engine, "--out", out)
+    by = {(r, c): n for r, row in plans.load(out).cells().iterrows() for c, n in row.items()}
+    assert sum(by.values()) == 100
+    assert min(by.values()) >= 9
+    assert by["plaque", "dark"] > 50
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ((), "nothing to do"),
+    (("--solver", "heun"), "unknown solver 'heun'"),
+    (("--solver", "ddim:karras"), "euler:karras"),
+    (("--steps", "2000"), "row 1: steps"),
+    (("--preset", "paper"), "unknown preset 'paper'"),
+    (("--strategy", "melt"), "unknown strategy 'melt'"),
+    (("--strategy", "inpaint"), "give them with --parents"),
+    (("--guidance-interval", "5:1"), "rise"),
+    (("--guidance", "-1"), "row 1: guidance"),
+    (("--per-cell", "0"), "--per-cell 0"),
+    (("--engine", "nowhere"), "no engine bundle at nowhere"),
+    (("--prompt", "{disease}"), "{disease}"),
+    (("--cells", "a.csv", "--balance", "b"), "exclude each other"),
+    (("--refill", "plan.csv"), "--refill needs --kept"),
+])
+def test_a_mistake_is_named_and_nothing_is_written(
+    bundles: dict[str, Path], tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    out = tmp_path / "plan.csv"
+    base = {"--engine": str(bundles["text"]), "--out": str(out)} if words else {}
+    given = base | dict(zip(words[::2], words[1::2], strict=True))
+    with pytest.raises(UserError, match=said):
+        call(*(word for pair in given.items() for word in pair))
+    assert not out.exists()
