@@ -61,7 +61,8 @@ def peer(name: str, model: Path, job: Job, batch: int, device: torch.device, pre
     pipeline = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.to(device, peers.DTYPES[precision])
-    classes = [f"class{i}" for i in range(max(1, min(6, len(job.rows) // batch)))]
+    # It draws class by class, and every class alike: as many classes as give the same number of images.
+    classes = [f"class{i}" for i in range(max(k for k in range(1, 7) if len(job.rows) % k == 0))]
     loop = synderm.loop(pipeline, classes, "An image of {}, a skin disease", job.steps, job.guidance, batch,
                         len(job.rows) // len(classes))
 
