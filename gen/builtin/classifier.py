@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,8 @@ def perceptual_distance(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
     x, y: [b, 3, h, w] in [-1, 1]; a scalar, the sum over its stages of the mean over pixels.
     """
-    first, second = (net.forward_intermediates(z / SPREAD, intermediates_only=True) for z in (x, y))
+    features: Callable[..., list[Tensor]] = net.forward_intermediates  # type: ignore[assignment]
+    first, second = (features(z / SPREAD, intermediates_only=True) for z in (x, y))
     return torch.stack([(_unit(a) - _unit(b)).square().mean() for a, b in zip(first, second, strict=True)]).sum()
 
 
