@@ -22,6 +22,9 @@ from shards.errors import CheckFailed, UserError
 
 T = TypeVar("T")
 
+#: The shell's exit status of a command that was interrupted.
+INTERRUPTED = 130
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -61,9 +64,17 @@ def run(app: typer.Typer, user_errors: tuple[type[Exception], ...] = ()) -> NoRe
         err.print(f"[red]error:[/red] {escape(str(error.strerror or error))}{escape(name)}", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        err.print("stopped; run the same command again to go on")
-        sys.exit(130)
+        _stopped()
+    except SystemExit as error:  # Typer ends an interrupted command by itself
+        if error.code == INTERRUPTED:
+            _stopped()
+        raise
     sys.exit(0)
+
+
+def _stopped() -> NoReturn:
+    err.print("stopped; run the same command again to go on")
+    sys.exit(INTERRUPTED)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
