@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import platform
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,15 +21,18 @@ from engines.bundle import (
     whole_folder,
     write_manifest,
 )
+from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
 from engines.errors import EngineError, ParityError
 from engines.export import export
 from engines.facts import ValidationPrompt, model_digest, read_facts, resolve
 from engines.loading import BACKENDS, open_bundle
 from engines.memory import build_bytes, require
+from engines.plans import build_plans
 from engines.sweep import choose_sizes
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
+KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
 GPU_ROWS, GPU_VAE_BATCH = 32, 8  # where no sweep is made
 Progress = Callable[[str], None]
 
@@ -43,6 +46,8 @@ def build(
     target: str | None = None,
     rows: int | None = None,
     size: int | None = None,
+    refit: bool = False,
+    refit_from: Path | None = None,
     prompts: Sequence[ValidationPrompt | str] | None = None,
     allow_parity_failure: bool = False,
     classify: Classify | None = None,
@@ -66,6 +71,10 @@ def build(
         Rows of one UNet call; None for a sweep on this machine.
     size
         Image side in pixels; None for the model's own.
+    refit
+        Build plans whose weights can be replaced later, at a cost in speed (tensorrt backends only).
+    refit_from
+        A bundle of another model of the same shapes, built with `refit`, whose plans get this model's weights.
     prompts
         What the certificate draws; None for the model's validation prompts.
     allow_parity_failure
@@ -90,6 +99,9 @@ def build(
         raise EngineError(
             f"a target ({target}) is for the tensorrt backends; {backend} runs on the machine it is loaded on"
         )
+    if (refit or refit_from) and not backend.startswith("tensorrt"):
+        raise EngineError(f"refitting is for the tensorrt backends; {backend} opens new weights as fast as old ones")
+    old = read_bundle(refit_from) if refit_from else None
     folder = resolve(model)
     facts = read_facts(folder, size)
     require(build_bytes(folder, precision), f"building {folder.name} in {precision}")
@@ -97,10 +109,12 @@ def build(
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
 
     place = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
+    if (refit or old) and tensorrt.this_gpu() is None:  # found by trying: the compiler asks for a device
+        raise EngineError(f"{backend} builds refittable plans on a GPU only, and none is here: leave out --refit")
     with whole_folder(Path(out)) as partial:
         for part in ("tokenizer", "scheduler"):
             shutil.copytree(folder / part, partial / part)
-        shutil.copyfile(folder / "model_index.json", partial / "model_index.json")
+        write_index(folder, partial)
         if backend == "torch":
             progress("weights")
             torch_backend.copy_weights(folder, partial, precision)
@@ -108,7 +122,7 @@ def build(
             export(folder, partial, facts, precision, progress)
         artefacts = describe(partial)
         if place:
-            artefacts += tensorrt.build_plans(
+            artefacts += build_plans(
                 partial,
                 place,
                 facts,
@@ -116,6 +130,8 @@ def build(
                 rows or GPU_ROWS,
                 GPU_VAE_BATCH,
                 progress,
+                refit=refit or old is not None,
+                refit_from=old,
                 cache=timing_cache(place) if backend == "tensorrt" else None,
             )
         manifest = Manifest.model_validate(
@@ -148,10 +164,22 @@ def build(
     return read_bundle(Path(out))
 
 
+def write_index(model: Path, out: Path) -> None:
+    """`model_index.json` without the parts that a bundle leaves out (a safety checker, its feature extractor).
+
+    What loads the bundle as a pipeline would look for them otherwise.
+    """
+    index = json.loads((model / "model_index.json").read_text())
+    for name, value in index.items():
+        if isinstance(value, list) and name not in KEPT:
+            index[name] = [None, None]
+    index["requires_safety_checker"] = False
+    (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
 def timing_cache(target: tensorrt.Target) -> Path:
     """TensorRT's timings, kept for each architecture and version: a second build takes a tenth of the time."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "dermforge" / f"{target.builder.replace(' ', '-')}-{target.sm}.timings"
+    return cache_folder() / f"{target.builder.replace(' ', '-')}-{target.sm}.timings"
 
 
 def _certify(

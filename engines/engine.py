@@ -10,6 +10,7 @@ import torch
 from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.facts import PipelineFacts
+from engines.memory import explained
 
 TEXT_BATCH = 8
 Call = Callable[..., torch.Tensor]
@@ -118,18 +119,22 @@ class Engine:
                 f"latents, timesteps and conditioning must have equal rows, got {len(latents)}, {len(timesteps)} "
                 f"and {len(conditioning)}"
             )
-        return in_batches(self.calls.unet, self.rows, latents, timesteps.to(self.device, torch.float32), conditioning)
+        times = timesteps.to(self.device, torch.float32)
+        with explained(f"a UNet call of {self.rows} rows"):
+            return in_batches(self.calls.unet, self.rows, latents, times, conditioning)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images of latents in UNet scale [n, latent_channels, h, w]: uint8 [n, size, size, 3]."""
         side = self.facts.latent_size
         self._check("latents", latents, (self.facts.latent_channels, side, side), torch.float32)
-        return in_batches(self.calls.decode, self.vae_batch, latents)
+        with explained(f"decoding {self.vae_batch} images"):
+            return in_batches(self.calls.decode, self.vae_batch, latents)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents in UNet scale (the posterior's mean) of uint8 images [n, size, size, 3]."""
         self._check("images", images, (self.facts.size, self.facts.size, 3), torch.uint8)
-        return in_batches(self.calls.encode, self.vae_batch, images)
+        with explained(f"encoding {self.vae_batch} images"):
+            return in_batches(self.calls.encode, self.vae_batch, images)
 
     def _check(self, name: str, value: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         if tuple(value.shape[1:]) != shape or value.dtype != dtype or value.device.type != self.device.type:

@@ -126,7 +126,7 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
 
     vae = load_part(model, "vae")
     latents, pixels = gauss(2, channels, side, side), gauss(2, 3, facts.size, facts.size)
-    if dtype == torch.float16 and not fits_half(vae.decoder, latents / facts.scaling_factor):
+    if dtype == torch.float16 and not fits_half(vae.decoder, latents[:1] / facts.scaling_factor):
         progress("the VAE overflows in fp16: it stays in fp32")
         dtype = torch.float32
     vae = lower(vae, dtype)

@@ -17,7 +17,9 @@ PARTS = {
     "vae": "AutoencoderKL",
     "text_encoder": "CLIPTextModel",
 }
-HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+HUB_FILES = ["model_index.json", "dermforge.json", "scheduler/*", "tokenizer/*",
+             *(f"{part}/*.{kind}" for part in PARTS for kind in ("json", "safetensors"))]
+HUB_SKIPPED = ["*.non_ema.*", "*flax*", "*openvino*"]
 
 
 class _Frozen(BaseModel):
@@ -76,7 +78,7 @@ def resolve(model: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(model), allow_patterns=HUB_FILES))
+        return Path(snapshot_download(str(model), allow_patterns=HUB_FILES, ignore_patterns=HUB_SKIPPED))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise EngineError(
             f"{model} is neither a folder here nor a model the hub would give ({type(error).__name__}): "
@@ -160,7 +162,7 @@ def _read_part(folder: Path, part: str, expected: str) -> dict[str, Any]:
     got = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
     if got != expected:
         raise EngineError(f"{place} is a {got}; this version builds engines of {expected} only")
-    if not any(place.glob("*.safetensors")):
+    if not weight_files(place)[0]:
         pickled = sorted(p.name for kind in ("*.bin", "*.ckpt", "*.pt", "*.pth") for p in place.glob(kind))
         if pickled:
             raise EngineError(
@@ -170,6 +172,17 @@ def _read_part(folder: Path, part: str, expected: str) -> dict[str, Any]:
             )
         raise EngineError(f"{place} has no weights: expected a .safetensors file")
     return config
+
+
+def weight_files(place: Path) -> tuple[list[Path], str | None]:
+    """What a part's weights are loaded from, and diffusers' name of that variant: half precision is second choice.
+
+    Other copies of the same weights (`.non_ema.`, `.fp16.` beside full ones) are not read.
+    """
+    found = sorted(place.glob("*.safetensors"))
+    if plain := [path for path in found if "." not in path.stem]:
+        return plain, None
+    return [path for path in found if ".fp16" in path.stem], "fp16"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -25,10 +25,16 @@ def strip(model: onnx.ModelProto) -> None:
         item.doc_string = ""
 
 
+SOFTMAX = "softmax_precision"
+
+
 def tidy(path: Path, data: str) -> None:
-    """Drop the notes of a saved graph, and name its weight file `data`."""
+    """Drop the notes of a saved graph, name its weight file `data`, and ask for softmax in float32."""
     model = onnx.load(path, load_external_data=False)
     strip(model)
+    for node in model.graph.node:
+        if node.op_type == "Attention":
+            node.attribute.append(onnx.helper.make_attribute(SOFTMAX, onnx.TensorProto.FLOAT))
     written = path.with_name(f"{path.name}.data")
     if written.exists() and written.name != data:
         written.rename(path.with_name(data))
@@ -37,6 +43,22 @@ def tidy(path: Path, data: str) -> None:
             if entry.key == "location":
                 entry.value = data
     onnx.save(model, path)
+
+
+def for_tensorrt(path: Path) -> bytes:
+    """A graph without its weights, as TensorRT's parser takes it: that refuses to be told the precision of softmax.
+
+    Raises
+    ------
+    google.protobuf.message.DecodeError
+        The file is no ONNX model.
+    """
+    model = onnx.load(path, load_external_data=False)
+    for node in model.graph.node:
+        kept = [a for a in node.attribute if a.name != SOFTMAX]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    return model.SerializeToString()
 
 
 def variant(source: Path, name: str, before: str, joint: str, after: str | None) -> None:

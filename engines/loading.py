@@ -9,6 +9,7 @@ from engines import onnxruntime, tensorrt, torch
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine
 from engines.errors import EngineError
+from engines.memory import explained
 
 BACKENDS = ("onnxruntime", "tensorrt", "tensorrt-rtx", "torch")
 log = logging.getLogger("dermforge")
@@ -63,10 +64,11 @@ def open_bundle(
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
     static = rows or bundle.manifest.rows
-    if name == "onnxruntime":
-        calls = onnxruntime.open_calls(bundle, static, device, threads)
-    elif name == "torch":
-        calls = torch.open_calls(bundle, static, device, threads)
-    else:
-        calls = tensorrt.open_calls(bundle, static, name)
+    with explained(f"loading {bundle.folder}"):
+        if name == "onnxruntime":
+            calls = onnxruntime.open_calls(bundle, static, device, threads)
+        elif name == "torch":
+            calls = torch.open_calls(bundle, static, device, threads)
+        else:
+            calls = tensorrt.open_calls(bundle, static, name)
     return Engine(bundle, name, static, calls)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+from safetensors import SafetensorError, safe_open
+
 from engines.errors import EngineError
+from engines.facts import PARTS, weight_files
 
 # Peak resident bytes per byte of float32 weights, over the libraries' own. Measured: export and run of the built-in
 # pipeline and of SD 1.5 (fp16: 4.2 GB for 3.4 GB of float32 weights).
@@ -14,10 +21,23 @@ LIBRARIES = 1_000_000_000
 
 def build_bytes(model: Path, precision: str) -> int:
     """Bytes of memory that a build of a pipeline folder is expected to reach."""
-    largest = max(
-        sum(p.stat().st_size for p in (model / part).glob("*.safetensors")) for part in ("unet", "vae", "text_encoder")
-    )
+    largest = max(sum(map(float32_bytes, weight_files(model / part)[0])) for part in PARTS)
     return LIBRARIES + int(largest * EXPORT_FACTOR[precision])
+
+
+def float32_bytes(weights: Path) -> int:
+    """Bytes of a safetensors file's numbers in float32, whatever precision they are stored in.
+
+    Raises
+    ------
+    EngineError
+        The file is truncated or altered.
+    """
+    try:
+        with safe_open(weights, "numpy") as file:
+            return sum(4 * math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except SafetensorError as error:
+        raise EngineError(f"{weights} is not a whole safetensors file ({error}): copy or download it again") from error
 
 
 def available_bytes() -> int | None:
@@ -47,3 +67,29 @@ def require(needed: int, what: str) -> None:
             f"{what} needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB is free: "
             "use a larger machine, or --precision fp16"
         )
+
+
+def require_on_gpu(device: torch.device, needed: int, what: str) -> None:
+    """Refuse to load what a GPU has no room for.
+
+    Raises
+    ------
+    EngineError
+        Less of the device's memory is free.
+    """
+    free, _ = torch.cuda.mem_get_info(device)
+    if needed > free:
+        raise EngineError(
+            f"{what} needs at least {needed / 1e9:.1f} GB of {torch.cuda.get_device_name(device)}'s memory and "
+            f"{free / 1e9:.1f} GB is free: end what else uses it, or use a larger GPU"
+        )
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Running out of a device's memory, as an error that says what to do."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EngineError(f"{what} ran out of GPU memory: use fewer --rows or a smaller --size ({reason})") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import onnxruntime as ort
 import torch
 
 from engines.bundle import Bundle
+from engines.cache import cache_folder
 from engines.engine import TEXT_BATCH, Call, Calls, lazily
 from engines.errors import EngineError
+from engines.memory import require_on_gpu
 
 NUMPY = {torch.float32: np.float32, torch.int64: np.int64, torch.uint8: np.uint8}
 TORCH = {"tensor(float)": torch.float32, "tensor(int64)": torch.int64, "tensor(uint8)": torch.uint8}
@@ -31,34 +35,84 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+ON_DEVICE = {PROVIDERS["tensorrt"]: (PROVIDERS["cuda"],)}  # what TensorRT leaves out stays on the GPU
+
+
+SHARED_OUT = 200_000_000  # bytes of weights up to which each core may read them all by itself
+# What takes the time: a device's own provider must run all of these, while shape arithmetic may stay on the CPU.
+HEAVY = ("Attention", "Conv", "Gemm", "GroupNormalization", "LayerNormalization", "MatMul", "Softmax")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a bundle's graphs run.
+
+    Attributes
+    ----------
+    stream
+        The CUDA stream of all sessions. Torch's default stream has the handle 0, which ONNX Runtime takes for "none".
+    options
+        Of the provider, as ONNX Runtime names them.
+    """
+
+    provider: str
+    device: torch.device
+    threads: int | None = None
+    stream: torch.cuda.Stream | None = None
+    options: dict[str, str] = field(default_factory=dict)
 
 
 class Session:
-    """One graph at one static number of rows, with its output buffer; inputs are bound where they lie."""
+    """One graph at one static number of rows, with its output buffer; inputs are bound where they lie.
 
-    def __init__(self, path: Path, rows: int, provider: str, device: torch.device, threads: int | None) -> None:
-        self.device, self.provider = device, PROVIDERS[provider]
-        self.session = ort.InferenceSession(str(path), _options(rows, threads), providers=_providers(provider, device))
-        ran = self.session.get_providers()[0]
-        if ran != self.provider:
-            raise EngineError(
-                f"{path.name} would run on {ran} instead of {self.provider}: ONNX Runtime fell back silently; "
-                "check the driver and that onnxruntime-gpu matches its CUDA version, or ask for the cpu device"
-            )
+    On a CPU the rows of a small graph are shared out: each core runs its own, and none waits for another after every
+    operation. A large graph's weights would have to be read once for each share, so there the cores work together.
+    """
+
+    def __init__(self, path: Path, rows: int, place: Place) -> None:
+        self.device, self.stream = place.device, place.stream
+        cores = place.threads or len(os.sched_getaffinity(0))
+        small = weight_bytes(path) <= SHARED_OUT
+        self.shares = shares(rows, cores) if place.provider == "cpu" and small else 1
+        self.session = ort.InferenceSession(
+            str(path), _options(rows // self.shares, cores // self.shares), providers=_providers(place)
+        )
+        check_assignment(self.session, PROVIDERS[place.provider], path.name)
+        self.run_options = ort.RunOptions()
+        if self.stream is not None:  # ordered by the stream: the CPU goes on to the next call
+            self.run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self.inputs = [(i.name, TORCH[i.type]) for i in self.session.get_inputs()]
         output = self.session.get_outputs()[0]
-        shape = [rows if isinstance(d, str) else d for d in output.shape]
-        self.output = torch.empty(shape, dtype=TORCH[output.type], device=device)
-        self.binding = self.session.io_binding()
-        self._bind(self.binding.bind_output, output.name, self.output)
+        shape = [rows if i == 0 else d for i, d in enumerate(output.shape)]
+        self.output = torch.empty(shape, dtype=TORCH[output.type], device=self.device)
+        self.bindings = [self.session.io_binding() for _ in range(self.shares)]
+        for binding, part in zip(self.bindings, self.output.chunk(self.shares), strict=True):
+            self._bind(binding.bind_output, output.name, part)
+        self.others = ThreadPoolExecutor(self.shares - 1, "share") if self.shares > 1 else None
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
         """Run; the result is a buffer that the next call overwrites."""
         held = [a.to(dtype).contiguous() for a, (_, dtype) in zip(arrays, self.inputs, strict=True)]
         for (name, _), array in zip(self.inputs, held, strict=True):
-            self._bind(self.binding.bind_input, name, array)
-        self.session.run_with_iobinding(self.binding)
+            for binding, part in zip(self.bindings, array.chunk(self.shares), strict=True):
+                self._bind(binding.bind_input, name, part)
+        if self.stream is None:
+            waiting = [self.others.submit(self._run, b) for b in self.bindings[1:]] if self.others else []
+            self._run(self.bindings[0])
+            for share in waiting:
+                share.result()
+            return self.output
+        caller = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(caller)
+        self._run(self.bindings[0])
+        caller.wait_stream(self.stream)
         return self.output
+
+    def _run(self, binding: ort.IOBinding) -> None:
+        try:
+            self.session.run_with_iobinding(binding, self.run_options)
+        except ERRORS as error:
+            raise EngineError(f"ONNX Runtime could not run a batch: {_one_line(error)}; try fewer --rows") from error
 
     def _bind(self, bind: object, name: str, array: torch.Tensor) -> None:
         assert callable(bind)
@@ -70,6 +124,16 @@ class Session:
             tuple(array.shape),
             array.data_ptr(),
         )
+
+
+def shares(rows: int, cores: int) -> int:
+    """Into how many equal shares rows are cut: at most one a core, and as many cores in each."""
+    return next(n for n in range(min(rows, cores), 0, -1) if rows % n == 0 and cores % n == 0)
+
+
+def weight_bytes(graph: Path) -> int:
+    """Bytes of a graph's weights: its own file, and the largest of those beside it that it may name."""
+    return max(p.stat().st_size for p in (graph, *graph.parent.glob("*.data")))
 
 
 def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: int | None = None) -> Calls:
@@ -93,7 +157,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
             "install the extra dermforge[cuda] on a machine with a GPU, or use the cpu device"
         )
     bundle.verify([*bundle.find("graph"), *bundle.find("weights")])
-    place = torch.device("cpu" if provider == "cpu" else "cuda:0")
+    place = _place(bundle, provider, threads)
     batch = bundle.manifest.vae_batch
     graphs = {a.path for a in bundle.find("graph")}
     unet = "unet/cpu.onnx" if provider == "cpu" and "unet/cpu.onnx" in graphs else "unet/rows.onnx"
@@ -101,10 +165,9 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     def session(name: str, size: int) -> Call:
         def open_session() -> Session:
             try:
-                return Session(bundle.folder / name, size, provider, place, threads)
+                return Session(bundle.folder / name, size, place)
             except ERRORS as error:
-                reason = " ".join(str(error).split())[:300]
-                raise EngineError(f"ONNX Runtime {ort.__version__} cannot run {name}: {reason}") from error
+                raise EngineError(f"ONNX Runtime {ort.__version__} cannot run {name}: {_one_line(error)}") from error
 
         return lazily(open_session)
 
@@ -113,25 +176,75 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         session(unet, rows),
         session("vae_decoder/images.onnx", batch),
         session("vae_encoder/images.onnx", batch),
-        place,
+        place.device,
     )
 
 
-def _options(rows: int, threads: int | None) -> ort.SessionOptions:
+def check_assignment(session: ort.InferenceSession, provider: str, name: str) -> None:
+    """Refuse a session that would run elsewhere than asked for, as a whole or in its heavy nodes.
+
+    Raises
+    ------
+    EngineError
+        ONNX Runtime fell back to another provider; it says so nowhere else.
+    """
+    first = session.get_providers()[0]
+    elsewhere = {
+        node.op_type
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name not in (provider, *ON_DEVICE.get(provider, ()))
+        for node in part.get_nodes()
+    }
+    if first != provider or elsewhere & set(HEAVY):
+        what = ", ".join(sorted(elsewhere & set(HEAVY))) or "all"
+        raise EngineError(
+            f"{what} of {name} would run on {first if first != provider else 'the CPU'} instead of {provider}: "
+            "ONNX Runtime fell back silently; check the driver and that onnxruntime-gpu matches its CUDA version, "
+            "or ask for the cpu device"
+        )
+
+
+def _place(bundle: Bundle, provider: str, threads: int | None) -> Place:
+    if provider == "cpu":
+        return Place(provider, torch.device("cpu"), threads)
+    device = torch.device("cuda:0")
+    require_on_gpu(device, sum(a.bytes for a in bundle.find("weights") if a.path.endswith("model.onnx.data")),
+                   str(bundle.folder))
+    stream = torch.cuda.Stream(device)
+    options = {"device_id": "0", "user_compute_stream": str(stream.cuda_stream)}
+    if provider == "cuda":
+        return Place(provider, device, threads, stream,
+                     options | {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"})
+    # Keyed by everything that makes an engine stale: ONNX Runtime itself does not look.
+    kept = cache_folder() / "onnxruntime" / f"{bundle.digest[:16]}-{ort.__version__}-{torch.cuda.get_device_name(0)}"
+    kept.mkdir(parents=True, exist_ok=True)
+    return Place(provider, device, threads, stream, options | {
+        "trt_fp16_enable": str(int(bundle.manifest.precision == "fp16")),
+        "trt_bf16_enable": str(int(bundle.manifest.precision == "bf16")),
+        "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(kept),
+        "trt_timing_cache_enable": "1", "trt_timing_cache_path": str(kept),
+    })
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _options(rows: int, threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.add_free_dimension_override_by_name("rows", rows)
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     return options
 
 
-def _providers(provider: str, device: torch.device) -> list[str | tuple[str, dict[str, str]]]:
-    if provider == "cpu":
+def _providers(place: Place) -> list[str | tuple[str, dict[str, str]]]:
+    """The provider, and behind TensorRT the CUDA one for what it does not take; the CPU is always last."""
+    if place.provider == "cpu":
         return [PROVIDERS["cpu"]]
-    stream = str(torch.cuda.current_stream(device).cuda_stream)
-    shared = {"device_id": str(device.index or 0), "user_compute_stream": stream}
-    if provider == "cuda":
-        return [(PROVIDERS["cuda"], shared | {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"})]
-    return [(PROVIDERS["tensorrt"], shared), (PROVIDERS["cuda"], shared)]
+    first: list[str | tuple[str, dict[str, str]]] = [(PROVIDERS[place.provider], place.options)]
+    shared = {name: place.options[name] for name in ("device_id", "user_compute_stream")}
+    return [*first, (PROVIDERS["cuda"], shared)] if place.provider == "tensorrt" else first

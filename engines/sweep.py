@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from engines.bundle import Bundle
+from engines.errors import EngineError
 from engines.loading import open_bundle
 
 ROWS = (2, 4, 8, 16, 32, 64, 128)
@@ -66,7 +67,9 @@ def _sweep(
         try:
             call = prepare(size)
             each = _best_of(call)
-        except torch.cuda.OutOfMemoryError:
+        except (torch.cuda.OutOfMemoryError, EngineError):
+            if not seconds:
+                raise
             break
         seconds[size] = each / size
         if seconds[size] < PAYS * seconds[best]:

@@ -1,24 +1,22 @@
-"""TensorRT, two flavours behind one code path.
+"""TensorRT, two flavours behind one code path: what a plan is for, whether it may run here, and running it.
 
 `tensorrt-rtx` compiles plans ahead of time for a named GPU architecture, with no GPU; `tensorrt` compiles for, and on,
-the GPU that will run them. Both parse the same strongly typed graphs and run through the same calls.
+the GPU that will run them. Both take the same strongly typed graphs (see `engines.plans`) and run through these calls.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from engines.bundle import Artefact, Bundle
-from engines.digests import digest_file
-from engines.engine import TEXT_BATCH, Calls
+from engines.engine import Calls
 from engines.errors import EngineError
-from engines.facts import PipelineFacts
+from engines.memory import require_on_gpu
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
 EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
@@ -102,103 +100,26 @@ def this_gpu() -> tuple[str, str, str] | None:
     return f"sm_{major}{minor}", torch.cuda.get_device_name(0), f"{driver // 1000}.{driver % 1000 // 10}"
 
 
-def plan_folder(target: Target, precision: str, rows: int, size: int) -> str:
-    """Where a target's plans lie in a bundle."""
-    return f"plans/{target.flavour}-{target.sm}-{precision}-b{rows}-{size}"
-
-
-def build_plans(
-    folder: Path,
-    target: Target,
-    facts: PipelineFacts,
-    precision: str,
-    rows: int,
-    vae_batch: int,
-    progress: Callable[[str], None],
-    *,
-    refit: bool = False,
-    cache: Path | None = None,
-) -> list[Artefact]:
-    """Compile the four graphs of a bundle's folder, each with one static profile.
-
-    Parameters
-    ----------
-    refit
-        Let weights be replaced later, at a cost in speed; fuse a LoRA before the export instead where possible.
-    cache
-        A timing cache's file (tensorrt only); read and written.
-    """
-    place = folder / plan_folder(target, precision, rows, facts.size)
-    place.mkdir(parents=True, exist_ok=True)
-    batches = {"text_encoder": TEXT_BATCH, "unet": rows, "vae_decoder": vae_batch, "vae_encoder": vae_batch}
-    written = []
-    for part, graph in GRAPHS.items():
-        progress(f"{target.flavour} {target.sm} {part}")
-        path = place / f"{part}.plan"
-        path.write_bytes(compile_graph(folder / graph, target, batches[part], refit=refit, cache=cache))
-        written.append(
-            Artefact.model_validate(
-                {
-                    "path": path.relative_to(folder).as_posix(),
-                    "sha256": digest_file(path),
-                    "bytes": path.stat().st_size,
-                    "kind": "plan",
-                    "component": part,
-                    "backend": target.flavour,
-                    "precision": precision,
-                    "rows": batches[part],
-                    "size": facts.size,
-                    "graph_sha256": digest_file(folder / graph),
-                    "target": target.sm,
-                    "builder": target.builder,
-                    "gpu": target.gpu,
-                    "driver": target.driver,
-                }
-            )
-        )
-    return written
-
-
-def compile_graph(graph: Path, target: Target, rows: int, *, refit: bool = False, cache: Path | None = None) -> bytes:
-    """One graph at one static number of rows to a serialized plan.
+def check_graphs(bundle: Bundle, plans: Iterable[Artefact]) -> None:
+    """Refuse plans that were compiled from other graphs, at another size or precision than their bundle holds.
 
     Raises
     ------
     EngineError
-        The graph does not parse, or no kernel is found for a part of it.
+        Which plan, and which of these.
     """
-    trt = library(target.flavour)
-    log = _log(trt)
-    builder = trt.Builder(log)
-    network = builder.create_network(_strongly_typed(trt))
-    parser = trt.OnnxParser(network, log)
-    if not parser.parse_from_file(str(graph)):
-        reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise EngineError(f"{target.builder} cannot read {graph}: {_one_line(reasons) or 'no ONNX model'}")
-    config = builder.create_builder_config()
-    profile = builder.create_optimization_profile()
-    for i in range(network.num_inputs):
-        tensor = network.get_input(i)
-        shape = tuple(rows if d == -1 else d for d in tensor.shape)
-        profile.set_shape(tensor.name, shape, shape, shape)
-    config.add_optimization_profile(profile)
-    if refit:
-        config.set_flag(trt.BuilderFlag.REFIT)
-    if target.flavour == "tensorrt-rtx":
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(trt.ComputeCapability, target.sm.replace("sm_", "SM")), 0)
-    elif cache is not None:
-        config.set_timing_cache(config.create_timing_cache(cache.read_bytes() if cache.exists() else b""), False)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise EngineError(
-            f"{target.builder} cannot compile {graph.parent.name} for {target.sm} at {rows} rows: "
-            f"{_one_line('; '.join(log.errors)) or 'no reason given'}; try fewer --rows"
-        )
-    if cache is not None and target.flavour == "tensorrt":
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_bytes(config.get_timing_cache().serialize())
-    return bytes(plan)
+    graphs = {a.path: a.sha256 for a in bundle.find("graph")}
+    manifest = bundle.manifest
+    for plan in plans:
+        graph = GRAPHS[str(plan.component)]
+        wanted = {"graph": (plan.graph_sha256, graphs.get(graph)), "size": (plan.size, manifest.facts.size),
+                  "precision": (plan.precision, manifest.precision)}
+        for what, (compiled, here) in wanted.items():
+            if compiled != here:
+                raise EngineError(
+                    f"{plan.path} was compiled for another {what}: {compiled}, and the bundle has {here}; "
+                    "rebuild the bundle"
+                )
 
 
 def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
@@ -218,11 +139,13 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
             f"the plans of {bundle.folder} are compiled for {unet.rows} rows, not {rows}: leave out rows or rebuild"
         )
     bundle.verify(plans.values())
+    check_graphs(bundle, plans.values())
     trt = library(flavour)
     check_gpu(unet, f"{flavour} {trt.__version__}", this_gpu())
     device = torch.device("cuda:0")
+    require_on_gpu(device, sum(plan.bytes for plan in plans.values()), str(bundle.folder))
     with torch.cuda.device(device):
-        runtime = trt.Runtime(_log(trt))
+        runtime = trt.Runtime(quiet_log(trt))
         engines = {}
         for part, artefact in plans.items():
             engines[part] = runtime.deserialize_cuda_engine(bundle.path(artefact).read_bytes())
@@ -311,18 +234,12 @@ class Plan:
         return graph
 
 
-def _strongly_typed(trt: Any) -> int:
-    """The creation flag of typed networks; newer versions know no other kind and have dropped the flag."""
-    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
-    return 0 if flag is None else 1 << int(flag)
-
-
 def _torch_dtype(trt: Any, dtype: Any) -> torch.dtype:
     known = {trt.float32: torch.float32, trt.int64: torch.int64, trt.uint8: torch.uint8, trt.float16: torch.float16}
     return known[dtype]
 
 
-def _log(trt: Any) -> Any:
+def quiet_log(trt: Any) -> Any:
     """A logger that keeps errors for our message instead of printing them."""
 
     class Log(trt.ILogger):  # type: ignore[misc, name-defined]
@@ -337,5 +254,5 @@ def _log(trt: Any) -> Any:
     return Log()
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return " ".join(text.split())[:300]

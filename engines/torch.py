@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -15,12 +17,16 @@ from engines.bundle import Bundle
 from engines.captured import captured
 from engines.engine import Calls, Engine
 from engines.errors import EngineError
-from engines.facts import PipelineFacts
+from engines.facts import PipelineFacts, weight_files
+from engines.memory import require_on_gpu
 from engines.precision import DTYPES, lower
 from engines.quiet import quiet
 
 # CUDA graphs are ours: the compiler's own trees copy inputs and re-record when a buffer moves.
 COMPILE_MODE = "max-autotune-no-cudagraphs"
+# Beside the mode's own: 1x1 convolutions are matrix products in the channels-last layout.
+COMPILE_OPTIONS = {"conv_1x1_as_mm": True}
+FIRST_CALLS = Lock()  # compiling and recording are not for two threads at once
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,12 @@ def load_part(folder: Path, part: str) -> Any:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel
 
+    kinds = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+    more = {"attn_implementation": "eager"} if part == "text_encoder" else {}
     place = folder / part
     with quiet():
-        if part == "unet":
-            return UNet2DConditionModel.from_pretrained(place, use_safetensors=True)
-        if part == "vae":
-            return AutoencoderKL.from_pretrained(place, use_safetensors=True)
-        return CLIPTextModel.from_pretrained(place, use_safetensors=True, attn_implementation="eager")
+        found = kinds[part].from_pretrained(place, use_safetensors=True, variant=weight_files(place)[1], **more)
+    return found.float()  # some versions keep the precision of the file
 
 
 def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
@@ -120,16 +125,35 @@ def compiled(modules: Modules, facts: PipelineFacts, device: torch.device, mode:
     Both are compiled at the first call of their one static shape.
     """
     calls = eager(for_speed(modules), facts, device)
-    unet = torch.compile(calls.unet, mode=mode, dynamic=False)
-    decode = torch.compile(calls.decode, mode=mode, dynamic=False)
-    recorded: list[Callable[..., torch.Tensor]] = []
+    from torch._inductor import list_mode_options
 
-    def replay(*arrays: torch.Tensor) -> torch.Tensor:
-        if not recorded:
-            recorded.append(captured(unet, *arrays))
-        return recorded[0](*arrays)
+    options = {**list_mode_options(mode), **COMPILE_OPTIONS}
+    unet = torch.compile(calls.unet, options=options, dynamic=False)
+    decode = torch.compile(calls.decode, options=options, dynamic=False)
+    return replace(
+        calls,
+        unet=_no_grad(_at_first(lambda *arrays: captured(unet, *arrays))),
+        decode=_no_grad(_at_first(lambda *arrays: _ran(decode, *arrays))),
+    )
 
-    return replace(calls, unet=_no_grad(replay), decode=_no_grad(decode))
+
+def _at_first(make: Callable[..., Callable[..., torch.Tensor]]) -> Callable[..., torch.Tensor]:
+    """A call that is made ready with its first arrays, one such call at a time over all threads."""
+    made: list[Callable[..., torch.Tensor]] = []
+
+    def call(*arrays: torch.Tensor) -> torch.Tensor:
+        with FIRST_CALLS if not made else nullcontext():
+            if not made:
+                made.append(make(*arrays))
+        return made[0](*arrays)
+
+    return call
+
+
+def _ran(call: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """The call, compiled by having been run."""
+    call(*arrays)
+    return call
 
 
 def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: int | None = None) -> Calls:
@@ -142,6 +166,8 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     bundle.verify(a for a in bundle.manifest.artefacts if a.kind != "plan")
     if threads:
         torch.set_num_threads(threads)
+    if place.type == "cuda":
+        require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
     modules = load_modules(bundle.folder, bundle.manifest.precision, place)
     make = compiled if place.type == "cuda" else eager
     return make(modules, bundle.manifest.facts, place)
@@ -154,12 +180,10 @@ def copy_weights(model: Path, out: Path, precision: str) -> None:
     for part in ("text_encoder", "unet", "vae"):
         (out / part).mkdir()
         shutil.copyfile(model / part / "config.json", out / part / "config.json")
-        for path in sorted((model / part).glob("*.safetensors")):
-            if ".fp16." in path.name:  # a half-precision copy of the same weights
-                continue
+        for path in weight_files(model / part)[0]:
             save_file(
                 {k: v.to(DTYPES[precision]) if v.is_floating_point() else v for k, v in load_file(path).items()},
-                out / part / path.name,
+                out / part / path.name.replace(".fp16", ""),
                 metadata={"format": "pt"},
             )
         for index in (model / part).glob("*.safetensors.index.json"):

@@ -20,6 +20,9 @@ def build_engine(
     rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the fastest here]")] = None,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt the certificate draws; repeatable")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="A classifier's folder: count the labels that change")] = None,
+    refit: Annotated[bool, typer.Option("--refit", help="Plans whose weights can be replaced; slower")] = False,
+    refit_from: Annotated[Path | None, typer.Option(help="A --refit bundle whose weights to change")] = None,
     allow_parity_failure: Annotated[bool, typer.Option(help="Write a bundle that fails, marked as failed")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
@@ -28,6 +31,7 @@ def build_engine(
     Example: gen build-engine --model ./my-sd15 --precision fp16 --backend tensorrt-rtx --target sm_89 --out engine
     """
     import engines
+    from engines.classifier import open_classifier
     from gen import builtin
 
     start = time.monotonic()
@@ -43,7 +47,10 @@ def build_engine(
         target=target,
         rows=rows,
         size=size,
+        refit=refit,
+        refit_from=refit_from,
         prompts=prompt or None,
+        classify=None if classifier is None else open_classifier(classifier),
         allow_parity_failure=allow_parity_failure,
         progress=progress,
     )

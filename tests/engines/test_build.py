@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from engines import Bundle, build, load
+from engines.build import write_index
 from engines.certificate import read_certificate
 from engines.errors import EngineError, ParityError
 
@@ -59,6 +62,27 @@ def test_a_torch_bundle_runs_and_is_a_diffusers_folder(model: Path, tmp_path: Pa
     assert engine.backend == "torch"
     assert engine.decode(torch.zeros(1, 4, 8, 8)).shape == (1, 64, 64, 3)
     assert StableDiffusionPipeline.from_pretrained(built.folder).unet.config.sample_size == 8
+
+
+def test_a_checkpoint_with_a_safety_checker_gives_a_bundle_that_opens(model: Path, tmp_path: Path) -> None:
+    """As Stable Diffusion 1.5's own index names it: bundles leave that part out, and must not name it."""
+    from diffusers import StableDiffusionPipeline
+
+    named = tmp_path / "model"
+    shutil.copytree(model, named)
+    index = json.loads((named / "model_index.json").read_text())
+    index |= {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+              "feature_extractor": ["transformers", "CLIPImageProcessor"], "requires_safety_checker": True}
+    (named / "model_index.json").write_text(json.dumps(index))
+    write_index(named, tmp_path)
+    (tmp_path / "model_index.json").rename(named / "model_index.json")
+    assert StableDiffusionPipeline.from_pretrained(named).safety_checker is None
+
+
+def test_refitting_is_refused_where_it_means_nothing(model: Path, bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="refitting is for the tensorrt backends"):
+        build(model, tmp_path / "out", refit=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failing_bundle_is_not_written_unless_asked_for_and_then_says_so(

@@ -11,6 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from engines import Bundle
+from engines.graphs import SOFTMAX, for_tensorrt
 
 PROMPTS = ["An image of plaque, dark skin", "An image of annulus, light skin"]
 
@@ -56,6 +57,17 @@ def test_both_interfaces_share_one_weight_file(bundle: Bundle, standard: str, ou
 def test_graphs_hold_no_traces_of_the_machine(bundle: Bundle) -> None:
     for path in bundle.folder.rglob("*.onnx"):
         assert b"site-packages" not in path.read_bytes()
+
+
+def test_softmax_is_asked_for_in_float32(bundle: Bundle) -> None:
+    """Also in half precision, where the standard would let it be half; TensorRT's parser refuses to be told."""
+    path = bundle.folder / "unet" / "rows.onnx"
+    attention = [node for node in graph_of(bundle, "unet/rows.onnx").graph.node if node.op_type == "Attention"]
+    assert attention
+    assert all(a.i == onnx.TensorProto.FLOAT for n in attention for a in n.attribute if a.name == SOFTMAX)
+    assert all(SOFTMAX in [a.name for a in n.attribute] for n in attention)
+    told = onnx.load_model_from_string(for_tensorrt(path)).graph.node
+    assert not any(a.name == SOFTMAX for n in told for a in n.attribute)
 
 
 def test_optimum_opens_the_bundle_and_draws_what_diffusers_draws(model: Path, bundle: Bundle) -> None:

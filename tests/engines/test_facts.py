@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from engines.errors import EngineError
-from engines.facts import model_digest, read_facts, resolve
+from engines.facts import model_digest, read_facts, resolve, weight_files
+from engines.memory import build_bytes, float32_bytes
+from engines.torch import load_part
 
 
 @pytest.fixture
@@ -84,3 +88,32 @@ def test_the_digest_follows_the_weights_and_not_the_place(model: Path, folder: P
 def test_a_path_that_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no pipeline folder"):
         resolve(tmp_path / "nothing")
+
+
+def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
+    """Hub folders hold training and half-precision copies beside the weights; alone, half precision will do."""
+    unet = folder / "unet"
+    full = unet / "diffusion_pytorch_model.safetensors"
+    for copy in ("non_ema", "fp16"):
+        shutil.copyfile(full, unet / f"diffusion_pytorch_model.{copy}.safetensors")
+    assert weight_files(unet) == ([full], None)
+    full.unlink()
+    assert weight_files(unet) == ([unet / "diffusion_pytorch_model.fp16.safetensors"], "fp16")
+    assert load_part(folder, "unet").dtype == torch.float32
+    (unet / "diffusion_pytorch_model.fp16.safetensors").unlink()
+    with pytest.raises(EngineError, match="has no weights"):
+        read_facts(folder)
+
+
+def test_memory_is_estimated_from_the_numbers_and_not_from_how_they_are_stored(folder: Path) -> None:
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    before = float32_bytes(weights)
+    save_file({name: value.half() for name, value in load_file(weights).items()}, weights)
+    assert float32_bytes(weights) == before
+
+
+def test_truncated_weights_are_named_before_the_work(folder: Path) -> None:
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(EngineError, match=r"diffusion_pytorch_model\.safetensors is not a whole safetensors file"):
+        build_bytes(folder, "fp32")

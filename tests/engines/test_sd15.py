@@ -22,8 +22,9 @@ def measure(folder: Path, target: str) -> dict[str, float]:
     from diffusers import UNet2DConditionModel
 
     from engines.export import UNetRows, write_graph
+    from engines.plans import compile_graph
     from engines.precision import lower
-    from engines.tensorrt import compile_graph, resolve_target
+    from engines.tensorrt import resolve_target
 
     torch.manual_seed(0)
     unet = lower(UNet2DConditionModel(**CONFIG), torch.float16)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from engines import Bundle, build, load
 from engines.bundle import Artefact
 from engines.certificate import read_certificate
 from engines.errors import EngineError
-from engines.tensorrt import check_gpu, compile_graph, resolve_target
+from engines.graphs import for_tensorrt
+from engines.plans import compile_graph, refittable_plans, static_profile, strongly_typed
+from engines.tensorrt import check_gpu, check_graphs, library, quiet_log, resolve_target
 
 pytest.importorskip("tensorrt_rtx_bindings")
 
@@ -40,6 +43,63 @@ def test_half_precision_is_certified_by_its_graphs(half: Bundle) -> None:
     assert not certificate.covers_plans
     assert 1e-6 < certificate.components["unet"]["real"] < 1e-2
     half.verify()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sm", ["sm_80", "sm_89", "sm_120"])
+def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: Path, sm: str) -> None:
+    """At its real shape, with the plan's size as a sign that its weights are in it."""
+    from engines.export import UNetRows, write_graph
+    from engines.facts import read_facts
+    from engines.precision import lower
+    from engines.torch import load_part
+
+    facts, unet = read_facts(random_pipeline), lower(load_part(random_pipeline, "unet"), torch.float16)
+    side = facts.latent_size
+    args = (torch.randn(2, facts.unet_in_channels, side, side), torch.tensor([3.0, 7.0]),
+            torch.randn(2, facts.max_length, facts.text_dim))
+    names = ["sample", "timesteps", "encoder_hidden_states"]
+    write_graph(UNetRows(unet, torch.float16), args, names, "out_sample", tmp_path / "rows.onnx")
+    plan = compile_graph(tmp_path / "rows.onnx", resolve_target("tensorrt-rtx", sm), 32)
+    assert len(plan) > sum(p.numel() for p in unet.parameters())
+
+
+def test_a_plan_is_for_one_shape(bundle: Bundle) -> None:
+    """What the library is asked for, read back from it: no range of rows, which would cost speed."""
+    trt = library("tensorrt-rtx")
+    builder = trt.Builder(quiet_log(trt))
+    network = builder.create_network(strongly_typed(trt))
+    graph = bundle.folder / "unet" / "rows.onnx"
+    assert trt.OnnxParser(network, quiet_log(trt)).parse(for_tensorrt(graph), str(graph))
+    profile = static_profile(builder, network, 6)
+    shapes = {network.get_input(i).name: profile.get_shape(network.get_input(i).name)
+              for i in range(network.num_inputs)}
+    assert {name: [tuple(s) for s in three] for name, three in shapes.items()} == {
+        "sample": [(6, 4, 8, 8)] * 3, "timesteps": [(6,)] * 3, "encoder_hidden_states": [(6, 16, 32)] * 3,
+    }
+
+
+def test_a_plan_of_another_graph_is_refused(half: Bundle) -> None:
+    plans = half.find("plan")
+    check_graphs(half, plans)
+    with pytest.raises(EngineError, match="compiled for another graph: other"):
+        check_graphs(half, [plans[0].model_copy(update={"graph_sha256": "other"})])
+    with pytest.raises(EngineError, match="compiled for another size: 512, and the bundle has 64"):
+        check_graphs(half, [plans[0].model_copy(update={"size": 512})])
+
+
+def test_refitting_needs_the_gpu(model: Path, bundle: Bundle, half: Bundle, tmp_path: Path) -> None:
+    """To build for it (TensorRT-RTX 1.7 fails deep inside without one) and to do it; both are said at once."""
+    target = resolve_target("tensorrt-rtx", "sm_89")
+    with pytest.raises(EngineError, match="builds refittable plans on a GPU only"):
+        build(model, tmp_path / "out", backend="tensorrt-rtx", target="sm_89", refit=True)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(EngineError, match="no CUDA driver is here"):
+        refittable_plans(half, target, "fp16", 4, 64)
+    with pytest.raises(EngineError, match="have rows 4, not 8"):
+        refittable_plans(half, target, "fp16", 8, 64)
+    with pytest.raises(EngineError, match="has no tensorrt-rtx plans to refit"):
+        refittable_plans(bundle, target, "fp16", 4, 64)
 
 
 @pytest.mark.parametrize("sm", ["sm_80", "sm_120"])
