@@ -12,6 +12,7 @@ from bench.commands.cost import cost
 from bench.commands.engine import engine
 from bench.commands.headlines import headlines
 from bench.commands.paper import paper
+from bench.commands.plans import plans
 from bench.commands.roofline import roofline
 from bench.commands.sample import sample
 from bench.commands.shards import shards
@@ -24,6 +25,7 @@ app = console.new_app("Measure: the device, engines, sampling, shards, training,
 app.command("roofline")(roofline)
 app.command("builtin")(builtin)
 app.command("engine")(engine)
+app.command("plans")(plans)
 app.command("sample")(sample)
 app.command("shards")(shards)
 app.command("train")(train)

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 PACKAGES = ("dermforge", "torch", "diffusers", "transformers", "optimum", "onnxruntime", "onnxruntime-gpu", "tensorrt",
-            "timm", "webdataset", "numpy")
+            "tensorrt_rtx_cu13_libs", "timm", "webdataset", "numpy")
 BUSY = 0.5  # runnable tasks per core before the benchmark began
 
 

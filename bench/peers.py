@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 
 from bench.draw import Draw, Images, Job
 from engines.quiet import quiet
-from shards.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -37,21 +37,33 @@ def diffusers_compiled(model: Path, job: Job, batch: int, *, device: torch.devic
 
 
 def optimum(model: Path, job: Job, batch: int, *, device: torch.device, precision: str) -> Draw:
-    """`ORTStableDiffusionPipeline`, exported by optimum itself.
+    """`ORTStableDiffusionPipeline`, exported by optimum itself; its exporter knows fp16 on a GPU, else fp32."""
+    from optimum.onnxruntime import ORTStableDiffusionPipeline
 
-    Raises
-    ------
-    UserError
-        optimum is not installed.
-    """
-    try:
-        from optimum.onnxruntime import ORTStableDiffusionPipeline
-    except ImportError as error:
-        raise UserError("the peer optimum is not installed: pip install dermforge[optimum], or leave it out of --peer"
-                        ) from error
     with quiet():
-        pipeline = ORTStableDiffusionPipeline.from_pretrained(str(model), export=True, provider=PROVIDERS[device.type])
+        pipeline = ORTStableDiffusionPipeline.from_pretrained(
+            str(model), export=True, provider=PROVIDERS[device.type],
+            dtype=precision_of("optimum", precision, device),
+        )
     return _drawer(_prepared(pipeline), job, batch)
+
+
+def precision_of(peer: str, asked: str, device: torch.device) -> str:
+    """The precision that a peer really runs in."""
+    return asked if peer != "optimum" or (asked == "fp16" and device.type == "cuda") else "fp32"
+
+
+def unavailable(peer: str, on_gpu: bool) -> str | None:
+    """Why a peer cannot run here, and what to do about it; None where it can. Nothing is imported."""
+    if peer != "optimum":
+        return None
+    if find_spec("optimum") is None or find_spec("optimum.onnxruntime") is None:
+        return "it is not installed: pip install dermforge[optimum]"
+    import onnxruntime
+
+    if on_gpu and PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
+        return "this ONNX Runtime has no CUDA provider: pip install dermforge[cuda]"
+    return None
 
 
 PEERS: dict[str, Callable[..., Draw]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -33,18 +34,23 @@ class Chosen:
     """What the benchmarks of engines measure; `engine` builds the bundle that `sample` and `paper` use."""
 
     model: str
-    backend: str
-    precision: str
+    backends: list[str]
+    precisions: list[str]
     work: Path
+    steps: int
 
     def options(self, repeats: int, quick: bool) -> dict[str, list[str]]:
         """The options of each benchmark."""
         every = ["--repeats", str(1 if quick else repeats)]
-        built = ["--model", self.model, "--backend", self.backend, "--precision", self.precision,
-                 "--work", str(self.work)]
-        bundle = models.bundle_path(models.find(self.model, self.work), self.backend, self.precision, self.work)
-        own = {"roofline": every, "engine": [*built, *every], "paper": [*built, *every], "shards": every,
-               "sample": ["--model", self.model, "--bundle", str(bundle), *every]}
+        first = ["--backend", self.backends[0], "--precision", self.precisions[0]]
+        built = ["--model", self.model, "--work", str(self.work)]
+        each = [word for backend in self.backends for word in ("--backend", backend)]
+        each += [word for precision in self.precisions for word in ("--precision", precision)]
+        bundle = models.bundle_path(
+            models.find(self.model, self.work), self.backends[0], self.precisions[0], self.work)
+        own = {"roofline": every, "engine": [*built, *each, "--steps", str(self.steps), *every],
+               "paper": [*built, *first, *every], "shards": every,
+               "sample": [*built, "--bundle", str(bundle), *every]}
         return {name: [*own.get(name, []), *(SMALL[name] if quick else [])] for name in PARTS}
 
 
@@ -53,8 +59,10 @@ def all_benchmarks(
     model: Annotated[str | None, typer.Option(
         help="A pipeline folder, built-in, sd15, sd15-inpaint, sd21-base [default: sd15 on CUDA, else built-in]",
     )] = None,
-    backend: Annotated[str | None, typer.Option(help="[default: torch on CUDA, else onnxruntime]")] = None,
-    precision: Annotated[str | None, typer.Option(help="[default: fp16 on CUDA, else fp32]")] = None,
+    backend: Annotated[list[str] | None, typer.Option(
+        help="repeatable [default: torch on CUDA, and tensorrt where it is installed; else onnxruntime]")] = None,
+    precision: Annotated[list[str] | None, typer.Option(
+        help="repeatable [default: fp16 and bf16 on CUDA, else fp32]")] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"{', '.join(PARTS)}; repeatable")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
@@ -62,15 +70,17 @@ def all_benchmarks(
 ) -> None:
     """Run every benchmark on this machine: one JSON each, pictures, and what failed.
 
-    Run it on a machine that does nothing else. On CUDA it measures Stable Diffusion 1.5's shapes with random weights.
+    Run it on a machine that does nothing else. On CUDA it measures Stable Diffusion 1.5's shapes with random weights,
+    engines at the paper's 50 steps and the sampler at 20; nothing is downloaded.
 
     Example: bench all --out results --quick
     """
     if unknown := [name for name in only or [] if name not in PARTS]:
         raise UserError(f"unknown benchmark {unknown[0]!r}; expected {', '.join(PARTS)}")
     cuda = torch.cuda.is_available()
-    chosen = Chosen(model or ("sd15" if cuda else models.BUILT_IN), backend or ("torch" if cuda else "onnxruntime"),
-                    precision or ("fp16" if cuda else "fp32"), work)
+    usual = ["torch", *(["tensorrt"] if find_spec("tensorrt") else [])] if cuda else ["onnxruntime"]
+    chosen = Chosen(model or ("sd15" if cuda else models.BUILT_IN), backend or usual,
+                    precision or (["fp16", "bf16"] if cuda else ["fp32"]), work, 50 if cuda else 20)
     options = chosen.options(repeats, quick)
     done = [run(name, options.get(name, []), out, 1 if quick else repeats)
             for name in console.track(only or PARTS, "benchmarks", len(only or PARTS), "parts")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,12 @@ from bench import draw, models
 from bench import engine as measure
 from bench.device import describe
 from bench.engine import Loaded
-from bench.peers import PEERS
+from bench.peers import PEERS, unavailable
 from bench.record import Measurement, Record, save, show
 from shards import console
 from shards.errors import UserError
+
+SWEEP = {"cpu": [1, 2, 4, 8, 16, 32], "cuda": [2, 8, 16, 32, 64, 128]}
 
 
 def engine(
@@ -27,7 +30,8 @@ def engine(
         help="The bundles' pipeline folder, or built-in, sd15, sd15-inpaint, sd21-base (public shapes, random weights)",
     )] = models.BUILT_IN,
     backend: Annotated[list[str] | None, typer.Option(help="Of a bundle built here; repeatable.")] = None,
-    precision: Annotated[str, typer.Option(help="Of a bundle built here: fp32, fp16 or bf16.")] = "fp32",
+    precision: Annotated[list[str] | None, typer.Option(
+        help="Of a bundle built here: fp32, fp16 or bf16; repeatable [default: fp32]")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt [default: the backend's own]")] = None,
     images: Annotated[int, typer.Option(help="Whole images of one timed run.", min=1)] = 64,
     steps: Annotated[int, typer.Option(help="Denoising steps.", min=1)] = 20,
@@ -46,18 +50,19 @@ def engine(
 ) -> None:
     """Measure engines per component and whole, with their share of the device's matmul ceiling, beside their peers.
 
-    Peers run in the same process, one after the other in rounds, on the same weights, noise, solver and steps.
+    Peers run in the same process, one after the other in rounds, on the same weights, noise, solver and steps, in
+    the precision of the first engine.
 
     Example: bench engine bundle --images 64 --steps 20 --out results
     """
+    chosen_peers = _peers(peer, on_gpu=torch.cuda.is_available() and device != "cpu")
     folder = models.find(model, work)
-    chosen_peers = _peers(peer)
-    loaded = _open(bundles or [], folder, backend or ["onnxruntime"], precision, device, work)
+    loaded = _open(bundles or [], folder, backend or ["onnxruntime"], precision or ["fp32"], device, work)
     first = loaded[0].engine
     measure.check_same_model(folder, loaded)
     facts = describe(first.device)
     batches = peer_batch or ([16] if first.device.type == "cpu" else [16, 32])
-    sweep = [n for n in (rows or [1, 2, 4, 8, 16, 32]) if n > 0]
+    sweep = [n for n in (rows or SWEEP[first.device.type]) if n > 0]
     job = draw.job(first.facts, images, steps=steps, guidance=guidance, seed=seed)
     total = (4 + len(sweep)) * len(loaded) + len(chosen_peers) * len(batches)
     total += (2 + repeats) * (len(loaded) + len(chosen_peers) * len(batches))
@@ -76,7 +81,7 @@ def engine(
             found += measure.rows_sweep(one, sweep, flops, mine, repeats=repeats, tick=tick)
         whole = measure.whole(loaded, folder, job, flops, ceiling, peers=chosen_peers, batches=batches,
                               repeats=repeats, tick=tick)
-    found += [*whole, *measure.speedups(whole)]
+    found += [*whole, *measure.speedups(whole, first.device.type)]
     settings = {"model": model, "size": first.facts.size, "images": images, "steps": steps, "guidance": guidance,
                 "solver": draw.SOLVER, "seed": seed, "bundles": {one.name: one.engine.bundle_digest for one in loaded},
                 "certified": {one.name: one.engine.certified for one in loaded}}
@@ -89,24 +94,33 @@ def engine(
         show(record, f"{model}, {first.facts.size} px, {images} images, {steps} steps, guidance {guidance:g}")
 
 
-def _peers(asked: list[str] | None) -> list[str]:
+def _peers(asked: list[str] | None, *, on_gpu: bool) -> list[str]:
+    """The peers to run: those asked for, or all that are installed; what cannot run is said before anything is built.
+
+    `torch.compile` is a peer on a GPU only: on a CPU it takes minutes and gains little.
+    """
     if asked is None:
-        return ["diffusers", "optimum", *(["diffusers-compile"] if torch.cuda.is_available() else [])]
+        usual = ["diffusers", "optimum", *(["diffusers-compile"] if on_gpu else [])]
+        return [name for name in usual if unavailable(name, on_gpu) is None]
     if unknown := [name for name in asked if name not in PEERS and name != "none"]:
         raise UserError(f"unknown peer {unknown[0]!r}; expected {', '.join(PEERS)} or none")
-    return [name for name in asked if name != "none"]
+    chosen = [name for name in asked if name != "none"]
+    for name in chosen:
+        if reason := unavailable(name, on_gpu):
+            raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of --peer")
+    return chosen
 
 
 def _open(
-    bundles: list[Path], model: Path, backends: list[str], precision: str, device: str | None, work: Path,
+    bundles: list[Path], model: Path, backends: list[str], precisions: list[str], device: str | None, work: Path,
 ) -> list[Loaded]:
-    """The bundles given, or one built for each backend; a random model's certificate is no reason to stop."""
+    """The bundles given, or one built for each backend and precision; a random model may fail its certificate."""
     loaded = [Loaded(path.name, engines.load(path, device=device)) for path in bundles]
-    for backend in [] if bundles else backends:
+    for backend, precision in [] if bundles else product(backends, precisions):
         path = models.bundle_path(model, backend, precision, work)
         start = time.perf_counter()
         engines.build(model, path, backend=backend, precision=precision, allow_parity_failure="random-" in model.name,
-                      progress=partial(_tell, backend))
+                      progress=partial(_tell, f"{backend} {precision}"))
         took = time.perf_counter() - start
         loaded.append(Loaded(f"{backend}-{precision}", engines.load(path, device=device), took))
     return loaded

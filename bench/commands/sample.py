@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 import engines
 from bench import draw, models
 from bench.device import describe
-from bench.peers import PEERS
+from bench.peers import PEERS, unavailable
 from bench.record import Measurement, Record, per_second, save, show
 from bench.sampling import Ours, Run, peer
 from bench.timing import in_turn, median
@@ -35,6 +36,7 @@ def sample(
     )] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Batches of the peers; repeatable [default: 16].")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 3,
+    work: Annotated[Path, typer.Option(help="Random models are kept in it.")] = Path("runs/bench"),
     out: Annotated[Path | None, typer.Option(help="Folder for sample.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -42,16 +44,22 @@ def sample(
 
     Example: bench sample --bundle bundle --peer diffusers --peer synderm --out results
     """
-    chosen = peers if peers is not None else ["diffusers", "optimum"]
+    on_gpu = torch.cuda.is_available() and device != "cpu"
+    chosen = peers or [name for name in ("diffusers", "optimum") if unavailable(name, on_gpu) is None]
     if unknown := [name for name in chosen if name not in NAMES and name != "none"]:
         raise UserError(f"unknown peer {unknown[0]!r}; expected {', '.join(NAMES)} or none")
+    for name in chosen:
+        if reason := unavailable(name, on_gpu):
+            raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of --peer")
     engine = engines.load(bundle, device=device)
-    folder = models.find(model, Path("runs/bench"))
+    folder = models.find(model, work)
     if model_digest(folder) != engine.model_digest:
         raise UserError(f"{bundle} was built from other weights than {model}; give its own folder with --model")
     facts, job = describe(engine.device), draw.job(engine.facts, images, steps=steps, guidance=guidance)
     with tempfile.TemporaryDirectory(prefix="dermforge-bench-") as scratch:
-        runs: dict[str, Run] = {"ours": Ours(engine, job, Path(scratch, "ours"))}
+        alone = Ours(engine, job, Path(scratch, "ours"))
+        alone()  # while no peer is loaded: the memory is the sampler's own
+        runs: dict[str, Run] = {"ours": alone}
         if interval:
             runs["ours-interval"] = Ours(engine, job, Path(scratch, "interval"), interval=(0.28, 5.42))
         for name in chosen if chosen != ["none"] else []:
@@ -61,7 +69,7 @@ def sample(
         with console.progress("loops in turn", len(runs) * (1 + repeats), "runs") as bar:
             times = in_turn(runs, engine.device, repeats=repeats, tick=lambda note: bar(1, note))
     record = Record(
-        command="sample", facts=facts, measurements=_measurements(runs, times, images, repeats),
+        command="sample", facts=facts, measurements=_measurements(runs, times, images, repeats, alone),
         settings={"model": model, "bundle": engine.bundle_digest, "images": images, "steps": steps,
                   "guidance": guidance, "solver": draw.SOLVER, "rows": engine.rows},
     )
@@ -74,9 +82,12 @@ def sample(
 
 
 def _measurements(
-    runs: dict[str, Run], times: dict[str, list[float]], images: int, repeats: int
+    runs: dict[str, Run], times: dict[str, list[float]], images: int, repeats: int, alone: Ours
 ) -> list[Measurement]:
     found = [per_second(f"sample/{name}", seconds, images, "images/s") for name, seconds in times.items()]
+    found.append(Measurement(name="ours/peak memory", unit="MB", better="lower",
+                             samples=[alone.summaries[0].peak_memory_mb],
+                             details={"of": "the process with the engine, before any peer was loaded"}))
     for name, run in runs.items():
         if isinstance(run, Ours):
             last = run.summaries[-repeats:]
@@ -87,8 +98,6 @@ def _measurements(
                 Measurement(name=f"{name}/waiting", unit="of the time", better="lower",
                             samples=[s.waiting for s in last],
                             details={k: median([s.waited[k] for s in last]) for k in last[0].waited}),
-                Measurement(name=f"{name}/peak memory", unit="MB", better="lower", samples=[last[-1].peak_memory_mb],
-                            details={"of": "this process, peers included"}),
             ]
     ours = median(times["ours"])
     found += [

@@ -13,10 +13,11 @@ import engines
 from bench import draw, plots
 from bench import engine as measure
 from bench.cli import app
+from bench.commands.all import Chosen
 from bench.engine import Loaded
 from bench.paper import Runs, estimate, growth, rates
 from bench.peers import diffusers, optimum
-from bench.record import load
+from bench.record import Measurement, load
 from engines.engine import Engine
 from shards.errors import UserError
 
@@ -93,6 +94,40 @@ def test_the_command_measures_everything_that_it_promises(bundle: Path, random_p
     assert all(p.read_text(encoding="utf-8").lstrip().startswith("<?xml") for p in written)
 
 
+def test_speedups_stand_beside_their_bars() -> None:
+    """On a CPU each peer's best batch counts; on a GPU plain diffusers at the paper's, and the share of the ceiling."""
+    def rate(name: str, value: float, **details: object) -> Measurement:
+        return Measurement.model_validate({"name": f"whole/{name}", "unit": "images/s", "samples": [value],
+                                           "details": details})
+
+    runs = [rate("ours/x", 12, share=0.7), rate("diffusers/batch 32", 6, batch=32),
+            rate("diffusers/batch 16", 3, batch=16), rate("optimum/batch 16", 8, batch=16)]
+    cpu = {m.name: (m.median, m.details["bar"]) for m in measure.speedups(runs, "cpu")}
+    assert cpu == {"speedup/over diffusers": (2.0, 2.0), "speedup/over optimum": (1.5, 1.5)}
+    gpu = {m.name: m.median for m in measure.speedups(runs, "cuda")}
+    assert gpu == {"speedup/over diffusers": 4.0, "speedup/over optimum": 1.5, "share/ours": 0.7}
+
+
+def test_a_peer_that_cannot_run_is_said_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not after an hour of measuring; peers nobody asked for by name are left out instead."""
+    monkeypatch.setattr("bench.peers.find_spec", lambda name: None)
+    result = CliRunner().invoke(app, ["engine", "--peer", "optimum", "--work", str(tmp_path)])
+    assert isinstance(result.exception, UserError)
+    assert "the peer optimum cannot run here: it is not installed" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_gpu_the_suite_measures_both_half_precisions(tmp_path: Path, random_pipeline: Path) -> None:
+    """One record holds fp16 and bf16 of every backend, at the paper's 50 steps; the rest uses the first bundle."""
+    chosen = Chosen(str(random_pipeline), ["torch", "tensorrt"], ["fp16", "bf16"], tmp_path, 50)
+    options = chosen.options(5, quick=False)
+    words = " ".join(options["engine"])
+    assert "--backend torch --backend tensorrt --precision fp16 --precision bf16 --steps 50" in words
+    assert str(tmp_path / f"bundle-{random_pipeline.name}-torch-fp16") in options["sample"]
+
+
 def test_the_papers_run_mixes_its_strategies_and_grows_in_line(engine: Engine, tmp_path: Path) -> None:
     """Text-to-image, inpaint and inpaint-outpaint in equal parts, through the sampler into files that are removed."""
     run = Runs(engine, tmp_path)
@@ -116,6 +151,7 @@ def test_growth_reports_each_factor(engine: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [["engine", "--model", "nowhere"], ["paper", "--model", "nowhere"],
                                      ["engine", "--peer", "comfy"], ["all", "--only", "nothing"],
+                                     ["plans", "--model", "nowhere"],
                                      ["cost", "nowhere"], ["anchors", "nowhere"], ["cost", "--price", "cheap"]])
 def test_bad_input_is_said_before_anything_is_measured(options: list[str], tmp_path: Path) -> None:
     """A user's mistake is a UserError with the remedy, not a traceback after an hour."""

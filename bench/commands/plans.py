@@ -1,0 +1,47 @@
+"""`bench plans`: time, memory and size of plans that are compiled ahead of time, without a GPU."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from bench import models
+from bench import plans as measure
+from bench.device import describe
+from bench.record import Record, save, show
+from shards import console
+
+
+def plans(
+    model: Annotated[str, typer.Option(help="A pipeline folder, or built-in, sd15, sd15-inpaint, sd21-base")] =
+        models.BUILT_IN,
+    target: Annotated[str, typer.Option(help="GPU architecture of the plans.")] = "sm_89",
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16")] = "fp16",
+    rows: Annotated[int, typer.Option(help="Rows of one UNet call.", min=1)] = 16,
+    vae_batch: Annotated[int, typer.Option(help="Images of one decoder or encoder call.", min=1)] = 4,
+    work: Annotated[Path, typer.Option(help="Random models are kept in it.")] = Path("runs/bench"),
+    out: Annotated[Path | None, typer.Option(help="Folder for plans.json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Export a pipeline and compile its TensorRT-RTX plans for a GPU that need not be here; nothing is certified.
+
+    Example: bench plans --model sd15 --target sm_89 --precision fp16 --out results
+    """
+    folder = models.find(model, work)
+    facts = describe(torch.device("cpu"))
+    work.mkdir(parents=True, exist_ok=True)
+    with (tempfile.TemporaryDirectory(dir=work) as scratch,
+          console.progress("plans", 1 + len(measure.GRAPHS), "parts") as bar):
+        found = measure.measure(folder, Path(scratch), target, precision, rows, vae_batch, lambda note: bar(1, note))
+    record = Record(command="plans", facts=facts, measurements=found,
+                    settings={"model": model, "target": target, "precision": precision})
+    if out:
+        save(record, out)
+    if as_json:
+        console.print_json(record.model_dump(mode="json"))
+    else:
+        show(record, f"{model} for {target} in {precision}, compiled without a GPU")
