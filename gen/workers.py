@@ -195,6 +195,8 @@ def _connect(address: str) -> Any:
     # Ray 2.60 would otherwise write a token into the home folder, which may be read-only.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address == "local":  # read on import; else Ray makes of 127.0.0.1 the machine's address and listens on all
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
     except ImportError as error:
@@ -202,6 +204,10 @@ def _connect(address: str) -> Any:
     if address == "local":
         ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
                  object_store_memory=100 << 20)
+        if ray.util.get_node_ip_address() != "127.0.0.1":
+            ray.shutdown()
+            raise UserError("Ray would listen beyond this machine, because it was imported before; sample with Ray in "
+                            "a process of its own")
         return ray
     try:
         ray.init(address=address, log_to_driver=False)
