@@ -7,7 +7,7 @@ function, `advance`, runs them all, with images at different steps of different 
 
 The state is kept in the variance-preserving scale (x = alpha * clean + sigma * noise), which is the UNet's
 input as it is. Each table equals the diffusers scheduler of the same settings within 1e-4 over a trajectory
-(1e-8 in double precision; in single, diffusers' own rounding of a state at the scale of sigma is what is seen).
+(1e-6 in double precision; in single, diffusers' own rounding of a state at the scale of sigma is what is seen).
 """
 
 from __future__ import annotations
