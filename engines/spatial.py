@@ -1,9 +1,7 @@
 """A UNet for small latents on a CPU: activations kept as [pixels, rows, channels], 3x3 convolutions by Winograd.
 
-At 8x8 and 4x4 a convolution is one matrix over the pixels. In the pixels-first layout Winograd's F(4x4, 3x3) (Lavin
-and Gray 2015, arXiv 1509.09308) is three matrix products with no data moved between them: to the 36 points of each
-tile, a product with the weights at each point, and back. It needs 1.5 to 3.3 times fewer multiplications than the
-convolution itself and changes only the rounding (relative 2e-6). Group norms become two sums over the first axis.
+At 8x8 and 4x4 everything is then a matrix product on contiguous memory: convolutions (`engines.winograd`), group norms
+(two sums over the first axis) and the linear layers, with their biases in the product. Only attention rearranges.
 """
 
 from __future__ import annotations
@@ -13,41 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-TILE, POINTS = 4, 6
-BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D", "UpBlock2D"}
+from engines.winograd import Winograd, tile_order
 
-# F(4, 3) at the points 0, 1, -1, 2, -2 and infinity.
-_TO_POINTS = torch.tensor(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ],
-    dtype=torch.float64,
-)
-_WEIGHTS = torch.tensor(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ],
-    dtype=torch.float64,
-)
-_FROM_POINTS = torch.tensor(
-    [
-        [1, 1, 1, 1, 1, 0],
-        [0, 1, -1, 2, -2, 0],
-        [0, 1, 1, 4, 4, 0],
-        [0, 1, -1, 8, -8, 1],
-    ],
-    dtype=torch.float64,
-)
+BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D", "UpBlock2D"}
 
 
 def supports(unet: Any, side: int) -> bool:
@@ -68,57 +34,6 @@ def supports(unet: Any, side: int) -> bool:
         and config.downsample_padding == 1
     )
     return plain and blocks <= BLOCKS and all(s in (4, 8) for s in sides)
-
-
-def transforms(side: int, upsampled: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    """Winograd's two pixel matrices, zero padding (and a nearest upsampling by 2) folded in.
-
-    Returns
-    -------
-    to_points
-        [tiles 36, pixels in]: all pixels to the 36 points of every tile.
-    from_points
-        [16, 36]: the points of a tile to its pixels. Pixels are ordered tile by tile.
-    """
-    tiles = side // TILE
-    into = torch.zeros(tiles, POINTS, side, dtype=torch.float64)
-    for tile in range(tiles):
-        for j in range(POINTS):
-            pixel = TILE * tile + j - 1
-            if 0 <= pixel < side:
-                into[tile, :, pixel] = _TO_POINTS[:, j]
-    if upsampled:
-        into = into.reshape(tiles, POINTS, side // 2, 2).sum(-1)
-    to_points = torch.einsum("aix,bjy->abijxy", into, into).flatten(0, 3)
-    to_points = tile_by_tile(to_points).flatten(1)
-    from_points = torch.einsum("xi,yj->xyij", _FROM_POINTS, _FROM_POINTS).flatten(0, 1).flatten(1)
-    return to_points.float(), from_points.float()
-
-
-def tile_by_tile(x: torch.Tensor) -> torch.Tensor:
-    """[..., h, w] -> [..., h w]: a square map's pixels in the order of its 4x4 tiles."""
-    tiles = x.shape[-1] // TILE
-    return x.unflatten(-1, (tiles, TILE)).unflatten(-3, (tiles, TILE)).transpose(-3, -2).flatten(-4)
-
-
-class Winograd(nn.Module):
-    """A 3x3 convolution of padding 1 over [pixels, rows, channels]."""
-
-    def __init__(self, conv: nn.Conv2d, side: int, upsampled: bool = False) -> None:
-        super().__init__()
-        to_points, from_points = transforms(side, upsampled)
-        weight = torch.einsum("iy,jx,ocyx->ijco", _WEIGHTS, _WEIGHTS, conv.weight.double())
-        self.tiles = (side // TILE) ** 2
-        self.to_points, self.from_points = nn.Buffer(to_points), nn.Buffer(from_points)
-        self.weight = nn.Buffer(weight.flatten(0, 1).float())
-        assert conv.bias is not None
-        self.bias = conv.bias
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pixels, rows, channels = x.shape
-        points = torch.mm(self.to_points, x.reshape(pixels, -1)).reshape(self.tiles, len(self.weight), rows, channels)
-        products = torch.matmul(points, self.weight).reshape(self.tiles, len(self.weight), -1)
-        return torch.matmul(self.from_points, products).reshape(self.tiles * TILE**2, rows, -1) + self.bias
 
 
 class PixelNorm(nn.Module):
@@ -149,7 +64,7 @@ class PixelNorm(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A 1x1 convolution or a linear layer on the last axis."""
+    """A 1x1 convolution or a linear layer on the last axis, as one product with its bias in it."""
 
     def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
         super().__init__()
@@ -157,8 +72,9 @@ class Pointwise(nn.Module):
         self.bias = layer.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = x @ self.weight
-        return out if self.bias is None else out + self.bias
+        flat = x.reshape(-1, x.shape[-1])
+        out = torch.mm(flat, self.weight) if self.bias is None else torch.addmm(self.bias, flat, self.weight)
+        return out.reshape(*x.shape[:-1], self.weight.shape[1])
 
 
 class Resnet(nn.Module):
@@ -187,7 +103,10 @@ class Resnet(nn.Module):
 
 
 class Transformer(nn.Module):
-    """diffusers' Transformer2DModel; its blocks work on [rows, pixels, channels], their own attention unchanged."""
+    """diffusers' Transformer2DModel on [pixels rows, channels]: only attention needs to know whose a token is.
+
+    Two axes, because ONNX Runtime puts the bias of a linear layer into its product only there.
+    """
 
     def __init__(self, block: Any, side: int) -> None:
         super().__init__()
@@ -195,19 +114,36 @@ class Transformer(nn.Module):
         self.proj_in, self.proj_out = Pointwise(block.proj_in), Pointwise(block.proj_out)
 
     def forward(self, x: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        tokens = self.proj_in(self.norm(x)).transpose(0, 1)
+        pixels, rows, channels = x.shape
+        tokens = self.proj_in(self.norm(x).reshape(-1, channels))
         for block in self.blocks:
-            tokens = tokens + block.attn1(block.norm1(tokens))
-            tokens = tokens + block.attn2(block.norm2(tokens), encoder_hidden_states=words)
-            tokens = tokens + self._feed_forward(block.ff, block.norm3(tokens))
-        return self.proj_out(tokens.transpose(0, 1)) + x
+            seen = block.norm1(tokens)
+            tokens = tokens + _attend(block.attn1, seen, seen, (pixels, rows))
+            tokens = tokens + _attend(block.attn2, block.norm2(tokens), words, (pixels, rows))
+            tokens = tokens + _feed_forward(block.ff, block.norm3(tokens))
+        return self.proj_out(tokens).reshape(x.shape) + x
 
-    @staticmethod
-    def _feed_forward(ff: Any, x: torch.Tensor) -> torch.Tensor:
-        """GEGLU with its two halves as two products: a split would copy both."""
-        (value, gate), (value_bias, gate_bias) = ff.net[0].proj.weight.chunk(2), ff.net[0].proj.bias.chunk(2)
-        linear = nn.functional.linear
-        return ff.net[2](linear(x, value, value_bias) * nn.functional.gelu(linear(x, gate, gate_bias)))
+
+def _attend(attention: Any, tokens: torch.Tensor, source: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Attention of pixels to pixels [pixels rows, channels], or to words [rows, length, width]."""
+
+    query = attention.to_q(tokens).reshape(*shape, attention.heads, -1).permute(1, 2, 0, 3)
+    by_row = source.ndim == 3
+    ahead = source.shape[:2] if by_row else shape
+    order = (0, 2, 1, 3) if by_row else (1, 2, 0, 3)
+    flat = source.reshape(-1, source.shape[-1])
+    key, value = (
+        layer(flat).reshape(*ahead, attention.heads, -1).permute(order) for layer in (attention.to_k, attention.to_v)
+    )
+    out = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
+    return attention.to_out[0](out.permute(2, 0, 1, 3).reshape(tokens.shape[0], -1))
+
+
+def _feed_forward(ff: Any, x: torch.Tensor) -> torch.Tensor:
+    """GEGLU with its two halves as two products: a split would copy both."""
+    (value, gate), (value_bias, gate_bias) = ff.net[0].proj.weight.chunk(2), ff.net[0].proj.bias.chunk(2)
+    linear = nn.functional.linear
+    return ff.net[2](linear(x, value, value_bias) * nn.functional.gelu(linear(x, gate, gate_bias)))
 
 
 class SpatialUNet(nn.Module):
@@ -282,13 +218,13 @@ def _steps(layers: Any) -> list[list[Any]]:
 
 
 def _pixels_first(x: torch.Tensor) -> torch.Tensor:
-    """[rows, channels, h, w] -> [h w, rows, channels], tile by tile."""
-    order = tile_by_tile(torch.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:]))
+    """[rows, channels, h, w] -> [h w, rows, channels], in `tile_order`."""
+    order = tile_order(torch.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:]))
     return x.flatten(2).permute(2, 0, 1)[order]
 
 
 def _channels_first(x: torch.Tensor) -> torch.Tensor:
     """[h w, rows, channels] -> [rows, channels, h, w] of a square map."""
     side = int(x.shape[0] ** 0.5)
-    order = tile_by_tile(torch.arange(len(x)).reshape(side, side)).argsort()
+    order = tile_order(torch.arange(len(x)).reshape(side, side)).argsort()
     return x[order].permute(1, 2, 0).unflatten(2, (side, side))

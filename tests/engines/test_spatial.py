@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from engines.spatial import PixelNorm, SpatialUNet, Winograd, supports, tile_by_tile, transforms
+from engines.facts import read_facts
+from engines.spatial import PixelNorm, SpatialUNet, supports
+from engines.torch import load_part
+from engines.winograd import Winograd, tile_order, transforms
 
 Pipelines = Callable[..., StableDiffusionPipeline]
 
 
 def pixels_first(x: torch.Tensor) -> torch.Tensor:
-    return tile_by_tile(x).permute(2, 0, 1)
+    return tile_order(x).permute(2, 0, 1)
 
 
 @settings(deadline=None, max_examples=20)
@@ -64,6 +68,23 @@ def test_the_whole_unet_agrees_with_diffusers(make_pipeline: Pipelines, options:
     with torch.no_grad():
         expected, got = unet(*args, return_dict=False)[0], SpatialUNet(unet, 8)(*args)
     assert (got - expected).norm() / expected.norm() < 1e-5
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(8, 8), (16, 16), (33, 16)])
+def test_any_number_of_latent_channels_is_served(make_pipeline: Pipelines, inputs: int, outputs: int) -> None:
+    """Eight and sixteen channels as well as Stable Diffusion's four, and the inpainting layout of 2 C + 1."""
+    unet = make_pipeline(in_channels=inputs, out_channels=outputs).unet.eval()
+    assert supports(unet, 8)
+    args = torch.randn(2, inputs, 8, 8), torch.tensor([1.0, 999.0]), torch.randn(2, 16, 32)
+    with torch.no_grad():
+        expected, got = unet(*args, return_dict=False)[0], SpatialUNet(unet, 8)(*args)
+    assert got.shape == (2, outputs, 8, 8)
+    assert (got - expected).norm() / expected.norm() < 1e-5
+
+
+def test_the_built_in_pipeline_is_served(random_pipeline: Path) -> None:
+    """Its speed on a CPU hangs on this graph: a change of its shape that loses it must not pass unnoticed."""
+    assert supports(load_part(random_pipeline, "unet"), read_facts(random_pipeline).latent_size)
 
 
 @pytest.mark.parametrize("options", [{"act_fn": "gelu"}, {"down_block_types": ("DownBlock2D", "AttnDownBlock2D")}])
