@@ -58,7 +58,8 @@ def calibrate(unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float
     ordered = np.sort(draft.score(unseen))
     rank = min(int(np.ceil((1 - false_alarms) * (n + 1))), n)
     start = float(np.quantile(ordered, 0.9))
-    tail = start + float((ordered[ordered > start] - start).mean()) * np.log(0.1 / min(false_alarms, 0.1))
+    excess = ordered[ordered > start] - start
+    tail = start + (float(excess.mean()) if len(excess) else 0.0) * np.log(0.1 / min(false_alarms, 0.1))
     threshold = max(float(ordered[rank - 1]), tail)
     return Calibration(middle, spread, threshold, max(false_alarms, 1 / (n + 1)), n, source)
 

@@ -53,10 +53,11 @@ def judge_parts(
     found.loc[unchanged, "closeness"] = np.inf
     found.loc[unchanged, "nearest"] = np.array(parents, dtype=object)[unchanged]
     known = _known(index, unseen)
-    cut = np.random.default_rng(0).choice(len(ids), len(known.colours))
-    others = Parts(known.colours, parts.weights[cut])
+    cuts = parts.weights[~unchanged.to_numpy()]  # an empty part is as near as can be to anything
+    if len(cuts):
+        known = Parts(known.colours, cuts[np.random.default_rng(0).choice(len(cuts), len(known.colours))])
     own = None if unseen is not None else _own_families(index, len(known.colours))
-    floor = pd.DataFrame({"closeness": nearest_parts(index, others, own)[0]})
+    floor = pd.DataFrame({"closeness": nearest_parts(index, known, own)[0]})
     calibration = calibrate(floor, ("closeness",), false_alarms, source)
     found["score"], found["threshold"] = calibration.score(found), calibration.threshold
     found["copy"] = found["score"] > calibration.threshold

@@ -145,6 +145,22 @@ def test_an_inpainted_image_without_a_change_is_the_photograph(tmp_path: Path) -
     assert (row["copy"], row["kept"], row["nearest"]) == (True, 1.0, "train-7")
 
 
+def test_unchanged_photographs_do_not_hide_copies(tmp_path: Path) -> None:
+    """An empty part is like any image, so it sets no threshold for the parts that were drawn anew."""
+    train, rng = phantoms(40, 0), np.random.default_rng(0)
+    copied = [train[i].copy() for i in range(5)]
+    for i, image in enumerate(copied):
+        image[16:48, 16:48] = KINDS["noised"](train[39 - i], rng)[16:48, 16:48]
+    samples = [
+        Sample(id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", parent=f"train-{i % 5}",
+               mask="centre" if i < 5 else "lesion")
+        for i in range(10)
+    ]
+    audit = audit_copies(data(train, "train"), ArrayImages(samples, copied + train[:5]), tmp_path, control=1)
+    assert audit.table["copy"].all()
+    assert audit.table["nearest"].tolist() == [f"train-{i}" for i in (*range(39, 34, -1), *range(5))]
+
+
 def test_a_feature_space_can_be_added_by_name(tmp_path: Path) -> None:
     train, test = data(phantoms(40, 0), "train"), data(phantoms(40, 10_000), "test")
     audit = audit_copies(train, data(phantoms(6, 0), "s"), tmp_path, test=test, control=1,

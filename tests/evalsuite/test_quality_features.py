@@ -294,6 +294,6 @@ def test_damaged_features_and_extractors_without_numbers_are_told(tmp_path: Path
     file.write_bytes(file.read_bytes()[:60])
     with pytest.raises(UserError, match="damaged"):
         extract(data, plain, step, tmp_path)
-    empty = extractors.Extractor("nan", "v1", lambda x: np.full((len(x), 3), np.nan, np.float32))
+    empty = extractors.Extractor("nan", "v2", lambda x: np.full((len(x), 3), np.nan, np.float32))
     with pytest.raises(UserError, match="nan gives no finite features for p0"):
         extract(data, empty, step, tmp_path)
