@@ -65,7 +65,7 @@ def run(
     count = workers or (1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting))))
     jobs = [
         Job(arm.model_dump_json(), places.model_dump_json(), str(where[arm.name]),
-            max(1, (os.cpu_count() or 1) // count), allow_leakage, keep)
+            _threads(arm, places, count), allow_leakage, keep)
         for arm in waiting
     ]
     if waiting and ray:
@@ -176,6 +176,13 @@ def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
                     tick()
     finally:
         ray.shutdown()
+
+
+def _threads(arm: Arm, places: datasets.Places, count: int) -> int:
+    """A head on a table of features has too little to share: on busy cores a second thread took five times as long."""
+    if arm.recipe.tuning == "features" and places.features is not None:
+        return 1
+    return max(1, (os.cpu_count() or 1) // count)
 
 
 def _images(waiting: Sequence[Arm]) -> int:

@@ -215,6 +215,15 @@ def test_arms_on_cached_features_learn() -> None:
     assert max(e.accuracy for e in progress.history) > 0.8
 
 
+def test_a_head_on_a_table_takes_one_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Threads of a tiny head wait for one another; an arm of images, or one that extracts features, takes all cores."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    images, table = Places(real=tmp_path), Places(real=tmp_path, features=tmp_path / "features.parquet")
+    head, whole = (Arm(kind="real", n_real=4, recipe=recipe(tuning=t)) for t in ("features", "full"))  # type: ignore[arg-type]
+    assert runner._threads(head, table, 1) == 1
+    assert [runner._threads(arm, images, count) for arm in (head, whole) for count in (1, 4, 16)] == [8, 2, 1] * 2
+
+
 def test_controls_get_the_images_and_steps_they_stand_for() -> None:
     """A control that trains longer or on fewer images than it says controls nothing."""
     made = data()
