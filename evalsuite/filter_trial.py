@@ -15,8 +15,10 @@ from evalsuite.quality.estimate import Estimate
 from evalsuite.quality.section import Section, Status, section, table
 from evalsuite.scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.training import arm as arms
-from evalsuite.training import data, datasets, runner
+from evalsuite.training import datasets, runner
 from evalsuite.training.arm import Arm
+from evalsuite.training.datasets import Data
+from evalsuite.training.pool import few_per_class, with_parents_among
 from evalsuite.training.recipe import Recipe
 from shards.errors import UserError
 
@@ -54,28 +56,30 @@ def conduct(
     UserError
         A class has no kept image, or too few real ones.
     """
-    ratio = min(recipe.ratio, _possible(real, synthetic, kept, n_real))
-    made = [Arm(kind="mix", n_real=n_real, recipe=recipe.model_copy(update={"ratio": ratio, "seed": recipe.seed + s}))
-            for s in range(seeds)]
     places = datasets.Places(real=real, synthetic=(synthetic,), size=recipe.size)
+    filtered = places.model_copy(update={"keep": tuple(sorted(kept))})
+    drawn = [recipe.seed + s for s in range(seeds)]
+    ratio = min(recipe.ratio, _possible(datasets.open_data(filtered), n_real, drawn))
+    made = [Arm(kind="mix", n_real=n_real, recipe=recipe.model_copy(update={"ratio": ratio, "seed": s})) for s in drawn]
     datasets.check_held_out(datasets.open_data(places), allow_leakage)
     tables: dict[str, list[Predictions]] = {}
     for side in SIDES:
-        drawn = places if side == "without" else places.model_copy(update={"keep": tuple(sorted(kept))})
-        runner.run(made, drawn, out / side, workers=workers, keep=False, allow_leakage=allow_leakage,
-                   what=f"{side} the filter")
+        runner.run(made, places if side == "without" else filtered, out / side, workers=workers, keep=False,
+                   allow_leakage=allow_leakage, what=f"{side} the filter")
         tables[side] = [predictions.load(out / side / runner.FOLDER / arm.name / arms.PREDICTIONS) for arm in made]
     return Trial(compare(tables, n_boot), n_real, ratio, seeds)
 
 
-def _possible(real: Path, synthetic: Path, kept: Sequence[str], n_real: int) -> float:
-    """Kept images of the scarcest class for each real one."""
-    classes, rows = data.open_splits(real).classes, data.open_images(synthetic).rows
-    rows = rows[rows["id"].isin(set(kept))]
-    counts = {name: int((rows["class"] == name).sum()) for name in classes}
-    scarce = min(counts, key=lambda name: counts[name])
+def _possible(data: Data, n_real: int, seeds: Sequence[int]) -> float:
+    """Kept images of the scarcest class for each real one; what was made from a real image not drawn cannot be used."""
+    if data.synthetic is None or not len(data.synthetic.ids):
+        raise UserError("the filter keeps no image; it cannot be judged: loosen --rejection")
+    pools = [with_parents_among(data.synthetic, few_per_class(data.train, n_real, seed)) for seed in seeds]
+    counts = np.min([np.bincount(pool.labels, minlength=len(pool.classes)) for pool in pools], axis=0)
+    scarce = int(counts.argmin())
     if not counts[scarce]:
-        raise UserError(f"the filter keeps no image of {scarce}; it cannot be judged: loosen --rejection")
+        raise UserError(f"the filter keeps no image of {data.train.classes[scarce]}; it cannot be judged: "
+                        "loosen --rejection")
     return int(1000 * counts[scarce] / n_real) / 1000
 
 
