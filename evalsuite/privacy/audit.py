@@ -132,7 +132,7 @@ def _judge_inpainted(
     for column in parts:
         found.loc[rows, column] = parts[column].to_numpy()
     found.loc[rows, "how"] = "part drawn anew"
-    whole = ["structure", "phash", *(name for name in found if name.startswith("cosine["))]
+    whole = ["structure", "phash", *(name for name in found if str(name).startswith("cosine["))]
     found.loc[rows, whole] = np.nan  # of the whole picture, so of what was kept
     return calibration
 
@@ -196,8 +196,10 @@ def verdict(audit: CopyAudit) -> tuple[str, Status]:
     text += f"Controls: {planted['found']} of {planted['n']} planted copies found, "
     text += f"{audit.alarms.text(3)} of left-out unseen images called copies."
     alarms = {"whole picture": audit.calibration, "part drawn anew": audit.parts}
-    found = [_compared(part, known.false_alarms) for how, part in audit.table.groupby("how") if (known := alarms[how])]
-    worst = max(found, key=("unknown", "good", "warn", "bad").index, default="unknown")
+    found = [_compared(part, known.false_alarms) for how, part in audit.table.groupby("how")
+             if (known := alarms[str(how)])]
+    ranks: tuple[Status, ...] = ("unknown", "good", "warn", "bad")
+    worst = max(found, key=ranks.index, default=ranks[0])
     if planted["rate"] < ENOUGH and worst != "bad":
         return f"{text} Too few planted copies are found for this to prove the absence of copies.", "unknown"
     return text, worst

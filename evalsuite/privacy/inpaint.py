@@ -131,7 +131,7 @@ def _blocks(index: Index) -> Iterator[tuple[int, Lab]]:
     matrix = resampler(SIDE, LOW, Image.Resampling.BOX)
     for start in range(0, len(index.frame), BLOCK):
         planes = np.asarray(index.pictures[start:start + BLOCK], dtype=np.float32).transpose(0, 3, 1, 2)
-        yield start, (matrix @ planes @ matrix.T).transpose(0, 2, 3, 1)
+        yield start, (matrix @ planes @ matrix.T).transpose(0, 2, 3, 1).astype(np.float32, copy=False)
 
 
 def _own_rows(index: Index, n: int) -> NDArray[np.intp]:

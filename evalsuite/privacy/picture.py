@@ -52,7 +52,7 @@ def shrink(lab: Lab, side: int, how: Image.Resampling = Image.Resampling.BOX) ->
     if lab.shape[0] == side:
         return lab
     matrix = resampler(lab.shape[0], side, how)
-    return (matrix @ lab.transpose(2, 0, 1) @ matrix.T).transpose(1, 2, 0)
+    return (matrix @ lab.transpose(2, 0, 1) @ matrix.T).transpose(1, 2, 0).astype(np.float32, copy=False)
 
 
 def coarse(lab: Lab) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ class Match:
 def detail(lightness: Plane) -> Plane:
     """What is finer than a twelfth of the picture and coarser than noise."""
     fine, rough = (_smoother(len(lightness), sigma) for sigma in (0.8, 5.0))
-    return fine @ lightness @ fine.T - rough @ lightness @ rough.T
+    return (fine @ lightness @ fine.T - rough @ lightness @ rough.T).astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=256)
