@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
 from gen.builtin.data import CELLS
-from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PROMPT, SIZE, new_scheduler, prompt_for
+from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
 from gen.builtin.train import Budget, Denoiser
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
@@ -18,11 +18,10 @@ from shards.tone import TONE_GROUPS
 
 
 def assemble(
-    vae: AutoencoderKL, denoiser: Denoiser, scale: float, out: Path, *, per_cell: int, budget: Budget, log: Path,
+    vae: AutoencoderKL, denoiser: Denoiser, out: Path, *, per_cell: int, budget: Budget, log: Path,
     inpaint: bool = False,
 ) -> None:
     """Write a pipeline folder; VAE and UNet in half precision (they load as float32), to stay small in git."""
-    vae.register_to_config(scaling_factor=scale)
     kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
     pipeline = kind(
         vae=vae.to(torch.float16), unet=denoiser.unet.to(torch.float16), text_encoder=denoiser.text_encoder,
@@ -60,8 +59,8 @@ It exists so that every command runs, and can be checked against a known truth, 
 - Images of {SIZE} px, latents {LATENT_SIZE}x{LATENT_SIZE}x{LATENT_CHANNELS}, prompts "{PROMPT}", v-prediction with
   zero terminal SNR.
 - Trained by `gen train-builtin` on {per_cell * len(CELLS)} phantoms (draws 0 to {per_cell - 1} of every cell, seed 0):
-  autoencoder {budget.vae_steps} steps of {budget.vae_batch}, its decoder {budget.decoder_steps} more, UNet and text
-  encoder {budget.unet_steps} steps of {budget.unet_batch}. The log of the run is `training_log.csv`; `bench builtin`
-  measures the result.
+  encoder {budget.encoder_steps} and decoder {budget.decoder_steps} steps of {budget.vae_batch}, UNet and text encoder
+  {budget.unet_steps} steps of {budget.unet_batch}. The latents are whitened principal components of patches of
+  {PATCH} px, known before training. The log of the run is `training_log.csv`; `bench builtin` measures the result.
 - Use it for tests and demonstrations. Never use it as a picture of a disease.
 """

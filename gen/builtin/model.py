@@ -24,7 +24,8 @@ from gen.phantoms import CLASSES
 from shards.tone import TONE_GROUPS
 
 SIZE = 64
-LATENT_SIZE = 16
+PATCH = 4
+LATENT_SIZE = SIZE // PATCH
 LATENT_CHANNELS = 4
 MAX_LENGTH = 16
 TEXT_DIM = 64
@@ -40,11 +41,12 @@ def new_vae() -> AutoencoderKL:
     """An autoencoder of factor 4. Few groups: norms of one or two channels erase colour (docs/decisions.md)."""
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 64), layers_per_block=1, norm_num_groups=2,
+        block_out_channels=(16, 32, 64), layers_per_block=1, norm_num_groups=2, scaling_factor=1.0,
         latent_channels=LATENT_CHANNELS, sample_size=SIZE, mid_block_add_attention=False,
     )
-    with torch.no_grad():  # begin almost without sampling noise, else the first thousand steps are spent escaping it
-        vae.quant_conv.bias[LATENT_CHANNELS:] = -6.0
+    with torch.no_grad():  # the code is a point: its spread is exp(-4) of the codes', whatever the image
+        vae.quant_conv.weight[LATENT_CHANNELS:] = 0.0
+        vae.quant_conv.bias[LATENT_CHANNELS:] = -8.0
     return vae
 
 

@@ -1,4 +1,4 @@
-"""Training the built-in pipeline in resumable stages: autoencoder, UNet with text encoder, decoder once more."""
+"""Training the built-in pipeline in resumable stages, each alone: encoder, decoder, UNet with text encoder."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gen.builtin import checkpoint
 from gen.builtin.classifier import perceptual_distance
+from gen.builtin.code import PatchCode
 from gen.builtin.data import CELLS, Phantoms, to_tensor, turned
-from gen.builtin.model import new_scheduler, new_text_encoder, new_tokenizer, new_unet, new_vae, prompt_for
+from gen.builtin.model import PATCH, new_scheduler, new_text_encoder, new_tokenizer, new_unet, prompt_for
 from shards.console import progress
 
 CHECKPOINT_EVERY = 250
 PERCEPTUAL = 0.3  # weight of what a classifier sees beside plain differences of pixels
+CODE_NOISE = 0.03  # of the spread of the codes
 
 
 @dataclass(frozen=True)
 class Budget:
     """Optimiser steps and batch sizes of the stages."""
 
-    vae_steps: int = 2400
+    encoder_steps: int = 3000
+    decoder_steps: int = 4000
     vae_batch: int = 8
-    decoder_steps: int = 1500
-    unet_steps: int = 4500
+    unet_steps: int = 5000
     unet_batch: int = 32
 
 
@@ -83,76 +84,71 @@ def _log(folder: Path, stage: str, step: int, samples: int, loss: float, seconds
         writer.writerow([stage, step, samples, f"{loss:.5f}", f"{seconds:.0f}"])
 
 
-def train_vae(
-    data: Phantoms, classifier: nn.Module, folder: Path, budget: Budget, device: torch.device,
-) -> AutoencoderKL:
-    """The autoencoder: pixels at three scales, what a classifier sees, and a light KL."""
-    vae = new_vae().to(device)
+class _Encoder(nn.Module):
+    """The half of an autoencoder that turns images into codes."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.encoder, self.quant_conv = vae.encoder, vae.quant_conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.quant_conv(self.encoder(x)).chunk(2, dim=1)[0]
+
+
+class _Decoder(nn.Module):
+    """The half of an autoencoder that turns codes into images."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.decoder(self.post_quant_conv(z))
+
+
+def train_encoder(
+    vae: AutoencoderKL, code: PatchCode, data: Phantoms, folder: Path, budget: Budget, device: torch.device,
+) -> None:
+    """Teach the encoder the code, of whole images and of images with a part greyed out, as inpainting shows them."""
+    encoder = _Encoder(vae).to(device).train()
+
+    def loss_at() -> Tensor:
+        x = _batch(data, budget.vae_batch, device)
+        x = x * (1 - _rectangles(x, hidden=0.25, all_hidden=0.0))
+        return (encoder(x) - code.encode(x)).abs().mean()
+
+    fit("encoder", folder, encoder, loss_at, steps=budget.encoder_steps, batch=budget.vae_batch, learning_rate=2e-3,
+        decay=0.995, device=device)
+
+
+def train_decoder(
+    vae: AutoencoderKL, code: PatchCode, data: Phantoms, classifier: nn.Module, folder: Path, budget: Budget,
+    device: torch.device,
+) -> None:
+    """Teach the decoder to undo the code: pixels at three scales, and what a classifier sees.
+
+    A little noise on the codes makes it forgive what encoder and UNet get slightly wrong.
+    """
+    decoder = _Decoder(vae).to(device).train()
     classifier = classifier.to(device).requires_grad_(False)
 
     def loss_at() -> Tensor:
-        pick = torch.randint(len(data.images), (budget.vae_batch,)).numpy()
-        x = turned(to_tensor(data.images[pick], device))
-        posterior = vae.encode(x).latent_dist
-        return _difference(vae.decode(posterior.sample()).sample, x, classifier) + 1e-6 * posterior.kl().mean()
+        x = _batch(data, budget.vae_batch, device)
+        z = code.encode(x)
+        return _difference(decoder(z + CODE_NOISE * torch.randn_like(z)), x, classifier)
 
-    fit("vae", folder, vae, loss_at, steps=budget.vae_steps, batch=budget.vae_batch, learning_rate=2e-3, decay=0.995,
-        device=device)
-    return vae
+    fit("decoder", folder, decoder, loss_at, steps=budget.decoder_steps, batch=budget.vae_batch, learning_rate=2e-3,
+        decay=0.995, device=device)
+
+
+def _batch(data: Phantoms, n: int, device: torch.device) -> Tensor:
+    return turned(to_tensor(data.images[torch.randint(len(data.images), (n,)).numpy()], device))
 
 
 def _difference(restored: Tensor, x: Tensor, classifier: nn.Module) -> Tensor:
     """L1 at three scales, so that form counts more than grain, and the perceptual distance."""
     scales = torch.stack([F.avg_pool2d(restored - x, k).abs().mean() for k in (1, 2, 4)])
     return scales.sum() + PERCEPTUAL * perceptual_distance(classifier, x, restored)
-
-
-@torch.no_grad()
-def cache_latents(vae: AutoencoderKL, data: Phantoms, folder: Path, device: torch.device) -> tuple[Tensor, float]:
-    """Latents of every image, [n, c, h, w], and the scale that makes them unit."""
-    path = folder / "latents.safetensors"
-    if not path.exists():
-        rows = []
-        with progress("encode latents", len(data.images)) as tick:
-            for start in range(0, len(data.images), 64):
-                x = to_tensor(data.images[start : start + 64], device)
-                rows.append(vae.encode(x).latent_dist.mode().cpu().contiguous())
-                tick(len(x))
-        save_file({"latents": torch.cat(rows)}, path)
-    latents = load_file(path)["latents"]
-    return latents, float(1 / latents.std())
-
-
-class _Decoder(nn.Module):
-    """The half of an autoencoder that turns latents into images."""
-
-    def __init__(self, vae: AutoencoderKL) -> None:
-        super().__init__()
-        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.decoder(self.post_quant_conv(latents))
-
-
-def sharpen_decoder(
-    vae: AutoencoderKL, latents: Tensor, data: Phantoms, classifier: nn.Module, folder: Path, budget: Budget,
-    device: torch.device,
-) -> None:
-    """More steps for the decoder alone, on the cached latents.
-
-    A little noise on the latents makes it forgive what the UNet gets slightly wrong.
-    """
-    decoder = _Decoder(vae).train()
-    classifier = classifier.to(device).requires_grad_(False)
-    spread = float(latents.std())
-
-    def loss_at() -> Tensor:
-        pick = torch.randint(len(latents), (budget.vae_batch,))
-        x, z = to_tensor(data.images[pick.numpy()], device), latents[pick].to(device)
-        return _difference(decoder(z + 0.03 * spread * torch.randn_like(z)), x, classifier)
-
-    fit("decoder", folder, decoder, loss_at, steps=budget.decoder_steps, batch=budget.vae_batch, learning_rate=1.5e-3,
-        decay=0.995, device=device)
 
 
 class Denoiser(nn.Module):
@@ -176,7 +172,7 @@ def token_ids(denoiser: Denoiser) -> Tensor:
 
 
 def train_unet(
-    latents: Tensor, scale: float, cells: np.ndarray, folder: Path, budget: Budget, device: torch.device,
+    code: PatchCode, data: Phantoms, folder: Path, budget: Budget, device: torch.device,
     *, inpaint: bool = False, start_from: Denoiser | None = None,
 ) -> Denoiser:
     """v-prediction with min-SNR weights (Hang 2023, arXiv 2303.09556), prompts dropped one time in ten.
@@ -184,23 +180,24 @@ def train_unet(
     The weight has a floor because min-SNR is 0 at a zero terminal SNR, where the tone is decided.
     """
     denoiser = (start_from or Denoiser(inpaint)).to(device)
-    ids, labels = token_ids(denoiser).to(device), torch.from_numpy(cells).to(device)
-    latents = (latents * scale).to(device)
+    ids, labels = token_ids(denoiser).to(device), torch.from_numpy(data.cells).to(device)
     alphas = new_scheduler().alphas_cumprod.to(device)
     snr = alphas / (1 - alphas).clamp(min=1e-8)
     weights = (snr.clamp(max=5) / (snr + 1)).clamp(min=0.3)
     batch = budget.unet_batch
 
     def loss_at() -> Tensor:
-        pick = torch.randint(len(latents), (batch,), device=device)
-        x = latents[pick]
+        pick = torch.randint(len(labels), (batch,))
+        image = turned(to_tensor(data.images[pick.numpy()], device))
+        x = code.encode(image)
         t = ((torch.arange(batch) + torch.rand(batch)) / batch * len(alphas)).long().to(device)
         a = alphas[t, None, None, None]
         noise = torch.randn_like(x)
         noisy, target = a.sqrt() * x + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * x
         if inpaint:
-            noisy = torch.cat([noisy, *_masked(x)], dim=1)
-        prompt = torch.where(torch.rand(batch, device=device) < 0.1, len(ids) - 1, labels[pick])
+            mask = _rectangles(image, hidden=1.0, all_hidden=0.15)
+            noisy = torch.cat([noisy, F.max_pool2d(mask, PATCH), code.encode(image * (1 - mask))], dim=1)
+        prompt = torch.where(torch.rand(batch, device=device) < 0.1, len(ids) - 1, labels[pick.to(device)])
         error = (denoiser(noisy, t, ids[prompt]) - target).square().mean((1, 2, 3))
         return (error * weights[t]).mean()
 
@@ -210,16 +207,16 @@ def train_unet(
     return denoiser
 
 
-def _masked(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Random rectangles to be filled, [b, 1, h, w], 1 where unknown, and the latents without them."""
+def _rectangles(x: Tensor, *, hidden: float, all_hidden: float) -> Tensor:
+    """A random rectangle of a share `hidden` of the images, and all of a share `all_hidden`, is 1; [b, 1, h, w]."""
     b, _, h, w = x.shape
     low, high = torch.rand(2, b, 2, 1, device=x.device).sort(dim=0).values
     rows, columns = torch.arange(h, device=x.device) / h, torch.arange(w, device=x.device) / w
     inside_y = (rows >= low[:, 0]) & (rows < high[:, 0])
     inside_x = (columns >= low[:, 1]) & (columns < high[:, 1])
     mask = (inside_y[:, :, None] & inside_x[:, None, :]).float()[:, None]
-    mask = torch.where(torch.rand(b, 1, 1, 1, device=x.device) < 0.15, torch.ones_like(mask), mask)
-    return mask, x * (1 - mask)
+    some, every = torch.rand(2, b, 1, 1, 1, device=x.device)
+    return torch.where(every < all_hidden, torch.ones_like(mask), mask * (some < hidden))
 
 
 def expand_for_inpainting(trained: Denoiser) -> Denoiser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +11,10 @@ import typer
 
 from gen.builtin.assemble import assemble
 from gen.builtin.classifier import train_classifier
+from gen.builtin.code import fit_code
 from gen.builtin.data import phantoms
-from gen.builtin.train import (
-    Budget,
-    Denoiser,
-    cache_latents,
-    expand_for_inpainting,
-    sharpen_decoder,
-    train_unet,
-    train_vae,
-)
+from gen.builtin.model import LATENT_CHANNELS, PATCH, new_vae
+from gen.builtin.train import Budget, Denoiser, expand_for_inpainting, train_decoder, train_encoder, train_unet
 from shards import console
 from shards.errors import UserError
 
@@ -31,49 +26,48 @@ def train_builtin(
     work: Annotated[Path, typer.Option(help="Checkpoints, drawn images and the log; run again to go on.")] = Path(
         "runs/train-builtin"),
     per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 800,
-    vae_steps: Annotated[int, typer.Option(help="Optimiser steps of the autoencoder.")] = 2400,
-    decoder_steps: Annotated[int, typer.Option(help="Further steps of its decoder alone.")] = 1500,
-    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 4500,
+    encoder_steps: Annotated[int, typer.Option(help="Optimiser steps of the VAE's encoder.")] = 3000,
+    decoder_steps: Annotated[int, typer.Option(help="Optimiser steps of its decoder.")] = 4000,
+    unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 5000,
     inpaint_steps: Annotated[int, typer.Option(help="Further steps of the inpainting UNet; 0 leaves it out.")] = 0,
     batch: Annotated[int, typer.Option(help="Latents per step.")] = 32,
     seed: Annotated[int, typer.Option(help="Of the weights and of the order.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 uses them all.")] = 0,
 ) -> None:
-    """Train the built-in phantom pipeline: autoencoder, UNet and text encoder, decoder; resumes from --work.
+    """Train the built-in phantom pipeline: encoder, decoder, UNet with text encoder; resumes from --work.
 
     Example: gen train-builtin gen/builtin/pipeline --work runs/train-builtin
     """
-    if min(vae_steps, unet_steps, batch, per_cell) < 1:
+    if min(encoder_steps, decoder_steps, unet_steps, batch, per_cell) < 1:
         raise UserError("steps, batch and --per-cell must be at least 1")
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    budget = Budget(vae_steps=vae_steps, decoder_steps=decoder_steps, unet_steps=unet_steps, unet_batch=batch)
+    budget = Budget(encoder_steps=encoder_steps, decoder_steps=decoder_steps, unet_steps=unet_steps, unet_batch=batch)
     work.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(seed)
     data = phantoms(per_cell, 0, work / "phantoms.npz")
+    code = fit_code(data, PATCH, LATENT_CHANNELS, work / "code.safetensors")
     classifier = train_classifier(data, len(data.images), CLASSIFIER_STEPS, seed=seed + 3,
                                   cache=work / "classifier.safetensors")
-    vae = train_vae(data, classifier, work, budget, device)
-    latents, scale = cache_latents(vae, data, work, device)
-    torch.manual_seed(seed + 1)
-    denoiser = train_unet(latents, scale, data.cells, work, budget, device)
+    torch.manual_seed(seed)
+    vae = new_vae()
+    train_encoder(vae, code, data, work, budget, device)
     torch.manual_seed(seed + 4)
-    sharpen_decoder(vae, latents, data, classifier, work, budget, device)
+    train_decoder(vae, code, data, classifier, work, budget, device)
+    torch.manual_seed(seed + 1)
+    denoiser = train_unet(code, data, work, budget, device)
     made = [out]
     if inpaint_steps:
         torch.manual_seed(seed + 2)
-        more = Budget(unet_steps=inpaint_steps, unet_batch=batch)
-        wide = train_unet(latents, scale, data.cells, work, more, device, inpaint=True,
-                          start_from=expand_for_inpainting(denoiser))
-        made.append(_write(vae, wide, scale, out.with_name(f"{out.name}-inpaint"), per_cell, more, work, True))
-    _write(vae, denoiser, scale, out, per_cell, budget, work, False)
+        more = replace(budget, unet_steps=inpaint_steps)
+        wide = train_unet(code, data, work, more, device, inpaint=True, start_from=expand_for_inpainting(denoiser))
+        made.append(_write(vae, wide, out.with_name(f"{out.name}-inpaint"), per_cell, more, work, True))
+    _write(vae, denoiser, out, per_cell, budget, work, False)
     console.out.print("wrote " + " and ".join(str(m) for m in made) + "; measure it with: bench builtin")
 
 
 def _write(
-    vae: torch.nn.Module, denoiser: Denoiser, scale: float, out: Path, per_cell: int, budget: Budget, work: Path,
-    inpaint: bool,
+    vae: torch.nn.Module, denoiser: Denoiser, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool,
 ) -> Path:
-    assemble(vae.float(), denoiser, scale, out, per_cell=per_cell, budget=budget, log=work / "log.csv", inpaint=inpaint)
+    assemble(vae.float(), denoiser, out, per_cell=per_cell, budget=budget, log=work / "log.csv", inpaint=inpaint)
     return out
