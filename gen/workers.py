@@ -6,7 +6,6 @@ costs the shard in its hands, which is simply given to another. Images never lea
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 from gen import plan, run
 from gen.parents import Parents
 from gen.sampler import Sampler, Stage, Summary, Target
+from shards import cluster
 from shards.errors import CheckFailed, UserError
 from shards.schema import Sidecar
 
@@ -112,7 +112,7 @@ def sample_on_ray(
     CheckFailed
         Every worker dies before it makes anything.
     """
-    ray = _connect(address)
+    ray = cluster.connect(address)
     try:
         return _Driver(ray, job, shards, workers, gpus, on_shard).run()
     finally:
@@ -189,29 +189,3 @@ class _Worker:
 
     def make(self, shard: int) -> int:
         return self.job.sample([shard], self.engine).images
-
-
-def _connect(address: str) -> Any:
-    # Ray 2.60 would otherwise write a token into the home folder, which may be read-only.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if address == "local":  # read on import; else Ray makes of 127.0.0.1 the machine's address and listens on all
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("Ray is not installed; install the extra dermforge[ray]") from error
-    if address == "local":
-        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
-                 object_store_memory=100 << 20)
-        if ray.util.get_node_ip_address() != "127.0.0.1":
-            ray.shutdown()
-            raise UserError("Ray would listen beyond this machine, because it was imported before; sample with Ray in "
-                            "a process of its own")
-        return ray
-    try:
-        ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}); give its HOST:PORT, or local"
-                        ) from error
-    return ray

@@ -32,7 +32,7 @@ class Budget:
     """Optimiser steps and batch sizes of the stages."""
 
     encoder_steps: int = 3000
-    decoder_steps: int = 4000
+    decoder_steps: int = 2500
     vae_batch: int = 8
     unet_steps: int = 5000
     unet_batch: int = 32

@@ -27,7 +27,7 @@ def train_builtin(
         "runs/train-builtin"),
     per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 800,
     encoder_steps: Annotated[int, typer.Option(help="Optimiser steps of the VAE's encoder.")] = 3000,
-    decoder_steps: Annotated[int, typer.Option(help="Optimiser steps of its decoder.")] = 4000,
+    decoder_steps: Annotated[int, typer.Option(help="Optimiser steps of its decoder.")] = 2500,
     unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 5000,
     inpaint_steps: Annotated[int, typer.Option(help="Further steps of the inpainting UNet; 0 leaves it out.")] = 0,
     batch: Annotated[int, typer.Option(help="Latents per step.")] = 32,

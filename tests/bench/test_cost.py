@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from bench.anchors import ANCHORS, Anchor, not_comparable
 from bench.cost import per_thousand, price_per_second
-from bench.paper import PAPER_IMAGES, estimate
+from bench.paper import PAPER_IMAGES, hours
 from bench.record import Measurement
 from shards.errors import UserError
 
@@ -36,17 +34,17 @@ def test_a_thousand_images_at_ten_a_second_take_a_hundred_seconds() -> None:
 
 def test_the_papers_images_at_ten_a_second() -> None:
     """458,920 images are 12.75 hours; two runs have no interval."""
-    assert estimate(RATE).hours == pytest.approx(PAPER_IMAGES / 36_000)
-    two = RATE.model_copy(update={"samples": [9.0, 11.0]})
-    assert estimate(two).hours == pytest.approx(PAPER_IMAGES / 36_000)
-    assert math.isnan(estimate(two).low)
+    assert hours(RATE).median == pytest.approx(PAPER_IMAGES / 36_000)
+    assert hours(RATE, 36_000).median == pytest.approx(1.0)
+    two = hours(RATE.model_copy(update={"samples": [9.0, 11.0]}))
+    assert two.details["low"] is two.details["high"] is None
 
 
 def test_the_interval_is_the_right_way_round() -> None:
     """The slowest runs give the longest time and the highest cost."""
     varied = RATE.model_copy(update={"samples": [9.0, 10.0, 11.0]})
-    e, c = estimate(varied), per_thousand(varied, 1.0)
-    assert e.low < e.hours < e.high
+    h, c = hours(varied), per_thousand(varied, 1.0)
+    assert float(h.details["low"] or 0) < h.median < float(h.details["high"] or 0)
     assert c.low < c.cost < c.high
 
 

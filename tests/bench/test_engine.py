@@ -10,15 +10,16 @@ import torch
 from typer.testing import CliRunner
 
 import engines
-from bench import draw, plots
+from bench import draw, models, plots
 from bench import engine as measure
 from bench.cli import app
 from bench.commands.all import Chosen
 from bench.engine import Loaded
-from bench.paper import Runs, estimate, growth, rates
-from bench.peers import diffusers, optimum
+from bench.paper import Runs, growth, rates
+from bench.peers import choose, diffusers, optimum
 from bench.record import Measurement, load
 from engines.engine import Engine
+from engines.facts import model_digest
 from shards.errors import UserError
 
 CPU = torch.device("cpu")
@@ -120,12 +121,15 @@ def test_a_peer_that_cannot_run_is_said_before_anything_is_built(
 
 
 def test_on_a_gpu_the_suite_measures_both_half_precisions(tmp_path: Path, random_pipeline: Path) -> None:
-    """One record holds fp16 and bf16 of every backend, at the paper's 50 steps; the rest uses the first bundle."""
+    """One record holds fp16 and bf16 of every backend, at the paper's 50 steps; the rest uses the first of them."""
     chosen = Chosen(str(random_pipeline), ["torch", "tensorrt"], ["fp16", "bf16"], tmp_path, 50)
     options = chosen.options(5, quick=False)
     words = " ".join(options["engine"])
     assert "--backend torch --backend tensorrt --precision fp16 --precision bf16 --steps 50" in words
-    assert str(tmp_path / f"bundle-{random_pipeline.name}-torch-fp16") in options["sample"]
+    assert options["sample"] == options["paper"] == [
+        "--model", str(random_pipeline), "--work", str(tmp_path), "--backend", "torch", "--precision", "fp16",
+        "--repeats", "5"]
+    assert all(words[-2:] == ["--repeats", "5"] for words in options.values())
 
 
 def test_the_papers_run_mixes_its_strategies_and_grows_in_line(engine: Engine, tmp_path: Path) -> None:
@@ -136,7 +140,6 @@ def test_the_papers_run_mixes_its_strategies_and_grows_in_line(engine: Engine, t
     assert set(plan.frame["size"]) == {str(engine.facts.size)}
     found = rates(run, ["fast"], 3, repeats=1)
     assert found[0].name == "paper/fast"
-    assert estimate(found[0]).hours > 0
     # Twenty steps with the interval take fewer than 40 rows, two phases nearly twice as many.
     assert 20 < float(found[0].details["UNet rows/image"] or 0) < 80
     assert [p.name for p in tmp_path.iterdir()] == [f"parents-{engine.facts.size}"]
@@ -151,9 +154,35 @@ def test_growth_reports_each_factor(engine: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [["engine", "--model", "nowhere"], ["paper", "--model", "nowhere"],
                                      ["engine", "--peer", "comfy"], ["all", "--only", "nothing"],
-                                     ["plans", "--model", "nowhere"],
+                                     ["plans", "--model", "nowhere"], ["sample", "--peer", "comfy"],
+                                     ["roofline", "--precision", "fp7"], ["roofline", "--device", "cpu",
+                                                                          "--precision", "fp8"],
+                                     ["train", "--model", "resnet5"], ["train", "--size", "3"],
                                      ["cost", "nowhere"], ["anchors", "nowhere"], ["cost", "--price", "cheap"]])
 def test_bad_input_is_said_before_anything_is_measured(options: list[str], tmp_path: Path) -> None:
     """A user's mistake is a UserError with the remedy, not a traceback after an hour."""
     result = CliRunner().invoke(app, options)
     assert isinstance(result.exception, UserError), result.output
+
+
+def test_a_bundle_is_kept_for_the_next_benchmark(bundle: Path, random_pipeline: Path, tmp_path: Path) -> None:
+    """It is built once; one of other weights under the same name is built again, not measured in their place."""
+    folder, took = models.bundle(random_pipeline, "torch", "fp32", tmp_path)
+    assert took is not None
+    assert models.bundle(random_pipeline, "torch", "fp32", tmp_path) == (folder, None)
+    manifest = folder / "bundle.json"
+    digest = model_digest(random_pipeline)
+    manifest.write_text(manifest.read_text().replace(digest, digest[::-1]))
+    assert models.bundle(random_pipeline, "torch", "fp32", tmp_path)[1] is not None
+    assert digest in manifest.read_text()
+
+
+def test_peers_that_nobody_named_are_those_that_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for by name they must run; none means none."""
+    monkeypatch.setattr("bench.peers.find_spec", lambda name: None)
+    names = ("diffusers", "optimum", "synderm")
+    assert choose(None, names, names, on_gpu=False) == ["diffusers"]
+    assert choose(["none"], names, names, on_gpu=False) == []
+    assert choose(["none", "diffusers"], names, names, on_gpu=False) == ["diffusers"]
+    with pytest.raises(UserError, match="the peer synderm cannot run here: it is not installed"):
+        choose(["synderm"], names, names, on_gpu=False)

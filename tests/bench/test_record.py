@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from bench.device import PeakMemory, describe
+from bench import device
+from bench.device import PeakMemory, describe, load_of_others
 from bench.record import Measurement, Record, load, number, records, save
 from shards.errors import UserError
 
@@ -62,3 +67,28 @@ def test_peak_memory_sees_what_was_taken_and_given_back() -> None:
 def test_numbers_are_written_for_people(value: float, text: str) -> None:
     """Undefined is said in words, never as 0."""
     assert number(value) == text
+
+
+def test_load_is_that_of_others() -> None:
+    """What this process did itself is no reason not to quote its numbers; what another does is."""
+    spin = "while True: pass"
+    with subprocess.Popen([sys.executable, "-c", spin]) as other:
+        try:
+            time.sleep(0.2)
+            busy = load_of_others(1.0)
+        finally:
+            other.kill()
+    assert busy * len(os.sched_getaffinity(0)) > 0.3
+
+
+def test_own_work_is_not_counted_as_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of 1.0 s that one of the cores was busy, 0.7 s were this process's."""
+    stat, core = tmp_path / "stat", min(os.sched_getaffinity(0))
+    ticks = os.sysconf("SC_CLK_TCK")
+    stat.write_text(f"cpu 0\ncpu{core} 0 0 0 500 7 0 0 0 0 0\n")
+    monkeypatch.setattr(device, "STAT", stat)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {core})
+    own = iter([5.0, 5.7])
+    monkeypatch.setattr(time, "process_time", lambda: next(own))
+    monkeypatch.setattr(time, "sleep", lambda s: stat.write_text(f"cpu{core} {ticks} 0 0 900 9 0 0 0 0 0\n"))
+    assert device.load_of_others(1.0) == pytest.approx(0.3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -148,6 +149,29 @@ def test_bad_input_is_one_line(sets: dict[str, Path], tmp_path: Path) -> None:
         with pytest.raises(UserError) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+def test_a_filter_of_inpainted_images_is_judged(tmp_path: Path) -> None:
+    """An arm of few real images may use their own children only: the ratio is what those allow, and not a refusal."""
+    for split, start in (("train", 0), ("validation", 1000), ("test", 1100)):
+        write(tmp_path / "real" / split, start, 1, "real")
+    with ShardSetWriter(tmp_path / "made", "p", classes=CLASSES, fsync=False) as writer:
+        for sample, image in ShardSet.open(tmp_path / "real" / "train").images():
+            for i in range(3):
+                child = image.copy()
+                child[16:48, 16:48] = draw(sample.label, sample.group or "", 2000 + i).image[16:48, 16:48]
+                made = Sample(id=f"{sample.id}-{i}", origin="synthetic", label=sample.label, group=sample.group,
+                              strategy="inpaint", mask="centre", parent=sample.id)
+                writer.add(made, encode_image(child, "png", 0), "png")
+    filter_images(tmp_path / "made", tmp_path / "real" / "train", tmp_path / "real" / "validation", tmp_path / "out",
+                  rejection=0.0, extractor="colour-structure", judge_on=tmp_path / "real", n_real=2, ratio=9.0,
+                  seeds=1, steps=2, as_json=True)
+    kept = set((tmp_path / "out" / "kept.txt").read_text().split())
+    trial = json.loads((tmp_path / "out" / "trial" / "trial.json").read_text())
+    results = [json.loads(f.read_text()) for f in sorted((tmp_path / "out" / "trial").rglob("result.json"))]
+    assert 0 < trial["ratio"] <= 3  # three children each; all kept would be 18 a class, that is 9 for each real image
+    assert [r["synthetic"] for r in results] == [round(12 * trial["ratio"])] * 2
+    assert trial["ratio"] * 2 <= max(Counter(id.split("-")[2] for id in kept).values())
 
 
 @pytest.mark.slow

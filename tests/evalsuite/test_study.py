@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.commands.study import feature_study
+from bench.study import feature_study
 from evalsuite import scores, study, study_analysis, study_record
 from evalsuite.predictions import from_frame
 from evalsuite.report import of_study

@@ -8,22 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
 from gen.builtin import pipeline_folder
 from gen.builtin.assemble import assemble
 from gen.builtin.classifier import perceptual_distance, train_classifier
-from gen.builtin.data import CELLS, phantoms, to_tensor
-from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, MAX_LENGTH, new_tokenizer, prompt_for
-from gen.builtin.train import (
-    Budget,
-    Denoiser,
-    cache_latents,
-    expand_for_inpainting,
-    sharpen_decoder,
-    train_unet,
-    train_vae,
-)
+from gen.builtin.code import fit_code
+from gen.builtin.data import CELLS, Phantoms, phantoms, to_tensor
+from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, MAX_LENGTH, PATCH, new_tokenizer, new_vae, prompt_for
+from gen.builtin.train import Budget, Denoiser, expand_for_inpainting, train_decoder, train_encoder, train_unet
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 from shards.lineage import count, overlap
@@ -69,7 +62,7 @@ def test_every_prompt_fits_and_is_told_from_the_others() -> None:
 
 @pytest.fixture
 def training(tmp_path: Path) -> tuple[Path, Budget]:
-    return tmp_path, Budget(vae_steps=4, vae_batch=2, decoder_steps=2, unet_steps=4, unet_batch=4)
+    return tmp_path, Budget(encoder_steps=3, decoder_steps=2, vae_batch=2, unet_steps=4, unet_batch=4)
 
 
 def test_a_run_cut_short_ends_with_the_same_weights(
@@ -78,14 +71,15 @@ def test_a_run_cut_short_ends_with_the_same_weights(
     """Resuming restores weights, averages, moments and the random state: bit for bit."""
     folder, budget = training
     monkeypatch.setattr("gen.builtin.train.CHECKPOINT_EVERY", 2)
-    latents = torch.randn(40, *LATENT, generator=torch.Generator().manual_seed(0))
-    cells = np.arange(40) % 36
+    images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    data = Phantoms(images, np.arange(40) % 36, np.zeros(40))
+    code = fit_code(data, PATCH, LATENT_CHANNELS)
 
     def run(where: str, steps: int) -> dict[str, torch.Tensor]:
         (folder / where).mkdir(exist_ok=True)
         torch.manual_seed(1)
         changed = Budget(unet_steps=steps, unet_batch=budget.unet_batch)
-        return train_unet(latents, 1.0, cells, folder / where, changed, CPU).state_dict()
+        return train_unet(code, data, folder / where, changed, CPU).state_dict()
 
     whole = run("whole", 4)
     with monkeypatch.context() as patch:
@@ -120,15 +114,44 @@ def test_all_stages_end_in_a_loadable_folder(training: tuple[Path, Budget]) -> N
     folder, budget = training
     data = phantoms(1, 5, folder / "phantoms.npz")
     classifier = train_classifier(data, 6, 2)
-    vae = train_vae(data, classifier, folder, budget, CPU)
-    latents, scale = cache_latents(vae, data, folder, CPU)
-    assert latents.shape == (36, *LATENT)
-    sharpen_decoder(vae, latents, data, classifier, folder, budget, CPU)
-    denoiser = train_unet(latents, scale, data.cells, folder, budget, CPU)
+    code = fit_code(data, PATCH, LATENT_CHANNELS)
+    vae = new_vae()
+    train_encoder(vae, code, data, folder, budget, CPU)
+    train_decoder(vae, code, data, classifier, folder, budget, CPU)
     (folder / "log.csv").touch()
-    assemble(vae, denoiser, scale, folder / "out", per_cell=1, budget=budget, log=folder / "log.csv")
-    loaded = StableDiffusionPipeline.from_pretrained(folder / "out")
-    assert loaded.vae.config.scaling_factor == pytest.approx(scale)
+    for inpaint in (False, True):
+        denoiser = train_unet(code, data, folder, budget, CPU, inpaint=inpaint)
+        out = folder / f"out-{inpaint}"
+        assemble(vae, denoiser, out, per_cell=1, budget=budget, log=folder / "log.csv", inpaint=inpaint)
+        loaded = (StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline).from_pretrained(out)
+        assert loaded.vae.config.scaling_factor == 1
+        vae.float()
+
+
+def test_the_code_is_white_and_keeps_the_most_that_a_patch_can(tmp_path: Path) -> None:
+    """Unit variance without correlation; of all four numbers a patch, its components restore it best."""
+    data = phantoms(2, 7)
+    x = to_tensor(data.images)
+    code, whole = (fit_code(data, PATCH, n) for n in (LATENT_CHANNELS, 3 * PATCH**2))
+    z = code.encode(x)
+    assert z.shape == (len(x), *LATENT)
+    torch.testing.assert_close(torch.cov(z.movedim(1, 0).flatten(1)), torch.eye(LATENT_CHANNELS), atol=1e-3, rtol=0)
+    torch.testing.assert_close(whole.encode(x)[:, :LATENT_CHANNELS], z)
+    left = [_unexplained(x, whole.encode(x)[:, i : i + LATENT_CHANNELS]) for i in (0, 1)]
+    assert left[0] < left[1]
+    assert _unexplained(x, whole.encode(x)) < 1e-6
+    first = fit_code(data, PATCH, LATENT_CHANNELS, tmp_path / "code.safetensors")
+    again = fit_code(data, PATCH, LATENT_CHANNELS, tmp_path / "code.safetensors")
+    assert torch.equal(first.basis, again.basis)
+
+
+def _unexplained(x: torch.Tensor, z: torch.Tensor) -> float:
+    """Mean square of the patches of x that no linear function of their codes z gives."""
+    patches = torch.nn.functional.pixel_unshuffle(x, PATCH).movedim(1, -1).flatten(0, 2)
+    codes = z.movedim(1, -1).flatten(0, 2)
+    known = torch.cat([codes, torch.ones(len(codes), 1)], 1)
+    fitted = known @ torch.linalg.lstsq(known, patches).solution
+    return float((patches - fitted).square().mean())
 
 
 def test_the_inpainting_unet_starts_as_the_trained_one() -> None:

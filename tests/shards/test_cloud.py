@@ -17,7 +17,8 @@ from shards.verify import verify
 pytest.importorskip("s3fs")
 server = pytest.importorskip("moto.server")
 
-from shards.cloud import Bucket, finished_in  # noqa: E402
+from shards.cloud import Bucket  # noqa: E402
+from shards.uploads import finished_in  # noqa: E402
 
 
 @pytest.fixture(scope="module")

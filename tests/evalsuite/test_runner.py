@@ -1,0 +1,102 @@
+"""Many arms at once: the same results from one process, several, or Ray; mistakes and deaths come back as a line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evalsuite.training import runner
+from evalsuite.training.arm import Arm
+from evalsuite.training.datasets import Places
+from evalsuite.training.recipe import make_recipe
+from shards.errors import UserError
+
+# SGD: AdamW turns a gradient near 0, which threads sum in another order, into a step of the whole learning rate.
+RECIPE = make_recipe(model="test_efficientnet", optimizer="sgd", lr=0.01, size=32, steps=3, batch=6, evaluate_every=3)
+ARMS = [Arm(kind="real", n_real=n, recipe=RECIPE) for n in (2, 3)]
+
+
+def tables(folder: Path) -> dict[str, pd.DataFrame]:
+    return {p.parent.name: pd.read_parquet(p) for p in folder.rglob("predictions.parquet")}
+
+
+@pytest.fixture(scope="module")
+def places(phantom_shards: Path) -> Places:
+    return Places(real=phantom_shards, size=32)
+
+
+@pytest.fixture(scope="module")
+def alone(places: Places, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    """The predictions of the arms, trained one after the other in this process."""
+    folder = tmp_path_factory.mktemp("alone")
+    runner.run(ARMS, places, folder, workers=1)
+    return tables(folder)
+
+
+def assert_alike(found: dict[str, pd.DataFrame], expected: dict[str, pd.DataFrame]) -> None:
+    assert found.keys() == expected.keys()
+    for name, table in found.items():
+        pd.testing.assert_frame_equal(table, expected[name], atol=1e-5)
+
+
+def test_processes_train_the_arms_as_one_does(
+    places: Places, alone: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    """Each arm once, whichever process takes it; a mistake in one of them is raised here."""
+    results = runner.run(ARMS, places, tmp_path, workers=2)
+    assert [r.arm for r in results] == ARMS
+    assert_alike(tables(tmp_path), alone)
+    too_many = [a.model_copy(update={"n_real": n}) for a, n in zip(ARMS, (500, 600), strict=True)]
+    with pytest.raises(UserError, match=r"[56]00 real training images per class are asked for, but \w+ has 12"):
+        runner.run(too_many, places, tmp_path / "more", workers=2)
+
+
+def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
+    """Out of memory: not a wait for ever, but a line that says how to go on."""
+    context = get_context("spawn")
+    dead = context.Process(target=os.kill, args=(0, 0))
+    dead.start()
+    os.kill(dead.pid or 0, signal.SIGKILL)
+    dead.join()
+    with pytest.raises(UserError, match=r"ended with status -9 .*--workers 1, it goes on"):
+        runner._next(context.Queue(), [dead])
+
+
+RAY = """
+import sys
+from pathlib import Path
+from evalsuite.training import runner
+from evalsuite.training.datasets import Places
+from shards.errors import UserError
+from tests.evalsuite.test_runner import ARMS
+real, out = map(Path, sys.argv[1:])
+places = Places(real=real, size=32)
+runner.run(ARMS, places, out, ray="local")
+try:
+    runner.run([ARMS[0].model_copy(update={"n_real": 500})], places, out, ray="local")
+except UserError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
+def test_ray_trains_the_arms_as_one_process_does(
+    phantom_shards: Path, alone: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    """`--ray local`, in a process of its own; a mistake inside a task is the one line it would be without Ray."""
+    done = subprocess.run([sys.executable, "-c", RAY, str(phantom_shards), str(tmp_path)], capture_output=True,
+                          text=True, timeout=300, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("refused:")]
+    assert said
+    assert "has 12; generate or collect more" in said[0]
+    assert_alike(tables(tmp_path), alone)
