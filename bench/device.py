@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Set
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 PACKAGES = ("dermforge", "torch", "diffusers", "transformers", "optimum", "onnxruntime", "onnxruntime-gpu", "tensorrt",
             "tensorrt_rtx_cu13_libs", "timm", "webdataset", "numpy")
-BUSY = 0.5  # runnable tasks per core before the benchmark began
+BUSY = 0.2  # of the cores' time, just before the benchmark began
+LOOK_S = 0.4
+STAT = Path("/proc/stat")
 
 
 class Facts(BaseModel):
@@ -25,7 +29,8 @@ class Facts(BaseModel):
     commit
         Of the source tree; ends in "+" where files differ from it, "unknown" outside a checkout.
     load
-        Runnable tasks per core over the minute before; above 0.5 other work disturbed the numbers.
+        Share of the cores' time that other processes took just before; above 0.2 they disturbed the numbers. (Not the
+        system's load average: on a free machine that shows the benchmark before.)
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,8 +70,30 @@ def describe(device: torch.device) -> Facts:
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         versions=_versions(),
         commit=_commit(),
-        load=round(os.getloadavg()[0] / cores, 2),
+        load=round(load_of_others(), 2),
     )
+
+
+def load_of_others(seconds: float = LOOK_S) -> float:
+    """Share of this process's cores that others keep busy, 0 to 1, during a short wait.
+
+    Where the system does not say, the load average per core.
+    """
+    cores = os.sched_getaffinity(0)
+    if not STAT.exists():
+        return os.getloadavg()[0] / len(cores)
+    before, own = _busy_seconds(cores), time.process_time()
+    time.sleep(seconds)
+    others = _busy_seconds(cores) - before - (time.process_time() - own)
+    return max(0.0, others / (seconds * len(cores)))
+
+
+def _busy_seconds(cores: Set[int]) -> float:
+    """CPU seconds since the start of the machine that these cores did not idle (man 5 proc_stat)."""
+    names = {f"cpu{core}" for core in cores}
+    lines = [line.split() for line in STAT.read_text(encoding="ascii").splitlines()]
+    ticks = [list(map(int, line[1:])) for line in lines if line[0] in names]
+    return sum(sum(one[:8]) - one[3] - one[4] for one in ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def wait(device: torch.device) -> None:

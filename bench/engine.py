@@ -16,7 +16,7 @@ from bench.device import PeakMemory
 from bench.draw import Job
 from bench.flops import Flops, count
 from bench.peers import PEERS, precision_of
-from bench.record import Measurement, per_second
+from bench.record import Measurement, known, per_second
 from bench.timing import in_turn, median, seconds
 from engines.engine import TEXT_BATCH, Engine
 from engines.facts import model_digest
@@ -169,7 +169,7 @@ def speedups(whole: Sequence[Measurement], kind: str) -> list[Measurement]:
         papers = [m for m in runs[peer] if m.details["batch"] == PAPER_BATCH]
         best = max(papers if papers and (kind, peer) == ("cuda", "diffusers") else runs[peer], key=lambda m: m.median)
         found.append(Measurement(name=f"speedup/over {peer}", unit="x", better="higher",
-                                 samples=[ours.median / best.median],
+                                 samples=[a / b for a, b in zip(ours.samples, best.samples, strict=True)],
                                  details={"its batch": best.details["batch"], **_bar(BARS[kind].get(peer))}))
     share = ours.details.get("share")
     if kind == "cuda" and isinstance(share, float):
@@ -194,11 +194,6 @@ def builds(loaded: Sequence[Loaded]) -> list[Measurement]:
 def measured_flops(model: Path, engine: Engine) -> Flops:
     """Of a pipeline folder at an engine's size."""
     return count(model, engine.facts)
-
-
-def known(value: float) -> float | None:
-    """None for what could not be measured: JSON has no NaN."""
-    return None if value != value else value
 
 
 def _ours(engine: Engine, job: Job) -> draw.Draw:

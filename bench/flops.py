@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -52,11 +51,6 @@ def count(model: Path, facts: PipelineFacts) -> Flops:
             decode=_counted(lambda: vae.decode(latents)),
             encode=_counted(lambda: vae.encode(pixels)),
         )
-
-
-def rows_of(guided: np.ndarray) -> int:
-    """UNet rows of one image: one a step, and one more where it is guided."""
-    return int(len(guided) + guided.sum())
 
 
 def _counted(call: Callable[[], object]) -> float:

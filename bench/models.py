@@ -5,13 +5,18 @@ Speed does not depend on what the weights are, so a machine without a network me
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import engines
+from engines.bundle import read_bundle
+from engines.errors import EngineError
+from engines.facts import model_digest
 from gen.builtin import pipeline_folder
-from shards.console import progress
+from shards.console import err, progress
 from shards.errors import UserError
 
 UNET = {
@@ -62,9 +67,32 @@ def find(model: str, work: Path) -> Path:
     return Path(model)
 
 
-def bundle_path(model: Path, backend: str, precision: str, work: Path) -> Path:
-    """Where the benchmarks keep the bundle that they build of a pipeline folder."""
-    return work / f"bundle-{model.name}-{backend}-{precision}"
+def bundle(model: Path, backend: str, precision: str, work: Path, *, anew: bool = False) -> tuple[Path, float | None]:
+    """The bundle that the benchmarks keep of a pipeline folder; one of random weights may fail its certificate.
+
+    Parameters
+    ----------
+    anew
+        Build it also where it is there already, of these weights.
+
+    Returns
+    -------
+    Its folder, and the seconds that building it took; None where nothing was built.
+    """
+    folder = work / f"bundle-{model.name}-{backend}-{precision}"
+    if not anew and _is_of(folder, model):
+        return folder, None
+    start = time.perf_counter()
+    engines.build(model, folder, backend=backend, precision=precision, allow_parity_failure="random-" in model.name,
+                  progress=lambda part: err.print(f"build {backend} {precision}: {part}", markup=False))
+    return folder, time.perf_counter() - start
+
+
+def _is_of(folder: Path, model: Path) -> bool:
+    try:
+        return read_bundle(folder).manifest.model_digest == model_digest(model)
+    except EngineError:
+        return False
 
 
 def make_random(model: str, folder: Path, *, seed: int = 0) -> None:

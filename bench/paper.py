@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bench.device import PeakMemory
-from bench.record import Measurement
-from bench.timing import interval, median
+from bench.record import Measurement, known
+from bench.timing import interval
 from engines.engine import Engine
 from gen.grid import PRESETS, of_parents, rows
 from gen.parents import Parents
@@ -25,17 +25,6 @@ from shards.reader import ShardSet
 PAPER_IMAGES = 458_920
 PARENT_SEED = 990
 SHARD_SIZE = 1000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Hours for a number of images, with their 95 % interval: from repeated runs, each of which loads nothing."""
-
-    preset: str
-    images: int
-    hours: float
-    low: float
-    high: float
 
 
 class Runs:
@@ -98,8 +87,7 @@ def rates(run: Runs, presets: Sequence[str], images: int, *, repeats: int,
         found.append(Measurement(
             name=f"paper/{preset}", unit="images/s", better="higher", samples=[s.images_per_second for s in done],
             details={"images": images, "UNet rows/image": last.forwards_per_image, "filled": last.filled,
-                     "waiting": last.waiting, "memory MB": None if memory.megabytes != memory.megabytes
-                     else memory.megabytes, "steps": PRESETS[preset].steps},
+                     "waiting": last.waiting, "memory MB": known(memory.megabytes), "steps": PRESETS[preset].steps},
         ))
         found += [Measurement(name=f"stage/{preset}/{stage}", unit="s/image", better="lower",
                               samples=[s.busy[stage] / s.images for s in done]) for stage in last.busy]
@@ -116,14 +104,15 @@ def growth(run: Runs, preset: str, base: int, *, tick: Callable[[str], object] =
         found.append(Measurement(
             name=f"growth/{factor:03d}x", unit="s", better="lower", samples=[summary.seconds],
             details={"images": factor * base, "images/s": summary.images_per_second,
-                     "memory MB": None if memory.megabytes != memory.megabytes else memory.megabytes},
+                     "memory MB": known(memory.megabytes)},
         ))
         tick(f"{factor}x")
     return found
 
 
-def estimate(rate: Measurement, images: int = PAPER_IMAGES) -> Estimate:
-    """Hours at a measured rate; the interval is NaN with fewer than three repeats."""
-    slow, fast = interval(rate.samples)
-    name = rate.name.removeprefix("paper/")
-    return Estimate(name, images, *(images / r / 3600 for r in (median(rate.samples), fast, slow)))
+def hours(rate: Measurement, images: int = PAPER_IMAGES) -> Measurement:
+    """Hours that this many images take at a measured rate; low and high: 95 % interval, from three runs on."""
+    samples = [images / r / 3600 for r in rate.samples]
+    low, high = interval(samples)
+    return Measurement(name=f"hours/{rate.name.removeprefix('paper/')}", unit="h", better="lower", samples=samples,
+                       details={"images": images, "low": known(low), "high": known(high)})

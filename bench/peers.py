@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench import synderm
 from bench.draw import Draw, Images, Job
 from engines.quiet import quiet
+from shards.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -53,8 +55,29 @@ def precision_of(peer: str, asked: str, device: torch.device) -> str:
     return asked if peer != "optimum" or (asked == "fp16" and device.type == "cuda") else "fp32"
 
 
+def choose(asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[str], on_gpu: bool) -> list[str]:
+    """The peers to run: those asked for ("none" for none), or the usual ones that can run here.
+
+    Raises
+    ------
+    UserError
+        There is no such peer, or one asked for cannot run here: said before anything is built.
+    """
+    if asked is None:
+        return [name for name in usual if unavailable(name, on_gpu) is None]
+    if unknown := [name for name in asked if name not in (*names, "none")]:
+        raise UserError(f"unknown peer {unknown[0]!r}; expected {', '.join(names)} or none")
+    chosen = [name for name in asked if name != "none"]
+    for name in chosen:
+        if reason := unavailable(name, on_gpu):
+            raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of --peer")
+    return chosen
+
+
 def unavailable(peer: str, on_gpu: bool) -> str | None:
     """Why a peer cannot run here, and what to do about it; None where it can. Nothing is imported."""
+    if peer == "synderm":
+        return None if find_spec("synderm") else f"it is not installed: {synderm.INSTALL}"
     if peer != "optimum":
         return None
     if find_spec("optimum") is None or find_spec("optimum.onnxruntime") is None:

@@ -109,6 +109,16 @@ def records(path: Path) -> list[Record]:
     return found
 
 
+def deliver(record: Record, out: Path | None, as_json: bool, title: str = "") -> None:
+    """What every benchmark ends with: the record into a folder where one is given, and on stdout as JSON or a table."""
+    if out:
+        save(record, out)
+    if as_json:
+        console.print_json(record.model_dump(mode="json"))
+    else:
+        show(record, title)
+
+
 def show(record: Record, title: str = "") -> None:
     """Print a record as a table, and where it ran."""
     table = Table("measured", "median", "quartiles", "unit", "n", "with", title=title or None, title_justify="left")
@@ -120,8 +130,8 @@ def show(record: Record, title: str = "") -> None:
     console.out.print(table)
     console.out.print(where(record.facts), markup=False, soft_wrap=True)
     if not record.facts.quiet:
-        console.err.print(f"[yellow]the machine was busy (load {record.facts.load:g} a core): do not quote these "
-                          "numbers[/yellow]", soft_wrap=True)
+        console.err.print(f"[yellow]the machine was busy (others took {record.facts.load:.0%} of the cores): do not "
+                          "quote these numbers[/yellow]", soft_wrap=True)
 
 
 def where(facts: Facts) -> str:
@@ -129,6 +139,11 @@ def where(facts: Facts) -> str:
     driver = f", driver {facts.driver}, CUDA {facts.cuda}" if facts.kind == "cuda" else f", {facts.threads} threads"
     packages = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     return f"{facts.device}{driver}; {packages}; commit {facts.commit}; {facts.date}"
+
+
+def known(value: float) -> float | None:
+    """None for what could not be measured: JSON has no NaN."""
+    return None if math.isnan(value) else value
 
 
 def number(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "Dockerfile"
+DATA_IS_THERE = """
+from pathlib import Path
+from diffusers import StableDiffusionPipeline
+from evalsuite.report import page
+from gen.builtin import pipeline_folder
+StableDiffusionPipeline.from_pretrained(pipeline_folder())
+assert Path(page.__file__).with_name("templates").joinpath("page.html").is_file()
+print(page.__file__)
+"""
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -94,13 +104,56 @@ def test_health_is_what_doctor_says() -> None:
     assert "doctor" in names
 
 
-@pytest.mark.slow
-def test_the_install_steps_resolve_in_an_empty_environment(tmp_path: Path) -> None:
-    """What the image installs can be had for Linux and this Python: pip plans it in a new virtual environment."""
-    if not (ROOT / "requirements.lock").exists():
-        pytest.skip("there is no requirements.lock yet")
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=300)
-    pip = [str(tmp_path / "venv" / "bin" / "pip"), "install", "--dry-run", "--quiet", "--no-deps"]
-    done = subprocess.run([*pip, "-r", str(ROOT / "requirements.lock")], check=False,
-                          capture_output=True, text=True, timeout=1800)
+def test_what_is_copied_runs_away_from_the_source(tmp_path: Path) -> None:
+    """The image's last install step, on what it copies and no more: a file that packaging forgets would be missed."""
+    context = copied_into(tmp_path / "build")
+    step = next(run for run in install_steps() if run.endswith(" ."))
+    assert "--no-deps --no-build-isolation" in step
+    site = tmp_path / "site"
+    done = run(f"{step} --target {site}", context, Path(sys.executable).parent)
     assert done.returncode == 0, done.stderr[-2000:]
+    for program in ("gen", "shards", "evalsuite", "bench"):
+        assert (site / "bin" / program).is_file()
+    done = subprocess.run([sys.executable, "-c", DATA_IS_THERE], cwd=tmp_path, capture_output=True, text=True,
+                          check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(site)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().startswith(str(site))
+
+
+@pytest.mark.slow
+def test_all_install_steps_run_in_an_empty_environment(tmp_path: Path) -> None:
+    """The image's own steps, one after the other, as its shell would run them: it is known to install."""
+    context, binaries = copied_into(tmp_path / "build"), tmp_path / "venv" / "bin"
+    for step in [f"{sys.executable} -m venv {tmp_path / 'venv'}", *install_steps()]:
+        done = run(step, context, binaries)
+        assert done.returncode == 0, f"{step}\n{done.stderr[-2000:]}"
+    done = run(f"cd {tmp_path} && gen doctor --json", context, binaries)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def install_steps() -> list[str]:
+    """The commands of the image that call pip, with the defaults of their build arguments, but without mounts."""
+    defaults = dict(value.partition("=")[::2] for value in values("ARG"))
+    steps = [re.sub(r"--mount=\S+\s*", "", command) for command in values("RUN") if "pip install" in command]
+    return [re.sub(r"\$\{(\w+)\}", lambda m: defaults[m[1]], step) for step in steps]
+
+
+def copied_into(folder: Path) -> Path:
+    """What the build stage copies, through .dockerignore's rule for caches."""
+    folder.mkdir()
+    for value in values("COPY"):
+        *names, target = value.split()
+        for name in [] if value.startswith("--from") else names:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, folder / name)
+    return folder
+
+
+def run(step: str, folder: Path, binaries: Path) -> subprocess.CompletedProcess[str]:
+    """A step by the shell that Docker uses."""
+    env = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
+    return subprocess.run(["/bin/sh", "-c", step], cwd=folder, env=env, capture_output=True, text=True, check=False,
+                          timeout=3000)

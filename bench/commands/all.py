@@ -12,11 +12,10 @@ import typer
 
 from bench import models, plots
 from bench.record import records, show
-from bench.suite import PRINTING, RECORDING, run
+from bench.suite import PARTS, run
 from shards import console
 from shards.errors import CheckFailed, UserError
 
-PARTS = (*RECORDING, *PRINTING)
 #: Sizes that only show that a benchmark runs.
 SMALL = {
     "roofline": ["--side", "128"],
@@ -31,7 +30,7 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the benchmarks of engines measure; `engine` builds the bundle that `sample` and `paper` use."""
+    """What the benchmarks of engines measure; `sample` and `paper` use the first bundle that `engine` builds."""
 
     model: str
     backends: list[str]
@@ -46,12 +45,9 @@ class Chosen:
         built = ["--model", self.model, "--work", str(self.work)]
         each = [word for backend in self.backends for word in ("--backend", backend)]
         each += [word for precision in self.precisions for word in ("--precision", precision)]
-        bundle = models.bundle_path(
-            models.find(self.model, self.work), self.backends[0], self.precisions[0], self.work)
-        own = {"roofline": every, "engine": [*built, *each, "--steps", str(self.steps), *every],
-               "paper": [*built, *first, *every], "shards": every,
-               "sample": [*built, "--bundle", str(bundle), *every]}
-        return {name: [*own.get(name, []), *(SMALL[name] if quick else [])] for name in PARTS}
+        own = {"engine": [*built, *each, "--steps", str(self.steps)],
+               "sample": [*built, *first], "paper": [*built, *first]}
+        return {name: [*own.get(name, []), *every, *(SMALL[name] if quick else [])] for name in PARTS}
 
 
 def all_benchmarks(
@@ -82,16 +78,14 @@ def all_benchmarks(
     chosen = Chosen(model or ("sd15" if cuda else models.BUILT_IN), backend or usual,
                     precision or (["fp16", "bf16"] if cuda else ["fp32"]), work, 50 if cuda else 20)
     options = chosen.options(repeats, quick)
-    done = [run(name, options.get(name, []), out, 1 if quick else repeats)
-            for name in console.track(only or PARTS, "benchmarks", len(only or PARTS), "parts")]
-    failed = [part for part in done if part.error]
-    if len(failed) < len(done):
+    parts = only or PARTS
+    errors = {name: run(name, options[name], out) for name in console.track(parts, "benchmarks", len(parts), "parts")}
+    failed = [f"{name}: {error}" for name, error in errors.items() if error]
+    if len(failed) < len(errors):
         results = records(out)
         for record in results:
             show(record, record.command)
         for path in plots.draw(results, out):
             console.out.print(str(path), markup=False)
     if failed:
-        raise CheckFailed("; ".join(f"{part.name}: {part.error}" for part in failed))
-
-
+        raise CheckFailed("; ".join(failed))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.table import Table
 
 from bench.builtin import Bar, phantom_bars, pipeline_bars
+from bench.device import describe
+from bench.record import Measurement, Record, number, save
+from engines.facts import model_digest
 from gen.builtin import pipeline_folder
 from shards import console
 from shards.errors import CheckFailed, UserError
@@ -22,31 +27,41 @@ def builtin(
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
     guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
     seed: Annotated[int, typer.Option(help="Of the generated images.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for builtin.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Measure the phantoms (tone, difficulty) and the built-in pipeline (reconstruction, class, tone, copies).
 
     Takes about ten minutes on two cores the first time; exit status 1 when a bar is missed.
 
-    Example: bench builtin --per-cell 20
+    Example: bench builtin --per-cell 20 --out results
     """
     folder = model or pipeline_folder()
     if not (folder / "model_index.json").exists():
         raise UserError(f"{folder} has no model_index.json, so it is no pipeline folder; gen train-builtin makes one")
     work.mkdir(parents=True, exist_ok=True)
+    facts = describe(torch.device("cpu"))
     bars = phantom_bars(work)
     bars += pipeline_bars(folder, work, per_cell=per_cell, steps=steps, guidance=guidance, seed=seed)
+    if out:
+        settings = {"model": model_digest(folder), "per cell": per_cell, "steps": steps, "guidance": guidance,
+                    "seed": seed}
+        save(Record(command="builtin", settings=settings, facts=facts, measurements=[_measured(b) for b in bars]), out)
     if as_json:
         console.print_json([{"name": b.name, "value": b.value, "wanted": b.wanted, "passed": b.passed} for b in bars])
     else:
         table = Table("measured", "value", "bar", "")
         for bar in bars:
-            table.add_row(bar.name, f"{bar.value:.4g}", bar.wanted,
-                          _verdict(bar))
+            table.add_row(bar.name, number(bar.value), bar.wanted, _verdict(bar))
         console.out.print(table)
     missed = [bar.name for bar in bars if not bar.passed]
     if missed:
         raise CheckFailed(f"{len(missed)} of {len(bars)} bars missed: {'; '.join(missed)}")
+
+
+def _measured(bar: Bar) -> Measurement:
+    return Measurement(name=bar.name, unit="", samples=[] if math.isnan(bar.value) else [bar.value],
+                       details={"bar": bar.wanted or None, "passed": bar.passed if bar.wanted else None})
 
 
 def _verdict(bar: Bar) -> str:

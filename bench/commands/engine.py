@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +14,9 @@ from bench import draw, models
 from bench import engine as measure
 from bench.device import describe
 from bench.engine import Loaded
-from bench.peers import PEERS, unavailable
-from bench.record import Measurement, Record, save, show
+from bench.peers import PEERS, choose
+from bench.record import Measurement, Record, deliver
 from shards import console
-from shards.errors import UserError
 
 SWEEP = {"cpu": [1, 2, 4, 8, 16, 32], "cuda": [2, 8, 16, 32, 64, 128]}
 
@@ -40,7 +37,7 @@ def engine(
     peer: Annotated[list[str] | None, typer.Option(
         help=f"{', '.join(PEERS)} or none; repeatable [default: diffusers, optimum; on CUDA diffusers-compile too]",
     )] = None,
-    peer_batch: Annotated[list[int] | None, typer.Option(help="Batches of the peers; repeatable.")] = None,
+    peer_batch: Annotated[list[int] | None, typer.Option(help="Batches of the peers; repeatable.", min=1)] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="Of the starting noise.")] = 0,
     work: Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")] = Path(
@@ -55,7 +52,9 @@ def engine(
 
     Example: bench engine bundle --images 64 --steps 20 --out results
     """
-    chosen_peers = _peers(peer, on_gpu=torch.cuda.is_available() and device != "cpu")
+    on_gpu = torch.cuda.is_available() and device != "cpu"
+    # On a CPU `torch.compile` takes minutes and gains little.
+    chosen_peers = choose(peer, tuple(PEERS), PEERS if on_gpu else ("diffusers", "optimum"), on_gpu)
     folder = models.find(model, work)
     loaded = _open(bundles or [], folder, backend or ["onnxruntime"], precision or ["fp32"], device, work)
     first = loaded[0].engine
@@ -86,29 +85,8 @@ def engine(
                 "solver": draw.SOLVER, "seed": seed, "bundles": {one.name: one.engine.bundle_digest for one in loaded},
                 "certified": {one.name: one.engine.certified for one in loaded}}
     record = Record(command="engine", settings=settings, facts=facts, measurements=found)
-    if out:
-        save(record, out)
-    if as_json:
-        console.print_json(record.model_dump(mode="json"))
-    else:
-        show(record, f"{model}, {first.facts.size} px, {images} images, {steps} steps, guidance {guidance:g}")
-
-
-def _peers(asked: list[str] | None, *, on_gpu: bool) -> list[str]:
-    """The peers to run: those asked for, or all that are installed; what cannot run is said before anything is built.
-
-    `torch.compile` is a peer on a GPU only: on a CPU it takes minutes and gains little.
-    """
-    if asked is None:
-        usual = ["diffusers", "optimum", *(["diffusers-compile"] if on_gpu else [])]
-        return [name for name in usual if unavailable(name, on_gpu) is None]
-    if unknown := [name for name in asked if name not in PEERS and name != "none"]:
-        raise UserError(f"unknown peer {unknown[0]!r}; expected {', '.join(PEERS)} or none")
-    chosen = [name for name in asked if name != "none"]
-    for name in chosen:
-        if reason := unavailable(name, on_gpu):
-            raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of --peer")
-    return chosen
+    deliver(record, out, as_json,
+            f"{model}, {first.facts.size} px, {images} images, {steps} steps, guidance {guidance:g}")
 
 
 def _open(
@@ -117,14 +95,6 @@ def _open(
     """The bundles given, or one built for each backend and precision; a random model may fail its certificate."""
     loaded = [Loaded(path.name, engines.load(path, device=device)) for path in bundles]
     for backend, precision in [] if bundles else product(backends, precisions):
-        path = models.bundle_path(model, backend, precision, work)
-        start = time.perf_counter()
-        engines.build(model, path, backend=backend, precision=precision, allow_parity_failure="random-" in model.name,
-                      progress=partial(_tell, f"{backend} {precision}"))
-        took = time.perf_counter() - start
+        path, took = models.bundle(model, backend, precision, work, anew=True)
         loaded.append(Loaded(f"{backend}-{precision}", engines.load(path, device=device), took))
     return loaded
-
-
-def _tell(backend: str, part: str) -> None:
-    console.err.print(f"build {backend}: {part}", markup=False)

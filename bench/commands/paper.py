@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 import engines
 from bench import models
 from bench import paper as measure
 from bench.device import describe
-from bench.record import Record, number, save, where
+from bench.record import Record, deliver
 from gen.grid import PRESETS
 from shards import console
 
@@ -42,7 +40,7 @@ def paper(
     Example: bench paper bundle --images 60
     """
     work.mkdir(parents=True, exist_ok=True)
-    engine = _engine(bundle, model, backend, precision, device, work)
+    engine = engines.load(bundle or models.bundle(models.find(model, work), backend, precision, work)[0], device=device)
     facts, presets = describe(engine.device), preset or list(PRESETS)
     run = measure.Runs(engine, work)
     for name in presets:
@@ -52,43 +50,11 @@ def paper(
             bar(1, note)
 
         found = measure.rates(run, presets, images, repeats=repeats, tick=tick)
+        found += [measure.hours(m, total) for m in found if m.name.startswith("paper/")]
         if growth:
             found += measure.growth(run, presets[-1], growth, tick=tick)
     settings = {"model": str(bundle or model), "size": engine.facts.size, "images": images, "total": total,
                 "backend": engine.backend, "precision": engine.precision, "rows": engine.rows,
                 "certified": engine.certified}
     record = Record(command="paper", settings=settings, facts=facts, measurements=found)
-    if out:
-        save(record, out)
-    if as_json:
-        console.print_json(record.model_dump(mode="json"))
-    else:
-        _show(record, total)
-
-
-def _engine(bundle: Path | None, model: str, backend: str, precision: str, device: str | None, work: Path
-            ) -> engines.Engine:
-    if bundle is None:
-        folder = models.find(model, work)
-        bundle = models.bundle_path(folder, backend, precision, work)
-        start = time.monotonic()
-        if not (bundle / "bundle.json").exists():
-            engines.build(folder, bundle, backend=backend, precision=precision,
-                          allow_parity_failure=folder.name.startswith("random-"),
-                          progress=lambda part: console.err.print(f"build: {part}", markup=False))
-            console.err.print(f"built in {time.monotonic() - start:.0f} s")
-    return engines.load(bundle, device=device)
-
-
-def _show(record: Record, total: int) -> None:
-    table = Table("preset", "images/s", f"hours for {total:,} images", "95 % interval", title_justify="left",
-                  title=f"{record.settings['size']} px, {record.settings['backend']} {record.settings['precision']}")
-    for rate in record.starting("paper/"):
-        e = measure.estimate(rate, total)
-        reach = f"{number(e.low)} to {number(e.high)}" if e.low == e.low else number(e.low)
-        table.add_row(e.preset, number(rate.median), number(e.hours), reach)
-    console.out.print(table)
-    for m in record.starting("growth/"):
-        console.out.print(f"{m.details['images']} images: {m.median:.1f} s, {number(float(m.details['images/s'] or 0))}"
-                          " images/s", markup=False)
-    console.out.print(where(record.facts), markup=False, soft_wrap=True)
+    deliver(record, out, as_json, f"{engine.facts.size} px, {engine.backend} {engine.precision}")

@@ -12,7 +12,7 @@ import typer
 from bench import models
 from bench import plans as measure
 from bench.device import describe
-from bench.record import Record, save, show
+from bench.record import Record, deliver
 from shards import console
 
 
@@ -39,9 +39,4 @@ def plans(
         found = measure.measure(folder, Path(scratch), target, precision, rows, vae_batch, lambda note: bar(1, note))
     record = Record(command="plans", facts=facts, measurements=found,
                     settings={"model": model, "target": target, "precision": precision})
-    if out:
-        save(record, out)
-    if as_json:
-        console.print_json(record.model_dump(mode="json"))
-    else:
-        show(record, f"{model} for {target} in {precision}, compiled without a GPU")
+    deliver(record, out, as_json, f"{model} for {target} in {precision}, compiled without a GPU")

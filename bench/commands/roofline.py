@@ -9,16 +9,17 @@ import typer
 
 from bench import roofline as measure
 from bench.device import describe
-from bench.record import Record, save, show
+from bench.record import Record, deliver
 from engines.torch import torch_device
 from shards import console
+from shards.errors import UserError
 
 
 def roofline(
     device: Annotated[str | None, typer.Option(help="cpu or cuda:N [default: CUDA where there is one]")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, tf32, fp16, bf16, fp8; repeatable")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each size.", min=1)] = 5,
-    side: Annotated[list[int] | None, typer.Option(help="Matrix sides to try; repeatable.")] = None,
+    side: Annotated[list[int] | None, typer.Option(help="Matrix sides to try; repeatable.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for roofline.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -30,6 +31,9 @@ def roofline(
     """
     place = torch_device(device)
     facts = describe(place)
+    usable = dict.fromkeys((*measure.precisions(place), *measure.DTYPES))
+    if unknown := [name for name in precision or [] if name not in usable]:
+        raise UserError(f"{facts.device} does not multiply in {unknown[0]!r}; expected {', '.join(usable)}")
     chosen = precision or list(measure.precisions(place))
     found = [measure.matmul(place, name, sides=tuple(side or ()), repeats=repeats)
              for name in console.track(chosen, "matrix products", len(chosen), "precisions")]
@@ -37,9 +41,4 @@ def roofline(
     if place.type == "cuda":
         found.append(measure.upload(place, repeats=repeats))
     record = Record(command="roofline", settings={"repeats": repeats}, facts=facts, measurements=found)
-    if out:
-        save(record, out)
-    if as_json:
-        console.print_json(record.model_dump(mode="json"))
-    else:
-        show(record)
+    deliver(record, out, as_json)

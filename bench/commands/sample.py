@@ -12,8 +12,8 @@ import typer
 import engines
 from bench import draw, models
 from bench.device import describe
-from bench.peers import PEERS, unavailable
-from bench.record import Measurement, Record, per_second, save, show
+from bench.peers import PEERS, choose
+from bench.record import Measurement, Record, deliver, per_second
 from bench.sampling import Ours, Run, peer
 from bench.timing import in_turn, median
 from engines.facts import model_digest
@@ -24,8 +24,12 @@ NAMES = (*PEERS, "synderm")
 
 
 def sample(
-    bundle: Annotated[Path, typer.Option(help="The engine bundle.")] = Path("bundle"),
-    model: Annotated[str, typer.Option(help="The bundle's own pipeline folder, for the peers.")] = models.BUILT_IN,
+    bundle: Annotated[Path | None, typer.Option(
+        help="An engine bundle [default: one is built from --model]")] = None,
+    model: Annotated[str, typer.Option(
+        help="The bundle's own pipeline folder, for the peers: a path, built-in, sd15, sd21-base")] = models.BUILT_IN,
+    backend: Annotated[str, typer.Option(help="Of the bundle built here.")] = "onnxruntime",
+    precision: Annotated[str, typer.Option(help="Of the bundle built here.")] = "fp32",
     device: Annotated[str | None, typer.Option(help="cpu or cuda [default: the bundle's own]")] = None,
     images: Annotated[int, typer.Option(help="Images of one timed run.", min=1)] = 288,
     steps: Annotated[int, typer.Option(help="Denoising steps.", min=1)] = 20,
@@ -34,9 +38,11 @@ def sample(
     peers: Annotated[list[str] | None, typer.Option(
         "--peer", help=f"{', '.join(NAMES)} or none; repeatable [default: diffusers, optimum]",
     )] = None,
-    batch: Annotated[list[int] | None, typer.Option(help="Batches of the peers; repeatable [default: 16].")] = None,
+    batch: Annotated[list[int] | None, typer.Option(
+        help="Batches of the peers; repeatable [default: 16].", min=1)] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 3,
-    work: Annotated[Path, typer.Option(help="Random models are kept in it.")] = Path("runs/bench"),
+    work: Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")] = Path(
+        "runs/bench"),
     out: Annotated[Path | None, typer.Option(help="Folder for sample.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -45,14 +51,9 @@ def sample(
     Example: bench sample --bundle bundle --peer diffusers --peer synderm --out results
     """
     on_gpu = torch.cuda.is_available() and device != "cpu"
-    chosen = peers or [name for name in ("diffusers", "optimum") if unavailable(name, on_gpu) is None]
-    if unknown := [name for name in chosen if name not in NAMES and name != "none"]:
-        raise UserError(f"unknown peer {unknown[0]!r}; expected {', '.join(NAMES)} or none")
-    for name in chosen:
-        if reason := unavailable(name, on_gpu):
-            raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of --peer")
-    engine = engines.load(bundle, device=device)
+    chosen = choose(peers, NAMES, ("diffusers", "optimum"), on_gpu)
     folder = models.find(model, work)
+    engine = engines.load(bundle or models.bundle(folder, backend, precision, work)[0], device=device)
     if model_digest(folder) != engine.model_digest:
         raise UserError(f"{bundle} was built from other weights than {model}; give its own folder with --model")
     facts, job = describe(engine.device), draw.job(engine.facts, images, steps=steps, guidance=guidance)
@@ -62,7 +63,7 @@ def sample(
         runs: dict[str, Run] = {"ours": alone}
         if interval:
             runs["ours-interval"] = Ours(engine, job, Path(scratch, "interval"), interval=(0.28, 5.42))
-        for name in chosen if chosen != ["none"] else []:
+        for name in chosen:
             for size in batch or [16]:
                 runs[f"{name}-b{size}"] = peer(
                     name, folder, job, size, engine.device, engine.precision, Path(scratch, f"{name}-{size}"))
@@ -73,12 +74,8 @@ def sample(
         settings={"model": model, "bundle": engine.bundle_digest, "images": images, "steps": steps,
                   "guidance": guidance, "solver": draw.SOLVER, "rows": engine.rows},
     )
-    if out:
-        save(record, out)
-    if as_json:
-        console.print_json(record.model_dump(mode="json"))
-    else:
-        show(record, f"{images} images of {engine.facts.size} px, {steps} steps, guidance {guidance:g}, to disk")
+    deliver(record, out, as_json,
+            f"{images} images of {engine.facts.size} px, {steps} steps, guidance {guidance:g}, to disk")
 
 
 def _measurements(
@@ -99,9 +96,9 @@ def _measurements(
                             samples=[s.waiting for s in last],
                             details={k: median([s.waited[k] for s in last]) for k in last[0].waited}),
             ]
-    ours = median(times["ours"])
     found += [
-        Measurement(name=f"speedup/{name}", unit="times", better="higher", samples=[median(seconds) / ours],
+        Measurement(name=f"speedup/{name}", unit="times", better="higher",
+                    samples=[theirs / ours for theirs, ours in zip(seconds, times["ours"], strict=True)],
                     details={"bar": 2.0} if name.startswith("diffusers-b") else {})
         for name, seconds in times.items() if not name.startswith("ours")
     ]

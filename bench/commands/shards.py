@@ -11,7 +11,7 @@ import typer
 
 from bench import shards as bench_shards
 from bench.device import describe
-from bench.record import Record, save, show
+from bench.record import Record, deliver
 from shards import console
 from shards.errors import CheckFailed
 
@@ -38,12 +38,7 @@ def shards(
     found += bench_shards.shares(found)
     record = Record(command="shards", settings={"n": n, "size": size, "repeats": repeats},
                     facts=describe(torch.device("cpu")), measurements=found)
-    if out:
-        save(record, out)
-    if as_json:
-        console.print_json(record.model_dump(mode="json"))
-    else:
-        show(record)
+    deliver(record, out, as_json)
     missed = [m.name for m in found if "bar" in m.details and m.median < float(m.details["bar"] or 0)]
     if check and missed:
         raise CheckFailed(f"{len(missed)} bars missed: {', '.join(missed)}")
