@@ -37,15 +37,6 @@ def srgb_to_lab(srgb: ArrayLike) -> NDArray[np.floating]:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def lab_to_srgb(lab: ArrayLike) -> NDArray[np.floating]:
-    """CIELAB under D65, shape [..., 3], to sRGB clipped to [0, 1] (CIE 15)."""
-    lab = np.asarray(lab, dtype=np.float32)
-    y = (lab[..., 0] + 16) / 116
-    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
-    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * _D65.astype(np.float32)
-    return linear_to_srgb(xyz @ np.linalg.inv(_RGB_TO_XYZ).T.astype(np.float32))
-
-
 def ita(lab: ArrayLike) -> NDArray[np.floating]:
     """Individual typology angle in degrees, higher is lighter: atan2(L* - 50, b*) (Chardon 1991).
 
