@@ -86,6 +86,7 @@ def test_the_published_package_runs_on_this_machine(random_pipeline: Path, tmp_p
     pytest.importorskip("synderm")
     pipeline = StableDiffusionPipeline.from_pretrained(random_pipeline, safety_checker=None)
     synderm.loop(pipeline, ["plaque", "ulcer"], "An image of {}", 2, 3.0, 2, 3)(tmp_path)
-    images = [path for path in tmp_path.rglob("*.png") if "grid" not in path.name]
+    images = list((tmp_path / "text-to-image").rglob("*.png"))
     assert len(images) == 6
     assert {Image.open(path).size for path in images} == {(64, 64)}
+    assert not torch.is_inference_mode_enabled()
