@@ -1,7 +1,8 @@
 """A UNet for small latents on a CPU: activations kept as [pixels, rows, channels], 3x3 convolutions by Winograd.
 
-At 8x8 and 4x4 everything is then a matrix product on contiguous memory: convolutions (`engines.winograd`), group norms
-(two sums over the first axis) and the linear layers, with their biases in the product. Only attention rearranges.
+At 16x16, 8x8 and 4x4 everything is then a matrix product on contiguous memory: convolutions (`engines.winograd`), group
+norms (two sums over the first axis) and the linear layers. Biases go into another sum that is needed anyway. Only
+attention rearranges.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from engines.winograd import Winograd, tile_order
+from engines.winograd import Winograd, pixel_order
 
 BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D", "UpBlock2D"}
+SIDES = {4, 8, 16}  # larger maps were not measured
 
 
 def supports(unet: Any, side: int) -> bool:
-    """Whether a UNet has only the blocks written here, on maps of 4 and 8 pixels only (all others: as exported)."""
+    """Whether a UNet has only the blocks written here, on maps of `SIDES` only (all others: as exported)."""
     config = unet.config
     blocks = {*config.down_block_types, config.mid_block_type, *config.up_block_types}
     sides = [side // 2**level for level in range(len(config.block_out_channels))]
@@ -33,11 +35,11 @@ def supports(unet: Any, side: int) -> bool:
         and config.mid_block_only_cross_attention in (None, False)
         and config.downsample_padding == 1
     )
-    return plain and blocks <= BLOCKS and all(s in (4, 8) for s in sides)
+    return plain and blocks <= BLOCKS and SIDES.issuperset(sides)
 
 
 class PixelNorm(nn.Module):
-    """GroupNorm over [pixels, rows, channels], then a scale and shift a row where given.
+    """GroupNorm over [pixels, rows, channels].
 
     The means are matrix products, which ONNX Runtime runs several times faster than its reductions.
     """
@@ -50,26 +52,33 @@ class PixelNorm(nn.Module):
         self.scale, self.shift, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(
-        self, x: torch.Tensor, scale: torch.Tensor | None = None, shift: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        before: torch.Tensor | None = None,
+        scale: torch.Tensor | None = None,
+        shift: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        centred = x - self._mean(x)
-        factor = torch.rsqrt(self._mean(centred * centred) + self.eps) * self.scale
+        """Of x + `before`, then a scale and shift; all three by channel, or by row and channel."""
+        mean = self._over_pixels(x)
+        mean = mean @ self.over_group if before is None else (mean + before) @ self.over_group - before
+        centred = x - mean
+        factor = torch.rsqrt(self._over_pixels(centred * centred) @ self.over_group + self.eps) * self.scale
         if scale is None or shift is None:
             return centred * factor + self.shift
         return centred * (factor * (1 + scale)) + (self.shift * (1 + scale) + shift)
 
-    def _mean(self, x: torch.Tensor) -> torch.Tensor:
-        pixels, rows, channels = x.shape
-        return torch.mm(self.over_pixels, x.reshape(pixels, -1)).reshape(rows, channels) @ self.over_group
+    def _over_pixels(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.mm(self.over_pixels, x.reshape(x.shape[0], -1)).reshape(x.shape[1:])
 
 
 class Pointwise(nn.Module):
-    """A 1x1 convolution or a linear layer on the last axis, as one product with its bias in it."""
+    """A 1x1 convolution or a linear layer on the last axis, as one product with its bias in it, and another's too."""
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.Linear, others: torch.Tensor | None = None) -> None:
         super().__init__()
         self.weight = nn.Buffer(layer.weight.detach().flatten(1).T.contiguous())
-        self.bias = layer.bias
+        biases = [b.detach() for b in (layer.bias, others) if b is not None]
+        self.bias = nn.Buffer(torch.stack(biases).sum(0)) if biases else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
@@ -78,27 +87,27 @@ class Pointwise(nn.Module):
 
 
 class Resnet(nn.Module):
-    """diffusers' ResnetBlock2D."""
+    """diffusers' ResnetBlock2D. The first bias is added within the second norm, the second one in the shortcut."""
 
     def __init__(self, block: Any, side: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = PixelNorm(block.norm1, side), PixelNorm(block.norm2, side)
         self.conv1, self.conv2 = Winograd(block.conv1, side), Winograd(block.conv2, side)
+        self.bias1, self.bias2 = block.conv1.bias, block.conv2.bias
         self.time = block.time_emb_proj
         self.scale_shift = block.time_embedding_norm == "scale_shift"
-        self.shortcut = Pointwise(block.conv_shortcut) if block.conv_shortcut is not None else nn.Identity()
+        self.shortcut = Pointwise(block.conv_shortcut, self.bias2) if block.conv_shortcut is not None else None
         self.output_scale = float(block.output_scale_factor)
 
     def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
         silu = nn.functional.silu
-        hidden = self.conv1(silu(self.norm1(x)))
-        time = self.time(silu(emb))
+        hidden, time = self.conv1(silu(self.norm1(x))), self.time(silu(emb))
         if self.scale_shift:
-            scale, shift = time.chunk(2, dim=1)
-            hidden = self.norm2(hidden, scale, shift)
+            hidden = self.norm2(hidden, self.bias1, *time.chunk(2, dim=1))
         else:
-            hidden = self.norm2(hidden + time)
-        out = self.shortcut(x) + self.conv2(silu(hidden))
+            hidden = self.norm2(hidden, self.bias1 + time)
+        past = x + self.bias2 if self.shortcut is None else self.shortcut(x)
+        out = past + self.conv2(silu(hidden))
         return out if self.output_scale == 1 else out / self.output_scale
 
 
@@ -122,6 +131,17 @@ class Transformer(nn.Module):
             tokens = tokens + _attend(block.attn2, block.norm2(tokens), words, (pixels, rows))
             tokens = tokens + _feed_forward(block.ff, block.norm3(tokens))
         return self.proj_out(tokens).reshape(x.shape) + x
+
+
+class Upsampled(nn.Module):
+    """diffusers' Upsample2D to `side`."""
+
+    def __init__(self, conv: nn.Conv2d, side: int) -> None:
+        super().__init__()
+        self.conv, self.bias = Winograd(conv, side, upsampled=True), conv.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) + self.bias
 
 
 def _attend(attention: Any, tokens: torch.Tensor, source: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -165,7 +185,7 @@ class SpatialUNet(nn.Module):
         for block in unet.up_blocks:
             self.ups.append(_layers(block, side))
             side = side * 2 if block.upsamplers else side
-            self.upsampled.append(Winograd(block.upsamplers[0].conv, side, True) if block.upsamplers else nn.Identity())
+            self.upsampled.append(Upsampled(block.upsamplers[0].conv, side) if block.upsamplers else nn.Identity())
         self.norm_out = PixelNorm(unet.conv_norm_out, side)
 
     def forward(
@@ -218,13 +238,13 @@ def _steps(layers: Any) -> list[list[Any]]:
 
 
 def _pixels_first(x: torch.Tensor) -> torch.Tensor:
-    """[rows, channels, h, w] -> [h w, rows, channels], in `tile_order`."""
-    order = tile_order(torch.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:]))
+    """[rows, channels, h, w] -> [h w, rows, channels], in `pixel_order`."""
+    order = pixel_order(torch.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:]))
     return x.flatten(2).permute(2, 0, 1)[order]
 
 
 def _channels_first(x: torch.Tensor) -> torch.Tensor:
     """[h w, rows, channels] -> [rows, channels, h, w] of a square map."""
     side = int(x.shape[0] ** 0.5)
-    order = tile_order(torch.arange(len(x)).reshape(side, side)).argsort()
+    order = pixel_order(torch.arange(len(x)).reshape(side, side)).argsort()
     return x[order].permute(1, 2, 0).unflatten(2, (side, side))
