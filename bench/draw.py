@@ -16,7 +16,7 @@ from gen.denoiser import Denoiser
 from gen.noise import START
 from gen.plan import PlanRow
 from gen.prepare import Preparer
-from gen.solvers import NoiseSchedule
+from gen.schedules import NoiseSchedule
 
 Images = NDArray[np.uint8]
 Draw = Callable[[], Images]

@@ -7,7 +7,7 @@ from gen import solvers
 from gen.parents import Parents
 from gen.plan import STRENGTHS, Plan
 from gen.prompts import too_long
-from gen.solvers import NoiseSchedule
+from gen.schedules import NoiseSchedule
 from shards.errors import UserError
 
 

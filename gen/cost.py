@@ -9,7 +9,7 @@ from typing import Any
 from engines.sweep import Timings
 from gen import solvers
 from gen.plan import STRENGTHS, Plan
-from gen.solvers import NoiseSchedule
+from gen.schedules import NoiseSchedule
 
 
 def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from engines.engine import Engine
-from gen import noise, solvers
+from gen import noise
 from gen.masks import Mask
 from gen.packing import Row, RowQueue
 from gen.plan import PlanRow
-from gen.solvers import State, StepTable
+from gen.schedules import Array
+from gen.steps import State, StepTable, advance, column
 from gen.strategies import Phase, Pixels
 
 #: Counter words between the noises of one phase of a row and the next.
@@ -134,7 +135,7 @@ class Denoiser:
         coefficients = np.stack([table.coefficients[w.step] for table, w in zip(tables, works, strict=True)])
         at = torch.tensor(slots, device=self.device)
         state = State(self.state.x[at], self.state.base[at], self.state.d1[at], self.state.d2[at])
-        state = solvers.advance(coefficients, state, self._guide(works, at), self._fresh(works, coefficients))
+        state = advance(coefficients, state, self._guide(works, at), self._fresh(works, coefficients))
         finished = []
         for i, work in enumerate(works):
             work.step += 1
@@ -165,8 +166,8 @@ class Denoiser:
         mixed = other + scale[:, None, None, None] * (conditional - other)
         return torch.where(torch.tensor(guided, device=self.device)[:, None, None, None], mixed, conditional)
 
-    def _fresh(self, works: list[Work], coefficients: solvers.Array) -> torch.Tensor | None:
-        needed = coefficients[:, solvers.TERMS.index("x<noise")] != 0
+    def _fresh(self, works: list[Work], coefficients: Array) -> torch.Tensor | None:
+        needed = coefficients[:, column("x<noise")] != 0
         if not needed.any():
             return None
         none = torch.zeros(self.shape)

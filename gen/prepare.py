@@ -14,7 +14,8 @@ from gen.denoiser import Work
 from gen.noise import START
 from gen.parents import Parents
 from gen.plan import PlanRow
-from gen.solvers import NoiseSchedule, StepTable
+from gen.schedules import NoiseSchedule
+from gen.steps import StepTable
 
 #: Prompts whose embeddings are kept; those of Stable Diffusion take 0.24 MB each.
 EMBEDDINGS = 512

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen.solvers import NoiseSchedule
+from gen.schedules import NoiseSchedule
 
 
 class Objective:

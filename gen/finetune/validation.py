@@ -16,7 +16,8 @@ from gen.finetune.denoiser import token_ids
 from gen.finetune.examples import Examples
 from gen.finetune.settings import Settings
 from gen.finetune.views import view
-from gen.solvers import NoiseSchedule, State
+from gen.schedules import NoiseSchedule
+from gen.steps import State, advance
 from gen.strategies import hide
 from shards.atomic import write_whole
 from shards.console import progress
@@ -57,7 +58,7 @@ def draw(
             x = state.x if shown is None else torch.cat([state.x, shown], dim=1)
             out = parts.unet(torch.cat([x, x]), torch.tensor(t, device=device), text, return_dict=False)[0].float()
             told, free = out.chunk(2)
-            state = solvers.advance(coefficients[None], state, free + guidance * (told - free))
+            state = advance(coefficients[None], state, free + guidance * (told - free))
         pixels = parts.vae.decode(state.x / facts.scaling_factor + facts.shift_factor, return_dict=False)[0].float()
         yield from (_bytes(image) for image in torch.nan_to_num(pixels).cpu())
 

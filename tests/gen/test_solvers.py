@@ -1,4 +1,4 @@
-"""Solvers: equal to diffusers' schedulers, linear, independent of neighbours; bad settings are refused."""
+"""Solvers: whole trajectories equal to those of diffusers' schedulers; bad settings are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -21,7 +20,8 @@ from diffusers import (
 from diffusers.schedulers import scheduling_lcm
 
 from gen import solvers
-from gen.solvers import NoiseSchedule, State, StepTable
+from gen.schedules import NoiseSchedule
+from gen.steps import State, StepTable, advance
 from shards.errors import UserError
 
 PEERS = {
@@ -77,7 +77,7 @@ def ours(steps: StepTable, start: torch.Tensor, noise: torch.Tensor | None = Non
     state = State.start(start * steps.start_scale)
     for i, t in enumerate(steps.timesteps):
         out = model(state.x, torch.tensor(t))
-        state = solvers.advance(steps.coefficients[i : i + 1], state, out, None if noise is None else noise[i][None])
+        state = advance(steps.coefficients[i : i + 1], state, out, None if noise is None else noise[i][None])
     return state.x
 
 
@@ -151,36 +151,8 @@ def test_image_to_image_starts_where_diffusers_starts(name: str, strength: float
     steps = solvers.table(name, NoiseSchedule.from_config(settings), 20, strength)
     state = State.start(float(steps.alphas[0]) * image + float(steps.sigmas[0]) * noise)
     for i, t in enumerate(steps.timesteps):
-        state = solvers.advance(steps.coefficients[i : i + 1], state, model(state.x, torch.tensor(t)))
+        state = advance(steps.coefficients[i : i + 1], state, model(state.x, torch.tensor(t)))
     torch.testing.assert_close(state.x, x, atol=1e-4, rtol=1e-4)
-
-
-def test_images_of_different_solvers_share_a_batch_to_the_bit() -> None:
-    """One image's state does not depend on its neighbours' solvers, steps or number."""
-    schedule = NoiseSchedule.from_config(config("v_prediction", "sd", "trailing", zero_snr=True))
-    kinds = (("unipc", 7), ("ddim", 5), ("dpmsolver++", 9), ("lcm", 4))
-    tables = [solvers.table(solver, schedule, steps) for solver, steps in kinds]
-    x = torch.randn(4, 4, 5, 3)
-    out, noise = torch.randn_like(x), torch.randn_like(x)
-    state = State(x, torch.randn_like(x), torch.randn_like(x), torch.randn_like(x))
-    together = solvers.advance(np.stack([t.coefficients[2] for t in tables]), state, out, noise)
-    for i, t in enumerate(tables):
-        one = slice(i, i + 1)
-        own = State(x[one], state.base[one], state.d1[one], state.d2[one])
-        alone = solvers.advance(t.coefficients[2:3], own, out[one], noise[one])
-        assert torch.equal(alone.x, together.x[one])
-        assert torch.equal(alone.base, together.base[one])
-
-
-def test_guidance_interval_counts_noise_levels_as_the_paper() -> None:
-    """Kynkäänniemi's SDXL interval (0.28, 5.42] leaves Stable Diffusion's first and last steps unguided."""
-    schedule = NoiseSchedule.from_config(config("epsilon", "sd", "leading", zero_snr=False))
-    steps = solvers.table("dpmsolver++", schedule, 20)
-    guided = steps.guided((0.28, 5.42))
-    assert steps.guided(None).all()
-    assert not guided[0]
-    assert not guided[-1]
-    assert 10 <= guided.sum() <= 16
 
 
 @pytest.mark.parametrize(("solver", "steps", "strength", "word"), [
@@ -194,8 +166,3 @@ def test_bad_settings_are_refused_in_one_line(solver: str, steps: int, strength:
     schedule = NoiseSchedule.from_config(config("epsilon", "sd", "leading", zero_snr=False))
     with pytest.raises(UserError, match=word):
         solvers.table(solver, schedule, steps, strength)
-
-
-def test_a_model_that_predicts_noise_from_pure_noise_is_refused() -> None:
-    with pytest.raises(UserError, match="rescale_betas_zero_snr"):
-        NoiseSchedule.from_config(config("epsilon", "sd", "leading", zero_snr=True))
