@@ -92,9 +92,10 @@ def components(one: Loaded, flops: Flops, ceiling: float, *, repeats: int, tick:
     return found
 
 
-def rows_sweep(one: Loaded, rows: Sequence[int], flops: Flops, ceiling: float, *, repeats: int,
+def rows_sweep(one: Loaded, rows: Sequence[int], job: Job, flops: Flops, ceiling: float, *, repeats: int,
                tick: Tick = lambda _: None) -> list[Measurement]:
-    """UNet rows a second over row counts, each a static size of its own."""
+    """UNet rows a second over row counts, each a static size of its own, and how many an image of the job takes."""
+    each = draw.unet_rows(one.engine.facts, job.rows[0])
     found = []
     for n in rows:
         engine = engines.load(one.engine.bundle.folder, one.engine.backend, rows=n)
@@ -106,7 +107,7 @@ def rows_sweep(one: Loaded, rows: Sequence[int], flops: Flops, ceiling: float, *
         took = seconds(partial(engine.unet, noisy, times, words), device, repeats=repeats, warmup=2)
         rate = n * flops.unet / median(took) / 1e12
         found.append(per_second(f"rows/{one.name}/{n:04d}", took, n, "UNet rows/s", rows=n,
-                                share=rate / ceiling))
+                                share=rate / ceiling, **{"rows/image": each}))
         tick(f"{n} rows")
     return found
 

@@ -47,8 +47,11 @@ def _rows(axes: Axes, found: Sequence[Measurement]) -> None:
         axes.fill_between(rows, [low for low, _ in bands], [high for _, high in bands], alpha=0.2)
     axes.set_xscale("log", base=2)
     axes.set_xlabel("rows of one UNet call")
-    axes.set_ylabel("UNet rows/s (an image takes one or two a step)")
+    axes.set_ylabel("UNet rows/s")
     axes.set_ylim(bottom=0)
+    each = int(found[0].details["rows/image"] or 1)
+    images = axes.secondary_yaxis("right", functions=(lambda rate: rate / each, lambda rate: rate * each))
+    images.set_ylabel(f"images/s, denoising alone, {each} rows an image")
     axes.legend()
 
 

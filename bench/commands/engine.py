@@ -77,7 +77,7 @@ def engine(
         for one in loaded:
             mine = ceiling[one.engine.precision]
             found += measure.components(one, flops, mine, repeats=repeats, tick=tick)
-            found += measure.rows_sweep(one, sweep, flops, mine, repeats=repeats, tick=tick)
+            found += measure.rows_sweep(one, sweep, job, flops, mine, repeats=repeats, tick=tick)
         whole = measure.whole(loaded, folder, job, flops, ceiling, peers=chosen_peers, batches=batches,
                               repeats=repeats, tick=tick)
     found += [*whole, *measure.speedups(whole, first.device.type)]
