@@ -28,7 +28,8 @@ def bits(seed: int, row: str, step: int, n: int) -> NDArray[np.uint64]:
 
 def uniform(seed: int, row: str, step: int, n: int) -> NDArray[np.float64]:
     """`n` numbers in the open interval (0, 1)."""
-    return ((bits(seed, row, step, n) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    u = ((bits(seed, row, step, n) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return np.minimum(u, 1 - 2.0**-53)  # the largest draw is rounded up to 1
 
 
 def normal(seed: int, row: str, step: int, shape: Sequence[int]) -> NDArray[np.float32]:
