@@ -123,9 +123,10 @@ def compare(
     Raises
     ------
     UserError
-        The tables hold different ids, labels or classes.
+        The tables hold different ids, labels or classes, or the metric cannot be compared.
     """
     b = _aligned(a, b)
+    metrics.require(metric, metrics.score(a.probs, a.labels, a.classes), higher_is_better=True)
     clusters = None if a.clusters is None else np.unique(a.clusters, return_inverse=True)[1].astype(np.int64)
     parts = [Partition("all", ("all",), np.zeros(a.n, dtype=np.int64)), *(partition(a, (c,)) for c in groups)]
     rng = np.random.default_rng(seed)
@@ -248,10 +249,14 @@ def _gap_change(
 
 
 def _reading(change: float, high: float, down: bool, best: Change, worst: Change) -> str:
+    """What moved; that the gap is smaller is said only where its interval lies below 0."""
+    smaller, unsettled = "the gap is smaller because ", "; that the gap is smaller is not settled"
     if down:
-        return f"levelled down: the gap is smaller because {best.group} got worse, while {worst.group} did not gain"
+        moved = f"{best.group} got worse, while {worst.group} did not gain"
+        return f"levelled down: {smaller}{moved}" if high < 0 else f"levelled down: {moved}{unsettled}"
     if change < 0 and worst.low > 0:
-        return f"the gap is smaller because {worst.group} gained"
+        moved = f"{worst.group} gained"
+        return f"{smaller}{moved}" if high < 0 else f"{moved}{unsettled}"
     if high < 0:
         return "the gap is smaller; which group moved is not settled"
     return "no clear change of the gap" if change <= 0 else "the gap did not close"

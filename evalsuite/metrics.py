@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsuite.stats import calibration
+from shards.errors import UserError
 
 Values = dict[str, NDArray[np.floating]]
 
@@ -87,6 +88,22 @@ def evaluate(rows: Scored, weights: NDArray[np.floating] | None = None, *, ranke
 def one(rows: Scored) -> dict[str, float]:
     """The plain values, without resampling."""
     return {name: float(v[0]) for name, v in evaluate(rows).items()}
+
+
+def require(metric: str, rows: Scored, *, higher_is_better: bool = False) -> None:
+    """Refuse a metric that rows alone do not give (thresholds and fits need more), or whose sign is not as asked.
+
+    Raises
+    ------
+    UserError
+        Names those that can be had.
+    """
+    usable = [
+        m for m in one(rows) if m.partition(":")[0] not in ("ece_plugin", "selection")
+        and not (higher_is_better and m in LOWER_IS_BETTER)
+    ]
+    if metric not in usable:
+        raise UserError(f"metric {metric!r} cannot be compared here; expected one of {', '.join(usable)}")
 
 
 def hits(metric: str, rows: Scored) -> tuple[NDArray[np.floating], NDArray[np.int64]]:

@@ -73,7 +73,7 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
 def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
     """Each gap with its interval, against what chance alone would show."""
     chosen = [g for g in card.gaps if g.column == column and (g.metric in metrics if metrics else ":" not in g.metric)]
-    title = f"Gaps between groups of {column}, and the null gap"
+    title = f"Gaps by {column}, and the null gap"
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 1.4 + 0.34 * max(len(chosen), 1)), layout="constrained")
         axes = figure.add_subplot()

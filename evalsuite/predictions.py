@@ -200,6 +200,9 @@ def _require_columns(
     names: Sequence[str], probabilities: Sequence[str], groups: Sequence[str] | None, cluster: str | None,
     source: str,
 ) -> None:
+    taken = [c for c in groups or () if c in ("id", "label", *probabilities)]
+    if taken:
+        raise UserError(f"{source}: column {taken[0]!r} cannot be a group; expected skin type, sex or the like")
     wanted = ["id", "label", *(groups or ()), *((cluster,) if cluster else ())]
     missing = [c for c in wanted if c not in names]
     if missing:

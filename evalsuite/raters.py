@@ -78,6 +78,7 @@ def check(
         Share of rows whose label moves one step up or down; None takes the raters' disagreement, or 0.2 with one
         rater.
     """
+    metrics.require(metric, metrics.score(predictions.probs, predictions.labels, predictions.classes))
     found = _gap(predictions, rater_a, metric, n_boot, seed, min_count, tick)
     scenarios = [_scenario("rater A", predictions.n, found, found)]
     agreement = float("nan")

@@ -53,6 +53,7 @@ def fairness(
     """
     columns = [c.strip() for c in groups.split(",") if c.strip()]
     keep = [*columns, *([rater_b] if rater_b else [])]
+    _refuse_twice(keep)
     test = predictions.load(table, groups=keep, cluster=cluster or None)
     held_out = (
         predictions.load(validation, groups=columns, cluster=_present(validation, cluster)) if validation else None
@@ -102,6 +103,12 @@ def fairness(
         console.out.print(note, markup=False)
     if out is not None:
         console.out.print(f"written: {out}/card.html, card.json, groups.csv, gaps.csv", markup=False)
+
+
+def _refuse_twice(names: list[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"column {twice!r} is named twice in --groups and --rater-b; name each once")
 
 
 def _present(path: Path | None, cluster: str) -> str | None:

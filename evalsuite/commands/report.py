@@ -62,13 +62,13 @@ def _one(place: Path, n_boot: int) -> Report:
         raise UserError(f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "
                         "`evalsuite run`, `study`, `quality`, `tone`, `privacy`, `filter` or `reader-study`")
     try:
-        kind = json.loads(plan.read_bytes()).get("kind")
+        found = json.loads(plan.read_bytes())
     except json.JSONDecodeError as error:
         raise UserError(f"{plan} is not JSON ({error}); run the job again") from error
-    if kind == "study":
-        found = study_analysis.analyse(place, n_boot=n_boot)
-        study_record.write_record(found, place)
-        return of_study.report(found)
+    if isinstance(found, dict) and found.get("kind") == "study":
+        study = study_analysis.analyse(place, n_boot=n_boot)
+        study_record.write_record(study, place)
+        return of_study.report(study)
     analysis = runs.analyse(place, n_boot=n_boot)
     runs.write_record(analysis, place)
     return of_run.report(analysis)

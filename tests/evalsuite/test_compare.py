@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from evalsuite import compare as comparing
 from evalsuite import raters, selfcheck
 from evalsuite.compare import compare
 from evalsuite.selfcheck import Group
@@ -18,6 +19,21 @@ from shards.errors import UserError
 def test_levelling_down_is_told_from_lifting() -> None:
     """Both group values are looked at, not only the gap."""
     assert all(c.passed for c in selfcheck.levelling_down(2, 200))
+
+
+def test_a_gap_is_called_smaller_only_where_that_is_settled() -> None:
+    """The best group lost and the worst gained nothing, but the gap may be as it was: levelled down, and open."""
+    def change(group: str, a: float, b: float, low: float, high: float) -> comparing.Change:
+        nan = float("nan")
+        return comparing.Change("fst", group, 200, True, a, b, b - a, low, high, nan, nan, False, nan)
+
+    best, worst = change("I", 0.78, 0.69, -0.16, -0.02), change("V", 0.58, 0.55, -0.11, 0.04)
+    assert comparing._reading(-0.06, 0.04, True, best, worst) == (
+        "levelled down: I got worse, while V did not gain; that the gap is smaller is not settled")
+    assert "the gap is smaller because I got worse" in comparing._reading(-0.06, -0.01, True, best, worst)
+    gained = change("V", 0.58, 0.65, 0.01, 0.13)
+    assert comparing._reading(-0.06, 0.01, False, best, gained) == (
+        "V gained; that the gap is smaller is not settled")
 
 
 def test_a_model_against_itself_changes_nothing() -> None:

@@ -212,6 +212,13 @@ def test_command_refuses_in_one_line(tmp_path: Path) -> None:
         (["--groups", "fst", "--train", str(tmp_path / "train.csv")], "2 ids are in both"),
         (["--groups", "fst", "--n-boot", "20", "--metric", "beauty"], "unknown metric 'beauty'"),
         (["--groups", "fst", "--cluster", "family"], "missing column family"),
+        (["--groups", "fst,sex,fst"], "'fst' is named twice"),
+        (["--groups", "fst", "--rater-b", "fst"], "'fst' is named twice"),
+        (["--groups", "label"], "column 'label' cannot be a group"),
+        (["--groups", "fst", "--n-boot", "20", "--against", str(tmp_path / "t.csv"), "--metric", "brier"],
+         "metric 'brier' cannot be compared here"),
+        (["--groups", "fst", "--n-boot", "20", "--noise", "0.1", "--metric", "calibration_slope"],
+         "metric 'calibration_slope' cannot be compared here"),
     ):
         _, _, error = invoke(str(tmp_path / "t.csv"), *extra)
         assert isinstance(error, UserError)
