@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gen import plan, run
+from gen import run
 from gen.parents import Parents
 from gen.sampler import Sampler, Stage, Summary, Target
 from shards import cluster
@@ -24,15 +24,15 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Job:
-    """Where a run lies and what it is run with; all that a worker needs to start."""
+    """Where a run lies (a folder or an fsspec address) and what it is run with; all that a worker needs to start."""
 
-    folder: Path
+    folder: str | Path
     engine: Path
     backend: str | None = None
     device: str | None = None
     rows: int | None = None
     threads: int | None = None
-    parents: Path | None = None
+    parents: str | Path | None = None
     masks: Path | None = None
 
     def open_parents(self) -> Parents | None:
@@ -54,13 +54,12 @@ class Job:
         engine
             An engine that is loaded already; None to load it.
         """
-        record = run.read(self.folder)
-        if record is None:
+        record, rows = run.read(self.folder), run.read_plan(self.folder)
+        if record is None or rows is None:
             raise UserError(f"no run in {self.folder}; start one with `gen sample --shards {self.folder}`")
         target = Target(
             self.folder, record.name, record.shard_size, record.classes, record.image_format, record.quality
         )
-        rows = plan.load(self.folder / run.PLAN)
         return Sampler(engine or self.load(), rows, target, self.open_parents(), on_image, on_shard).run(shards)
 
     def load(self) -> Any:
@@ -99,7 +98,7 @@ def sample_on_ray(
     ----------
     address
         `local` for actors on this machine only, bound to localhost and without a dashboard; else the address of
-        a cluster, whose nodes must all see the run's folder and the bundle.
+        a cluster, whose nodes must all see the run's folder or bucket, and the bundle.
     gpus
         GPUs of each actor.
     on_shard

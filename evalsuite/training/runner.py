@@ -20,6 +20,7 @@ from evalsuite.training import arm as arms_
 from evalsuite.training import datasets
 from evalsuite.training.arm import Arm, Result
 from evalsuite.training.distributed import World
+from shards import cluster
 from shards.console import progress
 from shards.errors import CheckFailed, UserError
 
@@ -159,12 +160,8 @@ def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | No
 
 
 def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
-    """The same jobs as Ray tasks of one core each."""
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("--ray needs Ray, which is not installed; install dermforge[ray]") from error
-    ray.init(address=None if address == "local" else address, include_dashboard=False, logging_level="ERROR")
+    """The same jobs as Ray tasks of one core each; a task whose worker dies is given to another, three times."""
+    ray = cluster.connect(address)
     try:
         task = ray.remote(num_cpus=1, max_retries=3)(train)
         pending = [task.remote(replace(job, threads=1)) for job in jobs]
@@ -174,6 +171,13 @@ def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
                 for reference in done:
                     ray.get(reference)
                     tick()
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError | CheckFailed):
+            raise error.cause from error
+        raise
+    except ray.exceptions.RayError as error:
+        raise UserError(f"Ray gave up on an arm ({str(error).splitlines()[0]}); run the same command again, it goes on"
+                        ) from error
     finally:
         ray.shutdown()
 

@@ -1,0 +1,46 @@
+"""Joining Ray: actors and tasks on this machine alone, or on a cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from shards.errors import UserError
+
+
+def connect(address: str) -> Any:
+    """The module `ray`, initialised; whoever calls shuts it down.
+
+    Parameters
+    ----------
+    address
+        `local`: this machine only, bound to localhost and without a dashboard; else the address of a cluster.
+
+    Raises
+    ------
+    UserError
+        Ray is not installed, would listen beyond this machine, or there is no cluster at the address.
+    """
+    # Ray 2.60 would otherwise write a token into the home folder, which may be read-only.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address == "local":  # read on import; else Ray makes of 127.0.0.1 the machine's address and listens on all
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("Ray is not installed; install the extra dermforge[ray]") from error
+    if address == "local":
+        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
+                 object_store_memory=100 << 20)
+        if ray.util.get_node_ip_address() != "127.0.0.1":
+            ray.shutdown()
+            raise UserError("Ray would listen beyond this machine, because it was imported before; run the command in "
+                            "a process of its own")
+        return ray
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}); give its HOST:PORT, or local"
+                        ) from error
+    return ray
