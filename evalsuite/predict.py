@@ -8,11 +8,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from evalsuite.predictions import some
 from evalsuite.training import checkpoint, data, loop, model
 from evalsuite.training.arm import predictions_frame
 from shards import ImageSet
-from shards.errors import UserError
 
 
 def predict(
@@ -23,14 +21,12 @@ def predict(
     Raises
     ------
     UserError
-        Images that the checkpoint was trained or validated on (their ids are named), or classes it does not know.
+        Images that the checkpoint or its generator has seen (their ids are named), or classes it does not know.
     """
     classifier, record = checkpoint.load(folder)
-    for part, ids in record.images.items():
-        shared = set(images.rows["id"]) & set(ids)
-        if shared and not allow_leakage:
-            raise UserError(f"{len(shared)} images were in the {part} set of {folder} ({some(shared, 20)}); predict on "
-                            "others, or pass --allow-leakage")
+    if not allow_leakage:
+        checkpoint.refuse_seen(record, folder, images.rows["id"].tolist(), images.rows["cluster"].dropna().tolist(),
+                               "predict on others, or pass --allow-leakage")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pool = data.load(images, record.classes, record.recipe.size, tick)
     mean, std = (t.to(device) for t in model.normaliser(classifier))

@@ -62,6 +62,8 @@ class Design(BaseModel):
         Ratio whose number of steps and images the controls match.
     margin
         Differences of the score up to this are of no consequence.
+    controls
+        Whether the controls are trained too; with `adaptive` they wait for the last dose.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +78,7 @@ class Design(BaseModel):
     metric: Metric = "accuracy"
     margin: float = Field(default=0.02, gt=0, lt=1)
     adaptive: bool = False
+    controls: bool = True
     leakage: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     created_by: str = ""
@@ -96,7 +99,7 @@ class Design(BaseModel):
         return Arm(kind=kind, n_real=size, strategy=strategy if ratio else None, recipe=recipe)
 
     def arms(self) -> list[Arm]:
-        """All arms: the grid, then the controls of every size."""
+        """All arms: for every size the grid, then its controls."""
         made = {}
         for seed in range(self.seeds):
             for size, ratios in self.doses.items():
@@ -104,7 +107,7 @@ class Design(BaseModel):
                     for ratio in ratios:
                         one = self.arm("mix" if ratio else "real", size, ratio, strategy, seed)
                         made[one.name] = one
-                    for kind in CONTROLS:
+                    for kind in CONTROLS if self.controls else ():
                         needs = strategy if kind == "synthetic-only" else None
                         one = self.arm(kind, size, self.control_ratio(size), needs, seed)
                         made[one.name] = one
@@ -161,9 +164,8 @@ def prepare(design: Design, out: Path, body: Path | None) -> Design:
     opened = datasets.open_data(design.places)
     if body is not None:
         network, record = checkpoint.load(body)
-        held = set(record.images["train"]) & set(opened.test.ids.tolist())
-        if held:
-            raise UserError(f"--body {body} was trained on {len(held)} test images; use another")
+        checkpoint.refuse_seen(record, body, opened.test.ids.tolist(), opened.test.clusters.tolist(),
+                               "use another --body")
         design = design.model_copy(update={"notes": (
             f"The frozen body was trained on {len(record.images['train'])} real images before; arms with fewer borrow "
             "from those, with and without synthetic images alike.",)})

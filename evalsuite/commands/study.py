@@ -91,16 +91,18 @@ def _conduct(
 ) -> study_analysis.Analysis:
     """Train and analyse; with --adaptive again and again, a doubling at a time."""
     limit = {n: min(max_ratio, studies.largest_ratio(design.places, n)) for n in design.sizes}
+    design = design.model_copy(update={"controls": not design.adaptive})
     while True:
         studies.execute(design, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
         with progress("intervals", len(study_analysis.cells(design)), "arms") as tick:
             found = study_analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
         following = studies.next_doses(design, found.flat(), limit) if design.adaptive else None
-        if following is None:
+        if following is not None:
+            out.print("the gain goes on: doses up to "
+                      + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items()), markup=False)
+        elif design.controls:
             return found
-        out.print("the gain goes on: doses up to "
-                  + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items()), markup=False)
-        design = following
+        design = following or design.model_copy(update={"controls": True})
 
 
 def _recipe(grid: studies.Grid, **given: object) -> Recipe:

@@ -265,10 +265,16 @@ def _record(recipe: Recipe, data: Data, trained: Trained) -> checkpoint.Record:
     return checkpoint.Record(
         recipe=recipe, classes=list(real.classes),
         images={"train": real.ids.tolist(), "validation": data.validation.ids.tolist()},
+        clusters={"train": _families(real), "validation": _families(data.validation)},
         synthetic=result.synthetic, lineage=list(data.lineage) if result.synthetic else [],
         best_step=result.best_step, steps=result.steps, seconds=result.seconds, seen_real=result.seen_real,
         seen_synthetic=result.seen_synthetic, history=result.history, leakage=result.leakage,
     )
+
+
+def _families(pool: Pool) -> list[str]:
+    """Patients or families of duplicates; an image that stands alone has its own id there."""
+    return sorted(set(pool.clusters[pool.clusters != pool.ids].tolist()))
 
 
 def _require(pool: Pool, per_class: int, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,9 +11,11 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from evalsuite.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.split_bn import merged_state
+from shards import lineage as ranges
 from shards.atomic import write_whole
 from shards.errors import UserError
 from shards.schema import created_by
@@ -25,10 +28,8 @@ class Record(BaseModel):
 
     Attributes
     ----------
-    feature_size
-        Width of the features that a `features` head was trained on.
-    images
-        Ids of the real images it was trained and validated on, by split.
+    images, clusters
+        Ids of the real images it was trained and validated on, and of their patients or families, by split.
     synthetic, lineage
         How many synthetic images it could draw from, and the real ids their generators saw.
     history
@@ -41,6 +42,7 @@ class Record(BaseModel):
     recipe: Recipe
     classes: list[str] = Field(min_length=2)
     images: dict[str, list[str]]
+    clusters: dict[str, list[str]] = {}
     synthetic: int
     lineage: list[str]
     best_step: int
@@ -80,6 +82,35 @@ def read_record(folder: Path) -> Record:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(f"{path} is not a valid checkpoint: {where}: {first['msg']}; train it again") from error
+
+
+def refuse_seen(
+    record: Record, folder: Path, ids: Collection[str], clusters: Collection[str], remedy: str
+) -> None:
+    """Refuse images that a checkpoint must not be tested on.
+
+    Parameters
+    ----------
+    ids, clusters
+        Of the images it is to be tested on.
+    remedy
+        What to do instead.
+
+    Raises
+    ------
+    UserError
+        It was trained or validated on some, or on others of the same patient, or the generator of its synthetic images
+        saw some; they are named.
+    """
+    found = [(set(ids) & set(known), "images", f"in the {part} set of {folder}")
+             for part, known in record.images.items()]
+    found += [(set(clusters) & set(known), "clusters", f"in the {part} set of {folder}")
+              for part, known in record.clusters.items()]
+    found.append((set(ranges.overlap(list(ids), record.lineage)), "images",
+                  f"seen by the generator whose images {folder} was trained on"))
+    for shared, what, where in found:
+        if shared:
+            raise UserError(f"{len(shared)} {what} were {where} ({some(shared, 20)}); {remedy}")
 
 
 def load(folder: Path) -> tuple[nn.Module, Record]:

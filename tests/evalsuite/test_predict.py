@@ -41,6 +41,17 @@ def test_training_images_are_refused_with_their_ids(trained: Path, phantom_shard
         predict(trained, ShardSet.open(phantom_shards / "train"))
 
 
+def test_patients_and_what_the_generator_saw_are_refused_too(trained: Path) -> None:
+    """Another image of a training patient, or one that the generator of the synthetic images was tuned on."""
+    record = checkpoint.read_record(trained).model_copy(
+        update={"clusters": {"train": ["p1"], "validation": ["p2"]}, "lineage": ["x-[000-099]"]})
+    checkpoint.refuse_seen(record, trained, ["new"], ["p3"], "use others")
+    with pytest.raises(UserError, match=r"1 clusters were in the validation set .*p2.*use others"):
+        checkpoint.refuse_seen(record, trained, ["new"], ["p2", "p3"], "use others")
+    with pytest.raises(UserError, match=r"1 images were seen by the generator .*x-042"):
+        checkpoint.refuse_seen(record, trained, ["new", "x-042"], [], "use others")
+
+
 def test_a_damaged_checkpoint_is_named(trained: Path, tmp_path: Path) -> None:
     """One line instead of a traceback."""
     with pytest.raises(UserError, match="holds no checkpoint"):

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from bench.study import feature_study
 from evalsuite import scores, study, study_analysis, study_record
+from evalsuite.cli import app
 from evalsuite.predictions import from_frame
 from evalsuite.report import of_study
 from evalsuite.report.page import render
@@ -157,6 +159,39 @@ def test_a_feature_study_runs_and_goes_on(tmp_path: Path) -> None:
         study.execute(made.model_copy(update={"recipe": make_recipe(lr=0.5)}), tmp_path / "out", workers=1)
     with pytest.raises(UserError, match="which allows 18:1"):
         study.check(made.model_copy(update={"doses": {10: (0, 50)}}))
+
+
+def test_the_dose_is_raised_by_the_command_until_it_stops(tmp_path: Path) -> None:
+    """`--adaptive` from features to the page: doublings, controls at the last dose only, and nothing trained twice."""
+    made = feature_study(tmp_path, arms=14, width=64)
+    places = ["--real", made.places.real, "--synthetic", made.places.synthetic[0], "--features", made.places.features]
+    words = ["study", *places, "--out", tmp_path / "out", "--adaptive", "--max-ratio", "4", "--n-real", "5", "--seeds",
+             "2", "--steps", "30", "--lr", "0.01", "--size", "16", "--n-boot", "100", "--workers", "1", "--json"]
+
+    def run() -> dict[str, float]:
+        done = CliRunner().invoke(app, [str(w) for w in words])
+        assert done.exit_code == 0, done.output
+        return {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")}
+
+    trained = run()
+    doses = study.read_design(tmp_path / "out").doses[5]
+    assert doses == (0, 1, 2, 4)[: len(doses)]
+    flat = study_analysis.analyse(tmp_path / "out", n_boot=100).flat()
+    assert flat == [5] or doses[-1] == 4
+    assert {n for n in trained if n.startswith("real-short")} == {f"real-short_n5_r{doses[-1]:g}_s{s}" for s in (0, 1)}
+    assert f"{doses[-1]:g}:1" in (tmp_path / "out" / "report.html").read_text()
+    assert run() == trained
+
+
+@pytest.mark.parametrize(("name", "arms"), [("sagers2023", 5 * 7 * (9 + 4)), ("laptop", 2 * 4 * (4 + 4))])
+def test_presets_are_the_grids_they_name(name: study.Preset, arms: int) -> None:
+    """The published grid: 1 to 228 real images per class, up to 75 synthetic ones for each, five seeds."""
+    grid = study.PRESETS[name]
+    made = new_design(PLACES, make_recipe(**grid.recipe), grid.sizes, grid.ratios, seeds=grid.seeds)
+    assert len(made.arms()) == arms
+    if name == "sagers2023":
+        assert made.doses[228] == (0, 1, 2, 5, 10, 20, 25, 50, 75)
+        assert made.sizes == [1, 8, 16, 32, 64, 128, 228]
 
 
 def test_paired_resamples_know_more_than_two_separate_ones() -> None:

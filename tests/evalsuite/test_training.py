@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
-from evalsuite.commands.train import _log
+from evalsuite.cli import app
+from evalsuite.training import arm as arms
 from evalsuite.training import augment, checkpoint, features, loop, model, runner, stream
 from evalsuite.training.arm import Arm, image_stage, train, training_pool
 from evalsuite.training.datasets import Data, Places, open_data
@@ -279,15 +281,33 @@ def test_bf16_and_the_other_options_train(tmp_path: Path) -> None:
     assert {v.dtype for k, v in weights(tmp_path).items() if v.is_floating_point()} == {torch.float32}
 
 
-def test_a_tensorboard_log_is_written_or_the_missing_package_is_named(tmp_path: Path) -> None:
-    """The package is optional; without it the run stops before it starts."""
+def test_a_tensorboard_log_of_a_run_reads_back(phantom_shards: Path, tmp_path: Path) -> None:
+    """What TensorBoard's own reader finds is what the checkpoint records; without the package nothing is started."""
+    words = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), "--size", "32", "--steps", "4",
+             "--batch", "6", "--evaluate-every", "2", "--tensorboard"]
+    done = CliRunner().invoke(app, words)
     if importlib.util.find_spec("tensorboard") is None:
-        with pytest.raises(UserError, match="needs the package tensorboard"), _log(tmp_path):
-            pass
+        assert isinstance(done.exception, UserError)
+        assert "needs the package tensorboard" in str(done.exception)
+        assert not (tmp_path / "out" / "result.json").exists()
         return
-    with _log(tmp_path) as log:
-        log(loop.Evaluation(1, 0.5, 0.8, 0.6))
-    assert list((tmp_path / "tensorboard").glob("events.*"))
+    assert done.exit_code == 0, done.output
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(tmp_path / "out" / "tensorboard")).Reload()
+    history = checkpoint.read_record(tmp_path / "out").history
+    assert [e["step"] for e in history] == [2, 4]
+    for name in ("loss", "accuracy", "train_loss"):
+        assert [(e.step, e.value) for e in log.Scalars(name)] == [
+            (e["step"], pytest.approx(e[name], rel=1e-6)) for e in history]
+
+
+def test_a_record_names_patients_but_not_images_that_stand_alone() -> None:
+    """Another image of a training patient is no test image; a lone image is known by its id already."""
+    alone = pool(6)
+    assert arms._families(alone) == []
+    assert arms._families(Pool(**{**vars(alone), "clusters": np.array(["p1", "p1", *alone.ids[2:5], "p2"])})) == [
+        "p1", "p2"]
 
 
 def test_augmentation_keeps_shape_range_and_seed() -> None:
