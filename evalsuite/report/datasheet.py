@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from evalsuite.predictions import levels
@@ -27,7 +27,8 @@ def data_sheet(real: Path, synthetic: Sequence[Path]) -> list[Table]:
     )]
     for folder in synthetic:
         images = open_images(folder)
-        tables += [Table(("synthetic images", "value"), _facts(images), f"Synthetic images: {folder}"), _cells(images)]
+        tables += [Table(("synthetic images", "value"), _facts(images), f"Synthetic images: {folder}"),
+                   _settings(images), _cells(images)]
     return tables
 
 
@@ -54,25 +55,40 @@ def _facts(images: ImageSet) -> list[tuple[str, str]]:
         ("images", str(images.n)), ("origin", _words(images, "origin")), ("strategies", _words(images, "strategy")),
         ("made from a real image", str(int(images.rows["parent"].notna().sum()))),
     ]
-    if images.n:
-        one, _ = images.at(0, verify=False)
-        settings = {
-            "solver": one.solver, "steps": one.steps, "guidance": one.guidance,
-            "guidance interval": one.guidance_interval, "strength": one.strength, "size": one.size,
-            "example prompt": one.prompt, "negative prompt": one.negative_prompt,
-        }
-        facts += [(name, str(value)) for name, value in settings.items() if value is not None]
     if isinstance(images, ShardSet):
-        first = images.sidecars[0]
         lineage = sorted({entry for sidecar in images.sidecars for entry in sidecar.lineage})
         facts += [
-            ("shards", str(len(images.sidecars))), ("written by", first.created_by),
-            ("plan sha256", first.plan_digest or "not recorded"),
-            ("engine sha256", first.bundle_digest or "not recorded"),
-            ("model sha256", first.model_digest or "not recorded"),
+            ("shards", str(len(images.sidecars))), ("written by", _recorded(s.created_by for s in images.sidecars)),
+            ("plan sha256", _recorded(s.plan_digest for s in images.sidecars)),
+            ("engine sha256", _recorded(s.bundle_digest for s in images.sidecars)),
+            ("model sha256", _recorded(s.model_digest for s in images.sidecars)),
             ("real images the generator saw", str(ranges.count(lineage)) if lineage else "none recorded"),
         ]
     return facts
+
+
+def _recorded(values: Iterable[str | None]) -> str:
+    """Every value there is: shards of two plans may lie in one folder."""
+    return ", ".join(sorted({v for v in values if v})) or "not recorded"
+
+
+def _settings(images: ImageSet) -> Table:
+    """How the first image of each strategy was made; the strategies of a plan differ in their settings."""
+    firsts = images.rows["strategy"].fillna("not recorded").drop_duplicates()
+    samples = [images.at(int(position), verify=False)[0] for position in firsts.index]
+    shown = {
+        name: [getattr(sample, field) for sample in samples] for name, field in (
+            ("solver", "solver"), ("steps", "steps"), ("guidance", "guidance"),
+            ("guidance interval", "guidance_interval"), ("strength", "strength"), ("size", "size"),
+            ("prompt", "prompt"), ("negative prompt", "negative_prompt"),
+        )
+    }
+    return Table(
+        ("first image of each strategy", *firsts),
+        [(name, *("" if v is None else str(v) for v in values)) for name, values in shown.items()
+         if any(v not in (None, "") for v in values)],
+        "Settings of the generator",
+    )
 
 
 def _cells(images: ImageSet) -> Table:
