@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,10 +53,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> study_analysis.Analysis:
 
 
 @pytest.mark.slow
-def test_images_of_the_same_kind_are_worth_one_real_image_each(found: study_analysis.Analysis) -> None:
+def test_images_of_the_same_kind_are_worth_one_real_image_each(
+    found: study_analysis.Analysis, record_property: Callable[[str, object], None]
+) -> None:
     """The truth is one for one: the interval holds it, and the estimate is nearer to it than to none or to three."""
     scores = [line.score for line in found.lines if (line.group, line.kind) == ("all", "real")]
     assert scores[-1] > scores[0] + 0.05  # there is something to learn from more images
     worth = found.exchanges["all", None, 12]
+    record_property("rate", f"{worth.rate:.2f} ({worth.rate_low:.2f} to {worth.rate_high:.2f})")  # with --junitxml
+    print(f"real images for a synthetic one, truth 1: {worth.rate:.2f} ({worth.rate_low:.2f} to {worth.rate_high:.2f})")
     assert worth.rate_low <= 1 <= worth.rate_high
     assert 0.4 < worth.rate < 2.5
