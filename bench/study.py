@@ -69,7 +69,7 @@ def feature_study(folder: Path, arms: int, width: int) -> studies.Design:
         real=folder / "real", synthetic=(folder / "synthetic",), features=folder / "features.parquet", size=16
     )
     recipe = make_recipe(tuning="features", steps=200, batch=64, lr=1e-2, evaluate_every=50)
-    seeds = max(1, round(arms / 14))  # two sizes: 2 x (real, two doses, four controls)
+    seeds = max(1, round(arms / 12))  # two sizes: 2 x (real, two doses, three controls)
     return studies.new_design(places, recipe, (5, 10), (4.5, 9), seeds=seeds, controls_at=9)
 
 

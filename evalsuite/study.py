@@ -107,11 +107,16 @@ class Design(BaseModel):
                     for ratio in ratios:
                         one = self.arm("mix" if ratio else "real", size, ratio, strategy, seed)
                         made[one.name] = one
-                    for kind in CONTROLS if self.controls else ():
+                    for kind in self.control_kinds if self.controls else ():
                         needs = strategy if kind == "synthetic-only" else None
                         one = self.arm(kind, size, self.control_ratio(size), needs, seed)
                         made[one.name] = one
         return list(made.values())
+
+    @property
+    def control_kinds(self) -> tuple[Kind, ...]:
+        """Features are computed once from images as they are, so there is nothing that RandAugment could change."""
+        return tuple(k for k in CONTROLS if k != "randaugment" or self.recipe.tuning != "features")
 
     def control_ratio(self, size: int) -> float:
         """The dose of a size that its controls match: `controls_at`, or the largest below it."""

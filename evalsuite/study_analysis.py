@@ -268,6 +268,9 @@ def _notes(design: Design, draws: Resamples) -> list[str]:
     said = [f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
             "number of images; the control with fewer steps shows what that changes."]
     said += design.notes
+    if design.recipe.tuning == "features":
+        said.append("Features were computed once from images as they are: nothing is augmented, and there is no "
+                    "RandAugment control.")
     if design.seeds == 1:
         said.append("One seed: the intervals cover the test images, not the luck of training.")
     elif design.seeds < 5:

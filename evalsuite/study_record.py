@@ -12,7 +12,6 @@ import pandas as pd
 
 from evalsuite.card import plain
 from evalsuite.scores import MIN_ITEMS
-from evalsuite.study import CONTROLS
 from evalsuite.study_analysis import Analysis
 from shards.atomic import write_whole
 
@@ -75,7 +74,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
              "parameters": f.parameters.tolist(), "aicc": f.aicc, "rmse": f.rmse, "held_out": f.held_out,
              "chosen": f is fits[0]} for (g, s), fits in found.laws.items() for f in fits
         ],
-        "controls": list(CONTROLS),
+        "controls": list(found.design.control_kinds),
     }
     write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
     for name in ("scores", "gains", "saturation", "exchange", "laws"):

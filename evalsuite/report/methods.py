@@ -80,6 +80,7 @@ def training(recipe: Recipe, real: int) -> str:
             "features": "a linear classifier on the frozen body's features"}[recipe.tuning]
     extras = [
         f"label smoothing {recipe.label_smoothing:g}" if recipe.label_smoothing else "",
+        "no augmentation" if recipe.tuning == "features" else
         {"none": "no augmentation", "light": "random turns, flips, small shifts and colour casts",
          "randaugment": "RandAugment (2 operations of magnitude 9)"}[recipe.augment],
         "inverse-frequency class weights" if recipe.class_weights else "",

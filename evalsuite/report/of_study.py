@@ -9,12 +9,11 @@ from evalsuite.laws import CHOSEN_BY
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.page import Block, Plot, Report, Section, Table, Verdict
-from evalsuite.study import CONTROLS
 from evalsuite.study_analysis import ALL, Analysis, Line
 from evalsuite.study_record import verdicts
 
 WHAT = {
-    "real-short": "real images only, as few steps as the published code would make",
+    "real-short": "real images only, as few steps as their number alone would give",
     "real-repeated": "real images repeated to the mixed arm's count",
     "randaugment": "real images with RandAugment", "synthetic-only": "synthetic images only",
 }
@@ -113,7 +112,7 @@ def _controls(found: Analysis) -> list[Block]:
         shown = [("real images only", _pick(found, ALL, "real", None, 0.0))]
         shown += [(f"with synthetic images, {ratio:g}:1" + (f", {s}" if s else ""), _pick(found, ALL, "mix", s, ratio))
                   for s in found.design.strategies]
-        for kind in CONTROLS:
+        for kind in found.design.control_kinds:
             for strategy in found.design.strategies if kind == "synthetic-only" else (None,):
                 what = WHAT[kind] + (f", {strategy}" if strategy else "")
                 shown.append((what, _pick(found, ALL, kind, strategy, ratio)))
@@ -169,7 +168,7 @@ def _methods(found: Analysis) -> list[Block]:
         methods.training(d.recipe, d.sizes[-1] * len(methods.classes(d.places.real))),
         f"Arms were trained with {sizes} real images per class (nested subsets, spread over skin types) and {doses} "
         f"synthetic images for each real one, {d.seeds} seeds each, all with {d.recipe.steps} optimiser steps.{chosen} "
-        "Controls: real images repeated to the same count, fewer steps, RandAugment, synthetic images only. "
+        f"Controls: {'; '.join(WHAT[kind] for kind in d.control_kinds)}. "
         "Variances are from a bootstrap of test images (stratified by group and label, by cluster where there are any) "
         "and seeds, the same resamples for all arms, so that differences are paired; intervals are Student's for "
         "differences and Wilson's for scores, with degrees of freedom after Satterthwaite, which are few where the "
