@@ -23,7 +23,7 @@ def train(
     folder: Annotated[Path, typer.Option("--out", help="Folder for checkpoint and predictions.")],
     synthetic: Annotated[list[Path] | None, typer.Option(help="Synthetic shards; may be given again.")] = None,
     ratio: Annotated[float | None, typer.Option(help="Synthetic images for each real one. [default: 10, or 0]")] = None,
-    n_real: Annotated[int, typer.Option(help="Real images per class; 0: all.")] = 0,
+    n_real: Annotated[int, typer.Option(min=0, help="Real images per class; 0: all.")] = 0,
     strategy: Annotated[str | None, typer.Option(help="Synthetic images of this strategy only.")] = None,
     mode: Annotated[Mode, typer.Option(help="How real and synthetic images meet.")] = "mix",
     model: Annotated[str, typer.Option(help="Any timm model.")] = DEFAULT_MODEL,
@@ -63,8 +63,11 @@ def train(
         split_bn=split_bn, precision=precision, seed=seed,
     )
     kind: arms.Kind = "synthetic-only" if mode == "synthetic-only" else "mix" if synthetic and recipe.ratio else "real"
-    if kind != "real" and not synthetic:
-        raise UserError(f"--mode {mode} at ratio {recipe.ratio:g} needs --synthetic SHARDS")
+    if not synthetic and (mode != "mix" or recipe.ratio or strategy):
+        raise UserError(f"--mode {mode} at ratio {recipe.ratio:g}"
+                        f"{f' with --strategy {strategy}' if strategy else ''} needs --synthetic SHARDS")
+    if mode != "mix" and not recipe.ratio:
+        raise UserError(f"--mode {mode} at ratio 0 draws no synthetic image; give a --ratio above 0")
     arm = arms.Arm(kind=kind, n_real=n_real, strategy=strategy, recipe=recipe)
     places = datasets.Places(real=real, synthetic=tuple(synthetic or ()), size=size)
     with world() as group:

@@ -340,6 +340,20 @@ def test_options_out_of_range_are_named(fields: dict[str, object], text: str) ->
         make_recipe(**fields)
 
 
+@pytest.mark.parametrize(("words", "text"), [
+    (["--ratio", "5"], "--mode mix at ratio 5 needs --synthetic"),
+    (["--mode", "pretrain-then-tune"], "--mode pretrain-then-tune at ratio 0 needs --synthetic"),
+    (["--strategy", "inpaint"], "with --strategy inpaint needs --synthetic"),
+    (["--mode", "synthetic-only", "--ratio", "0", "--synthetic", "shards"], "draws no synthetic image"),
+])
+def test_synthetic_images_that_are_asked_for_must_be_given(tmp_path: Path, words: list[str], text: str) -> None:
+    """Else the run would be one on real images only, under another name."""
+    done = CliRunner().invoke(app, ["train", "--real", str(tmp_path), "--out", str(tmp_path / "out"), *words])
+    assert isinstance(done.exception, UserError)
+    assert text in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_weights_and_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     """Pickles run code; weights of another model would be half loaded."""
     with pytest.raises(UserError, match="timm has no model"):
