@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from evalsuite.privacy import calibrate as calibration
 from evalsuite.privacy.arrays import audit_arrays
 from evalsuite.privacy.audit import audit_copies, nothing_is_a_copy, privacy_section
 from evalsuite.privacy.control import KINDS
@@ -206,3 +208,20 @@ def test_an_audit_that_misses_planted_copies_says_that_it_proves_nothing() -> No
 def test_arrays_that_are_no_images_are_refused(bad: Array) -> None:
     with pytest.raises(UserError, match=r"expected uint8 \[n, h, w, 3\]"):
         audit_arrays(np.stack(phantoms(6, 0)), np.stack(phantoms(6, 9)), bad)
+
+
+def test_false_alarms_are_measured_on_images_that_set_no_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image is judged once, by a threshold of all folds but its own: else the audit would flatter itself."""
+    unseen = pd.DataFrame({"structure": np.random.default_rng(0).normal(size=100)})
+    fitted: list[set[int]] = []
+    real = calibration.calibrate
+
+    def spy(rows: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, source: str) -> calibration.Calibration:
+        fitted.append(set(rows.index))
+        return real(rows, spaces, false_alarms, source)
+
+    monkeypatch.setattr(calibration, "calibrate", spy)
+    alarms = calibration.measured_alarms(unseen, ("structure",), 0.05)
+    assert [len(rows) for rows in fitted] == [80] * 5
+    assert sorted(i for rows in fitted for i in set(unseen.index) - rows) == list(range(100))
+    assert alarms.n == 100

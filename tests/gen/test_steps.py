@@ -39,3 +39,11 @@ def test_guidance_interval_counts_noise_levels_as_the_paper() -> None:
     assert not guided[0]
     assert not guided[-1]
     assert 10 <= guided.sum() <= 16
+
+
+def test_the_interval_holds_its_upper_end_and_not_its_lower() -> None:
+    """(low, high], to the step: of two intervals laid end to end one guides each step."""
+    schedule = NoiseSchedule.from_config({**SD, "timestep_spacing": "leading", "steps_offset": 1})
+    steps = solvers.table("dpmsolver++", schedule, 20)
+    levels = steps.sigmas[:-1] / steps.alphas[:-1]
+    assert np.flatnonzero(steps.guided((float(levels[10]), float(levels[7])))).tolist() == [7, 8, 9]
