@@ -7,16 +7,34 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
-from engines import Bundle, load
+from engines import Bundle, build, load
+from engines.certificate import read_certificate
 from engines.errors import EngineError
+from engines.export import write_graph
 from engines.onnxruntime import Place, Session, check_assignment, shares
+from engines.spatial import SpatialUNet
 from engines.torch import Reference
 
 
 @pytest.fixture(scope="module")
 def reference(model: Path, bundle: Bundle) -> Reference:
     return Reference(model, bundle, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def graph_of_16(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[Path, UNet2DConditionModel]:
+    """The pixels-first graph of a UNet on maps of 16x16 and 8x8, and the UNet: one attention, to be exported soon."""
+    config = UNet2DConditionModel.load_config(model / "unet")
+    unet = UNet2DConditionModel.from_config(
+        config, down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2
+    ).eval()
+    path = tmp_path_factory.mktemp("graph") / "cpu.onnx"
+    args = gauss(2, 4, 16, 16), torch.tensor([3.0, 7.0]), gauss(2, 16, 32)
+    names = ["sample", "timesteps", "encoder_hidden_states"]
+    write_graph(SpatialUNet(unet, 16), args, names, "out_sample", path, "cpu.onnx.data")
+    return path, unet
 
 
 def gauss(*shape: int) -> torch.Tensor:
@@ -52,6 +70,31 @@ def test_the_small_unet_runs_pixels_first(bundle: Bundle, tmp_path: Path) -> Non
     )
     args = gauss(4, 4, 8, 8), torch.full((4,), 500.0), gauss(4, 16, 32)
     torch.testing.assert_close(ours.unet(*args), plain.unet(*args), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_maps_of_16_run_pixels_first(graph_of_16: tuple[Path, UNet2DConditionModel], threads: int) -> None:
+    """The exported graph against diffusers, on the maps that the built-in pipeline has and the bundle here has not."""
+    path, unet = graph_of_16
+    args = gauss(6, 4, 16, 16), torch.linspace(1, 999, 6), gauss(6, 16, 32)
+    got = Session(path, 6, Place("cpu", torch.device("cpu"), threads))(*args)
+    with torch.no_grad():
+        expected = unet(*args, return_dict=False)[0]
+    assert (got - expected).norm() / expected.norm() < 1e-5
+
+
+@pytest.mark.slow
+def test_the_built_in_pipeline_runs_pixels_first(random_pipeline: Path, tmp_path: Path) -> None:
+    """At its own shapes: certified against torch with the fast graph, which the plain one agrees with."""
+    built = build(random_pipeline, tmp_path / "out", rows=6)
+    assert read_certificate(built.folder).passed
+    args = gauss(6, 4, 16, 16), torch.linspace(1, 999, 6), gauss(6, 16, 64)
+    fast, plain = (
+        Session(built.folder / "unet" / name, 6, Place("cpu", torch.device("cpu"), 1))(*args).clone()
+        for name in ("cpu.onnx", "rows.onnx")
+    )
+    assert (fast - plain).norm() / plain.norm() < 1e-5
+    torch.testing.assert_close(load(built.folder, threads=1).unet(*args), fast, rtol=0, atol=0)
 
 
 def test_rows_change_nothing_but_time(bundle: Bundle) -> None:
