@@ -36,10 +36,10 @@ def headlines(
     rate = "all there already, none sampled now" if speed is None else f"{speed:.1f} images per second"
     console.out.print(f"sampling: {rate}", markup=False)
     for kind, name in (("real", "real images only"), ("mix", "real and synthetic")):
-        console.out.print(f"accuracy, {name}: {_interval(head[kind])}", markup=False)
+        console.out.print(f"accuracy, {name}: {_interval(head[kind])}", markup=False, soft_wrap=True)
     worst = head["worst_group"]["mix"]
     told = "not enough data" if worst is None else f"{worst['group']}, accuracy {_interval(worst)}"
-    console.out.print(f"worst skin-tone group, real and synthetic: {told}", markup=False)
+    console.out.print(f"worst skin-tone group, real and synthetic: {told}", markup=False, soft_wrap=True)
 
 
 def _interval(row: dict[str, Any]) -> str:
