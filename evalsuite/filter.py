@@ -18,7 +18,7 @@ from sklearn.covariance import LedoitWolf
 from evalsuite.quality.cells import FAMILIES, parts_of
 from evalsuite.quality.estimate import wilson
 from evalsuite.quality.features import Features, ImageData
-from evalsuite.quality.section import Section, section, table
+from evalsuite.quality.section import Section, interval_texts, section, table
 from evalsuite.quality.utility import linear
 from shards.errors import UserError
 
@@ -225,6 +225,15 @@ def filter_section(done: Filtered) -> Section:
     return section(
         "Filter", text.strip(), "warn" if done.warnings else "good",
         [table("utility", "Why images were dropped", reasons),
-         table("utility", "Rejected share of each class and strategy", done.rates[cells]),
-         table("fairness", "Rejected share of each skin type", done.rates[groups])],
+         table("utility", "Rejected share of each class and strategy", _rates_shown(done.rates[cells])),
+         table("fairness", "Rejected share of each skin type", _rates_shown(done.rates[groups]))],
     )
+
+
+def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
+    """For readers: beside the share of real images where those are known."""
+    shown = {"cell": rates["cell"], "images": rates["n"], "dropped": rates["rejected"], "share": interval_texts(rates)}
+    if "real_n" in rates:
+        real = [None if np.isnan(n) else f"{n:.0f}" for n in rates["real_n"]]
+        shown |= {"real images": real, "share of those": interval_texts(rates, "real_rate", "real_low", "real_high")}
+    return pd.DataFrame(shown)

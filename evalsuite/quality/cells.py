@@ -26,6 +26,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "overall": (), "class": ("class",), "group": ("group",), "strategy": ("strategy",),
     "class x group": ("class", "group"),
 }
+NONE = "all"  # the metric of a cell with too few images: no metric can be had
 Rows = NDArray[np.integer]
 Namer = Callable[[str], str]
 
@@ -103,7 +104,7 @@ def _measure(
     }
     if n == 0:
         estimate = missing(cell.n, f"{len(cell.real)} real and {len(cell.synthetic)} synthetic: too few")
-        yield head | {"metric": "all"} | _columns(estimate)
+        yield head | {"metric": NONE} | _columns(estimate)
         return
     rng = np.random.default_rng((seed, zlib.crc32(f"{cell.family}/{cell.name}".encode())))
     x = real.take(np.sort(rng.choice(cell.real, n, replace=False)))

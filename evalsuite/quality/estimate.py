@@ -24,13 +24,12 @@ class Estimate:
     n: int
     note: str = ""
 
-    def text(self, digits: int = 3) -> str:
-        """For tables: "0.123 (0.100 to 0.150)" or "not enough data"."""
+    def text(self, digits: int = 3, style: str = "f") -> str:
+        """For tables: "0.123 (0.100 to 0.150)" or "not enough data"; style "g" counts significant digits."""
         if np.isnan(self.value):
             return "not enough data"
-        if np.isnan(self.low):
-            return f"{self.value:.{digits}f}"
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        value, low, high = (f"{v:.{digits}{style}}" for v in (self.value, self.low, self.high))
+        return value if np.isnan(self.low) else f"{value} ({low} to {high})"
 
 
 def missing(n: int, note: str) -> Estimate:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evalsuite.quality.cells import quality_table
-from evalsuite.quality.estimate import Array
+from evalsuite.quality.cells import NONE, quality_table
+from evalsuite.quality.estimate import Array, Estimate
 from evalsuite.quality.features import Features
 from evalsuite.quality.prdc import distances
-from evalsuite.quality.section import Section, Status, section, table
+from evalsuite.quality.section import Section, Status, Table, section, table
 from evalsuite.quality.utility import utility_table
 
 Pairs = Sequence[tuple[Features, Features]]
@@ -31,10 +32,13 @@ class QualityReport:
 
 def quality_report(pairs: Pairs, *, max_n: int = 5000, seed: int = 0, resamples: int = 100) -> QualityReport:
     """Measure (real, synthetic) features of one or more extractors."""
-    cells = pd.concat(
-        [quality_table(r, s, max_n=max_n, seed=seed, resamples=resamples) for r, s in pairs], ignore_index=True
-    )
-    utility = pd.concat([utility_table(r, s, max_n=max_n, seed=seed) for r, s in pairs], ignore_index=True)
+    cells = pd.concat([
+        quality_table(r, s, max_n=max_n, seed=seed, resamples=resamples).assign(extractor=r.extractor.name)
+        for r, s in pairs
+    ], ignore_index=True)
+    utility = pd.concat([
+        utility_table(r, s, max_n=max_n, seed=seed).assign(extractor=r.extractor.name) for r, s in pairs
+    ], ignore_index=True)
     return QualityReport(cells, utility, _section(cells, utility))
 
 
@@ -58,24 +62,53 @@ def _nearest(queries: Array, known: Array, block: int = 1024) -> Array:
 
 def _section(cells: pd.DataFrame, utility: pd.DataFrame) -> Section:
     text, status = verdict(cells, utility)
-    shown = cells[["family", "cell", "n", "metric", "value", "low", "high", "note"]]
-    diverse = shown["metric"].str.startswith(DIVERSITY)
-    whole, by_group = shown["family"].isin(["overall", "floor"]), shown["family"] == "group"
-    finer = shown["family"].isin(["class", "strategy"])
+    tables = []
+    for name in cells["extractor"].unique():
+        tables += _tables_of(name, cells[cells["extractor"] == name], utility[utility["extractor"] == name])
     told, everyone = utility["metric"].str.startswith(TOLD), utility["family"] == "overall"
-    caption = 'all images; "real against real" is what a perfect generator would score'
-    equal = "at equal n in every cell of a family"
-    return section("Images", text, status, [
-        table("fidelity", f"Fidelity, {caption}", shown[whole & ~diverse]),
-        table("fidelity", "Can a linear classifier tell real from synthetic? AUC, 0.5: no", utility[told]),
-        table("fidelity", f"Fidelity by class and strategy, {equal}", shown[finer & ~diverse]),
-        table("diversity", f"Diversity, {caption}", shown[whole & diverse]),
-        table("diversity", f"Diversity by class and strategy, {equal}", shown[finer & diverse]),
-        table("utility", "Does what a linear classifier learns carry over? Balanced accuracy",
-              utility[~told & everyone]),
-        table("fairness", f"Fidelity and diversity by skin type, {equal}", shown[by_group]),
-        table("fairness", "Linear classifiers by skin type of the tested images", utility[~everyone]),
-    ])
+    for axis, caption, part in (
+        ("fidelity", "Can a linear classifier tell real from synthetic? AUC, 0.5: no", utility[told & everyone]),
+        ("utility", "Does what a linear classifier learns carry over? Balanced accuracy", utility[~told & everyone]),
+    ):
+        lines = [(row["metric"], row["n"], _estimate(row), row["note"]) for row in part.to_dict("records")]
+        tables.append(table(axis, caption, pd.DataFrame(lines, columns=["metric", "n", "value", "remark"])))
+    return section("Images", text, status, tables)
+
+
+def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[Table]:
+    """One extractor's: a row a cell, a column a metric."""
+    diverse, none = cells["metric"].str.startswith(DIVERSITY), cells["metric"] == NONE
+    by_group = cells["family"] == "group"
+    whole = cells["family"].isin(["overall", "floor", "class", "strategy"])
+    equal = f"{name}, at equal n in every cell of a family"
+    tables = []
+    for axis, word, kind in (("fidelity", "Fidelity", ~diverse), ("diversity", "Diversity", diverse | none)):
+        caption = f'{word}, {equal}; "real against real" is what a perfect generator would score'
+        tables += [table(axis, caption, by_cell(cells[kind & whole])),
+                   table("fairness", f"{word} by skin type, {equal}", by_cell(cells[kind & by_group]))]
+    tables.append(table(
+        "fairness", f"Linear classifiers by skin type of the tested images, {name}: balanced accuracy, and the AUC of "
+        "real or synthetic", by_cell(utility[utility["family"] == "group"])))
+    return [t for t in tables if t["rows"]]
+
+
+def by_cell(long: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell: n, a column a metric (text, with interval), and why values are missing."""
+    metrics = [m for m in long["metric"].unique() if m != NONE]
+    records = []
+    for (_, cell), part in long.groupby(["family", "cell"], sort=False):
+        values = {row["metric"]: _estimate(row) for row in part.to_dict("records")}
+        few, many = part["n"].min(), part["n"].max()
+        records.append({
+            "cell": cell, "n": f"{few}" if few == many else f"{few} to {many}",
+            **{m: values.get(m, float("nan")) for m in metrics},
+            "remark": "; ".join(str(note) for note in part["note"].unique() if note),
+        })
+    return pd.DataFrame(records)
+
+
+def _estimate(row: dict[Hashable, Any]) -> str:
+    return Estimate(row["value"], row["low"], row["high"], row["n"]).text(3, "g")
 
 
 def verdict(cells: pd.DataFrame, utility: pd.DataFrame) -> tuple[str, Status]:

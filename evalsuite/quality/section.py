@@ -60,6 +60,11 @@ def table(axis: Axis, caption: str, frame: pd.DataFrame) -> Table:
     }
 
 
+def interval_texts(frame: pd.DataFrame, value: str = "rate", low: str = "low", high: str = "high") -> list[str]:
+    """Three columns as one, for readers: "0.123 (0.100 to 0.150)"."""
+    return [Estimate(*row, 0).text() for row in frame[[value, low, high]].itertuples(index=False, name=None)]
+
+
 def figure(axis: Axis, caption: str, drawing: Figure) -> Drawing:
     """A matplotlib figure as inline SVG without scripts, dates or outside references."""
     stream = io.StringIO()

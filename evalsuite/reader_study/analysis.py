@@ -16,6 +16,13 @@ from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
 from shards.errors import UserError
 
 MIN_ITEMS, RESAMPLES = 10, 500
+#: What the columns are called in the report.
+SHOWN = {
+    "discrimination": "real or synthetic: AUC", "realism_real": "realism of real images, 1 to 5",
+    "realism_synthetic": "of synthetic ones", "diagnosis_real": "right class, real images",
+    "diagnosis_synthetic": "right class, synthetic", "group_real": "right skin type, real images",
+    "group_synthetic": "right skin type, synthetic",
+}
 
 
 def load(folder: Path) -> tuple[Study, pd.DataFrame]:
@@ -192,10 +199,10 @@ def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Section:
     status: Status = "unknown" if np.isnan(auc.value) else "good" if auc.low <= 0.5 <= auc.high else "warn"
     if gains is not None:
         text += f" Realism and the classifier's gain per class: Spearman {gain_correlation(answers, gains).text(2)}."
-    by_group = groups["family"] == "group"
+    by_group, finer = groups["family"] == "group", groups.drop(columns="family").rename(columns=SHOWN)
     return section("Readers", text, status, [
-        table("fidelity", "Readers", readers),
+        table("fidelity", "Readers", readers.rename(columns=SHOWN)),
         table("fidelity", "Agreement between readers", agreement(answers, study)),
-        table("fidelity", "By true class, all readers", groups[~by_group]),
-        table("fairness", "By true skin type, all readers", groups[by_group]),
+        table("fidelity", "By true class, all readers", finer[~by_group]),
+        table("fairness", "By true skin type, all readers", finer[by_group]),
     ])

@@ -35,7 +35,10 @@ def verdict(parts: Sequence[Measured]) -> Verdict:
 
 
 def _blocks(axis: str, parts: Sequence[Measured]) -> list[Block]:
-    """The parts' words, tables and figures on one axis; the templates escape, so text goes in plain."""
+    """The parts' tables and figures on one axis; each part's words stand where it is shown first.
+
+    The templates escape, so text goes in plain.
+    """
     blocks: list[Block] = []
     for part in parts:
         shown: list[Block] = [
@@ -45,5 +48,11 @@ def _blocks(axis: str, parts: Sequence[Measured]) -> list[Block]:
         ]
         shown += [Plot(f["svg"], html.unescape(f["caption"])) for f in part["figures"] if f["axis"] == axis]
         if shown:
-            blocks += [f"{html.unescape(part['title'])}: {html.unescape(part['verdict'])}", *shown]
+            title, first = html.unescape(part["title"]), _first_axis(part)
+            words = html.unescape(part["verdict"]) if axis == first else f"see {first.capitalize()}, and here:"
+            blocks += [f"{title}: {words}", *shown]
     return blocks or [f"Not measured; run {HOW[axis]}."]
+
+
+def _first_axis(part: Measured) -> str:
+    return min((t["axis"] for t in (*part["tables"], *part["figures"])), key=AXES.index)
