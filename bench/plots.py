@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 from bench.record import Measurement, Record
 from bench.timing import spread
@@ -50,7 +52,7 @@ def _rows(axes: Axes, found: Sequence[Measurement]) -> None:
     axes.set_ylabel("UNet rows/s")
     axes.set_ylim(bottom=0)
     each = int(found[0].details["rows/image"] or 1)
-    images = axes.secondary_yaxis("right", functions=(lambda rate: rate / each, lambda rate: rate * each))
+    images = axes.secondary_yaxis("right", functions=(partial(np.multiply, 1 / each), partial(np.multiply, each)))
     images.set_ylabel(f"images/s, denoising alone, {each} rows an image")
     axes.legend()
 

@@ -54,7 +54,7 @@ def engine(
     """
     on_gpu = torch.cuda.is_available() and device != "cpu"
     # On a CPU `torch.compile` takes minutes and gains little.
-    chosen_peers = choose(peer, tuple(PEERS), PEERS if on_gpu else ("diffusers", "optimum"), on_gpu)
+    chosen_peers = choose(peer, tuple(PEERS), tuple(PEERS) if on_gpu else ("diffusers", "optimum"), on_gpu)
     folder = models.find(model, work)
     loaded = _open(bundles or [], folder, backend or ["onnxruntime"], precision or ["fp32"], device, work)
     first = loaded[0].engine
