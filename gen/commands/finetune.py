@@ -81,7 +81,7 @@ def finetune(
     images = open_data(data)
     held_out = read_holdout(holdout) if holdout else None
     root = work or out.with_name(f"{out.name}.work")
-    accelerator = new_accelerator(settings, execution, root)
+    accelerator = new_accelerator(settings, execution)
     cells = {c: re.sub(r"[^A-Za-z0-9_]+", "-", c) for c in images.classes} if per_class else {None: ""}
     results = [
         tune(model or builtin.pipeline_folder(), images.where(cls=c), out / name, settings, execution, accelerator,

@@ -31,6 +31,9 @@ from shards.errors import UserError
 from shards.folder import FolderSet
 from shards.reader import ImageSet
 
+#: Of a tracker that writes files, in the folder of the run.
+TRACKING = "tracking"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -44,7 +47,7 @@ class Result:
     already: bool
 
 
-def new_accelerator(settings: Settings, execution: Execution, work: Path) -> Accelerator:
+def new_accelerator(settings: Settings, execution: Execution) -> Accelerator:
     """Devices, precision and trackers, as the machine and accelerate's own launcher say.
 
     Raises
@@ -58,9 +61,8 @@ def new_accelerator(settings: Settings, execution: Execution, work: Path) -> Acc
         raise UserError(f"unknown tracker {execution.track!r}; expected tensorboard or wandb")
     if execution.track and importlib.util.find_spec(execution.track) is None:
         raise UserError(f"--track {execution.track} needs it installed: pip install {execution.track}")
-    accelerator = Accelerator(
-        mixed_precision=settings.mixed_precision, log_with=execution.track, project_dir=work / "tracking"
-    )
+    # each run tracks in its own folder, which is not known yet
+    accelerator = Accelerator(mixed_precision=settings.mixed_precision, log_with=execution.track, project_dir=TRACKING)
     allowed = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
     if accelerator.distributed_type not in allowed:
         raise UserError(f"training over {accelerator.distributed_type.value} is not supported; start it with torchrun, "
@@ -108,6 +110,9 @@ def tune(
     Training(accelerator, denoiser, batches, settings, execution, steps, identity, work).run(
         _validator(base, chosen, settings, execution, accelerator, work)
     )
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.trackers.clear()
     if accelerator.is_main_process:
         denoiser.cpu()
         output.write(out, base, denoiser, chosen, settings, words, identity=identity, steps=steps,
@@ -116,9 +121,6 @@ def tune(
         if not execution.keep_work:
             shutil.rmtree(work)
     accelerator.wait_for_everyone()
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    accelerator.trackers.clear()
     accelerator.free_memory()
     return Result(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, False)
 
@@ -166,6 +168,7 @@ def _begin(accelerator: Accelerator, execution: Execution, identity: dict[str, A
     if execution.track:
         settings = identity | asdict(execution)
         config = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}
+        accelerator.project_configuration.logging_dir = str(work / TRACKING)
         accelerator.init_trackers("dermforge-finetune", config=config)
 
 
@@ -222,8 +225,10 @@ def _validator(
 
 
 def _keep_records(work: Path, out: Path) -> None:
-    """The log and the sheets stay with the model that they are about."""
+    """The log, the sheets and what a tracker wrote stay with the model that they are about."""
     (out / "training").mkdir()
     shutil.copyfile(work / LOG, out / "training" / LOG)
+    if (work / TRACKING).is_dir():
+        shutil.copytree(work / TRACKING, out / "training" / TRACKING)
     for path in sorted((work / "validation").glob("*.png")):
         shutil.copyfile(path, out / "training" / path.name)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from gen.builtin.model import new_pipeline
 from gen.commands.finetune import finetune
 from shards import console
 from shards.folder import open_data
-from shards.images import encode_image
+from shards.images import decode_image, encode_image
 
 CLASSES, GROUPS = ("lichen_planus", "plaque"), ("I", "V")
 #: Runs the command with as many threads as the tests, so that sums are in the same order.
@@ -254,6 +255,30 @@ def test_one_model_a_class(
         assert facts.lineage == [f"p{i}" for i in range(number, 8, 2)]
 
 
+def test_tensorboard_reads_back_what_was_logged(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By TensorBoard's own reader, from the folder that stays: the log's numbers, the sheet, a run a class."""
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "tuned"
+    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", out, "--steps", 2, "--batch", 2,
+               "--validate-every", 2, "--track", "tensorboard", "--per-class", "--template", "An image of {class}") == 0
+    for cls in CLASSES:
+        training = out / cls / "training"
+        events = EventAccumulator(str(training / "tracking" / "dermforge-finetune")).Reload()
+        with (training / "log.csv").open() as file:
+            logged = list(csv.DictReader(file))
+        for name in ("loss", "learning_rate", "gradient_norm"):
+            read = [(e.step, e.value) for e in events.Scalars(name)]
+            assert read == [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-5)) for row in logged], name
+        (sheet,) = events.Images("validation")
+        assert sheet.step == 2
+        shown = decode_image(sheet.encoded_image_string)
+        np.testing.assert_array_equal(shown, decode_image((training / "step-000002.png").read_bytes()))
+
+
 def test_parts_of_a_batch_add_up_to_the_whole(
     random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -295,6 +320,7 @@ BAD = {
     "micro": (("--micro-batch", "3"), "--micro-batch 3"),
     "fp16": (("--mixed-precision", "fp16"), "needs a CUDA device"),
     "tracker": (("--track", "paper"), "unknown tracker 'paper'"),
+    "wandb": (("--track", "wandb"), "pip install wandb"),
     "size": (("--size", "65"), "size 65 does not fit"),
     "rate": (("--learning-rate", "-1"), "--learning-rate is -1"),
     "prior": (("--method", "textual-inversion", "--prior", "2"), "leave it out"),
@@ -308,6 +334,8 @@ def test_bad_input_is_one_line_and_status_2(
 ) -> None:
     if case == "fp16" and torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
+    if case == "wandb" and find_spec("wandb"):
+        pytest.skip("wandb is installed")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "held.txt").write_text("p3\n")
     given, said = BAD[case]
