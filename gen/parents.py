@@ -19,7 +19,7 @@ from shards.reader import ImageSet
 class Parents:
     """Real images by id, from shards or a folder, and their lesion masks from a folder of `<id>.png`."""
 
-    def __init__(self, data: ImageSet, where: Path, masks: Path | None = None) -> None:
+    def __init__(self, data: ImageSet, where: str | Path, masks: Path | None = None) -> None:
         self.data, self.where, self.masks = data, where, masks
         self.rows: pd.DataFrame = data.rows
 

@@ -166,6 +166,20 @@ def load(path: Path, defaults: Mapping[str, Any] | None = None) -> Plan:
     return from_rows(_with_defaults(_read(path), defaults or {}), str(path))
 
 
+def from_csv(content: bytes, source: str) -> Plan:
+    """The plan that `Plan.csv` wrote.
+
+    Parameters
+    ----------
+    source
+        What to call it in errors.
+    """
+    try:
+        return from_rows(csv.DictReader(io.StringIO(content.decode(), newline="")), source)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{source} is not the CSV of a plan ({error})") from error
+
+
 def cell_id(number: int, label: str, group: str | None, *more: str) -> str:
     """An id that sorts by number first, so that every shard and every prefix of a plan is balanced."""
     parts = [f"{number:06d}", label, *([group] if group else []), *more]

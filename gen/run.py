@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engines.engine import Engine
-from gen.plan import Plan
-from shards.atomic import sweep, write_whole
-from shards.commit import finished
+from gen.plan import Plan, from_csv
+from shards.atomic import sweep
+from shards.commit import INFO, finished
 from shards.errors import UserError
-from shards.places import make_folder
-from shards.schema import NAME_PATTERN, created_by
+from shards.places import Folder, Place, is_url, make_place, place
+from shards.schema import NAME_PATTERN, SHARD, created_by
+from shards.sheet import SHEET
 
 RECORD = "run.json"
 PLAN = "plan.csv"
@@ -81,8 +82,8 @@ def describe(
     return record
 
 
-def open_run(folder: Path, record: RunRecord, plan: Plan, fresh: bool = False) -> None:
-    """Make the folder ready for a run, or for going on with one.
+def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = False) -> None:
+    """Make a folder or an fsspec address ready for a run, or for going on with one.
 
     Parameters
     ----------
@@ -92,40 +93,46 @@ def open_run(folder: Path, record: RunRecord, plan: Plan, fresh: bool = False) -
     Raises
     ------
     UserError
-        The folder holds another run: both digests are shown, and nothing is touched.
+        There is another run: both digests are shown, and nothing is touched.
     """
-    make_folder(folder)
-    there = read(folder)
+    where = make_place(location)
+    there, names = read(location), where.names(missing_ok=True)
     if fresh:
-        _clear(folder, there.name if there else record.name)
+        _clear(where, names, there.name if there else record.name)
     elif there is not None:
-        _refuse_another(folder, there, record)
-    elif strange := sorted(folder.glob(f"{record.name}-*.tar")):
-        raise UserError(f"{folder} holds {strange[0].name}, and no {RECORD} that says what it is of; "
+        _refuse_another(str(where), there, record)
+    elif strange := [n for n in sorted(names) if SHARD.match(n) and n[:-11] == record.name and n.endswith(".tar")]:
+        raise UserError(f"{where} holds {strange[0]}, and no {RECORD} that says what it is of; "
                         "give another folder, or start anew with --fresh")
-    write_whole(folder / PLAN, plan.csv().encode())
-    write_whole(folder / RECORD, record.model_dump_json(indent=1).encode() + b"\n")
+    where.write(PLAN, plan.csv().encode())
+    where.write(RECORD, record.model_dump_json(indent=1).encode() + b"\n")
 
 
-def read(folder: Path) -> RunRecord | None:
-    """The run that a folder holds, if any."""
-    path = folder / RECORD
-    if not path.is_file():
+def read(location: str | Path) -> RunRecord | None:
+    """The run that a folder or an address holds, if any."""
+    content = _content(location, RECORD)
+    if content is None:
         return None
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        return RunRecord.model_validate_json(content)
     except ValidationError as error:
-        raise UserError(f"{path} is not the record of a run ({error.errors()[0]['msg']}); "
+        raise UserError(f"{location}/{RECORD} is not the record of a run ({error.errors()[0]['msg']}); "
                         "remove it to start anew with --fresh") from error
 
 
-def todo(folder: Path, record: RunRecord, worker: tuple[int, int] = (0, 1)) -> list[int]:
+def read_plan(location: str | Path) -> Plan | None:
+    """The plan of the run that a folder or an address holds, if any."""
+    content = _content(location, PLAN)
+    return None if content is None else from_csv(content, f"{location}/{PLAN}")
+
+
+def todo(location: str | Path, record: RunRecord, worker: tuple[int, int] = (0, 1)) -> list[int]:
     """Numbers of the shards that are not committed and that worker i of n has to make."""
     index, workers = worker
-    done = finished(folder, record.name)
+    done = finished(location, record.name)
     for sidecar in done.values():
         if sidecar.plan_digest != record.plan_digest or sidecar.bundle_digest != record.bundle_digest:
-            raise UserError(f"{folder / sidecar.tar} is of plan {sidecar.plan_digest} and bundle "
+            raise UserError(f"{location}/{sidecar.tar} is of plan {sidecar.plan_digest} and bundle "
                             f"{sidecar.bundle_digest}; this run is of {record.plan_digest} and "
                             f"{record.bundle_digest}: give another folder, or --fresh")
     return [shard for shard in range(index, record.shards, workers) if shard not in done]
@@ -139,7 +146,7 @@ def parse_worker(text: str) -> tuple[int, int]:
     raise UserError(f"worker {text!r}; expected I/N with I from 0 to N - 1, as 0/3")
 
 
-def _refuse_another(folder: Path, there: RunRecord, record: RunRecord) -> None:
+def _refuse_another(folder: str, there: RunRecord, record: RunRecord) -> None:
     before, now = there.model_dump(exclude=_HARMLESS), record.model_dump(exclude=_HARMLESS)
     changed = [key for key in before if before[key] != now[key]]
     if not changed:
@@ -155,10 +162,18 @@ def _show(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
 
 
-def _clear(folder: Path, name: str) -> None:
-    for path in sorted(folder.glob(f"{name}-" + "[0-9]" * 6 + ".*"), key=lambda p: p.suffix != ".json"):
-        if path.suffix in (".json", ".tar", ".idx"):  # the commit record first
-            path.unlink()
-    for extra in (RECORD, PLAN, "_info.json", "sheet.png"):
-        (folder / extra).unlink(missing_ok=True)
-    sweep(folder, name)
+def _content(location: str | Path, name: str) -> bytes | None:
+    if not is_url(location) and not Path(location).is_dir():
+        return None
+    where = place(location)
+    return where.read(name) if name in where.names(missing_ok=True) else None
+
+
+def _clear(where: Place, names: Iterable[str], name: str) -> None:
+    mine = [n for n in names if re.fullmatch(rf"{re.escape(name)}-[0-9]{{6}}\.(json|tar|idx)", n)]
+    for one in sorted(mine, key=lambda n: not n.endswith(".json")):  # the commit record first
+        where.remove(one)
+    for extra in (RECORD, PLAN, INFO, SHEET):
+        where.remove(extra)
+    if isinstance(where, Folder):
+        sweep(where.path, name)

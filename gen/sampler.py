@@ -51,9 +51,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the shards go and what is the same in all of them."""
+    """Where the shards go (a folder or an fsspec address) and what is the same in all of them."""
 
-    folder: Path
+    folder: str | Path
     name: str
     shard_size: int
     classes: tuple[str, ...]

@@ -8,14 +8,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from shards.atomic import Pending, locked
-from shards.commit import dali_index
+from shards.atomic import Pending, locked, sweep
 from shards.errors import CheckFailed, UserError
-from shards.schema import SHARD, Sidecar
+from shards.places import address
 
 #: Bytes of tars kept locally; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change size and place.
 CACHE_BYTES = 8 << 30
@@ -29,7 +28,7 @@ class Bucket:
     keep_open = 4
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = address(url).rstrip("/")
         self._filesystem: tuple[int, Any] | None = None
         root = os.environ.get("DERMFORGE_CACHE") or str(Path(tempfile.gettempdir()) / "dermforge-cache")
         self.cache = Path(root) / hashlib.sha256(self.url.encode()).hexdigest()[:16]
@@ -42,20 +41,58 @@ class Bucket:
             self._filesystem = os.getpid(), _filesystem(self.url)
         return self._filesystem[1]
 
-    def names(self) -> dict[str, int]:
-        with _asked(self.url):
+    def names(self, missing_ok: bool = False) -> dict[str, int]:
+        with asked(self.url):
             self.files.invalidate_cache()
-            entries = self.files.ls(self.url, detail=True)
+            try:
+                entries = self.files.ls(self.url, detail=True)
+            except FileNotFoundError:
+                if missing_ok:
+                    return {}
+                raise
         return {e["name"].rsplit("/", 1)[-1]: int(e["size"] or 0) for e in entries if e["type"] == "file"}
 
     def read(self, name: str) -> bytes:
-        with _asked(f"{self.url}/{name}"):
+        with asked(f"{self.url}/{name}"):
             return bytes(self.files.cat_file(f"{self.url}/{name}"))
 
     def write(self, name: str, content: bytes) -> None:
         """Small files only; a bucket shows an object when it is whole."""
-        with _asked(f"{self.url}/{name}"):
+        with asked(f"{self.url}/{name}"):
             self.files.pipe_file(f"{self.url}/{name}", content)
+
+    def remove(self, name: str) -> None:
+        """The object goes, and every copy of it in this machine's cache."""
+        with asked(f"{self.url}/{name}"), suppress(FileNotFoundError):
+            self.files.rm_file(f"{self.url}/{name}")
+        self.forget(name)
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a file of any size there.
+
+        Raises
+        ------
+        CheckFailed
+            What arrived is shorter or longer than what was sent.
+        """
+        with asked(f"{self.url}/{name}"):
+            self.files.put_file(str(path), f"{self.url}/{name}")
+            self.files.invalidate_cache()
+            got = int(self.files.info(f"{self.url}/{name}")["size"])
+        if got != (sent := path.stat().st_size):
+            raise CheckFailed(f"{self.url}/{name} arrived with {got} of {sent} bytes; upload it again")
+
+    def move(self, old: str, new: str) -> None:
+        """Give an object another name, in place of what has it; the bytes stay where they are."""
+        with asked(f"{self.url}/{old}"), suppress(FileNotFoundError):  # another process was quicker
+            self.files.cp_file(f"{self.url}/{old}", f"{self.url}/{new}")
+        self.remove(old)
+        self.forget(new)
+
+    def forget(self, name: str) -> None:
+        """Remove what the cache holds of an object; readers that have it open keep it."""
+        for path in self.cache.glob(f"*-{name}"):
+            path.unlink(missing_ok=True)
 
     def open(self, name: str) -> BinaryIO:
         """The cached copy of the object as it is now in the bucket; the oldest copies make room for a new one.
@@ -67,11 +104,12 @@ class Bucket:
         """
         address = f"{self.url}/{name}"
         self.cache.mkdir(parents=True, exist_ok=True)
-        with _asked(address):
+        with asked(address):
             size, version = int(self.files.info(address)["size"]), str(self.files.checksum(address))
             path = self.cache / f"{hashlib.sha256(version.encode()).hexdigest()[:16]}-{name}"
             with locked(self.cache):
                 if not path.exists():
+                    sweep(self.cache, "")
                     self._make_room(size)
                     with Pending(path, fsync=False) as file:
                         got = sum(file.write([chunk]) for chunk in self._chunks(address))
@@ -84,7 +122,7 @@ class Bucket:
     def digest(self, name: str) -> str:
         """sha256 of what the bucket gives back."""
         found = hashlib.sha256()
-        with _asked(f"{self.url}/{name}"):
+        with asked(f"{self.url}/{name}"):
             for chunk in self._chunks(f"{self.url}/{name}"):
                 found.update(chunk)
         return found.hexdigest()
@@ -108,64 +146,13 @@ class Bucket:
         return self.url
 
 
-def upload(folder: Path, url: str, sidecar: Sidecar) -> None:
-    """Copy one committed shard to a bucket; nothing there says that it exists before all of it does.
-
-    Raises
-    ------
-    CheckFailed
-        What arrived is not what was sent, or the bucket holds this shard with other content.
-    """
-    bucket = Bucket(url)
-    if there := _committed(bucket, f"{sidecar.stem}.json"):
-        if not there.sha256 or (there.sha256, there.bytes) != (sidecar.sha256, sidecar.bytes):
-            raise CheckFailed(f"{url}/{sidecar.tar} is already there with other content (sha256 {there.sha256[:12]}, "
-                              f"now {sidecar.sha256[:12]}); write to another address, or remove it and its sidecar")
-        return
-    with _asked(f"{bucket.url}/{sidecar.tar}"):
-        bucket.files.put_file(str(folder / sidecar.tar), f"{bucket.url}/{sidecar.tar}")
-        bucket.files.invalidate_cache()
-        got = int(bucket.files.info(f"{bucket.url}/{sidecar.tar}")["size"])
-    if got != sidecar.bytes:
-        raise CheckFailed(f"{url}/{sidecar.tar} arrived with {got} of {sidecar.bytes} bytes; upload it again")
-    if sidecar.sha256 and (digest := bucket.digest(sidecar.tar)) != sidecar.sha256:
-        raise CheckFailed(f"{url}/{sidecar.tar} arrived with the sha256 {digest[:12]}, sent was "
-                          f"{sidecar.sha256[:12]}; upload it again")
-    bucket.write(f"{sidecar.stem}.idx", dali_index(sidecar))
-    bucket.write(f"{sidecar.stem}.json", sidecar.to_bytes())
-
-
-def finished_in(url: str, name: str) -> dict[int, Sidecar]:
-    """The committed shards of a bucket by number, for resuming."""
-    bucket = Bucket(url)
-    try:
-        names = bucket.names()
-    except UserError:
-        return {}
-    records = [n for n in sorted(names) if SHARD.match(n) and n.endswith(".json") and n[:-12] == name]
-    found = [_committed(bucket, record) for record in records]
-    return {sidecar.index: sidecar for sidecar in found if sidecar}
-
-
-def _committed(bucket: Bucket, record: str) -> Sidecar | None:
-    address = f"{bucket.url}/{record}"
-    with _asked(address):
-        try:
-            bucket.files.invalidate_cache()
-            sidecar = Sidecar.from_bytes(bucket.files.cat_file(address), address)
-            size = int(bucket.files.info(f"{bucket.url}/{sidecar.tar}")["size"])
-        except (FileNotFoundError, CheckFailed):
-            return None
-    return sidecar if size == sidecar.bytes else None
-
-
 @contextmanager
-def _asked(address: str) -> Iterator[None]:
+def asked(address: str) -> Iterator[None]:
     """What the store refuses becomes one line that names the address."""
     try:
         yield
     except FileNotFoundError as error:
-        raise UserError(f"{address} is not there; expected a bucket folder that holds shards") from error
+        raise UserError(f"{address} is not there; check the names of the bucket and of the folder in it") from error
     except _refusals() as error:
         if getattr(error, "errno", None) == errno.ENOSPC:  # of the disk that holds the cache
             raise
@@ -184,8 +171,12 @@ def _filesystem(url: str) -> Any:
     try:
         import fsspec
 
-        return fsspec.core.url_to_fs(url)[0]
+        # A bucket has no folders to make; of the stores that have, the local disk makes them itself.
+        options = {"auto_mkdir": True} if url.startswith(("file://", "local://")) else {}
+        return fsspec.core.url_to_fs(url, **options)[0]
     except ImportError as error:
-        raise UserError(f"{url} needs {error.name}; install the extra: pip install 'dermforge[cloud]'") from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{url}: {reason}; pip install 'dermforge[cloud]' is enough for s3://, other stores need the "
+                        "package that is named") from error
     except ValueError as error:
         raise UserError(f"{url}: {error}; expected an address that fsspec knows, as s3://bucket/folder") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shards import atomic
 from shards.errors import CheckFailed
-from shards.places import Folder, Place
+from shards.places import Folder, Place, is_url
 from shards.schema import SHARD, Sidecar, canonical_json
 
 #: The set as timm's `wds/` reader wants it described.
@@ -59,19 +59,28 @@ def committed(record: Path) -> Sidecar | None:
     return sidecar if there else None
 
 
-def finished(folder: Path, name: str) -> dict[int, Sidecar]:
+def finished(location: str | Path, name: str) -> dict[int, Sidecar]:
     """The committed shards of a name by number, for resuming: whole sidecars whose tars have the right size.
 
-    What a killed writer had all but committed is committed first.
+    What a killed writer had all but committed is committed first. `location` is a folder or an fsspec address.
     """
+    if is_url(location):
+        from shards.uploads import finished_in
+
+        return finished_in(str(location), name)
+    folder = Path(location)
     finish_commits(folder)
     found = [committed(path) for path in sorted(folder.glob(f"{name}-" + "[0-9]" * 6 + ".json"))]
     return {sidecar.index: sidecar for sidecar in found if sidecar}
 
 
-def finish_commits(folder: Path) -> list[str]:
+def finish_commits(location: str | Path) -> list[str]:
     """Complete what a killed writer began: a tar in its place, its new sidecar still under a temporary name."""
-    done = []
+    if is_url(location):
+        from shards.uploads import finish_uploads
+
+        return finish_uploads(str(location))
+    folder, done = Path(location), []
     for path in atomic.leftovers(folder):
         if ".json." not in path.name:
             continue

@@ -15,6 +15,7 @@ import numpy as np
 from shards.atomic import Pending
 from shards.commit import commit_shard
 from shards.errors import CheckFailed, UserError
+from shards.places import Folder, Place, place
 from shards.reader import ShardSet
 from shards.schema import Sidecar
 
@@ -61,13 +62,15 @@ def diff(first: ShardSet, second: ShardSet, pixels: bool = False) -> Difference:
 
 
 def regenerate(
-    folder: Path, index: int, engine: Path | None, parents: Path | None = None, masks: Path | None = None,
-    replace: bool = False,
+    location: str | Path, index: int, engine: Path | None, parents: str | Path | None = None,
+    masks: Path | None = None, replace: bool = False,
 ) -> Difference:
     """Make one shard of a `gen sample` run again, in a process of its own, and compare it with the sidecar.
 
     Parameters
     ----------
+    location
+        The run's folder or fsspec address.
     engine
         The bundle that the run used; None takes gen's default.
     parents, masks
@@ -81,15 +84,18 @@ def regenerate(
     CheckFailed
         The new shard has another digest; says how many images differ and by how much.
     """
-    run = _run_record(folder)
+    where = place(location)
+    run = _run_record(where)
     name, shards = str(run["name"]), -(-run["images"] // run["shard_size"])
     if not 0 <= index < shards:
-        raise UserError(f"shard {index} of {folder}; expected 0 to {shards - 1}")
+        raise UserError(f"shard {index} of {where}; expected 0 to {shards - 1}")
     with tempfile.TemporaryDirectory(prefix="dermforge-") as scratch:
-        made, given = Path(scratch) / "shards", {"--engine": engine, "--parents": parents, "--masks": masks}
+        made, plan = Path(scratch) / "shards", Path(scratch) / "plan.csv"
+        plan.write_bytes(where.read("plan.csv"))
+        given = {"--engine": engine, "--parents": parents, "--masks": masks}
         command = [
             sys.executable, "-c", "from gen.cli import main; main()", "sample", "--shards", str(made), "--plan",
-            str(folder / "plan.csv"), "--worker", f"{index}/{shards}", "--name", name, "--shard-size",
+            str(plan), "--worker", f"{index}/{shards}", "--name", name, "--shard-size",
             str(run["shard_size"]), "--format", str(run["image_format"]), "--quality", str(run["quality"]),
             "--backend", str(run["backend"]), "--rows", str(run["rows"]),
             *(word for name, path in given.items() if path for word in (name, str(path))),
@@ -99,14 +105,14 @@ def regenerate(
         if done.returncode or not (made / f"{stem}.json").exists():
             last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
             raise CheckFailed(f"gen sample could not make {stem}.tar again (exit status {done.returncode}): {last}")
-        return _judge(folder, made, stem, replace)
+        return _judge(where, made, stem, replace)
 
 
-def _judge(folder: Path, made: Path, stem: str, replace: bool) -> Difference:
+def _judge(where: Place, made: Path, stem: str, replace: bool) -> Difference:
     new = Sidecar.from_bytes((made / f"{stem}.json").read_bytes(), f"the new {stem}.json")
-    record = folder / f"{stem}.json"
+    record = f"{stem}.json"
     try:
-        old = Sidecar.from_bytes(record.read_bytes(), str(record)) if record.exists() else None
+        old = Sidecar.from_bytes(where.read(record), f"{where}/{record}") if record in where.names() else None
     except CheckFailed:
         if not replace:
             raise
@@ -114,24 +120,33 @@ def _judge(folder: Path, made: Path, stem: str, replace: bool) -> Difference:
     if old and old.sha256 != new.sha256:
         ours = {row.id: row.image_sha256 for row in old.samples}
         changed = [row.id for row in new.samples if ours.get(row.id) != row.image_sha256]
-        raise CheckFailed(f"{folder / new.tar} has the sha256 {old.sha256[:12]}, made again it has {new.sha256[:12]}: "
+        raise CheckFailed(f"{where}/{new.tar} has the sha256 {old.sha256[:12]}, made again it has {new.sha256[:12]}: "
                           f"{len(changed)} of {new.n} images differ; images are the same only on the same device, "
                           "libraries and batch (`shards diff --pixels` says by how much)")
     if replace:
-        with Pending(folder / new.tar) as file:
-            file.write([(made / new.tar).read_bytes()])
-            commit_shard(file, new, replace=True)
+        _put(where, made, new)
     elif old is None:
-        raise CheckFailed(f"{record} is missing, so there is nothing to compare with; leave out --check to put the "
-                          "shard there")
+        raise CheckFailed(f"{where}/{record} is missing, so there is nothing to compare with; leave out --check to put "
+                          "the shard there")
     return Difference()
 
 
-def _run_record(folder: Path) -> dict[str, Any]:
+def _put(where: Place, made: Path, new: Sidecar) -> None:
+    if not isinstance(where, Folder):
+        from shards.uploads import upload
+
+        upload(made, str(where), new, replace=True)
+        return
+    with Pending(where.path / new.tar) as file:
+        file.write([(made / new.tar).read_bytes()])
+        commit_shard(file, new, replace=True)
+
+
+def _run_record(where: Place) -> dict[str, Any]:
+    if not {"run.json", "plan.csv"} <= set(where.names()):
+        raise UserError(f"{where} has no run.json and plan.csv; only shards that `gen sample` made can be made again")
     try:
-        record = json.loads((folder / "run.json").read_bytes())
+        record = json.loads(where.read("run.json"))
         return {k: record[k] for k in ("name", "images", "shard_size", "image_format", "quality", "backend", "rows")}
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} has no run.json; only shards that `gen sample` made can be made again") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}/run.json is not the record of a `gen sample` run: {error}") from error
+        raise UserError(f"{where}/run.json is not the record of a `gen sample` run: {error}") from error

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from shards.reader import ShardSet
 from shards.schema import Sidecar
 
 #: The context that the specification prints, whole: readers compare it.
@@ -25,7 +28,10 @@ CONTEXT: dict[str, Any] = {
 }
 #: Columns of the table beside the shards: readers of Croissant do not look into JSON inside of tars.
 COLUMNS = ("id", "class", "group", "origin", "split", "strategy", "parent", "cluster", "image_sha256")
-TABLE = "samples.csv"
+FILE, TABLE = "croissant.json", "samples.csv"
+#: What `describe` is told -> where the document has it.
+_WORDS = {"name": "name", "description": "description", "license_url": "license", "url": "url", "version": "version",
+          "published": "datePublished", "cite_as": "citeAs"}
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
@@ -77,6 +83,44 @@ def describe(
              "description": "The images, by the id of their sample.", "field": images},
         ],
     }
+
+
+def refresh(data: ShardSet) -> list[str]:
+    """Write `samples.csv` and the description beside a set anew after images went, its words kept.
+
+    Of a set without images nothing can be described: the files go.
+
+    Returns
+    -------
+    Names of the files that still describe the former set, because they are not as `shards card` wrote them.
+    """
+    where, names, rows = data.place, data.place.names(), table(data.rows)
+    if TABLE in names and where.read(TABLE).splitlines()[:1] == rows.splitlines()[:1]:
+        where.write(TABLE, rows) if data.n else where.remove(TABLE)
+    if FILE not in names:
+        return []
+    try:
+        old = json.loads(where.read(FILE))
+        words = {ours: str(old[theirs]) for ours, theirs in _WORDS.items()}
+    except (ValueError, KeyError, TypeError):
+        return [FILE]
+    if re.fullmatch(r"\d+ images of .*\.", words["description"]):
+        words["description"] = counted(data.n, data.classes)
+    if data.n:
+        where.write(FILE, to_bytes(describe(data.sidecars, rows, **words)))
+    else:
+        where.remove(FILE)
+    return []
+
+
+def counted(n: int, classes: Sequence[str]) -> str:
+    """The description of a set of which nobody said more."""
+    return f"{n} images of {', '.join(classes)}."
+
+
+def to_bytes(document: dict[str, Any]) -> bytes:
+    """The file's content."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def table(rows: pd.DataFrame) -> bytes:

@@ -9,6 +9,8 @@ import pandas as pd
 from shards.reader import ShardSet
 from shards.schema import Sample
 
+#: What the hub calls a card.
+CARD = "README.md"
 #: The hub's words for how many images there are.
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 KINDS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -20,8 +21,8 @@ class Place(Protocol):
 
     keep_open: int
 
-    def names(self) -> dict[str, int]:
-        """Name -> size in bytes."""
+    def names(self, missing_ok: bool = False) -> dict[str, int]:
+        """Name -> size in bytes; with `missing_ok`, a folder that is not there (yet) has none."""
         ...
 
     def read(self, name: str) -> bytes: ...
@@ -32,6 +33,10 @@ class Place(Protocol):
 
     def write(self, name: str, content: bytes) -> None:
         """A small file: all of it, or what was there before."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """The file goes, if it is there."""
         ...
 
 
@@ -45,7 +50,7 @@ class Folder:
             raise UserError(f"{path} is not a folder; expected one that holds shards")
         self.path = path
 
-    def names(self) -> dict[str, int]:
+    def names(self, missing_ok: bool = False) -> dict[str, int]:
         return {entry.name: entry.stat().st_size for entry in sorted(self.path.iterdir()) if entry.is_file()}
 
     def read(self, name: str) -> bytes:
@@ -57,13 +62,21 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         write_whole(self.path / name, content)
 
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
     def __str__(self) -> str:
         return str(self.path)
 
 
 def is_url(location: str | Path) -> bool:
     """s3://, gs:// and the like."""
-    return "://" in str(location)
+    return "://" in address(location)
+
+
+def address(location: str | Path) -> str:
+    """The location as text; an address that was taken for a path (s3:/bucket) gets its slash back."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(location))
 
 
 def place(location: str | Path) -> Place:
@@ -77,7 +90,7 @@ def place(location: str | Path) -> Place:
     if is_url(location):
         from shards.cloud import Bucket
 
-        return Bucket(str(location))
+        return Bucket(address(location))
     return Folder(Path(location))
 
 
@@ -100,11 +113,11 @@ def make_folder(folder: Path) -> None:
     Raises
     ------
     UserError
-        A file is in its place, the system does not allow it, or it is an address that was taken for a folder.
+        A file is in its place, the system does not allow it, or it is an address and not a folder.
     """
-    if folder.parts and folder.parts[0].endswith(":") and len(folder.parts[0]) > 2:  # Path("s3://b") is s3:/b
-        raise UserError(f"{folder} is an address, and this writes to folders only; write to a folder, then copy it "
-                        f"with `shards select FOLDER --out {folder.parts[0]}//...`")
+    if is_url(folder):
+        raise UserError(f"{address(folder)} is an address, and this writes to folders only; write to a folder, then "
+                        f"copy it with `shards select FOLDER --out {address(folder)}`")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

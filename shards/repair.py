@@ -8,12 +8,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from shards import atomic, tar
+from shards import tar
 from shards.commit import finish_commits, write_info
 from shards.digest import sha256
 from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
-from shards.places import Folder
+from shards.places import Place, address, is_url, make_place, place
 from shards.schema import IMAGE_EXTENSIONS, SHARD, Sample, Sidecar, canonical_json
 from shards.verify import check_deeply
 from shards.writer import write_shard
@@ -37,44 +37,64 @@ class Repair:
     unchecked: int = 0
 
 
-def repair(folder: Path, out: Path, classes: Sequence[str] = ()) -> list[Repair]:
-    """Save the whole samples of every faulty shard of `folder` into new shards in `out`; the old ones stay.
+def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -> list[Repair]:
+    """Save the whole samples of every faulty shard into new shards in `out`; the old ones stay.
 
     Parameters
     ----------
+    location, out
+        Folders or fsspec addresses.
     classes
         What the numbers in `cls` mean, where no sidecar is left to say.
     """
-    if out.resolve() == folder.resolve():
+    if _same(location, out):
         raise UserError(f"{out} is the folder with the torn shards; give another one, so that nothing is overwritten")
-    finish_commits(folder)
-    names = Folder(folder).names()
+    where = place(location)
+    finish_commits(location)
+    names = where.names()
     tars = sorted(name for name in names if SHARD.match(name) and name.endswith(".tar"))
-    sidecars = {name: _readable_sidecar(folder / name) for name in tars}
+    sidecars = {name: _readable_sidecar(where, f"{name[:-4]}.json") if f"{name[:-4]}.json" in names else None
+                for name in tars}
     known = next((s.classes for s in sidecars.values() if s), list(classes))
     results = []
     for name, sidecar in sidecars.items():
-        if sidecar and not _faulty(folder / name, sidecar):
-            continue
-        saved = salvage((folder / name).read_bytes(), known)
-        stem, index = name[:-4].rsplit("-", 1)
+        with where.open(name) as file:
+            if sidecar and not check_deeply(file, sidecar, f"{where}/{name}"):
+                continue
+            file.seek(0)
+            saved = salvage(file.read(), known)
         if saved:
-            labels = sidecar.classes if sidecar else known or sorted({sample.label for sample, _, _ in saved})
-            write_shard(
-                out, stem, int(index), saved, classes=labels,
-                plan_digest=_common([s.plan_digest for s, _, _ in saved]),
-                bundle_digest=_common([s.bundle_digest for s, _, _ in saved]),
-                model_digest=_common([s.model_digest for s, _, _ in saved]),
-                lineage=sidecar.lineage if sidecar else (),
-            )
+            _write(out, name, saved, sidecar, known)
         kept = {sample.id for sample, _, _ in saved}
         lost = [row.id for row in sidecar.samples if row.id not in kept] if sidecar else None
         results.append(Repair(name, len(saved), lost, sum(not sample.image_sha256 for sample, _, _ in saved)))
-    if results and out.is_dir():
-        write_info(out)
+    if results:
+        target = make_place(out)
+        write_info(target)
         report = {r.shard: {"saved": r.saved, "lost": r.lost, "unchecked": r.unchecked} for r in results}
-        atomic.write_whole(out / "_repaired.json", canonical_json(report) + b"\n")
+        target.write("_repaired.json", canonical_json(report) + b"\n")
     return results
+
+
+def _write(
+    out: str | Path, name: str, saved: Sequence[tuple[Sample, bytes, str]], sidecar: Sidecar | None,
+    known: Sequence[str],
+) -> None:
+    stem, index = name[:-4].rsplit("-", 1)
+    labels = sidecar.classes if sidecar else known or sorted({sample.label for sample, _, _ in saved})
+    write_shard(
+        out, stem, int(index), saved, classes=labels,
+        plan_digest=_common([s.plan_digest for s, _, _ in saved]),
+        bundle_digest=_common([s.bundle_digest for s, _, _ in saved]),
+        model_digest=_common([s.model_digest for s, _, _ in saved]),
+        lineage=sidecar.lineage if sidecar else (),
+    )
+
+
+def _same(one: str | Path, other: str | Path) -> bool:
+    if is_url(one) or is_url(other):
+        return address(one).rstrip("/") == address(other).rstrip("/")
+    return Path(one).resolve() == Path(other).resolve()
 
 
 def salvage(archive: bytes, classes: Sequence[str] = ()) -> list[tuple[Sample, bytes, str]]:
@@ -121,16 +141,10 @@ def _members(archive: bytes) -> dict[str, dict[str, bytes]]:
     return members
 
 
-def _faulty(path: Path, sidecar: Sidecar) -> bool:
-    with path.open("rb", buffering=0) as file:
-        return bool(check_deeply(file, sidecar, str(path)))
-
-
-def _readable_sidecar(path: Path) -> Sidecar | None:
+def _readable_sidecar(where: Place, record: str) -> Sidecar | None:
     try:
-        record = path.with_suffix(".json")
-        return Sidecar.from_bytes(record.read_bytes(), str(record))
-    except (FileNotFoundError, CheckFailed):
+        return Sidecar.from_bytes(where.read(record), f"{where}/{record}")
+    except CheckFailed:
         return None
 
 

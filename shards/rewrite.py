@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from shards import atomic, lineage
+from shards import croissant, lineage
 from shards.commit import finish_commits, write_info
+from shards.datacard import CARD
 from shards.errors import UserError
 from shards.reader import ShardSet
 from shards.schema import Sidecar, canonical_json
@@ -57,45 +58,54 @@ class Purge:
         Shard and id of each image that went.
     tuned
         Shards that are still there, of a model that was tuned on the image.
+    described
+        Files of `shards card` that still count the images: the card, in which somebody may have written.
     """
 
     removed: list[tuple[str, str]]
     rewritten: list[str]
     tuned: list[str]
-    record: Path | None
+    record: str | None
+    described: list[str]
 
 
-def purge(folder: Path, parent: str, signed_off_by: str = "") -> Purge:
-    """Remove a real image and everything made from it, or from that, from the shards of a folder.
+def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
+    """Remove a real image and everything made from it, or from that, from the shards of a folder or bucket.
 
     A shard of which nothing is left stays as an empty one, so that going on with the run does not make it again.
-    Cut off in the middle, the same call goes on. A contact sheet beside the shards goes too: it may show the image.
+    Cut off in the middle, the same call goes on. A contact sheet beside the shards goes too: it may show the image;
+    `samples.csv` and `croissant.json` are written anew.
     """
-    finish_commits(folder)
-    data = ShardSet.open(folder)
-    family = descendants(data, parent)
-    going = {
-        sidecar.tar: sorted(row.id for row in sidecar.samples if row.id in family) for sidecar in data.sidecars
-    }
-    going = {shard: ids for shard, ids in going.items() if ids}
+    finish_commits(location)
+    data = ShardSet.open(location)
+    where, names = data.place, data.place.names()
+    going = _going(data, descendants(data, parent))
     tuned = [s.tar for s in data.sidecars if lineage.overlap([parent], s.lineage)]
-    if not going:
-        return Purge([], [], tuned, None)
-    record = folder / f"_purged.{parent}.json"  # written first, so that being cut off loses none of the list
-    before = json.loads(record.read_bytes())["removed"] if record.exists() else {}
-    content = {
-        "parent": parent, "signed_off_by": signed_off_by, "still_tuned_on_it": tuned,
-        "removed": {shard: sorted({*before.get(shard, ()), *going.get(shard, ())}) for shard in before | going},
-        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    atomic.write_whole(record, canonical_json(content) + b"\n")
-    (folder / SHEET).unlink(missing_ok=True)
-    for number, sidecar in enumerate(data.sidecars):
-        if sidecar.tar in going:
-            mine = (data.rows["shard"] == number) & ~data.rows["id"].isin(going[sidecar.tar])
-            _rewrite(folder, sidecar, data.take(np.flatnonzero(mine.to_numpy())))
-    write_info(folder)
-    return Purge([(shard, key) for shard, ids in going.items() for key in ids], sorted(going), tuned, record)
+    record = f"_purged.{parent}.json"
+    if going:  # the record first, so that being cut off loses none of the list
+        before = json.loads(where.read(record))["removed"] if record in names else {}
+        where.write(record, canonical_json({
+            "parent": parent, "signed_off_by": signed_off_by, "still_tuned_on_it": tuned,
+            "removed": {shard: sorted({*before.get(shard, ()), *going.get(shard, ())}) for shard in before | going},
+            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }) + b"\n")
+        where.remove(SHEET)
+        for number, sidecar in enumerate(data.sidecars):
+            if sidecar.tar in going:
+                mine = (data.rows["shard"] == number) & ~data.rows["id"].isin(going[sidecar.tar])
+                _rewrite(location, sidecar, data.take(np.flatnonzero(mine.to_numpy())))
+    elif record not in names:
+        return Purge([], [], tuned, None, [])
+    write_info(where)
+    stale = croissant.refresh(ShardSet.open(location)) + [name for name in (CARD,) if going and name in names]
+    removed = [(shard, key) for shard, ids in going.items() for key in ids]
+    return Purge(removed, sorted(going), tuned, f"{where}/{record}", stale)
+
+
+def _going(data: ShardSet, family: Collection[str]) -> dict[str, list[str]]:
+    """Tar -> ids of the family in it."""
+    found = {s.tar: sorted(row.id for row in s.samples if row.id in family) for s in data.sidecars}
+    return {shard: ids for shard, ids in found.items() if ids}
 
 
 def descendants(data: ShardSet, id: str) -> set[str]:
@@ -110,10 +120,10 @@ def descendants(data: ShardSet, id: str) -> set[str]:
     return family
 
 
-def _rewrite(folder: Path, old: Sidecar, kept: ShardSet) -> None:
+def _rewrite(location: str | Path, old: Sidecar, kept: ShardSet) -> None:
     items = ((*kept.at(position), kept.row(position).ext) for position in range(kept.n))
     write_shard(
-        folder, old.name, old.index, items, classes=old.classes, plan_digest=old.plan_digest,
+        location, old.name, old.index, items, classes=old.classes, plan_digest=old.plan_digest,
         bundle_digest=old.bundle_digest, model_digest=old.model_digest, lineage=old.lineage, replace=True,
     )
 

@@ -20,7 +20,12 @@ _INK, _PAPER, _EMPTY = (30, 30, 30), (255, 255, 255), (235, 235, 235)
 
 
 def contact_sheet(data: ImageSet, path: Path, *, per_cell: int = 2, thumb: int = 64) -> None:
-    """Draw the first images of every cell.
+    """Draw the first images of every cell into a PNG file; see `drawn`."""
+    write_whole(path, drawn(data, per_cell=per_cell, thumb=thumb))
+
+
+def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
+    """The first images of every cell, as PNG.
 
     Parameters
     ----------
@@ -55,7 +60,7 @@ def contact_sheet(data: ImageSet, path: Path, *, per_cell: int = 2, thumb: int =
                     draw.rectangle((x, y, x + thumb - 1, y + thumb - 1), fill=_EMPTY)
     origins = ", ".join(sorted(set(data.rows["origin"])))
     draw.text((_MARGIN, sheet.height - 16), f"{data.n} images, {origins}", _INK, font)
-    write_whole(path, encode_image(np.asarray(sheet), "png"))
+    return encode_image(np.asarray(sheet), "png")
 
 
 def _first(data: ImageSet, per_cell: int) -> dict[tuple[str, str | None], list[int]]:

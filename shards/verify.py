@@ -158,6 +158,8 @@ def _notes(where: Place, names: dict[str, int], sidecars: list[Sidecar]) -> Iter
     formats = {row.ext for sidecar in sidecars for row in sidecar.samples[:1]}
     if len(formats) > 1:
         yield f"{where} mixes {', '.join(sorted(formats))}; Hugging Face datasets wants one format"
+    for name in sorted(name for name in names if name.endswith(".json.next")):
+        yield f"{where}/{name} was left by a writer that was killed; run its command again, which finishes the shard"
     for path in leftovers(where.path) if isinstance(where, Folder) else ():
         use = "`shards repair` finishes the shard with it if its tar is there, then " if ".json." in path.name else ""
         yield f"{path} was left by a writer that was killed; {use}it may be removed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,8 +26,7 @@ from shards.schema import (
     created_by,
     shard_stem,
 )
-
-_SPOOL = "dermforge-spool-"
+from shards.spool import Spool
 
 
 class Options(TypedDict, total=False):
@@ -192,8 +190,8 @@ class ShardSetWriter:
             raise UserError(f"a shard of {shard_size} images; expected at least 1")
         self.location, self.name, self.classes, self.shard_size = location, name, classes, shard_size
         self.options = options
-        self.spool = tempfile.TemporaryDirectory(prefix=_SPOOL) if is_url(location) else None
-        self.folder = Path(self.spool.name if self.spool else location)
+        self.spool = Spool() if is_url(location) else None
+        self.folder = self.spool.path if self.spool else Path(location)
         self.sidecars: list[Sidecar] = []
         self.current: ShardWriter | None = None
         self.last_id = ""
@@ -234,7 +232,7 @@ class ShardSetWriter:
                 self.sidecars.append(writer.commit())
             self.current = None
             if self.spool:
-                _send(self.folder, str(self.location), self.sidecars[-1])
+                _send(self.spool, str(self.location), self.sidecars[-1])
 
     def __enter__(self) -> ShardSetWriter:
         return self
@@ -249,7 +247,7 @@ class ShardSetWriter:
                 self.current.__exit__(kind, e, tb)
         finally:
             if self.spool:
-                self.spool.cleanup()
+                self.spool.close()
 
 
 def write_shard(
@@ -261,11 +259,9 @@ def write_shard(
     At an fsspec address it is built in a local spool, uploaded and checked, the sidecar last.
     """
     if is_url(location):
-        if options.get("replace"):
-            raise UserError(f"{location}: shards in a bucket are not replaced; write to another address")
-        with tempfile.TemporaryDirectory(prefix=_SPOOL) as spool:
-            sidecar = write_shard(Path(spool), name, index, items, classes=classes, **options)
-            _send(Path(spool), str(location), sidecar)
+        with Spool() as spool:
+            sidecar = write_shard(spool.path, name, index, items, classes=classes, **options)
+            _send(spool, str(location), sidecar, options.get("replace", False))
             return sidecar
     with ShardWriter(Path(location), name, index, classes=classes, **options) as writer:
         for sample, image, ext in items:
@@ -273,9 +269,8 @@ def write_shard(
         return writer.commit()
 
 
-def _send(spool: Path, url: str, sidecar: Sidecar) -> None:
-    from shards.cloud import upload
+def _send(spool: Spool, url: str, sidecar: Sidecar, replace: bool = False) -> None:
+    from shards.uploads import upload
 
-    upload(spool, url, sidecar)
-    for path in spool.iterdir():
-        path.unlink()
+    upload(spool.path, url, sidecar, replace)
+    spool.empty()

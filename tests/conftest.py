@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +33,29 @@ def phantom_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_split(folder, "validation", 1, seed=900, size=64)
     write_split(folder, "test", 2, seed=900, size=64)
     return folder
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """A local S3 server; its address."""
+    server = pytest.importorskip("moto.server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    moto = server.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    moto.start()
+    yield f"http://127.0.0.1:{port}"
+    moto.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new empty bucket, and a new cache."""
+    s3fs = pytest.importorskip("s3fs")
+    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_ENDPOINT_URL", endpoint),
+                        ("AWS_DEFAULT_REGION", "us-east-1"), ("DERMFORGE_CACHE", str(tmp_path / "cache"))):
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"b{uuid.uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}/set"

@@ -16,7 +16,8 @@ from evalsuite.predictions import some
 from evalsuite.training.pool import CACHE_BYTES, Pool, check_classes, square
 from shards import ImageSet, ShardSet
 from shards.errors import UserError
-from shards.schema import SPLITS
+from shards.places import is_url, place
+from shards.schema import SHARD, SPLITS
 
 Tick = Callable[[int], None]
 
@@ -37,13 +38,19 @@ class Splits:
 def open_images(location: Path) -> ImageSet:
     """Shards, or a plain folder of images with a CSV beside it."""
     folder = Path(location)
-    if not folder.is_dir():
+    if not is_url(folder) and not folder.is_dir():
         raise UserError(f"{folder} is not a folder; expected one with shards or images")
     if any(folder.glob("*.tar")):
         return ShardSet.open(folder)
     from shards import open_data
 
     return open_data(folder)
+
+
+def _in_parts(folder: Path) -> bool:
+    if is_url(folder):
+        return not any(map(SHARD.match, place(folder).names(missing_ok=True)))
+    return all((folder / part).is_dir() for part in SPLITS)
 
 
 def open_splits(location: Path) -> Splits:
@@ -55,7 +62,7 @@ def open_splits(location: Path) -> Splits:
         A part is missing, or an id or a cluster is in two parts.
     """
     folder = Path(location)
-    if all((folder / part).is_dir() for part in SPLITS):
+    if _in_parts(folder):
         parts = [open_images(folder / part) for part in SPLITS]
     else:
         whole = open_images(folder)

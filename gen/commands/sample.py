@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from gen.sampler import Summary
     from gen.workers import Job, Outcome
 
-SHEET = "sheet.png"
-
 
 def sample(
-    shards: Annotated[Path, typer.Option(help="Folder of the run; an unfinished one goes on.")],
+    shards: Annotated[str, typer.Option(help="Folder or s3:// address of the run; an unfinished one goes on.")],
     engine: Annotated[Path, typer.Option(help="Engine bundle.")] = DEFAULT_BUNDLE,
     plan: Annotated[Path | None, typer.Option(help="Plan [default: all classes and skin types alike].")] = None,
     per_cell: Annotated[int | None, typer.Option(help="Images per class and skin type [default: 32].")] = None,
@@ -34,7 +32,7 @@ def sample(
     guidance: Annotated[float | None, typer.Option(help="Guidance scale [default: 3].")] = None,
     guidance_interval: Annotated[str | None, typer.Option(help="Noise levels LOW:HIGH that are guided.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise [default: 0].")] = None,
-    parents: Annotated[Path | None, typer.Option(help="Real images that the plan's rows start from.")] = None,
+    parents: Annotated[str | None, typer.Option(help="Real images that the plan's rows start from.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of the parents' lesion masks, <id>.png.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Images per shard [default: 1000].")] = None,
     image_format: Annotated[str | None, typer.Option("--format", help="png, jpg or webp [default: png].")] = None,
@@ -83,7 +81,7 @@ def sample(
     total = len(range(mine[0], record.shards, mine[1]))
     if left and len(left) < total:
         console.err.print(f"going on: {total - len(left)} of {total} shards are there", soft_wrap=True)
-    report: dict[str, Any] = {"shards": str(shards), "plan_digest": record.plan_digest}
+    report: dict[str, Any] = {"shards": shards, "plan_digest": record.plan_digest}
     outcome = None
     if left and ray is not None:
         outcome = on_ray(job, record, left, workers, ray)
@@ -100,7 +98,7 @@ def sample(
                           f"the last reason: {outcome.retried[outcome.quarantined[-1]][-1]}")
 
 
-def plan_for(folder: Path, engine: Engine, path: Path | None, options: dict[str, Any], fresh: bool) -> Plan:
+def plan_for(folder: str | Path, engine: Engine, path: Path | None, options: dict[str, Any], fresh: bool) -> Plan:
     """The plan given, the one in the folder, or a new one over all classes and skin types."""
     from gen import grid, run
     from gen.plan import from_rows, load
@@ -110,8 +108,8 @@ def plan_for(folder: Path, engine: Engine, path: Path | None, options: dict[str,
         if given:
             raise UserError(f"--plan says all about the images; leave --{given[0].replace('_', '-')} out, or plan anew")
         return load(path)
-    if not given and not fresh and (folder / run.PLAN).is_file():
-        return load(folder / run.PLAN)
+    if not given and not fresh and (there := run.read_plan(folder)) is not None:
+        return there
     facts = engine.facts
     own = {key: options[key] for key in ("solver", "steps", "guidance", "guidance_interval", "seed")}
     settings = settings_for(options["preset"], facts, **own, strategy="text-to-image")
@@ -143,7 +141,7 @@ def on_ray(job: Job, record: RunRecord, left: list[int], workers: int, address: 
         return sample_on_ray(job, left, workers, address, gpus, lambda shard, n: tick(n, f"shard {shard}"))
 
 
-def finish(folder: Path, record: RunRecord) -> dict[str, Any]:
+def finish(folder: str | Path, record: RunRecord) -> dict[str, Any]:
     """Once every shard is there: check the set, describe it for timm, and draw the contact sheet."""
     from gen import run
 
@@ -151,13 +149,15 @@ def finish(folder: Path, record: RunRecord) -> dict[str, Any]:
     if missing:
         return {"complete": False, "missing_shards": missing}
     from shards.commit import write_info
+    from shards.places import place
     from shards.reader import ShardSet
-    from shards.sheet import contact_sheet
+    from shards.sheet import SHEET, drawn
 
-    write_info(folder)
+    where = place(folder)
+    write_info(where)
     data = ShardSet.open(folder)
-    contact_sheet(data, folder / SHEET)
-    return {"complete": True, "images": data.n, "sheet": str(folder / SHEET)}
+    where.write(SHEET, drawn(data))
+    return {"complete": True, "images": data.n, "sheet": f"{folder}/{SHEET}"}
 
 
 def tell(report: dict[str, Any], record: RunRecord, sampled: bool) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shards import atomic, console, croissant, datacard
+from shards import console, croissant, datacard
 from shards.errors import UserError
 from shards.reader import ShardSet
 
-CARD, CROISSANT = "README.md", "croissant.json"
-
 
 def card(
-    folder: Annotated[Path, typer.Argument(help="Folder of the shards; the files are written into it.")],
+    folder: Annotated[str, typer.Argument(help="Folder or s3:// address of the shards; the files go into it.")],
     license_id: Annotated[str, typer.Option("--license", help="As the hub names it, such as cc-by-4.0.")],
     name: Annotated[str | None, typer.Option(help="[default: the folder's]")] = None,
     summary: Annotated[str, typer.Option(help="A sentence of your own.")] = "",
@@ -37,20 +34,21 @@ def card(
     data = ShardSet.open(folder)
     if data.n == 0:
         raise UserError(f"{folder} holds no images; there is nothing to describe")
-    there = [file for file in (CARD, CROISSANT, croissant.TABLE) if (folder / file).exists()]
+    names = data.place.names()
+    there = [file for file in (datacard.CARD, croissant.FILE, croissant.TABLE) if file in names]
     if there and not force:
-        raise UserError(f"{folder / there[0]} is already there; move it away, or replace it with --force")
-    title = name or folder.resolve().name
+        raise UserError(f"{folder}/{there[0]} is already there; move it away, or replace it with --force")
+    title = name or Path(folder).resolve().name
     day = date or datetime.now(UTC).date().isoformat()
     table = croissant.table(data.rows)
     described = croissant.describe(
-        data.sidecars, table, name=title, description=summary or f"{data.n} images of {', '.join(data.classes)}.",
+        data.sidecars, table, name=title, description=summary or croissant.counted(data.n, data.classes),
         license_url=f"https://choosealicense.com/licenses/{license_id}/", version=version, published=day,
         url=url or f"https://huggingface.co/datasets/{title}", cite_as=cite or f"{title}, {day}",
     )
     text = datacard.card(data, name=title, license_id=license_id, summary=summary, cite=cite)
-    atomic.write_whole(folder / croissant.TABLE, table)
-    atomic.write_whole(folder / CROISSANT, json.dumps(described, indent=1, ensure_ascii=False).encode() + b"\n")
-    atomic.write_whole(folder / CARD, text.encode())
-    console.out.print(f"{folder / CARD} and {folder / CROISSANT}: {data.n} images in {len(data.sidecars)} shards",
-                      markup=False, soft_wrap=True)
+    data.place.write(croissant.TABLE, table)
+    data.place.write(croissant.FILE, croissant.to_bytes(described))
+    data.place.write(datacard.CARD, text.encode())
+    console.out.print(f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in "
+                      f"{len(data.sidecars)} shards", markup=False, soft_wrap=True)

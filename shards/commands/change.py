@@ -12,10 +12,9 @@ from shards import console
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose, ids_of
 from shards.errors import CheckFailed, UserError
 from shards.folder import read_table
+from shards.places import is_url
 from shards.reader import ShardSet
 from shards.schema import ID_PATTERN
-
-Shards = Annotated[Path, typer.Argument(metavar="SHARDS", help="Folder of shards.")]
 
 
 def select(
@@ -48,10 +47,10 @@ def select(
 
 
 def regenerate(
-    folder: Shards, shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],
+    location: Location, shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],
     check: Annotated[bool, typer.Option("--check", help="Only compare; change nothing.")] = False,
     engine: Annotated[Path | None, typer.Option(help="The bundle that the run used [default: gen's].")] = None,
-    parents: Annotated[Path | None, typer.Option(help="The real images that its plan starts from.")] = None,
+    parents: Annotated[str | None, typer.Option(help="The real images that its plan starts from.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of their lesion masks.")] = None,
 ) -> None:
     """Make one shard of a `gen sample` run again; compare it, or put it in place of a damaged one.
@@ -60,13 +59,13 @@ def regenerate(
     """
     from shards.compare import regenerate as make
 
-    make(folder, shard, engine, parents, masks, replace=not check)
-    console.out.print(f"shard {shard} of {folder} has the same bytes" if check else
-                      f"shard {shard} of {folder} was written again", markup=False, soft_wrap=True)
+    make(location, shard, engine, parents, masks, replace=not check)
+    console.out.print(f"shard {shard} of {location} has the same bytes" if check else
+                      f"shard {shard} of {location} was written again", markup=False, soft_wrap=True)
 
 
 def purge(
-    folder: Shards, parent: Annotated[str, typer.Option(help="Id of the real image.")],
+    location: Location, parent: Annotated[str, typer.Option(help="Id of the real image.")],
     signed_off_by: Annotated[str | None, typer.Option(help="Who says so [default: this user].")] = None,
     as_json: Json = False,
 ) -> None:
@@ -80,22 +79,29 @@ def purge(
 
     if not re.match(ID_PATTERN, parent):
         raise UserError(f"--parent {parent!r} is not an id; expected letters, digits, - and _")
-    done = remove(folder, parent, signed_off_by or getpass.getuser())
+    done = remove(location, parent, signed_off_by or getpass.getuser())
     if as_json:
         console.print_json({"removed": done.removed, "rewritten": done.rewritten, "still_tuned_on_it": done.tuned,
-                            "record": str(done.record) if done.record else None})
-    elif done.record:
+                            "record": done.record, "described": done.described})
+    elif done.removed:
         console.out.print(f"{len(done.removed)} images of {len(done.rewritten)} shards went; {done.record} lists them",
                           markup=False, soft_wrap=True)
     else:
-        console.out.print(f"nothing in {folder} is {parent} or was made from it", markup=False, soft_wrap=True)
+        console.out.print(f"nothing in {location} is {parent} or was made from it", markup=False, soft_wrap=True)
+    if done.described:
+        console.err.print(f"[yellow]warning:[/yellow] {', '.join(done.described)} still tells of the images that went; "
+                          "write it again with `shards card --force`, or change it by hand", soft_wrap=True)
+    if done.removed and is_url(location):
+        console.err.print("[yellow]warning:[/yellow] where the bucket keeps versions of its objects, the old ones "
+                          "still hold the images; delete those too, and copies in caches of other machines",
+                          soft_wrap=True)
     if done.tuned:
         console.err.print(f"[yellow]warning:[/yellow] {len(done.tuned)} shards come from a model that was tuned on "
                           f"{parent}; only a model tuned without it can replace them", soft_wrap=True)
 
 
 def repair(
-    folder: Shards, out: Annotated[Path, typer.Option(help="Folder for what can be saved.")],
+    location: Location, out: Annotated[str, typer.Option(help="Folder or s3:// address for what can be saved.")],
     classes: Annotated[str, typer.Option(help="Comma-separated class names by number, where no sidecar is left.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -105,9 +111,7 @@ def repair(
     """
     from shards.repair import repair as save
 
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder of shards")
-    results = save(folder, out, [word for word in classes.split(",") if word])
+    results = save(location, out, [word for word in classes.split(",") if word])
     lost = sum(len(r.lost or ()) for r in results)
     if as_json:
         console.print_json([vars(r) for r in results])
@@ -117,7 +121,7 @@ def repair(
             unchecked = f" ({r.unchecked} without digests to check)" if r.unchecked else ""
             console.out.print(f"{r.shard}: {r.saved} images saved{unchecked}, lost: {what}", markup=False,
                               soft_wrap=True)
-        summary = f"{len(results)} torn shards" if results else f"every shard of {folder} is whole"
+        summary = f"{len(results)} torn shards" if results else f"every shard of {location} is whole"
         console.out.print(summary, markup=False)
     if lost or any(not r.saved for r in results):
         raise CheckFailed(f"{lost or 'all'} images of {len(results)} torn shards are lost; what was whole is in {out}")

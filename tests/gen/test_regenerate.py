@@ -14,6 +14,7 @@ from gen import cells, grid, plan, run
 from gen.grid import Settings
 from gen.workers import Job
 from shards import CheckFailed, UserError
+from shards.cloud import Bucket
 from shards.compare import regenerate
 from shards.verify import verify
 
@@ -49,6 +50,20 @@ def test_a_shard_is_the_same_again_and_a_damaged_one_comes_back(
     regenerate(folder, 1, bundles["text"], replace=True)
     assert tar.read_bytes() == whole
     assert not verify(folder, deep=True, workers=1).faults
+
+
+def test_a_damaged_shard_in_a_bucket_comes_back(sampled: Path, bundles: dict[str, Path], bucket: str) -> None:
+    """The object is exchanged for the one made again, which has the digest that the sidecar says."""
+    place = Bucket(bucket)
+    for path in sampled.iterdir():
+        place.put(path, path.name)
+    whole = place.read("s-000001.tar")
+    place.write("s-000001.tar", whole[:700] + b"\1" + whole[701:])
+    assert verify(bucket, deep=True, workers=1).faults
+    regenerate(bucket, 1, bundles["text"], replace=True)
+    assert place.read("s-000001.tar") == whole
+    assert not verify(bucket, deep=True, workers=1).faults
+    assert set(place.names()) == {path.name for path in sampled.iterdir()}
 
 
 def test_what_differs_is_counted(sampled: Path, bundles: dict[str, Path], tmp_path: Path) -> None:

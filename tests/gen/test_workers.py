@@ -20,7 +20,8 @@ from gen import cells, grid, plan, run, workers
 from gen.grid import Settings
 from gen.plan import Plan
 from gen.workers import Job
-from shards import console
+from shards import console, finished, write_shard
+from shards.cloud import Bucket
 from shards.errors import CheckFailed, UserError
 
 TEMPLATE = "An image of {class}, {group} skin"
@@ -139,6 +140,88 @@ def test_a_stopped_run_loses_only_the_shard_in_progress(
     assert files(out) == files(long)
     assert all(files(out)[name] == data for name, data in kept.items())
     assert not list(out.glob(".*"))
+
+
+def objects(url: str) -> dict[str, bytes]:
+    """The shards of a run in a bucket."""
+    bucket = Bucket(url)
+    return {name: bucket.read(name) for name in sorted(bucket.names()) if name.startswith("s-")}
+
+
+def test_a_run_into_a_bucket_goes_on_where_the_network_died(
+    bundles: dict[str, Path], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is made twice, nothing is lost, and the objects are what a folder would hold."""
+    app = console.new_app("test")
+    from gen import sampler
+    from gen.commands.sample import sample
+
+    app.command()(sample)
+    made: list[int] = []
+
+    def counted(location: object, name: str, index: int, *more: object, **options: object) -> object:
+        sidecar = write_shard(location, name, index, *more, **options)  # type: ignore[arg-type]
+        made.append(index)
+        return sidecar
+
+    def call(where: object, *more: str) -> str:
+        planned = ["--steps", "2", *more] if more else []
+        result = CliRunner().invoke(
+            app, ["--shards", str(where), "--engine", str(bundles["text"]), "--device", "cpu", "--shard-size", "4",
+                  "--name", "s", *planned], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def dies(self: Bucket, name: str, content: bytes) -> None:
+        if name == "s-000001.json":
+            raise ConnectionError("gone")
+        whole(self, name, content)
+
+    monkeypatch.setattr(sampler, "write_shard", counted)
+    whole = Bucket.write
+    with monkeypatch.context() as broken:
+        broken.setattr(Bucket, "write", dies)
+        with pytest.raises(ConnectionError):
+            call(bucket, "--per-cell", "3")
+    assert made == [0]
+    first = objects(bucket)
+    assert "s-000001.tar" in first  # there, and not committed
+    assert "12 images in 3 verified shards" in call(bucket, "--per-cell", "3")
+    assert made == [0, 1, 2]
+    call(tmp_path / "folder", "--per-cell", "3")
+    assert objects(bucket) == files(tmp_path / "folder")
+    assert all(objects(bucket)[name] == first[name] for name in ("s-000000.tar", "s-000000.json"))
+    assert Bucket(bucket).read("sheet.png") == (tmp_path / "folder" / "sheet.png").read_bytes()
+    assert "nothing to do" in call(bucket)  # the plan is in the bucket too
+    with pytest.raises(UserError, match=r"there, .* now"):
+        call(bucket, "--per-cell", "2")
+    assert "8 images in 2 verified shards" in call(bucket, "--per-cell", "2", "--fresh")
+    assert len(objects(bucket)) == 6
+
+
+@pytest.mark.slow
+def test_a_run_into_a_bucket_that_is_killed_loses_only_the_shard_in_progress(
+    bundles: dict[str, Path], long: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL in the middle of thirty shards: what was committed stays as it is, nothing is left on this disk."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-c", PROGRAM, "sample", "--shards", bucket, "--plan", str(long / run.PLAN),
+               "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s", "--shard-size", "4"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while "s-000001.json" not in Bucket(bucket).names(missing_ok=True) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == -signal.SIGKILL, said
+    kept = finished(bucket, "s")
+    assert 2 <= len(kept) < 30
+    made = Bucket(bucket)
+    before = {sidecar.tar: str(made.files.info(f"{bucket}/{sidecar.tar}")["LastModified"]) for sidecar in kept.values()}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert objects(bucket) == files(long)
+    made.files.invalidate_cache()
+    assert before == {tar: str(made.files.info(f"{bucket}/{tar}")["LastModified"]) for tar in before}
+    assert not list(tmp_path.glob("dermforge-spool-*"))
 
 
 #: Not `importorskip`: Ray must be imported by the code that binds it to this machine.

@@ -16,6 +16,7 @@ from shards import Sample, ShardSetWriter, encode_image
 from shards.commands.card import card
 from shards.errors import UserError
 from shards.reader import ShardSet
+from shards.rewrite import purge
 
 app = typer.Typer()
 app.command()(card)
@@ -126,3 +127,33 @@ def test_a_card_that_is_there_is_not_replaced_unasked(shard_set: Path) -> None:
         CliRunner().invoke(app, [str(shard_set), "--license", "mit"], catch_exceptions=False)
     assert (shard_set / "README.md").read_text() == "mine"
     written(shard_set, "--force")
+
+
+def test_after_a_purge_nothing_describes_what_went(shard_set: Path, mlcroissant: ModuleType) -> None:
+    """Table, description and digests follow the shards, with the author's words; of the card it is said that it is old.
+    """
+    written(shard_set, "--cite", "Someone 2026")
+    done = purge(shard_set, "s3")
+    assert done.described == ["README.md"]
+    assert "s3" not in (shard_set / "samples.csv").read_text().replace(",", "\n").splitlines()
+    document = json.loads((shard_set / "croissant.json").read_text())
+    assert (document["citeAs"], document["description"]) == ("Someone 2026", "6 images of macule, plaque.")
+    sums = {f["@id"]: f["sha256"] for f in document["distribution"] if f["@type"] == "cr:FileObject"}
+    for name, digest in sums.items():
+        assert hashlib.sha256((shard_set / name).read_bytes()).hexdigest() == digest
+    assert not mlcroissant.Dataset(jsonld=shard_set / "croissant.json").metadata.ctx.issues.errors
+    written(shard_set, "--force", "--summary", "Lesions.")
+    for name in ("s0", "s1", "s2", "s4", "s5", "s6"):
+        purge(shard_set, name)
+        if name == "s0":
+            assert json.loads((shard_set / "croissant.json").read_text())["description"] == "Lesions."
+    assert not (shard_set / "samples.csv").exists()  # an empty set cannot be described
+    assert not (shard_set / "croissant.json").exists()
+
+
+def test_files_of_others_are_named_and_left_by_a_purge(shard_set: Path) -> None:
+    """A samples.csv with other columns, a croissant.json of another tool."""
+    (shard_set / "samples.csv").write_text("mine\n")
+    (shard_set / "croissant.json").write_text("[]")
+    assert purge(shard_set, "s3").described == ["croissant.json"]
+    assert (shard_set / "samples.csv").read_text() == "mine\n"

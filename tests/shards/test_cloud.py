@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from shards_helpers import CLASSES, items
 
-from shards import CheckFailed, ShardSet, UserError, write_shard
+from shards import CheckFailed, ShardSet, Sidecar, UserError, finished, write_shard
+from shards.croissant import describe, table, to_bytes
+from shards.repair import repair
+from shards.rewrite import purge
+from shards.spool import Spool
 from shards.verify import verify
 
 pytest.importorskip("s3fs")
-server = pytest.importorskip("moto.server")
+pytest.importorskip("moto.server")
 
-from shards.cloud import Bucket  # noqa: E402
-from shards.uploads import finished_in  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    moto = server.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    moto.start()
-    yield f"http://127.0.0.1:{port}"
-    moto.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A new empty bucket, and a new cache."""
-    import s3fs
-
-    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_ENDPOINT_URL", endpoint),
-                        ("AWS_DEFAULT_REGION", "us-east-1"), ("DERMFORGE_CACHE", str(tmp_path / "cache"))):
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = f"b{abs(hash(tmp_path)) % 10**9}"
-    s3fs.S3FileSystem().mkdir(name)
-    return f"s3://{name}/set"
+from shards.cloud import Bucket
+from shards.uploads import finish_uploads, finished_in
 
 
 def test_write_read_verify(bucket: str) -> None:
@@ -240,3 +221,153 @@ def test_a_store_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         ShardSet.open("s3://b/x")
     with pytest.raises(UserError, match="an address that fsspec knows"):
         ShardSet.open("nosuch://b/x")
+    with pytest.raises(UserError, match=r"abfs://b/x: .*adlfs.*need the package that is named"):
+        ShardSet.open("abfs://b/x")
+
+
+def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on with a run while the network is away must not make every shard again."""
+    import s3fs
+
+    assert finished_in(f"{bucket}/new", "set") == {}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UserError, match="check the address"):
+        finished_in(bucket, "set")
+
+
+def test_what_a_killed_writer_spooled_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard is hundreds of megabytes; that of a writer at work stays."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if (pid := os.fork()) == 0:
+        spool = Spool()
+        (spool.path / "set-000000.tar").write_bytes(b"x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    with Spool() as mine, Spool() as other:
+        assert sorted(tmp_path.iterdir()) == sorted([mine.root, other.root])
+    assert not list(tmp_path.iterdir())
+
+
+class Killed(BaseException):
+    """Not an Exception: nothing may catch it."""
+
+
+def dying_at(step: int, after: bool, body: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Run until the given change of the bucket, and no further; False when there are fewer changes."""
+    import fsspec
+
+    kind, calls = fsspec.get_filesystem_class("memory"), 0
+    with monkeypatch.context() as broken:
+        for name in ("pipe_file", "put_file", "cp_file", "rm_file"):
+            real = getattr(kind, name)
+
+            def stepped(*args: object, _real: Callable[..., object] = real, **more: object) -> object:
+                nonlocal calls
+                calls += 1
+                mine = calls == step
+                if mine and not after:
+                    raise Killed
+                try:
+                    return _real(*args, **more)
+                finally:
+                    if mine:
+                        raise Killed
+
+            broken.setattr(kind, name, stepped)
+        try:
+            body()
+        except Killed:
+            return True
+    return False
+
+
+def described(data: ShardSet) -> None:
+    """Put Croissant's description beside a set."""
+    rows = table(data.rows)
+    document = describe(data.sidecars, rows, name="n", description="4 images of macule, nodule.", license_url="l",
+                        url="u", version="1.0.0", published="2026-01-01", cite_as="c")
+    data.place.write("samples.csv", rows)
+    data.place.write("croissant.json", to_bytes(document))
+
+
+def test_a_purge_of_a_bucket_that_dies_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Called again it goes on, whatever was changed last; and going on with the run in between never undoes it."""
+    monkeypatch.setenv("DERMFORGE_CACHE", str(tmp_path))
+    points, after = 0, False
+    while True:
+        points += 1
+        url = f"memory://purged{after}{points}/set"
+        before = write_shard(url, "set", 0, items(4), classes=CLASSES)
+        described(ShardSet.open(url))
+        if not dying_at(points, after, lambda url=url: purge(url, "s-0001"), monkeypatch):
+            if after:
+                break
+            points, after = 0, True
+            continue
+        sidecar = finished(url, "set")[0]
+        assert sidecar.sha256 == before.sha256 or {row.id for row in sidecar.samples} == {"s-0000", "s-0002", "s-0003"}
+        assert not verify(url, deep=True, workers=1).faults
+        purge(url, "s-0001")
+        assert list(ShardSet.open(url).rows["id"]) == ["s-0000", "s-0002", "s-0003"]
+        assert not verify(url, deep=True, workers=1).faults
+        place = Bucket(url)
+        assert b"s-0001" in place.read("_purged.s-0001.json")
+        assert b"s-0001" not in place.read("samples.csv")
+        assert b"3 images of" in place.read("croissant.json")
+        assert not [name for name in place.names() if name.endswith(".next")]
+    assert points > 8
+
+
+def test_purge_of_a_bucket(bucket: str, make_shards: Callable[..., Path]) -> None:
+    """On S3 as in a folder; nothing of the image stays in this machine's cache."""
+    for index in range(2):
+        write_shard(bucket, "set", index, items(4, prefix=f"p{index}"), classes=CLASSES)
+    gone = b"p0-0002.png"
+    assert sum(1 for _ in ShardSet.open(bucket).images()) == 8
+    done = purge(bucket, "p0-0002", "me")
+    assert (done.removed, done.rewritten) == ([("set-000000.tar", "p0-0002")], ["set-000000.tar"])
+    data = ShardSet.open(bucket)
+    assert data.n == 7
+    assert not verify(bucket, deep=True, workers=1).faults
+    assert isinstance(data.place, Bucket)
+    assert not [p for p in data.place.cache.glob("*.tar") if gone in p.read_bytes()]
+    assert purge(bucket, "p0-0002").removed == []
+
+
+def test_repair_of_a_bucket(bucket: str) -> None:
+    """What is whole in a torn object is saved to another address; the torn one stays as it is."""
+    sidecar = write_shard(bucket, "set", 0, items(6), classes=CLASSES)
+    place = Bucket(bucket)
+    torn = bytearray(place.read(sidecar.tar))
+    torn[sidecar.samples[2].offset + 10] ^= 1
+    place.write(sidecar.tar, bytes(torn))
+    with pytest.raises(UserError, match="give another one"):
+        repair(bucket, f"{bucket}/")
+    (result,) = repair(bucket, f"{bucket}/saved")
+    assert (result.saved, result.lost) == (5, ["s-0002"])
+    assert not verify(f"{bucket}/saved", deep=True, workers=1).faults
+    assert b"s-0002" in Bucket(f"{bucket}/saved").read("_repaired.json")
+    assert place.read(sidecar.tar) == bytes(torn)
+
+
+def test_a_record_that_did_not_arrive_whole_is_left_alone(bucket: str) -> None:
+    """The exchange had not begun, so the old shard is the shard; verification says what lies there."""
+    sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
+    Bucket(bucket).write(".set-000000.json.next", sidecar.to_bytes()[:-5])
+    assert finish_uploads(bucket) == []
+    assert finished_in(bucket, "set")[0].sha256 == sidecar.sha256
+    assert any("left by a writer" in note for note in verify(bucket).notes)
+
+
+def test_addresses_that_were_taken_for_paths(bucket: str) -> None:
+    """`Path("s3://b/x")` is s3:/b/x; commands that take paths read buckets all the same."""
+    from shards import open_data
+
+    sidecar: Sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
+    assert str(Path(bucket)) != bucket
+    assert open_data(Path(bucket)).n == sidecar.n
+    assert [s.tar for s in ShardSet.open(Path(bucket)).sidecars] == [sidecar.tar]

@@ -74,8 +74,10 @@ def test_select_and_diff(make_shards: Make, shards: Callable[..., tuple[int, str
 def test_purge_repair_sheet(make_shards: Make, shards: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     folder = tmp_path / "x"
     shutil.copytree(make_shards(8, parent="real-1"), folder)
-    status, _, _ = shards("purge", folder, "--parent", "real-1", "--signed-off-by", "me")
+    (folder / "README.md").write_text("8 images")
+    status, _, err = shards("purge", folder, "--parent", "real-1", "--signed-off-by", "me")
     assert status == 0
+    assert "README.md still tells of the images that went" in err
     record = json.loads((folder / "_purged.real-1.json").read_text())
     assert (record["signed_off_by"], sum(map(len, record["removed"].values()))) == ("me", 8)
     assert ShardSet.open(folder).n == 0
@@ -94,7 +96,7 @@ def test_purge_repair_sheet(make_shards: Make, shards: Callable[..., tuple[int, 
     (["select", "{}", "--out", "{}/o", "--group", "dark", "--class", "none"], "there are macule, nodule"),
     (["repair", "{}", "--out", "{}"], "give another one"), (["sheet", "{}", "--out", "{}/o/x.png"], "is not a folder"),
     (["make", "{}", "--out", "{}/o", "--split", "1,2"], "three shares"),
-    (["repair", "s3://b/x", "--out", "{}/o"], "is not a folder"),
+    (["repair", "{}/none", "--out", "{}/o"], "is not a folder"),
     (["make", "{}", "--out", "{}/o", "--preset", "isic"], "expected fitzpatrick17k"),
 ])
 def test_mistakes_are_one_line_and_exit_2(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from shards_helpers import CLASSES, items
 
-from shards import CheckFailed, ShardSet, Sidecar, UserError, atomic, finished, write_shard
+from shards import CheckFailed, ShardSet, ShardWriter, Sidecar, UserError, atomic, finished, write_shard
 from shards.commit import dali_index
 from shards.repair import repair, salvage
 from shards.rewrite import purge
@@ -192,8 +192,8 @@ def test_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(UserError, match="give another folder"):
         write(tmp_path / "a")
-    with pytest.raises(UserError, match="is an address"):
-        write(Path("s3://bucket/set"))
+    with pytest.raises(UserError, match="s3://bucket/set is an address"):
+        ShardWriter(Path("s3://bucket/set"), "set", 0, classes=CLASSES)
     assert not Path("s3:").exists()
 
 

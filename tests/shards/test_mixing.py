@@ -88,6 +88,14 @@ def test_epoch_is_one_pass_over_the_real_images(sources: list[Source]) -> None:
     assert stream.steps == -(-13 * 3.5 // 7)
 
 
+def test_other_rules_for_an_epoch(sources: list[Source]) -> None:
+    """One pass over another source, or so many steps."""
+    assert MixedStream(sources, 7, anchor=1).steps == -(-31 * 3.5 // (7 * 2.5))
+    seen = {i for ids in order(MixedStream(sources, 7, anchor=1)) for i in ids if i.startswith("g")}
+    assert len(seen) == 31
+    assert len(order(MixedStream(sources, 7, steps=3))) == 3
+
+
 def test_epochs_and_seeds_differ(sources: list[Source]) -> None:
     stream = MixedStream(sources, 7, seed=3)
     first = order(stream)
