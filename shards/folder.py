@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -21,7 +22,10 @@ from shards.reader import ImageSet, ShardSet
 from shards.schema import ID_LENGTH, SHARD, SPLITS, Sample
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+#: Hugging Face's ImageFolder describes images in it, or in metadata.csv.
+METADATA = "metadata.jsonl"
 
 #: What columns are called elsewhere -> what they are called here; the first that a table has is taken.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -99,32 +103,39 @@ def open_data(location: str | Path, table: Path | None = None) -> ImageSet:
     return FolderSet.open(path, table)
 
 
-def find_table(path: Path) -> Path | None:
+def find_table(path: Path, file_column: str | None = None) -> Path | None:
     """The one table in or beside a folder that has a column of file names.
 
     Raises
     ------
     UserError
-        There are several: which one is meant must be said.
+        There are several: which one is meant must be said. Or a `metadata.jsonl` names no files.
     """
     beside = [path.with_suffix(suffix) for suffix in TABLE_SUFFIXES]
-    inside = sorted(p for p in path.iterdir() if p.suffix in TABLE_SUFFIXES and not p.name.startswith(("_", ".")))
-    found = [p for p in inside + beside if p.is_file() and _names_files(p)]
+    inside = sorted(p for p in path.iterdir() if p.suffix in TABLE_SUFFIXES and not p.name.startswith(("_", "."))
+                    and (p.suffix != ".jsonl" or p.name == METADATA))  # of others there are too many
+    found = [p for p in inside + beside if p.is_file() and names_files(p, file_column)]
     if len(found) > 1:
         raise UserError(f"{path} has several tables ({', '.join(p.name for p in found)}); name the one to use")
     return found[0] if found else None
 
 
-def _names_files(path: Path) -> bool:
+def names_files(path: Path, file_column: str | None = None) -> bool:
+    """Whether a table has a column of file names."""
+    names = (*ALIASES["file"], *([file_column] if file_column else []))
     if path.suffix == ".parquet":  # of Hugging Face's, the column "image" holds the images themselves
         schema = pyarrow.parquet.read_schema(path)
-        texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-        return any(name in texts for name in ALIASES["file"])
-    return _column(read_table(path), "file") is not None
+        columns = {f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)}
+    else:
+        columns = set(read_table(path).columns)
+    if path.name == METADATA and columns.isdisjoint(names):
+        raise UserError(f"{path} has no column file_name (it has {', '.join(sorted(columns)) or 'no rows'}); Hugging "
+                        "Face's ImageFolder expects one")
+    return not columns.isdisjoint(names)
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV, TSV or parquet table as text; empty cells are None.
+    """A CSV, TSV, parquet or JSON Lines table as text; empty cells are None, what is nested is JSON.
 
     Raises
     ------
@@ -134,12 +145,28 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
+        elif path.suffix == ".jsonl":
+            frame = pd.DataFrame(_json_lines(path), dtype=object)
         else:
             frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the table {path}: {error}; expected CSV, TSV or parquet") from error
+        raise UserError(f"cannot read the table {path}: {error}; expected CSV, TSV, parquet or JSON Lines") from error
     frame = frame.loc[:, [not str(name).startswith("Unnamed") and str(name) != "" for name in frame.columns]]
     return frame.map(_text).astype(object).where(lambda f: f.notna(), None)
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line) if line.strip() else {}
+            except ValueError as error:
+                raise UserError(f"{path}, line {number}: {error}; expected a JSON object a line") from error
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, line {number}: {line.strip()[:40]}; expected a JSON object a line")
+            rows.append({k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in row.items()})
+    return [row for row in rows if row]
 
 
 class Files:
@@ -148,7 +175,8 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(os.path.abspath(folder))
         self.by_name: dict[str, list[Path]] = {}
-        for path in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
+        self.paths = sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        for path in self.paths:
             self.by_name.setdefault(path.name, []).append(path)
             self.by_name.setdefault(path.stem, []).append(path)
 
@@ -171,6 +199,10 @@ class Files:
         if len(found) > 1:
             raise UserError(f"the name {name!r} may be {found[0]} or {found[1]}; give the path from {self.folder}")
         return found[0] if found else None
+
+    def name(self, path: Path, given: str) -> str:
+        """What to call an image that a table calls `given`: with its folders where the table says them."""
+        return "-".join(path.relative_to(self.folder).with_suffix("").parts) if "/" in given else Path(given).stem
 
 
 def blank_rows(n: int) -> dict[str, list[Any]]:
@@ -210,7 +242,8 @@ def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
         raise UserError(f"{source} names {len(lost)} files that are not in {path} (the first: {lost[0]}); remove the "
                         "rows, or `shards make` the folder, which lists what it drops")
     rows = blank_rows(len(table)) | {"path": [str(file) for file in files]}
-    rows["id"] = list(table[columns["id"]]) if columns["id"] else [Path(str(f)).stem for f in files]
+    rows["id"] = list(table[columns["id"]]) if columns["id"] else [
+        known.name(file, name or "") for name, file in zip(table[columns["file"]], files, strict=True) if file]
     for ours in ("class", "group", "cluster"):
         if (theirs := columns[ours]) is not None:
             rows[ours] = list(table[theirs])

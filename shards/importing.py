@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from shards import tar
 from shards.errors import UserError
-from shards.folder import ALIASES, IMAGE_SUFFIXES, Files, find_table, read_table
+from shards.folder import ALIASES, IMAGE_SUFFIXES, TABLE_SUFFIXES, Files, find_table, names_files, read_table
 from shards.images import MAX_BYTES
 from shards.schema import SPLITS
 
@@ -64,12 +65,18 @@ def find(source: Path, table: Path | None, preset: str | None, columns: dict[str
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; expected images, webdataset tars or a Hugging Face folder")
     chosen = PRESETS.get(preset or "", {}) | columns
-    if table or (table := find_table(source)):
+    if table or (table := find_table(source, chosen.get("file"))):
         yield from _by_table(source, table, chosen)
+    elif tables := [p for p in sorted(source.rglob("metadata.*")) if p.suffix in TABLE_SUFFIXES and names_files(p)]:
+        for one in tables:
+            yield from _by_table(one.parent, one, chosen, one.parent.relative_to(source).parts)
     elif tars := sorted(source.glob("*.tar")):
         yield from _by_tars(tars)
     elif tables := sorted([*source.rglob("*.parquet"), *source.rglob("*.arrow")]):
         yield from _by_arrow(tables, chosen)
+    elif chosen:
+        raise UserError(f"no table in {source} names image files in a column {chosen.get('file', 'file')!r}; name the "
+                        "table with --table")
     else:
         yield from _by_folders(source)
 
@@ -81,18 +88,15 @@ def tidy(column: str, value: str | None) -> str | None:
     return re.sub(r"^(-?\d+)\.0$", r"\1", value.strip())
 
 
-def _by_table(source: Path, path: Path, chosen: dict[str, str]) -> Iterator[Found]:
+def _by_table(
+    source: Path, path: Path, chosen: dict[str, str], inside: tuple[str, ...] = ()
+) -> Iterator[Found]:
+    """The images of a table, and those of its folder that it does not list; `inside` are the folders that it is in."""
     table = read_table(path)
-    columns = {
-        ours: chosen.get(ours) or next((name for name in names if name in table.columns), None)
-        for ours, names in ALIASES.items()
-    }
-    for ours, theirs in columns.items():
-        if (theirs is None and ours in ("file", "class")) or (theirs is not None and theirs not in table.columns):
-            raise UserError(f"{path} has no column {theirs or ours!r} for the {ours} (it has "
-                            f"{', '.join(table.columns)}); name one with --{ours}-column")
-    files = Files(source)
+    columns = _columns(path, table, chosen)
+    files, listed = Files(source), set[Path | None]()
     used = {name for name in columns.values() if name}
+    split = next((w for word in inside if (w := _SPLIT_WORDS.get(word, word)) in SPLITS), None)
     for values in table.itertuples(index=False):
         row = dict(zip(table.columns, values, strict=True))
         name = row[str(columns["file"])] or ""
@@ -105,8 +109,31 @@ def _by_table(source: Path, path: Path, chosen: dict[str, str]) -> Iterator[Foun
             _RENAMED.get(key, key): text for key, value in row.items()
             if key not in used and (text := tidy("group" if key in _RENAMED else key, value)) is not None
         }
-        found = Found(facts.get("id") or Path(name).stem or "unnamed", facts)
+        facts["split"] = _SPLIT_WORDS.get(facts.get("split") or "", facts.get("split")) or split
+        if not columns["class"] and file and file.parent != files.folder:
+            facts["class"] = file.parent.name
+        called = files.name(file, name) if file else Path(name).stem or "unnamed"
+        found = Found(facts.get("id") or "-".join([*inside, called]), facts)
+        listed.add(file)
         yield replace(found, data=file) if file else replace(found, problem=problem)
+    for file in files.paths:
+        if file not in listed:
+            yield Found("/".join([*inside, *file.relative_to(files.folder).parts]), {},
+                        problem=f"{path.name} does not list it")
+
+
+def _columns(path: Path, table: pd.DataFrame, chosen: dict[str, str]) -> dict[str, str | None]:
+    """Our name of each column -> the table's; only Hugging Face's metadata may leave the classes to the folders."""
+    columns = {
+        ours: chosen.get(ours) or next((name for name in names if name in table.columns), None)
+        for ours, names in ALIASES.items()
+    }
+    needed = ("file",) if path.stem == "metadata" else ("file", "class")
+    for ours, theirs in columns.items():
+        if (theirs is None and ours in needed) or (theirs is not None and theirs not in table.columns):
+            raise UserError(f"{path} has no column {theirs or ours!r} for the {ours} (it has "
+                            f"{', '.join(table.columns)}); name one with --{ours}-column")
+    return columns
 
 
 def _by_folders(source: Path) -> Iterator[Found]:

@@ -15,7 +15,7 @@ from shards.errors import UserError
 def make(
     source: Annotated[Path, typer.Argument(help="Images with a table, class folders, webdataset or Hugging Face.")],
     out: Annotated[str, typer.Option(help="Folder or s3:// address; train/, validation/ and test/ are made in it.")],
-    table: Annotated[Path | None, typer.Option(help="CSV, TSV or parquet [default: the one in the folder].")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV, TSV, parquet or JSON Lines [default: in the folder]")] = None,
     preset: Annotated[str | None, typer.Option(help="fitzpatrick17k, ddi or pad-ufes-20: their columns.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Column with file names.")] = None,
     class_column: Annotated[str | None, typer.Option(help="Column with classes.")] = None,

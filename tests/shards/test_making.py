@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from shards_helpers import noise
@@ -87,6 +89,96 @@ def test_named_splits_are_kept(tmp_path: Path) -> None:
     assert made.dropped[0][0] == "train-a-train2"
 
 
+def metadata(path: Path, lines: list[dict[str, object]]) -> None:
+    """Hugging Face's table of that name, in the format that its suffix says."""
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    elif path.suffix == ".csv":
+        pd.DataFrame(lines).to_csv(path, index=False)
+    else:
+        pd.DataFrame(lines).to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_metadata_of_hugging_face(tmp_path: Path, suffix: str) -> None:
+    """ImageFolder: `file_name` from the table's own folder, one a split; the same names in two splits are two images.
+
+    `datasets` itself reads the same folder to the same rows.
+    """
+    datasets = pytest.importorskip("datasets")
+    for split, seeds in (("train", (1, 2)), ("test", (3, 4))):
+        folder = tmp_path / "in" / split
+        (folder / "sub").mkdir(parents=True)
+        for place, seed in zip(("0.png", "sub/1.png"), seeds, strict=True):
+            (folder / place).write_bytes(encode_image(picture(seed)))
+        metadata(folder / f"metadata{suffix}", [
+            {"file_name": "0.png", "label": "nevus", "fitzpatrick": 2, "patient_id": f"{split}1", "note": "a\u2028b"},
+            {"file_name": "sub/1.png", "label": "wart", "fitzpatrick": 6, "patient_id": f"{split}2", "note": None}])
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    assert (made.written, made.dropped) == ({"train": 2, "test": 2}, [])
+    theirs = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "in"), cache_dir=str(tmp_path / "cache"))
+    for split in ("train", "test"):
+        data = ShardSet.open(tmp_path / "out" / split)
+        assert list(data.rows["id"]) == [f"{split}-0", f"{split}-sub-1"]
+        assert list(data.rows["group"]) == ["2", "6"]
+        assert [a.get("note") for a in data.rows["attributes"]] == ["a\u2028b", None]
+        rows = sorted(theirs[split], key=lambda row: str(row["label"]))
+        assert [row["label"] for row in rows] == list(data.rows["class"])
+        for row, (_, image) in zip(rows, data.images(), strict=True):
+            np.testing.assert_array_equal(np.asarray(row["image"]), image)
+
+
+def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
+    """One table at the top, the classes in the folders' names, and images that it does not list are listed as left out.
+    """
+    for i, name in enumerate(("a/0.png", "b/0.png", "b/1.png", "b/extra.png", "loose.png")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(encode_image(picture(i)))
+    metadata(tmp_path / "in" / "metadata.jsonl", [
+        {"file_name": "a/0.png", "boxes": [[1, 2]]}, {"file_name": "b/0.png"}, {"file_name": "b/1.png"},
+        {"file_name": "gone.png"}, {"file_name": "../out.png"}, {"file_name": "loose.png"}, {"text": "no name"}])
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    rows = ShardSet.open(tmp_path / "out" / "train").rows
+    assert list(zip(rows["id"], rows["class"], strict=True)) == [("a-0", "a"), ("b-0", "b"), ("b-1", "b")]
+    assert rows["attributes"][0] == {"boxes": "[[1, 2]]"}
+    why = dict(made.dropped)
+    assert why["b/extra.png"].endswith("metadata.jsonl does not list it")
+    assert "no such image file" in why["gone"]
+    assert "no such image file" in why["unnamed"]
+    assert "leads out of" in why["out"]
+    assert why["loose"] == "has no class"
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ('{"file_name": "0.png", "label": "a"}\n{"file_name": ', r"metadata\.jsonl, line 2: .*expected a JSON object"),
+    ('["0.png"]\n', r"metadata\.jsonl, line 1: \[\"0\.png\"\]; expected a JSON object"),
+    ('{"image_name": "0.png"}\n', r"has no column file_name \(it has image_name\)"),
+    ("", r"has no column file_name \(it has no rows\)"),
+    (b"\xff\xfe", "cannot read the table"),
+])
+def test_metadata_that_cannot_be_read(tmp_path: Path, content: str | bytes, message: str) -> None:
+    """Named with the line; the folder's other names are not taken instead."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.png").write_bytes(encode_image(picture(0)))
+    (tmp_path / "metadata.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=message):
+        list(find(tmp_path, None, None, {}))
+
+
+def test_two_tables_and_columns_without_a_table(tmp_path: Path) -> None:
+    """Which table is meant must be said, and a column that is asked for must be found: nothing is guessed."""
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "0.png").write_bytes(encode_image(picture(0)))
+    with pytest.raises(UserError, match=r"no table in .* in a column 'pic'; name the table with --table"):
+        list(find(tmp_path / "in", None, None, {"file": "pic"}))
+    for suffix in (".csv", ".jsonl"):
+        metadata(tmp_path / "in" / f"metadata{suffix}", [{"file_name": "a/0.png", "label": "x"}])
+    with pytest.raises(UserError, match=r"several tables \(metadata\.csv, metadata\.jsonl\); name the one"):
+        list(find(tmp_path / "in", None, None, {}))
+    (found,) = find(tmp_path / "in", tmp_path / "in" / "metadata.jsonl", None, {})
+    assert found.facts["class"] == "x"
+
+
 def test_presets_keep_both_raters(tmp_path: Path) -> None:
     """Fitzpatrick17k: the scale's type is the group, the other rating an attribute; -1 is unknown."""
     folder = tmp_path / "f17k"
@@ -115,8 +207,10 @@ def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path:
         features=features)
     (tmp_path / "hf").mkdir()
     table.to_parquet(tmp_path / "hf" / "train-00000.parquet")
-    make(find(tmp_path / "hf", None, None, {}), tmp_path / "b", shares={"train": 1.0})
-    assert sorted(ShardSet.open(tmp_path / "b" / "train").rows["class"]) == ["x", "x", "y", "y"]
+    table.save_to_disk(tmp_path / "disk")
+    for source, out in (("hf", "b"), ("disk", "c")):
+        make(find(tmp_path / source, None, None, {}), tmp_path / out, shares={"train": 1.0})
+        assert sorted(ShardSet.open(tmp_path / out / "train").rows["class"]) == ["x", "x", "y", "y"]
 
 
 def test_camera_orientation(tmp_path: Path) -> None:
