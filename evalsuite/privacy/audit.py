@@ -17,7 +17,7 @@ from evalsuite.quality.cells import FAMILIES, parts_of
 from evalsuite.quality.estimate import Estimate, wilson
 from evalsuite.quality.extractors import Extractor
 from evalsuite.quality.features import Features, ImageData, Preprocess, describe, extract, image_side, thumbnail
-from evalsuite.quality.section import Section, Status, image_figure, section, table
+from evalsuite.quality.section import Section, Status, image_figure, interval_texts, section, table
 from shards.errors import UserError
 
 SPACES = ("closeness", "structure")  # phash misses crops: it is reported and takes no part in the decision
@@ -196,7 +196,7 @@ def verdict(audit: CopyAudit) -> tuple[str, Status]:
     text += f"Controls: {planted['found']} of {planted['n']} planted copies found, "
     text += f"{audit.alarms.text(3)} of left-out unseen images called copies."
     alarms = {"whole picture": audit.calibration, "part drawn anew": audit.parts}
-    found = [_compared(part, known.false_alarms) for how, part in audit.table.groupby("how")
+    found = [_compared(part, known) for how, part in audit.table.groupby("how")
              if (known := alarms[str(how)])]
     ranks: tuple[Status, ...] = ("unknown", "good", "warn", "bad")
     worst = max(found, key=ranks.index, default=ranks[0])
@@ -205,10 +205,10 @@ def verdict(audit: CopyAudit) -> tuple[str, Status]:
     return text, worst
 
 
-def _compared(part: pd.DataFrame, false_alarms: float) -> Status:
-    """The rate of copies against that of false alarms."""
+def _compared(part: pd.DataFrame, known: Calibration) -> Status:
+    """The rate of copies against that of false alarms, which is itself uncertain where few unseen images set it."""
     rate = wilson(int(part["copy"].sum()), len(part))
-    return "bad" if rate.low > false_alarms else "warn" if rate.value > false_alarms else "good"
+    return "bad" if rate.low > known.worst else "warn" if rate.value > known.false_alarms else "good"
 
 
 def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *, pairs: int = 12) -> Section:
@@ -228,11 +228,19 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *,
         figures.append(image_figure("privacy", "Nearest pairs: synthetic, then its training image", cells, 6))
     return section(
         "Copies of training images", text, status,
-        [table("privacy", caption, audit.rates[finer]),
-         table("privacy", "Positive control: copies of training images planted among the audited", audit.control),
-         table("fairness", "Share of copies by skin type", audit.rates[by_group])],
+        [table("privacy", caption, _rates_shown(audit.rates[finer])),
+         table("privacy", "Positive control: copies of training images planted among the audited", pd.DataFrame({
+             "kind": audit.control["kind"], "planted": audit.control["n"], "found": audit.control["found"],
+             "share found": interval_texts(audit.control), "share whose original is named":
+             audit.control["original_named"]})),
+         table("fairness", "Share of copies by skin type", _rates_shown(audit.rates[by_group]))],
         figures,
     )
+
+
+def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"cell": rates["cell"], "judged by": rates["how"], "images": rates["n"],
+                         "copies": rates["copies"], "share": interval_texts(rates)})
 
 
 def _thumbnails(data: ImageData, ids: pd.Series[str]) -> dict[str, bytes]:
