@@ -71,8 +71,10 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
     measured = np.array([measure_ita(image).ita for image in made.images])
     known = np.isfinite(measured)
     restored = reconstruct(pipeline.vae, fresh.images)
-    audit = audit_arrays(training_images(folder, work), made.images, fresh.images)
+    trained_on = training_images(folder, work)
+    audit = audit_arrays(trained_on, made.images, fresh.images)
     planted = audit.control.set_index("kind")["rate"]
+    honest = audit_arrays(trained_on, restored[::2], fresh.images[1::2])  # what an autoencoder alone makes suspect
     return [
         Bar("VAE: PSNR on unseen phantoms, dB", psnr(restored, fresh.images), 28),
         Bar("VAE: share of reconstructions in which the judge sees the class",
@@ -83,6 +85,7 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
         Bar("generated: Spearman of requested and measured ITA", float(spearmanr(made.ita[known], measured[known])[0]),
             0.95),
         Bar("generated: share called copies of training images", audit.rate.value, high=audit.false_alarms),
+        Bar("no copies (unseen phantoms through the VAE): share called copies all the same", honest.rate.value),
         Bar("planted copies of training images that the same audit finds", float(planted["all"]), 0.95),
     ]
 
