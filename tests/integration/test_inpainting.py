@@ -1,0 +1,61 @@
+"""The built-in inpainting pipeline by the user's road: build an engine, lay out a plan from parents, sample it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from gen import masks
+from gen.builtin import pipeline_folder
+from gen.builtin.model import new_pipeline
+from gen.cli import app
+from gen.parents import Parents
+from gen.plan import load
+from shards.folder import open_data
+from shards.reader import ShardSet
+
+
+def call(*words: object) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed pipeline or, where there is none, one of its shapes that is not trained."""
+    committed = pipeline_folder(inpaint=True)
+    if committed.is_dir():
+        return committed
+    folder = tmp_path_factory.mktemp("inpaint") / "pipeline"
+    new_pipeline(0, inpaint=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
+def test_parents_are_redrawn_where_asked_and_kept_elsewhere(
+    backend: str, model: Path, phantom_shards: Path, tmp_path: Path
+) -> None:
+    """Nine channels from `gen build-engine` to shards: both of the paper's strategies, each image with its parent."""
+    bundle, plan, shards, train = tmp_path / "bundle", tmp_path / "plan.csv", tmp_path / "out", phantom_shards / "train"
+    ways = "inpaint,inpaint-outpaint"
+    call("build-engine", "--model", model, "--backend", backend, "--rows", 8, "--out", bundle, "--prompt", "An image")
+    facts = json.loads((bundle / "bundle.json").read_text())["facts"]
+    assert facts["unet_in_channels"] == 2 * facts["latent_channels"] + 1
+    call("plan", "--engine", bundle, "--parents", train, "--classes", "plaque", "--strategy", ways,
+         "--steps", 3, "--out", plan)
+    call("sample", "--engine", bundle, "--plan", plan, "--parents", train, "--shards", shards)
+    rows, parents = {row.id: row for row in load(plan).rows()}, Parents(open_data(train), train)
+    made = ShardSet.open(shards)
+    assert made.n == len(rows) > 2
+    for sample, pixels in made.images():
+        row = rows[sample.id]
+        assert (sample.strategy, sample.parent, sample.label) == (row.strategy, row.parent, "plaque")
+        before, size = parents.image(row.parent or "", row.size), row.size
+        redrawn = masks.centre(size) if row.strategy == "inpaint" else ~masks.frame(size)
+        np.testing.assert_array_equal(pixels[~redrawn], before[~redrawn])
+        assert (pixels != before).any(axis=2)[redrawn].mean() > 0.5
