@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gen.masks import Mask
+from shards.console import track
 from shards.errors import CheckFailed, UserError
 from shards.images import decode_image, image_size
 from shards.reader import ImageSet
@@ -32,34 +33,37 @@ class Parents:
         return self.rows[~held_out].sort_values("id")
 
     def check(self, ids: Iterable[str], lesions: Iterable[str] = ()) -> None:
-        """Look at every parent that a plan names, before anything is generated.
+        """Decode every parent that a plan names, before anything is generated: its header says too little.
 
         Raises
         ------
         UserError
-            One is missing, not an image, beyond the limits, or lacks its mask.
+            One is missing, not an image, broken, beyond the limits, or lacks its mask.
         """
         known = set(self.rows["id"])
         wanted = sorted(set(ids))
         if missing := [name for name in wanted if name not in known]:
             raise UserError(f"{len(missing)} of {len(wanted)} parents are not in {self.where} "
                             f"({', '.join(missing[:3])}); give the images that the plan was made from")
-        for name in wanted:
-            self._encoded(name)
+        for name in track(wanted, "check parents", len(wanted)):
+            self._pixels(name)
         for name in sorted(set(lesions)):
             self._mask(name)
 
     def image(self, name: str, size: int) -> NDArray[np.uint8]:
         """A parent as RGB, its short side scaled to `size` and the middle cut out, [size, size, 3]."""
-        try:
-            pixels = decode_image(self._encoded(name))
-        except UserError as error:
-            raise UserError(f"parent {name} in {self.where}: {error}") from error
-        return np.asarray(_cut(Image.fromarray(pixels), size, Image.Resampling.LANCZOS))
+        return np.asarray(_cut(Image.fromarray(self._pixels(name)), size, Image.Resampling.LANCZOS))
 
     def lesion(self, name: str, size: int) -> Mask:
         """A parent's mask, scaled and cut as its image is."""
         return np.asarray(_cut(self._mask(name), size, Image.Resampling.NEAREST)) > 127
+
+    def _pixels(self, name: str) -> NDArray[np.uint8]:
+        encoded = self._encoded(name)
+        try:
+            return decode_image(encoded)
+        except UserError as error:
+            raise UserError(f"parent {name} in {self.where}: {error}") from error
 
     def _encoded(self, name: str) -> bytes:
         try:

@@ -113,6 +113,7 @@ def test_the_chain_is_the_papers() -> None:
 
 @pytest.mark.parametrize(("break_it", "word"), [
     (lambda f: (f / "images/plaque/a.png").write_bytes(b"no image"), "not a JPEG"),
+    (lambda f: truncate(f / "images/plaque/a.png"), "parent plaque-a in .*broken"),
     (lambda f: (f / "masks/plaque-a.png").unlink(), "no mask"),
     (lambda f: Image.new("L", (8, 8)).save(f / "masks/plaque-a.png"), "8 x 8 pixels"),
     (lambda f: (f / "images/plaque/a.png").write_bytes(huge_png()), "100000 x 100000"),
@@ -139,6 +140,11 @@ def test_parents_of_a_test_set_are_refused(photos: Path) -> None:
     parents.rows = parents.rows.assign(split="test")
     with pytest.raises(UserError, match="leak"):
         parents.usable()
+
+
+def truncate(path: Path) -> None:
+    """A copy that was cut off: the header is whole, and the pixels are not."""
+    path.write_bytes(path.read_bytes()[:9000])
 
 
 def huge_png() -> bytes:
