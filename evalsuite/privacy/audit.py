@@ -21,6 +21,7 @@ from evalsuite.quality.section import Section, Status, image_figure, interval_te
 from shards.errors import UserError
 
 SPACES = ("closeness", "structure")  # phash misses crops: it is reported and takes no part in the decision
+UNCLEARED = "bare skin around a lesion is as near to other bare skin as to a noised copy of itself"
 MOST_SEARCHED = 1000  # training images that stand in for unseen ones where there is no test set
 
 
@@ -189,7 +190,7 @@ def rate_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(audit: CopyAudit) -> tuple[str, Status]:
-    """A sentence and a status; "unknown" where planted copies are missed, as then few copies prove little."""
+    """A sentence and a status; "unknown" where planted copies are missed or images outpainted: few prove little."""
     planted = audit.control.iloc[0]
     text = f"{int(audit.table['copy'].sum())} of {len(audit.table)} synthetic images are nearer to a training image "
     text += f"than unseen real images are. {audit.calibration.sentence()} "
@@ -202,6 +203,9 @@ def verdict(audit: CopyAudit) -> tuple[str, Status]:
     worst = max(found, key=ranks.index, default=ranks[0])
     if planted["rate"] < ENOUGH and worst != "bad":
         return f"{text} Too few planted copies are found for this to prove the absence of copies.", "unknown"
+    outpainted = audit.table["strategy"].eq("outpaint") & audit.table["how"].eq("part drawn anew")
+    if outpainted.any() and worst != "bad":  # no planted copy shows it, and many training images hide it
+        return f"{text} {outpainted.sum()} outpainted images are not cleared by this: {UNCLEARED}.", "unknown"
     return text, worst
 
 

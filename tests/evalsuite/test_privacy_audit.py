@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from evalsuite.privacy import calibrate as calibration
 from evalsuite.privacy.arrays import audit_arrays
-from evalsuite.privacy.audit import audit_copies, nothing_is_a_copy, privacy_section
+from evalsuite.privacy.audit import UNCLEARED, audit_copies, nothing_is_a_copy, privacy_section, verdict
 from evalsuite.privacy.control import KINDS
 from evalsuite.quality.extractors import random_conv
 from evalsuite.quality.features import ArrayImages
@@ -136,6 +137,10 @@ def test_outpainting_is_judged_by_all_but_the_centre(tmp_path: Path) -> None:
     assert audit.table["copy"][20:].all()
     assert audit.table["copy"][:20].sum() <= 1
     assert audit.table["kept"].tolist() == [0.25] * 30
+    assert verdict(audit)[1] == "bad"
+    cleared = replace(audit, table=audit.table[:20].assign(copy=False))
+    assert verdict(cleared)[1] == "unknown"
+    assert UNCLEARED in verdict(cleared)[0]
 
 
 def test_an_inpainted_image_without_a_change_is_the_photograph(tmp_path: Path) -> None:
