@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from engines.build import build
-from engines.bundle import Bundle, read_bundle
-from engines.engine import Engine
-from engines.errors import EngineError, ParityError
-from engines.facts import PipelineFacts, ValidationPrompt
-from engines.loading import load
+import importlib
+from typing import TYPE_CHECKING, Any
 
+from engines.quiet import drop_guesses
+
+if TYPE_CHECKING:
+    from engines.building import build
+    from engines.bundle import Bundle, read_bundle
+    from engines.engine import Engine
+    from engines.errors import EngineError, ParityError
+    from engines.facts import PipelineFacts, ValidationPrompt
+    from engines.loading import load
+
+# Where each name is found when it is first asked for: importing torch takes seconds, and `gen --help` needs none of it.
+_HOMES = {
+    "build": "building",
+    "Bundle": "bundle",
+    "read_bundle": "bundle",
+    "Engine": "engine",
+    "EngineError": "errors",
+    "ParityError": "errors",
+    "PipelineFacts": "facts",
+    "ValidationPrompt": "facts",
+    "load": "loading",
+}
 __all__ = [
     "Bundle",
     "Engine",
@@ -20,3 +38,13 @@ __all__ = [
     "load",
     "read_bundle",
 ]
+
+drop_guesses()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

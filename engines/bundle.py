@@ -31,7 +31,7 @@ KINDS = {
 }
 
 Backend = Literal["onnxruntime", "tensorrt", "tensorrt-rtx", "torch"]
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16", "fp8"]
 
 
 class Artefact(BaseModel):

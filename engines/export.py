@@ -94,7 +94,7 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     facts
         Of the same folder; its size fixes the graphs' height and width. Rows stay dynamic.
     precision
-        fp32, fp16 or bf16.
+        fp32, fp16 or bf16; for fp8, fp16 graphs that `engines.float8` changes afterwards.
     progress
         Told the name of each part as it starts.
     """

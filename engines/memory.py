@@ -15,7 +15,7 @@ from engines.facts import PARTS, weight_files
 
 # Peak resident bytes per byte of float32 weights, over the libraries' own. Measured: export and run of the built-in
 # pipeline and of SD 1.5 (fp16: 4.2 GB for 3.4 GB of float32 weights).
-EXPORT_FACTOR = {"fp32": 2.5, "fp16": 1.3, "bf16": 1.3}
+EXPORT_FACTOR = {"fp32": 2.5, "fp16": 1.3, "bf16": 1.3, "fp8": 1.3}
 LIBRARIES = 1_000_000_000
 
 

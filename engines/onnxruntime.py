@@ -219,7 +219,7 @@ def _place(bundle: Bundle, provider: str, threads: int | None) -> Place:
     kept = cache_folder() / "onnxruntime" / f"{bundle.digest[:16]}-{ort.__version__}-{torch.cuda.get_device_name(0)}"
     kept.mkdir(parents=True, exist_ok=True)
     return Place(provider, device, threads, stream, options | {
-        "trt_fp16_enable": str(int(bundle.manifest.precision == "fp16")),
+        "trt_fp16_enable": str(int(bundle.manifest.precision in ("fp16", "fp8"))),
         "trt_bf16_enable": str(int(bundle.manifest.precision == "bf16")),
         "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(kept),
         "trt_timing_cache_enable": "1", "trt_timing_cache_path": str(kept),

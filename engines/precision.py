@@ -7,7 +7,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16,
+          "fp8": torch.float16}  # all but the products that `engines.float8` rounds
 M = TypeVar("M", bound=nn.Module)
 
 

@@ -24,3 +24,15 @@ def quiet() -> Iterator[None]:
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
+
+
+def drop_guesses() -> None:
+    """Leave out what diffusers says when it is imported beside optimum-onnx.
+
+    It takes the two distributions of the package `optimum`, which belong together, for a conflict.
+    """
+    logging.getLogger("diffusers.utils.import_utils").addFilter(_is_no_guess)
+
+
+def _is_no_guess(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Multiple distributions found for package")

@@ -16,7 +16,7 @@ def build_engine(
     out: Annotated[Path, typer.Option(help="The bundle's folder")] = Path("bundle"),
     backend: Annotated[str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")] = "onnxruntime",
     target: Annotated[str | None, typer.Option(help="GPU architecture of the plans, such as sm_89")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or fp8 (sm_89 and later)")] = "fp32",
     rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the fastest here]")] = None,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt the certificate draws; repeatable")] = None,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engines import tensorrt
+from engines import float8, tensorrt
 from engines import torch as torch_backend
 from engines.bundle import (
     PARITY,
@@ -64,7 +64,7 @@ def build(
     backend
         onnxruntime, tensorrt, tensorrt-rtx or torch.
     precision
-        fp32, fp16 or bf16.
+        fp32, fp16, bf16, or fp8 (the UNet's large products; TensorRT on sm_89 and later).
     target
         GPU architecture of the plans, such as sm_89 (tensorrt-rtx only; `tensorrt` builds for the GPU it runs on).
     rows
@@ -76,7 +76,7 @@ def build(
     refit_from
         A bundle of another model of the same shapes, built with `refit`, whose plans get this model's weights.
     prompts
-        What the certificate draws; None for the model's validation prompts.
+        What the certificate draws and fp8 is calibrated on; None for the model's validation prompts.
     allow_parity_failure
         Write a bundle that fails its certificate, marked so.
     classify
@@ -89,18 +89,7 @@ def build(
     EngineError
         A bad model, option or machine. `ParityError` for a failed certificate. Nothing is left behind.
     """
-    if backend not in BACKENDS:
-        raise EngineError(f"unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")
-    if precision not in THRESHOLDS:
-        raise EngineError(f"unknown precision {precision!r}; expected one of {', '.join(THRESHOLDS)}")
-    if rows is not None and rows < 1:
-        raise EngineError(f"rows must be 1 or more, got {rows}")
-    if target and not backend.startswith("tensorrt"):
-        raise EngineError(
-            f"a target ({target}) is for the tensorrt backends; {backend} runs on the machine it is loaded on"
-        )
-    if (refit or refit_from) and not backend.startswith("tensorrt"):
-        raise EngineError(f"refitting is for the tensorrt backends; {backend} opens new weights as fast as old ones")
+    _check(backend, precision, target, rows, refit or refit_from is not None)
     old = read_bundle(refit_from) if refit_from else None
     folder = resolve(model)
     facts = read_facts(folder, size)
@@ -109,6 +98,8 @@ def build(
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
 
     place = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
+    if precision == "fp8":
+        float8.check_target(backend, place)
     if (refit or old) and tensorrt.this_gpu() is None:  # found by trying: the compiler asks for a device
         raise EngineError(f"{backend} builds refittable plans on a GPU only, and none is here: leave out --refit")
     with whole_folder(Path(out)) as partial:
@@ -120,39 +111,28 @@ def build(
             torch_backend.copy_weights(folder, partial, precision)
         else:
             export(folder, partial, facts, precision, progress)
-        artefacts = describe(partial)
+        write_manifest(partial, Manifest.model_validate({
+            "backend": backend, "precision": precision, "model_digest": model_digest(folder), "facts": facts,
+            "rows": rows or GPU_ROWS, "vae_batch": GPU_VAE_BATCH, "certified": False, "versions": _versions(),
+            "artefacts": describe(partial),
+        }))
+        bundle = read_bundle(partial)
+        if precision == "fp8":
+            progress("fp8 calibration")
+            float8.lower_unet(bundle, [p.prompt for p in drawn])
+            bundle = _changed(bundle, artefacts=describe(partial))
         if place:
-            artefacts += build_plans(
-                partial,
-                place,
-                facts,
-                precision,
-                rows or GPU_ROWS,
-                GPU_VAE_BATCH,
-                progress,
-                refit=refit or old is not None,
-                refit_from=old,
+            plans = build_plans(
+                partial, place, facts, precision, rows or GPU_ROWS, GPU_VAE_BATCH, progress,
+                refit=refit or old is not None, refit_from=old,
                 cache=timing_cache(place) if backend == "tensorrt" else None,
             )
-        manifest = Manifest.model_validate(
-            {
-                "backend": backend,
-                "precision": precision,
-                "model_digest": model_digest(folder),
-                "facts": facts,
-                "rows": rows or GPU_ROWS,
-                "vae_batch": GPU_VAE_BATCH,
-                "certified": False,
-                "versions": _versions(),
-                "artefacts": artefacts,
-            }
-        )
-        bundle = _record(partial, manifest)
-        if rows is None and not place:
+            bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *plans])
+        elif rows is None:
             progress("row sweep")
             chosen = choose_sizes(bundle, backend)
             (partial / TIMINGS).write_text(chosen.model_dump_json(indent=1) + "\n")
-            bundle = _record(partial, manifest.model_copy(update={"rows": chosen.rows, "vae_batch": chosen.vae_batch}))
+            bundle = _changed(bundle, rows=chosen.rows, vae_batch=chosen.vae_batch)
         certificate = _certify(bundle, folder, drawn, classify, progress)
         (partial / PARITY).write_text(certificate.model_dump_json(indent=1) + "\n")
         if not certificate.passed and not allow_parity_failure:
@@ -160,8 +140,25 @@ def build(
                 f"no bundle written: it fails its parity certificate ({'; '.join(certificate.failures)}); "
                 "try --precision fp32 or bf16, or write it marked as failed with --allow-parity-failure"
             )
-        _record(partial, bundle.manifest.model_copy(update={"certified": certificate.passed}))
+        _changed(bundle, certified=certificate.passed)
     return read_bundle(Path(out))
+
+
+def _check(backend: str, precision: str, target: str | None, rows: int | None, refitting: bool) -> None:
+    if backend not in BACKENDS:
+        raise EngineError(f"unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")
+    if precision not in THRESHOLDS:
+        raise EngineError(f"unknown precision {precision!r}; expected one of {', '.join(THRESHOLDS)}")
+    if rows is not None and rows < 1:
+        raise EngineError(f"rows must be 1 or more, got {rows}")
+    if target and not backend.startswith("tensorrt"):
+        raise EngineError(
+            f"a target ({target}) is for the tensorrt backends; {backend} runs on the machine it is loaded on"
+        )
+    if refitting and not backend.startswith("tensorrt"):
+        raise EngineError(f"refitting is for the tensorrt backends; {backend} opens new weights as fast as old ones")
+    if precision == "fp8" and refitting:
+        raise EngineError("plans in fp8 are calibrated for their weights: build anew, without refitting")
 
 
 def write_index(model: Path, out: Path) -> None:
@@ -198,9 +195,10 @@ def _certify(
     return certify(engine, reference, prompts, covers_plans=plans_run, classify=classify, tick=progress)
 
 
-def _record(folder: Path, manifest: Manifest) -> Bundle:
-    write_manifest(folder, manifest)
-    return read_bundle(folder)
+def _changed(bundle: Bundle, **values: object) -> Bundle:
+    """The bundle with other values in its manifest, written and read back."""
+    write_manifest(bundle.folder, bundle.manifest.model_copy(update=values))
+    return read_bundle(bundle.folder)
 
 
 def _versions() -> dict[str, str]:
