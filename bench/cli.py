@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from bench.commands.all import all_benchmarks
-from bench.commands.anchors import anchors
-from bench.commands.builtin import builtin
-from bench.commands.compare import compare
-from bench.commands.cost import cost
-from bench.commands.engine import engine
-from bench.commands.headlines import headlines
-from bench.commands.paper import paper
-from bench.commands.plans import plans
-from bench.commands.roofline import roofline
-from bench.commands.sample import sample
-from bench.commands.shards import shards
-from bench.commands.study import study
-from bench.commands.train import train
 from engines.errors import EngineError
-from shards import console
+from shards.program import Program
 
-app = console.new_app("Measure: the device, engines, sampling, shards, training, each beside its peers.")
-app.command("roofline")(roofline)
-app.command("builtin")(builtin)
-app.command("engine")(engine)
-app.command("plans")(plans)
-app.command("sample")(sample)
-app.command("shards")(shards)
-app.command("train")(train)
-app.command("study")(study)
-app.command("all")(all_benchmarks)
-app.command("compare")(compare)
-app.command("cost")(cost)
-app.command("paper")(paper)
-app.command("anchors")(anchors)
-app.command("headlines")(headlines)
+if TYPE_CHECKING:
+    import typer
+
+    app: typer.Typer
+
+PROGRAM = Program(
+    "Measure: the device, engines, sampling, shards, training, each beside its peers.",
+    {
+        "roofline": "bench.commands.roofline:roofline",
+        "builtin": "bench.commands.builtin:builtin",
+        "engine": "bench.commands.engine:engine",
+        "plans": "bench.commands.plans:plans",
+        "sample": "bench.commands.sample:sample",
+        "shards": "bench.commands.shards:shards",
+        "train": "bench.commands.train:train",
+        "study": "bench.commands.study:study",
+        "all": "bench.commands.all:all_benchmarks",
+        "compare": "bench.commands.compare:compare",
+        "cost": "bench.commands.cost:cost",
+        "paper": "bench.commands.paper:paper",
+        "anchors": "bench.commands.anchors:anchors",
+        "headlines": "bench.commands.headlines:headlines",
+    },
+    (EngineError,),
+)
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`, with every command imported: for documentation and tests."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault("app", PROGRAM.app())
 
 
 def main() -> NoReturn:
     """Entry point."""
-    console.run(app, (EngineError,))
+    PROGRAM.run()

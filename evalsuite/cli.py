@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from evalsuite.commands.fairness import fairness
-from evalsuite.commands.filter import filter_images
-from evalsuite.commands.predict import predict
-from evalsuite.commands.privacy import privacy
-from evalsuite.commands.quality import quality
-from evalsuite.commands.reader_study import reader_study
-from evalsuite.commands.report import report
-from evalsuite.commands.run import run
-from evalsuite.commands.selfcheck import selfcheck
-from evalsuite.commands.study import study
-from evalsuite.commands.tone import tone
-from evalsuite.commands.train import train
-from shards import console
+from shards.program import Program
 
-app = console.new_app("Does synthetic data help, at which dose, and for whom?")
-for command in (run, train, predict, fairness, study, report, quality, tone, privacy):
-    app.command()(command)
-app.command("filter")(filter_images)
-app.command()(reader_study)
-app.command()(selfcheck)
+if TYPE_CHECKING:
+    import typer
+
+    app: typer.Typer
+
+PROGRAM = Program(
+    "Does synthetic data help, at which dose, and for whom?",
+    {
+        "run": "evalsuite.commands.run:run",
+        "train": "evalsuite.commands.train:train",
+        "predict": "evalsuite.commands.predict:predict",
+        "fairness": "evalsuite.commands.fairness:fairness",
+        "study": "evalsuite.commands.study:study",
+        "report": "evalsuite.commands.report:report",
+        "quality": "evalsuite.commands.quality:quality",
+        "tone": "evalsuite.commands.tone:tone",
+        "privacy": "evalsuite.commands.privacy:privacy",
+        "filter": "evalsuite.commands.filter:filter_images",
+        "reader-study": "evalsuite.commands.reader_study:reader_study",
+        "selfcheck": "evalsuite.commands.selfcheck:selfcheck",
+    },
+)
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`, with every command imported: for documentation and tests."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault("app", PROGRAM.app())
 
 
 def main() -> NoReturn:
     """Entry point."""
-    console.run(app)
+    PROGRAM.run()
 
 
 if __name__ == "__main__":

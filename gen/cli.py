@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from engines.errors import EngineError
-from gen.commands.build_engine import build_engine
-from gen.commands.doctor import doctor
-from gen.commands.finetune import finetune
-from gen.commands.inspect_bundle import inspect_bundle
-from gen.commands.phantoms import phantoms
-from gen.commands.plan import plan
-from gen.commands.sample import sample
-from gen.commands.train_builtin import train_builtin
-from shards import console
+from shards.program import Program
 
-app = console.new_app("Fine-tune, compile and sample: from a diffusers pipeline to verified shards of images.")
-app.command("build-engine")(build_engine)
-app.command("plan")(plan)
-app.command("sample")(sample)
-app.command("inspect")(inspect_bundle)
-app.command("finetune")(finetune)
-app.command("phantoms")(phantoms)
-app.command("train-builtin")(train_builtin)
-app.command("doctor")(doctor)
+if TYPE_CHECKING:
+    import typer
+
+    app: typer.Typer
+
+PROGRAM = Program(
+    "Fine-tune, compile and sample: from a diffusers pipeline to verified shards of images.",
+    {
+        "build-engine": "gen.commands.build_engine:build_engine",
+        "plan": "gen.commands.plan:plan",
+        "sample": "gen.commands.sample:sample",
+        "inspect": "gen.commands.inspect_bundle:inspect_bundle",
+        "finetune": "gen.commands.finetune:finetune",
+        "phantoms": "gen.commands.phantoms:phantoms",
+        "train-builtin": "gen.commands.train_builtin:train_builtin",
+        "doctor": "gen.commands.doctor:doctor",
+    },
+    (EngineError,),
+)
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`, with every command imported: for documentation and tests."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault("app", PROGRAM.app())
 
 
 def main() -> NoReturn:
     """Entry point."""
-    console.run(app, (EngineError,))
+    PROGRAM.run()

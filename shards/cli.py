@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from shards import console
-from shards.commands.card import card
-from shards.commands.change import purge, regenerate, repair, select
-from shards.commands.make import make
-from shards.commands.show import diff, info, ls, sheet, verify
+from shards.program import Program
 
-app = console.new_app("Shards of images: made, looked at, verified, selected, repaired.")
-for command in (make, info, ls, verify, diff, select, regenerate, purge, repair, sheet, card):
-    app.command()(command)
+if TYPE_CHECKING:
+    import typer
+
+    app: typer.Typer
+
+PROGRAM = Program(
+    "Shards of images: made, looked at, verified, selected, repaired.",
+    {
+        "make": "shards.commands.make:make",
+        "info": "shards.commands.show:info",
+        "ls": "shards.commands.show:ls",
+        "verify": "shards.commands.show:verify",
+        "diff": "shards.commands.show:diff",
+        "select": "shards.commands.change:select",
+        "regenerate": "shards.commands.change:regenerate",
+        "purge": "shards.commands.change:purge",
+        "repair": "shards.commands.change:repair",
+        "sheet": "shards.commands.show:sheet",
+        "card": "shards.commands.card:card",
+    },
+)
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`, with every command imported: for documentation and tests."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault("app", PROGRAM.app())
 
 
 def main() -> NoReturn:
     """Entry point."""
-    console.run(app)
+    PROGRAM.run()
 
 
 if __name__ == "__main__":

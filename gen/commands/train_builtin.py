@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from gen.builtin.assemble import assemble
-from gen.builtin.classifier import train_classifier
-from gen.builtin.code import fit_code
-from gen.builtin.data import phantoms
-from gen.builtin.model import LATENT_CHANNELS, PATCH, new_vae
-from gen.builtin.train import Budget, Denoiser, expand_for_inpainting, train_decoder, train_encoder, train_unet
 from shards import console
 from shards.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gen.builtin.train import Budget, Denoiser
 
 CLASSIFIER_STEPS = 900
 
@@ -38,6 +36,14 @@ def train_builtin(
 
     Example: gen train-builtin gen/builtin/pipeline --work runs/train-builtin
     """
+    import torch
+
+    from gen.builtin.classifier import train_classifier
+    from gen.builtin.code import fit_code
+    from gen.builtin.data import phantoms
+    from gen.builtin.model import LATENT_CHANNELS, PATCH, new_vae
+    from gen.builtin.train import Budget, expand_for_inpainting, train_decoder, train_encoder, train_unet
+
     if min(encoder_steps, decoder_steps, unet_steps, batch, per_cell) < 1:
         raise UserError("steps, batch and --per-cell must be at least 1")
     if threads:
@@ -67,7 +73,9 @@ def train_builtin(
 
 
 def _write(
-    vae: torch.nn.Module, denoiser: Denoiser, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool,
+    vae: nn.Module, denoiser: Denoiser, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool,
 ) -> Path:
+    from gen.builtin.assemble import assemble
+
     assemble(vae.float(), denoiser, out, per_cell=per_cell, budget=budget, log=work / "log.csv", inpaint=inpaint)
     return out
