@@ -25,6 +25,7 @@ class Calls:
     decode: Call  # [vae_batch, latent_channels, h, w] -> uint8 [vae_batch, size, size, 3]
     encode: Call  # the other way round
     device: torch.device
+    recordable: Call | None = None  # the UNet as kernels launched on the current stream, for a larger CUDA graph
 
 
 def lazily(open_call: Callable[[], Call]) -> Call:

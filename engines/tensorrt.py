@@ -158,7 +158,8 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
             max(e.device_memory_size_v2 for e in engines.values()) or 1, dtype=torch.uint8, device=device
         )
         runs = {part: Plan(trt, engine, scratch, capture=part == "unet") for part, engine in engines.items()}
-    return Calls(runs["text_encoder"], runs["unet"], runs["vae_decoder"], runs["vae_encoder"], device)
+    return Calls(runs["text_encoder"], runs["unet"], runs["vae_decoder"], runs["vae_encoder"], device,
+                 recordable=runs["unet"].launch)
 
 
 def can_run(bundle: Bundle) -> bool:
@@ -206,16 +207,24 @@ class Plan:
             else:
                 self.output = buffer
             self.context.set_tensor_address(name, buffer.data_ptr())
-        self.graph = self._capture() if capture else None
+        self.capture = capture
+        self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
         """Run on the current stream, without waiting; the result is a buffer that the next call overwrites."""
+        if not self.capture:
+            return self.launch(*arrays)
         for buffer, array in zip(self.inputs, arrays, strict=True):
             buffer.copy_(array, non_blocking=True)
-        if self.graph is not None:
-            self.graph.replay()
-        else:
-            self._enqueue()
+        self.graph = self.graph or self._capture()
+        self.graph.replay()
+        return self.output
+
+    def launch(self, *arrays: torch.Tensor) -> torch.Tensor:
+        """`__call__` without a graph of its own, so that a larger one may record it."""
+        for buffer, array in zip(self.inputs, arrays, strict=True):
+            buffer.copy_(array, non_blocking=True)
+        self._enqueue()
         return self.output
 
     def _enqueue(self) -> None:
@@ -225,6 +234,7 @@ class Plan:
     def _capture(self) -> torch.cuda.CUDAGraph:
         """One run as a graph; a first run lets TensorRT finish what it does lazily."""
         side = torch.cuda.Stream(self.scratch.device)
+        side.wait_stream(torch.cuda.current_stream(self.scratch.device))
         with torch.cuda.stream(side):
             self._enqueue()
         side.synchronize()

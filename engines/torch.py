@@ -134,6 +134,7 @@ def compiled(modules: Modules, facts: PipelineFacts, device: torch.device, mode:
         calls,
         unet=_no_grad(_at_first(lambda *arrays: captured(unet, *arrays))),
         decode=_no_grad(_at_first(lambda *arrays: _ran(decode, *arrays))),
+        recordable=_no_grad(unet) if device.type == "cuda" else None,
     )
 
 

@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from engines.engine import Engine
+from engines.memory import explained
 from gen import noise
 from gen.masks import Mask
-from gen.packing import Row, RowQueue
+from gen.packing import RowQueue
 from gen.plan import PlanRow
-from gen.schedules import Array
-from gen.steps import State, StepTable, advance, column
+from gen.slots import Slots
+from gen.steps import StepTable, column
 from gen.strategies import Phase, Pixels
 
 #: Counter words between the noises of one phase of a row and the next.
@@ -73,16 +74,9 @@ class Denoiser:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.device = engine, engine.device
-        facts = engine.facts
-        slots = engine.rows  # an image is admitted only while fewer rows wait than a call takes
-        self.shape = (facts.latent_channels, facts.latent_size, facts.latent_size)
-        channels = facts.unet_in_channels
-        self.state = State(*(torch.zeros(slots, *self.shape, device=self.device) for _ in range(4)))
-        self.extra = torch.zeros(slots, channels - facts.latent_channels, *self.shape[1:], device=self.device)
-        self.texts = torch.zeros(2 * slots, facts.max_length, facts.text_dim, device=self.device)
-        self.outputs = torch.zeros(2 * slots, *self.shape, device=self.device)
-        self.works: list[Work | None] = [None] * slots
+        self.engine = engine
+        self.slots = Slots(engine)  # an image is admitted only while fewer rows wait than a call takes
+        self.works: list[Work | None] = [None] * engine.rows
         self.queue = RowQueue()
         self.calls = self.rows = 0
 
@@ -99,80 +93,61 @@ class Denoiser:
         """Take an image in; its text, table and starting latents must be ready."""
         assert work.latents is not None
         assert work.text is not None
-        slot = self.works.index(None)
+        slot, slots = self.works.index(None), self.slots
         self.works[slot], work.step = work, 0
-        x = work.latents.to(self.device)
-        self.state.x[slot], self.state.base[slot] = x, x
-        self.state.d1[slot], self.state.d2[slot] = 0, 0
-        self.texts[2 * slot] = work.text
+        slots.state.x[slot] = slots.state.base[slot] = slots.upload(work.latents)
+        slots.state.d1[slot] = slots.state.d2[slot] = 0
+        slots.texts[2 * slot] = work.text
         if work.negative is not None:
-            self.texts[2 * slot + 1] = work.negative
+            slots.texts[2 * slot + 1] = work.negative
         if work.extra is not None:
-            self.extra[slot] = work.extra.to(self.device)
+            slots.extra[slot] = slots.upload(work.extra)
+        slots.redraw[slot] = True
         if work.kept is not None:
-            clean, start, redraw = work.kept
-            work.kept = clean.to(self.device), start.to(self.device), redraw.to(self.device)
+            clean, start, redraw = map(slots.upload, work.kept)
+            slots.clean[slot], slots.start[slot], slots.redraw[slot] = clean, start, redraw
         self._queue(slot, work)
 
     def step(self) -> list[Work]:
         """One UNet call; the images that it finished, their latents in place."""
         ran = self.queue.take(self.engine.rows)
-        timesteps = [self._table(row).timesteps[self._work(row.slot).step] for row in ran]
-        slots = torch.tensor([row.slot for row in ran], device=self.device)
-        places = torch.tensor([2 * row.slot + (not row.conditional) for row in ran], device=self.device)
-        x = self.state.x[slots]
-        if self.extra.shape[1]:
-            x = torch.cat([x, self.extra[slots]], dim=1)
-        out = self.engine.unet(x, torch.tensor(timesteps, dtype=torch.float32), self.texts[places])
-        self.outputs[places] = out
-        self.calls, self.rows = self.calls + 1, self.rows + len(ran)
         complete = self.queue.done(ran)
-        return self._advance(complete) if complete else []
+        rows, places, timesteps, settings = self.slots.idle()
+        for i, row in enumerate(ran):
+            work = self._work(row.slot)
+            assert work.table is not None
+            rows[i], places[i] = row.slot, 2 * row.slot + (not row.conditional)
+            timesteps[i] = work.table.timesteps[work.step]
+        for slot in complete:
+            settings[slot] = self._settings(slot)
+        with explained(f"a UNet call of {self.engine.rows} rows"):
+            self.slots.run(*map(self.slots.upload, (rows, places, timesteps, settings)))
+        self.calls, self.rows = self.calls + 1, self.rows + len(ran)
+        advanced = [self._advance(slot) for slot in complete]
+        return [image for image in advanced if image is not None]
 
-    def _advance(self, slots: list[int]) -> list[Work]:
-        works = [self._work(slot) for slot in slots]
-        tables = [work.table for work in works if work.table is not None]
-        coefficients = np.stack([table.coefficients[w.step] for table, w in zip(tables, works, strict=True)])
-        at = torch.tensor(slots, device=self.device)
-        state = State(self.state.x[at], self.state.base[at], self.state.d1[at], self.state.d2[at])
-        state = advance(coefficients, state, self._guide(works, at), self._fresh(works, coefficients))
-        finished = []
-        for i, work in enumerate(works):
-            work.step += 1
-            if work.kept is not None:
-                clean, start, redraw = work.kept
-                alpha, sigma = float(tables[i].alphas[work.step]), float(tables[i].sigmas[work.step])
-                held = clean if work.step == len(tables[i]) else alpha * clean + sigma * start
-                state.x[i] = torch.where(redraw, state.x[i], held)
-        self.state.x[at], self.state.base[at] = state.x, state.base
-        self.state.d1[at], self.state.d2[at] = state.d1, state.d2
-        for i, (slot, work) in enumerate(zip(slots, works, strict=True)):
-            if work.step == len(tables[i]):
-                work.latents = state.x[i].clone()
-                self.works[slot] = None
-                finished.append(work)
-            else:
-                self._queue(slot, work)
-        return finished
+    def _settings(self, slot: int) -> list[float]:
+        """What completes a slot's step, by `slots.SETTINGS`; fresh noise is put where the step finds it."""
+        work, step = self._work(slot), self._work(slot).step
+        assert work.table is not None
+        assert work.guided is not None
+        coefficients, after = work.table.coefficients[step], step + 1
+        if coefficients[column("x<noise")]:
+            self.slots.noise[slot] = self.slots.upload(work.noise(step, self.slots.latent))
+        held = (1.0, 0.0) if after == len(work.table) else (work.table.alphas[after], work.table.sigmas[after])
+        return [*coefficients, work.row.guidance, work.guided[step], 1, *held]
 
-    def _guide(self, works: list[Work], at: torch.Tensor) -> torch.Tensor:
-        """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598)."""
-        conditional = self.outputs[2 * at]
-        guided = [bool(w.guided[w.step]) for w in works if w.guided is not None]
-        if not any(guided):
-            return conditional
-        other = self.outputs[2 * at + 1]
-        scale = torch.tensor([w.row.guidance for w in works], dtype=torch.float32, device=self.device)
-        mixed = other + scale[:, None, None, None] * (conditional - other)
-        return torch.where(torch.tensor(guided, device=self.device)[:, None, None, None], mixed, conditional)
-
-    def _fresh(self, works: list[Work], coefficients: Array) -> torch.Tensor | None:
-        needed = coefficients[:, column("x<noise")] != 0
-        if not needed.any():
+    def _advance(self, slot: int) -> Work | None:
+        """To the slot's next step; the image if there is none."""
+        work = self._work(slot)
+        assert work.table is not None
+        work.step += 1
+        if work.step < len(work.table):
+            self._queue(slot, work)
             return None
-        none = torch.zeros(self.shape)
-        drawn = [w.noise(w.step, self.shape) if n else none for w, n in zip(works, needed, strict=True)]
-        return torch.stack(drawn).to(self.device)
+        work.latents = self.slots.state.x[slot].clone()
+        self.works[slot] = None
+        return work
 
     def _queue(self, slot: int, work: Work) -> None:
         assert work.guided is not None
@@ -182,8 +157,3 @@ class Denoiser:
         work = self.works[slot]
         assert work is not None
         return work
-
-    def _table(self, row: Row) -> StepTable:
-        table = self._work(row.slot).table
-        assert table is not None
-        return table

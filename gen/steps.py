@@ -10,6 +10,7 @@ input as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,9 +107,17 @@ def advance(c: Array, state: State, out: torch.Tensor, noise: torch.Tensor | Non
     on its neighbours, to the bit.
     """
     used = np.any(c, axis=0).tolist()
-    columns = torch.from_numpy(c).to(out.device, state.x.dtype).T[..., None, None, None]
+    return combine(torch.from_numpy(c).to(out.device, state.x.dtype), state, out, noise, used)
 
-    def combine(**terms: torch.Tensor | None) -> torch.Tensor:
+
+def combine(
+    c: torch.Tensor, state: State, out: torch.Tensor, noise: torch.Tensor | None = None,
+    used: Sequence[bool] = (True,) * len(TERMS),
+) -> State:
+    """`advance` with its coefficients where the images are; columns that are not `used` must be 0."""
+    columns = c.T[..., None, None, None]
+
+    def total_of(**terms: torch.Tensor | None) -> torch.Tensor:
         total: torch.Tensor | None = None
         for term, value in terms.items():
             at = column(term.replace("_from_", "<"))
@@ -116,8 +125,8 @@ def advance(c: Array, state: State, out: torch.Tensor, noise: torch.Tensor | Non
                 total = value * columns[at] if total is None else total + value * columns[at]
         return torch.zeros_like(out) if total is None else total
 
-    d0 = combine(d0_from_x=state.x, d0_from_out=out)
-    base = combine(base_from_x=state.x, base_from_base=state.base, base_from_d0=d0,
-                   base_from_d1=state.d1, base_from_d2=state.d2)
-    x = combine(x_from_base=base, x_from_d0=d0, x_from_d1=state.d1, x_from_noise=noise)
+    d0 = total_of(d0_from_x=state.x, d0_from_out=out)
+    base = total_of(base_from_x=state.x, base_from_base=state.base, base_from_d0=d0,
+                    base_from_d1=state.d1, base_from_d2=state.d2)
+    x = total_of(x_from_base=base, x_from_d0=d0, x_from_d1=state.d1, x_from_noise=noise)
     return State(x, base, d0, state.d1)

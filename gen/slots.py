@@ -1,0 +1,113 @@
+"""Images under way in slots of fixed tensors, and one denoising step of all of them: UNet, guidance, solvers.
+
+The step is a function of tensors whose shapes never change and it reads nothing back, so on CUDA it is recorded once,
+UNet and all, and replayed as one graph; elsewhere the same function runs as it is. What changes from step to step comes
+from the host in four small arrays, copied from page-locked memory: the CPU waits for no step.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.captured import captured
+from engines.engine import Call, Engine
+from gen.steps import TERMS, State, combine
+
+#: Columns of a slot's settings: the solver's coefficients; guidance and whether this step has it; whether the slot's
+#: step is complete with this call; what an inpainted image holds outside its mask, in parts clean and noise.
+SETTINGS = (*TERMS, "guidance", "guided", "advances", "held_clean", "held_noise")
+
+
+class Slots:
+    """As many images as an engine's call has rows.
+
+    Attributes
+    ----------
+    state
+        Of the solvers, each tensor [n, C, h, w].
+    extra
+        Further channels of the UNet's input, for inpainting models [n, 1 + C, h, w], else of no channels.
+    texts, outputs
+        Embeddings given to the UNet and what it gave, for slot i in rows 2 i (conditional) and 2 i + 1; the row after
+        the last is for rows of a call that are of no use.
+    noise
+        For solvers that inject it, [n, C, h, w].
+    clean, start, redraw
+        For inpainting with other models: latents to hold, their noise, and where to draw anew [n, 1, h, w].
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        facts, self.device, self.n = engine.facts, engine.device, engine.rows
+        self.latent = (facts.latent_channels, facts.latent_size, facts.latent_size)
+
+        def zeros(n: int, *shape: int) -> torch.Tensor:
+            return torch.zeros(n, *shape, device=self.device)
+
+        self.state = State(*(zeros(self.n, *self.latent) for _ in range(4)))
+        self.extra = zeros(self.n, facts.unet_in_channels - facts.latent_channels, *self.latent[1:])
+        self.texts = zeros(2 * self.n + 1, facts.max_length, facts.text_dim)
+        self.outputs = zeros(2 * self.n + 1, *self.latent)
+        self.noise, self.clean, self.start = (zeros(self.n, *self.latent) for _ in range(3))
+        self.redraw = zeros(self.n, 1, *self.latent[1:]) == 0
+        idle = [self.upload(array) for array in self.idle()]
+        recordable = engine.calls.recordable
+        self.run: Call = (captured(partial(self.step, recordable), *idle) if recordable is not None
+                          else partial(self.step, engine.calls.unet))
+
+    def idle(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """The arrays of `step` for a call that changes no slot: rows, places, timesteps, settings."""
+        return (
+            np.zeros(self.n, dtype=np.int64), np.full(self.n, 2 * self.n, dtype=np.int64),
+            np.zeros(self.n, dtype=np.float32), np.zeros((self.n, len(SETTINGS)), dtype=np.float32),
+        )
+
+    def upload(self, array: NDArray[Any] | torch.Tensor) -> torch.Tensor:
+        """An array of the host on the device, without waiting; torch keeps the page-locked copy until it was read."""
+        host = torch.as_tensor(array)
+        if self.device.type == "cuda" and host.device.type == "cpu":
+            return host.pin_memory().to(self.device, non_blocking=True)
+        return host.to(self.device)
+
+    def step(
+        self, unet: Call, rows: torch.Tensor, places: torch.Tensor, timesteps: torch.Tensor, settings: torch.Tensor
+    ) -> torch.Tensor:
+        """One UNet call, and the solvers' update of each slot whose step is complete with it.
+
+        Parameters
+        ----------
+        unet
+            Of exactly n rows.
+        rows, places
+            int64 [n]: the slot that each row's latents are taken from, and its row of `texts` and `outputs`.
+        timesteps
+            float32 [n].
+        settings
+            float32 [n, 16], for each slot what `SETTINGS` names.
+
+        Returns
+        -------
+        torch.Tensor
+            `state.x`.
+        """
+        x = self.state.x.index_select(0, rows)
+        if self.extra.shape[1]:
+            x = torch.cat([x, self.extra.index_select(0, rows)], dim=1)
+        self.outputs.index_copy_(0, places, unet(x, timesteps, self.texts.index_select(0, places)))
+        terms = len(TERMS)
+        guidance, guided, advances, held_clean, held_noise = settings.T[terms:, :, None, None, None]
+        conditional, other = self.outputs[:-1:2], self.outputs[1::2]
+        # Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598).
+        out = torch.where(guided > 0, other + guidance * (conditional - other), conditional)
+        new = combine(settings[:, :terms], self.state, out, self.noise)
+        new.x = torch.where(self.redraw, new.x, held_clean * self.clean + held_noise * self.start)
+        old = (self.state.x, self.state.base, self.state.d1, self.state.d2)
+        changed = [torch.where(advances > 0, value, buffer)
+                   for value, buffer in zip((new.x, new.base, new.d1, new.d2), old, strict=True)]
+        for buffer, value in zip(old, changed, strict=True):
+            buffer.copy_(value)
+        return self.state.x

@@ -1,0 +1,153 @@
+"""Denoising in slots: each image as if it were alone, by a step that never waits for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from engines import Engine
+from gen import plan
+from gen.denoiser import Denoiser, Work
+from gen.prepare import Preparer
+from gen.slots import SETTINGS, Slots
+from gen.steps import State, advance
+
+SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
+
+
+def works(engine: Engine, n: int = 11) -> list[Work]:
+    """Images of all solvers, with and without guidance and noise; every third keeps half of another image."""
+    rows = plan.from_rows(
+        {"id": f"r{i:03d}", "class": "plaque", "group": "dark", "size": 64, "prompt": f"An image of {i}, dark skin",
+         "solver": SOLVERS[i % 5], "steps": 2 + i % 4, "guidance": (1.0, 3.0, 5.0)[i % 3],
+         "guidance_interval": (0.3, 5.0) if i % 2 else None}
+        for i in range(n)
+    ).rows()
+    preparer = Preparer(engine)
+    made = [preparer.work(number, row) for number, row in enumerate(rows)]
+    preparer.start(made)
+    noise = torch.Generator().manual_seed(0)
+    for work in made[::3]:
+        assert work.latents is not None
+        redraw = torch.zeros(1, *work.latents.shape[1:], dtype=torch.bool)
+        redraw[:, :4] = True
+        clean, start = (torch.randn(work.latents.shape, generator=noise) for _ in range(2))
+        work.kept = clean, start, redraw
+    return made
+
+
+def alone(engine: Engine, work: Work) -> torch.Tensor:
+    """The image's latents, row by row of its table, with nothing shared."""
+    table, guided = work.table, work.guided
+    assert work.latents is not None
+    assert table is not None
+    assert guided is not None
+    assert work.text is not None
+    state = State.start(work.latents[None])
+    for i, time in enumerate(table.timesteps):
+        x = state.x if work.extra is None else torch.cat([state.x, work.extra[None]], dim=1)
+        at = torch.tensor([time], dtype=torch.float32)
+        out = engine.unet(x, at, work.text[None])
+        if guided[i]:
+            assert work.negative is not None
+            free = engine.unet(x, at, work.negative[None])
+            out = free + work.row.guidance * (out - free)
+        state = advance(table.coefficients[i][None], state, out, work.noise(i, tuple(work.latents.shape))[None])
+        if work.kept is not None:
+            clean, start, redraw = work.kept
+            alpha, sigma = float(table.alphas[i + 1]), float(table.sigmas[i + 1])
+            held = clean if i + 1 == len(table) else alpha * clean + sigma * start
+            state.x = torch.where(redraw, state.x, held)
+    return state.x[0]
+
+
+def run(denoiser: Denoiser, waiting: list[Work]) -> dict[int, torch.Tensor]:
+    waiting, done = list(waiting), {}
+    while waiting or denoiser.busy:
+        while waiting and denoiser.hungry:
+            denoiser.admit(waiting.pop(0))
+        for work in denoiser.step():
+            assert work.latents is not None
+            done[work.number] = work.latents
+    return done
+
+
+@pytest.mark.parametrize("model", ["text", "inpaint"])
+def test_an_image_among_others_is_the_image_alone(open_engine: Callable[..., Engine], model: str) -> None:
+    """Solvers, steps, guidance, injected noise and held regions, all in the same calls of eight rows."""
+    engine = open_engine(model)
+    expected = [alone(engine, work) for work in works(engine)]
+    denoiser = Denoiser(engine)
+    got = run(denoiser, works(engine))
+    assert sorted(got) == list(range(len(expected)))
+    for number, latents in got.items():
+        torch.testing.assert_close(latents, expected[number], rtol=1e-5, atol=1e-5)
+    assert denoiser.rows > 0.8 * denoiser.calls * engine.rows
+
+
+def test_a_call_of_nothing_changes_nothing(open_engine: Callable[..., Engine]) -> None:
+    """What recording does before the first image: it must leave no trace in any slot."""
+    slots = Slots(open_engine())
+    for tensor in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2):
+        tensor.normal_()
+    before = [t.clone() for t in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2)]
+    slots.run(*map(slots.upload, slots.idle()))
+    after = (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2)
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    assert not slots.outputs[:-1].any()
+
+
+@pytest.mark.parametrize("channels", [4, 9])
+def test_a_step_reads_nothing_back(channels: int) -> None:
+    """It runs on tensors that have no data: a value that decided anything would be an error, as it is in recording."""
+    facts = SimpleNamespace(latent_channels=4, latent_size=8, unet_in_channels=channels, max_length=16, text_dim=16)
+    calls = SimpleNamespace(recordable=None, unet=lambda x, times, words: x.new_empty(6, 4, 8, 8))
+    engine: Any = SimpleNamespace(facts=facts, device=torch.device("meta"), rows=6, calls=calls)
+    slots = Slots(engine)
+    out = slots.run(*map(slots.upload, slots.idle()))
+    assert out.device.type == "meta"
+    assert out is slots.state.x
+    with pytest.raises(RuntimeError, match="meta"):
+        out.sum().item()
+
+
+def test_the_settings_are_what_the_step_takes(open_engine: Callable[..., Engine]) -> None:
+    engine = open_engine()
+    denoiser = Denoiser(engine)
+    denoiser.admit(works(engine, 2)[1])  # euler, guidance 3 within an interval
+    settings = dict(zip(SETTINGS, denoiser._settings(0), strict=True))
+    assert settings["guidance"] == 3
+    assert settings["advances"] == 1
+    assert settings["x<noise"] == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_recorded_step_is_the_step_and_waits_for_nothing(
+    pipelines: dict[str, Any], tmp_path: Any, precision: str
+) -> None:
+    """One graph with UNet, guidance and solvers; torch raises where the CPU would wait for the GPU."""
+    import engines
+
+    engines.build(pipelines["text"], tmp_path / "bundle", backend="torch", precision=precision, rows=8,
+                  allow_parity_failure=True)
+    engine = engines.load(tmp_path / "bundle")
+    assert engine.calls.recordable is not None
+    eager, recorded = Denoiser(engine), Denoiser(engine)
+    eager.slots.run = partial(eager.slots.step, engine.calls.unet)
+    expected, waiting, done = run(eager, works(engine)), works(engine), {}
+    while waiting or recorded.busy:
+        while waiting and recorded.hungry:
+            recorded.admit(waiting.pop(0))
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            done.update({work.number: work.latents for work in recorded.step()})
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    for number, latents in expected.items():
+        torch.testing.assert_close(done[number], latents, rtol=1e-3, atol=1e-3)
