@@ -218,8 +218,9 @@ def _asked(cells: pd.DataFrame, *, order: bool) -> pd.DataFrame:
     """For readers; one requested tone has no order."""
     columns = {
         "cell": cells["cell"], "images": cells["n"],
-        "ITA: median (5 to 95 %)": [Estimate(*angles, 0).text(1) for angles in
-                                    cells[["ita_median", "ita_q05", "ita_q95"]].itertuples(index=False)],
+        "ITA: median (5 to 95 %)": [
+            Estimate(middle, low, high, 0).text(1) for middle, low, high in
+            cells[["ita_median", "ita_q05", "ita_q95"]].itertuples(index=False, name=None)],
     }
     if order:
         columns |= {"order (Spearman)": _texts(cells["spearman"], 2), "order (Kendall)": _texts(cells["kendall"], 2)}

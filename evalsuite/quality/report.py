@@ -13,7 +13,7 @@ from evalsuite.quality.cells import NONE, quality_table
 from evalsuite.quality.estimate import Array, Estimate
 from evalsuite.quality.features import Features
 from evalsuite.quality.prdc import distances
-from evalsuite.quality.section import Section, Status, Table, section, table
+from evalsuite.quality.section import Axis, Section, Status, Table, section, table
 from evalsuite.quality.utility import utility_table
 
 Pairs = Sequence[tuple[Features, Features]]
@@ -66,6 +66,7 @@ def _section(cells: pd.DataFrame, utility: pd.DataFrame) -> Section:
     for name in cells["extractor"].unique():
         tables += _tables_of(name, cells[cells["extractor"] == name], utility[utility["extractor"] == name])
     told, everyone = utility["metric"].str.startswith(TOLD), utility["family"] == "overall"
+    axis: Axis
     for axis, caption, part in (
         ("fidelity", "Can a linear classifier tell real from synthetic? AUC, 0.5: no", utility[told & everyone]),
         ("utility", "Does what a linear classifier learns carry over? Balanced accuracy", utility[~told & everyone]),
@@ -81,7 +82,8 @@ def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[Ta
     by_group = cells["family"] == "group"
     whole = cells["family"].isin(["overall", "floor", "class", "strategy"])
     equal = f"{name}, at equal n in every cell of a family"
-    tables = []
+    tables: list[Table] = []
+    axis: Axis
     for axis, word, kind in (("fidelity", "Fidelity", ~diverse), ("diversity", "Diversity", diverse | none)):
         caption = f'{word}, {equal}; "real against real" is what a perfect generator would score'
         tables += [table(axis, caption, by_cell(cells[kind & whole])),

@@ -62,7 +62,8 @@ def table(axis: Axis, caption: str, frame: pd.DataFrame) -> Table:
 
 def interval_texts(frame: pd.DataFrame, value: str = "rate", low: str = "low", high: str = "high") -> list[str]:
     """Three columns as one, for readers: "0.123 (0.100 to 0.150)"."""
-    return [Estimate(*row, 0).text() for row in frame[[value, low, high]].itertuples(index=False, name=None)]
+    columns = (frame[name] for name in (value, low, high))
+    return [Estimate(*row, 0).text() for row in zip(*columns, strict=True)]
 
 
 def figure(axis: Axis, caption: str, drawing: Figure) -> Drawing:
