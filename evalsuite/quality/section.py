@@ -62,8 +62,8 @@ def table(axis: Axis, caption: str, frame: pd.DataFrame) -> Table:
 
 def interval_texts(frame: pd.DataFrame, value: str = "rate", low: str = "low", high: str = "high") -> list[str]:
     """Three columns as one, for readers: "0.123 (0.100 to 0.150)"."""
-    columns = (frame[name] for name in (value, low, high))
-    return [Estimate(*row, 0).text() for row in zip(*columns, strict=True)]
+    rows = zip(frame[value], frame[low], frame[high], strict=True)
+    return [Estimate(middle, least, most, 0).text() for middle, least, most in rows]
 
 
 def figure(axis: Axis, caption: str, drawing: Figure) -> Drawing:
