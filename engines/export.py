@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from engines import spatial
+from engines.errors import EngineError
 from engines.facts import PipelineFacts
 from engines.graphs import (
     SCALAR_TIMESTEP,
@@ -32,7 +33,7 @@ from engines.graphs import (
     tidy,
     variant,
 )
-from engines.precision import DTYPES, fits_half, lower
+from engines.precision import DTYPES, HALF_MAX, fits_half, largest_output, lower
 from engines.quiet import quiet
 from engines.torch import load_part
 
@@ -105,8 +106,16 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
         return torch.randn(shape, generator=noise)
 
     progress("text encoder")
-    ids = torch.ones((2, facts.max_length), dtype=torch.int64)
-    text = _Text(lower(load_part(model, "text_encoder"), dtype))
+    encoder = load_part(model, "text_encoder")
+    ids = torch.randint(0, encoder.config.vocab_size, (2, facts.max_length), generator=noise)
+    text = _Text(encoder)
+    if dtype == torch.float16:
+        refuse_overflow("text encoder", text, ids[:1])
+        with torch.inference_mode():
+            words = text(ids).clone()
+    else:
+        words = gauss(2, facts.max_length, facts.text_dim)
+    lower(encoder, dtype)
     write_graph(text, (ids,), ["input_ids"], "last_hidden_state", out / "text_encoder" / "model.onnx")
 
     progress("unet")
@@ -114,34 +123,59 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     args = (
         gauss(2, facts.unet_in_channels, side, side),
         torch.tensor([3.0, 7.0]),
-        gauss(2, facts.max_length, facts.text_dim),
+        words,
     )
     names = ["sample", "timesteps", "encoder_hidden_states"]
     if precision == "fp32" and spatial.supports(unet, side):
         small = spatial.SpatialUNet(unet, side)
         write_graph(small, args, names, "out_sample", out / "unet" / "cpu.onnx", "cpu.onnx.data")
+    if dtype == torch.float16:  # pure noise at the last timestep is what the UNet is really given
+        last = torch.tensor([facts.num_train_timesteps - 1.0])
+        refuse_overflow("UNet", UNetRows(unet, torch.float32), args[0][:1], last, words[:1])
     write_graph(UNetRows(lower(unet, dtype), dtype), args, names, "out_sample", out / "unet" / "rows.onnx")
     variant(out / "unet" / "rows.onnx", "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
     del unet
 
     vae = load_part(model, "vae")
     latents, pixels = gauss(2, channels, side, side), gauss(2, 3, facts.size, facts.size)
-    if dtype == torch.float16 and not fits_half(vae.decoder, latents[:1] / facts.scaling_factor):
-        progress("the VAE overflows in fp16: it stays in fp32")
-        dtype = torch.float32
-    vae = lower(vae, dtype)
+    halves = {"decoder": (_Decoder(vae, torch.float32), latents[:1] / facts.scaling_factor),
+              "encoder": (_Encoder(vae, torch.float32), pixels[:1].clamp(-1, 1))}
+    kinds = {}
+    for name, (half, example) in halves.items():
+        kinds[name] = dtype
+        if dtype == torch.float16 and not fits_half(half, example):
+            progress(f"the VAE's {name} overflows in fp16: it stays in fp32")
+            kinds[name] = torch.float32
+    for name, first in (("decoder", vae.post_quant_conv), ("encoder", vae.quant_conv)):
+        for part in (getattr(vae, name), first):
+            if part is not None:
+                lower(part, kinds[name])
     progress("vae decoder")
     path = out / "vae_decoder" / "model.onnx"
-    write_graph(_Decoder(vae, dtype), (latents,), ["latent_sample"], "sample", path)
+    write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], "sample", path)
     variant(path, "images.onnx", before_decoder(facts), "latent_sample", after_decoder(facts))
     progress("vae encoder")
     path = out / "vae_encoder" / "model.onnx"
-    write_graph(_Encoder(vae, dtype), (pixels,), ["sample"], "latent_parameters", path)
+    write_graph(_Encoder(vae, kinds["encoder"]), (pixels,), ["sample"], "latent_parameters", path)
     variant(path, "images.onnx", before_encoder(facts), "sample", after_encoder(facts))
 
     for part in ("text_encoder", "unet", "vae_decoder", "vae_encoder"):
         source = "vae" if part.startswith("vae") else part
         shutil.copyfile(model / source / "config.json", out / part / "config.json")
+
+
+def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> None:
+    """Refuse fp16 for a part that goes beyond its range on an example, before it is exported.
+
+    Raises
+    ------
+    EngineError
+        Which layer, and how far.
+    """
+    largest, layer = largest_output(module, *example)
+    if not largest < HALF_MAX:
+        raise EngineError(f"the {name} overflows in fp16: {layer} reaches {largest:.2g}, and fp16 ends at "
+                          f"{HALF_MAX:.0f}; build with --precision bf16 or fp32")
 
 
 def write_graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16,
           "fp8": torch.float16}  # all but the products that `engines.float8` rounds
+HALF_MAX = torch.finfo(torch.float16).max  # 65504
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -24,7 +26,7 @@ class Float32Norm(nn.Module):
 
 
 NORMS = (nn.GroupNorm, nn.LayerNorm)
-HALF_ROOM = 0.25  # of fp16's range: real latents go further than random ones
+HALF_ROOM = 0.25  # of fp16's range: real latents and images go further than random ones
 
 
 def lower(module: M, dtype: torch.dtype) -> M:
@@ -45,17 +47,25 @@ def lower(module: M, dtype: torch.dtype) -> M:
     return module
 
 
-def fits_half(module: nn.Module, example: torch.Tensor) -> bool:
-    """Whether every layer's output on an example stays well inside fp16's range."""
-    largest = [0.0]
+def largest_output(module: nn.Module, *example: torch.Tensor) -> tuple[float, str]:
+    """The largest magnitude that a layer of a module puts out on an example, and that layer's name."""
+    found = [(0.0, "")]
 
-    def watch(_: nn.Module, __: object, out: object) -> None:
-        if isinstance(out, torch.Tensor):
-            largest.append(float(out.abs().max()))
+    def watch(name: str) -> Callable[[nn.Module, object, object], None]:
+        def look(_: nn.Module, __: object, out: object) -> None:
+            if isinstance(out, torch.Tensor):
+                found.append((float(out.abs().max()), name))
 
-    hooks = [m.register_forward_hook(watch) for m in module.modules()]
+        return look
+
+    hooks = [m.register_forward_hook(watch(name)) for name, m in module.named_modules()]
     with torch.inference_mode():
-        module(example)
+        module(*example)
     for hook in hooks:
         hook.remove()
-    return max(largest) < HALF_ROOM * torch.finfo(torch.float16).max
+    return max(found)
+
+
+def fits_half(module: nn.Module, *example: torch.Tensor) -> bool:
+    """Whether every layer's output on an example stays well inside fp16's range."""
+    return largest_output(module, *example)[0] < HALF_ROOM * HALF_MAX
