@@ -15,7 +15,8 @@ from bench.draw import Draw, Images, Job
 from engines.quiet import quiet
 from shards.errors import UserError
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# Peers have no fp8: beside our fp8 engine they run in half precision.
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.float16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
