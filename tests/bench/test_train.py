@@ -56,10 +56,10 @@ def test_the_command_leaves_a_record_with_every_rate(tmp_path: Path) -> None:
 
 def test_a_study_is_timed_anew_each_time(tmp_path: Path) -> None:
     """Finished arms are kept by the study: a second run in the same folder would train nothing and look very fast."""
-    found = {m.name: m for m in study.measure(tmp_path, 14, 8, 1, 2)}
+    found = {m.name: m for m in study.measure(tmp_path, 12, 8, 1, 2)}
     assert set(found) == {"study/ours", "study/scikit-learn"}
-    assert found["study/ours"].details == {"arms": 14, "bar": study.BAR}
-    assert all(len(list((tmp_path / f"study-{turn}").rglob("result.json"))) == 14 for turn in range(2))
+    assert found["study/ours"].details == {"arms": 12, "bar": study.BAR}
+    assert all(len(list((tmp_path / f"study-{turn}").rglob("result.json"))) == 12 for turn in range(2))
 
 
 def test_the_features_can_be_learnt() -> None:
