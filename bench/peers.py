@@ -53,7 +53,8 @@ def optimum(model: Path, job: Job, batch: int, *, device: torch.device, precisio
 
 def precision_of(peer: str, asked: str, device: torch.device) -> str:
     """The precision that a peer really runs in."""
-    return asked if peer != "optimum" or (asked == "fp16" and device.type == "cuda") else "fp32"
+    nearest = "fp16" if asked == "fp8" else asked
+    return nearest if peer != "optimum" or (nearest == "fp16" and device.type == "cuda") else "fp32"
 
 
 def choose(asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[str], on_gpu: bool) -> list[str]:

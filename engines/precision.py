@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -54,7 +55,7 @@ def largest_output(module: nn.Module, *example: torch.Tensor) -> tuple[float, st
     def watch(name: str) -> Callable[[nn.Module, object, object], None]:
         def look(_: nn.Module, __: object, out: object) -> None:
             if isinstance(out, torch.Tensor):
-                found.append((float(out.abs().max()), name))
+                found.append((float(out.abs().nan_to_num(nan=math.inf).max()), name))  # max() passes NaN over
 
         return look
 

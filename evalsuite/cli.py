@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from shards.program import Program
-
-if TYPE_CHECKING:
-    import typer
-
-    app: typer.Typer
 
 PROGRAM = Program(
     "Does synthetic data help, at which dose, and for whom?",
@@ -28,13 +23,6 @@ PROGRAM = Program(
         "selfcheck": "evalsuite.commands.selfcheck:selfcheck",
     },
 )
-
-
-def __getattr__(name: str) -> typer.Typer:
-    """`app`, with every command imported: for documentation and tests."""
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault("app", PROGRAM.app())
 
 
 def main() -> NoReturn:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from engines.errors import EngineError
 from shards.program import Program
-
-if TYPE_CHECKING:
-    import typer
-
-    app: typer.Typer
 
 PROGRAM = Program(
     "Fine-tune, compile and sample: from a diffusers pipeline to verified shards of images.",
@@ -26,13 +21,6 @@ PROGRAM = Program(
     },
     (EngineError,),
 )
-
-
-def __getattr__(name: str) -> typer.Typer:
-    """`app`, with every command imported: for documentation and tests."""
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault("app", PROGRAM.app())
 
 
 def main() -> NoReturn:

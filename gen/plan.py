@@ -22,7 +22,6 @@ from shards.schema import ID_LENGTH, ID_PATTERN
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]
 Mask = Literal["centre", "lesion", "ellipse", "rectangle"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
-MASKS: tuple[str, ...] = get_args(Mask)
 #: The strategies that redraw a part of a parent, and so need to know which.
 MASKED = ("inpaint", "outpaint", "inpaint-outpaint")
 #: As in Sagers et al. 2023; for image-to-image the least that changes a skin tone (Wang et al. 2024).

@@ -57,6 +57,9 @@ class Job:
         record, rows = run.read(self.folder), run.read_plan(self.folder)
         if record is None or rows is None:
             raise UserError(f"no run in {self.folder}; start one with `gen sample --shards {self.folder}`")
+        if rows.digest != record.plan_digest:
+            raise UserError(f"{self.folder}/{run.PLAN} has the digest {rows.digest}, and the run is of "
+                            f"{record.plan_digest}: put the run's own plan back, or start anew with --fresh")
         target = Target(
             self.folder, record.name, record.shard_size, record.classes, record.image_format, record.quality
         )

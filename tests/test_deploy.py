@@ -13,11 +13,14 @@ import pytest
 import typer
 import yaml
 
-from bench.cli import app as bench_app
-from gen.cli import app as gen_app
+import bench.cli
+import gen.cli
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
-COMMANDS: dict[str, Any] = {"gen": typer.main.get_command(gen_app), "bench": typer.main.get_command(bench_app)}
+COMMANDS: dict[str, Any] = {
+    name: typer.main.get_command(program.app())
+    for name, program in (("gen", gen.cli.PROGRAM), ("bench", bench.cli.PROGRAM))
+}
 
 
 def parses(line: str) -> None:

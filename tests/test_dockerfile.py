@@ -96,9 +96,9 @@ def test_layers_that_change_seldom_come_first() -> None:
 
 def test_health_is_what_doctor_says() -> None:
     """The container checks itself with a command that exists."""
-    from gen.cli import app
+    from gen.cli import PROGRAM
 
-    names = {command.name for command in app.registered_commands}
+    names = {command.name for command in PROGRAM.app().registered_commands}
     assert '"gen", "doctor"' in values("HEALTHCHECK")[0]
     assert values("CMD") == ['["gen", "doctor"]']
     assert "doctor" in names

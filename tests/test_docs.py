@@ -26,7 +26,7 @@ def commands() -> dict[tuple[str, str], tuple[Any, str]]:
     """(program, command) -> the parser and the help text."""
     found = {}
     for program in PROGRAMS:
-        app: typer.Typer = importlib.import_module(f"{program}.cli").app
+        app: typer.Typer = importlib.import_module(f"{program}.cli").PROGRAM.app()
         group: Any = typer.main.get_command(app)
         for registered in app.registered_commands:
             callback = registered.callback

@@ -250,9 +250,3 @@ def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
 def _thumbnails(data: ImageData, ids: pd.Series[str]) -> dict[str, bytes]:
     rows = np.flatnonzero(data.rows["id"].isin(set(ids)).to_numpy())
     return {s.id: thumbnail(image) for s, image in data.take(rows).images()}
-
-
-def nothing_is_a_copy(audit: CopyAudit) -> bool:
-    """Whether the rate of copies is no higher than the false alarms that unseen real images would raise."""
-    return verdict(audit)[1] == "good"
-

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 import engines
 from bench import draw, models, plots
 from bench import engine as measure
-from bench.cli import app
+from bench.cli import PROGRAM
 from bench.commands.all import Chosen
 from bench.engine import Loaded
 from bench.paper import Runs, growth, rates
-from bench.peers import choose, diffusers, optimum
+from bench.peers import choose, diffusers, optimum, precision_of
 from bench.record import Measurement, load
 from engines.engine import Engine
 from engines.facts import model_digest
@@ -67,6 +67,15 @@ def test_images_do_not_depend_on_how_many_are_drawn(engine: Engine) -> None:
     assert np.abs(one[0].astype(int) - four[0].astype(int)).max() <= 1
 
 
+def test_a_peer_is_labelled_by_the_precision_that_it_runs_in() -> None:
+    """None has fp8, and optimum's exporter knows fp16 on a GPU only."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [precision_of("diffusers", asked, gpu) for asked in ("fp32", "fp16", "bf16", "fp8")] == [
+        "fp32", "fp16", "bf16", "fp16"]
+    assert [precision_of("optimum", asked, gpu) for asked in ("fp16", "bf16", "fp8")] == ["fp16", "fp32", "fp16"]
+    assert precision_of("optimum", "fp16", cpu) == "fp32"
+
+
 def test_peers_of_other_weights_are_refused(engine: Engine, bundle: Path) -> None:
     """A comparison of two models is none of two engines."""
     with pytest.raises(UserError, match="was built from other weights"):
@@ -77,7 +86,7 @@ def test_the_command_measures_everything_that_it_promises(bundle: Path, random_p
     """Components, rows, whole images, peers, shares of the ceiling and the speed-up, in the table and in the file."""
     options = ["--model", str(random_pipeline), "--device", "cpu", "--images", "2", "--steps", "2", "--rows", "2",
                "--peer", "diffusers", "--peer-batch", "2", "--repeats", "1", "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, ["engine", str(bundle), *options], catch_exceptions=False)
+    result = CliRunner().invoke(PROGRAM.app(), ["engine", str(bundle), *options], catch_exceptions=False)
     assert result.exit_code == 0
     record = load(tmp_path / "engine.json")
     names = {m.name for m in record.measurements}
@@ -114,7 +123,7 @@ def test_a_peer_that_cannot_run_is_said_before_anything_is_built(
 ) -> None:
     """Not after an hour of measuring; peers nobody asked for by name are left out instead."""
     monkeypatch.setattr("bench.peers.find_spec", lambda name: None)
-    result = CliRunner().invoke(app, ["engine", "--peer", "optimum", "--work", str(tmp_path)])
+    result = CliRunner().invoke(PROGRAM.app(), ["engine", "--peer", "optimum", "--work", str(tmp_path)])
     assert isinstance(result.exception, UserError)
     assert "the peer optimum cannot run here: it is not installed" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
@@ -161,7 +170,7 @@ def test_growth_reports_each_factor(engine: Engine, tmp_path: Path) -> None:
                                      ["cost", "nowhere"], ["anchors", "nowhere"], ["cost", "--price", "cheap"]])
 def test_bad_input_is_said_before_anything_is_measured(options: list[str], tmp_path: Path) -> None:
     """A user's mistake is a UserError with the remedy, not a traceback after an hour."""
-    result = CliRunner().invoke(app, options)
+    result = CliRunner().invoke(PROGRAM.app(), options)
     assert isinstance(result.exception, UserError), result.output
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import app
+from bench.cli import PROGRAM
 from shards.errors import UserError
 
 HEAD = {
@@ -29,7 +29,7 @@ def demo(tmp_path: Path) -> Path:
 
 
 def said(demo: Path) -> str:
-    return CliRunner().invoke(app, ["headlines", str(demo)], catch_exceptions=False).stdout
+    return CliRunner().invoke(PROGRAM.app(), ["headlines", str(demo)], catch_exceptions=False).stdout
 
 
 def test_results_stand_with_their_intervals(demo: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_was_not_measured_has_no_number(demo: Path) -> None:
 def test_a_missing_part_is_named(demo: Path, missing: str) -> None:
     """With the command that makes it."""
     (demo / missing).unlink()
-    result = CliRunner().invoke(app, ["headlines", str(demo)])
+    result = CliRunner().invoke(PROGRAM.app(), ["headlines", str(demo)])
     assert isinstance(result.exception, UserError)
     assert missing in str(result.exception)
     assert "make demo" in str(result.exception)

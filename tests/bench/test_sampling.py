@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import engines
 from bench import draw, synderm
-from bench.cli import app
+from bench.cli import PROGRAM
 from bench.record import load
 from bench.sampling import Ours, peer
 from shards.errors import UserError
@@ -49,7 +49,7 @@ def test_the_command_measures_speed_rows_waiting_and_memory(
 ) -> None:
     options = ["--bundle", str(bundle), "--model", str(random_pipeline), "--images", "4", "--steps", "2", "--peer",
                "diffusers", "--batch", "2", "--repeats", "1", "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, ["sample", *options], catch_exceptions=False)
+    result = CliRunner().invoke(PROGRAM.app(), ["sample", *options], catch_exceptions=False)
     assert result.exit_code == 0
     record = load(tmp_path / "sample.json")
     found = {m.name: m for m in record.measurements}
@@ -64,7 +64,7 @@ def test_the_command_measures_speed_rows_waiting_and_memory(
 
 
 def test_another_model_than_the_bundles_is_refused(bundle: Path) -> None:
-    result = CliRunner().invoke(app, ["sample", "--bundle", str(bundle), "--peer", "none", "--images", "1"])
+    result = CliRunner().invoke(PROGRAM.app(), ["sample", "--bundle", str(bundle), "--peer", "none", "--images", "1"])
     assert isinstance(result.exception, UserError)
     assert "was built from other weights" in str(result.exception)
 

@@ -29,11 +29,11 @@ def test_everything_runs_at_tiny_sizes(tmp_path: Path, random_pipeline: Path) ->
     """`bench all --quick` from end to end: the command for a new machine."""
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli import PROGRAM
 
     options = ["--quick", "--out", str(tmp_path / "results"), "--work", str(tmp_path / "work"), "--model",
                str(random_pipeline), "--backend", "torch"]
-    result = CliRunner().invoke(app, ["all", *options], catch_exceptions=False)
+    result = CliRunner().invoke(PROGRAM.app(), ["all", *options], catch_exceptions=False)
     assert result.exit_code == 0
     names = {p.name for p in (tmp_path / "results").iterdir()}
     assert {f"{part}.json" for part in PARTS} <= names

@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from bench import study, train
-from bench.cli import app
+from bench.cli import PROGRAM
 from bench.record import load
 from evalsuite.training import model
 from evalsuite.training.recipe import make_recipe
@@ -45,7 +45,7 @@ def test_the_command_leaves_a_record_with_every_rate(tmp_path: Path) -> None:
     """Warmed up and repeated, peers beside ours, where it ran: as every other benchmark."""
     options = ["--model", "test_resnet", "--size", "32", "--batch", "16", "--steps", "2", "--repeats", "2",
                "--threads", "1", "--out", str(tmp_path)]
-    assert CliRunner().invoke(app, ["train", *options], catch_exceptions=False).exit_code == 0
+    assert CliRunner().invoke(PROGRAM.app(), ["train", *options], catch_exceptions=False).exit_code == 0
     record = load(tmp_path / "train.json")
     assert [m.name for m in record.measurements] == [
         "train/test_resnet/bare", "train/test_resnet/ours", "train/test_resnet/timm", "share/test_resnet"]

@@ -71,6 +71,8 @@ def test_a_network_that_overflows_fp16_is_noticed() -> None:
     assert fits_half(linear, gauss(2, 4))
     torch.nn.init.constant_(linear.weight, 1e5)
     assert not fits_half(linear, torch.ones(2, 4))
+    torch.nn.init.constant_(linear.weight, torch.nan)  # which a comparison passes over
+    assert not fits_half(linear, torch.ones(2, 4))
 
 
 def test_an_unknown_or_missing_device_is_named(bundle: Bundle) -> None:

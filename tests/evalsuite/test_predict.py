@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evalsuite import predictions
-from evalsuite.cli import app
+from evalsuite.cli import PROGRAM
 from evalsuite.predict import predict
 from evalsuite.training import checkpoint
 from shards import ShardSet
@@ -18,7 +18,7 @@ from shards.errors import UserError
 @pytest.fixture(scope="module")
 def trained(phantom_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("checkpoint")
-    done = CliRunner().invoke(app, [
+    done = CliRunner().invoke(PROGRAM.app(), [
         "train", "--real", str(phantom_shards), "--out", str(out), "--size", "32", "--steps", "3", "--batch", "8"])
     assert done.exit_code == 0, done.output
     return out
@@ -27,7 +27,7 @@ def trained(phantom_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_predictions_equal_those_of_the_training_run(trained: Path, phantom_shards: Path, tmp_path: Path) -> None:
     """Saved, loaded and predicted on the same test images: the same table, valid for `evalsuite fairness`."""
     out = tmp_path / "table.parquet"
-    done = CliRunner().invoke(app, ["predict", str(trained), str(phantom_shards / "test"), "--out", str(out)])
+    done = CliRunner().invoke(PROGRAM.app(), ["predict", str(trained), str(phantom_shards / "test"), "--out", str(out)])
     assert done.exit_code == 0, done.output
     again, first = predictions.load(out), predictions.load(trained / "predictions.parquet")
     assert (again.ids == first.ids).all()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from evalsuite.cli import app
+from evalsuite.cli import PROGRAM
 from evalsuite.run import plan
 from evalsuite.training.datasets import Places
 from evalsuite.training.recipe import make_recipe
@@ -42,7 +42,7 @@ def made(phantom_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def invoke(*words: object) -> str:
-    done = CliRunner().invoke(app, [str(w) for w in words])
+    done = CliRunner().invoke(PROGRAM.app(), [str(w) for w in words])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.stdout

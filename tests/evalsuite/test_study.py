@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bench.study import feature_study
 from evalsuite import scores, study, study_analysis, study_record
-from evalsuite.cli import app
+from evalsuite.cli import PROGRAM
 from evalsuite.predictions import from_frame
 from evalsuite.report import of_study
 from evalsuite.report.page import render
@@ -170,7 +170,7 @@ def test_the_dose_is_raised_by_the_command_until_it_stops(tmp_path: Path) -> Non
              "4", "--steps", "30", "--lr", "0.01", "--size", "16", "--n-boot", "100", "--workers", "1", "--json"]
 
     def run() -> dict[str, float]:
-        done = CliRunner().invoke(app, [str(w) for w in words])
+        done = CliRunner().invoke(PROGRAM.app(), [str(w) for w in words])
         assert done.exit_code == 0, done.output
         return {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")}
 

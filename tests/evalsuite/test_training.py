@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from evalsuite.cli import app
+from evalsuite.cli import PROGRAM
 from evalsuite.training import arm as arms
 from evalsuite.training import augment, checkpoint, features, loop, model, runner, stream
 from evalsuite.training.arm import Arm, image_stage, train, training_pool
@@ -285,7 +285,7 @@ def test_a_tensorboard_log_of_a_run_reads_back(phantom_shards: Path, tmp_path: P
     """What TensorBoard's own reader finds is what the checkpoint records; without the package nothing is started."""
     words = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), "--size", "32", "--steps", "4",
              "--batch", "6", "--evaluate-every", "2", "--tensorboard"]
-    done = CliRunner().invoke(app, words)
+    done = CliRunner().invoke(PROGRAM.app(), words)
     if importlib.util.find_spec("tensorboard") is None:
         assert isinstance(done.exception, UserError)
         assert "needs the package tensorboard" in str(done.exception)
@@ -348,7 +348,7 @@ def test_options_out_of_range_are_named(fields: dict[str, object], text: str) ->
 ])
 def test_synthetic_images_that_are_asked_for_must_be_given(tmp_path: Path, words: list[str], text: str) -> None:
     """Else the run would be one on real images only, under another name."""
-    done = CliRunner().invoke(app, ["train", "--real", str(tmp_path), "--out", str(tmp_path / "out"), *words])
+    done = CliRunner().invoke(PROGRAM.app(), ["train", "--real", str(tmp_path), "--out", str(tmp_path / "out"), *words])
     assert isinstance(done.exception, UserError)
     assert text in str(done.exception)
     assert not (tmp_path / "out").exists()

@@ -85,6 +85,18 @@ def test_an_array_of_workers_writes_what_one_process_writes(
     assert files(tmp_path) == files(whole)
 
 
+def test_a_plan_changed_under_a_run_is_refused(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    """By every worker before it makes a shard, with both digests: else shards of two plans would lie in one run."""
+    engine, changed = open_engine(), rows(steps=3)
+    record = started(tmp_path, engine, rows())
+    (tmp_path / run.PLAN).write_bytes(changed.csv().encode())
+    with pytest.raises(UserError, match=f"{changed.digest}.*{record.plan_digest}"):
+        Job(tmp_path, bundles["text"], device="cpu").sample([0], engine)
+    assert not files(tmp_path)
+
+
 def test_the_command_makes_goes_on_and_refuses(bundles: dict[str, Path], tmp_path: Path) -> None:
     """The user's road: sample, lose a shard, sample again; another plan is refused with both digests."""
     app = console.new_app("test")

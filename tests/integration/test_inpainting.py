@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from gen import masks
 from gen.builtin import pipeline_folder
 from gen.builtin.model import new_pipeline
-from gen.cli import app
+from gen.cli import PROGRAM
 from gen.parents import Parents
 from gen.plan import load
 from shards.folder import open_data
@@ -20,7 +20,7 @@ from shards.reader import ShardSet
 
 
 def call(*words: object) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    result = CliRunner().invoke(PROGRAM.app(), [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result
 

@@ -154,13 +154,13 @@ def test_the_commands_write_to_buckets(
 ) -> None:
     """`select --out s3://` and `make --out s3://` as to a folder, with `_info.json`; what is there is not replaced."""
     from shards import console
-    from shards.cli import app
+    from shards.cli import PROGRAM
 
     def run(*words: object) -> int:
         monkeypatch.setattr("sys.argv", ["shards", *map(str, words)])
         monkeypatch.setattr("signal.signal", lambda *_: None)
         with pytest.raises(SystemExit) as done:
-            console.run(app)
+            console.run(PROGRAM.app())
         return int(done.value.code or 0)
 
     folder = make_shards(8, size=32)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shards import ShardSet, console
-from shards.cli import app
+from shards.cli import PROGRAM
 
 Make = Callable[..., Path]
 
@@ -23,7 +23,7 @@ def shards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr("sys.argv", ["shards", *map(str, words)])
         monkeypatch.setattr("signal.signal", lambda *_: None)
         with pytest.raises(SystemExit) as done:
-            console.run(app)
+            console.run(PROGRAM.app())
         captured = capsys.readouterr()
         return int(done.value.code or 0), captured.out, captured.err
 
