@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 
 from gen import masks
 from gen.builtin import pipeline_folder
-from gen.builtin.model import new_pipeline
 from gen.cli import PROGRAM
 from gen.parents import Parents
 from gen.plan import load
@@ -25,25 +24,15 @@ def call(*words: object) -> Result:
     return result
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The committed pipeline or, where there is none, one of its shapes that is not trained."""
-    committed = pipeline_folder(inpaint=True)
-    if committed.is_dir():
-        return committed
-    folder = tmp_path_factory.mktemp("inpaint") / "pipeline"
-    new_pipeline(0, inpaint=True).save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize("backend", ["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
 def test_parents_are_redrawn_where_asked_and_kept_elsewhere(
-    backend: str, model: Path, phantom_shards: Path, tmp_path: Path
+    backend: str, phantom_shards: Path, tmp_path: Path
 ) -> None:
     """Nine channels from `gen build-engine` to shards: both of the paper's strategies, each image with its parent."""
     bundle, plan, shards, train = tmp_path / "bundle", tmp_path / "plan.csv", tmp_path / "out", phantom_shards / "train"
     ways = "inpaint,inpaint-outpaint"
-    call("build-engine", "--model", model, "--backend", backend, "--rows", 8, "--out", bundle, "--prompt", "An image")
+    call("build-engine", "--model", pipeline_folder(inpaint=True), "--backend", backend, "--rows", 8, "--out", bundle,
+         "--prompt", "An image")
     facts = json.loads((bundle / "bundle.json").read_text())["facts"]
     assert facts["unet_in_channels"] == 2 * facts["latent_channels"] + 1
     call("plan", "--engine", bundle, "--parents", train, "--classes", "plaque", "--strategy", ways,

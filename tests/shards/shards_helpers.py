@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from shards import Sample, encode_image
 
@@ -25,3 +26,9 @@ def items(
         }), encode_image(noise(i, size), fmt), fmt)
         for i in range(n)
     ]
+
+
+def picture(seed: int, size: int = 64) -> np.ndarray:
+    """A smooth picture, as a photograph is."""
+    small = Image.fromarray(noise(seed, 8))
+    return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
