@@ -55,6 +55,11 @@ class Change:
     no_worse: bool
     detectable: float
 
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether it stands among as many groups as were looked at: Holm's p of at most 0.05."""
+        return self.p_holm <= 0.05
+
     def text(self) -> str:
         if not self.enough or not math.isfinite(self.difference):
             return f"{NOT_ENOUGH} (n={self.n})"

@@ -201,8 +201,8 @@ def analyse(
     }
     return Analysis(
         made, tuple(results), tests, cards,
-        compare.compare(tests["real"], tests["mix"], columns, margin=MARGIN, n_boot=n_boot), scores,
-        scores["mix"].minus(scores["real"]), _first(columns),
+        compare.compare(tests["real"], tests["mix"], columns, family=[_first(columns)], margin=MARGIN, n_boot=n_boot),
+        scores, scores["mix"].minus(scores["real"]), _first(columns),
     )
 
 

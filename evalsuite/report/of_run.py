@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evalsuite import card_html, plots
+from evalsuite.compare import Comparison
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.page import Block, Fragment, Plot, Report, Section, Table, Verdict
@@ -47,24 +48,25 @@ def verdict(found: Analysis) -> Verdict:
                         f"{_percent(worst['accuracy'])} ({_between(worst)})"))
     return Verdict(
         f"{answer}: adding {ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
-        numbers, _groups(found),
+        numbers, who_moved(found.comparison, found.column),
     )
 
 
-def _groups(found: Analysis) -> list[str]:
-    """A sentence a group that gained or lost beyond doubt, and what that means for the gap."""
-    changes = [c for c in found.comparison.of(found.column) if c.enough]
-    gained, lost = [c.group for c in changes if c.low > 0], [c.group for c in changes if c.high < 0]
+def who_moved(comparison: Comparison, column: str) -> list[str]:
+    """Which groups gained or lost beyond chance, as many as there are, and what that means for the gap."""
+    changes = [c for c in comparison.of(column) if c.enough]
+    sure = [c for c in changes if c.beyond_chance]
+    gained, lost = [c.group for c in sure if c.difference > 0], [c.group for c in sure if c.difference < 0]
     said = []
     if gained:
-        said.append(f"Gained beyond doubt: {', '.join(gained)}.")
+        said.append(f"Gained beyond chance (Holm): {', '.join(gained)}.")
     if lost:
-        said.append(f"Lost beyond doubt: {', '.join(lost)}.")
-    if not gained and not lost and changes:
-        said.append("No single skin type gained or lost beyond doubt.")
-    worse = "shown" if found.comparison.no_group_worse else "not shown"
+        said.append(f"Lost beyond chance (Holm): {', '.join(lost)}.")
+    if changes and not sure:
+        said.append("No single skin type gained or lost beyond chance.")
+    worse = "shown" if comparison.no_group_worse else "not shown"
     said.append(f"That no group got worse by more than {100 * MARGIN:g} points is {worse}.")
-    said += [f"Gap by {g.column}: {g.reading}." for g in found.comparison.gaps if g.column == found.column]
+    said += [f"Gap by {g.column}: {g.reading}." for g in comparison.gaps if g.column == column]
     return said
 
 

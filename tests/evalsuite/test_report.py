@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from evalsuite.compare import Change, Comparison
 from evalsuite.report.datasheet import data_sheet
 from evalsuite.report.methods import limits
+from evalsuite.report.of_run import who_moved
 from evalsuite.report.page import Fragment, Picture, Plot, Report, Section, Table, Verdict, render
 from shards import Sample, ShardSetWriter, encode_image
 
@@ -95,3 +97,18 @@ def test_the_data_sheet_names_the_settings_of_every_strategy(phantom_shards: Pat
     settings = sheet["Settings of the generator"]
     assert list(settings.head) == ["first image of each strategy", "text-to-image", "inpaint"]
     assert [list(row) for row in settings.rows] == [["steps", "20", "30"], ["strength", "", "0.8"]]
+
+
+def test_who_gained_is_said_only_where_it_stands_among_all_groups() -> None:
+    """An interval that leaves out 0 is not enough: one of six groups does so by chance more often than 1 time in 20."""
+    def change(group: str, difference: float, p: float, p_holm: float) -> Change:
+        return Change("fst", group, 200, True, 0.6, 0.6 + difference, difference, difference - 0.05, difference + 0.05,
+                      p, p_holm, False, 0.08)
+
+    def told(*changes: Change) -> str:
+        return " ".join(who_moved(Comparison("a", "b", "accuracy", 0.02, changes, (), False), "fst"))
+
+    by_chance, sure, worse = change("II", 0.06, 0.035, 0.175), change("V", 0.11, 0.006, 0.037), change("I", -0.2, 0, 0)
+    assert "Gained beyond chance (Holm): V." in told(by_chance, sure)
+    assert "Lost beyond chance (Holm): I." in told(by_chance, worse)
+    assert "No single skin type gained or lost beyond chance." in told(by_chance)
