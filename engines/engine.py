@@ -25,6 +25,7 @@ class Calls:
     decode: Call  # [vae_batch, latent_channels, h, w] -> uint8 [vae_batch, size, size, 3]
     encode: Call  # the other way round
     device: torch.device
+    threads: int | None = None  # on a CPU, where another number sums in another order
     recordable: Call | None = None  # the UNet as kernels launched on the current stream, for a larger CUDA graph
 
 
@@ -56,6 +57,8 @@ class Engine:
         Images of one decoder or encoder call.
     device
         Where the tensors that are given and returned live.
+    threads
+        CPU threads, None on a GPU; with another number the last bits may be others.
     """
 
     def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
@@ -68,7 +71,7 @@ class Engine:
         self.precision: str = bundle.manifest.precision
         self.rows = rows
         self.vae_batch = bundle.manifest.vae_batch
-        self.device = calls.device
+        self.device, self.threads = calls.device, calls.threads
         self.calls = calls
         self._tokenizer = load_tokenizer(bundle)
         self._texts: dict[bytes, torch.Tensor] = {}

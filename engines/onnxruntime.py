@@ -57,7 +57,7 @@ class Place:
 
     provider: str
     device: torch.device
-    threads: int | None = None
+    threads: int
     stream: torch.cuda.Stream | None = None
     options: dict[str, str] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ class Session:
 
     def __init__(self, path: Path, rows: int, place: Place) -> None:
         self.device, self.stream = place.device, place.stream
-        cores = place.threads or len(os.sched_getaffinity(0))
+        cores = place.threads
         small = weight_bytes(path) <= SHARED_OUT
         self.shares = shares(rows, cores) if place.provider == "cpu" and small else 1
         self.session = ort.InferenceSession(
@@ -177,6 +177,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         session("vae_decoder/images.onnx", batch),
         session("vae_encoder/images.onnx", batch),
         place.device,
+        place.threads if provider == "cpu" else None,
     )
 
 
@@ -205,6 +206,7 @@ def check_assignment(session: ort.InferenceSession, provider: str, name: str) ->
 
 
 def _place(bundle: Bundle, provider: str, threads: int | None) -> Place:
+    threads = threads or len(os.sched_getaffinity(0))
     if provider == "cpu":
         return Place(provider, torch.device("cpu"), threads)
     device = torch.device("cuda:0")

@@ -171,7 +171,8 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
     modules = load_modules(bundle.folder, bundle.manifest.precision, place)
     make = compiled if place.type == "cuda" else eager
-    return make(modules, bundle.manifest.facts, place)
+    calls = make(modules, bundle.manifest.facts, place)
+    return calls if place.type == "cuda" else replace(calls, threads=torch.get_num_threads())
 
 
 def copy_weights(model: Path, out: Path, precision: str) -> None:

@@ -40,6 +40,7 @@ class RunRecord(BaseModel):
     backend: str
     precision: str
     rows: int
+    threads: int | None = None  # on a CPU; records of before this was known have none
     certified: bool
     phantom: bool
     created_by: str
@@ -70,8 +71,8 @@ def describe(
             bundle_digest=engine.bundle_digest, model_digest=engine.model_digest, images=len(plan),
             shard_size=shard_size, image_format=image_format, quality=quality,  # type: ignore[arg-type]
             classes=tuple(sorted(set(facts.classes or ()) | set(plan.frame["class"]))), backend=engine.backend,
-            precision=engine.precision, rows=engine.rows, certified=engine.certified, phantom=facts.phantom,
-            created_by=created_by(),
+            precision=engine.precision, rows=engine.rows, threads=engine.threads, certified=engine.certified,
+            phantom=facts.phantom, created_by=created_by(),
         )
     except ValidationError as error:
         raise UserError(f"image format {image_format!r}; expected png, jpg or webp") from error
@@ -148,13 +149,13 @@ def parse_worker(text: str) -> tuple[int, int]:
 
 def _refuse_another(folder: str, there: RunRecord, record: RunRecord) -> None:
     before, now = there.model_dump(exclude=_HARMLESS), record.model_dump(exclude=_HARMLESS)
-    changed = [key for key in before if before[key] != now[key]]
+    changed = [key for key in before if before[key] != now[key] and (key, before[key]) != ("threads", None)]
     if not changed:
         return
     key = next((k for k in ("plan_digest", "bundle_digest") if k in changed), changed[0])
     raise UserError(
         f"{folder} holds a run with another {key.replace('_', ' ')}: {_show(before[key])} there, {_show(now[key])} "
-        "now; go on with the same plan and bundle, give another folder, or start anew with --fresh"
+        "now; go on with the same plan, bundle and --threads, give another folder, or start anew with --fresh"
     )
 
 

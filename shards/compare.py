@@ -98,6 +98,7 @@ def regenerate(
             str(plan), "--worker", f"{index}/{shards}", "--name", name, "--shard-size",
             str(run["shard_size"]), "--format", str(run["image_format"]), "--quality", str(run["quality"]),
             "--backend", str(run["backend"]), "--rows", str(run["rows"]),
+            *(("--threads", str(run["threads"])) if run["threads"] else ()),
             *(word for name, path in given.items() if path for word in (name, str(path))),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -122,7 +123,7 @@ def _judge(where: Place, made: Path, stem: str, replace: bool) -> Difference:
         changed = [row.id for row in new.samples if ours.get(row.id) != row.image_sha256]
         raise CheckFailed(f"{where}/{new.tar} has the sha256 {old.sha256[:12]}, made again it has {new.sha256[:12]}: "
                           f"{len(changed)} of {new.n} images differ; images are the same only on the same device, "
-                          "libraries and batch (`shards diff --pixels` says by how much)")
+                          "libraries, batch and threads (`shards diff --pixels` says by how much)")
     if replace:
         _put(where, made, new)
     elif old is None:
@@ -147,6 +148,7 @@ def _run_record(where: Place) -> dict[str, Any]:
         raise UserError(f"{where} has no run.json and plan.csv; only shards that `gen sample` made can be made again")
     try:
         record = json.loads(where.read("run.json"))
-        return {k: record[k] for k in ("name", "images", "shard_size", "image_format", "quality", "backend", "rows")}
+        keys = ("name", "images", "shard_size", "image_format", "quality", "backend", "rows")
+        return {key: record[key] for key in keys} | {"threads": record.get("threads")}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{where}/run.json is not the record of a `gen sample` run: {error}") from error

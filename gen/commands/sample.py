@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,8 @@ def sample(
     backend: Annotated[str | None, typer.Option(help="[default: the bundle's]")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the bundle's].")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(
+        help="CPU threads [default: the run's, else all cores]; with others the last bits may differ.", min=1)] = None,
     worker: Annotated[str, typer.Option(help="I/N: make every N-th shard, from the I-th.")] = "0/1",
     ray: Annotated[str | None, typer.Option(help="local, or the address of a Ray cluster.")] = None,
     workers: Annotated[int, typer.Option(help="Ray actors, each with an engine.")] = 1,
@@ -60,6 +62,8 @@ def sample(
     mine = run.parse_worker(worker)
     if not (engine / "bundle.json").is_file():
         raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
+    there = None if fresh else run.read(shards)
+    threads = threads or (there.threads if there else None)
     job = Job(shards, engine, backend, device, rows, threads, parents, masks)
     loaded = job.load()
     options = {
@@ -67,11 +71,11 @@ def sample(
         "steps": steps, "guidance": guidance, "guidance_interval": guidance_interval, "seed": seed,
     }
     table = plan_for(shards, loaded, plan, options, fresh)
-    there = None if fresh else run.read(shards)
     record = run.describe(
         loaded, table, name or (there.name if there else None), shard_size or (there.shard_size if there else 1000),
         image_format or (there.image_format if there else "png"), quality or (there.quality if there else 95),
     )
+    job = replace(job, threads=record.threads)  # for workers elsewhere, whatever cores they have
     for warning in check(table, loaded, job.open_parents()):
         console.err.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
     if not record.certified:

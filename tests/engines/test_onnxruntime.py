@@ -65,7 +65,7 @@ def test_the_small_unet_runs_pixels_first(bundle: Bundle, tmp_path: Path) -> Non
     assert (bundle.folder / "unet" / "cpu.onnx").exists()
     ours, plain = load(bundle.folder), load(bundle.folder)
     plain.calls = type(plain.calls)(
-        plain.calls.text, Session(bundle.folder / "unet" / "rows.onnx", plain.rows, Place("cpu", plain.device)),
+        plain.calls.text, Session(bundle.folder / "unet" / "rows.onnx", plain.rows, Place("cpu", plain.device, 1)),
         plain.calls.decode, plain.calls.encode, plain.device,
     )
     args = gauss(4, 4, 8, 8), torch.full((4,), 500.0), gauss(4, 16, 32)
@@ -130,7 +130,7 @@ def test_shares_are_equal_in_rows_and_cores(rows: int, cores: int, parts: int) -
 
 def test_heavy_nodes_on_another_provider_are_an_error(bundle: Bundle) -> None:
     """ONNX Runtime may take a GPU's session and leave its convolutions on the CPU; shapes may stay there."""
-    session = Session(bundle.folder / "vae_decoder" / "images.onnx", 1, Place("cpu", torch.device("cpu"))).session
+    session = Session(bundle.folder / "vae_decoder" / "images.onnx", 1, Place("cpu", torch.device("cpu"), 1)).session
     check_assignment(session, "CPUExecutionProvider", "x")
     with pytest.raises(EngineError, match="of x would run on CPUExecutionProvider instead of CUDAExecutionProvider"):
         check_assignment(session, "CUDAExecutionProvider", "x")

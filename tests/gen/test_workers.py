@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from engines import Engine
@@ -97,6 +99,18 @@ def test_a_plan_changed_under_a_run_is_refused(
     assert not files(tmp_path)
 
 
+def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """On a CPU another number sums in another order; records of before that was known are gone on with."""
+    record = started(tmp_path, open_engine(), rows())
+    assert record.threads == torch.get_num_threads()
+    with pytest.raises(UserError, match=r"another threads: \d there, 99 now; go on with .* --threads"):
+        run.open_run(tmp_path, record.model_copy(update={"threads": 99}), rows())
+    old = record.model_dump(exclude={"threads"}) | {"schema_version": 1}
+    (tmp_path / run.RECORD).write_text(json.dumps(old))
+    run.open_run(tmp_path, record, rows())
+    assert run.read(tmp_path) == record
+
+
 def test_the_command_makes_goes_on_and_refuses(bundles: dict[str, Path], tmp_path: Path) -> None:
     """The user's road: sample, lose a shard, sample again; another plan is refused with both digests."""
     app = console.new_app("test")
@@ -137,7 +151,8 @@ def test_a_stopped_run_loses_only_the_shard_in_progress(
     out = tmp_path / "out"
     command = [sys.executable, "-c", PROGRAM, "sample", "--shards", str(out), "--plan", str(long / run.PLAN),
                "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s", "--shard-size", "4"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    threads = ["--threads", str(run.read(long).threads)]
+    process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while not (out / "s-000001.json").exists() and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(how)
@@ -219,7 +234,8 @@ def test_a_run_into_a_bucket_that_is_killed_loses_only_the_shard_in_progress(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = [sys.executable, "-c", PROGRAM, "sample", "--shards", bucket, "--plan", str(long / run.PLAN),
                "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s", "--shard-size", "4"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    threads = ["--threads", str(run.read(long).threads)]
+    process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while "s-000001.json" not in Bucket(bucket).names(missing_ok=True) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
