@@ -18,7 +18,6 @@ from evalsuite.training import arm as arms
 from evalsuite.training import datasets, runner
 from evalsuite.training.arm import Arm
 from evalsuite.training.datasets import Data
-from evalsuite.training.pool import few_per_class, with_parents_among
 from evalsuite.training.recipe import Recipe
 from shards.errors import UserError
 
@@ -72,15 +71,12 @@ def conduct(
 
 def _possible(data: Data, n_real: int, seeds: Sequence[int]) -> float:
     """Kept images of the scarcest class for each real one; what was made from a real image not drawn cannot be used."""
-    if data.synthetic is None or not len(data.synthetic.ids):
+    if data.synthetic is None or not data.synthetic.n:
         raise UserError("the filter keeps no image; it cannot be judged: loosen --rejection")
-    pools = [with_parents_among(data.synthetic, few_per_class(data.train, n_real, seed)) for seed in seeds]
-    counts = np.min([np.bincount(pool.labels, minlength=len(pool.classes)) for pool in pools], axis=0)
-    scarce = int(counts.argmin())
-    if not counts[scarce]:
-        raise UserError(f"the filter keeps no image of {data.train.classes[scarce]}; it cannot be judged: "
-                        "loosen --rejection")
-    return int(1000 * counts[scarce] / n_real) / 1000
+    held, scarce = data.scarcest(n_real, seeds)
+    if not held:
+        raise UserError(f"the filter keeps no image of {scarce}; it cannot be judged: loosen --rejection")
+    return int(1000 * held / n_real) / 1000
 
 
 def compare(tables: dict[str, list[Predictions]], n_boot: int = 1000) -> pd.DataFrame:

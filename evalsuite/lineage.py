@@ -85,8 +85,8 @@ def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Co
     seen = ranges.overlap(rest, lineage)
     if not seen:
         return []
-    return [Leak(f"{len(seen)} training images outside this arm's {len(arm_ids)} are in the lineage of the generator",
-                 tuple(seen))]
+    return [Leak(f"{len(seen)} training images outside this arm's {len(arm_ids)} are in the lineage of the generator; "
+                 "tune one on the arm's own images (`shards select --few`, docs/study.md)", tuple(seen))]
 
 
 def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:

@@ -124,19 +124,16 @@ def plan(
     if counts.min() < per_class:
         raise UserError(f"--n-real {per_class}, but {counts.idxmin()} has {counts.min()} training images; ask for less")
     notes = []
-    held = min(
-        sum(int((data.open_images(folder).rows["class"] == name).sum()) for folder in places.synthetic)
-        for name in splits.classes
-    )
+    opened = datasets.open_data(places)
+    held, scarce = opened.scarcest(n_real, [recipe.seed + seed for seed in range(seeds)])
     possible = held / per_class
     if possible < ratio:
         notes.append(f"A ratio of {ratio:g}:1 was asked for; the synthetic shards hold {possible:.3g} images for each "
                      "real one, and all of them were used.")
     if not held:
-        raise UserError(f"a class has no synthetic images in {', '.join(map(str, places.synthetic))}; generate some of "
-                        f"each of {', '.join(splits.classes)}")
+        raise UserError(f"{scarce} has no synthetic images in {', '.join(map(str, places.synthetic))}; generate some "
+                        f"of each of {', '.join(splits.classes)}")
     actual = min(ratio, math.floor(held / per_class * 1000) / 1000)
-    opened = datasets.open_data(places)
     leaks = datasets.check_held_out(opened, allow_leakage)
     return Plan(
         places=places, recipe=recipe.model_copy(update={"ratio": actual}), n_real=n_real, ratio_asked=ratio,

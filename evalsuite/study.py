@@ -12,9 +12,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evalsuite.scores import Metric
-from evalsuite.training import checkpoint, data, datasets, features, runner
+from evalsuite.training import checkpoint, datasets, features, runner
 from evalsuite.training import model as models
-from evalsuite.training.arm import Arm, Kind
+from evalsuite.training.arm import Arm, Kind, check_lineage
 from evalsuite.training.recipe import Recipe
 from shards.atomic import write_whole
 from shards.console import progress
@@ -94,6 +94,10 @@ class Design(BaseModel):
     def sizes(self) -> list[int]:
         return sorted(self.doses)
 
+    @property
+    def arm_seeds(self) -> list[int]:
+        return [self.recipe.seed + seed for seed in range(self.seeds)]
+
     def arm(self, kind: Kind, size: int, ratio: float, strategy: str | None, seed: int) -> Arm:
         recipe = self.recipe.model_copy(update={"ratio": float(ratio), "seed": self.recipe.seed + seed})
         return Arm(kind=kind, n_real=size, strategy=strategy if ratio else None, recipe=recipe)
@@ -125,35 +129,30 @@ class Design(BaseModel):
         return present[-1] if present[-1] <= self.controls_at else present[0]
 
 
-def check(design: Design) -> None:
-    """Refuse a grid that the images cannot fill.
+def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) -> None:
+    """Refuse a grid that the images cannot fill, before anything is trained.
 
     Raises
     ------
     UserError
-        Too few real or synthetic images of a class; says how many there are and what they allow.
+        Too few real or synthetic images of a class; says how many there are and what they allow. Or a generator saw
+        more of the data set than an arm has.
     """
-    splits = data.open_splits(design.places.real)
-    counts = splits.train.rows["class"].value_counts()
+    counts = np.bincount(opened.train.labels, minlength=len(opened.classes))
     if max(design.sizes) > counts.min():
-        raise UserError(f"--n-real {max(design.sizes)}, but {counts.idxmin()} has {counts.min()} training images; "
-                        f"leave out sizes above {counts.min()}")
-    rows = pd.concat([data.open_images(folder).rows for folder in design.places.synthetic])
-    for strategy in design.strategies:
-        mine = rows if strategy is None else rows[rows["strategy"] == strategy]
-        held = min(int((mine["class"] == name).sum()) for name in splits.classes)
-        for size, ratios in design.doses.items():
+        raise UserError(f"--n-real {max(design.sizes)}, but {opened.classes[int(counts.argmin())]} has {counts.min()} "
+                        f"training images; leave out sizes above {counts.min()}")
+    for size, ratios in design.doses.items():
+        for seed in range(design.seeds):
+            arm = design.arm("mix", size, max(ratios), None, seed)
+            check_lineage(opened, arm, opened.real(size, arm.seed), allow_leakage)
+        for strategy in design.strategies:
+            held, scarce = opened.scarcest(size, design.arm_seeds, strategy)
             if ratios[-1] * size > held:
                 named = f" of the strategy {strategy}" if strategy else ""
                 raise UserError(f"{size} real images at {ratios[-1]:g}:1 need {round(ratios[-1] * size)} synthetic "
-                                f"images per class{named}; the shards hold {held}, which allows {held / size:.3g}:1")
-
-
-def largest_ratio(places: datasets.Places, size: int) -> float:
-    """Synthetic images of the scarcest class for each of `size` real ones."""
-    splits = data.open_splits(places.real)
-    rows = pd.concat([data.open_images(folder).rows for folder in places.synthetic])
-    return min(int((rows["class"] == name).sum()) for name in splits.classes) / size
+                                f"images per class{named}; the shards hold {held} of {scarce}, which allows "
+                                f"{held / size:.3g}:1")
 
 
 def prepare(design: Design, out: Path, body: Path | None) -> Design:

@@ -22,7 +22,8 @@ Number = TypeVar("Number", int, float)
 
 def study(
     real: Annotated[Path, typer.Option(help="Real images: a folder with train/, validation/ and test/.")],
-    synthetic: Annotated[list[Path], typer.Option(help="Synthetic shards; may be given again.")],
+    synthetic: Annotated[list[Path], typer.Option(
+        help="Synthetic shards, or a folder of such sets, one a generator; may be given again.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for arms and report.")],
     preset: Annotated[studies.Preset, typer.Option(help="Grid and recipe to start from.")] = "laptop",
     n_real: Annotated[str | None, typer.Option(help="Real images per class, e.g. 8,16,32.")] = None,
@@ -52,7 +53,8 @@ def study(
 ) -> None:
     """Train arms over real images x dose x seed with their controls; report saturation and exchange rates.
 
-    Run again after an interruption, it goes on. Example:
+    Run again after an interruption, it goes on. Of several generators an arm takes the one that was tuned on its own
+    real images. Example:
 
     evalsuite study --real demo/phantoms --synthetic demo/shards --preset laptop --out runs/study
     """
@@ -61,17 +63,19 @@ def study(
         grid, model=model, weights=weights, tuning="features" if features or body else tuning, size=size, steps=steps,
         batch=batch, lr=lr, augment=augment, seed=seed,
     )
-    places = datasets.Places(real=real, synthetic=tuple(synthetic), size=recipe.size, features=features)
-    leaks = datasets.check_held_out(datasets.open_data(places), allow_leakage)
+    places = datasets.Places(real=real, synthetic=datasets.sets_in(synthetic), size=recipe.size, features=features)
+    opened = datasets.open_data(places)
+    leaks = datasets.check_held_out(opened, allow_leakage)
     design = studies.new_design(
         places, recipe, _numbers(n_real, "--n-real", int) or grid.sizes,
         _numbers(ratios, "--ratios", float) or grid.ratios, seeds=seeds or grid.seeds,
         strategies=[s.strip() for s in strategies.split(",")] if strategies else (), metric=metric, margin=margin,
         adaptive=adaptive, leakage=leaks,
     )
-    studies.check(design)
+    studies.check(design, opened, allow_leakage)
+    limit = {n: min(max_ratio, opened.scarcest(n, design.arm_seeds)[0] / n) for n in design.sizes}
     design = studies.prepare(design, folder, body)
-    found = _conduct(design, folder, max_ratio, n_boot, workers, allow_leakage, ray)
+    found = _conduct(design, folder, limit, n_boot, workers, allow_leakage, ray)
     record = study_record.write_record(found, folder)
     page = write([of_study.report(found)], folder)
     if as_json:
@@ -86,11 +90,10 @@ def study(
 
 
 def _conduct(
-    design: studies.Design, folder: Path, max_ratio: float, n_boot: int, workers: int | None, allow_leakage: bool,
-    ray: str | None,
+    design: studies.Design, folder: Path, limit: dict[int, float], n_boot: int, workers: int | None,
+    allow_leakage: bool, ray: str | None,
 ) -> study_analysis.Analysis:
     """Train and analyse; with --adaptive again and again, a doubling at a time."""
-    limit = {n: min(max_ratio, studies.largest_ratio(design.places, n)) for n in design.sizes}
     design = design.model_copy(update={"controls": not design.adaptive})
     while True:
         studies.execute(design, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)

@@ -21,7 +21,7 @@ from evalsuite.training import augment, checkpoint, features, loop, resume
 from evalsuite.training import model as models
 from evalsuite.training.datasets import Data
 from evalsuite.training.distributed import World
-from evalsuite.training.pool import Pool, few_per_class, join, with_parents_among
+from evalsuite.training.pool import Pool, few_per_class, join
 from evalsuite.training.recipe import Recipe
 from shards.atomic import write_whole
 from shards.errors import UserError
@@ -117,21 +117,15 @@ def training_pool(arm: Arm, data: Data) -> tuple[Pool, Pool]:
     UserError
         There are too few synthetic images for the ratio, or too few real ones.
     """
-    real = data.train
     if arm.n_real:
-        _require(real, arm.n_real, "real training")
-        real = few_per_class(real, arm.n_real, arm.seed)
+        _require(data.train, arm.n_real, "real training")
+    real = data.real(arm.n_real, arm.seed)
     if arm.kind == "real-repeated":
         times = max(1, round(1 + arm.ratio))
         return real, real.take(np.tile(np.arange(real.n), times))
     if arm.kind not in ("mix", "synthetic-only"):
         return real, real
-    if data.synthetic is None:
-        raise UserError(f"the arm {arm.name} needs synthetic images; give --synthetic")
-    pool = data.synthetic
-    if arm.strategy:
-        pool = pool.take(pool.strategies == arm.strategy)
-    pool = with_parents_among(pool, real)
+    pool = data.beside(real, arm.strategy)
     per_class = round(real.n * arm.ratio / len(real.classes))
     _require(pool, per_class, f"synthetic (ratio {arm.ratio:g})")
     pool = few_per_class(pool, per_class, arm.seed)
@@ -140,6 +134,7 @@ def training_pool(arm: Arm, data: Data) -> tuple[Pool, Pool]:
 
 def check_lineage(data: Data, arm: Arm, real: Pool, allow: bool) -> tuple[list[str], list[str]]:
     """Refuse an arm whose generator knows too much: (allowed leaks, notes)."""
+    data = data.for_arm(real)
     if arm.kind not in ("mix", "synthetic-only") or not data.lineage:
         return [], []
     own = lineage.own_set_leak(data.lineage, real.ids.tolist(), data.train.ids.tolist())
@@ -266,7 +261,7 @@ def _record(recipe: Recipe, data: Data, trained: Trained) -> checkpoint.Record:
         recipe=recipe, classes=list(real.classes),
         images={"train": real.ids.tolist(), "validation": data.validation.ids.tolist()},
         clusters={"train": _families(real), "validation": _families(data.validation)},
-        synthetic=result.synthetic, lineage=list(data.lineage) if result.synthetic else [],
+        synthetic=result.synthetic, lineage=list(data.for_arm(trained.real).lineage) if result.synthetic else [],
         best_step=result.best_step, steps=result.steps, seconds=result.seconds, seen_real=result.seen_real,
         seen_synthetic=result.seen_synthetic, history=result.history, leakage=result.leakage,
     )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from evalsuite import lineage as guard
 from evalsuite.training import data as images
 from evalsuite.training import features
-from evalsuite.training.pool import Pool, join
+from evalsuite.training.pool import Pool, few_per_class, join, with_parents_among
 from shards import ImageSet, ShardSet
+from shards import lineage as ranges
 from shards.errors import UserError
+from shards.places import is_url
 
 
 class Places(BaseModel):
@@ -45,18 +50,87 @@ class Places(BaseModel):
 
 @dataclass(frozen=True)
 class Data:
-    """Real images by split, synthetic images, and the real ids that their generators saw."""
+    """Real images by split, synthetic images, and what their generators saw.
+
+    Attributes
+    ----------
+    seen
+        The lineage (real ids, or ranges of them) of each generator.
+    made_by
+        The generator of each synthetic image, as a position in `seen`.
+    """
 
     train: Pool
     validation: Pool
     test: Pool
     synthetic: Pool | None
-    lineage: tuple[str, ...]
+    seen: tuple[tuple[str, ...], ...]
+    made_by: NDArray[np.int64]
     digest: str
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.train.classes
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """All real ids that any of the generators saw."""
+        return tuple(sorted({entry for lineage in self.seen for entry in lineage}))
+
+    @cached_property
+    def _own(self) -> list[set[str]]:
+        ids = self.train.ids.tolist()
+        return [set(ranges.overlap(ids, lineage)) for lineage in self.seen]
+
+    def for_arm(self, real: Pool) -> Data:
+        """With the synthetic images that these real ones may have beside them, where several generators were given.
+
+        Of the generators that saw images of this data set those stay that saw none but these, and of them those that
+        saw most; generators that saw none of this data set stay. If no tuned one fits, all stay: the lineage guard
+        speaks of them.
+        """
+        mine = set(real.ids.tolist())
+        fitting = [len(own) for own in self._own if own and own <= mine]
+        if self.synthetic is None or not fitting:
+            return self
+        stay = [n for n, own in enumerate(self._own) if not own or (own <= mine and len(own) == max(fitting))]
+        rows = np.isin(self.made_by, stay)
+        return replace(
+            self, synthetic=self.synthetic.take(rows), seen=tuple(self.seen[n] for n in stay),
+            made_by=np.searchsorted(stay, self.made_by[rows]),
+        )
+
+    def real(self, n_real: int | None, seed: int) -> Pool:
+        """The real images of an arm: so many of each class, or all."""
+        return few_per_class(self.train, n_real, seed) if n_real else self.train
+
+    def beside(self, real: Pool, strategy: str | None = None) -> Pool:
+        """The synthetic images that an arm with these real ones may draw from.
+
+        Raises
+        ------
+        UserError
+            There are none.
+        """
+        pool = self.for_arm(real).synthetic
+        if pool is None or not pool.n:
+            raise UserError("there are no synthetic images; give --synthetic")
+        return with_parents_among(pool if strategy is None else pool.take(pool.strategies == strategy), real)
+
+    def scarcest(self, n_real: int | None, seeds: Iterable[int], strategy: str | None = None) -> tuple[int, str]:
+        """The fewest synthetic images of one class that arms of these seeds may draw from, and the class."""
+        pools = [self.beside(self.real(n_real, seed), strategy) for seed in seeds]
+        counts = np.min([np.bincount(pool.labels, minlength=len(pool.classes)) for pool in pools], axis=0)
+        return int(counts.min()), self.classes[int(counts.argmin())]
+
+
+def sets_in(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders, and instead of one that has no shards itself those in it that have."""
+    found: list[Path] = []
+    for folder in folders:
+        inside = [] if is_url(folder) or any(folder.glob("*.tar")) else sorted(p.parent for p in folder.glob("*/*.tar"))
+        found += dict.fromkeys(inside or [folder])
+    return tuple(found)
 
 
 def open_data(places: Places, tick: Callable[[int], None] | None = None) -> Data:
@@ -71,9 +145,9 @@ def open_data(places: Places, tick: Callable[[int], None] | None = None) -> Data
     sets = [images.open_images(folder) for folder in places.synthetic]
     real = [splits.train, splits.validation, splits.test]
     pools = [_pool(s, splits.classes, places, tick) for s in (*real, *sets)]
-    synthetic = _synthetic(pools[3:], places)
-    names = sorted({entry for s in sets for entry in _lineage(s)})
-    return Data(pools[0], pools[1], pools[2], synthetic, tuple(names), _digest(real, sets, places))
+    seen, made_by = _generators(sets)
+    synthetic, kept = _synthetic(pools[3:], made_by, places)
+    return Data(pools[0], pools[1], pools[2], synthetic, seen, made_by[kept], _digest(real, sets, places))
 
 
 def digest(places: Places) -> str:
@@ -108,21 +182,35 @@ def _pool(images_: ImageSet, classes: Sequence[str], places: Places, tick: Calla
     return replace(pool, x=values[torch.tensor([row[name] for name in pool.ids.tolist()])])
 
 
-def _synthetic(pools: Sequence[Pool], places: Places) -> Pool | None:
+def _synthetic(
+    pools: Sequence[Pool], made_by: NDArray[np.int64], places: Places
+) -> tuple[Pool | None, NDArray[np.bool_]]:
+    """All sets as one, and which of their images are in it."""
     if not pools:
-        return None
+        return None, np.zeros(0, dtype=bool)
     pool = pools[0] if len(pools) == 1 else join(pools)
-    if len(set(pool.ids.tolist())) < pool.n:
-        raise UserError("the same synthetic ids are in two of the --synthetic folders; give each set once")
+    by_id = places.features is not None or places.keep is not None
+    if pd.DataFrame({"id": pool.ids, "by": 0 if by_id else made_by}).duplicated().any():
+        raise UserError("the same synthetic ids are in two of the --synthetic folders; give each set once"
+                        + (", and sets with ids of their own where features or a list name them" if by_id else ""))
     if not pool.synthetic.all():
         wrong = pool.ids[~pool.synthetic]
         raise UserError(f"--synthetic holds {len(wrong)} images that are not synthetic, the first {wrong[0]}; put real "
                         "images under --real")
-    return pool if places.keep is None else pool.take(np.isin(pool.ids, np.array(places.keep)))
+    kept = np.ones(pool.n, dtype=bool) if places.keep is None else np.isin(pool.ids, np.array(places.keep))
+    return pool.take(kept), kept
 
 
-def _lineage(images_: ImageSet) -> list[str]:
-    return [entry for s in images_.sidecars for entry in s.lineage] if isinstance(images_, ShardSet) else []
+def _generators(sets: Sequence[ImageSet]) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.int64]]:
+    """The lineage of each generator, and the generator of each image."""
+    numbers: dict[tuple[str, ...], int] = {}
+    parts = [np.zeros(0, dtype=np.int64)]
+    for images_ in sets:
+        shards = images_.sidecars if isinstance(images_, ShardSet) else []
+        mine = [numbers.setdefault(tuple(sorted(s.lineage)), len(numbers)) for s in shards]
+        parts.append(np.array(mine)[images_.rows["shard"]] if mine else
+                     np.full(images_.n, numbers.setdefault((), len(numbers))))
+    return tuple(numbers), np.concatenate(parts)
 
 
 def _digest(real: Sequence[ImageSet], sets: Sequence[ImageSet], places: Places) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from shards import draws
 from shards.errors import UserError
 
 #: Decoded images up to this size are kept in memory.
@@ -126,22 +127,9 @@ def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def few_per_class(pool: Pool, per_class: int, seed: int) -> Pool:
-    """At most this many rows of each class, spread over the skin types in turn.
-
-    Nested: with one seed a smaller number gives a subset of a larger one's rows, so that arms that differ in the
-    number of real images differ in nothing else.
-    """
-    rng = np.random.default_rng([seed, 0x5EED])
+    """At most this many rows of each class, as `shards.draws.few_per_class` chooses them."""
     group = pool.groups["group"].to_numpy() if "group" in pool.groups else np.full(pool.n, "")
-    chosen: list[int] = []
-    for label in range(len(pool.classes)):
-        rows = np.flatnonzero(pool.labels == label)
-        rows = rows[np.argsort(pool.ids[rows], kind="stable")]
-        rows = rng.permutation(rows)
-        turn = pd.Series(group[rows]).groupby(group[rows]).cumcount().to_numpy()
-        lot = rng.permutation(len(rows))  # who goes first in a turn must not be the same skin type each time
-        chosen += rows[np.lexsort((lot, turn))][:per_class].tolist()
-    return pool.take(np.sort(np.array(chosen, dtype=np.int64)))
+    return pool.take(draws.few_per_class(pool.ids, np.array(pool.classes)[pool.labels], group, per_class, seed))
 
 
 def with_parents_among(synthetic: Pool, real: Pool) -> Pool:

@@ -10,6 +10,7 @@ import typer
 
 from shards import console
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose, ids_of
+from shards.draws import few_per_class
 from shards.errors import CheckFailed, UserError
 from shards.folder import read_table
 from shards.places import is_url
@@ -23,6 +24,9 @@ def select(
     group: Group = None, strategy: Strategy = None, split: Split = None, min_score: MinScore = None,
     ids: Annotated[Path | None, typer.Option(help="Only the ids of this table or list.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="None of the ids of this table or list.")] = None,
+    few: Annotated[int | None, typer.Option(
+        help="Of what is left at most this many of each class, over the groups in turn.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Which --few: those of a study's arm with this seed.", min=0)] = 0,
     scores: Annotated[Path | None, typer.Option(help="Table with id and number columns, to be kept as scores.")] = None,
     name: Annotated[str, typer.Option(help="The shards will be NAME-000000.tar.")] = "selected",
     shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
@@ -42,6 +46,9 @@ def select(
         merged = [own | table.get(key, {}) for key, own in zip(chosen.rows["id"], chosen.rows["scores"], strict=True)]
         chosen.rows = chosen.rows.assign(scores=merged)
     chosen = choose(chosen, None, None, None, None, min_score)
+    if few:
+        groups = chosen.rows["group"].fillna("unknown")
+        chosen = chosen.take(few_per_class(chosen.rows["id"], chosen.rows["class"], groups, few, seed))
     sidecars = copy(chosen, out, name, shard_size=shard_size, scores=table)
     console.out.print(f"{chosen.n} of {data.n} images in {len(sidecars)} shards: {out}", markup=False, soft_wrap=True)
 

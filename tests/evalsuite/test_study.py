@@ -18,7 +18,7 @@ from evalsuite.report import of_study
 from evalsuite.report.page import render
 from evalsuite.study import CONTROLS, Design, new_design, next_doses
 from evalsuite.training import arm as arms
-from evalsuite.training.datasets import Places
+from evalsuite.training.datasets import Places, open_data
 from evalsuite.training.recipe import make_recipe
 from shards.errors import UserError
 
@@ -146,7 +146,8 @@ def test_a_feature_study_runs_and_goes_on(tmp_path: Path) -> None:
     """The cached path from a table of features to verdicts; a second call trains nothing."""
     made = feature_study(tmp_path, arms=12, width=256)
     made = made.model_copy(update={"recipe": made.recipe.model_copy(update={"steps": 60})})
-    study.check(made)
+    opened = open_data(made.places)
+    study.check(made, opened)
     study.execute(made, tmp_path / "out", workers=1)
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")}
     assert len(times) == 12
@@ -159,7 +160,7 @@ def test_a_feature_study_runs_and_goes_on(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another recipe"):
         study.execute(made.model_copy(update={"recipe": make_recipe(lr=0.5)}), tmp_path / "out", workers=1)
     with pytest.raises(UserError, match="which allows 18:1"):
-        study.check(made.model_copy(update={"doses": {10: (0, 50)}}))
+        study.check(made.model_copy(update={"doses": {10: (0, 50)}}), opened)
 
 
 def test_the_dose_is_raised_by_the_command_until_it_stops(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def pool(
 def data(**options: int) -> Data:
     return Data(
         pool(24, seed=1, **options), pool(12, seed=2, **options), pool(12, seed=3, **options),
-        pool(60, seed=4, synthetic=True, name="s", **options), (), "digest",
+        pool(60, seed=4, synthetic=True, name="s", **options), ((),), np.zeros(60, dtype=np.int64), "digest",
     )
 
 

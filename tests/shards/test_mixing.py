@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shards import ExactPass, MixedStream, ShardSet, Source, UserError
-from shards.draws import apportion
+from shards.draws import apportion, few_per_class
 
 Make = Callable[..., Path]
 
@@ -167,3 +168,24 @@ def test_wrong_sources_are_refused(sources: list[Source], source: dict[str, obje
         MixedStream([Source(sources[0].images, **source)], 6)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="has no images"):
         MixedStream([Source(sources[0].images.where(cls="none"))], 6, steps=1)
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 6), st.integers(0, 99))
+@settings(deadline=None)
+def test_few_of_each_class_depend_on_ids_and_seed_alone(shuffle: random.Random, n: int, seed: int) -> None:
+    """A generator must be tuned on the very images of an arm, which reads another file in another order."""
+    table = [(f"i{k:02d}", "abc"[k % 3], f"g{k // 3 % 2}") for k in range(30)]
+
+    def chosen(rows: list[tuple[str, str, str]], n: int) -> set[str]:
+        ids, classes, groups = zip(*rows, strict=True)
+        return {ids[k] for k in few_per_class(ids, classes, groups, n, seed)}
+
+    few = chosen(table, n)
+    mixed = shuffle.sample(table, len(table))
+    assert chosen(mixed, n) == few
+    assert chosen([row for row in mixed if row[1] == "b"], n) == {i for i, label, _ in table if label == "b"} & few
+    assert few < chosen(table, n + 1)
+    for label in "abc":
+        groups = [group for i, name, group in table if name == label and i in few]
+        assert len(groups) == n
+        assert abs(groups.count("g0") - groups.count("g1")) <= 1
