@@ -128,7 +128,7 @@ def show(record: Record, title: str = "") -> None:
         extra = ", ".join(f"{k} {number(v) if isinstance(v, float) else v}" for k, v in m.details.items())
         table.add_row(escape(m.name), number(m.median), quartiles, m.unit, str(len(m.samples)), escape(extra))
     console.out.print(table)
-    console.out.print(where(record.facts), markup=False, soft_wrap=True)
+    console.say(where(record.facts))
     if not record.facts.quiet:
         console.err.print(f"[yellow]the machine was busy (others took {record.facts.load:.0%} of the cores): do not "
                           "quote these numbers[/yellow]", soft_wrap=True)

@@ -81,6 +81,11 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def say(text: str, style: str | None = None) -> None:
+    """A line on stdout as it is: no markup in a user's words, not broken where the screen or a pipe ends."""
+    out.print(text, style=style, markup=False, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout, keys sorted, NaN as null."""
     sys.stdout.write(json.dumps(_finite(value), sort_keys=True, indent=2) + "\n")

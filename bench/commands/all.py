@@ -86,6 +86,6 @@ def all_benchmarks(
         for record in results:
             show(record, record.command)
         for path in plots.draw(results, out):
-            console.out.print(str(path), markup=False)
+            console.say(str(path))
     if failed:
         raise CheckFailed("; ".join(failed))

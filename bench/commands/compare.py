@@ -46,9 +46,9 @@ def compare(
         for command, listed in found.items():
             _show(command, listed, every)
             for name, (one, other) in differing[command].items():
-                console.out.print(f"also different: {name}: {one} -> {other}", markup=False, soft_wrap=True)
+                console.say(f"also different: {name}: {one} -> {other}")
             if missing[command]:
-                console.out.print(f"only in one of them: {', '.join(missing[command])}", markup=False, soft_wrap=True)
+                console.say(f"only in one of them: {', '.join(missing[command])}")
     worse = [c.name for listed in found.values() for c in listed if c.verdict == "worse"]
     if worse and fail_on_worse:
         raise CheckFailed(f"{len(worse)} measurements are worse: {', '.join(worse[:5])}")

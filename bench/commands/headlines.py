@@ -32,14 +32,14 @@ def headlines(
         console.print_json({**{k: str(v) for k, v in places.items()}, "images_per_second": speed, **head})
         return
     for name, place in places.items():
-        console.out.print(f"{name}: {place}", markup=False, soft_wrap=True)
+        console.say(f"{name}: {place}")
     rate = "all there already, none sampled now" if speed is None else f"{speed:.1f} images per second"
-    console.out.print(f"sampling: {rate}", markup=False)
+    console.say(f"sampling: {rate}")
     for kind, name in (("real", "real images only"), ("mix", "real and synthetic")):
-        console.out.print(f"accuracy, {name}: {_interval(head[kind])}", markup=False, soft_wrap=True)
+        console.say(f"accuracy, {name}: {_interval(head[kind])}")
     worst = head["worst_group"]["mix"]
     told = "not enough data" if worst is None else f"{worst['group']}, accuracy {_interval(worst)}"
-    console.out.print(f"worst skin-tone group, real and synthetic: {told}", markup=False, soft_wrap=True)
+    console.say(f"worst skin-tone group, real and synthetic: {told}")
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -97,12 +97,12 @@ def fairness(
         console.out.print(_compared(made))
     if checked is not None:
         for s in checked.scenarios:
-            console.out.print(f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
-                              f"the conclusion {'CHANGES' if s.changed else 'stands'}", markup=False)
+            console.say(f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
+                        f"the conclusion {'CHANGES' if s.changed else 'stands'}")
     for note in card.notes:
-        console.out.print(note, markup=False)
+        console.say(note)
     if out is not None:
-        console.out.print(f"written: {out}/card.html, card.json, groups.csv, gaps.csv", markup=False)
+        console.say(f"written: {out}/card.html, card.json, groups.csv, gaps.csv")
 
 
 def _refuse_twice(names: list[str]) -> None:
@@ -174,10 +174,9 @@ def _say(card: Card, column: str) -> None:
         except KeyError:
             continue
         verdict = "beyond chance" if gap.beyond_chance else "within chance"
-        console.out.print(
+        console.say(
             f"{column}: worst {gap.worst} in {metric}; gap {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}); "
-            f"equal groups of these sizes show {gap.null_mean:.3f}, up to {gap.null_p95:.3f}; p {gap.p:.3g}: {verdict}",
-            markup=False, soft_wrap=True,
+            f"equal groups of these sizes show {gap.null_mean:.3f}, up to {gap.null_p95:.3f}; p {gap.p:.3g}: {verdict}"
         )
 
 

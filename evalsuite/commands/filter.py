@@ -25,7 +25,7 @@ from evalsuite.tone_cells import measure_table
 from evalsuite.training.recipe import make_recipe
 from shards import ImageSet, ShardSet, ShardSetWriter
 from shards.atomic import write_whole
-from shards.console import out, print_json, track
+from shards.console import print_json, say, track
 from shards.errors import UserError
 
 
@@ -75,15 +75,15 @@ def filter_images(
     if judge_on:
         _judge(done, synthetic, judge_on, folder / "trial", n_real, ratio, seeds, steps, as_json)
     for warning in done.warnings:
-        out.print(f"warning: {warning}", markup=False) if not as_json else None
+        say(f"warning: {warning}") if not as_json else None
     if as_json:
         print_json(outputs.plain({"rates": done.rates, "thresholds": thresholds, "real_rejection": rate,
                                   "warnings": done.warnings, "kept": len(done.kept), "n": len(done.table)}))
         return
     for row in done.rates[done.rates["family"].isin(["overall", "group"])].itertuples():
-        out.print(f"{row.cell:16} dropped {row.rejected:5} of {row.n:6}  {row.rate:.3f} ({row.low:.3f} to "
-                  f"{row.high:.3f})", markup=False)
-    out.print(f"real images dropped by the same thresholds: {rate:.3f}; kept: {folder / 'kept.txt'}", markup=False)
+        say(f"{row.cell:16} dropped {row.rejected:5} of {row.n:6}  {row.rate:.3f} ({row.low:.3f} to "
+            f"{row.high:.3f})")
+    say(f"real images dropped by the same thresholds: {rate:.3f}; kept: {folder / 'kept.txt'}")
 
 
 def _scores(data: ImageSet, train: Features, judged: Features) -> dict[str, dict[str, float]]:
@@ -134,7 +134,7 @@ def _judge(
                         "verdict": part["verdict"]}, folder / "trial.json")
     outputs.write_section(part, folder)
     if not as_json:
-        out.print(part["verdict"], markup=False)
+        say(part["verdict"])
 
 
 def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from evalsuite.predict import predict as predictions
 from evalsuite.training.data import open_images
 from shards.atomic import write_whole
-from shards.console import out, print_json, progress
+from shards.console import print_json, progress, say
 from shards.errors import UserError
 
 
@@ -43,4 +43,4 @@ def predict(
     if as_json:
         print_json({"table": str(table), "n": len(frame), "accuracy": accuracy})
         return
-    out.print(f"{len(frame)} predictions, accuracy {accuracy:.3f}: {table}", markup=False)
+    say(f"{len(frame)} predictions, accuracy {accuracy:.3f}: {table}")

@@ -11,7 +11,7 @@ from evalsuite import outputs
 from evalsuite.privacy.audit import audit_copies, privacy_section
 from evalsuite.quality.extractors import SPECS, open_extractor
 from shards.atomic import write_whole
-from shards.console import out, print_json
+from shards.console import print_json, say
 from shards.errors import CheckFailed
 
 
@@ -53,11 +53,11 @@ def privacy(
         print_json(outputs.plain(summary))
     else:
         for row in audit.rates[audit.rates["family"].isin(["overall", "group", "strategy"])].itertuples():
-            out.print(f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
-                      f"({row.low:.3f} to {row.high:.3f})", markup=False)
-        out.print(audit.calibration.sentence(), markup=False)
+            say(f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
+                f"({row.low:.3f} to {row.high:.3f})")
+        say(audit.calibration.sentence())
         planted = ", ".join(f"{row.kind} {row.found} of {row.n}" for row in audit.control.itertuples())
-        out.print(f"planted copies found: {planted}; unseen images called copies: {audit.alarms.text()}", markup=False)
-        out.print(f"copies: {folder / 'quarantine.txt'} (`shards select --quarantine` drops them)", markup=False)
+        say(f"planted copies found: {planted}; unseen images called copies: {audit.alarms.text()}")
+        say(f"copies: {folder / 'quarantine.txt'} (`shards select --quarantine` drops them)")
     if fail_on_copies and audit.quarantine:
         raise CheckFailed(f"{len(audit.quarantine)} synthetic images are copies of training images; see {folder}")

@@ -12,7 +12,7 @@ from evalsuite.quality.estimate import Estimate
 from evalsuite.quality.extractors import SPECS, open_extractor
 from evalsuite.quality.features import Preprocess, extract, image_side
 from evalsuite.quality.report import per_image_table, quality_report
-from shards.console import out, print_json
+from shards.console import print_json, say
 
 
 def quality(
@@ -64,6 +64,6 @@ def quality(
     overall = report.cells[report.cells["family"].isin(["overall", "floor"])]
     for row in overall.to_dict("records") + report.utility.to_dict("records"):
         number = Estimate(row["value"], row["low"], row["high"], row["n"]).text(4)
-        out.print(f"{row.get('cell', ''):20} {row['metric']:38} {number}", markup=False)
-    out.print(f"every cell: {folder / 'quality.csv'}", markup=False)
+        say(f"{row.get('cell', ''):20} {row['metric']:38} {number}")
+    say(f"every cell: {folder / 'quality.csv'}")
 

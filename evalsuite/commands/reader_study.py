@@ -14,7 +14,7 @@ from evalsuite.reader_study import analysis
 from evalsuite.reader_study.design import make, open_study
 from evalsuite.reader_study.gains import read_gains
 from evalsuite.reader_study.server import Server
-from shards.console import err, out, print_json
+from shards.console import err, print_json, say
 from shards.errors import UserError
 
 
@@ -54,7 +54,7 @@ def reader_study(
         study = make(
             outputs.open_images(real), made, folder, per_cell=per_cell, seed=seed, size=size or image_side(made)
         )
-        out.print(f"{len(study.items)} images: {folder}; next: evalsuite reader-study serve {folder}", markup=False)
+        say(f"{len(study.items)} images: {folder}; next: evalsuite reader-study serve {folder}")
     elif step is Step.serve:
         open_study(folder)
         with Server(folder, port) as server:
@@ -80,10 +80,9 @@ def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
         return
     for row in readers.to_dict("records"):
         auc = row["discrimination"].text(2)
-        out.print(f"{row['reader']:16} answers {row['answers']:5}  real or synthetic (AUC) {auc}", markup=False)
+        say(f"{row['reader']:16} answers {row['answers']:5}  real or synthetic (AUC) {auc}")
     for row in agreement.to_dict("records"):
-        out.print(f"agreement on {row['what']}: {row['measure']} {row['value'].text(2)}, {row['items']} items",
-                  markup=False)
+        say(f"agreement on {row['what']}: {row['measure']} {row['value'].text(2)}, {row['items']} items")
     if table is not None:
         gain = analysis.gain_correlation(answers, table)
-        out.print(f"realism and gain by class (Spearman): {gain.text(2)}, {gain.n} classes", markup=False)
+        say(f"realism and gain by class (Spearman): {gain.text(2)}, {gain.n} classes")

@@ -15,7 +15,7 @@ from evalsuite.quality.section import Section
 from evalsuite.report import of_measures, of_run, of_study
 from evalsuite.report.page import Report
 from evalsuite.report.write import write
-from shards.console import out, print_json, progress
+from shards.console import print_json, progress, say
 from shards.errors import UserError
 
 PLAN, SECTION = "plan.json", "section.json"
@@ -51,8 +51,8 @@ def report(
         print_json({"report": str(page), "verdicts": {r.title: r.verdict.sentence for r in reports}})
         return
     for made in reports:
-        out.print(made.verdict.sentence, markup=False, soft_wrap=True)
-    out.print(f"report: {page}", markup=False, soft_wrap=True)
+        say(made.verdict.sentence)
+    say(f"report: {page}")
 
 
 def _one(place: Path, n_boot: int) -> Report:

@@ -13,7 +13,7 @@ from evalsuite.report import of_run
 from evalsuite.report.write import write
 from evalsuite.training import datasets
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
-from shards.console import out, print_json, progress
+from shards.console import out, print_json, progress, say
 
 
 def run(
@@ -73,13 +73,13 @@ def show(found: runs.Analysis, page: Path) -> None:
                       f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f})")
     out.print(table)
     for text in runs.leakage(found):
-        out.print("leakage: " + text, style="red", markup=False, soft_wrap=True)
+        say("leakage: " + text, style="red")
     for kind, name in runs.NAMES.items():
         h = head[kind]
-        out.print(f"accuracy, {name}: {h['accuracy']:.3f} ({h['low']:.3f} to {h['high']:.3f})", markup=False)
-    out.print(f"gain: {found.gain.value:+.3f} ({low:+.3f} to {high:+.3f})", markup=False)
+        say(f"accuracy, {name}: {h['accuracy']:.3f} ({h['low']:.3f} to {h['high']:.3f})")
+    say(f"gain: {found.gain.value:+.3f} ({low:+.3f} to {high:+.3f})")
     worst = head["worst_group"]["mix"]
     if worst:
-        out.print(f"worst {found.column} with synthetic images: {worst['group']}, {worst['accuracy']:.3f} "
-                  f"({worst['low']:.3f} to {worst['high']:.3f})", markup=False)
-    out.print(f"report: {page}", markup=False, soft_wrap=True)
+        say(f"worst {found.column} with synthetic images: {worst['group']}, {worst['accuracy']:.3f} "
+            f"({worst['low']:.3f} to {worst['high']:.3f})")
+    say(f"report: {page}")

@@ -38,8 +38,7 @@ def selfcheck(
         for c in found:
             table.add_row("ok" if c.passed else "MISSED", c.name, c.planted, c.found)
         console.out.print(table)
-        console.out.print(f"A sound suite misses one or more of these at {expected:.1%} of seeds, at most.",
-                          markup=False)
+        console.say(f"A sound suite misses one or more of these at {expected:.1%} of seeds, at most.")
     missed = [c.name for c in found if not c.passed]
     if missed:
         raise CheckFailed(f"{len(missed)} of {len(found)} planted truths were missed: {', '.join(missed)}")

@@ -14,7 +14,7 @@ from evalsuite.report.write import write
 from evalsuite.scores import Metric
 from evalsuite.training import datasets
 from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
-from shards.console import out, print_json, progress
+from shards.console import print_json, progress, say
 from shards.errors import UserError
 
 Number = TypeVar("Number", int, float)
@@ -83,10 +83,10 @@ def study(
                    | {"report": str(page)})
         return
     for text in found.leakage:
-        out.print("leakage: " + text, style="red", markup=False, soft_wrap=True)
+        say("leakage: " + text, style="red")
     for group, words in record["verdicts"].items():
-        out.print(f"{group}: {words}", markup=False, soft_wrap=True)
-    out.print(f"report: {page}", markup=False, soft_wrap=True)
+        say(f"{group}: {words}")
+    say(f"report: {page}")
 
 
 def _conduct(
@@ -101,8 +101,8 @@ def _conduct(
             found = study_analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
         following = studies.next_doses(design, found.flat(), limit) if design.adaptive else None
         if following is not None:
-            out.print("the gain goes on: doses up to "
-                      + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items()), markup=False)
+            say("the gain goes on: doses up to "
+                + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items()))
         elif design.controls:
             return found
         design = following or design.model_copy(update={"controls": True})

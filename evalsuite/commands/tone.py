@@ -10,7 +10,7 @@ import typer
 from evalsuite import outputs
 from evalsuite.tone import CUTS, LIGHTING_CAVEAT, METHOD, cut_points
 from evalsuite.tone_cells import cell_table, measure_table, tone_section
-from shards.console import out, print_json
+from shards.console import print_json, say
 
 
 def tone(
@@ -39,10 +39,10 @@ def tone(
         print_json(outputs.plain(summary))
         return
     for row in cells[cells["family"].isin(["overall", "group"])].to_dict("records"):
-        out.print(
+        say(
             f"{row['cell']:16} n {row['n']:6}  ITA {row['ita_median']:6.1f} ({row['ita_q05']:.1f} to "
-            f"{row['ita_q95']:.1f})  within one group {row['within_one'].text(2)}", markup=False,
+            f"{row['ita_q95']:.1f})  within one group {row['within_one'].text(2)}"
         )
-    out.print(f"order (Spearman): {cells.iloc[0]['spearman'].text(2)}", markup=False)
-    out.print(LIGHTING_CAVEAT, markup=False)
-    out.print(f"every image: {folder / 'tone.parquet'}", markup=False)
+    say(f"order (Spearman): {cells.iloc[0]['spearman'].text(2)}")
+    say(LIGHTING_CAVEAT)
+    say(f"every image: {folder / 'tone.parquet'}")

@@ -14,7 +14,7 @@ from evalsuite.training import datasets
 from evalsuite.training.distributed import world
 from evalsuite.training.loop import Evaluation
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
-from shards.console import out, print_json, progress
+from shards.console import out, print_json, progress, say
 from shards.errors import UserError
 
 
@@ -91,11 +91,11 @@ def report(result: arms.Result, folder: Path, leaks: list[str], as_json: bool) -
         return
     for text in leaks + result.leakage:
         out.print(f"[red]leakage:[/red] {text}", soft_wrap=True)
-    out.print(
+    say(
         f"accuracy {result.test_accuracy:.3f} on the real test images (validation {result.validation_accuracy:.3f}, "
         f"best at step {result.best_step} of {result.steps}); {result.images_per_second:.0f} images/s\n"
         f"drawn: {result.seen_real} real, {result.seen_synthetic} synthetic images (of {result.real} and "
-        f"{result.synthetic})\ncheckpoint and predictions: {folder}", markup=False, soft_wrap=True,
+        f"{result.synthetic})\ncheckpoint and predictions: {folder}"
     )
 
 

@@ -98,5 +98,5 @@ def finetune(
     for result in results:
         state = "was done already" if result.already else f"{result.steps} steps"
         left = f", {result.left_out} left out" if result.left_out else ""
-        console.out.print(f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; see "
-                          f"`gen build-engine --model {result.out}`", soft_wrap=True, markup=False)
+        console.say(f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; see "
+                    f"`gen build-engine --model {result.out}`")

@@ -174,7 +174,7 @@ def tell(report: dict[str, Any], record: RunRecord, sampled: bool) -> None:
             f"for {waited}; {report['peak_memory_mb']:.0f} MB", soft_wrap=True,
         )
     for shard, reasons in report.get("retried", {}).items():
-        console.out.print(f"shard {shard} was tried again: {'; '.join(reasons)}", markup=False, soft_wrap=True)
+        console.say(f"shard {shard} was tried again: {'; '.join(reasons)}")
     if not report["complete"]:
         console.out.print(f"{len(report['missing_shards'])} of {record.shards} shards are still to be made by others",
                           soft_wrap=True)

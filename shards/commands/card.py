@@ -50,5 +50,5 @@ def card(
     data.place.write(croissant.TABLE, table)
     data.place.write(croissant.FILE, croissant.to_bytes(described))
     data.place.write(datacard.CARD, text.encode())
-    console.out.print(f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in "
-                      f"{len(data.sidecars)} shards", markup=False, soft_wrap=True)
+    console.say(f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in "
+                f"{len(data.sidecars)} shards")

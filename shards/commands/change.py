@@ -50,7 +50,7 @@ def select(
         groups = chosen.rows["group"].fillna("unknown")
         chosen = chosen.take(few_per_class(chosen.rows["id"], chosen.rows["class"], groups, few, seed))
     sidecars = copy(chosen, out, name, shard_size=shard_size, scores=table)
-    console.out.print(f"{chosen.n} of {data.n} images in {len(sidecars)} shards: {out}", markup=False, soft_wrap=True)
+    console.say(f"{chosen.n} of {data.n} images in {len(sidecars)} shards: {out}")
 
 
 def regenerate(
@@ -67,8 +67,8 @@ def regenerate(
     from shards.compare import regenerate as make
 
     make(location, shard, engine, parents, masks, replace=not check)
-    console.out.print(f"shard {shard} of {location} has the same bytes" if check else
-                      f"shard {shard} of {location} was written again", markup=False, soft_wrap=True)
+    console.say(f"shard {shard} of {location} has the same bytes" if check else
+                f"shard {shard} of {location} was written again")
 
 
 def purge(
@@ -91,10 +91,9 @@ def purge(
         console.print_json({"removed": done.removed, "rewritten": done.rewritten, "still_tuned_on_it": done.tuned,
                             "record": done.record, "described": done.described})
     elif done.removed:
-        console.out.print(f"{len(done.removed)} images of {len(done.rewritten)} shards went; {done.record} lists them",
-                          markup=False, soft_wrap=True)
+        console.say(f"{len(done.removed)} images of {len(done.rewritten)} shards went; {done.record} lists them")
     else:
-        console.out.print(f"nothing in {location} is {parent} or was made from it", markup=False, soft_wrap=True)
+        console.say(f"nothing in {location} is {parent} or was made from it")
     if done.described:
         console.err.print(f"[yellow]warning:[/yellow] {', '.join(done.described)} still tells of the images that went; "
                           "write it again with `shards card --force`, or change it by hand", soft_wrap=True)
@@ -126,10 +125,9 @@ def repair(
         for r in results:
             what = "unknown, it had no sidecar" if r.lost is None else ", ".join(r.lost) or "none"
             unchecked = f" ({r.unchecked} without digests to check)" if r.unchecked else ""
-            console.out.print(f"{r.shard}: {r.saved} images saved{unchecked}, lost: {what}", markup=False,
-                              soft_wrap=True)
+            console.say(f"{r.shard}: {r.saved} images saved{unchecked}, lost: {what}")
         summary = f"{len(results)} torn shards" if results else f"every shard of {location} is whole"
-        console.out.print(summary, markup=False)
+        console.say(summary)
     if lost or any(not r.saved for r in results):
         raise CheckFailed(f"{lost or 'all'} images of {len(results)} torn shards are lost; what was whole is in {out}")
 

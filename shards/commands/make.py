@@ -49,9 +49,9 @@ def make(
         console.print_json(vars(made))
         return
     parts = ", ".join(f"{n} {name}" for name, n in made.written.items())
-    console.out.print(
+    console.say(
         f"{out}: {parts}; {len(made.dropped)} dropped (see {out}/_dropped.csv), {made.near_duplicates} pairs of "
-        f"near duplicates, {made.clusters} clusters", markup=False, soft_wrap=True,
+        f"near duplicates, {made.clusters} clusters"
     )
 
 

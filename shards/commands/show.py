@@ -36,8 +36,8 @@ def info(location: Location, as_json: Json = False) -> None:
     if as_json:
         console.print_json(merged)
         return
-    console.out.print(f"{data.n} images ({', '.join(merged['origins'])}) in {len(data.sidecars)} shards, "
-                      f"{merged['bytes'] / 1e6:.1f} MB", markup=False)
+    console.say(f"{data.n} images ({', '.join(merged['origins'])}) in {len(data.sidecars)} shards, "
+                f"{merged['bytes'] / 1e6:.1f} MB")
     rows = data.rows.assign(group=data.rows["group"].fillna("-"), strategy=data.rows["strategy"].fillna("-"))
     for strategy, part in rows.groupby("strategy"):
         groups = [g for g in (*data.groups, "-") if g in set(part["group"])]
@@ -48,9 +48,9 @@ def info(location: Location, as_json: Json = False) -> None:
         console.out.print(table)
     for key in ("plan_digest", "bundle_digest", "model_digest"):
         for digest in merged[key]:
-            console.out.print(f"{key.replace('_', ' ')} {digest}", markup=False)
+            console.say(f"{key.replace('_', ' ')} {digest}")
     if merged["lineage"]:
-        console.out.print(f"the model saw real images: {len(merged['lineage'])} entries of lineage", markup=False)
+        console.say(f"the model saw real images: {len(merged['lineage'])} entries of lineage")
 
 
 def ls(
@@ -146,7 +146,7 @@ def sheet(
     if not out.parent.is_dir():
         raise UserError(f"{out.parent} is not a folder; make it, or give another --out")
     contact_sheet(open_data(location), out, per_cell=per_cell, thumb=thumb)
-    console.out.print(f"contact sheet: {out}", markup=False, soft_wrap=True)
+    console.say(f"contact sheet: {out}")
 
 
 def _plain(text: str) -> str:
