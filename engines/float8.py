@@ -1,7 +1,8 @@
 """FP8 for the UNet: E4M3 products between tensor-wide scales, calibrated on the pipeline's own denoising.
 
 Rounded to eight bits are the constant weights of matrix products and what they are multiplied with, where that comes
-of the noisy latents. Weights are scaled by their largest value, activations by the largest one that a calibration saw.
+of the noisy latents. Weights are scaled by their largest value, activations by the largest one that a calibration saw,
+both by powers of two.
 The rest stays fp16: embeddings of time and text (small, with outliers), attention, norms, and convolutions, which on
 the test pipeline cost ten times the error of all linear layers together.
 
@@ -153,9 +154,13 @@ def quantise(graph: Path, ranges: dict[str, float]) -> None:
 
 
 def scale_for(largest: float) -> NDArray[np.float16]:
-    """The fp16 number of one step of E4M3: 448 of them reach `largest`; no smaller than fp16's normal numbers."""
-    scale = np.float16(max(largest / LARGEST, float(np.finfo(np.float16).tiny)))
-    return np.asarray(scale if float(scale) * LARGEST >= largest else np.nextafter(scale, np.float16(np.inf)))
+    """One step of E4M3: the smallest power of two of which 448 reach `largest`, and one of fp16's normal numbers.
+
+    Powers of two, so that scales recur: TensorRT-RTX 1.7 writes kernels as source, 130 kB each, into the plan, and one
+    more for each other scale. E4M3 numbers are floating-point, so the largest value need not lie at their end.
+    """
+    scale = np.exp2(np.ceil(np.log2(max(largest / LARGEST, float(np.finfo(np.float16).tiny)))))
+    return np.asarray(scale if scale * LARGEST >= largest else 2 * scale, dtype=np.float16)
 
 
 def rounded(values: NDArray[np.float32], scale: NDArray[np.float16]) -> NDArray[np.generic]:
