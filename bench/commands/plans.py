@@ -14,6 +14,9 @@ from bench import plans as measure
 from bench.device import describe
 from bench.record import Record, deliver
 from shards import console
+from shards.errors import UserError
+
+PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 def plans(
@@ -31,6 +34,9 @@ def plans(
 
     Example: bench plans --model sd15 --target sm_89 --precision fp16 --out results
     """
+    if precision not in PRECISIONS:  # fp8 would be the fp16 graphs that a calibration, not made here, starts from
+        raise UserError(f"plans are measured in {', '.join(PRECISIONS)}, got {precision!r}; "
+                        "plans in fp8 are calibrated first: build them with `gen build-engine --precision fp8`")
     folder = models.find(model, work)
     facts = describe(torch.device("cpu"))
     work.mkdir(parents=True, exist_ok=True)

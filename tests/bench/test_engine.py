@@ -163,7 +163,8 @@ def test_growth_reports_each_factor(engine: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [["engine", "--model", "nowhere"], ["paper", "--model", "nowhere"],
                                      ["engine", "--peer", "comfy"], ["all", "--only", "nothing"],
-                                     ["plans", "--model", "nowhere"], ["sample", "--peer", "comfy"],
+                                     ["plans", "--model", "nowhere"], ["plans", "--precision", "fp8"],
+                                     ["sample", "--peer", "comfy"],
                                      ["roofline", "--precision", "fp7"], ["roofline", "--device", "cpu",
                                                                           "--precision", "fp8"],
                                      ["train", "--model", "resnet5"], ["train", "--size", "3"],
