@@ -246,20 +246,24 @@ def _gap_change(
     low, high = change - z_of(confidence) * spread, change + z_of(confidence) * spread
     p = float(2 * norm.sf(abs(change) / spread)) if spread > 0 else 1.0
     best, worst = own[top_a], own[low_a]
-    down = change < 0 and best.high < 0 and not worst.low > 0
+    # the best of many groups was partly lucky and falls back by itself: it counts among as many as it was picked from
+    adjusted = dict(zip(used, multiplicity.holm(np.array([own[i].p for i in used])), strict=True))
+    fell = best.difference < 0 and adjusted[top_a] <= 1 - confidence
+    rose = worst.difference > 0 and adjusted[low_a] <= 1 - confidence
+    down = change < 0 and fell and not rose
     return [GapChange(
         part.column, float(np.ptp(a)), float(np.ptp(b)), change, low, high, p, best.group, worst.group, down,
-        _reading(change, high, down, best, worst),
+        _reading(change, high, down, rose, best, worst),
     )]
 
 
-def _reading(change: float, high: float, down: bool, best: Change, worst: Change) -> str:
+def _reading(change: float, high: float, down: bool, rose: bool, best: Change, worst: Change) -> str:
     """What moved; that the gap is smaller is said only where its interval lies below 0."""
     smaller, unsettled = "the gap is smaller because ", "; that the gap is smaller is not settled"
     if down:
         moved = f"{best.group} got worse, while {worst.group} did not gain"
         return f"levelled down: {smaller}{moved}" if high < 0 else f"levelled down: {moved}{unsettled}"
-    if change < 0 and worst.low > 0:
+    if change < 0 and rose:
         moved = f"{worst.group} gained"
         return f"{smaller}{moved}" if high < 0 else f"{moved}{unsettled}"
     if high < 0:
