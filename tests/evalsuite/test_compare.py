@@ -48,7 +48,7 @@ def equally_good(seed: int, groups: int = 6, n: int = 100) -> Predictions:
 
 
 def test_the_best_of_many_groups_falls_back_by_itself() -> None:
-    """Which of six groups is best is luck here, so that it loses is luck too. Uncorrected, 12 and 13 of these tables say it."""
+    """Which of six groups is best is luck here, and that it loses too. Uncorrected, 12 and 13 tables say it."""
     found = [compare(equally_good(2 * s), equally_good(2 * s + 1), ["fst"], n_boot=20).gaps[0] for s in range(200)]
     assert sum(gap.levelled_down for gap in found) <= 8
     assert sum(" gained" in gap.reading for gap in found) <= 8
