@@ -20,7 +20,8 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: install
 	$(BIN)/gen build-engine --out $(DEMO)/bundle
-	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 16 --json > $(DEMO)/sample.json
+	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 16 --guidance-interval 0.28:5.42 --json \
+		> $(DEMO)/sample.json
 	$(BIN)/gen phantoms $(DEMO)/phantoms --per-cell 6 --validation-per-cell 4 --test-per-cell 34
 	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --ratio 3 --out $(DEMO)/report
 	$(BIN)/bench headlines $(DEMO)
