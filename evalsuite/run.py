@@ -120,9 +120,9 @@ def plan(
     """
     splits = data.open_splits(places.real)
     counts = splits.train.rows["class"].value_counts()
-    per_class = n_real or int(counts.min())
-    if counts.min() < per_class:
-        raise UserError(f"--n-real {per_class}, but {counts.idxmin()} has {counts.min()} training images; ask for less")
+    per_class = n_real or float(counts.mean())  # as training_pool counts where classes are not equal
+    if counts.min() < n_real:
+        raise UserError(f"--n-real {n_real}, but {counts.idxmin()} has {counts.min()} training images; ask for less")
     notes = []
     opened = datasets.open_data(places)
     held, scarce = opened.scarcest(n_real, [recipe.seed + seed for seed in range(seeds)])

@@ -16,6 +16,7 @@ from evalsuite.training.datasets import Places
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
 from shards.errors import UserError
+from shards.rewrite import select
 
 FAST = ["--model", "test_efficientnet", "--size", "32", "--steps", "4", "--batch", "8", "--workers", "1"]
 
@@ -100,6 +101,20 @@ def test_too_few_images_and_missing_parts_are_named(phantom_shards: Path, made: 
         invoke("report", tmp_path)
     with pytest.raises(UserError, match="is not a folder"):
         plan(Places(real=tmp_path / "nowhere", synthetic=(made,)), recipe, n_real=2, ratio=1, seeds=1)
+
+
+def test_all_real_images_of_unequal_classes_are_run(phantom_shards: Path, made: Path, tmp_path: Path) -> None:
+    """A clinic has not as many of each class: the ratio is lowered to what the arm will ask for, and it trains."""
+    train = ShardSet.open(phantom_shards / "train")
+    first = train.rows["class"] == train.classes[0]
+    kept = train.rows["id"][~first | (train.rows["group"] != "dark")]
+    select(train.where(ids=kept), tmp_path / "real" / "train", "t")
+    for split in ("validation", "test"):
+        (tmp_path / "real" / split).symlink_to(phantom_shards / split, target_is_directory=True)
+    invoke("run", "--real", tmp_path / "real", "--synthetic", made, "--out", tmp_path / "out", "--n-real", 0,
+           "--n-boot", 100, *FAST)
+    asked = json.loads((tmp_path / "out" / "run.json").read_text())["plan"]
+    assert asked["recipe"]["ratio"] == 2.057  # 24 of a class for 70 real ones of 6 classes
 
 
 def test_overlapping_splits_are_refused_with_the_ids(phantom_shards: Path, tmp_path: Path) -> None:
