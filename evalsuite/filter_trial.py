@@ -46,7 +46,7 @@ def conduct(
     real
         A folder with train/, validation/ and test/.
     n_real
-        Real images per class.
+        Real images per class; 0: all.
     recipe
         Its ratio is lowered to what the kept images allow, on both sides.
 
@@ -76,7 +76,7 @@ def _possible(data: Data, n_real: int, seeds: Sequence[int]) -> float:
     held, scarce = data.scarcest(n_real, seeds)
     if not held:
         raise UserError(f"the filter keeps no image of {scarce}; it cannot be judged: loosen --rejection")
-    return int(1000 * held / n_real) / 1000
+    return int(1000 * held / (n_real or data.train.n / len(data.classes))) / 1000
 
 
 def compare(tables: dict[str, list[Predictions]], n_boot: int = 1000) -> pd.DataFrame:
@@ -114,7 +114,8 @@ def _verdict(difference: Estimate) -> str:
 def trial_section(trial: Trial) -> Section:
     """The part of the report on whether the filter was worth it."""
     whole = trial.table.iloc[0]
-    text = f"With {trial.n_real} real images per class, {trial.ratio:g} synthetic ones for each and {trial.seeds} "
+    real = f"{trial.n_real} real images per class" if trial.n_real else "all real images"
+    text = f"With {real}, {trial.ratio:g} synthetic ones for each and {trial.seeds} "
     text += f"seeds, filtering changes the accuracy by {whole['difference'].text()}: {whole['verdict']}."
     hurt = [str(g) for g in trial.table.loc[trial.table["verdict"] == "hurts", "group"]]
     text += f" It hurts {', '.join(hurt)}." if hurt else ""

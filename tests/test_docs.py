@@ -124,7 +124,7 @@ def test_the_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 SMALL = {
     "gen finetune": "--steps 2 --views 1", "gen build-engine": "--rows 8", "gen plan": "--per-cell 1 --steps 4",
     "evalsuite quality": "--resamples 10", "evalsuite privacy": "--control 2",
-    "evalsuite filter": "--steps 5 --seeds 1 --n-real 4", "evalsuite report": "--n-boot 100",
+    "evalsuite filter": "--steps 5 --seeds 1", "evalsuite report": "--n-boot 100",
     "evalsuite run": "--steps 5 --model test_resnet --n-boot 100",
 }
 
@@ -132,7 +132,7 @@ SMALL = {
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
 def test_the_road_from_photos_to_an_answer_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every line of the page in order, on 120 files of two classes, from a checkpoint that reads 77 tokens."""
+    """Every line of the page in order, on 240 files of two classes, from a checkpoint that reads 77 tokens."""
     photographs(tmp_path)
     model = str(checkpoint(tmp_path / "checkpoint"))
     monkeypatch.chdir(tmp_path)
@@ -193,7 +193,7 @@ def photographs(folder: Path) -> None:
         place.mkdir(parents=True)
     for label, shape in (("psoriasis", "plaque"), ("lupus", "annulus")):
         for fst, tone in enumerate(sorted(TONE_GROUPS), start=1):
-            for number in range(10):
+            for number in range(20):
                 name = f"{label}-{fst}-{number}"
                 rows.append(f"{name}.jpg,{name},{label},{fst},patient-{name}")
                 picture = Image.fromarray(draw(shape, tone, 77_000_000 + number).image)

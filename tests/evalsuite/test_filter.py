@@ -128,12 +128,27 @@ def test_the_trial_trains_both_sides_on_equally_many_images(tmp_path: Path) -> N
                              recipe=recipe, seeds=1)
 
 
-def write(folder: Path, start: int, per_cell: int, origin: str, split: str | None) -> None:
-    """Phantom shards of every cell."""
+def test_the_trial_takes_all_real_images_where_classes_are_unequal(tmp_path: Path) -> None:
+    """A generator that was tuned on all of them is refused beside fewer, and no clinic has as many of each class."""
+    for split, start in (("train", 0), ("validation", 100), ("test", 200)):
+        write(tmp_path / "real" / split, start, 1, "phantom", split, of_the_first=2)
+    write(tmp_path / "made", 300, 2, "synthetic", None)
+    ids = list(open_data(tmp_path / "made").rows["id"])
+    trial = filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids, tmp_path / "out", n_real=0, seeds=1,
+                                 recipe=make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2), n_boot=50,
+                                 workers=1)
+    assert trial.ratio == 1.714  # 12 of a class for 42 real ones of 6 classes
+    assert filter_trial.trial_section(trial)["verdict"].startswith("With all real images, 1.714 synthetic ones")
+
+
+def write(
+    folder: Path, start: int, per_cell: int, origin: str, split: str | None, of_the_first: int | None = None
+) -> None:
+    """Phantom shards of every cell; another number of the first class if asked for."""
     with ShardSetWriter(folder, "p", classes=CLASSES, fsync=False) as writer:
         for c, cls in enumerate(CLASSES):
             for g, group in enumerate(TONE_GROUPS):
-                for i in range(per_cell):
+                for i in range(of_the_first or per_cell if c == 0 else per_cell):
                     image = encode_image(draw(cls, group, start + i).image, "png", 0)
                     writer.add(Sample(id=f"{origin}-{start}-{c}{g}{i}", origin=origin, label=cls, group=group,
                                       split=split), image, "png")
