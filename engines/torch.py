@@ -59,6 +59,13 @@ def load_modules(folder: Path, precision: str = "fp32", device: torch.device | s
 
 def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
     """The four calls, op by op: what every other backend is compared with."""
+    bare = _bare(modules, facts, device)
+    return replace(bare, text=_no_grad(bare.text), unet=_no_grad(bare.unet), decode=_no_grad(bare.decode),
+                   encode=_no_grad(bare.encode))
+
+
+def _bare(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
+    """The four calls without inference mode, which a compiled function may run in but must not enter."""
     half = 127.5
 
     def dtype(module: nn.Module) -> torch.dtype:
@@ -72,23 +79,27 @@ def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls
         return modules.unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[0].float()
 
     def decode(latents: torch.Tensor) -> torch.Tensor:
-        return decode_exact(modules, facts, latents).round_().to(torch.uint8)
+        return _decoded(modules, facts, latents).round_().to(torch.uint8)
 
     def encode(images: torch.Tensor) -> torch.Tensor:
         pixels = images.permute(0, 3, 1, 2).float() / half - 1
         mean = modules.vae.encode(pixels.to(dtype(modules.vae)), return_dict=False)[0].mean.float()
         return (mean - facts.shift_factor) * facts.scaling_factor
 
-    return Calls(_no_grad(text), _no_grad(unet), _no_grad(decode), _no_grad(encode), device)
+    return Calls(text, unet, decode, encode, device)
 
 
 def decode_exact(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) -> torch.Tensor:
     """The decoder's images before they are rounded: float32 [n, H, W, 3] in 0..255."""
+    with torch.inference_mode():
+        return _decoded(modules, facts, latents)
+
+
+def _decoded(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) -> torch.Tensor:
     unscaled = latents / facts.scaling_factor + facts.shift_factor
     kind = next(p.dtype for p in modules.vae.parameters() if p.ndim > 1)
-    with torch.inference_mode():
-        pixels = modules.vae.decode(unscaled.to(kind), return_dict=False)[0].float()
-        return (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
+    pixels = modules.vae.decode(unscaled.to(kind), return_dict=False)[0].float()
+    return (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
 
 
 class Reference(Engine):
@@ -124,14 +135,14 @@ def compiled(modules: Modules, facts: PipelineFacts, device: torch.device, mode:
 
     Both are compiled at the first call of their one static shape.
     """
-    calls = eager(for_speed(modules), facts, device)
+    modules = for_speed(modules)
     from torch._inductor import list_mode_options
 
-    options = {**list_mode_options(mode), **COMPILE_OPTIONS}
-    unet = torch.compile(calls.unet, options=options, dynamic=False)
-    decode = torch.compile(calls.decode, options=options, dynamic=False)
+    bare, options = _bare(modules, facts, device), {**list_mode_options(mode), **COMPILE_OPTIONS}
+    unet = torch.compile(bare.unet, options=options, dynamic=False)
+    decode = torch.compile(bare.decode, options=options, dynamic=False)
     return replace(
-        calls,
+        eager(modules, facts, device),
         unet=_no_grad(_at_first(lambda *arrays: captured(unet, *arrays))),
         decode=_no_grad(_at_first(lambda *arrays: _ran(decode, *arrays))),
         recordable=_no_grad(unet) if device.type == "cuda" else None,

@@ -32,10 +32,18 @@ def test_the_fast_layout_changes_only_the_rounding(model: Path) -> None:
 
 @pytest.mark.slow
 def test_the_compiled_calls_agree(model: Path) -> None:
+    """Both networks that are compiled, with tensors as a caller makes them and as a run in inference mode does."""
     facts = read_facts(model)
     plain, fast = eager(load_modules(model), facts, CPU), compiled(load_modules(model), facts, CPU, mode="default")
     args = gauss(2, 4, 8, 8), torch.tensor([3.0, 900.0]), gauss(2, 16, 32)
-    torch.testing.assert_close(fast.unet(*args), plain.unet(*args), rtol=1e-3, atol=1e-4)
+    for arrays in (args, tuple(map(copied, args))):
+        torch.testing.assert_close(fast.unet(*arrays), plain.unet(*arrays), rtol=1e-3, atol=1e-4)
+        assert (fast.decode(arrays[0]).int() - plain.decode(arrays[0]).int()).abs().max() <= 1
+
+
+@torch.inference_mode()
+def copied(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.clone()
 
 
 @pytest.mark.gpu
