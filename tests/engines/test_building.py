@@ -122,7 +122,7 @@ def test_an_inpainting_pipeline_is_built_and_certified(make_model: Callable[...,
 @pytest.mark.slow
 def test_a_plain_sd1_unet_is_built_and_certified(make_model: Callable[..., Path], tmp_path: Path) -> None:
     """SD 1.x's own options, at a size that the pixels-first graph does not take."""
-    folder = make_model(resnet_time_scale_shift="default", addition_embed_type=None, sample_size=16)
+    folder = make_model(resnet_time_scale_shift="default", addition_embed_type=None, sample_size=32)
     built = build(folder, tmp_path / "out", rows=4)
     assert built.manifest.certified
     assert not (built.folder / "unet" / "cpu.onnx").exists()
