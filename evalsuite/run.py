@@ -135,10 +135,13 @@ def plan(
                         f"of each of {', '.join(splits.classes)}")
     actual = min(ratio, math.floor(held / per_class * 1000) / 1000)
     leaks = datasets.check_held_out(opened, allow_leakage)
-    return Plan(
+    made = Plan(
         places=places, recipe=recipe.model_copy(update={"ratio": actual}), n_real=n_real, ratio_asked=ratio,
         seeds=seeds, notes=tuple(notes), leakage=tuple(leaks), created_by=created_by(),
     )
+    for arm in made.arms():
+        arms.check_lineage(opened, arm, opened.real(arm.n_real, arm.seed), allow_leakage)
+    return made
 
 
 def execute(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from evalsuite import study
+from evalsuite import run, study
 from evalsuite.cli import PROGRAM
 from evalsuite.training.arm import check_lineage, training_pool
 from evalsuite.training.datasets import Data, Places, open_data, sets_in
@@ -81,6 +81,9 @@ def test_a_generator_of_fewer_images_serves_larger_arms_of_its_seed(phantom_shar
     with pytest.raises(UserError, match=r"30 training images outside this arm's 12 are .*shards select --few"):
         study.check(design(data, phantom_shards), data)
     study.check(design(data, phantom_shards), data, allow_leakage=True)
+    places = Places(real=phantom_shards, synthetic=(sets / "made" / "n4-s0",), size=32)
+    with pytest.raises(UserError, match="12 training images outside"):
+        run.plan(places, make_recipe(steps=2), n_real=2, ratio=1, seeds=1)
 
 
 def test_sets_of_a_model_that_saw_none_of_the_data_stay(phantom_shards: Path, sets: Path, tmp_path: Path) -> None:
