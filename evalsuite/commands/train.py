@@ -108,7 +108,7 @@ def _log(folder: Path | None) -> Iterator[Callable[[Evaluation], None]]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UserError("--tensorboard needs the package tensorboard, which is not installed; install it") from error
+        raise UserError("--tensorboard needs the package tensorboard; pip install 'dermforge[track]'") from error
     with SummaryWriter(str(folder / "tensorboard")) as writer:
 
         def write(evaluation: Evaluation) -> None:
