@@ -23,7 +23,8 @@ demo: install
 	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 16 --guidance-interval 0.28:5.42 --json \
 		> $(DEMO)/sample.json
 	$(BIN)/gen phantoms $(DEMO)/phantoms --per-cell 6 --validation-per-cell 4 --test-per-cell 34
-	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --ratio 3 --out $(DEMO)/report
+	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --n-real 32 --ratio 3 \
+		--out $(DEMO)/report
 	$(BIN)/bench headlines $(DEMO)
 
 lint: install

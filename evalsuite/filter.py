@@ -107,7 +107,8 @@ def thresholds_from(real: Mapping[str, Mapping[str, float]], rejection: float) -
     """
     frame = pd.DataFrame(real)
     if len(frame) < MIN_VALIDATION:
-        raise UserError(f"{len(frame)} real validation images to set thresholds by; expected at least {MIN_VALIDATION}")
+        raise UserError(f"{len(frame)} real validation images to set thresholds by; expected at least "
+                        f"{MIN_VALIDATION}: `shards make --split` gives that part more")
     best: tuple[dict[str, float], float] = (dict.fromkeys(frame.columns, -np.inf), 0.0)
     for quantile in np.linspace(0, rejection, 41):
         cuts = {name: float(frame[name].quantile(quantile, interpolation="lower")) for name in frame.columns}

@@ -85,7 +85,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
                       linestyle="none", fillstyle="full" if gap.beyond_chance else "none",
                       label="largest difference" if place == 0 else None)
         axes.set_yticks(range(len(chosen)), [metric_name(g.metric, card) for g in chosen])
-        axes.set_ylim(len(chosen) - 0.5, -0.5)
+        axes.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.set_xlabel("difference (filled: beyond chance)")
         axes.set_title(title)

@@ -21,7 +21,7 @@ def run(
     synthetic: Annotated[list[Path], typer.Option(help="Synthetic shards; may be given again.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the report.")],
     ratio: Annotated[float, typer.Option(help="Synthetic images for each real one, at most.")] = 10.0,
-    n_real: Annotated[int, typer.Option(min=0, help="Real images per class; 0: all.")] = 32,
+    n_real: Annotated[int, typer.Option(min=0, help="Real images per class; 0: all.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Training runs of each arm.")] = 1,
     model: Annotated[str, typer.Option(help="Any timm model.")] = DEFAULT_MODEL,
     weights: Annotated[str | None, typer.Option(help="`hub`, a .safetensors file, or from scratch.")] = None,
