@@ -77,10 +77,11 @@ def test_truncated_images_are_named_or_whole(fmt: str, cut: int) -> None:
     """A cut image raises our error or, where only a trailer went, decodes to its full size; it never crashes."""
     data = encode_image(noise(3, 24), fmt)
     try:
-        assert decode_image(data[:-cut]).shape == (24, 24, 3)
+        got = decode_image(data[:-cut])
     except UserError:
         return
-    assert fmt != "png" or cut <= 12  # libpng does without the end mark
+    assert got.shape == (24, 24, 3)
+    assert fmt != "png" or (got == noise(3, 24)).all()  # libpng does without the end mark and the last checksum
 
 
 def test_grey_cmyk_palette_and_16_bits_become_rgb() -> None:
