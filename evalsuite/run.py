@@ -18,7 +18,7 @@ from evalsuite.compare import Comparison
 from evalsuite.predictions import Predictions
 from evalsuite.scores import Score, correct, resamples
 from evalsuite.training import arm as arms
-from evalsuite.training import data, datasets, runner
+from evalsuite.training import datasets, runner
 from evalsuite.training.arm import Arm, Result
 from evalsuite.training.recipe import Recipe
 from shards.atomic import write_whole
@@ -118,13 +118,9 @@ def plan(
     UserError
         Too few images, or a generator that saw what it must not.
     """
-    splits = data.open_splits(places.real)
-    counts = splits.train.rows["class"].value_counts()
-    per_class = n_real or float(counts.mean())  # as training_pool counts where classes are not equal
-    if counts.min() < n_real:
-        raise UserError(f"--n-real {n_real}, but {counts.idxmin()} has {counts.min()} training images; ask for less")
-    notes = []
     opened = datasets.open_data(places)
+    per_class = n_real or opened.train.n / len(opened.classes)  # as training_pool counts where classes are not equal
+    notes = []
     held, scarce = opened.scarcest(n_real, [recipe.seed + seed for seed in range(seeds)])
     possible = held / per_class
     if possible < ratio:
@@ -132,7 +128,7 @@ def plan(
                      "real one, and all of them were used.")
     if not held:
         raise UserError(f"{scarce} has no synthetic images in {', '.join(map(str, places.synthetic))}; generate some "
-                        f"of each of {', '.join(splits.classes)}")
+                        f"of each of {', '.join(opened.classes)}")
     actual = min(ratio, math.floor(held / per_class * 1000) / 1000)
     leaks = datasets.check_held_out(opened, allow_leakage)
     made = Plan(

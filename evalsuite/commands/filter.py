@@ -42,7 +42,7 @@ def filter_images(
     judge_on: Annotated[
         Path | None, typer.Option("--judge", help="Real images in train/, validation/, test/: train without and with.")
     ] = None,
-    n_real: Annotated[int, typer.Option(min=0, help="--judge: real images per class; 0: all.")] = 16,
+    n_real: Annotated[int, typer.Option(min=0, help="--judge: real images per class; 0: all.")] = 0,
     ratio: Annotated[float, typer.Option(min=0.1, help="--judge: synthetic images for each, at most.")] = 5.0,
     seeds: Annotated[int, typer.Option(min=1, help="--judge: training runs of each side.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="--judge: optimiser steps.")] = 200,

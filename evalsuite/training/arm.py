@@ -117,8 +117,6 @@ def training_pool(arm: Arm, data: Data) -> tuple[Pool, Pool]:
     UserError
         There are too few synthetic images for the ratio, or too few real ones.
     """
-    if arm.n_real:
-        _require(data.train, arm.n_real, "real training")
     real = data.real(arm.n_real, arm.seed)
     if arm.kind == "real-repeated":
         times = max(1, round(1 + arm.ratio))
@@ -127,7 +125,10 @@ def training_pool(arm: Arm, data: Data) -> tuple[Pool, Pool]:
         return real, real
     pool = data.beside(real, arm.strategy)
     per_class = round(real.n * arm.ratio / len(real.classes))
-    _require(pool, per_class, f"synthetic (ratio {arm.ratio:g})")
+    counts = np.bincount(pool.labels, minlength=len(pool.classes))
+    if counts.min() < per_class:
+        raise UserError(f"{per_class} synthetic (ratio {arm.ratio:g}) images per class are asked for, but "
+                        f"{pool.classes[int(counts.argmin())]} has {counts.min()}; generate more, or ask for less")
     pool = few_per_class(pool, per_class, arm.seed)
     return real, pool if arm.kind == "synthetic-only" else join([real, pool])
 
@@ -270,11 +271,3 @@ def _record(recipe: Recipe, data: Data, trained: Trained) -> checkpoint.Record:
 def _families(pool: Pool) -> list[str]:
     """Patients or families of duplicates; an image that stands alone has its own id there."""
     return sorted(set(pool.clusters[pool.clusters != pool.ids].tolist()))
-
-
-def _require(pool: Pool, per_class: int, what: str) -> None:
-    counts = np.bincount(pool.labels, minlength=len(pool.classes))
-    if counts.min() < per_class:
-        worst = int(counts.argmin())
-        raise UserError(f"{per_class} {what} images per class are asked for, but {pool.classes[worst]} has "
-                        f"{counts[worst]}; generate or collect more, or ask for less")

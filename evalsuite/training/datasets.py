@@ -100,8 +100,18 @@ class Data:
             made_by=np.searchsorted(stay, self.made_by[rows]),
         )
 
-    def real(self, n_real: int | None, seed: int) -> Pool:
-        """The real images of an arm: so many of each class, or all."""
+    def real(self, n_real: int, seed: int) -> Pool:
+        """The real images of an arm: so many of each class; 0: all.
+
+        Raises
+        ------
+        UserError
+            A class has fewer.
+        """
+        counts = np.bincount(self.train.labels, minlength=len(self.classes))
+        if counts.min() < n_real:
+            raise UserError(f"--n-real {n_real}, but {self.classes[int(counts.argmin())]} has {counts.min()} training "
+                            "images; ask for no more")
         return few_per_class(self.train, n_real, seed) if n_real else self.train
 
     def beside(self, real: Pool, strategy: str | None = None) -> Pool:
@@ -117,7 +127,7 @@ class Data:
             raise UserError("there are no synthetic images; give --synthetic")
         return with_parents_among(pool if strategy is None else pool.take(pool.strategies == strategy), real)
 
-    def scarcest(self, n_real: int | None, seeds: Iterable[int], strategy: str | None = None) -> tuple[int, str]:
+    def scarcest(self, n_real: int, seeds: Iterable[int], strategy: str | None = None) -> tuple[int, str]:
         """The fewest synthetic images of one class that arms of these seeds may draw from, and the class."""
         pools = [self.beside(self.real(n_real, seed), strategy) for seed in seeds]
         counts = np.min([np.bincount(pool.labels, minlength=len(pool.classes)) for pool in pools], axis=0)

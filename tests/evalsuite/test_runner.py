@@ -63,7 +63,7 @@ def test_processes_train_the_arms_as_one_does(
     assert [r.arm for r in results] == ARMS
     assert_alike(tables(tmp_path), alone)
     too_many = [a.model_copy(update={"n_real": n}) for a, n in zip(ARMS, (500, 600), strict=True)]
-    with pytest.raises(UserError, match=r"[56]00 real training images per class are asked for, but \w+ has 12"):
+    with pytest.raises(UserError, match=r"--n-real [56]00, but \w+ has 12 training images"):
         runner.run(too_many, places, tmp_path / "more", workers=2)
 
 
