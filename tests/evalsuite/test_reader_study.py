@@ -1,4 +1,4 @@
-"""The set is blind and balanced, the page works by keyboard and resumes, the analysis gives known numbers."""
+"""A reader study is blind and balanced; its page works by keyboard, for screen readers and on tablets, and resumes."""
 
 from __future__ import annotations
 
@@ -14,34 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from reader_helpers import answer, images
 
-from evalsuite import run as runs
-from evalsuite.quality.features import ArrayImages
 from evalsuite.reader_study import analysis
 from evalsuite.reader_study.design import KEY, REALISM, make, open_study
-from evalsuite.reader_study.gains import read_gains
-from evalsuite.reader_study.server import Server, answered, append, checked
-from evalsuite.training import datasets
-from evalsuite.training.recipe import Recipe
-from gen.phantoms import draw
+from evalsuite.reader_study.server import Server, answered, append
 from shards.errors import UserError
-from shards.schema import Sample
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def images(word: str, n: int, start: int) -> ArrayImages:
-    cells = [(c, g) for c in ("macule", "ulcer") for g in ("light", "dark")]
-    samples, arrays = [], []
-    for i in range(n):
-        cls, group = cells[i % 4]
-        samples.append(Sample(id=f"{word}-{i}", origin="real", label=cls, group=group))
-        arrays.append(draw(cls, group, start + i).image)
-    return ArrayImages(samples, arrays)
 
 
 @pytest.fixture
@@ -67,11 +49,6 @@ def ask(server: Server, path: str, body: object = None, **headers: str) -> tuple
     connection.request("GET" if body is None else "POST", path, content, kind | headers)
     reply = connection.getresponse()
     return reply.status, reply.read()
-
-
-def answer(study: Any, item: str, reader: str = "ann", **changes: object) -> dict[str, object]:
-    return {"reader": reader, "item": item, "realism": study.realism[2], "diagnosis": study.diagnoses[0],
-            "group": study.groups[0], "seconds": 1.5} | changes
 
 
 def test_the_set_is_balanced_seeded_and_blind(folder: Path, tmp_path: Path) -> None:
@@ -266,88 +243,6 @@ def test_a_double_press_skips_no_image_and_a_lost_server_is_told(server: Server,
     browser.wait("document.querySelector('[role=status]').textContent.startsWith('Not saved')")
     assert browser.value("document.body.dataset.state") == f"item-{items[1]}"
     assert browser.value("document.querySelectorAll(':checked').length") == 3  # the answer is still there
-
-
-def answers_of(folder: Path, skill: float, readers: int = 3) -> None:
-    """Readers who see the truth with a probability and guess otherwise."""
-    study, key = open_study(folder), pd.read_csv(folder / KEY).set_index("item")
-    for r in range(readers):
-        rng = np.random.default_rng(r)
-        for item in study.items:
-            knows = rng.random() < skill
-            realism = (4 if key.loc[item, "origin"] == "real" else 0) if knows else int(rng.integers(0, 5))
-            diagnosis = key.loc[item, "class"] if knows else str(rng.choice(study.diagnoses))
-            append(folder, checked(answer(
-                study, item, f"reader{r}", realism=study.realism[realism], diagnosis=diagnosis,
-                group=key.loc[item, "group"],
-            ), study))
-
-
-def test_perfect_readers_get_one_and_guessing_readers_a_half(tmp_path: Path) -> None:
-    for name in ("perfect", "guessing"):
-        make(images("r", 40, 0), images("s", 40, 100), tmp_path / name, per_cell=10, seed=1, size=64)
-        answers_of(tmp_path / name, 1.0 if name == "perfect" else 0.0)
-    study, perfect = analysis.load(tmp_path / "perfect")
-    overall = analysis.reader_table(perfect, resamples=100).iloc[0]
-    assert overall["discrimination"].value == 1.0
-    assert overall["diagnosis_real"].value == 1.0
-    assert [v.value for v in analysis.agreement(perfect, study)["value"]] == pytest.approx([1, 1, 1])
-    _, guessing = analysis.load(tmp_path / "guessing")
-    chance = analysis.reader_table(guessing, resamples=200).iloc[0]["discrimination"]
-    assert chance.low < 0.5 < chance.high
-    expected = roc_auc_score(guessing["truth"] == "real", guessing["realism"])
-    assert chance.value == pytest.approx(expected)
-    guessed = analysis.agreement(guessing, study)["value"].iloc[0]
-    assert guessed.low < 0 < guessed.high
-    assert analysis.study_section(tmp_path / "guessing")["tables"]
-
-
-def test_icc_is_shrout_and_fleiss() -> None:
-    """Their table 4 example: ICC(2,1) = 0.29."""
-    ratings = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
-    assert analysis.icc(ratings) == pytest.approx(0.29, abs=0.005)
-
-
-@pytest.mark.parametrize("weights", [None, "quadratic"])
-def test_kappa_is_scikit_learns(weights: str | None) -> None:
-    a, b = np.random.default_rng(0).integers(0, 4, (2, 60))
-    assert analysis.kappa(a, b, weights) == pytest.approx(cohen_kappa_score(a, b, weights=weights))
-
-
-def test_gains_come_from_a_table_or_from_a_run(tmp_path: Path) -> None:
-    """The correlation needs no table made by hand: the recall of each class, with less without, over seeds."""
-    table = tmp_path / "gains.csv"
-    table.write_text("class,gain\na,0.1\nb,-0.2\n")
-    assert read_gains(table)["gain"].tolist() == [0.1, -0.2]
-    for text, message in (("class\na\n", "class and gain"), ("class,gain\na,much\n", "the gain of a is 'much'")):
-        table.write_text(text)
-        with pytest.raises(UserError, match=message):
-            read_gains(table)
-    with pytest.raises(UserError, match="no such file"):
-        read_gains(tmp_path / "nowhere.csv")
-    places = datasets.Places(real=tmp_path, synthetic=(tmp_path,))
-    plan = runs.Plan(places=places, recipe=Recipe(ratio=2.0), n_real=4, ratio_asked=2.0, seeds=2)
-    (tmp_path / "plan.json").write_text(plan.model_dump_json())
-    for arm in plan.arms():  # "a" is always right; "b" is right in the mixed arm of the first seed only
-        right = arm.kind == "mix" and arm.seed == 0
-        frame = pd.DataFrame({"id": ["1", "2"], "label": ["a", "b"], "prob_a": [1.0, 0.0 if right else 1.0],
-                              "prob_b": [0.0, 1.0 if right else 0.0]})
-        (tmp_path / "arms" / arm.name).mkdir(parents=True)
-        frame.to_parquet(tmp_path / "arms" / arm.name / "predictions.parquet")
-    assert read_gains(tmp_path).to_dict("list") == {"class": ["a", "b"], "gain": [0.0, 0.5]}
-
-
-def test_realism_is_correlated_with_the_gain() -> None:
-    rng = np.random.default_rng(0)
-    classes = [f"c{i}" for i in range(8)]
-    answers = pd.DataFrame({
-        "truth": "synthetic", "truth_diagnosis": np.repeat(classes, 5),
-        "realism": np.repeat(np.arange(8), 5) + rng.normal(0, 0.1, 40),
-    })
-    gains = pd.DataFrame({"class": classes, "gain": np.arange(8) ** 2})
-    assert analysis.gain_correlation(answers, gains).value == pytest.approx(1.0)
-    with pytest.raises(UserError, match="class and gain"):
-        analysis.gain_correlation(answers, gains.rename(columns={"gain": "x"}))
 
 
 def test_a_folder_without_answers_says_what_to_do(folder: Path, tmp_path: Path) -> None:

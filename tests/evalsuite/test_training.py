@@ -12,108 +12,25 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from training_helpers import data, pool, recipe
 from typer.testing import CliRunner
 
 from evalsuite.cli import PROGRAM
 from evalsuite.training import arm as arms
 from evalsuite.training import augment, checkpoint, features, loop, model, runner, stream
 from evalsuite.training.arm import Arm, image_stage, train, training_pool
-from evalsuite.training.datasets import Data, Places, open_data
+from evalsuite.training.datasets import Places, open_data
 from evalsuite.training.distributed import World
-from evalsuite.training.pool import Pool, few_per_class, join, square, with_parents_among
-from evalsuite.training.recipe import Recipe, make_recipe
+from evalsuite.training.pool import Pool, join
+from evalsuite.training.recipe import make_recipe
 from evalsuite.training.split_bn import SplitBatchNorm2d, mark_synthetic, merged_state, split_batch_norms
 from shards.errors import UserError
 
 ALONE = World(0, 1, torch.device("cpu"))
-TINY = "test_efficientnet"
-
-
-def pool(
-    n: int = 24, *, synthetic: bool = False, size: int = 32, seed: int = 0, width: int = 0, name: str = "r"
-) -> Pool:
-    """Images (or features) of three classes that a linear model can tell apart."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 3
-    if width:
-        x = torch.from_numpy((rng.normal(size=(n, width)) + 4 * np.eye(3, width)[labels]).astype(np.float32))
-    else:
-        levels = 60 * labels[:, None, None, None] + rng.integers(0, 80, (n, 3, size, size))
-        x = torch.from_numpy(levels.clip(0, 255).astype(np.uint8))
-    ids = np.array([f"{name}{seed}-{i:03d}" for i in range(n)])
-    return Pool(
-        x, ids, ("a", "b", "c"), labels, np.full(n, synthetic),
-        pd.DataFrame({"group": [f"g{i // 3 % 2}" for i in range(n)]}), ids, np.full(n, ""),
-        np.full(n, "synthetic" if synthetic else "real"), np.full(n, "t2i" if synthetic else ""),
-    )
-
-
-def data(**options: int) -> Data:
-    return Data(
-        pool(24, seed=1, **options), pool(12, seed=2, **options), pool(12, seed=3, **options),
-        pool(60, seed=4, synthetic=True, name="s", **options), ((),), np.zeros(60, dtype=np.int64), "digest",
-    )
-
-
-def recipe(**changes: object) -> Recipe:
-    return make_recipe(**{"model": TINY, "size": 32, "steps": 4, "batch": 6, "evaluate_every": 2, **changes})
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
-
-
-@pytest.mark.parametrize("ratio", [0.5, 2.0, 10.0])
-def test_the_ratio_is_exact_over_a_run_and_in_every_batch(ratio: float) -> None:
-    """webdataset's random mix gives 14 to 44 real images where 26 are meant."""
-    both = join([pool(24), pool(90, synthetic=True, name="s")])
-    r = recipe(ratio=ratio, steps=50, batch=11)
-    plan = stream.schedule(r, both)
-    counts = [int(both.synthetic[plan.rows(step)].sum()) for step in range(50)]
-    share = ratio / (1 + ratio)
-    assert abs(sum(counts) - 550 * share) < 1
-    assert all(abs(c - 11 * share) < 1 for c in counts)
-    assert plan.drawn(50) == (550 - sum(counts), sum(counts))
-
-
-def test_modes_draw_what_they_say() -> None:
-    """Pretraining sees synthetic images only, tuning real ones only."""
-    both = join([pool(24), pool(60, synthetic=True, name="s")])
-    plan = stream.schedule(recipe(mode="pretrain-then-tune", ratio=2, steps=10), both)
-    shares = [both.synthetic[plan.rows(step)].mean() for step in range(10)]
-    assert shares == [1.0] * 5 + [0.0] * 5
-    assert plan.drawn(7) == (12, 30)
-    with pytest.raises(UserError, match="needs synthetic training images"):
-        stream.schedule(recipe(ratio=2), pool(24))
-
-
-def test_balanced_streams_draw_classes_equally() -> None:
-    """One class with a quarter of another's images gets as many draws."""
-    uneven = pool(24).take(np.array([0, 3, 1, 4, 7, 10, 13, 16, 19, 22, 2, 5]))
-    plan = stream.schedule(recipe(balanced=True, steps=40, batch=6), uneven)
-    drawn = np.concatenate([uneven.labels[plan.rows(step)] for step in range(40)])
-    assert np.ptp(np.bincount(drawn)) <= 1
-
-
-def test_subsets_are_nested_and_spread_over_groups() -> None:
-    """n = 2 must be part of n = 4, or the two differ in more than their number; no group is left out."""
-    whole = pool(48)
-    small, large = few_per_class(whole, 2, 7), few_per_class(whole, 4, 7)
-    assert set(small.ids) < set(large.ids)
-    assert np.bincount(small.labels).tolist() == [2, 2, 2]
-    for label in range(3):
-        assert small.groups["group"][small.labels == label].nunique() == 2
-    assert set(few_per_class(whole, 2, 8).ids) != set(small.ids)
-
-
-def test_synthetic_images_of_other_parents_are_left_out() -> None:
-    """An arm with n real images must not learn from the children of the others."""
-    real, made = pool(6), pool(12, synthetic=True, name="s")
-    parents = np.array([real.ids[0], "stranger", ""] * 4)
-    made = Pool(**{**vars(made), "parents": parents})
-    assert set(with_parents_among(made, real).parents) == {real.ids[0], ""}
-    with pytest.raises(UserError, match="no synthetic image is left"):
-        with_parents_among(made.take(parents == "stranger"), real)
 
 
 def test_a_run_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
@@ -329,13 +246,6 @@ def test_augmentation_keeps_shape_range_and_seed() -> None:
         assert first.dtype == torch.float32
         assert 0 <= first.min() <= first.max() <= 1
     assert not torch.equal(first, images.float() / 255)
-
-
-def test_images_are_cut_square_before_they_are_resized() -> None:
-    """Squeezing a landscape photograph would change every lesion's shape."""
-    image = np.zeros((20, 40, 3), np.uint8)
-    image[:, 10:30] = 255
-    assert square(image, 10).min() == 255
 
 
 @pytest.mark.parametrize(("fields", "text"), [

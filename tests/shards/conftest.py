@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # importlib mode finds no helpers by itself
-
 from shards_helpers import CLASSES, items
 
 from shards import ShardSetWriter

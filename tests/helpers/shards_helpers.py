@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
-from shards import Sample, encode_image
+from shards import Sample, Sidecar, encode_image, write_shard
 
 CLASSES = ["macule", "nodule"]
 GROUPS = ["light", "dark"]
@@ -32,3 +34,11 @@ def picture(seed: int, size: int = 64) -> np.ndarray:
     """A smooth picture, as a photograph is."""
     small = Image.fromarray(noise(seed, 8))
     return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def write(folder: Path, n: int = 3, **more: object) -> Sidecar:
+    return write_shard(folder, "set", 0, items(n), classes=CLASSES, **more)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

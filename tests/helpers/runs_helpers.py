@@ -1,0 +1,27 @@
+"""A small run of the sampler: its plan, its record, its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engines import Engine
+from gen import cells, grid, plan, run
+from gen.grid import Settings
+from gen.plan import Plan
+
+TEMPLATE = "An image of {class}, {group} skin"
+
+
+def rows(per_cell: int = 5, steps: int = 2) -> Plan:
+    counts = cells.uniform(("plaque", "ulcer"), ("very_light", "dark"), per_cell)
+    return plan.from_rows(grid.rows(Settings(size=64, steps=steps), TEMPLATE, counts))
+
+
+def started(folder: Path, engine: Engine, made: Plan, shard_size: int = 4) -> run.RunRecord:
+    record = run.describe(engine, made, "s", shard_size, "png", 95)
+    run.open_run(folder, record, made)
+    return record
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name.startswith("s-")}
