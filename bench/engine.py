@@ -97,7 +97,7 @@ def rows_sweep(one: Loaded, rows: Sequence[int], job: Job, flops: Flops, ceiling
     """UNet rows a second over row counts, each a static size of its own, and how many an image of the job takes."""
     each = draw.unet_rows(one.engine.facts, job.rows[0])
     found = []
-    for n in rows:
+    for n in possible_rows(one.engine, rows):
         engine = engines.load(one.engine.bundle.folder, one.engine.backend, rows=n)
         facts, device = engine.facts, engine.device
         side = facts.latent_size
@@ -110,6 +110,14 @@ def rows_sweep(one: Loaded, rows: Sequence[int], job: Job, flops: Flops, ceiling
                                 share=rate / ceiling, **{"rows/image": each}))
         tick(f"{n} rows")
     return found
+
+
+def possible_rows(engine: Engine, rows: Sequence[int]) -> list[int]:
+    """Those row counts that a bundle opens with: plans are compiled for one, on a CPU for multiples of one."""
+    if not engine.bundle.find("plan", engine.backend):
+        return list(rows)
+    compiled = engine.bundle.manifest.rows
+    return [n for n in rows if n == compiled or (engine.device.type == "cpu" and n % compiled == 0)]
 
 
 def whole(
@@ -157,22 +165,27 @@ PAPER_BATCH = 16
 
 
 def speedups(whole: Sequence[Measurement], kind: str) -> list[Measurement]:
-    """How many times the first engine's rate each peer's best batch is worth, beside what is asked for.
+    """How many times each peer's best batch every engine's rate is worth, beside what is asked for.
 
-    On a GPU plain diffusers is taken at the paper's batch of 16 where that was run; the share of the ceiling is added.
+    On a GPU plain diffusers is taken at the paper's batch of 16 where that was run; the first engine's share of the
+    ceiling is added.
     """
-    ours = whole[0]
     runs: dict[str, list[Measurement]] = {}
     for m in whole:
         runs.setdefault(m.name.split("/")[1], []).append(m)
+    engines = runs.pop("ours")
     found = []
-    for peer in [name for name in runs if name != "ours"]:
-        papers = [m for m in runs[peer] if m.details["batch"] == PAPER_BATCH]
-        best = max(papers if papers and (kind, peer) == ("cuda", "diffusers") else runs[peer], key=lambda m: m.median)
-        found.append(Measurement(name=f"speedup/over {peer}", unit="x", better="higher",
-                                 samples=[a / b for a, b in zip(ours.samples, best.samples, strict=True)],
-                                 details={"its batch": best.details["batch"], **_bar(BARS[kind].get(peer))}))
-    share = ours.details.get("share")
+    for peer, tried in runs.items():
+        papers = [m for m in tried if m.details["batch"] == PAPER_BATCH]
+        best = max(papers if papers and (kind, peer) == ("cuda", "diffusers") else tried, key=lambda m: m.median)
+        for ours in engines:
+            whose = "" if ours is engines[0] else ours.name.removeprefix("whole/ours/") + " "
+            found.append(Measurement(
+                name=f"speedup/{whose}over {peer}", unit="x", better="higher",
+                samples=[a / b for a, b in zip(ours.samples, best.samples, strict=True)],
+                details={"precision": ours.details["precision"], "its precision": best.details["precision"],
+                         "its batch": best.details["batch"], **_bar(BARS[kind].get(peer))}))
+    share = engines[0].details.get("share")
     if kind == "cuda" and isinstance(share, float):
         found.append(Measurement(name="share/ours", unit="of the ceiling", better="higher", samples=[share],
                                  details=_bar(SHARE_BAR)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engines import float8, tensorrt
+from engines import float8, inductor, tensorrt
 from engines import torch as torch_backend
 from engines.bundle import (
     PARITY,
@@ -33,7 +33,8 @@ from engines.sweep import choose_sizes
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
-GPU_ROWS, GPU_VAE_BATCH = 32, 8  # where no sweep is made
+PLAN_ROWS, PLAN_VAE_BATCH = 32, 8  # where no sweep is made: each size would have to be compiled
+CPU_PLAN_ROWS = 16  # of each core
 Progress = Callable[[str], None]
 
 
@@ -66,7 +67,8 @@ def build(
     precision
         fp32, fp16, bf16, or fp8 (the UNet's large products; TensorRT on sm_89 and later).
     target
-        GPU architecture of the plans, such as sm_89 (tensorrt-rtx only; `tensorrt` builds for the GPU it runs on).
+        What the plans are for: a GPU architecture such as sm_89 (tensorrt-rtx only; `tensorrt` builds for the GPU it
+        runs on), or cpu (torch only: this machine's).
     rows
         Rows of one UNet call; None for a sweep on this machine.
     size
@@ -97,6 +99,7 @@ def build(
     drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or facts.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
 
+    plan_rows = rows or (CPU_PLAN_ROWS if target == "cpu" else PLAN_ROWS)
     place = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
     if precision == "fp8":
         float8.check_target(backend, place)
@@ -113,7 +116,7 @@ def build(
             export(folder, partial, facts, precision, progress)
         write_manifest(partial, Manifest.model_validate({
             "backend": backend, "precision": precision, "model_digest": model_digest(folder), "facts": facts,
-            "rows": rows or GPU_ROWS, "vae_batch": GPU_VAE_BATCH, "certified": False, "versions": _versions(),
+            "rows": plan_rows, "vae_batch": PLAN_VAE_BATCH, "certified": False, "versions": _versions(),
             "artefacts": describe(partial),
         }))
         bundle = read_bundle(partial)
@@ -123,11 +126,16 @@ def build(
             bundle = _changed(bundle, artefacts=describe(partial))
         if place:
             plans = build_plans(
-                partial, place, facts, precision, rows or GPU_ROWS, GPU_VAE_BATCH, progress,
+                partial, place, facts, precision, plan_rows, PLAN_VAE_BATCH, progress,
                 refit=refit or old is not None, refit_from=old,
                 cache=timing_cache(place) if backend == "tensorrt" else None,
             )
             bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *plans])
+        elif target:
+            plans = torch_backend.compile_for_cpu(bundle, progress)
+            bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *plans])
+            sizes = [torch_backend.static_rows(bundle)], [bundle.manifest.vae_batch]
+            (partial / TIMINGS).write_text(choose_sizes(bundle, backend, *sizes).model_dump_json(indent=1) + "\n")
         elif rows is None:
             progress("row sweep")
             chosen = choose_sizes(bundle, backend)
@@ -151,9 +159,11 @@ def _check(backend: str, precision: str, target: str | None, rows: int | None, r
         raise EngineError(f"unknown precision {precision!r}; expected one of {', '.join(THRESHOLDS)}")
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
-    if target and not backend.startswith("tensorrt"):
+    if target == "cpu" and backend == "torch":
+        inductor.require_compiler()
+    elif target and not backend.startswith("tensorrt"):
         raise EngineError(
-            f"a target ({target}) is for the tensorrt backends; {backend} runs on the machine it is loaded on"
+            f"a target ({target}) is for the tensorrt backends (and cpu for torch); {backend} runs where it is loaded"
         )
     if refitting and not backend.startswith("tensorrt"):
         raise EngineError(f"refitting is for the tensorrt backends; {backend} opens new weights as fast as old ones")

@@ -28,6 +28,7 @@ KINDS = {
     ".data": ("weights", "onnxruntime"),
     ".safetensors": ("weights", "torch"),
     ".plan": ("plan", None),
+    ".so": ("plan", "torch"),
 }
 
 Backend = Literal["onnxruntime", "tensorrt", "tensorrt-rtx", "torch"]

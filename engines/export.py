@@ -33,7 +33,17 @@ from engines.graphs import (
     tidy,
     variant,
 )
-from engines.precision import DTYPES, HALF_MAX, fits_half, largest_output, lower
+from engines.precision import (
+    DECODER,
+    DTYPES,
+    ENCODER,
+    HALF_MAX,
+    fits_half,
+    largest_output,
+    lower,
+    lower_vae,
+    vae_dtypes,
+)
 from engines.quiet import quiet
 from engines.torch import load_part
 
@@ -140,16 +150,12 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     latents, pixels = gauss(2, channels, side, side), gauss(2, 3, facts.size, facts.size)
     halves = {"decoder": (_Decoder(vae, torch.float32), latents[:1] / facts.scaling_factor),
               "encoder": (_Encoder(vae, torch.float32), pixels[:1].clamp(-1, 1))}
-    kinds = {}
+    kinds = vae_dtypes(dtype)
     for name, (half, example) in halves.items():
-        kinds[name] = dtype
         if dtype == torch.float16 and not fits_half(half, example):
             progress(f"the VAE's {name} overflows in fp16: it stays in fp32")
-            kinds[name] = torch.float32
-    for name, first in (("decoder", vae.post_quant_conv), ("encoder", vae.quant_conv)):
-        for part in (getattr(vae, name), first):
-            if part is not None:
-                lower(part, kinds[name])
+            kinds |= dict.fromkeys(DECODER if name == "decoder" else ENCODER, torch.float32)
+    lower_vae(vae, kinds)
     progress("vae decoder")
     path = out / "vae_decoder" / "model.onnx"
     write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], "sample", path)

@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-TALKERS = ("torch.onnx", "onnxscript", "onnx_ir", "diffusers", "transformers")
+TALKERS = ("torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir", "diffusers", "transformers")
 
 
 @contextlib.contextmanager

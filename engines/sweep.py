@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -29,7 +29,9 @@ class Timings(BaseModel):
     decode_seconds_per_image: dict[int, float]
 
 
-def choose_sizes(bundle: Bundle, backend: str) -> Timings:
+def choose_sizes(
+    bundle: Bundle, backend: str, rows: Sequence[int] = ROWS, vae_batches: Sequence[int] = VAE_BATCHES
+) -> Timings:
     """Time the UNet at several row counts and the decoder at several batches; take the smallest that is fast."""
     facts = bundle.manifest.facts
     side = facts.latent_size
@@ -47,10 +49,10 @@ def choose_sizes(bundle: Bundle, backend: str) -> Timings:
         latents = torch.randn((batch, facts.latent_channels, side, side), device=calls.device)
         return lambda: calls.decode(latents)
 
-    rows, unet_seconds = _sweep(unet, ROWS)
-    vae_batch, decode_seconds = _sweep(decode, VAE_BATCHES)
+    best_rows, unet_seconds = _sweep(unet, rows)
+    vae_batch, decode_seconds = _sweep(decode, vae_batches)
     return Timings(
-        rows=rows,
+        rows=best_rows,
         vae_batch=vae_batch,
         unet_seconds_per_row=unet_seconds,
         decode_seconds_per_image=decode_seconds,
@@ -58,7 +60,7 @@ def choose_sizes(bundle: Bundle, backend: str) -> Timings:
 
 
 def _sweep(
-    prepare: Callable[[int], Callable[[], torch.Tensor]], sizes: tuple[int, ...]
+    prepare: Callable[[int], Callable[[], torch.Tensor]], sizes: Sequence[int]
 ) -> tuple[int, dict[int, float]]:
     """The best size, and seconds an item of every size that was tried."""
     seconds: dict[int, float] = {}

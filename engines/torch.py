@@ -1,4 +1,4 @@
-"""Torch: op by op for reference on any device; compiled, and replayed as a CUDA graph, for speed on CUDA."""
+"""Torch: op by op for reference; compiled for speed, as a CUDA graph when it runs or ahead of time for a CPU."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from engines.bundle import Bundle
+from engines import inductor
+from engines.bundle import Artefact, Bundle
 from engines.captured import captured
+from engines.digests import digest_file
 from engines.engine import Calls, Engine
 from engines.errors import EngineError
 from engines.facts import PipelineFacts, weight_files
 from engines.memory import require_on_gpu
-from engines.precision import DTYPES, lower
+from engines.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.quiet import quiet
 
 # CUDA graphs are ours: the compiler's own trees copy inputs and re-record when a buffer moves.
@@ -53,8 +55,10 @@ def load_part(folder: Path, part: str) -> Any:
 
 def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
     """The networks of a pipeline folder, norms in float32 whatever the precision."""
-    parts = (load_part(folder, part) for part in ("text_encoder", "unet", "vae"))
-    return Modules(*(lower(part, DTYPES[precision]).to(device).requires_grad_(False) for part in parts))
+    dtype = DTYPES[precision]
+    text, unet = (lower(load_part(folder, part), dtype) for part in ("text_encoder", "unet"))
+    vae = lower_vae(load_part(folder, "vae"), vae_dtypes(dtype))
+    return Modules(*(part.to(device).requires_grad_(False) for part in (text, unet, vae)))
 
 
 def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
@@ -68,14 +72,11 @@ def _bare(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls
     """The four calls without inference mode, which a compiled function may run in but must not enter."""
     half = 127.5
 
-    def dtype(module: nn.Module) -> torch.dtype:
-        return next(p.dtype for p in module.parameters() if p.ndim > 1)
-
     def text(ids: torch.Tensor) -> torch.Tensor:
         return modules.text_encoder(ids.to(device), return_dict=False)[0].float()
 
     def unet(latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
-        kind = dtype(modules.unet)
+        kind = _dtype(modules.unet)
         return modules.unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[0].float()
 
     def decode(latents: torch.Tensor) -> torch.Tensor:
@@ -83,7 +84,7 @@ def _bare(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls
 
     def encode(images: torch.Tensor) -> torch.Tensor:
         pixels = images.permute(0, 3, 1, 2).float() / half - 1
-        mean = modules.vae.encode(pixels.to(dtype(modules.vae)), return_dict=False)[0].mean.float()
+        mean = modules.vae.encode(pixels.to(_dtype(modules.vae.encoder)), return_dict=False)[0].mean.float()
         return (mean - facts.shift_factor) * facts.scaling_factor
 
     return Calls(text, unet, decode, encode, device)
@@ -97,9 +98,13 @@ def decode_exact(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) 
 
 def _decoded(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) -> torch.Tensor:
     unscaled = latents / facts.scaling_factor + facts.shift_factor
-    kind = next(p.dtype for p in modules.vae.parameters() if p.ndim > 1)
-    pixels = modules.vae.decode(unscaled.to(kind), return_dict=False)[0].float()
+    pixels = modules.vae.decode(unscaled.to(_dtype(modules.vae.decoder)), return_dict=False)[0].float()
     return (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    """Of the products: norms stay in float32."""
+    return next(p.dtype for p in module.parameters() if p.ndim > 1)
 
 
 class Reference(Engine):
@@ -174,28 +179,98 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         raise EngineError(
             f"{bundle.folder} has no torch weights; build a bundle with `gen build-engine --backend torch`"
         )
-    place = torch_device(device)
+    plans = bundle.find("plan", "torch")
+    place = torch_device(device or ("cpu" if plans else None))
     bundle.verify(a for a in bundle.manifest.artefacts if a.kind != "plan")
     if threads:
         torch.set_num_threads(threads)
     if place.type == "cuda":
         require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
     modules = load_modules(bundle.folder, bundle.manifest.precision, place)
-    make = compiled if place.type == "cuda" else eager
-    calls = make(modules, bundle.manifest.facts, place)
-    return calls if place.type == "cuda" else replace(calls, threads=torch.get_num_threads())
+    if place.type == "cuda":
+        return compiled(modules, bundle.manifest.facts, place)
+    calls = replace(eager(modules, bundle.manifest.facts, place), threads=torch.get_num_threads())
+    return _with_plans(calls, bundle, plans, rows) if plans else calls
+
+
+def static_rows(bundle: Bundle, threads: int | None = None) -> int:
+    """Rows of one UNet call: as many as the bundle says; with plans for a CPU, as many for each of its cores."""
+    plans = bundle.find("plan", "torch")
+    return bundle.manifest.rows * ((threads or torch.get_num_threads()) if plans else 1)
+
+
+def _with_plans(calls: Calls, bundle: Bundle, plans: list[Artefact], rows: int) -> Calls:
+    """The calls with the UNet and the decoder from their plans for this CPU.
+
+    Raises
+    ------
+    EngineError
+        The plans are for another number of rows, CPU or version of torch, or a file was altered.
+    """
+    facts, found = bundle.manifest.facts, {str(plan.component): plan for plan in plans}
+    if rows % bundle.manifest.rows:
+        raise EngineError(f"the plans of {bundle.folder} are compiled for {bundle.manifest.rows} rows: "
+                          f"ask for a multiple of them, not {rows}")
+    for plan in plans:
+        inductor.check_cpu(plan, inductor.this_cpu(), inductor.builder())
+    bundle.verify(plans)
+    cores = inductor.Cores(torch.get_num_threads())
+
+    def opened(part: str, shape: tuple[int, ...], dtype: torch.dtype) -> inductor.Plan:
+        return inductor.Plan(bundle.path(found[part]), cores, found[part].rows or 1, shape, dtype)
+
+    side = facts.latent_size
+    return replace(calls, unet=opened("unet", (facts.latent_channels, side, side), torch.float32),
+                   decode=opened("vae_decoder", (facts.size, facts.size, 3), torch.uint8))
+
+
+def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Artefact]:
+    """Compile a torch bundle's UNet and decoder for this machine's CPU.
+
+    The text encoder runs once a prompt and the image encoder seldom: they stay op by op.
+    """
+    manifest, cpu = bundle.manifest, torch.device("cpu")
+    facts, side = manifest.facts, manifest.facts.latent_size
+    modules = for_speed(load_modules(bundle.folder, manifest.precision))
+    bare = _bare(modules, facts, cpu)
+    rows, images = manifest.rows, max(1, manifest.vae_batch // 2)  # two cores share a decoder's batch
+    parts = {
+        "unet": (modules.unet, bare.unet, rows, (
+            torch.zeros(rows, facts.unet_in_channels, side, side), torch.zeros(rows),
+            torch.zeros(rows, facts.max_length, facts.text_dim))),
+        "vae_decoder": (modules.vae, bare.decode, images, (torch.zeros(images, facts.latent_channels, side, side),)),
+    }
+    place = bundle.folder / "plans" / f"torch-cpu-{manifest.precision}-b{rows}-{facts.size}"
+    place.mkdir(parents=True)
+    written = []
+    for part, (network, call, n, examples) in parts.items():
+        progress(f"torch cpu {part}")
+        path = place / f"{part}.so"
+        inductor.compile_call(network, call, examples, path)
+        written.append(Artefact(
+            path=path.relative_to(bundle.folder).as_posix(), sha256=digest_file(path), bytes=path.stat().st_size,
+            kind="plan", component=part, backend="torch", precision=manifest.precision, rows=n, size=facts.size,
+            target=inductor.this_cpu(), builder=inductor.builder(),
+        ))
+    return written
 
 
 def copy_weights(model: Path, out: Path, precision: str) -> None:
     """The networks' configurations and weights in one precision, so that the bundle is a diffusers folder too."""
     from safetensors.torch import load_file, save_file
 
+    dtype = DTYPES[precision]
+
+    def lowered(part: str, name: str, value: torch.Tensor) -> torch.Tensor:
+        kinds = vae_dtypes(dtype) if part == "vae" else {}
+        return value.to(kinds.get(name.split(".")[0], dtype)) if value.is_floating_point() else value
+
     for part in ("text_encoder", "unet", "vae"):
         (out / part).mkdir()
         shutil.copyfile(model / part / "config.json", out / part / "config.json")
         for path in weight_files(model / part)[0]:
             save_file(
-                {k: v.to(DTYPES[precision]) if v.is_floating_point() else v for k, v in load_file(path).items()},
+                {name: lowered(part, name, value) for name, value in load_file(path).items()},
                 out / part / path.name.replace(".fp16", ""),
                 metadata={"format": "pt"},
             )

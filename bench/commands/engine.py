@@ -63,7 +63,7 @@ def engine(
     batches = peer_batch or ([16] if first.device.type == "cpu" else [16, 32])
     sweep = [n for n in (rows or SWEEP[first.device.type]) if n > 0]
     job = draw.job(first.facts, images, steps=steps, guidance=guidance, seed=seed)
-    total = (4 + len(sweep)) * len(loaded) + len(chosen_peers) * len(batches)
+    total = sum(4 + len(measure.possible_rows(one.engine, sweep)) for one in loaded) + len(chosen_peers) * len(batches)
     total += (2 + repeats) * (len(loaded) + len(chosen_peers) * len(batches))
 
     found: list[Measurement] = measure.ceilings(first.device, [one.engine.precision for one in loaded], repeats)

@@ -15,7 +15,7 @@ def build_engine(
     model: Annotated[str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")] = None,
     out: Annotated[Path, typer.Option(help="The bundle's folder")] = Path("bundle"),
     backend: Annotated[str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")] = "onnxruntime",
-    target: Annotated[str | None, typer.Option(help="GPU architecture of the plans, such as sm_89")] = None,
+    target: Annotated[str | None, typer.Option(help="Of the plans: sm_89 ... (tensorrt-rtx) or cpu (torch)")] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or fp8 (sm_89 and later)")] = "fp32",
     rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the fastest here]")] = None,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,

@@ -49,7 +49,8 @@ def inspect_bundle(
 def _facts(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     facts = manifest.facts
-    plans = sorted({f"{a.target} ({a.builder})" for a in bundle.find("plan")})
+    # A CPU's target lists all its instruction sets after its architecture.
+    plans = sorted({f"{(a.target or '').split()[0]} ({a.builder})" for a in bundle.find("plan")})
     rows: dict[str, Any] = {
         "digest": bundle.digest,
         "model": manifest.model_digest,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,14 +110,26 @@ def test_speedups_stand_beside_their_bars() -> None:
     """On a CPU each peer's best batch counts; on a GPU plain diffusers at the paper's, and the share of the ceiling."""
     def rate(name: str, value: float, **details: object) -> Measurement:
         return Measurement.model_validate({"name": f"whole/{name}", "unit": "images/s", "samples": [value],
-                                           "details": details})
+                                           "details": {"precision": "fp32"} | details})
 
-    runs = [rate("ours/x", 12, share=0.7), rate("diffusers/batch 32", 6, batch=32),
-            rate("diffusers/batch 16", 3, batch=16), rate("optimum/batch 16", 8, batch=16)]
-    cpu = {m.name: (m.median, m.details["bar"]) for m in measure.speedups(runs, "cpu")}
-    assert cpu == {"speedup/over diffusers": (2.0, 2.0), "speedup/over optimum": (1.5, 1.5)}
-    gpu = {m.name: m.median for m in measure.speedups(runs, "cuda")}
+    runs = [rate("ours/x", 12, share=0.7), rate("ours/plans", 24, precision="bf16"),
+            rate("diffusers/batch 32", 6, batch=32), rate("diffusers/batch 16", 3, batch=16),
+            rate("optimum/batch 16", 8, batch=16)]
+    found = measure.speedups(runs, "cpu")
+    assert {m.name: (m.median, m.details["bar"]) for m in found} == {
+        "speedup/over diffusers": (2.0, 2.0), "speedup/over optimum": (1.5, 1.5),
+        "speedup/plans over diffusers": (4.0, 2.0), "speedup/plans over optimum": (3.0, 1.5)}
+    assert (found[1].details["precision"], found[1].details["its precision"]) == ("bf16", "fp32")
+    gpu = {m.name: m.median for m in measure.speedups(runs, "cuda") if "plans" not in m.name}
     assert gpu == {"speedup/over diffusers": 4.0, "speedup/over optimum": 1.5, "share/ours": 0.7}
+
+
+@pytest.mark.parametrize(("device", "plans", "possible"), [
+    ("cpu", [], [8, 16, 24, 32]), ("cpu", ["unet.so"], [16, 32]), ("cuda", ["unet.plan"], [16])])
+def test_a_sweep_leaves_out_what_plans_are_not_for(device: str, plans: list[str], possible: list[int]) -> None:
+    bundle = SimpleNamespace(find=lambda kind, backend: plans, manifest=SimpleNamespace(rows=16))
+    engine: Any = SimpleNamespace(bundle=bundle, backend="any", device=torch.device(device))
+    assert measure.possible_rows(engine, [8, 16, 24, 32]) == possible
 
 
 def test_a_peer_that_cannot_run_is_said_before_anything_is_built(
