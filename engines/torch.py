@@ -28,6 +28,7 @@ from engines.quiet import quiet
 COMPILE_MODE = "max-autotune-no-cudagraphs"
 # Beside the mode's own: 1x1 convolutions are matrix products in the channels-last layout.
 COMPILE_OPTIONS = {"conv_1x1_as_mm": True}
+BATCHES_A_CORE = 2  # of a plan in one UNet call: what lies between two calls keeps no core busy
 FIRST_CALLS = Lock()  # compiling and recording are not for two threads at once
 
 
@@ -194,9 +195,10 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
 
 
 def static_rows(bundle: Bundle, threads: int | None = None) -> int:
-    """Rows of one UNet call: as many as the bundle says; with plans for a CPU, as many for each of its cores."""
-    plans = bundle.find("plan", "torch")
-    return bundle.manifest.rows * ((threads or torch.get_num_threads()) if plans else 1)
+    """Rows of one UNet call: as many as the bundle says; with plans for a CPU, a few times as many for each core."""
+    if not bundle.find("plan", "torch"):
+        return bundle.manifest.rows
+    return bundle.manifest.rows * BATCHES_A_CORE * (threads or torch.get_num_threads())
 
 
 def _with_plans(calls: Calls, bundle: Bundle, plans: list[Artefact], rows: int) -> Calls:

@@ -14,6 +14,7 @@ from engines.bundle import Artefact, read_bundle
 from engines.certificate import read_certificate
 from engines.errors import EngineError
 from engines.inductor import Cores, Plan, builder, check_cpu, compile_call, this_cpu
+from engines.torch import BATCHES_A_CORE
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
 ROWS = 2
@@ -113,7 +114,7 @@ def test_a_bundle_with_plans_is_certified_and_runs(compiled: Bundle) -> None:
     assert all(e < 3e-2 for errors in certificate.components.values() for e in errors.values())  # untrained, in bf16
     assert max(certificate.components["vae_encoder"].values()) < 1e-5  # which stays in float32
     one, two = (load(compiled.folder, threads=n) for n in (1, 2))
-    assert (one.rows, two.rows) == (2, 4)
+    assert (one.rows, two.rows) == (2 * BATCHES_A_CORE, 4 * BATCHES_A_CORE)
     args = gauss(7, 4, 8, 8), torch.linspace(1, 999, 7), gauss(7, 16, 32)
     assert torch.equal(one.unet(*args), two.unet(*args))
     assert torch.equal(one.decode(args[0]), two.decode(args[0]))
