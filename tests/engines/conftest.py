@@ -31,7 +31,8 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def tiny_pipeline(
-    folder: Path, *, in_channels: int = 4, width: int = 32, seed: int = 0, **unet: Any
+    folder: Path, *, in_channels: int = 4, width: int = 32, seed: int = 0, text_act: str = "quick_gelu",
+    **unet: Any
 ) -> StableDiffusionPipeline:
     """64 px, 4x8x8 latents, the built-in pipeline's block types, random weights."""
     torch.manual_seed(seed)
@@ -45,6 +46,7 @@ def tiny_pipeline(
             num_attention_heads=2,
             max_position_embeddings=16,
             projection_dim=32,
+            hidden_act=text_act,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

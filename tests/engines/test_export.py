@@ -91,8 +91,8 @@ def test_optimum_opens_the_bundle_and_draws_what_diffusers_draws(model: Path, bu
 
 @pytest.mark.slow
 def test_optimum_opens_a_pipeline_of_the_2x_shape(make_model: Callable[..., Path], tmp_path: Path) -> None:
-    """Linear projections, heads by block, plain time shifts, v-prediction: as Stable Diffusion 2.1's UNet."""
-    model = make_model(seed=4, use_linear_projection=True, attention_head_dim=[2, 4],
+    """Linear projections, heads by block, plain time shifts, v-prediction, exact GELU in the text: as 2.1."""
+    model = make_model(seed=4, text_act="gelu", use_linear_projection=True, attention_head_dim=[2, 4],
                        resnet_time_scale_shift="default", addition_embed_type=None)
     test_optimum_opens_the_bundle_and_draws_what_diffusers_draws(model, build(model, tmp_path / "out", rows=4))
 
