@@ -68,7 +68,7 @@ def _backends() -> dict[str, str]:
     providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
     found = {
         "onnxruntime": f"runs here on {', '.join(providers)}",
-        "torch": "runs here on " + ("CUDA and the CPU" if gpu else "the CPU"),
+        "torch": f"runs here on {'CUDA and the CPU' if gpu else 'the CPU'}; {_compiling()}",
     }
     for flavour, module in MODULES.items():
         try:
@@ -79,3 +79,18 @@ def _backends() -> dict[str, str]:
         ahead = "builds plans for a --target here" if flavour == "tensorrt-rtx" else "builds plans on a GPU only"
         found[flavour] = f"{installed}: {ahead}" + (", runs here" if gpu else ", cannot run them here (no GPU)")
     return found
+
+
+def _compiling() -> str:
+    """What `--target cpu` can do here."""
+    import torch
+
+    from engines.errors import EngineError
+    from engines.inductor import require_compiler
+
+    try:
+        require_compiler()
+    except EngineError:
+        return "--target cpu needs a C++ compiler: install g++"
+    amx = "with" if torch.cpu.get_capabilities().get("amx_bf16") else "without"
+    return f"--target cpu compiles plans for this CPU, {amx} AMX for bf16"
