@@ -180,6 +180,8 @@ def prepare(design: Design, out: Path, body: Path | None) -> Design:
     values = np.concatenate([np.asarray(p.x[torch.arange(p.n)]) for p in done])
     frame = pd.DataFrame(values, columns=[f"f{i}" for i in range(values.shape[1])])
     frame.insert(0, "id", np.concatenate([p.ids for p in done]))
+    frame.insert(1, features.GENERATOR, np.concatenate([np.full(sum(p.n for p in done[:3]), features.REAL),
+                                                        opened.made_by]))
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / FEATURES, frame.to_parquet(None, index=False))
     return design.model_copy(update={"places": design.places.model_copy(update={"features": out / FEATURES})})

@@ -124,7 +124,10 @@ def names_files(path: Path, file_column: str | None = None) -> bool:
     """Whether a table has a column of file names."""
     names = (*ALIASES["file"], *([file_column] if file_column else []))
     if path.suffix == ".parquet":  # of Hugging Face's, the column "image" holds the images themselves
-        schema = pyarrow.parquet.read_schema(path)
+        try:
+            schema = pyarrow.parquet.read_schema(path)
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"cannot read the table {path}: {error}; write it again, or move it away") from error
         columns = {f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)}
     else:
         columns = set(read_table(path).columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -59,6 +60,8 @@ def study(
     evalsuite study --real demo/phantoms --synthetic demo/shards --preset laptop --out runs/study
     """
     grid = studies.PRESETS[preset]
+    sizes = _numbers(n_real, "--n-real", int, 1) or grid.sizes
+    doses = _numbers(ratios, "--ratios", float, 0) or grid.ratios
     recipe = _recipe(
         grid, model=model, weights=weights, tuning="features" if features or body else tuning, size=size, steps=steps,
         batch=batch, lr=lr, augment=augment, seed=seed,
@@ -67,8 +70,7 @@ def study(
     opened = datasets.open_data(places)
     leaks = datasets.check_held_out(opened, allow_leakage)
     design = studies.new_design(
-        places, recipe, _numbers(n_real, "--n-real", int) or grid.sizes,
-        _numbers(ratios, "--ratios", float) or grid.ratios, seeds=seeds or grid.seeds,
+        places, recipe, sizes, doses, seeds=seeds or grid.seeds,
         strategies=[s.strip() for s in strategies.split(",")] if strategies else (), metric=metric, margin=margin,
         adaptive=adaptive, leakage=leaks,
     )
@@ -113,8 +115,11 @@ def _recipe(grid: studies.Grid, **given: object) -> Recipe:
     return make_recipe(**{**grid.recipe, **{k: v for k, v in given.items() if v is not None}})
 
 
-def _numbers(text: str | None, option: str, kind: type[Number]) -> list[Number]:
+def _numbers(text: str | None, option: str, kind: type[Number], least: int) -> list[Number]:
     try:
-        return [kind(word) for word in text.split(",")] if text else []
+        found = [kind(word) for word in text.split(",")] if text else []
     except ValueError as error:
         raise UserError(f"{option} {text!r}; expected numbers separated by commas, such as 1,5,10") from error
+    if not all(least <= number < math.inf for number in found):
+        raise UserError(f"{option} {text!r}; expected numbers from {least} on, such as 1,5,10")
+    return found

@@ -154,9 +154,18 @@ def open_data(places: Places, tick: Callable[[int], None] | None = None) -> Data
     splits = images.open_splits(places.real)
     sets = [images.open_images(folder) for folder in places.synthetic]
     real = [splits.train, splits.validation, splits.test]
-    pools = [_pool(s, splits.classes, places, tick) for s in (*real, *sets)]
     seen, made_by = _generators(sets)
-    synthetic, kept = _synthetic(pools[3:], made_by, places)
+    if places.features is None:
+        pools = [images.load(s, splits.classes, places.size, tick) for s in (*real, *sets)]
+        by_id = places.keep is not None
+    else:
+        table = features.read_table(places.features)
+        makers = np.concatenate([np.full(sum(s.n for s in real), features.REAL), made_by])
+        ends = np.cumsum([s.n for s in (*real, *sets)])
+        pools = [_with_features(s, splits.classes, places, table, makers[end - s.n : end])
+                 for s, end in zip((*real, *sets), ends, strict=True)]
+        by_id = places.keep is not None or not table.by_generator
+    synthetic, kept = _synthetic(pools[3:], made_by, places, by_id)
     return Data(pools[0], pools[1], pools[2], synthetic, seen, made_by[kept], _digest(real, sets, places))
 
 
@@ -179,30 +188,28 @@ def check_held_out(data: Data, allow: bool) -> list[str]:
     return guard.refuse(leaks, allow)
 
 
-def _pool(images_: ImageSet, classes: Sequence[str], places: Places, tick: Callable[[int], None] | None) -> Pool:
-    if places.features is None:
-        return images.load(images_, classes, places.size, tick)
+def _with_features(
+    images_: ImageSet, classes: Sequence[str], places: Places, table: features.Table, made_by: NDArray[np.int64]
+) -> Pool:
     pool = images.load(images_, classes, places.size, lazy=True)
-    ids, values = features.read_table(places.features)
-    row = {name: i for i, name in enumerate(ids)}
-    missing = [name for name in pool.ids.tolist() if name not in row]
+    values, missing = table.of(pool.ids.tolist(), made_by)
     if missing:
         raise UserError(f"{places.features} lacks the features of {len(missing)} images of {images_}, the first "
                         f"{missing[0]}; compute them for all")
-    return replace(pool, x=values[torch.tensor([row[name] for name in pool.ids.tolist()])])
+    return replace(pool, x=values)
 
 
 def _synthetic(
-    pools: Sequence[Pool], made_by: NDArray[np.int64], places: Places
+    pools: Sequence[Pool], made_by: NDArray[np.int64], places: Places, by_id: bool
 ) -> tuple[Pool | None, NDArray[np.bool_]]:
-    """All sets as one, and which of their images are in it."""
+    """All sets as one, and which of their images are in it; `by_id`: something names images by their ids alone."""
     if not pools:
         return None, np.zeros(0, dtype=bool)
     pool = pools[0] if len(pools) == 1 else join(pools)
-    by_id = places.features is not None or places.keep is not None
     if pd.DataFrame({"id": pool.ids, "by": 0 if by_id else made_by}).duplicated().any():
         raise UserError("the same synthetic ids are in two of the --synthetic folders; give each set once"
-                        + (", and sets with ids of their own where features or a list name them" if by_id else ""))
+                        + (", and sets with ids of their own where a list names them; a table of features tells "
+                           "sets apart by a column `generator`" if by_id else ""))
     if not pool.synthetic.all():
         wrong = pool.ids[~pool.synthetic]
         raise UserError(f"--synthetic holds {len(wrong)} images that are not synthetic, the first {wrong[0]}; put real "

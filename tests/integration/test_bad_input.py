@@ -134,3 +134,52 @@ def test_no_real_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
                    "--out", str(tmp_path / "report"))
     assert "none" in said
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("written", ["[]", '"run"', '{"kind": "study"}', "{"])
+def test_a_report_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str) -> None:
+    """A plan that is JSON of another shape, or none, is named; nothing is written."""
+    (tmp_path / "plan.json").write_text(written)
+    said = refusal(capsys, "evalsuite", "report", str(tmp_path))
+    assert str(tmp_path) in said
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_section_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A measurement whose JSON is a list."""
+    (tmp_path / "section.json").write_text("[]")
+    assert "not a report section" in refusal(capsys, "evalsuite", "report", str(tmp_path))
+
+
+def test_a_broken_parquet_of_predictions_or_beside_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], phantom_shards: Path
+) -> None:
+    """The card and a folder of images with a table name the file; in place of a folder it is none."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for broken in (images / "table.parquet", tmp_path / "table.parquet"):
+        broken.write_bytes(b"PAR1 broken PAR1")
+    table, clf = str(tmp_path / "table.parquet"), tmp_path / "clf"
+    assert "table.parquet" in refusal(capsys, "evalsuite", "fairness", table, "--groups", "fst")
+    assert call("evalsuite", "train", "--real", str(phantom_shards), "--out", str(clf), "--model", "test_resnet",
+                "--size", "32", "--steps", "1", "--batch", "4") == 0
+    out = tmp_path / "out.parquet"
+    assert "table.parquet" in refusal(capsys, "evalsuite", "predict", str(clf), str(images), "--out", str(out))
+    said = refusal(capsys, "evalsuite", "predict", str(clf), table, "--out", str(out))
+    assert "not a folder" in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["train", "run", "study"])
+def test_a_negative_number_of_real_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], phantom_shards: Path, command: str
+) -> None:
+    """`--n-real -1` is refused before anything is read or written."""
+    given = ["--synthetic", str(tmp_path)] if command != "train" else []
+    words = [command, "--real", str(phantom_shards), *given, "--n-real", "-1", "--out", str(tmp_path / "out")]
+    capsys.readouterr()
+    assert call("evalsuite", *words) == 2
+    said = capsys.readouterr().err
+    assert "--n-real" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
