@@ -55,13 +55,13 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
             estimate = row.metrics[metric]
             if not estimate.enough or not math.isfinite(estimate.value):
                 axes.annotate(estimate.text(), (0.01, place), xycoords=("axes fraction", "data"), va="center",
-                              color="0.35", style="italic")
+                              color="0.35", style="italic", in_layout=False)
                 continue
             axes.plot([estimate.low, estimate.high], [place, place], color=PALETTE[0], linewidth=2)
             axes.plot(estimate.value, place, marker="o", color=PALETTE[0])
             if row.shrunk is not None and metric == "accuracy":
                 axes.plot(row.shrunk.value, place, marker="D", markersize=4, color=PALETTE[1], fillstyle="none")
-        axes.set_yticks(range(len(rows)), [f"{row.group} (n={row.n})" for row in rows])
+        axes.set_yticks(range(len(rows)), [f"{_short(row.group)} (n={row.n})" for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(f"{metric_name(metric, card)}, {card.settings['confidence']:.0%} interval")
         axes.set_title(title)
@@ -113,7 +113,7 @@ def reliability(predictions: Predictions, column: str | None = None, least: int 
                 axes.set_visible(False)
                 continue
             axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
-            axes.set_title(names[place], fontsize=9)
+            axes.set_title(_short(names[place]), fontsize=9)
             told.append(f"{names[place]}: {_bins(axes, predictions.take(masks[place]), least)}")
         figure.supxlabel("confidence")
         figure.supylabel("accuracy")
@@ -137,19 +137,20 @@ def roc(
         for place, (name, mask) in enumerate(zip(names, masks, strict=True)):
             own = predictions.take(mask)
             if not _enough_for_roc(own, cls, least):
-                axes.plot([], [], linestyle="none", label=f"{name}: {NOT_ENOUGH}")
+                axes.plot([], [], linestyle="none", label=f"{_short(name)}: {NOT_ENOUGH}")
                 told.append(f"{name}: {NOT_ENOUGH}")
                 continue
             line, low, high = _roc_band(own, cls, grid, n_boot, rng)
             colour = PALETTE[place % len(PALETTE)]
             area = float(np.trapezoid(line, grid))
-            axes.plot(grid, line, color=colour, linestyle=DASHES[place % len(DASHES)], label=f"{name}: {area:.2f}")
+            axes.plot(grid, line, color=colour, linestyle=DASHES[place % len(DASHES)],
+                      label=f"{_short(name)}: {area:.2f}")
             axes.fill_between(grid, low, high, color=colour, alpha=0.12, linewidth=0)
             told.append(f"{name}: area {area:.3f}")
         axes.set_xlabel("1 - specificity")
         axes.set_ylabel("sensitivity")
         axes.set_title(title)
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="lower right", fontsize=8).set_in_layout(False)
         return _svg(figure, title, "; ".join(told))
 
 
@@ -164,12 +165,13 @@ def doses(
         for place, curve in enumerate(curves):
             colour = PALETTE[place % len(PALETTE)]
             axes.plot(curve.x, curve.y, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4,
-                      linestyle=DASHES[place % len(DASHES)], label=curve.name)
+                      linestyle=DASHES[place % len(DASHES)], label=_short(curve.name, 60))
             axes.fill_between(np.asarray(curve.x), np.asarray(curve.low), np.asarray(curve.high), color=colour,
                               alpha=0.15, linewidth=0)
         for x, text in marks:
             axes.axvline(x, color="0.3", linewidth=1, linestyle="--")
-            axes.annotate(text, (x, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top")
+            axes.annotate(text, (x, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top",
+                          in_layout=False)
         if log_x:
             axes.set_xscale("symlog", linthresh=1)
             ticks = sorted({float(v) for curve in curves for v in curve.x})
@@ -179,11 +181,16 @@ def doses(
         axes.set_ylabel(y_label)
         axes.set_title(title)
         if curves:
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8).set_in_layout(False)
         told = "; ".join(
             f"{c.name}: " + ", ".join(f"{x:g} {y:.3f}" for x, y in zip(c.x, c.y, strict=True)) for c in curves
         )
         return _svg(figure, title, told)
+
+
+def _short(name: str, most: int = 28) -> str:
+    """A name as it is drawn: one of a hundred letters would leave the axes no room. It is whole in the description."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _split(predictions: Predictions, column: str | None) -> tuple[list[str], list[NDArray[np.bool_]]]:

@@ -54,3 +54,18 @@ def test_equal_input_gives_equal_bytes() -> None:
     curve = plots.Curve("a", [0, 1], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
     first, second = (plots.doses([curve], title="t", x_label="x", y_label="y") for _ in range(2))
     assert first == second
+
+
+@pytest.mark.filterwarnings("error")
+def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
+    """Names of a hundred letters and two rows each: the layout holds, and a screen reader hears the whole name."""
+    names = ["a" * 100, "b" * 100, "c"]
+    own = selfcheck.table([Group(name, 2, 0.6) for name in names], 0)
+    card = fairness.card(own, ["fst"], n_boot=20)
+    curve = plots.Curve(names[0], [4], [0.5], [0.4], [0.6])
+    for drawn in (plots.forest(card, "fst"), plots.roc(own, "fst", n_boot=20), plots.reliability(own, "fst"),
+                  plots.doses([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])])):
+        root = ElementTree.fromstring(drawn)
+        assert names[0] in (root.get("aria-label") or "")
+        assert not [text for text in root.iter(f"{SVG}text") if names[0] in "".join(text.itertext())]
+    plots.gaps(card, "fst")
