@@ -31,7 +31,8 @@ class Estimate:
     n_needed
         `n` that would do: the least count, and for a proportion an interval of +- 0.1 or the chosen half width.
     method
-        wilson, delong, bootstrap (its variance in Wilson's interval), moments (ECE), robust, beta-binomial.
+        wilson, delong, price-bonett (means of shares), bootstrap or jackknife (its variance in Wilson's interval),
+        moments (ECE), robust, beta-binomial.
     """
 
     value: float

@@ -38,8 +38,9 @@ def of_run(found: Analysis) -> list[str]:
         f"Two arms were compared: real images only, and real images with {found.plan.recipe.ratio:g} synthetic images "
         "for each real one, mixed exactly (largest remainder) in every batch. Both made the same number of optimiser "
         f"steps. They were tested on the same {n} real images. Accuracies of single models have Wilson intervals, "
-        "AUROC DeLong intervals, composite metrics Wilson intervals with the effective sample size of a bootstrap "
-        "stratified by group and label; the difference "
+        "AUROC DeLong intervals, means of shares Price and Bonett's, average precision, macro F1 and the Brier score "
+        "Wilson intervals with an effective sample size (of a jackknife, and of a bootstrap stratified by group and "
+        "label); the difference "
         f"between the arms has a paired 95% interval over {over}, and McNemar's test for each group with Holm's "
         "correction over the skin types. Gaps are shown beside the gap that equal groups of these sizes would show by "
         "chance (permutation).",
@@ -60,8 +61,9 @@ def of_card(card: Card, test: Predictions) -> list[str]:
     return [
         f"Predictions of {len(card.classes)} classes on {test.n} test images were evaluated overall and by "
         f"{', '.join(card.columns)}, {many}. Proportions have Wilson intervals (counts divided by the design effect), "
-        "AUROC DeLong intervals on the logit scale, composite scores Wilson intervals with the effective sample size "
-        f"of a bootstrap ({s['n_boot']} resamples, stratified by group and label, by cluster), all at "
+        "AUROC DeLong intervals on the logit scale, means of shares (balanced accuracy) Price and Bonett's, average "
+        "precision, macro F1 and the Brier score Wilson intervals with an effective sample size: of a jackknife, and "
+        f"of a bootstrap ({s['n_boot']} resamples, stratified by group and label, by cluster); all at "
         f"{s['confidence']:.0%}. Calibration error is over equal-mass bins with its bias removed, slope and "
         f"intercept by logistic recalibration with robust errors.{fixed} Numbers that rest on fewer than "
         f"{s['min_count']} images are not reported.",

@@ -64,10 +64,12 @@ def ece_interval(
     rows, said, rate = weight[used], confidence[used] / weight[used], hits[used] / weight[used]
     share, plain, tail = rows / rows.sum(), float(weight[used] @ np.abs(rate - said) / rows.sum()), (1 - level) / 2
     direction = (rate - said) / plain if plain > 1e-9 else np.sign(0.5 - said)
+    # how the error is shared out is half noise, and a noisier share means a larger plug-in: half way to an even one
+    direction = np.sign(direction) * (np.abs(direction) + 1) / 2
     grid = np.linspace(0, plain + 4 * math.sqrt(deff / rows.sum()), 600)
     true = grid[:, None] * direction
     # errors as they would be if the value were true (a score interval): at 0, of rates equal to the confidence
-    expected = np.clip(said + true, 1e-4, 1 - 1e-4)
+    expected = (rows * np.clip(said + true, 0, 1) + 1) / (rows + 2)  # a hit and a miss more: no bin is without error
     quantile = _plug_in_quantiles(np.abs(true), np.sqrt(expected * (1 - expected) * deff / rows), share)
     near_zero = quantile(tail) <= quantile(0.5)[0]
     inside = np.where(near_zero, plain <= quantile(1 - 2 * tail),
@@ -115,8 +117,8 @@ class Recalibration:
     """Logistic recalibration of a probability: logit P(event) = intercept + slope x logit(probability).
 
     A slope below 1 means overconfident. `in_the_large` is the intercept with the slope held at 1 (0 is ideal).
-    Errors are robust (HC3: MacKinnon & White 1985), and clustered where clusters are given; `degrees` are those of
-    Student's quantile, from the rarer outcome.
+    Errors are robust (HC2: MacKinnon & White 1985), and clustered where clusters are given; `degrees` are those of
+    Student's quantile: clusters less one, infinite without. HC3 with Student's covers 98 % of 30 rows for 95.
     """
 
     slope: float
@@ -157,7 +159,7 @@ def recalibrate(
     )
     slope, slope_se = (both[0][1], both[1][1]) if both else (math.nan, math.nan)
     level, level_se = (large[0][0], large[1][0]) if large else (math.nan, math.nan)
-    degrees = max(1.0, 2.0 * min(y.sum(), len(y) - y.sum()) - 2)
+    degrees = math.inf if clusters is None else max(1.0, len(np.unique(clusters)) - 1.0)
     return Recalibration(float(slope), float(slope_se), float(level), float(level_se), degrees)
 
 
@@ -181,7 +183,7 @@ def _logistic(
     p = expit(x @ beta + offset)
     bread = np.linalg.inv(x.T @ (x * (p * (1 - p))[:, None]))
     leverage = p * (1 - p) * np.einsum("ij,jk,ik->i", x, bread, x)
-    scores = x * ((y - p) / np.maximum(1 - leverage, 1e-6))[:, None]
+    scores = x * ((y - p) / np.sqrt(np.maximum(1 - leverage, 1e-6)))[:, None]
     if clusters is not None:
         _, codes = np.unique(clusters, return_inverse=True)
         summed = np.zeros((int(codes.max()) + 1, x.shape[1]))

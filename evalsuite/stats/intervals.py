@@ -42,7 +42,7 @@ def wilson(successes: float, n: float, confidence: float = 0.95, deff: float = 1
 def score_interval(
     value: float, variance: float, size: float, degrees: float, confidence: float = 0.95, top: float = 1.0
 ) -> tuple[float, float]:
-    """Wilson's interval of any score from 0 to `top` (balanced accuracy, F1, average precision); NaN where undefined.
+    """Wilson's interval of any score from 0 to `top` (F1, Brier, average precision); NaN where undefined.
 
     The counts are those of a share with this variance (Korn & Graubard 1998), the quantile is Student's. A
     percentile bootstrap of a score near its top sees next to no variance: 95 % cover 58 % (docs/intervals.md).
@@ -50,10 +50,10 @@ def score_interval(
     Parameters
     ----------
     variance
-        Of the score, from a bootstrap.
+        Of the score, from a bootstrap or a jackknife.
     size, degrees
         Independent rows it rests on, which stand in where no variance was seen, and degrees of freedom of the variance
-        (`effective_size`).
+        (`effective_size`; infinite where it follows from counts).
     """
     if not (math.isfinite(value) and math.isfinite(variance)):
         return math.nan, math.nan
@@ -78,16 +78,31 @@ def effective_size(sizes: NDArray[np.int64]) -> tuple[float, float]:
     return len(m) ** 2 / float((1 / m).sum()), float((1 / m).sum()) ** 2 / loss if loss > 0 else 1.0
 
 
-def variance_of_mean(rates: NDArray[np.floating], sizes: NDArray[np.int64]) -> float:
-    """Variance of the plain mean of the shares of several strata, each smoothed by half a hit and half a miss.
+def mean_of_shares(
+    rates: NDArray[np.floating], sizes: NDArray[np.int64], confidence: float = 0.95, deff: float = 1.0
+) -> tuple[float, float]:
+    """Interval of the plain mean of k independent shares, such as balanced accuracy (Price & Bonett 2004).
 
-    Six rows that are all right are not without error, and a bootstrap sees none. As a floor this keeps the coverage of
-    balanced accuracy with a small class at 94 % or more, where it fell to 90 (docs/intervals.md).
+    z^2 / 2k hits and as many misses are added to each: with one share this is Agresti & Coull's. Six rows that are all
+    right are not without error, and a bootstrap of them sees none (docs/intervals.md). NaN where all are empty.
+
+    Parameters
+    ----------
+    rates, sizes
+        Share and rows of each stratum; empty ones are left out.
+    deff
+        Design effect of clustered rows: sizes shrink to size / deff.
     """
     used = sizes > 0
-    m = sizes[used].astype(np.float64)
-    p = (rates[used] * m + 0.5) / (m + 1)
-    return float((p * (1 - p) / m).sum()) / max(len(m), 1) ** 2
+    k = int(used.sum())
+    if not k:
+        return math.nan, math.nan
+    p, m, z = rates[used], sizes[used] / max(deff, 1.0), z_of(confidence)
+    total = m + z * z / k
+    smooth = (p * m + z * z / (2 * k)) / total
+    centre, half = float(smooth.mean()), z * math.sqrt(float((smooth * (1 - smooth) / total).sum())) / k
+    value = float(p.mean())
+    return min(max(0.0, centre - half), value), max(min(1.0, centre + half), value)
 
 
 def design_effect(hits: NDArray[np.floating], clusters: NDArray[np.int64] | None) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,44 +91,44 @@ def test_the_cards_bootstrap_is_that_of_the_counts() -> None:
     assert drawn.var() == pytest.approx(again.var(), rel=0.06)
 
 
-@pytest.mark.parametrize(("n", "most"), [(30, 0.98), (100, 0.97), (600, 0.97)])
+@pytest.mark.parametrize("n", [30, 100, 600])
 @pytest.mark.parametrize("share", [(1, 1, 1), (4, 1, 1)])
-def test_macro_f1_is_covered(n: int, most: float, share: tuple[int, ...]) -> None:
-    """Nominal 95 % holds the true macro F1 in 93 to 97 % of 1,200 tables, up to 98 % with 30 rows."""
-    rng, times = np.random.default_rng(n), 1200
+def test_macro_f1_is_covered(n: int, share: tuple[int, ...]) -> None:
+    """Nominal 95 % holds the true macro F1 in 93 to 97 % of 2,500 tables (error 0.4)."""
+    rng, times = np.random.default_rng(n), 2500
     sizes = np.array(share) * n // sum(share)
     tables = rng.multinomial(sizes, CONFUSION, size=(times, 3))
     truth = macro_f1(sizes[:, None] * CONFUSION)
     variance = macro_f1(confusions(rng, sizes, tables / sizes[:, None], 100)).var(axis=0, ddof=1)
-    size, degrees = intervals.effective_size(sizes)
+    size, _ = intervals.effective_size(sizes)
     covered = 0
     for value, seen in zip(macro_f1(tables), variance, strict=True):
-        low, high = intervals.score_interval(float(value), float(seen), size, degrees)
+        low, high = intervals.score_interval(float(value), float(seen), size, math.inf)
         covered += low <= truth <= high
-    assert 0.93 <= covered / times <= most
+    assert 0.93 <= covered / times <= 0.97
 
 
-@pytest.mark.parametrize(("n", "most"), [(30, 0.99), (100, 0.985), (600, 0.98)])
+@pytest.mark.parametrize(("n", "most"), [(30, 0.98), (100, 0.98), (600, 0.97)])
 @pytest.mark.parametrize("separation", [1.0, 2.0, 3.0])
 @pytest.mark.parametrize("slope", [1.0, 2.0])
 def test_brier_is_covered(n: int, most: float, separation: float, slope: float) -> None:
-    """Nominal 95 % holds the true Brier score in 93 % and more, whether 1 row in 4 is wrong or 1 in 50.
+    """Nominal 95 % holds the true Brier score in 93 to 97 %, to 98 % where few rows are wrong, be it 1 in 4 or 1 in 50.
 
-    Without the half miss 30 rows of which one in 50 is wrong held it in 56 %. Calibrated predictions of three classes,
-    and ones twice as sure as they should be; the variance is what the stratified bootstrap converges to; 1,000 tables.
+    Without part of a miss 30 rows of which one in 50 is wrong held it in 56 %. Calibrated predictions of three classes,
+    and ones twice as sure as they should be; the variance is what the stratified bootstrap converges to; 2,000 tables.
     """
-    rng, labels = np.random.default_rng(n), np.arange(300_000) % 3
+    rng, labels = np.random.default_rng(n), np.arange(60_000 if n == 30 else 600_000) % 3
     probs = rng.normal(size=(len(labels), 3)) + separation * np.eye(3)[labels]
     probs = np.exp(separation * slope * probs)
     probs /= probs.sum(axis=1, keepdims=True)
     loss = ((probs - np.eye(3)[labels]) ** 2).sum(axis=1)
-    covered, times = 0, min(1000, len(labels) // n)
+    covered, times = 0, min(2000, len(labels) // n)
     for rows in np.arange(times * n).reshape(times, n):
         seen = sum(loss[rows[labels[rows] == c]].var(ddof=1) for c in range(3)) / 3 / n
-        variance = seen + estimates.half_a_miss(probs[rows].max(axis=1), 3, n)
-        low, high = intervals.score_interval(float(loss[rows].mean()), variance, n, n - 3, top=2.0)
+        variance = seen + estimates.part_of_a_miss(probs[rows].max(axis=1), 3, n)
+        low, high = intervals.score_interval(float(loss[rows].mean()), variance, n, math.inf, top=2.0)
         covered += low <= loss.mean() <= high
-    assert 0.93 - 0.015 * (n == 600) <= covered / times <= most  # 500 tables at n = 600
+    assert 0.93 <= covered / times <= most
 
 
 def test_gap_interval_covers_whatever_the_truth() -> None:
@@ -154,7 +156,7 @@ def test_thresholds_keep_the_specificity() -> None:
 @pytest.mark.parametrize("slope", [1.0, 0.5])
 def test_ece_is_without_its_bias_and_covered(n: int, slope: float) -> None:
     """The corrected value is nearer the truth than the plug-in; 93 to 97 % of intervals hold their bins' error."""
-    rng, times, covered, found = np.random.default_rng(n), 300, 0, []
+    rng, times, covered, found = np.random.default_rng(n), 800, 0, []
     chance = rng.uniform(0.5, 0.999, 200_000)
     logit = np.log(chance / (1 - chance)) / slope
     truth = float(np.abs(1 / (1 + np.exp(-logit)) - chance).mean())
@@ -170,7 +172,7 @@ def test_ece_is_without_its_bias_and_covered(n: int, slope: float) -> None:
         found.append((plain[0], corrected[0]))
     plain_error, corrected_error = np.abs(np.mean(found, axis=0) - truth)
     assert corrected_error < 0.6 * plain_error
-    assert 0.93 - 0.025 <= covered / times <= 0.97 + 0.02  # the error of 300 tables
+    assert 0.93 - 0.015 <= covered / times <= 0.97 + 0.015  # twice the error of 800 tables
 
 
 def test_recalibration_finds_the_slope() -> None:
