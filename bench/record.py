@@ -121,7 +121,10 @@ def deliver(record: Record, out: Path | None, as_json: bool, title: str = "") ->
 
 def show(record: Record, title: str = "") -> None:
     """Print a record as a table, and where it ran."""
-    table = Table("measured", "median", "quartiles", "unit", "n", "with", title=title or None, title_justify="left")
+    table = Table(title=title or None, title_justify="left")
+    table.add_column("measured", overflow="fold")  # two names must never look alike
+    for name in ("median", "quartiles", "unit", "n", "with"):
+        table.add_column(name)
     for m in record.measurements:
         low, high = spread(m.samples)
         quartiles = f"{number(low)} to {number(high)}" if len(m.samples) > 1 else ""

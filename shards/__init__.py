@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from shards.commit import finished, write_info
+from shards.commit import finished
 from shards.errors import CheckFailed, UserError
 from shards.folder import FolderSet, open_data
 from shards.images import decode_image, encode_image
+from shards.index import write_info
 from shards.reader import ImageSet, ShardSet
 from shards.schema import Sample, Sidecar
 from shards.writer import ShardSetWriter, ShardWriter, write_shard

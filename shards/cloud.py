@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 
 from shards.atomic import Pending, locked, sweep
 from shards.errors import CheckFailed, UserError
-from shards.places import address
 
 #: Bytes of tars kept locally; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change size and place.
 CACHE_BYTES = 8 << 30
@@ -28,7 +27,7 @@ class Bucket:
     keep_open = 4
 
     def __init__(self, url: str) -> None:
-        self.url = address(url).rstrip("/")
+        self.url = url.rstrip("/")
         self._filesystem: tuple[int, Any] | None = None
         root = os.environ.get("DERMFORGE_CACHE") or str(Path(tempfile.gettempdir()) / "dermforge-cache")
         self.cache = Path(root) / hashlib.sha256(self.url.encode()).hexdigest()[:16]

@@ -1,20 +1,17 @@
-"""The commit of a shard: tar, index and sidecar take their names, the sidecar last; and what follows from it."""
+"""The commit of a shard: tar, index and sidecar take their names, the sidecar last."""
 
 from __future__ import annotations
 
 import filecmp
 import hashlib
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from shards import atomic
 from shards.errors import CheckFailed
-from shards.places import Folder, Place, is_url
-from shards.schema import SHARD, Sidecar, canonical_json
-
-#: The set as timm's `wds/` reader wants it described.
-INFO = "_info.json"
+from shards.index import dali_index
+from shards.places import is_url
+from shards.schema import Sidecar
 
 
 def commit_shard(
@@ -94,39 +91,6 @@ def finish_commits(location: str | Path) -> list[str]:
                 atomic.sync_folder(folder)
                 done.append(sidecar.tar)
     return done
-
-
-def dali_index(sidecar: Sidecar) -> bytes:
-    """The index that DALI's `wds2idx` writes: each sample's members as extension, offset, size and name."""
-    lines = [f"v1.2 {sidecar.n}"]
-    for row in sidecar.samples:
-        members = sorted(row.members.items(), key=lambda member: member[1])
-        lines.append(" ".join(f"{ext} {at} {size} {row.id}.{ext}" for ext, (at, size) in members))
-    return "\n".join(lines).encode() + b"\n"
-
-
-def write_info(location: Path | Place) -> None:
-    """(Re)write timm's `_info.json` from the sidecars: the shards of each split and their lengths."""
-    where = Folder(location) if isinstance(location, Path) else location
-    records = sorted(name for name in where.names() if SHARD.match(name) and name.endswith(".json"))
-    sidecars = [Sidecar.from_bytes(where.read(name), f"{where}/{name}") for name in records]
-    where.write(INFO, info(sidecars))
-
-
-def info(sidecars: Sequence[Sidecar]) -> bytes:
-    """The content of `_info.json`."""
-    splits: dict[str, list[Sidecar]] = {}
-    for sidecar in (s for s in sidecars if s.n):
-        names = {row.split or "train" for row in sidecar.samples}
-        splits.setdefault(names.pop() if len(names) == 1 else "mixed", []).append(sidecar)
-    described = {
-        name: {
-            "name": name, "num_samples": sum(s.n for s in members), "filenames": [s.tar for s in members],
-            "shard_lengths": [s.n for s in members], "alt_label": "",
-        }
-        for name, members in splits.items()
-    }
-    return canonical_json({"splits": described}) + b"\n"
 
 
 def _same(there: Sidecar, sidecar: Sidecar, file: atomic.Pending) -> bool:

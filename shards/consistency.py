@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from shards.commit import INFO
 from shards.errors import CheckFailed
+from shards.index import INFO
 from shards.places import Place
 from shards.schema import SHARD, Sidecar
 

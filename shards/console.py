@@ -25,7 +25,10 @@ T = TypeVar("T")
 #: The shell's exit status of a command that was interrupted.
 INTERRUPTED = 130
 
-out = Console(highlight=False)
+#: Off a terminal rich takes 80 columns, and cuts the names in a wide table down to their first letters.
+WIDE = 160
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 err = Console(stderr=True, highlight=False)
 
 

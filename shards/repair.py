@@ -9,10 +9,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from shards import tar
-from shards.commit import finish_commits, write_info
+from shards.commit import finish_commits
 from shards.digest import sha256
 from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
+from shards.index import write_info
 from shards.places import Place, address, is_url, make_place, place
 from shards.schema import IMAGE_EXTENSIONS, SHARD, Sample, Sidecar, canonical_json
 from shards.verify import check_deeply

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from shards import croissant, lineage
-from shards.commit import finish_commits, write_info
+from shards.commit import finish_commits
 from shards.datacard import CARD
 from shards.errors import UserError
+from shards.index import write_info
 from shards.reader import ShardSet
 from shards.schema import Sidecar, canonical_json
 from shards.sheet import SHEET

@@ -47,10 +47,3 @@ def ita(lab: ArrayLike) -> NDArray[np.floating]:
     """
     lab = np.asarray(lab, dtype=np.float64)
     return np.degrees(np.arctan2(lab[..., 0] - 50, lab[..., 2]))
-
-
-def tone_group(angle: float, cuts: dict[str, float] = DEL_BINO) -> str:
-    """The name of the group that an ITA falls in; NaN gives "unknown"."""
-    if np.isnan(angle):
-        return "unknown"
-    return next((name for name, low in cuts.items() if angle > low), list(cuts)[-1])

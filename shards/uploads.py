@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from shards.cloud import Bucket
-from shards.commit import dali_index
 from shards.errors import CheckFailed
+from shards.index import dali_index
+from shards.places import address
 from shards.schema import SHARD, Sidecar
 
 _NEXT = re.compile(r"^\.(?P<stem>.+-[0-9]{6})\.json\.next$")
@@ -33,7 +34,7 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
     CheckFailed
         What arrived is not what was sent, or the bucket holds this shard with other content (`replace` not given).
     """
-    bucket = Bucket(url)
+    bucket = Bucket(address(url))
     record = f"{sidecar.stem}.json"
     there = _committed(bucket, [record], bucket.names(missing_ok=True)).get(sidecar.index)
     if there and not replace:
@@ -55,7 +56,7 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
 
 def finish_uploads(url: str) -> list[str]:
     """Complete the exchanges that were cut off once the new shard had arrived; the tars that were exchanged."""
-    bucket = Bucket(url)
+    bucket = Bucket(address(url))
     names = bucket.names(missing_ok=True)
     done = []
     for name in filter(_NEXT.match, names):
@@ -79,7 +80,7 @@ def finished_in(url: str, name: str) -> dict[int, Sidecar]:
         The store cannot be asked; that is not the same as a folder that is not there, of which nothing is done.
     """
     finish_uploads(url)
-    bucket = Bucket(url)
+    bucket = Bucket(address(url))
     names = bucket.names(missing_ok=True)
     return _committed(bucket, (n for n in names if SHARD.match(n) and n.endswith(".json") and n[:-12] == name), names)
 

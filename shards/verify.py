@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 from shards import tar
 from shards.atomic import leftovers
-from shards.commit import INFO, dali_index
 from shards.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults
 from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
+from shards.index import INFO, dali_index
 from shards.places import Folder, Place, place
 from shards.schema import SHARD, Row, Sidecar
 from shards.unpacking import unpack

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any, TypedDict, Unpack
 
 from shards import atomic, tar
-from shards.commit import commit_shard, write_info
+from shards.commit import commit_shard
 from shards.digest import AHEAD, INLINE, StreamDigest, sha256
 from shards.errors import UserError
 from shards.images import image_size
+from shards.index import write_info
 from shards.places import is_url, make_folder, make_place
 from shards.schema import (
     IMAGE_EXTENSIONS,

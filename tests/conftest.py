@@ -18,7 +18,7 @@ torch.set_num_threads(1)  # tests run side by side
 @pytest.fixture(scope="session")
 def random_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained pipeline folder of the built-in pipeline's shapes."""
-    from gen.builtin.model import new_pipeline
+    from pipelines_helpers import new_pipeline
 
     folder = tmp_path_factory.mktemp("random") / "pipeline"
     new_pipeline(0).save_pretrained(folder)

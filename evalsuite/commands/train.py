@@ -12,8 +12,8 @@ import typer
 from evalsuite.training import arm as arms
 from evalsuite.training import datasets
 from evalsuite.training.distributed import world
-from evalsuite.training.loop import Evaluation
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
+from evalsuite.training.resume import Evaluation
 from shards.console import out, print_json, progress, say
 from shards.errors import UserError
 

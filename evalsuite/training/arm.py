@@ -156,7 +156,7 @@ class Trained:
 def train(
     arm: Arm, data: Data, folder: Path, world: World, *, allow_leakage: bool = False, keep: bool = True,
     tick: Callable[[int, str], None] = lambda n, note: None,
-    log: Callable[[loop.Evaluation], None] = lambda evaluation: None,
+    log: Callable[[resume.Evaluation], None] = lambda evaluation: None,
 ) -> Result:
     """Train an arm and write its predictions and its result; an interrupted one goes on.
 
@@ -186,7 +186,7 @@ def train(
 
 def fit(
     arm: Arm, data: Data, body: nn.Module | None, world: World, allow_leakage: bool, folder: Path | None,
-    tick: Callable[[int, str], None], log: Callable[[loop.Evaluation], None],
+    tick: Callable[[int, str], None], log: Callable[[resume.Evaluation], None],
 ) -> Trained:
     """Train `body`, or a head where the data are features, and predict; nothing is written but to go on from."""
     real, pool = training_pool(arm, data)

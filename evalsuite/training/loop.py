@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,44 +16,13 @@ from evalsuite.training import resume
 from evalsuite.training.distributed import World
 from evalsuite.training.pool import Pool
 from evalsuite.training.recipe import Recipe
+from evalsuite.training.resume import Evaluation, Progress
 from evalsuite.training.split_bn import mark_synthetic
 from evalsuite.training.stream import Schedule, schedule
 from shards.errors import UserError
 
 #: Batch of the evaluation passes.
 EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One look at the real validation images."""
-
-    step: int
-    loss: float
-    accuracy: float
-    train_loss: float
-
-
-@dataclass
-class Progress:
-    """What a resumed run needs beside tensors.
-
-    Attributes
-    ----------
-    step
-        Steps made.
-    best_loss
-        Least validation loss so far; `best` holds the weights that had it.
-    seen
-        Real and synthetic images drawn.
-    """
-
-    step: int = 0
-    best_loss: float = float("inf")
-    best_step: int = 0
-    seconds: float = 0.0
-    history: list[Evaluation] = field(default_factory=list)
-    seen: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)

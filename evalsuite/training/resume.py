@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,41 @@ from shards.atomic import write_whole
 from shards.errors import UserError
 
 if TYPE_CHECKING:
-    from evalsuite.training.loop import Progress
     from evalsuite.training.pool import Pool
 
 NAME = "resume.safetensors"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at the real validation images."""
+
+    step: int
+    loss: float
+    accuracy: float
+    train_loss: float
+
+
+@dataclass
+class Progress:
+    """What a resumed run needs beside tensors.
+
+    Attributes
+    ----------
+    step
+        Steps made.
+    best_loss
+        Least validation loss so far; `best` holds the weights that had it.
+    seen
+        Real and synthetic images drawn.
+    """
+
+    step: int = 0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    seconds: float = 0.0
+    history: list[Evaluation] = field(default_factory=list)
+    seen: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -64,8 +95,6 @@ def load(folder: Path, recipe: Recipe, state: State, train: Pool) -> Progress | 
     UserError
         The run in this folder was another one, or its file is damaged.
     """
-    from evalsuite.training.loop import Evaluation, Progress
-
     path = path_in(folder)
     if not path.is_file():
         return None

@@ -33,11 +33,6 @@ class Phantoms:
         """Position in `CLASSES`, [n]."""
         return self.cells // len(TONE_GROUPS)
 
-    @property
-    def groups(self) -> NDArray[np.int64]:
-        """Position in `TONE_GROUPS`, [n]."""
-        return self.cells % len(TONE_GROUPS)
-
 
 def _draw_round(seed: int, size: int) -> list[tuple[NDArray[np.uint8], float]]:
     drawn = [draw(c, g, seed, size) for c, g in CELLS]

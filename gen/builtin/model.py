@@ -11,13 +11,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    StableDiffusionInpaintPipeline,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from gen.phantoms import CLASSES
@@ -101,16 +95,3 @@ def new_scheduler() -> DDIMScheduler:
         prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing",
         clip_sample=False, set_alpha_to_one=True, steps_offset=1,
     )
-
-
-def new_pipeline(seed: int, inpaint: bool = False) -> StableDiffusionPipeline | StableDiffusionInpaintPipeline:
-    """The untrained pipeline; the same seed gives the same weights."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        tokenizer = new_tokenizer()
-        kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
-        return kind(
-            vae=new_vae(), text_encoder=new_text_encoder(tokenizer), tokenizer=tokenizer, unet=new_unet(inpaint),
-            scheduler=new_scheduler(), safety_checker=None, feature_extractor=None, image_encoder=None,
-            requires_safety_checker=False,
-        )

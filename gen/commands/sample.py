@@ -152,7 +152,7 @@ def finish(folder: str | Path, record: RunRecord) -> dict[str, Any]:
     missing = run.todo(folder, record)
     if missing:
         return {"complete": False, "missing_shards": missing}
-    from shards.commit import write_info
+    from shards.index import write_info
     from shards.places import place
     from shards.reader import ShardSet
     from shards.sheet import SHEET, drawn

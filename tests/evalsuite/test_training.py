@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from evalsuite.cli import PROGRAM
 from evalsuite.training import arm as arms
-from evalsuite.training import augment, checkpoint, features, loop, model, runner, stream
+from evalsuite.training import augment, checkpoint, features, loop, model, resume, runner, stream
 from evalsuite.training.arm import Arm, image_stage, train, training_pool
 from evalsuite.training.datasets import Places, open_data
 from evalsuite.training.distributed import World
@@ -41,7 +41,7 @@ def test_a_run_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
-    def stop(evaluation: loop.Evaluation) -> None:
+    def stop(evaluation: resume.Evaluation) -> None:
         if evaluation.step == 4 and not (tmp_path / "went-on").exists():
             raise Stop
 
@@ -57,12 +57,10 @@ def test_a_run_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
 
 def test_going_on_with_another_recipe_is_refused(tmp_path: Path) -> None:
     """Half a run of one learning rate and half of another is neither."""
-    from evalsuite.training import resume
-
     r, images = recipe(), pool()
     network = model.build(r, 3)
     state = resume.State(network, loop.make_optimiser(r, network), None, {})
-    resume.save(tmp_path, r, state, loop.Progress(), images)
+    resume.save(tmp_path, r, state, resume.Progress(), images)
     with pytest.raises(UserError, match="other settings or other images"):
         resume.load(tmp_path, recipe(lr=0.1), state, images)
 

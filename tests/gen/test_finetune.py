@@ -18,12 +18,12 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from pipelines_helpers import new_pipeline
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from engines.errors import EngineError
 from engines.facts import read_facts
-from gen.builtin.model import new_pipeline
 from gen.commands.finetune import finetune
 from shards import console
 from shards.folder import open_data

@@ -14,9 +14,14 @@ from gen.phantoms.dataset import CELLS, SPLIT_BASE, draw_seeds
 from gen.phantoms.skin import ITA_RANGE, melanin_for
 from shards.errors import UserError
 from shards.reader import ShardSet
-from shards.tone import TONE_GROUPS, ita, srgb_to_lab, tone_group
+from shards.tone import DEL_BINO, TONE_GROUPS, ita, srgb_to_lab
 
 cells = st.tuples(st.sampled_from(CLASSES), st.sampled_from(TONE_GROUPS), st.integers(0, 2**31))
+
+
+def tone_group(angle: float) -> str:
+    """The group of an angle by the published cut-points."""
+    return next(name for name, low in DEL_BINO.items() if angle > low)
 
 
 @settings(max_examples=60, deadline=None)

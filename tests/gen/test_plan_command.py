@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from engines.bundle import TIMINGS
+from engines.sweep import Timings
 from gen import plan as plans
 from gen.commands.plan import plan
 from shards import console
@@ -68,6 +71,22 @@ def test_weights_of_cells_come_from_a_table_real_data_or_errors(
     assert sum(by.values()) == 100
     assert min(by.values()) >= 9
     assert by["plaque", "dark"] > 50
+
+
+def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
+    bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    """The row count that the bundle runs at, a UNet row for each forward, and the decoder once an image."""
+    measured = Timings(rows=8, vae_batch=4, unet_seconds_per_row={4: 9, 8: 0.5}, decode_seconds_per_image={1: 9, 4: 2})
+    bundle = tmp_path / "bundle"
+    shutil.copytree(bundles["text"], bundle)
+    (bundle / TIMINGS).write_text(measured.model_dump_json())
+    options = ("--engine", bundle, "--per-cell", 3, "--steps", 5, "--solver", "ddim")
+    assert json.loads(call(*options, "--show", "--json"))["expected_seconds"] == 12 * (10 * 0.5 + 2)
+    assert "10.0 UNet rows an image; time: 84 s on this bundle's machine" in call(*options, "--show")
+    (bundle / TIMINGS).unlink()
+    assert json.loads(call(*options, "--show", "--json"))["expected_seconds"] is None
+    assert "time: unknown (no bundle with timings)" in call(*options, "--show")
 
 
 @pytest.mark.parametrize(("words", "said"), [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,16 +108,6 @@ def test_interval_and_packing_leave_no_row_empty(open_engine: Callable[..., Engi
     assert every.forwards_per_image == 12
     assert 6 < some.forwards_per_image < 12
     assert min(every.filled, some.filled) > 0.9
-
-
-def test_memory_is_bounded_by_the_window_not_the_run(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
-    """Ten times the images, no more memory: nothing accumulates between the plan and the disk."""
-    engine = open_engine()
-    sampled(engine, plan_of(16, steps=1, guidance=1.0), tmp_path / "warm", shard_size=50)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sampled(engine, plan_of(160, steps=1, guidance=1.0), tmp_path / "long", shard_size=500)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < 8  # 640 images of 64 px are 8 MB before any latents or files
 
 
 def test_a_failure_leaves_finished_shards_and_no_part_of_another(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionInpaintPipeline
 from PIL import Image
+from torchvision.transforms.functional import center_crop
 
 from engines import Engine
 from gen import masks, noise, strategies
@@ -97,6 +98,36 @@ def test_inpaints_what_diffusers_inpaints(
             output_type="np",
         ).images[0]
         assert np.abs(drawn[row.id].astype(float) - np.round(theirs * 255))[region].max() <= 2
+
+
+@pytest.mark.parametrize("unet", ["text", "inpaint"])
+def test_a_redrawn_image_is_the_same_whoever_is_drawn_beside_it(
+    photos: Path, open_engine: Callable[..., Engine], tmp_path: Path, unet: str
+) -> None:
+    """One, two or all eight in a call, in both phases of the chain: the same file to the byte."""
+    plan, engine = rows_of(photos, "ellipse"), open_engine(unet)
+    records = [{k: v for k, v in row.items() if v != ""} for row in plan.frame.to_dict("records")]
+    drawn: list[dict[str, bytes]] = []
+    for number, some in enumerate((records, records[3:5], records[-1:])):
+        target = Target(tmp_path / str(number), "s", 100, ("plaque", "ulcer"))
+        Sampler(engine, from_rows(some), target, parents_of(photos)).run([0])
+        drawn.append({s.id: data for s, data in ShardSet.open(tmp_path / str(number)).samples()})
+    together, *apart = drawn
+    assert [len(images) for images in drawn] == [8, 2, 1]
+    assert all(together[name] == data for images in apart for name, data in images.items())
+
+
+def test_parents_are_scaled_and_cut_as_their_masks(photos: Path) -> None:
+    """The middle square of a photograph at the model's size, as torchvision cuts it; white stays where it was."""
+    parents, name = parents_of(photos), "plaque-a"
+    whole = Image.open(photos / "images" / "plaque" / "a.png")
+    scaled = whole.resize((round(96 * 64 / 80), 64), Image.Resampling.LANCZOS)
+    expected = center_crop(scaled, [64, 64])
+    np.testing.assert_array_equal(parents.image(name, 64), np.asarray(expected))
+    y, x = np.nonzero(parents.lesion(name, 64))
+    left = (round(96 * 64 / 80) - 64) // 2
+    corners = np.array([y.min(), y.max() + 1, x.min() + left, x.max() + 1 + left]) * 80 / 64
+    np.testing.assert_allclose(corners, [20, 40, 30, 50], atol=1.25)  # a pixel of the small one
 
 
 def test_the_chain_is_the_papers() -> None:

@@ -12,7 +12,7 @@ import pytest
 from shards_helpers import CLASSES, items, names, write
 
 from shards import CheckFailed, ShardSet, Sidecar, UserError, write_shard
-from shards.commit import dali_index
+from shards.index import dali_index
 from shards.repair import repair, salvage
 from shards.unpacking import unpack
 from shards.verify import verify

@@ -1,0 +1,45 @@
+"""What other readers want beside the shards: DALI's index of each, and timm's `_info.json` of the set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shards.places import Folder, Place
+from shards.schema import SHARD, Sidecar, canonical_json
+
+#: The set as timm's `wds/` reader wants it described.
+INFO = "_info.json"
+
+
+def dali_index(sidecar: Sidecar) -> bytes:
+    """The index that DALI's `wds2idx` writes: each sample's members as extension, offset, size and name."""
+    lines = [f"v1.2 {sidecar.n}"]
+    for row in sidecar.samples:
+        members = sorted(row.members.items(), key=lambda member: member[1])
+        lines.append(" ".join(f"{ext} {at} {size} {row.id}.{ext}" for ext, (at, size) in members))
+    return "\n".join(lines).encode() + b"\n"
+
+
+def write_info(location: Path | Place) -> None:
+    """(Re)write timm's `_info.json` from the sidecars: the shards of each split and their lengths."""
+    where = Folder(location) if isinstance(location, Path) else location
+    records = sorted(name for name in where.names() if SHARD.match(name) and name.endswith(".json"))
+    sidecars = [Sidecar.from_bytes(where.read(name), f"{where}/{name}") for name in records]
+    where.write(INFO, _info(sidecars))
+
+
+def _info(sidecars: Sequence[Sidecar]) -> bytes:
+    """The content of `_info.json`."""
+    splits: dict[str, list[Sidecar]] = {}
+    for sidecar in (s for s in sidecars if s.n):
+        names = {row.split or "train" for row in sidecar.samples}
+        splits.setdefault(names.pop() if len(names) == 1 else "mixed", []).append(sidecar)
+    described = {
+        name: {
+            "name": name, "num_samples": sum(s.n for s in members), "filenames": [s.tar for s in members],
+            "shard_lengths": [s.n for s in members], "alt_label": "",
+        }
+        for name, members in splits.items()
+    }
+    return canonical_json({"splits": described}) + b"\n"
