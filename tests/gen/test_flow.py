@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from runs_helpers import rows
+from runs_helpers import rows as plan_rows
 
 import engines
 from engines import Engine
@@ -28,7 +28,7 @@ FILE_BYTES = 200_000
 
 
 def sampled(engine: Engine, folder: Path, per_cell: int, on_image: Callable[[list[Stage]], None]) -> Summary:
-    plan = rows(per_cell, steps=1)
+    plan = plan_rows(per_cell, steps=1)
     return Sampler(engine, plan, Target(folder, "s", len(plan), CLASSES), on_image=on_image).run([0])
 
 
@@ -96,9 +96,10 @@ def test_images_wait_outside_while_the_window_is_full(
     assert max(ahead) <= small_window
 
 
-@pytest.mark.parametrize("slow", ["preparing", "decoding and writing"])
+@pytest.mark.parametrize(("slow", "rows"), [("preparing", 8), ("decoding and writing", 2)])
 def test_the_summary_says_how_long_the_engine_waited_and_for_what(
-    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_window: int, slow: str
+    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_window: int, slow: str,
+    rows: int,
 ) -> None:
     """Parents that come slowly, or a disk that takes its time: most of the run, and put down to the right one."""
     start = Preparer.start
@@ -110,7 +111,7 @@ def test_the_summary_says_how_long_the_engine_waited_and_for_what(
     if slow == "preparing":
         monkeypatch.setattr(Preparer, "start", slowly)
     pause = 0.0 if slow == "preparing" else 0.08
-    summary = sampled(open_engine(rows=2), tmp_path, 10, lambda _: time.sleep(pause))
+    summary = sampled(open_engine(rows=rows), tmp_path, 10, lambda _: time.sleep(pause))
     assert summary.waiting == pytest.approx(sum(summary.waited.values()) / summary.seconds)
     assert summary.waiting > 0.25
     assert summary.waited[slow] > 0.8 * sum(summary.waited.values())
