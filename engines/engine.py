@@ -13,6 +13,8 @@ from engines.facts import PipelineFacts
 from engines.memory import explained
 
 TEXT_BATCH = 8
+#: Prompts whose embeddings are kept; those of Stable Diffusion take 0.24 MB each.
+TEXTS_KEPT = 512
 Call = Callable[..., torch.Tensor]
 
 
@@ -81,7 +83,7 @@ class Engine:
         return self._tokenizer(list(prompts))
 
     def encode_text(self, ids: torch.Tensor) -> torch.Tensor:
-        """Embeddings of token ids: float32 [n, max_length, text_dim]. Each distinct prompt is encoded once.
+        """Embeddings of token ids: float32 [n, max_length, text_dim]. The last distinct prompts are kept.
 
         Parameters
         ----------
@@ -97,11 +99,12 @@ class Engine:
             first = ids[[keys.index(k) for k in new]].to(self.device)
             for key, text in zip(new, in_batches(self.calls.text, TEXT_BATCH, first), strict=True):
                 self._texts[key] = text.clone()
-        return (
-            torch.stack([self._texts[k] for k in keys])
-            if keys
-            else ids.new_zeros((0, self.facts.max_length, self.facts.text_dim), dtype=torch.float32)
-        )
+        if not keys:
+            return ids.new_zeros((0, self.facts.max_length, self.facts.text_dim), dtype=torch.float32)
+        texts = torch.stack([self._texts[k] for k in keys])
+        for oldest in list(self._texts)[: max(0, len(self._texts) - TEXTS_KEPT)]:
+            del self._texts[oldest]
+        return texts
 
     def unet(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
         """The UNet's output: float32 [r, latent_channels, h, w], for any r.

@@ -19,7 +19,7 @@ from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
 from shards.places import Place, place
 from shards.schema import SHARD, Row, Sample, Sidecar
-from shards.tone import TONE_GROUPS
+from shards.tone import in_order
 from shards.unpacking import OpenTars, unpack
 
 Words = str | Collection[str] | None
@@ -78,8 +78,7 @@ class ImageSet:
     @property
     def groups(self) -> list[str]:
         """The groups that occur; tone groups from light to dark, others sorted."""
-        found = {group for group in self.rows["group"] if group is not None}
-        return [g for g in TONE_GROUPS if g in found] if found <= set(TONE_GROUPS) else sorted(found)
+        return in_order({group for group in self.rows["group"] if group is not None})
 
     @cached_property
     def _positions(self) -> dict[str, int]:

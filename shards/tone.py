@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,6 +12,12 @@ DEL_BINO: dict[str, float] = {
     "very_light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -90.0,
 }
 TONE_GROUPS: tuple[str, ...] = tuple(DEL_BINO)
+
+
+def in_order(groups: Collection[str]) -> list[str]:
+    """Tone groups from light to dark, others sorted."""
+    return [g for g in TONE_GROUPS if g in groups] if set(groups) <= set(TONE_GROUPS) else sorted(groups)
+
 
 _RGB_TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]

@@ -33,7 +33,12 @@ def compare(
 
     Example: bench compare before/engine.json after/engine.json --fail-on-worse
     """
-    pairs = _pairs(records(before), records(after), before, after)
+    first, second = records(before), records(after)
+    pairs = _pairs(first, second, before, after)
+    for unmatched, place in ((_without(first, second), before), (_without(second, first), after)):
+        if unmatched:
+            console.err.print(f"[yellow]warning:[/yellow] only in {escape(str(place))}, so not compared: "
+                              f"{', '.join(unmatched)}", soft_wrap=True)
     found = {one.command: changes(one, other, least) for one, other in pairs}
     differing = {one.command: differing_facts(one, other) for one, other in pairs}
     missing = {one.command: only_in_one(one, other) for one, other in pairs}
@@ -63,6 +68,11 @@ def _pairs(one: list[Record], other: list[Record], first: Path, second: Path) ->
     return pairs
 
 
+def _without(one: list[Record], other: list[Record]) -> list[str]:
+    """Commands of one side that the other lacks: a benchmark that failed leaves no result."""
+    return sorted({record.command for record in one} - {record.command for record in other})
+
+
 def _show(command: str, listed: list[Change], every: bool) -> None:
     table = Table("measured", "before", "after", "ratio", "p", "verdict", title=command, title_justify="left")
     for c in listed:
@@ -72,5 +82,6 @@ def _show(command: str, listed: list[Change], every: bool) -> None:
                           f"[{colour}]{c.verdict}[/{colour}]")
     same = sum(c.verdict == "same" for c in listed)
     unknown = sum(c.verdict == MISSING for c in listed)
-    console.out.print(table)
-    console.out.print(f"{same} of {len(listed)} are the same, {unknown} have not enough samples to tell")
+    if table.row_count:
+        console.out.print(table)
+    console.out.print(f"{command}: {same} of {len(listed)} are the same, {unknown} have not enough samples to tell")

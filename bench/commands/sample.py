@@ -40,7 +40,7 @@ def sample(
     )] = None,
     batch: Annotated[list[int] | None, typer.Option(
         help="Batches of the peers; repeatable [default: 16].", min=1)] = None,
-    repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 5,
     work: Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")] = Path(
         "runs/bench"),
     out: Annotated[Path | None, typer.Option(help="Folder for sample.json.")] = None,

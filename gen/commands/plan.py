@@ -229,7 +229,10 @@ def expected_cost(made: Plan, engine: Path, facts: PipelineFacts | None) -> dict
 def print_plan(made: Plan, report: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from shards.tone import in_order
+
     counts = made.cells()
+    counts = counts[in_order(counts.columns)]
     grid = Table("class", *(str(c) or "-" for c in counts.columns))
     for label, row in counts.iterrows():
         grid.add_row(str(label), *(str(n) for n in row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from bench import device
 from bench.device import PeakMemory, describe, load_of_others
-from bench.record import Measurement, Record, load, number, records, save
+from bench.record import Measurement, Record, load, number, records, save, show
+from shards import console
 from shards.errors import UserError
 
 
@@ -60,6 +63,19 @@ def test_peak_memory_sees_what_was_taken_and_given_back() -> None:
     with PeakMemory(torch.device("cpu")) as large:
         torch.ones(64 << 20, dtype=torch.float32).sum()  # 268 MB
     assert 200 < large.megabytes - small.megabytes < 400
+
+
+def test_no_two_names_look_alike_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich would cut both to the same first letters; the whole name must stand there, on two lines if need be."""
+    text = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=text, width=60))
+    names = [f"train/test_resnet_with_a_long_name/{who}" for who in ("bare", "ours")]
+    record = a_record().model_copy(update={"measurements": [
+        Measurement(name=name, unit="training images/s", samples=[1.0], details={"parameters": 9}) for name in names
+    ]})
+    show(record)
+    column = "".join(line.split("│")[1].strip() for line in text.getvalue().splitlines() if line.startswith("│"))
+    assert column == "".join(names)
 
 
 @pytest.mark.parametrize(("value", "text"), [(math.nan, "not enough data"), (0.5, "0.5"), (12345.6, "12,346"),

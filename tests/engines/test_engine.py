@@ -49,6 +49,17 @@ def test_each_distinct_prompt_is_encoded_once(bundle: Bundle) -> None:
     torch.testing.assert_close(load(bundle.folder).encode_text(ids), first)
 
 
+def test_a_long_run_of_other_prompts_keeps_the_last_of_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt an image: what is kept must not grow with the run, and a call may be longer than that."""
+    monkeypatch.setattr("engines.engine.TEXTS_KEPT", 3)
+    engine = load(bundle.folder)
+    ids = engine.tokenize(list("abcdefghij"))
+    together = engine.encode_text(ids)
+    one_by_one = torch.cat([engine.encode_text(row[None]) for row in ids])
+    torch.testing.assert_close(one_by_one, together, rtol=0, atol=0)
+    assert len(engine._texts) == 3
+
+
 def test_shapes_and_types_are_checked(bundle: Bundle) -> None:
     engine = load(bundle.folder)
     words, times = torch.zeros(1, 16, 32), torch.zeros(1)
