@@ -92,6 +92,25 @@ def test_repair_of_a_shard_without_digests(tmp_path: Path) -> None:
     assert not verify(tmp_path / "b", deep=True, workers=1).faults
 
 
+def test_repair_keeps_the_format_that_most_images_have(tmp_path: Path) -> None:
+    """One shard, one format: of a stretch of another file that lies in the tar, nothing is taken in."""
+    for index, some in enumerate((items(3, "p"), items(1, "j", "jpg"))):
+        write_shard(tmp_path, "set", index, some, classes=CLASSES)
+    archive = b"".join((tmp_path / f"set-00000{index}.tar").read_bytes() for index in (1, 0))
+    saved = [(sample.id, ext) for sample, _, ext in salvage(archive, CLASSES)]
+    assert saved == [(f"p-000{i}", "png") for i in range(3)]
+
+
+def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
+    """Not a fault, since a user may have wished it, but what a hurried copy looks like."""
+    for index, plan in enumerate(("a" * 64, "a" * 64, "b" * 64)):
+        write_shard(tmp_path, "set", index, items(2, f"s{index}"), classes=CLASSES, plan_digest=plan)
+    verdict = verify(tmp_path)
+    assert not verdict.faults
+    assert [note for note in verdict.notes if "another plan" in note] == [
+        f"{tmp_path}/set-000002.tar is of another plan than set-000000.tar"]
+
+
 def test_uncommitted_tar_is_named(tmp_path: Path) -> None:
     """A tar without its commit record is not data."""
     write(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import shutil
@@ -183,6 +184,15 @@ def test_file_in_place_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="s3://bucket/set is an address"):
         ShardWriter(Path("s3://bucket/set"), "set", 0, classes=CLASSES)
     assert not Path("s3:").exists()
+
+
+def test_a_purge_that_goes_on_lists_what_went_before(tmp_path: Path) -> None:
+    """The record is what a patient is told: the second half must not forget the first."""
+    for index, prefix in enumerate(("s", "t")):
+        write_shard(tmp_path, "set", index, items(2, prefix, parent="patient"), classes=CLASSES)
+        purge(tmp_path, "patient")
+    removed = json.loads((tmp_path / "_purged.patient.json").read_text())["removed"]
+    assert removed == {"set-000000.tar": ["s-0000", "s-0001"], "set-000001.tar": ["t-0000", "t-0001"]}
 
 
 def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:

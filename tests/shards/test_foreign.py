@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import webdataset as wds
 from PIL import Image
+from shards_helpers import CLASSES, items
 
-from shards import ShardSet, decode_image
+from shards import ShardSet, decode_image, write_info, write_shard
 
 Make = Callable[..., Path]
 
@@ -70,6 +71,18 @@ def test_tarfile_and_gnu_tar_read_them(make_shards: Make) -> None:
     assert not listed.stderr
     assert listed.stdout.split() == [m.name for m in members] == [
         f"{row.id}.{ext}" for row in sidecar.samples for ext in ("cls", "json", "png")]
+
+
+def test_a_shard_of_two_splits_is_neither(tmp_path: Path) -> None:
+    """timm reads whole shards by the split's name: one that holds test images must not be found under train."""
+    for index, splits in enumerate((("train",), ("train", "test"), ("test",), (None,))):
+        some = [(sample.model_copy(update={"split": splits[i % len(splits)]}), image, ext)
+                for i, (sample, image, ext) in enumerate(items(4, f"s{index}"))]
+        write_shard(tmp_path, "set", index, some, classes=CLASSES)
+    write_info(tmp_path)
+    found = json.loads((tmp_path / "_info.json").read_text())["splits"]
+    assert {name: split["filenames"] for name, split in found.items()} == {
+        "train": ["set-000000.tar", "set-000003.tar"], "mixed": ["set-000001.tar"], "test": ["set-000002.tar"]}
 
 
 def test_headers_are_those_of_tarfile() -> None:

@@ -80,6 +80,26 @@ def test_named_splits_are_kept(tmp_path: Path) -> None:
     assert made.dropped[0][0] == "train-a-train2"
 
 
+def test_of_equal_pixels_the_test_image_stays(tmp_path: Path) -> None:
+    """The same file in both parts: what is tested on must not be what goes."""
+    for split, seeds in (("train", (1, 2)), ("test", (2, 3))):
+        (tmp_path / "in" / split / "a").mkdir(parents=True)
+        for seed in seeds:
+            (tmp_path / "in" / split / "a" / f"{split}{seed}.png").write_bytes(encode_image(picture(seed)))
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    assert made.written == {"train": 1, "test": 2}
+    assert made.dropped == [("train-a-train2", "same pixels as test-a-test2")]
+
+
+def test_a_patient_of_many_images_leaves_the_shares_as_they_are() -> None:
+    """Large clusters are placed first: a fifth of a class in one cluster, and still every share within one image."""
+    clusters = ["patient"] * 20 + [f"c{i}" for i in range(80)]
+    for seed in range(10):
+        split = split_clusters(clusters, ["a"] * 100, SHARES, seed)
+        assert len(set(split[:20])) == 1
+        assert all(abs(split.count(name) - 100 * share) <= 1 for name, share in SHARES.items())
+
+
 def test_camera_orientation(tmp_path: Path) -> None:
     """An image that lies on its side by EXIF is stood up."""
     image = Image.fromarray(picture(1)[:, :40])
