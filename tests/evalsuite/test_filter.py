@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import fisher_exact
 
 from evalsuite import filter_trial
 from evalsuite.filter import (
@@ -173,6 +174,19 @@ def test_an_even_filter_raises_no_warning() -> None:
     assert alarms <= 2
 
 
+def test_one_group_of_many_is_judged_by_what_chance_does_to_many() -> None:
+    """Alone it would be beyond chance at 5 %; among five, the unluckiest one often is (Holm 1979)."""
+    frame = judged(200, groups=5)
+    place = frame.groupby("group").cumcount()
+    lost = frame.assign(kept=place >= np.where(frame["group"] == "g0", 12, 6))
+    counts = [[12, 28], [24, 136]]
+    assert 0.05 / 5 < fisher_exact(counts, alternative="greater")[1] < 0.05
+    assert unequal_groups(lost) == []
+    beyond = frame.assign(kept=place >= np.where(frame["group"] == "g0", 18, 6))
+    assert len(unequal_groups(beyond)) == 1
+    assert "45% (31% to 60%) of group g0 and 15% of the others" in unequal_groups(beyond)[0]
+
+
 def test_keeping_the_balance_drops_the_worst_of_fuller_cells() -> None:
     frame = judged(240)
     rng = np.random.default_rng(0)
@@ -183,6 +197,10 @@ def test_keeping_the_balance_drops_the_worst_of_fuller_cells() -> None:
     kept = done.table[done.table["kept"]]
     assert kept["typical"].min() >= -1.0
     assert done.kept == sorted(kept["id"])
+    for _, cell in done.table.groupby(["class", "group"]):
+        dropped = cell[cell["reasons"] == "balance"]
+        assert dropped["typical"].max() < cell[cell["kept"]]["typical"].min() or dropped.empty
+    assert (done.table["reasons"] == "balance").sum() > 10
 
 
 def test_broken_images_and_wrong_classes_score_low(tmp_path: Path) -> None:

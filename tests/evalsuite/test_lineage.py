@@ -48,6 +48,8 @@ def test_a_near_duplicate_of_what_the_generator_saw_is_found() -> None:
     leaky = Pool(**{**vars(TEST), "x": x})
     leaks = lineage.held_out_leaks(["train-002"], [], (VALIDATION, leaky), TRAIN)
     assert [leak.ids for leak in leaks] == [("test-004 ~ train-002",)]
+    made_from = lineage.held_out_leaks([], ["train-002"], (VALIDATION, leaky), TRAIN)  # a parent is seen too
+    assert [leak.ids for leak in made_from] == [("test-004 ~ train-002",)]
     assert lineage.held_out_leaks(["train-002"], [], (VALIDATION, TEST), TRAIN) == []
     assert lineage.held_out_leaks(["train-005"], [], (VALIDATION, leaky), TRAIN) == []
 

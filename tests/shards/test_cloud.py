@@ -141,6 +141,16 @@ def test_cache_is_bounded(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [p.name[17:] for p in data.place.cache.iterdir() if p.suffix == ".tar"] == ["set-000002.tar"]
 
 
+def test_the_tar_that_was_used_last_stays_in_the_cache(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that fit, the one that is read again and again is not fetched again and again."""
+    tars = [write_shard(bucket, "set", index, items(4, prefix=f"p{index}"), classes=CLASSES) for index in range(3)]
+    monkeypatch.setenv("DERMFORGE_CACHE_BYTES", str(2 * max(sidecar.bytes for sidecar in tars)))
+    place = Bucket(bucket)
+    for index in (0, 1, 0, 2):
+        place.open(tars[index].tar).close()
+    assert sorted(p.name[17:] for p in place.cache.glob("*.tar")) == [tars[0].tar, tars[2].tar]
+
+
 def test_nothing_there(bucket: str) -> None:
     with pytest.raises(UserError):
         ShardSet.open(bucket)

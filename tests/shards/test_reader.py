@@ -44,6 +44,15 @@ def test_filters_read_no_tar(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert ids(origin="real") == []
 
 
+def test_groups_go_from_light_to_dark(mixed: Path, tmp_path: Path) -> None:
+    """Every table and sheet shows skin types in this order; other words, such as Fitzpatrick's, are sorted."""
+    assert ShardSet.open(mixed).groups == ["light", "dark"]
+    write_shard(tmp_path / "fst", "set", 0, [
+        (s.model_copy(update={"group": group}), image, ext)
+        for (s, image, ext), group in zip(items(3), ("VI", None, "II"), strict=True)], classes=CLASSES)
+    assert ShardSet.open(tmp_path / "fst").groups == ["II", "VI"]
+
+
 def test_views_read_their_own_images(mixed: Path) -> None:
     """A view of a view reads the rows that it shows, by position and by id."""
     data = ShardSet.open(mixed)
