@@ -174,6 +174,20 @@ def test_an_even_filter_raises_no_warning() -> None:
     assert alarms <= 2
 
 
+def test_a_burnt_out_image_is_not_intact_however_much_it_varies() -> None:
+    """Half white and half black has the largest spread that there is, and shows nothing."""
+    burnt = np.zeros((32, 32, 3), np.uint8)
+    burnt[:16] = 255
+    skin = np.random.default_rng(0).normal(170, 20, (32, 32, 3)).clip(2, 250).astype(np.uint8)
+    half = np.where(burnt == 255, burnt, skin)
+    names = ["burnt", "half", "skin"]
+    samples = [Sample(id=name, origin="synthetic", label="a") for name in names]
+    scores = intactness(ArrayImages(samples, [burnt, half, skin]))
+    assert scores["burnt"] == 0
+    assert scores["half"] == pytest.approx(half.mean(-1).std() / 2)
+    assert scores["skin"] == pytest.approx(skin.mean(-1).std())
+
+
 def test_one_group_of_many_is_judged_by_what_chance_does_to_many() -> None:
     """Alone it would be beyond chance at 5 %; among five, the unluckiest one often is (Holm 1979)."""
     frame = judged(200, groups=5)

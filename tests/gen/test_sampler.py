@@ -170,6 +170,7 @@ def test_everything_wrong_with_a_plan_is_found_first(
         "the model was not tuned on wart", "the model was not tuned on the skin types blue",
         "1 prompts have more than the 16 tokens that the model reads",
     ]
+    assert check(plan.from_rows([{k: v for k, v in row.items() if k != "group"}]), engine, None) == []
 
 
 def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(

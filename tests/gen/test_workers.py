@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from runs_helpers import files, rows, started
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from engines import Engine
 from gen import run
 from gen.workers import Job
-from shards import console, finished, write_shard
+from shards import Sample, console, encode_image, finished, write_shard
 from shards.cloud import Bucket
 from shards.errors import UserError
 
@@ -77,6 +78,18 @@ def test_a_plan_changed_under_a_run_is_refused(
     with pytest.raises(UserError, match=f"{changed.digest}.*{record.plan_digest}"):
         Job(tmp_path, bundles["text"], device="cpu").sample([0], engine)
     assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["plan", "bundle"])
+def test_a_shard_of_another_run_is_refused(open_engine: Callable[..., Engine], tmp_path: Path, other: str) -> None:
+    """Copied into the folder, it would pass for made: the run would be of two plans, or of two models."""
+    record = started(tmp_path, open_engine(), rows())
+    digests = {"plan_digest": record.plan_digest, "bundle_digest": record.bundle_digest, f"{other}_digest": "b" * 64}
+    image = encode_image(np.zeros((64, 64, 3), np.uint8))
+    write_shard(tmp_path, record.name, 0, [(Sample(id="a", origin="phantom", label="plaque"), image, "png")],
+                classes=["plaque", "ulcer"], **digests)
+    with pytest.raises(UserError, match=rf"s-000000.tar is of .*{other} {'b' * 64}"):
+        run.todo(tmp_path, record)
 
 
 def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], tmp_path: Path) -> None:

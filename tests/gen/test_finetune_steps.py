@@ -1,0 +1,97 @@
+"""What a step of `gen finetune` learns from: precision, learning rate, the weights of its losses, hidden parts."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gen.finetune import latents
+from gen.finetune.base import load_base, read_base
+from gen.finetune.run import new_accelerator, tune
+from gen.finetune.settings import Execution, Settings
+from shards.folder import open_data
+from shards.images import encode_image
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps its precision for the life of a process."""
+    yield
+    AcceleratorState._reset_state(True)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four images of one class."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "plaque").mkdir()
+    for number in range(4):
+        picture = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        (folder / "plaque" / f"p{number}.png").write_bytes(encode_image(picture))
+    return folder
+
+
+def tuned(model: Path, images: Path, out: Path, **options: object) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+    """The log of three steps, and the UNet that was written."""
+    AcceleratorState._reset_state(True)
+    settings = Settings.check(**{"method": "full", "steps": 3, "views": 1, "learning_rate": 1e-4,
+                                 "template": "An image of {class}", **options})
+    tune(model, open_data(images), out, settings, Execution(), new_accelerator(settings, Execution()))
+    with (out / "training" / "log.csv").open() as file:
+        log = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return log, load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def losses(log: list[dict[str, float]]) -> list[float]:
+    return [row["loss"] for row in log]
+
+
+def test_bf16_learns_the_same_in_half_precision(random_pipeline: Path, photos: Path, tmp_path: Path) -> None:
+    """Other roundings than fp32's, and no more than that; what is written loads as any other pipeline's weights."""
+    log, expected = tuned(random_pipeline, photos, tmp_path / "fp32")
+    half, got = tuned(random_pipeline, photos, tmp_path / "bf16", mixed_precision="bf16")
+    assert losses(half) != losses(log)
+    assert losses(half) == pytest.approx(losses(log), rel=2e-2)
+    before = load_file(random_pipeline / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in got.values()} == {torch.float32}
+    one, other = (torch.cat([(after[key] - before[key]).flatten() for key in before]) for after in (got, expected))
+    assert torch.cosine_similarity(one, other, dim=0) > 0.9
+
+
+def test_the_learning_rate_rises_and_stays(random_pipeline: Path, photos: Path, tmp_path: Path) -> None:
+    """The first step learns already, and the last of the warm-up at the whole rate."""
+    log, _ = tuned(random_pipeline, photos, tmp_path / "out", warmup=2)
+    assert [row["learning_rate"] for row in log] == pytest.approx([5e-5, 1e-4, 1e-4])
+
+
+def test_prior_images_add_to_the_loss_by_their_weight(random_pipeline: Path, photos: Path, tmp_path: Path) -> None:
+    """DreamBooth's sum: with weight 0 it is the loss of the real images alone, not half of it."""
+    alone, _ = tuned(random_pipeline, photos, tmp_path / "alone", steps=2)
+    without, _ = tuned(random_pipeline, photos, tmp_path / "without", steps=2, prior=2, prior_weight=0.0)
+    added, _ = tuned(random_pipeline, photos, tmp_path / "added", steps=1, prior=2)
+    assert losses(without) == pytest.approx(losses(alone), rel=1e-3)
+    assert added[0]["loss"] > 1.5 * alone[0]["loss"]
+
+
+def test_the_masked_image_hides_what_is_to_be_filled_in(random_pipeline: Path) -> None:
+    """As diffusers' inpainting shows it: grey under the mask, and the image itself outside of it."""
+    folder, facts = read_base(random_pipeline, None)
+    vae = load_base(folder, facts).pipeline.vae
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    mask[..., 16:48, 16:48] = True
+    shown = pixels * (mask.float() < 0.5)  # StableDiffusionInpaintPipeline.__call__
+    with torch.no_grad():
+        expected = (vae.encode(shown).latent_dist.mean - facts.shift_factor) * facts.scaling_factor
+    cached = latents._encode(vae, facts, pixels, mask)
+    torch.testing.assert_close(cached["masked"], expected)
+    assert cached["mask"].shape == (1, 1, facts.latent_size, facts.latent_size)
+    assert cached["mask"].mean() == 0.25
