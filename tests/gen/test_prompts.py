@@ -34,3 +34,10 @@ def test_prompts_past_the_tokenizers_length_are_named_with_their_length(tmp_path
     new_tokenizer().save_pretrained(tmp_path)
     fits, long = prompt_for("plaque", "dark"), "an image of " * 6
     assert prompts.too_long([fits, long, long], tmp_path, 16) == [(long, 20)]
+
+
+def test_a_prompt_that_just_fits_is_not_called_too_long(tmp_path: Path) -> None:
+    new_tokenizer().save_pretrained(tmp_path)
+    ((_, n),) = prompts.too_long(["An image of a plaque"], tmp_path, 0)
+    assert prompts.too_long(["An image of a plaque"], tmp_path, n) == []
+    assert prompts.too_long(["An image of a plaque"], tmp_path, n - 1) == [("An image of a plaque", n)]
