@@ -12,7 +12,7 @@ import typer
 import engines
 from bench import draw, models
 from bench.device import describe
-from bench.peers import PEERS, choose
+from bench.peers import DTYPES, PEERS, choose
 from bench.record import Measurement, Record, deliver, per_second
 from bench.sampling import Ours, Run, peer
 from bench.timing import in_turn, median
@@ -40,6 +40,8 @@ def sample(
     )] = None,
     batch: Annotated[list[int] | None, typer.Option(
         help="Batches of the peers; repeatable [default: 16].", min=1)] = None,
+    peer_precision: Annotated[str | None, typer.Option(
+        help="fp32, fp16 or bf16 [default: the bundle's]; a plain loop runs in fp32")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 5,
     work: Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")] = Path(
         "runs/bench"),
@@ -52,10 +54,13 @@ def sample(
     """
     on_gpu = torch.cuda.is_available() and device != "cpu"
     chosen = choose(peers, NAMES, ("diffusers", "optimum"), on_gpu)
+    if peer_precision not in (None, *DTYPES):
+        raise UserError(f"unknown --peer-precision {peer_precision!r}; expected one of {', '.join(DTYPES)}")
     folder = models.find(model, work)
     engine = engines.load(bundle or models.bundle(folder, backend, precision, work)[0], device=device)
     if model_digest(folder) != engine.model_digest:
         raise UserError(f"{bundle} was built from other weights than {model}; give its own folder with --model")
+    theirs = peer_precision or engine.precision
     facts, job = describe(engine.device), draw.job(engine.facts, images, steps=steps, guidance=guidance)
     with tempfile.TemporaryDirectory(prefix="dermforge-bench-") as scratch:
         alone = Ours(engine, job, Path(scratch, "ours"))
@@ -66,13 +71,14 @@ def sample(
         for name in chosen:
             for size in batch or [16]:
                 runs[f"{name}-b{size}"] = peer(
-                    name, folder, job, size, engine.device, engine.precision, Path(scratch, f"{name}-{size}"))
+                    name, folder, job, size, engine.device, theirs, Path(scratch, f"{name}-{size}"))
         with console.progress("loops in turn", len(runs) * (1 + repeats), "runs") as bar:
             times = in_turn(runs, engine.device, repeats=repeats, tick=lambda note: bar(1, note))
     record = Record(
         command="sample", facts=facts, measurements=_measurements(runs, times, images, repeats, alone),
         settings={"model": model, "bundle": engine.bundle_digest, "images": images, "steps": steps,
-                  "guidance": guidance, "solver": draw.SOLVER, "rows": engine.rows},
+                  "guidance": guidance, "solver": draw.SOLVER, "rows": engine.rows,
+                  "precision": engine.precision, "peers' precision": theirs},
     )
     deliver(record, out, as_json,
             f"{images} images of {engine.facts.size} px, {steps} steps, guidance {guidance:g}, to disk")
