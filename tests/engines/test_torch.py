@@ -12,7 +12,7 @@ from engines.captured import captured
 from engines.errors import EngineError
 from engines.facts import read_facts
 from engines.precision import Float32Norm, fits_half, lower
-from engines.torch import compiled, eager, for_speed, load_modules, torch_device
+from engines.torch import compiled, copy_weights, eager, for_speed, load_modules, torch_device
 
 CPU = torch.device("cpu")
 
@@ -66,6 +66,19 @@ def test_half_precision_keeps_its_norms_in_float32(model: Path) -> None:
     assert norms
     assert all(m.norm.weight.dtype == torch.float32 for m in norms)
     assert unet.conv_in.weight.dtype == torch.float16
+
+
+def test_bf16_keeps_the_image_encoder_in_float32_in_memory_and_on_disk(model: Path, tmp_path: Path) -> None:
+    """Images encoded in bf16 are more than 1 % off: no certificate allows that."""
+    from safetensors.torch import load_file
+
+    vae = load_modules(model, "bf16").vae
+    kinds = {"encoder": torch.float32, "quant_conv": torch.float32, "decoder": torch.bfloat16,
+             "post_quant_conv": torch.bfloat16}
+    assert {name: next(p.dtype for p in getattr(vae, name).parameters() if p.ndim > 1) for name in kinds} == kinds
+    copy_weights(model, tmp_path, "bf16")
+    weights, = (tmp_path / "vae").glob("*.safetensors")
+    assert {name.split(".")[0]: value.dtype for name, value in load_file(weights).items()} == kinds
 
 
 def test_norms_do_not_overflow_in_half_precision() -> None:
