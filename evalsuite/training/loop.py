@@ -188,7 +188,7 @@ def _evaluate(
 
 
 def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average with a warm-up, so that the first weights do not linger (as in timm)."""
+    """Exponential moving average with a warm-up, so that the first weights do not linger (as TensorFlow's)."""
     keep = min(decay, (1 + step) / (10 + step))
     for name, value in model.state_dict().items():
         if value.is_floating_point():

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from evalsuite import card_html, fairness, plots, selfcheck
 from evalsuite.selfcheck import Group
 
 SVG = "{http://www.w3.org/2000/svg}"
+#: What linear RGB becomes without one of the three cones: Machado 2009, severity 1.
+SIGHT = {
+    "whole": np.eye(3),
+    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                            [-0.003882, -0.048116, 1.051998]]),
+    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                              [-0.011820, 0.042940, 0.968881]]),
+    "tritanopia": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                            [0.004733, 0.691367, 0.303900]]),
+}
+XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+                [0.0193339, 0.1191920, 0.9503041]])  # of linear sRGB
+WHITE = XYZ.sum(axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +85,20 @@ def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
         assert names[0] in (root.get("aria-label") or "")
         assert not [text for text in root.iter(f"{SVG}text") if names[0] in "".join(text.itertext())]
     plots.gaps(card, "fst")
+
+
+def lab(colour: str, sight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """CIE L*a*b* of a hex colour as it is seen."""
+    srgb = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = sight @ np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = (np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in XYZ @ linear.clip(0, 1) / WHITE)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colour_blind_readers_tell_the_lines_apart(sight: str) -> None:
+    """Colours fifteen just noticeable differences apart without any one cone; and a marker and a dash of their own."""
+    seen = [lab(colour, SIGHT[sight]) for colour in plots.PALETTE]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 15
+    for marks in (plots.MARKERS, plots.DASHES):
+        assert len(set(marks)) == len(plots.PALETTE)
