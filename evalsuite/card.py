@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 NOT_ENOUGH = "not enough data"
@@ -193,8 +194,11 @@ def metric_name(metric: str, card: Card | None = None) -> str:
 
 
 def plain(value: Any) -> Any:
+    """As JSON takes it: numpy's numbers as Python's, what is not finite as null."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

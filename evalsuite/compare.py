@@ -247,7 +247,7 @@ def _gap_change(
     p = float(2 * norm.sf(abs(change) / spread)) if spread > 0 else 1.0
     best, worst = own[top_a], own[low_a]
     # the best of many groups was partly lucky and falls back by itself: it counts among as many as it was picked from
-    adjusted = dict(zip(used, multiplicity.holm(np.array([own[i].p for i in used])), strict=True))
+    adjusted = dict(zip(used, multiplicity.holm(np.array([own[i].p for i in used])).tolist(), strict=True))
     fell = best.difference < 0 and adjusted[top_a] <= 1 - confidence
     rose = worst.difference > 0 and adjusted[low_a] <= 1 - confidence
     down = change < 0 and fell and not rose

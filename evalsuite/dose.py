@@ -42,18 +42,31 @@ class Exchange:
     rate_high: float
     outside: str = ""
 
+    @property
+    def told(self) -> bool:
+        """Whether the interval has an end within the sizes measured; else any number of real images would do."""
+        return not self.outside and (math.isfinite(self.low) or math.isfinite(self.high))
+
     def text(self) -> str:
         if self.outside:
             return f"outside the fitted range ({self.outside})"
+        if not self.told:
+            return "cannot be told: the interval holds every number of real images that was measured"
         return (f"{self.n_synthetic:.0f} synthetic images per class on top of {self.n_real:.0f} real ones are worth "
                 f"{round(self.effective - self.n_real)} real ones ({_bound(self.low - self.n_real)} to "
                 f"{_bound(self.high - self.n_real)})")
 
+    def rate_text(self) -> tuple[str, str]:
+        """The rate and its interval; empty where there is none."""
+        if not self.told:
+            return "", ""
+        return f"{self.rate:.3f}", f"{_bound(self.rate_low, 3)} to {_bound(self.rate_high, 3)}"
 
-def _bound(value: float) -> str:
+
+def _bound(value: float, digits: int = 0) -> str:
     if math.isinf(value):
         return "beyond the largest size measured" if value > 0 else "below the smallest size measured"
-    return f"{round(value)}"
+    return f"{value:.{digits}f}"
 
 
 def exchange(

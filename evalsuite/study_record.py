@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from evalsuite.card import plain
+from evalsuite.dose import Exchange
 from evalsuite.scores import MIN_ITEMS
 from evalsuite.study_analysis import Analysis
 from shards.atomic import write_whole
@@ -40,14 +41,21 @@ def _words(found: Analysis, group: str) -> str:
         last = found.design.sizes[-1]
         parts = [f"at {found.reference:g}:1 {effects}",
                  f"saturation with {last}: {found.saturations[group, strategy, last].text()}"]
-        within = [n for n in found.design.sizes
-                  if (group, strategy, n) in found.exchanges and not found.exchanges[group, strategy, n].outside]
-        if within:
-            parts.append(f"exchange: {found.exchanges[group, strategy, within[-1]].text()}")
-        elif (group, strategy, last) in found.exchanges:
-            parts.append("exchange: outside the fitted range at every size")
+        rates = [found.exchanges[group, strategy, n] for n in found.design.sizes if (group, strategy, n) in
+                 found.exchanges]
+        if rates:
+            parts.append("exchange: " + _exchange(rates))
         said.append((f"{strategy}: " if strategy else "") + ". ".join(p[0].upper() + p[1:] for p in parts) + ".")
     return " ".join(said)
+
+
+def _exchange(rates: Sequence[Exchange]) -> str:
+    """What synthetic images are worth at the largest size where that can be told, or why it cannot."""
+    told = [rate for rate in rates if rate.told]
+    if told:
+        return told[-1].text()
+    within = [rate for rate in rates if not rate.outside]
+    return within[-1].text() if within else "outside the fitted range at every size"
 
 
 def _list(words: Sequence[str]) -> str:

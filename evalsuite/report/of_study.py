@@ -47,7 +47,13 @@ def verdict(found: Analysis) -> Verdict:
          f"{100 * g.low:+.1f} to {100 * g.high:+.1f}; {g.verdict}")
         for g in found.gains if g.group == ALL and g.ratio == found.reference
     ]
-    return Verdict(words[ALL], numbers, [f"{group}: {text}" for group, text in words.items() if group != ALL])
+    details = [f"{group}: {text}" for group, text in words.items() if group != ALL]
+    family = [g for g in found.gains if g.ratio == found.reference]
+    by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be told" for g in family)
+    if by_chance:
+        details.append(f"{by_chance} of these {len(family)} intervals leave out 0 and still nothing is said to help or "
+                       "hurt: among as many, some do so by chance (Holm).")
+    return Verdict(words[ALL], numbers, details)
 
 
 def figure(found: Analysis, group: str, strategy: str | None = None) -> str:
@@ -131,9 +137,7 @@ def _exchange(found: Analysis) -> list[Block]:
     if not found.exchanges:
         return ["No exchange rate: it needs the real-only curve at four or more numbers of real images."]
     rows = [
-        (g, s or "all", str(n), v.text(), "" if math.isnan(v.rate) else f"{v.rate:.3f}",
-         "" if math.isnan(v.rate) else f"{v.rate_low:.3f} to {v.rate_high:.3f}")
-        for (g, s, n), v in found.exchanges.items()
+        (g, s or "all", str(n), v.text(), *v.rate_text()) for (g, s, n), v in found.exchanges.items()
     ]
     return [
         f"The real-only curve is fitted and read backwards: how many real images would have given the score that "

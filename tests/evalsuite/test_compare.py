@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,14 @@ def test_the_best_of_many_groups_falls_back_by_itself() -> None:
     found = [compare(equally_good(2 * s), equally_good(2 * s + 1), ["fst"], n_boot=20).gaps[0] for s in range(200)]
     assert sum(gap.levelled_down for gap in found) <= 8
     assert sum(" gained" in gap.reading for gap in found) <= 8
+
+
+def test_every_reading_can_be_written_as_json() -> None:
+    """A best group that lost, but not beyond chance, ended `evalsuite run` after its training: numpy's bool."""
+    made = [compare(equally_good(2 * s), equally_good(2 * s + 1), ["fst"], n_boot=20) for s in range(10)]
+    assert any(m.gaps[0].difference < 0 and not m.gaps[0].levelled_down for m in made)
+    for m in made:
+        assert json.loads(m.to_json())["gaps"][0]["levelled_down"] is m.gaps[0].levelled_down
 
 
 def test_a_model_against_itself_changes_nothing() -> None:

@@ -49,6 +49,20 @@ def test_a_score_beyond_the_sizes_measured_is_not_extrapolated(score: float, wor
     assert found.text() == f"outside the fitted range ({word} the fitted range)"
 
 
+def test_an_interval_of_all_sizes_tells_nothing_and_says_so() -> None:
+    """A level curve read backwards gives any number: not `worth -21 real images`, and no infinity on the page."""
+    level = np.full(len(SIZES), 0.5) + 0.001 * np.arange(len(SIZES))
+    found = dose.exchange(SIZES, level, noisy(level, 0.05), 16, 48, 0.502, noisy(np.array([0.502]), 0.05, seed=1)[0])
+    assert (found.low, found.high, found.outside) == (-math.inf, math.inf, "")
+    assert found.text().startswith("cannot be told")
+    assert found.rate_text() == ("", "")
+    scores = power(SIZES)
+    near = dose.exchange(SIZES, scores, noisy(scores, 0.004), 16, 800, 0.83, noisy(np.array([0.83]), 0.004, seed=1)[0])
+    assert near.told
+    assert math.isinf(near.high)
+    assert near.rate_text()[1].endswith(" to beyond the largest size measured")
+
+
 def test_saturation_is_the_first_dose_without_gain() -> None:
     """Gains up to 10:1 and none beyond, as Sagers 2023 reports."""
     scores = np.array([0.5, 0.56, 0.62, 0.68, 0.68, 0.68])
