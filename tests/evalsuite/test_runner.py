@@ -106,5 +106,5 @@ def test_ray_trains_the_arms_as_one_process_does(
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stdout.splitlines() if line.startswith("refused:")]
     assert said
-    assert "has 12; generate or collect more" in said[0]
+    assert "--n-real 500, but annulus has 12 training images" in said[0]
     assert_alike(tables(tmp_path), alone)
