@@ -111,6 +111,7 @@ class Cores:
         self.pool, together = ThreadPoolExecutor(threads, "core"), Barrier(threads)
 
         def alone() -> None:
+            torch.get_num_threads()  # asked first: else a thread's first operation sets it back to the usual number
             torch.set_num_threads(1)
             together.wait()
 
