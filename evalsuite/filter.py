@@ -16,10 +16,11 @@ from scipy.stats import fisher_exact
 from sklearn.covariance import LedoitWolf
 
 from evalsuite.quality.cells import FAMILIES, parts_of
-from evalsuite.quality.estimate import wilson
-from evalsuite.quality.features import Features, ImageData
+from evalsuite.quality.estimate import codes_of, share
+from evalsuite.quality.features import Features, ImageData, families
 from evalsuite.quality.section import Section, interval_texts, section, table
 from evalsuite.quality.utility import linear
+from evalsuite.stats.intervals import design_effect
 from shards.errors import UserError
 
 #: Scores where more is better, with what a low one means.
@@ -128,7 +129,7 @@ def apply(
     Parameters
     ----------
     judged
-        id, class, group, strategy.
+        id, class, group, strategy; parent and cluster where known, by which intervals see what belongs together.
     scores
         Criterion -> id -> score; a missing score does not drop an image.
     real
@@ -154,8 +155,9 @@ def apply(
 def judge(
     judged: pd.DataFrame, scores: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float]
 ) -> pd.DataFrame:
-    """id, class, group, strategy, a column for each score, kept, and the reasons why not."""
-    frame = judged[["id", "class", "group", "strategy"]].reset_index(drop=True).copy()
+    """id, class, group, strategy, parent, cluster, a column for each score, kept, and the reasons why not."""
+    columns = ["id", "class", "group", "strategy", "parent", "cluster"]
+    frame = judged.reset_index(drop=True).reindex(columns=columns).astype(object)
     for name in thresholds:
         frame[name] = frame["id"].map(scores[name]).astype(float)
     failed = pd.DataFrame({name: frame[name] < low for name, low in thresholds.items()}, index=frame.index)
@@ -182,7 +184,7 @@ def rejection_rates(frame: pd.DataFrame) -> pd.DataFrame:
     records = []
     for family, keys in FAMILIES.items():
         for name, cell in parts_of(frame, keys):
-            estimate = wilson(int((~cell["kept"]).sum()), len(cell))
+            estimate = share(~cell["kept"].to_numpy(dtype=bool), families(cell))
             records.append({
                 "family": family, "cell": name, "n": len(cell), "rejected": int((~cell["kept"]).sum()),
                 "rate": estimate.value, "low": estimate.low, "high": estimate.high,
@@ -191,19 +193,22 @@ def rejection_rates(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05, of: str = "") -> list[str]:
-    """Groups that lose more than all others together (Fisher's exact test, Holm's correction)."""
+    """Groups that lose more than all others together (Fisher's exact test, Holm's correction).
+
+    Counts shrink by the design effect where images come from one photograph or patient (Rao & Scott 1992).
+    """
     known = frame[frame["group"].notna()]
     tests = []
     for group, part in known.groupby("group"):
         rest = known[known["group"] != group]
         if len(rest) and len(part):
-            counts = [[int((~p["kept"]).sum()), int(p["kept"].sum())] for p in (part, rest)]
+            counts = [_counts(part), _counts(rest)]
             tests.append((float(fisher_exact(counts, alternative="greater")[1]), str(group), part, rest))
     warnings = []
     for i, (p, group, part, rest) in enumerate(sorted(tests, key=lambda t: t[0])):
         if p * (len(tests) - i) > alpha:
             break
-        lost, other = wilson(int((~part["kept"]).sum()), len(part)), float((~rest["kept"]).mean())
+        lost, other = share(~part["kept"].to_numpy(dtype=bool), families(part)), float((~rest["kept"]).mean())
         warnings.append(
             f"the filter drops {lost.value:.0%} ({lost.low:.0%} to {lost.high:.0%}) of {of}group {group} and "
             f"{other:.0%} of the others: it would change the balance of skin types"
@@ -211,10 +216,17 @@ def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05, of: str = "") -> li
     return warnings
 
 
+def _counts(part: pd.DataFrame) -> list[int]:
+    """Dropped and kept, as independent images would count."""
+    dropped = ~part["kept"].to_numpy(dtype=bool)
+    effect = design_effect(dropped.astype(np.float64), codes_of(families(part), len(part)))
+    return [round(float(count) / effect) for count in (dropped.sum(), (~dropped).sum())]
+
+
 def filter_section(done: Filtered) -> Section:
     """The part of the report on the filter."""
-    kept = wilson(int(done.table["kept"].sum()), len(done.table))
-    text = f"{kept.value:.0%} of the images stay; the same thresholds drop {done.real_rejection:.1%} of real images. "
+    text = f"{done.table['kept'].mean():.0%} of the images stay; "
+    text += f"the same thresholds drop {done.real_rejection:.1%} of real images. "
     text += " ".join(f"Warning: {w}." for w in done.warnings)
     why = done.table.loc[~done.table["kept"], "reasons"].str.split(", ").explode().value_counts()
     reasons = pd.DataFrame({

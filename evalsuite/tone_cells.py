@@ -14,8 +14,17 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
 from evalsuite.quality.cells import FAMILIES, parts_of
-from evalsuite.quality.estimate import Estimate, bootstrap_mean, bootstrap_of, missing, wilson
-from evalsuite.quality.features import ImageData
+from evalsuite.quality.estimate import (
+    Estimate,
+    Family,
+    bootstrap_mean,
+    bootstrap_of,
+    bootstrap_rows,
+    missing,
+    percentile,
+    share,
+)
+from evalsuite.quality.features import ImageData, families
 from evalsuite.quality.section import Section, Status, figure, section, table
 from evalsuite.tone import LIGHTING_CAVEAT, METHOD, measure_ita, tone_index
 from shards.console import progress
@@ -57,7 +66,7 @@ def measure_table(data: ImageData, cuts: tuple[float, ...], what: str = "tone") 
             step = tone_index(measure.ita, cuts)
             records.append({
                 "id": sample.id, "class": sample.label, "group": sample.group, "strategy": sample.strategy,
-                "parent": sample.parent, **asdict(measure),
+                "parent": sample.parent, "cluster": sample.cluster, **asdict(measure),
                 "requested": np.nan if asked is None else sum(asked) / 2, "measured": step,
                 "steps_off": np.nan if asked is None or step < 0 else _beyond(step, asked),
                 "degrees_off": np.nan if asked is None else _outside(measure.ita, asked, cuts),
@@ -101,18 +110,20 @@ def _judge(
 ) -> dict[str, object]:
     seen = part[part["ita"].notna()]
     asked = seen[seen["requested"].notna()]
+    of, of_asked = families(seen, reference), families(asked, reference)
     quantiles = seen["ita"].quantile([0.05, 0.5, 0.95]) if len(seen) else [np.nan] * 3
     q05, q50, q95 = map(float, quantiles)
     return {
         "not_measured": len(part) - len(seen), "ita_q05": q05, "ita_median": q50, "ita_q95": q95,
         # a darker request is a lower angle: order is perfect at +1
-        "spearman": _order(asked, spearmanr, resamples, seed), "kendall": _order(asked, kendalltau, resamples, seed),
-        "within_one": wilson(int((asked["steps_off"].abs() <= 1).sum()), len(asked)),
-        "exact": wilson(int((asked["steps_off"] == 0).sum()), len(asked)),
-        "degrees_off": bootstrap_mean(asked["degrees_off"].to_numpy(), seed=seed),
+        "spearman": _order(asked, spearmanr, resamples, seed, of_asked),
+        "kendall": _order(asked, kendalltau, resamples, seed, of_asked),
+        "within_one": share(asked["steps_off"].abs().to_numpy() <= 1, of_asked),
+        "exact": share(asked["steps_off"].to_numpy() == 0, of_asked),
+        "degrees_off": bootstrap_mean(asked["degrees_off"].to_numpy(), seed=seed, family=of_asked),
         "drift": _drift(seen, reference, resamples, seed),
-        "lesion_seen": wilson(int((seen["lesion_contrast"] >= LESION_CONTRAST).sum()), len(seen)),
-        "lesion_contrast": bootstrap_mean(seen["lesion_contrast"].to_numpy(), seed=seed),
+        "lesion_seen": share(seen["lesion_contrast"].to_numpy() >= LESION_CONTRAST, of),
+        "lesion_contrast": bootstrap_mean(seen["lesion_contrast"].to_numpy(), seed=seed, family=of),
         "lesion_kept": _kept(seen, reference),
         "shading": float(seen["shading"].median()) if len(seen) else float("nan"),
     }
@@ -125,10 +136,10 @@ def _kept(seen: pd.DataFrame, reference: pd.DataFrame | None) -> Estimate:
     parent = seen["parent"].map(reference.set_index("id")["lesion_contrast"])
     had = parent >= LESION_CONTRAST
     kept = had & (seen["lesion_contrast"] >= np.maximum(LESION_CONTRAST, parent / 2))
-    return wilson(int(kept.sum()), int(had.sum()))
+    return share(kept[had].to_numpy(), families(seen[had], reference))
 
 
-def _order(asked: pd.DataFrame, statistic: object, resamples: int, seed: int) -> Estimate:
+def _order(asked: pd.DataFrame, statistic: object, resamples: int, seed: int, family: Family) -> Estimate:
     if asked["requested"].nunique() < 2 or len(asked) < MIN_CELL:
         return missing(len(asked), "needs two requested tones and five images")
 
@@ -137,22 +148,37 @@ def _order(asked: pd.DataFrame, statistic: object, resamples: int, seed: int) ->
         return float(-statistic(requested, angle)[0]) if varied else float("nan")  # type: ignore[operator]
 
     return bootstrap_of(
-        value, asked["requested"].to_numpy(), asked["ita"].to_numpy(), resamples=resamples, seed=seed
+        value, asked["requested"].to_numpy(), asked["ita"].to_numpy(), resamples=resamples, seed=seed, family=family
     )
 
 
 def _drift(seen: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, seed: int) -> Estimate:
-    """Mean over groups of (median angle - median angle of the reference), weighted by this cell's images."""
+    """Median of how far each angle lies from the median of real images of its group; both sides are resampled."""
     if reference is None:
         return missing(len(seen), "no reference images")
-    real = reference.dropna(subset=["ita"]).groupby("group")["ita"].median()
-    shared = seen[seen["group"].isin(set(real.index))]
+    known = reference.dropna(subset=["ita", "group"])
+    shared = seen[seen["group"].isin(set(known["group"]))]
     if len(shared) < MIN_CELL:
         return missing(len(shared), "too few images of groups that the reference has")
-    return bootstrap_of(
-        lambda angle, base: float(np.median(angle - base)), shared["ita"].to_numpy(),
-        real.loc[shared["group"]].to_numpy(), resamples=resamples, seed=seed,
-    )
+    known = known[known["group"].isin(set(shared["group"]))]
+    names, codes = np.unique(known["group"].to_numpy(str), return_inverse=True)
+    angle, base = shared["ita"].to_numpy(), known["ita"].to_numpy()
+    place = np.searchsorted(names, shared["group"].to_numpy(str))
+
+    def value(rows: NDArray[np.intp], real: NDArray[np.intp]) -> float:
+        middle = np.array([_median(base[real][codes[real] == k]) for k in range(len(names))])
+        away = angle[rows] - middle[place[rows]]
+        return _median(away[~np.isnan(away)])
+
+    rngs = np.random.default_rng(seed).spawn(2)
+    drawn = zip(bootstrap_rows(len(shared), resamples, rngs[0], families(shared, reference)),
+                bootstrap_rows(len(known), resamples, rngs[1], families(known)), strict=True)
+    whole = value(np.arange(len(shared)), np.arange(len(known)))
+    return percentile(whole, np.array([value(rows, real) for rows, real in drawn]), len(shared))
+
+
+def _median(values: NDArray[np.floating]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def verdict(cells: pd.DataFrame) -> tuple[str, Status]:

@@ -14,13 +14,22 @@ from evalsuite.privacy.calibrate import Calibration, calibrate, measured_alarms
 from evalsuite.privacy.control import ENOUGH, control_table, plant_copies
 from evalsuite.privacy.index import Index, build, search
 from evalsuite.quality.cells import FAMILIES, parts_of
-from evalsuite.quality.estimate import Estimate, wilson
+from evalsuite.quality.estimate import Estimate, share
 from evalsuite.quality.extractors import Extractor
-from evalsuite.quality.features import Features, ImageData, Preprocess, describe, extract, image_side, thumbnail
+from evalsuite.quality.features import (
+    Features,
+    ImageData,
+    Preprocess,
+    describe,
+    extract,
+    families,
+    image_side,
+    thumbnail,
+)
 from evalsuite.quality.section import Section, Status, image_figure, interval_texts, section, table
 from shards.errors import UserError
 
-SPACES = ("closeness", "structure")  # phash misses crops: it is reported and takes no part in the decision
+SPACES = ("closeness", "apart", "distinct")  # phash misses crops: it is reported and takes no part in the decision
 UNCLEARED = "bare skin around a lesion is as near to other bare skin as to a noised copy of itself"
 MOST_SEARCHED = 1000  # training images that stand in for unseen ones where there is no test set
 
@@ -97,13 +106,13 @@ def audit_copies(
         for frame, nearest in zip((found, known, unseen), best, strict=True):
             frame[name] = frame["id"].map(nearest["cosine"])
             frame[f"nearest_{name}"] = frame["id"].map(nearest["nearest"])
-    calibration = calibrate(unseen, tuple(spaces), false_alarms, source)
+    calibration = calibrate(unseen, tuple(spaces), false_alarms, source, families(unseen))
     for frame in (found, known, unseen):
         frame["score"] = calibration.score(frame)
         frame["copy"] = frame["score"] > calibration.threshold
     found["threshold"] = calibration.threshold
     parts = _judge_inpainted(found, synthetic, index, test, false_alarms, source)
-    alarms = measured_alarms(unseen, tuple(spaces), false_alarms, seed=seed)
+    alarms = measured_alarms(unseen, tuple(spaces), false_alarms, seed=seed, family=families(unseen))
     return CopyAudit(found, rate_table(found), calibration, parts, unseen, control_table(known), alarms)
 
 
@@ -133,7 +142,7 @@ def _judge_inpainted(
     for column in parts:
         found.loc[rows, column] = parts[column].to_numpy()
     found.loc[rows, "how"] = "part drawn anew"
-    whole = ["structure", "phash", *(name for name in found if str(name).startswith("cosine["))]
+    whole = ["structure", "apart", "distinct", "phash", *(name for name in found if str(name).startswith("cosine["))]
     found.loc[rows, whole] = np.nan  # of the whole picture, so of what was kept
     return calibration
 
@@ -181,7 +190,7 @@ def rate_table(found: pd.DataFrame) -> pd.DataFrame:
     for how, part in found.groupby("how", sort=False):
         for family, keys in FAMILIES.items():
             for name, cell in parts_of(part, keys):
-                estimate = wilson(int(cell["copy"].sum()), len(cell))
+                estimate = share(cell["copy"].to_numpy(dtype=bool), families(cell))
                 records.append({
                     "how": how, "family": family, "cell": name, "n": len(cell), "copies": int(cell["copy"].sum()),
                     "rate": estimate.value, "low": estimate.low, "high": estimate.high,
@@ -194,7 +203,10 @@ def verdict(audit: CopyAudit) -> tuple[str, Status]:
     planted = audit.control.iloc[0]
     text = f"{int(audit.table['copy'].sum())} of {len(audit.table)} synthetic images are nearer to a training image "
     text += f"than unseen real images are. {audit.calibration.sentence()} "
-    text += f"Controls: {planted['found']} of {planted['n']} planted copies found, "
+    kinds = audit.control.iloc[1:]
+    least = kinds.iloc[int(kinds["rate"].to_numpy().argmin())]
+    text += f"Controls: {planted['found']} of {planted['n']} planted copies found"
+    text += f" (of the {least['kind']} ones {least['found']} of {least['n']}), " if least["rate"] < ENOUGH else ", "
     text += f"{audit.alarms.text(3)} of left-out unseen images called copies."
     alarms = {"whole picture": audit.calibration, "part drawn anew": audit.parts}
     found = [_compared(part, known) for how, part in audit.table.groupby("how")
@@ -211,7 +223,7 @@ def verdict(audit: CopyAudit) -> tuple[str, Status]:
 
 def _compared(part: pd.DataFrame, known: Calibration) -> Status:
     """The rate of copies against that of false alarms, which is itself uncertain where few unseen images set it."""
-    rate = wilson(int(part["copy"].sum()), len(part))
+    rate = share(part["copy"].to_numpy(dtype=bool), families(part))
     return "bad" if rate.low > known.worst else "warn" if rate.value > known.false_alarms else "good"
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import simplejpeg
 from numpy.typing import NDArray
 
-from evalsuite.quality.estimate import wilson
+from evalsuite.quality.estimate import share
 from evalsuite.quality.extractors import resized
 from evalsuite.quality.features import ArrayImages, ImageData
 from shards.schema import Sample
@@ -69,8 +69,8 @@ def control_table(planted: pd.DataFrame) -> pd.DataFrame:
     """
     records = []
     for kind, part in [("all", planted), *planted.groupby("strategy", sort=False)]:
-        share = wilson(int(part["copy"].sum()), len(part))
-        records.append({"kind": kind, "n": len(part), "found": int(part["copy"].sum()), "rate": share.value,
-                        "low": share.low, "high": share.high,
+        found = share(part["copy"].to_numpy(dtype=bool), part["parent"].to_numpy())
+        records.append({"kind": kind, "n": len(part), "found": int(part["copy"].sum()), "rate": found.value,
+                        "low": found.low, "high": found.high,
                         "original_named": float((part["nearest"] == part["parent"]).mean())})
     return pd.DataFrame(records)

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from evalsuite.privacy.picture import BOXES, SIDE, Lab, coarse, hamming, perceptual_hash, small_lab, turned, views
 from evalsuite.privacy.register import Query, Target, match
-from evalsuite.quality.features import ImageData, describe, read_kept
+from evalsuite.quality.features import ImageData, describe, families, read_kept
 from shards.console import progress
 from shards.errors import UserError
 
-CANDIDATES = 6
+CANDIDATES = 12
 BLOCK = 512  # training images compared at a time
-SPACES = ("closeness", "structure", "phash")  # larger is nearer
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,9 @@ def search(
 ) -> pd.DataFrame:
     """One row an image: id, class, group, strategy, parent, nearness in each space, nearest training images.
 
-    `nearest` is by the pixels, `nearest_phash` by the perceptual hash.
-
+    `nearest` is by the pixels, `nearest_phash` by the perceptual hash. In every space larger is nearer. `apart` and
+    `distinct` are how far the best closeness and the best correlation of detail (Fisher's z) stand out from those of
+    the other candidates: a plain spot is as like a dozen training images as one, and a copy is like one.
 
     Every orientation (mirrored, upside down, both) is compared coarsely with every part of every training image;
     the best `CANDIDATES` are laid over exactly.
@@ -103,18 +103,13 @@ def search(
                 allowed = None
                 if own is not None:
                     allowed = of != own.get(sample.id, sample.id)
-                found = _refine(index, queries[k], near[k], view[k], allowed)
+                found = _refine(index, queries[k], near[k], view[k], allowed, of)
                 records.append({
                     "id": sample.id, "class": sample.label, "group": sample.group, "strategy": sample.strategy,
-                    "parent": sample.parent, "mask": sample.mask, **found,
+                    "parent": sample.parent, "cluster": sample.cluster, "mask": sample.mask, **found,
                 })
                 tick()
     return pd.DataFrame(records)
-
-
-def families(frame: pd.DataFrame) -> NDArray[np.object_]:
-    """Patient or family of duplicates of each image, or its own id, [n]."""
-    return frame["cluster"].where(frame["cluster"].notna(), frame["id"]).to_numpy(dtype=object)
 
 
 def _blocks(data: ImageData, only: frozenset[str] | None, size: int = 32) -> Iterator[list]:
@@ -146,7 +141,7 @@ def _nearest(index: Index, vectors: NDArray[np.float32]) -> tuple[NDArray[np.flo
 
 def _refine(
     index: Index, turns: list[Query], similarity: NDArray[np.float32], best: NDArray[np.int16],
-    allowed: NDArray[np.bool_] | None,
+    allowed: NDArray[np.bool_] | None, of: NDArray[np.object_],
 ) -> dict[str, object]:
     if allowed is not None:
         similarity = np.where(allowed, similarity, -2)
@@ -166,8 +161,17 @@ def _refine(
         "nearest": ids[candidates[closest]], "nearest_phash": ids[int(distance.argmin())],
         "closeness": matches[closest].closeness,
         "structure": max(m.structure for m in matches),
+        "apart": _stands_out(np.array([m.closeness for m in matches]), of[candidates]),
+        "distinct": _stands_out(np.arctanh(np.clip([m.structure for m in matches], -0.9999, 0.9999)), of[candidates]),
         "phash": -float(distance.min()),
     }
+
+
+def _stands_out(values: NDArray[np.floating], of: NDArray[np.object_]) -> float:
+    """The largest value less the median of those with other families' images."""
+    best = int(values.argmax())
+    others = values[of != of[best]]
+    return float(values[best] - np.median(others)) if len(others) else 0.0
 
 
 def picture(index: Index, id: str) -> Lab:

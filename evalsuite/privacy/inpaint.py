@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evalsuite.privacy.calibrate import Calibration, calibrate
-from evalsuite.privacy.index import BLOCK, Index, families, picture
+from evalsuite.privacy.index import BLOCK, Index, picture
 from evalsuite.privacy.picture import SIDE, Lab, resampler, shrink, small_lab
 from evalsuite.privacy.register import LOW, low
-from evalsuite.quality.features import ImageData
+from evalsuite.quality.features import ImageData, describe, families
 from shards.console import progress
 
 TOLERANCE = 3.0  # CIELAB units that a codec and the autoencoder change a kept pixel by
@@ -52,13 +52,12 @@ def judge_parts(
     unchanged = found["kept"] > 1 - MIN_PART
     found.loc[unchanged, "closeness"] = np.inf
     found.loc[unchanged, "nearest"] = np.array(parents, dtype=object)[unchanged]
-    known = _known(index, unseen)
+    known, kin = _known(index, unseen)
     cuts = parts.weights[~unchanged.to_numpy()]  # an empty part is as near as can be to anything
     if len(cuts):
         known = Parts(known.colours, cuts[np.random.default_rng(0).choice(len(cuts), len(known.colours))])
-    own = None if unseen is not None else _own_families(index, len(known.colours))
-    floor = pd.DataFrame({"closeness": nearest_parts(index, known, own)[0]})
-    calibration = calibrate(floor, ("closeness",), false_alarms, source)
+    floor = pd.DataFrame({"closeness": nearest_parts(index, known, kin if unseen is None else None)[0]})
+    calibration = calibrate(floor, ("closeness",), false_alarms, source, kin)
     found["score"], found["threshold"] = calibration.score(found), calibration.threshold
     found["copy"] = found["score"] > calibration.threshold
     return found, calibration
@@ -134,20 +133,14 @@ def _blocks(index: Index) -> Iterator[tuple[int, Lab]]:
         yield start, (matrix @ planes @ matrix.T).transpose(0, 2, 3, 1).astype(np.float32, copy=False)
 
 
-def _own_rows(index: Index, n: int) -> NDArray[np.intp]:
-    return np.sort(np.random.default_rng(0).choice(len(index.frame), n, replace=False))
-
-
-def _own_families(index: Index, n: int) -> NDArray[np.object_]:
-    return families(index.frame)[_own_rows(index, n)]
-
-
-def _known(index: Index, unseen: ImageData | None) -> Parts:
-    """Whole pictures that no part can be a copy of: unseen images or, without any, training images."""
+def _known(index: Index, unseen: ImageData | None) -> tuple[Parts, NDArray[np.object_]]:
+    """Whole pictures that no part can be a copy of, and their families: unseen images or, without any, training images.
+    """
+    frame = index.frame if unseen is None else describe(unseen)
     if unseen is None:
-        rows = _own_rows(index, min(len(index.frame), MOST_UNSEEN))
+        rows = np.sort(np.random.default_rng(0).choice(len(frame), min(len(frame), MOST_UNSEEN), replace=False))
         colours = np.stack([low(index.pictures[i].astype(np.float32)) for i in rows])
     else:
         rows = np.arange(min(len(unseen.rows), MOST_UNSEEN))
         colours = np.stack([low(small_lab(image)) for _, image in unseen.take(rows).images()])
-    return Parts(colours, np.ones(colours.shape[:3], dtype=np.float32))
+    return Parts(colours, np.ones(colours.shape[:3], dtype=np.float32)), families(frame.iloc[rows])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product as product_of
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from scipy import fft, ndimage
 from evalsuite.privacy.picture import SIDE, Lab, shrink
 
 Plane = NDArray[np.float32]
+REACH = 0.06  # of the scale: a little more than half of the step between `picture.SCALES`
 LOW = 16  # cells a side of the picture that is compared: noise and JPEG blocks average out
 
 
@@ -65,9 +68,13 @@ class Query:
 
 
 def match(query: Query, target: Target, scale: float) -> Match:
-    """The query at its best place within the target, near a scale (its side over the target's)."""
+    """The query at its best place within the target, near a scale (its side over the target's).
+
+    Every whole side within `REACH` is tried: beside the right one by a pixel, a crop is no nearer than another image.
+    """
     structure = closeness = -10.0
-    for side in {min(SIDE, round(SIDE * (scale + step))) for step in (-0.05, -0.025, 0.0, 0.025, 0.05)}:
+    place = (0, 0, SIDE)
+    for side in range(math.ceil(SIDE * (scale - REACH)), min(SIDE, math.floor(SIDE * (scale + REACH))) + 1):
         spectrum, norm = query.sized(side)
         free = SIDE - side + 1
         product = fft.irfft2(target.spectrum * spectrum, (SIDE, SIDE))[:free, :free]
@@ -75,10 +82,20 @@ def match(query: Query, target: Target, scale: float) -> Match:
         variance = np.maximum(_window(target.squares, side) - total**2 / side**2, 1e-3)
         correlation = product / (norm * np.sqrt(variance))
         y, x = divmod(int(correlation.argmax()), free)
-        difference = query.low - low(target.lab[y:y + side, x:x + side])
-        structure = max(structure, float(correlation[y, x]))
-        closeness = max(closeness, -float(np.log10((difference**2).mean() + 1e-4)))
-    return Match(structure, closeness)
+        closeness = max(closeness, _closeness(query, target, y, x, side))
+        if correlation[y, x] > structure:
+            structure, place = float(correlation[y, x]), (y, x, side)
+    around = (_closeness(query, target, *(p + step for p, step in zip(place, steps, strict=True)))
+              for steps in product_of((-1, 0, 1), repeat=3))
+    return Match(structure, max(closeness, *around))
+
+
+def _closeness(query: Query, target: Target, y: int, x: int, side: int) -> float:
+    """-log10 of the mean squared difference from a part of the target; -10 where that lies outside."""
+    if min(y, x) < 0 or max(y, x) + side > SIDE:
+        return -10.0
+    difference = query.low - low(target.lab[y:y + side, x:x + side])
+    return -float(np.log10((difference**2).mean() + 1e-4))
 
 
 def low(lab: Lab) -> Lab:

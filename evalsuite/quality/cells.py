@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evalsuite.quality.cmmd import cmmd
-from evalsuite.quality.estimate import Estimate, missing
-from evalsuite.quality.features import Features
+from evalsuite.quality.estimate import Estimate, Families, codes_of, missing
+from evalsuite.quality.features import Features, families
 from evalsuite.quality.fid import fid
 from evalsuite.quality.kid import kid
 from evalsuite.quality.prdc import prdc
@@ -107,31 +107,38 @@ def _measure(
         yield head | {"metric": NONE} | _columns(estimate)
         return
     rng = np.random.default_rng((seed, zlib.crc32(f"{cell.family}/{cell.name}".encode())))
-    x = real.take(np.sort(rng.choice(cell.real, n, replace=False)))
-    y = synthetic.take(np.sort(rng.choice(cell.synthetic, n, replace=False)))
-    for metric, estimate in measure(x, y, real.extractor.metric, seed=seed, resamples=resamples):
+    a, b = (np.sort(rng.choice(rows, n, replace=False)) for rows in (cell.real, cell.synthetic))
+    known = families(real.frame.iloc[a]), families(synthetic.frame.iloc[b], real.frame)
+    found = measure(real.take(a), synthetic.take(b), real.extractor.metric, seed=seed, resamples=resamples, of=known)
+    for metric, estimate in found:
         yield head | {"metric": metric} | _columns(estimate)
 
 
 def measure(
     real: NDArray[np.floating], synthetic: NDArray[np.floating], name: Namer, *, seed: int = 0,
-    resamples: int = 100,
+    resamples: int = 100, of: Families = (None, None),
 ) -> Iterator[tuple[str, Estimate]]:
-    """All metrics of two sets of features of equal size; the kernel distance first, as it is unbiased."""
-    yield name("KD"), kid(real, synthetic, resamples=3 * resamples, seed=seed)
-    yield name("FD"), fid(real, synthetic, resamples=resamples, seed=seed)
-    yield name("MMD"), cmmd(real, synthetic, resamples=3 * resamples, seed=seed)
-    four = prdc(real, synthetic)
+    """All metrics of two sets of features of equal size, `of` families; the kernel distance first: it is unbiased."""
+    yield name("KD"), kid(real, synthetic, resamples=3 * resamples, seed=seed, families=of)
+    yield name("FD"), fid(real, synthetic, resamples=resamples, seed=seed, families=of)
+    yield name("MMD"), cmmd(real, synthetic, resamples=3 * resamples, seed=seed, families=of)
+    four = prdc(real, synthetic, families=of)
     for kind in ("precision", "recall", "density", "coverage"):
         yield name(kind), getattr(four, kind)
-    yield name("Vendi, real"), vendi(real, resamples=resamples, seed=seed)
-    yield name("Vendi, synthetic"), vendi(synthetic, resamples=resamples, seed=seed)
+    yield name("Vendi, real"), vendi(real, resamples=resamples, seed=seed, family=of[0])
+    yield name("Vendi, synthetic"), vendi(synthetic, resamples=resamples, seed=seed, family=of[1])
 
 
 def _floor(real: Features, n: int, min_n: int, seed: int, resamples: int) -> list[dict[str, object]]:
-    half = min(n, len(real.frame) // 2)
-    order = np.random.default_rng((seed, 1)).permutation(len(real.frame))
-    cell = Cell("floor", "real against real", order[:half], order[half:2 * half])
+    """Real against real; no patient is in both halves, or they would be nearer than any generator can come."""
+    codes = codes_of(families(real.frame), len(real.frame))
+    place = np.random.default_rng((seed, 1)).permutation(int(codes.max()) + 1)[codes]
+    order = np.argsort(place, kind="stable")
+    half = min(n, len(order) // 2)
+    first, rest = order[:half], order[half:]
+    other = rest[place[rest] > place[first].max()] if half else rest
+    half = min(half, len(other))
+    cell = Cell("floor", "real against real", first[:half], other[:half])
     rows = list(_measure(cell, real, real, half if half >= min_n else 0, seed, resamples))
     if half < n:
         note = f"at n = {half}, not {n}: compare the kernel distance only, which does not depend on n"

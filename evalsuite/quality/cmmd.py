@@ -6,8 +6,9 @@ The result is called CMMD only with CLIP ViT-L/14 at 336 px; with other features
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evalsuite.quality.estimate import Array, Estimate, missing
+from evalsuite.quality.estimate import Array, Estimate, Families, Family, missing
 from evalsuite.quality.mmd import mmd2_interval
 
 SIGMA, SCALE = 10.0, 1000.0
@@ -20,7 +21,8 @@ def gaussian_kernel(x: Array, y: Array, sigma: float = SIGMA) -> Array:
 
 
 def cmmd(
-    real: Array, synthetic: Array, *, max_n: int = 2000, seed: int = 0, resamples: int = 300
+    real: Array, synthetic: Array, *, max_n: int = 2000, seed: int = 0, resamples: int = 300,
+    families: Families = (None, None),
 ) -> Estimate:
     """1000 x squared MMD of unit-length features with sigma 10.
 
@@ -31,11 +33,13 @@ def cmmd(
     if n < 2:
         return missing(n, "fewer than two samples on a side")
     rng = np.random.default_rng(seed)
-    x, y = (_unit(_some(side, max_n, rng)) for side in (real, synthetic))
+    rows = [_some(len(side), max_n, rng) for side in (real, synthetic)]
+    x, y = (_unit(side[some]) for side, some in zip((real, synthetic), rows, strict=True))
+    known = _of(families[0], rows[0]), _of(families[1], rows[1])
     xx, yy, xy = gaussian_kernel(x, x), gaussian_kernel(y, y), gaussian_kernel(x, y)
     value = SCALE * float(xx.mean() + yy.mean() - 2 * xy.mean())
-    around = mmd2_interval(value, xx, yy, xy, scale=SCALE, resamples=resamples, seed=seed)
     bias = SCALE * ((1 - xx.mean()) / (len(x) - 1) + (1 - yy.mean()) / (len(y) - 1))
+    around = mmd2_interval(value - bias, xx, yy, xy, scale=SCALE, resamples=resamples, seed=seed, families=known)
     return Estimate(value, around.low + bias, around.high + bias, n)
 
 
@@ -44,5 +48,9 @@ def _unit(x: Array) -> Array:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def _some(x: Array, n: int, rng: np.random.Generator) -> Array:
-    return x if len(x) <= n else x[np.sort(rng.choice(len(x), n, replace=False))]
+def _some(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+
+
+def _of(family: Family, rows: NDArray[np.intp]) -> Family:
+    return None if family is None else family[rows]

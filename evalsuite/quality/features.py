@@ -100,6 +100,24 @@ def describe(data: ImageData) -> pd.DataFrame:
     return frame.where(frame.notna(), None)
 
 
+def families(frame: pd.DataFrame, parents: pd.DataFrame | None = None) -> NDArray[np.object_]:
+    """What belongs together, [n]: an image's patient or family of duplicates, else the photograph it was made from.
+
+    An image with neither is its own. What belongs together crosses no fold and counts as one unit of an interval.
+
+    Parameters
+    ----------
+    parents
+        Real images: what was made from one of them is of its family.
+    """
+    columns = frame.reindex(columns=["cluster", "parent"]).astype(object)
+    origin = columns["parent"]
+    if parents is not None:
+        origin = origin.map(dict(zip(parents["id"], families(parents), strict=True))).fillna(origin)
+    own = columns["cluster"].where(columns["cluster"].notna(), origin)
+    return own.where(own.notna(), frame["id"]).to_numpy(dtype=object)
+
+
 def extract(
     data: ImageData, extractor: Extractor, preprocess: Preprocess, folder: Path, *, what: str = "features",
     batch: int = 64,

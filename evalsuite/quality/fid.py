@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalsuite.quality.estimate import Array, Estimate, missing, recentred
+from evalsuite.quality.estimate import Array, Estimate, Families, bootstrap_rows, missing, recentred
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     return float(shift @ shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross)
 
 
-def fid(real: Array, synthetic: Array, *, resamples: int = 100, seed: int = 0) -> Estimate:
+def fid(
+    real: Array, synthetic: Array, *, resamples: int = 100, seed: int = 0, families: Families = (None, None)
+) -> Estimate:
     """Frechet distance of features [n, d] and [m, d], with a recentred bootstrap interval over both sets.
 
     Missing when a side has too few samples for a covariance of full rank (n <= d).
@@ -58,12 +60,8 @@ def fid(real: Array, synthetic: Array, *, resamples: int = 100, seed: int = 0) -
     if n <= d:
         return missing(n, f"covariance is rank-deficient: {n} samples, {d} features")
     value = frechet_distance(moments([real]), moments([synthetic]))
-    rng = np.random.default_rng(seed)
-    resampled = [
-        frechet_distance(
-            moments([real[rng.integers(0, len(real), len(real))]]),
-            moments([synthetic[rng.integers(0, len(synthetic), len(synthetic))]]),
-        )
-        for _ in range(resamples)
-    ]
+    rngs = np.random.default_rng(seed).spawn(2)
+    drawn = (bootstrap_rows(len(side), resamples, rng, family)
+             for side, rng, family in zip((real, synthetic), rngs, families, strict=True))
+    resampled = [frechet_distance(moments([real[a]]), moments([synthetic[b]])) for a, b in zip(*drawn, strict=True)]
     return recentred(value, np.array(resampled), n) if resamples else Estimate(value, np.nan, np.nan, n)

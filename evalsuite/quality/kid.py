@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalsuite.quality.estimate import Array, Estimate, missing
+from evalsuite.quality.estimate import Array, Estimate, Families, missing
 from evalsuite.quality.mmd import mmd2, mmd2_interval
 
 
@@ -18,9 +18,9 @@ def polynomial_kernel(x: Array, y: Array) -> Array:
 
 def kid(
     real: Array, synthetic: Array, *, subset_size: int = 1000, subsets: int = 100, seed: int = 2020,
-    resamples: int = 300,
+    resamples: int = 300, families: Families = (None, None),
 ) -> Estimate:
-    """Squared MMD with the cubic kernel and a bootstrap interval.
+    """Squared MMD with the cubic kernel and a bootstrap interval over images, or over whole families of them.
 
     All pairs are used up to `subset_size` samples a side; beyond, the mean over seeded subsets, as
     torch-fidelity draws them, and the interval is that of one subset (wider than the mean deserves).
@@ -32,13 +32,15 @@ def kid(
     if n > subset_size:
         value = kid_over_subsets(x, y, subset_size, subsets, seed)
         rng = np.random.default_rng(seed)
-        x, y = (side[rng.choice(len(side), subset_size, replace=False)] for side in (x, y))
+        rows = [rng.choice(len(side), subset_size, replace=False) for side in (x, y)]
+        x, y = x[rows[0]], y[rows[1]]
+        a, b = (None if family is None else family[some] for family, some in zip(families, rows, strict=True))
         kernels = polynomial_kernel(x, x), polynomial_kernel(y, y), polynomial_kernel(x, y)
-        around = mmd2_interval(mmd2(*kernels), *kernels, resamples=resamples, seed=seed)
+        around = mmd2_interval(mmd2(*kernels), *kernels, resamples=resamples, seed=seed, families=(a, b))
         shift = value - around.value
         return Estimate(value, around.low + shift, around.high + shift, n)
     kernels = polynomial_kernel(x, x), polynomial_kernel(y, y), polynomial_kernel(x, y)
-    return mmd2_interval(mmd2(*kernels), *kernels, resamples=resamples, seed=seed)
+    return mmd2_interval(mmd2(*kernels), *kernels, resamples=resamples, seed=seed, families=families)
 
 
 def kid_over_subsets(real: Array, synthetic: Array, subset_size: int, subsets: int, seed: int) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalsuite.quality.estimate import Array, Estimate, bootstrap_mean, missing, wilson
+from evalsuite.quality.estimate import Array, Estimate, Families, bootstrap_mean, missing, share
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class Prdc:
     coverage: Estimate
 
 
-def prdc(real: Array, synthetic: Array, *, k: int = 5, block: int = 1024) -> Prdc:
+def prdc(
+    real: Array, synthetic: Array, *, k: int = 5, block: int = 1024, families: Families = (None, None)
+) -> Prdc:
     """The four numbers for features [n, d] and [m, d], in blocks of rows; memory grows with n + m only."""
     if min(len(real), len(synthetic)) <= k:
         none = missing(min(len(real), len(synthetic)), f"needs more than k = {k} samples on a side")
@@ -35,10 +37,8 @@ def prdc(real: Array, synthetic: Array, *, k: int = 5, block: int = 1024) -> Prd
         recalled[rows] = (distance < radius_synthetic[None]).any(1)
         covered[rows] = distance.min(1) < radius_real[rows]
     return Prdc(
-        precision=wilson(int((real_balls > 0).sum()), len(synthetic)),
-        recall=wilson(int(recalled.sum()), len(real)),
-        density=bootstrap_mean(real_balls / k),
-        coverage=wilson(int(covered.sum()), len(real)),
+        precision=share(real_balls > 0, families[1]), recall=share(recalled, families[0]),
+        density=bootstrap_mean(real_balls / k, family=families[1]), coverage=share(covered, families[0]),
     )
 
 

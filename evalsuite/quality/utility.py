@@ -19,8 +19,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from evalsuite.quality.estimate import Array, Estimate, bootstrap_of, missing
-from evalsuite.quality.features import Features
+from evalsuite.quality.estimate import Array, Estimate, Family, bootstrap_of, missing
+from evalsuite.quality.features import Features, families
 
 Labels = NDArray[np.object_]
 FOLDS = 5
@@ -61,8 +61,8 @@ class Tested:
     ----------
     statistic
         Of (truth, found).
-    group
-        Skin type of each image.
+    group, family
+        Skin type of each image, and what belongs together.
     note
         Why there is nothing.
     """
@@ -71,13 +71,15 @@ class Tested:
     truth: NDArray[Any]
     found: NDArray[Any] | None
     group: Labels
+    family: Family
     note: str = ""
 
     def estimate(self, resamples: int = 300, seed: int = 0) -> Estimate:
-        """With a percentile bootstrap interval over the tested images."""
+        """With a percentile bootstrap interval over the families of tested images."""
         if self.found is None:
             return missing(len(self.truth), self.note)
-        return bootstrap_of(self.statistic, self.truth, self.found, resamples=resamples, seed=seed)
+        return bootstrap_of(self.statistic, self.truth, self.found, resamples=resamples, seed=seed,
+                            family=self.family)
 
     def cells(self, min_n: int) -> Iterator[tuple[str, str, Tested]]:
         """All, and each skin type with enough tested images."""
@@ -85,6 +87,7 @@ class Tested:
         for name in sorted({str(g) for g in self.group if g is not None}):
             here = self.group == name
             part = replace(self, truth=self.truth[here], group=self.group[here],
+                           family=None if self.family is None else self.family[here],
                            found=None if self.found is None else self.found[here])
             if here.sum() < min_n or len(set(part.truth)) < 2:
                 part = replace(part, found=None, note=f"{here.sum()} tested images, or a single class of them")
@@ -98,10 +101,11 @@ def _tested(
     a, b = real.frame.iloc[rows[0]], synthetic.frame.iloc[rows[1]]
     x, u, y, v = real.take(rows[0]), synthetic.take(rows[1]), *(f["class"].to_numpy(dtype=object) for f in (a, b))
     groups = [f["group"].to_numpy(dtype=object) for f in (a, b)]
+    of = [families(a), families(b, real.frame)]
     return [
-        cross_accuracy(x, y, families(a, "cluster"), groups[0]), transfer_accuracy(u, v, x, y, groups[0]),
-        transfer_accuracy(x, y, u, v, groups[1]),
-        discriminator(x, u, families(a, "cluster"), families(b, "parent"), np.concatenate(groups), seed),
+        cross_accuracy(x, y, of[0], groups[0]), transfer_accuracy(u, v, x, y, groups[0], of[0]),
+        transfer_accuracy(x, y, u, v, groups[1], of[1]),
+        discriminator(x, u, of[0], of[1], np.concatenate(groups), seed),
     ]
 
 
@@ -121,34 +125,31 @@ def matched_rows(
     return np.concatenate([none, *a]), np.concatenate([none, *b])
 
 
-def families(frame: pd.DataFrame, column: str) -> Labels:
-    """What must not cross a fold: patient or duplicate family, or the real parent; else the image itself."""
-    return frame[column].where(frame[column].notna(), frame["id"]).to_numpy(dtype=object)
-
-
-def transfer_accuracy(x: Array, y: Labels, u: Array, v: Labels, group: Labels) -> Tested:
+def transfer_accuracy(
+    x: Array, y: Labels, u: Array, v: Labels, group: Labels, family: Family = None
+) -> Tested:
     """Balanced accuracy on (u, v) of a linear classifier fitted on (x, y)."""
     if len(set(y)) < 2:
-        return Tested(_balanced, v, None, group, "a single class")
-    return _classified(v, linear().fit(x, y).predict(u), group)
+        return Tested(_balanced, v, None, group, family, "a single class")
+    return _classified(v, linear().fit(x, y).predict(u), group, family)
 
 
 def cross_accuracy(x: Array, y: Labels, family: Labels, group: Labels) -> Tested:
     """Balanced accuracy by cross-validation over families: what the other directions are compared with."""
     if len(set(y)) < 2 or len(set(family)) < FOLDS:
-        return Tested(_balanced, y, None, group, "a single class or too few families")
+        return Tested(_balanced, y, None, group, family, "a single class or too few families")
     predicted = np.empty(len(y), dtype=object)
     for fit, test in GroupKFold(FOLDS).split(x, y, family):
         if len(set(y[fit])) < 2:
-            return Tested(_balanced, y, None, group, "a fold holds a single class")
+            return Tested(_balanced, y, None, group, family, "a fold holds a single class")
         predicted[test] = linear().fit(x[fit], y[fit]).predict(x[test])
-    return _classified(y, predicted, group)
+    return _classified(y, predicted, group, family)
 
 
-def _classified(truth: Labels, predicted: Labels, group: Labels) -> Tested:
+def _classified(truth: Labels, predicted: Labels, group: Labels, family: Family) -> Tested:
     """Labels as numbers: resampling compares them thousands of times."""
     codes = np.unique(np.concatenate([truth, predicted]).astype(str), return_inverse=True)[1]
-    return Tested(_balanced, codes[:len(truth)], codes[len(truth):], group)
+    return Tested(_balanced, codes[:len(truth)], codes[len(truth):], group, family)
 
 
 def discriminator(
@@ -162,13 +163,13 @@ def discriminator(
     y = np.r_[np.zeros(len(real), dtype=int), np.ones(len(synthetic), dtype=int)]
     family = np.concatenate([real_family, synthetic_family])
     if len(set(real_family)) < FOLDS:
-        return Tested(_auc, y, None, group, "too few families")
+        return Tested(_auc, y, None, group, family, "too few families")
     score = np.empty(len(y))
     for fit, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, family):
         if len(set(y[fit])) < 2:
-            return Tested(_auc, y, None, group, "a fold holds one side only")
+            return Tested(_auc, y, None, group, family, "a fold holds one side only")
         score[test] = linear().fit(x[fit], y[fit]).predict_proba(x[test])[:, 1]
-    return Tested(_auc, y, score, group)
+    return Tested(_auc, y, score, group, family)
 
 
 def _balanced(y: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalsuite.quality.estimate import Array, Estimate, missing, recentred
+from evalsuite.quality.estimate import Array, Estimate, Family, bootstrap_rows, missing, recentred
 
 
 def vendi_score(features: Array) -> float:
@@ -17,10 +17,10 @@ def vendi_score(features: Array) -> float:
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
-def vendi(features: Array, *, resamples: int = 100, seed: int = 0) -> Estimate:
+def vendi(features: Array, *, resamples: int = 100, seed: int = 0, family: Family = None) -> Estimate:
     """The score with a recentred bootstrap interval. It grows with n: compare sets of equal size only."""
     n, rng = len(features), np.random.default_rng(seed)
     if n < 2:
         return missing(n, "fewer than two samples")
-    resampled = np.array([vendi_score(features[rng.integers(0, n, n)]) for _ in range(resamples)])
+    resampled = np.array([vendi_score(features[rows]) for rows in bootstrap_rows(n, resamples, rng, family)])
     return recentred(vendi_score(features), resampled, n)

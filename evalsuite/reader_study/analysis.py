@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from evalsuite.quality.estimate import Estimate, bootstrap_of, missing, wilson
+from evalsuite.quality.estimate import Estimate, bootstrap_of, missing, share
 from evalsuite.quality.section import Section, Status, section, table
 from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
 from shards.errors import UserError
@@ -82,7 +82,8 @@ def _judge(part: pd.DataFrame, resamples: int) -> dict[str, object]:
 
 
 def _share(part: pd.DataFrame, column: str) -> Estimate:
-    return wilson(int((part[column] == part[f"truth_{column}"]).sum()), len(part))
+    """By item: readers who see one image answer alike, so many of them are not many images."""
+    return share((part[column] == part[f"truth_{column}"]).to_numpy(), part["item"].to_numpy())
 
 
 def discrimination(part: pd.DataFrame, resamples: int = 500) -> Estimate:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -69,7 +70,12 @@ def _kind(block: Block) -> str:
     return "text" if isinstance(block, str) else type(block).__name__.lower()
 
 
-_ENVIRONMENT.filters["kind"] = _kind
+def _breakable(text: str) -> Markup:
+    """Lines may break before and within an extractor's name: else a long one pushes the table off a printed page."""
+    return Markup(re.sub(r"(?=\[)|(?<=[_@.])", "<wbr>", str(escape(text))))
+
+
+_ENVIRONMENT.filters |= {"kind": _kind, "breakable": _breakable}
 
 
 @dataclass(frozen=True)

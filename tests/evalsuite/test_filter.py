@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
 from evalsuite import filter_trial
+from evalsuite.commands.filter import filter_images
 from evalsuite.filter import (
     apply,
     filter_section,
     intactness,
     recognition,
+    rejection_rates,
     thresholds_from,
     typicality,
     unequal_groups,
@@ -244,3 +246,35 @@ def test_broken_images_and_wrong_classes_score_low(tmp_path: Path) -> None:
     intact = intactness(flat)
     assert intact["flat"] == intact["white"] == 0
     assert intact["fine"] > 5
+
+
+def test_images_of_one_photograph_count_as_one_when_groups_are_compared() -> None:
+    """Ten renderings of each photograph fail together: three unlucky photographs are no unfair filter."""
+    frame = judged(300).assign(parent=[f"photo-{i // 30}-{i % 3}" for i in range(300)])  # 30, each of one group
+    lost = frame["parent"].isin([f"photo-{k}-2" for k in range(3)])  # 30 of 100 images of g2, none of the others
+    assert len(unequal_groups(frame.assign(kept=~lost, parent=None))) == 1
+    assert unequal_groups(frame.assign(kept=~lost)) == []
+    row = {of: rejection_rates(frame.assign(kept=~lost, parent=frame["parent"] if of == "photographs" else None))
+           .set_index("cell").loc["g2"] for of in ("images", "photographs")}
+    assert row["images"]["rate"] == row["photographs"]["rate"] == 0.3
+    assert row["photographs"]["high"] - row["photographs"]["low"] > 2 * (row["images"]["high"] - row["images"]["low"])
+
+
+def test_an_image_of_another_tone_than_asked_is_dropped_for_its_tone(tmp_path: Path) -> None:
+    """The whole command: four images say light and are drawn dark. They are lost for that, and nothing else is."""
+    write(tmp_path / "train", 0, 3, "real", None)
+    write(tmp_path / "validation", 1000, 3, "real", None)
+    with ShardSetWriter(tmp_path / "made", "p", classes=CLASSES, fsync=False) as writer:
+        for i in range(24):
+            shown = "dark" if i < 4 else "light"
+            image = encode_image(draw("plaque", shown, 2000 + i).image, "png", 0)
+            writer.add(Sample(id=f"s{i:02d}", origin="synthetic", label="plaque", group="light"), image, "png")
+    filter_images(tmp_path / "made", tmp_path / "train", tmp_path / "validation", tmp_path / "out", rejection=0.05,
+                  extractor="colour-structure", as_json=True)
+    found = pd.read_parquet(tmp_path / "out" / "filter.parquet").set_index("id")
+    off = found["reasons"].str.contains("on_tone")
+    assert off.index[off].tolist() == ["s00", "s01", "s02", "s03"]
+    assert not found.loc[off, "kept"].any()
+    assert (found.loc[off, "on_tone"] < -50).all()  # degrees outside the range asked for
+    part = json.loads((tmp_path / "out" / "section.json").read_text())
+    assert ["on_tone: not of the requested skin tone", "4"] in part["tables"][0]["rows"]

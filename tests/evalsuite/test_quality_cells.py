@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from evalsuite.quality.cells import quality_table
+from evalsuite.quality.cells import NONE, quality_table
 from evalsuite.quality.extractors import Extractor
-from evalsuite.quality.features import Features
-from evalsuite.quality.report import per_image_table, quality_report
+from evalsuite.quality.features import Features, families
+from evalsuite.quality.report import by_cell, per_image_table, quality_report
 from evalsuite.quality.section import section, table
 from evalsuite.quality.utility import discriminator, matched_rows, utility_table
 from evalsuite.report import of_measures
@@ -153,3 +155,66 @@ def test_the_report_has_five_axes_and_says_what_was_not_measured() -> None:
     alone = of_measures.report([copies]).sections
     assert [len(s.blocks) for s in alone] == [1, 1, 1, 2, 1]
     assert "evalsuite tone" in str(alone[4].blocks[0])
+
+
+def test_what_was_made_from_one_photograph_makes_no_interval_narrower() -> None:
+    """Eight images of each of 30 photographs: 240 images that are 30 in truth, in every metric that has an interval."""
+    real, alone = features(240), features(240, seed=1)
+    place = np.arange(240) // 24 * 3 + np.arange(240) % 3  # the class stays
+    alone.frame.loc[place % 5 == 0, "class"] = "c0"  # a fifth of the photographs is labelled wrong, so shares can vary
+    alone.values[:] = alone.values[place] + np.random.default_rng(2).normal(0, 0.01, (240, 8))
+    of_a_few = replace(alone, frame=alone.frame.assign(parent=[f"photo-{k}" for k in place]))
+    widths = []
+    for made in (alone, of_a_few):
+        table = quality_table(real, made, resamples=40, families=("overall",))
+        table = table[table["family"] == "overall"].set_index("metric")
+        widths.append(table["high"] - table["low"])
+    for metric in ("KD[plain]", "FD[plain]", "MMD[plain]", "precision[plain]", "density[plain]",
+                   "Vendi, synthetic[plain]"):
+        assert widths[1][metric] > 1.3 * widths[0][metric], metric
+    told = [utility_table(real, made, resamples=200).set_index(["family", "metric"]) for made in (alone, of_a_few)]
+    same, fewer = (t.loc[("overall", "real to synthetic [plain]")] for t in told)
+    assert same["value"] == fewer["value"]
+    assert fewer["high"] - fewer["low"] > 1.3 * (same["high"] - same["low"])
+
+
+def test_the_halves_of_the_floor_share_no_patient() -> None:
+    """Two images of a patient are nearly equal: split over both halves they would be a floor that nothing reaches."""
+    real = features(240)
+    real.values[1::2] = real.values[::2]
+    apart = replace(real, frame=real.frame.assign(cluster=[f"patient-{i // 2}" for i in range(240)]))
+    floor = [quality_table(x, features(240, seed=1), resamples=5, families=("overall",))
+             .set_index(["family", "metric"]).loc[("floor", "density[plain]"), "value"] for x in (real, apart)]
+    assert floor[0] > 0.85 > 0.75 > floor[1]
+
+
+def test_a_child_is_of_its_parents_patient() -> None:
+    """`shards make` names patients by cluster: by the parent's id alone a child would cross the folds."""
+    real = features(6).frame.assign(cluster=["p1", "p1", "p2", None, None, None])
+    made = features(4, seed=1).frame.assign(parent=["0-1", "0-3", "elsewhere", None])
+    assert families(real).tolist() == ["p1", "p1", "p2", "0-3", "0-4", "0-5"]
+    assert families(made, real).tolist() == ["p1", "0-3", "elsewhere", "1-3"]
+
+
+def test_a_report_has_a_row_a_cell_and_a_column_a_metric() -> None:
+    """Nothing is lost on the way from the long table: values with intervals, n, and why one is missing."""
+    long = pd.DataFrame([
+        {"family": "overall", "cell": "all", "metric": "KD", "value": 0.5, "low": 0.4, "high": 0.6, "n": 90,
+         "note": ""},
+        {"family": "overall", "cell": "all", "metric": "FD", "value": np.nan, "low": np.nan, "high": np.nan, "n": 90,
+         "note": "rank"},
+        {"family": "class", "cell": "a", "metric": "KD", "value": 0.25, "low": 0.2, "high": 0.3, "n": 40, "note": ""},
+        {"family": "class", "cell": "a", "metric": "FD", "value": 1.0, "low": np.nan, "high": np.nan, "n": 30,
+         "note": ""},
+        {"family": "class", "cell": "b", "metric": NONE, "value": np.nan, "low": np.nan, "high": np.nan, "n": 3,
+         "note": "too few"},
+    ])
+    shown = by_cell(long)
+    assert shown.columns.tolist() == ["cell", "n", "KD", "FD", "remark"]
+    assert shown["cell"].tolist() == ["all", "a", "b"]
+    assert shown["n"].tolist() == ["90", "30 to 40", "3"]
+    assert shown["KD"].tolist()[:2] == ["0.5 (0.4 to 0.6)", "0.25 (0.2 to 0.3)"]
+    assert shown["FD"].tolist()[:2] == ["not enough data", "1"]
+    assert shown["remark"].tolist() == ["rank", "", "too few"]
+    assert section("t", "v", "good", [table("fidelity", "c", shown)])["tables"][0]["rows"][2] == [
+        "b", "3", "not enough data", "not enough data", "too few"]

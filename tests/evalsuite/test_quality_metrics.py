@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsuite.quality.cmmd import cmmd
-from evalsuite.quality.estimate import bootstrap_mean, wilson
+from evalsuite.quality.estimate import bootstrap_mean, bootstrap_of, share, wilson
 from evalsuite.quality.fid import fid, frechet_distance, moments
 from evalsuite.quality.kid import kid, kid_over_subsets
 from evalsuite.quality.prdc import prdc
@@ -147,3 +147,50 @@ def test_bootstrap_mean_has_the_textbook_width() -> None:
     x = np.random.default_rng(0).normal(size=400)
     estimate = bootstrap_mean(x, resamples=2000)
     assert (estimate.high - estimate.low) / 2 == pytest.approx(1.96 * x.std() / 20, rel=0.08)
+
+
+def test_a_share_of_families_keeps_to_its_confidence() -> None:
+    """Images of one photograph pass together: as single images they would make an interval that holds 61 % for 95."""
+    rng, family = np.random.default_rng(0), np.repeat(np.arange(20), 5)
+    held = {"single": 0, "families": 0}
+    for _ in range(500):
+        rate = rng.beta(0.2 * 0.5, 0.8 * 0.5, (20, 1))  # correlation within a family: 1 / (1 + 0.5)
+        hits = (rng.random((20, 5)) < rate).ravel()
+        for name, found in (("single", share(hits)), ("families", share(hits, family))):
+            held[name] += found.low <= 0.2 <= found.high
+    assert held["single"] < 400 < 465 < held["families"]
+    assert share(hits) == wilson(int(hits.sum()), 100) == share(hits, np.arange(100))
+
+
+REPEATED = 5
+MEASURES = {
+    "kernel distance": lambda x, y, a, b: kid(x, y, families=(a, b)),
+    "Frechet distance": lambda x, y, a, b: fid(x, y, families=(a, b)),
+    "CMMD": lambda x, y, a, b: cmmd(x, y, families=(a, b)),
+    "precision": lambda x, y, a, b: prdc(x, y, k=5 * REPEATED, families=(a, b)).precision,
+    "density": lambda x, y, a, b: prdc(x, y, k=5 * REPEATED, families=(a, b)).density,
+    "coverage": lambda x, y, a, b: prdc(x, y, k=5 * REPEATED, families=(a, b)).coverage,
+    "Vendi": lambda x, y, a, b: vendi(y, family=b),
+    "mean": lambda x, y, a, b: bootstrap_mean(y[:, 0], family=b),
+    "correlation": lambda x, y, a, b: bootstrap_of(
+        lambda u, v: float(np.corrcoef(u, v)[0, 1]), y[:, 0], y[:, 1], family=b
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(MEASURES))
+def test_repeating_images_adds_no_certainty(name: str) -> None:
+    """Five copies of each image as one family give about the interval of the images alone; as single ones, half."""
+    x, y = clouds(60, 60, 4, shift=0.6)
+    x5, y5 = (np.repeat(side, REPEATED, axis=0) + np.random.default_rng(1).normal(0, 1e-3, (300, 4)) for side in (x, y))
+    family = np.repeat(np.arange(60), REPEATED)
+
+    def width(family: np.ndarray | None) -> float:
+        found = MEASURES[name](x5, y5, family, family)
+        assert found.low <= found.value <= found.high
+        return found.high - found.low
+
+    assert width(None) < 0.65 * width(family)
+    if name not in ("precision", "density", "coverage"):  # whose k counts the copies
+        alone = {"Vendi": vendi(y), "mean": bootstrap_mean(y[:, 0])}.get(name) or MEASURES[name](x, y, None, None)
+        assert width(family) == pytest.approx(alone.high - alone.low, rel=0.25)

@@ -100,3 +100,15 @@ def test_realism_is_correlated_with_the_gain() -> None:
     assert analysis.gain_correlation(answers, gains).value == pytest.approx(1.0)
     with pytest.raises(UserError, match="class and gain"):
         analysis.gain_correlation(answers, gains.rename(columns={"gain": "x"}))
+
+
+def test_many_readers_of_few_images_are_not_many_images() -> None:
+    """Ten readers who agree on 20 images know those 20 images: the interval of a share is that of one reader."""
+    right = np.random.default_rng(0).random(20) < 0.7
+    one = pd.DataFrame({"item": [f"q{i}" for i in range(20)], "reader": "a", "truth": "real", "realism": 3.0,
+                        "diagnosis": np.where(right, "x", "y"), "truth_diagnosis": "x", "group": "g",
+                        "truth_group": "g"})
+    ten = pd.concat([one.assign(reader=f"r{k}") for k in range(10)], ignore_index=True)
+    alone, together = (analysis.reader_table(t, resamples=20).iloc[0]["diagnosis_real"] for t in (one, ten))
+    assert together.value == alone.value
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.15)

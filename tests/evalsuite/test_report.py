@@ -7,12 +7,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
+from browser import CHROMIUM, Browser
 
 from evalsuite.compare import Change, Comparison
+from evalsuite.quality import report as quality
+from evalsuite.report import of_measures
 from evalsuite.report.datasheet import data_sheet
 from evalsuite.report.methods import limits
 from evalsuite.report.of_run import who_moved
 from evalsuite.report.page import Fragment, Picture, Plot, Report, Section, Table, Verdict, render
+from evalsuite.tone_cells import cell_table, tone_section
 from shards import Sample, ShardSetWriter, encode_image
 
 EVIL = '<script>alert("x")</script>'
@@ -112,3 +118,38 @@ def test_who_gained_is_said_only_where_it_stands_among_all_groups() -> None:
     assert "Gained beyond chance (Holm): V." in told(by_chance, sure)
     assert "Lost beyond chance (Holm): I." in told(by_chance, worse)
     assert "No single skin type gained or lost beyond chance." in told(by_chance)
+
+
+def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
+    """A4 less its margins is 673 px wide; what lies beyond is cut off. Tables of all five parts, at their widest."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    groups = ("very_light", "intermediate", "dark")
+    name = "vit_base_patch14_reg4_dinov2.lvd142m@0a1b2c3d"
+    long = [(-0.000123, -0.0319, 0.0345), (123.4, 120.5, 126.7)]
+    cells = pd.DataFrame([
+        {"family": family, "cell": cell, "metric": f"{kind}[{name}]", "value": v, "low": low, "high": high, "n": n,
+         "note": "covariance is rank-deficient: 36 samples, 768 features", "extractor": name}
+        for family, cell in [("overall", "all"), ("class", "hidradenitis suppurativa"), *(("group", g) for g in groups)]
+        for kind in ("KD", "FD", "MMD", "precision", "density", "recall", "coverage", "Vendi, real", "Vendi, synthetic")
+        for (v, low, high), n in zip(long, (36, 1224), strict=True)
+    ])
+    utility = cells.assign(metric=[f"real or synthetic [{name}]" for _ in cells["metric"]])
+    angles = pd.DataFrame({
+        "id": [f"i{k}" for k in range(36)], "class": "plaque", "group": np.repeat(groups, 12),
+        "strategy": "inpaint-outpaint", "parent": None, "cluster": None, "ita": np.linspace(-50, 60, 36),
+        "lesion_contrast": 9.5, "shading": 4.25, "requested": np.repeat([0.0, 2.0, 5.0], 12), "steps_off": 1.0,
+        "degrees_off": -12.5,
+    })
+    parts = [quality._section(cells, utility), tone_section(angles, cell_table(angles, angles, resamples=20))]
+    (tmp_path / "report.html").write_text(render([of_measures.report(parts)], "a test"))
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        browser.call("Emulation.setDeviceMetricsOverride", width=673, height=900, deviceScaleFactor=1, mobile=False)
+        browser.call("Page.navigate", url=(tmp_path / "report.html").as_uri())
+        browser.wait("document.readyState === 'complete' && document.querySelectorAll('table').length > 0")
+        right = "[...document.querySelectorAll('table,svg')].map(e => Math.ceil(e.getBoundingClientRect().right))"
+        assert max(browser.value(right)) <= 673
+    finally:
+        browser.close()

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from evalsuite.quality.features import ArrayImages
 from evalsuite.tone import CUTS, LIGHTING_CAVEAT, cut_points, measure_ita, tone_index
-from evalsuite.tone_cells import cell_table, measure_table, requested_steps, tone_section, verdict
+from evalsuite.tone_cells import cell_table, measure_table, off_tone, requested_steps, tone_section, verdict
 from gen.phantoms import CLASSES, draw
 from shards.errors import UserError
 from shards.schema import Sample
@@ -149,3 +149,68 @@ def test_raw_angles_come_first_and_the_caveat_is_always_there() -> None:
     assert verdict(cell_table(measure_table(blank, CUTS["del-bino"]), resamples=20)) == (
         "No image shows enough bare skin to measure its tone.", "unknown",
     )
+
+
+def of_groups(angles: dict[str, list[float]], **fields: list[str]) -> pd.DataFrame:
+    """A table of measures with these angles and, beyond them, nothing out of the ordinary."""
+    group = [g for g, values in angles.items() for _ in values]
+    found = np.array([a for values in angles.values() for a in values], dtype=float)
+    cuts = CUTS["del-bino"]
+    steps = [requested_steps(g) or (0, 0) for g in group]
+    frame = pd.DataFrame({
+        "id": [f"i{k}" for k in range(len(group))], "class": "plaque", "group": group, "strategy": None,
+        "parent": None, "cluster": None, "ita": found, "lesion_contrast": 9.0, "shading": 1.0,
+        "requested": [float(s[0]) for s in steps],
+    })
+    edges = [np.inf, *cuts, -np.inf]
+    frame["steps_off"] = [tone_index(a, cuts) - s[0] for a, s in zip(found, steps, strict=True)]
+    frame["degrees_off"] = [max(a - edges[s[0]], 0) + min(a - edges[s[0] + 1], 0)
+                            for a, s in zip(found, steps, strict=True)]
+    return frame.assign(**fields)
+
+
+def test_a_skin_type_shifted_from_real_images_is_named_with_its_direction() -> None:
+    """By more than chance and by more than five degrees; a shift that may be chance, or is small, is none."""
+    rng = np.random.default_rng(0)
+
+    def around(middle: float, n: int = 60) -> list[float]:
+        return list(rng.normal(middle, 3, n))
+
+    real = of_groups({"light": around(46), "tan": around(20), "dark": around(-45)})
+    made = of_groups({"light": around(37), "tan": around(17), "dark": around(-33)})  # by 9, 3 and 12 degrees
+    named = off_tone(cell_table(made, real, resamples=200))
+    assert [n.split(" degrees")[0].split("(")[0].strip() for n in named] == ["dark", "light"]
+    assert "lighter than real images of it" in named[0]
+    assert "darker than real images of it" in named[1]
+    few = of_groups({"light": around(46), "dark": [-45, -20, -60, -38, -30]})
+    assert off_tone(cell_table(few, real, resamples=200)) == []  # five images that scatter prove no shift
+
+
+def test_without_real_images_a_skin_type_is_named_where_most_miss_its_range() -> None:
+    made = of_groups({"light": [47.0] * 40, "tan": [31.0] * 30 + [20.0] * 10, "dark": [-40.0] * 40})
+    assert off_tone(cell_table(made, resamples=50)) == ["tan (75% miss its range, on average 2 degrees lighter)"]
+    few = of_groups({"light": [47.0] * 40, "tan": [31.0] * 3 + [20.0]})
+    assert off_tone(cell_table(few, resamples=50)) == []
+    text, status = verdict(cell_table(made, resamples=50))
+    assert "Off tone: tan" in text
+    assert status == "warn"  # although every image is within one group of the request
+
+
+def test_a_real_set_too_small_to_know_its_tone_makes_no_shift_certain() -> None:
+    """The interval of a drift holds the spread of both sides: three real images that scatter know no median."""
+    made = of_groups({"light": [47.0 + k % 3 for k in range(60)]})
+    sure, unsure = (cell_table(made, of_groups({"light": angles}), resamples=200).iloc[0]["drift"]
+                    for angles in ([40.0 + k % 3 for k in range(60)], [30.0, 41.0, 52.0]))
+    assert (sure.value, unsure.value) == (7.0, 7.0)
+    assert sure.low > 5
+    assert unsure.low < 0
+
+
+def test_images_of_one_photograph_are_one_in_the_intervals_of_tone() -> None:
+    """Ten renderings of each of eight photographs share its light: 80 images are 8 in truth."""
+    angles = np.repeat([50.0, 44.0, 38.0, 60.0, 47.0, 30.0, 52.0, 42.0], 10)
+    apart, one = (cell_table(of_groups({"light": list(angles)}, **fields), resamples=200).iloc[0]
+                  for fields in ({}, {"parent": [f"p{k // 10}" for k in range(80)]}))
+    for name in ("exact", "within_one", "degrees_off"):
+        assert apart[name].value == one[name].value
+        assert one[name].high - one[name].low > 1.8 * (apart[name].high - apart[name].low)
