@@ -72,9 +72,11 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
     known = np.isfinite(measured)
     restored = reconstruct(pipeline.vae, fresh.images)
     trained_on = training_images(folder, work)
-    audit = audit_arrays(trained_on, made.images, fresh.images)
+    audit = audit_arrays(trained_on, made.images, fresh.images, control=60, folder=work)
     planted = audit.control.set_index("kind")["rate"]
-    honest = audit_arrays(trained_on, restored[::2], fresh.images[1::2])  # what an autoencoder alone makes suspect
+    honest = audit_arrays(  # what an autoencoder alone makes suspect
+        trained_on, restored[::2], fresh.images[1::2], control=1, folder=work
+    )
     return [
         Bar("VAE: PSNR on unseen phantoms, dB", psnr(restored, fresh.images), 28),
         Bar("VAE: share of reconstructions in which the judge sees the class",
@@ -87,6 +89,7 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
         Bar("generated: share called copies of training images", audit.rate.value, high=audit.false_alarms),
         Bar("no copies (unseen phantoms through the VAE): share called copies all the same", honest.rate.value),
         Bar("planted copies of training images that the same audit finds", float(planted["all"]), 0.95),
+        *(Bar(f"planted copies that it finds: {kind}", float(planted[kind]), 0.95) for kind in planted.index[1:]),
     ]
 
 
