@@ -173,19 +173,19 @@ def speedups(whole: Sequence[Measurement], kind: str) -> list[Measurement]:
     runs: dict[str, list[Measurement]] = {}
     for m in whole:
         runs.setdefault(m.name.split("/")[1], []).append(m)
-    engines = runs.pop("ours")
+    mine = runs.pop("ours")
     found = []
     for peer, tried in runs.items():
         papers = [m for m in tried if m.details["batch"] == PAPER_BATCH]
         best = max(papers if papers and (kind, peer) == ("cuda", "diffusers") else tried, key=lambda m: m.median)
-        for ours in engines:
-            whose = "" if ours is engines[0] else ours.name.removeprefix("whole/ours/") + " "
+        for ours in mine:
+            whose = "" if ours is mine[0] else ours.name.removeprefix("whole/ours/") + " "
             found.append(Measurement(
                 name=f"speedup/{whose}over {peer}", unit="x", better="higher",
                 samples=[a / b for a, b in zip(ours.samples, best.samples, strict=True)],
                 details={"precision": ours.details["precision"], "its precision": best.details["precision"],
                          "its batch": best.details["batch"], **_bar(BARS[kind].get(peer))}))
-    share = engines[0].details.get("share")
+    share = mine[0].details.get("share")
     if kind == "cuda" and isinstance(share, float):
         found.append(Measurement(name="share/ours", unit="of the ceiling", better="higher", samples=[share],
                                  details=_bar(SHARE_BAR)))

@@ -151,6 +151,8 @@ class Plan:
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
         """float32 arrays of equal rows, a multiple of the plan's -> one array of as many."""
+        if len(arrays[0]) % self.rows:  # it would read beyond the last row
+            raise EngineError(f"{self.path} takes rows by {self.rows}, got {len(arrays[0])}")
         out = torch.empty(len(arrays[0]), *self.shape, dtype=self.dtype)
         parts = zip(*(a.float().contiguous().split(self.rows) for a in arrays), out.split(self.rows), strict=True)
         for done in [self.cores.pool.submit(self._run, *part) for part in parts]:

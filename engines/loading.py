@@ -63,7 +63,7 @@ def open_bundle(
         raise EngineError(f"unknown backend {name!r}; expected one of {', '.join(BACKENDS)}")
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
-    static = rows or (torch.static_rows(bundle, threads) if name == "torch" else bundle.manifest.rows)
+    static = rows or (torch.static_rows(bundle, device, threads) if name == "torch" else bundle.manifest.rows)
     with explained(f"loading {bundle.folder}"):
         if name == "onnxruntime":
             calls = onnxruntime.open_calls(bundle, static, device, threads)

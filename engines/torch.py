@@ -194,9 +194,9 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     return _with_plans(calls, bundle, plans, rows) if plans else calls
 
 
-def static_rows(bundle: Bundle, threads: int | None = None) -> int:
+def static_rows(bundle: Bundle, device: str | None = None, threads: int | None = None) -> int:
     """Rows of one UNet call: as many as the bundle says; with plans for a CPU, a few times as many for each core."""
-    if not bundle.find("plan", "torch"):
+    if not bundle.find("plan", "torch") or device not in (None, "cpu"):
         return bundle.manifest.rows
     return bundle.manifest.rows * BATCHES_A_CORE * (threads or torch.get_num_threads())
 

@@ -50,7 +50,7 @@ def _facts(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     facts = manifest.facts
     # A CPU's target lists all its instruction sets after its architecture.
-    plans = sorted({f"{(a.target or '').split()[0]} ({a.builder})" for a in bundle.find("plan")})
+    plans = sorted({f"{(a.target or '').partition(' ')[0]} ({a.builder})" for a in bundle.find("plan")})
     rows: dict[str, Any] = {
         "digest": bundle.digest,
         "model": manifest.model_digest,

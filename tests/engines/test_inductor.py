@@ -65,6 +65,12 @@ def test_strided_inputs_are_read_as_they_are_meant(plan_file: Path) -> None:
     assert torch.equal(plan(x, s), plan(x.contiguous(), s.contiguous()))
 
 
+def test_rows_that_would_be_read_beyond_their_end_are_refused(plan_file: Path) -> None:
+    plan = Plan(plan_file, Cores(1), ROWS, (3, 6, 6), torch.float32)
+    with pytest.raises(EngineError, match="takes rows by 2, got 3"):
+        plan(gauss(3, 3, 8, 8), gauss(3))
+
+
 def test_opening_cores_leaves_the_other_threads_of_a_process_alone() -> None:
     """This one, and those that start later: whoever trains beside an engine keeps all cores."""
     before = torch.get_num_threads()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -18,6 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import engines
 from gen.builtin.model import MAX_LENGTH, new_scheduler, new_tokenizer
+from shards.images import encode_image
 
 CLASSES = ["plaque", "ulcer"]
 GROUPS = ["very_light", "dark"]
@@ -83,3 +86,28 @@ def onnx_bundle(pipelines: dict[str, Path], tmp_path_factory: pytest.TempPathFac
 def open_engine(bundles: dict[str, Path]) -> Callable[..., engines.Engine]:
     """Load an engine of `text` or `inpaint`, optionally with another number of rows."""
     return lambda name="text", rows=None: engines.load(bundles[name], device="cpu", rows=rows)
+
+
+@pytest.fixture
+def fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps its precision for the life of a process."""
+    from accelerate.state import AcceleratorState
+
+    yield
+    AcceleratorState._reset_state(True)
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training images and one for testing, in a folder with a table."""
+    folder = tmp_path_factory.mktemp("images") / "photos"
+    folder.mkdir()
+    rows, rng = [], np.random.default_rng(0)
+    for number in range(9):
+        cls, group = ("lichen_planus", "plaque")[number % 2], "IV"[number // 2 % 2]
+        picture = rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
+        (folder / f"p{number}.png").write_bytes(encode_image(picture))
+        rows.append([f"p{number}.png", cls, group, f"patient{number // 2}", "test" if number == 8 else "train"])
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "class", "fst", "patient", "split"], *rows])
+    return folder

@@ -1,35 +1,30 @@
-"""`gen finetune` on an untrained pipeline: what changes, what is written, going on after a kill, bad input."""
+"""`gen finetune` on an untrained pipeline: what changes, what is written, going on after a kill."""
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from finetune_helpers import run
 from pipelines_helpers import new_pipeline
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
-from engines.errors import EngineError
 from engines.facts import read_facts
-from gen.commands.finetune import finetune
-from shards import console
 from shards.folder import open_data
-from shards.images import decode_image, encode_image
+from shards.images import decode_image
 
-CLASSES, GROUPS = ("lichen_planus", "plaque"), ("I", "V")
+CLASSES, GROUPS = ["lichen_planus", "plaque"], ["I", "V"]  # of `images`
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 #: Runs the command with as many threads as the tests, so that sums are in the same order.
 PROGRAM = """
 import sys, torch
@@ -44,45 +39,12 @@ console.run(app, (EngineError,))
 """
 
 
-@pytest.fixture(autouse=True)
-def _fresh_accelerator() -> Iterator[None]:
-    """accelerate keeps its precision for the life of a process."""
-    yield
-    AcceleratorState._reset_state(True)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight training images and one for testing, in a folder with a table."""
-    folder = tmp_path_factory.mktemp("images") / "photos"
-    folder.mkdir()
-    rows, rng = [], np.random.default_rng(0)
-    for number in range(9):
-        cls, group = CLASSES[number % 2], GROUPS[number // 2 % 2]
-        picture = rng.integers(0, 256, (70, 90, 3), dtype=np.uint8)
-        (folder / f"p{number}.png").write_bytes(encode_image(picture))
-        rows.append([f"p{number}.png", cls, group, f"patient{number // 2}", "test" if number == 8 else "train"])
-    with (folder / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["file", "class", "fst", "patient", "split"], *rows])
-    return folder
-
-
 @pytest.fixture(scope="module")
 def inpainting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained pipeline folder whose UNet takes a mask and a masked image."""
     folder = tmp_path_factory.mktemp("inpaint") / "pipeline"
     new_pipeline(0, inpaint=True).save_pretrained(folder)
     return folder
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    """The command as the console runs it; its exit status."""
-    app = console.new_app("gen")
-    app.command()(finetune)
-    monkeypatch.setattr(sys, "argv", ["finetune", *map(str, args)])
-    with pytest.raises(SystemExit) as stop:
-        console.run(app, (EngineError,))
-    return int(stop.value.code or 0)
 
 
 def unet(folder: Path) -> dict[str, torch.Tensor]:
@@ -114,7 +76,7 @@ def test_full_tunes_the_unet_alone_and_says_on_what(
     assert not same(before, after)
     facts = read_facts(out)
     assert facts.lineage == [f"p{i}" for i in range(8)]
-    assert (facts.classes, facts.groups) == (list(CLASSES), list(GROUPS))
+    assert (facts.classes, facts.groups) == (CLASSES, GROUPS)
     assert len(facts.validation_prompts) == 4
     assert len(json.loads((out / "dermforge.json").read_text())["lineage_sha256"]["p0"]) == 64
     with (out / "training" / "log.csv").open() as file:
@@ -308,91 +270,3 @@ def test_two_processes_do_the_steps_of_one(
     )
     for key, value in unet(tmp_path / "one").items():
         torch.testing.assert_close(unet(tmp_path / "two")[key], value, atol=3e-5, rtol=0)
-
-
-BAD = {
-    "method": (("--method", "dreambooth"), "unknown method 'dreambooth'"),
-    "model": (("--model", "./none"), "no pipeline folder"),
-    "data": (("--data", "./none"), "is not a folder"),
-    "prompt": (("--template", "An image of {class}" + " of the skin of an arm" * 9), "more than the 16 tokens"),
-    "field": (("--template", "{disease}"), "names {disease}"),
-    "holdout": (("--holdout", "held.txt"), "held out: p3"),
-    "micro": (("--micro-batch", "3"), "--micro-batch 3"),
-    "fp16": (("--mixed-precision", "fp16"), "needs a CUDA device"),
-    "tracker": (("--track", "paper"), "unknown tracker 'paper'"),
-    "wandb": (("--track", "wandb"), "pip install wandb"),
-    "size": (("--size", "65"), "size 65 does not fit"),
-    "rate": (("--learning-rate", "-1"), "--learning-rate is -1"),
-    "prior": (("--method", "textual-inversion", "--prior", "2"), "leave it out"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_status_2(
-    case: str, random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    if case == "fp16" and torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
-    if case == "wandb" and find_spec("wandb"):
-        pytest.skip("wandb is installed")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "held.txt").write_text("p3\n")
-    given, said = BAD[case]
-    options = {"--model": str(random_pipeline), "--data": str(images), "--out": "tuned", "--steps": "1",
-               "--template": "An image of {class}"} | dict(zip(given[::2], given[1::2], strict=True))
-    assert run(monkeypatch, *(word for pair in options.items() for word in pair)) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if "images/s" not in line]  # slow machines' progress
-    assert len(lines) == 1
-    assert said in lines[0]
-    assert not (tmp_path / "tuned").exists()
-
-
-def test_broken_images_and_models_are_named(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def refused(model: Path, data: Path, said: str) -> None:
-        assert run(monkeypatch, "--model", model, "--data", data, "--out", tmp_path / "tuned", "--steps", 1,
-                   "--template", "An image of {class}") == 2
-        assert said in capsys.readouterr().err
-
-    photos = tmp_path / "photos"
-    shutil.copytree(images, photos)
-    (photos / "p2.png").write_bytes((photos / "p2.png").read_bytes()[:500])
-    refused(random_pipeline, photos, "training image p2")
-    (tmp_path / "empty").mkdir()
-    refused(random_pipeline, tmp_path / "empty", "holds no images")
-    weights = Path("unet", "diffusion_pytorch_model.safetensors")
-    for name, said in (("pickled", "is a pickle"), ("partial", "is missing"), ("damaged", "cannot be loaded")):
-        model = tmp_path / name
-        shutil.copytree(random_pipeline, model)
-        if name == "pickled":
-            (model / weights).rename(model / "unet" / "diffusion_pytorch_model.bin")
-        elif name == "partial":
-            shutil.rmtree(model / "vae")
-        else:
-            (model / weights).write_bytes((model / weights).read_bytes()[:5000])
-        refused(model, images, said)
-
-
-def test_another_run_s_checkpoint_and_folder_are_left_alone(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    out = tmp_path / "tuned"
-    options = ("--model", random_pipeline, "--data", images, "--out", out, "--steps", 1, "--method", "lora",
-               "--keep-work",
-               "--template", "An image of {class}")
-    assert run(monkeypatch, *options) == 0
-    assert run(monkeypatch, *options, "--learning-rate", 0.1) == 2
-    assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err
-    (tmp_path / "tuned.work" / "checkpoint.safetensors").write_bytes(b"damaged")
-    assert run(monkeypatch, *options, "--steps", 2) == 2
-    assert "is damaged" in capsys.readouterr().err
-    assert run(monkeypatch, *options, "--steps", 2, "--fresh") == 0
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("keep")
-    assert run(monkeypatch, *options, "--out", tmp_path / "mine") == 2
-    assert "is not a fine-tuned pipeline" in capsys.readouterr().err
-    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"

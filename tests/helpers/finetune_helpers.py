@@ -1,0 +1,21 @@
+"""`gen finetune` as a user runs it, in this process."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from engines.errors import EngineError
+from gen.commands.finetune import finetune
+from shards import console
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+    """The command as the console runs it; its exit status."""
+    app = console.new_app("gen")
+    app.command()(finetune)
+    monkeypatch.setattr(sys, "argv", ["finetune", *map(str, args)])
+    with pytest.raises(SystemExit) as stop:
+        console.run(app, (EngineError,))
+    return int(stop.value.code or 0)
