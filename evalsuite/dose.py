@@ -66,7 +66,7 @@ class Exchange:
 def _bound(value: float, digits: int = 0) -> str:
     if math.isinf(value):
         return "beyond the largest size measured" if value > 0 else "below the smallest size measured"
-    return f"{value:.{digits}f}"
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # never -0
 
 
 def exchange(

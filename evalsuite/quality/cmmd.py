@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsuite.quality.estimate import Array, Estimate, Families, Family, missing
+from evalsuite.quality.estimate import Array, Estimate, Families, missing, of_rows
 from evalsuite.quality.mmd import mmd2_interval
 
 SIGMA, SCALE = 10.0, 1000.0
@@ -35,7 +35,7 @@ def cmmd(
     rng = np.random.default_rng(seed)
     rows = [_some(len(side), max_n, rng) for side in (real, synthetic)]
     x, y = (_unit(side[some]) for side, some in zip((real, synthetic), rows, strict=True))
-    known = _of(families[0], rows[0]), _of(families[1], rows[1])
+    known = of_rows(families[0], rows[0]), of_rows(families[1], rows[1])
     xx, yy, xy = gaussian_kernel(x, x), gaussian_kernel(y, y), gaussian_kernel(x, y)
     value = SCALE * float(xx.mean() + yy.mean() - 2 * xy.mean())
     bias = SCALE * ((1 - xx.mean()) / (len(x) - 1) + (1 - yy.mean()) / (len(y) - 1))
@@ -51,6 +51,3 @@ def _unit(x: Array) -> Array:
 def _some(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
-
-def _of(family: Family, rows: NDArray[np.intp]) -> Family:
-    return None if family is None else family[rows]

@@ -71,6 +71,11 @@ def codes_of(family: Family, n: int) -> NDArray[np.intp]:
     return np.unique(np.asarray(family, dtype=str), return_inverse=True)[1]
 
 
+def of_rows(family: Family, rows: NDArray[Any]) -> Family:
+    """The families of some rows."""
+    return None if family is None else family[rows]
+
+
 def percentile(value: float, resampled: Array, n: int, level: float = 0.95, note: str = "") -> Estimate:
     """The percentile bootstrap interval around a value."""
     low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalsuite.quality.estimate import Array, Estimate, Families, missing
+from evalsuite.quality.estimate import Array, Estimate, Families, missing, of_rows
 from evalsuite.quality.mmd import mmd2, mmd2_interval
 
 
@@ -34,7 +34,7 @@ def kid(
         rng = np.random.default_rng(seed)
         rows = [rng.choice(len(side), subset_size, replace=False) for side in (x, y)]
         x, y = x[rows[0]], y[rows[1]]
-        a, b = (None if family is None else family[some] for family, some in zip(families, rows, strict=True))
+        a, b = of_rows(families[0], rows[0]), of_rows(families[1], rows[1])
         kernels = polynomial_kernel(x, x), polynomial_kernel(y, y), polynomial_kernel(x, y)
         around = mmd2_interval(mmd2(*kernels), *kernels, resamples=resamples, seed=seed, families=(a, b))
         shift = value - around.value

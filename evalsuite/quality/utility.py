@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from evalsuite.quality.estimate import Array, Estimate, Family, bootstrap_of, missing
+from evalsuite.quality.estimate import Array, Estimate, Family, bootstrap_of, missing, of_rows
 from evalsuite.quality.features import Features, families
 
 Labels = NDArray[np.object_]
@@ -87,7 +87,7 @@ class Tested:
         for name in sorted({str(g) for g in self.group if g is not None}):
             here = self.group == name
             part = replace(self, truth=self.truth[here], group=self.group[here],
-                           family=None if self.family is None else self.family[here],
+                           family=of_rows(self.family, here),
                            found=None if self.found is None else self.found[here])
             if here.sum() < min_n or len(set(part.truth)) < 2:
                 part = replace(part, found=None, note=f"{here.sum()} tested images, or a single class of them")
