@@ -11,6 +11,8 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from dermforge.common.console import progress
+from dermforge.common.skin_tone import ita, srgb_to_lab
 from evalsuite.privacy.arrays import audit_arrays
 from evalsuite.tone import measure_ita
 from gen.builtin.classifier import predict, train_classifier
@@ -19,8 +21,6 @@ from gen.builtin.model import prompt_for
 from gen.phantoms import draw
 from gen.phantoms.dataset import SPLIT_BASE
 from gen.phantoms.skin import ITA_RANGE
-from shards.console import progress
-from shards.tone import ita, srgb_to_lab
 
 JUDGE_PER_CLASS = 2000
 TEST_SEED = SPLIT_BASE["test"] + 999_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from dermforge.common.program import Program
 from engines.errors import EngineError
-from shards.program import Program
 
 PROGRAM = Program(
     "Measure: the device, engines, sampling, shards, training, each beside its peers.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.record import Measurement
 from bench.timing import interval
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 PRICE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(h|min|s))?")
 SECONDS = {"h": 3600, "min": 60, "s": 1}

@@ -18,9 +18,9 @@ from bench.flops import Flops, count
 from bench.peers import PEERS, precision_of
 from bench.record import Measurement, known, per_second
 from bench.timing import in_turn, median, seconds
+from dermforge.common.errors import UserError
 from engines.engine import TEXT_BATCH, Engine
 from engines.facts import model_digest
-from shards.errors import UserError
 
 Tick = Callable[[str], object]
 

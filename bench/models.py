@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 import engines
+from dermforge.common.console import err, progress
+from dermforge.common.errors import UserError
 from engines.bundle import read_bundle
 from engines.errors import EngineError
 from engines.facts import model_digest
 from gen.builtin import pipeline_folder
-from shards.console import err, progress
-from shards.errors import UserError
 
 UNET = {
     "sample_size": 64, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),

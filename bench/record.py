@@ -13,8 +13,8 @@ from rich.table import Table
 
 from bench.device import Facts
 from bench.timing import median, spread
-from shards import atomic, console
-from shards.errors import UserError
+from dermforge.common import atomic, console
+from dermforge.common.errors import UserError
 
 SCHEMA_VERSION: Literal[1] = 1
 MISSING = "not enough data"

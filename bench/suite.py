@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shards import console
+from dermforge.common import console
 
 PARTS = ("roofline", "engine", "sample", "paper", "shards", "train", "study")
 

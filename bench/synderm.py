@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 INSTALL = "pip install --no-deps synderm==0.1.4"
 PATCHES = (

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from engines.digests import digest_file
+from dermforge.common.digests import digest_file
 from engines.errors import EngineError
 from engines.facts import PipelineFacts
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from dermforge.common.digests import digest_file
 from engines.bundle import Artefact, Bundle
-from engines.digests import digest_file
 from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
 from engines.facts import PipelineFacts

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from dermforge.common.digests import digest_file
 from engines import inductor
 from engines.bundle import Artefact, Bundle
 from engines.captured import captured
-from engines.digests import digest_file
 from engines.engine import Calls, Engine
 from engines.errors import EngineError
 from engines.facts import PipelineFacts, weight_files

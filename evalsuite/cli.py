@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from shards.program import Program
+from dermforge.common.program import Program
 
 PROGRAM = Program(
     "Does synthetic data help, at which dose, and for whom?",

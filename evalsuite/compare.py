@@ -13,13 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from dermforge.common.errors import UserError
 from evalsuite import metrics
 from evalsuite.card import NOT_ENOUGH, plain
 from evalsuite.fairness import Partition, partition
 from evalsuite.predictions import Predictions, some
 from evalsuite.stats import multiplicity, resample
 from evalsuite.stats.intervals import z_of
-from shards.errors import UserError
 
 CHUNK = 100
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dermforge.common.errors import UserError
 from evalsuite import estimates, metrics, parity
 from evalsuite.card import Card, Estimate, Gap, Row
 from evalsuite.estimates import Cell, Settings
 from evalsuite.metrics import Values
 from evalsuite.predictions import Predictions, levels, refuse_overlap
 from evalsuite.stats import resample, thresholds
-from shards.errors import UserError
 
 CHUNK = 100  # resamples at a time: what fits the cache
 CROSS = " x "

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 from sklearn.covariance import LedoitWolf
 
+from dermforge.common.errors import UserError
 from evalsuite.quality.cells import FAMILIES, parts_of
 from evalsuite.quality.estimate import codes_of, share
 from evalsuite.quality.features import Features, ImageData, families
 from evalsuite.quality.section import Section, interval_texts, section, table
 from evalsuite.quality.utility import linear
 from evalsuite.stats.intervals import design_effect
-from shards.errors import UserError
 
 #: Scores where more is better, with what a low one means.
 CRITERIA = {

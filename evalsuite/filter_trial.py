@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dermforge.common.errors import UserError
 from evalsuite import predictions
 from evalsuite.predictions import Predictions, levels
 from evalsuite.quality.estimate import Estimate
@@ -19,7 +20,6 @@ from evalsuite.training import datasets, runner
 from evalsuite.training.arm import Arm
 from evalsuite.training.datasets import Data
 from evalsuite.training.recipe import Recipe
-from shards.errors import UserError
 
 SIDES = ("without", "with")
 MARGIN = 0.02  # differences of the accuracy up to this do not matter

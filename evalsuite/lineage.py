@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from dermforge.common import id_ranges as ranges
+from dermforge.common.errors import UserError
 from evalsuite.predictions import some
 from evalsuite.training.pool import Pool
-from shards import lineage as ranges
-from shards.errors import UserError
 
 #: Side of the thumbnails that near-duplicates are looked for in, and the largest RMS distance of a pair, of 255.
 THUMBNAIL, NEAR = 16, 2.5

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dermforge.common.errors import UserError
 from evalsuite.stats import calibration
-from shards.errors import UserError
 
 Values = dict[str, NDArray[np.floating]]
 

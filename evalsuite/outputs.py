@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
 from evalsuite.quality.estimate import Estimate
 from evalsuite.quality.section import Section
 from shards import ImageSet, open_data
-from shards.atomic import write_whole
-from shards.errors import UserError
 
 
 def open_images(location: Path, split: str | None = None) -> ImageSet:

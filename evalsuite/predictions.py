@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from shards.errors import UserError
-from shards.tone import TONE_GROUPS
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS
 
 PREFIX = "prob_"
 SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes

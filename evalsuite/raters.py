@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dermforge.common.errors import UserError
 from evalsuite import metrics
 from evalsuite.card import Gap, plain
 from evalsuite.fairness import card
 from evalsuite.predictions import Predictions, levels
-from shards.errors import UserError
 
 CHUNK = 50
 

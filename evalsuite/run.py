@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
 from evalsuite import compare, fairness, predictions
 from evalsuite.card import Card, plain
 from evalsuite.compare import Comparison
@@ -21,8 +23,6 @@ from evalsuite.training import arm as arms
 from evalsuite.training import datasets, runner
 from evalsuite.training.arm import Arm, Result
 from evalsuite.training.recipe import Recipe
-from shards.atomic import write_whole
-from shards.errors import UserError
 from shards.schema import created_by
 
 RECORD, KIND = "run.json", "run"

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from dermforge.common.errors import UserError
 from evalsuite.predictions import Predictions
 from evalsuite.stats import intervals, resample
-from shards.errors import UserError
 
 Array = NDArray[np.float64]
 Metric = Literal["accuracy", "balanced_accuracy"]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import binom
 
+from dermforge.common.errors import UserError
 from evalsuite import compare as comparing
 from evalsuite import dose, fairness, predictions
 from evalsuite.card import Estimate
 from evalsuite.predictions import Predictions
 from evalsuite.stats.intervals import z_of
-from shards.errors import UserError
 
 PARTS = 7
 CLASSES = ("macule", "nodule", "plaque")

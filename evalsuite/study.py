@@ -11,14 +11,14 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.console import progress
+from dermforge.common.errors import UserError
 from evalsuite.scores import Metric
 from evalsuite.training import checkpoint, datasets, features, runner
 from evalsuite.training import model as models
 from evalsuite.training.arm import Arm, Kind, check_lineage
 from evalsuite.training.recipe import Recipe
-from shards.atomic import write_whole
-from shards.console import progress
-from shards.errors import UserError
 from shards.schema import created_by
 
 PLAN, KIND, FEATURES = "plan.json", "study", "features.parquet"

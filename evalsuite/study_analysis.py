@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dermforge.common.errors import UserError
 from evalsuite import dose, laws, predictions
 from evalsuite.dose import Exchange, Saturation
 from evalsuite.laws import Fit
@@ -20,7 +21,6 @@ from evalsuite.stats import multiplicity
 from evalsuite.study import Design, read_design
 from evalsuite.training import arm as arms
 from evalsuite.training import runner
-from shards.errors import UserError
 
 ALL = "all"
 

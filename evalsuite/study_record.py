@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from dermforge.common.atomic import write_whole
 from evalsuite.card import plain
 from evalsuite.dose import Exchange
 from evalsuite.scores import MIN_ITEMS
 from evalsuite.study_analysis import Analysis
-from shards.atomic import write_whole
 
 RECORD = "study.json"
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from shards.errors import UserError
-from shards.tone import DEL_BINO, ita, srgb_to_lab
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import DEL_BINO, ita, srgb_to_lab
 
 METHOD = "border-plane-otsu"
 LIGHTING_CAVEAT = (

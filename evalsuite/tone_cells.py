@@ -13,6 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
+from dermforge.common.console import progress
+from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite.quality.cells import FAMILIES, parts_of
 from evalsuite.quality.estimate import (
     Estimate,
@@ -27,8 +29,6 @@ from evalsuite.quality.estimate import (
 from evalsuite.quality.features import ImageData, families
 from evalsuite.quality.section import Section, Status, figure, section, table
 from evalsuite.tone import LIGHTING_CAVEAT, METHOD, measure_ita, tone_index
-from shards.console import progress
-from shards.tone import TONE_GROUPS
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 MIN_CELL = 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 Cell = tuple[str, str | None]
 Counts = dict[Cell, int]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen import solvers
 from gen.parents import Parents
 from gen.plan import STRENGTHS, Plan
 from gen.prompts import too_long
 from gen.schedules import NoiseSchedule
-from shards.errors import UserError
 
 
 def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:

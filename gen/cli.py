@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from dermforge.common.program import Program
 from engines.errors import EngineError
-from shards.program import Program
 
 PROGRAM = Program(
     "Fine-tune, compile and sample: from a diffusers pipeline to verified shards of images.",

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TextColumn
 
+from dermforge.common import console
 from gen.sampler import STAGES, Stage
-from shards import console
 
 Show = Callable[[list[Stage]], None]
 INTERVAL_S = 10.0

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from dermforge.common.console import track
+from dermforge.common.errors import CheckFailed, UserError
 from gen.masks import Mask
-from shards.console import track
-from shards.errors import CheckFailed, UserError
 from shards.images import decode_image, image_size
 from shards.reader import ImageSet
 

@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from dermforge.common.errors import UserError
 from gen.prompts import render
-from shards.errors import UserError
 from shards.schema import ID_LENGTH, ID_PATTERN
 
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]

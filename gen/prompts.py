@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Formatter
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 #: Sagers et al. 2023, without and with the skin type.
 PAPER = "An image of {class}, a skin disease"

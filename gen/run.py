@@ -9,11 +9,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dermforge.common.atomic import sweep
+from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen.plan import Plan, from_csv
-from shards.atomic import sweep
 from shards.commit import finished
-from shards.errors import UserError
 from shards.index import INFO
 from shards.places import Folder, Place, is_url, make_place, place
 from shards.schema import NAME_PATTERN, SHARD, created_by

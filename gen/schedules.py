@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 Array = NDArray[np.float64]
 

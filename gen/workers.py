@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dermforge.common import ray_cluster
+from dermforge.common.errors import CheckFailed, UserError
 from gen import run
 from gen.parents import Parents
 from gen.sampler import Sampler, Stage, Summary, Target
-from shards import cluster
-from shards.errors import CheckFailed, UserError
 from shards.schema import Sidecar
 
 ATTEMPTS = 3
@@ -114,7 +114,7 @@ def sample_on_ray(
     CheckFailed
         Every worker dies before it makes anything.
     """
-    ray = cluster.connect(address)
+    ray = ray_cluster.connect(address)
     try:
         return _Driver(ray, job, shards, workers, gpus, on_shard).run()
     finally:

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from dermforge.common.errors import CheckFailed, UserError
 from shards.commit import finished
-from shards.errors import CheckFailed, UserError
 from shards.folder import FolderSet, open_data
 from shards.images import decode_image, encode_image
 from shards.index import write_info

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from shards.atomic import Pending, locked, sweep
-from shards.errors import CheckFailed, UserError
+from dermforge.common.atomic import Pending, locked, sweep
+from dermforge.common.errors import CheckFailed, UserError
 
 #: Bytes of tars kept locally; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change size and place.
 CACHE_BYTES = 8 << 30

@@ -7,8 +7,8 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from shards import atomic
-from shards.errors import CheckFailed
+from dermforge.common import atomic
+from dermforge.common.errors import CheckFailed
 from shards.index import dali_index
 from shards.places import is_url
 from shards.schema import Sidecar

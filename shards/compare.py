@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from shards.atomic import Pending
+from dermforge.common.atomic import Pending
+from dermforge.common.errors import CheckFailed, UserError
 from shards.commit import commit_shard
-from shards.errors import CheckFailed, UserError
 from shards.places import Folder, Place, place
 from shards.reader import ShardSet
 from shards.schema import Sidecar

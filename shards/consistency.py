@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from shards.errors import CheckFailed
+from dermforge.common.errors import CheckFailed
 from shards.index import INFO
 from shards.places import Place
 from shards.schema import SHARD, Sidecar

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 
 def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from shards.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, UserError
 from shards.images import image_size
 from shards.places import is_url
 from shards.reader import ImageSet, ShardSet

@@ -12,7 +12,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 MAX_BYTES = 256 << 20
 MAX_PIXELS = 64 << 20

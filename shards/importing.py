@@ -17,8 +17,8 @@ import pyarrow.ipc
 import pyarrow.parquet
 from pydantic import ValidationError
 
+from dermforge.common.errors import UserError
 from shards import tar
-from shards.errors import UserError
 from shards.folder import ALIASES, IMAGE_SUFFIXES, TABLE_SUFFIXES, Files, find_table, names_files, read_table
 from shards.images import MAX_BYTES
 from shards.schema import SPLITS

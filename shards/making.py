@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import ValidationError
 
+from dermforge.common.errors import UserError
 from shards.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
-from shards.errors import UserError
 from shards.folder import unique_ids
 from shards.images import decode_image, encode_image
 from shards.importing import Found

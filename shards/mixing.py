@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from dermforge.common.errors import UserError
 from shards.draws import Draws, apportion, generator, steps_for_pass
-from shards.errors import UserError
 from shards.reader import ImageSet
 
 Transform = Callable[[torch.Tensor], torch.Tensor]

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from shards.atomic import write_whole
-from shards.errors import UserError
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
 
 
 class Place(Protocol):

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.skin_tone import in_order
 from shards.consistency import file_fault, info_faults, orphan_faults, set_faults
-from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
 from shards.places import Place, place
 from shards.schema import SHARD, Row, Sample, Sidecar
-from shards.tone import in_order
 from shards.unpacking import OpenTars, unpack
 
 Words = str | Collection[str] | None

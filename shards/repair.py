@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.stream_digest import sha256
 from shards import tar
 from shards.commit import finish_commits
-from shards.digest import sha256
-from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
 from shards.index import write_info
 from shards.places import Place, address, is_url, make_place, place

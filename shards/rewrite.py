@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from shards import croissant, lineage
+from dermforge.common import id_ranges
+from dermforge.common.errors import UserError
+from shards import croissant
 from shards.commit import finish_commits
 from shards.datacard import CARD
-from shards.errors import UserError
 from shards.index import write_info
 from shards.reader import ShardSet
 from shards.schema import Sidecar, canonical_json
@@ -81,7 +82,7 @@ def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
     data = ShardSet.open(location)
     where, names = data.place, data.place.names()
     going = _going(data, descendants(data, parent))
-    tuned = [s.tar for s in data.sidecars if lineage.overlap([parent], s.lineage)]
+    tuned = [s.tar for s in data.sidecars if id_ranges.overlap([parent], s.lineage)]
     record = f"_purged.{parent}.json"
     if going:  # the record first, so that being cut off loses none of the list
         before = json.loads(where.read(record))["removed"] if record in names else {}

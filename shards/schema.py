@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dermforge.common.errors import CheckFailed
 from shards import tar
-from shards.errors import CheckFailed
 
 SCHEMA_VERSION = 1
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from shards.atomic import write_whole
+from dermforge.common.atomic import write_whole
 from shards.images import encode_image
 from shards.reader import ImageSet
 

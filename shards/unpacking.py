@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from dermforge.common.errors import CheckFailed
 from shards import tar
 from shards.consistency import wrong_size
-from shards.errors import CheckFailed
 from shards.places import Place
 from shards.schema import SHARED_FIELDS, Row, Sample, Sidecar
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from dermforge.common.errors import CheckFailed
 from shards.cloud import Bucket
-from shards.errors import CheckFailed
 from shards.index import dali_index
 from shards.places import address
 from shards.schema import SHARD, Sidecar

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from dermforge.common.atomic import leftovers
+from dermforge.common.errors import CheckFailed, UserError
 from shards import tar
-from shards.atomic import leftovers
 from shards.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults
-from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
 from shards.index import INFO, dali_index
 from shards.places import Folder, Place, place

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypedDict, Unpack
 
-from shards import atomic, tar
+from dermforge.common import atomic
+from dermforge.common.errors import UserError
+from dermforge.common.stream_digest import AHEAD, INLINE, StreamDigest, sha256
+from shards import tar
 from shards.commit import commit_shard
-from shards.digest import AHEAD, INLINE, StreamDigest, sha256
-from shards.errors import UserError
 from shards.images import image_size
 from shards.index import write_info
 from shards.places import is_url, make_folder, make_place

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from shards import console
+from dermforge.common import console
 
 
 def test_a_line_stays_whole_and_its_brackets_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:

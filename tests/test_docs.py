@@ -185,8 +185,8 @@ def photographs(folder: Path) -> None:
     """Phantoms as files with a table beside them, as a clinic and as Fitzpatrick 17k would have them."""
     from PIL import Image
 
+    from dermforge.common.skin_tone import TONE_GROUPS
     from gen.phantoms import draw
-    from shards.tone import TONE_GROUPS
 
     rows = []
     for place in (folder / "photos", folder / "data" / "images"):

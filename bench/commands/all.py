@@ -13,8 +13,8 @@ import typer
 from bench import models, plots
 from bench.record import records, show
 from bench.suite import PARTS, run
-from shards import console
-from shards.errors import CheckFailed, UserError
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
 
 #: Sizes that only show that a benchmark runs.
 SMALL = {

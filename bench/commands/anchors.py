@@ -12,8 +12,8 @@ from rich.table import Table
 from bench.anchors import ANCHORS, Anchor, not_comparable
 from bench.anchors import ours as measured
 from bench.record import number, records
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 
 def anchors(

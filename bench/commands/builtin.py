@@ -13,10 +13,10 @@ from rich.table import Table
 from bench.builtin import Bar, phantom_bars, pipeline_bars
 from bench.device import describe
 from bench.record import Measurement, Record, number, save
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
 from engines.facts import model_digest
 from gen.builtin import pipeline_folder
-from shards import console
-from shards.errors import CheckFailed, UserError
 
 
 def builtin(

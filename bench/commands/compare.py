@@ -13,8 +13,8 @@ from rich.table import Table
 from bench.compare import Change, differing_facts, only_in_one
 from bench.compare import compare as changes
 from bench.record import MISSING, Record, number, records
-from shards import console
-from shards.errors import CheckFailed, UserError
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
 
 COLOUR = {"better": "green", "worse": "red", "changed": "yellow"}
 

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from bench.cost import per_thousand, price_per_second
 from bench.record import number, records
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 
 def cost(

@@ -16,7 +16,7 @@ from bench.device import describe
 from bench.engine import Loaded
 from bench.peers import PEERS, choose
 from bench.record import Measurement, Record, deliver
-from shards import console
+from dermforge.common import console
 
 SWEEP = {"cpu": [1, 2, 4, 8, 16, 32], "cuda": [2, 8, 16, 32, 64, 128]}
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 
 def headlines(

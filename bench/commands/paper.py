@@ -12,8 +12,8 @@ from bench import models
 from bench import paper as measure
 from bench.device import describe
 from bench.record import Record, deliver
+from dermforge.common import console
 from gen.grid import PRESETS
-from shards import console
 
 
 def paper(

@@ -13,8 +13,8 @@ from bench import models
 from bench import plans as measure
 from bench.device import describe
 from bench.record import Record, deliver
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 

@@ -10,9 +10,9 @@ import typer
 from bench import roofline as measure
 from bench.device import describe
 from bench.record import Record, deliver
+from dermforge.common import console
+from dermforge.common.errors import UserError
 from engines.torch import torch_device
-from shards import console
-from shards.errors import UserError
 
 
 def roofline(

@@ -16,9 +16,9 @@ from bench.peers import DTYPES, PEERS, choose
 from bench.record import Measurement, Record, deliver, per_second
 from bench.sampling import Ours, Run, peer
 from bench.timing import in_turn, median
+from dermforge.common import console
+from dermforge.common.errors import UserError
 from engines.facts import model_digest
-from shards import console
-from shards.errors import UserError
 
 NAMES = (*PEERS, "synderm")
 

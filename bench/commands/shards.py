@@ -12,8 +12,8 @@ import typer
 from bench import shards as bench_shards
 from bench.device import describe
 from bench.record import Record, deliver
-from shards import console
-from shards.errors import CheckFailed
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed
 
 
 def shards(

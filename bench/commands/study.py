@@ -12,7 +12,7 @@ import typer
 from bench import study as measure
 from bench.device import describe
 from bench.record import Record, deliver
-from shards import console
+from dermforge.common import console
 
 
 def study(

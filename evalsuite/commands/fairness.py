@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from dermforge.common import console
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
 from evalsuite import compare as comparing
 from evalsuite import fairness as cards
 from evalsuite import plots, predictions, raters
@@ -16,9 +19,6 @@ from evalsuite.card import Card
 from evalsuite.predictions import Predictions
 from evalsuite.report import of_card
 from evalsuite.report.page import Report, render
-from shards import console
-from shards.atomic import write_whole
-from shards.errors import UserError
 from shards.schema import created_by
 
 

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.console import print_json, say, track
+from dermforge.common.errors import UserError
 from evalsuite import filter_trial, outputs
 from evalsuite.filter import (
     Filtered,
@@ -24,9 +27,6 @@ from evalsuite.tone import CUTS
 from evalsuite.tone_cells import measure_table
 from evalsuite.training.recipe import make_recipe
 from shards import ImageSet, ShardSet, ShardSetWriter
-from shards.atomic import write_whole
-from shards.console import print_json, say, track
-from shards.errors import UserError
 
 
 def filter_images(

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.console import print_json, progress, say
+from dermforge.common.errors import UserError
 from evalsuite.predict import predict as predictions
 from evalsuite.training.data import open_images
-from shards.atomic import write_whole
-from shards.console import print_json, progress, say
-from shards.errors import UserError
 
 
 def predict(

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.console import print_json, say
+from dermforge.common.errors import CheckFailed
 from evalsuite import outputs
 from evalsuite.privacy.audit import audit_copies, privacy_section
 from evalsuite.quality.extractors import SPECS, open_extractor
-from shards.atomic import write_whole
-from shards.console import print_json, say
-from shards.errors import CheckFailed
 
 
 def privacy(

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common.console import print_json, say
 from evalsuite import outputs
 from evalsuite.quality.estimate import Estimate
 from evalsuite.quality.extractors import SPECS, open_extractor
 from evalsuite.quality.features import Preprocess, extract, image_side
 from evalsuite.quality.report import per_image_table, quality_report
-from shards.console import print_json, say
 
 
 def quality(

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common.console import err, print_json, say
+from dermforge.common.errors import UserError
 from evalsuite import outputs
 from evalsuite.quality.features import image_side
 from evalsuite.reader_study import analysis
 from evalsuite.reader_study.design import make, open_study
 from evalsuite.reader_study.gains import read_gains
 from evalsuite.reader_study.server import Server
-from shards.console import err, print_json, say
-from shards.errors import UserError
 
 
 class Step(StrEnum):

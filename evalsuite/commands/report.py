@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from dermforge.common.console import print_json, progress, say
+from dermforge.common.errors import UserError
 from evalsuite import run as runs
 from evalsuite import study_analysis, study_record
 from evalsuite.quality.section import Section
 from evalsuite.report import of_measures, of_run, of_study
 from evalsuite.report.page import Report
 from evalsuite.report.write import write
-from shards.console import print_json, progress, say
-from shards.errors import UserError
 
 PLAN, SECTION = "plan.json", "section.json"
 SECTIONS = TypeAdapter(Section)

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from dermforge.common.console import out, print_json, progress, say
 from evalsuite import run as runs
 from evalsuite.report import of_run
 from evalsuite.report.write import write
 from evalsuite.training import datasets
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
-from shards.console import out, print_json, progress, say
 
 
 def run(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed
 from evalsuite import selfcheck as checks
-from shards import console
-from shards.errors import CheckFailed
 
 
 def selfcheck(

@@ -8,6 +8,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from dermforge.common.console import print_json, progress, say
+from dermforge.common.errors import UserError
 from evalsuite import study as studies
 from evalsuite import study_analysis, study_record
 from evalsuite.report import of_study
@@ -15,8 +17,6 @@ from evalsuite.report.write import write
 from evalsuite.scores import Metric
 from evalsuite.training import datasets
 from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
-from shards.console import print_json, progress, say
-from shards.errors import UserError
 
 Number = TypeVar("Number", int, float)
 

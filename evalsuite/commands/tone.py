@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common.console import print_json, say
 from evalsuite import outputs
 from evalsuite.tone import CUTS, LIGHTING_CAVEAT, METHOD, cut_points
 from evalsuite.tone_cells import cell_table, measure_table, tone_section
-from shards.console import print_json, say
 
 
 def tone(

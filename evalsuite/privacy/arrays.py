@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.errors import UserError
 from evalsuite.privacy.audit import CopyAudit, audit_copies, verdict
 from evalsuite.quality.estimate import Estimate, wilson
 from evalsuite.quality.extractors import Extractor
 from evalsuite.quality.features import ArrayImages
-from shards.errors import UserError
 from shards.schema import Sample
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]

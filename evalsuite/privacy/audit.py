@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dermforge.common.errors import UserError
 from evalsuite.privacy import inpaint
 from evalsuite.privacy.calibrate import Calibration, calibrate, measured_alarms
 from evalsuite.privacy.control import ENOUGH, control_table, plant_copies
@@ -27,7 +28,6 @@ from evalsuite.quality.features import (
     thumbnail,
 )
 from evalsuite.quality.section import Section, Status, image_figure, interval_texts, section, table
-from shards.errors import UserError
 
 SPACES = ("closeness", "apart", "distinct")  # phash misses crops: it is reported and takes no part in the decision
 UNCLEARED = "bare skin around a lesion is as near to other bare skin as to a noised copy of itself"

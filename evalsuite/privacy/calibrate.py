@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from dermforge.common.errors import UserError
 from evalsuite.quality.estimate import Estimate, Family, codes_of, missing, share
-from shards.errors import UserError
 
 MIN_UNSEEN = 20
 CONFIDENCE = 0.95

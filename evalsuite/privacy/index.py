@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.console import progress
+from dermforge.common.errors import UserError
 from evalsuite.privacy.picture import BOXES, SIDE, Lab, coarse, hamming, perceptual_hash, small_lab, turned, views
 from evalsuite.privacy.register import Query, Target, match
 from evalsuite.quality.features import ImageData, describe, families, read_kept
-from shards.console import progress
-from shards.errors import UserError
 
 CANDIDATES = 12
 BLOCK = 512  # training images compared at a time

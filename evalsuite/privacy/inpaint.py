@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from dermforge.common.console import progress
 from evalsuite.privacy.calibrate import Calibration, calibrate
 from evalsuite.privacy.index import BLOCK, Index, picture
 from evalsuite.privacy.picture import SIDE, Lab, resampler, shrink, small_lab
 from evalsuite.privacy.register import LOW, low
 from evalsuite.quality.features import ImageData, describe, families
-from shards.console import progress
 
 TOLERANCE = 3.0  # CIELAB units that a codec and the autoencoder change a kept pixel by
 MIN_PART = 0.02  # less drawn anew than this share of the image is called nothing

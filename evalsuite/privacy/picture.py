@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
+from dermforge.common.skin_tone import srgb_to_lab
 from evalsuite.quality.extractors import resized
-from shards.tone import srgb_to_lab
 
 SIDE = 64  # pixels of the small picture
 COARSE = 8  # cells a side of a coarse view

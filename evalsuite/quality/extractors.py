@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from shards.errors import UserError
-from shards.tone import srgb_to_lab
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import srgb_to_lab
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
 Embed = Callable[[Images], NDArray[np.float32]]  # -> [n, d]

@@ -15,9 +15,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from dermforge.common.console import progress
+from dermforge.common.errors import UserError
 from evalsuite.quality.extractors import Extractor, resized
-from shards.console import progress
-from shards.errors import UserError
 from shards.schema import Sample
 
 #: Columns that the parts of the suite read, one row an image.

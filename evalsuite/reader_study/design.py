@@ -10,10 +10,10 @@ import pandas as pd
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.console import progress
+from dermforge.common.errors import UserError
 from evalsuite.quality.features import ImageData, Preprocess, describe
-from shards.atomic import write_whole
-from shards.console import progress
-from shards.errors import UserError
 
 STUDY, KEY, IMAGES, RESPONSES = "study.json", "key.csv", "images", "responses"
 REALISM = ("surely synthetic", "probably synthetic", "cannot tell", "probably a photograph", "surely a photograph")

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dermforge.common.errors import UserError
 from evalsuite import predictions
 from evalsuite import run as runs
 from evalsuite.training import arm as arms
 from evalsuite.training import runner
-from shards.errors import UserError
 
 
 def read_gains(place: Path) -> pd.DataFrame:

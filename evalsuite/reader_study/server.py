@@ -13,9 +13,9 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
+from dermforge.common.errors import UserError
 from evalsuite.reader_study.design import IMAGES, RESPONSES, Study, open_study
 from evalsuite.reader_study.page import PAGE, SCRIPT
-from shards.errors import UserError
 
 READER = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
 COLUMNS = ("reader", "item", "realism", "diagnosis", "group", "seconds", "time")

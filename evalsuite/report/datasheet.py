@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from dermforge.common import id_ranges as ranges
 from evalsuite.predictions import levels
 from evalsuite.report.page import Picture, Table
 from evalsuite.training.data import open_images, open_splits
 from shards import ImageSet, ShardSet
-from shards import lineage as ranges
 from shards.sheet import contact_sheet
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dermforge.common.atomic import write_whole
 from evalsuite.report.page import Picture, Report, render
-from shards.atomic import write_whole
 from shards.schema import created_by
 
 PAGE, SHEET = "report.html", "sheet.png"

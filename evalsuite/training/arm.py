@@ -15,6 +15,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
 from evalsuite import lineage
 from evalsuite.predictions import PREFIX
 from evalsuite.training import augment, checkpoint, features, loop, resume
@@ -23,8 +25,6 @@ from evalsuite.training.datasets import Data
 from evalsuite.training.distributed import World
 from evalsuite.training.pool import Pool, few_per_class, join
 from evalsuite.training.recipe import Recipe
-from shards.atomic import write_whole
-from shards.errors import UserError
 
 Kind = Literal["real", "mix", "real-short", "real-repeated", "randaugment", "synthetic-only"]
 RESULT, PREDICTIONS, VALIDATION = "result.json", "predictions.parquet", "validation.parquet"

@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from dermforge.common import id_ranges as ranges
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
 from evalsuite.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.split_bn import merged_state
-from shards import lineage as ranges
-from shards.atomic import write_whole
-from shards.errors import UserError
 from shards.schema import created_by
 
 WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"

@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dermforge.common.errors import UserError
 from evalsuite.predictions import some
 from evalsuite.training.pool import CACHE_BYTES, Pool, check_classes, square
 from shards import ImageSet, ShardSet
-from shards.errors import UserError
 from shards.places import is_url, place
 from shards.schema import SHARD, SPLITS
 

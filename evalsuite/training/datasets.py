@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from dermforge.common import id_ranges as ranges
+from dermforge.common.errors import UserError
 from evalsuite import lineage as guard
 from evalsuite.training import data as images
 from evalsuite.training import features
 from evalsuite.training.pool import Pool, few_per_class, join, with_parents_among
 from shards import ImageSet, ShardSet
-from shards import lineage as ranges
-from shards.errors import UserError
 from shards.places import is_url
 
 

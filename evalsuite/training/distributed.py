@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dermforge.common.errors import UserError
 from evalsuite.training import model as models
 from evalsuite.training.pool import Pool
-from shards.errors import UserError
 
 #: The column that tells images of several generators apart, and what stands in it for a real image.
 GENERATOR, REAL = "generator", -1

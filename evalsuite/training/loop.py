@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dermforge.common.errors import UserError
 from evalsuite.training import resume
 from evalsuite.training.distributed import World
 from evalsuite.training.pool import Pool
@@ -19,7 +20,6 @@ from evalsuite.training.recipe import Recipe
 from evalsuite.training.resume import Evaluation, Progress
 from evalsuite.training.split_bn import mark_synthetic
 from evalsuite.training.stream import Schedule, schedule
-from shards.errors import UserError
 
 #: Batch of the evaluation passes.
 EVALUATION_BATCH = 256

@@ -12,9 +12,9 @@ from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dermforge.common.errors import UserError
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.split_bn import split_batch_norms
-from shards.errors import UserError
 
 
 def build(recipe: Recipe, classes: int) -> nn.Module:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from dermforge.common.errors import UserError
 from shards import draws
-from shards.errors import UserError
 
 #: Decoded images up to this size are kept in memory.
 CACHE_BYTES = 1 << 30

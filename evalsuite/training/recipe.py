@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 Tuning = Literal["full", "head", "features"]
 Mode = Literal["mix", "pretrain-then-tune", "synthetic-only"]

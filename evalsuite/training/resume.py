@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
 from evalsuite.training.recipe import Recipe
-from shards.atomic import write_whole
-from shards.errors import UserError
 
 if TYPE_CHECKING:
     from evalsuite.training.pool import Pool

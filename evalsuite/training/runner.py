@@ -16,13 +16,13 @@ from typing import Any, Protocol
 import torch
 from pydantic import ValidationError
 
+from dermforge.common import ray_cluster
+from dermforge.common.console import progress
+from dermforge.common.errors import CheckFailed, UserError
 from evalsuite.training import arm as arms_
 from evalsuite.training import datasets
 from evalsuite.training.arm import Arm, Result
 from evalsuite.training.distributed import World
-from shards import cluster
-from shards.console import progress
-from shards.errors import CheckFailed, UserError
 
 FOLDER = "arms"
 
@@ -161,7 +161,7 @@ def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | No
 
 def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
     """The same jobs as Ray tasks of one core each; a task whose worker dies is given to another, three times."""
-    ray = cluster.connect(address)
+    ray = ray_cluster.connect(address)
     try:
         task = ray.remote(num_cpus=1, max_retries=3)(train)
         pending = [task.remote(replace(job, threads=1)) for job in jobs]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.errors import UserError
 from evalsuite.training.pool import Pool
 from evalsuite.training.recipe import Recipe
-from shards.errors import UserError
 from shards.mixing import MixedStream, Source
 from shards.reader import ImageSet
 

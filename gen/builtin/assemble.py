@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
+from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.data import CELLS
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
 from gen.builtin.train import Budget, Denoiser
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
-from shards.tone import TONE_GROUPS
 
 
 def assemble(

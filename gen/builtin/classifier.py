@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dermforge.common.console import progress
 from gen.builtin.data import Phantoms, to_tensor, turned
 from gen.phantoms import CLASSES
-from shards.console import progress
 
 MODEL = "test_resnet"  # timm's 0.37 M-parameter ResNet
 SPREAD = 0.4  # its inputs are [-1, 1] over this, about unit variance

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dermforge.common.console import track
+from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.model import SIZE
 from gen.phantoms import CLASSES, draw
-from shards.console import track
-from shards.tone import TONE_GROUPS
 
 CELLS = [(c, g) for c in CLASSES for g in TONE_GROUPS]
 

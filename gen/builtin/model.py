@@ -14,8 +14,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from dermforge.common.skin_tone import TONE_GROUPS
 from gen.phantoms import CLASSES
-from shards.tone import TONE_GROUPS
 
 SIZE = 64
 PATCH = 4

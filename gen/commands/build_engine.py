@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shards import console
+from dermforge.common import console
 
 
 def build_engine(

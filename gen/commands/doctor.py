@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from shards import console
+from dermforge.common import console
 
 NEEDED = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 

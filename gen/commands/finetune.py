@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 
 def finetune(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from shards import console
-from shards.errors import CheckFailed
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed
 
 if TYPE_CHECKING:
     from engines import Bundle

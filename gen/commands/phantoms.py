@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common import console
+from dermforge.common.errors import UserError
 from gen.phantoms.dataset import draw_seeds, write_split
-from shards import console
-from shards.errors import UserError
 from shards.schema import Split
 
 

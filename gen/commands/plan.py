@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,7 +229,7 @@ def expected_cost(made: Plan, engine: Path, facts: PipelineFacts | None) -> dict
 def print_plan(made: Plan, report: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from shards.tone import in_order
+    from dermforge.common.skin_tone import in_order
 
     counts = made.cells()
     counts = counts[in_order(counts.columns)]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
 from gen.commands.plan import DEFAULT_BUNDLE, count_cells, listed, settings_for, template_of
-from shards import console
-from shards.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
     from engines.engine import Engine

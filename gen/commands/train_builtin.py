@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn

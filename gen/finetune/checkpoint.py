@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dermforge.common import tensor_files
+from dermforge.common.errors import UserError
 from gen.builtin.checkpoint import Average
-from gen.finetune import files
-from shards.errors import UserError
 
 
 @dataclass
@@ -37,7 +37,7 @@ def save(path: Path, step: int, state: State, identity: Mapping[str, Any]) -> No
         tensors |= {f"average/{k}": v for k, v in state.average.values.items()}
     for number, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{k}": torch.as_tensor(v) for k, v in moments.items()}
-    files.write(path, tensors, {
+    tensor_files.write(path, tensors, {
         "step": step, "identity": identity, "average_steps": state.average.steps if state.average else 0,
         "scaler": state.scaler.state_dict() if state.scaler else None,
     })
@@ -53,7 +53,7 @@ def load(path: Path, state: State, identity: Mapping[str, Any]) -> int:
     """
     if not path.exists():
         return 0
-    record = files.record(path)
+    record = tensor_files.record(path)
     if record is None:
         raise UserError(f"{path} is damaged; give --fresh to start the run anew")
     wanted = json.loads(json.dumps(identity))

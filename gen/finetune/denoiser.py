@@ -10,8 +10,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from dermforge.common.errors import UserError
 from gen.finetune.base import Base
-from shards.errors import UserError
 
 #: The attention projections, as diffusers' own LoRA examples choose them.
 PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.console import track
+from dermforge.common.errors import CheckFailed, UserError
 from gen import prompts
-from shards.console import track
-from shards.errors import CheckFailed, UserError
 from shards.images import decode_image
 from shards.reader import ImageSet, ShardSet
 

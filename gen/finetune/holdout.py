@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from shards import lineage
-from shards.errors import UserError
+from dermforge.common import id_ranges
+from dermforge.common.errors import UserError
 from shards.folder import TABLE_SUFFIXES, open_data, read_table
 from shards.places import is_url
 from shards.reader import ImageSet
@@ -51,7 +51,7 @@ class Holdout:
 
     def check_lineage(self, seen: Sequence[str], whose: str) -> None:
         """Refuse a base model, or synthetic images, that held-out images went into."""
-        if leaked := lineage.overlap(sorted(self.ids), seen):
+        if leaked := id_ranges.overlap(sorted(self.ids), seen):
             raise UserError(f"{whose} was tuned on {len(leaked)} images that are held out ({', '.join(leaked[:5])}); "
                             "use another one, or other held-out images")
 

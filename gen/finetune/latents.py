@@ -14,10 +14,11 @@ from diffusers import AutoencoderKL
 from safetensors import safe_open
 from torch import Tensor
 
+from dermforge.common import tensor_files
+from dermforge.common.console import progress
 from engines.facts import PipelineFacts
-from gen.finetune import files, views
+from gen.finetune import views
 from gen.finetune.examples import Examples
-from shards.console import progress
 
 ROWS = 8
 
@@ -49,7 +50,7 @@ class Latents:
 
     def missing(self) -> list[int]:
         """Views that are not there yet."""
-        return [v for v in range(self.n_views) if files.record(self.path(v)) != self.identity]
+        return [v for v in range(self.n_views) if tensor_files.record(self.path(v)) != self.identity]
 
     def row(self, image: int, view: int) -> Row:
         """One view of one image, read from the mapped file."""
@@ -75,7 +76,7 @@ def encode(
                 for name, value in _encode(vae, facts, *batch).items():
                     parts.setdefault(name, []).append(value)
                 tick(len(batch[0]))
-            files.write(latents.path(number), {k: torch.cat(v) for k, v in parts.items()}, latents.identity)
+            tensor_files.write(latents.path(number), {k: torch.cat(v) for k, v in parts.items()}, latents.identity)
 
 
 def _batches(

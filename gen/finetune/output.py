@@ -15,11 +15,11 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 
+from dermforge.common.errors import UserError
 from gen.finetune.base import Base
 from gen.finetune.denoiser import Denoiser, Words
 from gen.finetune.examples import Examples, lineage_of
 from gen.finetune.settings import Settings
-from shards.errors import UserError
 from shards.schema import created_by
 
 FACTS = "dermforge.json"

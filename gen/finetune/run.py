@@ -13,6 +13,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
+from dermforge.common import console
+from dermforge.common.errors import UserError
 from engines.facts import PipelineFacts
 from engines.quiet import quiet
 from gen import prompts
@@ -26,8 +28,6 @@ from gen.finetune.holdout import Holdout, of_splits
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Execution, Settings
 from gen.finetune.trainer import LOG, Training
-from shards import console
-from shards.errors import UserError
 from shards.folder import FolderSet
 from shards.reader import ImageSet
 

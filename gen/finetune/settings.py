@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 Method = Literal["full", "lora", "textual-inversion"]
 Precision = Literal["no", "fp16", "bf16"]

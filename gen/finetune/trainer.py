@@ -15,14 +15,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from dermforge.common.console import progress
+from dermforge.common.errors import CheckFailed, UserError
 from gen.builtin.checkpoint import Average
 from gen.finetune import checkpoint
 from gen.finetune.batches import Batches
 from gen.finetune.denoiser import Denoiser
 from gen.finetune.objective import loss
 from gen.finetune.settings import Execution, Settings
-from shards.console import progress
-from shards.errors import CheckFailed, UserError
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"

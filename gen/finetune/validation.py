@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.console import progress
 from gen import masks, noise, solvers
 from gen.finetune.base import Base
 from gen.finetune.denoiser import token_ids
@@ -19,8 +21,6 @@ from gen.finetune.views import view
 from gen.schedules import NoiseSchedule
 from gen.steps import State, advance
 from gen.strategies import hide
-from shards.atomic import write_whole
-from shards.console import progress
 from shards.images import encode_image
 
 Images = NDArray[np.uint8]

@@ -7,12 +7,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from dermforge.common.console import progress
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS
 from gen.phantoms.draw import CLASSES, draw
-from shards.console import progress
-from shards.errors import UserError
 from shards.images import encode_image
 from shards.schema import Sample, Split
-from shards.tone import TONE_GROUPS
 from shards.writer import ShardSetWriter
 
 #: First draw of each split; a set takes `seed` million draws further on, so sets of other seeds share none.

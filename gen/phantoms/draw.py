@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS, linear_to_srgb, srgb_to_lab
 from gen.phantoms import lesions
 from gen.phantoms.hair import strands
 from gen.phantoms.skin import ITA_RANGE, chromophores, exposure_for, light, reflect
-from shards.errors import UserError
-from shards.tone import TONE_GROUPS, linear_to_srgb, srgb_to_lab
 
 _DRAWERS: dict[str, Callable[..., lesions.Lesion]] = {
     "annulus": lesions.annulus, "macule": lesions.macule, "nodule": lesions.nodule,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shards.tone import ita, linear_to_srgb, srgb_to_lab
+from dermforge.common.skin_tone import ita, linear_to_srgb, srgb_to_lab
 
 Array = NDArray[np.floating]
 

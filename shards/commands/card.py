@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from shards import console, croissant, datacard
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
+from shards import croissant, datacard
 from shards.reader import ShardSet
 
 

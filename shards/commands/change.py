@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from shards import console
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose, ids_of
 from shards.draws import few_per_class
-from shards.errors import CheckFailed, UserError
 from shards.folder import read_table
 from shards.places import is_url
 from shards.reader import ShardSet

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 from shards.folder import read_table
 from shards.reader import ShardSet
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from shards import console
+from dermforge.common import console
+from dermforge.common.errors import UserError
 from shards.commands.conditions import Json
-from shards.errors import UserError
 
 
 def make(

@@ -10,9 +10,9 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from shards import console
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose
-from shards.errors import CheckFailed, UserError
 from shards.reader import ShardSet
 from shards.schema import count
 

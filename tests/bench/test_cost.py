@@ -8,7 +8,7 @@ from bench.anchors import ANCHORS, Anchor, not_comparable
 from bench.cost import per_thousand, price_per_second
 from bench.paper import PAPER_IMAGES, hours
 from bench.record import Measurement
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 RATE = Measurement(name="paper/fast", unit="images/s", better="higher", samples=[10.0, 10.0, 10.0])
 

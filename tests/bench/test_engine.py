@@ -20,9 +20,9 @@ from bench.engine import Loaded
 from bench.paper import Runs, growth, rates
 from bench.peers import choose, diffusers, optimum, precision_of
 from bench.record import Measurement, load
+from dermforge.common.errors import UserError
 from engines.engine import Engine
 from engines.facts import model_digest
-from shards.errors import UserError
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import PROGRAM
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 HEAD = {
     "real": {"accuracy": 0.7, "low": 0.65, "high": 0.75}, "mix": {"accuracy": 0.8, "low": 0.76, "high": 0.84},

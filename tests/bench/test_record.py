@@ -17,8 +17,8 @@ from rich.console import Console
 from bench import device
 from bench.device import PeakMemory, describe, load_of_others
 from bench.record import Measurement, Record, load, number, records, save, show
-from shards import console
-from shards.errors import UserError
+from dermforge.common import console
+from dermforge.common.errors import UserError
 
 
 def a_record(command: str = "engine") -> Record:

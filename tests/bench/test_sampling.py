@@ -17,7 +17,7 @@ from bench import draw, synderm
 from bench.cli import PROGRAM
 from bench.record import load
 from bench.sampling import Ours, peer
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 from shards.reader import ShardSet
 
 CPU = torch.device("cpu")

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from dermforge.common.errors import UserError
 from evalsuite import compare as comparing
 from evalsuite import raters, selfcheck
 from evalsuite.compare import compare
 from evalsuite.predictions import Predictions, from_frame
 from evalsuite.selfcheck import Group
 from evalsuite.stats import multiplicity
-from shards.errors import UserError
 
 
 def test_levelling_down_is_told_from_lifting() -> None:

@@ -13,11 +13,11 @@ import typer
 from fairlearn import metrics as fl
 from typer.testing import CliRunner
 
+from dermforge.common.errors import UserError
 from evalsuite import fairness, selfcheck
 from evalsuite.card import NOT_ENOUGH, Card
 from evalsuite.commands.fairness import fairness as command
 from evalsuite.predictions import Predictions, from_frame
-from shards.errors import UserError
 
 
 def table(n: int, k: int = 4, seed: int = 0, separation: float = 1.5, prefix: str = "i") -> pd.DataFrame:

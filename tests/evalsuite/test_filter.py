@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite import filter_trial
 from evalsuite.commands.filter import filter_images
 from evalsuite.filter import (
@@ -30,8 +32,6 @@ from evalsuite.quality.features import ArrayImages, Preprocess, extract
 from evalsuite.training.recipe import make_recipe
 from gen.phantoms import CLASSES, draw
 from shards import Sample, ShardSetWriter, encode_image, open_data
-from shards.errors import UserError
-from shards.tone import TONE_GROUPS
 
 
 def judged(n: int, groups: int = 3) -> pd.DataFrame:

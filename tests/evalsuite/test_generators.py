@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from dermforge.common.errors import UserError
 from evalsuite import run, study
 from evalsuite.cli import PROGRAM
 from evalsuite.training.arm import check_lineage, training_pool
@@ -17,7 +18,6 @@ from evalsuite.training.datasets import Data, Places, open_data, sets_in
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
 from shards.cli import PROGRAM as SHARDS
-from shards.errors import UserError
 
 SIZES, SEEDS = (2, 4), (0, 1)
 BASE = "phantom-[0009000000-0009000099]-macule-tan"  # what a pretrained model saw

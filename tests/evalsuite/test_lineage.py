@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from dermforge.common.errors import UserError
 from evalsuite import lineage
 from evalsuite.training.pool import Pool
-from shards.errors import UserError
 
 
 def pool(name: str, n: int = 6, seed: int = 0) -> Pool:

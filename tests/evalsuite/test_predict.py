@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dermforge.common.errors import UserError
 from evalsuite import predictions
 from evalsuite.cli import PROGRAM
 from evalsuite.predict import predict
 from evalsuite.training import checkpoint
 from shards import ShardSet
-from shards.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dermforge.common.errors import UserError
 from evalsuite import predictions
 from evalsuite.predictions import from_frame, levels, load, refuse_overlap, refuse_training_rows
-from shards.errors import UserError
 
 
 def table(n: int = 12) -> pd.DataFrame:

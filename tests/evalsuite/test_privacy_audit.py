@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite.privacy import calibrate as calibration
 from evalsuite.privacy.arrays import audit_arrays
 from evalsuite.privacy.audit import UNCLEARED, audit_copies, privacy_section, verdict
@@ -18,9 +20,7 @@ from evalsuite.privacy.control import KINDS
 from evalsuite.quality.extractors import random_conv
 from evalsuite.quality.features import ArrayImages
 from gen.phantoms import CLASSES, draw
-from shards.errors import UserError
 from shards.schema import Sample
-from shards.tone import TONE_GROUPS
 
 SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
 Array = np.ndarray

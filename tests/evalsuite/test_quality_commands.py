@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite.commands.filter import filter_images
 from evalsuite.commands.privacy import privacy
 from evalsuite.commands.quality import quality
@@ -20,8 +22,6 @@ from evalsuite.quality.section import AXES
 from gen.phantoms import CLASSES, draw
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
 from shards.commands.change import select
-from shards.errors import CheckFailed, UserError
-from shards.tone import TONE_GROUPS
 
 
 def write(folder: Path, start: int, per_cell: int, origin: str) -> Path:

@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite.quality import extractors
 from evalsuite.quality.extractors import colour_structure, open_extractor, random_conv, torchscript
 from evalsuite.quality.features import ArrayImages, Preprocess, extract
@@ -20,9 +22,7 @@ from evalsuite.quality.fid import frechet_distance, moments
 from evalsuite.quality.kid import kid_over_subsets
 from evalsuite.quality.prdc import prdc
 from gen.phantoms import CLASSES, draw
-from shards.errors import UserError
 from shards.schema import Sample
-from shards.tone import TONE_GROUPS
 
 PINNED = [-2.30284, 3.08895, 1.63214]
 

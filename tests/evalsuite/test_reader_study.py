@@ -14,10 +14,10 @@ import pytest
 from browser import CHROMIUM, Browser
 from reader_helpers import answer, images
 
+from dermforge.common.errors import UserError
 from evalsuite.reader_study import analysis
 from evalsuite.reader_study.design import KEY, REALISM, make, open_study
 from evalsuite.reader_study.server import Server, answered, append
-from shards.errors import UserError
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
 from evalsuite.run import plan
 from evalsuite.training.datasets import Places
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
-from shards.errors import UserError
 from shards.rewrite import select
 
 FAST = ["--model", "test_efficientnet", "--size", "32", "--steps", "4", "--batch", "8", "--workers", "1"]

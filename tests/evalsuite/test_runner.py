@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dermforge.common.errors import UserError
 from evalsuite.training import runner
 from evalsuite.training.arm import Arm
 from evalsuite.training.datasets import Places
 from evalsuite.training.recipe import make_recipe
-from shards.errors import UserError
 
 RECIPE = make_recipe(model="test_efficientnet", size=32, steps=3, batch=6, evaluate_every=3)
 ARMS = [Arm(kind="real", n_real=n, recipe=RECIPE) for n in (2, 3)]

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.study import feature_study
+from dermforge.common.errors import UserError
 from evalsuite import scores, study, study_analysis, study_record
 from evalsuite.cli import PROGRAM
 from evalsuite.predictions import from_frame
@@ -20,7 +21,6 @@ from evalsuite.study import CONTROLS, Design, new_design, next_doses
 from evalsuite.training import arm as arms
 from evalsuite.training.datasets import Places, open_data
 from evalsuite.training.recipe import make_recipe
-from shards.errors import UserError
 
 PLACES = Places(real=Path("real"), synthetic=(Path("synthetic"),))
 

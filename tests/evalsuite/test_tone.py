@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import spearmanr
 
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite.quality.features import ArrayImages
 from evalsuite.tone import CUTS, LIGHTING_CAVEAT, cut_points, measure_ita, tone_index
 from evalsuite.tone_cells import cell_table, measure_table, off_tone, requested_steps, tone_section, verdict
 from gen.phantoms import CLASSES, draw
-from shards.errors import UserError
 from shards.schema import Sample
-from shards.tone import TONE_GROUPS
 
 SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
 

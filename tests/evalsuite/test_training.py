@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from training_helpers import data, pool, recipe
 from typer.testing import CliRunner
 
+from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
 from evalsuite.training import arm as arms
 from evalsuite.training import augment, checkpoint, features, loop, model, resume, runner, stream
@@ -24,7 +25,6 @@ from evalsuite.training.distributed import World
 from evalsuite.training.pool import Pool, join
 from evalsuite.training.recipe import make_recipe
 from evalsuite.training.split_bn import SplitBatchNorm2d, mark_synthetic, merged_state, split_batch_norms
-from shards.errors import UserError
 
 ALONE = World(0, 1, torch.device("cpu"))
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
+from dermforge.common.id_ranges import count, overlap
+from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin import pipeline_folder
 from gen.builtin.assemble import assemble
 from gen.builtin.classifier import perceptual_distance, train_classifier
@@ -19,8 +21,6 @@ from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, MAX_LENGTH, PATCH, n
 from gen.builtin.train import Budget, Denoiser, expand_for_inpainting, train_decoder, train_encoder, train_unet
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
-from shards.lineage import count, overlap
-from shards.tone import TONE_GROUPS
 
 CPU = torch.device("cpu")
 LATENT = (LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dermforge.common.errors import UserError
 from gen import cells
-from shards.errors import UserError
 
 CELLS = [("a", "dark"), ("a", "light"), ("b", "dark"), ("b", "light")]
 

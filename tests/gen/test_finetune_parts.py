@@ -14,6 +14,7 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, StableDiffusio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dermforge.common.errors import UserError
 from gen import noise
 from gen.builtin.model import new_scheduler
 from gen.finetune import validation, views
@@ -24,7 +25,6 @@ from gen.finetune.latents import Latents, Row
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Settings
 from gen.finetune.trainer import due, shares
-from shards.errors import UserError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
 

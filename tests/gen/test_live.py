@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
+from dermforge.common import console
 from gen import live
 from gen.sampler import STAGES, Stage
-from shards import console
 
 
 @pytest.mark.parametrize("terminal", [True, False])

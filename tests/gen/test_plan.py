@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dermforge.common.errors import UserError
 from gen import cells, grid, plan
 from gen.grid import PRESETS, Settings
-from shards.errors import UserError
 from shards.schema import ID_LENGTH, ID_PATTERN
 
 TEMPLATE = "An image of {class}, {group} skin"

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from dermforge.common import console
+from dermforge.common.errors import UserError
 from engines.bundle import TIMINGS
 from engines.sweep import Timings
 from gen import plan as plans
 from gen.commands.plan import plan
-from shards import console
-from shards.errors import UserError
 
 CELLS = [(c, g) for c in ("plaque", "ulcer") for g in ("very_light", "dark")]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dermforge.common.errors import UserError
 from gen import prompts
 from gen.builtin.model import new_tokenizer, prompt_for
-from shards.errors import UserError
 
 
 def test_a_template_is_filled_as_the_paper_wrote_it() -> None:

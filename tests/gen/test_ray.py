@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from runs_helpers import files, rows, started
 
+from dermforge.common.errors import CheckFailed
 from engines import Engine
 from gen import run, workers
 from gen.workers import Job
-from shards.errors import CheckFailed
 
 #: Not `importorskip`: Ray must be imported by the code that binds it to this machine.
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")

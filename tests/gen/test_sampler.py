@@ -11,6 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 import engines
+from dermforge.common.errors import UserError
 from engines import Engine
 from gen import cells, grid, noise, plan, run
 from gen.checks import check
@@ -18,7 +19,6 @@ from gen.denoiser import Denoiser
 from gen.grid import Settings
 from gen.plan import Plan
 from gen.sampler import Sampler, Summary, Target
-from shards.errors import UserError
 from shards.reader import ShardSet
 
 TEMPLATE = "An image of {class}, {group} skin"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler
 
+from dermforge.common.errors import UserError
 from gen.schedules import NoiseSchedule
-from shards.errors import UserError
 
 SD: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 

@@ -19,10 +19,10 @@ from diffusers import (
 )
 from diffusers.schedulers import scheduling_lcm
 
+from dermforge.common.errors import UserError
 from gen import solvers
 from gen.schedules import NoiseSchedule
 from gen.steps import State, StepTable, advance
-from shards.errors import UserError
 
 PEERS = {
     "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmsolver++": DPMSolverMultistepScheduler,

@@ -12,12 +12,12 @@ from diffusers import DiffusionPipeline, StableDiffusionInpaintPipeline
 from PIL import Image
 from torchvision.transforms.functional import center_crop
 
+from dermforge.common.errors import UserError
 from engines import Engine
 from gen import masks, noise, strategies
 from gen.parents import Parents
 from gen.plan import Plan, PlanRow, from_rows
 from gen.sampler import Sampler, Target
-from shards.errors import UserError
 from shards.folder import open_data
 from shards.reader import ShardSet
 

@@ -16,12 +16,13 @@ import torch
 from runs_helpers import files, rows, started
 from typer.testing import CliRunner
 
+from dermforge.common import console
+from dermforge.common.errors import UserError
 from engines import Engine
 from gen import run
 from gen.workers import Job
-from shards import Sample, console, encode_image, finished, write_shard
+from shards import Sample, encode_image, finished, write_shard
 from shards.cloud import Bucket
-from shards.errors import UserError
 
 #: The command; a shell's background jobs, and so perhaps these tests, ignore Ctrl-C.
 PROGRAM = """

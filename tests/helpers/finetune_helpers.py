@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from dermforge.common import console
 from engines.errors import EngineError
 from gen.commands.finetune import finetune
-from shards import console
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:

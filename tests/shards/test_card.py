@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from dermforge.common.errors import UserError
 from shards import Sample, ShardSetWriter, encode_image
 from shards.commands.card import card
-from shards.errors import UserError
 from shards.reader import ShardSet
 from shards.rewrite import purge
 

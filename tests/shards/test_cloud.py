@@ -160,7 +160,7 @@ def test_the_commands_write_to_buckets(
     bucket: str, make_shards: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`select --out s3://` and `make --out s3://` as to a folder, with `_info.json`; what is there is not replaced."""
-    from shards import console
+    from dermforge.common import console
     from shards.cli import PROGRAM
 
     def run(*words: object) -> int:

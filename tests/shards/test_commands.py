@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shards import ShardSet, console
+from dermforge.common import console
+from shards import ShardSet
 from shards.cli import PROGRAM
 
 Make = Callable[..., Path]

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from shards_helpers import CLASSES, items, names, write
 
-from shards import CheckFailed, ShardSet, ShardWriter, UserError, atomic, finished, write_shard
+from dermforge.common import atomic
+from shards import CheckFailed, ShardSet, ShardWriter, UserError, finished, write_shard
 from shards.rewrite import purge
 from shards.verify import verify
 

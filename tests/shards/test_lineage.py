@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.lineage import count, overlap
+from dermforge.common.id_ranges import count, overlap
 
 
 @given(st.sets(st.integers(0, 9999)), st.integers(0, 9999), st.integers(0, 9999))

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shards.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, UserError
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from shards import console
+from dermforge.common import console
 
 
 @dataclass(frozen=True)

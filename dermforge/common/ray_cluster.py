@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from shards.errors import UserError
+from dermforge.common.errors import UserError
 
 
 def connect(address: str) -> Any:

@@ -1,0 +1,1 @@
+"""The ground floor: what all packages share. It imports none of them."""
