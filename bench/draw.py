@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines.engine import Engine
-from engines.facts import PipelineFacts
+from engines.pipeline_spec import PipelineFacts
 from gen import noise, solvers
 from gen.denoiser import Denoiser
 from gen.noise import START

@@ -20,7 +20,7 @@ from bench.record import Measurement, known, per_second
 from bench.timing import in_turn, median, seconds
 from dermforge.common.errors import UserError
 from engines.engine import TEXT_BATCH, Engine
-from engines.facts import model_digest
+from engines.pipeline_spec import model_digest
 
 Tick = Callable[[str], object]
 

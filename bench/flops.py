@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engines.facts import PipelineFacts
+from engines.pipeline_spec import PipelineFacts
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dermforge.common.console import err, progress
 from dermforge.common.errors import UserError
 from engines.bundle import read_bundle
 from engines.errors import EngineError
-from engines.facts import model_digest
+from engines.pipeline_spec import model_digest
 from gen.builtin import pipeline_folder
 
 UNET = {

@@ -13,7 +13,7 @@ import torch
 from bench import synderm
 from bench.draw import Draw, Images, Job
 from dermforge.common.errors import UserError
-from engines.quiet import quiet
+from engines.silence import quiet
 
 # Peers have no fp8: beside our fp8 engine they run in half precision.
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.float16}

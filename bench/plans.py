@@ -13,11 +13,11 @@ import torch
 
 from bench.device import PeakMemory
 from bench.record import Measurement
+from engines.backends.tensorrt import GRAPHS, resolve_target
+from engines.compile.onnx_export import export
+from engines.compile.tensorrt_build import compile_graph
 from engines.engine import TEXT_BATCH
-from engines.export import export
-from engines.facts import read_facts
-from engines.plans import compile_graph
-from engines.tensorrt import GRAPHS, resolve_target
+from engines.pipeline_spec import read_facts
 
 Tick = Callable[[str], object]
 

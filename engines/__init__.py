@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from engines.quiet import drop_guesses
+from engines.silence import drop_guesses
 
 if TYPE_CHECKING:
-    from engines.building import build
+    from engines.build import build
     from engines.bundle import Bundle, read_bundle
     from engines.engine import Engine
     from engines.errors import EngineError, ParityError
-    from engines.facts import PipelineFacts, ValidationPrompt
-    from engines.loading import load
+    from engines.load import load
+    from engines.pipeline_spec import PipelineFacts, ValidationPrompt
 
 # Where each name is found when it is first asked for: importing torch takes seconds, and `gen --help` needs none of it.
 _HOMES = {

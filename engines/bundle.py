@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from dermforge.common.digests import digest_file
 from engines.errors import EngineError
-from engines.facts import PipelineFacts
+from engines.pipeline_spec import PipelineFacts
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engines.backends.torch_eager import Reference
 from engines.bundle import PARITY
 from engines.engine import Engine
 from engines.errors import EngineError
-from engines.facts import PipelineFacts, ValidationPrompt
-from engines.torch import Reference
+from engines.pipeline_spec import PipelineFacts, ValidationPrompt
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
 # fp8 is allowed a tenth, which is 20 dB; only its UNet is: the other parts of such a bundle are fp16.

@@ -9,8 +9,8 @@ import torch
 
 from engines.bundle import Bundle
 from engines.errors import EngineError
-from engines.facts import PipelineFacts
 from engines.memory import explained
+from engines.pipeline_spec import PipelineFacts
 
 TEXT_BATCH = 8
 #: Prompts whose embeddings are kept; those of Stable Diffusion take 0.24 MB each.

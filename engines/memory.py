@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from engines.errors import EngineError
-from engines.facts import PARTS, weight_files
+from engines.pipeline_spec import PARTS, weight_files
 
 # Peak resident bytes per byte of float32 weights, over the libraries' own. Measured: export and run of the built-in
 # pipeline and of SD 1.5 (fp16: 4.2 GB for 3.4 GB of float32 weights).

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engines.sweep import Timings
+from engines.compile.batch_tuning import Timings
 from gen import solvers
 from gen.plan import STRENGTHS, Plan
 from gen.schedules import NoiseSchedule

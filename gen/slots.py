@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.captured import captured
+from engines.backends.cuda_graph import captured
 from engines.engine import Call, Engine
 from gen.steps import TERMS, State, combine
 

@@ -67,7 +67,7 @@ class Job:
 
     def load(self) -> Any:
         """The engine."""
-        from engines.loading import load
+        from engines.load import load
 
         return load(self.engine, self.backend, device=self.device, rows=self.rows, threads=self.threads)
 

@@ -15,7 +15,7 @@ from bench.device import describe
 from bench.record import Measurement, Record, number, save
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
-from engines.facts import model_digest
+from engines.pipeline_spec import model_digest
 from gen.builtin import pipeline_folder
 
 

@@ -12,7 +12,7 @@ from bench.device import describe
 from bench.record import Record, deliver
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.torch import torch_device
+from engines.backends.torch_eager import torch_device
 
 
 def roofline(

@@ -18,7 +18,7 @@ from bench.sampling import Ours, Run, peer
 from bench.timing import in_turn, median
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.facts import model_digest
+from engines.pipeline_spec import model_digest
 
 NAMES = (*PEERS, "synderm")
 

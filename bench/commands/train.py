@@ -13,7 +13,7 @@ from bench import train as measure
 from bench.device import describe
 from bench.record import Measurement, Record, deliver
 from dermforge.common import console
-from engines.torch import torch_device
+from engines.backends.torch_eager import torch_device
 from evalsuite.training.recipe import DEFAULT_MODEL
 
 OTHERS = ("test_resnet", "test_convnext", "mobilenetv3_small_050", "resnet10t")

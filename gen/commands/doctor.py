@@ -36,8 +36,8 @@ def doctor(
 
 
 def _machine() -> dict[str, str]:
+    from engines.backends.tensorrt import this_gpu
     from engines.memory import available_bytes
-    from engines.tensorrt import this_gpu
 
     free, gpu = available_bytes(), this_gpu()
     return {
@@ -62,7 +62,7 @@ def _backends() -> dict[str, str]:
     """Each backend: what it can do here, or the one thing to do first."""
     import onnxruntime
 
-    from engines.tensorrt import EXTRAS, MODULES, this_gpu
+    from engines.backends.tensorrt import EXTRAS, MODULES, this_gpu
 
     gpu = this_gpu()
     providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
@@ -85,8 +85,8 @@ def _compiling() -> str:
     """What `--target cpu` can do here."""
     import torch
 
+    from engines.backends.torch_aot import require_compiler
     from engines.errors import EngineError
-    from engines.inductor import require_compiler
 
     try:
         require_compiler()

@@ -14,7 +14,7 @@ from dermforge.common.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from engines.facts import PipelineFacts
+    from engines.pipeline_spec import PipelineFacts
     from gen.cells import Counts
     from gen.grid import Settings
     from gen.plan import Plan

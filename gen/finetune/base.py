@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engines.errors import EngineError
-from engines.facts import PipelineFacts, model_digest, read_facts, resolve
-from engines.quiet import quiet
+from engines.pipeline_spec import PipelineFacts, model_digest, read_facts, resolve
+from engines.silence import quiet
 
 
 @dataclass(frozen=True)

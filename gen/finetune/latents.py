@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dermforge.common import tensor_files
 from dermforge.common.console import progress
-from engines.facts import PipelineFacts
+from engines.pipeline_spec import PipelineFacts
 from gen.finetune import views
 from gen.finetune.examples import Examples
 

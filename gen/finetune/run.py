@@ -15,8 +15,8 @@ from accelerate.utils import DistributedType
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.facts import PipelineFacts
-from engines.quiet import quiet
+from engines.pipeline_spec import PipelineFacts
+from engines.silence import quiet
 from gen import prompts
 from gen.finetune import denoiser as methods
 from gen.finetune import latents, output, validation

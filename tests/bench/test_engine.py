@@ -22,7 +22,7 @@ from bench.peers import choose, diffusers, optimum, precision_of
 from bench.record import Measurement, load
 from dermforge.common.errors import UserError
 from engines.engine import Engine
-from engines.facts import model_digest
+from engines.pipeline_spec import model_digest
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench import flops, models
-from engines.facts import read_facts
+from engines.pipeline_spec import read_facts
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("sd15", 859.52e6), ("sd15-inpaint", 859.54e6),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engines import Bundle, build, load
-from engines.building import write_index
+from engines.build import write_index
 from engines.certificate import read_certificate
 from engines.errors import EngineError, ParityError
 

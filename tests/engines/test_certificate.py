@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from engines import Bundle, ValidationPrompt, load
+from engines.backends.torch_eager import Reference
 from engines.certificate import certify, draw, is_constant, psnr, read_certificate
 from engines.errors import EngineError
-from engines.torch import Reference
 
 PROMPTS = [
     ValidationPrompt(prompt="a", label="x", group="dark"),

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from engines import Bundle, ValidationPrompt, load
+from engines.backends.torch_eager import Reference
 from engines.certificate import certify
 from engines.classifier import open_classifier
 from engines.errors import EngineError
-from engines.torch import Reference
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
 from engines import Bundle, build
+from engines.compile.onnx_edits import SOFTMAX, for_tensorrt
 from engines.errors import EngineError
-from engines.graphs import SOFTMAX, for_tensorrt
 
 PROMPTS = ["An image of plaque, dark skin", "An image of annulus, light skin"]
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from engines.backends.torch_eager import load_part
 from engines.errors import EngineError
-from engines.facts import model_digest, read_facts, resolve, weight_files
 from engines.memory import build_bytes, float32_bytes
-from engines.torch import load_part
+from engines.pipeline_spec import model_digest, read_facts, resolve, weight_files
 
 
 @pytest.fixture

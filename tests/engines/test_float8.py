@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
 from engines import Bundle, build
+from engines.backends.tensorrt import GRAPHS, Target, resolve_target
+from engines.backends.torch_eager import Reference
 from engines.certificate import allowed_error, draw, read_certificate
+from engines.compile.fp8 import LARGEST, PROMPTS, STEPS, calibrate, check_target, products, quantise, scale_for
+from engines.compile.tensorrt_build import compile_graph
 from engines.errors import EngineError
-from engines.float8 import LARGEST, PROMPTS, STEPS, calibrate, check_target, products, quantise, scale_for
-from engines.plans import compile_graph
-from engines.tensorrt import GRAPHS, Target, resolve_target
-from engines.torch import Reference
 
 # What depends on the latents: of each block its queries, keys and values in one, its output, and so on.
 ROUNDED = ("attn1.to_q", "attn1.to_out.0", "attn2.to_q", "attn2.to_out.0", "ff.net.0.proj", "ff.net.2")

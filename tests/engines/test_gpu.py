@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from engines import Bundle, build, load
+from engines.backends.tensorrt import resolve_target
+from engines.backends.torch_eager import Reference
 from engines.certificate import read_certificate
 from engines.errors import EngineError
-from engines.tensorrt import resolve_target
-from engines.torch import Reference
 
 pytestmark = pytest.mark.gpu
 

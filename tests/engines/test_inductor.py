@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from engines import Bundle, build, load
+from engines.backends.torch_aot import Cores, Plan, builder, check_cpu, compile_call, this_cpu
+from engines.backends.torch_eager import BATCHES_A_CORE
 from engines.bundle import Artefact, read_bundle
 from engines.certificate import read_certificate
 from engines.errors import EngineError
-from engines.inductor import Cores, Plan, builder, check_cpu, compile_call, this_cpu
-from engines.torch import BATCHES_A_CORE
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
 ROWS = 2

@@ -10,12 +10,12 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from engines import Bundle, build, load
+from engines.backends.onnxruntime import Place, Session, check_assignment, shares
+from engines.backends.torch_eager import Reference
 from engines.certificate import read_certificate
+from engines.compile.onnx_export import write_graph
+from engines.compile.spatial_unet import SpatialUNet
 from engines.errors import EngineError
-from engines.export import write_graph
-from engines.onnxruntime import Place, Session, check_assignment, shares
-from engines.spatial import SpatialUNet
-from engines.torch import Reference
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ def measure(folder: Path, target: str) -> dict[str, float]:
     """Export random weights in fp16 and compile them; seconds, and gigabytes of peak memory and of plan."""
     from diffusers import UNet2DConditionModel
 
-    from engines.export import UNetRows, write_graph
-    from engines.plans import compile_graph
-    from engines.precision import lower
-    from engines.tensorrt import resolve_target
+    from engines.backends.tensorrt import resolve_target
+    from engines.compile.onnx_export import UNetRows, write_graph
+    from engines.compile.precision import lower
+    from engines.compile.tensorrt_build import compile_graph
 
     torch.manual_seed(0)
     unet = lower(UNet2DConditionModel(**CONFIG), torch.float16)

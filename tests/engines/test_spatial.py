@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from engines.spatial import PixelNorm, SpatialUNet, supports
-from engines.winograd import Winograd, pixel_order, transforms
+from engines.compile.spatial_unet import PixelNorm, SpatialUNet, supports
+from engines.compile.winograd import Winograd, pixel_order, transforms
 from gen.builtin.model import LATENT_SIZE, new_unet
 
 Pipelines = Callable[..., StableDiffusionPipeline]

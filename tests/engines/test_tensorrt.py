@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from engines import Bundle, build, load
+from engines.backends.tensorrt import check_gpu, check_graphs, library, quiet_log, resolve_target
 from engines.bundle import Artefact
 from engines.certificate import read_certificate
+from engines.compile.onnx_edits import for_tensorrt
+from engines.compile.tensorrt_build import compile_graph, refittable_plans, static_profile, strongly_typed
 from engines.errors import EngineError
-from engines.graphs import for_tensorrt
-from engines.plans import compile_graph, refittable_plans, static_profile, strongly_typed
-from engines.tensorrt import check_gpu, check_graphs, library, quiet_log, resolve_target
 
 pytest.importorskip("tensorrt_rtx_bindings")
 
@@ -49,10 +49,10 @@ def test_half_precision_is_certified_by_its_graphs(half: Bundle) -> None:
 @pytest.mark.parametrize("sm", ["sm_80", "sm_89", "sm_120"])
 def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: Path, sm: str) -> None:
     """At its real shape, with the plan's size as a sign that its weights are in it."""
-    from engines.export import UNetRows, write_graph
-    from engines.facts import read_facts
-    from engines.precision import lower
-    from engines.torch import load_part
+    from engines.backends.torch_eager import load_part
+    from engines.compile.onnx_export import UNetRows, write_graph
+    from engines.compile.precision import lower
+    from engines.pipeline_spec import read_facts
 
     facts, unet = read_facts(random_pipeline), lower(load_part(random_pipeline, "unet"), torch.float16)
     side = facts.latent_size

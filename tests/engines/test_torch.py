@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from engines import Bundle
-from engines.captured import captured
+from engines.backends.cuda_graph import captured
+from engines.backends.torch_eager import compiled, copy_weights, eager, for_speed, load_modules, torch_device
+from engines.compile.precision import Float32Norm, fits_half, lower
 from engines.errors import EngineError
-from engines.facts import read_facts
-from engines.precision import Float32Norm, fits_half, lower
-from engines.torch import compiled, copy_weights, eager, for_speed, load_modules, torch_device
+from engines.pipeline_spec import read_facts
 
 CPU = torch.device("cpu")
 

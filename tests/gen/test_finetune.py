@@ -19,7 +19,7 @@ from pipelines_helpers import new_pipeline
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
-from engines.facts import read_facts
+from engines.pipeline_spec import read_facts
 from shards.folder import open_data
 from shards.images import decode_image
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines.bundle import TIMINGS
-from engines.sweep import Timings
+from engines.compile.batch_tuning import Timings
 from gen import plan as plans
 from gen.commands.plan import plan
 

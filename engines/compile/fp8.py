@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
+from engines.backends.tensorrt import GRAPHS, Target
 from engines.bundle import Bundle
 from engines.certificate import draw
 from engines.errors import EngineError
-from engines.loading import open_bundle
-from engines.tensorrt import GRAPHS, Target
+from engines.load import open_bundle
 
 E4M3 = ml_dtypes.float8_e4m3fn
 LARGEST = float(ml_dtypes.finfo(E4M3).max)  # 448

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engines import float8, inductor, tensorrt
-from engines import torch as torch_backend
+from engines.backends import tensorrt, torch_aot
+from engines.backends import torch_eager as torch_backend
 from engines.bundle import (
     PARITY,
     TIMINGS,
@@ -23,13 +23,14 @@ from engines.bundle import (
 )
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
+from engines.compile import fp8
+from engines.compile.batch_tuning import choose_sizes
+from engines.compile.onnx_export import export
+from engines.compile.tensorrt_build import build_plans
 from engines.errors import EngineError, ParityError
-from engines.export import export
-from engines.facts import ValidationPrompt, model_digest, read_facts, resolve
-from engines.loading import BACKENDS, open_bundle
+from engines.load import BACKENDS, open_bundle
 from engines.memory import build_bytes, require
-from engines.plans import build_plans
-from engines.sweep import choose_sizes
+from engines.pipeline_spec import ValidationPrompt, model_digest, read_facts, resolve
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
@@ -102,7 +103,7 @@ def build(
     plan_rows = rows or (CPU_PLAN_ROWS if target == "cpu" else PLAN_ROWS)
     place = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
     if precision == "fp8":
-        float8.check_target(backend, place)
+        fp8.check_target(backend, place)
     if (refit or old) and tensorrt.this_gpu() is None:  # found by trying: the compiler asks for a device
         raise EngineError(f"{backend} builds refittable plans on a GPU only, and none is here: leave out --refit")
     with whole_folder(Path(out)) as partial:
@@ -122,7 +123,7 @@ def build(
         bundle = read_bundle(partial)
         if precision == "fp8":
             progress("fp8 calibration")
-            float8.lower_unet(bundle, [p.prompt for p in drawn])
+            fp8.lower_unet(bundle, [p.prompt for p in drawn])
             bundle = _changed(bundle, artefacts=describe(partial))
         if place:
             plans = build_plans(
@@ -160,7 +161,7 @@ def _check(backend: str, precision: str, target: str | None, rows: int | None, r
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
     if target == "cpu" and backend == "torch":
-        inductor.require_compiler()
+        torch_aot.require_compiler()
     elif target and not backend.startswith("tensorrt"):
         raise EngineError(
             f"a target ({target}) is for the tensorrt backends (and cpu for torch); {backend} runs where it is loaded"

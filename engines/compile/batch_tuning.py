@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from engines.bundle import Bundle
 from engines.errors import EngineError
-from engines.loading import open_bundle
+from engines.load import open_bundle
 
 ROWS = (2, 4, 8, 16, 32, 64, 128)
 VAE_BATCHES = (1, 2, 4, 8, 16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from engines import onnxruntime, tensorrt, torch
+from engines.backends import onnxruntime, tensorrt, torch_eager
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine
 from engines.errors import EngineError
@@ -63,12 +63,12 @@ def open_bundle(
         raise EngineError(f"unknown backend {name!r}; expected one of {', '.join(BACKENDS)}")
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
-    static = rows or (torch.static_rows(bundle, device, threads) if name == "torch" else bundle.manifest.rows)
+    static = rows or (torch_eager.static_rows(bundle, device, threads) if name == "torch" else bundle.manifest.rows)
     with explained(f"loading {bundle.folder}"):
         if name == "onnxruntime":
             calls = onnxruntime.open_calls(bundle, static, device, threads)
         elif name == "torch":
-            calls = torch.open_calls(bundle, static, device, threads)
+            calls = torch_eager.open_calls(bundle, static, device, threads)
         else:
             calls = tensorrt.open_calls(bundle, static, name)
     return Engine(bundle, name, static, calls)

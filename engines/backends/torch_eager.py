@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from dermforge.common.digests import digest_file
-from engines import inductor
+from engines.backends import torch_aot
+from engines.backends.cuda_graph import captured
 from engines.bundle import Artefact, Bundle
-from engines.captured import captured
+from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.engine import Calls, Engine
 from engines.errors import EngineError
-from engines.facts import PipelineFacts, weight_files
 from engines.memory import require_on_gpu
-from engines.precision import DTYPES, lower, lower_vae, vae_dtypes
-from engines.quiet import quiet
+from engines.pipeline_spec import PipelineFacts, weight_files
+from engines.silence import quiet
 
 # CUDA graphs are ours: the compiler's own trees copy inputs and re-record when a buffer moves.
 COMPILE_MODE = "max-autotune-no-cudagraphs"
@@ -214,12 +214,12 @@ def _with_plans(calls: Calls, bundle: Bundle, plans: list[Artefact], rows: int) 
         raise EngineError(f"the plans of {bundle.folder} are compiled for {bundle.manifest.rows} rows: "
                           f"ask for a multiple of them, not {rows}")
     for plan in plans:
-        inductor.check_cpu(plan, inductor.this_cpu(), inductor.builder())
+        torch_aot.check_cpu(plan, torch_aot.this_cpu(), torch_aot.builder())
     bundle.verify(plans)
-    cores = inductor.Cores(torch.get_num_threads())
+    cores = torch_aot.Cores(torch.get_num_threads())
 
-    def opened(part: str, shape: tuple[int, ...], dtype: torch.dtype) -> inductor.Plan:
-        return inductor.Plan(bundle.path(found[part]), cores, found[part].rows or 1, shape, dtype)
+    def opened(part: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch_aot.Plan:
+        return torch_aot.Plan(bundle.path(found[part]), cores, found[part].rows or 1, shape, dtype)
 
     side = facts.latent_size
     return replace(calls, unet=opened("unet", (facts.latent_channels, side, side), torch.float32),
@@ -248,11 +248,11 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
     for part, (network, call, n, examples) in parts.items():
         progress(f"torch cpu {part}")
         path = place / f"{part}.so"
-        inductor.compile_call(network, call, examples, path)
+        torch_aot.compile_call(network, call, examples, path)
         written.append(Artefact(
             path=path.relative_to(bundle.folder).as_posix(), sha256=digest_file(path), bytes=path.stat().st_size,
             kind="plan", component=part, backend="torch", precision=manifest.precision, rows=n, size=facts.size,
-            target=inductor.this_cpu(), builder=inductor.builder(),
+            target=torch_aot.this_cpu(), builder=torch_aot.builder(),
         ))
     return written
 

@@ -8,7 +8,7 @@
 | vae_encoder  | moments                                         | images.onnx: uint8 NHWC -> latents in UNet scale |
 
 All graphs take and give float32 (or integers): the precision lives inside, as casts and weights. Small UNets also
-get `unet/cpu.onnx` (see `engines.spatial`), whose weights are transformed and so lie in a file of their own.
+get `unet/cpu.onnx` (see `engines.compile.spatial_unet`), whose weights are transformed and lie in a file of their own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from engines import spatial
-from engines.errors import EngineError
-from engines.facts import PipelineFacts
-from engines.graphs import (
+from engines.backends.torch_eager import load_part
+from engines.compile import spatial_unet
+from engines.compile.onnx_edits import (
     SCALAR_TIMESTEP,
     after_decoder,
     after_encoder,
@@ -33,7 +32,7 @@ from engines.graphs import (
     tidy,
     variant,
 )
-from engines.precision import (
+from engines.compile.precision import (
     DECODER,
     DTYPES,
     ENCODER,
@@ -44,8 +43,9 @@ from engines.precision import (
     lower_vae,
     vae_dtypes,
 )
-from engines.quiet import quiet
-from engines.torch import load_part
+from engines.errors import EngineError
+from engines.pipeline_spec import PipelineFacts
+from engines.silence import quiet
 
 OPSET = 23
 DATA = "model.onnx.data"
@@ -105,7 +105,7 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     facts
         Of the same folder; its size fixes the graphs' height and width. Rows stay dynamic.
     precision
-        fp32, fp16 or bf16; for fp8, fp16 graphs that `engines.float8` changes afterwards.
+        fp32, fp16 or bf16; for fp8, fp16 graphs that `engines.compile.fp8` changes afterwards.
     progress
         Told the name of each part as it starts.
     """
@@ -136,8 +136,8 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
         words,
     )
     names = ["sample", "timesteps", "encoder_hidden_states"]
-    if precision == "fp32" and spatial.supports(unet, side):
-        small = spatial.SpatialUNet(unet, side)
+    if precision == "fp32" and spatial_unet.supports(unet, side):
+        small = spatial_unet.SpatialUNet(unet, side)
         write_graph(small, args, names, "out_sample", out / "unet" / "cpu.onnx", "cpu.onnx.data")
     if dtype == torch.float16:  # pure noise at the last timestep is what the UNet is really given
         last = torch.tensor([facts.num_train_timesteps - 1.0])

@@ -1,8 +1,8 @@
 """A UNet for small latents on a CPU: activations kept as [pixels, rows, channels], 3x3 convolutions by Winograd.
 
-At 16x16, 8x8 and 4x4 everything is then a matrix product on contiguous memory: convolutions (`engines.winograd`), group
-norms (two sums over the first axis) and the linear layers. Biases go into another sum that is needed anyway. Only
-attention rearranges.
+At 16x16, 8x8 and 4x4 everything is then a matrix product on contiguous memory: convolutions
+(`engines.compile.winograd`), group norms (two sums over the first axis) and the linear layers. Biases go into another
+sum that is needed anyway. Only attention rearranges.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from engines.winograd import Winograd, pixel_order
+from engines.compile.winograd import Winograd, pixel_order
 
 BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UNetMidBlock2DCrossAttn", "CrossAttnUpBlock2D", "UpBlock2D"}
 SIDES = {4, 8, 16}  # larger maps were not measured

@@ -19,7 +19,7 @@ from torch import nn
 
 from engines.bundle import Artefact
 from engines.errors import EngineError
-from engines.quiet import quiet
+from engines.silence import quiet
 
 # Weights folded and packed for this CPU's instructions (AMX where it has them); one thread a call.
 OPTIONS = {"freezing": True, "cpp.threads": 1}

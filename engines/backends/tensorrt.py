@@ -1,7 +1,8 @@
 """TensorRT, two flavours behind one code path: what a plan is for, whether it may run here, and running it.
 
 `tensorrt-rtx` compiles plans ahead of time for a named GPU architecture, with no GPU; `tensorrt` compiles for, and on,
-the GPU that will run them. Both take the same strongly typed graphs (see `engines.plans`) and run through these calls.
+the GPU that will run them. Both take the same strongly typed graphs (see `engines.compile.tensorrt_build`) and run
+through these calls.
 """
 
 from __future__ import annotations

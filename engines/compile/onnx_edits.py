@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from engines.facts import PipelineFacts
+from engines.pipeline_spec import PipelineFacts
 
 
 def strip(model: onnx.ModelProto) -> None:

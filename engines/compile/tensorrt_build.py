@@ -9,12 +9,12 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from dermforge.common.digests import digest_file
+from engines.backends.tensorrt import GRAPHS, Target, check_gpu, library, one_line, quiet_log, this_gpu
 from engines.bundle import Artefact, Bundle
+from engines.compile.onnx_edits import for_tensorrt
 from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
-from engines.facts import PipelineFacts
-from engines.graphs import for_tensorrt
-from engines.tensorrt import GRAPHS, Target, check_gpu, library, one_line, quiet_log, this_gpu
+from engines.pipeline_spec import PipelineFacts
 
 
 def plan_folder(target: Target, precision: str, rows: int, size: int) -> str:

@@ -1,0 +1,1 @@
+"""Pipeline folder to compiled files: ONNX graphs, their precision, TensorRT engine files, batch sizes."""
