@@ -18,7 +18,7 @@ from gen.phantoms.dataset import write_split
 from gen.plan import Plan, from_rows
 from gen.prompts import PAPER
 from gen.sampler import Sampler, Summary, Target
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
 
 #: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). How they divide over its three strategies is not
 #: published; its preset makes as many of each.

@@ -16,7 +16,7 @@ from evalsuite import study as studies
 from evalsuite.training import datasets
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSetWriter, encode_image
-from shards.schema import Origin, Split
+from shards.format.schema import Origin, Split
 
 CLASSES = tuple(f"class{i}" for i in range(10))
 ARM_IMAGES, TEST_IMAGES = 1000, 600

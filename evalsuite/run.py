@@ -23,7 +23,7 @@ from evalsuite.training import arm as arms
 from evalsuite.training import datasets, runner
 from evalsuite.training.arm import Arm, Result
 from evalsuite.training.recipe import Recipe
-from shards.schema import created_by
+from shards.format.schema import created_by
 
 RECORD, KIND = "run.json", "run"
 #: What the two arms are called wherever they are shown.

@@ -19,7 +19,7 @@ from evalsuite.training import checkpoint, datasets, features, runner
 from evalsuite.training import model as models
 from evalsuite.training.arm import Arm, Kind, check_lineage
 from evalsuite.training.recipe import Recipe
-from shards.schema import created_by
+from shards.format.schema import created_by
 
 PLAN, KIND, FEATURES = "plan.json", "study", "features.parquet"
 CONTROLS: tuple[Kind, ...] = ("real-short", "real-repeated", "randaugment", "synthetic-only")

@@ -13,8 +13,8 @@ from PIL import Image
 from dermforge.common.console import track
 from dermforge.common.errors import CheckFailed, UserError
 from gen.masks import Mask
-from shards.images import decode_image, image_size
-from shards.reader import ImageSet
+from shards.format.images import decode_image, image_size
+from shards.format.reader import ImageSet
 
 
 class Parents:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dermforge.common.errors import UserError
 from gen.prompts import render
-from shards.schema import ID_LENGTH, ID_PATTERN
+from shards.format.schema import ID_LENGTH, ID_PATTERN
 
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]
 Mask = Literal["centre", "lesion", "ellipse", "rectangle"]

@@ -13,11 +13,11 @@ from dermforge.common.atomic import sweep
 from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen.plan import Plan, from_csv
-from shards.commit import finished
-from shards.index import INFO
-from shards.places import Folder, Place, is_url, make_place, place
-from shards.schema import NAME_PATTERN, SHARD, created_by
-from shards.sheet import SHEET
+from shards.format.commit_local import finished
+from shards.format.interop import INFO
+from shards.format.schema import NAME_PATTERN, SHARD, created_by
+from shards.storage.location import Folder, Place, is_url, make_place, place
+from shards.tools.contact_sheet import SHEET
 
 RECORD = "run.json"
 PLAN = "plan.csv"

@@ -28,9 +28,9 @@ from gen.flow import Clock, Flow, Stopped
 from gen.parents import Parents
 from gen.plan import Plan, PlanRow
 from gen.prepare import Preparer
-from shards.images import encode_image
-from shards.schema import Sample, Sidecar
-from shards.writer import write_shard
+from shards.format.images import encode_image
+from shards.format.schema import Sample, Sidecar
+from shards.format.writer import write_shard
 
 #: Pixels of images under way, at most, beyond three full batches.
 WINDOW_BYTES = 64 << 20

@@ -17,7 +17,7 @@ from dermforge.common.errors import CheckFailed, UserError
 from gen import run
 from gen.parents import Parents
 from gen.sampler import Sampler, Stage, Summary, Target
-from shards.schema import Sidecar
+from shards.format.schema import Sidecar
 
 ATTEMPTS = 3
 
@@ -39,7 +39,7 @@ class Job:
         """The real images, if any."""
         if self.parents is None:
             return None
-        from shards.folder import open_data
+        from shards.ingest.folder import open_data
 
         return Parents(open_data(self.parents), self.parents, self.masks)
 

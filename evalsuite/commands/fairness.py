@@ -19,7 +19,7 @@ from evalsuite.card import Card
 from evalsuite.predictions import Predictions
 from evalsuite.report import of_card
 from evalsuite.report.page import Report, render
-from shards.schema import created_by
+from shards.format.schema import created_by
 
 
 def fairness(

@@ -16,7 +16,7 @@ from evalsuite.privacy.audit import CopyAudit, audit_copies, verdict
 from evalsuite.quality.estimate import Estimate, wilson
 from evalsuite.quality.extractors import Extractor
 from evalsuite.quality.features import ArrayImages
-from shards.schema import Sample
+from shards.format.schema import Sample
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
 

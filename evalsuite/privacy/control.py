@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evalsuite.quality.estimate import share
 from evalsuite.quality.extractors import resized
 from evalsuite.quality.features import ArrayImages, ImageData
-from shards.schema import Sample
+from shards.format.schema import Sample
 
 Image = NDArray[np.uint8]  # [h, w, 3]
 ENOUGH = 0.95  # share of planted copies below which "no copies" proves little

@@ -18,7 +18,7 @@ from PIL import Image
 from dermforge.common.console import progress
 from dermforge.common.errors import UserError
 from evalsuite.quality.extractors import Extractor, resized
-from shards.schema import Sample
+from shards.format.schema import Sample
 
 #: Columns that the parts of the suite read, one row an image.
 COLUMNS = ("id", "class", "group", "strategy", "split", "cluster", "parent", "image_sha256")

@@ -12,7 +12,7 @@ from evalsuite.predictions import levels
 from evalsuite.report.page import Picture, Table
 from evalsuite.training.data import open_images, open_splits
 from shards import ImageSet, ShardSet
-from shards.sheet import contact_sheet
+from shards.tools.contact_sheet import contact_sheet
 
 
 def data_sheet(real: Path, synthetic: Sequence[Path]) -> list[Table]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dermforge.common.atomic import write_whole
 from evalsuite.report.page import Picture, Report, render
-from shards.schema import created_by
+from shards.format.schema import created_by
 
 PAGE, SHEET = "report.html", "sheet.png"
 

@@ -18,7 +18,7 @@ from evalsuite.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.split_bn import merged_state
-from shards.schema import created_by
+from shards.format.schema import created_by
 
 WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
 

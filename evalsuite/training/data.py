@@ -16,8 +16,8 @@ from dermforge.common.errors import UserError
 from evalsuite.predictions import some
 from evalsuite.training.pool import CACHE_BYTES, Pool, check_classes, square
 from shards import ImageSet, ShardSet
-from shards.places import is_url, place
-from shards.schema import SHARD, SPLITS
+from shards.format.schema import SHARD, SPLITS
+from shards.storage.location import is_url, place
 
 Tick = Callable[[int], None]
 

@@ -21,7 +21,7 @@ from evalsuite.training import data as images
 from evalsuite.training import features
 from evalsuite.training.pool import Pool, few_per_class, join, with_parents_among
 from shards import ImageSet, ShardSet
-from shards.places import is_url
+from shards.storage.location import is_url
 
 
 class Places(BaseModel):

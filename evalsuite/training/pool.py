@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from dermforge.common.errors import UserError
-from shards import draws
+from shards.mixing import sampling_order
 
 #: Decoded images up to this size are kept in memory.
 CACHE_BYTES = 1 << 30
@@ -127,9 +127,10 @@ def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def few_per_class(pool: Pool, per_class: int, seed: int) -> Pool:
-    """At most this many rows of each class, as `shards.draws.few_per_class` chooses them."""
+    """At most this many rows of each class, as `shards.mixing.sampling_order.few_per_class` chooses them."""
     group = pool.groups["group"].to_numpy() if "group" in pool.groups else np.full(pool.n, "")
-    return pool.take(draws.few_per_class(pool.ids, np.array(pool.classes)[pool.labels], group, per_class, seed))
+    return pool.take(sampling_order.few_per_class(pool.ids, np.array(pool.classes)[pool.labels], group, per_class,
+    seed))
 
 
 def with_parents_among(synthetic: Pool, real: Pool) -> Pool:

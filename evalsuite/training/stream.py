@@ -1,4 +1,4 @@
-"""Which images make up a training step: `shards.mixing` over a pool, as a function of (seed, step)."""
+"""Which images make up a training step: `shards.mixing.dataset` over a pool, as a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dermforge.common.errors import UserError
 from evalsuite.training.pool import Pool
 from evalsuite.training.recipe import Recipe
-from shards.mixing import MixedStream, Source
-from shards.reader import ImageSet
+from shards.format.reader import ImageSet
+from shards.mixing.dataset import MixedStream, Source
 
 
 @dataclass(frozen=True)

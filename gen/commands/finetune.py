@@ -64,7 +64,7 @@ def finetune(
     from gen.finetune.holdout import read_holdout
     from gen.finetune.run import new_accelerator, tune
     from gen.finetune.settings import Execution, Settings
-    from shards.folder import open_data
+    from shards.ingest.folder import open_data
 
     settings = Settings.check(
         method=method, learning_rate=learning_rate, epochs=epochs, steps=steps, batch=batch, size=size,

@@ -10,7 +10,7 @@ import typer
 from dermforge.common import console
 from dermforge.common.errors import UserError
 from gen.phantoms.dataset import draw_seeds, write_split
-from shards.schema import Split
+from shards.format.schema import Split
 
 
 def phantoms(

@@ -162,7 +162,7 @@ def count_cells(
         raise UserError("no classes: give --classes, or --engine with a bundle that names those of its model")
     members = groups or (facts.groups if facts else None)
     if balance is not None:
-        from shards.folder import open_data
+        from shards.ingest.folder import open_data
 
         wanted = list(cells_module.uniform(labels, members, 0))
         return cells_module.balanced(open_data(balance).rows, wanted, per_cell)
@@ -194,7 +194,7 @@ def parent_rows(parents: Path | None, classes: list[str] | None) -> pd.DataFrame
     if parents is None:
         return None
     from gen.parents import Parents
-    from shards.folder import open_data
+    from shards.ingest.folder import open_data
 
     rows = Parents(open_data(parents), parents).usable()
     return rows if classes is None else rows[rows["class"].isin(classes)]
@@ -203,7 +203,7 @@ def parent_rows(parents: Path | None, classes: list[str] | None) -> pd.DataFrame
 def kept_ids(kept: Path) -> list[str]:
     """The ids that a filter kept: of shards, or of a table (its rows with a true `kept` column, if it has one)."""
     if kept.is_dir():
-        from shards.folder import open_data
+        from shards.ingest.folder import open_data
 
         return [str(name) for name in open_data(kept).rows["id"]]
     from gen.cells import read_table

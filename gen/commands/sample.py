@@ -152,10 +152,10 @@ def finish(folder: str | Path, record: RunRecord) -> dict[str, Any]:
     missing = run.todo(folder, record)
     if missing:
         return {"complete": False, "missing_shards": missing}
-    from shards.index import write_info
-    from shards.places import place
-    from shards.reader import ShardSet
-    from shards.sheet import SHEET, drawn
+    from shards.format.interop import write_info
+    from shards.format.reader import ShardSet
+    from shards.storage.location import place
+    from shards.tools.contact_sheet import SHEET, drawn
 
     where = place(folder)
     write_info(where)

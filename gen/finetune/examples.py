@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dermforge.common.console import track
 from dermforge.common.errors import CheckFailed, UserError
 from gen import prompts
-from shards.images import decode_image
-from shards.reader import ImageSet, ShardSet
+from shards.format.images import decode_image
+from shards.format.reader import ImageSet, ShardSet
 
 
 @dataclass(frozen=True)

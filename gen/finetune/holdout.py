@@ -10,9 +10,9 @@ import pandas as pd
 
 from dermforge.common import id_ranges
 from dermforge.common.errors import UserError
-from shards.folder import TABLE_SUFFIXES, open_data, read_table
-from shards.places import is_url
-from shards.reader import ImageSet
+from shards.format.reader import ImageSet
+from shards.ingest.folder import TABLE_SUFFIXES, open_data, read_table
+from shards.storage.location import is_url
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from gen.finetune.base import Base
 from gen.finetune.denoiser import Denoiser, Words
 from gen.finetune.examples import Examples, lineage_of
 from gen.finetune.settings import Settings
-from shards.schema import created_by
+from shards.format.schema import created_by
 
 FACTS = "dermforge.json"
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")

@@ -28,8 +28,8 @@ from gen.finetune.holdout import Holdout, of_splits
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Execution, Settings
 from gen.finetune.trainer import LOG, Training
-from shards.folder import FolderSet
-from shards.reader import ImageSet
+from shards.format.reader import ImageSet
+from shards.ingest.folder import FolderSet
 
 #: Of a tracker that writes files, in the folder of the run.
 TRACKING = "tracking"

@@ -21,7 +21,7 @@ from gen.finetune.views import view
 from gen.schedules import NoiseSchedule
 from gen.steps import State, advance
 from gen.strategies import hide
-from shards.images import encode_image
+from shards.format.images import encode_image
 
 Images = NDArray[np.uint8]
 

@@ -11,9 +11,9 @@ from dermforge.common.console import progress
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.phantoms.draw import CLASSES, draw
-from shards.images import encode_image
-from shards.schema import Sample, Split
-from shards.writer import ShardSetWriter
+from shards.format.images import encode_image
+from shards.format.schema import Sample, Split
+from shards.format.writer import ShardSetWriter
 
 #: First draw of each split; a set takes `seed` million draws further on, so sets of other seeds share none.
 SPLIT_BASE: dict[Split, int] = {"train": 0, "validation": 1_000_000_000, "test": 2_000_000_000}

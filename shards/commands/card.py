@@ -10,8 +10,8 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from shards import croissant, datacard
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
+from shards.tools import croissant, datacard
 
 
 def card(

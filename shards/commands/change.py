@@ -11,11 +11,11 @@ import typer
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose, ids_of
-from shards.draws import few_per_class
-from shards.folder import read_table
-from shards.places import is_url
-from shards.reader import ShardSet
-from shards.schema import ID_PATTERN
+from shards.format.reader import ShardSet
+from shards.format.schema import ID_PATTERN
+from shards.ingest.folder import read_table
+from shards.mixing.sampling_order import few_per_class
+from shards.storage.location import is_url
 
 
 def select(
@@ -35,7 +35,7 @@ def select(
 
     Example: shards select runs/demo/shards --out kept --group dark --quarantine quarantine.csv
     """
-    from shards.rewrite import select as copy
+    from shards.tools.rewrite import select as copy
 
     data = ShardSet.open(location)
     table = _scores(scores) if scores else {}
@@ -64,7 +64,7 @@ def regenerate(
 
     Example: shards regenerate runs/demo/shards --shard 3 --check
     """
-    from shards.compare import regenerate as make
+    from shards.tools.diff import regenerate as make
 
     make(location, shard, engine, parents, masks, replace=not check)
     console.say(f"shard {shard} of {location} has the same bytes" if check else
@@ -82,7 +82,7 @@ def purge(
     """
     import re
 
-    from shards.rewrite import purge as remove
+    from shards.tools.rewrite import purge as remove
 
     if not re.match(ID_PATTERN, parent):
         raise UserError(f"--parent {parent!r} is not an id; expected letters, digits, - and _")
@@ -115,7 +115,7 @@ def repair(
 
     Example: shards repair runs/demo/shards --out runs/demo/saved
     """
-    from shards.repair import repair as save
+    from shards.tools.repair import repair as save
 
     results = save(location, out, [word for word in classes.split(",") if word])
     lost = sum(len(r.lost or ()) for r in results)

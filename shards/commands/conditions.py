@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from dermforge.common.errors import UserError
-from shards.folder import read_table
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
+from shards.ingest.folder import read_table
 
 Location = Annotated[str, typer.Argument(metavar="SHARDS", help="Folder or s3:// address of shards.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

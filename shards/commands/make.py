@@ -36,8 +36,8 @@ def make(
 
     Example: shards make photos --table photos.csv --out data --size 512
     """
-    from shards.importing import find
-    from shards.making import make as write
+    from shards.ingest.importing import find
+    from shards.ingest.make import make as write
 
     if image_format not in ("png", "jpg", "webp"):
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")

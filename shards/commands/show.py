@@ -13,8 +13,8 @@ from rich.table import Table
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose
-from shards.reader import ShardSet
-from shards.schema import count
+from shards.format.reader import ShardSet
+from shards.format.schema import count
 
 
 def info(location: Location, as_json: Json = False) -> None:
@@ -81,7 +81,7 @@ def verify(
 
     Example: shards verify runs/demo/shards --deep
     """
-    from shards.verify import verify as check
+    from shards.tools.verify import verify as check
 
     verdict = check(location)
     if deep:
@@ -110,7 +110,7 @@ def diff(
 
     Example: shards diff run1/shards run2/shards --pixels
     """
-    from shards.compare import diff as compare
+    from shards.tools.diff import diff as compare
 
     found = compare(ShardSet.open(first), ShardSet.open(second), pixels)
     if as_json:
@@ -140,8 +140,8 @@ def sheet(
 
     Example: shards sheet runs/demo/shards --out sheet.png --per-cell 3
     """
-    from shards.folder import open_data
-    from shards.sheet import contact_sheet
+    from shards.ingest.folder import open_data
+    from shards.tools.contact_sheet import contact_sheet
 
     if not out.parent.is_dir():
         raise UserError(f"{out.parent} is not a folder; make it, or give another --out")

@@ -18,7 +18,7 @@ from bench.cli import PROGRAM
 from bench.record import load
 from bench.sampling import Ours, peer
 from dermforge.common.errors import UserError
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evalsuite.training.data import open_images, open_splits
 from shards import ShardSet
-from shards.rewrite import select
+from shards.tools.rewrite import select
 
 
 def test_the_three_parts_come_from_a_bucket(bucket: str, phantom_shards: Path) -> None:

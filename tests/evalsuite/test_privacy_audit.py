@@ -20,7 +20,7 @@ from evalsuite.privacy.control import KINDS
 from evalsuite.quality.extractors import random_conv
 from evalsuite.quality.features import ArrayImages
 from gen.phantoms import CLASSES, draw
-from shards.schema import Sample
+from shards.format.schema import Sample
 
 SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
 Array = np.ndarray

@@ -22,7 +22,7 @@ from evalsuite.quality.fid import frechet_distance, moments
 from evalsuite.quality.kid import kid_over_subsets
 from evalsuite.quality.prdc import prdc
 from gen.phantoms import CLASSES, draw
-from shards.schema import Sample
+from shards.format.schema import Sample
 
 PINNED = [-2.30284, 3.08895, 1.63214]
 

@@ -16,7 +16,7 @@ from evalsuite.run import plan
 from evalsuite.training.datasets import Places
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
-from shards.rewrite import select
+from shards.tools.rewrite import select
 
 FAST = ["--model", "test_efficientnet", "--size", "32", "--steps", "4", "--batch", "8", "--workers", "1"]
 

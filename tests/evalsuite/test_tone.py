@@ -18,7 +18,7 @@ from evalsuite.quality.features import ArrayImages
 from evalsuite.tone import CUTS, LIGHTING_CAVEAT, cut_points, measure_ita, tone_index
 from evalsuite.tone_cells import cell_table, measure_table, off_tone, requested_steps, tone_section, verdict
 from gen.phantoms import CLASSES, draw
-from shards.schema import Sample
+from shards.format.schema import Sample
 
 SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
 

@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 import engines
 from gen.builtin.model import MAX_LENGTH, new_scheduler, new_tokenizer
-from shards.images import encode_image
+from shards.format.images import encode_image
 
 CLASSES = ["plaque", "ulcer"]
 GROUPS = ["very_light", "dark"]

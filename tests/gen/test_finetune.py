@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from engines.pipeline_spec import read_facts
-from shards.folder import open_data
-from shards.images import decode_image
+from shards.format.images import decode_image
+from shards.ingest.folder import open_data
 
 CLASSES, GROUPS = ["lichen_planus", "plaque"], ["I", "V"]  # of `images`
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")

@@ -16,8 +16,8 @@ from gen.finetune import latents
 from gen.finetune.base import load_base, read_base
 from gen.finetune.run import new_accelerator, tune
 from gen.finetune.settings import Execution, Settings
-from shards.folder import open_data
-from shards.images import encode_image
+from shards.format.images import encode_image
+from shards.ingest.folder import open_data
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 

@@ -21,7 +21,7 @@ from gen.builtin import pipeline_folder
 from gen.commands.sample import plan_for
 from gen.prepare import Preparer
 from gen.sampler import Sampler, Stage, Summary, Target
-from shards.images import encode_image
+from shards.format.images import encode_image
 
 CLASSES = ("plaque", "ulcer")
 FILE_BYTES = 200_000

@@ -14,7 +14,7 @@ from dermforge.common.skin_tone import DEL_BINO, TONE_GROUPS, ita, srgb_to_lab
 from gen.phantoms import CLASSES, draw
 from gen.phantoms.dataset import CELLS, SPLIT_BASE, draw_seeds
 from gen.phantoms.skin import ITA_RANGE, melanin_for
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
 
 cells = st.tuples(st.sampled_from(CLASSES), st.sampled_from(TONE_GROUPS), st.integers(0, 2**31))
 

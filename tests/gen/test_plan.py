@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dermforge.common.errors import UserError
 from gen import cells, grid, plan
 from gen.grid import PRESETS, Settings
-from shards.schema import ID_LENGTH, ID_PATTERN
+from shards.format.schema import ID_LENGTH, ID_PATTERN
 
 TEMPLATE = "An image of {class}, {group} skin"
 PINNED = "8f8b1b8d1c563972b005ee771aca878fd5848961c7c95194e5787f2418a01d01"

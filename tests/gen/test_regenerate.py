@@ -14,9 +14,9 @@ from gen import cells, grid, plan, run
 from gen.grid import Settings
 from gen.workers import Job
 from shards import CheckFailed, UserError
-from shards.cloud import Bucket
-from shards.compare import regenerate
-from shards.verify import verify
+from shards.storage.bucket import Bucket
+from shards.tools.diff import regenerate
+from shards.tools.verify import verify
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from gen.denoiser import Denoiser
 from gen.grid import Settings
 from gen.plan import Plan
 from gen.sampler import Sampler, Summary, Target
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
 
 TEMPLATE = "An image of {class}, {group} skin"
 CLASSES, GROUPS = ("plaque", "ulcer"), ("very_light", "dark")

@@ -18,8 +18,8 @@ from gen import masks, noise, strategies
 from gen.parents import Parents
 from gen.plan import Plan, PlanRow, from_rows
 from gen.sampler import Sampler, Target
-from shards.folder import open_data
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
+from shards.ingest.folder import open_data
 
 STRATEGIES = ("image-to-image", "inpaint", "outpaint", "inpaint-outpaint")
 

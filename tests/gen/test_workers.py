@@ -22,7 +22,7 @@ from engines import Engine
 from gen import run
 from gen.workers import Job
 from shards import Sample, encode_image, finished, write_shard
-from shards.cloud import Bucket
+from shards.storage.bucket import Bucket
 
 #: The command; a shell's background jobs, and so perhaps these tests, ignore Ctrl-C.
 PROGRAM = """

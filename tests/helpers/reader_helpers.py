@@ -6,7 +6,7 @@ from typing import Any
 
 from evalsuite.quality.features import ArrayImages
 from gen.phantoms import draw
-from shards.schema import Sample
+from shards.format.schema import Sample
 
 
 def images(word: str, n: int, start: int) -> ArrayImages:

@@ -14,8 +14,8 @@ from gen.builtin import pipeline_folder
 from gen.cli import PROGRAM
 from gen.parents import Parents
 from gen.plan import load
-from shards.folder import open_data
-from shards.reader import ShardSet
+from shards.format.reader import ShardSet
+from shards.ingest.folder import open_data
 
 
 def call(*words: object) -> Result:

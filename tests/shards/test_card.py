@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from dermforge.common.errors import UserError
 from shards import Sample, ShardSetWriter, encode_image
 from shards.commands.card import card
-from shards.reader import ShardSet
-from shards.rewrite import purge
+from shards.format.reader import ShardSet
+from shards.tools.rewrite import purge
 
 app = typer.Typer()
 app.command()(card)
@@ -113,7 +113,7 @@ def test_the_card_counts_what_is_there_and_says_what_the_model_saw(shard_set: Pa
 
 def test_phantoms_are_called_phantoms(phantom_shards: Path) -> None:
     """Nobody should take drawings for pictures of a disease."""
-    from shards.datacard import card as text_of
+    from shards.tools.datacard import card as text_of
 
     text = text_of(ShardSet.open(phantom_shards / "train"), name="x", license_id="mit")
     assert "**Phantoms**" in text

@@ -14,14 +14,14 @@ import pytest
 from shards_helpers import CLASSES, items
 
 from shards import CheckFailed, ShardSet, Sidecar, UserError, write_shard
-from shards.spool import Spool
-from shards.verify import verify
+from shards.storage.staging import Spool
+from shards.tools.verify import verify
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")
 
-from shards.cloud import Bucket
-from shards.uploads import finished_in
+from shards.format.commit_bucket import finished_in
+from shards.storage.bucket import Bucket
 
 
 def test_write_read_verify(bucket: str) -> None:

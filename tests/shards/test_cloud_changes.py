@@ -9,12 +9,12 @@ import pytest
 from shards_helpers import CLASSES, items
 
 from shards import ShardSet, UserError, finished, write_shard
-from shards.cloud import Bucket
-from shards.croissant import describe, table, to_bytes
-from shards.repair import repair
-from shards.rewrite import purge
-from shards.uploads import finish_uploads, finished_in
-from shards.verify import verify
+from shards.format.commit_bucket import finish_uploads, finished_in
+from shards.storage.bucket import Bucket
+from shards.tools.croissant import describe, table, to_bytes
+from shards.tools.repair import repair
+from shards.tools.rewrite import purge
+from shards.tools.verify import verify
 
 
 class Killed(BaseException):

@@ -12,10 +12,10 @@ import pytest
 from shards_helpers import CLASSES, items, names, write
 
 from shards import CheckFailed, ShardSet, Sidecar, UserError, write_shard
-from shards.index import dali_index
-from shards.repair import repair, salvage
-from shards.unpacking import unpack
-from shards.verify import verify
+from shards.format.interop import dali_index
+from shards.format.unpack import unpack
+from shards.tools.repair import repair, salvage
+from shards.tools.verify import verify
 
 
 def test_truncation_at_every_block(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from shards_helpers import CLASSES, items, names, write
 
 from dermforge.common import atomic
 from shards import CheckFailed, ShardSet, ShardWriter, UserError, finished, write_shard
-from shards.rewrite import purge
-from shards.verify import verify
+from shards.tools.rewrite import purge
+from shards.tools.verify import verify
 
 #: Every call of the writer that changes the disk; it is killed before and after each.
 STEPS = ("open", "writev", "fsync", "replace", "unlink")

@@ -87,7 +87,7 @@ def test_a_shard_of_two_splits_is_neither(tmp_path: Path) -> None:
 
 def test_headers_are_those_of_tarfile() -> None:
     """Python's tarfile writes the same bytes but for the device numbers, which GNU tar writes as we do."""
-    from shards import tar
+    from shards.format import tar
 
     for name, size in (("a-0001.json", 0), ("x" * 95 + ".webp", 123456), ("b.cls", 8**11 - 1)):
         info = tarfile.TarInfo(name)

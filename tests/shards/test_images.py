@@ -13,7 +13,7 @@ from PIL import Image
 from shards_helpers import noise
 
 from shards import UserError
-from shards.images import decode_image, encode_image, image_size
+from shards.format.images import decode_image, encode_image, image_size
 
 
 def saved(image: Image.Image, fmt: str) -> bytes:

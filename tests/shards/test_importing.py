@@ -12,9 +12,9 @@ import pytest
 from shards_helpers import picture
 
 from shards import ShardSet, UserError, open_data
-from shards.images import encode_image
-from shards.importing import find
-from shards.making import make
+from shards.format.images import encode_image
+from shards.ingest.importing import find
+from shards.ingest.make import make
 
 
 def metadata(path: Path, lines: list[dict[str, object]]) -> None:
@@ -195,7 +195,7 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     import io
     import tarfile
 
-    monkeypatch.setattr("shards.importing.MAX_BYTES", 100_000)
+    monkeypatch.setattr("shards.ingest.importing.MAX_BYTES", 100_000)
     (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "t.tar", "w") as archive:
         for name, content in (("../../x1.png", encode_image(picture(1))), ("../../x1.cls", b"0"),

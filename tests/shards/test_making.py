@@ -11,10 +11,10 @@ from PIL import Image
 from shards_helpers import picture
 
 from shards import ShardSet, UserError, open_data
-from shards.dedupe import near_pairs, perceptual_hash, split_clusters
-from shards.images import encode_image
-from shards.importing import find
-from shards.making import make, upright
+from shards.format.images import encode_image
+from shards.ingest.dedupe import near_pairs, perceptual_hash, split_clusters
+from shards.ingest.importing import find
+from shards.ingest.make import make, upright
 
 SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 
@@ -110,7 +110,7 @@ def test_camera_orientation(tmp_path: Path) -> None:
 
 
 def test_hashes_survive_recoding_and_part_others() -> None:
-    from shards.images import decode_image
+    from shards.format.images import decode_image
 
     hashes = [perceptual_hash(picture(i, 128)) for i in range(20)]
     hashes.append(perceptual_hash(decode_image(encode_image(picture(4, 128), "jpg", 60))))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shards import ExactPass, MixedStream, ShardSet, Source, UserError
-from shards.draws import apportion, few_per_class
+from shards.mixing.sampling_order import apportion, few_per_class
 
 Make = Callable[..., Path]
 

@@ -10,7 +10,7 @@ import pytest
 from shards_helpers import CLASSES, items
 
 from shards import ShardSet, UserError, write_shard
-from shards.places import Folder
+from shards.storage.location import Folder
 
 Make = Callable[..., Path]
 

@@ -12,12 +12,11 @@ from typing import Any, TypedDict, Unpack
 from dermforge.common import atomic
 from dermforge.common.errors import UserError
 from dermforge.common.stream_digest import AHEAD, INLINE, StreamDigest, sha256
-from shards import tar
-from shards.commit import commit_shard
-from shards.images import image_size
-from shards.index import write_info
-from shards.places import is_url, make_folder, make_place
-from shards.schema import (
+from shards.format import tar
+from shards.format.commit_local import commit_shard
+from shards.format.images import image_size
+from shards.format.interop import write_info
+from shards.format.schema import (
     IMAGE_EXTENSIONS,
     SHARD,
     SHARED_FIELDS,
@@ -28,7 +27,8 @@ from shards.schema import (
     created_by,
     shard_stem,
 )
-from shards.spool import Spool
+from shards.storage.location import is_url, make_folder, make_place
+from shards.storage.staging import Spool
 
 
 class Options(TypedDict, total=False):
@@ -272,7 +272,7 @@ def write_shard(
 
 
 def _send(spool: Spool, url: str, sidecar: Sidecar, replace: bool = False) -> None:
-    from shards.uploads import upload
+    from shards.format.commit_bucket import upload
 
     upload(spool.path, url, sidecar, replace)
     spool.empty()

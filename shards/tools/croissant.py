@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from shards.reader import ShardSet
-from shards.schema import Sidecar
+from shards.format.reader import ShardSet
+from shards.format.schema import Sidecar
 
 #: The context that the specification prints, whole: readers compare it.
 CONTEXT: dict[str, Any] = {

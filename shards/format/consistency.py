@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dermforge.common.errors import CheckFailed
-from shards.index import INFO
-from shards.places import Place
-from shards.schema import SHARD, Sidecar
+from shards.format.interop import INFO
+from shards.format.schema import SHARD, Sidecar
+from shards.storage.location import Place
 
 
 def file_fault(where: Place, names: dict[str, int], record: str, sidecar: Sidecar) -> str | None:

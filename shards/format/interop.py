@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shards.places import Folder, Place
-from shards.schema import SHARD, Sidecar, canonical_json
+from shards.format.schema import SHARD, Sidecar, canonical_json
+from shards.storage.location import Folder, Place
 
 #: The set as timm's `wds/` reader wants it described.
 INFO = "_info.json"

@@ -12,13 +12,13 @@ from typing import BinaryIO
 
 from dermforge.common.atomic import leftovers
 from dermforge.common.errors import CheckFailed, UserError
-from shards import tar
-from shards.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults
-from shards.images import decode_image
-from shards.index import INFO, dali_index
-from shards.places import Folder, Place, place
-from shards.schema import SHARD, Row, Sidecar
-from shards.unpacking import unpack
+from shards.format import tar
+from shards.format.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults
+from shards.format.images import decode_image
+from shards.format.interop import INFO, dali_index
+from shards.format.schema import SHARD, Row, Sidecar
+from shards.format.unpack import unpack
+from shards.storage.location import Folder, Place, place
 
 REMEDY = "write the shard again, or save what is whole with `shards repair`"
 _CHUNK = 8 << 20

@@ -18,10 +18,10 @@ import pyarrow.parquet
 from pydantic import ValidationError
 
 from dermforge.common.errors import UserError
-from shards import tar
-from shards.folder import ALIASES, IMAGE_SUFFIXES, TABLE_SUFFIXES, Files, find_table, names_files, read_table
-from shards.images import MAX_BYTES
-from shards.schema import SPLITS
+from shards.format import tar
+from shards.format.images import MAX_BYTES
+from shards.format.schema import SPLITS
+from shards.ingest.folder import ALIASES, IMAGE_SUFFIXES, TABLE_SUFFIXES, Files, find_table, names_files, read_table
 
 #: Columns that other data sets use for what we name otherwise.
 PRESETS: dict[str, dict[str, str]] = {

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dermforge.common.atomic import write_whole
-from shards.images import encode_image
-from shards.reader import ImageSet
+from shards.format.images import encode_image
+from shards.format.reader import ImageSet
 
 #: What the sheet of a run is called.
 SHEET = "sheet.png"

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dermforge.common.errors import CheckFailed
-from shards import tar
+from shards.format import tar
 
 SCHEMA_VERSION = 1
 

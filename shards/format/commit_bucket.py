@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dermforge.common.errors import CheckFailed
-from shards.cloud import Bucket
-from shards.index import dali_index
-from shards.places import address
-from shards.schema import SHARD, Sidecar
+from shards.format.interop import dali_index
+from shards.format.schema import SHARD, Sidecar
+from shards.storage.bucket import Bucket
+from shards.storage.location import address
 
 _NEXT = re.compile(r"^\.(?P<stem>.+-[0-9]{6})\.json\.next$")
 

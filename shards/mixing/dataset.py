@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from dermforge.common.errors import UserError
-from shards.draws import Draws, apportion, generator, steps_for_pass
-from shards.reader import ImageSet
+from shards.format.reader import ImageSet
+from shards.mixing.sampling_order import Draws, apportion, generator, steps_for_pass
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from shards.reader import ShardSet
-from shards.schema import Sample
+from shards.format.reader import ShardSet
+from shards.format.schema import Sample
 
 #: What the hub calls a card.
 CARD = "README.md"

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.skin_tone import in_order
-from shards.consistency import file_fault, info_faults, orphan_faults, set_faults
-from shards.images import decode_image
-from shards.places import Place, place
-from shards.schema import SHARD, Row, Sample, Sidecar
-from shards.unpacking import OpenTars, unpack
+from shards.format.consistency import file_fault, info_faults, orphan_faults, set_faults
+from shards.format.images import decode_image
+from shards.format.schema import SHARD, Row, Sample, Sidecar
+from shards.format.unpack import OpenTars, unpack
+from shards.storage.location import Place, place
 
 Words = str | Collection[str] | None
 

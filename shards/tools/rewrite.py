@@ -12,14 +12,14 @@ import numpy as np
 
 from dermforge.common import id_ranges
 from dermforge.common.errors import UserError
-from shards import croissant
-from shards.commit import finish_commits
-from shards.datacard import CARD
-from shards.index import write_info
-from shards.reader import ShardSet
-from shards.schema import Sidecar, canonical_json
-from shards.sheet import SHEET
-from shards.writer import ShardSetWriter, write_shard
+from shards.format.commit_local import finish_commits
+from shards.format.interop import write_info
+from shards.format.reader import ShardSet
+from shards.format.schema import Sidecar, canonical_json
+from shards.format.writer import ShardSetWriter, write_shard
+from shards.tools import croissant
+from shards.tools.contact_sheet import SHEET
+from shards.tools.datacard import CARD
 
 
 def select(

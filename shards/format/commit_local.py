@@ -9,9 +9,9 @@ from pathlib import Path
 
 from dermforge.common import atomic
 from dermforge.common.errors import CheckFailed
-from shards.index import dali_index
-from shards.places import is_url
-from shards.schema import Sidecar
+from shards.format.interop import dali_index
+from shards.format.schema import Sidecar
+from shards.storage.location import is_url
 
 
 def commit_shard(
@@ -62,7 +62,7 @@ def finished(location: str | Path, name: str) -> dict[int, Sidecar]:
     What a killed writer had all but committed is committed first. `location` is a folder or an fsspec address.
     """
     if is_url(location):
-        from shards.uploads import finished_in
+        from shards.format.commit_bucket import finished_in
 
         return finished_in(str(location), name)
     folder = Path(location)
@@ -74,7 +74,7 @@ def finished(location: str | Path, name: str) -> dict[int, Sidecar]:
 def finish_commits(location: str | Path) -> list[str]:
     """Complete what a killed writer began: a tar in its place, its new sidecar still under a temporary name."""
     if is_url(location):
-        from shards.uploads import finish_uploads
+        from shards.format.commit_bucket import finish_uploads
 
         return finish_uploads(str(location))
     folder, done = Path(location), []

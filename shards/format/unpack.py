@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from dermforge.common.errors import CheckFailed
-from shards import tar
-from shards.consistency import wrong_size
-from shards.places import Place
-from shards.schema import SHARED_FIELDS, Row, Sample, Sidecar
+from shards.format import tar
+from shards.format.consistency import wrong_size
+from shards.format.schema import SHARED_FIELDS, Row, Sample, Sidecar
+from shards.storage.location import Place
 
 
 def unpack(data: bytes, row: Row, source: str, verify: bool) -> tuple[Sample, bytes]:

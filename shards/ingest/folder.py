@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from dermforge.common.errors import CheckFailed, UserError
-from shards.images import image_size
-from shards.places import is_url
-from shards.reader import ImageSet, ShardSet
-from shards.schema import ID_LENGTH, SHARD, SPLITS, Sample
+from shards.format.images import image_size
+from shards.format.reader import ImageSet, ShardSet
+from shards.format.schema import ID_LENGTH, SHARD, SPLITS, Sample
+from shards.storage.location import is_url
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")

@@ -14,10 +14,10 @@ import numpy as np
 
 from dermforge.common.atomic import Pending
 from dermforge.common.errors import CheckFailed, UserError
-from shards.commit import commit_shard
-from shards.places import Folder, Place, place
-from shards.reader import ShardSet
-from shards.schema import Sidecar
+from shards.format.commit_local import commit_shard
+from shards.format.reader import ShardSet
+from shards.format.schema import Sidecar
+from shards.storage.location import Folder, Place, place
 
 
 @dataclass
@@ -134,7 +134,7 @@ def _judge(where: Place, made: Path, stem: str, replace: bool) -> Difference:
 
 def _put(where: Place, made: Path, new: Sidecar) -> None:
     if not isinstance(where, Folder):
-        from shards.uploads import upload
+        from shards.format.commit_bucket import upload
 
         upload(made, str(where), new, replace=True)
         return

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.stream_digest import sha256
-from shards import tar
-from shards.commit import finish_commits
-from shards.images import decode_image
-from shards.index import write_info
-from shards.places import Place, address, is_url, make_place, place
-from shards.schema import IMAGE_EXTENSIONS, SHARD, Sample, Sidecar, canonical_json
-from shards.verify import check_deeply
-from shards.writer import write_shard
+from shards.format import tar
+from shards.format.commit_local import finish_commits
+from shards.format.images import decode_image
+from shards.format.interop import write_info
+from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Sample, Sidecar, canonical_json
+from shards.format.writer import write_shard
+from shards.storage.location import Place, address, is_url, make_place, place
+from shards.tools.verify import check_deeply
 
 
 @dataclass(frozen=True)

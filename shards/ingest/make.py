@@ -18,13 +18,13 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from dermforge.common.errors import UserError
-from shards.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
-from shards.folder import unique_ids
-from shards.images import decode_image, encode_image
-from shards.importing import Found
-from shards.places import is_url, make_place
-from shards.schema import SPLITS, Sample, canonical_json
-from shards.writer import ShardSetWriter
+from shards.format.images import decode_image, encode_image
+from shards.format.schema import SPLITS, Sample, canonical_json
+from shards.format.writer import ShardSetWriter
+from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
+from shards.ingest.folder import unique_ids
+from shards.ingest.importing import Found
+from shards.storage.location import is_url, make_place
 
 T = TypeVar("T")
 

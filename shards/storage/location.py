@@ -88,7 +88,7 @@ def place(location: str | Path) -> Place:
         It is not there, or reading buckets needs an extra that is not installed.
     """
     if is_url(location):
-        from shards.cloud import Bucket
+        from shards.storage.bucket import Bucket
 
         return Bucket(address(location))
     return Folder(Path(location))

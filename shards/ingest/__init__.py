@@ -1,0 +1,1 @@
+"""Images of other tools and data sets into shards."""

@@ -1,0 +1,1 @@
+"""Streams of several sources in an exact order."""

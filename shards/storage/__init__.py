@@ -1,0 +1,1 @@
+"""Where shards lie: a folder or a bucket."""

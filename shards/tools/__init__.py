@@ -1,0 +1,1 @@
+"""What is done with shards that are there: verify, select, purge, repair, diff, describe."""
