@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 from engines.pipeline_spec import PipelineFacts
-from gen import noise, solvers
-from gen.denoiser import Denoiser
-from gen.noise import START
-from gen.plan import PlanRow
-from gen.prepare import Preparer
-from gen.schedules import NoiseSchedule
+from gen.diffusion import noise, solvers
+from gen.diffusion.denoiser import Denoiser
+from gen.diffusion.noise import START
+from gen.diffusion.schedules import NoiseSchedule
+from gen.plan.plan import PlanRow
+from gen.sampling.prepare import Preparer
 
 Images = NDArray[np.uint8]
 Draw = Callable[[], Images]

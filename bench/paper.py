@@ -12,12 +12,12 @@ from bench.record import Measurement, known
 from bench.timing import interval
 from dermforge.common.errors import UserError
 from engines.engine import Engine
-from gen.grid import PRESETS, of_parents, rows
-from gen.parents import Parents
 from gen.phantoms.dataset import write_split
-from gen.plan import Plan, from_rows
-from gen.prompts import PAPER
-from gen.sampler import Sampler, Summary, Target
+from gen.plan.grid import PRESETS, of_parents, rows
+from gen.plan.parents import Parents
+from gen.plan.plan import Plan, from_rows
+from gen.plan.prompts import PAPER
+from gen.sampling.sampler import Sampler, Summary, Target
 from shards.format.reader import ShardSet
 
 #: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). How they divide over its three strategies is not

@@ -13,8 +13,8 @@ from PIL import Image
 from bench import peers, synderm
 from bench.draw import Images, Job
 from engines.engine import Engine
-from gen.plan import from_rows
-from gen.sampler import Sampler, Summary, Target
+from gen.plan.plan import from_rows
+from gen.sampling.sampler import Sampler, Summary, Target
 
 Run = Callable[[], object]
 

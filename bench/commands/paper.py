@@ -13,7 +13,7 @@ from bench import paper as measure
 from bench.device import describe
 from bench.record import Record, deliver
 from dermforge.common import console
-from gen.grid import PRESETS
+from gen.plan.grid import PRESETS
 
 
 def paper(

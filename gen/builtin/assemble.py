@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffu
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.data import CELLS
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
-from gen.builtin.train import Budget, Denoiser
+from gen.builtin.train_stages import Budget, Denoiser
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 

@@ -61,7 +61,7 @@ def finetune(
     Example: gen finetune --model ./sd21-base --data ./photos --method lora --holdout test.csv --out ./tuned
     """
     from gen import builtin
-    from gen.finetune.holdout import read_holdout
+    from gen.finetune.data.holdout import read_holdout
     from gen.finetune.run import new_accelerator, tune
     from gen.finetune.settings import Execution, Settings
     from shards.ingest.folder import open_data

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from engines.pipeline_spec import PipelineFacts
-    from gen.cells import Counts
-    from gen.grid import Settings
-    from gen.plan import Plan
+    from gen.plan.cells import Counts
+    from gen.plan.grid import Settings
+    from gen.plan.plan import Plan
 
 DEFAULT_BUNDLE = Path("bundle")
 
@@ -73,10 +73,10 @@ def plan(
     Example: gen plan --preset sagers2023 --parents ./real --engine ./my-bundle --out plan.csv --show
     """
     from engines.bundle import read_bundle
-    from gen import grid
-    from gen.cells import group_or_none
-    from gen.plan import from_rows, load
-    from gen.plan import refill as refill_plan
+    from gen.plan import grid
+    from gen.plan.cells import group_or_none
+    from gen.plan.plan import from_rows, load
+    from gen.plan.plan import refill as refill_plan
 
     if out is None and not show:
         raise UserError("nothing to do; give --out FILE to write the plan, --show to look at it, or both")
@@ -122,7 +122,7 @@ def plan(
 
 def settings_for(preset: str | None, facts: PipelineFacts | None, **given: Any) -> Settings:
     """The settings of a preset, with what was given in their place."""
-    from gen.grid import PRESETS, Settings
+    from gen.plan.grid import PRESETS, Settings
 
     if preset is not None and preset not in PRESETS:
         raise UserError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
@@ -143,8 +143,8 @@ def count_cells(
     floor: int = 0, group_column: str = "group", parents: pd.DataFrame | None = None, per_parent: int = 1,
 ) -> Counts:
     """Images per cell: from a table, real data, a classifier's errors, parents, or the same in each."""
-    from gen import cells as cells_module
-    from gen.grid import of_parents
+    from gen.plan import cells as cells_module
+    from gen.plan.grid import of_parents
 
     if sum(way is not None for way in (cells, balance, predictions)) > 1:
         raise UserError("--cells, --balance and --from-predictions exclude each other; give one of them")
@@ -174,7 +174,7 @@ def count_cells(
 
 def template_of(facts: PipelineFacts | None, groups: list[str | None]) -> str:
     """The pipeline's own prompt template, or the paper's."""
-    from gen.prompts import template_for
+    from gen.plan.prompts import template_for
 
     return facts.prompt_template if facts and facts.prompt_template else template_for(any(groups))
 
@@ -193,7 +193,7 @@ def parent_rows(parents: Path | None, classes: list[str] | None) -> pd.DataFrame
     """The real images that may be drawn from, of some classes."""
     if parents is None:
         return None
-    from gen.parents import Parents
+    from gen.plan.parents import Parents
     from shards.ingest.folder import open_data
 
     rows = Parents(open_data(parents), parents).usable()
@@ -206,7 +206,7 @@ def kept_ids(kept: Path) -> list[str]:
         from shards.ingest.folder import open_data
 
         return [str(name) for name in open_data(kept).rows["id"]]
-    from gen.cells import read_table
+    from gen.plan.cells import read_table
 
     rows = read_table(kept)
     if "id" not in rows.columns:
@@ -219,7 +219,7 @@ def kept_ids(kept: Path) -> list[str]:
 def expected_cost(made: Plan, engine: Path, facts: PipelineFacts | None) -> dict[str, float]:
     """Forwards per image, and seconds from the speed that the bundle measured when it was built."""
     from engines.bundle import TIMINGS
-    from gen.cost import forwards, seconds
+    from gen.plan.cost import forwards, seconds
 
     scheduler = facts.scheduler if facts else {}
     per_image = forwards(made, scheduler) / len(made)

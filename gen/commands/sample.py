@@ -14,10 +14,10 @@ from gen.commands.plan import DEFAULT_BUNDLE, count_cells, listed, settings_for,
 
 if TYPE_CHECKING:
     from engines.engine import Engine
-    from gen.plan import Plan
-    from gen.run import RunRecord
-    from gen.sampler import Summary
-    from gen.workers import Job, Outcome
+    from gen.plan.plan import Plan
+    from gen.sampling.run_record import RunRecord
+    from gen.sampling.sampler import Summary
+    from gen.sampling.workers import Job, Outcome
 
 
 def sample(
@@ -55,14 +55,14 @@ def sample(
 
     Example: gen sample --shards out --per-cell 100 --guidance-interval 0.28:5.42
     """
-    from gen import run
-    from gen.checks import check
-    from gen.workers import Job
+    from gen.plan.validate_plan import check
+    from gen.sampling import run_record
+    from gen.sampling.workers import Job
 
-    mine = run.parse_worker(worker)
+    mine = run_record.parse_worker(worker)
     if not (engine / "bundle.json").is_file():
         raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
-    there = None if fresh else run.read(shards)
+    there = None if fresh else run_record.read(shards)
     threads = threads or (there.threads if there else None)
     job = Job(shards, engine, backend, device, rows, threads, parents, masks)
     loaded = job.load()
@@ -71,7 +71,7 @@ def sample(
         "steps": steps, "guidance": guidance, "guidance_interval": guidance_interval, "seed": seed,
     }
     table = plan_for(shards, loaded, plan, options, fresh)
-    record = run.describe(
+    record = run_record.describe(
         loaded, table, name or (there.name if there else None), shard_size or (there.shard_size if there else 1000),
         image_format or (there.image_format if there else "png"), quality or (there.quality if there else 95),
     )
@@ -80,8 +80,8 @@ def sample(
         console.err.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
     if not record.certified:
         console.err.print("[red]warning:[/red] this bundle failed its parity certificate", soft_wrap=True)
-    run.open_run(shards, record, table, fresh)
-    left = run.todo(shards, record, mine)
+    run_record.open_run(shards, record, table, fresh)
+    left = run_record.todo(shards, record, mine)
     total = len(range(mine[0], record.shards, mine[1]))
     if left and len(left) < total:
         console.err.print(f"going on: {total - len(left)} of {total} shards are there", soft_wrap=True)
@@ -104,15 +104,16 @@ def sample(
 
 def plan_for(folder: str | Path, engine: Engine, path: Path | None, options: dict[str, Any], fresh: bool) -> Plan:
     """The plan given, the one in the folder, or a new one over all classes and skin types."""
-    from gen import grid, run
-    from gen.plan import from_rows, load
+    from gen.plan import grid
+    from gen.plan.plan import from_rows, load
+    from gen.sampling import run_record
 
     given = [key for key, value in options.items() if value is not None]
     if path is not None:
         if given:
             raise UserError(f"--plan says all about the images; leave --{given[0].replace('_', '-')} out, or plan anew")
         return load(path)
-    if not given and not fresh and (there := run.read_plan(folder)) is not None:
+    if not given and not fresh and (there := run_record.read_plan(folder)) is not None:
         return there
     facts = engine.facts
     own = {key: options[key] for key in ("solver", "steps", "guidance", "guidance_interval", "seed")}
@@ -126,16 +127,16 @@ def plan_for(folder: str | Path, engine: Engine, path: Path | None, options: dic
 
 def here(job: Job, record: RunRecord, engine: Engine, left: list[int], verbose: bool) -> Summary:
     """Sample in this process, with a bar, and a line for each stage on request."""
-    from gen import live
+    from gen.sampling import progress
 
     images = sum(min(record.shard_size, record.images - shard * record.shard_size) for shard in left)
-    with (live.lines if verbose else live.bar)(images) as on_image:
+    with (progress.lines if verbose else progress.bar)(images) as on_image:
         return job.sample(left, engine, on_image)
 
 
 def on_ray(job: Job, record: RunRecord, left: list[int], workers: int, address: str) -> Outcome:
     """Sample with Ray actors, with a bar."""
-    from gen.workers import sample_on_ray
+    from gen.sampling.workers import sample_on_ray
 
     if workers < 1:
         raise UserError(f"{workers} workers; expected 1 or more")
@@ -147,9 +148,9 @@ def on_ray(job: Job, record: RunRecord, left: list[int], workers: int, address: 
 
 def finish(folder: str | Path, record: RunRecord) -> dict[str, Any]:
     """Once every shard is there: check the set, describe it for timm, and draw the contact sheet."""
-    from gen import run
+    from gen.sampling import run_record
 
-    missing = run.todo(folder, record)
+    missing = run_record.todo(folder, record)
     if missing:
         return {"complete": False, "missing_shards": missing}
     from shards.format.interop import write_info

@@ -14,7 +14,7 @@ from dermforge.common.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from gen.builtin.train import Budget, Denoiser
+    from gen.builtin.train_stages import Budget, Denoiser
 
 CLASSIFIER_STEPS = 900
 
@@ -39,10 +39,10 @@ def train_builtin(
     import torch
 
     from gen.builtin.classifier import train_classifier
-    from gen.builtin.code import fit_code
     from gen.builtin.data import phantoms
     from gen.builtin.model import LATENT_CHANNELS, PATCH, new_vae
-    from gen.builtin.train import Budget, expand_for_inpainting, train_decoder, train_encoder, train_unet
+    from gen.builtin.patch_code import fit_code
+    from gen.builtin.train_stages import Budget, expand_for_inpainting, train_decoder, train_encoder, train_unet
 
     if min(encoder_steps, decoder_steps, unet_steps, batch, per_cell) < 1:
         raise UserError("steps, batch and --per-cell must be at least 1")

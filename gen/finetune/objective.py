@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gen.schedules import NoiseSchedule
+from gen.diffusion.schedules import NoiseSchedule
 
 
 class Objective:

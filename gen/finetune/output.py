@@ -17,8 +17,8 @@ from torch import nn
 
 from dermforge.common.errors import UserError
 from gen.finetune.base import Base
+from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.denoiser import Denoiser, Words
-from gen.finetune.examples import Examples, lineage_of
 from gen.finetune.settings import Settings
 from shards.format.schema import created_by
 

@@ -17,17 +17,18 @@ from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines.pipeline_spec import PipelineFacts
 from engines.silence import quiet
-from gen import prompts
 from gen.finetune import denoiser as methods
-from gen.finetune import latents, output, validation
+from gen.finetune import output, validation
 from gen.finetune.base import Base, load_base, read_base
-from gen.finetune.batches import Batches, Source
+from gen.finetune.data import latents
+from gen.finetune.data.batches import Batches, Source
+from gen.finetune.data.examples import Examples, data_digest, examples, lineage_of, training_rows
+from gen.finetune.data.holdout import Holdout, of_splits
 from gen.finetune.denoiser import Denoiser
-from gen.finetune.examples import Examples, data_digest, examples, lineage_of, training_rows
-from gen.finetune.holdout import Holdout, of_splits
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Execution, Settings
 from gen.finetune.trainer import LOG, Training
+from gen.plan import prompts
 from shards.format.reader import ImageSet
 from shards.ingest.folder import FolderSet
 

@@ -19,7 +19,7 @@ from dermforge.common.console import progress
 from dermforge.common.errors import CheckFailed, UserError
 from gen.builtin.checkpoint import Average
 from gen.finetune import checkpoint
-from gen.finetune.batches import Batches
+from gen.finetune.data.batches import Batches
 from gen.finetune.denoiser import Denoiser
 from gen.finetune.objective import loss
 from gen.finetune.settings import Execution, Settings

@@ -12,15 +12,16 @@ from PIL import Image, ImageDraw
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import progress
-from gen import masks, noise, solvers
+from gen.diffusion import noise, solvers
+from gen.diffusion.schedules import NoiseSchedule
+from gen.diffusion.steps import State, advance
+from gen.diffusion.strategies import hide
 from gen.finetune.base import Base
+from gen.finetune.data.examples import Examples
+from gen.finetune.data.views import view
 from gen.finetune.denoiser import token_ids
-from gen.finetune.examples import Examples
 from gen.finetune.settings import Settings
-from gen.finetune.views import view
-from gen.schedules import NoiseSchedule
-from gen.steps import State, advance
-from gen.strategies import hide
+from gen.plan import masks
 from shards.format.images import encode_image
 
 Images = NDArray[np.uint8]

@@ -15,10 +15,10 @@ from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin import pipeline_folder
 from gen.builtin.assemble import assemble
 from gen.builtin.classifier import perceptual_distance, train_classifier
-from gen.builtin.code import fit_code
 from gen.builtin.data import CELLS, Phantoms, phantoms, to_tensor
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, MAX_LENGTH, PATCH, new_tokenizer, new_vae, prompt_for
-from gen.builtin.train import Budget, Denoiser, expand_for_inpainting, train_decoder, train_encoder, train_unet
+from gen.builtin.patch_code import fit_code
+from gen.builtin.train_stages import Budget, Denoiser, expand_for_inpainting, train_decoder, train_encoder, train_unet
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 
@@ -70,7 +70,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(
 ) -> None:
     """Resuming restores weights, averages, moments and the random state: bit for bit."""
     folder, budget = training
-    monkeypatch.setattr("gen.builtin.train.CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr("gen.builtin.train_stages.CHECKPOINT_EVERY", 2)
     images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
     data = Phantoms(images, np.arange(40) % 36, np.zeros(40))
     code = fit_code(data, PATCH, LATENT_CHANNELS)
@@ -83,7 +83,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(
 
     whole = run("whole", 4)
     with monkeypatch.context() as patch:
-        patch.setattr("gen.builtin.train._log", lambda *_: None)
+        patch.setattr("gen.builtin.train_stages._log", lambda *_: None)
         interrupted = _Interrupt(after=3)
         patch.setattr("gen.builtin.checkpoint.Average.update", interrupted)
         with pytest.raises(KeyboardInterrupt):

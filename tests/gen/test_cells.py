@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dermforge.common.errors import UserError
-from gen import cells
+from gen.plan import cells
 
 CELLS = [("a", "dark"), ("a", "light"), ("b", "dark"), ("b", "light")]
 

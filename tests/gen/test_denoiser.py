@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from engines import Engine
-from gen import plan
-from gen.denoiser import Denoiser, Work
-from gen.prepare import Preparer
-from gen.slots import SETTINGS, Slots
-from gen.steps import State, advance
+from gen.diffusion.batch_state import SETTINGS, Slots
+from gen.diffusion.denoiser import Denoiser, Work
+from gen.diffusion.steps import State, advance
+from gen.plan import plan
+from gen.sampling.prepare import Preparer
 
 SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
 

@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermforge.common.errors import UserError
-from gen import noise
 from gen.builtin.model import new_scheduler
-from gen.finetune import validation, views
+from gen.diffusion import noise
+from gen.finetune import validation
 from gen.finetune.base import load_base, read_base
-from gen.finetune.batches import Batches, Source
-from gen.finetune.holdout import Holdout, read_holdout
-from gen.finetune.latents import Latents, Row
+from gen.finetune.data import views
+from gen.finetune.data.batches import Batches, Source
+from gen.finetune.data.holdout import Holdout, read_holdout
+from gen.finetune.data.latents import Latents, Row
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Settings
 from gen.finetune.trainer import due, shares

@@ -12,8 +12,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gen.finetune import latents
 from gen.finetune.base import load_base, read_base
+from gen.finetune.data import latents
 from gen.finetune.run import new_accelerator, tune
 from gen.finetune.settings import Execution, Settings
 from shards.format.images import encode_image

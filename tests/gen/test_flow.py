@@ -16,11 +16,11 @@ from runs_helpers import rows as plan_rows
 
 import engines
 from engines import Engine
-from gen import sampler
 from gen.builtin import pipeline_folder
 from gen.commands.sample import plan_for
-from gen.prepare import Preparer
-from gen.sampler import Sampler, Stage, Summary, Target
+from gen.sampling import sampler
+from gen.sampling.prepare import Preparer
+from gen.sampling.sampler import Sampler, Stage, Summary, Target
 from shards.format.images import encode_image
 
 CLASSES = ("plaque", "ulcer")

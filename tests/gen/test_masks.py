@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gen import masks
+from gen.plan import masks
 
 
 def test_the_papers_masks_at_512() -> None:

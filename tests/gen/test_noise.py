@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gen import noise
+from gen.diffusion import noise
 
 
 def test_the_stream_is_pinned() -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermforge.common.errors import UserError
-from gen import cells, grid, plan
-from gen.grid import PRESETS, Settings
+from gen.plan import cells, grid, plan
+from gen.plan.grid import PRESETS, Settings
 from shards.format.schema import ID_LENGTH, ID_PATTERN
 
 TEMPLATE = "An image of {class}, {group} skin"

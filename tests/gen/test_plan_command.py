@@ -14,8 +14,8 @@ from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines.bundle import TIMINGS
 from engines.compile.batch_tuning import Timings
-from gen import plan as plans
 from gen.commands.plan import plan
+from gen.plan import plan as plans
 
 CELLS = [(c, g) for c in ("plaque", "ulcer") for g in ("very_light", "dark")]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dermforge.common.errors import UserError
-from gen import prompts
 from gen.builtin.model import new_tokenizer, prompt_for
+from gen.plan import prompts
 
 
 def test_a_template_is_filled_as_the_paper_wrote_it() -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from engines import Engine
-from gen import cells, grid, plan, run
-from gen.grid import Settings
-from gen.workers import Job
+from gen.plan import cells, grid, plan
+from gen.plan.grid import Settings
+from gen.sampling import run_record
+from gen.sampling.workers import Job
 from shards import CheckFailed, UserError
 from shards.storage.bucket import Bucket
 from shards.tools.diff import regenerate
@@ -27,9 +28,9 @@ def sampled(
     folder, engine = tmp_path_factory.mktemp("run"), open_engine()
     counts = cells.uniform(("plaque", "ulcer"), ("very_light", "dark"), 2)
     made = plan.from_rows(grid.rows(Settings(size=64, steps=2), "An image of {class}, {group} skin", counts))
-    record = run.describe(engine, made, "s", 3, "jpg", 90)
-    run.open_run(folder, record, made)
-    Job(folder, bundles["text"], device="cpu").sample(run.todo(folder, record), engine)
+    record = run_record.describe(engine, made, "s", 3, "jpg", 90)
+    run_record.open_run(folder, record, made)
+    Job(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
     return folder
 
 
@@ -70,8 +71,8 @@ def test_what_differs_is_counted(sampled: Path, bundles: dict[str, Path], tmp_pa
     """Another quality than the run's gives other images: a failed check that says how many, and nothing is replaced."""
     folder = tmp_path / "run"
     shutil.copytree(sampled, folder)
-    record = json.loads((folder / run.RECORD).read_text())
-    (folder / run.RECORD).write_text(json.dumps(record | {"quality": 20}))
+    record = json.loads((folder / run_record.RECORD).read_text())
+    (folder / run_record.RECORD).write_text(json.dumps(record | {"quality": 20}))
     before = (folder / "s-000002.tar").read_bytes()
     with pytest.raises(CheckFailed, match="2 of 2 images differ"):
         regenerate(folder, 2, bundles["text"], replace=True)

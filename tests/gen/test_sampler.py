@@ -13,12 +13,14 @@ from diffusers import StableDiffusionPipeline
 import engines
 from dermforge.common.errors import UserError
 from engines import Engine
-from gen import cells, grid, noise, plan, run
-from gen.checks import check
-from gen.denoiser import Denoiser
-from gen.grid import Settings
-from gen.plan import Plan
-from gen.sampler import Sampler, Summary, Target
+from gen.diffusion import noise
+from gen.diffusion.denoiser import Denoiser
+from gen.plan import cells, grid, plan
+from gen.plan.grid import Settings
+from gen.plan.plan import Plan
+from gen.plan.validate_plan import check
+from gen.sampling import run_record
+from gen.sampling.sampler import Sampler, Summary, Target
 from shards.format.reader import ShardSet
 
 TEMPLATE = "An image of {class}, {group} skin"
@@ -177,24 +179,24 @@ def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(
     open_engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
     engine, one, other = open_engine(), plan_of(2), plan_of(3)
-    first = run.describe(engine, one, None, 5, "png", 95)
+    first = run_record.describe(engine, one, None, 5, "png", 95)
     assert first.name == "phantom-synthetic"
-    run.open_run(tmp_path, first, one)
+    run_record.open_run(tmp_path, first, one)
     Sampler(engine, one, Target(tmp_path, first.name, 5, first.classes)).run([0])
-    assert run.todo(tmp_path, first) == [1]
-    assert run.todo(tmp_path, first, (0, 2)) == []
-    second = run.describe(engine, other, None, 5, "png", 95)
+    assert run_record.todo(tmp_path, first) == [1]
+    assert run_record.todo(tmp_path, first, (0, 2)) == []
+    second = run_record.describe(engine, other, None, 5, "png", 95)
     with pytest.raises(UserError, match=f"{one.digest} there, {other.digest} now"):
-        run.open_run(tmp_path, second, other)
-    run.open_run(tmp_path, first, one)
-    assert run.todo(tmp_path, first) == [1]
+        run_record.open_run(tmp_path, second, other)
+    run_record.open_run(tmp_path, first, one)
+    assert run_record.todo(tmp_path, first) == [1]
     (tmp_path / "mine.txt").write_text("kept")
-    run.open_run(tmp_path, second, other, fresh=True)
-    assert run.todo(tmp_path, second) == [0, 1, 2]
+    run_record.open_run(tmp_path, second, other, fresh=True)
+    assert run_record.todo(tmp_path, second) == [0, 1, 2]
     assert (tmp_path / "mine.txt").exists()
 
 
 @pytest.mark.parametrize("text", ["3/3", "a/b", "1", "-1/2", "1/"])
 def test_a_bad_worker_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="expected I/N"):
-        run.parse_worker(text)
+        run_record.parse_worker(text)

@@ -9,7 +9,7 @@ import pytest
 from diffusers import DDIMScheduler
 
 from dermforge.common.errors import UserError
-from gen.schedules import NoiseSchedule
+from gen.diffusion.schedules import NoiseSchedule
 
 SD: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 

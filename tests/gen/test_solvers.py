@@ -20,9 +20,9 @@ from diffusers import (
 from diffusers.schedulers import scheduling_lcm
 
 from dermforge.common.errors import UserError
-from gen import solvers
-from gen.schedules import NoiseSchedule
-from gen.steps import State, StepTable, advance
+from gen.diffusion import solvers
+from gen.diffusion.schedules import NoiseSchedule
+from gen.diffusion.steps import State, StepTable, advance
 
 PEERS = {
     "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmsolver++": DPMSolverMultistepScheduler,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gen import solvers
-from gen.schedules import NoiseSchedule
-from gen.steps import State, advance
+from gen.diffusion import solvers
+from gen.diffusion.schedules import NoiseSchedule
+from gen.diffusion.steps import State, advance
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 

@@ -14,10 +14,11 @@ from torchvision.transforms.functional import center_crop
 
 from dermforge.common.errors import UserError
 from engines import Engine
-from gen import masks, noise, strategies
-from gen.parents import Parents
-from gen.plan import Plan, PlanRow, from_rows
-from gen.sampler import Sampler, Target
+from gen.diffusion import noise, strategies
+from gen.plan import masks
+from gen.plan.parents import Parents
+from gen.plan.plan import Plan, PlanRow, from_rows
+from gen.sampling.sampler import Sampler, Target
 from shards.format.reader import ShardSet
 from shards.ingest.folder import open_data
 

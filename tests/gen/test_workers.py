@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines import Engine
-from gen import run
-from gen.workers import Job
+from gen.sampling import run_record
+from gen.sampling.workers import Job
 from shards import Sample, encode_image, finished, write_shard
 from shards.storage.bucket import Bucket
 
@@ -41,7 +41,7 @@ def whole(
     """The run by one process."""
     folder, engine = tmp_path_factory.mktemp("whole"), open_engine()
     record = started(folder, engine, rows())
-    Job(folder, bundles["text"], device="cpu").sample(run.todo(folder, record), engine)
+    Job(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
     return folder
 
 
@@ -52,7 +52,7 @@ def long(
     """A run of 30 shards, so that one is always in progress when it is stopped."""
     folder, engine = tmp_path_factory.mktemp("long"), open_engine()
     record = started(folder, engine, rows(per_cell=30, steps=20))
-    Job(folder, bundles["text"], device="cpu").sample(run.todo(folder, record), engine)
+    Job(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
     return folder
 
 
@@ -62,7 +62,7 @@ def test_an_array_of_workers_writes_what_one_process_writes(
     """`--worker 0/3` to `2/3`, in any order."""
     engine = open_engine()
     record = started(tmp_path, engine, rows())
-    parts = [run.todo(tmp_path, record, (index, 3)) for index in range(3)]
+    parts = [run_record.todo(tmp_path, record, (index, 3)) for index in range(3)]
     assert sorted(shard for part in parts for shard in part) == list(range(record.shards))
     for part in reversed(parts):
         Job(tmp_path, bundles["text"], device="cpu").sample(part, engine)
@@ -75,7 +75,7 @@ def test_a_plan_changed_under_a_run_is_refused(
     """By every worker before it makes a shard, with both digests: else shards of two plans would lie in one run."""
     engine, changed = open_engine(), rows(steps=3)
     record = started(tmp_path, engine, rows())
-    (tmp_path / run.PLAN).write_bytes(changed.csv().encode())
+    (tmp_path / run_record.PLAN).write_bytes(changed.csv().encode())
     with pytest.raises(UserError, match=f"{changed.digest}.*{record.plan_digest}"):
         Job(tmp_path, bundles["text"], device="cpu").sample([0], engine)
     assert not files(tmp_path)
@@ -90,7 +90,7 @@ def test_a_shard_of_another_run_is_refused(open_engine: Callable[..., Engine], t
     write_shard(tmp_path, record.name, 0, [(Sample(id="a", origin="phantom", label="plaque"), image, "png")],
                 classes=["plaque", "ulcer"], **digests)
     with pytest.raises(UserError, match=rf"s-000000.tar is of .*{other} {'b' * 64}"):
-        run.todo(tmp_path, record)
+        run_record.todo(tmp_path, record)
 
 
 def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
@@ -98,11 +98,11 @@ def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], t
     record = started(tmp_path, open_engine(), rows())
     assert record.threads == torch.get_num_threads()
     with pytest.raises(UserError, match=r"another threads: \d there, 99 now; go on with .* --threads"):
-        run.open_run(tmp_path, record.model_copy(update={"threads": 99}), rows())
+        run_record.open_run(tmp_path, record.model_copy(update={"threads": 99}), rows())
     old = record.model_dump(exclude={"threads"}) | {"schema_version": 1}
-    (tmp_path / run.RECORD).write_text(json.dumps(old))
-    run.open_run(tmp_path, record, rows())
-    assert run.read(tmp_path) == record
+    (tmp_path / run_record.RECORD).write_text(json.dumps(old))
+    run_record.open_run(tmp_path, record, rows())
+    assert run_record.read(tmp_path) == record
 
 
 def test_the_command_makes_goes_on_and_refuses(bundles: dict[str, Path], tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ def test_a_stopped_run_loses_only_the_shard_in_progress(
 ) -> None:
     """Killed without a chance to clean up, or asked to stop: what was committed stays, the rest comes out the same."""
     out = tmp_path / "out"
-    command = [sys.executable, "-c", PROGRAM, "sample", "--shards", str(out), "--plan", str(long / run.PLAN),
+    command = [sys.executable, "-c", PROGRAM, "sample", "--shards", str(out), "--plan", str(long / run_record.PLAN),
                "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s", "--shard-size", "4"]
-    threads = ["--threads", str(run.read(long).threads)]
+    threads = ["--threads", str(run_record.read(long).threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while not (out / "s-000001.json").exists() and process.poll() is None:
         time.sleep(0.002)
@@ -174,8 +174,8 @@ def test_a_run_into_a_bucket_goes_on_where_the_network_died(
 ) -> None:
     """Nothing is made twice, nothing is lost, and the objects are what a folder would hold."""
     app = console.new_app("test")
-    from gen import sampler
     from gen.commands.sample import sample
+    from gen.sampling import sampler
 
     app.command()(sample)
     made: list[int] = []
@@ -226,9 +226,9 @@ def test_a_run_into_a_bucket_that_is_killed_loses_only_the_shard_in_progress(
 ) -> None:
     """SIGKILL in the middle of thirty shards: what was committed stays as it is, nothing is left on this disk."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    command = [sys.executable, "-c", PROGRAM, "sample", "--shards", bucket, "--plan", str(long / run.PLAN),
+    command = [sys.executable, "-c", PROGRAM, "sample", "--shards", bucket, "--plan", str(long / run_record.PLAN),
                "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s", "--shard-size", "4"]
-    threads = ["--threads", str(run.read(long).threads)]
+    threads = ["--threads", str(run_record.read(long).threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while "s-000001.json" not in Bucket(bucket).names(missing_ok=True) and process.poll() is None:
         time.sleep(0.01)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from engines import Engine
-from gen import cells, grid, plan, run
-from gen.grid import Settings
-from gen.plan import Plan
+from gen.plan import cells, grid, plan
+from gen.plan.grid import Settings
+from gen.plan.plan import Plan
+from gen.sampling import run_record
 
 TEMPLATE = "An image of {class}, {group} skin"
 
@@ -17,9 +18,9 @@ def rows(per_cell: int = 5, steps: int = 2) -> Plan:
     return plan.from_rows(grid.rows(Settings(size=64, steps=steps), TEMPLATE, counts))
 
 
-def started(folder: Path, engine: Engine, made: Plan, shard_size: int = 4) -> run.RunRecord:
-    record = run.describe(engine, made, "s", shard_size, "png", 95)
-    run.open_run(folder, record, made)
+def started(folder: Path, engine: Engine, made: Plan, shard_size: int = 4) -> run_record.RunRecord:
+    record = run_record.describe(engine, made, "s", shard_size, "png", 95)
+    run_record.open_run(folder, record, made)
     return record
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from gen import masks
 from gen.builtin import pipeline_folder
 from gen.cli import PROGRAM
-from gen.parents import Parents
-from gen.plan import load
+from gen.plan import masks
+from gen.plan.parents import Parents
+from gen.plan.plan import load
 from shards.format.reader import ShardSet
 from shards.ingest.folder import open_data
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from engines.compile.batch_tuning import Timings
-from gen import solvers
-from gen.plan import STRENGTHS, Plan
-from gen.schedules import NoiseSchedule
+from gen.diffusion import solvers
+from gen.diffusion.schedules import NoiseSchedule
+from gen.plan.plan import STRENGTHS, Plan
 
 
 def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.errors import UserError
-from gen.cells import Counts, group_or_none
-from gen.plan import STRATEGIES, cell_id
-from gen.prompts import PAPER, render
+from gen.plan.cells import Counts, group_or_none
+from gen.plan.plan import STRATEGIES, cell_id
+from gen.plan.prompts import PAPER, render
 
 
 @dataclass(frozen=True)

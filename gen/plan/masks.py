@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gen import noise
+from gen.diffusion import noise
 
 Mask = NDArray[np.bool_]
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from engines.engine import Engine
-from gen import masks, solvers, strategies
-from gen.denoiser import Work
-from gen.noise import START
-from gen.parents import Parents
-from gen.plan import PlanRow
-from gen.schedules import NoiseSchedule
-from gen.steps import StepTable
+from gen.diffusion import solvers, strategies
+from gen.diffusion.denoiser import Work
+from gen.diffusion.noise import START
+from gen.diffusion.schedules import NoiseSchedule
+from gen.diffusion.steps import StepTable
+from gen.plan import masks
+from gen.plan.parents import Parents
+from gen.plan.plan import PlanRow
 
 #: Prompts whose embeddings are kept; those of Stable Diffusion take 0.24 MB each.
 EMBEDDINGS = 512

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engines.backends.cuda_graph import captured
 from engines.engine import Call, Engine
-from gen.steps import TERMS, State, combine
+from gen.diffusion.steps import TERMS, State, combine
 
 #: Columns of a slot's settings: the solver's coefficients; guidance and whether this step has it; whether the slot's
 #: step is complete with this call; what an inpainted image holds outside its mask, in parts clean and noise.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gen import masks
-from gen.plan import STRENGTHS, PlanRow
+from gen.plan import masks
+from gen.plan.plan import STRENGTHS, PlanRow
 
 Pixels = NDArray[np.uint8]
 #: What an inpainting UNet sees where pixels are hidden: 0 on the scale of -1 to 1.

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 
 from engines.engine import Engine
-from gen import strategies
-from gen.denoiser import Denoiser, Work
-from gen.flow import Clock, Flow, Stopped
-from gen.parents import Parents
-from gen.plan import Plan, PlanRow
-from gen.prepare import Preparer
+from gen.diffusion import strategies
+from gen.diffusion.denoiser import Denoiser, Work
+from gen.plan.parents import Parents
+from gen.plan.plan import Plan, PlanRow
+from gen.sampling.inflight_buffer import Clock, Flow, Stopped
+from gen.sampling.prepare import Preparer
 from shards.format.images import encode_image
 from shards.format.schema import Sample, Sidecar
 from shards.format.writer import write_shard

@@ -14,9 +14,9 @@ from typing import Any
 
 from dermforge.common import ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
-from gen import run
-from gen.parents import Parents
-from gen.sampler import Sampler, Stage, Summary, Target
+from gen.plan.parents import Parents
+from gen.sampling import run_record
+from gen.sampling.sampler import Sampler, Stage, Summary, Target
 from shards.format.schema import Sidecar
 
 ATTEMPTS = 3
@@ -54,11 +54,11 @@ class Job:
         engine
             An engine that is loaded already; None to load it.
         """
-        record, rows = run.read(self.folder), run.read_plan(self.folder)
+        record, rows = run_record.read(self.folder), run_record.read_plan(self.folder)
         if record is None or rows is None:
             raise UserError(f"no run in {self.folder}; start one with `gen sample --shards {self.folder}`")
         if rows.digest != record.plan_digest:
-            raise UserError(f"{self.folder}/{run.PLAN} has the digest {rows.digest}, and the run is of "
+            raise UserError(f"{self.folder}/{run_record.PLAN} has the digest {rows.digest}, and the run is of "
                             f"{record.plan_digest}: put the run's own plan back, or start anew with --fresh")
         target = Target(
             self.folder, record.name, record.shard_size, record.classes, record.image_format, record.quality

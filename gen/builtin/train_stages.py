@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from dermforge.common.console import progress
 from gen.builtin import checkpoint
 from gen.builtin.classifier import perceptual_distance
-from gen.builtin.code import PatchCode
 from gen.builtin.data import CELLS, Phantoms, to_tensor, turned
 from gen.builtin.model import PATCH, new_scheduler, new_text_encoder, new_tokenizer, new_unet, prompt_for
+from gen.builtin.patch_code import PatchCode
 
 CHECKPOINT_EVERY = 250
 PERCEPTUAL = 0.3  # weight of what a classifier sees beside plain differences of pixels

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dermforge.common.atomic import sweep
 from dermforge.common.errors import UserError
 from engines.engine import Engine
-from gen.plan import Plan, from_csv
+from gen.plan.plan import Plan, from_csv
 from shards.format.commit_local import finished
 from shards.format.interop import INFO
 from shards.format.schema import NAME_PATTERN, SHARD, created_by

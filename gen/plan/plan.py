@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dermforge.common.errors import UserError
-from gen.prompts import render
+from gen.plan.prompts import render
 from shards.format.schema import ID_LENGTH, ID_PATTERN
 
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gen import noise
-from gen.finetune.latents import Latents
+from gen.diffusion import noise
+from gen.finetune.data.latents import Latents
 from gen.finetune.objective import Objective
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from dermforge.common.errors import UserError
-from gen.schedules import SPACINGS, Array, NoiseSchedule, karras, scales, sigma_to_t
-from gen.steps import StepTable, column, first_order
+from gen.diffusion.schedules import SPACINGS, Array, NoiseSchedule, karras, scales, sigma_to_t
+from gen.diffusion.steps import StepTable, column, first_order
 
 
 def table(solver: str, schedule: NoiseSchedule, steps: int, strength: float = 1.0) -> StepTable:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dermforge.common.errors import UserError
 from engines.engine import Engine
-from gen import solvers
-from gen.parents import Parents
-from gen.plan import STRENGTHS, Plan
-from gen.prompts import too_long
-from gen.schedules import NoiseSchedule
+from gen.diffusion import solvers
+from gen.diffusion.schedules import NoiseSchedule
+from gen.plan.parents import Parents
+from gen.plan.plan import STRENGTHS, Plan
+from gen.plan.prompts import too_long
 
 
 def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 from engines.memory import explained
-from gen import noise
-from gen.masks import Mask
-from gen.packing import RowQueue
-from gen.plan import PlanRow
-from gen.slots import Slots
-from gen.steps import StepTable, column
-from gen.strategies import Phase, Pixels
+from gen.diffusion import noise
+from gen.diffusion.batch_state import Slots
+from gen.diffusion.row_queue import RowQueue
+from gen.diffusion.steps import StepTable, column
+from gen.diffusion.strategies import Phase, Pixels
+from gen.plan.masks import Mask
+from gen.plan.plan import PlanRow
 
 #: Counter words between the noises of one phase of a row and the next.
 PHASE_STRIDE = 4096

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as colour
 
-from gen import noise
-from gen.masks import Mask
+from gen.diffusion import noise
+from gen.plan.masks import Mask
 
 #: Sagers et al. 2023, where no crop of more than the whole ever fits.
 AREA, RATIO = (0.9, 1.0), (0.9, 1.1)

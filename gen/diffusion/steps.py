@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gen.schedules import Array
+from gen.diffusion.schedules import Array
 
 #: Columns of `StepTable.coefficients`.
 TERMS = (

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn
 
 from dermforge.common import console
-from gen.sampler import STAGES, Stage
+from gen.sampling.sampler import STAGES, Stage
 
 Show = Callable[[list[Stage]], None]
 INTERVAL_S = 10.0

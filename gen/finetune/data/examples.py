@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dermforge.common.console import track
 from dermforge.common.errors import CheckFailed, UserError
-from gen import prompts
+from gen.plan import prompts
 from shards.format.images import decode_image
 from shards.format.reader import ImageSet, ShardSet
 

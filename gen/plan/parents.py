@@ -12,7 +12,7 @@ from PIL import Image
 
 from dermforge.common.console import track
 from dermforge.common.errors import CheckFailed, UserError
-from gen.masks import Mask
+from gen.plan.masks import Mask
 from shards.format.images import decode_image, image_size
 from shards.format.reader import ImageSet
 

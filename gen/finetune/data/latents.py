@@ -17,8 +17,8 @@ from torch import Tensor
 from dermforge.common import tensor_files
 from dermforge.common.console import progress
 from engines.pipeline_spec import PipelineFacts
-from gen.finetune import views
-from gen.finetune.examples import Examples
+from gen.finetune.data import views
+from gen.finetune.data.examples import Examples
 
 ROWS = 8
 

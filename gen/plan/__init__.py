@@ -1,0 +1,1 @@
+"""What to generate: a table, one row per image."""
