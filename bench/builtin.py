@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 
 from dermforge.common.console import progress
 from dermforge.common.skin_tone import ita, srgb_to_lab
-from evalsuite.privacy.arrays import audit_arrays
-from evalsuite.tone import measure_ita
+from evalsuite.images.privacy.arrays import audit_arrays
+from evalsuite.images.tone.measure_ita import measure_ita
 from gen.builtin.classifier import predict, train_classifier
 from gen.builtin.data import CELLS, Phantoms, phantoms, to_tensor
 from gen.builtin.model import prompt_for

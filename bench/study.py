@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bench.record import Measurement, per_second
-from evalsuite import study as studies
-from evalsuite.training import datasets
+from evalsuite.study import design as studies
+from evalsuite.training.data import datasets
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSetWriter, encode_image
 from shards.format.schema import Origin, Split

@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.record import Measurement, per_second
 from bench.timing import in_turn
-from evalsuite.training import arm, loop, model
+from evalsuite.study import arm
+from evalsuite.training import loop, model
+from evalsuite.training.data.pool import Pool
 from evalsuite.training.distributed import World
-from evalsuite.training.pool import Pool
 from evalsuite.training.recipe import Recipe, make_recipe
 
 CLASSES = tuple("abcdef")

@@ -13,11 +13,12 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 
 from dermforge.common.errors import UserError
-from evalsuite import compare as comparing
-from evalsuite import dose, fairness, predictions
-from evalsuite.card import Estimate
-from evalsuite.predictions import Predictions
+from evalsuite.fairness import assess, predictions
+from evalsuite.fairness import compare_models as comparing
+from evalsuite.fairness.card import Estimate
+from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats.intervals import z_of
+from evalsuite.study import dose
 
 PARTS = 7
 CLASSES = ("macule", "nodule", "plaque")
@@ -110,7 +111,7 @@ def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[]
 def known_gap(seed: int, n_boot: int) -> list[Check]:
     """One group in six is 15 points worse."""
     groups = [Group(name, 600, 0.70 if name == "V" else 0.85) for name in ("I", "II", "III", "IV", "V", "VI")]
-    gap = fairness.card(table(groups, seed), ["fst"], n_boot=n_boot, seed=seed, confidence=CONFIDENCE).gap("fst")
+    gap = assess.card(table(groups, seed), ["fst"], n_boot=n_boot, seed=seed, confidence=CONFIDENCE).gap("fst")
     found = f"{gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), worst {gap.worst}, p {gap.p:.3g}"
     right = gap.low <= 0.15 <= gap.high and gap.worst == "V" and gap.beyond_chance
     return [Check("known gap", "0.150 in accuracy, worst V", found, right)]
@@ -120,7 +121,7 @@ def no_gap(seed: int, tables: int) -> list[Check]:
     """Equal groups: alarms come at the stated rate of 5 %, no more than chance allows in so many tables."""
     groups = [Group(name, n, 0.8) for name, n in (("I", 160), ("II", 100), ("III", 60))]
     p = [
-        fairness.card(table(groups, 10_000 + seed * 997 + i), ["fst"], n_boot=99, seed=i).gap("fst").p
+        assess.card(table(groups, 10_000 + seed * 997 + i), ["fst"], n_boot=99, seed=i).gap("fst").p
         for i in range(tables)
     ]
     alarms = sum(v <= 0.05 for v in p)
@@ -148,7 +149,7 @@ def levelling_down(seed: int, n_boot: int) -> list[Check]:
 
 def miscalibration(seed: int, n_boot: int) -> list[Check]:
     """One group is twice as confident as it should be; the other is calibrated."""
-    made = fairness.card(
+    made = assess.card(
         table([Group("light", 2000, 0.75), Group("dark", 2000, 0.75, slope=0.5)], seed), ["fst"], n_boot=n_boot,
         seed=seed, confidence=CONFIDENCE,
     )

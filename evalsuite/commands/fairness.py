@@ -12,13 +12,14 @@ from rich.table import Table
 from dermforge.common import console
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
-from evalsuite import compare as comparing
-from evalsuite import fairness as cards
-from evalsuite import plots, predictions, raters
-from evalsuite.card import Card
-from evalsuite.predictions import Predictions
-from evalsuite.report import of_card
-from evalsuite.report.page import Report, render
+from evalsuite.fairness import assess as cards
+from evalsuite.fairness import compare_models as comparing
+from evalsuite.fairness import label_noise, predictions
+from evalsuite.fairness.card import Card
+from evalsuite.fairness.predictions import Predictions
+from evalsuite.page import plots
+from evalsuite.page.page import Report, render
+from evalsuite.report import fairness_report
 from shards.format.schema import created_by
 
 
@@ -71,7 +72,7 @@ def fairness(
     _require_metric(card, metric)
     extra: dict[str, Any] = {}
     made: comparing.Comparison | None = None
-    checked: raters.RaterCheck | None = None
+    checked: label_noise.RaterCheck | None = None
     if baseline is not None:
         made = comparing.compare(
             _with_groups(baseline, test), test, columns, metric=metric, margin=margin, n_boot=n_boot, seed=seed,
@@ -79,14 +80,14 @@ def fairness(
         )
         extra["comparison"] = made.to_dict()
     if rater_b or noise >= 0:
-        checked = raters.check(
+        checked = label_noise.check(
             test, columns[0], rater_b or None, metric=metric, noise=None if noise < 0 else noise,
             n_boot=min(n_boot, 500), seed=seed, min_count=min_count,
         )
         extra["raters"] = checked.to_dict()
 
     if out is not None:
-        _write(out, card, test, of_card.report(card, test, made, checked), extra)
+        _write(out, card, test, fairness_report.report(card, test, made, checked), extra)
     if json:
         console.print_json({**card.to_dict(), **extra})
         return

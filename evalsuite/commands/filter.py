@@ -10,8 +10,11 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, say, track
 from dermforge.common.errors import UserError
-from evalsuite import filter_trial, outputs
-from evalsuite.filter import (
+from evalsuite.images import artifacts
+from evalsuite.images.features.extractors import SPECS, Extractor, open_extractor
+from evalsuite.images.features.features import Features, Preprocess, extract, image_side
+from evalsuite.images.filter import filter_trial
+from evalsuite.images.filter.rules import (
     Filtered,
     apply,
     filter_section,
@@ -21,10 +24,8 @@ from evalsuite.filter import (
     thresholds_from,
     typicality,
 )
-from evalsuite.quality.extractors import SPECS, Extractor, open_extractor
-from evalsuite.quality.features import Features, Preprocess, extract, image_side
-from evalsuite.tone import CUTS
-from evalsuite.tone_cells import measure_table
+from evalsuite.images.tone.measure_ita import CUTS
+from evalsuite.images.tone.tone_report import measure_table
 from evalsuite.training.recipe import make_recipe
 from shards import ImageSet, ShardSet, ShardSetWriter
 
@@ -56,7 +57,7 @@ def filter_images(
 
     Example: evalsuite filter demo/shards --train demo/phantoms/train --validation demo/phantoms/validation
     """
-    made, real, held = (outputs.open_images(p) for p in (synthetic, train, validation))
+    made, real, held = (artifacts.open_images(p) for p in (synthetic, train, validation))
     known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))
     features = {name: extract(data, network, step, folder / "features", what=name)
@@ -77,7 +78,7 @@ def filter_images(
     for warning in done.warnings:
         say(f"warning: {warning}") if not as_json else None
     if as_json:
-        print_json(outputs.plain({"rates": done.rates, "thresholds": thresholds, "real_rejection": rate,
+        print_json(artifacts.plain({"rates": done.rates, "thresholds": thresholds, "real_rejection": rate,
                                   "warnings": done.warnings, "kept": len(done.kept), "n": len(done.table)}))
         return
     for row in done.rates[done.rates["family"].isin(["overall", "group"])].itertuples():
@@ -108,17 +109,17 @@ def _listed(file: Path | None, present: set[str]) -> set[str] | None:
 
 
 def _write(done: Filtered, folder: Path, network: Extractor) -> None:
-    outputs.write_table(done.table, folder / "filter.parquet")
-    outputs.write_table(done.rates, folder / "rates.csv")
+    artifacts.write_table(done.table, folder / "filter.parquet")
+    artifacts.write_table(done.rates, folder / "rates.csv")
     rejected = sorted(set(done.table["id"]) - set(done.kept))
-    outputs.write_table(done.table[["id", *done.thresholds]], folder / "scores.parquet")
+    artifacts.write_table(done.table[["id", *done.thresholds]], folder / "scores.parquet")
     write_whole(folder / "kept.txt", "".join(f"{id}\n" for id in done.kept).encode())
     write_whole(folder / "rejected.txt", "".join(f"{id}\n" for id in rejected).encode())
     part = filter_section(done)
-    outputs.write_json({"rates": done.rates, "thresholds": done.thresholds, "real_rejection": done.real_rejection,
+    artifacts.write_json({"rates": done.rates, "thresholds": done.thresholds, "real_rejection": done.real_rejection,
                         "warnings": done.warnings, "extractor": network.name, "verdict": part["verdict"]},
                        folder / "filter.json")
-    outputs.write_section(part, folder)
+    artifacts.write_section(part, folder)
 
 
 def _judge(
@@ -129,10 +130,10 @@ def _judge(
     recipe = make_recipe(ratio=ratio, steps=steps, batch=32, lr=4e-3, evaluate_every=max(1, steps // 5))
     trial = filter_trial.conduct(real, synthetic, done.kept, folder, n_real=n_real, recipe=recipe, seeds=seeds)
     part = filter_trial.trial_section(trial)
-    outputs.write_table(trial.table, folder / "trial.csv")
-    outputs.write_json({"table": trial.table, "n_real": n_real, "ratio": trial.ratio, "seeds": seeds,
+    artifacts.write_table(trial.table, folder / "trial.csv")
+    artifacts.write_json({"table": trial.table, "n_real": n_real, "ratio": trial.ratio, "seeds": seeds,
                         "verdict": part["verdict"]}, folder / "trial.json")
-    outputs.write_section(part, folder)
+    artifacts.write_section(part, folder)
     if not as_json:
         say(part["verdict"])
 

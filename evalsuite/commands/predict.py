@@ -10,8 +10,8 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.predict import predict as predictions
-from evalsuite.training.data import open_images
+from evalsuite.training.data.open_splits import open_images
+from evalsuite.training.predict import predict as predictions
 
 
 def predict(

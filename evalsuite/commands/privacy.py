@@ -10,9 +10,9 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, say
 from dermforge.common.errors import CheckFailed
-from evalsuite import outputs
-from evalsuite.privacy.audit import audit_copies, privacy_section
-from evalsuite.quality.extractors import SPECS, open_extractor
+from evalsuite.images import artifacts
+from evalsuite.images.features.extractors import SPECS, open_extractor
+from evalsuite.images.privacy.audit import audit_copies, privacy_section
 
 
 def privacy(
@@ -34,23 +34,23 @@ def privacy(
     Example: evalsuite privacy demo/phantoms/train demo/shards --test demo/phantoms/test --out demo/privacy
     """
     spaces = [open_extractor(spec, device) for spec in extractor or []]
-    trained, made = outputs.open_images(train), outputs.open_images(synthetic)
-    unseen = outputs.open_images(test) if test else None
+    trained, made = artifacts.open_images(train), artifacts.open_images(synthetic)
+    unseen = artifacts.open_images(test) if test else None
     audit = audit_copies(
         trained, made, folder / "features", test=unseen, false_alarms=false_alarms, extractors=spaces, control=control
     )
     part = privacy_section(audit, trained, made)
-    outputs.write_table(audit.table, folder / "privacy.parquet")
-    outputs.write_table(audit.rates, folder / "rates.csv")
-    outputs.write_table(audit.floor, folder / "unseen.parquet")
-    outputs.write_table(audit.control, folder / "control.csv")
+    artifacts.write_table(audit.table, folder / "privacy.parquet")
+    artifacts.write_table(audit.rates, folder / "rates.csv")
+    artifacts.write_table(audit.floor, folder / "unseen.parquet")
+    artifacts.write_table(audit.control, folder / "control.csv")
     write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
     summary = {"rates": audit.rates, "calibration": audit.calibration, "parts": audit.parts, "control": audit.control,
                "false_alarms_measured": audit.alarms, "verdict": part["verdict"], "quarantine": audit.quarantine}
-    outputs.write_json(summary, folder / "privacy.json")
-    outputs.write_section(part, folder)
+    artifacts.write_json(summary, folder / "privacy.json")
+    artifacts.write_section(part, folder)
     if as_json:
-        print_json(outputs.plain(summary))
+        print_json(artifacts.plain(summary))
     else:
         for row in audit.rates[audit.rates["family"].isin(["overall", "group", "strategy"])].itertuples():
             say(f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from dermforge.common.console import print_json, say
-from evalsuite import outputs
-from evalsuite.quality.estimate import Estimate
-from evalsuite.quality.extractors import SPECS, open_extractor
-from evalsuite.quality.features import Preprocess, extract, image_side
-from evalsuite.quality.report import per_image_table, quality_report
+from evalsuite.images import artifacts
+from evalsuite.images.features.extractors import SPECS, open_extractor
+from evalsuite.images.features.features import Preprocess, extract, image_side
+from evalsuite.images.quality.quality_report import per_image_table, quality_report
+from evalsuite.stats.estimate import Estimate
 
 
 def quality(
@@ -42,7 +42,7 @@ def quality(
     Example: evalsuite quality demo/phantoms/test demo/shards --out demo/quality
     """
     networks = [open_extractor(spec, device) for spec in extractor]
-    reals, synthetics = outputs.open_images(real, split), outputs.open_images(synthetic)
+    reals, synthetics = artifacts.open_images(real, split), artifacts.open_images(synthetic)
     step = Preprocess(size or image_side(synthetics), jpeg or None)
     pairs = [
         (extract(reals, n, step, folder / "features", what="real"),
@@ -50,16 +50,16 @@ def quality(
         for n in networks
     ]
     report = quality_report(pairs, max_n=max_n, seed=seed, resamples=resamples)
-    outputs.write_table(report.cells, folder / "quality.parquet")
-    outputs.write_table(report.cells, folder / "quality.csv")
-    outputs.write_table(report.utility, folder / "utility.csv")
-    outputs.write_table(per_image_table(pairs), folder / "images.parquet")
+    artifacts.write_table(report.cells, folder / "quality.parquet")
+    artifacts.write_table(report.cells, folder / "quality.csv")
+    artifacts.write_table(report.utility, folder / "utility.csv")
+    artifacts.write_table(per_image_table(pairs), folder / "images.parquet")
     summary = {"cells": report.cells, "utility": report.utility, "verdict": report.section["verdict"],
                "size": step.size, "jpeg": step.quality, "extractors": {n.name: n.digest for n in networks}}
-    outputs.write_json(summary, folder / "quality.json")
-    outputs.write_section(report.section, folder)
+    artifacts.write_json(summary, folder / "quality.json")
+    artifacts.write_section(report.section, folder)
     if as_json:
-        print_json(outputs.plain(summary))
+        print_json(artifacts.plain(summary))
         return
     overall = report.cells[report.cells["family"].isin(["overall", "floor"])]
     for row in overall.to_dict("records") + report.utility.to_dict("records"):

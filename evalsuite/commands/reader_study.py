@@ -10,8 +10,8 @@ import typer
 
 from dermforge.common.console import err, print_json, say
 from dermforge.common.errors import UserError
-from evalsuite import outputs
-from evalsuite.quality.features import image_side
+from evalsuite.images import artifacts
+from evalsuite.images.features.features import image_side
 from evalsuite.reader_study import analysis
 from evalsuite.reader_study.design import make, open_study
 from evalsuite.reader_study.gains import read_gains
@@ -50,9 +50,9 @@ def reader_study(
     if step is Step.make:
         if real is None or synthetic is None:
             raise UserError("a study needs --real and --synthetic images")
-        made = outputs.open_images(synthetic)
+        made = artifacts.open_images(synthetic)
         study = make(
-            outputs.open_images(real), made, folder, per_cell=per_cell, seed=seed, size=size or image_side(made)
+            artifacts.open_images(real), made, folder, per_cell=per_cell, seed=seed, size=size or image_side(made)
         )
         say(f"{len(study.items)} images: {folder}; next: evalsuite reader-study serve {folder}")
     elif step is Step.serve:
@@ -69,14 +69,14 @@ def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
     table = read_gains(gains) if gains else None
     readers, agreement = analysis.reader_table(answers), analysis.agreement(answers, study)
     part = analysis.study_section(folder, table)
-    outputs.write_table(answers, folder / "answers.csv")
-    outputs.write_table(readers, folder / "readers.csv")
-    outputs.write_table(analysis.group_table(answers), folder / "cells.csv")
+    artifacts.write_table(answers, folder / "answers.csv")
+    artifacts.write_table(readers, folder / "readers.csv")
+    artifacts.write_table(analysis.group_table(answers), folder / "cells.csv")
     summary = {"readers": readers, "agreement": agreement, "verdict": part["verdict"]}
-    outputs.write_json(summary, folder / "analysis.json")
-    outputs.write_section(part, folder)
+    artifacts.write_json(summary, folder / "analysis.json")
+    artifacts.write_section(part, folder)
     if as_json:
-        print_json(outputs.plain(summary))
+        print_json(artifacts.plain(summary))
         return
     for row in readers.to_dict("records"):
         auc = row["discrimination"].text(2)

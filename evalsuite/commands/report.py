@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite import run as runs
-from evalsuite import study_analysis, study_record
-from evalsuite.quality.section import Section
-from evalsuite.report import of_measures, of_run, of_study
-from evalsuite.report.page import Report
-from evalsuite.report.write import write
+from evalsuite.page.page import Report
+from evalsuite.page.section import Section
+from evalsuite.page.write import write
+from evalsuite.report import images_report, run_report, study_report
+from evalsuite.study import analysis, findings
+from evalsuite.study import single_run as runs
 
 PLAN, SECTION = "plan.json", "section.json"
 SECTIONS = TypeAdapter(Section)
@@ -45,7 +45,7 @@ def report(
                 reports.append(_one(place, n_boot))
             tick()
     if measured:
-        reports.append(of_measures.report(measured))
+        reports.append(images_report.report(measured))
     page = write(reports, folder or folders[0])
     if as_json:
         print_json({"report": str(page), "verdicts": {r.title: r.verdict.sentence for r in reports}})
@@ -66,12 +66,12 @@ def _one(place: Path, n_boot: int) -> Report:
     except json.JSONDecodeError as error:
         raise UserError(f"{plan} is not JSON ({error}); run the job again") from error
     if isinstance(found, dict) and found.get("kind") == "study":
-        study = study_analysis.analyse(place, n_boot=n_boot)
-        study_record.write_record(study, place)
-        return of_study.report(study)
-    analysis = runs.analyse(place, n_boot=n_boot)
-    runs.write_record(analysis, place)
-    return of_run.report(analysis)
+        study = analysis.analyse(place, n_boot=n_boot)
+        findings.write_record(study, place)
+        return study_report.report(study)
+    found = runs.analyse(place, n_boot=n_boot)
+    runs.write_record(found, place)
+    return run_report.report(found)
 
 
 def _measured(path: Path) -> Section:

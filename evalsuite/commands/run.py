@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 
 from dermforge.common.console import out, print_json, progress, say
-from evalsuite import run as runs
-from evalsuite.report import of_run
-from evalsuite.report.write import write
-from evalsuite.training import datasets
+from evalsuite.page.write import write
+from evalsuite.report import run_report
+from evalsuite.study import single_run as runs
+from evalsuite.training.data import datasets
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
 
 
@@ -54,7 +54,7 @@ def run(
     with progress("intervals", runs.steps(folder, n_boot), "resamples") as tick:
         found = runs.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
     record = runs.write_record(found, folder)
-    page = write([of_run.report(found)], folder)
+    page = write([run_report.report(found)], folder)
     if as_json:
         print_json({**record["headline"], "report": str(page), "leakage": record["leakage"]})
         return

@@ -10,12 +10,12 @@ import typer
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite import study as studies
-from evalsuite import study_analysis, study_record
-from evalsuite.report import of_study
-from evalsuite.report.write import write
-from evalsuite.scores import Metric
-from evalsuite.training import datasets
+from evalsuite.fairness.paired_scores import Metric
+from evalsuite.page.write import write
+from evalsuite.report import study_report
+from evalsuite.study import analysis, findings
+from evalsuite.study import design as studies
+from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
 
 Number = TypeVar("Number", int, float)
@@ -78,8 +78,8 @@ def study(
     limit = {n: min(max_ratio, opened.scarcest(n, design.arm_seeds)[0] / n) for n in design.sizes}
     design = studies.prepare(design, folder, body)
     found = _conduct(design, folder, limit, n_boot, workers, allow_leakage, ray)
-    record = study_record.write_record(found, folder)
-    page = write([of_study.report(found)], folder)
+    record = findings.write_record(found, folder)
+    page = write([study_report.report(found)], folder)
     if as_json:
         print_json({key: record[key] for key in ("verdicts", "saturation", "exchange", "reference_ratio", "leakage")}
                    | {"report": str(page)})
@@ -94,13 +94,13 @@ def study(
 def _conduct(
     design: studies.Design, folder: Path, limit: dict[int, float], n_boot: int, workers: int | None,
     allow_leakage: bool, ray: str | None,
-) -> study_analysis.Analysis:
+) -> analysis.Analysis:
     """Train and analyse; with --adaptive again and again, a doubling at a time."""
     design = design.model_copy(update={"controls": not design.adaptive})
     while True:
         studies.execute(design, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
-        with progress("intervals", len(study_analysis.cells(design)), "arms") as tick:
-            found = study_analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
+        with progress("intervals", len(analysis.cells(design)), "arms") as tick:
+            found = analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
         following = studies.next_doses(design, found.flat(), limit) if design.adaptive else None
         if following is not None:
             say("the gain goes on: doses up to "

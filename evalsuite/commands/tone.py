@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from dermforge.common.console import print_json, say
-from evalsuite import outputs
-from evalsuite.tone import CUTS, LIGHTING_CAVEAT, METHOD, cut_points
-from evalsuite.tone_cells import cell_table, measure_table, tone_section
+from evalsuite.images import artifacts
+from evalsuite.images.tone.measure_ita import CUTS, LIGHTING_CAVEAT, METHOD, cut_points
+from evalsuite.images.tone.tone_report import cell_table, measure_table, tone_section
 
 
 def tone(
@@ -25,18 +25,18 @@ def tone(
     Example: evalsuite tone demo/shards --reference demo/phantoms/test --out demo/tone
     """
     points = cut_points(cuts)
-    base = measure_table(outputs.open_images(reference), points, "reference") if reference else None
-    measured = measure_table(outputs.open_images(data), points)
+    base = measure_table(artifacts.open_images(reference), points, "reference") if reference else None
+    measured = measure_table(artifacts.open_images(data), points)
     cells = cell_table(measured, base)
     part = tone_section(measured, cells)
-    outputs.write_table(measured, folder / "tone.parquet")
-    outputs.write_table(cells, folder / "cells.csv")
+    artifacts.write_table(measured, folder / "tone.parquet")
+    artifacts.write_table(cells, folder / "cells.csv")
     summary = {"cells": cells, "verdict": part["verdict"], "method": METHOD, "cuts": {"name": cuts, "degrees": points},
                "caveat": LIGHTING_CAVEAT}
-    outputs.write_json(summary, folder / "tone.json")
-    outputs.write_section(part, folder)
+    artifacts.write_json(summary, folder / "tone.json")
+    artifacts.write_section(part, folder)
     if as_json:
-        print_json(outputs.plain(summary))
+        print_json(artifacts.plain(summary))
         return
     for row in cells[cells["family"].isin(["overall", "group"])].to_dict("records"):
         say(

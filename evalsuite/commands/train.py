@@ -11,8 +11,8 @@ import typer
 
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.training import arm as arms
-from evalsuite.training import datasets
+from evalsuite.study import arm as arms
+from evalsuite.training.data import datasets
 from evalsuite.training.distributed import world
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
 from evalsuite.training.resume import Evaluation

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dermforge.common.errors import UserError
-from evalsuite.quality.estimate import Estimate, bootstrap_of, missing, share
-from evalsuite.quality.section import Section, Status, section, table
+from evalsuite.page.section import Section, Status, section, table
 from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
+from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
 
 MIN_ITEMS, RESAMPLES = 10, 500
 #: What the columns are called in the report.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import progress
 from dermforge.common.errors import UserError
-from evalsuite.quality.features import ImageData, Preprocess, describe
+from evalsuite.images.features.features import ImageData, Preprocess, describe
 
 STUDY, KEY, IMAGES, RESPONSES = "study.json", "key.csv", "images", "responses"
 REALISM = ("surely synthetic", "probably synthetic", "cannot tell", "probably a photograph", "surely a photograph")
@@ -89,7 +89,7 @@ def _choose(real: pd.DataFrame, synthetic: pd.DataFrame, per_cell: int, rng: np.
 
 
 def _ordered(groups: set[str]) -> list[str]:
-    from evalsuite.tone_cells import requested_steps
+    from evalsuite.images.tone.tone_report import requested_steps
 
     return sorted(groups, key=lambda g: (requested_steps(g) or (9, 9), g))
 

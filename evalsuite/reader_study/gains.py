@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from dermforge.common.errors import UserError
-from evalsuite import predictions
-from evalsuite import run as runs
-from evalsuite.training import arm as arms
-from evalsuite.training import runner
+from evalsuite.fairness import predictions
+from evalsuite.study import arm as arms
+from evalsuite.study import run_arms
+from evalsuite.study import single_run as runs
 
 
 def read_gains(place: Path) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def _of_run(folder: Path) -> pd.DataFrame:
     plan = runs.read_plan(folder)
     recalls: dict[str, list[pd.Series]] = {"real": [], "mix": []}
     for arm in plan.arms():
-        file = folder / runner.FOLDER / arm.name / arms.PREDICTIONS
+        file = folder / run_arms.FOLDER / arm.name / arms.PREDICTIONS
         if not file.is_file():
             raise UserError(f"{file.parent} is not finished; run the same `evalsuite run` again, it goes on")
         found = predictions.load(file)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dermforge.common import id_ranges as ranges
-from evalsuite.predictions import levels
-from evalsuite.report.page import Picture, Table
-from evalsuite.training.data import open_images, open_splits
+from evalsuite.fairness.predictions import levels
+from evalsuite.page.page import Picture, Table
+from evalsuite.training.data.open_splits import open_images, open_splits
 from shards import ImageSet, ShardSet
 from shards.tools.contact_sheet import contact_sheet
 

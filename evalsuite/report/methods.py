@@ -6,13 +6,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalsuite.training.data import open_splits
+from evalsuite.training.data.open_splits import open_splits
 from evalsuite.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from evalsuite.card import Card
-    from evalsuite.predictions import Predictions
-    from evalsuite.run import Analysis
+    from evalsuite.fairness.card import Card
+    from evalsuite.fairness.predictions import Predictions
+    from evalsuite.study.single_run import Analysis
 
 LIMITS = (
     "Skin type is as labelled. Labels by different raters agree exactly in only about half of the images of public "

@@ -14,7 +14,7 @@ from torch import nn
 from dermforge.common import id_ranges as ranges
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
-from evalsuite.predictions import some
+from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.split_bn import merged_state

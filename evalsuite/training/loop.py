@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from dermforge.common.errors import UserError
 from evalsuite.training import resume
+from evalsuite.training.data.pool import Pool
+from evalsuite.training.data.stream import Schedule, schedule
 from evalsuite.training.distributed import World
-from evalsuite.training.pool import Pool
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.resume import Evaluation, Progress
 from evalsuite.training.split_bn import mark_synthetic
-from evalsuite.training.stream import Schedule, schedule
 
 #: Batch of the evaluation passes.
 EVALUATION_BATCH = 256

@@ -18,7 +18,7 @@ from dermforge.common.errors import UserError
 from evalsuite.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from evalsuite.training.pool import Pool
+    from evalsuite.training.data.pool import Pool
 
 NAME = "resume.safetensors"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalsuite.training.data import open_images, open_splits
+from evalsuite.training.data.open_splits import open_images, open_splits
 from shards import ShardSet
 from shards.tools.rewrite import select
 

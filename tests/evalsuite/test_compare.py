@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from dermforge.common.errors import UserError
-from evalsuite import compare as comparing
-from evalsuite import raters, selfcheck
-from evalsuite.compare import compare
-from evalsuite.predictions import Predictions, from_frame
+from evalsuite import selfcheck
+from evalsuite.fairness import compare_models as comparing
+from evalsuite.fairness import label_noise
+from evalsuite.fairness.compare_models import compare
+from evalsuite.fairness.predictions import Predictions, from_frame
 from evalsuite.selfcheck import Group
 from evalsuite.stats import multiplicity
 
@@ -143,10 +144,10 @@ def test_rater_noise_marks_conclusions_that_change() -> None:
     own = selfcheck.table([Group("I", 400, 0.9), Group("II", 400, 0.9), Group("III", 400, 0.6)], 0)
     rng = np.random.default_rng(0)
     near = np.where(rng.random(own.n) < 0.03, "II", own.groups["fst"].to_numpy())
-    found = raters.check(own.with_group("fst_b", near), "fst", "fst_b", n_boot=60, n_relabel=50)
+    found = label_noise.check(own.with_group("fst_b", near), "fst", "fst_b", n_boot=60, n_relabel=50)
     assert found.holds
     assert [s.name for s in found.scenarios][:3] == ["rater A", "rater B", "both agree"]
     chance = rng.choice(["I", "II", "III"], own.n)
-    found = raters.check(own.with_group("fst_b", chance), "fst", "fst_b", n_boot=60, n_relabel=50, noise=0.05)
+    found = label_noise.check(own.with_group("fst_b", chance), "fst", "fst_b", n_boot=60, n_relabel=50, noise=0.05)
     assert not found.holds
     assert found.scenarios[1].changed

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalsuite import dose, laws
+from evalsuite.study import dose, scaling_laws
 
 SIZES = np.array([8.0, 16, 32, 64, 128])
 
@@ -88,7 +88,7 @@ def test_the_law_that_made_the_points_is_chosen(name: str, error) -> None:  # ty
     """Otherwise `the chosen law` in the report means nothing."""
     n, r = (v.ravel() for v in np.meshgrid([8.0, 16, 32, 64], [0.0, 1, 2, 5, 10, 25]))
     score = 1 - error(n, n * r) + np.random.default_rng(3).normal(0, 0.002, n.size)
-    best = laws.compare_laws(n, n * r, score)[0]
+    best = scaling_laws.compare_laws(n, n * r, score)[0]
     if name == "exchange":  # with g = 1 the five-parameter form is the truth
         assert best.law.name == "exchange"
         assert math.exp(best.parameters[3]) * 1 / (1 + math.exp(-best.parameters[4])) > 0.05

@@ -14,10 +14,11 @@ from fairlearn import metrics as fl
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
-from evalsuite import fairness, selfcheck
-from evalsuite.card import NOT_ENOUGH, Card
+from evalsuite import selfcheck
 from evalsuite.commands.fairness import fairness as command
-from evalsuite.predictions import Predictions, from_frame
+from evalsuite.fairness import assess
+from evalsuite.fairness.card import NOT_ENOUGH, Card
+from evalsuite.fairness.predictions import Predictions, from_frame
 
 
 def table(n: int, k: int = 4, seed: int = 0, separation: float = 1.5, prefix: str = "i") -> pd.DataFrame:
@@ -38,7 +39,7 @@ def predictions(n: int = 400, seed: int = 0, prefix: str = "i") -> Predictions:
 
 @pytest.fixture(scope="module")
 def card() -> Card:
-    return fairness.card(
+    return assess.card(
         predictions(), ["fst", "sex"], validation=predictions(300, 1, "v"), n_boot=100
     )
 
@@ -103,7 +104,7 @@ def test_thresholds_come_from_validation_alone(card: Card) -> None:
         negative = validation.probs[validation.labels != index, index]
         assert (negative < cut).mean() >= 0.9
         assert (negative < np.nextafter(np.nextafter(cut, 0), 0)).mean() < 0.9 + 1 / len(negative)
-    again = fairness.card(predictions(200, 5), ["fst"], validation=validation, n_boot=20, intersections=False)
+    again = assess.card(predictions(200, 5), ["fst"], validation=validation, n_boot=20, intersections=False)
     assert again.thresholds["global"] == card.thresholds["global"]
     assert "fst=1" in card.thresholds
 
@@ -112,7 +113,7 @@ def test_null_gap_matches_the_measured_anchor() -> None:
     """Equal accuracy 0.70 in six groups of 589, 962, 662, 556, 307, 127: chance alone shows 0.062, up to 0.108."""
     sizes = (589, 962, 662, 556, 307, 127)
     own = selfcheck.table([selfcheck.Group(str(i), n, 0.70) for i, n in enumerate(sizes)], 0)
-    gap = fairness.card(own, ["fst"], n_boot=300, intersections=False).gap("fst")
+    gap = assess.card(own, ["fst"], n_boot=300, intersections=False).gap("fst")
     assert gap.null_mean == pytest.approx(0.062, abs=0.006)
     assert gap.null_p95 == pytest.approx(0.108, abs=0.014)
 
@@ -126,7 +127,7 @@ def test_small_cells_say_so_and_stay_out_of_gaps() -> None:
         wrong = "prob_c0" if frame.loc[row, "label"] != "c0" else "prob_c1"
         frame.loc[row, [f"prob_c{i}" for i in range(4)]] = 0.0
         frame.loc[row, wrong] = 1.0
-    made = fairness.card(from_frame(frame, groups=["fst"]), ["fst"], n_boot=40)
+    made = assess.card(from_frame(frame, groups=["fst"]), ["fst"], n_boot=40)
     estimate = made.row("fst", "9").metrics["accuracy"]
     assert not estimate.enough
     assert estimate.n_needed >= 10
@@ -140,10 +141,10 @@ def test_patients_widen_the_intervals() -> None:
     """Each row five times, as five images of a patient: the intervals stay those of the patients."""
     frame = table(200)
     five = pd.concat([frame.assign(id=frame["id"] + f"_{i}") for i in range(5)], ignore_index=True)
-    one = fairness.card(from_frame(frame, groups=["fst"]), ["fst"], n_boot=300)
-    rows = fairness.card(from_frame(five, groups=["fst"]), ["fst"], n_boot=300)
+    one = assess.card(from_frame(frame, groups=["fst"]), ["fst"], n_boot=300)
+    rows = assess.card(from_frame(five, groups=["fst"]), ["fst"], n_boot=300)
     five["cluster"] = five["id"].str.partition("_")[0]
-    patients = fairness.card(from_frame(five, groups=["fst"]), ["fst"], n_boot=300)
+    patients = assess.card(from_frame(five, groups=["fst"]), ["fst"], n_boot=300)
     for metric in ("accuracy", "auroc", "macro_f1", "brier"):
         width = [c.row().metrics[metric].high - c.row().metrics[metric].low for c in (one, rows, patients)]
         assert width[2] == pytest.approx(width[0], rel=0.2), metric
@@ -153,7 +154,7 @@ def test_patients_widen_the_intervals() -> None:
 
 def test_the_same_seed_gives_the_same_bytes(card: Card) -> None:
     """Reproducible to the byte; JSON without NaN; tables with a row a number."""
-    again = fairness.card(predictions(), ["fst", "sex"], validation=predictions(300, 1, "v"), n_boot=100)
+    again = assess.card(predictions(), ["fst", "sex"], validation=predictions(300, 1, "v"), n_boot=100)
     assert again.to_json() == card.to_json()
     assert "NaN" not in card.to_json()
     assert len(card.to_frame()) == sum(len(r.metrics) + (r.shrunk is not None) for r in card.rows)
@@ -164,11 +165,11 @@ def test_one_group_missing_columns_and_overlap_are_refused() -> None:
     """What cannot be compared is said in one line."""
     own = predictions()
     with pytest.raises(UserError, match="one group only"):
-        fairness.card(own.with_group("fst", ["1"] * own.n), ["fst"])
+        assess.card(own.with_group("fst", ["1"] * own.n), ["fst"])
     with pytest.raises(UserError, match="missing group column age"):
-        fairness.card(own, ["age"])
+        assess.card(own, ["age"])
     with pytest.raises(UserError, match=r"400 ids are in both"):
-        fairness.card(own, ["fst"], validation=own)
+        assess.card(own, ["fst"], validation=own)
 
 
 # -- the command --------------------------------------------------------------------------------------------------
@@ -232,5 +233,5 @@ def test_ten_thousand_rows_take_less_than_twenty_seconds() -> None:
     frame["fst"] = np.random.default_rng(0).integers(1, 7, 10_000)
     own = from_frame(frame, groups=["fst"])
     start = time.process_time()
-    fairness.card(own, ["fst"], validation=from_frame(table(2000, 9, 1, prefix="v"), groups=["fst"]))
+    assess.card(own, ["fst"], validation=from_frame(table(2000, 9, 1, prefix="v"), groups=["fst"]))
     assert time.process_time() - start < 20

@@ -14,9 +14,12 @@ from scipy.stats import fisher_exact
 
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
-from evalsuite import filter_trial
 from evalsuite.commands.filter import filter_images
-from evalsuite.filter import (
+from evalsuite.fairness.predictions import Predictions, from_frame
+from evalsuite.images.features.extractors import Extractor
+from evalsuite.images.features.features import ArrayImages, Preprocess, extract
+from evalsuite.images.filter import filter_trial
+from evalsuite.images.filter.rules import (
     apply,
     filter_section,
     intactness,
@@ -26,9 +29,6 @@ from evalsuite.filter import (
     typicality,
     unequal_groups,
 )
-from evalsuite.predictions import Predictions, from_frame
-from evalsuite.quality.extractors import Extractor
-from evalsuite.quality.features import ArrayImages, Preprocess, extract
 from evalsuite.training.recipe import make_recipe
 from gen.phantoms import CLASSES, draw
 from shards import Sample, ShardSetWriter, encode_image, open_data

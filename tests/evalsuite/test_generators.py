@@ -11,10 +11,10 @@ import torch
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
-from evalsuite import run, study
 from evalsuite.cli import PROGRAM
-from evalsuite.training.arm import check_lineage, training_pool
-from evalsuite.training.datasets import Data, Places, open_data, sets_in
+from evalsuite.study import design, single_run
+from evalsuite.study.arm import check_lineage, training_pool
+from evalsuite.training.data.datasets import Data, Places, open_data, sets_in
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
 from shards.cli import PROGRAM as SHARDS
@@ -53,15 +53,15 @@ def opened(real: Path, *folders: Path) -> Data:
     return open_data(Places(real=real, synthetic=sets_in(folders), size=32))
 
 
-def design(data: Data, real: Path, sizes: tuple[int, ...] = SIZES) -> study.Design:
-    return study.new_design(Places(real=real, size=32), make_recipe(steps=2), sizes, (1,), seeds=len(SEEDS))
+def new_grid(data: Data, real: Path, sizes: tuple[int, ...] = SIZES) -> design.Design:
+    return design.new_new_grid(Places(real=real, size=32), make_recipe(steps=2), sizes, (1,), seeds=len(SEEDS))
 
 
 def test_every_arm_has_the_generator_that_was_tuned_on_its_images(phantom_shards: Path, sets: Path) -> None:
     """The published study tuned one on all images, which its arms with few of them were then told about."""
     data = opened(phantom_shards, sets / "made")
-    made = design(data, phantom_shards)
-    study.check(made, data)
+    made = new_grid(data, phantom_shards)
+    design.check(made, data)
     for size in SIZES:
         for seed in SEEDS:
             arm = made.arm("mix", size, 1.0, None, seed)
@@ -77,15 +77,15 @@ def test_every_arm_has_the_generator_that_was_tuned_on_its_images(phantom_shards
 def test_a_generator_of_fewer_images_serves_larger_arms_of_its_seed(phantom_shards: Path, sets: Path) -> None:
     """Subsets are nested, so the cheapest clean study tunes one generator a seed; a smaller arm is refused early."""
     data = opened(phantom_shards, *(sets / "made" / f"n2-s{seed}" for seed in SEEDS))
-    study.check(design(data, phantom_shards), data)
+    design.check(new_grid(data, phantom_shards), data)
     data = opened(phantom_shards, *(sets / "made" / f"n4-s{seed}" for seed in SEEDS))
-    study.check(design(data, phantom_shards, (4,)), data)
+    design.check(new_grid(data, phantom_shards, (4,)), data)
     with pytest.raises(UserError, match=r"30 training images outside this arm's 12 are .*shards select --few"):
-        study.check(design(data, phantom_shards), data)
-    study.check(design(data, phantom_shards), data, allow_leakage=True)
+        design.check(new_grid(data, phantom_shards), data)
+    design.check(new_grid(data, phantom_shards), data, allow_leakage=True)
     places = Places(real=phantom_shards, synthetic=(sets / "made" / "n4-s0",), size=32)
     with pytest.raises(UserError, match="12 training images outside"):
-        run.plan(places, make_recipe(steps=2), n_real=2, ratio=1, seeds=1)
+        single_run.plan(places, make_recipe(steps=2), n_real=2, ratio=1, seeds=1)
 
 
 def test_sets_of_a_model_that_saw_none_of_the_data_stay(phantom_shards: Path, sets: Path, tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_generators_with_equal_ids_keep_their_features_apart(phantom_shards: Pat
              "--size", "32", "--n-boot", "100", "--workers", "1"]
     done = CliRunner().invoke(PROGRAM.app(), words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    table = pd.read_parquet(tmp_path / "out" / study.FEATURES)
+    table = pd.read_parquet(tmp_path / "out" / design.FEATURES)
     assert table["id"].duplicated().any()
-    places = study.read_design(tmp_path / "out").places
+    places = design.read_new_grid(tmp_path / "out").places
     data = open_data(places)
     assert data.synthetic is not None
     values = data.synthetic.x[torch.arange(data.synthetic.n)].numpy()

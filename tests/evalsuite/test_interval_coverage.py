@@ -13,7 +13,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from evalsuite import estimates, metrics
+from evalsuite.fairness import group_estimates, metrics
 from evalsuite.stats import calibration, delong, intervals, precision, resample
 
 CLASSES = "abcdef"
@@ -74,7 +74,7 @@ def tables(rng: np.random.Generator, sizes: list[int], separation: float, sure: 
     ("classes", "separation", "sure"), [(2, 1, 1), (2, 1.5, 1), (3, 1.2, 1), (3, 2, 2), (6, 1.5, 1)])
 def test_the_whole_card(n: int, classes: int, separation: float, sure: float) -> None:
     """Means over classes, F1 and the Brier score through `estimates.row` and its bootstrap; 1,000 tables, error 0.7."""
-    rng, options = np.random.default_rng(n + classes), estimates.Settings(n_boot=200)
+    rng, options = np.random.default_rng(n + classes), group_estimates.Settings(n_boot=200)
     names = tuple(CLASSES[:classes])
     truth = metrics.one(metrics.score(*tables(rng, [60_000] * classes, separation, sure), names))
     held: dict[str, list[bool]] = {m: [] for m in ("auprc", "auroc", "balanced_accuracy", "macro_f1", "brier")}
@@ -82,7 +82,7 @@ def test_the_whole_card(n: int, classes: int, separation: float, sure: float) ->
         probs, labels = tables(rng, [n // classes] * classes, separation, sure)
         scored = metrics.score(probs, labels, names)
         weights = resample.bootstrap_weights(rng, resample.units(labels, None), options.n_boot)
-        made = estimates.row("all", "all", estimates.Cell(np.arange(len(labels)), scored), None,
+        made = group_estimates.row("all", "all", group_estimates.Cell(np.arange(len(labels)), scored), None,
                              metrics.evaluate(scored, weights, ranked=False), {}, options)
         for metric, found in held.items():
             found.append(made.metrics[metric].low <= truth[metric] <= made.metrics[metric].high)

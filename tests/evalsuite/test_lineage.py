@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dermforge.common.errors import UserError
-from evalsuite import lineage
-from evalsuite.training.pool import Pool
+from evalsuite.training.data import lineage_guard
+from evalsuite.training.data.pool import Pool
 
 
 def pool(name: str, n: int = 6, seed: int = 0) -> Pool:
@@ -27,15 +27,15 @@ TRAIN, VALIDATION, TEST = pool("train", seed=1), pool("val", seed=2), pool("test
 
 def test_a_generator_tuned_on_test_images_is_refused_with_their_ids() -> None:
     """The most common leak, and it must be named so that it can be mended."""
-    leaks = lineage.held_out_leaks(["test-[001-002]", "val-004", "train-000"], [], (VALIDATION, TEST))
+    leaks = lineage_guard.held_out_leaks(["test-[001-002]", "val-004", "train-000"], [], (VALIDATION, TEST))
     with pytest.raises(UserError, match=r"val-004.*test-001, test-002.*--allow-leakage"):
-        lineage.refuse(leaks, allow=False)
-    assert len(lineage.refuse(leaks, allow=True)) == 2
+        lineage_guard.refuse(leaks, allow=False)
+    assert len(lineage_guard.refuse(leaks, allow=True)) == 2
 
 
 def test_synthetic_images_made_from_test_images_are_refused() -> None:
     """Inpainting keeps three quarters of its parent."""
-    leaks = lineage.held_out_leaks([], {"test-003", "train-001"}, (VALIDATION, TEST))
+    leaks = lineage_guard.held_out_leaks([], {"test-003", "train-001"}, (VALIDATION, TEST))
     assert [leak.ids for leak in leaks] == [("test-003",)]
 
 
@@ -46,29 +46,29 @@ def test_a_near_duplicate_of_what_the_generator_saw_is_found() -> None:
     x = TEST.x[torch.arange(6)].clone()
     x[4] = torch.from_numpy(copy[0])
     leaky = Pool(**{**vars(TEST), "x": x})
-    leaks = lineage.held_out_leaks(["train-002"], [], (VALIDATION, leaky), TRAIN)
+    leaks = lineage_guard.held_out_leaks(["train-002"], [], (VALIDATION, leaky), TRAIN)
     assert [leak.ids for leak in leaks] == [("test-004 ~ train-002",)]
-    made_from = lineage.held_out_leaks([], ["train-002"], (VALIDATION, leaky), TRAIN)  # a parent is seen too
+    made_from = lineage_guard.held_out_leaks([], ["train-002"], (VALIDATION, leaky), TRAIN)  # a parent is seen too
     assert [leak.ids for leak in made_from] == [("test-004 ~ train-002",)]
-    assert lineage.held_out_leaks(["train-002"], [], (VALIDATION, TEST), TRAIN) == []
-    assert lineage.held_out_leaks(["train-005"], [], (VALIDATION, leaky), TRAIN) == []
+    assert lineage_guard.held_out_leaks(["train-002"], [], (VALIDATION, TEST), TRAIN) == []
+    assert lineage_guard.held_out_leaks(["train-005"], [], (VALIDATION, leaky), TRAIN) == []
 
 
 def test_an_arm_may_not_use_a_generator_that_saw_more_images() -> None:
     """The published code's leak: 16 real images, and a generator tuned on all 228."""
     arm = ["train-000", "train-001"]
-    assert lineage.arm_leaks(arm, arm, phantoms=False) == ([], None)
-    leaks, note = lineage.arm_leaks(["train-[000-005]"], arm, phantoms=False)
+    assert lineage_guard.arm_leaks(arm, arm, phantoms=False) == ([], None)
+    leaks, note = lineage_guard.arm_leaks(["train-[000-005]"], arm, phantoms=False)
     assert note is None
     assert "6 real images, 4 of them not among the 2" in leaks[0].what
-    assert lineage.own_set_leak(["train-[000-005]"], arm, TRAIN.ids.tolist())[0].ids == (
+    assert lineage_guard.own_set_leak(["train-[000-005]"], arm, TRAIN.ids.tolist())[0].ids == (
         "train-002", "train-003", "train-004", "train-005")
-    assert lineage.own_set_leak(arm, arm, TRAIN.ids.tolist()) == []
+    assert lineage_guard.own_set_leak(arm, arm, TRAIN.ids.tolist()) == []
 
 
 def test_other_phantoms_in_the_lineage_are_said_not_refused() -> None:
     """The built-in generator stands for a pretrained base; the reader must know that it saw more."""
-    leaks, note = lineage.arm_leaks(["phantom-[000-099]-a"], ["phantom-500-a"], phantoms=True)
+    leaks, note = lineage_guard.arm_leaks(["phantom-[000-099]-a"], ["phantom-500-a"], phantoms=True)
     assert leaks == []
     assert note is not None
     assert "100 phantoms" in note

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from training_helpers import pool, recipe
 
 from evalsuite.training import loop
+from evalsuite.training.data.pool import Pool
+from evalsuite.training.data.stream import schedule
 from evalsuite.training.distributed import World
-from evalsuite.training.pool import Pool
 from evalsuite.training.recipe import Recipe
-from evalsuite.training.stream import schedule
 
 ALONE = World(0, 1, torch.device("cpu"))
 AS_IS = loop.Stage(lambda x: x, lambda x: x)

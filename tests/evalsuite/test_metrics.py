@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from evalsuite import metrics
+from evalsuite.fairness import metrics
 
 CLASSES = ("a", "b", "c", "d", "e")
 

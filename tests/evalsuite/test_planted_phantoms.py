@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalsuite import study, study_analysis
-from evalsuite.training.datasets import Places
+from evalsuite.study import analysis, design
+from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
 from gen.phantoms.dataset import _round, write_split
 from gen.phantoms.draw import CLASSES
@@ -30,7 +30,7 @@ def rings(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> study_analysis.Analysis:
+def found(tmp_path_factory: pytest.TempPathFactory) -> analysis.Analysis:
     folder = tmp_path_factory.mktemp("worth")
     for split, per_cell in (("train", 6), ("validation", 2), ("test", 7)):
         write_split(folder / "real", split, per_cell, seed=901, size=SIZE)  # type: ignore[arg-type]
@@ -47,14 +47,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> study_analysis.Analysis:
     places = Places(real=folder / "real", synthetic=(folder / "synthetic",), features=folder / "features.parquet",
                     size=SIZE)
     recipe = make_recipe(tuning="features", steps=80, batch=32, lr=1e-2, evaluate_every=20)
-    made = study.new_design(places, recipe, (6, 12, 24, 36), (1,), seeds=3, controls_at=1)
-    study.execute(made, folder / "out", workers=1)
-    return study_analysis.analyse(folder / "out", n_boot=200)
+    made = design.new_design(places, recipe, (6, 12, 24, 36), (1,), seeds=3, controls_at=1)
+    design.execute(made, folder / "out", workers=1)
+    return analysis.analyse(folder / "out", n_boot=200)
 
 
 @pytest.mark.slow
 def test_images_of_the_same_kind_are_worth_one_real_image_each(
-    found: study_analysis.Analysis, record_property: Callable[[str, object], None]
+    found: analysis.Analysis, record_property: Callable[[str, object], None]
 ) -> None:
     """The truth is one for one: the interval holds it, and the estimate is nearer to it than to none or to three."""
     scores = [line.score for line in found.lines if (line.group, line.kind) == ("all", "real")]

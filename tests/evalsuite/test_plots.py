@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evalsuite import card_html, fairness, plots, selfcheck
+from evalsuite import selfcheck
+from evalsuite.fairness import assess
+from evalsuite.page import plots
+from evalsuite.report import card_html
 from evalsuite.selfcheck import Group
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -31,7 +34,7 @@ WHITE = XYZ.sum(axis=1)
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, str]:
     own = selfcheck.table([Group("<b>&", 120, 0.8), Group("$\\frac", 120, 0.6), Group("few", 6, 0.7)], 0)
-    card = fairness.card(own, ["fst"], n_boot=30)
+    card = assess.card(own, ["fst"], n_boot=30)
     curve = plots.Curve("real & synthetic", [0, 1, 2, 5], [0.5, 0.6, 0.7, 0.7], [0.4] * 4, [0.8] * 4)
     return {
         "forest": plots.forest(card, "fst"), "gaps": plots.gaps(card, "fst"),
@@ -77,7 +80,7 @@ def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
     """Names of a hundred letters and two rows each: the layout holds, and a screen reader hears the whole name."""
     names = ["a" * 100, "b" * 100, "c"]
     own = selfcheck.table([Group(name, 2, 0.6) for name in names], 0)
-    card = fairness.card(own, ["fst"], n_boot=20)
+    card = assess.card(own, ["fst"], n_boot=20)
     curve = plots.Curve(names[0], [4], [0.5], [0.4], [0.6])
     for drawn in (plots.forest(card, "fst"), plots.roc(own, "fst", n_boot=20), plots.reliability(own, "fst"),
                   plots.doses([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])])):

@@ -7,8 +7,8 @@ import pytest
 from training_helpers import pool, recipe
 
 from dermforge.common.errors import UserError
-from evalsuite.training import stream
-from evalsuite.training.pool import Pool, few_per_class, join, square, with_parents_among
+from evalsuite.training.data import stream
+from evalsuite.training.data.pool import Pool, few_per_class, join, square, with_parents_among
 
 
 @pytest.mark.parametrize("ratio", [0.5, 2.0, 10.0])

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
-from evalsuite import predictions
 from evalsuite.cli import PROGRAM
-from evalsuite.predict import predict
+from evalsuite.fairness import predictions
 from evalsuite.training import checkpoint
+from evalsuite.training.predict import predict
 from shards import ShardSet
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from dermforge.common.errors import UserError
-from evalsuite import predictions
-from evalsuite.predictions import from_frame, levels, load, refuse_overlap, refuse_training_rows
+from evalsuite.fairness import predictions
+from evalsuite.fairness.predictions import from_frame, levels, load, refuse_overlap, refuse_training_rows
 
 
 def table(n: int = 12) -> pd.DataFrame:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
-from evalsuite.privacy import calibrate as calibration
-from evalsuite.privacy.arrays import audit_arrays
-from evalsuite.privacy.audit import UNCLEARED, audit_copies, privacy_section, verdict
-from evalsuite.privacy.control import KINDS
-from evalsuite.quality.extractors import random_conv
-from evalsuite.quality.features import ArrayImages
+from evalsuite.images.features.extractors import random_conv
+from evalsuite.images.features.features import ArrayImages
+from evalsuite.images.privacy import calibrate as calibration
+from evalsuite.images.privacy.arrays import audit_arrays
+from evalsuite.images.privacy.audit import UNCLEARED, audit_copies, privacy_section, verdict
+from evalsuite.images.privacy.planted_copies import KINDS
 from gen.phantoms import CLASSES, draw
 from shards.format.schema import Sample
 

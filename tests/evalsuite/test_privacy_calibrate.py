@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from dermforge.common.errors import UserError
-from evalsuite.privacy.calibrate import calibrate, measured_alarms
+from evalsuite.images.privacy.calibrate import calibrate, measured_alarms
 
 
 @pytest.mark.parametrize(("n", "asked"), [(20, 0.01), (100, 0.01), (400, 0.05)])

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalsuite.quality.cells import NONE, quality_table
-from evalsuite.quality.extractors import Extractor
-from evalsuite.quality.features import Features, families
-from evalsuite.quality.report import by_cell, per_image_table, quality_report
-from evalsuite.quality.section import section, table
-from evalsuite.quality.utility import discriminator, matched_rows, utility_table
-from evalsuite.report import of_measures
+from evalsuite.images.features.extractors import Extractor
+from evalsuite.images.features.features import Features, families
+from evalsuite.images.quality.cells import NONE, quality_table
+from evalsuite.images.quality.quality_report import by_cell, per_image_table, quality_report
+from evalsuite.images.quality.utility import discriminator, matched_rows, utility_table
+from evalsuite.page.section import section, table
+from evalsuite.report import images_report
 
 PLAIN = Extractor("plain", "plain", lambda images: images.reshape(len(images), -1).astype(np.float32))
 
@@ -140,7 +140,7 @@ def test_a_section_escapes_what_data_brings() -> None:
     part = section("t", evil, "good", [table("fidelity", "c", frame)])
     assert "<script" not in str(part)
     assert part["tables"][0]["rows"][0][1] == "not enough data"
-    page = of_measures.report([part])  # its templates escape again, so it gets plain text
+    page = images_report.report([part])  # its templates escape again, so it gets plain text
     assert page.sections[0].blocks[0] == f"t: {evil}"
 
 
@@ -148,11 +148,11 @@ def test_the_report_has_five_axes_and_says_what_was_not_measured() -> None:
     """Fidelity, diversity, utility, privacy and fairness: a gap must not look like a pass."""
     report = quality_report([(features(240), features(240, shift=1.0, seed=1))], resamples=5)
     copies = section("Copies", "none", "good", [table("privacy", "rates", pd.DataFrame({"n": [1]}))])
-    page = of_measures.report([report.section, copies])
+    page = images_report.report([report.section, copies])
     assert [s.title for s in page.sections] == ["Fidelity", "Diversity", "Utility", "Privacy", "Fairness"]
     assert all(len(s.blocks) > 1 for s in page.sections)
     assert page.verdict.sentence == "1 of 2 checks are good; the others: Images (not good)."
-    alone = of_measures.report([copies]).sections
+    alone = images_report.report([copies]).sections
     assert [len(s.blocks) for s in alone] == [1, 1, 1, 2, 1]
     assert "evalsuite tone" in str(alone[4].blocks[0])
 

@@ -15,12 +15,12 @@ from PIL import Image, ImageFilter
 
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
-from evalsuite.quality import extractors
-from evalsuite.quality.extractors import colour_structure, open_extractor, random_conv, torchscript
-from evalsuite.quality.features import ArrayImages, Preprocess, extract
-from evalsuite.quality.fid import frechet_distance, moments
-from evalsuite.quality.kid import kid_over_subsets
-from evalsuite.quality.prdc import prdc
+from evalsuite.images.features import extractors
+from evalsuite.images.features.extractors import colour_structure, open_extractor, random_conv, torchscript
+from evalsuite.images.features.features import ArrayImages, Preprocess, extract
+from evalsuite.images.quality.fid import frechet_distance, moments
+from evalsuite.images.quality.kid import kid_over_subsets
+from evalsuite.images.quality.prdc import prdc
 from gen.phantoms import CLASSES, draw
 from shards.format.schema import Sample
 

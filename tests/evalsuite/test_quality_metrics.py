@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalsuite.quality.cmmd import cmmd
-from evalsuite.quality.estimate import bootstrap_mean, bootstrap_of, share, wilson
-from evalsuite.quality.fid import fid, frechet_distance, moments
-from evalsuite.quality.kid import kid, kid_over_subsets
-from evalsuite.quality.prdc import prdc
-from evalsuite.quality.vendi import vendi, vendi_score
+from evalsuite.images.quality.cmmd import cmmd
+from evalsuite.images.quality.fid import fid, frechet_distance, moments
+from evalsuite.images.quality.kid import kid, kid_over_subsets
+from evalsuite.images.quality.prdc import prdc
+from evalsuite.images.quality.vendi import vendi, vendi_score
+from evalsuite.stats.estimate import bootstrap_mean, bootstrap_of, share, wilson
 
 
 def clouds(n: int, m: int, d: int, shift: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

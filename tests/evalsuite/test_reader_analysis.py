@@ -11,12 +11,12 @@ from reader_helpers import answer, images
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from dermforge.common.errors import UserError
-from evalsuite import run as runs
 from evalsuite.reader_study import analysis
 from evalsuite.reader_study.design import KEY, make, open_study
 from evalsuite.reader_study.gains import read_gains
 from evalsuite.reader_study.server import append, checked
-from evalsuite.training import datasets
+from evalsuite.study import single_run as runs
+from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Recipe
 
 

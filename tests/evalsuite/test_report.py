@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from browser import CHROMIUM, Browser
 
-from evalsuite.compare import Change, Comparison
-from evalsuite.quality import report as quality
-from evalsuite.report import of_measures
+from evalsuite.fairness.compare_models import Change, Comparison
+from evalsuite.images.quality import quality_report as quality
+from evalsuite.images.tone.tone_report import cell_table, tone_section
+from evalsuite.page.page import Fragment, Picture, Plot, Report, Section, Table, Verdict, render
+from evalsuite.report import images_report
 from evalsuite.report.datasheet import data_sheet
 from evalsuite.report.methods import limits
-from evalsuite.report.of_run import who_moved
-from evalsuite.report.page import Fragment, Picture, Plot, Report, Section, Table, Verdict, render
-from evalsuite.tone_cells import cell_table, tone_section
+from evalsuite.report.run_report import who_moved
 from shards import Sample, ShardSetWriter, encode_image
 
 EVIL = '<script>alert("x")</script>'
@@ -142,7 +142,7 @@ def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
         "degrees_off": -12.5,
     })
     parts = [quality._section(cells, utility), tone_section(angles, cell_table(angles, angles, resamples=20))]
-    (tmp_path / "report.html").write_text(render([of_measures.report(parts)], "a test"))
+    (tmp_path / "report.html").write_text(render([images_report.report(parts)], "a test"))
     browser = Browser(tmp_path / "profile")
     try:
         browser.call("Emulation.setEmulatedMedia", media="print")

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
-from evalsuite.run import plan
-from evalsuite.training.datasets import Places
+from evalsuite.study.single_run import plan
+from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
 from shards.tools.rewrite import select

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from dermforge.common.errors import UserError
-from evalsuite.training import runner
-from evalsuite.training.arm import Arm
-from evalsuite.training.datasets import Places
+from evalsuite.study import run_arms
+from evalsuite.study.arm import Arm
+from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
 
 RECIPE = make_recipe(model="test_efficientnet", size=32, steps=3, batch=6, evaluate_every=3)
@@ -45,7 +45,7 @@ def one_thread() -> Iterator[None]:
 def alone(places: Places, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """The predictions of the arms, trained one after the other in this process."""
     folder = tmp_path_factory.mktemp("alone")
-    runner.run(ARMS, places, folder, workers=1)
+    run_arms.run(ARMS, places, folder, workers=1)
     return tables(folder)
 
 
@@ -59,12 +59,12 @@ def test_processes_train_the_arms_as_one_does(
     places: Places, alone: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
     """Each arm once, whichever process takes it; a mistake in one of them is raised here."""
-    results = runner.run(ARMS, places, tmp_path, workers=2)
+    results = run_arms.run(ARMS, places, tmp_path, workers=2)
     assert [r.arm for r in results] == ARMS
     assert_alike(tables(tmp_path), alone)
     too_many = [a.model_copy(update={"n_real": n}) for a, n in zip(ARMS, (500, 600), strict=True)]
     with pytest.raises(UserError, match=r"--n-real [56]00, but \w+ has 12 training images"):
-        runner.run(too_many, places, tmp_path / "more", workers=2)
+        run_arms.run(too_many, places, tmp_path / "more", workers=2)
 
 
 def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
     os.kill(dead.pid or 0, signal.SIGKILL)
     dead.join()
     with pytest.raises(UserError, match=r"ended with status -9 .*--workers 1, it goes on"):
-        runner._next(context.Queue(), [dead])
+        run_arms._next(context.Queue(), [dead])
 
 
 RAY = """

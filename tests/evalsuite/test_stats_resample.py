@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalsuite import estimates, metrics
+from evalsuite.fairness import group_estimates, metrics
 from evalsuite.stats import calibration, intervals, resample, shrinkage, thresholds
 
 
@@ -125,7 +125,7 @@ def test_brier_is_covered(n: int, most: float, separation: float, slope: float) 
     covered, times = 0, min(2000, len(labels) // n)
     for rows in np.arange(times * n).reshape(times, n):
         seen = sum(loss[rows[labels[rows] == c]].var(ddof=1) for c in range(3)) / 3 / n
-        variance = seen + estimates.part_of_a_miss(probs[rows].max(axis=1), 3, n)
+        variance = seen + group_estimates.part_of_a_miss(probs[rows].max(axis=1), 3, n)
         low, high = intervals.score_interval(float(loss[rows].mean()), variance, n, math.inf, top=2.0)
         covered += low <= loss.mean() <= high
     assert 0.93 <= covered / times <= most

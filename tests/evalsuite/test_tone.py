@@ -14,9 +14,16 @@ from scipy.stats import spearmanr
 
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
-from evalsuite.quality.features import ArrayImages
-from evalsuite.tone import CUTS, LIGHTING_CAVEAT, cut_points, measure_ita, tone_index
-from evalsuite.tone_cells import cell_table, measure_table, off_tone, requested_steps, tone_section, verdict
+from evalsuite.images.features.features import ArrayImages
+from evalsuite.images.tone.measure_ita import CUTS, LIGHTING_CAVEAT, cut_points, measure_ita, tone_index
+from evalsuite.images.tone.tone_report import (
+    cell_table,
+    measure_table,
+    off_tone,
+    requested_steps,
+    tone_section,
+    verdict,
+)
 from gen.phantoms import CLASSES, draw
 from shards.format.schema import Sample
 

@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
-from evalsuite.training import arm as arms
-from evalsuite.training import augment, checkpoint, features, loop, model, resume, runner, stream
-from evalsuite.training.arm import Arm, image_stage, train, training_pool
-from evalsuite.training.datasets import Places, open_data
+from evalsuite.study import arm as arms
+from evalsuite.study import run_arms
+from evalsuite.study.arm import Arm, image_stage, train, training_pool
+from evalsuite.training import augment, checkpoint, frozen_features, loop, model, resume
+from evalsuite.training.data import stream
+from evalsuite.training.data.datasets import Places, open_data
+from evalsuite.training.data.pool import Pool, join
 from evalsuite.training.distributed import World
-from evalsuite.training.pool import Pool, join
 from evalsuite.training.recipe import make_recipe
 from evalsuite.training.split_bn import SplitBatchNorm2d, mark_synthetic, merged_state, split_batch_norms
 
@@ -125,7 +127,7 @@ def test_arms_on_cached_features_learn() -> None:
     arm = Arm(kind="mix", n_real=4, recipe=recipe(ratio=2, tuning="features", steps=60, batch=12, lr=0.05))
     real, both = training_pool(arm, made)
     assert (real.n, both.n) == (12, 36)
-    head = features.new_head(both)
+    head = frozen_features.new_head(both)
     as_is = loop.Stage(lambda x: x, lambda x: x)
     progress = loop.fit(arm.recipe, head, as_is, both, made.validation, ALONE)
     assert max(e.accuracy for e in progress.history) > 0.8
@@ -136,8 +138,8 @@ def test_a_head_on_a_table_takes_one_thread(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     images, table = Places(real=tmp_path), Places(real=tmp_path, features=tmp_path / "features.parquet")
     head, whole = (Arm(kind="real", n_real=4, recipe=recipe(tuning=t)) for t in ("features", "full"))  # type: ignore[arg-type]
-    assert runner._threads(head, table, 1) == 1
-    assert [runner._threads(arm, images, count) for arm in (head, whole) for count in (1, 4, 16)] == [8, 2, 1] * 2
+    assert run_arms._threads(head, table, 1) == 1
+    assert [run_arms._threads(arm, images, count) for arm in (head, whole) for count in (1, 4, 16)] == [8, 2, 1] * 2
 
 
 def test_controls_get_the_images_and_steps_they_stand_for() -> None:
@@ -286,13 +288,13 @@ def test_results_are_kept_and_made_anew_when_settings_change(phantom_shards: Pat
     """Running again trains nothing; another recipe does not read old results."""
     places = Places(real=phantom_shards, size=32)
     arm = Arm(kind="real", n_real=2, recipe=recipe())
-    runner.run([arm], places, tmp_path, workers=1)
+    run_arms.run([arm], places, tmp_path, workers=1)
     written = tmp_path / "arms" / arm.name / "result.json"
     before = written.stat().st_mtime_ns
-    assert runner.run([arm], places, tmp_path, workers=1)[0].arm == arm
+    assert run_arms.run([arm], places, tmp_path, workers=1)[0].arm == arm
     assert written.stat().st_mtime_ns == before
     other = arm.model_copy(update={"recipe": recipe(lr=1e-4)})
-    assert runner.run([other], places, tmp_path, workers=1)[0].arm == other
+    assert run_arms.run([other], places, tmp_path, workers=1)[0].arm == other
     assert written.stat().st_mtime_ns != before
     assert open_data(places).train.n == 72
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from evalsuite.training.datasets import Data
-from evalsuite.training.pool import Pool
+from evalsuite.training.data.datasets import Data
+from evalsuite.training.data.pool import Pool
 from evalsuite.training.recipe import Recipe, make_recipe
 
 TINY = "test_efficientnet"

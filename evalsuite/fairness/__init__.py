@@ -1,0 +1,1 @@
+"""The subgroup card of anybody's predictions."""

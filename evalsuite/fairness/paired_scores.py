@@ -1,0 +1,152 @@
+"""Scores of many arms under the same resamples of test items and seeds, so that every comparison is paired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
+
+from dermforge.common.errors import UserError
+from evalsuite.fairness.predictions import Predictions
+from evalsuite.stats import intervals, resample
+
+Array = NDArray[np.float64]
+Metric = Literal["accuracy", "balanced_accuracy"]
+
+#: Test items that a group needs for a score of its own.
+MIN_ITEMS = 10
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score over seeds and test items, or the difference of two.
+
+    Attributes
+    ----------
+    samples
+        Bootstrap over items and seeds, [b].
+    by_seed
+        The score of each seed.
+    n
+        Test items.
+    signed
+        A difference, which may lie below 0.
+    """
+
+    value: float
+    samples: Array
+    by_seed: Array
+    n: int
+    signed: bool = False
+
+    @property
+    def variance(self) -> float:
+        """Of the bootstrap; for a difference at least that of two items: few items that agree are no certainty."""
+        return max(float(self.samples.var(ddof=1)), 2 / (self.n + 2) ** 2 if self.signed else 0.0)
+
+    @property
+    def degrees(self) -> float:
+        """Of the variance: few where the seeds bring most of it and there are few (Satterthwaite 1946)."""
+        many, seeds = max(self.n - 1.0, 1.0), len(self.by_seed)
+        if seeds < 2 or self.variance <= 0:
+            return many
+        part = min(1.0, float(self.by_seed.var(ddof=1)) / seeds / self.variance)
+        return 1 / (part**2 / (seeds - 1) + (1 - part) ** 2 / many)
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Student's for a difference, Wilson's for a score: percentiles of two seeds would cover 70 % for 95."""
+        if not self.signed:
+            return intervals.score_interval(self.value, self.variance, self.n, self.degrees, confidence)
+        half = intervals.t_of(confidence, self.degrees) * math.sqrt(self.variance)
+        return self.value - half, self.value + half
+
+    def p(self) -> float:
+        """Two-sided p that a difference is 0, of the same interval."""
+        return float(2 * t.sf(abs(self.value) / math.sqrt(self.variance), self.degrees))
+
+    def widened(self, confidence: float = 0.95) -> Array:
+        """The samples, spread as far as Student's quantile goes beyond the normal's: for what has no closed form."""
+        factor = intervals.t_of(confidence, self.degrees) / intervals.z_of(confidence)
+        return self.samples.mean() + factor * (self.samples - self.samples.mean())
+
+    def minus(self, other: Score) -> Score:
+        """The paired difference."""
+        return Score(self.value - other.value, self.samples - other.samples, self.by_seed - other.by_seed, self.n, True)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Weights that all arms of a study share.
+
+    Attributes
+    ----------
+    items
+        Weight of each test item, [n, b]; stratified by group x label, drawn by cluster.
+    seeds
+        Weight of each seed, [s, b], summing to s; ones where there is one seed: then the interval covers the test
+        items only.
+    """
+
+    items: Array
+    seeds: Array
+    labels: NDArray[np.int64]
+    classes: int
+
+    def score(self, correct: Sequence[NDArray[np.bool_]], mask: NDArray[np.bool_], metric: Metric) -> Score:
+        """The mean score over seeds, within a mask of items.
+
+        Parameters
+        ----------
+        correct
+            For each seed, whether each test item was right, [n].
+        """
+        hits = np.stack([c[mask] for c in correct]).astype(np.float64)
+        weights, labels = self.items[mask], self.labels[mask]
+        plain = _mean_hits(hits, np.ones((len(labels), 1)), labels, metric, self.classes)[:, 0]
+        drawn = _mean_hits(hits, weights, labels, metric, self.classes)
+        samples = (drawn * self.seeds).sum(axis=0) / self.seeds.sum(axis=0)
+        return Score(float(plain.mean()), samples, plain, len(labels))
+
+
+def resamples(test: Predictions, seeds: int, n_boot: int = 1000, seed: int = 0, group: str = "group") -> Resamples:
+    """Draw the weights for a test set."""
+    rng = np.random.default_rng([seed, 0xD05E])
+    groups = test.groups[group].to_numpy(str) if group in test.groups else np.full(test.n, "")
+    _, codes = np.unique(groups, return_inverse=True)
+    strata = codes * len(test.classes) + test.labels
+    clusters = None if test.clusters is None else np.unique(test.clusters, return_inverse=True)[1]
+    items = resample.bootstrap_weights(rng, resample.units(strata, clusters), n_boot)
+    drawn = resample.bootstrap_weights(rng, resample.units(np.zeros(seeds, dtype=np.int64), None), n_boot)
+    return Resamples(np.asarray(items, np.float64), np.asarray(drawn, np.float64), test.labels, len(test.classes))
+
+
+def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:
+    """Whether each item of `like` was predicted right in another table of the same test set.
+
+    Raises
+    ------
+    UserError
+        The tables are of different test sets.
+    """
+    if not np.array_equal(table.ids, like.ids) or not np.array_equal(table.labels, like.labels):
+        raise UserError(f"{table.source} and {like.source} are of different test images; run the study anew")
+    return table.probs.argmax(axis=1) == table.labels
+
+
+def _mean_hits(
+    hits: Array, weights: Array, labels: NDArray[np.int64], metric: Metric, classes: int
+) -> Array:
+    """[seeds, n] and [n, b] to the score, [seeds, b]."""
+    if metric == "accuracy":
+        return hits @ weights / weights.sum(axis=0)
+    parts = []
+    for label in range(classes):
+        here = labels == label
+        if here.any():
+            parts.append(hits[:, here] @ weights[here] / weights[here].sum(axis=0))
+    return np.mean(parts, axis=0)

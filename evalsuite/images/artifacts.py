@@ -1,0 +1,81 @@
+"""What the commands that measure images one by one leave behind: a table, a JSON summary, a report section."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
+from evalsuite.page.section import Section
+from evalsuite.stats.estimate import Estimate
+from shards import ImageSet, open_data
+
+
+def open_images(location: Path, split: str | None = None) -> ImageSet:
+    """Shards or a folder of images, or one of their splits; empty sets are refused."""
+    nested = location / split if split and (location / split).is_dir() else None
+    data = open_data(nested or location)
+    if split and nested is None:
+        data = data.where(split=split)
+    if not data.n:
+        raise UserError(f"{location} holds no images" + (f" of the split {split}" if split else ""))
+    return data
+
+
+def write_table(frame: pd.DataFrame, file: Path) -> None:
+    """Parquet or CSV by the suffix; estimates become value, low and high columns."""
+    if file.suffix not in (".parquet", ".csv"):
+        raise UserError(f"{file}: unknown kind of table {file.suffix!r}; expected .parquet or .csv")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    flat = flatten(frame)
+    content = flat.to_parquet(None, index=False) if file.suffix == ".parquet" else flat.to_csv(index=False).encode()
+    write_whole(file, content)
+
+
+def flatten(frame: pd.DataFrame) -> pd.DataFrame:
+    """A column of estimates x becomes x, x_low and x_high."""
+    columns: dict[str, Any] = {}
+    for name, values in frame.items():
+        if len(values) and isinstance(values.iloc[0], Estimate):
+            columns[str(name)] = [v.value for v in values]
+            columns[f"{name}_low"], columns[f"{name}_high"] = [v.low for v in values], [v.high for v in values]
+        else:
+            columns[str(name)] = values.to_numpy()
+    return pd.DataFrame(columns)
+
+
+def write_json(value: Any, file: Path) -> None:
+    """Plain JSON, NaN as null."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, (json.dumps(plain(value), indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def write_section(part: Section, folder: Path) -> None:
+    """The fragment that `evalsuite report` takes in."""
+    write_json(part, folder / "section.json")
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, frames and numpy numbers as JSON types; NaN and infinity as None."""
+    if isinstance(value, pd.DataFrame):
+        return [plain(row) for row in flatten(value).to_dict("records")]
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, str):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, Iterable):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

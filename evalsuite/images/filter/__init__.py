@@ -1,0 +1,1 @@
+"""Keep the synthetic images that pass what real ones pass."""

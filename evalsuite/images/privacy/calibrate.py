@@ -1,0 +1,119 @@
+"""How near is too near: the threshold comes from unseen real images, which cannot be copies of the training set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from dermforge.common.errors import UserError
+from evalsuite.stats.estimate import Estimate, Family, codes_of, missing, share
+
+MIN_UNSEEN = 20
+CONFIDENCE = 0.95
+MOST_FOLDS = 50  # in which unseen images are left out of the scale they are judged by
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold on the joint score, and the false alarms to expect at it.
+
+    Attributes
+    ----------
+    centre, spread
+        Of each space among unseen images.
+    false_alarms
+        Share of unseen real images that would be called copies, guaranteed on average over draws of the unseen set
+        (Vovk 2005).
+    worst
+        The share that this one unseen set keeps to with a confidence of 95 % (Vovk 2012).
+    n, families
+        Unseen images, and patients (or families of duplicates) that they are of.
+    """
+
+    centre: dict[str, float]
+    spread: dict[str, float]
+    threshold: float
+    false_alarms: float
+    worst: float
+    n: int
+    families: int
+    source: str
+
+    def score(self, found: pd.DataFrame) -> NDArray[np.float64]:
+        """Nearness in the nearest of the spaces, in spreads above the middle of unseen images, [n]."""
+        spaces = [(found[s].to_numpy(dtype=float) - self.centre[s]) / self.spread[s] for s in self.centre]
+        return np.max(spaces, axis=0)
+
+    def sentence(self) -> str:
+        """What the threshold promises, for reports."""
+        of = f" of {self.families} patients" if self.families < self.n else ""
+        return (
+            f"Calibrated by {self.n} {self.source}{of}: "
+            f"at most {self.false_alarms:.1%} of unseen real images are expected to be called copies, "
+            f"and with this calibration, at 95 % confidence, at most {self.worst:.1%}."
+        )
+
+
+def calibrate(
+    unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, source: str, family: Family = None
+) -> Calibration:
+    """Set the threshold for a rate of false alarms.
+
+    It is the conformal order statistic of the unseen images' scores or, where that is lower, an exponential tail
+    fitted to their upper tenth. With fewer than 1 / false_alarms - 1 unseen images the rate that can be promised
+    is 1 / (n + 1), and that is what is stated. Each image is scored by the scale of the others, as a fresh one is: by
+    a scale that it widened itself it would look nearer to the middle, and 36 would not keep their 2.7 % (3.0).
+
+    Parameters
+    ----------
+    family
+        Patient of each image: each counts once, by the nearest of its images, as images of a patient are alike.
+    """
+    codes = codes_of(family, len(unseen))
+    n = int(codes.max(initial=-1)) + 1
+    if n < MIN_UNSEEN:
+        of = f" of {n} patients" if n < len(unseen) else ""
+        raise UserError(f"{len(unseen)} unseen real images{of} to calibrate by; expected at least {MIN_UNSEEN} of "
+                        "different patients (--test)")
+    values, largest = unseen[list(spaces)].to_numpy(dtype=float), np.full(n, -np.inf)
+    for part in np.array_split(np.random.default_rng(0).permutation(n), min(n, MOST_FOLDS)):
+        left_out = np.isin(codes, part)
+        half, spread = _scale(values[~left_out])
+        np.maximum.at(largest, codes[left_out], ((values[left_out] - half) / spread).max(1))
+    ordered = np.sort(largest)
+    rank = min(int(np.ceil((1 - false_alarms) * (n + 1))), n)
+    start = float(np.quantile(ordered, 0.9))
+    excess = ordered[ordered > start] - start
+    tail = start + (float(excess.mean()) if len(excess) else 0.0) * np.log(0.1 / min(false_alarms, 0.1))
+    threshold = max(float(ordered[rank - 1]), tail)
+    worst = float(beta.ppf(CONFIDENCE, n + 1 - rank, rank))  # of the share above the order statistic of that rank
+    promised = max(false_alarms, 1 / (n + 1))
+    centre, widths = (dict(zip(spaces, scale.tolist(), strict=True)) for scale in _scale(values))
+    return Calibration(centre, widths, threshold, promised, worst, len(unseen), n, source)
+
+
+def _scale(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Middle and spread of each space, of values [n, spaces]."""
+    half, high = np.quantile(values, [0.5, 0.95], axis=0)
+    return half, np.maximum(high - half, 1e-3)
+
+
+def measured_alarms(
+    unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, *, folds: int = 5, seed: int = 0,
+    family: Family = None,
+) -> Estimate:
+    """Share of unseen real images called copies by a threshold that the other folds set: the negative control."""
+    codes = codes_of(family, len(unseen))
+    n = int(codes.max(initial=-1)) + 1
+    if n * (folds - 1) // folds < MIN_UNSEEN:
+        return missing(len(unseen), "too few unseen images to leave some out")
+    fold = (np.random.default_rng(seed).permutation(n) % folds)[codes]
+    alarms = np.zeros(len(unseen), dtype=bool)
+    for k in range(folds):
+        fitted = calibrate(unseen[fold != k], spaces, false_alarms, "", codes[fold != k])
+        alarms[fold == k] = fitted.score(unseen[fold == k]) > fitted.threshold
+    return share(alarms, codes)

@@ -1,0 +1,150 @@
+"""Fidelity and diversity for every class, skin type and strategy, at equal n in every cell of a family.
+
+Distances and diversity depend on the number of samples, so cells are compared at one n: that of the smallest
+cell with enough data. Cells below the minimum are listed as "not enough data", never silently dropped.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evalsuite.images.features.features import Features, families
+from evalsuite.images.quality.cmmd import cmmd
+from evalsuite.images.quality.fid import fid
+from evalsuite.images.quality.kid import kid
+from evalsuite.images.quality.prdc import prdc
+from evalsuite.images.quality.vendi import vendi
+from evalsuite.stats.estimate import Estimate, Families, codes_of, missing
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "overall": (), "class": ("class",), "group": ("group",), "strategy": ("strategy",),
+    "class x group": ("class", "group"),
+}
+NONE = "all"  # the metric of a cell with too few images: no metric can be had
+Rows = NDArray[np.integer]
+Namer = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison: rows of the real and of the synthetic features, before n is made equal."""
+
+    family: str
+    name: str
+    real: Rows
+    synthetic: Rows
+
+    @property
+    def n(self) -> int:
+        return min(len(self.real), len(self.synthetic))
+
+
+def cells_of(real: pd.DataFrame, synthetic: pd.DataFrame, family: str) -> Iterator[Cell]:
+    """The cells of a family, in order; strategies are compared with all real images, which have none."""
+    keys = FAMILIES[family]
+    if not keys:
+        yield Cell(family, "all", np.arange(len(real)), np.arange(len(synthetic)))
+        return
+    names = synthetic[list(keys)].dropna().drop_duplicates().sort_values(list(keys))
+    for values in names.itertuples(index=False, name=None):
+        chosen = _matching(synthetic, keys, values)
+        matched = np.arange(len(real)) if family == "strategy" else _matching(real, keys, values)
+        yield Cell(family, " x ".join(map(str, values)), matched, chosen)
+
+
+def parts_of(frame: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Name and rows of each cell of a family, in order; a skin type that is not known is "unknown"."""
+    if not keys:
+        yield "all", frame
+        return
+    named = frame[list(keys)].reset_index(drop=True).astype(object)
+    if "group" in keys:
+        named["group"] = named["group"].where(named["group"].notna(), "unknown")
+    for values, rows in sorted(named.groupby(list(keys)).indices.items()):
+        yield " x ".join(map(str, values if isinstance(values, tuple) else (values,))), frame.iloc[rows]
+
+
+def _matching(frame: pd.DataFrame, keys: tuple[str, ...], values: tuple[object, ...]) -> Rows:
+    hit = np.ones(len(frame), dtype=bool)
+    for key, value in zip(keys, values, strict=True):
+        hit &= (frame[key] == value).to_numpy(dtype=bool)
+    return np.flatnonzero(hit)
+
+
+def quality_table(
+    real: Features, synthetic: Features, *, min_n: int = 20, max_n: int = 5000, seed: int = 0,
+    resamples: int = 100, families: tuple[str, ...] = tuple(FAMILIES),
+) -> pd.DataFrame:
+    """One row a metric of a cell: family, cell, n_real, n_synthetic, n, metric, value, low, high, note.
+
+    The family "floor" compares two halves of the real images, at the overall n where there are enough: a perfect score.
+    """
+    records: list[dict[str, object]] = []
+    for family in families:
+        cells = list(cells_of(real.frame, synthetic.frame, family))
+        enough = [c.n for c in cells if c.n >= min_n]
+        n = min(min(enough, default=0), max_n)
+        for cell in cells:
+            records += _measure(cell, real, synthetic, n if cell.n >= min_n else 0, seed, resamples)
+    records += _floor(real, min(len(real.frame), len(synthetic.frame), max_n), min_n, seed, resamples)
+    return pd.DataFrame(records)
+
+
+def _measure(
+    cell: Cell, real: Features, synthetic: Features, n: int, seed: int, resamples: int
+) -> Iterator[dict[str, object]]:
+    head = {
+        "family": cell.family, "cell": cell.name, "n_real": len(cell.real), "n_synthetic": len(cell.synthetic)
+    }
+    if n == 0:
+        estimate = missing(cell.n, f"{len(cell.real)} real and {len(cell.synthetic)} synthetic: too few")
+        yield head | {"metric": NONE} | _columns(estimate)
+        return
+    rng = np.random.default_rng((seed, zlib.crc32(f"{cell.family}/{cell.name}".encode())))
+    a, b = (np.sort(rng.choice(rows, n, replace=False)) for rows in (cell.real, cell.synthetic))
+    known = families(real.frame.iloc[a]), families(synthetic.frame.iloc[b], real.frame)
+    found = measure(real.take(a), synthetic.take(b), real.extractor.metric, seed=seed, resamples=resamples, of=known)
+    for metric, estimate in found:
+        yield head | {"metric": metric} | _columns(estimate)
+
+
+def measure(
+    real: NDArray[np.floating], synthetic: NDArray[np.floating], name: Namer, *, seed: int = 0,
+    resamples: int = 100, of: Families = (None, None),
+) -> Iterator[tuple[str, Estimate]]:
+    """All metrics of two sets of features of equal size, `of` families; the kernel distance first: it is unbiased."""
+    yield name("KD"), kid(real, synthetic, resamples=3 * resamples, seed=seed, families=of)
+    yield name("FD"), fid(real, synthetic, resamples=resamples, seed=seed, families=of)
+    yield name("MMD"), cmmd(real, synthetic, resamples=3 * resamples, seed=seed, families=of)
+    four = prdc(real, synthetic, families=of)
+    for kind in ("precision", "recall", "density", "coverage"):
+        yield name(kind), getattr(four, kind)
+    yield name("Vendi, real"), vendi(real, resamples=resamples, seed=seed, family=of[0])
+    yield name("Vendi, synthetic"), vendi(synthetic, resamples=resamples, seed=seed, family=of[1])
+
+
+def _floor(real: Features, n: int, min_n: int, seed: int, resamples: int) -> list[dict[str, object]]:
+    """Real against real; no patient is in both halves, or they would be nearer than any generator can come."""
+    codes = codes_of(families(real.frame), len(real.frame))
+    place = np.random.default_rng((seed, 1)).permutation(int(codes.max()) + 1)[codes]
+    order = np.argsort(place, kind="stable")
+    half = min(n, len(order) // 2)
+    first, rest = order[:half], order[half:]
+    other = rest[place[rest] > place[first].max()] if half else rest
+    half = min(half, len(other))
+    cell = Cell("floor", "real against real", first[:half], other[:half])
+    rows = list(_measure(cell, real, real, half if half >= min_n else 0, seed, resamples))
+    if half < n:
+        note = f"at n = {half}, not {n}: compare the kernel distance only, which does not depend on n"
+        rows = [row | {"note": row["note"] or note} for row in rows]
+    return rows
+
+
+def _columns(estimate: Estimate) -> dict[str, object]:
+    return asdict(estimate)

@@ -1,0 +1,57 @@
+"""Improved precision and recall (Kynkaanniemi 2019), density and coverage (Naeem 2020) in feature space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalsuite.stats.estimate import Array, Estimate, Families, bootstrap_mean, missing, share
+
+
+@dataclass(frozen=True)
+class Prdc:
+    """Intervals hold the neighbourhoods fixed: they tell the spread of the judged images only."""
+
+    precision: Estimate
+    recall: Estimate
+    density: Estimate
+    coverage: Estimate
+
+
+def prdc(
+    real: Array, synthetic: Array, *, k: int = 5, block: int = 1024, families: Families = (None, None)
+) -> Prdc:
+    """The four numbers for features [n, d] and [m, d], in blocks of rows; memory grows with n + m only."""
+    if min(len(real), len(synthetic)) <= k:
+        none = missing(min(len(real), len(synthetic)), f"needs more than k = {k} samples on a side")
+        return Prdc(none, none, none, none)
+    radius_real, radius_synthetic = radii(real, k, block), radii(synthetic, k, block)
+    real_balls = np.zeros(len(synthetic), dtype=np.int64)  # in how many real balls each synthetic image lies
+    recalled = np.zeros(len(real), dtype=bool)
+    covered = np.zeros(len(real), dtype=bool)
+    for start in range(0, len(real), block):
+        rows = slice(start, start + block)
+        distance = distances(real[rows], synthetic)
+        real_balls += (distance < radius_real[rows, None]).sum(0)
+        recalled[rows] = (distance < radius_synthetic[None]).any(1)
+        covered[rows] = distance.min(1) < radius_real[rows]
+    return Prdc(
+        precision=share(real_balls > 0, families[1]), recall=share(recalled, families[0]),
+        density=bootstrap_mean(real_balls / k, family=families[1]), coverage=share(covered, families[0]),
+    )
+
+
+def radii(features: Array, k: int, block: int = 1024) -> Array:
+    """Distance from each feature to its k-th nearest other one, [n]."""
+    return np.concatenate([
+        np.partition(distances(features[i:i + block], features), k, axis=1)[:, k]
+        for i in range(0, len(features), block)
+    ])
+
+
+def distances(x: Array, y: Array) -> Array:
+    """Euclidean distances [n, m] of [n, d] and [m, d]."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    square = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
+    return np.asarray(np.sqrt(np.maximum(square, 0)))

@@ -1,0 +1,181 @@
+"""What a linear classifier on fixed features says: do the classes carry over, can the sets be told apart?
+
+Classification accuracy scores (Ravuri & Vinyals 2019) in both directions; a real-or-synthetic classifier
+(C2ST, Lopez-Paz & Oquab 2017). The full study trains networks; this takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from evalsuite.images.features.features import Features, families
+from evalsuite.stats.estimate import Array, Estimate, Family, bootstrap_of, missing, of_rows
+
+Labels = NDArray[np.object_]
+FOLDS = 5
+MEASURES = ("real to real", "synthetic to real", "real to synthetic", "real or synthetic")
+
+
+def linear() -> Pipeline:
+    """Standardised features, L2-regularised multinomial logistic regression."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.1))
+
+
+def utility_table(
+    real: Features, synthetic: Features, *, min_n: int = 20, max_n: int = 5000, seed: int = 0, resamples: int = 300
+) -> pd.DataFrame:
+    """Rows family, cell, metric, value, low, high, n, note: accuracies of the train/test pairs, the discriminator.
+
+    All are trained once, on equally many real and synthetic images of every class, and then read for all tested images
+    and for those of each skin type.
+    """
+    name, records = real.extractor.name, []
+    rows = matched_rows(real.frame, synthetic.frame, seed, max_n)
+    if len(rows[0]) < min_n:
+        note = f"{len(rows[0])} real images have a synthetic one of their class"
+        return pd.DataFrame({"family": "overall", "cell": "all", "metric": f"{what} [{name}]",
+                             **vars(missing(len(rows[0]), note))} for what in MEASURES)
+    for what, tested in zip(MEASURES, _tested(real, synthetic, rows, seed), strict=True):
+        for family, cell, part in tested.cells(min_n):
+            estimate = part.estimate(resamples, seed)
+            records.append({"family": family, "cell": cell, "metric": f"{what} [{name}]", **vars(estimate)})
+    return pd.DataFrame(records)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a classifier said of images it was not trained on; `found` is None where it could not be trained.
+
+    Attributes
+    ----------
+    statistic
+        Of (truth, found).
+    group, family
+        Skin type of each image, and what belongs together.
+    note
+        Why there is nothing.
+    """
+
+    statistic: Callable[..., float]
+    truth: NDArray[Any]
+    found: NDArray[Any] | None
+    group: Labels
+    family: Family
+    note: str = ""
+
+    def estimate(self, resamples: int = 300, seed: int = 0) -> Estimate:
+        """With a percentile bootstrap interval over the families of tested images."""
+        if self.found is None:
+            return missing(len(self.truth), self.note)
+        return bootstrap_of(self.statistic, self.truth, self.found, resamples=resamples, seed=seed,
+                            family=self.family)
+
+    def cells(self, min_n: int) -> Iterator[tuple[str, str, Tested]]:
+        """All, and each skin type with enough tested images."""
+        yield "overall", "all", self
+        for name in sorted({str(g) for g in self.group if g is not None}):
+            here = self.group == name
+            part = replace(self, truth=self.truth[here], group=self.group[here],
+                           family=of_rows(self.family, here),
+                           found=None if self.found is None else self.found[here])
+            if here.sum() < min_n or len(set(part.truth)) < 2:
+                part = replace(part, found=None, note=f"{here.sum()} tested images, or a single class of them")
+            yield "group", name, part
+
+
+def _tested(
+    real: Features, synthetic: Features, rows: tuple[NDArray[np.intp], NDArray[np.intp]], seed: int
+) -> list[Tested]:
+    """In the order of MEASURES."""
+    a, b = real.frame.iloc[rows[0]], synthetic.frame.iloc[rows[1]]
+    x, u, y, v = real.take(rows[0]), synthetic.take(rows[1]), *(f["class"].to_numpy(dtype=object) for f in (a, b))
+    groups = [f["group"].to_numpy(dtype=object) for f in (a, b)]
+    of = [families(a), families(b, real.frame)]
+    return [
+        cross_accuracy(x, y, of[0], groups[0]), transfer_accuracy(u, v, x, y, groups[0], of[0]),
+        transfer_accuracy(x, y, u, v, groups[1], of[1]),
+        discriminator(x, u, of[0], of[1], np.concatenate(groups), seed),
+    ]
+
+
+def matched_rows(
+    real: pd.DataFrame, synthetic: pd.DataFrame, seed: int = 0, max_n: int = 5000
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of both frames with the same number of images of every class, at most `max_n` in all, drawn by a seed."""
+    rng = np.random.default_rng(seed)
+    a, b = [], []
+    labels = sorted(set(real["class"]) & set(synthetic["class"]))
+    for label in labels:
+        i, j = (np.flatnonzero((f["class"] == label).to_numpy(dtype=bool)) for f in (real, synthetic))
+        n = min(len(i), len(j), max(1, max_n // len(labels)))
+        a.append(np.sort(rng.choice(i, n, replace=False)))
+        b.append(np.sort(rng.choice(j, n, replace=False)))
+    none = np.zeros(0, dtype=np.intp)
+    return np.concatenate([none, *a]), np.concatenate([none, *b])
+
+
+def transfer_accuracy(
+    x: Array, y: Labels, u: Array, v: Labels, group: Labels, family: Family = None
+) -> Tested:
+    """Balanced accuracy on (u, v) of a linear classifier fitted on (x, y)."""
+    if len(set(y)) < 2:
+        return Tested(_balanced, v, None, group, family, "a single class")
+    return _classified(v, linear().fit(x, y).predict(u), group, family)
+
+
+def cross_accuracy(x: Array, y: Labels, family: Labels, group: Labels) -> Tested:
+    """Balanced accuracy by cross-validation over families: what the other directions are compared with."""
+    if len(set(y)) < 2 or len(set(family)) < FOLDS:
+        return Tested(_balanced, y, None, group, family, "a single class or too few families")
+    predicted = np.empty(len(y), dtype=object)
+    for fit, test in GroupKFold(FOLDS).split(x, y, family):
+        if len(set(y[fit])) < 2:
+            return Tested(_balanced, y, None, group, family, "a fold holds a single class")
+        predicted[test] = linear().fit(x[fit], y[fit]).predict(x[test])
+    return _classified(y, predicted, group, family)
+
+
+def _classified(truth: Labels, predicted: Labels, group: Labels, family: Family) -> Tested:
+    """Labels as numbers: resampling compares them thousands of times."""
+    codes = np.unique(np.concatenate([truth, predicted]).astype(str), return_inverse=True)[1]
+    return Tested(_balanced, codes[:len(truth)], codes[len(truth):], group, family)
+
+
+def discriminator(
+    real: Array, synthetic: Array, real_family: Labels, synthetic_family: Labels, group: Labels, seed: int = 0
+) -> Tested:
+    """AUC of telling real from synthetic, cross-validated over families; 0.5: cannot be told apart.
+
+    A real image and what was made from it are one family, so that a fold never knows a tested image's parent.
+    """
+    x = np.concatenate([real, synthetic])
+    y = np.r_[np.zeros(len(real), dtype=int), np.ones(len(synthetic), dtype=int)]
+    family = np.concatenate([real_family, synthetic_family])
+    if len(set(real_family)) < FOLDS:
+        return Tested(_auc, y, None, group, family, "too few families")
+    score = np.empty(len(y))
+    for fit, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, family):
+        if len(set(y[fit])) < 2:
+            return Tested(_auc, y, None, group, family, "a fold holds one side only")
+        score[test] = linear().fit(x[fit], y[fit]).predict_proba(x[test])[:, 1]
+    return Tested(_auc, y, score, group, family)
+
+
+def _balanced(y: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:
+    count = np.bincount(y)
+    return float(np.mean((np.bincount(y, predicted == y) / np.maximum(count, 1))[count > 0]))
+
+
+def _auc(y: NDArray[np.int_], score: Array) -> float:
+    return float(roc_auc_score(y, score)) if 0 < y.sum() < len(y) else float("nan")

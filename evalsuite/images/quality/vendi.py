@@ -1,0 +1,26 @@
+"""Vendi score: the effective number of distinct images in a set (Friedman & Dieng 2023)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evalsuite.stats.estimate import Array, Estimate, Family, bootstrap_rows, missing, recentred
+
+
+def vendi_score(features: Array) -> float:
+    """exp of the entropy of the cosine kernel's eigenvalues / n, for features [n, d]; from 1 to n."""
+    unit = np.asarray(features, dtype=np.float64)
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    gram = unit.T @ unit if unit.shape[1] < len(unit) else unit @ unit.T  # the same non-zero eigenvalues
+    values = np.linalg.eigvalsh(gram / len(unit))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))
+
+
+def vendi(features: Array, *, resamples: int = 100, seed: int = 0, family: Family = None) -> Estimate:
+    """The score with a recentred bootstrap interval. It grows with n: compare sets of equal size only."""
+    n, rng = len(features), np.random.default_rng(seed)
+    if n < 2:
+        return missing(n, "fewer than two samples")
+    resampled = np.array([vendi_score(features[rows]) for rows in bootstrap_rows(n, resamples, rng, family)])
+    return recentred(vendi_score(features), resampled, n)

@@ -1,0 +1,1 @@
+"""Skin tone measured in pictures."""

@@ -1,0 +1,1 @@
+"""The elements of a report page: sections, tables, plots, HTML."""

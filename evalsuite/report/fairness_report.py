@@ -1,0 +1,80 @@
+"""The report of `evalsuite fairness`: verdict, card, comparison, label noise, methods, limits."""
+
+from __future__ import annotations
+
+from evalsuite.fairness.card import Card, Gap, metric_name
+from evalsuite.fairness.compare_models import Comparison
+from evalsuite.fairness.label_noise import RaterCheck
+from evalsuite.fairness.predictions import Predictions
+from evalsuite.page.page import Fragment, Report, Section, Verdict
+from evalsuite.report import card_html, methods
+
+METRIC = "accuracy"
+
+
+def report(
+    card: Card, test: Predictions, compared: Comparison | None = None, raters: RaterCheck | None = None
+) -> Report:
+    """All sections of a card."""
+    sections = [Section("Card", [Fragment(card_html.fragment(card, test))])]
+    if compared is not None:
+        sections.append(Section("Against the baseline", [
+            f"{compared.b} against {compared.a}, on the same images. The detectable difference is the one that a group "
+            "of this size had an 80% chance to show.", Fragment(card_html.comparison_fragment(compared)),
+        ]))
+    if raters is not None:
+        sections.append(Section("Skin-type label noise", [
+            "Skin types are opinions. The gap again by each rater, where both agree, and with labels moved one step.",
+            Fragment(card_html.raters_fragment(raters)),
+        ]))
+    sections += [Section("Methods", methods.of_card(card, test)), Section("Limits", methods.limits(phantoms=False))]
+    return Report(f"Fairness card of {card.source}", verdict(card, compared, raters), sections)
+
+
+def verdict(card: Card, compared: Comparison | None = None, raters: RaterCheck | None = None) -> Verdict:
+    """The gap of the first column in a sentence, and what else changes its reading."""
+    whole = card.row()
+    numbers = [(f"{METRIC}, all {whole.n} images", *_split(whole.metrics[METRIC].text()))]
+    gaps = [g for g in card.gaps if g.metric == METRIC]
+    if not gaps:
+        return Verdict(f"No gap can be told: fewer than two groups have enough data ({_columns(card)}).", numbers)
+    first = gaps[0]
+    numbers += [
+        (f"worst by {first.column}: {first.worst}",
+         *_split(card.row(first.column, first.worst).metrics[METRIC].text())),
+        (f"gap by {first.column}", f"{first.difference:.3f}", f"{first.low:.3f} to {first.high:.3f}"),
+        ("gap by chance alone", f"up to {first.null_p95:.3f}", f"mean {first.null_mean:.3f}"),
+    ]
+    details = [_sentence(g) for g in gaps[1:]]
+    others = sorted({metric_name(g.metric, card) for g in card.gaps
+                     if g.column == first.column and g.metric != METRIC and ":" not in g.metric and g.beyond_chance})
+    if others:
+        details.append(f"Also beyond chance by {first.column}, not corrected for their number: {', '.join(others)}.")
+    if first.left_out:
+        details.append(f"Not enough data, left out of the gap: {', '.join(first.left_out)}.")
+    if compared is not None:
+        details += [f"Against the baseline, by {g.column}: {g.reading}." for g in compared.gaps]
+        shown = "shown" if compared.no_group_worse else "not shown"
+        details.append(f"That no group got worse by more than {compared.margin:g} is {shown}.")
+    if raters is not None:
+        changed = [s.name for s in raters.scenarios if s.changed]
+        details.append(f"The conclusion CHANGES with the labels: {', '.join(changed)}." if changed else
+                       "The conclusion stands under every way to label the skin types that was tried.")
+    return Verdict(_sentence(first), numbers, details)
+
+
+def _sentence(gap: Gap) -> str:
+    against = ("more than equal groups of these sizes show by chance" if gap.beyond_chance
+               else "no more than equal groups of these sizes show by chance")
+    return (f"By {gap.column}, {METRIC} is lowest for {gap.worst} ({gap.worst_value:.3f}) and highest for {gap.best} "
+            f"({gap.best_value:.3f}): a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), {against} "
+            f"(95th percentile {gap.null_p95:.3f}; p {'<0.001' if gap.p < 0.001 else f'= {gap.p:.3f}'}).")
+
+
+def _split(text: str) -> tuple[str, str]:
+    value, _, rest = text.partition(" (")
+    return value, rest.rstrip(")")
+
+
+def _columns(card: Card) -> str:
+    return ", ".join(card.columns)

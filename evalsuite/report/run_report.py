@@ -1,0 +1,112 @@
+"""The report of `evalsuite run`."""
+
+from __future__ import annotations
+
+from evalsuite.fairness.compare_models import Comparison
+from evalsuite.page import plots
+from evalsuite.page.page import Block, Fragment, Plot, Report, Section, Table, Verdict
+from evalsuite.report import card_html, methods
+from evalsuite.report.datasheet import data_sheet, sheet
+from evalsuite.study.single_run import MARGIN, NAMES, Analysis, leakage, notes
+
+
+def report(found: Analysis) -> Report:
+    """All sections of a run."""
+    synthetic = found.plan.places.synthetic
+    picture = sheet(synthetic)
+    sections = [
+        Section("What the synthetic images look like", [picture] if picture else ["There are none."]),
+        Section("Who gains, who loses", _comparison(found)),
+        Section(f"Card: {NAMES['mix']}", [Fragment(card_html.fragment(found.cards["mix"], found.tests["mix"]))]),
+        Section(f"Card: {NAMES['real']}", [Fragment(card_html.fragment(found.cards["real"], found.tests["real"]))]),
+        Section("Training", _training(found)),
+        Section("Methods", methods.of_run(found)),
+        Section("Data sheet", data_sheet(found.plan.places.real, synthetic)),
+        Section("Limits", methods.limits(phantoms=_phantoms(found))),
+    ]
+    return Report("Do these synthetic images help?", verdict(found), sections, leakage(found), notes(found))
+
+
+def verdict(found: Analysis) -> Verdict:
+    """The answer in words, and the numbers under it."""
+    head, (low, high) = found.headline(), found.gain_interval()
+    gain = f"{100 * found.gain.value:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+    n, ratio = found.results[0].real, found.plan.recipe.ratio
+    if low > 0:
+        answer = "Yes, here they help"
+    elif high < 0:
+        answer = "No, here they hurt"
+    elif low > -MARGIN and high < MARGIN:
+        answer = "They make no difference that matters"
+    else:
+        answer = "It cannot be told from this run"
+    numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
+    worst = head["worst_group"]["mix"]
+    numbers.append(("gain", f"{100 * found.gain.value:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}"))
+    if worst:
+        numbers.append(("worst skin type with synthetic images", worst["group"],
+                        f"{_percent(worst['accuracy'])} ({_between(worst)})"))
+    return Verdict(
+        f"{answer}: adding {ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
+        numbers, who_moved(found.comparison, found.column),
+    )
+
+
+def who_moved(comparison: Comparison, column: str) -> list[str]:
+    """Which groups gained or lost beyond chance, as many as there are, and what that means for the gap."""
+    changes = [c for c in comparison.of(column) if c.enough]
+    sure = [c for c in changes if c.beyond_chance]
+    gained, lost = [c.group for c in sure if c.difference > 0], [c.group for c in sure if c.difference < 0]
+    said = []
+    if gained:
+        said.append(f"Gained beyond chance (Holm): {', '.join(gained)}.")
+    if lost:
+        said.append(f"Lost beyond chance (Holm): {', '.join(lost)}.")
+    if changes and not sure:
+        said.append("No single skin type gained or lost beyond chance.")
+    worse = "shown" if comparison.no_group_worse else "not shown"
+    said.append(f"That no group got worse by more than {100 * MARGIN:g} points is {worse}.")
+    said += [f"Gap by {g.column}: {g.reading}." for g in comparison.gaps if g.column == column]
+    return said
+
+
+def _comparison(found: Analysis) -> list[Block]:
+    return [
+        "Both arms were tested on the same images, so each row compares a model with itself plus synthetic images. "
+        "The detectable difference is the one that a group of this size had an 80% chance to show: a smaller one would "
+        "have been missed.",
+        Fragment(card_html.comparison_fragment(found.comparison)),
+    ]
+
+
+def _training(found: Analysis) -> list[Block]:
+    rows = [
+        (r.arm.name, NAMES[r.arm.kind], str(r.real), str(r.synthetic), f"{r.seen_real} / {r.seen_synthetic}",
+         str(r.steps), str(r.best_step), f"{r.validation_accuracy:.3f}", f"{r.test_accuracy:.3f}",
+         f"{r.images_per_second:.0f}") for r in found.results
+    ]
+    curves = [
+        plots.Curve(NAMES[r.arm.kind], [e["step"] for e in r.history], [e["accuracy"] for e in r.history],
+                    [e["accuracy"] for e in r.history], [e["accuracy"] for e in r.history])
+        for r in found.results if r.arm.seed == found.plan.recipe.seed
+    ]
+    plot = plots.doses(curves, title="Validation accuracy while training", x_label="optimiser step",
+                       y_label="accuracy on real validation images", log_x=False)
+    head = ("arm", "", "real", "synthetic", "drawn: real / synthetic", "steps", "best step", "validation accuracy",
+            "test accuracy", "images/s")
+    return [
+        "Every arm made the same number of optimiser steps with the same batch; the weights that did best on real "
+        "validation images were kept.", Table(head, rows), Plot(plot),
+    ]
+
+
+def _phantoms(found: Analysis) -> bool:
+    return any("phantom" in note for r in found.results for note in r.notes)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def _between(found: dict[str, float]) -> str:
+    return f"95% interval {100 * found['low']:.1f} to {100 * found['high']:.1f}"

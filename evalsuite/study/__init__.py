@@ -1,0 +1,1 @@
+"""Many trained classifiers compared: arms, doses, sizes, seeds."""

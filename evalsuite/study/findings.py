@@ -1,0 +1,90 @@
+"""A study's findings as words, as JSON and as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dermforge.common.atomic import write_whole
+from evalsuite.fairness.card import plain
+from evalsuite.fairness.paired_scores import MIN_ITEMS
+from evalsuite.study.analysis import Analysis
+from evalsuite.study.dose import Exchange
+
+RECORD = "study.json"
+
+
+def verdicts(found: Analysis) -> dict[str, str]:
+    """The answer in plain words, for all and each group."""
+    return {group: _words(found, group) for group in found.groups}
+
+
+def _words(found: Analysis, group: str) -> str:
+    """A group's verdict: what the reference dose does at each size, where it saturates, what it is worth."""
+    said = []
+    for strategy in found.design.strategies:
+        mine = [g for g in found.gains if (g.group, g.strategy, g.ratio) == (group, strategy, found.reference)]
+        if not mine:
+            continue
+        if all(g.verdict == "not enough data" for g in mine):
+            return f"not enough data ({mine[0].n} test images; at least {MIN_ITEMS})."
+        by_verdict: dict[str, list[str]] = {}
+        for g in mine:
+            by_verdict.setdefault(g.verdict, []).append(
+                f"{g.size} ({100 * g.value:+.1f} points, {100 * g.low:+.1f} to {100 * g.high:+.1f})")
+        effects = "; ".join(f"{v} with {_list(sizes)} real images per class" for v, sizes in by_verdict.items())
+        last = found.design.sizes[-1]
+        parts = [f"at {found.reference:g}:1 {effects}",
+                 f"saturation with {last}: {found.saturations[group, strategy, last].text()}"]
+        rates = [found.exchanges[group, strategy, n] for n in found.design.sizes if (group, strategy, n) in
+                 found.exchanges]
+        if rates:
+            parts.append("exchange: " + _exchange(rates))
+        said.append((f"{strategy}: " if strategy else "") + ". ".join(p[0].upper() + p[1:] for p in parts) + ".")
+    return " ".join(said)
+
+
+def _exchange(rates: Sequence[Exchange]) -> str:
+    """What synthetic images are worth at the largest size where that can be told, or why it cannot."""
+    told = [rate for rate in rates if rate.told]
+    if told:
+        return told[-1].text()
+    within = [rate for rate in rates if not rate.outside]
+    return within[-1].text() if within else "outside the fitted range at every size"
+
+
+def _list(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def write_record(found: Analysis, out: Path) -> dict[str, Any]:
+    """study.json and the CSVs; returns what study.json holds."""
+    record: dict[str, Any] = {
+        "schema_version": 1, "kind": "study", "created_by": found.design.created_by,
+        "design": found.design.model_dump(mode="json"), "reference_ratio": found.reference,
+        "verdicts": verdicts(found), "notes": list(found.notes), "leakage": list(found.leakage),
+        "scores": [asdict(line) for line in found.lines], "gains": [asdict(g) for g in found.gains],
+        "saturation": [
+            {"group": g, "strategy": s, "size": n, "ratio": v.ratio, "text": v.text(),
+             "steps": [asdict(step) for step in v.steps]} for (g, s, n), v in found.saturations.items()
+        ],
+        "exchange": [
+            {"group": g, "strategy": s, "size": n, **asdict(v), "text": v.text()}
+            for (g, s, n), v in found.exchanges.items()
+        ],
+        "laws": [
+            {"group": g, "strategy": s, "law": f.law.name, "formula": f.law.formula, "source": f.law.source,
+             "parameters": f.parameters.tolist(), "aicc": f.aicc, "rmse": f.rmse, "held_out": f.held_out,
+             "chosen": f is fits[0]} for (g, s), fits in found.laws.items() for f in fits
+        ],
+        "controls": list(found.design.control_kinds),
+    }
+    write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
+    for name in ("scores", "gains", "saturation", "exchange", "laws"):
+        write_whole(out / f"{name}.csv", pd.DataFrame(record[name]).to_csv(index=False).encode())
+    return record

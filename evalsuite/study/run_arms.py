@@ -1,0 +1,204 @@
+"""Many arms: independent, resumable, in parallel processes on one machine or as Ray tasks on several."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import ValidationError
+
+from dermforge.common import ray_cluster
+from dermforge.common.console import progress
+from dermforge.common.errors import CheckFailed, UserError
+from evalsuite.study import arm as arms_
+from evalsuite.study.arm import Arm, Result
+from evalsuite.training.data import datasets
+from evalsuite.training.distributed import World
+
+FOLDER = "arms"
+
+
+class Put(Protocol):
+    def put(self, images: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """An arm as it is handed to a worker; arm and places are JSON."""
+
+    arm: str
+    places: str
+    folder: str
+    threads: int
+    allow_leakage: bool
+    keep: bool
+
+
+def run(
+    arms: Sequence[Arm], places: datasets.Places, folder: Path, *, workers: int | None = None, keep: bool = True,
+    allow_leakage: bool = False, ray: str | None = None, what: str = "train",
+) -> list[Result]:
+    """Train the arms that have no result yet; all results, in the order given.
+
+    Parameters
+    ----------
+    folder
+        Each arm writes to `arms/<name>` in it. A result of other settings or other images is made anew.
+    workers
+        Processes; None: one a core on CPUs, one on a GPU.
+    keep
+        Keep checkpoints, and what an interrupted arm goes on from.
+    ray
+        `local`, or the address of a cluster that sees the same paths; None: processes on this machine.
+    """
+    digest = datasets.digest(places)
+    where = {arm.name: folder / FOLDER / arm.name for arm in arms}
+    waiting = [arm for arm in arms if read(where[arm.name], arms_.digest(arm, digest)) is None]
+    count = workers or (1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting))))
+    jobs = [
+        Job(arm.model_dump_json(), places.model_dump_json(), str(where[arm.name]),
+            _threads(arm, places, count), allow_leakage, keep)
+        for arm in waiting
+    ]
+    if waiting and ray:
+        _by_ray(jobs, ray, what)
+    elif count > 1 and len(waiting) > 1:
+        _by_processes(jobs, waiting, count, what)
+    elif waiting:
+        with progress(what, _images(waiting)) as tick:
+            for job in jobs:
+                train(job, _Direct(tick))
+    results = [read(where[arm.name], arms_.digest(arm, digest)) for arm in arms]
+    return [r for r in results if r is not None]
+
+
+def read(folder: Path, digest: str) -> Result | None:
+    """The result of an arm, if it is there and of these settings."""
+    path = folder / arms_.RESULT
+    if not path.is_file():
+        return None
+    try:
+        result = Result.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None  # of another version: the arm is trained again
+    return result if result.digest == digest else None
+
+
+def train(job: Job, counter: Put | None = None) -> str:
+    """One arm, from and to JSON: what a worker does."""
+    torch.set_num_threads(job.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    result = arms_.train(
+        Arm.model_validate_json(job.arm), _opened(job.places), Path(job.folder), World(0, 1, device),
+        allow_leakage=job.allow_leakage, keep=job.keep,
+        tick=(lambda n, note: counter.put(n)) if counter else _silent,
+    )
+    return result.model_dump_json()
+
+
+@lru_cache(maxsize=1)
+def _opened(places: str) -> datasets.Data:
+    return datasets.open_data(datasets.Places.model_validate_json(places))
+
+
+def _by_processes(jobs: Sequence[Job], waiting: Sequence[Arm], count: int, what: str) -> None:
+    """The jobs over some processes; what they count and how they end comes back as messages."""
+    context = get_context("spawn")  # a fork would inherit torch's threads
+    tasks, messages = context.Queue(), context.Queue()
+    for job in [*jobs, *[None] * count]:
+        tasks.put(job)
+    workers = [context.Process(target=_work, args=(tasks, messages), daemon=True) for _ in range(count)]
+    for worker in workers:
+        worker.start()
+    try:
+        with progress(what, _images(waiting)) as tick:
+            left = len(jobs)
+            while left:
+                message = _next(messages, workers)
+                if isinstance(message, UserError):
+                    raise message
+                if message is None:
+                    left -= 1
+                else:
+                    tick(message)
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _work(tasks: Any, messages: Any) -> None:
+    """Messages: a number of images, None for a finished arm, a user's error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    for job in iter(tasks.get, None):
+        try:
+            train(job, messages)
+        except (UserError, CheckFailed) as error:
+            messages.put(UserError(str(error)))
+            return
+        messages.put(None)
+
+
+def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | None:
+    while True:
+        try:
+            return messages.get(timeout=1.0)
+        except queue.Empty:
+            failed = [w for w in workers if w.exitcode not in (None, 0)]
+            if failed:
+                raise UserError(f"a training process ended with status {failed[0].exitcode} (-9: killed, often for "
+                                "lack of memory); run the same command again with --workers 1, it goes on") from None
+
+
+def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
+    """The same jobs as Ray tasks of one core each; a task whose worker dies is given to another, three times."""
+    ray = ray_cluster.connect(address)
+    try:
+        task = ray.remote(num_cpus=1, max_retries=3)(train)
+        pending = [task.remote(replace(job, threads=1)) for job in jobs]
+        with progress(what, len(jobs), "arms") as tick:
+            while pending:
+                done, pending = ray.wait(pending)
+                for reference in done:
+                    ray.get(reference)
+                    tick()
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError | CheckFailed):
+            raise error.cause from error
+        raise
+    except ray.exceptions.RayError as error:
+        raise UserError(f"Ray gave up on an arm ({str(error).splitlines()[0]}); run the same command again, it goes on"
+                        ) from error
+    finally:
+        ray.shutdown()
+
+
+def _threads(arm: Arm, places: datasets.Places, count: int) -> int:
+    """A head on a table of features has too little to share: on busy cores a second thread took five times as long."""
+    if arm.recipe.tuning == "features" and places.features is not None:
+        return 1
+    return max(1, (os.cpu_count() or 1) // count)
+
+
+def _images(waiting: Sequence[Arm]) -> int:
+    return sum(a.recipe.steps * a.recipe.batch for a in waiting)
+
+
+class _Direct:
+    """A counter for an arm that is trained in this process."""
+
+    def __init__(self, tick: Callable[[int], None]) -> None:
+        self.put = tick
+
+
+def _silent(n: int, note: str) -> None:
+    return None

@@ -1,0 +1,1 @@
+"""The images that a classifier is trained on, and in which order."""

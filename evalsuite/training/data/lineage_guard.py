@@ -1,0 +1,128 @@
+"""The lineage guard: a generator must not have seen what a classifier is tested on, nor more than the arm may know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dermforge.common import id_ranges as ranges
+from dermforge.common.errors import UserError
+from evalsuite.fairness.predictions import some
+from evalsuite.training.data.pool import Pool
+
+#: Side of the thumbnails that near-duplicates are looked for in, and the largest RMS distance of a pair, of 255.
+THUMBNAIL, NEAR = 16, 2.5
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Something the generator knows that it must not. `ids` are real images."""
+
+    what: str
+    ids: tuple[str, ...]
+
+    def text(self, most: int = 20) -> str:
+        return f"{self.what}: {some(self.ids, most)}" if self.ids else self.what
+
+
+def held_out_leaks(
+    lineage: Sequence[str], parents: Collection[str], held_out: Sequence[Pool], real_train: Pool | None = None
+) -> list[Leak]:
+    """Validation and test images, or near-duplicates of them, that the generator saw.
+
+    Parameters
+    ----------
+    lineage
+        Real ids (or ranges of them) that the generators were tuned on.
+    parents
+        Real ids that synthetic images were made from.
+    real_train
+        Real images in which near-duplicates are looked for, as far as they are in the lineage or parents.
+    """
+    leaks = []
+    for part, pool in zip(("validation", "test"), held_out, strict=False):
+        seen = ranges.overlap(pool.ids.tolist(), lineage)
+        if seen:
+            leaks.append(Leak(f"{len(seen)} {part} images are in the lineage of the generator", tuple(seen)))
+        made_from = sorted(set(pool.ids.tolist()) & set(parents))
+        if made_from:
+            leaks.append(Leak(f"{len(made_from)} {part} images are parents of synthetic images", tuple(made_from)))
+        if real_train is None:
+            continue
+        known = set(ranges.overlap(real_train.ids.tolist(), lineage)) | set(parents)
+        teacher = real_train.take(np.flatnonzero(np.isin(real_train.ids, sorted(known))))
+        pairs = near_duplicates(pool, teacher)
+        if pairs:
+            leaks.append(Leak(f"{len(pairs)} {part} images are near-duplicates of images that the generator saw",
+                              tuple(f"{a} ~ {b}" for a, b in pairs)))
+    return leaks
+
+
+def arm_leaks(lineage: Sequence[str], arm_ids: Collection[str], phantoms: bool) -> tuple[list[Leak], str | None]:
+    """What the generator saw beyond the real images of an arm: (leaks, a note).
+
+    With phantoms a generator that was trained on other phantoms plays the part of a pretrained base model: that is
+    a note, not a refusal. The arm's own data set beyond its n images is always a leak.
+    """
+    total = ranges.count(lineage)
+    extra = total - len(ranges.overlap(list(arm_ids), lineage))
+    if not extra:
+        return [], None
+    if phantoms:
+        return [], (f"The generator was trained on {extra} phantoms that the real-only arm does not have. This run "
+                    "shows that the chain works and how it is measured; it does not show that synthetic images "
+                    "replace real ones.")
+    return [Leak(f"the generator was tuned on {total} real images, {extra} of them not among the {len(arm_ids)} real "
+                 "images of this arm; tune one on the arm's own images", tuple(lineage[:20]))], None
+
+
+def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Collection[str]) -> list[Leak]:
+    """Training images of this very data set that the generator saw and the arm does not have."""
+    rest = sorted(set(train_ids) - set(arm_ids))
+    seen = ranges.overlap(rest, lineage)
+    if not seen:
+        return []
+    return [Leak(f"{len(seen)} training images outside this arm's {len(arm_ids)} are in the lineage of the generator; "
+                 "tune one on the arm's own images (`shards select --few`, docs/study.md)", tuple(seen))]
+
+
+def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
+    """The leaks as text where they are allowed.
+
+    Raises
+    ------
+    UserError
+        There are leaks and they are not allowed; the ids are named.
+    """
+    if leaks and not allow:
+        raise UserError("; ".join(leak.text() for leak in leaks) + " (--allow-leakage goes on, and the report says so "
+                        "in red)")
+    return [leak.text() for leak in leaks]
+
+
+def near_duplicates(a: Pool, b: Pool) -> list[tuple[str, str]]:
+    """Pairs of ids whose thumbnails are nearly equal: the same picture, resized or coded again.
+
+    A mirrored, cropped or recoloured copy is not found; `evalsuite privacy` looks for those.
+    """
+    if not a.n or not b.n:
+        return []
+    left, right = _thumbnails(a), _thumbnails(b)
+    pairs = []
+    for start in range(0, a.n, 256):
+        distance = torch.cdist(left[start : start + 256], right) / np.sqrt(left.shape[1])
+        for i, j in torch.nonzero(distance < NEAR).tolist():
+            if a.ids[start + i] != b.ids[j]:
+                pairs.append((str(a.ids[start + i]), str(b.ids[j])))
+    return pairs
+
+
+def _thumbnails(pool: Pool) -> torch.Tensor:
+    parts = [
+        torch.nn.functional.adaptive_avg_pool2d(pool.x[rows].float(), THUMBNAIL).flatten(1)
+        for rows in torch.arange(pool.n).split(256)
+    ]
+    return torch.cat(parts)
