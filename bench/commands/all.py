@@ -10,9 +10,9 @@ from typing import Annotated
 import torch
 import typer
 
-from bench import models, plots
-from bench.record import records, show
-from bench.suite import PARTS, run
+from bench.measure import models, plots
+from bench.measure.record import records, show
+from bench.suites.run_all import PARTS, run
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.anchors import ANCHORS, Anchor, not_comparable
-from bench.anchors import ours as measured
-from bench.record import number, records
+from bench.measure.record import number, records
+from bench.peers.anchors import ANCHORS, Anchor, not_comparable
+from bench.peers.anchors import ours as measured
 from dermforge.common import console
 from dermforge.common.errors import UserError
 

@@ -10,9 +10,9 @@ import torch
 import typer
 from rich.table import Table
 
-from bench.builtin import Bar, phantom_bars, pipeline_bars
-from bench.device import describe
-from bench.record import Measurement, Record, number, save
+from bench.measure.device import describe
+from bench.measure.record import Measurement, Record, number, save
+from bench.suites.builtin import Bar, phantom_bars, pipeline_bars
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from engines.pipeline_spec import model_digest

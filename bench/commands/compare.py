@@ -10,9 +10,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bench.compare import Change, differing_facts, only_in_one
-from bench.compare import compare as changes
-from bench.record import MISSING, Record, number, records
+from bench.measure.compare_records import Change, differing_facts, only_in_one
+from bench.measure.compare_records import compare as changes
+from bench.measure.record import MISSING, Record, number, records
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 

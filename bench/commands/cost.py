@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.cost import per_thousand, price_per_second
-from bench.record import number, records
+from bench.measure.cost import per_thousand, price_per_second
+from bench.measure.record import number, records
 from dermforge.common import console
 from dermforge.common.errors import UserError
 

@@ -10,12 +10,13 @@ import torch
 import typer
 
 import engines
-from bench import draw, models
-from bench import engine as measure
-from bench.device import describe
-from bench.engine import Loaded
-from bench.peers import PEERS, choose
-from bench.record import Measurement, Record, deliver
+from bench.measure import models
+from bench.measure.device import describe
+from bench.measure.record import Measurement, Record, deliver
+from bench.peers import draw
+from bench.peers.pipelines import PEERS, choose
+from bench.suites import engine as measure
+from bench.suites.engine import Loaded
 from dermforge.common import console
 
 SWEEP = {"cpu": [1, 2, 4, 8, 16, 32], "cuda": [2, 8, 16, 32, 64, 128]}

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 import engines
-from bench import models
-from bench import paper as measure
-from bench.device import describe
-from bench.record import Record, deliver
+from bench.measure import models
+from bench.measure.device import describe
+from bench.measure.record import Record, deliver
+from bench.suites import paper as measure
 from dermforge.common import console
 from gen.plan.grid import PRESETS
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import torch
 import typer
 
-from bench import models
-from bench import plans as measure
-from bench.device import describe
-from bench.record import Record, deliver
+from bench.measure import models
+from bench.measure.device import describe
+from bench.measure.record import Record, deliver
+from bench.suites import engine_files as measure
 from dermforge.common import console
 from dermforge.common.errors import UserError
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bench import roofline as measure
-from bench.device import describe
-from bench.record import Record, deliver
+from bench.measure.device import describe
+from bench.measure.record import Record, deliver
+from bench.suites import roofline as measure
 from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines.backends.torch_eager import torch_device

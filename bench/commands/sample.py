@@ -10,12 +10,13 @@ import torch
 import typer
 
 import engines
-from bench import draw, models
-from bench.device import describe
-from bench.peers import DTYPES, PEERS, choose
-from bench.record import Measurement, Record, deliver, per_second
-from bench.sampling import Ours, Run, peer
-from bench.timing import in_turn, median
+from bench.measure import models
+from bench.measure.device import describe
+from bench.measure.record import Measurement, Record, deliver, per_second
+from bench.measure.timing import in_turn, median
+from bench.peers import draw
+from bench.peers.pipelines import DTYPES, PEERS, choose
+from bench.suites.sampling import Ours, Run, peer
 from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines.pipeline_spec import model_digest

@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 import typer
 
-from bench import shards as bench_shards
-from bench.device import describe
-from bench.record import Record, deliver
+from bench.measure.device import describe
+from bench.measure.record import Record, deliver
+from bench.suites import shards as bench_shards
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed
 

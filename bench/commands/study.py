@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 import typer
 
-from bench import study as measure
-from bench.device import describe
-from bench.record import Record, deliver
+from bench.measure.device import describe
+from bench.measure.record import Record, deliver
+from bench.suites import study as measure
 from dermforge.common import console
 
 

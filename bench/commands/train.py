@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 import typer
 
-from bench import train as measure
-from bench.device import describe
-from bench.record import Measurement, Record, deliver
+from bench.measure.device import describe
+from bench.measure.record import Measurement, Record, deliver
+from bench.suites import train as measure
 from dermforge.common import console
 from engines.backends.torch_eager import torch_device
 from evalsuite.training.recipe import DEFAULT_MODEL

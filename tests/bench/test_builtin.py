@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.builtin import Bar, psnr
+from bench.suites.builtin import Bar, psnr
 from gen.builtin.classifier import predict, train_classifier
 from gen.builtin.data import phantoms
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bench.cli import PROGRAM
-from bench.compare import compare, differing_facts, only_in_one
-from bench.device import describe
-from bench.record import Measurement, Record, save
+from bench.measure.compare_records import compare, differing_facts, only_in_one
+from bench.measure.device import describe
+from bench.measure.record import Measurement, Record, save
 
 FACTS = describe(torch.device("cpu"))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.anchors import ANCHORS, Anchor, not_comparable
-from bench.cost import per_thousand, price_per_second
-from bench.paper import PAPER_IMAGES, hours
-from bench.record import Measurement
+from bench.measure.cost import per_thousand, price_per_second
+from bench.measure.record import Measurement
+from bench.peers.anchors import ANCHORS, Anchor, not_comparable
+from bench.suites.paper import PAPER_IMAGES, hours
 from dermforge.common.errors import UserError
 
 RATE = Measurement(name="paper/fast", unit="images/s", better="higher", samples=[10.0, 10.0, 10.0])

@@ -12,14 +12,15 @@ import torch
 from typer.testing import CliRunner
 
 import engines
-from bench import draw, models, plots
-from bench import engine as measure
 from bench.cli import PROGRAM
 from bench.commands.all import Chosen
-from bench.engine import Loaded
-from bench.paper import Runs, growth, rates
-from bench.peers import choose, diffusers, optimum, precision_of
-from bench.record import Measurement, load
+from bench.measure import models, plots
+from bench.measure.record import Measurement, load
+from bench.peers import draw
+from bench.peers.pipelines import choose, diffusers, optimum, precision_of
+from bench.suites import engine as measure
+from bench.suites.engine import Loaded
+from bench.suites.paper import Runs, growth, rates
 from dermforge.common.errors import UserError
 from engines.engine import Engine
 from engines.pipeline_spec import model_digest
@@ -136,7 +137,7 @@ def test_a_peer_that_cannot_run_is_said_before_anything_is_built(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not after an hour of measuring; peers nobody asked for by name are left out instead."""
-    monkeypatch.setattr("bench.peers.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.peers.pipelines.find_spec", lambda name: None)
     result = CliRunner().invoke(PROGRAM.app(), ["engine", "--peer", "optimum", "--work", str(tmp_path)])
     assert isinstance(result.exception, UserError)
     assert "the peer optimum cannot run here: it is not installed" in str(result.exception)
@@ -203,7 +204,7 @@ def test_a_bundle_is_kept_for_the_next_benchmark(bundle: Path, random_pipeline: 
 
 def test_peers_that_nobody_named_are_those_that_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for by name they must run; none means none."""
-    monkeypatch.setattr("bench.peers.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.peers.pipelines.find_spec", lambda name: None)
     names = ("diffusers", "optimum", "synderm")
     assert choose(None, names, names, on_gpu=False) == ["diffusers"]
     assert choose(["none"], names, names, on_gpu=False) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import flops, models
+from bench.measure import flops, models
 from engines.pipeline_spec import read_facts
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from bench import device
-from bench.device import PeakMemory, describe, load_of_others
-from bench.record import Measurement, Record, load, number, records, save, show
+from bench.measure import device
+from bench.measure.device import PeakMemory, describe, load_of_others
+from bench.measure.record import Measurement, Record, load, number, records, save, show
 from dermforge.common import console
 from dermforge.common.errors import UserError
 

@@ -13,10 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import engines
-from bench import draw, synderm
 from bench.cli import PROGRAM
-from bench.record import load
-from bench.sampling import Ours, peer
+from bench.measure.record import load
+from bench.peers import draw, synderm
+from bench.suites.sampling import Ours, peer
 from dermforge.common.errors import UserError
 from shards.format.reader import ShardSet
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import shards as bench_shards
-from bench.record import Measurement
+from bench.measure.record import Measurement
+from bench.suites import shards as bench_shards
 from shards import ShardSet
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.record import records
-from bench.suite import PARTS, run
+from bench.measure.record import records
+from bench.suites.run_all import PARTS, run
 
 
 def test_a_part_that_fails_says_its_last_line(tmp_path: Path) -> None:

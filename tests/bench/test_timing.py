@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.timing import in_turn, interval, median, seconds, spread
+from bench.measure.timing import in_turn, interval, median, seconds, spread
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bench import study, train
 from bench.cli import PROGRAM
-from bench.record import load
+from bench.measure.record import load
+from bench.suites import study, train
 from evalsuite.training import model
 from evalsuite.training.recipe import make_recipe
 

@@ -54,7 +54,7 @@ def opened(real: Path, *folders: Path) -> Data:
 
 
 def new_grid(data: Data, real: Path, sizes: tuple[int, ...] = SIZES) -> design.Design:
-    return design.new_new_grid(Places(real=real, size=32), make_recipe(steps=2), sizes, (1,), seeds=len(SEEDS))
+    return design.new_design(Places(real=real, size=32), make_recipe(steps=2), sizes, (1,), seeds=len(SEEDS))
 
 
 def test_every_arm_has_the_generator_that_was_tuned_on_its_images(phantom_shards: Path, sets: Path) -> None:
@@ -121,7 +121,7 @@ def test_generators_with_equal_ids_keep_their_features_apart(phantom_shards: Pat
     assert done.exit_code == 0, done.output
     table = pd.read_parquet(tmp_path / "out" / design.FEATURES)
     assert table["id"].duplicated().any()
-    places = design.read_new_grid(tmp_path / "out").places
+    places = design.read_design(tmp_path / "out").places
     data = open_data(places)
     assert data.synthetic is not None
     values = data.synthetic.x[torch.arange(data.synthetic.n)].numpy()

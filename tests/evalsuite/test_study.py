@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from bench.study import feature_study
+from bench.suites.study import feature_study
 from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
 from evalsuite.fairness import paired_scores
@@ -27,7 +27,7 @@ PLACES = Places(real=Path("real"), synthetic=(Path("synthetic"),))
 
 
 def new_grid(**changes: object) -> Design:
-    return new_new_grid(PLACES, make_recipe(steps=10), **{  # type: ignore[arg-type]
+    return new_design(PLACES, make_recipe(steps=10), **{  # type: ignore[arg-type]
         "sizes": (4, 8, 16, 32), "ratios": (2, 10), "seeds": 3, **changes})
 
 
@@ -177,7 +177,7 @@ def test_the_dose_is_raised_by_the_command_until_it_stops(tmp_path: Path) -> Non
         return {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")}
 
     trained = run()
-    doses = design.read_new_grid(tmp_path / "out").doses[5]
+    doses = design.read_design(tmp_path / "out").doses[5]
     assert doses == (0, 1, 2, 4)[: len(doses)]
     assert len(doses) > 2
     flat = analysis.analyse(tmp_path / "out", n_boot=100).flat()
@@ -192,7 +192,7 @@ def test_the_dose_is_raised_by_the_command_until_it_stops(tmp_path: Path) -> Non
 def test_presets_are_the_grids_they_name(name: design.Preset, arms: int) -> None:
     """The published grid: 1 to 228 real images per class, up to 75 synthetic ones for each, five seeds."""
     grid = design.PRESETS[name]
-    made = new_new_grid(PLACES, make_recipe(**grid.recipe), grid.sizes, grid.ratios, seeds=grid.seeds)
+    made = new_design(PLACES, make_recipe(**grid.recipe), grid.sizes, grid.ratios, seeds=grid.seeds)
     assert len(made.arms()) == arms
     if name == "sagers2023":
         assert made.doses[228] == (0, 1, 2, 5, 10, 20, 25, 50, 75)

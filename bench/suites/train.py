@@ -13,8 +13,8 @@ from timm.data import create_transform
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from bench.record import Measurement, per_second
-from bench.timing import in_turn
+from bench.measure.record import Measurement, per_second
+from bench.measure.timing import in_turn
 from evalsuite.study import arm
 from evalsuite.training import loop, model
 from evalsuite.training.data.pool import Pool

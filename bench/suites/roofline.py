@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from bench.record import Measurement
-from bench.timing import seconds
+from bench.measure.record import Measurement
+from bench.measure.timing import seconds
 
 #: Sides of the square matrices that are tried; the best counts. A GPU needs large ones, a CPU caches small ones.
 SIDES = {"cuda": (2048, 4096, 8192), "cpu": (512, 1024, 2048)}

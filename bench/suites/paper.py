@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.device import PeakMemory
-from bench.record import Measurement, known
-from bench.timing import interval
+from bench.measure.device import PeakMemory
+from bench.measure.record import Measurement, known
+from bench.measure.timing import interval
 from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen.phantoms.dataset import write_split

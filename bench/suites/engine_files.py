@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from bench.device import PeakMemory
-from bench.record import Measurement
+from bench.measure.device import PeakMemory
+from bench.measure.record import Measurement
 from engines.backends.tensorrt import GRAPHS, resolve_target
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import compile_graph

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from bench import peers, synderm
-from bench.draw import Images, Job
+from bench.peers import pipelines, synderm
+from bench.peers.draw import Images, Job
 from engines.engine import Engine
 from gen.plan.plan import from_rows
 from gen.sampling.sampler import Sampler, Summary, Target
@@ -55,12 +55,12 @@ def files(draw: Callable[[], Images], folder: Path) -> Run:
 def peer(name: str, model: Path, job: Job, batch: int, device: torch.device, precision: str, folder: Path) -> Run:
     """A peer by name, from prompts to PNG files."""
     if name != "synderm":
-        return files(peers.PEERS[name](model, job, batch, device=device, precision=precision), folder)
+        return files(pipelines.PEERS[name](model, job, batch, device=device, precision=precision), folder)
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
-    pipeline.to(device, peers.DTYPES[precision])
+    pipeline.to(device, pipelines.DTYPES[precision])
     # It draws class by class, and every class alike: as many classes as give the same number of images.
     classes = [f"class{i}" for i in range(max(k for k in range(1, 7) if len(job.rows) % k == 0))]
     loop = synderm.loop(pipeline, classes, "An image of {}, a skin disease", job.steps, job.guidance, batch,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import synderm
-from bench.draw import Draw, Images, Job
+from bench.peers import synderm
+from bench.peers.draw import Draw, Images, Job
 from dermforge.common.errors import UserError
 from engines.silence import quiet
 

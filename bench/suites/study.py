@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from bench.record import Measurement, per_second
+from bench.measure.record import Measurement, per_second
 from evalsuite.study import design as studies
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import make_recipe

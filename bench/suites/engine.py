@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 import engines
-from bench import draw, roofline
-from bench.device import PeakMemory
-from bench.draw import Job
-from bench.flops import Flops, count
-from bench.peers import PEERS, precision_of
-from bench.record import Measurement, known, per_second
-from bench.timing import in_turn, median, seconds
+from bench.measure.device import PeakMemory
+from bench.measure.flops import Flops, count
+from bench.measure.record import Measurement, known, per_second
+from bench.measure.timing import in_turn, median, seconds
+from bench.peers import draw
+from bench.peers.draw import Job
+from bench.peers.pipelines import PEERS, precision_of
+from bench.suites import roofline
 from dermforge.common.errors import UserError
 from engines.engine import TEXT_BATCH, Engine
 from engines.pipeline_spec import model_digest

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from bench.device import wait
+from bench.measure.device import wait
 
 #: A sample shorter than this is repeated within: clocks and the scheduler have their own jitter.
 LEAST_S = 0.05

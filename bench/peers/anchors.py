@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.record import Record
+from bench.measure.record import Record
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bench.record import Measurement
-from bench.timing import interval
+from bench.measure.record import Measurement
+from bench.measure.timing import interval
 from dermforge.common.errors import UserError
 
 PRICE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(h|min|s))?")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from scipy import stats
 
-from bench.record import Measurement, Record
+from bench.measure.record import Measurement, Record
 
 Verdict = Literal["better", "worse", "changed", "same", "not enough data"]
 #: Fewer samples than this on either side cannot reach the level below, however far apart they are.

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import webdataset as wds
 
-from bench.record import Measurement
+from bench.measure.record import Measurement
 from shards import MixedStream, Sample, ShardSet, Source, write_shard
 
 CLASSES = ("macule", "nodule")

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from bench.device import Facts
-from bench.timing import median, spread
+from bench.measure.device import Facts
+from bench.measure.timing import median, spread
 from dermforge.common import atomic, console
 from dermforge.common.errors import UserError
 

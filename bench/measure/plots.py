@@ -9,8 +9,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from bench.record import Measurement, Record
-from bench.timing import spread
+from bench.measure.record import Measurement, Record
+from bench.measure.timing import spread
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -1,0 +1,1 @@
+"""Time, memory, arithmetic and records of any measurement."""
