@@ -84,7 +84,7 @@ from pathlib import Path
 from evalsuite.training import runner
 from evalsuite.training.datasets import Places
 from shards.errors import UserError
-from test_runner import ARMS
+from test_run_arms import ARMS
 real, out = map(Path, sys.argv[1:])
 places = Places(real=real, size=32)
 runner.run(ARMS, places, out, ray="local")

@@ -27,7 +27,7 @@ from evalsuite.images.tone.tone_report import (
 from gen.phantoms import CLASSES, draw
 from shards.format.schema import Sample
 
-SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
+SSYNTH = Path(__file__).parents[5] / "shared" / "data" / "ssynth"
 
 
 def phantoms(per_cell: int, *, wrong: float = 0.0) -> ArrayImages:

@@ -22,7 +22,7 @@ from evalsuite.images.privacy.planted_copies import KINDS
 from gen.phantoms import CLASSES, draw
 from shards.format.schema import Sample
 
-SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
+SSYNTH = Path(__file__).parents[5] / "shared" / "data" / "ssynth"
 Array = np.ndarray
 
 
