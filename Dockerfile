@@ -44,6 +44,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target
 
 # The code last: it changes most often, and this layer is small.
 COPY pyproject.toml README.md LICENSE ./
+COPY dermforge dermforge
 COPY engines engines
 COPY gen gen
 COPY shards shards

@@ -16,7 +16,7 @@ DOCKERFILE = ROOT / "Dockerfile"
 DATA_IS_THERE = """
 from pathlib import Path
 from diffusers import StableDiffusionPipeline
-from evalsuite.report import page
+from evalsuite.page import page
 from gen.builtin import pipeline_folder
 StableDiffusionPipeline.from_pretrained(pipeline_folder())
 assert Path(page.__file__).with_name("templates").joinpath("page.html").is_file()

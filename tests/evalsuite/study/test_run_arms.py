@@ -81,15 +81,15 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
 RAY = """
 import sys
 from pathlib import Path
-from evalsuite.training import runner
-from evalsuite.training.datasets import Places
-from shards.errors import UserError
+from evalsuite.study import run_arms
+from evalsuite.training.data.datasets import Places
+from dermforge.common.errors import UserError
 from test_run_arms import ARMS
 real, out = map(Path, sys.argv[1:])
 places = Places(real=real, size=32)
-runner.run(ARMS, places, out, ray="local")
+run_arms.run(ARMS, places, out, ray="local")
 try:
-    runner.run([ARMS[0].model_copy(update={"n_real": 500})], places, out, ray="local")
+    run_arms.run([ARMS[0].model_copy(update={"n_real": 500})], places, out, ray="local")
 except UserError as error:
     print("refused:", error)
 """

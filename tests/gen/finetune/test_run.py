@@ -30,7 +30,7 @@ PROGRAM = """
 import sys, torch
 from engines.errors import EngineError
 from gen.commands.finetune import finetune
-from shards import console
+from dermforge.common import console
 
 torch.set_num_threads(int(sys.argv.pop(1)))
 app = console.new_app("gen")

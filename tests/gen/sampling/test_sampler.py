@@ -116,7 +116,7 @@ def test_a_failure_leaves_finished_shards_and_no_part_of_another(
     open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk in the third shard: two are there, nothing else, and the error is the disk's."""
-    import gen.sampler
+    from gen.sampling import sampler
 
     made = []
 
@@ -126,8 +126,8 @@ def test_a_failure_leaves_finished_shards_and_no_part_of_another(
             raise OSError(28, "No space left on device")
         return encode(*args, **kwargs)
 
-    encode = gen.sampler.encode_image
-    monkeypatch.setattr(gen.sampler, "encode_image", full_disk)
+    encode = sampler.encode_image
+    monkeypatch.setattr(sampler, "encode_image", full_disk)
     with pytest.raises(OSError, match="No space left"):
         sampled(open_engine(), mixed_plan(20), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".tar") == ["s-000000.tar", "s-000001.tar"]
