@@ -11,16 +11,7 @@ from pathlib import Path
 
 from engines.backends import tensorrt, torch_aot
 from engines.backends import torch_eager as torch_backend
-from engines.bundle import (
-    PARITY,
-    TIMINGS,
-    Bundle,
-    Manifest,
-    describe,
-    read_bundle,
-    whole_folder,
-    write_manifest,
-)
+from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, describe, read_bundle, whole_folder, write_manifest
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
 from engines.compile import fp8
@@ -115,11 +106,22 @@ def build(
             torch_backend.copy_weights(folder, partial, precision)
         else:
             export(folder, partial, facts, precision, progress)
-        write_manifest(partial, Manifest.model_validate({
-            "backend": backend, "precision": precision, "model_digest": model_digest(folder), "facts": facts,
-            "rows": plan_rows, "vae_batch": PLAN_VAE_BATCH, "certified": False, "versions": _versions(),
-            "artefacts": describe(partial),
-        }))
+        write_manifest(
+            partial,
+            Manifest.model_validate(
+                {
+                    "backend": backend,
+                    "precision": precision,
+                    "model_digest": model_digest(folder),
+                    "facts": facts,
+                    "rows": plan_rows,
+                    "vae_batch": PLAN_VAE_BATCH,
+                    "certified": False,
+                    "versions": _versions(),
+                    "artefacts": describe(partial),
+                }
+            ),
+        )
         bundle = read_bundle(partial)
         if precision == "fp8":
             progress("fp8 calibration")
@@ -127,8 +129,15 @@ def build(
             bundle = _changed(bundle, artefacts=describe(partial))
         if place:
             plans = build_plans(
-                partial, place, facts, precision, plan_rows, PLAN_VAE_BATCH, progress,
-                refit=refit or old is not None, refit_from=old,
+                partial,
+                place,
+                facts,
+                precision,
+                plan_rows,
+                PLAN_VAE_BATCH,
+                progress,
+                refit=refit or old is not None,
+                refit_from=old,
                 cache=timing_cache(place) if backend == "tensorrt" else None,
             )
             bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *plans])

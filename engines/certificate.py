@@ -164,10 +164,7 @@ def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str
     rows = len(real_ids)
     random_ids = torch.from_numpy(
         np.concatenate(
-            [
-                np.asarray(real_ids[:, :1]),
-                noise.integers(0, int(real_ids.max()) + 1, (rows, facts.max_length - 1)),
-            ],
+            [np.asarray(real_ids[:, :1]), noise.integers(0, int(real_ids.max()) + 1, (rows, facts.max_length - 1))],
             axis=1,
         )
     )
@@ -201,18 +198,12 @@ def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str
         },
         "unet": {
             "random": error(
-                lambda e: e.unet,
-                unet_in,
-                times,
-                torch.randn(words.shape, generator=torch.Generator().manual_seed(1)),
+                lambda e: e.unet, unet_in, times, torch.randn(words.shape, generator=torch.Generator().manual_seed(1))
             ),
             "real": error(lambda e: e.unet, unet_in, times, words),
         },
         "vae_decoder": {"random": decoder_error(latents), "real": decoder_error(real_latents)},
-        "vae_encoder": {
-            "random": error(lambda e: e.encode, static),
-            "real": error(lambda e: e.encode, drawn),
-        },
+        "vae_encoder": {"random": error(lambda e: e.encode, static), "real": error(lambda e: e.encode, drawn)},
     }
 
 
@@ -259,10 +250,7 @@ def _inpainting_channels(engine: Engine, n: int) -> torch.Tensor | None:
     grey = torch.full((n, facts.size, facts.size, 3), 128, dtype=torch.uint8, device=engine.device)
     mask = torch.zeros((n, 1, facts.latent_size, facts.latent_size), device=engine.device)
     mask[
-        :,
-        :,
-        facts.latent_size // 4 : -(facts.latent_size // 4),
-        facts.latent_size // 4 : -(facts.latent_size // 4),
+        :, :, facts.latent_size // 4 : -(facts.latent_size // 4), facts.latent_size // 4 : -(facts.latent_size // 4)
     ] = 1
     return torch.cat([mask, engine.encode(grey)], dim=1)
 

@@ -12,13 +12,14 @@ from dermforge.common.digests import digest_files
 from engines.errors import EngineError
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline")
-PARTS = {
-    "unet": "UNet2DConditionModel",
-    "vae": "AutoencoderKL",
-    "text_encoder": "CLIPTextModel",
-}
-HUB_FILES = ["model_index.json", "dermforge.json", "scheduler/*", "tokenizer/*",
-             *(f"{part}/*.{kind}" for part in PARTS for kind in ("json", "safetensors"))]
+PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
+HUB_FILES = [
+    "model_index.json",
+    "dermforge.json",
+    "scheduler/*",
+    "tokenizer/*",
+    *(f"{part}/*.{kind}" for part in PARTS for kind in ("json", "safetensors")),
+]
 HUB_SKIPPED = ["*.non_ema.*", "*flax*", "*openvino*"]
 
 

@@ -98,9 +98,13 @@ def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[]
     """
     checks: list[Check] = []
     for part in (
-        lambda: known_gap(10 * seed + 1, n_boot), lambda: no_gap(seed, tables),
-        lambda: levelling_down(10 * seed + 2, n_boot), lambda: miscalibration(10 * seed + 3, n_boot),
-        lambda: leakage(10 * seed + 4), lambda: saturation(seed), lambda: exchange(seed),
+        lambda: known_gap(10 * seed + 1, n_boot),
+        lambda: no_gap(seed, tables),
+        lambda: levelling_down(10 * seed + 2, n_boot),
+        lambda: miscalibration(10 * seed + 3, n_boot),
+        lambda: leakage(10 * seed + 4),
+        lambda: saturation(seed),
+        lambda: exchange(seed),
     ):
         checks += part()
         if tick is not None:
@@ -139,19 +143,26 @@ def levelling_down(seed: int, n_boot: int) -> list[Check]:
         made = comparing.compare(before, after, ["fst"], n_boot=n_boot, seed=seed, confidence=CONFIDENCE)
         gap, change = made.gaps[0], (light - dark) - 0.2
         inside = gap.low <= change <= gap.high
-        checks.append(Check(
-            name, f"gap {change:+.3f}, levelled down: {expected}",
-            f"{gap.difference:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}), {gap.reading}; no group worse: "
-            f"{made.no_group_worse}", inside and gap.levelled_down == expected and made.no_group_worse != expected,
-        ))
+        checks.append(
+            Check(
+                name,
+                f"gap {change:+.3f}, levelled down: {expected}",
+                f"{gap.difference:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}), {gap.reading}; no group worse: "
+                f"{made.no_group_worse}",
+                inside and gap.levelled_down == expected and made.no_group_worse != expected,
+            )
+        )
     return checks
 
 
 def miscalibration(seed: int, n_boot: int) -> list[Check]:
     """One group is twice as confident as it should be; the other is calibrated."""
     made = assess.card(
-        table([Group("light", 2000, 0.75), Group("dark", 2000, 0.75, slope=0.5)], seed), ["fst"], n_boot=n_boot,
-        seed=seed, confidence=CONFIDENCE,
+        table([Group("light", 2000, 0.75), Group("dark", 2000, 0.75, slope=0.5)], seed),
+        ["fst"],
+        n_boot=n_boot,
+        seed=seed,
+        confidence=CONFIDENCE,
     )
     checks = []
     for name, slope in (("light", 1.0), ("dark", 0.5)):
@@ -162,8 +173,15 @@ def miscalibration(seed: int, n_boot: int) -> list[Check]:
             _covers(f"calibration error, {name}", ece, metrics["ece"]),
         ]
     gap = made.gap("fst", "ece")
-    checks.append(Check("worst calibrated group", "dark, beyond chance", f"{gap.worst}, p {gap.p:.3g}",
-                        gap.worst == "dark" and gap.beyond_chance, 0.0))
+    checks.append(
+        Check(
+            "worst calibrated group",
+            "dark, beyond chance",
+            f"{gap.worst}, p {gap.p:.3g}",
+            gap.worst == "dark" and gap.beyond_chance,
+            0.0,
+        )
+    )
     return checks
 
 
@@ -183,8 +201,15 @@ def leakage(seed: int) -> list[Check]:
         predictions.refuse_overlap(test, other, "train")
     except UserError:
         clean = False
-    return [Check("leakage", "a000003, a000007 refused; a disjoint table passes", said.split(" (")[-1].split(")")[0],
-                  "a000003, a000007" in said and clean, 0.0)]
+    return [
+        Check(
+            "leakage",
+            "a000003, a000007 refused; a disjoint table passes",
+            said.split(" (")[-1].split(")")[0],
+            "a000003, a000007" in said and clean,
+            0.0,
+        )
+    ]
 
 
 def saturation(seed: int) -> list[Check]:
@@ -210,12 +235,24 @@ def exchange(seed: int) -> list[Check]:
     scores = truth(sizes) + rng.normal(0, error, len(sizes))
     mixed = float(truth(np.array([64 + 0.1 * 1000]))[0] + rng.normal(0, error))
     found = dose.exchange(
-        sizes, scores, scores[:, None] + rng.normal(0, error, (len(sizes), resamples)), 64, 1000, mixed,
-        mixed + rng.normal(0, error, resamples), CONFIDENCE,
+        sizes,
+        scores,
+        scores[:, None] + rng.normal(0, error, (len(sizes), resamples)),
+        64,
+        1000,
+        mixed,
+        mixed + rng.normal(0, error, resamples),
+        CONFIDENCE,
     )
     inside = found.rate_low <= 0.1 <= found.rate_high
-    return [Check("exchange rate", "0.100 real images for a synthetic one",
-                  f"{found.rate:.3f} ({found.rate_low:.3f} to {found.rate_high:.3f})", inside)]
+    return [
+        Check(
+            "exchange rate",
+            "0.100 real images for a synthetic one",
+            f"{found.rate:.3f} ({found.rate_low:.3f} to {found.rate_high:.3f})",
+            inside,
+        )
+    ]
 
 
 def _covers(name: str, truth: float, found: Estimate) -> Check:

@@ -15,9 +15,25 @@ if TYPE_CHECKING:
     from shards.mixing.dataset import ExactPass, Item, MixedStream, Source
 
 __all__ = [
-    "CheckFailed", "ExactPass", "FolderSet", "ImageSet", "Item", "MixedStream", "Sample", "ShardSet",
-    "ShardSetWriter", "ShardWriter", "Sidecar", "Source", "UserError", "decode_image", "encode_image", "finished",
-    "open_data", "write_info", "write_shard",
+    "CheckFailed",
+    "ExactPass",
+    "FolderSet",
+    "ImageSet",
+    "Item",
+    "MixedStream",
+    "Sample",
+    "ShardSet",
+    "ShardSetWriter",
+    "ShardWriter",
+    "Sidecar",
+    "Source",
+    "UserError",
+    "decode_image",
+    "encode_image",
+    "finished",
+    "open_data",
+    "write_info",
+    "write_shard",
 ]
 
 

@@ -52,8 +52,13 @@ def endpoint() -> Iterator[str]:
 def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A new empty bucket, and a new cache."""
     s3fs = pytest.importorskip("s3fs")
-    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_ENDPOINT_URL", endpoint),
-                        ("AWS_DEFAULT_REGION", "us-east-1"), ("DERMFORGE_CACHE", str(tmp_path / "cache"))):
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("DERMFORGE_CACHE", str(tmp_path / "cache")),
+    ):
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     name = f"b{uuid.uuid4().hex}"

@@ -114,8 +114,15 @@ def test_what_is_copied_runs_away_from_the_source(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     for program in ("gen", "shards", "evalsuite", "bench"):
         assert (site / "bin" / program).is_file()
-    done = subprocess.run([sys.executable, "-c", DATA_IS_THERE], cwd=tmp_path, capture_output=True, text=True,
-                          check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(site)})
+    done = subprocess.run(
+        [sys.executable, "-c", DATA_IS_THERE],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().startswith(str(site))
 
@@ -155,5 +162,6 @@ def copied_into(folder: Path) -> Path:
 def run(step: str, folder: Path, binaries: Path) -> subprocess.CompletedProcess[str]:
     """A step by the shell that Docker uses."""
     env = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
-    return subprocess.run(["/bin/sh", "-c", step], cwd=folder, env=env, capture_output=True, text=True, check=False,
-                          timeout=3000)
+    return subprocess.run(
+        ["/bin/sh", "-c", step], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=3000
+    )

@@ -44,8 +44,11 @@ def blocks(page: Path, language: str) -> Iterator[str]:
 def command_lines(page: Path) -> list[str]:
     """Lines of our programs in code blocks, fenced or indented, continued lines joined; in a container too."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    fenced = [line for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-              for line in block.splitlines()]
+    fenced = [
+        line
+        for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
     indented = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     lines = [re.sub(r"^docker run .* dermforge ", "", line) for line in (*fenced, *indented)]
     return [line for line in lines if line.split(" ")[0] in PROGRAMS]
@@ -66,8 +69,15 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     """All of a page in one process, one after the other, as a reader would."""
     script = tmp_path / "page.py"
     script.write_text("\n\n".join(blocks(page, "python")), encoding="utf-8")
-    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False,
-                          timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -122,9 +132,13 @@ def test_the_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 #: What makes each command small; the last of an option counts.
 SMALL = {
-    "gen finetune": "--steps 2 --views 1", "gen build-engine": "--rows 8", "gen plan": "--per-cell 1 --steps 4",
-    "evalsuite quality": "--resamples 10", "evalsuite privacy": "--control 2",
-    "evalsuite filter": "--steps 5 --seeds 1", "evalsuite report": "--n-boot 100",
+    "gen finetune": "--steps 2 --views 1",
+    "gen build-engine": "--rows 8",
+    "gen plan": "--per-cell 1 --steps 4",
+    "evalsuite quality": "--resamples 10",
+    "evalsuite privacy": "--control 2",
+    "evalsuite filter": "--steps 5 --seeds 1",
+    "evalsuite report": "--n-boot 100",
     "evalsuite run": "--steps 5 --model test_resnet --n-boot 100",
 }
 
@@ -150,15 +164,28 @@ def test_the_loop_of_the_study_runs(tmp_path: Path) -> None:
     photographs(tmp_path)
     model = checkpoint(tmp_path / "checkpoint")
     loop = next(block for block in blocks(ROOT / "docs" / "study.md", "bash") if block.startswith("for n in "))
-    for long, short in (("8 16 32", "2"), ("8,16,32", "2,4"), ("0 1 2", "0 1"), ("--seeds 3", "--seeds 2 --steps 2"),
-                        ("1,5,10", "1 --model test_resnet --n-boot 100"), ("stable-diffusion-2-1-base", str(model)),
-                        ("--method lora", "--method lora --steps 2"), ("--per-cell 60", "--per-cell 2 --steps 2"),
-                        ("--precision fp16", "--rows 8")):
+    for long, short in (
+        ("8 16 32", "2"),
+        ("8,16,32", "2,4"),
+        ("0 1 2", "0 1"),
+        ("--seeds 3", "--seeds 2 --steps 2"),
+        ("1,5,10", "1 --model test_resnet --n-boot 100"),
+        ("stable-diffusion-2-1-base", str(model)),
+        ("--method lora", "--method lora --steps 2"),
+        ("--per-cell 60", "--per-cell 2 --steps 2"),
+        ("--precision fp16", "--rows 8"),
+    ):
         assert long in loop
         loop = loop.replace(long, short)
     make = "shards make photos --table photos.csv --class-column diagnosis --group-column fst --out data --size 64\n"
-    done = subprocess.run(["bash", "-ec", make + loop], cwd=tmp_path, capture_output=True, text=True, check=False,
-                          env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    done = subprocess.run(
+        ["bash", "-ec", make + loop],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert 'class="leak"' not in (tmp_path / "study" / "report.html").read_text()
 

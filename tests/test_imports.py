@@ -10,8 +10,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PARTS = {"engines", "gen", "shards", "evalsuite", "bench"}
 ALLOWED = {
-    "engines": {"engines"}, "shards": {"shards"}, "gen": {"gen", "engines", "shards"},
-    "evalsuite": {"evalsuite", "shards"}, "bench": PARTS,
+    "engines": {"engines"},
+    "shards": {"shards"},
+    "gen": {"gen", "engines", "shards"},
+    "evalsuite": {"evalsuite", "shards"},
+    "bench": PARTS,
 }
 
 

@@ -42,14 +42,18 @@ def test_the_help_read_from_the_source_is_the_commands_own(program: str) -> None
     """Names in the same order, and every docstring; so each command is where the program says."""
     whole = import_module(f"{program}.cli").PROGRAM
     outline, real = (
-        [(c.name, c.callback and c.callback.__doc__ and " ".join(c.callback.__doc__.split()))
-         for c in app.registered_commands] for app in (whole.app([]), whole.app())
+        [
+            (c.name, c.callback and c.callback.__doc__ and " ".join(c.callback.__doc__.split()))
+            for c in app.registered_commands
+        ]
+        for app in (whole.app([]), whole.app())
     )
     assert outline == real
 
 
 def test_importing_diffusers_beside_optimum_says_nothing() -> None:
     """It took optimum and optimum-onnx, which share a package, for a conflict and warned in every command."""
-    done = subprocess.run([sys.executable, "-c", "import engines, diffusers"], capture_output=True, text=True,
-                          check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import engines, diffusers"], capture_output=True, text=True, check=True
+    )
     assert "Multiple distributions" not in done.stderr

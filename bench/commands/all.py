@@ -45,20 +45,29 @@ class Chosen:
         built = ["--model", self.model, "--work", str(self.work)]
         each = [word for backend in self.backends for word in ("--backend", backend)]
         each += [word for precision in self.precisions for word in ("--precision", precision)]
-        own = {"engine": [*built, *each, "--steps", str(self.steps)],
-               "sample": [*built, *first], "paper": [*built, *first]}
+        own = {
+            "engine": [*built, *each, "--steps", str(self.steps)],
+            "sample": [*built, *first],
+            "paper": [*built, *first],
+        }
         return {name: [*own.get(name, []), *every, *(SMALL[name] if quick else [])] for name in PARTS}
 
 
 def all_benchmarks(
     out: Annotated[Path, typer.Option(help="Folder for the results and pictures.")] = Path("results"),
-    model: Annotated[str | None, typer.Option(
-        help="A pipeline folder, built-in, sd15, sd15-inpaint, sd21-base [default: sd15 on CUDA, else built-in]",
-    )] = None,
-    backend: Annotated[list[str] | None, typer.Option(
-        help="repeatable [default: torch on CUDA, and tensorrt where it is installed; else onnxruntime]")] = None,
-    precision: Annotated[list[str] | None, typer.Option(
-        help="repeatable [default: fp16 and bf16 on CUDA, else fp32]")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A pipeline folder, built-in, sd15, sd15-inpaint, sd21-base [default: sd15 on CUDA, else built-in]"
+        ),
+    ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="repeatable [default: torch on CUDA, and tensorrt where it is installed; else onnxruntime]"),
+    ] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="repeatable [default: fp16 and bf16 on CUDA, else fp32]")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"{', '.join(PARTS)}; repeatable")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
@@ -75,8 +84,13 @@ def all_benchmarks(
         raise UserError(f"unknown benchmark {unknown[0]!r}; expected {', '.join(PARTS)}")
     cuda = torch.cuda.is_available()
     usual = ["torch", *(["tensorrt"] if find_spec("tensorrt") else [])] if cuda else ["onnxruntime"]
-    chosen = Chosen(model or ("sd15" if cuda else models.BUILT_IN), backend or usual,
-                    precision or (["fp16", "bf16"] if cuda else ["fp32"]), work, 50 if cuda else 20)
+    chosen = Chosen(
+        model or ("sd15" if cuda else models.BUILT_IN),
+        backend or usual,
+        precision or (["fp16", "bf16"] if cuda else ["fp32"]),
+        work,
+        50 if cuda else 20,
+    )
     options = chosen.options(repeats, quick)
     parts = only or PARTS
     errors = {name: run(name, options[name], out) for name in console.track(parts, "benchmarks", len(parts), "parts")}

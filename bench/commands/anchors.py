@@ -32,12 +32,29 @@ def anchors(
         mine = [one for record in engines for one in measured(record)]
     listed = [(a, "; ".join(not_comparable(a, mine[0])) if mine else a.caveat) for a in ANCHORS]
     if as_json:
-        console.print_json({"ours": [asdict(a) for a in mine],
-                            "published": [asdict(a) | {"not comparable": why} for a, why in listed]})
+        console.print_json(
+            {"ours": [asdict(a) for a in mine], "published": [asdict(a) | {"not comparable": why} for a, why in listed]}
+        )
         return
-    table = Table("who", "device", "model", "steps", "batch", "images/s", "TFLOP/s",
-                  "not comparable with ours because" if mine else "remarks")
+    table = Table(
+        "who",
+        "device",
+        "model",
+        "steps",
+        "batch",
+        "images/s",
+        "TFLOP/s",
+        "not comparable with ours because" if mine else "remarks",
+    )
     for a, why in [*((one, "measured here") for one in mine), *((a, why) for a, why in listed)]:
-        table.add_row(a.who, a.device, a.model, str(a.steps), str(a.batch or "?"), number(a.images_per_second),
-                      number(a.tflops), why)
+        table.add_row(
+            a.who,
+            a.device,
+            a.model,
+            str(a.steps),
+            str(a.batch or "?"),
+            number(a.images_per_second),
+            number(a.tflops),
+            why,
+        )
     console.out.print(table)

@@ -22,7 +22,8 @@ from gen.builtin import pipeline_folder
 def builtin(
     model: Annotated[Path | None, typer.Option(help="A pipeline folder; default: the committed one.")] = None,
     work: Annotated[Path, typer.Option(help="Drawn images and trained judges are kept here.")] = Path(
-        "runs/bench-builtin"),
+        "runs/bench-builtin"
+    ),
     per_cell: Annotated[int, typer.Option(help="Images generated per class and tone group.")] = 20,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
     guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
@@ -44,8 +45,13 @@ def builtin(
     bars = phantom_bars(work)
     bars += pipeline_bars(folder, work, per_cell=per_cell, steps=steps, guidance=guidance, seed=seed)
     if out:
-        settings = {"model": model_digest(folder), "per cell": per_cell, "steps": steps, "guidance": guidance,
-                    "seed": seed}
+        settings = {
+            "model": model_digest(folder),
+            "per cell": per_cell,
+            "steps": steps,
+            "guidance": guidance,
+            "seed": seed,
+        }
         save(Record(command="builtin", settings=settings, facts=facts, measurements=[_measured(b) for b in bars]), out)
     if as_json:
         console.print_json([{"name": b.name, "value": b.value, "wanted": b.wanted, "passed": b.passed} for b in bars])
@@ -60,8 +66,12 @@ def builtin(
 
 
 def _measured(bar: Bar) -> Measurement:
-    return Measurement(name=bar.name, unit="", samples=[] if math.isnan(bar.value) else [bar.value],
-                       details={"bar": bar.wanted or None, "passed": bar.passed if bar.wanted else None})
+    return Measurement(
+        name=bar.name,
+        unit="",
+        samples=[] if math.isnan(bar.value) else [bar.value],
+        details={"bar": bar.wanted or None, "passed": bar.passed if bar.wanted else None},
+    )
 
 
 def _verdict(bar: Bar) -> str:

@@ -37,16 +37,24 @@ def compare(
     pairs = _pairs(first, second, before, after)
     for unmatched, place in ((_without(first, second), before), (_without(second, first), after)):
         if unmatched:
-            console.err.print(f"[yellow]warning:[/yellow] only in {escape(str(place))}, so not compared: "
-                              f"{', '.join(unmatched)}", soft_wrap=True)
+            console.err.print(
+                f"[yellow]warning:[/yellow] only in {escape(str(place))}, so not compared: {', '.join(unmatched)}",
+                soft_wrap=True,
+            )
     found = {one.command: changes(one, other, least) for one, other in pairs}
     differing = {one.command: differing_facts(one, other) for one, other in pairs}
     missing = {one.command: only_in_one(one, other) for one, other in pairs}
     if as_json:
-        console.print_json({
-            command: {"changes": [asdict(c) for c in listed], "differing": differing[command],
-                      "only in one": missing[command]} for command, listed in found.items()
-        })
+        console.print_json(
+            {
+                command: {
+                    "changes": [asdict(c) for c in listed],
+                    "differing": differing[command],
+                    "only in one": missing[command],
+                }
+                for command, listed in found.items()
+            }
+        )
     else:
         for command, listed in found.items():
             _show(command, listed, every)
@@ -63,8 +71,10 @@ def _pairs(one: list[Record], other: list[Record], first: Path, second: Path) ->
     theirs = {record.command: record for record in other}
     pairs = [(record, theirs[record.command]) for record in one if record.command in theirs]
     if not pairs:
-        raise UserError(f"{first} holds {', '.join(r.command for r in one)} and {second} "
-                        f"{', '.join(theirs)}; give results of the same commands")
+        raise UserError(
+            f"{first} holds {', '.join(r.command for r in one)} and {second} "
+            f"{', '.join(theirs)}; give results of the same commands"
+        )
     return pairs
 
 
@@ -78,8 +88,14 @@ def _show(command: str, listed: list[Change], every: bool) -> None:
     for c in listed:
         if every or c.verdict not in ("same", MISSING):
             colour = COLOUR.get(c.verdict, "white")
-            table.add_row(escape(c.name), number(c.before), number(c.after), f"{c.ratio:.3f}", number(c.p),
-                          f"[{colour}]{c.verdict}[/{colour}]")
+            table.add_row(
+                escape(c.name),
+                number(c.before),
+                number(c.after),
+                f"{c.ratio:.3f}",
+                number(c.p),
+                f"[{colour}]{c.verdict}[/{colour}]",
+            )
     same = sum(c.verdict == "same" for c in listed)
     unknown = sum(c.verdict == MISSING for c in listed)
     if table.row_count:

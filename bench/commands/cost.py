@@ -16,8 +16,9 @@ from dermforge.common.errors import UserError
 
 
 def cost(
-    results: Annotated[Path, typer.Argument(help="A result, or a folder of them, as `bench paper --out` writes.")] =
-        Path("results"),
+    results: Annotated[
+        Path, typer.Argument(help="A result, or a folder of them, as `bench paper --out` writes.")
+    ] = Path("results"),
     price: Annotated[str, typer.Option(help="Of the machine, in any currency: 2.5/h, 0.04/min.")] = "2.5/h",
     as_json: Annotated[bool, typer.Option("--json", help="Print the costs as JSON.")] = False,
 ) -> None:

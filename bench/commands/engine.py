@@ -24,25 +24,33 @@ SWEEP = {"cpu": [1, 2, 4, 8, 16, 32], "cuda": [2, 8, 16, 32, 64, 128]}
 
 def engine(
     bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles [default: one is built from --model]")] = None,
-    model: Annotated[str, typer.Option(
-        help="The bundles' pipeline folder, or built-in, sd15, sd15-inpaint, sd21-base (public shapes, random weights)",
-    )] = models.BUILT_IN,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The bundles' pipeline folder, or public shapes with random weights: sd15, sd15-inpaint, sd21-base"
+        ),
+    ] = models.BUILT_IN,
     backend: Annotated[list[str] | None, typer.Option(help="Of a bundle built here; repeatable.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(
-        help="Of a bundle built here: fp32, fp16 or bf16; repeatable [default: fp32]")] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="Of a bundle built here: fp32, fp16 or bf16; repeatable [default: fp32]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt [default: the backend's own]")] = None,
     images: Annotated[int, typer.Option(help="Whole images of one timed run.", min=1)] = 64,
     steps: Annotated[int, typer.Option(help="Denoising steps.", min=1)] = 20,
     guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
     rows: Annotated[list[int] | None, typer.Option(help="Row counts of the sweep; repeatable; 0 for none.")] = None,
-    peer: Annotated[list[str] | None, typer.Option(
-        help=f"{', '.join(PEERS)} or none; repeatable [default: diffusers, optimum; on CUDA diffusers-compile too]",
-    )] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"{', '.join(PEERS)} or none; repeatable [default: diffusers, optimum; on CUDA diffusers-compile too]"
+        ),
+    ] = None,
     peer_batch: Annotated[list[int] | None, typer.Option(help="Batches of the peers; repeatable.", min=1)] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="Of the starting noise.")] = 0,
     work: Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")] = Path(
-        "runs/bench"),
+        "runs/bench"
+    ),
     out: Annotated[Path | None, typer.Option(help="Folder for engine.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -72,6 +80,7 @@ def engine(
     found += measure.builds(loaded)
     flops = measure.measured_flops(folder, first)
     with console.progress("engines and peers", total, "runs") as bar:
+
         def tick(note: str) -> None:
             bar(1, note)
 
@@ -79,19 +88,29 @@ def engine(
             mine = ceiling[one.engine.precision]
             found += measure.components(one, flops, mine, repeats=repeats, tick=tick)
             found += measure.rows_sweep(one, sweep, job, flops, mine, repeats=repeats, tick=tick)
-        whole = measure.whole(loaded, folder, job, flops, ceiling, peers=chosen_peers, batches=batches,
-                              repeats=repeats, tick=tick)
+        whole = measure.whole(
+            loaded, folder, job, flops, ceiling, peers=chosen_peers, batches=batches, repeats=repeats, tick=tick
+        )
     found += [*whole, *measure.speedups(whole, first.device.type)]
-    settings = {"model": model, "size": first.facts.size, "images": images, "steps": steps, "guidance": guidance,
-                "solver": draw.SOLVER, "seed": seed, "bundles": {one.name: one.engine.bundle_digest for one in loaded},
-                "certified": {one.name: one.engine.certified for one in loaded}}
+    settings = {
+        "model": model,
+        "size": first.facts.size,
+        "images": images,
+        "steps": steps,
+        "guidance": guidance,
+        "solver": draw.SOLVER,
+        "seed": seed,
+        "bundles": {one.name: one.engine.bundle_digest for one in loaded},
+        "certified": {one.name: one.engine.certified for one in loaded},
+    }
     record = Record(command="engine", settings=settings, facts=facts, measurements=found)
-    deliver(record, out, as_json,
-            f"{model}, {first.facts.size} px, {images} images, {steps} steps, guidance {guidance:g}")
+    deliver(
+        record, out, as_json, f"{model}, {first.facts.size} px, {images} images, {steps} steps, guidance {guidance:g}"
+    )
 
 
 def _open(
-    bundles: list[Path], model: Path, backends: list[str], precisions: list[str], device: str | None, work: Path,
+    bundles: list[Path], model: Path, backends: list[str], precisions: list[str], device: str | None, work: Path
 ) -> list[Loaded]:
     """The bundles given, or one built for each backend and precision; a random model may fail its certificate."""
     loaded = [Loaded(path.name, engines.load(path, device=device)) for path in bundles]

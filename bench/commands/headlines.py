@@ -22,8 +22,11 @@ def headlines(
     """
     sampled = _read(demo / "sample.json", "gen sample --json")
     head = _read(demo / "report" / "run.json", "evalsuite run")["headline"]
-    places = {"report": demo / "report" / "report.html", "contact sheet": demo / "shards" / "sheet.png",
-              "shards": demo / "shards"}
+    places = {
+        "report": demo / "report" / "report.html",
+        "contact sheet": demo / "shards" / "sheet.png",
+        "shards": demo / "shards",
+    }
     for name, place in places.items():
         if not place.exists():
             raise UserError(f"no {name} at {place}; run `make demo` again")

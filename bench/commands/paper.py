@@ -18,8 +18,9 @@ from gen.plan.grid import PRESETS
 
 def paper(
     bundle: Annotated[Path | None, typer.Argument(help="An engine bundle [default: one is built from --model]")] = None,
-    model: Annotated[str, typer.Option(help="A pipeline folder, or built-in, sd15, sd15-inpaint, sd21-base")] =
-        models.BUILT_IN,
+    model: Annotated[
+        str, typer.Option(help="A pipeline folder, or built-in, sd15, sd15-inpaint, sd21-base")
+    ] = models.BUILT_IN,
     backend: Annotated[str, typer.Option(help="Of the bundle built here.")] = "onnxruntime",
     precision: Annotated[str, typer.Option(help="Of the bundle built here.")] = "fp32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt [default: the backend's own]")] = None,
@@ -46,6 +47,7 @@ def paper(
     for name in presets:
         run.plan(name, 1)  # refuses an unknown name before anything is timed
     with console.progress("paper", len(presets) * (repeats + 1) + (3 if growth else 0), "runs") as bar:
+
         def tick(note: str) -> None:
             bar(1, note)
 
@@ -53,8 +55,15 @@ def paper(
         found += [measure.hours(m, total) for m in found if m.name.startswith("paper/")]
         if growth:
             found += measure.growth(run, presets[-1], growth, tick=tick)
-    settings = {"model": str(bundle or model), "size": engine.facts.size, "images": images, "total": total,
-                "backend": engine.backend, "precision": engine.precision, "rows": engine.rows,
-                "certified": engine.certified}
+    settings = {
+        "model": str(bundle or model),
+        "size": engine.facts.size,
+        "images": images,
+        "total": total,
+        "backend": engine.backend,
+        "precision": engine.precision,
+        "rows": engine.rows,
+        "certified": engine.certified,
+    }
     record = Record(command="paper", settings=settings, facts=facts, measurements=found)
     deliver(record, out, as_json, f"{engine.facts.size} px, {engine.backend} {engine.precision}")

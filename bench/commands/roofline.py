@@ -35,8 +35,10 @@ def roofline(
     if unknown := [name for name in precision or [] if name not in usable]:
         raise UserError(f"{facts.device} does not multiply in {unknown[0]!r}; expected {', '.join(usable)}")
     chosen = precision or list(measure.precisions(place))
-    found = [measure.matmul(place, name, sides=tuple(side or ()), repeats=repeats)
-             for name in console.track(chosen, "matrix products", len(chosen), "precisions")]
+    found = [
+        measure.matmul(place, name, sides=tuple(side or ()), repeats=repeats)
+        for name in console.track(chosen, "matrix products", len(chosen), "precisions")
+    ]
     found.append(measure.copy(place, repeats=repeats))
     if place.type == "cuda":
         found.append(measure.upload(place, repeats=repeats))

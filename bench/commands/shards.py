@@ -36,8 +36,12 @@ def shards(
     ):
         found = bench_shards.measure(files, Path(scratch), repeats, lambda name: tick(1, name))
     found += bench_shards.shares(found)
-    record = Record(command="shards", settings={"n": n, "size": size, "repeats": repeats},
-                    facts=describe(torch.device("cpu")), measurements=found)
+    record = Record(
+        command="shards",
+        settings={"n": n, "size": size, "repeats": repeats},
+        facts=describe(torch.device("cpu")),
+        measurements=found,
+    )
     deliver(record, out, as_json)
     missed = [m.name for m in found if "bar" in m.details and m.median < float(m.details["bar"] or 0)]
     if check and missed:

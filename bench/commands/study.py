@@ -30,6 +30,10 @@ def study(
     facts = describe(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder, console.progress("studies", 2 * repeats, "runs") as bar:
         found = measure.measure(Path(folder), arms, width, workers, repeats, lambda note: bar(1, note))
-    record = Record(command="study", facts=facts, measurements=found,
-                    settings={"width": width, "images per arm": measure.ARM_IMAGES, "workers": workers})
+    record = Record(
+        command="study",
+        facts=facts,
+        measurements=found,
+        settings={"width": width, "images per arm": measure.ARM_IMAGES, "workers": workers},
+    )
     deliver(record, out, as_json, f"arms of {measure.ARM_IMAGES:,} images, {width} features")

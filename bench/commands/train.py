@@ -40,8 +40,10 @@ def train(
     found: list[Measurement] = []
     with console.progress("training", len(chosen) * CONTESTANTS * (1 + repeats), "runs") as bar:
         for name in chosen:
-            found += measure.measure(name, device, size=size, batch=batch, steps=steps, repeats=repeats,
-                                     tick=lambda note: bar(1, note))
-    record = Record(command="train", facts=facts, measurements=found,
-                    settings={"size": size, "batch": batch, "steps": steps})
+            found += measure.measure(
+                name, device, size=size, batch=batch, steps=steps, repeats=repeats, tick=lambda note: bar(1, note)
+            )
+    record = Record(
+        command="train", facts=facts, measurements=found, settings={"size": size, "batch": batch, "steps": steps}
+    )
     deliver(record, out, as_json, f"training, {size} px, batch {batch}, {facts.threads} threads")

@@ -14,8 +14,20 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
-PACKAGES = ("dermforge", "torch", "diffusers", "transformers", "optimum", "onnxruntime", "onnxruntime-gpu", "tensorrt",
-            "tensorrt_rtx_cu13_libs", "timm", "webdataset", "numpy")
+PACKAGES = (
+    "dermforge",
+    "torch",
+    "diffusers",
+    "transformers",
+    "optimum",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt",
+    "tensorrt_rtx_cu13_libs",
+    "timm",
+    "webdataset",
+    "numpy",
+)
 BUSY = 0.2  # of the cores' time, just before the benchmark began
 LOOK_S = 0.4
 STAT = Path("/proc/stat")

@@ -20,7 +20,10 @@ from engines.pipeline_spec import model_digest
 from gen.builtin import pipeline_folder
 
 UNET = {
-    "sample_size": 64, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),
+    "sample_size": 64,
+    "out_channels": 4,
+    "layers_per_block": 2,
+    "block_out_channels": (320, 640, 1280, 1280),
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 }
@@ -28,18 +31,38 @@ UNET = {
 UNETS: dict[str, dict[str, Any]] = {
     "sd15": {**UNET, "in_channels": 4, "attention_head_dim": 8, "cross_attention_dim": 768},
     "sd15-inpaint": {**UNET, "in_channels": 9, "attention_head_dim": 8, "cross_attention_dim": 768},
-    "sd21-base": {**UNET, "in_channels": 4, "attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024,
-                  "use_linear_projection": True},
+    "sd21-base": {
+        **UNET,
+        "in_channels": 4,
+        "attention_head_dim": [5, 10, 20, 20],
+        "cross_attention_dim": 1024,
+        "use_linear_projection": True,
+    },
 }
 TEXT: dict[int, dict[str, Any]] = {
-    768: {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
-          "projection_dim": 768},
-    1024: {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16,
-           "projection_dim": 512, "hidden_act": "gelu"},
+    768: {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "projection_dim": 768,
+    },
+    1024: {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 23,
+        "num_attention_heads": 16,
+        "projection_dim": 512,
+        "hidden_act": "gelu",
+    },
 }
 VAE: dict[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512), "layers_per_block": 2, "latent_channels": 4, "sample_size": 512,
-    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 512,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
 }
 BUILT_IN = "built-in"
 WORDS = 49408
@@ -62,8 +85,10 @@ def find(model: str, work: Path) -> Path:
             make_random(model, folder)
         return folder
     if not (Path(model) / "model_index.json").is_file():
-        raise UserError(f"no pipeline folder at {model}; give one, or {BUILT_IN}, {', '.join(UNETS)} "
-                        "(the public shapes with random weights)")
+        raise UserError(
+            f"no pipeline folder at {model}; give one, or {BUILT_IN}, {', '.join(UNETS)} "
+            "(the public shapes with random weights)"
+        )
     return Path(model)
 
 
@@ -83,8 +108,14 @@ def bundle(model: Path, backend: str, precision: str, work: Path, *, anew: bool 
     if not anew and _is_of(folder, model):
         return folder, None
     start = time.perf_counter()
-    engines.build(model, folder, backend=backend, precision=precision, allow_parity_failure="random-" in model.name,
-                  progress=lambda part: err.print(f"build {backend} {precision}: {part}", markup=False))
+    engines.build(
+        model,
+        folder,
+        backend=backend,
+        precision=precision,
+        allow_parity_failure="random-" in model.name,
+        progress=lambda part: err.print(f"build {backend} {precision}: {part}", markup=False),
+    )
     return folder, time.perf_counter() - start
 
 
@@ -113,13 +144,29 @@ def make_random(model: str, folder: Path, *, seed: int = 0) -> None:
         vae = AutoencoderKL(**VAE).half()
         tick()
         tokenizer = _tokenizer()
-        text = CLIPTextModel(CLIPTextConfig(**TEXT[unet.config.cross_attention_dim], vocab_size=WORDS,
-                                            max_position_embeddings=LENGTH)).half()
+        text = CLIPTextModel(
+            CLIPTextConfig(**TEXT[unet.config.cross_attention_dim], vocab_size=WORDS, max_position_embeddings=LENGTH)
+        ).half()
         kind = StableDiffusionPipeline if unet.config.in_channels == 4 else StableDiffusionInpaintPipeline
-        scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1,
-                                  clip_sample=False, set_alpha_to_one=False)
-        kind(vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
-             feature_extractor=None, image_encoder=None, requires_safety_checker=False).save_pretrained(folder)
+        scheduler = DDIMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            steps_offset=1,
+            clip_sample=False,
+            set_alpha_to_one=False,
+        )
+        kind(
+            vae=vae,
+            text_encoder=text,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+        ).save_pretrained(folder)
         tick()
 
 

@@ -22,8 +22,11 @@ def draw(results: Sequence[Record], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     every = [m for record in results for m in record.measurements]
     kinds = {
-        "rows": ("rows/", _rows), "ceiling": ("component/", _shares), "whole": ("whole/", _whole),
-        "stages": ("stage/", _stages), "growth": ("growth/", _growth),
+        "rows": ("rows/", _rows),
+        "ceiling": ("component/", _shares),
+        "whole": ("whole/", _whole),
+        "stages": ("stage/", _stages),
+        "growth": ("growth/", _growth),
     }
     written = []
     for name, (prefix, picture) in kinds.items():
@@ -66,8 +69,10 @@ def _shares(axes: Axes, found: Sequence[Measurement]) -> None:
 
 def _whole(axes: Axes, found: Sequence[Measurement]) -> None:
     reach = [spread(m.samples) for m in found]
-    errors = [[m.median - low for m, (low, _) in zip(found, reach, strict=True)],
-              [high - m.median for m, (_, high) in zip(found, reach, strict=True)]]
+    errors = [
+        [m.median - low for m, (low, _) in zip(found, reach, strict=True)],
+        [high - m.median for m, (_, high) in zip(found, reach, strict=True)],
+    ]
     axes.barh([m.name.removeprefix("whole/") for m in found], [m.median for m in found], xerr=errors)
     axes.invert_yaxis()
     axes.set_xlabel("images/s, prompts to pixels")

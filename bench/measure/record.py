@@ -89,8 +89,9 @@ def load(path: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(f"{path} is not a result of bench: {where}: {first['msg']}; expected what `--out` wrote"
-                        ) from error
+        raise UserError(
+            f"{path} is not a result of bench: {where}: {first['msg']}; expected what `--out` wrote"
+        ) from error
 
 
 def records(path: Path) -> list[Record]:
@@ -133,8 +134,11 @@ def show(record: Record, title: str = "") -> None:
     console.out.print(table)
     console.say(where(record.facts))
     if not record.facts.quiet:
-        console.err.print(f"[yellow]the machine was busy (others took {record.facts.load:.0%} of the cores): do not "
-                          "quote these numbers[/yellow]", soft_wrap=True)
+        console.err.print(
+            f"[yellow]the machine was busy (others took {record.facts.load:.0%} of the cores): do not "
+            "quote these numbers[/yellow]",
+            soft_wrap=True,
+        )
 
 
 def where(facts: Facts) -> str:
@@ -158,7 +162,8 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
-def per_second(name: str, seconds: Iterable[float], work: float, unit: str, **details: str | int | float | bool | None
-               ) -> Measurement:
+def per_second(
+    name: str, seconds: Iterable[float], work: float, unit: str, **details: str | int | float | bool | None
+) -> Measurement:
     """A rate: work done in each of these times."""
     return Measurement(name=name, unit=unit, better="higher", samples=[work / s for s in seconds], details=details)

@@ -26,7 +26,11 @@ def seconds(call: Call, device: torch.device, *, repeats: int = 5, warmup: int =
 
 
 def in_turn(
-    calls: Mapping[str, Call], device: torch.device, *, repeats: int = 5, warmup: int = 1,
+    calls: Mapping[str, Call],
+    device: torch.device,
+    *,
+    repeats: int = 5,
+    warmup: int = 1,
     tick: Callable[[str], object] = lambda _: None,
 ) -> dict[str, list[float]]:
     """Seconds of several calls, a round at a time: what slows the machine down slows all of them down.

@@ -48,8 +48,16 @@ ANCHORS = (
     Anchor("MLPerf v5.1, TensorRT FP8 (The_Stage)", "H100", "SDXL 1024", 20, None, 2.26, 636, "FP8"),
     Anchor("MLPerf v5.1 (Lambda)", "B200", "SDXL 1024", 20, None, 4.07, 1144, "FP8"),
     Anchor("OpenVINO bf16, static (Hugging Face)", "64 vCPU Sapphire Rapids", "SD 1.x 512", 20, 1, 0.21, 7.4),
-    Anchor("StreamDiffusion, SD-Turbo", "RTX 4090", "SD-Turbo 512", 1, 1, 106.0, float("nan"),
-           "one step, no guidance, tiny decoder"),
+    Anchor(
+        "StreamDiffusion, SD-Turbo",
+        "RTX 4090",
+        "SD-Turbo 512",
+        1,
+        1,
+        106.0,
+        float("nan"),
+        "one step, no guidance, tiny decoder",
+    ),
 )
 #: Names of ours for what the anchors measured.
 SHAPES = {"sd15": "SD 1.5", "sd15-inpaint": "SD 1.5 inpainting", "sd21-base": "SD 2.1"}
@@ -60,9 +68,16 @@ def ours(engine: Record) -> list[Anchor]:
     settings = engine.settings
     shape = SHAPES.get(str(settings["model"]), str(settings["model"]))
     return [
-        Anchor(m.name.removeprefix("whole/"), engine.facts.device, f"{shape} {settings['size']}",
-               int(settings["steps"]), int(m.details["batch"] or 0), m.median, float(m.details["TFLOP/s"] or 0),
-               f"random weights, {m.details['precision']}" if shape in SHAPES.values() else str(m.details["precision"]))
+        Anchor(
+            m.name.removeprefix("whole/"),
+            engine.facts.device,
+            f"{shape} {settings['size']}",
+            int(settings["steps"]),
+            int(m.details["batch"] or 0),
+            m.median,
+            float(m.details["TFLOP/s"] or 0),
+            f"random weights, {m.details['precision']}" if shape in SHAPES.values() else str(m.details["precision"]),
+        )
         for m in engine.starting("whole/")
     ]
 

@@ -48,10 +48,18 @@ def job(facts: PipelineFacts, n: int, *, steps: int, guidance: float, seed: int 
     """`n` images over the model's own validation prompts."""
     prompts = [p.prompt for p in facts.validation_prompts] or ["An image of a plaque, a skin disease"]
     rows = [
-        PlanRow.model_validate({
-            "class": "x", "id": f"{i:06d}", "prompt": prompts[i % len(prompts)], "seed": seed, "solver": SOLVER,
-            "steps": steps, "guidance": guidance, "size": facts.size,
-        })
+        PlanRow.model_validate(
+            {
+                "class": "x",
+                "id": f"{i:06d}",
+                "prompt": prompts[i % len(prompts)],
+                "seed": seed,
+                "solver": SOLVER,
+                "steps": steps,
+                "guidance": guidance,
+                "size": facts.size,
+            }
+        )
         for i in range(n)
     ]
     shape = (facts.latent_channels, facts.latent_size, facts.latent_size)

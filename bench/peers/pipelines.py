@@ -45,8 +45,7 @@ def optimum(model: Path, job: Job, batch: int, *, device: torch.device, precisio
 
     with quiet():
         pipeline = ORTStableDiffusionPipeline.from_pretrained(
-            str(model), export=True, provider=PROVIDERS[device.type],
-            dtype=precision_of("optimum", precision, device),
+            str(model), export=True, provider=PROVIDERS[device.type], dtype=precision_of("optimum", precision, device)
         )
     return _drawer(_prepared(pipeline), job, batch)
 
@@ -92,7 +91,9 @@ def unavailable(peer: str, on_gpu: bool) -> str | None:
 
 
 PEERS: dict[str, Callable[..., Draw]] = {
-    "diffusers": diffusers, "diffusers-compile": diffusers_compiled, "optimum": optimum,
+    "diffusers": diffusers,
+    "diffusers-compile": diffusers_compiled,
+    "optimum": optimum,
 }
 
 
@@ -100,8 +101,9 @@ def _diffusers_pipeline(model: Path, device: torch.device, precision: str) -> An
     from diffusers import StableDiffusionPipeline
 
     with quiet():
-        pipeline = StableDiffusionPipeline.from_pretrained(model, torch_dtype=DTYPES[precision], safety_checker=None,
-                                                           requires_safety_checker=False)
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            model, torch_dtype=DTYPES[precision], safety_checker=None, requires_safety_checker=False
+        )
     return _prepared(pipeline.to(device))
 
 
@@ -124,8 +126,12 @@ def _drawer(pipeline: Any, job: Job, batch: int) -> Draw:
             stop = min(start + batch, n)
             with torch.inference_mode():
                 made = pipeline(
-                    job.prompts[start:stop], num_inference_steps=job.steps, guidance_scale=job.guidance,
-                    latents=job.latents[start:stop].to(pipeline.device, dtype), height=size, width=size,
+                    job.prompts[start:stop],
+                    num_inference_steps=job.steps,
+                    guidance_scale=job.guidance,
+                    latents=job.latents[start:stop].to(pipeline.device, dtype),
+                    height=size,
+                    width=size,
                     output_type="np",
                 ).images
             parts.append(np.round(made * 255).astype(np.uint8))

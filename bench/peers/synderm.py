@@ -40,8 +40,9 @@ PATCHES = (
 )
 
 
-def loop(pipeline: Any, classes: Sequence[str], prompt: str, steps: int, guidance: float, batch: int,
-         per_class: int) -> Callable[[Path], None]:
+def loop(
+    pipeline: Any, classes: Sequence[str], prompt: str, steps: int, guidance: float, batch: int, per_class: int
+) -> Callable[[Path], None]:
     """Text-to-image as the package does it, class by class, into a folder of PNG files.
 
     Parameters
@@ -64,8 +65,15 @@ def loop(pipeline: Any, classes: Sequence[str], prompt: str, steps: int, guidanc
             photos = [{"id": f"{label}-{i}", "image": grey, "label": label} for i in range(per_class)]
             with torch.inference_mode():
                 module.generate_synthetic_dataset(
-                    photos, generation_type="text-to-image", model_path="", label_filter=label, output_dir_path=folder,
-                    batch_size=batch, guidance_scale=guidance, num_inference_steps=steps, instance_prompt=prompt,
+                    photos,
+                    generation_type="text-to-image",
+                    model_path="",
+                    label_filter=label,
+                    output_dir_path=folder,
+                    batch_size=batch,
+                    guidance_scale=guidance,
+                    num_inference_steps=steps,
+                    instance_prompt=prompt,
                 )
 
     return run

@@ -79,13 +79,20 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
     )
     return [
         Bar("VAE: PSNR on unseen phantoms, dB", psnr(restored, fresh.images), 28),
-        Bar("VAE: share of reconstructions in which the judge sees the class",
-            float((predict(judge, restored) == fresh.labels).mean())),
+        Bar(
+            "VAE: share of reconstructions in which the judge sees the class",
+            float((predict(judge, restored) == fresh.labels).mean()),
+        ),
         Bar("generated: share of the requested class", float(right.mean()), 0.80),
-        Bar("generated: share of the requested class, worst class",
-            min(float(right[made.labels == c].mean()) for c in set(made.labels))),
-        Bar("generated: Spearman of requested and measured ITA", float(spearmanr(made.ita[known], measured[known])[0]),
-            0.95),
+        Bar(
+            "generated: share of the requested class, worst class",
+            min(float(right[made.labels == c].mean()) for c in set(made.labels)),
+        ),
+        Bar(
+            "generated: Spearman of requested and measured ITA",
+            float(spearmanr(made.ita[known], measured[known])[0]),
+            0.95,
+        ),
         Bar("generated: share called copies of training images", audit.rate.value, high=audit.false_alarms),
         Bar("no copies (unseen phantoms through the VAE): share called copies all the same", honest.rate.value),
         Bar("planted copies of training images that the same audit finds", float(planted["all"]), 0.95),
@@ -115,8 +122,15 @@ def generate(pipeline: StableDiffusionPipeline, per_cell: int, steps: int, guida
     with progress("generate", len(order)) as tick:
         for start in range(0, len(order), 36):
             prompts = [prompt_for(*CELLS[i]) for i in order[start : start + 36]]
-            made = pipeline(prompts, num_inference_steps=steps, guidance_scale=guidance, generator=generator,
-                            height=64, width=64, output_type="np").images
+            made = pipeline(
+                prompts,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                generator=generator,
+                height=64,
+                width=64,
+                output_type="np",
+            ).images
             images.append(np.round(made * 255).astype(np.uint8))
             tick(len(prompts))
     middle = np.array([np.mean(ITA_RANGE[CELLS[i][1]]) for i in order])
@@ -152,6 +166,4 @@ def _accuracy(judge: torch.nn.Module, data: Phantoms) -> float:
 
 def _largest_tone_error(per_cell: int = 20) -> float:
     drawn = [draw(c, g, TEST_SEED + k) for c, g in CELLS for k in range(per_cell)]
-    return max(
-        abs(float(ita(srgb_to_lab(p.image[p.skin] / 255.0).mean(0))) - float(p.params["ita"])) for p in drawn
-    )
+    return max(abs(float(ita(srgb_to_lab(p.image[p.skin] / 255.0).mean(0))) - float(p.params["ita"])) for p in drawn)

@@ -52,12 +52,15 @@ def check_same_model(model: Path, loaded: Sequence[Loaded]) -> None:
     digest = model_digest(model)
     for one in loaded:
         if one.engine.model_digest != digest:
-            raise UserError(f"{one.name} was built from other weights ({one.engine.model_digest[:12]}) than {model} "
-                            f"({digest[:12]}); give the bundle's own pipeline folder with --model")
+            raise UserError(
+                f"{one.name} was built from other weights ({one.engine.model_digest[:12]}) than {model} "
+                f"({digest[:12]}); give the bundle's own pipeline folder with --model"
+            )
 
 
-def components(one: Loaded, flops: Flops, ceiling: float, *, repeats: int, tick: Tick = lambda _: None
-               ) -> list[Measurement]:
+def components(
+    one: Loaded, flops: Flops, ceiling: float, *, repeats: int, tick: Tick = lambda _: None
+) -> list[Measurement]:
     """Latency, arithmetic and share of the ceiling of each of an engine's four calls, at its static batches.
 
     Parameters
@@ -84,17 +87,35 @@ def components(one: Loaded, flops: Flops, ceiling: float, *, repeats: int, tick:
         with PeakMemory(device) as memory:
             took = seconds(call, device, repeats=repeats, warmup=2)
         rate = rows * each / median(took) / 1e12
-        found.append(Measurement(
-            name=f"component/{one.name}/{name}", unit="s", better="lower", samples=took,
-            details={"rows": rows, "precision": engine.precision, "TFLOP/s": rate, "share": rate / ceiling,
-                     "memory MB": known(memory.megabytes)},
-        ))
+        found.append(
+            Measurement(
+                name=f"component/{one.name}/{name}",
+                unit="s",
+                better="lower",
+                samples=took,
+                details={
+                    "rows": rows,
+                    "precision": engine.precision,
+                    "TFLOP/s": rate,
+                    "share": rate / ceiling,
+                    "memory MB": known(memory.megabytes),
+                },
+            )
+        )
         tick(name)
     return found
 
 
-def rows_sweep(one: Loaded, rows: Sequence[int], job: Job, flops: Flops, ceiling: float, *, repeats: int,
-               tick: Tick = lambda _: None) -> list[Measurement]:
+def rows_sweep(
+    one: Loaded,
+    rows: Sequence[int],
+    job: Job,
+    flops: Flops,
+    ceiling: float,
+    *,
+    repeats: int,
+    tick: Tick = lambda _: None,
+) -> list[Measurement]:
     """UNet rows a second over row counts, each a static size of its own, and how many an image of the job takes."""
     each = draw.unet_rows(one.engine.facts, job.rows[0])
     found = []
@@ -107,8 +128,11 @@ def rows_sweep(one: Loaded, rows: Sequence[int], job: Job, flops: Flops, ceiling
         times = torch.full((n,), facts.num_train_timesteps / 2, device=device)
         took = seconds(partial(engine.unet, noisy, times, words), device, repeats=repeats, warmup=2)
         rate = n * flops.unet / median(took) / 1e12
-        found.append(per_second(f"rows/{one.name}/{n:04d}", took, n, "UNet rows/s", rows=n,
-                                share=rate / ceiling, **{"rows/image": each}))
+        found.append(
+            per_second(
+                f"rows/{one.name}/{n:04d}", took, n, "UNet rows/s", rows=n, share=rate / ceiling, **{"rows/image": each}
+            )
+        )
         tick(f"{n} rows")
     return found
 
@@ -122,8 +146,16 @@ def possible_rows(engine: Engine, rows: Sequence[int]) -> list[int]:
 
 
 def whole(
-    loaded: Sequence[Loaded], model: Path, job: Job, flops: Flops, ceiling: Mapping[str, float], *,
-    peers: Sequence[str], batches: Sequence[int], repeats: int, tick: Tick = lambda _: None,
+    loaded: Sequence[Loaded],
+    model: Path,
+    job: Job,
+    flops: Flops,
+    ceiling: Mapping[str, float],
+    *,
+    peers: Sequence[str],
+    batches: Sequence[int],
+    repeats: int,
+    tick: Tick = lambda _: None,
 ) -> list[Measurement]:
     """Images a second from prompts to pixels, of the engines and of their peers, a round of all at a time.
 
@@ -181,15 +213,27 @@ def speedups(whole: Sequence[Measurement], kind: str) -> list[Measurement]:
         best = max(papers if papers and (kind, peer) == ("cuda", "diffusers") else tried, key=lambda m: m.median)
         for ours in mine:
             whose = "" if ours is mine[0] else ours.name.removeprefix("whole/ours/") + " "
-            found.append(Measurement(
-                name=f"speedup/{whose}over {peer}", unit="x", better="higher",
-                samples=[a / b for a, b in zip(ours.samples, best.samples, strict=True)],
-                details={"precision": ours.details["precision"], "its precision": best.details["precision"],
-                         "its batch": best.details["batch"], **_bar(BARS[kind].get(peer))}))
+            found.append(
+                Measurement(
+                    name=f"speedup/{whose}over {peer}",
+                    unit="x",
+                    better="higher",
+                    samples=[a / b for a, b in zip(ours.samples, best.samples, strict=True)],
+                    details={
+                        "precision": ours.details["precision"],
+                        "its precision": best.details["precision"],
+                        "its batch": best.details["batch"],
+                        **_bar(BARS[kind].get(peer)),
+                    },
+                )
+            )
     share = mine[0].details.get("share")
     if kind == "cuda" and isinstance(share, float):
-        found.append(Measurement(name="share/ours", unit="of the ceiling", better="higher", samples=[share],
-                                 details=_bar(SHARE_BAR)))
+        found.append(
+            Measurement(
+                name="share/ours", unit="of the ceiling", better="higher", samples=[share], details=_bar(SHARE_BAR)
+            )
+        )
     return found
 
 
@@ -200,9 +244,15 @@ def _bar(bar: float | None) -> dict[str, str | int | float | bool | None]:
 def builds(loaded: Sequence[Loaded]) -> list[Measurement]:
     """Seconds that bundles took to build, where they were built here."""
     return [
-        Measurement(name=f"build/{one.name}", unit="s", better="lower", samples=[one.build_seconds],
-                    details={"backend": one.engine.backend, "precision": one.engine.precision})
-        for one in loaded if one.build_seconds is not None
+        Measurement(
+            name=f"build/{one.name}",
+            unit="s",
+            better="lower",
+            samples=[one.build_seconds],
+            details={"backend": one.engine.backend, "precision": one.engine.precision},
+        )
+        for one in loaded
+        if one.build_seconds is not None
     ]
 
 

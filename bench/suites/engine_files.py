@@ -22,8 +22,9 @@ from engines.pipeline_spec import read_facts
 Tick = Callable[[str], object]
 
 
-def measure(model: Path, work: Path, target: str, precision: str, rows: int, vae_batch: int, tick: Tick
-            ) -> list[Measurement]:
+def measure(
+    model: Path, work: Path, target: str, precision: str, rows: int, vae_batch: int, tick: Tick
+) -> list[Measurement]:
     """Seconds of the export and of each of the four plans, with the memory each took and the size of what it wrote.
 
     Parameters
@@ -52,8 +53,13 @@ def _alone(name: str, step: Callable[..., int], *given: Any, **details: int) -> 
     """One step in a fresh process, so that its peak of memory is its own (the libraries' included)."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
         seconds, megabytes, written = fresh.submit(_measured, step, given).result()
-    return Measurement(name=name, unit="s", better="lower", samples=[seconds],
-                       details={**details, "memory MB": round(megabytes), "written MB": round(written / 1e6, 1)})
+    return Measurement(
+        name=name,
+        unit="s",
+        better="lower",
+        samples=[seconds],
+        details={**details, "memory MB": round(megabytes), "written MB": round(written / 1e6, 1)},
+    )
 
 
 def _measured(step: Callable[..., int], given: tuple[Any, ...]) -> tuple[float, float, int]:

@@ -71,8 +71,9 @@ class Runs:
             return sampler.run(range(-(-len(plan) // SHARD_SIZE)))
 
 
-def rates(run: Runs, presets: Sequence[str], images: int, *, repeats: int,
-          tick: Callable[[str], object] = lambda _: None) -> list[Measurement]:
+def rates(
+    run: Runs, presets: Sequence[str], images: int, *, repeats: int, tick: Callable[[str], object] = lambda _: None
+) -> list[Measurement]:
     """Images a second of each preset, and seconds an image of each stage (stages overlap, so they add to more)."""
     found = []
     for preset in presets:
@@ -84,28 +85,53 @@ def rates(run: Runs, presets: Sequence[str], images: int, *, repeats: int,
                 done.append(run(preset, images))
                 tick(preset)
         last = done[-1]
-        found.append(Measurement(
-            name=f"paper/{preset}", unit="images/s", better="higher", samples=[s.images_per_second for s in done],
-            details={"images": images, "UNet rows/image": last.forwards_per_image, "filled": last.filled,
-                     "waiting": last.waiting, "memory MB": known(memory.megabytes), "steps": PRESETS[preset].steps},
-        ))
-        found += [Measurement(name=f"stage/{preset}/{stage}", unit="s/image", better="lower",
-                              samples=[s.busy[stage] / s.images for s in done]) for stage in last.busy]
+        found.append(
+            Measurement(
+                name=f"paper/{preset}",
+                unit="images/s",
+                better="higher",
+                samples=[s.images_per_second for s in done],
+                details={
+                    "images": images,
+                    "UNet rows/image": last.forwards_per_image,
+                    "filled": last.filled,
+                    "waiting": last.waiting,
+                    "memory MB": known(memory.megabytes),
+                    "steps": PRESETS[preset].steps,
+                },
+            )
+        )
+        found += [
+            Measurement(
+                name=f"stage/{preset}/{stage}",
+                unit="s/image",
+                better="lower",
+                samples=[s.busy[stage] / s.images for s in done],
+            )
+            for stage in last.busy
+        ]
     return found
 
 
-def growth(run: Runs, preset: str, base: int, *, tick: Callable[[str], object] = lambda _: None
-           ) -> list[Measurement]:
+def growth(run: Runs, preset: str, base: int, *, tick: Callable[[str], object] = lambda _: None) -> list[Measurement]:
     """Seconds and memory of 1, 10 and 100 times the work: time must grow in line with it, memory not at all."""
     found = []
     for factor in (1, 10, 100):
         with PeakMemory(run.engine.device) as memory:
             summary = run(preset, factor * base)
-        found.append(Measurement(
-            name=f"growth/{factor:03d}x", unit="s", better="lower", samples=[summary.seconds],
-            details={"images": factor * base, "images/s": summary.images_per_second,
-                     "memory MB": known(memory.megabytes)},
-        ))
+        found.append(
+            Measurement(
+                name=f"growth/{factor:03d}x",
+                unit="s",
+                better="lower",
+                samples=[summary.seconds],
+                details={
+                    "images": factor * base,
+                    "images/s": summary.images_per_second,
+                    "memory MB": known(memory.megabytes),
+                },
+            )
+        )
         tick(f"{factor}x")
     return found
 
@@ -114,5 +140,10 @@ def hours(rate: Measurement, images: int = PAPER_IMAGES) -> Measurement:
     """Hours that this many images take at a measured rate; low and high: 95 % interval, from three runs on."""
     samples = [images / r / 3600 for r in rate.samples]
     low, high = interval(samples)
-    return Measurement(name=f"hours/{rate.name.removeprefix('paper/')}", unit="h", better="lower", samples=samples,
-                       details={"images": images, "low": known(low), "high": known(high)})
+    return Measurement(
+        name=f"hours/{rate.name.removeprefix('paper/')}",
+        unit="h",
+        better="lower",
+        samples=samples,
+        details={"images": images, "low": known(low), "high": known(high)},
+    )

@@ -44,8 +44,9 @@ def matmul(device: torch.device, precision: str, *, sides: tuple[int, ...] = (),
             best, best_side = rates, side
         if 8 * min(times) > SLOW_S:  # a precision that this device only emulates
             break
-    return Measurement(name=f"matmul/{precision}", unit="TFLOP/s", better="higher", samples=best,
-                       details={"side": best_side})
+    return Measurement(
+        name=f"matmul/{precision}", unit="TFLOP/s", better="higher", samples=best, details={"side": best_side}
+    )
 
 
 def copy(device: torch.device, *, size: int = 0, repeats: int = 5) -> Measurement:
@@ -54,8 +55,13 @@ def copy(device: torch.device, *, size: int = 0, repeats: int = 5) -> Measuremen
     source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     times = seconds(lambda: target.copy_(source), device, repeats=repeats, warmup=2)
-    return Measurement(name="copy", unit="GB/s", better="higher", samples=[2 * size / t / 1e9 for t in times],
-                       details={"megabytes": size >> 20})
+    return Measurement(
+        name="copy",
+        unit="GB/s",
+        better="higher",
+        samples=[2 * size / t / 1e9 for t in times],
+        details={"megabytes": size >> 20},
+    )
 
 
 def upload(device: torch.device, *, size: int = 256 << 20, repeats: int = 5) -> Measurement:

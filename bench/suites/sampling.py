@@ -33,9 +33,7 @@ class Ours:
     def __call__(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         rows = [row.model_copy(update={"guidance_interval": self.interval}) for row in self.job.rows]
-        plan = from_rows(
-            {k: v for k, v in row.model_dump(by_alias=True).items() if v is not None} for row in rows
-        )
+        plan = from_rows({k: v for k, v in row.model_dump(by_alias=True).items() if v is not None} for row in rows)
         target = Target(self.folder, "bench", 1000, tuple(sorted({row.label for row in rows})), self.image_format)
         self.summaries.append(Sampler(self.engine, plan, target).run(range(-(-len(plan) // 1000))))
 
@@ -63,8 +61,15 @@ def peer(name: str, model: Path, job: Job, batch: int, device: torch.device, pre
     pipeline.to(device, pipelines.DTYPES[precision])
     # It draws class by class, and every class alike: as many classes as give the same number of images.
     classes = [f"class{i}" for i in range(max(k for k in range(1, 7) if len(job.rows) % k == 0))]
-    loop = synderm.loop(pipeline, classes, "An image of {}, a skin disease", job.steps, job.guidance, batch,
-                        len(job.rows) // len(classes))
+    loop = synderm.loop(
+        pipeline,
+        classes,
+        "An image of {}, a skin disease",
+        job.steps,
+        job.guidance,
+        batch,
+        len(job.rows) // len(classes),
+    )
 
     def run() -> None:
         shutil.rmtree(folder, ignore_errors=True)

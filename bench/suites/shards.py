@@ -83,15 +83,21 @@ def measure(
 def shares(found: list[Measurement]) -> list[Measurement]:
     """Our throughput as a share of the peer's that the bar names, turn by turn."""
     bars = {
-        "write/ours": ("write/tarfile", 0.80), "write/ours, no digests": ("write/tarfile", 0.95),
+        "write/ours": ("write/tarfile", 0.80),
+        "write/ours, no digests": ("write/tarfile", 0.95),
         "read/ours": ("read/webdataset", 0.90),
     }
     by_name = {m.name: m for m in found}
     return [
         Measurement(
-            name=f"share/{ours} of {peer}", unit="", better="higher", details={"bar": bar},
-            samples=[a / b for a, b in zip(by_name[f"{ours}/samples"].samples, by_name[f"{peer}/samples"].samples,
-                                           strict=True)],
+            name=f"share/{ours} of {peer}",
+            unit="",
+            better="higher",
+            details={"bar": bar},
+            samples=[
+                a / b
+                for a, b in zip(by_name[f"{ours}/samples"].samples, by_name[f"{peer}/samples"].samples, strict=True)
+            ],
         )
         for ours, (peer, bar) in bars.items()
     ]

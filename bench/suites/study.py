@@ -24,8 +24,14 @@ BAR = 20.0
 UNIT = "arms/min"
 
 
-def measure(folder: Path, arms: int, width: int, workers: int | None, repeats: int,
-            tick: Callable[[str], object] = lambda _: None) -> list[Measurement]:
+def measure(
+    folder: Path,
+    arms: int,
+    width: int,
+    workers: int | None,
+    repeats: int,
+    tick: Callable[[str], object] = lambda _: None,
+) -> list[Measurement]:
     """Both rates, in turn. Ours has the files, controls and processes of a study in it; the peer has none of them.
 
     Parameters
@@ -50,8 +56,10 @@ def measure(folder: Path, arms: int, width: int, workers: int | None, repeats: i
             fitted.predict_proba(values[ARM_IMAGES:])
         seconds["scikit-learn"].append(time.perf_counter() - start)
         tick("scikit-learn")
-    return [per_second(f"study/{who}", took, 60 * count, UNIT, arms=count, **({"bar": BAR} if who == "ours" else {}))
-            for who, took in seconds.items()]
+    return [
+        per_second(f"study/{who}", took, 60 * count, UNIT, arms=count, **({"bar": BAR} if who == "ours" else {}))
+        for who, took in seconds.items()
+    ]
 
 
 def feature_study(folder: Path, arms: int, width: int) -> studies.Design:

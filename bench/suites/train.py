@@ -28,7 +28,13 @@ Steps = Callable[[], object]
 
 
 def measure(
-    name: str, device: torch.device, *, size: int, batch: int, steps: int, repeats: int,
+    name: str,
+    device: torch.device,
+    *,
+    size: int,
+    batch: int,
+    steps: int,
+    repeats: int,
     tick: Callable[[str], object] = lambda _: None,
 ) -> list[Measurement]:
     """Rates of one timm model, the contestants in turn, and our share of the bare model's rate.
@@ -42,13 +48,16 @@ def measure(
     network = model.build(recipe, len(CLASSES)).to(device)
     pool = random_pool(max(512, batch), size)
     runs: dict[str, Steps] = {
-        "bare": bare(network, recipe, device), "ours": ours(network, recipe, pool, device),
+        "bare": bare(network, recipe, device),
+        "ours": ours(network, recipe, pool, device),
         "timm": with_timm(network, recipe, pool, device),
     }
     times = in_turn(runs, device, repeats=repeats, tick=lambda who: tick(f"{name} {who}"))
     parameters = sum(p.numel() for p in network.parameters())
-    found = [per_second(f"train/{name}/{who}", took, steps * batch, UNIT, parameters=parameters)
-             for who, took in times.items()]
+    found = [
+        per_second(f"train/{name}/{who}", took, steps * batch, UNIT, parameters=parameters)
+        for who, took in times.items()
+    ]
     shares = [one / our for one, our in zip(times["bare"], times["ours"], strict=True)]
     return [*found, Measurement(name=f"share/{name}", unit="of the bare model", better="higher", samples=shares)]
 
@@ -77,8 +86,14 @@ def ours(network: nn.Module, recipe: Recipe, pool: Pool, device: torch.device) -
 def with_timm(network: nn.Module, recipe: Recipe, pool: Pool, device: torch.device) -> Steps:
     """timm's training transforms (crop, flips, colour) on each image, by a DataLoader with a process a thread."""
     transform = create_transform(recipe.size, is_training=True, vflip=0.5, color_jitter=0.1)
-    loader = DataLoader(_Pictures(pool, transform), recipe.batch, shuffle=True, drop_last=True,
-                        num_workers=torch.get_num_threads(), persistent_workers=True)
+    loader = DataLoader(
+        _Pictures(pool, transform),
+        recipe.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=torch.get_num_threads(),
+        persistent_workers=True,
+    )
 
     def run() -> None:
         optimiser = loop.make_optimiser(recipe, network)
@@ -99,9 +114,16 @@ def random_pool(n: int, size: int) -> Pool:
     generator = torch.Generator().manual_seed(0)
     ids, nothing = np.array([f"i{i}" for i in range(n)]), np.full(n, "")
     return Pool(
-        torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator), ids, CLASSES,
-        np.arange(n) % len(CLASSES), np.zeros(n, dtype=bool), pd.DataFrame({"group": ["all"] * n}), ids, nothing,
-        np.full(n, "phantom"), nothing,
+        torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator),
+        ids,
+        CLASSES,
+        np.arange(n) % len(CLASSES),
+        np.zeros(n, dtype=bool),
+        pd.DataFrame({"group": ["all"] * n}),
+        ids,
+        nothing,
+        np.full(n, "phantom"),
+        nothing,
     )
 
 

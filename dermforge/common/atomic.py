@@ -50,9 +50,7 @@ class Pending:
     def __enter__(self) -> Pending:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         with suppress(FileNotFoundError):  # it has its final name, or another sweep took it
             self.path.unlink()
         os.close(self.fd)

@@ -35,8 +35,7 @@ err = Console(stderr=True, highlight=False)
 def new_app(help: str) -> typer.Typer:
     """A Typer application with the project's conventions (no tracebacks of its own, no shell completion)."""
     return typer.Typer(
-        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
 
 
@@ -132,9 +131,14 @@ def track(items: Iterable[T], what: str, total: int | None, unit: str = "images"
 class _Bar:
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=err, transient=False,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=err,
+            transient=False,
         )
         self.task = self.progress.add_task(escape(what), total=total, rate="", note="")
         self.unit, self.start, self.done = unit, time.monotonic(), 0
@@ -147,9 +151,7 @@ class _Bar:
     def __enter__(self) -> None:
         self.progress.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         self.progress.stop()
 
 
@@ -180,9 +182,7 @@ class _Lines:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         now = time.monotonic()
         if now - self.start > 2:
             self.line(now)

@@ -31,16 +31,24 @@ def connect(address: str) -> Any:
     except ImportError as error:
         raise UserError("Ray is not installed; install the extra dermforge[ray]") from error
     if address == "local":
-        ray.init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
-                 object_store_memory=100 << 20)
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            log_to_driver=False,
+            object_store_memory=100 << 20,
+        )
         if ray.util.get_node_ip_address() != "127.0.0.1":
             ray.shutdown()
-            raise UserError("Ray would listen beyond this machine, because it was imported before; run the command in "
-                            "a process of its own")
+            raise UserError(
+                "Ray would listen beyond this machine, because it was imported before; run the command in "
+                "a process of its own"
+            )
         return ray
     try:
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}); give its HOST:PORT, or local"
-                        ) from error
+        raise UserError(
+            f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}); give its HOST:PORT, or local"
+        ) from error
     return ray

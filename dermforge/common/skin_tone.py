@@ -9,7 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 #: Chardon 1991 / Del Bino 2013, in degrees: lower bounds from the lightest group to the darkest.
 DEL_BINO: dict[str, float] = {
-    "very_light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -90.0,
+    "very_light": 55.0,
+    "light": 41.0,
+    "intermediate": 28.0,
+    "tan": 10.0,
+    "brown": -30.0,
+    "dark": -90.0,
 }
 TONE_GROUPS: tuple[str, ...] = tuple(DEL_BINO)
 

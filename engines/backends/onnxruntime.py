@@ -30,11 +30,7 @@ ERRORS = (
     _STATE.InvalidArgument,
     _STATE.NoSuchFile,
 )
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 ON_DEVICE = {PROVIDERS["tensorrt"]: (PROVIDERS["cuda"],)}  # what TensorRT leaves out stays on the GPU
 
 
@@ -116,14 +112,7 @@ class Session:
 
     def _bind(self, bind: object, name: str, array: torch.Tensor) -> None:
         assert callable(bind)
-        bind(
-            name,
-            self.device.type,
-            self.device.index or 0,
-            NUMPY[array.dtype],
-            tuple(array.shape),
-            array.data_ptr(),
-        )
+        bind(name, self.device.type, self.device.index or 0, NUMPY[array.dtype], tuple(array.shape), array.data_ptr())
 
 
 def shares(rows: int, cores: int) -> int:
@@ -210,22 +199,33 @@ def _place(bundle: Bundle, provider: str, threads: int | None) -> Place:
     if provider == "cpu":
         return Place(provider, torch.device("cpu"), threads)
     device = torch.device("cuda:0")
-    require_on_gpu(device, sum(a.bytes for a in bundle.find("weights") if a.path.endswith("model.onnx.data")),
-                   str(bundle.folder))
+    require_on_gpu(
+        device, sum(a.bytes for a in bundle.find("weights") if a.path.endswith("model.onnx.data")), str(bundle.folder)
+    )
     stream = torch.cuda.Stream(device)
     options = {"device_id": "0", "user_compute_stream": str(stream.cuda_stream)}
     if provider == "cuda":
-        return Place(provider, device, threads, stream,
-                     options | {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"})
+        return Place(
+            provider, device, threads, stream, options | {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"}
+        )
     # Keyed by everything that makes an engine stale: ONNX Runtime itself does not look.
     kept = cache_folder() / "onnxruntime" / f"{bundle.digest[:16]}-{ort.__version__}-{torch.cuda.get_device_name(0)}"
     kept.mkdir(parents=True, exist_ok=True)
-    return Place(provider, device, threads, stream, options | {
-        "trt_fp16_enable": str(int(bundle.manifest.precision in ("fp16", "fp8"))),
-        "trt_bf16_enable": str(int(bundle.manifest.precision == "bf16")),
-        "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(kept),
-        "trt_timing_cache_enable": "1", "trt_timing_cache_path": str(kept),
-    })
+    return Place(
+        provider,
+        device,
+        threads,
+        stream,
+        options
+        | {
+            "trt_fp16_enable": str(int(bundle.manifest.precision in ("fp16", "fp8"))),
+            "trt_bf16_enable": str(int(bundle.manifest.precision == "bf16")),
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": str(kept),
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": str(kept),
+        },
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -113,8 +113,11 @@ def check_graphs(bundle: Bundle, plans: Iterable[Artefact]) -> None:
     manifest = bundle.manifest
     for plan in plans:
         graph = GRAPHS[str(plan.component)]
-        wanted = {"graph": (plan.graph_sha256, graphs.get(graph)), "size": (plan.size, manifest.facts.size),
-                  "precision": (plan.precision, manifest.precision)}
+        wanted = {
+            "graph": (plan.graph_sha256, graphs.get(graph)),
+            "size": (plan.size, manifest.facts.size),
+            "precision": (plan.precision, manifest.precision),
+        }
         for what, (compiled, here) in wanted.items():
             if compiled != here:
                 raise EngineError(
@@ -159,8 +162,14 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
             max(e.device_memory_size_v2 for e in engines.values()) or 1, dtype=torch.uint8, device=device
         )
         runs = {part: Plan(trt, engine, scratch, capture=part == "unet") for part, engine in engines.items()}
-    return Calls(runs["text_encoder"], runs["unet"], runs["vae_decoder"], runs["vae_encoder"], device,
-                 recordable=runs["unet"].launch)
+    return Calls(
+        runs["text_encoder"],
+        runs["unet"],
+        runs["vae_decoder"],
+        runs["vae_encoder"],
+        device,
+        recordable=runs["unet"].launch,
+    )
 
 
 def can_run(bundle: Bundle) -> bool:

@@ -144,8 +144,11 @@ class Plan:
         try:
             self.library = ctypes.CDLL(str(path))
             self.container = ctypes.c_void_p()
-            self._check(self.library.AOTInductorModelContainerCreateWithDevice(
-                ctypes.byref(self.container), ctypes.c_size_t(cores.threads), b"cpu", None))
+            self._check(
+                self.library.AOTInductorModelContainerCreateWithDevice(
+                    ctypes.byref(self.container), ctypes.c_size_t(cores.threads), b"cpu", None
+                )
+            )
         except (OSError, AttributeError) as error:
             raise EngineError(f"{path} was refused by {builder()} ({error}): rebuild the bundle here") from error
 
@@ -164,8 +167,11 @@ class Plan:
         *given, out = arrays
         inputs = (ctypes.c_void_p * len(given))(*map(self._handle, given))  # the call takes them over
         outputs = (ctypes.c_void_p * 1)()
-        self._check(self.library.AOTInductorModelContainerRun(
-            self.container, inputs, ctypes.c_size_t(len(given)), outputs, ctypes.c_size_t(1), None, None))
+        self._check(
+            self.library.AOTInductorModelContainerRun(
+                self.container, inputs, ctypes.c_size_t(len(given)), outputs, ctypes.c_size_t(1), None, None
+            )
+        )
         result, data = ctypes.c_void_p(outputs[0]), ctypes.c_void_p()
         self._check(self.torch.aoti_torch_get_data_ptr(result, ctypes.byref(data)))
         ctypes.memmove(out.data_ptr(), data, out.numel() * out.element_size())
@@ -174,10 +180,19 @@ class Plan:
     def _handle(self, array: torch.Tensor) -> int | None:
         """A tensor of torch's C interface over an array's memory."""
         sizes, handle = ctypes.c_int64 * array.ndim, ctypes.c_void_p()
-        self._check(self.torch.aoti_torch_create_tensor_from_blob(
-            ctypes.c_void_p(array.data_ptr()), ctypes.c_int64(array.ndim), sizes(*array.shape), sizes(*array.stride()),
-            ctypes.c_int64(0), ctypes.c_int32(self.torch.aoti_torch_dtype_float32()),
-            ctypes.c_int32(self.torch.aoti_torch_device_type_cpu()), ctypes.c_int32(0), ctypes.byref(handle)))
+        self._check(
+            self.torch.aoti_torch_create_tensor_from_blob(
+                ctypes.c_void_p(array.data_ptr()),
+                ctypes.c_int64(array.ndim),
+                sizes(*array.shape),
+                sizes(*array.stride()),
+                ctypes.c_int64(0),
+                ctypes.c_int32(self.torch.aoti_torch_dtype_float32()),
+                ctypes.c_int32(self.torch.aoti_torch_device_type_cpu()),
+                ctypes.c_int32(0),
+                ctypes.byref(handle),
+            )
+        )
         return handle.value
 
     def _check(self, failed: int) -> None:

@@ -65,8 +65,13 @@ def load_modules(folder: Path, precision: str = "fp32", device: torch.device | s
 def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
     """The four calls, op by op: what every other backend is compared with."""
     bare = _bare(modules, facts, device)
-    return replace(bare, text=_no_grad(bare.text), unet=_no_grad(bare.unet), decode=_no_grad(bare.decode),
-                   encode=_no_grad(bare.encode))
+    return replace(
+        bare,
+        text=_no_grad(bare.text),
+        unet=_no_grad(bare.unet),
+        decode=_no_grad(bare.decode),
+        encode=_no_grad(bare.encode),
+    )
 
 
 def _bare(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
@@ -211,8 +216,10 @@ def _with_plans(calls: Calls, bundle: Bundle, plans: list[Artefact], rows: int) 
     """
     facts, found = bundle.manifest.facts, {str(plan.component): plan for plan in plans}
     if rows % bundle.manifest.rows:
-        raise EngineError(f"the plans of {bundle.folder} are compiled for {bundle.manifest.rows} rows: "
-                          f"ask for a multiple of them, not {rows}")
+        raise EngineError(
+            f"the plans of {bundle.folder} are compiled for {bundle.manifest.rows} rows: "
+            f"ask for a multiple of them, not {rows}"
+        )
     for plan in plans:
         torch_aot.check_cpu(plan, torch_aot.this_cpu(), torch_aot.builder())
     bundle.verify(plans)
@@ -222,8 +229,11 @@ def _with_plans(calls: Calls, bundle: Bundle, plans: list[Artefact], rows: int) 
         return torch_aot.Plan(bundle.path(found[part]), cores, found[part].rows or 1, shape, dtype)
 
     side = facts.latent_size
-    return replace(calls, unet=opened("unet", (facts.latent_channels, side, side), torch.float32),
-                   decode=opened("vae_decoder", (facts.size, facts.size, 3), torch.uint8))
+    return replace(
+        calls,
+        unet=opened("unet", (facts.latent_channels, side, side), torch.float32),
+        decode=opened("vae_decoder", (facts.size, facts.size, 3), torch.uint8),
+    )
 
 
 def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Artefact]:
@@ -237,9 +247,16 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
     bare = _bare(modules, facts, cpu)
     rows, images = manifest.rows, max(1, manifest.vae_batch // 2)  # two cores share a decoder's batch
     parts = {
-        "unet": (modules.unet, bare.unet, rows, (
-            torch.zeros(rows, facts.unet_in_channels, side, side), torch.zeros(rows),
-            torch.zeros(rows, facts.max_length, facts.text_dim))),
+        "unet": (
+            modules.unet,
+            bare.unet,
+            rows,
+            (
+                torch.zeros(rows, facts.unet_in_channels, side, side),
+                torch.zeros(rows),
+                torch.zeros(rows, facts.max_length, facts.text_dim),
+            ),
+        ),
         "vae_decoder": (modules.vae, bare.decode, images, (torch.zeros(images, facts.latent_channels, side, side),)),
     }
     place = bundle.folder / "plans" / f"torch-cpu-{manifest.precision}-b{rows}-{facts.size}"
@@ -249,11 +266,21 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
         progress(f"torch cpu {part}")
         path = place / f"{part}.so"
         torch_aot.compile_call(network, call, examples, path)
-        written.append(Artefact(
-            path=path.relative_to(bundle.folder).as_posix(), sha256=digest_file(path), bytes=path.stat().st_size,
-            kind="plan", component=part, backend="torch", precision=manifest.precision, rows=n, size=facts.size,
-            target=torch_aot.this_cpu(), builder=torch_aot.builder(),
-        ))
+        written.append(
+            Artefact(
+                path=path.relative_to(bundle.folder).as_posix(),
+                sha256=digest_file(path),
+                bytes=path.stat().st_size,
+                kind="plan",
+                component=part,
+                backend="torch",
+                precision=manifest.precision,
+                rows=n,
+                size=facts.size,
+                target=torch_aot.this_cpu(),
+                builder=torch_aot.builder(),
+            )
+        )
     return written
 
 

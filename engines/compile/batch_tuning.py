@@ -52,16 +52,11 @@ def choose_sizes(
     best_rows, unet_seconds = _sweep(unet, rows)
     vae_batch, decode_seconds = _sweep(decode, vae_batches)
     return Timings(
-        rows=best_rows,
-        vae_batch=vae_batch,
-        unet_seconds_per_row=unet_seconds,
-        decode_seconds_per_image=decode_seconds,
+        rows=best_rows, vae_batch=vae_batch, unet_seconds_per_row=unet_seconds, decode_seconds_per_image=decode_seconds
     )
 
 
-def _sweep(
-    prepare: Callable[[int], Callable[[], torch.Tensor]], sizes: Sequence[int]
-) -> tuple[int, dict[int, float]]:
+def _sweep(prepare: Callable[[int], Callable[[], torch.Tensor]], sizes: Sequence[int]) -> tuple[int, dict[int, float]]:
     """The best size, and seconds an item of every size that was tried."""
     seconds: dict[int, float] = {}
     best = sizes[0]

@@ -47,8 +47,10 @@ def check_target(backend: str, target: Target | None) -> None:
         Another backend than TensorRT's, or an older architecture.
     """
     if target is None:
-        raise EngineError(f"fp8 is for the tensorrt backends on sm_{SMALLEST_SM} and later, not for {backend}: "
-                          f"add --backend tensorrt-rtx --target sm_{SMALLEST_SM}, or use fp16")
+        raise EngineError(
+            f"fp8 is for the tensorrt backends on sm_{SMALLEST_SM} and later, not for {backend}: "
+            f"add --backend tensorrt-rtx --target sm_{SMALLEST_SM}, or use fp16"
+        )
     if int(target.sm.removeprefix("sm_")) < SMALLEST_SM:
         raise EngineError(f"{target.sm} has no fp8 products, sm_{SMALLEST_SM} and later have: use --precision fp16")
 
@@ -88,11 +90,13 @@ def calibrate(bundle: Bundle, graph: Path, prompts: Sequence[str]) -> dict[str, 
     model = onnx.load(graph, load_external_data=False)
     names = list(dict.fromkeys(node.input[0] for node in products(model.graph)))
     for name in names:
-        model.graph.node.extend([
-            helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT),
-            helper.make_node("Abs", [f"{name}_float"], [f"{name}_size"]),
-            helper.make_node("ReduceMax", [f"{name}_size"], [f"{name}_largest"], keepdims=0),
-        ])
+        model.graph.node.extend(
+            [
+                helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT),
+                helper.make_node("Abs", [f"{name}_float"], [f"{name}_size"]),
+                helper.make_node("ReduceMax", [f"{name}_size"], [f"{name}_largest"], keepdims=0),
+            ]
+        )
         model.graph.output.append(helper.make_tensor_value_info(f"{name}_largest", TensorProto.FLOAT, []))
     watched = graph.with_name("calibration.onnx")  # beside the weights that it names
     onnx.save(model, watched)
@@ -134,20 +138,29 @@ def quantise(graph: Path, ranges: dict[str, float]) -> None:
             x, w = node.input
             if x not in done:
                 tensors.append(numpy_helper.from_array(scale_for(ranges[x]), f"{x}_scale"))
-                nodes += [helper.make_node("QuantizeLinear", [x, f"{x}_scale", zero.name], [f"{x}_float8"]),
-                          helper.make_node("DequantizeLinear", [f"{x}_float8", f"{x}_scale"], [f"{x}_rounded"])]
+                nodes += [
+                    helper.make_node("QuantizeLinear", [x, f"{x}_scale", zero.name], [f"{x}_float8"]),
+                    helper.make_node("DequantizeLinear", [f"{x}_float8", f"{x}_scale"], [f"{x}_rounded"]),
+                ]
             if w not in done:
                 weight = numpy_helper.to_array(stored[w], str(graph.parent)).astype(np.float32)
                 scale = scale_for(float(np.abs(weight).max()))
-                tensors += [numpy_helper.from_array(scale, f"{w}_scale"),
-                            _outside(f"{w}_float8", rounded(weight, scale), f"{graph.name}.data", data)]
+                tensors += [
+                    numpy_helper.from_array(scale, f"{w}_scale"),
+                    _outside(f"{w}_float8", rounded(weight, scale), f"{graph.name}.data", data),
+                ]
                 nodes.append(helper.make_node("DequantizeLinear", [f"{w}_float8", f"{w}_scale"], [f"{w}_rounded"]))
             done |= {x, w}
             node.input[:] = [f"{x}_rounded", f"{w}_rounded"]
         nodes.append(node)
     used = {name for node in nodes for name in node.input}
-    new = helper.make_graph(nodes, model.graph.name, model.graph.input, model.graph.output,
-                            [t for t in (*stored.values(), *tensors) if t.name in used])
+    new = helper.make_graph(
+        nodes,
+        model.graph.name,
+        model.graph.input,
+        model.graph.output,
+        [t for t in (*stored.values(), *tensors) if t.name in used],
+    )
     model.graph.CopyFrom(new)
     graph.with_name(f"{graph.name}.data").write_bytes(data)
     onnx.save(model, graph)

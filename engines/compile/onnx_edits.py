@@ -12,15 +12,7 @@ from engines.pipeline_spec import PipelineFacts
 def strip(model: onnx.ModelProto) -> None:
     """Drop the exporter's notes: stack traces with this machine's paths, four fifths of the file."""
     graph = model.graph
-    for item in [
-        model,
-        graph,
-        *graph.node,
-        *graph.input,
-        *graph.output,
-        *graph.initializer,
-        *graph.value_info,
-    ]:
+    for item in [model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info]:
         del item.metadata_props[:]
         item.doc_string = ""
 

@@ -130,11 +130,7 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
 
     progress("unet")
     unet = load_part(model, "unet")
-    args = (
-        gauss(2, facts.unet_in_channels, side, side),
-        torch.tensor([3.0, 7.0]),
-        words,
-    )
+    args = (gauss(2, facts.unet_in_channels, side, side), torch.tensor([3.0, 7.0]), words)
     names = ["sample", "timesteps", "encoder_hidden_states"]
     if precision == "fp32" and spatial_unet.supports(unet, side):
         small = spatial_unet.SpatialUNet(unet, side)
@@ -148,8 +144,10 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
 
     vae = load_part(model, "vae")
     latents, pixels = gauss(2, channels, side, side), gauss(2, 3, facts.size, facts.size)
-    halves = {"decoder": (_Decoder(vae, torch.float32), latents[:1] / facts.scaling_factor),
-              "encoder": (_Encoder(vae, torch.float32), pixels[:1].clamp(-1, 1))}
+    halves = {
+        "decoder": (_Decoder(vae, torch.float32), latents[:1] / facts.scaling_factor),
+        "encoder": (_Encoder(vae, torch.float32), pixels[:1].clamp(-1, 1)),
+    }
     kinds = vae_dtypes(dtype)
     for name, (half, example) in halves.items():
         if dtype == torch.float16 and not fits_half(half, example):
@@ -180,8 +178,10 @@ def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> Non
     """
     largest, layer = largest_output(module, *example)
     if not largest < HALF_MAX:
-        raise EngineError(f"the {name} overflows in fp16: {layer} reaches {largest:.2g}, and fp16 ends at "
-                          f"{HALF_MAX:.0f}; build with --precision bf16 or fp32")
+        raise EngineError(
+            f"the {name} overflows in fp16: {layer} reaches {largest:.2g}, and fp16 ends at "
+            f"{HALF_MAX:.0f}; build with --precision bf16 or fp32"
+        )
 
 
 def write_graph(

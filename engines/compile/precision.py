@@ -9,8 +9,12 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16,
-          "fp8": torch.float16}  # all but the products that `engines.compile.fp8` rounds
+DTYPES = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp8": torch.float16,
+}  # all but the products that `engines.compile.fp8` rounds
 HALF_MAX = torch.finfo(torch.float16).max  # 65504
 M = TypeVar("M", bound=nn.Module)
 

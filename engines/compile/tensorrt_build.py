@@ -141,8 +141,12 @@ def refittable_plans(bundle: Bundle, target: Target, precision: str, rows: int, 
     unet = plans.get("unet")
     if unet is None:
         raise EngineError(f"{bundle.folder} has no {target.flavour} plans to refit: leave out --refit-from")
-    wanted = {"precision": (unet.precision, precision), "rows": (unet.rows, rows), "size": (unet.size, size),
-              "architecture": (unet.target, target.sm)}
+    wanted = {
+        "precision": (unet.precision, precision),
+        "rows": (unet.rows, rows),
+        "size": (unet.size, size),
+        "architecture": (unet.target, target.sm),
+    }
     for what, (has, asked) in wanted.items():
         if has != asked:
             raise EngineError(
@@ -169,8 +173,10 @@ def refitted(plan: bytes, graph: Path, target: Target) -> bytes:
     refitter = trt.Refitter(engine, log)
     pushed = trt.OnnxParserRefitter(refitter, log).refit_from_bytes(_read(graph), str(graph))
     # Only combined weights count as missing for TensorRT: one that nobody pushed would silently stay the old one.
-    unset = {*refitter.get_missing_weights(),
-             *(name for name in refitter.get_all_weights() if not refitter.get_named_weights(name).size)}
+    unset = {
+        *refitter.get_missing_weights(),
+        *(name for name in refitter.get_all_weights() if not refitter.get_named_weights(name).size),
+    }
     if not pushed or unset or not refitter.refit_cuda_engine():
         few = ", ".join(sorted(unset)[:3]) or "no names"
         raise EngineError(

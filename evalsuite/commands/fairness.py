@@ -28,15 +28,18 @@ def fairness(
     groups: Annotated[str, typer.Option(help="group columns, separated by commas; Holm corrects over the first")],
     cluster: Annotated[str, typer.Option(help="column of the patient or duplicate family")] = "",
     validation: Annotated[Path | None, typer.Option(help="validation predictions: they fix the thresholds")] = None,
-    train: Annotated[Path | None, typer.Option(help="table with the ids that trained the model: refused if shared"),
-                     ] = None,
-    against: Annotated[Path | None, typer.Option(help="predictions of a baseline on the same rows, to compare with"),
-                       ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="table with the ids that trained the model: refused if shared")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="predictions of a baseline on the same rows, to compare with")
+    ] = None,
     metric: Annotated[str, typer.Option(help="metric of the comparison and of the rater check")] = "accuracy",
     margin: Annotated[float, typer.Option(min=0, max=1, help="loss that still counts as no worse")] = 0.02,
     rater_b: Annotated[str, typer.Option(help="a second rater's column for the first group column")] = "",
-    noise: Annotated[float, typer.Option(
-        help="share of skin types moved one step; -1: the raters' disagreement, or 0.2", max=1)] = -1.0,
+    noise: Annotated[
+        float, typer.Option(help="share of skin types moved one step; -1: the raters' disagreement, or 0.2", max=1)
+    ] = -1.0,
     specificity: Annotated[float, typer.Option(min=0.01, max=0.999, help="the fixed specificity")] = 0.9,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
     min_count: Annotated[int, typer.Option(min=2, help="rows a number needs")] = 10,
@@ -65,8 +68,16 @@ def fairness(
 
     with console.progress("fairness card", cards.steps(columns, n_boot, intersections), "resamples") as tick:
         card = cards.card(
-            test, columns, validation=held_out, n_boot=n_boot, seed=seed, confidence=confidence,
-            specificity=specificity, min_count=min_count, half_width=half_width, intersections=intersections,
+            test,
+            columns,
+            validation=held_out,
+            n_boot=n_boot,
+            seed=seed,
+            confidence=confidence,
+            specificity=specificity,
+            min_count=min_count,
+            half_width=half_width,
+            intersections=intersections,
             tick=lambda n: tick(n),
         )
     _require_metric(card, metric)
@@ -75,14 +86,27 @@ def fairness(
     checked: label_noise.RaterCheck | None = None
     if baseline is not None:
         made = comparing.compare(
-            _with_groups(baseline, test), test, columns, metric=metric, margin=margin, n_boot=n_boot, seed=seed,
-            confidence=confidence, min_count=min_count,
+            _with_groups(baseline, test),
+            test,
+            columns,
+            metric=metric,
+            margin=margin,
+            n_boot=n_boot,
+            seed=seed,
+            confidence=confidence,
+            min_count=min_count,
         )
         extra["comparison"] = made.to_dict()
     if rater_b or noise >= 0:
         checked = label_noise.check(
-            test, columns[0], rater_b or None, metric=metric, noise=None if noise < 0 else noise,
-            n_boot=min(n_boot, 500), seed=seed, min_count=min_count,
+            test,
+            columns[0],
+            rater_b or None,
+            metric=metric,
+            noise=None if noise < 0 else noise,
+            n_boot=min(n_boot, 500),
+            seed=seed,
+            min_count=min_count,
         )
         extra["raters"] = checked.to_dict()
 
@@ -98,8 +122,10 @@ def fairness(
         console.out.print(_compared(made))
     if checked is not None:
         for s in checked.scenarios:
-            console.say(f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
-                        f"the conclusion {'CHANGES' if s.changed else 'stands'}")
+            console.say(
+                f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
+                f"the conclusion {'CHANGES' if s.changed else 'stands'}"
+            )
     for note in card.notes:
         console.say(note)
     if out is not None:
@@ -130,9 +156,13 @@ def _with_groups(baseline: Predictions, test: Predictions) -> Predictions:
         )
     order = [place[name] for name in baseline.ids.tolist()]
     return Predictions(
-        baseline.ids, baseline.classes, baseline.labels, baseline.probs,
+        baseline.ids,
+        baseline.classes,
+        baseline.labels,
+        baseline.probs,
         test.groups.iloc[order].reset_index(drop=True),
-        None if test.clusters is None else test.clusters[order], baseline.source,
+        None if test.clusters is None else test.clusters[order],
+        baseline.source,
     )
 
 
@@ -158,8 +188,7 @@ def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[s
 
 
 def _table(card: Card, column: str) -> Table:
-    shown = [m for m in ("accuracy", "auroc", "sensitivity@global", "ece")
-             if m in card.row().metrics]
+    shown = [m for m in ("accuracy", "auroc", "sensitivity@global", "ece") if m in card.row().metrics]
     table = Table(title=f"{column} ({card.settings['confidence']:.0%} intervals)")
     for name in ("group", "n", *shown):
         table.add_column(name)

@@ -60,8 +60,10 @@ def filter_images(
     made, real, held = (artifacts.open_images(p) for p in (synthetic, train, validation))
     known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))
-    features = {name: extract(data, network, step, folder / "features", what=name)
-                for name, data in (("training", real), ("validation", held), ("synthetic", made))}
+    features = {
+        name: extract(data, network, step, folder / "features", what=name)
+        for name, data in (("training", real), ("validation", held), ("synthetic", made))
+    }
     scores = _scores(made, features["training"], features["synthetic"])
     known_scores = _scores(held, features["training"], features["validation"])
     thresholds, rate = thresholds_from(known_scores, rejection)
@@ -78,12 +80,21 @@ def filter_images(
     for warning in done.warnings:
         say(f"warning: {warning}") if not as_json else None
     if as_json:
-        print_json(artifacts.plain({"rates": done.rates, "thresholds": thresholds, "real_rejection": rate,
-                                  "warnings": done.warnings, "kept": len(done.kept), "n": len(done.table)}))
+        print_json(
+            artifacts.plain(
+                {
+                    "rates": done.rates,
+                    "thresholds": thresholds,
+                    "real_rejection": rate,
+                    "warnings": done.warnings,
+                    "kept": len(done.kept),
+                    "n": len(done.table),
+                }
+            )
+        )
         return
     for row in done.rates[done.rates["family"].isin(["overall", "group"])].itertuples():
-        say(f"{row.cell:16} dropped {row.rejected:5} of {row.n:6}  {row.rate:.3f} ({row.low:.3f} to "
-            f"{row.high:.3f})")
+        say(f"{row.cell:16} dropped {row.rejected:5} of {row.n:6}  {row.rate:.3f} ({row.low:.3f} to {row.high:.3f})")
     say(f"real images dropped by the same thresholds: {rate:.3f}; kept: {folder / 'kept.txt'}")
 
 
@@ -92,7 +103,9 @@ def _scores(data: ImageSet, train: Features, judged: Features) -> dict[str, dict
     tone = measure_table(data, CUTS["del-bino"])
     off = tone["degrees_off"].abs()
     return {
-        "recognised": recognition(train, judged), "typical": typicality(train, judged), "intact": intactness(data),
+        "recognised": recognition(train, judged),
+        "typical": typicality(train, judged),
+        "intact": intactness(data),
         "on_tone": dict(zip(tone["id"], -off, strict=True)),
     }
 
@@ -116,14 +129,29 @@ def _write(done: Filtered, folder: Path, network: Extractor) -> None:
     write_whole(folder / "kept.txt", "".join(f"{id}\n" for id in done.kept).encode())
     write_whole(folder / "rejected.txt", "".join(f"{id}\n" for id in rejected).encode())
     part = filter_section(done)
-    artifacts.write_json({"rates": done.rates, "thresholds": done.thresholds, "real_rejection": done.real_rejection,
-                        "warnings": done.warnings, "extractor": network.name, "verdict": part["verdict"]},
-                       folder / "filter.json")
+    artifacts.write_json(
+        {
+            "rates": done.rates,
+            "thresholds": done.thresholds,
+            "real_rejection": done.real_rejection,
+            "warnings": done.warnings,
+            "extractor": network.name,
+            "verdict": part["verdict"],
+        },
+        folder / "filter.json",
+    )
     artifacts.write_section(part, folder)
 
 
 def _judge(
-    done: Filtered, synthetic: Path, real: Path, folder: Path, n_real: int, ratio: float, seeds: int, steps: int,
+    done: Filtered,
+    synthetic: Path,
+    real: Path,
+    folder: Path,
+    n_real: int,
+    ratio: float,
+    seeds: int,
+    steps: int,
     as_json: bool,
 ) -> None:
     """Train without and with the filter; its tables go beside the filter's in `trial`."""
@@ -131,8 +159,10 @@ def _judge(
     trial = filter_trial.conduct(real, synthetic, done.kept, folder, n_real=n_real, recipe=recipe, seeds=seeds)
     part = filter_trial.trial_section(trial)
     artifacts.write_table(trial.table, folder / "trial.csv")
-    artifacts.write_json({"table": trial.table, "n_real": n_real, "ratio": trial.ratio, "seeds": seeds,
-                        "verdict": part["verdict"]}, folder / "trial.json")
+    artifacts.write_json(
+        {"table": trial.table, "n_real": n_real, "ratio": trial.ratio, "seeds": seeds, "verdict": part["verdict"]},
+        folder / "trial.json",
+    )
     artifacts.write_section(part, folder)
     if not as_json:
         say(part["verdict"])
@@ -149,8 +179,13 @@ def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> N
     view = made.where(ids=done.kept)
     order = sorted(range(view.n), key=lambda i: str(view.rows["id"].iloc[i]))
     with ShardSetWriter(
-        folder, "filtered", classes=made.classes, lineage=lineage, model_digest=first.model_digest if first else None,
-        plan_digest=first.plan_digest if first else None, bundle_digest=first.bundle_digest if first else None,
+        folder,
+        "filtered",
+        classes=made.classes,
+        lineage=lineage,
+        model_digest=first.model_digest if first else None,
+        plan_digest=first.plan_digest if first else None,
+        bundle_digest=first.bundle_digest if first else None,
     ) as writer:
         for position in track(order, "kept images", len(order)):
             sample, data = view.at(position)

@@ -45,16 +45,25 @@ def privacy(
     artifacts.write_table(audit.floor, folder / "unseen.parquet")
     artifacts.write_table(audit.control, folder / "control.csv")
     write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
-    summary = {"rates": audit.rates, "calibration": audit.calibration, "parts": audit.parts, "control": audit.control,
-               "false_alarms_measured": audit.alarms, "verdict": part["verdict"], "quarantine": audit.quarantine}
+    summary = {
+        "rates": audit.rates,
+        "calibration": audit.calibration,
+        "parts": audit.parts,
+        "control": audit.control,
+        "false_alarms_measured": audit.alarms,
+        "verdict": part["verdict"],
+        "quarantine": audit.quarantine,
+    }
     artifacts.write_json(summary, folder / "privacy.json")
     artifacts.write_section(part, folder)
     if as_json:
         print_json(artifacts.plain(summary))
     else:
         for row in audit.rates[audit.rates["family"].isin(["overall", "group", "strategy"])].itertuples():
-            say(f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
-                f"({row.low:.3f} to {row.high:.3f})")
+            say(
+                f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
+                f"({row.low:.3f} to {row.high:.3f})"
+            )
         say(audit.calibration.sentence())
         planted = ", ".join(f"{row.kind} {row.found} of {row.n}" for row in audit.control.itertuples())
         say(f"planted copies found: {planted}; unseen images called copies: {audit.alarms.text()}")

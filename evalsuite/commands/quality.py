@@ -20,7 +20,8 @@ def quality(
     synthetic: Annotated[Path, typer.Argument(help="Synthetic images: shards or a folder.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for tables and features.")] = Path("quality"),
     extractor: Annotated[list[str], typer.Option(help=f"May be given several times: {SPECS}.")] = [  # noqa: B006
-        "random-conv-seed0", "colour-structure",
+        "random-conv-seed0",
+        "colour-structure",
     ],
     size: Annotated[
         int | None, typer.Option(min=16, max=2048, help="Pixels both sides are brought to; default: as synthetic.")
@@ -45,8 +46,10 @@ def quality(
     reals, synthetics = artifacts.open_images(real, split), artifacts.open_images(synthetic)
     step = Preprocess(size or image_side(synthetics), jpeg or None)
     pairs = [
-        (extract(reals, n, step, folder / "features", what="real"),
-         extract(synthetics, n, step, folder / "features", what="synthetic"))
+        (
+            extract(reals, n, step, folder / "features", what="real"),
+            extract(synthetics, n, step, folder / "features", what="synthetic"),
+        )
         for n in networks
     ]
     report = quality_report(pairs, max_n=max_n, seed=seed, resamples=resamples)
@@ -54,8 +57,14 @@ def quality(
     artifacts.write_table(report.cells, folder / "quality.csv")
     artifacts.write_table(report.utility, folder / "utility.csv")
     artifacts.write_table(per_image_table(pairs), folder / "images.parquet")
-    summary = {"cells": report.cells, "utility": report.utility, "verdict": report.section["verdict"],
-               "size": step.size, "jpeg": step.quality, "extractors": {n.name: n.digest for n in networks}}
+    summary = {
+        "cells": report.cells,
+        "utility": report.utility,
+        "verdict": report.section["verdict"],
+        "size": step.size,
+        "jpeg": step.quality,
+        "extractors": {n.name: n.digest for n in networks},
+    }
     artifacts.write_json(summary, folder / "quality.json")
     artifacts.write_section(report.section, folder)
     if as_json:
@@ -66,4 +75,3 @@ def quality(
         number = Estimate(row["value"], row["low"], row["high"], row["n"]).text(4)
         say(f"{row.get('cell', ''):20} {row['metric']:38} {number}")
     say(f"every cell: {folder / 'quality.csv'}")
-

@@ -59,8 +59,10 @@ def _one(place: Path, n_boot: int) -> Report:
     """The report of a run or a study; its JSON and CSV are written anew."""
     plan = place / PLAN
     if not plan.is_file():
-        raise UserError(f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "
-                        "`evalsuite run`, `study`, `quality`, `tone`, `privacy`, `filter` or `reader-study`")
+        raise UserError(
+            f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "
+            "`evalsuite run`, `study`, `quality`, `tone`, `privacy`, `filter` or `reader-study`"
+        )
     try:
         found = json.loads(plan.read_bytes())
     except json.JSONDecodeError as error:
@@ -80,5 +82,7 @@ def _measured(path: Path) -> Section:
         return SECTIONS.validate_json(path.read_bytes())
     except ValidationError as error:
         wrong = error.errors()[0]
-        raise UserError(f"{path} is not a report section ({'.'.join(map(str, wrong['loc']))}: {wrong['msg']}); run the "
-                        "command that wrote it again") from error
+        raise UserError(
+            f"{path} is not a report section ({'.'.join(map(str, wrong['loc']))}: {wrong['msg']}); run the "
+            "command that wrote it again"
+        ) from error

@@ -45,8 +45,16 @@ def run(
     evalsuite run --real demo/phantoms --synthetic demo/shards --out demo/report
     """
     recipe = make_recipe(
-        model=model, weights=weights, tuning=tuning, size=size, steps=steps, batch=batch, lr=lr, augment=augment,
-        seed=seed, evaluate_every=max(1, steps // 12),
+        model=model,
+        weights=weights,
+        tuning=tuning,
+        size=size,
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        augment=augment,
+        seed=seed,
+        evaluate_every=max(1, steps // 12),
     )
     places = datasets.Places(real=real, synthetic=tuple(synthetic), size=size)
     plan = runs.plan(places, recipe, n_real=n_real, ratio=ratio, seeds=seeds, allow_leakage=allow_leakage)
@@ -69,8 +77,12 @@ def show(found: runs.Analysis, page: Path) -> None:
         table.add_column(name)
     for change in (*found.comparison.of("all"), *found.comparison.of(found.column)):
         rows = [found.cards[kind].row(change.column, change.group).metrics["accuracy"] for kind in runs.NAMES]
-        table.add_row(change.group, str(change.n), *(r.text() for r in rows),
-                      f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f})")
+        table.add_row(
+            change.group,
+            str(change.n),
+            *(r.text() for r in rows),
+            f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f})",
+        )
     out.print(table)
     for text in runs.leakage(found):
         say("leakage: " + text, style="red")
@@ -80,6 +92,8 @@ def show(found: runs.Analysis, page: Path) -> None:
     say(f"gain: {found.gain.value:+.3f} ({low:+.3f} to {high:+.3f})")
     worst = head["worst_group"]["mix"]
     if worst:
-        say(f"worst {found.column} with synthetic images: {worst['group']}, {worst['accuracy']:.3f} "
-            f"({worst['low']:.3f} to {worst['high']:.3f})")
+        say(
+            f"worst {found.column} with synthetic images: {worst['group']}, {worst['accuracy']:.3f} "
+            f"({worst['low']:.3f} to {worst['high']:.3f})"
+        )
     say(f"report: {page}")

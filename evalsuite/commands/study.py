@@ -23,8 +23,10 @@ Number = TypeVar("Number", int, float)
 
 def study(
     real: Annotated[Path, typer.Option(help="Real images: a folder with train/, validation/ and test/.")],
-    synthetic: Annotated[list[Path], typer.Option(
-        help="Synthetic shards, or a folder of such sets, one a generator; may be given again.")],
+    synthetic: Annotated[
+        list[Path],
+        typer.Option(help="Synthetic shards, or a folder of such sets, one a generator; may be given again."),
+    ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for arms and report.")],
     preset: Annotated[studies.Preset, typer.Option(help="Grid and recipe to start from.")] = "laptop",
     n_real: Annotated[str | None, typer.Option(help="Real images per class, e.g. 8,16,32.")] = None,
@@ -63,16 +65,31 @@ def study(
     sizes = _numbers(n_real, "--n-real", int, 1) or grid.sizes
     doses = _numbers(ratios, "--ratios", float, 0) or grid.ratios
     recipe = _recipe(
-        grid, model=model, weights=weights, tuning="features" if features or body else tuning, size=size, steps=steps,
-        batch=batch, lr=lr, augment=augment, seed=seed,
+        grid,
+        model=model,
+        weights=weights,
+        tuning="features" if features or body else tuning,
+        size=size,
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        augment=augment,
+        seed=seed,
     )
     places = datasets.Places(real=real, synthetic=datasets.sets_in(synthetic), size=recipe.size, features=features)
     opened = datasets.open_data(places)
     leaks = datasets.check_held_out(opened, allow_leakage)
     design = studies.new_design(
-        places, recipe, sizes, doses, seeds=seeds or grid.seeds,
-        strategies=[s.strip() for s in strategies.split(",")] if strategies else (), metric=metric, margin=margin,
-        adaptive=adaptive, leakage=leaks,
+        places,
+        recipe,
+        sizes,
+        doses,
+        seeds=seeds or grid.seeds,
+        strategies=[s.strip() for s in strategies.split(",")] if strategies else (),
+        metric=metric,
+        margin=margin,
+        adaptive=adaptive,
+        leakage=leaks,
     )
     studies.check(design, opened, allow_leakage)
     limit = {n: min(max_ratio, opened.scarcest(n, design.arm_seeds)[0] / n) for n in design.sizes}
@@ -81,8 +98,10 @@ def study(
     record = findings.write_record(found, folder)
     page = write([study_report.report(found)], folder)
     if as_json:
-        print_json({key: record[key] for key in ("verdicts", "saturation", "exchange", "reference_ratio", "leakage")}
-                   | {"report": str(page)})
+        print_json(
+            {key: record[key] for key in ("verdicts", "saturation", "exchange", "reference_ratio", "leakage")}
+            | {"report": str(page)}
+        )
         return
     for text in found.leakage:
         say("leakage: " + text, style="red")
@@ -92,8 +111,13 @@ def study(
 
 
 def _conduct(
-    design: studies.Design, folder: Path, limit: dict[int, float], n_boot: int, workers: int | None,
-    allow_leakage: bool, ray: str | None,
+    design: studies.Design,
+    folder: Path,
+    limit: dict[int, float],
+    n_boot: int,
+    workers: int | None,
+    allow_leakage: bool,
+    ray: str | None,
 ) -> analysis.Analysis:
     """Train and analyse; with --adaptive again and again, a doubling at a time."""
     design = design.model_copy(update={"controls": not design.adaptive})
@@ -103,8 +127,10 @@ def _conduct(
             found = analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
         following = studies.next_doses(design, found.flat(), limit) if design.adaptive else None
         if following is not None:
-            say("the gain goes on: doses up to "
-                + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items()))
+            say(
+                "the gain goes on: doses up to "
+                + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items())
+            )
         elif design.controls:
             return found
         design = following or design.model_copy(update={"controls": True})

@@ -31,8 +31,13 @@ def tone(
     part = tone_section(measured, cells)
     artifacts.write_table(measured, folder / "tone.parquet")
     artifacts.write_table(cells, folder / "cells.csv")
-    summary = {"cells": cells, "verdict": part["verdict"], "method": METHOD, "cuts": {"name": cuts, "degrees": points},
-               "caveat": LIGHTING_CAVEAT}
+    summary = {
+        "cells": cells,
+        "verdict": part["verdict"],
+        "method": METHOD,
+        "cuts": {"name": cuts, "degrees": points},
+        "caveat": LIGHTING_CAVEAT,
+    }
     artifacts.write_json(summary, folder / "tone.json")
     artifacts.write_section(part, folder)
     if as_json:

@@ -56,16 +56,34 @@ def train(
     Several GPUs: torchrun --nproc-per-node 4 -m evalsuite.cli train ...
     """
     recipe = make_recipe(
-        model=model, weights=weights, tuning=tuning, mode=mode,
-        ratio=(10.0 if synthetic else 0.0) if ratio is None else ratio, size=size, steps=steps, batch=batch,
-        optimizer=optimizer, lr=lr, weight_decay=weight_decay, label_smoothing=label_smoothing, augment=augment,
-        class_weights=class_weights, balanced=balanced, ema=ema, patience=patience, evaluate_every=evaluate_every,
-        split_bn=split_bn, precision=precision, seed=seed,
+        model=model,
+        weights=weights,
+        tuning=tuning,
+        mode=mode,
+        ratio=(10.0 if synthetic else 0.0) if ratio is None else ratio,
+        size=size,
+        steps=steps,
+        batch=batch,
+        optimizer=optimizer,
+        lr=lr,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        augment=augment,
+        class_weights=class_weights,
+        balanced=balanced,
+        ema=ema,
+        patience=patience,
+        evaluate_every=evaluate_every,
+        split_bn=split_bn,
+        precision=precision,
+        seed=seed,
     )
     kind: arms.Kind = "synthetic-only" if mode == "synthetic-only" else "mix" if synthetic and recipe.ratio else "real"
     if not synthetic and (mode != "mix" or recipe.ratio or strategy):
-        raise UserError(f"--mode {mode} at ratio {recipe.ratio:g}"
-                        f"{f' with --strategy {strategy}' if strategy else ''} needs --synthetic SHARDS")
+        raise UserError(
+            f"--mode {mode} at ratio {recipe.ratio:g}"
+            f"{f' with --strategy {strategy}' if strategy else ''} needs --synthetic SHARDS"
+        )
     if mode != "mix" and not recipe.ratio:
         raise UserError(f"--mode {mode} at ratio 0 draws no synthetic image; give a --ratio above 0")
     arm = arms.Arm(kind=kind, n_real=n_real, strategy=strategy, recipe=recipe)

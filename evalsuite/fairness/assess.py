@@ -34,9 +34,18 @@ class Partition:
 
 
 def card(
-    predictions: Predictions, groups: Sequence[str], *, validation: Predictions | None = None,
-    n_boot: int = 1000, seed: int = 0, confidence: float = 0.95, specificity: float = 0.9, min_count: int = 10,
-    half_width: float = 0.1, intersections: bool = True, tick: Callable[[int], None] | None = None,
+    predictions: Predictions,
+    groups: Sequence[str],
+    *,
+    validation: Predictions | None = None,
+    n_boot: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    specificity: float = 0.9,
+    min_count: int = 10,
+    half_width: float = 0.1,
+    intersections: bool = True,
+    tick: Callable[[int], None] | None = None,
 ) -> Card:
     """Compute the card.
 
@@ -65,9 +74,7 @@ def card(
 
     whole = Partition("all", ("all",), np.zeros(predictions.n, dtype=np.int64))
     singles = [partition(predictions, (c,)) for c in groups]
-    crossed = (
-        [partition(predictions, pair) for pair in itertools.combinations(groups, 2)] if intersections else []
-    )
+    crossed = [partition(predictions, pair) for pair in itertools.combinations(groups, 2)] if intersections else []
     rows: list[Row] = []
     gaps: list[Gap] = []
     overall: Mapping[str, Estimate] = {}
@@ -87,8 +94,14 @@ def card(
             gaps += _gaps(part, made, cells, samples, null, options)
         rows += group_estimates.shrink(made, options) if part in crossed else made
     return Card(
-        predictions.source, predictions.classes, tuple(groups), tuple(rows), tuple(gaps), cuts,
-        dict(vars(options)), tuple(_notes(predictions, validation, rows, options)),
+        predictions.source,
+        predictions.classes,
+        tuple(groups),
+        tuple(rows),
+        tuple(gaps),
+        cuts,
+        dict(vars(options)),
+        tuple(_notes(predictions, validation, rows, options)),
     )
 
 
@@ -110,6 +123,7 @@ def partition(predictions: Predictions, columns: Sequence[str]) -> Partition:
 
 
 # -- input ------------------------------------------------------------------------------------------------------------
+
 
 def _require(predictions: Predictions, groups: Sequence[str], validation: Predictions | None) -> None:
     if not groups:
@@ -168,25 +182,34 @@ def _thresholds(
             rows = (predictions.groups[column] == level).to_numpy()
             calls[rows] = predictions.probs[rows] >= cut
         above[f"group {column}"] = calls
-    tables = {
-        name: dict(zip(predictions.classes, (float(v) for v in cut), strict=True)) for name, cut in named.items()
-    }
+    tables = {name: dict(zip(predictions.classes, (float(v) for v in cut), strict=True)) for name, cut in named.items()}
     return tables, above
 
 
 # -- resampling -------------------------------------------------------------------------------------------------------
 
+
 def _cell(predictions: Predictions, mask: NDArray[np.bool_], above: Mapping[str, NDArray[np.bool_]]) -> Cell:
     rows = np.flatnonzero(mask)
-    return Cell(rows, metrics.score(
-        predictions.probs[rows], predictions.labels[rows], predictions.classes,
-        {kind: calls[rows] for kind, calls in above.items()},
-    ))
+    return Cell(
+        rows,
+        metrics.score(
+            predictions.probs[rows],
+            predictions.labels[rows],
+            predictions.classes,
+            {kind: calls[rows] for kind, calls in above.items()},
+        ),
+    )
 
 
 def _bootstrap(
-    predictions: Predictions, part: Partition, cells: Sequence[Cell], clusters: NDArray[np.int64] | None,
-    options: Settings, rng: np.random.Generator, tick: Callable[[int], None],
+    predictions: Predictions,
+    part: Partition,
+    cells: Sequence[Cell],
+    clusters: NDArray[np.int64] | None,
+    options: Settings,
+    rng: np.random.Generator,
+    tick: Callable[[int], None],
 ) -> list[Values]:
     """Metrics of each cell in each resample, [n_boot] each."""
     units = resample.units(part.codes * len(predictions.classes) + predictions.labels, clusters)
@@ -200,8 +223,13 @@ def _bootstrap(
 
 
 def _null(
-    predictions: Predictions, part: Partition, above: Mapping[str, NDArray[np.bool_]],
-    clusters: NDArray[np.int64] | None, options: Settings, rng: np.random.Generator, tick: Callable[[int], None],
+    predictions: Predictions,
+    part: Partition,
+    above: Mapping[str, NDArray[np.bool_]],
+    clusters: NDArray[np.int64] | None,
+    options: Settings,
+    rng: np.random.Generator,
+    tick: Callable[[int], None],
 ) -> list[Values]:
     """Metrics of each group in each permutation of the groups, [n_boot] each."""
     everyone = _cell(predictions, np.ones(predictions.n, dtype=bool), above).scored
@@ -228,8 +256,13 @@ def _silent(n: int) -> None:
 
 # -- gaps -------------------------------------------------------------------------------------------------------------
 
+
 def _gaps(
-    part: Partition, rows: Sequence[Row], cells: Sequence[Cell], samples: Sequence[Values], null: Sequence[Values],
+    part: Partition,
+    rows: Sequence[Row],
+    cells: Sequence[Cell],
+    samples: Sequence[Values],
+    null: Sequence[Values],
     options: Settings,
 ) -> list[Gap]:
     """Gaps of every metric that at least two groups have enough data for, then fairlearn's."""
@@ -246,13 +279,20 @@ def _gaps(
         names = [part.names[i] for i in used]
         left_out = tuple(name for name in part.names if name not in names)
         out.append(_gap(part.column, metric, names, values, drawn, shuffled, left_out, options))
-    return out + parity.gaps(part.column, part.names, [c.scored for c in cells], samples, null, options.min_count,
-                             options.confidence)
+    return out + parity.gaps(
+        part.column, part.names, [c.scored for c in cells], samples, null, options.min_count, options.confidence
+    )
 
 
 def _gap(
-    column: str, metric: str, names: Sequence[str], values: NDArray[np.floating], drawn: NDArray[np.floating],
-    shuffled: NDArray[np.floating], left_out: tuple[str, ...], options: Settings,
+    column: str,
+    metric: str,
+    names: Sequence[str],
+    values: NDArray[np.floating],
+    drawn: NDArray[np.floating],
+    shuffled: NDArray[np.floating],
+    left_out: tuple[str, ...],
+    options: Settings,
 ) -> Gap:
     difference = float(values.max() - values.min())
     null = np.ptp(shuffled, axis=0)
@@ -262,9 +302,19 @@ def _gap(
         worst, best = best, worst
     top = float(values.max())
     return Gap(
-        column, metric, difference, low, high, float(values.min()) / top if top > 0 else math.nan,
-        names[worst], float(values[worst]), names[best], float(values[best]),
-        *resample.chance(null), resample.p_value(difference, null), left_out,
+        column,
+        metric,
+        difference,
+        low,
+        high,
+        float(values.min()) / top if top > 0 else math.nan,
+        names[worst],
+        float(values[worst]),
+        names[best],
+        float(values[best]),
+        *resample.chance(null),
+        resample.p_value(difference, null),
+        left_out,
     )
 
 

@@ -165,27 +165,46 @@ class Card:
 
     def to_frame(self) -> pd.DataFrame:
         """Long table: column, group, rows, metric, class, value, low, high, n, enough, n_needed, method, shown."""
-        return pd.DataFrame([
-            {
-                "column": row.column, "group": row.group, "rows": row.n, "metric": name.partition(":")[0],
-                "class": name.partition(":")[2], **asdict(estimate), "shown": estimate.text(),
-            }
-            for row in self.rows
-            for name, estimate in (*row.metrics.items(), *((("accuracy_shrunk", row.shrunk),) if row.shrunk else ()))
-        ])
+        return pd.DataFrame(
+            [
+                {
+                    "column": row.column,
+                    "group": row.group,
+                    "rows": row.n,
+                    "metric": name.partition(":")[0],
+                    "class": name.partition(":")[2],
+                    **asdict(estimate),
+                    "shown": estimate.text(),
+                }
+                for row in self.rows
+                for name, estimate in (
+                    *row.metrics.items(),
+                    *((("accuracy_shrunk", row.shrunk),) if row.shrunk else ()),
+                )
+            ]
+        )
 
     def gaps_frame(self) -> pd.DataFrame:
         """The gaps, a row each."""
-        return pd.DataFrame([
-            {**asdict(gap), "left_out": " ".join(gap.left_out), "beyond_chance": gap.beyond_chance}
-            for gap in self.gaps
-        ])
+        return pd.DataFrame(
+            [
+                {**asdict(gap), "left_out": " ".join(gap.left_out), "beyond_chance": gap.beyond_chance}
+                for gap in self.gaps
+            ]
+        )
 
 
 def metric_name(metric: str, card: Card | None = None) -> str:
     """A metric as a reader knows it: `sensitivity@group` reads "sensitivity at 90% specificity, own threshold"."""
-    known = {"auroc": "AUROC", "auprc": "AUPRC", "macro_f1": "macro F1", "brier": "Brier score",
-             "top3": "top-3 accuracy", "ece": "calibration error", "equalised_odds": "equalised odds"}
+    known = {
+        "auroc": "AUROC",
+        "auprc": "AUPRC",
+        "macro_f1": "macro F1",
+        "brier": "Brier score",
+        "top3": "top-3 accuracy",
+        "ece": "calibration error",
+        "equalised_odds": "equalised odds",
+    }
     kind, _, threshold = metric.partition("@")
     if not threshold:
         return known.get(kind, kind.replace("_", " "))

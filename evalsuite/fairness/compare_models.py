@@ -110,8 +110,16 @@ class Comparison:
 
 
 def compare(
-    a: Predictions, b: Predictions, groups: Sequence[str], *, metric: str = "accuracy", margin: float = 0.02,
-    n_boot: int = 1000, seed: int = 0, confidence: float = 0.95, min_count: int = 10,
+    a: Predictions,
+    b: Predictions,
+    groups: Sequence[str],
+    *,
+    metric: str = "accuracy",
+    margin: float = 0.02,
+    n_boot: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    min_count: int = 10,
     family: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare model b with model a, paired row by row.
@@ -150,7 +158,12 @@ def compare(
     changes = _holm(changes, named)
     judged = [c for c in changes if c.column != "all" and c.enough]
     return Comparison(
-        a.source, b.source, metric, margin, tuple(changes), tuple(gaps),
+        a.source,
+        b.source,
+        metric,
+        margin,
+        tuple(changes),
+        tuple(gaps),
         bool(judged) and all(c.no_worse for c in judged),
     )
 
@@ -158,13 +171,16 @@ def compare(
 def _aligned(a: Predictions, b: Predictions) -> Predictions:
     """b's rows in the order of a's."""
     if a.classes != b.classes:
-        raise UserError(f"{b.source}: classes {', '.join(b.classes)}; expected those of {a.source}: "
-                        f"{', '.join(a.classes)}")
+        raise UserError(
+            f"{b.source}: classes {', '.join(b.classes)}; expected those of {a.source}: {', '.join(a.classes)}"
+        )
     place = {name: i for i, name in enumerate(b.ids.tolist())}
     unmatched = set(a.ids.tolist()) ^ set(place)
     if unmatched:
-        raise UserError(f"{a.source} and {b.source} hold different ids ({some(unmatched)}); two models are compared "
-                        "on the same test set")
+        raise UserError(
+            f"{a.source} and {b.source} hold different ids ({some(unmatched)}); two models are compared "
+            "on the same test set"
+        )
     b = b.take(np.array([place[name] for name in a.ids.tolist()]))
     if (a.labels != b.labels).any():
         raise UserError(f"{a.source} and {b.source} give different labels for ids {some(a.ids[a.labels != b.labels])}")
@@ -172,7 +188,12 @@ def _aligned(a: Predictions, b: Predictions) -> Predictions:
 
 
 def _paired(
-    a: Predictions, b: Predictions, part: Partition, metric: str, clusters: NDArray[np.int64] | None, n_boot: int,
+    a: Predictions,
+    b: Predictions,
+    part: Partition,
+    metric: str,
+    clusters: NDArray[np.int64] | None,
+    n_boot: int,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """The metric of both models in the same resamples, [groups, n_boot] each."""
@@ -184,16 +205,28 @@ def _paired(
     for done in range(0, n_boot, CHUNK):
         weights = resample.bootstrap_weights(rng, units, min(CHUNK, n_boot - done))
         for kept, cells in zip(out, scored, strict=True):
-            kept.append(np.stack([
-                metrics.evaluate(cell, weights[m], ranked=ranked)[metric] for cell, m in zip(cells, masks, strict=True)
-            ]))
+            kept.append(
+                np.stack(
+                    [
+                        metrics.evaluate(cell, weights[m], ranked=ranked)[metric]
+                        for cell, m in zip(cells, masks, strict=True)
+                    ]
+                )
+            )
     return np.concatenate(out[0], axis=1), np.concatenate(out[1], axis=1)
 
 
 def _change(
-    a: Predictions, b: Predictions, part: Partition, group: int, metric: str,
-    drawn: tuple[NDArray[np.floating], NDArray[np.floating]], clusters: NDArray[np.int64] | None, margin: float,
-    confidence: float, min_count: int,
+    a: Predictions,
+    b: Predictions,
+    part: Partition,
+    group: int,
+    metric: str,
+    drawn: tuple[NDArray[np.floating], NDArray[np.floating]],
+    clusters: NDArray[np.int64] | None,
+    margin: float,
+    confidence: float,
+    min_count: int,
 ) -> Change:
     rows = np.flatnonzero(part.codes == group)
     cells = [metrics.score(t.probs[rows], t.labels[rows], t.classes) for t in (a, b)]
@@ -212,8 +245,19 @@ def _change(
     if closed and own is not None:  # clusters widen the closed form, never narrow it: it holds where nothing differs
         low, high = min(low, closed[0]), max(high, closed[1])
     return Change(
-        part.column, part.names[group], len(rows), len(rows) >= min_count, value_a, value_b, value_b - value_a,
-        low, high, p, math.nan, bool(low > -margin), multiplicity.minimum_detectable(_spread(samples)),
+        part.column,
+        part.names[group],
+        len(rows),
+        len(rows) >= min_count,
+        value_a,
+        value_b,
+        value_b - value_a,
+        low,
+        high,
+        p,
+        math.nan,
+        bool(low > -margin),
+        multiplicity.minimum_detectable(_spread(samples)),
     )
 
 
@@ -232,7 +276,10 @@ def _spread(samples: NDArray[np.floating]) -> float:
 
 
 def _gap_change(
-    part: Partition, own: Sequence[Change], drawn_a: NDArray[np.floating], drawn_b: NDArray[np.floating],
+    part: Partition,
+    own: Sequence[Change],
+    drawn_a: NDArray[np.floating],
+    drawn_b: NDArray[np.floating],
     confidence: float,
 ) -> list[GapChange]:
     used = [i for i, c in enumerate(own) if c.enough and math.isfinite(c.difference)]
@@ -251,10 +298,21 @@ def _gap_change(
     fell = best.difference < 0 and adjusted[top_a] <= 1 - confidence
     rose = worst.difference > 0 and adjusted[low_a] <= 1 - confidence
     down = change < 0 and fell and not rose
-    return [GapChange(
-        part.column, float(np.ptp(a)), float(np.ptp(b)), change, low, high, p, best.group, worst.group, down,
-        _reading(change, high, down, rose, best, worst),
-    )]
+    return [
+        GapChange(
+            part.column,
+            float(np.ptp(a)),
+            float(np.ptp(b)),
+            change,
+            low,
+            high,
+            p,
+            best.group,
+            worst.group,
+            down,
+            _reading(change, high, down, rose, best, worst),
+        )
+    ]
 
 
 def _reading(change: float, high: float, down: bool, rose: bool, best: Change, worst: Change) -> str:

@@ -53,8 +53,13 @@ class Cell:
 
 
 def row(
-    column: str, name: str, cell: Cell, clusters: NDArray[np.int64] | None, samples: Values,
-    overall: Mapping[str, Estimate], options: Settings,
+    column: str,
+    name: str,
+    cell: Cell,
+    clusters: NDArray[np.int64] | None,
+    samples: Values,
+    overall: Mapping[str, Estimate],
+    options: Settings,
 ) -> Row:
     """All estimates of one group."""
     scored = cell.scored
@@ -81,14 +86,22 @@ def row(
             made[metric] = _composite(metric, value, samples, counts, units, scored, options)
     made |= _recalibrated(scored, own, options)
     return Row(
-        column, name, len(cell.rows), None if own is None else len(np.unique(own)),
-        dict(zip(scored.classes, (int(c) for c in counts), strict=True)), made,
+        column,
+        name,
+        len(cell.rows),
+        None if own is None else len(np.unique(own)),
+        dict(zip(scored.classes, (int(c) for c in counts), strict=True)),
+        made,
     )
 
 
 def _proportion(
-    metric: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None,
-    overall: Mapping[str, Estimate], options: Settings,
+    metric: str,
+    value: float,
+    scored: Scored,
+    clusters: NDArray[np.int64] | None,
+    overall: Mapping[str, Estimate],
+    options: Settings,
 ) -> Estimate:
     """A share of rows: Wilson, on the effective size where rows are clustered."""
     hits, rows = metrics.hits(metric, scored)
@@ -100,14 +113,13 @@ def _proportion(
     return Estimate(value, low, high, len(hits), len(hits) >= options.min_count, needed, "wilson")
 
 
-def _auroc(
-    cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
-) -> Estimate:
+def _auroc(cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> Estimate:
     """AUROC of a class, or the mean over the defined classes, by DeLong; clusters summed first."""
     wanted = range(len(scored.classes)) if not cls else [scored.classes.index(cls)]
     found = [
         delong.influence(scored.probs[:, index], scored.labels == index)
-        for index in wanted if 0 < (scored.labels == index).sum() < len(scored.labels)
+        for index in wanted
+        if 0 < (scored.labels == index).sum() < len(scored.labels)
     ]
     if not found:
         return Estimate(math.nan, math.nan, math.nan, 0, False, options.min_count, "delong")
@@ -120,7 +132,11 @@ def _auroc(
 
 
 def _auprc(
-    cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None, units: NDArray[np.int64],
+    cls: str,
+    value: float,
+    scored: Scored,
+    clusters: NDArray[np.int64] | None,
+    units: NDArray[np.int64],
     options: Settings,
 ) -> Estimate:
     """Average precision of a class, or the mean over the classes that occur: the jackknife in Wilson's interval."""
@@ -152,8 +168,13 @@ def _ece(value: float, scored: Scored, clusters: NDArray[np.int64] | None, optio
 
 
 def _mean_of_shares(
-    metric: str, classes: Sequence[str], values: Mapping[str, float], samples: Values, counts: NDArray[np.int64],
-    units: NDArray[np.int64], options: Settings,
+    metric: str,
+    classes: Sequence[str],
+    values: Mapping[str, float],
+    samples: Values,
+    counts: NDArray[np.int64],
+    units: NDArray[np.int64],
+    options: Settings,
 ) -> Estimate:
     """The mean of a share over the classes: Price & Bonett, on the effective sizes where rows are clustered.
 
@@ -174,7 +195,12 @@ def _mean_of_shares(
 
 
 def _composite(
-    metric: str, value: float, samples: Values, counts: NDArray[np.int64], units: NDArray[np.int64], scored: Scored,
+    metric: str,
+    value: float,
+    samples: Values,
+    counts: NDArray[np.int64],
+    units: NDArray[np.int64],
+    scored: Scored,
     options: Settings,
 ) -> Estimate:
     """Macro F1 and the Brier score: the variance of the bootstrap in Wilson's interval.
@@ -206,9 +232,7 @@ def part_of_a_miss(confidence: NDArray[np.floating], classes: int, size: float) 
     return 0.25 * (float(cost.mean()) / size) ** 2
 
 
-def _recalibrated(
-    scored: Scored, clusters: NDArray[np.int64] | None, options: Settings
-) -> dict[str, Estimate]:
+def _recalibrated(scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> dict[str, Estimate]:
     """Calibration slope and intercept: of the second class where there are two, else of the likeliest class."""
     if len(scored.classes) == 2:
         fit = calibration.recalibrate(scored.probs[:, 1], scored.labels == 1, clusters)
@@ -234,8 +258,11 @@ def shrink(rows: Sequence[Row], options: Settings) -> list[Row]:
     hits = np.array([row.metrics["accuracy"].value for row in rows]) * n
     fit = shrinkage.beta_binomial(hits, n, options.confidence)
     return [
-        replace(row, shrunk=Estimate(
-            float(fit.value[i]), float(fit.low[i]), float(fit.high[i]), row.n, True, 0, "beta-binomial"
-        ))
+        replace(
+            row,
+            shrunk=Estimate(
+                float(fit.value[i]), float(fit.low[i]), float(fit.high[i]), row.n, True, 0, "beta-binomial"
+            ),
+        )
         for i, row in enumerate(rows)
     ]

@@ -66,8 +66,16 @@ class RaterCheck:
 
 
 def check(
-    predictions: Predictions, rater_a: str, rater_b: str | None = None, *, metric: str = "accuracy",
-    noise: float | None = None, n_boot: int = 500, n_relabel: int = 200, seed: int = 0, min_count: int = 10,
+    predictions: Predictions,
+    rater_a: str,
+    rater_b: str | None = None,
+    *,
+    metric: str = "accuracy",
+    noise: float | None = None,
+    n_boot: int = 500,
+    n_relabel: int = 200,
+    seed: int = 0,
+    min_count: int = 10,
     tick: Callable[[int], None] | None = None,
 ) -> RaterCheck:
     """Repeat the gap of a metric by rater A, by rater B, where both agree, and with labels moved one step.
@@ -90,8 +98,10 @@ def check(
         scenarios.append(_scenario("rater B", other.n, again, found))
         both = predictions.take(agree) if agree.any() else None
         if both is None or both.groups[rater_a].nunique() < 2 or len(np.unique(both.labels)) < 2:
-            raise UserError(f"{predictions.source}: {rater_a} and {rater_b} agree in too few rows "
-                            f"({int(agree.sum())}); expected two raters on one scale")
+            raise UserError(
+                f"{predictions.source}: {rater_a} and {rater_b} agree in too few rows "
+                f"({int(agree.sum())}); expected two raters on one scale"
+            )
         scenarios.append(
             _scenario("both agree", both.n, _gap(both, rater_a, metric, n_boot, seed, min_count, tick), found)
         )
@@ -101,15 +111,22 @@ def check(
 
 
 def _gap(
-    predictions: Predictions, column: str, metric: str, n_boot: int, seed: int, min_count: int,
+    predictions: Predictions,
+    column: str,
+    metric: str,
+    n_boot: int,
+    seed: int,
+    min_count: int,
     tick: Callable[[int], None] | None,
 ) -> Gap:
     made = card(predictions, [column], n_boot=n_boot, seed=seed, min_count=min_count, intersections=False, tick=tick)
     try:
         return made.gap(column, metric)
     except KeyError:
-        raise UserError(f"{predictions.source}: fewer than two groups of {column!r} have enough data for {metric}; "
-                        "merge groups or lower --min-count") from None
+        raise UserError(
+            f"{predictions.source}: fewer than two groups of {column!r} have enough data for {metric}; "
+            "merge groups or lower --min-count"
+        ) from None
 
 
 def _scenario(name: str, n: int, gap: Gap, reference: Gap) -> Scenario:
@@ -118,9 +135,7 @@ def _scenario(name: str, n: int, gap: Gap, reference: Gap) -> Scenario:
     return Scenario(name, n, gap.difference, gap.low, gap.high, gap.worst, gap.beyond_chance, float(same), changed)
 
 
-def _aside(
-    predictions: Predictions, reference: Gap, share: float, times: int, seed: int, min_count: int
-) -> Scenario:
+def _aside(predictions: Predictions, reference: Gap, share: float, times: int, seed: int, min_count: int) -> Scenario:
     """Labels moved one step at random: the spread of the gap, and how often the conclusion stands."""
     names = levels(predictions.groups[reference.column])
     index = {name: i for i, name in enumerate(names)}
@@ -131,8 +146,9 @@ def _aside(
     values = []
     for done in range(0, times, CHUNK):
         moved = _moved(rng, codes, len(names), share, min(CHUNK, times - done))
-        values.append(np.stack([_value(scored, moved == g, reference.metric, ranked, min_count)
-                                for g in range(len(names))]))
+        values.append(
+            np.stack([_value(scored, moved == g, reference.metric, ranked, min_count) for g in range(len(names))])
+        )
     by_group = np.concatenate(values, axis=1)
     by_group = by_group[:, np.isfinite(by_group).sum(axis=0) > 1]
     spread = np.nanmax(by_group, axis=0) - np.nanmin(by_group, axis=0)
@@ -144,8 +160,15 @@ def _aside(
     stands = same >= 0.95 and beyond >= 0.95 if reference.beyond_chance else beyond <= 0.05
     low, high = np.quantile(spread, [0.025, 0.975])
     return Scenario(
-        f"one step aside ({share:.0%} of rows)", predictions.n, float(spread.mean()), float(low), float(high), usual,
-        beyond > 0.5, same, not stands,
+        f"one step aside ({share:.0%} of rows)",
+        predictions.n,
+        float(spread.mean()),
+        float(low),
+        float(high),
+        usual,
+        beyond > 0.5,
+        same,
+        not stands,
     )
 
 

@@ -54,14 +54,15 @@ class Scored:
 
 
 def score(
-    probs: NDArray[np.floating], labels: NDArray[np.int64], classes: tuple[str, ...],
+    probs: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
     above: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Scored:
     """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equals."""
     confidence = probs.max(axis=1)
     return Scored(
-        classes, labels, probs.argmax(axis=1), probs, confidence, calibration.equal_mass_bins(confidence),
-        above or {},
+        classes, labels, probs.argmax(axis=1), probs, confidence, calibration.equal_mass_bins(confidence), above or {}
     )
 
 
@@ -99,8 +100,9 @@ def require(metric: str, rows: Scored, *, higher_is_better: bool = False) -> Non
         Names those that can be had.
     """
     usable = [
-        m for m in one(rows) if m.partition(":")[0] not in ("ece_plugin", "selection")
-        and not (higher_is_better and m in LOWER_IS_BETTER)
+        m
+        for m in one(rows)
+        if m.partition(":")[0] not in ("ece_plugin", "selection") and not (higher_is_better and m in LOWER_IS_BETTER)
     ]
     if metric not in usable:
         raise UserError(f"metric {metric!r} cannot be compared here; expected one of {', '.join(usable)}")
@@ -178,8 +180,7 @@ def _ranked(rows: Scored, w: NDArray[np.floating]) -> Values:
     by_resample = np.ascontiguousarray(w.T)
     total = w.sum(axis=0, dtype=np.float64)
     pairs = [
-        _rank_one(rows.probs[:, index], rows.labels == index, by_resample, total)
-        for index in range(len(rows.classes))
+        _rank_one(rows.probs[:, index], rows.labels == index, by_resample, total) for index in range(len(rows.classes))
     ]
     auroc, auprc = np.stack([a for a, _ in pairs]), np.stack([p for _, p in pairs])
     values: Values = {"auroc": _mean_defined(auroc), "auprc": _mean_defined(auprc)}

@@ -138,9 +138,7 @@ def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:
     return table.probs.argmax(axis=1) == table.labels
 
 
-def _mean_hits(
-    hits: Array, weights: Array, labels: NDArray[np.int64], metric: Metric, classes: int
-) -> Array:
+def _mean_hits(hits: Array, weights: Array, labels: NDArray[np.int64], metric: Metric, classes: int) -> Array:
     """[seeds, n] and [n, b] to the score, [seeds, b]."""
     if metric == "accuracy":
         return hits @ weights / weights.sum(axis=0)

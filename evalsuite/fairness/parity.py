@@ -23,8 +23,13 @@ CRITERIA = {
 
 
 def gaps(
-    column: str, names: Sequence[str], cells: Sequence[Scored], samples: Sequence[Values], null: Sequence[Values],
-    least: int, confidence: float,
+    column: str,
+    names: Sequence[str],
+    cells: Sequence[Scored],
+    samples: Sequence[Values],
+    null: Sequence[Values],
+    least: int,
+    confidence: float,
 ) -> list[Gap]:
     """The three criteria for each class one-vs-rest.
 
@@ -50,31 +55,48 @@ def gaps(
             widest = int(np.argmax(np.ptp(rates, axis=1)))
             order = np.argsort(-rates[1] if widest == 1 else rates[widest])  # false positives: more is worse
             worst, best = int(order[0]), int(order[-1])
-            out.append(Gap(
-                column, f"{criterion}:{cls}", value,
-                *resample.spread_interval(rates, _rates(criterion, cls, samples, used), confidence),
-                float(ratios[list(compared)].min()),
-                names[used[worst]], float(rates[widest, worst]), names[used[best]], float(rates[widest, best]),
-                *resample.chance(shuffled), resample.p_value(value, shuffled), left_out,
-            ))
+            out.append(
+                Gap(
+                    column,
+                    f"{criterion}:{cls}",
+                    value,
+                    *resample.spread_interval(rates, _rates(criterion, cls, samples, used), confidence),
+                    float(ratios[list(compared)].min()),
+                    names[used[worst]],
+                    float(rates[widest, worst]),
+                    names[used[best]],
+                    float(rates[widest, best]),
+                    *resample.chance(shuffled),
+                    resample.p_value(value, shuffled),
+                    left_out,
+                )
+            )
     return out + _worst_of_classes(out, nulls)
 
 
 def _frame(index: int, cells: Sequence[Scored]) -> MetricFrame:
     """fairlearn's rates of one class by group, from the counts of the four outcomes: as good as the rows, and short."""
-    table = np.array([
-        (truth, called, group, int(((cell.labels == index) == truth)[(cell.predicted == index) == called].sum()))
-        for group, cell in enumerate(cells) for truth in (0, 1) for called in (0, 1)
-    ])
+    table = np.array(
+        [
+            (truth, called, group, int(((cell.labels == index) == truth)[(cell.predicted == index) == called].sum()))
+            for group, cell in enumerate(cells)
+            for truth in (0, 1)
+            for called in (0, 1)
+        ]
+    )
     truth, called, group, weight = table[table[:, 3] > 0].T
     return MetricFrame(
-        metrics=dict(RATES), y_true=truth, y_pred=called, sensitive_features=group,
+        metrics=dict(RATES),
+        y_true=truth,
+        y_pred=called,
+        sensitive_features=group,
         sample_params={name: {"sample_weight": weight} for name in RATES},
     )
 
 
 def _rates(criterion: str, cls: str, samples: Sequence[Values], used: Sequence[int]) -> NDArray[np.floating]:
     """The rates a criterion compares, [1 or 2, groups, b]."""
+
     def rate(values: Values, name: str) -> NDArray[np.floating]:
         return 1 - values[f"specificity:{cls}"] if name == "false positives" else values[f"{name}:{cls}"]
 

@@ -57,18 +57,21 @@ class Predictions:
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
         """The same table with only these rows."""
         return Predictions(
-            self.ids[rows], self.classes, self.labels[rows], self.probs[rows],
-            self.groups.loc[rows].reset_index(drop=True) if rows.dtype == bool
+            self.ids[rows],
+            self.classes,
+            self.labels[rows],
+            self.probs[rows],
+            self.groups.loc[rows].reset_index(drop=True)
+            if rows.dtype == bool
             else self.groups.iloc[rows].reset_index(drop=True),
-            None if self.clusters is None else self.clusters[rows], self.source,
+            None if self.clusters is None else self.clusters[rows],
+            self.source,
         )
 
     def with_group(self, column: str, values: Sequence[str] | NDArray[np.str_]) -> Predictions:
         """The same table with a group column added or replaced."""
         groups = self.groups.assign(**{column: pd.Series(list(values), dtype=str)})
-        return Predictions(
-            self.ids, self.classes, self.labels, self.probs, groups, self.clusters, self.source
-        )
+        return Predictions(self.ids, self.classes, self.labels, self.probs, groups, self.clusters, self.source)
 
     def to_frame(self) -> pd.DataFrame:
         """The table as it is written: id, label, prob_*, groups, cluster."""
@@ -110,8 +113,7 @@ def load(path: Path, *, groups: Sequence[str] | None = None, cluster: str | None
 
 
 def from_frame(
-    frame: pd.DataFrame, *, groups: Sequence[str] | None = None, cluster: str | None = None,
-    source: str = "the table",
+    frame: pd.DataFrame, *, groups: Sequence[str] | None = None, cluster: str | None = None, source: str = "the table"
 ) -> Predictions:
     """Validate a table already in memory; see `load`."""
     names = [str(c) for c in frame.columns]
@@ -129,13 +131,18 @@ def from_frame(
 
     ids = _words(frame["id"], "id", source, None)
     _refuse_repeats(ids, source)
-    classes = tuple(c[len(PREFIX):] for c in probabilities)
+    classes = tuple(c[len(PREFIX) :] for c in probabilities)
     labels = _labels(_words(frame["label"], "label", source, ids), classes, ids, source)
     probs = _probabilities(frame[probabilities], ids, source)
     columns = {c: _words(frame[c], f"group column {c!r}", source, ids) for c in groups}
     return Predictions(
-        ids, classes, labels, probs, pd.DataFrame(columns, index=range(len(ids)), dtype=str),
-        None if cluster is None else _words(frame[cluster], f"cluster column {cluster!r}", source, ids), source,
+        ids,
+        classes,
+        labels,
+        probs,
+        pd.DataFrame(columns, index=range(len(ids)), dtype=str),
+        None if cluster is None else _words(frame[cluster], f"cluster column {cluster!r}", source, ids),
+        source,
     )
 
 
@@ -197,8 +204,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _require_columns(
-    names: Sequence[str], probabilities: Sequence[str], groups: Sequence[str] | None, cluster: str | None,
-    source: str,
+    names: Sequence[str], probabilities: Sequence[str], groups: Sequence[str] | None, cluster: str | None, source: str
 ) -> None:
     taken = [c for c in groups or () if c in ("id", "label", *probabilities)]
     if taken:
@@ -209,8 +215,7 @@ def _require_columns(
         raise UserError(f"{source}: missing column {', '.join(missing)}; it has {', '.join(names)}")
     if len(probabilities) < 2:
         raise UserError(
-            f"{source}: {len(probabilities)} columns named {PREFIX}<class>; expected one for each class, "
-            "at least two"
+            f"{source}: {len(probabilities)} columns named {PREFIX}<class>; expected one for each class, at least two"
         )
 
 
@@ -240,9 +245,7 @@ def _refuse_repeats(ids: NDArray[np.str_], source: str) -> None:
         raise UserError(f"{source}: repeated ids {some(unique[counts > 1])}; expected one row an image")
 
 
-def _labels(
-    words: NDArray[np.str_], classes: tuple[str, ...], ids: NDArray[np.str_], source: str
-) -> NDArray[np.int64]:
+def _labels(words: NDArray[np.str_], classes: tuple[str, ...], ids: NDArray[np.str_], source: str) -> NDArray[np.int64]:
     index = {name: i for i, name in enumerate(classes)}
     unknown = sorted(set(words.tolist()) - set(classes))
     if unknown:

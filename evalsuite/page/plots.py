@@ -26,8 +26,14 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0, "font.family": "sans-serif",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.0,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
     "legend.frameon": False,
 }
 
@@ -54,8 +60,15 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
         for place, row in enumerate(rows):
             estimate = row.metrics[metric]
             if not estimate.enough or not math.isfinite(estimate.value):
-                axes.annotate(estimate.text(), (0.01, place), xycoords=("axes fraction", "data"), va="center",
-                              color="0.35", style="italic", in_layout=False)
+                axes.annotate(
+                    estimate.text(),
+                    (0.01, place),
+                    xycoords=("axes fraction", "data"),
+                    va="center",
+                    color="0.35",
+                    style="italic",
+                    in_layout=False,
+                )
                 continue
             axes.plot([estimate.low, estimate.high], [place, place], color=PALETTE[0], linewidth=2)
             axes.plot(estimate.value, place, marker="o", color=PALETTE[0])
@@ -78,12 +91,23 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
         figure = Figure(figsize=(7.4, 1.4 + 0.34 * max(len(chosen), 1)), layout="constrained")
         axes = figure.add_subplot()
         for place, gap in enumerate(chosen):
-            axes.barh(place, gap.null_p95, color="0.85", height=0.7, label="chance, up to its 95th percentile"
-                      if place == 0 else None)
+            axes.barh(
+                place,
+                gap.null_p95,
+                color="0.85",
+                height=0.7,
+                label="chance, up to its 95th percentile" if place == 0 else None,
+            )
             axes.plot([gap.low, gap.high], [place, place], color=PALETTE[1], linewidth=2)
-            axes.plot(gap.difference, place, marker="D" if gap.beyond_chance else "o", color=PALETTE[1],
-                      linestyle="none", fillstyle="full" if gap.beyond_chance else "none",
-                      label="largest difference" if place == 0 else None)
+            axes.plot(
+                gap.difference,
+                place,
+                marker="D" if gap.beyond_chance else "o",
+                color=PALETTE[1],
+                linestyle="none",
+                fillstyle="full" if gap.beyond_chance else "none",
+                label="largest difference" if place == 0 else None,
+            )
         axes.set_yticks(range(len(chosen)), [metric_name(g.metric, card) for g in chosen])
         axes.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
         axes.set_xlim(left=0)
@@ -93,7 +117,8 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         told = "; ".join(
             f"{metric_name(g.metric, card)}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), chance up to "
-            f"{g.null_p95:.3f}, worst {g.worst}" for g in chosen
+            f"{g.null_p95:.3f}, worst {g.worst}"
+            for g in chosen
         )
         return _svg(figure, title, told or NOT_ENOUGH)
 
@@ -122,7 +147,12 @@ def reliability(predictions: Predictions, column: str | None = None, least: int 
 
 
 def roc(
-    predictions: Predictions, column: str | None = None, cls: str | None = None, *, n_boot: int = 200, seed: int = 0,
+    predictions: Predictions,
+    column: str | None = None,
+    cls: str | None = None,
+    *,
+    n_boot: int = 200,
+    seed: int = 0,
     least: int = 10,
 ) -> str:
     """ROC curves of a class, or the mean over the classes, a line a group with a bootstrap band."""
@@ -143,8 +173,9 @@ def roc(
             line, low, high = _roc_band(own, cls, grid, n_boot, rng)
             colour = PALETTE[place % len(PALETTE)]
             area = float(np.trapezoid(line, grid))
-            axes.plot(grid, line, color=colour, linestyle=DASHES[place % len(DASHES)],
-                      label=f"{_short(name)}: {area:.2f}")
+            axes.plot(
+                grid, line, color=colour, linestyle=DASHES[place % len(DASHES)], label=f"{_short(name)}: {area:.2f}"
+            )
             axes.fill_between(grid, low, high, color=colour, alpha=0.12, linewidth=0)
             told.append(f"{name}: area {area:.3f}")
         axes.set_xlabel("1 - specificity")
@@ -155,7 +186,12 @@ def roc(
 
 
 def doses(
-    curves: Sequence[Curve], *, title: str, x_label: str, y_label: str, log_x: bool = True,
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = True,
     marks: Sequence[tuple[float, str]] = (),
 ) -> str:
     """Lines with bands: a metric against the dose or the number of real images; `marks` are vertical lines."""
@@ -164,14 +200,26 @@ def doses(
         axes = figure.add_subplot()
         for place, curve in enumerate(curves):
             colour = PALETTE[place % len(PALETTE)]
-            axes.plot(curve.x, curve.y, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4,
-                      linestyle=DASHES[place % len(DASHES)], label=_short(curve.name, 60))
-            axes.fill_between(np.asarray(curve.x), np.asarray(curve.low), np.asarray(curve.high), color=colour,
-                              alpha=0.15, linewidth=0)
+            axes.plot(
+                curve.x,
+                curve.y,
+                color=colour,
+                marker=MARKERS[place % len(MARKERS)],
+                markersize=4,
+                linestyle=DASHES[place % len(DASHES)],
+                label=_short(curve.name, 60),
+            )
+            axes.fill_between(
+                np.asarray(curve.x),
+                np.asarray(curve.low),
+                np.asarray(curve.high),
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+            )
         for x, text in marks:
             axes.axvline(x, color="0.3", linewidth=1, linestyle="--")
-            axes.annotate(text, (x, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top",
-                          in_layout=False)
+            axes.annotate(text, (x, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top", in_layout=False)
         if log_x:
             axes.set_xscale("symlog", linthresh=1)
             ticks = sorted({float(v) for curve in curves for v in curve.x})
@@ -211,8 +259,15 @@ def _bins(axes: Axes, own: Predictions, least: int) -> str:
     x, hits = np.bincount(bins, weights=confidence) / n, np.bincount(bins, weights=correct)
     bounds = np.array([intervals.wilson(h, m) for h, m in zip(hits, n, strict=True)])
     y = hits / n
-    axes.errorbar(x, y, yerr=np.stack([y - bounds[:, 0], bounds[:, 1] - y]), color=PALETTE[0], marker="o",
-                  markersize=3, linewidth=1)
+    axes.errorbar(
+        x,
+        y,
+        yerr=np.stack([y - bounds[:, 0], bounds[:, 1] - y]),
+        color=PALETTE[0],
+        marker="o",
+        markersize=3,
+        linewidth=1,
+    )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     return ", ".join(f"confidence {a:.2f} accuracy {b:.2f}" for a, b in zip(x, y, strict=True))
@@ -233,9 +288,9 @@ def _roc_band(
     codes = None if own.clusters is None else np.unique(own.clusters, return_inverse=True)[1]
     weights = resample.bootstrap_weights(rng, resample.units(own.labels, codes), n_boot)
     weights = np.concatenate([np.ones((own.n, 1)), weights], axis=1)
-    chosen = [own.classes.index(cls)] if cls else [
-        i for i in range(len(own.classes)) if 0 < (own.labels == i).sum() < own.n
-    ]
+    chosen = (
+        [own.classes.index(cls)] if cls else [i for i in range(len(own.classes)) if 0 < (own.labels == i).sum() < own.n]
+    )
     curves = np.mean([_roc_lines(own.probs[:, i], own.labels == i, weights, grid) for i in chosen], axis=0)
     low, high = np.quantile(curves[1:], [0.025, 0.975], axis=0)
     return curves[0], low, high
@@ -250,9 +305,9 @@ def _roc_lines(
     w, is_positive = weights[order], positive[order][:, None]
     true = np.cumsum(w * is_positive, axis=0)[ends]
     false = np.cumsum(w * ~is_positive, axis=0)[ends]
-    return np.stack([
-        np.interp(grid, np.r_[0, f / f[-1]], np.r_[0, t / t[-1]]) for t, f in zip(true.T, false.T, strict=True)
-    ])
+    return np.stack(
+        [np.interp(grid, np.r_[0, f / f[-1]], np.r_[0, t / t[-1]]) for t, f in zip(true.T, false.T, strict=True)]
+    )
 
 
 def _svg(figure: Figure, title: str, description: str) -> str:
@@ -261,7 +316,7 @@ def _svg(figure: Figure, title: str, description: str) -> str:
     with mpl.rc_context({"svg.hashsalt": title}):  # equal input, equal bytes; and ids of two plots do not meet
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg"):]
+    text = text[text.index("<svg") :]
     label = escape(f"{title}. {description}", quote=True)
     text = text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
     head = text.index(">") + 1

@@ -48,14 +48,21 @@ def section(
     title: str, verdict: str, status: Status, tables: Sequence[Table] = (), figures: Sequence[Drawing] = ()
 ) -> Section:
     """A section with its own words escaped."""
-    return {"title": html.escape(title), "verdict": html.escape(verdict), "status": status,
-            "tables": list(tables), "figures": list(figures)}
+    return {
+        "title": html.escape(title),
+        "verdict": html.escape(verdict),
+        "status": status,
+        "tables": list(tables),
+        "figures": list(figures),
+    }
 
 
 def table(axis: Axis, caption: str, frame: pd.DataFrame) -> Table:
     """A frame as escaped text; NaN reads "not enough data"."""
     return {
-        "axis": axis, "caption": html.escape(caption), "columns": [html.escape(str(c)) for c in frame.columns],
+        "axis": axis,
+        "caption": html.escape(caption),
+        "columns": [html.escape(str(c)) for c in frame.columns],
         "rows": [[html.escape(_text(v)) for v in row] for row in frame.itertuples(index=False)],
     }
 
@@ -71,12 +78,10 @@ def figure(axis: Axis, caption: str, drawing: Figure) -> Drawing:
     stream = io.StringIO()
     drawing.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None})
     text = stream.getvalue()
-    return {"axis": axis, "caption": html.escape(caption), "svg": text[text.index("<svg"):]}
+    return {"axis": axis, "caption": html.escape(caption), "svg": text[text.index("<svg") :]}
 
 
-def image_figure(
-    axis: Axis, caption: str, jpegs: Sequence[tuple[bytes, str]], columns: int, cell: int = 96
-) -> Drawing:
+def image_figure(axis: Axis, caption: str, jpegs: Sequence[tuple[bytes, str]], columns: int, cell: int = 96) -> Drawing:
     """Thumbnails with a line of text each, as one SVG with embedded JPEGs."""
     import base64
 

@@ -18,9 +18,12 @@ from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
 MIN_ITEMS, RESAMPLES = 10, 500
 #: What the columns are called in the report.
 SHOWN = {
-    "discrimination": "real or synthetic: AUC", "realism_real": "realism of real images, 1 to 5",
-    "realism_synthetic": "of synthetic ones", "diagnosis_real": "right class, real images",
-    "diagnosis_synthetic": "right class, synthetic", "group_real": "right skin type, real images",
+    "discrimination": "real or synthetic: AUC",
+    "realism_real": "realism of real images, 1 to 5",
+    "realism_synthetic": "of synthetic ones",
+    "diagnosis_real": "right class, real images",
+    "diagnosis_synthetic": "right class, synthetic",
+    "group_real": "right skin type, real images",
     "group_synthetic": "right skin type, synthetic",
 }
 
@@ -48,8 +51,10 @@ def load(folder: Path) -> tuple[Study, pd.DataFrame]:
         if len(strange):
             first = strange.iloc[0]
             file = folder / RESPONSES / f"{first['reader']}.csv"
-            raise UserError(f"{file}: the {column} {first[column]!r} is not of this study ({len(strange)} such rows); "
-                            "correct or remove them")
+            raise UserError(
+                f"{file}: the {column} {first[column]!r} is not of this study ({len(strange)} such rows); "
+                "correct or remove them"
+            )
     answers = answers.merge(key, on="item", how="inner")
     answers["realism"] = answers["realism"].map({word: i + 1 for i, word in enumerate(study.realism)}).astype(float)
     return study, answers
@@ -74,10 +79,14 @@ def group_table(answers: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
 def _judge(part: pd.DataFrame, resamples: int) -> dict[str, object]:
     real, synthetic = part[part["truth"] == "real"], part[part["truth"] == "synthetic"]
     return {
-        "answers": len(part), "discrimination": discrimination(part, resamples),
-        "realism_real": float(real["realism"].mean()), "realism_synthetic": float(synthetic["realism"].mean()),
-        "diagnosis_real": _share(real, "diagnosis"), "diagnosis_synthetic": _share(synthetic, "diagnosis"),
-        "group_real": _share(real, "group"), "group_synthetic": _share(synthetic, "group"),
+        "answers": len(part),
+        "discrimination": discrimination(part, resamples),
+        "realism_real": float(real["realism"].mean()),
+        "realism_synthetic": float(synthetic["realism"].mean()),
+        "diagnosis_real": _share(real, "diagnosis"),
+        "diagnosis_synthetic": _share(synthetic, "diagnosis"),
+        "group_real": _share(real, "group"),
+        "group_synthetic": _share(synthetic, "group"),
     }
 
 
@@ -112,11 +121,13 @@ def agreement(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
     """
     wide = {c: answers.pivot(index="item", columns="reader", values=c) for c in ("diagnosis", "group", "realism")}
     diagnosis, skin = _kappa(wide["diagnosis"], study.diagnoses), _kappa(wide["group"], study.groups, "quadratic")
-    return pd.DataFrame([
-        {"what": "diagnosis", "measure": "mean pairwise Cohen kappa", **diagnosis},
-        {"what": "skin type", "measure": "mean pairwise kappa, quadratic weights", **skin},
-        {"what": "realism", "measure": "ICC(2,1), absolute agreement", **_icc(wide["realism"])},
-    ])
+    return pd.DataFrame(
+        [
+            {"what": "diagnosis", "measure": "mean pairwise Cohen kappa", **diagnosis},
+            {"what": "skin type", "measure": "mean pairwise kappa, quadratic weights", **skin},
+            {"what": "realism", "measure": "ICC(2,1), absolute agreement", **_icc(wide["realism"])},
+        ]
+    )
 
 
 def _kappa(wide: pd.DataFrame, order: list[str], weights: str | None = None) -> dict[str, object]:
@@ -185,7 +196,8 @@ def gain_correlation(answers: pd.DataFrame, gains: pd.DataFrame) -> Estimate:
         return missing(len(joined), "needs four classes with answers and gains")
     return bootstrap_of(
         lambda a, b: float(spearmanr(a, b)[0]) if np.ptp(a) > 0 and np.ptp(b) > 0 else float("nan"),
-        joined["realism"].to_numpy(), joined["gain"].to_numpy(),
+        joined["realism"].to_numpy(),
+        joined["gain"].to_numpy(),
     )
 
 
@@ -201,9 +213,14 @@ def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Section:
     if gains is not None:
         text += f" Realism and the classifier's gain per class: Spearman {gain_correlation(answers, gains).text(2)}."
     by_group, finer = groups["family"] == "group", groups.drop(columns="family").rename(columns=SHOWN)
-    return section("Readers", text, status, [
-        table("fidelity", "Readers", readers.rename(columns=SHOWN)),
-        table("fidelity", "Agreement between readers", agreement(answers, study)),
-        table("fidelity", "By true class, all readers", finer[~by_group]),
-        table("fairness", "By true skin type, all readers", finer[by_group]),
-    ])
+    return section(
+        "Readers",
+        text,
+        status,
+        [
+            table("fidelity", "Readers", readers.rename(columns=SHOWN)),
+            table("fidelity", "Agreement between readers", agreement(answers, study)),
+            table("fidelity", "By true class, all readers", finer[~by_group]),
+            table("fairness", "By true skin type, all readers", finer[by_group]),
+        ],
+    )

@@ -64,7 +64,10 @@ def make(real: ImageData, synthetic: ImageData, folder: Path, *, per_cell: int, 
                     write_whole(folder / IMAGES / f"{wanted[sample.id]}.png", stream.getvalue(), fsync=False)
                     tick()
     study = Study(
-        seed=seed, size=size, items=list(chosen["item"]), diagnoses=sorted(set(chosen["class"])),
+        seed=seed,
+        size=size,
+        items=list(chosen["item"]),
+        diagnoses=sorted(set(chosen["class"])),
         groups=list(dict.fromkeys(_ordered(set(chosen["group"])))),
     )
     write_whole(folder / KEY, chosen[["item", "id", "origin", "class", "group"]].to_csv(index=False).encode())

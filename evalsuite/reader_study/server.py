@@ -22,8 +22,10 @@ COLUMNS = ("reader", "item", "realism", "diagnosis", "group", "seconds", "time")
 MAX_BODY = 4096
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'unsafe-inline'; "
-                               "connect-src 'self'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
 }
 
 
@@ -122,9 +124,7 @@ def checked(answer: object, study: Study) -> dict[str, str]:
     """An answer as a row of text; ValueError says what is wrong with it."""
     if not isinstance(answer, dict):
         raise ValueError("expected a JSON object")
-    choices = {
-        "item": study.items, "realism": study.realism, "diagnosis": study.diagnoses, "group": study.groups,
-    }
+    choices = {"item": study.items, "realism": study.realism, "diagnosis": study.diagnoses, "group": study.groups}
     for name, allowed in choices.items():
         if answer.get(name) not in allowed:
             raise ValueError(f"{name}: not one of the choices")

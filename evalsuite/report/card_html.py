@@ -15,8 +15,10 @@ from evalsuite.page import plots
 #: Tables of a column: a caption and the metrics side by side, few enough for a printed page.
 TABLES = (
     ("Right answers", ("accuracy", "top3", "balanced_accuracy", "macro_f1")),
-    ("Ranking, and sensitivity at a threshold fixed on validation predictions",
-     ("auroc", "auprc", "sensitivity@global", "sensitivity@group")),
+    (
+        "Ranking, and sensitivity at a threshold fixed on validation predictions",
+        ("auroc", "auprc", "sensitivity@global", "sensitivity@group"),
+    ),
     ("Calibration", ("brier", "ece", "calibration_slope", "calibration_intercept")),
 )
 BY_CLASS = ("sensitivity", "specificity", "auroc")
@@ -27,8 +29,11 @@ def fragment(card: Card, predictions: Predictions | None = None) -> str:
     parts: list[str] = []
     for column in card.columns:
         parts += [
-            Markup("<h3>{}</h3>").format(column), plots.forest(card, column), *_groups(card, column),
-            _gaps(card, column), plots.gaps(card, column),
+            Markup("<h3>{}</h3>").format(column),
+            plots.forest(card, column),
+            *_groups(card, column),
+            _gaps(card, column),
+            plots.gaps(card, column),
             *(_classes(card, column, metric) for metric in BY_CLASS),
         ]
         if predictions is not None:
@@ -36,8 +41,9 @@ def fragment(card: Card, predictions: Predictions | None = None) -> str:
     crossed = list(dict.fromkeys(r.column for r in card.rows if r.column not in ("all", *card.columns)))
     for column in crossed:
         parts += [Markup("<h3>{}</h3>").format(column), _crossed(card, column)]
-    parts.append(Markup("<ul>{}</ul>").format(Markup("").join(
-        Markup("<li>{}</li>").format(note) for note in card.notes)))
+    parts.append(
+        Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(note) for note in card.notes))
+    )
     return "\n".join(parts)
 
 
@@ -49,27 +55,47 @@ def comparison_fragment(made: Comparison) -> str:
         if not c.enough or c.difference != c.difference:
             body.append((c.column, c.group, str(c.n), c.text(), *[""] * 6))
             continue
-        body.append((
-            c.column, c.group, str(c.n), f"{c.a:.3f}", f"{c.b:.3f}", _with(f"{c.difference:+.3f}", c.low, c.high, "+"),
-            _p(c.p), _p(c.p_holm), "yes" if c.no_worse else "not shown", _number(c.detectable),
-        ))
+        body.append(
+            (
+                c.column,
+                c.group,
+                str(c.n),
+                f"{c.a:.3f}",
+                f"{c.b:.3f}",
+                _with(f"{c.difference:+.3f}", c.low, c.high, "+"),
+                _p(c.p),
+                _p(c.p_holm),
+                "yes" if c.no_worse else "not shown",
+                _number(c.detectable),
+            )
+        )
     said = Markup("").join(
         Markup("<li>{}</li>").format(
             f"{g.column}: gap {g.gap_a:.3f} to {g.gap_b:.3f}, {g.difference:+.3f} ({g.low:+.3f} to {g.high:+.3f}), "
-            f"p {_p(g.p)}; {g.reading}.") for g in made.gaps
+            f"p {_p(g.p)}; {g.reading}."
+        )
+        for g in made.gaps
     )
     worse = "shown for every group" if made.no_group_worse else "not shown"
     last = f"No group worse by more than {made.margin:g}: {worse}."
     return _table(head, body, f"Change in {metric_name(made.metric)}") + Markup("<ul>{}<li>{}</li></ul>").format(
-        said, last)
+        said, last
+    )
 
 
 def raters_fragment(made: RaterCheck) -> str:
     """The gap under each way to label the skin types."""
     head = ("labels", "n", f"gap in {metric_name(made.metric)}", "worst", "beyond chance", "conclusion")
     body = [
-        (s.name, str(s.n), _with(f"{s.difference:.3f}", s.low, s.high), s.worst, "yes" if s.beyond_chance else "no",
-         Markup("<strong>CHANGES</strong>") if s.changed else "stands") for s in made.scenarios
+        (
+            s.name,
+            str(s.n),
+            _with(f"{s.difference:.3f}", s.low, s.high),
+            s.worst,
+            "yes" if s.beyond_chance else "no",
+            Markup("<strong>CHANGES</strong>") if s.changed else "stands",
+        )
+        for s in made.scenarios
     ]
     return _table(head, body)
 
@@ -96,22 +122,36 @@ def _classes(card: Card, column: str, metric: str) -> Markup:
         return _estimate(row.metrics[f"{metric}:{cls}"]) + Markup('<span class="ci">n = {}</span>').format(n)
 
     body = [(cls, *(cell(row, cls) for row in rows)) for cls in card.classes]
-    return _table(("class", *(row.group for row in rows)), body,
-                  f"{metric_name(metric)} of each class, one against the rest; n: images "
-                  f"{'not of' if metric == 'specificity' else 'of'} the class")
+    return _table(
+        ("class", *(row.group for row in rows)),
+        body,
+        f"{metric_name(metric)} of each class, one against the rest; n: images "
+        f"{'not of' if metric == 'specificity' else 'of'} the class",
+    )
 
 
 def _gaps(card: Card, column: str) -> Markup:
     head = ("gap in", "difference", "ratio", "worst", "best", "by chance: mean, up to", "p", "beyond chance")
     body = [
-        (metric_name(g.metric, card), _with(f"{g.difference:.3f}", g.low, g.high), _number(g.ratio),
-         f"{g.worst} {g.worst_value:.3f}", f"{g.best} {g.best_value:.3f}",
-         f"{_number(g.null_mean)}, {_number(g.null_p95)}", _p(g.p),
-         Markup("<strong>yes</strong>") if g.beyond_chance else "no")
-        for g in card.gaps if g.column == column and ":" not in g.metric
+        (
+            metric_name(g.metric, card),
+            _with(f"{g.difference:.3f}", g.low, g.high),
+            _number(g.ratio),
+            f"{g.worst} {g.worst_value:.3f}",
+            f"{g.best} {g.best_value:.3f}",
+            f"{_number(g.null_mean)}, {_number(g.null_p95)}",
+            _p(g.p),
+            Markup("<strong>yes</strong>") if g.beyond_chance else "no",
+        )
+        for g in card.gaps
+        if g.column == column and ":" not in g.metric
     ]
-    return _table(head, body, "Largest difference between groups, beside what equal groups of these sizes show by "
-                  "chance (mean and 95th percentile of permutations)")
+    return _table(
+        head,
+        body,
+        "Largest difference between groups, beside what equal groups of these sizes show by "
+        "chance (mean and 95th percentile of permutations)",
+    )
 
 
 def _crossed(card: Card, column: str) -> Markup:
@@ -148,4 +188,5 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], caption: str = ""
     over = Markup("<caption>{}</caption>").format(caption) if caption else ""
     rows = Markup("").join(Markup("<tr>{}</tr>").format(_cells("td", row)) for row in body)
     return Markup('<div class="scroll"><table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        over, _cells('th scope="col"', head), rows)
+        over, _cells('th scope="col"', head), rows
+    )

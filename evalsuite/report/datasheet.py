@@ -19,16 +19,29 @@ def data_sheet(real: Path, synthetic: Sequence[Path]) -> list[Table]:
     """Tables of the real splits, of the synthetic shards, and of their cells."""
     splits = open_splits(real)
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    tables = [Table(
-        ("real images", "origin", "images", "classes", "skin types"),
-        [(name, _words(part, "origin"), str(part.n), str(part.rows["class"].nunique()),
-          ", ".join(f"{g} {n}" for g, n in _counts(part, "group"))) for name, part in parts.items()],
-        f"Real images: {real}",
-    )]
+    tables = [
+        Table(
+            ("real images", "origin", "images", "classes", "skin types"),
+            [
+                (
+                    name,
+                    _words(part, "origin"),
+                    str(part.n),
+                    str(part.rows["class"].nunique()),
+                    ", ".join(f"{g} {n}" for g, n in _counts(part, "group")),
+                )
+                for name, part in parts.items()
+            ],
+            f"Real images: {real}",
+        )
+    ]
     for folder in synthetic:
         images = open_images(folder)
-        tables += [Table(("synthetic images", "value"), _facts(images), f"Synthetic images: {folder}"),
-                   _settings(images), _cells(images)]
+        tables += [
+            Table(("synthetic images", "value"), _facts(images), f"Synthetic images: {folder}"),
+            _settings(images),
+            _cells(images),
+        ]
     return tables
 
 
@@ -52,13 +65,16 @@ def sheet(folders: Sequence[Path], per_cell: int = 2) -> Picture | None:
 
 def _facts(images: ImageSet) -> list[tuple[str, str]]:
     facts = [
-        ("images", str(images.n)), ("origin", _words(images, "origin")), ("strategies", _words(images, "strategy")),
+        ("images", str(images.n)),
+        ("origin", _words(images, "origin")),
+        ("strategies", _words(images, "strategy")),
         ("made from a real image", str(int(images.rows["parent"].notna().sum()))),
     ]
     if isinstance(images, ShardSet):
         lineage = sorted({entry for sidecar in images.sidecars for entry in sidecar.lineage})
         facts += [
-            ("shards", str(len(images.sidecars))), ("written by", _recorded(s.created_by for s in images.sidecars)),
+            ("shards", str(len(images.sidecars))),
+            ("written by", _recorded(s.created_by for s in images.sidecars)),
             ("plan sha256", _recorded(s.plan_digest for s in images.sidecars)),
             ("engine sha256", _recorded(s.bundle_digest for s in images.sidecars)),
             ("model sha256", _recorded(s.model_digest for s in images.sidecars)),
@@ -77,16 +93,25 @@ def _settings(images: ImageSet) -> Table:
     firsts = images.rows["strategy"].fillna("not recorded").drop_duplicates()
     samples = [images.at(int(position), verify=False)[0] for position in firsts.index]
     shown = {
-        name: [getattr(sample, field) for sample in samples] for name, field in (
-            ("solver", "solver"), ("steps", "steps"), ("guidance", "guidance"),
-            ("guidance interval", "guidance_interval"), ("strength", "strength"), ("size", "size"),
-            ("prompt", "prompt"), ("negative prompt", "negative_prompt"),
+        name: [getattr(sample, field) for sample in samples]
+        for name, field in (
+            ("solver", "solver"),
+            ("steps", "steps"),
+            ("guidance", "guidance"),
+            ("guidance interval", "guidance_interval"),
+            ("strength", "strength"),
+            ("size", "size"),
+            ("prompt", "prompt"),
+            ("negative prompt", "negative_prompt"),
         )
     }
     return Table(
         ("first image of each strategy", *firsts),
-        [(name, *("" if v is None else str(v) for v in values)) for name, values in shown.items()
-         if any(v not in (None, "") for v in values)],
+        [
+            (name, *("" if v is None else str(v) for v in values))
+            for name, values in shown.items()
+            if any(v not in (None, "") for v in values)
+        ],
         "Settings of the generator",
     )
 

@@ -18,15 +18,27 @@ def report(
     """All sections of a card."""
     sections = [Section("Card", [Fragment(card_html.fragment(card, test))])]
     if compared is not None:
-        sections.append(Section("Against the baseline", [
-            f"{compared.b} against {compared.a}, on the same images. The detectable difference is the one that a group "
-            "of this size had an 80% chance to show.", Fragment(card_html.comparison_fragment(compared)),
-        ]))
+        sections.append(
+            Section(
+                "Against the baseline",
+                [
+                    f"{compared.b} against {compared.a}, on the same images. The detectable difference is the "
+                    "one that a group of this size had an 80% chance to show.",
+                    Fragment(card_html.comparison_fragment(compared)),
+                ],
+            )
+        )
     if raters is not None:
-        sections.append(Section("Skin-type label noise", [
-            "Skin types are opinions. The gap again by each rater, where both agree, and with labels moved one step.",
-            Fragment(card_html.raters_fragment(raters)),
-        ]))
+        sections.append(
+            Section(
+                "Skin-type label noise",
+                [
+                    "Skin types are opinions. The gap again by each rater, where both agree, and with labels "
+                    "moved one step.",
+                    Fragment(card_html.raters_fragment(raters)),
+                ],
+            )
+        )
     sections += [Section("Methods", methods.of_card(card, test)), Section("Limits", methods.limits(phantoms=False))]
     return Report(f"Fairness card of {card.source}", verdict(card, compared, raters), sections)
 
@@ -40,14 +52,21 @@ def verdict(card: Card, compared: Comparison | None = None, raters: RaterCheck |
         return Verdict(f"No gap can be told: fewer than two groups have enough data ({_columns(card)}).", numbers)
     first = gaps[0]
     numbers += [
-        (f"worst by {first.column}: {first.worst}",
-         *_split(card.row(first.column, first.worst).metrics[METRIC].text())),
+        (
+            f"worst by {first.column}: {first.worst}",
+            *_split(card.row(first.column, first.worst).metrics[METRIC].text()),
+        ),
         (f"gap by {first.column}", f"{first.difference:.3f}", f"{first.low:.3f} to {first.high:.3f}"),
         ("gap by chance alone", f"up to {first.null_p95:.3f}", f"mean {first.null_mean:.3f}"),
     ]
     details = [_sentence(g) for g in gaps[1:]]
-    others = sorted({metric_name(g.metric, card) for g in card.gaps
-                     if g.column == first.column and g.metric != METRIC and ":" not in g.metric and g.beyond_chance})
+    others = sorted(
+        {
+            metric_name(g.metric, card)
+            for g in card.gaps
+            if g.column == first.column and g.metric != METRIC and ":" not in g.metric and g.beyond_chance
+        }
+    )
     if others:
         details.append(f"Also beyond chance by {first.column}, not corrected for their number: {', '.join(others)}.")
     if first.left_out:
@@ -58,17 +77,25 @@ def verdict(card: Card, compared: Comparison | None = None, raters: RaterCheck |
         details.append(f"That no group got worse by more than {compared.margin:g} is {shown}.")
     if raters is not None:
         changed = [s.name for s in raters.scenarios if s.changed]
-        details.append(f"The conclusion CHANGES with the labels: {', '.join(changed)}." if changed else
-                       "The conclusion stands under every way to label the skin types that was tried.")
+        details.append(
+            f"The conclusion CHANGES with the labels: {', '.join(changed)}."
+            if changed
+            else "The conclusion stands under every way to label the skin types that was tried."
+        )
     return Verdict(_sentence(first), numbers, details)
 
 
 def _sentence(gap: Gap) -> str:
-    against = ("more than equal groups of these sizes show by chance" if gap.beyond_chance
-               else "no more than equal groups of these sizes show by chance")
-    return (f"By {gap.column}, {METRIC} is lowest for {gap.worst} ({gap.worst_value:.3f}) and highest for {gap.best} "
-            f"({gap.best_value:.3f}): a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), {against} "
-            f"(95th percentile {gap.null_p95:.3f}; p {'<0.001' if gap.p < 0.001 else f'= {gap.p:.3f}'}).")
+    against = (
+        "more than equal groups of these sizes show by chance"
+        if gap.beyond_chance
+        else "no more than equal groups of these sizes show by chance"
+    )
+    return (
+        f"By {gap.column}, {METRIC} is lowest for {gap.worst} ({gap.worst_value:.3f}) and highest for {gap.best} "
+        f"({gap.best_value:.3f}): a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), {against} "
+        f"(95th percentile {gap.null_p95:.3f}; p {'<0.001' if gap.p < 0.001 else f'= {gap.p:.3f}'})."
+    )
 
 
 def _split(text: str) -> tuple[str, str]:

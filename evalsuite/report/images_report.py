@@ -12,8 +12,10 @@ from evalsuite.page.section import Section as Measured
 STATUS = {"good": "good", "warn": "to look at", "bad": "not good", "unknown": "cannot be told"}
 #: What to run where an axis has nothing to show.
 HOW = {
-    "fidelity": "evalsuite quality, tone or reader-study", "diversity": "evalsuite quality",
-    "utility": "evalsuite quality; evalsuite run and study for the whole answer", "privacy": "evalsuite privacy",
+    "fidelity": "evalsuite quality, tone or reader-study",
+    "diversity": "evalsuite quality",
+    "utility": "evalsuite quality; evalsuite run and study for the whole answer",
+    "privacy": "evalsuite privacy",
     "fairness": "evalsuite tone, quality or filter",
 }
 
@@ -21,7 +23,8 @@ HOW = {
 def report(parts: Sequence[Measured]) -> Report:
     """One report of the sections that `quality`, `tone`, `privacy`, `filter` and `reader-study` left behind."""
     return Report(
-        "Are the synthetic images any good?", verdict(parts),
+        "Are the synthetic images any good?",
+        verdict(parts),
         [Section(axis.capitalize(), _blocks(axis, parts)) for axis in AXES],
     )
 
@@ -42,9 +45,13 @@ def _blocks(axis: str, parts: Sequence[Measured]) -> list[Block]:
     blocks: list[Block] = []
     for part in parts:
         shown: list[Block] = [
-            Table([html.unescape(c) for c in t["columns"]], [[html.unescape(c) for c in row] for row in t["rows"]],
-                  html.unescape(t["caption"]))
-            for t in part["tables"] if t["axis"] == axis
+            Table(
+                [html.unescape(c) for c in t["columns"]],
+                [[html.unescape(c) for c in row] for row in t["rows"]],
+                html.unescape(t["caption"]),
+            )
+            for t in part["tables"]
+            if t["axis"] == axis
         ]
         shown += [Plot(f["svg"], html.unescape(f["caption"])) for f in part["figures"] if f["axis"] == axis]
         if shown:

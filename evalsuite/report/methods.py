@@ -56,7 +56,9 @@ def of_card(card: Card, test: Predictions) -> list[str]:
         many = f"clustered by {len(set(test.clusters.tolist()))} patients or duplicate families"
     fixed = (
         f" Thresholds for a specificity of {s['specificity']:g} were fixed on separate validation predictions, over "
-        "all images and for each group." if card.thresholds else ""
+        "all images and for each group."
+        if card.thresholds
+        else ""
     )
     return [
         f"Predictions of {len(card.classes)} classes on {test.n} test images were evaluated overall and by "
@@ -78,13 +80,20 @@ def of_card(card: Card, test: Predictions) -> list[str]:
 def training(recipe: Recipe, real: int) -> str:
     """One paragraph on how the classifier was trained."""
     weights = {None: "from scratch", "hub": "from pretrained weights"}.get(recipe.weights, "from local weights")
-    what = {"full": "all weights", "head": "the classifier and the batch norms, the body frozen",
-            "features": "a linear classifier on the frozen body's features"}[recipe.tuning]
+    what = {
+        "full": "all weights",
+        "head": "the classifier and the batch norms, the body frozen",
+        "features": "a linear classifier on the frozen body's features",
+    }[recipe.tuning]
     extras = [
         f"label smoothing {recipe.label_smoothing:g}" if recipe.label_smoothing else "",
-        "no augmentation" if recipe.tuning == "features" else
-        {"none": "no augmentation", "light": "random turns, flips, small shifts and colour casts",
-         "randaugment": "RandAugment (2 operations of magnitude 9)"}[recipe.augment],
+        "no augmentation"
+        if recipe.tuning == "features"
+        else {
+            "none": "no augmentation",
+            "light": "random turns, flips, small shifts and colour casts",
+            "randaugment": "RandAugment (2 operations of magnitude 9)",
+        }[recipe.augment],
         "inverse-frequency class weights" if recipe.class_weights else "",
         "class-balanced sampling" if recipe.balanced else "",
         f"a moving average of the weights ({recipe.ema:g})" if recipe.ema else "",

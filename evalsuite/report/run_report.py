@@ -44,11 +44,17 @@ def verdict(found: Analysis) -> Verdict:
     worst = head["worst_group"]["mix"]
     numbers.append(("gain", f"{100 * found.gain.value:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}"))
     if worst:
-        numbers.append(("worst skin type with synthetic images", worst["group"],
-                        f"{_percent(worst['accuracy'])} ({_between(worst)})"))
+        numbers.append(
+            (
+                "worst skin type with synthetic images",
+                worst["group"],
+                f"{_percent(worst['accuracy'])} ({_between(worst)})",
+            )
+        )
     return Verdict(
         f"{answer}: adding {ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
-        numbers, who_moved(found.comparison, found.column),
+        numbers,
+        who_moved(found.comparison, found.column),
     )
 
 
@@ -81,22 +87,55 @@ def _comparison(found: Analysis) -> list[Block]:
 
 def _training(found: Analysis) -> list[Block]:
     rows = [
-        (r.arm.name, NAMES[r.arm.kind], str(r.real), str(r.synthetic), f"{r.seen_real} / {r.seen_synthetic}",
-         str(r.steps), str(r.best_step), f"{r.validation_accuracy:.3f}", f"{r.test_accuracy:.3f}",
-         f"{r.images_per_second:.0f}") for r in found.results
+        (
+            r.arm.name,
+            NAMES[r.arm.kind],
+            str(r.real),
+            str(r.synthetic),
+            f"{r.seen_real} / {r.seen_synthetic}",
+            str(r.steps),
+            str(r.best_step),
+            f"{r.validation_accuracy:.3f}",
+            f"{r.test_accuracy:.3f}",
+            f"{r.images_per_second:.0f}",
+        )
+        for r in found.results
     ]
     curves = [
-        plots.Curve(NAMES[r.arm.kind], [e["step"] for e in r.history], [e["accuracy"] for e in r.history],
-                    [e["accuracy"] for e in r.history], [e["accuracy"] for e in r.history])
-        for r in found.results if r.arm.seed == found.plan.recipe.seed
+        plots.Curve(
+            NAMES[r.arm.kind],
+            [e["step"] for e in r.history],
+            [e["accuracy"] for e in r.history],
+            [e["accuracy"] for e in r.history],
+            [e["accuracy"] for e in r.history],
+        )
+        for r in found.results
+        if r.arm.seed == found.plan.recipe.seed
     ]
-    plot = plots.doses(curves, title="Validation accuracy while training", x_label="optimiser step",
-                       y_label="accuracy on real validation images", log_x=False)
-    head = ("arm", "", "real", "synthetic", "drawn: real / synthetic", "steps", "best step", "validation accuracy",
-            "test accuracy", "images/s")
+    plot = plots.doses(
+        curves,
+        title="Validation accuracy while training",
+        x_label="optimiser step",
+        y_label="accuracy on real validation images",
+        log_x=False,
+    )
+    head = (
+        "arm",
+        "",
+        "real",
+        "synthetic",
+        "drawn: real / synthetic",
+        "steps",
+        "best step",
+        "validation accuracy",
+        "test accuracy",
+        "images/s",
+    )
     return [
         "Every arm made the same number of optimiser steps with the same batch; the weights that did best on real "
-        "validation images were kept.", Table(head, rows), Plot(plot),
+        "validation images were kept.",
+        Table(head, rows),
+        Plot(plot),
     ]
 
 

@@ -15,7 +15,8 @@ from evalsuite.study.scaling_laws import CHOSEN_BY
 WHAT = {
     "real-short": "real images only, as few steps as their number alone would give",
     "real-repeated": "real images repeated to the mixed arm's count",
-    "randaugment": "real images with RandAugment", "synthetic-only": "synthetic images only",
+    "randaugment": "real images with RandAugment",
+    "synthetic-only": "synthetic images only",
 }
 
 
@@ -35,24 +36,31 @@ def report(found: Analysis) -> Report:
         Section("Data sheet", data_sheet(places.real, places.synthetic)),
         Section("Limits", methods.limits(phantoms=any("phantom" in note for note in found.notes))),
     ]
-    return Report("At which dose do these synthetic images help, and whom?", verdict(found), sections, found.leakage,
-                  found.notes)
+    return Report(
+        "At which dose do these synthetic images help, and whom?", verdict(found), sections, found.leakage, found.notes
+    )
 
 
 def verdict(found: Analysis) -> Verdict:
     """The answer for all, the numbers at the reference dose, and a sentence for each group."""
     words = verdicts(found)
     numbers = [
-        (f"gain with {g.size} real images per class, {found.reference:g}:1", f"{100 * g.value:+.1f} points",
-         f"{100 * g.low:+.1f} to {100 * g.high:+.1f}; {g.verdict}")
-        for g in found.gains if g.group == ALL and g.ratio == found.reference
+        (
+            f"gain with {g.size} real images per class, {found.reference:g}:1",
+            f"{100 * g.value:+.1f} points",
+            f"{100 * g.low:+.1f} to {100 * g.high:+.1f}; {g.verdict}",
+        )
+        for g in found.gains
+        if g.group == ALL and g.ratio == found.reference
     ]
     details = [f"{group}: {text}" for group, text in words.items() if group != ALL]
     family = [g for g in found.gains if g.ratio == found.reference]
     by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be told" for g in family)
     if by_chance:
-        details.append(f"{by_chance} of these {len(family)} intervals leave out 0 and still nothing is said to help or "
-                       "hurt: among as many, some do so by chance (Holm).")
+        details.append(
+            f"{by_chance} of these {len(family)} intervals leave out 0 and still nothing is said to help or "
+            "hurt: among as many, some do so by chance (Holm)."
+        )
     return Verdict(words[ALL], numbers, details)
 
 
@@ -64,16 +72,23 @@ def figure(found: Analysis, group: str, strategy: str | None = None) -> str:
         mine = _pick(found, group, "mix" if ratio else "real", strategy if ratio else None, ratio)
         curves.append(_curve("real only" if not ratio else f"{ratio:g}:1", [x.size for x in mine], mine))
     n = next(line.n for line in found.lines if line.group == group)
-    return plots.doses(curves, title=f"{_metric(found)}, {group} (n={n})" + (f", {strategy}" if strategy else ""),
-                       x_label="real images per class", y_label=_metric(found))
+    return plots.doses(
+        curves,
+        title=f"{_metric(found)}, {group} (n={n})" + (f", {strategy}" if strategy else ""),
+        x_label="real images per class",
+        y_label=_metric(found),
+    )
 
 
 def _figure(found: Analysis) -> list[Block]:
-    caption = (f"Bands: 95% over {found.design.seeds} seeds and the test images. A line for each number of synthetic "
-               "images per real one; all arms made equally many optimiser steps.")
+    caption = (
+        f"Bands: 95% over {found.design.seeds} seeds and the test images. A line for each number of synthetic "
+        "images per real one; all arms made equally many optimiser steps."
+    )
     return [
         Plot(figure(found, group, strategy), caption if group == ALL else "")
-        for strategy in found.design.strategies for group in found.groups
+        for strategy in found.design.strategies
+        for group in found.groups
     ]
 
 
@@ -83,31 +98,69 @@ def _dose(found: Analysis) -> list[Block]:
         curves, marks = [], []
         for size in found.design.sizes:
             mine = [g for g in found.gains if (g.group, g.strategy, g.size) == (ALL, strategy, size)]
-            curves.append(plots.Curve(f"{size} real per class", [0.0, *(g.ratio for g in mine)],
-                                      [0.0, *(g.value for g in mine)], [0.0, *(g.low for g in mine)],
-                                      [0.0, *(g.high for g in mine)]))
+            curves.append(
+                plots.Curve(
+                    f"{size} real per class",
+                    [0.0, *(g.ratio for g in mine)],
+                    [0.0, *(g.value for g in mine)],
+                    [0.0, *(g.low for g in mine)],
+                    [0.0, *(g.high for g in mine)],
+                )
+            )
         ratio = found.saturations[ALL, strategy, found.design.sizes[-1]].ratio
         if ratio > 0:  # NaN, not reached, and 0, at the first step already, have no line
             marks.append((ratio, f" saturation with {found.design.sizes[-1]}: {ratio:g}:1"))
-        blocks.append(Plot(plots.doses(
-            curves, title="Gain over real images only" + (f", {strategy}" if strategy else ""),
-            x_label="synthetic images for each real one", y_label=f"gain in {_metric(found)}", marks=marks,
-        ), "The saturation ratio is the smallest dose where the 95% interval of the gain per doubling includes 0."))
+        blocks.append(
+            Plot(
+                plots.doses(
+                    curves,
+                    title="Gain over real images only" + (f", {strategy}" if strategy else ""),
+                    x_label="synthetic images for each real one",
+                    y_label=f"gain in {_metric(found)}",
+                    marks=marks,
+                ),
+                "The saturation ratio is the smallest dose where the 95% interval of the gain per doubling includes 0.",
+            )
+        )
     rows = [(g, s or "all", str(n), v.text()) for (g, s, n), v in found.saturations.items()]
     return [*blocks, Table(("group", "strategy", "real per class", "saturation"), rows, "Saturation")]
 
 
 def _by_group(found: Analysis) -> list[Block]:
     rows = [
-        (g.group, g.strategy or "all", str(g.size), f"{g.ratio:g}:1", str(g.n), f"{100 * g.value:+.1f}",
-         f"{100 * g.low:+.1f} to {100 * g.high:+.1f}", _p(g.p), _p(g.p_holm), g.verdict) for g in found.gains
+        (
+            g.group,
+            g.strategy or "all",
+            str(g.size),
+            f"{g.ratio:g}:1",
+            str(g.n),
+            f"{100 * g.value:+.1f}",
+            f"{100 * g.low:+.1f} to {100 * g.high:+.1f}",
+            _p(g.p),
+            _p(g.p_holm),
+            g.verdict,
+        )
+        for g in found.gains
     ]
     return [
         f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons; there helps and hurts "
         "must survive Holm's correction over groups and sizes. No difference means that the whole interval lies within "
         f"{100 * found.design.margin:g} points of none. Other doses are exploratory.",
-        Table(("group", "strategy", "real per class", "dose", "n", "gain, points", "95% interval", "p", "Holm p",
-               "verdict"), rows),
+        Table(
+            (
+                "group",
+                "strategy",
+                "real per class",
+                "dose",
+                "n",
+                "gain, points",
+                "95% interval",
+                "p",
+                "Holm p",
+                "verdict",
+            ),
+            rows,
+        ),
     ]
 
 
@@ -116,8 +169,10 @@ def _controls(found: Analysis) -> list[Block]:
     for size in found.design.sizes:
         ratio = found.design.control_ratio(size)
         shown = [("real images only", _pick(found, ALL, "real", None, 0.0))]
-        shown += [(f"with synthetic images, {ratio:g}:1" + (f", {s}" if s else ""), _pick(found, ALL, "mix", s, ratio))
-                  for s in found.design.strategies]
+        shown += [
+            (f"with synthetic images, {ratio:g}:1" + (f", {s}" if s else ""), _pick(found, ALL, "mix", s, ratio))
+            for s in found.design.strategies
+        ]
         for kind in found.design.control_kinds:
             for strategy in found.design.strategies if kind == "synthetic-only" else (None,):
                 what = WHAT[kind] + (f", {strategy}" if strategy else "")
@@ -136,9 +191,7 @@ def _controls(found: Analysis) -> list[Block]:
 def _exchange(found: Analysis) -> list[Block]:
     if not found.exchanges:
         return ["No exchange rate: it needs the real-only curve at four or more numbers of real images."]
-    rows = [
-        (g, s or "all", str(n), v.text(), *v.rate_text()) for (g, s, n), v in found.exchanges.items()
-    ]
+    rows = [(g, s or "all", str(n), v.text(), *v.rate_text()) for (g, s, n), v in found.exchanges.items()]
     return [
         f"The real-only curve is fitted and read backwards: how many real images would have given the score that "
         f"{found.reference:g}:1 gave. Nothing is extrapolated.",
@@ -150,10 +203,18 @@ def _laws(found: Analysis) -> list[Block]:
     if not found.laws:
         return ["Too few points to fit a law."]
     rows = [
-        (g, s or "all", f.law.name + (" (chosen)" if f is fits[0] else ""), f.law.formula,
-         "too few points" if math.isinf(f.aicc) else f"{f.aicc:.1f}", f"{100 * f.rmse:.2f}",
-         "" if math.isnan(f.held_out) else f"{100 * f.held_out:.2f}", f.law.source)
-        for (g, s), fits in found.laws.items() for f in fits
+        (
+            g,
+            s or "all",
+            f.law.name + (" (chosen)" if f is fits[0] else ""),
+            f.law.formula,
+            "too few points" if math.isinf(f.aicc) else f"{f.aicc:.1f}",
+            f"{100 * f.rmse:.2f}",
+            "" if math.isnan(f.held_out) else f"{100 * f.held_out:.2f}",
+            f.law.source,
+        )
+        for (g, s), fits in found.laws.items()
+        for f in fits
     ]
     return [
         f"Error as a function of n real and s synthetic images per class, r = s / n. Chosen by {CHOSEN_BY}; beside it "
@@ -186,8 +247,9 @@ def _pick(found: Analysis, group: str, kind: str, strategy: str | None, ratio: f
 
 
 def _curve(name: str, x: list[int], lines: list[Line]) -> plots.Curve:
-    return plots.Curve(name, [float(v) for v in x], [v.score for v in lines], [v.low for v in lines],
-                       [v.high for v in lines])
+    return plots.Curve(
+        name, [float(v) for v in x], [v.score for v in lines], [v.low for v in lines], [v.high for v in lines]
+    )
 
 
 def _metric(found: Analysis) -> str:

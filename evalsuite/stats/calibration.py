@@ -49,7 +49,10 @@ def ece(
 
 
 def ece_interval(
-    weight: NDArray[np.floating], confidence: NDArray[np.floating], hits: NDArray[np.floating], level: float = 0.95,
+    weight: NDArray[np.floating],
+    confidence: NDArray[np.floating],
+    hits: NDArray[np.floating],
+    level: float = 0.95,
     deff: float = 1.0,
 ) -> tuple[float, float]:
     """Interval of the bias-corrected ECE: the values whose plug-in would not surprise; sums over bins, [bins].
@@ -72,8 +75,9 @@ def ece_interval(
     expected = (rows * np.clip(said + true, 0, 1) + 1) / (rows + 2)  # a hit and a miss more: no bin is without error
     quantile = _plug_in_quantiles(np.abs(true), np.sqrt(expected * (1 - expected) * deff / rows), share)
     near_zero = quantile(tail) <= quantile(0.5)[0]
-    inside = np.where(near_zero, plain <= quantile(1 - 2 * tail),
-                      (quantile(tail) <= plain) & (plain <= quantile(1 - tail)))
+    inside = np.where(
+        near_zero, plain <= quantile(1 - 2 * tail), (quantile(tail) <= plain) & (plain <= quantile(1 - tail))
+    )
     inside[np.abs(quantile(0.5) - plain).argmin()] = True  # the value that fits best, should the grid step over it
     return float(grid[inside][0]), min(1.0, float(grid[inside][-1]))
 
@@ -154,8 +158,7 @@ def recalibrate(
     ones = np.ones_like(logit)
     large = _logistic(ones[:, None], logit, y, clusters)
     both = (
-        _logistic(np.stack([ones, logit], axis=1), np.zeros_like(logit), y, clusters)
-        if np.ptp(logit) > 1e-9 else None
+        _logistic(np.stack([ones, logit], axis=1), np.zeros_like(logit), y, clusters) if np.ptp(logit) > 1e-9 else None
     )
     slope, slope_se = (both[0][1], both[1][1]) if both else (math.nan, math.nan)
     level, level_se = (large[0][0], large[1][0]) if large else (math.nan, math.nan)
@@ -164,8 +167,7 @@ def recalibrate(
 
 
 def _logistic(
-    x: NDArray[np.floating], offset: NDArray[np.floating], y: NDArray[np.floating],
-    clusters: NDArray[np.int64] | None,
+    x: NDArray[np.floating], offset: NDArray[np.floating], y: NDArray[np.floating], clusters: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
     """Coefficients and robust errors by Newton's method; None where the likelihood has no maximum (separation)."""
     beta = np.zeros(x.shape[1])

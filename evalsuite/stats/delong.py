@@ -83,7 +83,9 @@ def newcombe_bounds(area: float, m: int, n: int, confidence: float = 0.95) -> tu
 
 
 def paired_test(
-    a: NDArray[np.floating], b: NDArray[np.floating], positive: NDArray[np.bool_],
+    a: NDArray[np.floating],
+    b: NDArray[np.floating],
+    positive: NDArray[np.bool_],
     clusters: NDArray[np.int64] | None = None,
 ) -> tuple[float, float, float]:
     """DeLong's test of two correlated AUROCs: (difference a - b, z, two-sided p)."""

@@ -121,8 +121,7 @@ def bootstrap_mean(values: Array, *, resamples: int = 1000, seed: int = 0, famil
 
 
 def bootstrap_of(
-    statistic: Callable[..., float], *columns: NDArray[Any], resamples: int = 500, seed: int = 0,
-    family: Family = None,
+    statistic: Callable[..., float], *columns: NDArray[Any], resamples: int = 500, seed: int = 0, family: Family = None
 ) -> Estimate:
     """A statistic of paired columns of equal length, with a percentile bootstrap interval over rows or families."""
     n, rng = len(columns[0]), np.random.default_rng(seed)

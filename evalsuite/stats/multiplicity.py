@@ -38,9 +38,7 @@ def minimum_detectable(error: float, alpha: float = 0.05, power: float = 0.8) ->
     return float(norm.ppf(1 - alpha / 2) + norm.ppf(power)) * error
 
 
-def paired_proportions(
-    only_a: int, only_b: int, n: int, confidence: float = 0.95
-) -> tuple[float, float]:
+def paired_proportions(only_a: int, only_b: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of share(b right) - share(a right) on the same rows (Bonett & Price 2012); NaN without rows."""
     if n == 0:
         return math.nan, math.nan

@@ -57,8 +57,11 @@ def bootstrap_weights(rng: np.random.Generator, of: Units, resamples: int) -> ND
 
 
 def permuted_groups(
-    rng: np.random.Generator, groups: NDArray[np.int64], labels: NDArray[np.int64],
-    clusters: NDArray[np.int64] | None, resamples: int,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    clusters: NDArray[np.int64] | None,
+    resamples: int,
 ) -> NDArray[np.int16]:
     """Group codes shuffled among units of the same label, int16 [n, resamples]: groups that do not matter.
 

@@ -22,9 +22,7 @@ class Shrunk:
     strength: float
 
 
-def beta_binomial(
-    successes: NDArray[np.floating], totals: NDArray[np.floating], confidence: float = 0.95
-) -> Shrunk:
+def beta_binomial(successes: NDArray[np.floating], totals: NDArray[np.floating], confidence: float = 0.95) -> Shrunk:
     """Fit Beta(m s, (1 - m) s) over the cells by marginal likelihood; give each cell's posterior.
 
     Cells with a total of 0 get the prior. A weak half-Cauchy prior on s^-1/2 keeps s finite where the cells agree.
@@ -40,7 +38,9 @@ def beta_binomial(
         return float(-(betaln(k + a, n - k + b) - betaln(a, b)).sum() + np.log1p((spread / 0.3) ** 2) + x[1] / 2)
 
     fit = minimize(
-        loss, np.array([logit(pooled), np.log(20.0)]), method="L-BFGS-B",
+        loss,
+        np.array([logit(pooled), np.log(20.0)]),
+        method="L-BFGS-B",
         bounds=[(logit(1e-4), logit(1 - 1e-4)), (np.log(0.5), np.log(1e4))],
     )
     mean, strength = float(expit(fit.x[0])), float(np.exp(fit.x[1]))

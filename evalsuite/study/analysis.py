@@ -92,9 +92,13 @@ class Analysis:
     def flat(self) -> list[int]:
         """Sizes whose last doubling showed no gain in all, for any strategy."""
         return [
-            size for size in self.design.sizes
-            if all(self.saturations[ALL, s, size].steps[-1].is_flat for s in self.design.strategies
-                   if self.saturations[ALL, s, size].steps)
+            size
+            for size in self.design.sizes
+            if all(
+                self.saturations[ALL, s, size].steps[-1].is_flat
+                for s in self.design.strategies
+                if self.saturations[ALL, s, size].steps
+            )
         ]
 
 
@@ -116,9 +120,7 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
             correct(_table(folder, design, design.arm(kind, size, ratio, strategy, seed)), base)  # type: ignore[arg-type]
             for seed in range(design.seeds)
         ]
-        scored[kind, strategy, size, ratio] = {
-            g: draws.score(right, mask, design.metric) for g, mask in masks.items()
-        }
+        scored[kind, strategy, size, ratio] = {g: draws.score(right, mask, design.metric) for g, mask in masks.items()}
         if tick:
             tick(1)
     reference = _reference(design)
@@ -126,8 +128,14 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
     gains = _holm([g for group in groups for g in _gains(design, scored, group)], reference)
     results = [_result(folder, arm) for arm in design.arms()]
     return Analysis(
-        design, groups, tuple(_lines(scored, groups)), tuple(gains), _saturations(design, scored, groups),
-        _exchanges(design, scored, groups, reference), _laws(design, scored, groups), reference,
+        design,
+        groups,
+        tuple(_lines(scored, groups)),
+        tuple(gains),
+        _saturations(design, scored, groups),
+        _exchanges(design, scored, groups, reference),
+        _laws(design, scored, groups),
+        reference,
         tuple(dict.fromkeys(_notes(design, draws) + [n for r in results for n in r.notes])),
         tuple(dict.fromkeys([*design.leakage, *(t for r in results for t in r.leakage)])),
     )
@@ -164,9 +172,7 @@ Scored = dict[tuple[str, str | None, int, float], dict[str, Score]]
 
 def _mixed(design: Design, scored: Scored, group: str, strategy: str | None, size: int) -> list[tuple[float, Score]]:
     """(ratio, score) of a size, from real only up."""
-    return [
-        (r, scored["mix" if r else "real", strategy if r else None, size, r][group]) for r in design.doses[size]
-    ]
+    return [(r, scored["mix" if r else "real", strategy if r else None, size, r][group]) for r in design.doses[size]]
 
 
 def _gains(design: Design, scored: Scored, group: str) -> list[Gain]:
@@ -178,8 +184,21 @@ def _gains(design: Design, scored: Scored, group: str) -> list[Gain]:
                 gain = score.minus(real)
                 low, high = gain.interval()
                 enough = score.n >= MIN_ITEMS
-                found.append(Gain(group, strategy, size, ratio, score.n, gain.value, low, high, gain.p(), math.nan,
-                                  dose.verdict(gain.value, low, high, design.margin, enough)))
+                found.append(
+                    Gain(
+                        group,
+                        strategy,
+                        size,
+                        ratio,
+                        score.n,
+                        gain.value,
+                        low,
+                        high,
+                        gain.p(),
+                        math.nan,
+                        dose.verdict(gain.value, low, high, design.margin, enough),
+                    )
+                )
     return found
 
 
@@ -214,9 +233,10 @@ def _saturations(
         for strategy in design.strategies:
             for size in design.sizes:
                 points = _mixed(design, scored, group, strategy, size)
-                found[group, strategy, size] = dose.saturation([r for r, _ in points], [
-                    (b.value - a.value, *b.minus(a).interval()) for (_, a), (_, b) in itertools.pairwise(points)
-                ])
+                found[group, strategy, size] = dose.saturation(
+                    [r for r, _ in points],
+                    [(b.value - a.value, *b.minus(a).interval()) for (_, a), (_, b) in itertools.pairwise(points)],
+                )
     return found
 
 
@@ -237,7 +257,12 @@ def _exchanges(
                     continue
                 mixed = scored["mix", strategy, size, reference][group]
                 found[group, strategy, size] = dose.exchange(
-                    sizes, np.array([s.value for s in real]), samples, size, size * reference, mixed.value,
+                    sizes,
+                    np.array([s.value for s in real]),
+                    samples,
+                    size,
+                    size * reference,
+                    mixed.value,
                     mixed.widened(),
                 )
     return found
@@ -249,7 +274,8 @@ def _laws(design: Design, scored: Scored, groups: Sequence[str]) -> dict[tuple[s
         for strategy in design.strategies:
             points = [
                 (size, size * r, s.value, max(float(s.samples.var(ddof=1)), 1e-6))
-                for size in design.sizes for r, s in _mixed(design, scored, group, strategy, size)
+                for size in design.sizes
+                for r, s in _mixed(design, scored, group, strategy, size)
             ]
             n, s, score, var = (np.array(v, float) for v in zip(*points, strict=True))
             if len(points) >= 4:
@@ -265,17 +291,22 @@ def _reference(design: Design) -> float:
 
 
 def _notes(design: Design, draws: Resamples) -> list[str]:
-    said = [f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
-            "number of images; the control with fewer steps shows what that changes."]
+    said = [
+        f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
+        "number of images; the control with fewer steps shows what that changes."
+    ]
     said += design.notes
     if design.recipe.tuning == "features":
-        said.append("Features were computed once from images as they are: nothing is augmented, and there is no "
-                    "RandAugment control.")
+        said.append(
+            "Features were computed once from images as they are: nothing is augmented, and there is no "
+            "RandAugment control."
+        )
     if design.seeds == 1:
         said.append("One seed: the intervals cover the test images, not the luck of training.")
     elif design.seeds < 5:
         said.append(f"{design.seeds} seeds: too few to know well how much luck there is; five are usual.")
     if len(design.sizes) < 4:
-        said.append("Fewer than four numbers of real images: no exchange rate, since the real-only curve has three "
-                    "parameters.")
+        said.append(
+            "Fewer than four numbers of real images: no exchange rate, since the real-only curve has three parameters."
+        )
     return said

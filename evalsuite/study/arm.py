@@ -127,8 +127,10 @@ def training_pool(arm: Arm, data: Data) -> tuple[Pool, Pool]:
     per_class = round(real.n * arm.ratio / len(real.classes))
     counts = np.bincount(pool.labels, minlength=len(pool.classes))
     if counts.min() < per_class:
-        raise UserError(f"{per_class} synthetic (ratio {arm.ratio:g}) images per class are asked for, but "
-                        f"{pool.classes[int(counts.argmin())]} has {counts.min()}; generate more, or ask for less")
+        raise UserError(
+            f"{per_class} synthetic (ratio {arm.ratio:g}) images per class are asked for, but "
+            f"{pool.classes[int(counts.argmin())]} has {counts.min()}; generate more, or ask for less"
+        )
     pool = few_per_class(pool, per_class, arm.seed)
     return real, pool if arm.kind == "synthetic-only" else join([real, pool])
 
@@ -139,7 +141,9 @@ def check_lineage(data: Data, arm: Arm, real: Pool, allow: bool) -> tuple[list[s
     if arm.kind not in ("mix", "synthetic-only") or not data.lineage:
         return [], []
     own = lineage_guard.own_set_leak(data.lineage, real.ids.tolist(), data.train.ids.tolist())
-    other, note = lineage_guard.arm_leaks(data.lineage, real.ids.tolist(), phantoms=bool((real.origins == "phantom").all()))
+    other, note = lineage_guard.arm_leaks(
+        data.lineage, real.ids.tolist(), phantoms=bool((real.origins == "phantom").all())
+    )
     return lineage_guard.refuse(own or other, allow), [note] if note else []
 
 
@@ -154,7 +158,13 @@ class Trained:
 
 
 def train(
-    arm: Arm, data: Data, folder: Path, world: World, *, allow_leakage: bool = False, keep: bool = True,
+    arm: Arm,
+    data: Data,
+    folder: Path,
+    world: World,
+    *,
+    allow_leakage: bool = False,
+    keep: bool = True,
     tick: Callable[[int, str], None] = lambda n, note: None,
     log: Callable[[resume.Evaluation], None] = lambda evaluation: None,
 ) -> Result:
@@ -185,8 +195,14 @@ def train(
 
 
 def fit(
-    arm: Arm, data: Data, body: nn.Module | None, world: World, allow_leakage: bool, folder: Path | None,
-    tick: Callable[[int, str], None], log: Callable[[resume.Evaluation], None],
+    arm: Arm,
+    data: Data,
+    body: nn.Module | None,
+    world: World,
+    allow_leakage: bool,
+    folder: Path | None,
+    tick: Callable[[int, str], None],
+    log: Callable[[resume.Evaluation], None],
 ) -> Trained:
     """Train `body`, or a head where the data are features, and predict; nothing is written but to go on from."""
     real, pool = training_pool(arm, data)
@@ -200,19 +216,33 @@ def fit(
     begun = time.monotonic()
     progress = loop.fit(recipe, model, stage, pool, data.validation, world, folder=folder, tick=tick, log=log)
     seconds = max(progress.seconds, time.monotonic() - begun)
-    scores = {name: loop.logits(model, stage.evaluate, part, world.device) for name, part in
-              ((VALIDATION, data.validation), (PREDICTIONS, data.test))}
+    scores = {
+        name: loop.logits(model, stage.evaluate, part, world.device)
+        for name, part in ((VALIDATION, data.validation), (PREDICTIONS, data.test))
+    }
     best = next((e for e in progress.history if e.step == progress.best_step), None)
     result = Result(
-        digest=digest(arm, data.digest), arm=arm, real=real.n, synthetic=int(pool.synthetic.sum()),
-        seen_real=progress.seen[0], seen_synthetic=progress.seen[1], steps=progress.step,
-        best_step=progress.best_step, seconds=seconds, images_per_second=progress.step * recipe.batch / seconds,
-        validation_loss=best.loss if best else -1.0, validation_accuracy=best.accuracy if best else 0.0,
+        digest=digest(arm, data.digest),
+        arm=arm,
+        real=real.n,
+        synthetic=int(pool.synthetic.sum()),
+        seen_real=progress.seen[0],
+        seen_synthetic=progress.seen[1],
+        steps=progress.step,
+        best_step=progress.best_step,
+        seconds=seconds,
+        images_per_second=progress.step * recipe.batch / seconds,
+        validation_loss=best.loss if best else -1.0,
+        validation_accuracy=best.accuracy if best else 0.0,
         test_accuracy=float((scores[PREDICTIONS].argmax(1) == torch.from_numpy(data.test.labels)).float().mean()),
-        leakage=leakage, notes=notes, history=[asdict(e) for e in progress.history],
+        leakage=leakage,
+        notes=notes,
+        history=[asdict(e) for e in progress.history],
     )
-    tables = {name: predictions_frame(part, scores[name].double().softmax(1)) for name, part in
-              ((VALIDATION, data.validation), (PREDICTIONS, data.test))}
+    tables = {
+        name: predictions_frame(part, scores[name].double().softmax(1))
+        for name, part in ((VALIDATION, data.validation), (PREDICTIONS, data.test))
+    }
     return Trained(model, result, tables, real)
 
 
@@ -259,12 +289,19 @@ def _as_is(x: Tensor) -> Tensor:
 def _record(recipe: Recipe, data: Data, trained: Trained) -> checkpoint.Record:
     real, result = trained.real, trained.result
     return checkpoint.Record(
-        recipe=recipe, classes=list(real.classes),
+        recipe=recipe,
+        classes=list(real.classes),
         images={"train": real.ids.tolist(), "validation": data.validation.ids.tolist()},
         clusters={"train": _families(real), "validation": _families(data.validation)},
-        synthetic=result.synthetic, lineage=list(data.for_arm(trained.real).lineage) if result.synthetic else [],
-        best_step=result.best_step, steps=result.steps, seconds=result.seconds, seen_real=result.seen_real,
-        seen_synthetic=result.seen_synthetic, history=result.history, leakage=result.leakage,
+        synthetic=result.synthetic,
+        lineage=list(data.for_arm(trained.real).lineage) if result.synthetic else [],
+        best_step=result.best_step,
+        steps=result.steps,
+        seconds=result.seconds,
+        seen_real=result.seen_real,
+        seen_synthetic=result.seen_synthetic,
+        history=result.history,
+        leakage=result.leakage,
     )
 
 

@@ -42,12 +42,23 @@ class Grid(BaseModel):
 #: `sagers2023`: the grid of arXiv 2308.12453 and its code. `laptop`: about ten minutes on two cores.
 PRESETS: dict[Preset, Grid] = {
     "sagers2023": Grid(
-        sizes=(1, 8, 16, 32, 64, 128, 228), ratios=(0, 1, 2, 5, 10, 20, 25, 50, 75), seeds=5,
-        recipe={"model": "tf_efficientnetv2_m", "weights": "hub", "tuning": "head", "size": 224, "lr": 1e-3,
-                "steps": 1000, "batch": 64},
+        sizes=(1, 8, 16, 32, 64, 128, 228),
+        ratios=(0, 1, 2, 5, 10, 20, 25, 50, 75),
+        seeds=5,
+        recipe={
+            "model": "tf_efficientnetv2_m",
+            "weights": "hub",
+            "tuning": "head",
+            "size": 224,
+            "lr": 1e-3,
+            "steps": 1000,
+            "batch": 64,
+        },
     ),
     "laptop": Grid(
-        sizes=(4, 8, 16, 32), ratios=(0, 2, 5, 10), seeds=2,
+        sizes=(4, 8, 16, 32),
+        ratios=(0, 2, 5, 10),
+        seeds=2,
         recipe={"steps": 200, "batch": 32, "lr": 4e-3, "evaluate_every": 40},
     ),
 }
@@ -126,8 +137,11 @@ class Design(BaseModel):
 
     def control_ratio(self, size: int) -> float:
         """The dose of a size that its controls match: `controls_at`, or the largest below it."""
-        present = [r for r in self.doses[size] if 0 < r <= self.controls_at] or [
-            r for r in self.doses[size] if r > 0] or [self.controls_at]
+        present = (
+            [r for r in self.doses[size] if 0 < r <= self.controls_at]
+            or [r for r in self.doses[size] if r > 0]
+            or [self.controls_at]
+        )
         return present[-1] if present[-1] <= self.controls_at else present[0]
 
 
@@ -148,9 +162,11 @@ def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) ->
             held, scarce = opened.scarcest(size, design.arm_seeds, strategy)
             if ratios[-1] * size > held:
                 named = f" of the strategy {strategy}" if strategy else ""
-                raise UserError(f"{size} real images at {ratios[-1]:g}:1 need {round(ratios[-1] * size)} synthetic "
-                                f"images per class{named}; the shards hold {held} of {scarce}, which allows "
-                                f"{held / size:.3g}:1")
+                raise UserError(
+                    f"{size} real images at {ratios[-1]:g}:1 need {round(ratios[-1] * size)} synthetic "
+                    f"images per class{named}; the shards hold {held} of {scarce}, which allows "
+                    f"{held / size:.3g}:1"
+                )
 
 
 def prepare(design: Design, out: Path, body: Path | None) -> Design:
@@ -166,11 +182,17 @@ def prepare(design: Design, out: Path, body: Path | None) -> Design:
     opened = datasets.open_data(design.places)
     if body is not None:
         network, record = checkpoint.load(body)
-        checkpoint.refuse_seen(record, body, opened.test.ids.tolist(), opened.test.clusters.tolist(),
-                               "use another --body")
-        design = design.model_copy(update={"notes": (
-            f"The frozen body was trained on {len(record.images['train'])} real images before; arms with fewer borrow "
-            "from those, with and without synthetic images alike.",)})
+        checkpoint.refuse_seen(
+            record, body, opened.test.ids.tolist(), opened.test.clusters.tolist(), "use another --body"
+        )
+        design = design.model_copy(
+            update={
+                "notes": (
+                    f"The frozen body was trained on {len(record.images['train'])} real images before; arms with fewer "
+                    "borrow from those, with and without synthetic images alike.",
+                )
+            }
+        )
     else:
         if design.recipe.weights is None:
             raise UserError("--tuning features needs a body that has learnt something: --weights, or --body CHECKPOINT")
@@ -182,8 +204,11 @@ def prepare(design: Design, out: Path, body: Path | None) -> Design:
     values = np.concatenate([np.asarray(p.x[torch.arange(p.n)]) for p in done])
     frame = pd.DataFrame(values, columns=[f"f{i}" for i in range(values.shape[1])])
     frame.insert(0, "id", np.concatenate([p.ids for p in done]))
-    frame.insert(1, frozen_features.GENERATOR, np.concatenate([np.full(sum(p.n for p in done[:3]), frozen_features.REAL),
-                                                        opened.made_by]))
+    frame.insert(
+        1,
+        frozen_features.GENERATOR,
+        np.concatenate([np.full(sum(p.n for p in done[:3]), frozen_features.REAL), opened.made_by]),
+    )
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / FEATURES, frame.to_parquet(None, index=False))
     return design.model_copy(update={"places": design.places.model_copy(update={"features": out / FEATURES})})
@@ -205,8 +230,16 @@ def execute(
         if before.recipe != design.recipe or before.places != design.places:
             raise UserError(f"{out} holds a study of other images or another recipe; use another --out")
     write_whole(out / PLAN, design.model_dump_json(indent=1).encode())
-    run_arms.run(design.arms(), design.places, out, workers=workers, keep=False, allow_leakage=allow_leakage, ray=ray,
-               what="study")
+    run_arms.run(
+        design.arms(),
+        design.places,
+        out,
+        workers=workers,
+        keep=False,
+        allow_leakage=allow_leakage,
+        ray=ray,
+        what="study",
+    )
 
 
 def next_doses(design: Design, flat: Sequence[int], limit: dict[int, float]) -> Design | None:
@@ -242,9 +275,18 @@ def read_design(folder: Path) -> Design:
 
 
 def new_design(
-    places: datasets.Places, recipe: Recipe, sizes: Sequence[int], ratios: Sequence[float], *, seeds: int,
-    strategies: Sequence[str] = (), controls_at: float = 10.0, metric: Metric = "accuracy", margin: float = 0.02,
-    adaptive: bool = False, leakage: Sequence[str] = (),
+    places: datasets.Places,
+    recipe: Recipe,
+    sizes: Sequence[int],
+    ratios: Sequence[float],
+    *,
+    seeds: int,
+    strategies: Sequence[str] = (),
+    controls_at: float = 10.0,
+    metric: Metric = "accuracy",
+    margin: float = 0.02,
+    adaptive: bool = False,
+    leakage: Sequence[str] = (),
 ) -> Design:
     """A design from command-line options.
 
@@ -256,9 +298,17 @@ def new_design(
     doses = (0.0, 1.0) if adaptive else tuple(sorted({0.0, *map(float, ratios)}))
     try:
         return Design(
-            places=places, recipe=recipe, doses=dict.fromkeys(sorted(set(sizes)), doses),
-            strategies=tuple(strategies) or (None,), seeds=seeds, controls_at=controls_at, metric=metric,
-            margin=margin, adaptive=adaptive, leakage=tuple(leakage), created_by=created_by(),
+            places=places,
+            recipe=recipe,
+            doses=dict.fromkeys(sorted(set(sizes)), doses),
+            strategies=tuple(strategies) or (None,),
+            seeds=seeds,
+            controls_at=controls_at,
+            metric=metric,
+            margin=margin,
+            adaptive=adaptive,
+            leakage=tuple(leakage),
+            created_by=created_by(),
         )
     except ValidationError as error:
         raise UserError(f"not a study: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error

@@ -52,9 +52,11 @@ class Exchange:
             return f"outside the fitted range ({self.outside})"
         if not self.told:
             return "cannot be told: the interval holds every number of real images that was measured"
-        return (f"{self.n_synthetic:.0f} synthetic images per class on top of {self.n_real:.0f} real ones are worth "
-                f"{round(self.effective - self.n_real)} real ones ({_bound(self.low - self.n_real)} to "
-                f"{_bound(self.high - self.n_real)})")
+        return (
+            f"{self.n_synthetic:.0f} synthetic images per class on top of {self.n_real:.0f} real ones are worth "
+            f"{round(self.effective - self.n_real)} real ones ({_bound(self.low - self.n_real)} to "
+            f"{_bound(self.high - self.n_real)})"
+        )
 
     def rate_text(self) -> tuple[str, str]:
         """The rate and its interval; empty where there is none."""
@@ -70,8 +72,14 @@ def _bound(value: float, digits: int = 0) -> str:
 
 
 def exchange(
-    sizes: Array, real_scores: Array, real_samples: Array, n_real: float, n_synthetic: float, mixed: float,
-    mixed_samples: Array, confidence: float = 0.95,
+    sizes: Array,
+    real_scores: Array,
+    real_samples: Array,
+    n_real: float,
+    n_synthetic: float,
+    mixed: float,
+    mixed_samples: Array,
+    confidence: float = 0.95,
 ) -> Exchange:
     """Invert the real-only learning curve at the score of a mixed arm.
 
@@ -117,8 +125,7 @@ def _curves(sizes: Array, scores: Array) -> tuple[Array, Array, Array]:
         loss = ((error - e - np.outer(x, a)) ** 2).sum(axis=0)
         better = (loss < best) & (a > 0)
         best = np.where(better, loss, best)
-        floor, scale, slope = (np.where(better, new, old) for new, old in
-                               ((e, floor), (a, scale), (exponent, slope)))
+        floor, scale, slope = (np.where(better, new, old) for new, old in ((e, floor), (a, scale), (exponent, slope)))
     return floor, scale, slope
 
 
@@ -160,11 +167,15 @@ class Saturation:
             return f"not reached: the gain goes on to the largest dose measured, {self.steps[-1].end:g}:1"
         if self.ratio == 0:
             first = self.steps[0]
-            return (f"at the first step already: {first.end:g}:1 alone adds {100 * first.gain:+.1f} points "
-                    f"({100 * first.low:+.1f} to {100 * first.high:+.1f}); for larger doses see their gain")
+            return (
+                f"at the first step already: {first.end:g}:1 alone adds {100 * first.gain:+.1f} points "
+                f"({100 * first.low:+.1f} to {100 * first.high:+.1f}); for larger doses see their gain"
+            )
         step = next(s for s in self.steps if s.start == self.ratio)
-        return (f"{self.ratio:g}:1; from there to {step.end:g}:1 a doubling adds {100 * step.gain:+.1f} points "
-                f"({100 * step.low:+.1f} to {100 * step.high:+.1f})")
+        return (
+            f"{self.ratio:g}:1; from there to {step.end:g}:1 a doubling adds {100 * step.gain:+.1f} points "
+            f"({100 * step.low:+.1f} to {100 * step.high:+.1f})"
+        )
 
 
 def saturation(ratios: Sequence[float], gains: Sequence[tuple[float, float, float]]) -> Saturation:

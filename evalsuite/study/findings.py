@@ -36,13 +36,17 @@ def _words(found: Analysis, group: str) -> str:
         by_verdict: dict[str, list[str]] = {}
         for g in mine:
             by_verdict.setdefault(g.verdict, []).append(
-                f"{g.size} ({100 * g.value:+.1f} points, {100 * g.low:+.1f} to {100 * g.high:+.1f})")
+                f"{g.size} ({100 * g.value:+.1f} points, {100 * g.low:+.1f} to {100 * g.high:+.1f})"
+            )
         effects = "; ".join(f"{v} with {_list(sizes)} real images per class" for v, sizes in by_verdict.items())
         last = found.design.sizes[-1]
-        parts = [f"at {found.reference:g}:1 {effects}",
-                 f"saturation with {last}: {found.saturations[group, strategy, last].text()}"]
-        rates = [found.exchanges[group, strategy, n] for n in found.design.sizes if (group, strategy, n) in
-                 found.exchanges]
+        parts = [
+            f"at {found.reference:g}:1 {effects}",
+            f"saturation with {last}: {found.saturations[group, strategy, last].text()}",
+        ]
+        rates = [
+            found.exchanges[group, strategy, n] for n in found.design.sizes if (group, strategy, n) in found.exchanges
+        ]
         if rates:
             parts.append("exchange: " + _exchange(rates))
         said.append((f"{strategy}: " if strategy else "") + ". ".join(p[0].upper() + p[1:] for p in parts) + ".")
@@ -65,22 +69,46 @@ def _list(words: Sequence[str]) -> str:
 def write_record(found: Analysis, out: Path) -> dict[str, Any]:
     """study.json and the CSVs; returns what study.json holds."""
     record: dict[str, Any] = {
-        "schema_version": 1, "kind": "study", "created_by": found.design.created_by,
-        "design": found.design.model_dump(mode="json"), "reference_ratio": found.reference,
-        "verdicts": verdicts(found), "notes": list(found.notes), "leakage": list(found.leakage),
-        "scores": [asdict(line) for line in found.lines], "gains": [asdict(g) for g in found.gains],
+        "schema_version": 1,
+        "kind": "study",
+        "created_by": found.design.created_by,
+        "design": found.design.model_dump(mode="json"),
+        "reference_ratio": found.reference,
+        "verdicts": verdicts(found),
+        "notes": list(found.notes),
+        "leakage": list(found.leakage),
+        "scores": [asdict(line) for line in found.lines],
+        "gains": [asdict(g) for g in found.gains],
         "saturation": [
-            {"group": g, "strategy": s, "size": n, "ratio": v.ratio, "text": v.text(),
-             "steps": [asdict(step) for step in v.steps]} for (g, s, n), v in found.saturations.items()
+            {
+                "group": g,
+                "strategy": s,
+                "size": n,
+                "ratio": v.ratio,
+                "text": v.text(),
+                "steps": [asdict(step) for step in v.steps],
+            }
+            for (g, s, n), v in found.saturations.items()
         ],
         "exchange": [
             {"group": g, "strategy": s, "size": n, **asdict(v), "text": v.text()}
             for (g, s, n), v in found.exchanges.items()
         ],
         "laws": [
-            {"group": g, "strategy": s, "law": f.law.name, "formula": f.law.formula, "source": f.law.source,
-             "parameters": f.parameters.tolist(), "aicc": f.aicc, "rmse": f.rmse, "held_out": f.held_out,
-             "chosen": f is fits[0]} for (g, s), fits in found.laws.items() for f in fits
+            {
+                "group": g,
+                "strategy": s,
+                "law": f.law.name,
+                "formula": f.law.formula,
+                "source": f.law.source,
+                "parameters": f.parameters.tolist(),
+                "aicc": f.aicc,
+                "rmse": f.rmse,
+                "held_out": f.held_out,
+                "chosen": f is fits[0],
+            }
+            for (g, s), fits in found.laws.items()
+            for f in fits
         ],
         "controls": list(found.design.control_kinds),
     }

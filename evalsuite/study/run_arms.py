@@ -44,8 +44,15 @@ class Job:
 
 
 def run(
-    arms: Sequence[Arm], places: datasets.Places, folder: Path, *, workers: int | None = None, keep: bool = True,
-    allow_leakage: bool = False, ray: str | None = None, what: str = "train",
+    arms: Sequence[Arm],
+    places: datasets.Places,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    keep: bool = True,
+    allow_leakage: bool = False,
+    ray: str | None = None,
+    what: str = "train",
 ) -> list[Result]:
     """Train the arms that have no result yet; all results, in the order given.
 
@@ -65,8 +72,14 @@ def run(
     waiting = [arm for arm in arms if read(where[arm.name], arms_.digest(arm, digest)) is None]
     count = workers or (1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting))))
     jobs = [
-        Job(arm.model_dump_json(), places.model_dump_json(), str(where[arm.name]),
-            _threads(arm, places, count), allow_leakage, keep)
+        Job(
+            arm.model_dump_json(),
+            places.model_dump_json(),
+            str(where[arm.name]),
+            _threads(arm, places, count),
+            allow_leakage,
+            keep,
+        )
         for arm in waiting
     ]
     if waiting and ray:
@@ -98,8 +111,12 @@ def train(job: Job, counter: Put | None = None) -> str:
     torch.set_num_threads(job.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     result = arms_.train(
-        Arm.model_validate_json(job.arm), _opened(job.places), Path(job.folder), World(0, 1, device),
-        allow_leakage=job.allow_leakage, keep=job.keep,
+        Arm.model_validate_json(job.arm),
+        _opened(job.places),
+        Path(job.folder),
+        World(0, 1, device),
+        allow_leakage=job.allow_leakage,
+        keep=job.keep,
         tick=(lambda n, note: counter.put(n)) if counter else _silent,
     )
     return result.model_dump_json()
@@ -155,8 +172,10 @@ def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | No
         except queue.Empty:
             failed = [w for w in workers if w.exitcode not in (None, 0)]
             if failed:
-                raise UserError(f"a training process ended with status {failed[0].exitcode} (-9: killed, often for "
-                                "lack of memory); run the same command again with --workers 1, it goes on") from None
+                raise UserError(
+                    f"a training process ended with status {failed[0].exitcode} (-9: killed, often for "
+                    "lack of memory); run the same command again with --workers 1, it goes on"
+                ) from None
 
 
 def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
@@ -176,8 +195,9 @@ def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
             raise error.cause from error
         raise
     except ray.exceptions.RayError as error:
-        raise UserError(f"Ray gave up on an arm ({str(error).splitlines()[0]}); run the same command again, it goes on"
-                        ) from error
+        raise UserError(
+            f"Ray gave up on an arm ({str(error).splitlines()[0]}); run the same command again, it goes on"
+        ) from error
     finally:
         ray.shutdown()
 

@@ -87,14 +87,34 @@ def _saturating(p: Array, n: Array, s: Array) -> Array:
 
 
 LAWS: tuple[Law, ...] = (
-    Law("no effect", "E + A n^-b", _power, ((-2, 0, -0.7), (-4, -0.5, -1.5)),
-        "real images only: the learning curve of Hestness 2017"),
-    Law("exchange", "E + A (n + k s^g)^-b", _exchange, ((-2, 0, -0.7, -2, 0), (-4, -0.5, -1.5, -4, 2)),
-        "power law with floor in effective real images (after Hernandez 2021)"),
-    Law("mikami", "d (c + (1 + s)^-a) n^-b", _mikami, ((0, 0, -1, -1), (-0.5, 1, 0, -1.5)),
-        "Mikami 2021 (arXiv 2108.11018), s + 1 for a dose of zero"),
-    Law("saturating", "E + A n^-b - G r / (r + h)", _saturating, ((-2, 0, -0.7, 0.05, 0), (-4, -0.5, -1.5, 0.05, 1.5)),
-        "Michaelis-Menten gain in the ratio r = s / n"),
+    Law(
+        "no effect",
+        "E + A n^-b",
+        _power,
+        ((-2, 0, -0.7), (-4, -0.5, -1.5)),
+        "real images only: the learning curve of Hestness 2017",
+    ),
+    Law(
+        "exchange",
+        "E + A (n + k s^g)^-b",
+        _exchange,
+        ((-2, 0, -0.7, -2, 0), (-4, -0.5, -1.5, -4, 2)),
+        "power law with floor in effective real images (after Hernandez 2021)",
+    ),
+    Law(
+        "mikami",
+        "d (c + (1 + s)^-a) n^-b",
+        _mikami,
+        ((0, 0, -1, -1), (-0.5, 1, 0, -1.5)),
+        "Mikami 2021 (arXiv 2108.11018), s + 1 for a dose of zero",
+    ),
+    Law(
+        "saturating",
+        "E + A n^-b - G r / (r + h)",
+        _saturating,
+        ((-2, 0, -0.7, 0.05, 0), (-4, -0.5, -1.5, 0.05, 1.5)),
+        "Michaelis-Menten gain in the ratio r = s / n",
+    ),
 )
 
 
@@ -122,8 +142,7 @@ def _solve(law: Law, n: Array, s: Array, error: Array, w: Array) -> Array:
         return np.sqrt(w) * (law.predict(p, n, s) - error)
 
     found = [
-        least_squares(residuals, np.array(x, float), method="trf", max_nfev=400, bounds=(-15, 15))
-        for x in law.start
+        least_squares(residuals, np.array(x, float), method="trf", max_nfev=400, bounds=(-15, 15)) for x in law.start
     ]
     return min(found, key=lambda f: f.cost).x
 

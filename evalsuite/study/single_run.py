@@ -51,9 +51,15 @@ class Plan(BaseModel):
     def arms(self) -> list[Arm]:
         """Real only and real + synthetic, for each seed."""
         return [
-            Arm(kind=kind, n_real=self.n_real, recipe=self.recipe.model_copy(
-                update={"seed": self.recipe.seed + seed, "ratio": self.recipe.ratio if kind == "mix" else 0.0}))
-            for seed in range(self.seeds) for kind in ("real", "mix")
+            Arm(
+                kind=kind,
+                n_real=self.n_real,
+                recipe=self.recipe.model_copy(
+                    update={"seed": self.recipe.seed + seed, "ratio": self.recipe.ratio if kind == "mix" else 0.0}
+                ),
+            )
+            for seed in range(self.seeds)
+            for kind in ("real", "mix")
         ]
 
 
@@ -88,8 +94,9 @@ class Analysis:
             **{kind: self._accuracy(kind) for kind in NAMES},
             "gain": {"value": self.gain.value, "low": low, "high": high, "seeds": self.plan.seeds},
             "worst_group": {
-                kind: None if found is None else
-                {"group": found[0], "accuracy": found[1].value, "low": found[1].low, "high": found[1].high}
+                kind: None
+                if found is None
+                else {"group": found[0], "accuracy": found[1].value, "low": found[1].low, "high": found[1].high}
                 for kind, found in worst.items()
             },
         }
@@ -125,16 +132,26 @@ def plan(
     held, scarce = opened.scarcest(n_real, [recipe.seed + seed for seed in range(seeds)])
     possible = held / per_class
     if possible < ratio:
-        notes.append(f"A ratio of {ratio:g}:1 was asked for; the synthetic shards hold {possible:.3g} images for each "
-                     "real one, and all of them were used.")
+        notes.append(
+            f"A ratio of {ratio:g}:1 was asked for; the synthetic shards hold {possible:.3g} images for each "
+            "real one, and all of them were used."
+        )
     if not held:
-        raise UserError(f"{scarce} has no synthetic images in {', '.join(map(str, places.synthetic))}; generate some "
-                        f"of each of {', '.join(opened.classes)}")
+        raise UserError(
+            f"{scarce} has no synthetic images in {', '.join(map(str, places.synthetic))}; generate some "
+            f"of each of {', '.join(opened.classes)}"
+        )
     actual = min(ratio, math.floor(held / per_class * 1000) / 1000)
     leaks = datasets.check_held_out(opened, allow_leakage)
     made = Plan(
-        places=places, recipe=recipe.model_copy(update={"ratio": actual}), n_real=n_real, ratio_asked=ratio,
-        seeds=seeds, notes=tuple(notes), leakage=tuple(leaks), created_by=created_by(),
+        places=places,
+        recipe=recipe.model_copy(update={"ratio": actual}),
+        n_real=n_real,
+        ratio_asked=ratio,
+        seeds=seeds,
+        notes=tuple(notes),
+        leakage=tuple(leaks),
+        created_by=created_by(),
     )
     for arm in made.arms():
         arms.check_lineage(opened, arm, opened.real(arm.n_real, arm.seed), allow_leakage)
@@ -164,9 +181,7 @@ def read_plan(folder: Path) -> Plan:
         raise UserError(f"{folder} holds no run (plan.json); make one with `evalsuite run --out {folder}`") from error
 
 
-def analyse(
-    folder: Path, *, n_boot: int = 1000, tick: Callable[[int], None] | None = None
-) -> Analysis:
+def analyse(folder: Path, *, n_boot: int = 1000, tick: Callable[[int], None] | None = None) -> Analysis:
     """Cards and comparisons from the predictions in a folder.
 
     Raises
@@ -186,20 +201,28 @@ def analyse(
     tests = {kind: _named(predictions.load(tables[n[0]] / arms.PREDICTIONS), NAMES[kind]) for kind, n in names.items()}
     held = {kind: _named(predictions.load(tables[n[0]] / arms.VALIDATION), "validation") for kind, n in names.items()}
     columns = [c for c in tests["real"].groups.columns if tests["real"].groups[c].nunique() > 1]
-    cards = {
-        kind: assess.card(tests[kind], columns, validation=held[kind], n_boot=n_boot, tick=tick) for kind in NAMES
-    }
+    cards = {kind: assess.card(tests[kind], columns, validation=held[kind], n_boot=n_boot, tick=tick) for kind in NAMES}
     draws = resamples(tests["real"], made.seeds, n_boot)
     everyone = np.ones(tests["real"].n, dtype=bool)
     scores = {
-        kind: draws.score([correct(predictions.load(tables[n] / arms.PREDICTIONS), tests["real"]) for n in found],
-                          everyone, "accuracy")
+        kind: draws.score(
+            [correct(predictions.load(tables[n] / arms.PREDICTIONS), tests["real"]) for n in found],
+            everyone,
+            "accuracy",
+        )
         for kind, found in names.items()
     }
     return Analysis(
-        made, tuple(results), tests, cards,
-        compare_models.compare(tests["real"], tests["mix"], columns, family=[_first(columns)], margin=MARGIN, n_boot=n_boot),
-        scores, scores["mix"].minus(scores["real"]), _first(columns),
+        made,
+        tuple(results),
+        tests,
+        cards,
+        compare_models.compare(
+            tests["real"], tests["mix"], columns, family=[_first(columns)], margin=MARGIN, n_boot=n_boot
+        ),
+        scores,
+        scores["mix"].minus(scores["real"]),
+        _first(columns),
     )
 
 
@@ -214,10 +237,16 @@ def steps(folder: Path, n_boot: int = 1000) -> int:
 def write_record(found: Analysis, out: Path) -> dict[str, Any]:
     """run.json and the CSVs; returns what run.json holds."""
     record = {
-        "schema_version": 1, "kind": KIND, "created_by": found.plan.created_by, "headline": found.headline(),
-        "plan": found.plan.model_dump(mode="json"), "arms": [r.model_dump(mode="json") for r in found.results],
+        "schema_version": 1,
+        "kind": KIND,
+        "created_by": found.plan.created_by,
+        "headline": found.headline(),
+        "plan": found.plan.model_dump(mode="json"),
+        "arms": [r.model_dump(mode="json") for r in found.results],
         "cards": {kind: card.to_dict() for kind, card in found.cards.items()},
-        "comparison": found.comparison.to_dict(), "notes": notes(found), "leakage": leakage(found),
+        "comparison": found.comparison.to_dict(),
+        "notes": notes(found),
+        "leakage": leakage(found),
     }
     write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
     for kind, card in found.cards.items():
@@ -231,8 +260,9 @@ def notes(found: Analysis) -> list[str]:
     """What a reader must know, each sentence once."""
     said = [*found.plan.notes, *(n for r in found.results for n in r.notes)]
     if found.plan.seeds == 1:
-        said.append("One seed: the intervals cover the test images, not the luck of the training run. "
-                    "--seeds 5 covers both.")
+        said.append(
+            "One seed: the intervals cover the test images, not the luck of the training run. --seeds 5 covers both."
+        )
     return list(dict.fromkeys(said))
 
 

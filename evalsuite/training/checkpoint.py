@@ -84,9 +84,7 @@ def read_record(folder: Path) -> Record:
         raise UserError(f"{path} is not a valid checkpoint: {where}: {first['msg']}; train it again") from error
 
 
-def refuse_seen(
-    record: Record, folder: Path, ids: Collection[str], clusters: Collection[str], remedy: str
-) -> None:
+def refuse_seen(record: Record, folder: Path, ids: Collection[str], clusters: Collection[str], remedy: str) -> None:
     """Refuse images that a checkpoint must not be tested on.
 
     Parameters
@@ -102,12 +100,20 @@ def refuse_seen(
         It was trained or validated on some, or on others of the same patient, or the generator of its synthetic images
         saw some; they are named.
     """
-    found = [(set(ids) & set(known), "images", f"in the {part} set of {folder}")
-             for part, known in record.images.items()]
-    found += [(set(clusters) & set(known), "clusters", f"in the {part} set of {folder}")
-              for part, known in record.clusters.items()]
-    found.append((set(ranges.overlap(list(ids), record.lineage)), "images",
-                  f"seen by the generator whose images {folder} was trained on"))
+    found = [
+        (set(ids) & set(known), "images", f"in the {part} set of {folder}") for part, known in record.images.items()
+    ]
+    found += [
+        (set(clusters) & set(known), "clusters", f"in the {part} set of {folder}")
+        for part, known in record.clusters.items()
+    ]
+    found.append(
+        (
+            set(ranges.overlap(list(ids), record.lineage)),
+            "images",
+            f"seen by the generator whose images {folder} was trained on",
+        )
+    )
     for shared, what, where in found:
         if shared:
             raise UserError(f"{len(shared)} {what} were {where} ({some(shared, 20)}); {remedy}")
@@ -128,6 +134,7 @@ def load(folder: Path) -> tuple[nn.Module, Record]:
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, FileNotFoundError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold the weights of {record.recipe.model}: {str(error).splitlines()[0]}; "
-                        "train it again") from error
+        raise UserError(
+            f"{path} does not hold the weights of {record.recipe.model}: {str(error).splitlines()[0]}; train it again"
+        ) from error
     return model.eval(), record

@@ -23,7 +23,11 @@ GENERATOR, REAL = "generator", -1
 
 @torch.inference_mode()
 def extract(
-    model: nn.Module, pool: Pool, device: torch.device, *, batch: int = 128,
+    model: nn.Module,
+    pool: Pool,
+    device: torch.device,
+    *,
+    batch: int = 128,
     tick: Callable[[int], None] = lambda n: None,
 ) -> Pool:
     """The same pool with features, float32 [n, d], in place of images."""
@@ -58,8 +62,9 @@ class Head(nn.Module):
         """Make this head the body's classifier, the standardisation folded into its weights."""
         classifier = body.get_classifier()  # type: ignore[operator]
         if not isinstance(classifier, nn.Linear):
-            raise UserError(f"the classifier of this model is a {type(classifier).__name__}, not a linear layer; use "
-                            "--tuning head")
+            raise UserError(
+                f"the classifier of this model is a {type(classifier).__name__}, not a linear layer; use --tuning head"
+            )
         with torch.no_grad():
             weight = self.linear.weight / self.std
             classifier.weight.copy_(weight)
@@ -120,8 +125,10 @@ def read_table(path: Path) -> Table:
         raise UserError(f"features {path}: NaN or infinity among the values; write it again")
     known = GENERATOR in frame.columns
     if known and not pd.api.types.is_integer_dtype(frame[GENERATOR]):
-        raise UserError(f"features {path}: text or fractions in the column {GENERATOR}; expected {REAL} for a real "
-                        "image, else the generator's place, from 0, in the order of --synthetic")
+        raise UserError(
+            f"features {path}: text or fractions in the column {GENERATOR}; expected {REAL} for a real "
+            "image, else the generator's place, from 0, in the order of --synthetic"
+        )
     makers = frame[GENERATOR].tolist() if known else [REAL] * len(frame)
     keys = list(zip(makers, frame["id"].astype(str), strict=True))
     row = {key: i for i, key in enumerate(keys)}

@@ -34,8 +34,15 @@ class Stage:
 
 
 def fit(
-    recipe: Recipe, model: nn.Module, stage: Stage, train: Pool, validation: Pool, world: World, *,
-    folder: Path | None = None, tick: Callable[[int, str], None] = lambda n, note: None,
+    recipe: Recipe,
+    model: nn.Module,
+    stage: Stage,
+    train: Pool,
+    validation: Pool,
+    world: World,
+    *,
+    folder: Path | None = None,
+    tick: Callable[[int, str], None] = lambda n, note: None,
     log: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Progress:
     """Train in place; the model ends with the weights of its best evaluation.
@@ -52,8 +59,10 @@ def fit(
         Called after each step with the images done and a note.
     """
     if validation.synthetic.any():
-        raise UserError(f"{int(validation.synthetic.sum())} validation images are synthetic; early stopping looks at "
-                        "real images only: take them out")
+        raise UserError(
+            f"{int(validation.synthetic.sum())} validation images are synthetic; early stopping looks at "
+            "real images only: take them out"
+        )
     plan = schedule(recipe, train)
     _require_both_kinds(recipe, plan, world)
     model.to(world.device)
@@ -92,9 +101,11 @@ def _require_both_kinds(recipe: Recipe, plan: Schedule, world: World) -> None:
     """Split batch norms wait for all processes: one without images of a kind would never answer."""
     fewest = plan.fewest()
     if recipe.split_bn and world.size > 1 and fewest is not None and fewest < world.size:
-        raise UserError(f"--split-bn over {world.size} processes, but a batch of {recipe.batch} holds as few as "
-                        f"{fewest} images of one kind; every process needs one of each: raise --batch, or leave out "
-                        "--split-bn")
+        raise UserError(
+            f"--split-bn over {world.size} processes, but a batch of {recipe.batch} holds as few as "
+            f"{fewest} images of one kind; every process needs one of each: raise --batch, or leave out "
+            "--split-bn"
+        )
 
 
 def make_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -129,8 +140,16 @@ def logits(model: nn.Module, prepare: Callable[[Tensor], Tensor], pool: Pool, de
 
 
 def _step(
-    recipe: Recipe, plan: Schedule, step: int, trained: nn.Module, model: nn.Module, stage: Stage, train: Pool,
-    optimiser: torch.optim.Optimizer, weights: Tensor | None, world: World,
+    recipe: Recipe,
+    plan: Schedule,
+    step: int,
+    trained: nn.Module,
+    model: nn.Module,
+    stage: Stage,
+    train: Pool,
+    optimiser: torch.optim.Optimizer,
+    weights: Tensor | None,
+    world: World,
 ) -> Tensor:
     """One optimiser step. All its chance comes from (seed, step, rank), so a run goes on exactly."""
     _seed((recipe.seed * 1_000_003 + step) * 4096 + world.rank, world.device)
@@ -149,7 +168,9 @@ def _step(
     with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
         predicted = trained(x)
     loss = F.cross_entropy(
-        predicted.float(), labels, weight=None if weights is None else weights.to(world.device),
+        predicted.float(),
+        labels,
+        weight=None if weights is None else weights.to(world.device),
         label_smoothing=recipe.label_smoothing,
     )
     optimiser.zero_grad(set_to_none=True)
@@ -166,8 +187,15 @@ def _seed(value: int, device: torch.device) -> None:
 
 
 def _evaluate(
-    recipe: Recipe, model: nn.Module, average: dict[str, Tensor] | None, stage: Stage, validation: Pool,
-    state: resume.State, progress: Progress, train_loss: float, world: World,
+    recipe: Recipe,
+    model: nn.Module,
+    average: dict[str, Tensor] | None,
+    stage: Stage,
+    validation: Pool,
+    state: resume.State,
+    progress: Progress,
+    train_loss: float,
+    world: World,
 ) -> bool:
     """Look at the validation images, keep the weights if they are the best so far; whether to stop."""
     current = {k: v.detach().clone() for k, v in model.state_dict().items()}

@@ -34,8 +34,10 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
     except (RuntimeError, OSError) as error:
         if recipe.weights != "hub":
             raise
-        raise UserError(f"the hub gave no weights for {recipe.model} ({str(error).splitlines()[0]}); pass "
-                        "--weights FILE.safetensors, or leave it out to train from scratch") from error
+        raise UserError(
+            f"the hub gave no weights for {recipe.model} ({str(error).splitlines()[0]}); pass "
+            "--weights FILE.safetensors, or leave it out to train from scratch"
+        ) from error
     if recipe.weights not in (None, "hub"):
         load_body(model, Path(str(recipe.weights)))
     if recipe.split_bn and not split_batch_norms(model):
@@ -48,8 +50,10 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
 def load_body(model: nn.Module, path: Path) -> None:
     """Load a safetensors file; a classifier of another size is left as it is, anything else must fit."""
     if path.suffix != ".safetensors":
-        raise UserError(f"weights {path}: expected a .safetensors file (pickled weights can run code; convert them "
-                        "with safetensors.torch.save_file)")
+        raise UserError(
+            f"weights {path}: expected a .safetensors file (pickled weights can run code; convert them "
+            "with safetensors.torch.save_file)"
+        )
     if not path.is_file():
         raise UserError(f"weights {path}: no such file; give --weights a .safetensors file or `hub`")
     try:
@@ -60,8 +64,10 @@ def load_body(model: nn.Module, path: Path) -> None:
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     missing = sorted(k for k in own if k not in fitting and k not in head)
     if missing:
-        raise UserError(f"weights {path} do not fit the model: {len(missing)} of its tensors are missing or of another "
-                        f"shape, the first {missing[0]}; give the weights of the same timm model")
+        raise UserError(
+            f"weights {path} do not fit the model: {len(missing)} of its tensors are missing or of another "
+            f"shape, the first {missing[0]}; give the weights of the same timm model"
+        )
     model.load_state_dict(fitting, strict=False)
 
 

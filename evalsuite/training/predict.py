@@ -26,8 +26,13 @@ def predict(
     """
     classifier, record = checkpoint.load(folder)
     if not allow_leakage:
-        checkpoint.refuse_seen(record, folder, images.rows["id"].tolist(), images.rows["cluster"].dropna().tolist(),
-                               "predict on others, or pass --allow-leakage")
+        checkpoint.refuse_seen(
+            record,
+            folder,
+            images.rows["id"].tolist(),
+            images.rows["cluster"].dropna().tolist(),
+            "predict on others, or pass --allow-leakage",
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pool = open_splits.load(images, record.classes, record.recipe.size, tick)
     mean, std = (t.to(device) for t in model.normaliser(classifier))

@@ -18,15 +18,27 @@ from gen.phantoms.dataset import phantom_id
 
 
 def assemble(
-    vae: AutoencoderKL, denoiser: Denoiser, out: Path, *, per_cell: int, budget: Budget, log: Path,
+    vae: AutoencoderKL,
+    denoiser: Denoiser,
+    out: Path,
+    *,
+    per_cell: int,
+    budget: Budget,
+    log: Path,
     inpaint: bool = False,
 ) -> None:
     """Write a pipeline folder; VAE and UNet in half precision (they load as float32), to stay small in git."""
     kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
     pipeline = kind(
-        vae=vae.to(torch.float16), unet=denoiser.unet.to(torch.float16), text_encoder=denoiser.text_encoder,
-        tokenizer=denoiser.tokenizer, scheduler=new_scheduler(), safety_checker=None, feature_extractor=None,
-        image_encoder=None, requires_safety_checker=False,
+        vae=vae.to(torch.float16),
+        unet=denoiser.unet.to(torch.float16),
+        text_encoder=denoiser.text_encoder,
+        tokenizer=denoiser.tokenizer,
+        scheduler=new_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        image_encoder=None,
+        requires_safety_checker=False,
     )
     pipeline.save_pretrained(out, safe_serialization=True)
     (out / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
@@ -37,7 +49,10 @@ def assemble(
 def _facts(per_cell: int) -> dict[str, object]:
     first, last = (phantom_id("c", "g", draw).split("-")[1] for draw in (0, per_cell - 1))
     return {
-        "phantom": True, "classes": list(CLASSES), "groups": list(TONE_GROUPS), "prompt_template": PROMPT,
+        "phantom": True,
+        "classes": list(CLASSES),
+        "groups": list(TONE_GROUPS),
+        "prompt_template": PROMPT,
         "lineage": [f"phantom-[{first}-{last}]-{c}-{g}" for c, g in CELLS],
         "validation_prompts": [{"prompt": prompt_for(c, g), "class": c, "group": g} for c, g in CELLS],
     }

@@ -40,7 +40,8 @@ def save(path: Path, step: int, module: nn.Module, average: Average, optimizer: 
         tensors |= {f"optimizer/{number}/{k}": torch.as_tensor(v) for k, v in state.items()}
     temporary = path.with_suffix(f".tmp-{os.getpid()}")
     save_file(
-        {k: v.detach().clone().contiguous() for k, v in tensors.items()}, temporary,
+        {k: v.detach().clone().contiguous() for k, v in tensors.items()},
+        temporary,
         metadata={"state": json.dumps({"step": step, "average_steps": average.steps})},
     )
     os.replace(temporary, path)

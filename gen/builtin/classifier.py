@@ -23,7 +23,13 @@ SPREAD = 0.4  # its inputs are [-1, 1] over this, about unit variance
 
 
 def train_classifier(
-    data: Phantoms, per_class: int, steps: int, *, seed: int = 0, cache: Path | None = None, name: str = "classifier",
+    data: Phantoms,
+    per_class: int,
+    steps: int,
+    *,
+    seed: int = 0,
+    cache: Path | None = None,
+    name: str = "classifier",
     model: str = MODEL,
 ) -> nn.Module:
     """Train on the first `per_class` phantoms of every class, turned at random; read from `cache` when it is there."""

@@ -34,9 +34,15 @@ def prompt_for(cls: str, group: str) -> str:
 def new_vae() -> AutoencoderKL:
     """An autoencoder of factor 4. Few groups: norms of one or two channels erase colour (docs/decisions.md)."""
     vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 64), layers_per_block=1, norm_num_groups=2, scaling_factor=1.0,
-        latent_channels=LATENT_CHANNELS, sample_size=SIZE, mid_block_add_attention=False,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 32, 64),
+        layers_per_block=1,
+        norm_num_groups=2,
+        scaling_factor=1.0,
+        latent_channels=LATENT_CHANNELS,
+        sample_size=SIZE,
+        mid_block_add_attention=False,
     )
     with torch.no_grad():  # the code is a point: its spread is exp(-4) of the codes', whatever the image
         vae.quant_conv.weight[LATENT_CHANNELS:] = 0.0
@@ -47,23 +53,38 @@ def new_vae() -> AutoencoderKL:
 def new_unet(inpaint: bool = False) -> UNet2DConditionModel:
     """A UNet whose residual blocks see the whole prompt too, so that class and tone are learnt early."""
     return UNet2DConditionModel(
-        sample_size=LATENT_SIZE, in_channels=2 * LATENT_CHANNELS + 1 if inpaint else LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS, block_out_channels=(32, 64, 128), layers_per_block=1, norm_num_groups=16,
+        sample_size=LATENT_SIZE,
+        in_channels=2 * LATENT_CHANNELS + 1 if inpaint else LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(32, 64, 128),
+        layers_per_block=1,
+        norm_num_groups=16,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-        attention_head_dim=4, cross_attention_dim=TEXT_DIM, resnet_time_scale_shift="scale_shift",
-        addition_embed_type="text", addition_embed_type_num_heads=4,
+        attention_head_dim=4,
+        cross_attention_dim=TEXT_DIM,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
     )
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """Two narrow CLIP layers: enough for prompts of known words."""
-    return CLIPTextModel(CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=TEXT_DIM, intermediate_size=4 * TEXT_DIM, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=MAX_LENGTH, projection_dim=TEXT_DIM,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    ))
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_DIM,
+            intermediate_size=4 * TEXT_DIM,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_LENGTH,
+            projection_dim=TEXT_DIM,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
 
 
 def new_tokenizer() -> CLIPTokenizer:
@@ -91,7 +112,14 @@ def new_tokenizer() -> CLIPTokenizer:
 def new_scheduler() -> DDIMScheduler:
     """The training and sampling schedule."""
     return DDIMScheduler(
-        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing",
-        clip_sample=False, set_alpha_to_one=True, steps_offset=1,
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        steps_offset=1,
     )

@@ -39,8 +39,17 @@ class Budget:
 
 
 def fit(
-    name: str, folder: Path, module: nn.Module, loss_at: Callable[[], Tensor], *, steps: int, batch: int,
-    learning_rate: float, decay: float, device: torch.device, betas: tuple[float, float] = (0.9, 0.99),
+    name: str,
+    folder: Path,
+    module: nn.Module,
+    loss_at: Callable[[], Tensor],
+    *,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    decay: float,
+    device: torch.device,
+    betas: tuple[float, float] = (0.9, 0.99),
 ) -> None:
     """Minimise `loss_at()` with AdamW and a cosine schedule, then leave the averaged weights in `module`.
 
@@ -107,7 +116,7 @@ class _Decoder(nn.Module):
 
 
 def train_encoder(
-    vae: AutoencoderKL, code: PatchCode, data: Phantoms, folder: Path, budget: Budget, device: torch.device,
+    vae: AutoencoderKL, code: PatchCode, data: Phantoms, folder: Path, budget: Budget, device: torch.device
 ) -> None:
     """Teach the encoder the code, of whole images and of images with a part greyed out, as inpainting shows them."""
     encoder = _Encoder(vae).to(device).train()
@@ -117,12 +126,26 @@ def train_encoder(
         x = x * (1 - _rectangles(x, hidden=0.25, all_hidden=0.0))
         return (encoder(x) - code.encode(x)).abs().mean()
 
-    fit("encoder", folder, encoder, loss_at, steps=budget.encoder_steps, batch=budget.vae_batch, learning_rate=2e-3,
-        decay=0.995, device=device)
+    fit(
+        "encoder",
+        folder,
+        encoder,
+        loss_at,
+        steps=budget.encoder_steps,
+        batch=budget.vae_batch,
+        learning_rate=2e-3,
+        decay=0.995,
+        device=device,
+    )
 
 
 def train_decoder(
-    vae: AutoencoderKL, code: PatchCode, data: Phantoms, classifier: nn.Module, folder: Path, budget: Budget,
+    vae: AutoencoderKL,
+    code: PatchCode,
+    data: Phantoms,
+    classifier: nn.Module,
+    folder: Path,
+    budget: Budget,
     device: torch.device,
 ) -> None:
     """Teach the decoder to undo the code: pixels at three scales, and what a classifier sees.
@@ -137,8 +160,17 @@ def train_decoder(
         z = code.encode(x)
         return _difference(decoder(z + CODE_NOISE * torch.randn_like(z)), x, classifier)
 
-    fit("decoder", folder, decoder, loss_at, steps=budget.decoder_steps, batch=budget.vae_batch, learning_rate=2e-3,
-        decay=0.995, device=device)
+    fit(
+        "decoder",
+        folder,
+        decoder,
+        loss_at,
+        steps=budget.decoder_steps,
+        batch=budget.vae_batch,
+        learning_rate=2e-3,
+        decay=0.995,
+        device=device,
+    )
 
 
 def _batch(data: Phantoms, n: int, device: torch.device) -> Tensor:
@@ -172,8 +204,14 @@ def token_ids(denoiser: Denoiser) -> Tensor:
 
 
 def train_unet(
-    code: PatchCode, data: Phantoms, folder: Path, budget: Budget, device: torch.device,
-    *, inpaint: bool = False, start_from: Denoiser | None = None,
+    code: PatchCode,
+    data: Phantoms,
+    folder: Path,
+    budget: Budget,
+    device: torch.device,
+    *,
+    inpaint: bool = False,
+    start_from: Denoiser | None = None,
 ) -> Denoiser:
     """v-prediction with min-SNR weights (Hang 2023, arXiv 2303.09556), prompts dropped one time in ten.
 
@@ -202,8 +240,17 @@ def train_unet(
         return (error * weights[t]).mean()
 
     name = "unet-inpaint" if inpaint else "unet"
-    fit(name, folder, denoiser, loss_at, steps=budget.unet_steps, batch=batch, learning_rate=8e-4, decay=0.999,
-        device=device)
+    fit(
+        name,
+        folder,
+        denoiser,
+        loss_at,
+        steps=budget.unet_steps,
+        batch=batch,
+        learning_rate=8e-4,
+        decay=0.999,
+        device=device,
+    )
     return denoiser
 
 

@@ -17,9 +17,7 @@ from dermforge.common import console
 NEEDED = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
-def doctor(
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
-) -> None:
+def doctor(json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False) -> None:
     """Check the machine and the packages, and say which backends work here.
 
     Example: gen doctor

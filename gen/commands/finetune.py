@@ -19,31 +19,36 @@ def finetune(
     model: Annotated[str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")] = None,
     method: Annotated[str, typer.Option(help="full (the UNet), lora, or textual-inversion (a word a class)")] = "full",
     per_class: Annotated[bool, typer.Option("--per-class", help="One model for each class, in OUT/CLASS")] = False,
-    holdout: Annotated[str | None, typer.Option(
-        help="Ids (.txt, or a table with a column id), or shards, that must not be trained on")] = None,
-    template: Annotated[str | None, typer.Option(
-        help="Prompts, with {class} and {group} [default: the model's, else the paper's]")] = None,
+    holdout: Annotated[
+        str | None, typer.Option(help="Ids (.txt, or a table with a column id), or shards, that must not be trained on")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Prompts, with {class} and {group} [default: the model's, else the paper's]")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Times every image is seen [default: full 4, others 20]")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, in place of epochs")] = None,
     batch: Annotated[int, typer.Option(help="Images of a step, over all processes")] = 4,
     micro_batch: Annotated[int, typer.Option(help="Images a process takes at once [default: all of its own]")] = 0,
-    learning_rate: Annotated[float | None, typer.Option(
-        help="Constant [default: full 5e-6, lora 1e-4, textual-inversion 5e-4]")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Constant [default: full 5e-6, lora 1e-4, textual-inversion 5e-4]")
+    ] = None,
     warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises")] = 0,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,
     views: Annotated[int, typer.Option(help="Crops and flips of each image that are encoded, taken in turn")] = 8,
     jitter: Annotated[float, typer.Option(help="Random change of colour; the paper's is 0.05")] = 0.0,
     drop_prompt: Annotated[float, typer.Option(help="How often the prompt is left out, 0 to 1")] = 0.0,
     rank: Annotated[int, typer.Option(help="Of LoRA's updates")] = 16,
-    keep_adapter: Annotated[bool, typer.Option(
-        "--keep-adapter", help="Write LoRA's adapter by itself too, to OUT/lora")] = False,
+    keep_adapter: Annotated[
+        bool, typer.Option("--keep-adapter", help="Write LoRA's adapter by itself too, to OUT/lora")
+    ] = False,
     prior: Annotated[int, typer.Option(help="Images drawn by the base model, against forgetting")] = 0,
     prior_prompt: Annotated[str, typer.Option(help="What they show")] = "An image of a skin disease",
     prior_weight: Annotated[float, typer.Option(help="Of their loss")] = 1.0,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights, such as 0.999; 0 for none")] = 0.0,
     mixed_precision: Annotated[str, typer.Option(help="no, fp16 or bf16")] = "no",
-    gradient_checkpointing: Annotated[bool, typer.Option(
-        "--gradient-checkpointing", help="Less memory, more time")] = False,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Less memory, more time")
+    ] = False,
     checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints")] = 500,
     validate_every: Annotated[int, typer.Option(help="Steps between sheets of validation images; 0 for none")] = 0,
     track: Annotated[str | None, typer.Option(help="tensorboard or wandb, beside log.csv")] = None,
@@ -67,15 +72,35 @@ def finetune(
     from shards.ingest.folder import open_data
 
     settings = Settings.check(
-        method=method, learning_rate=learning_rate, epochs=epochs, steps=steps, batch=batch, size=size,
-        template=template, warmup=warmup, views=views, jitter=jitter, drop_prompt=drop_prompt, rank=rank, prior=prior,
-        prior_weight=prior_weight, prior_prompt=prior_prompt, ema=ema, mixed_precision=mixed_precision, seed=seed,
+        method=method,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        steps=steps,
+        batch=batch,
+        size=size,
+        template=template,
+        warmup=warmup,
+        views=views,
+        jitter=jitter,
+        drop_prompt=drop_prompt,
+        rank=rank,
+        prior=prior,
+        prior_weight=prior_weight,
+        prior_prompt=prior_prompt,
+        ema=ema,
+        mixed_precision=mixed_precision,
+        seed=seed,
     )
     if min(micro_batch, checkpoint_every, validate_every) < 0:
         raise UserError("--micro-batch, --checkpoint-every and --validate-every must be 0 or more")
     execution = Execution(
-        micro_batch=micro_batch, checkpoint_every=checkpoint_every, validate_every=validate_every,
-        gradient_checkpointing=gradient_checkpointing, keep_adapter=keep_adapter, keep_work=keep_work, fresh=fresh,
+        micro_batch=micro_batch,
+        checkpoint_every=checkpoint_every,
+        validate_every=validate_every,
+        gradient_checkpointing=gradient_checkpointing,
+        keep_adapter=keep_adapter,
+        keep_work=keep_work,
+        fresh=fresh,
         track=track,
     )
     images = open_data(data)
@@ -84,8 +109,16 @@ def finetune(
     accelerator = new_accelerator(settings, execution)
     cells = {c: re.sub(r"[^A-Za-z0-9_]+", "-", c) for c in images.classes} if per_class else {None: ""}
     results = [
-        tune(model or builtin.pipeline_folder(), images.where(cls=c), out / name, settings, execution, accelerator,
-             holdout=held_out, work=root / name)
+        tune(
+            model or builtin.pipeline_folder(),
+            images.where(cls=c),
+            out / name,
+            settings,
+            execution,
+            accelerator,
+            holdout=held_out,
+            work=root / name,
+        )
         for c, name in cells.items()
     ]
     main = accelerator.is_main_process
@@ -98,5 +131,7 @@ def finetune(
     for result in results:
         state = "was done already" if result.already else f"{result.steps} steps"
         left = f", {result.left_out} left out" if result.left_out else ""
-        console.say(f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; see "
-                    f"`gen build-engine --model {result.out}`")
+        console.say(
+            f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; see "
+            f"`gen build-engine --model {result.out}`"
+        )

@@ -75,7 +75,11 @@ def _components(certificate: Certificate) -> Table:
 
     verdict = "passed" if certificate.passed else "[red]FAILED[/red]"
     table = Table(
-        "component", "random input", "real input", "allowed", title_justify="left",
+        "component",
+        "random input",
+        "real input",
+        "allowed",
+        title_justify="left",
         title=f"Relative error against float32 torch: {verdict} ({certificate.ran_on})",
     )
     for name, errors in certificate.components.items():
@@ -86,15 +90,25 @@ def _components(certificate: Certificate) -> Table:
 
 def _images(certificate: Certificate) -> Table:
     table = Table(
-        "images", "n", "worst PSNR", "mean PSNR", "largest difference", "label flips", title_justify="left",
+        "images",
+        "n",
+        "worst PSNR",
+        "mean PSNR",
+        "largest difference",
+        "label flips",
+        title_justify="left",
         title=f"Whole images from the same seeds, allowed {certificate.smallest_psnr_allowed:.0f} dB",
     )
 
     def add(name: str, part: ImageParity) -> None:
         flips = "not checked" if part.label_flips is None else str(part.label_flips)
         table.add_row(
-            name, str(part.n), f"{part.psnr_worst:.1f} dB", f"{part.psnr_mean:.1f} dB",
-            f"{part.largest_difference}/255", flips,
+            name,
+            str(part.n),
+            f"{part.psnr_worst:.1f} dB",
+            f"{part.psnr_mean:.1f} dB",
+            f"{part.largest_difference}/255",
+            flips,
         )
 
     add("all", certificate.images)

@@ -42,5 +42,6 @@ def phantoms(
     if as_json:
         console.print_json({"out": str(out), "images": written})
     else:
-        console.out.print(f"{sum(written.values())} phantoms in {out}: "
-                          + ", ".join(f"{n} {split}" for split, n in written.items()))
+        console.out.print(
+            f"{sum(written.values())} phantoms in {out}: " + ", ".join(f"{n} {split}" for split, n in written.items())
+        )

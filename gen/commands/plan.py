@@ -84,9 +84,19 @@ def plan(
     if facts is None and engine != DEFAULT_BUNDLE:
         raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
     settings = settings_for(
-        preset, facts, strategy=strategy, per_parent=per_parent, mask=mask, strength=strength,
-        negative_prompt=negative_prompt, solver=solver, steps=steps, guidance=guidance,
-        guidance_interval=guidance_interval, size=size, seed=seed,
+        preset,
+        facts,
+        strategy=strategy,
+        per_parent=per_parent,
+        mask=mask,
+        strength=strength,
+        negative_prompt=negative_prompt,
+        solver=solver,
+        steps=steps,
+        guidance=guidance,
+        guidance_interval=guidance_interval,
+        size=size,
+        seed=seed,
     )
     if refill is not None:
         if kept is None:
@@ -99,9 +109,18 @@ def plan(
         counts: Counts = {}
         if "text-to-image" in settings.strategies:
             counts = count_cells(
-                facts, listed(classes), listed(groups), per_cell=per_cell, cells=cells, balance=balance,
-                predictions=from_predictions, total=total, floor=floor, group_column=group_column,
-                parents=found, per_parent=settings.per_parent,
+                facts,
+                listed(classes),
+                listed(groups),
+                per_cell=per_cell,
+                cells=cells,
+                balance=balance,
+                predictions=from_predictions,
+                total=total,
+                floor=floor,
+                group_column=group_column,
+                parents=found,
+                per_parent=settings.per_parent,
             )
         own = [] if found is None else [group_or_none(group) for group in found["group"]]
         named = [group for _, group in counts] or own
@@ -138,9 +157,19 @@ def settings_for(preset: str | None, facts: PipelineFacts | None, **given: Any) 
 
 
 def count_cells(
-    facts: PipelineFacts | None, classes: list[str] | None, groups: list[str] | None, *, per_cell: int | None = None,
-    cells: Path | None = None, balance: Path | None = None, predictions: Path | None = None, total: int = 0,
-    floor: int = 0, group_column: str = "group", parents: pd.DataFrame | None = None, per_parent: int = 1,
+    facts: PipelineFacts | None,
+    classes: list[str] | None,
+    groups: list[str] | None,
+    *,
+    per_cell: int | None = None,
+    cells: Path | None = None,
+    balance: Path | None = None,
+    predictions: Path | None = None,
+    total: int = 0,
+    floor: int = 0,
+    group_column: str = "group",
+    parents: pd.DataFrame | None = None,
+    per_parent: int = 1,
 ) -> Counts:
     """Images per cell: from a table, real data, a classifier's errors, parents, or the same in each."""
     from gen.plan import cells as cells_module
@@ -182,8 +211,12 @@ def template_of(facts: PipelineFacts | None, groups: list[str | None]) -> str:
 def row_defaults(settings: Settings, facts: PipelineFacts | None, prompt: str | None) -> dict[str, Any]:
     """What a user's table may leave out."""
     chosen = {
-        "solver": settings.solver, "steps": settings.steps, "guidance": settings.guidance, "size": settings.size,
-        "seed": settings.seed, "guidance_interval": settings.guidance_interval,
+        "solver": settings.solver,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+        "size": settings.size,
+        "seed": settings.seed,
+        "guidance_interval": settings.guidance_interval,
         "prompt": prompt or settings.template or (facts.prompt_template if facts else None),
     }
     return {key: value for key, value in chosen.items() if value is not None}
@@ -261,5 +294,7 @@ def parse_interval(text: str) -> tuple[float, float]:
 
 def _refuse_unknown(what: str, asked: list[str] | None, known: list[str] | None) -> None:
     if asked and known and (strange := [one for one in asked if one not in known]):
-        raise UserError(f"unknown {what} {', '.join(strange)}; the bundle's model knows {', '.join(known)}: "
-                        "choose from these, or tune the model first (`gen finetune`)")
+        raise UserError(
+            f"unknown {what} {', '.join(strange)}; the bundle's model knows {', '.join(known)}: "
+            "choose from these, or tune the model first (`gen finetune`)"
+        )

@@ -42,8 +42,12 @@ def sample(
     backend: Annotated[str | None, typer.Option(help="[default: the bundle's]")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the bundle's].")] = None,
-    threads: Annotated[int | None, typer.Option(
-        help="CPU threads [default: the run's, else all cores]; with others the last bits may differ.", min=1)] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="CPU threads [default: the run's, else all cores]; with others the last bits may differ.", min=1
+        ),
+    ] = None,
     worker: Annotated[str, typer.Option(help="I/N: make every N-th shard, from the I-th.")] = "0/1",
     ray: Annotated[str | None, typer.Option(help="local, or the address of a Ray cluster.")] = None,
     workers: Annotated[int, typer.Option(help="Ray actors, each with an engine.")] = 1,
@@ -67,13 +71,24 @@ def sample(
     job = Job(shards, engine, backend, device, rows, threads, parents, masks)
     loaded = job.load()
     options = {
-        "preset": preset, "per_cell": per_cell, "classes": classes, "groups": groups, "solver": solver,
-        "steps": steps, "guidance": guidance, "guidance_interval": guidance_interval, "seed": seed,
+        "preset": preset,
+        "per_cell": per_cell,
+        "classes": classes,
+        "groups": groups,
+        "solver": solver,
+        "steps": steps,
+        "guidance": guidance,
+        "guidance_interval": guidance_interval,
+        "seed": seed,
     }
     table = plan_for(shards, loaded, plan, options, fresh)
     record = run_record.describe(
-        loaded, table, name or (there.name if there else None), shard_size or (there.shard_size if there else 1000),
-        image_format or (there.image_format if there else "png"), quality or (there.quality if there else 95),
+        loaded,
+        table,
+        name or (there.name if there else None),
+        shard_size or (there.shard_size if there else 1000),
+        image_format or (there.image_format if there else "png"),
+        quality or (there.quality if there else 95),
     )
     job = replace(job, threads=record.threads)  # for workers elsewhere, whatever cores they have
     for warning in check(table, loaded, job.open_parents()):
@@ -98,8 +113,10 @@ def sample(
     else:
         tell(report, record, bool(left))
     if outcome is not None and outcome.quarantined:
-        raise CheckFailed(f"{len(outcome.quarantined)} shards failed three times: {outcome.quarantined}; "
-                          f"the last reason: {outcome.retried[outcome.quarantined[-1]][-1]}")
+        raise CheckFailed(
+            f"{len(outcome.quarantined)} shards failed three times: {outcome.quarantined}; "
+            f"the last reason: {outcome.retried[outcome.quarantined[-1]][-1]}"
+        )
 
 
 def plan_for(folder: str | Path, engine: Engine, path: Path | None, options: dict[str, Any], fresh: bool) -> Plan:
@@ -172,14 +189,19 @@ def tell(report: dict[str, Any], record: RunRecord, sampled: bool) -> None:
         console.out.print(
             f"{report['images_per_second']:.1f} images/s, {report['forwards_per_image']:.1f} UNet rows an image, "
             f"{report['filled']:.0%} of all rows of use; the engine waited {report['waiting']:.1%} of the time, mostly "
-            f"for {waited}; {report['peak_memory_mb']:.0f} MB", soft_wrap=True,
+            f"for {waited}; {report['peak_memory_mb']:.0f} MB",
+            soft_wrap=True,
         )
     for shard, reasons in report.get("retried", {}).items():
         console.say(f"shard {shard} was tried again: {'; '.join(reasons)}")
     if not report["complete"]:
-        console.out.print(f"{len(report['missing_shards'])} of {record.shards} shards are still to be made by others",
-                          soft_wrap=True)
+        console.out.print(
+            f"{len(report['missing_shards'])} of {record.shards} shards are still to be made by others", soft_wrap=True
+        )
         return
     state = "" if sampled else "nothing to do: "
-    console.out.print(f"{state}{record.images} images in {record.shards} verified shards in {report['shards']}; "
-                      f"contact sheet {report['sheet']}", soft_wrap=True)
+    console.out.print(
+        f"{state}{record.images} images in {record.shards} verified shards in {report['shards']}; "
+        f"contact sheet {report['sheet']}",
+        soft_wrap=True,
+    )

@@ -22,7 +22,8 @@ CLASSIFIER_STEPS = 900
 def train_builtin(
     out: Annotated[Path, typer.Argument(help="The pipeline folder to write; OUT-inpaint for the inpainting one.")],
     work: Annotated[Path, typer.Option(help="Checkpoints, drawn images and the log; run again to go on.")] = Path(
-        "runs/train-builtin"),
+        "runs/train-builtin"
+    ),
     per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 800,
     encoder_steps: Annotated[int, typer.Option(help="Optimiser steps of the VAE's encoder.")] = 3000,
     decoder_steps: Annotated[int, typer.Option(help="Optimiser steps of its decoder.")] = 2500,
@@ -53,8 +54,9 @@ def train_builtin(
     work.mkdir(parents=True, exist_ok=True)
     data = phantoms(per_cell, 0, work / "phantoms.npz")
     code = fit_code(data, PATCH, LATENT_CHANNELS, work / "code.safetensors")
-    classifier = train_classifier(data, len(data.images), CLASSIFIER_STEPS, seed=seed + 3,
-                                  cache=work / "classifier.safetensors")
+    classifier = train_classifier(
+        data, len(data.images), CLASSIFIER_STEPS, seed=seed + 3, cache=work / "classifier.safetensors"
+    )
     torch.manual_seed(seed)
     vae = new_vae()
     train_encoder(vae, code, data, work, budget, device)
@@ -73,7 +75,7 @@ def train_builtin(
 
 
 def _write(
-    vae: nn.Module, denoiser: Denoiser, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool,
+    vae: nn.Module, denoiser: Denoiser, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool
 ) -> Path:
     from gen.builtin.assemble import assemble
 

@@ -56,14 +56,19 @@ class Slots:
         self.redraw = zeros(self.n, 1, *self.latent[1:]) == 0
         idle = [self.upload(array) for array in self.idle()]
         recordable = engine.calls.recordable
-        self.run: Call = (captured(partial(self.step, recordable), *idle) if recordable is not None
-                          else partial(self.step, engine.calls.unet))
+        self.run: Call = (
+            captured(partial(self.step, recordable), *idle)
+            if recordable is not None
+            else partial(self.step, engine.calls.unet)
+        )
 
     def idle(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """The arrays of `step` for a call that changes no slot: rows, places, timesteps, settings."""
         return (
-            np.zeros(self.n, dtype=np.int64), np.full(self.n, 2 * self.n, dtype=np.int64),
-            np.zeros(self.n, dtype=np.float32), np.zeros((self.n, len(SETTINGS)), dtype=np.float32),
+            np.zeros(self.n, dtype=np.int64),
+            np.full(self.n, 2 * self.n, dtype=np.int64),
+            np.zeros(self.n, dtype=np.float32),
+            np.zeros((self.n, len(SETTINGS)), dtype=np.float32),
         )
 
     def upload(self, array: NDArray[Any] | torch.Tensor) -> torch.Tensor:
@@ -106,8 +111,10 @@ class Slots:
         new = combine(settings[:, :terms], self.state, out, self.noise)
         new.x = torch.where(self.redraw, new.x, held_clean * self.clean + held_noise * self.start)
         old = (self.state.x, self.state.base, self.state.d1, self.state.d2)
-        changed = [torch.where(advances > 0, value, buffer)
-                   for value, buffer in zip((new.x, new.base, new.d1, new.d2), old, strict=True)]
+        changed = [
+            torch.where(advances > 0, value, buffer)
+            for value, buffer in zip((new.x, new.base, new.d1, new.d2), old, strict=True)
+        ]
         for buffer, value in zip(old, changed, strict=True):
             buffer.copy_(value)
         return self.state.x

@@ -69,10 +69,14 @@ class NoiseSchedule:
         if config.get("rescale_betas_zero_snr"):
             alphas_cumprod = _zero_terminal_snr(alphas_cumprod)
             if prediction == "epsilon":
-                raise UserError("the pipeline predicts noise from pure noise (epsilon with "
-                                "rescale_betas_zero_snr); such a model must predict v or the sample")
+                raise UserError(
+                    "the pipeline predicts noise from pure noise (epsilon with "
+                    "rescale_betas_zero_snr); such a model must predict v or the sample"
+                )
         return cls(
-            alphas_cumprod, prediction, config.get("timestep_spacing") or "leading",
+            alphas_cumprod,
+            prediction,
+            config.get("timestep_spacing") or "leading",
             int(config.get("steps_offset") or 0),
             1.0 if config.get("set_alpha_to_one", True) else float(alphas_cumprod[0]),
             config.get("trained_betas") is None and config.get("beta_schedule") == "squaredcos_cap_v2",

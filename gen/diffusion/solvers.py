@@ -76,7 +76,7 @@ def euler(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> S
     if schedule.spacing == "karras":
         sigmas = karras(sigmas[-1], sigmas[0], steps)
         t = sigma_to_t(sigmas, levels)
-    alpha, sigma = scales(np.append(sigmas, 0.0)[-taken - 1:])
+    alpha, sigma = scales(np.append(sigmas, 0.0)[-taken - 1 :])
     c = first_order(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], schedule.prediction_type)
     return StepTable(t[-taken:], alpha, sigma, c, 1.0 if spacing == "leading" else float(sigma[0]))
 
@@ -130,7 +130,11 @@ def lcm(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> Ste
 
 
 SOLVERS: dict[str, Callable[[NoiseSchedule, int, int, float], StepTable]] = {
-    "ddim": ddim, "euler": euler, "dpmsolver++": dpmsolver, "unipc": unipc, "lcm": lcm,
+    "ddim": ddim,
+    "euler": euler,
+    "dpmsolver++": dpmsolver,
+    "unipc": unipc,
+    "lcm": lcm,
 }
 
 
@@ -144,7 +148,7 @@ def _multistep_grid(
     else:
         t = schedule.timesteps(steps, short=True)
         sigmas = levels[t.astype(int)]
-    alpha, sigma = scales(np.append(sigmas, 0.0)[-taken - 1:])
+    alpha, sigma = scales(np.append(sigmas, 0.0)[-taken - 1 :])
     with np.errstate(divide="ignore"):
         lam = np.log(alpha) - np.log(sigma)
     return t[-taken:], alpha, sigma, lam

@@ -20,11 +20,7 @@ from numpy.typing import NDArray
 from gen.diffusion.schedules import Array
 
 #: Columns of `StepTable.coefficients`.
-TERMS = (
-    "d0<x", "d0<out",
-    "base<x", "base<base", "base<d0", "base<d1", "base<d2",
-    "x<base", "x<d0", "x<d1", "x<noise",
-)
+TERMS = ("d0<x", "d0<out", "base<x", "base<base", "base<d0", "base<d1", "base<d2", "x<base", "x<d0", "x<d1", "x<noise")
 
 
 def column(term: str) -> int:
@@ -68,9 +64,7 @@ class StepTable:
         return (level > interval[0]) & (level <= interval[1])
 
 
-def first_order(
-    alpha: Array, sigma: Array, alpha_after: Array, sigma_after: Array, prediction: str
-) -> Array:
+def first_order(alpha: Array, sigma: Array, alpha_after: Array, sigma_after: Array, prediction: str) -> Array:
     """Coefficients of x' = alpha' d0 + sigma' eps, with eps = (x - alpha d0) / sigma; no correction."""
     c = np.zeros((len(alpha), len(TERMS)))
     if prediction == "epsilon":
@@ -111,7 +105,10 @@ def advance(c: Array, state: State, out: torch.Tensor, noise: torch.Tensor | Non
 
 
 def combine(
-    c: torch.Tensor, state: State, out: torch.Tensor, noise: torch.Tensor | None = None,
+    c: torch.Tensor,
+    state: State,
+    out: torch.Tensor,
+    noise: torch.Tensor | None = None,
     used: Sequence[bool] = (True,) * len(TERMS),
 ) -> State:
     """`advance` with its coefficients where the images are; columns that are not `used` must be 0."""
@@ -126,7 +123,8 @@ def combine(
         return torch.zeros_like(out) if total is None else total
 
     d0 = total_of(d0_from_x=state.x, d0_from_out=out)
-    base = total_of(base_from_x=state.x, base_from_base=state.base, base_from_d0=d0,
-                    base_from_d1=state.d1, base_from_d2=state.d2)
+    base = total_of(
+        base_from_x=state.x, base_from_base=state.base, base_from_d0=d0, base_from_d1=state.d1, base_from_d2=state.d2
+    )
     x = total_of(x_from_base=base, x_from_d0=d0, x_from_d1=state.d1, x_from_noise=noise)
     return State(x, base, d0, state.d1)

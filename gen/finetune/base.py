@@ -44,8 +44,10 @@ def read_base(model: str | Path, size: int | None) -> tuple[Path, PipelineFacts]
     facts = read_facts(folder, size)
     plain, wide = facts.latent_channels, 2 * facts.latent_channels + 1
     if facts.unet_in_channels not in (plain, wide):
-        raise EngineError(f"{folder / 'unet'} takes {facts.unet_in_channels} channels; expected {plain} (text to "
-                          f"image) or {wide} (inpainting)")
+        raise EngineError(
+            f"{folder / 'unet'} takes {facts.unet_in_channels} channels; expected {plain} (text to "
+            f"image) or {wide} (inpainting)"
+        )
     return folder, facts
 
 
@@ -73,8 +75,14 @@ def load_base(folder: Path, facts: PipelineFacts) -> Base:
     inpaint = facts.unet_in_channels != facts.latent_channels
     kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
     with quiet():
-        pipeline = kind(**parts, tokenizer=tokenizer, scheduler=scheduler, safety_checker=None, feature_extractor=None,
-                        requires_safety_checker=False)
+        pipeline = kind(
+            **parts,
+            tokenizer=tokenizer,
+            scheduler=scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
     pipeline.set_progress_bar_config(disable=True)
     return Base(folder, facts, model_digest(folder), pipeline)
 

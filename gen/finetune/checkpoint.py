@@ -37,10 +37,16 @@ def save(path: Path, step: int, state: State, identity: Mapping[str, Any]) -> No
         tensors |= {f"average/{k}": v for k, v in state.average.values.items()}
     for number, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{k}": torch.as_tensor(v) for k, v in moments.items()}
-    tensor_files.write(path, tensors, {
-        "step": step, "identity": identity, "average_steps": state.average.steps if state.average else 0,
-        "scaler": state.scaler.state_dict() if state.scaler else None,
-    })
+    tensor_files.write(
+        path,
+        tensors,
+        {
+            "step": step,
+            "identity": identity,
+            "average_steps": state.average.steps if state.average else 0,
+            "scaler": state.scaler.state_dict() if state.scaler else None,
+        },
+    )
 
 
 def load(path: Path, state: State, identity: Mapping[str, Any]) -> int:

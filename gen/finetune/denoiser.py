@@ -125,8 +125,10 @@ def add_words(tokenizer: CLIPTokenizer, words: Sequence[str]) -> None:
         It knows one of the words already: the base model was tuned with it.
     """
     if known := sorted(set(words) & set(tokenizer.get_vocab())):
-        raise UserError(f"the base model's tokenizer knows {', '.join(known)} already; begin from a model that was not "
-                        "tuned by textual inversion on the same classes")
+        raise UserError(
+            f"the base model's tokenizer knows {', '.join(known)} already; begin from a model that was not "
+            "tuned by textual inversion on the same classes"
+        )
     tokenizer.add_tokens(list(words))
 
 
@@ -140,8 +142,10 @@ def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> T
     """
     lengths = [len(ids) for ids in tokenizer(list(prompts), truncation=False, verbose=False).input_ids]
     if cut := [(text, n) for text, n in zip(prompts, lengths, strict=True) if n > limit]:
-        raise UserError(f"{len(cut)} prompts have more than the {limit} tokens that the model reads ({cut[0][1]}: "
-                        f"{cut[0][0]!r}); give a shorter --template, or shorter names")
+        raise UserError(
+            f"{len(cut)} prompts have more than the {limit} tokens that the model reads ({cut[0][1]}: "
+            f"{cut[0][0]!r}); give a shorter --template, or shorter names"
+        )
     ids: Tensor = tokenizer(
         list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
     ).input_ids

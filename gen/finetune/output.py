@@ -60,8 +60,16 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 
 def write(
-    out: Path, base: Base, denoiser: Denoiser, examples: Examples, settings: Settings, words: list[str], *,
-    identity: dict[str, Any], steps: int, keep_adapter: bool,
+    out: Path,
+    base: Base,
+    denoiser: Denoiser,
+    examples: Examples,
+    settings: Settings,
+    words: list[str],
+    *,
+    identity: dict[str, Any],
+    steps: int,
+    keep_adapter: bool,
 ) -> None:
     """Write the pipeline folder, safetensors only; LoRA is fused, so the folder runs wherever its base runs."""
     with whole_folder(out) as folder:
@@ -143,7 +151,9 @@ def _facts(base: Base, examples: Examples) -> dict[str, Any]:
     lineage = [*inherited.get("lineage", []), *lineage_of(data)]
     cells = examples.cells
     return {
-        "classes": sorted(set(data.rows["class"])), "groups": data.groups, "prompt_template": examples.template,
+        "classes": sorted(set(data.rows["class"])),
+        "groups": data.groups,
+        "prompt_template": examples.template,
         "lineage": list(dict.fromkeys(lineage)),
         "lineage_sha256": inherited.get("lineage_sha256", {}) | {i: examples.digests[i] for i in sorted(real)},
         "phantom": bool(base.facts.phantom or (data.rows["origin"] == "phantom").any()),

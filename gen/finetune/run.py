@@ -66,15 +66,24 @@ def new_accelerator(settings: Settings, execution: Execution) -> Accelerator:
     accelerator = Accelerator(mixed_precision=settings.mixed_precision, log_with=execution.track, project_dir=TRACKING)
     allowed = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
     if accelerator.distributed_type not in allowed:
-        raise UserError(f"training over {accelerator.distributed_type.value} is not supported; start it with torchrun, "
-                        "or with accelerate launch --multi_gpu")
+        raise UserError(
+            f"training over {accelerator.distributed_type.value} is not supported; start it with torchrun, "
+            "or with accelerate launch --multi_gpu"
+        )
     console.err.quiet = not accelerator.is_main_process
     return accelerator
 
 
 def tune(
-    model: str | Path, data: ImageSet, out: Path, settings: Settings, execution: Execution, accelerator: Accelerator,
-    *, holdout: Holdout | None = None, work: Path | None = None,
+    model: str | Path,
+    data: ImageSet,
+    out: Path,
+    settings: Settings,
+    execution: Execution,
+    accelerator: Accelerator,
+    *,
+    holdout: Holdout | None = None,
+    work: Path | None = None,
 ) -> Result:
     """Tune a pipeline on the training images of a set and write it to `out`; goes on from `work` if it was begun.
 
@@ -116,8 +125,17 @@ def tune(
     accelerator.trackers.clear()
     if accelerator.is_main_process:
         denoiser.cpu()
-        output.write(out, base, denoiser, chosen, settings, words, identity=identity, steps=steps,
-                     keep_adapter=execution.keep_adapter)
+        output.write(
+            out,
+            base,
+            denoiser,
+            chosen,
+            settings,
+            words,
+            identity=identity,
+            steps=steps,
+            keep_adapter=execution.keep_adapter,
+        )
         _keep_records(work, out)
         if not execution.keep_work:
             shutil.rmtree(work)
@@ -131,11 +149,13 @@ def _examples(data: ImageSet, facts: PipelineFacts, settings: Settings, holdout:
     template = settings.template or facts.prompt_template or prompts.template_for(rows.groups)
     if settings.method == "textual-inversion":
         if "{class}" not in template:
-            raise UserError(f"textual inversion learns a word for each class, and the template {template!r} has no "
-                            "{class}")
+            raise UserError(
+                f"textual inversion learns a word for each class, and the template {template!r} has no {{class}}"
+            )
         if settings.prior:
-            raise UserError("--prior keeps a UNet from forgetting, and textual inversion does not change it; leave "
-                            "it out")
+            raise UserError(
+                "--prior keeps a UNet from forgetting, and textual inversion does not change it; leave it out"
+            )
         if "<{class}>" not in template:
             template = template.replace("{class}", "<{class}>")
     held_out = holdout | of_splits(data)
@@ -173,9 +193,7 @@ def _begin(accelerator: Accelerator, execution: Execution, identity: dict[str, A
         accelerator.init_trackers("dermforge-finetune", config=config)
 
 
-def _sources(
-    base: Base, chosen: Examples, settings: Settings, accelerator: Accelerator, work: Path
-) -> list[Source]:
+def _sources(base: Base, chosen: Examples, settings: Settings, accelerator: Accelerator, work: Path) -> list[Source]:
     """The real images' cached views and, where asked for, those of the prior images."""
     vae = base.pipeline.vae.to(accelerator.device)
     sources = [_source("real", base, chosen, chosen.prompt, settings, accelerator, work)]
@@ -186,18 +204,39 @@ def _sources(
             validation.prior_images(base, settings, folder)
         accelerator.wait_for_everyone()
         prior = examples(FolderSet.open(folder), settings.prior_prompt)
-        sources.append(_source("prior", base, prior, prior.prompt + len(chosen.prompts), settings, accelerator, work,
-                               settings.prior_weight))
+        sources.append(
+            _source(
+                "prior",
+                base,
+                prior,
+                prior.prompt + len(chosen.prompts),
+                settings,
+                accelerator,
+                work,
+                settings.prior_weight,
+            )
+        )
     vae.cpu()
     return sources
 
 
 def _source(
-    name: str, base: Base, chosen: Examples, prompt: Any, settings: Settings, accelerator: Accelerator, work: Path,
+    name: str,
+    base: Base,
+    chosen: Examples,
+    prompt: Any,
+    settings: Settings,
+    accelerator: Accelerator,
+    work: Path,
     weight: float = 1.0,
 ) -> Source:
-    identity = {"model": base.digest, "data": data_digest([chosen]), "size": base.facts.size, "seed": settings.seed,
-                "jitter": settings.jitter}
+    identity = {
+        "model": base.digest,
+        "data": data_digest([chosen]),
+        "size": base.facts.size,
+        "seed": settings.seed,
+        "jitter": settings.jitter,
+    }
     cache = latents.Latents(work / "latents" / name, identity, settings.views_for(len(chosen)))
     own = cache.missing()[accelerator.process_index :: accelerator.num_processes]
     accelerator.wait_for_everyone()  # all have looked before one writes
@@ -207,14 +246,15 @@ def _source(
 
 
 def _validator(
-    base: Base, chosen: Examples, settings: Settings, execution: Execution, accelerator: Accelerator, work: Path,
+    base: Base, chosen: Examples, settings: Settings, execution: Execution, accelerator: Accelerator, work: Path
 ) -> Callable[[int], None]:
     def validate(step: int) -> None:
         if accelerator.is_main_process:
             path = work / "validation" / f"step-{step:06d}.png"
             with accelerator.autocast(), quiet():
-                page = validation.sheet(base, chosen, path, settings.seed, execution.validation_steps,
-                                        execution.guidance)
+                page = validation.sheet(
+                    base, chosen, path, settings.seed, execution.validation_steps, execution.guidance
+                )
             for tracker in accelerator.trackers:
                 if tracker.name == "tensorboard":
                     tracker.log_images({"validation": page[None]}, step=step, dataformats="NHWC")

@@ -71,8 +71,10 @@ class Training:
                     group["lr"] = rate
                 value, norm = self._step(model, optimizer, weights, parts, step)
                 if not math.isfinite(value):
-                    raise CheckFailed(f"the loss is {value} at step {step + 1}; use a lower --learning-rate, or "
-                                      "--mixed-precision bf16 in place of fp16")
+                    raise CheckFailed(
+                        f"the loss is {value} at step {step + 1}; use a lower --learning-rate, or "
+                        "--mixed-precision bf16 in place of fp16"
+                    )
                 if average:
                     average.update(weights)
                 if log:
@@ -88,7 +90,11 @@ class Training:
             weights.load_state_dict(average.values)
 
     def _step(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, weights: nn.ParameterList, parts: list[range],
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        weights: nn.ParameterList,
+        parts: list[range],
         step: int,
     ) -> tuple[float, float]:
         """One optimiser step; the loss over all processes and the gradient's norm before clipping."""

@@ -32,7 +32,11 @@ CELLS = 36
 
 @torch.no_grad()
 def draw(
-    base: Base, prompts: Sequence[str], seeds: Sequence[int], steps: int, guidance: float,
+    base: Base,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
     sources: Sequence[Images] | None = None,
 ) -> Iterator[Images]:
     """Images by DPM-Solver++(2M), uint8 [size, size, 3] each, on the device that the UNet is on.

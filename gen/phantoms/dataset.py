@@ -73,8 +73,16 @@ def _round(seed: int, *, split: Split, size: int) -> list[tuple[Sample, bytes]]:
     for cls, group in CELLS:
         phantom = draw(cls, group, seed, size)
         sample = Sample(
-            id=phantom_id(cls, group, seed), origin="phantom", label=cls, group=group, split=split, width=size,
-            height=size, seed=seed, size=size, params=phantom.params,
+            id=phantom_id(cls, group, seed),
+            origin="phantom",
+            label=cls,
+            group=group,
+            split=split,
+            width=size,
+            height=size,
+            seed=seed,
+            size=size,
+            params=phantom.params,
         )
         result.append((sample, encode_image(phantom.image, "png")))
     return result

@@ -17,8 +17,12 @@ from gen.phantoms.hair import strands
 from gen.phantoms.skin import ITA_RANGE, chromophores, exposure_for, light, reflect
 
 _DRAWERS: dict[str, Callable[..., lesions.Lesion]] = {
-    "annulus": lesions.annulus, "macule": lesions.macule, "nodule": lesions.nodule,
-    "papules": lesions.papules, "plaque": lesions.plaque, "ulcer": lesions.ulcer,
+    "annulus": lesions.annulus,
+    "macule": lesions.macule,
+    "nodule": lesions.nodule,
+    "papules": lesions.papules,
+    "plaque": lesions.plaque,
+    "ulcer": lesions.ulcer,
 }
 CLASSES: tuple[str, ...] = tuple(_DRAWERS)
 SIZES = (32, 1024)
@@ -63,8 +67,12 @@ def draw(cls: str, group: str, seed: int, size: int = 64) -> Phantom:
     gain = exposure_for(srgb_to_lab(linear_to_srgb(linear[skin])).mean(0), angle) if skin.any() else 1.0
     image = _photograph(rng, np.clip(linear * gain, 0, 1), size)
     params: dict[str, float | str | int] = {
-        "ita": round(angle, 3), "melanin": round(float(melanin.mean()), 4), "lesions": lesion.number,
-        "lesion_area": round(float((lesion.cover > 0.5).mean()), 4), "hairs": number_of_hairs, "draw_seed": seed,
+        "ita": round(angle, 3),
+        "melanin": round(float(melanin.mean()), 4),
+        "lesions": lesion.number,
+        "lesion_area": round(float((lesion.cover > 0.5).mean()), 4),
+        "hairs": number_of_hairs,
+        "draw_seed": seed,
     }
     return Phantom(
         image=np.round(np.clip(image, 0, 1) * 255).astype(np.uint8), mask=lesion.cover > 0.5, skin=skin, params=params

@@ -40,8 +40,15 @@ class _Blob:
 
 
 def _blob(
-    rng: np.random.Generator, x: Array, y: Array, radius: float, *, ragged: float, soft: float,
-    centre: tuple[float, float] | None = None, aspect: float = 0.25,
+    rng: np.random.Generator,
+    x: Array,
+    y: Array,
+    radius: float,
+    *,
+    ragged: float,
+    soft: float,
+    centre: tuple[float, float] | None = None,
+    aspect: float = 0.25,
 ) -> _Blob:
     cx, cy = centre if centre is not None else rng.uniform(-0.25, 0.25, 2)
     turn, stretch = rng.uniform(0, np.pi), 1 + rng.uniform(0, aspect)
@@ -90,8 +97,9 @@ def plaque(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
 def nodule(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """One round dome."""
     contrast = rng.uniform(0.25, 0.9)
-    blob = _blob(rng, x, y, rng.uniform(0.26, 0.46), ragged=rng.uniform(0.0, 0.10), soft=rng.uniform(0.015, 0.04),
-                 aspect=0.12)
+    blob = _blob(
+        rng, x, y, rng.uniform(0.26, 0.46), ragged=rng.uniform(0.0, 0.10), soft=rng.uniform(0.015, 0.04), aspect=0.12
+    )
     m, h = _colour(rng, contrast)
     dome = np.sqrt(np.clip(1 - (1 - np.clip(blob.depth, 0, 1)) ** 2, 0, 1))
     relief = blob.radius * rng.uniform(0.22, 0.50) * dome
@@ -122,8 +130,9 @@ def papules(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     for _ in range(number):
         way, far = rng.uniform(0, 2 * np.pi), spread * np.sqrt(rng.uniform(0.02, 1))
         centre = (cx + far * np.cos(way), cy + far * np.sin(way))
-        blob = _blob(rng, x, y, rng.uniform(0.09, 0.15), ragged=0.08, soft=rng.uniform(0.012, 0.025),
-                     centre=centre, aspect=0.2)
+        blob = _blob(
+            rng, x, y, rng.uniform(0.09, 0.15), ragged=0.08, soft=rng.uniform(0.012, 0.025), centre=centre, aspect=0.2
+        )
         dome = np.sqrt(np.clip(1 - (1 - np.clip(blob.depth, 0, 1)) ** 2, 0, 1))
         cover = np.maximum(cover, blob.inside)
         melanin, haemoglobin = np.maximum(melanin, m * blob.inside), np.maximum(haemoglobin, h * blob.inside)
@@ -142,5 +151,10 @@ def ulcer(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     slough = crater * np.clip(smooth_noise(rng, size, 9) * 0.5 + 0.1, 0, 1) * rng.uniform(0.15, 0.5)
     raw = blob.inside * (0.45 + 0.9 * crater)
     relief = 0.05 * np.exp(-(((blob.depth - edge / 2) / (0.5 * edge)) ** 2)) - 0.09 * crater
-    return Lesion(blob.inside, 0.5 * m * raw + 0.3 * contrast * crater, (h + 0.5 * contrast) * raw,
-                  relief * rng.uniform(0.5, 1.1), slough)
+    return Lesion(
+        blob.inside,
+        0.5 * m * raw + 0.3 * contrast * crater,
+        (h + 0.5 * contrast) * raw,
+        relief * rng.uniform(0.5, 1.1),
+        slough,
+    )

@@ -21,8 +21,12 @@ RESTING_HAEMOGLOBIN = 0.25
 
 #: Typology angles drawn for each group, in degrees: inside the Del Bino cut-points, clear of the borders.
 ITA_RANGE: dict[str, tuple[float, float]] = {
-    "very_light": (57.0, 68.0), "light": (43.0, 53.0), "intermediate": (30.0, 39.0),
-    "tan": (12.0, 26.0), "brown": (-26.0, 6.0), "dark": (-58.0, -34.0),
+    "very_light": (57.0, 68.0),
+    "light": (43.0, 53.0),
+    "intermediate": (30.0, 39.0),
+    "tan": (12.0, 26.0),
+    "brown": (-26.0, 6.0),
+    "dark": (-58.0, -34.0),
 }
 
 

@@ -62,9 +62,7 @@ def from_table(path: Path) -> Counts:
     return counts
 
 
-def from_errors(
-    predictions: Path, cells: Sequence[Cell], total: int, floor: int, group: str = "group"
-) -> Counts:
+def from_errors(predictions: Path, cells: Sequence[Cell], total: int, floor: int, group: str = "group") -> Counts:
     """More images for the cells in which a classifier errs most, and a floor for every cell.
 
     Above the floor, images are shared in proportion to the cell's error rate, with one error in two added to
@@ -86,8 +84,10 @@ def from_errors(
         total below the floor of all cells.
     """
     if total < floor * len(cells):
-        raise UserError(f"{total} images cannot give {len(cells)} cells {floor} each; "
-                        f"ask for {floor * len(cells)} or more, or lower the floor")
+        raise UserError(
+            f"{total} images cannot give {len(cells)} cells {floor} each; "
+            f"ask for {floor * len(cells)} or more, or lower the floor"
+        )
     table = read_table(predictions)
     grouped = any(g is not None for _, g in cells)
     _need(table, predictions, ("label", *((group,) if grouped else ())))
@@ -112,8 +112,10 @@ def from_errors(
         seen += int(mine.sum())
         rates[(label, member)] = (float(wrong[mine].sum()) + 1) / (int(mine.sum()) + 2)
     if not seen:
-        raise UserError(f"{predictions} holds none of the cells asked for: its first is {labels[:1].tolist()} "
-                        f"{groups[:1].tolist()}, and the plan's {list(cells[0])}; name cells as the predictions do")
+        raise UserError(
+            f"{predictions} holds none of the cells asked for: its first is {labels[:1].tolist()} "
+            f"{groups[:1].tolist()}, and the plan's {list(cells[0])}; name cells as the predictions do"
+        )
     extra = largest_remainder(rates, total - floor * len(cells))
     return {cell: floor + extra[cell] for cell in cells}
 

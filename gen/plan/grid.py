@@ -45,8 +45,14 @@ class Settings:
 
 #: Sagers et al. 2023 (arXiv 2308.12453): 10 images of each real one; its diffusers spaced steps linearly.
 SAGERS_2023 = Settings(
-    strategies=("text-to-image", "inpaint", "inpaint-outpaint"), per_parent=10, solver="dpmsolver++:linspace",
-    steps=50, guidance=3.0, size=512, template=PAPER, seed=42,
+    strategies=("text-to-image", "inpaint", "inpaint-outpaint"),
+    per_parent=10,
+    solver="dpmsolver++:linspace",
+    steps=50,
+    guidance=3.0,
+    size=512,
+    template=PAPER,
+    seed=42,
 )
 PRESETS: dict[str, Settings] = {
     "sagers2023": SAGERS_2023,
@@ -56,7 +62,10 @@ PRESETS: dict[str, Settings] = {
 
 
 def rows(
-    settings: Settings, template: str, counts: Counts, parents: pd.DataFrame | None = None,
+    settings: Settings,
+    template: str,
+    counts: Counts,
+    parents: pd.DataFrame | None = None,
     to_groups: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of a plan.
@@ -102,15 +111,29 @@ def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:
 
 
 def _row(
-    settings: Settings, template: str, strategy: str, number: int, label: str, group: str | None,
+    settings: Settings,
+    template: str,
+    strategy: str,
+    number: int,
+    label: str,
+    group: str | None,
     parent: str | None = None,
 ) -> dict[str, Any]:
     more = () if parent is None else (strategy, hashlib.sha256(parent.encode()).hexdigest()[:12])
     row: dict[str, Any] = {
-        "id": cell_id(number, label, group, *more), "class": label, "group": group, "strategy": strategy,
-        "prompt": render(template, label, group), "negative_prompt": settings.negative_prompt,
-        "parent": parent, "seed": settings.seed, "solver": settings.solver, "steps": settings.steps,
-        "guidance": settings.guidance, "guidance_interval": settings.guidance_interval, "size": settings.size,
+        "id": cell_id(number, label, group, *more),
+        "class": label,
+        "group": group,
+        "strategy": strategy,
+        "prompt": render(template, label, group),
+        "negative_prompt": settings.negative_prompt,
+        "parent": parent,
+        "seed": settings.seed,
+        "solver": settings.solver,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+        "guidance_interval": settings.guidance_interval,
+        "size": settings.size,
     }
     if strategy != "text-to-image":
         row["strength"] = settings.strength

@@ -28,8 +28,10 @@ class Parents:
         """Rows that may be drawn from: validation and test images must not leak into training."""
         held_out = self.rows["split"].isin(["validation", "test"])
         if held_out.all():
-            raise UserError(f"all {len(self.rows)} images in {self.where} are for validation or test; "
-                            "images made from them would leak into training: give training images")
+            raise UserError(
+                f"all {len(self.rows)} images in {self.where} are for validation or test; "
+                "images made from them would leak into training: give training images"
+            )
         return self.rows[~held_out].sort_values("id")
 
     def check(self, ids: Iterable[str], lesions: Iterable[str] = ()) -> None:
@@ -43,8 +45,10 @@ class Parents:
         known = set(self.rows["id"])
         wanted = sorted(set(ids))
         if missing := [name for name in wanted if name not in known]:
-            raise UserError(f"{len(missing)} of {len(wanted)} parents are not in {self.where} "
-                            f"({', '.join(missing[:3])}); give the images that the plan was made from")
+            raise UserError(
+                f"{len(missing)} of {len(wanted)} parents are not in {self.where} "
+                f"({', '.join(missing[:3])}); give the images that the plan was made from"
+            )
         for name in track(wanted, "check parents", len(wanted)):
             self._pixels(name)
         for name in sorted(set(lesions)):
@@ -86,8 +90,10 @@ class Parents:
         except UserError as error:
             raise UserError(f"mask {path}: {error}") from error
         if got != expected:
-            raise UserError(f"mask {path} has {got[0]} x {got[1]} pixels and its image {expected[0]} x "
-                            f"{expected[1]}; they must be equal")
+            raise UserError(
+                f"mask {path} has {got[0]} x {got[1]} pixels and its image {expected[0]} x "
+                f"{expected[1]}; they must be equal"
+            )
         return Image.fromarray(pixels).convert("L")
 
 

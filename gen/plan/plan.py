@@ -26,7 +26,11 @@ STRATEGIES: tuple[str, ...] = get_args(Strategy)
 MASKED = ("inpaint", "outpaint", "inpaint-outpaint")
 #: As in Sagers et al. 2023; for image-to-image the least that changes a skin tone (Wang et al. 2024).
 STRENGTHS: dict[str, float] = {
-    "text-to-image": 1.0, "image-to-image": 0.75, "inpaint": 0.97, "outpaint": 0.95, "inpaint-outpaint": 0.95,
+    "text-to-image": 1.0,
+    "image-to-image": 0.75,
+    "inpaint": 0.97,
+    "outpaint": 0.95,
+    "inpaint-outpaint": 0.95,
 }
 
 
@@ -195,7 +199,7 @@ def _plain(part: str) -> str:
 
 def _fitting(name: str) -> str:
     """An id of at most `ID_LENGTH` characters; a longer one ends in its digest, so that it stays its own."""
-    return name if len(name) <= ID_LENGTH else f"{name[:ID_LENGTH - 13]}-{_short(name)}"
+    return name if len(name) <= ID_LENGTH else f"{name[: ID_LENGTH - 13]}-{_short(name)}"
 
 
 def _short(text: str) -> str:
@@ -206,8 +210,10 @@ def refill(plan: Plan, kept: Sequence[str]) -> Plan:
     """The rows of a plan that were not kept, each once more under a new id, so with new noise."""
     keep, known = set(kept), set(plan.frame["id"])
     if strangers := sorted(keep - known):
-        raise UserError(f"{len(strangers)} kept ids are not in the plan ({', '.join(strangers[:3])}); "
-                        "give the plan that the images were made from")
+        raise UserError(
+            f"{len(strangers)} kept ids are not in the plan ({', '.join(strangers[:3])}); "
+            "give the plan that the images were made from"
+        )
     dropped = plan.frame[~plan.frame["id"].isin(keep)]
     if dropped.empty:
         raise UserError("every image of the plan was kept; there is nothing to refill")

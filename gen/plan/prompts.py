@@ -36,8 +36,10 @@ def render(template: str, label: str, group: str | None) -> str:
         expected = "{class}, {group} or {fst}"
         raise UserError(f"the prompt template names {{{unknown[0]}}}; expected {expected}")
     if group is None and fields & {"group", "fst"}:
-        raise UserError(f"the prompt template {template!r} names the skin type, and class {label!r} is asked "
-                        "for without one; give groups or another template")
+        raise UserError(
+            f"the prompt template {template!r} names the skin type, and class {label!r} is asked "
+            "for without one; give groups or another template"
+        )
     return template.format(**{k: v.replace("_", " ") for k, v in words.items() if v is not None})
 
 

@@ -41,7 +41,11 @@ class Preparer:
             before = self.parents.image(row.parent, row.size)
             lesion = self.parents.lesion(row.parent, row.size) if row.mask == "lesion" else None
         return Work(
-            number, row, strategies.phases(row, lesion), before=before, text=self.embedding(row.prompt),
+            number,
+            row,
+            strategies.phases(row, lesion),
+            before=before,
+            text=self.embedding(row.prompt),
             negative=self.embedding(row.negative_prompt) if row.guidance > 1 else None,
         )
 

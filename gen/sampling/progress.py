@@ -45,8 +45,9 @@ def lines(images: int) -> Iterator[Show]:
 
 @contextmanager
 def _on_terminal(images: int) -> Iterator[Show]:
-    bars = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
-                    console=console.err)
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=console.err
+    )
     whole = bars.add_task("sampling", total=images, note="")
     tasks = {name: bars.add_task(f"  {name}", total=1.0, note="") for name in STAGES}
     start, done = time.monotonic(), 0

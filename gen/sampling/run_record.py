@@ -68,12 +68,22 @@ def describe(
     facts = engine.facts
     try:
         record = RunRecord(
-            name=name or ("phantom-synthetic" if facts.phantom else "synthetic"), plan_digest=plan.digest,
-            bundle_digest=engine.bundle_digest, model_digest=engine.model_digest, images=len(plan),
-            shard_size=shard_size, image_format=image_format, quality=quality,  # type: ignore[arg-type]
-            classes=tuple(sorted(set(facts.classes or ()) | set(plan.frame["class"]))), backend=engine.backend,
-            precision=engine.precision, rows=engine.rows, threads=engine.threads, certified=engine.certified,
-            phantom=facts.phantom, created_by=created_by(),
+            name=name or ("phantom-synthetic" if facts.phantom else "synthetic"),
+            plan_digest=plan.digest,
+            bundle_digest=engine.bundle_digest,
+            model_digest=engine.model_digest,
+            images=len(plan),
+            shard_size=shard_size,
+            image_format=image_format,
+            quality=quality,  # type: ignore[arg-type]
+            classes=tuple(sorted(set(facts.classes or ()) | set(plan.frame["class"]))),
+            backend=engine.backend,
+            precision=engine.precision,
+            rows=engine.rows,
+            threads=engine.threads,
+            certified=engine.certified,
+            phantom=facts.phantom,
+            created_by=created_by(),
         )
     except ValidationError as error:
         raise UserError(f"image format {image_format!r}; expected png, jpg or webp") from error
@@ -104,8 +114,10 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
     elif there is not None:
         _refuse_another(str(where), there, record)
     elif strange := [n for n in sorted(names) if SHARD.match(n) and n[:-11] == record.name and n.endswith(".tar")]:
-        raise UserError(f"{where} holds {strange[0]}, and no {RECORD} that says what it is of; "
-                        "give another folder, or start anew with --fresh")
+        raise UserError(
+            f"{where} holds {strange[0]}, and no {RECORD} that says what it is of; "
+            "give another folder, or start anew with --fresh"
+        )
     where.write(PLAN, plan.csv().encode())
     where.write(RECORD, record.model_dump_json(indent=1).encode() + b"\n")
 
@@ -118,8 +130,10 @@ def read(location: str | Path) -> RunRecord | None:
     try:
         return RunRecord.model_validate_json(content)
     except ValidationError as error:
-        raise UserError(f"{location}/{RECORD} is not the record of a run ({error.errors()[0]['msg']}); "
-                        "remove it to start anew with --fresh") from error
+        raise UserError(
+            f"{location}/{RECORD} is not the record of a run ({error.errors()[0]['msg']}); "
+            "remove it to start anew with --fresh"
+        ) from error
 
 
 def read_plan(location: str | Path) -> Plan | None:
@@ -134,9 +148,11 @@ def todo(location: str | Path, record: RunRecord, worker: tuple[int, int] = (0, 
     done = finished(location, record.name)
     for sidecar in done.values():
         if sidecar.plan_digest != record.plan_digest or sidecar.bundle_digest != record.bundle_digest:
-            raise UserError(f"{location}/{sidecar.tar} is of plan {sidecar.plan_digest} and bundle "
-                            f"{sidecar.bundle_digest}; this run is of {record.plan_digest} and "
-                            f"{record.bundle_digest}: give another folder, or --fresh")
+            raise UserError(
+                f"{location}/{sidecar.tar} is of plan {sidecar.plan_digest} and bundle "
+                f"{sidecar.bundle_digest}; this run is of {record.plan_digest} and "
+                f"{record.bundle_digest}: give another folder, or --fresh"
+            )
     return [shard for shard in range(index, record.shards, workers) if shard not in done]
 
 

@@ -105,8 +105,13 @@ class Sampler:
     """
 
     def __init__(
-        self, engine: Engine, plan: Plan, target: Target, parents: Parents | None = None,
-        on_image: Callable[[list[Stage]], None] = lambda _: None, on_shard: Callable[[Sidecar], None] = lambda _: None,
+        self,
+        engine: Engine,
+        plan: Plan,
+        target: Target,
+        parents: Parents | None = None,
+        on_image: Callable[[list[Stage]], None] = lambda _: None,
+        on_shard: Callable[[Sidecar], None] = lambda _: None,
     ) -> None:
         self.engine, self.plan, self.target = engine, plan, target
         self.preparer = Preparer(engine, parents)
@@ -266,9 +271,14 @@ class Sampler:
         for shard in shards:
             n = min(size, len(self.plan) - shard * size)
             sidecar = write_shard(
-                self.target.folder, self.target.name, shard, self._items(number, n),
-                classes=self.target.classes, plan_digest=self.plan.digest,
-                bundle_digest=self.engine.bundle_digest, model_digest=self.engine.model_digest,
+                self.target.folder,
+                self.target.name,
+                shard,
+                self._items(number, n),
+                classes=self.target.classes,
+                plan_digest=self.plan.digest,
+                bundle_digest=self.engine.bundle_digest,
+                model_digest=self.engine.model_digest,
                 lineage=self.engine.facts.lineage,
             )
             number += n
@@ -291,8 +301,11 @@ class Sampler:
 
     def _sample(self, row: PlanRow) -> Sample:
         return Sample(
-            **row.model_dump(by_alias=True), origin="synthetic", cluster=row.parent,
-            plan_digest=self.plan.digest, model_digest=self.engine.model_digest,
+            **row.model_dump(by_alias=True),
+            origin="synthetic",
+            cluster=row.parent,
+            plan_digest=self.plan.digest,
+            model_digest=self.engine.model_digest,
             bundle_digest=self.engine.bundle_digest,
         )
 
@@ -302,8 +315,15 @@ class Sampler:
         seen = dict(self.clock.seconds)
         waited = {k: seen.get(k, 0.0) for k in WAITS.values()}
         return Summary(
-            images, len(shards), seconds, images / seconds, denoiser.rows / max(images, 1), denoiser.calls,
-            denoiser.rows / max(denoiser.calls * self.engine.rows, 1), sum(waited.values()) / seconds, waited,
+            images,
+            len(shards),
+            seconds,
+            images / seconds,
+            denoiser.rows / max(images, 1),
+            denoiser.calls,
+            denoiser.rows / max(denoiser.calls * self.engine.rows, 1),
+            sum(waited.values()) / seconds,
+            waited,
             {k: seen.get(k, 0.0) for k in STAGES},
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )

@@ -44,7 +44,10 @@ class Job:
         return Parents(open_data(self.parents), self.parents, self.masks)
 
     def sample(
-        self, shards: Sequence[int], engine: Any = None, on_image: Callable[[list[Stage]], None] = lambda _: None,
+        self,
+        shards: Sequence[int],
+        engine: Any = None,
+        on_image: Callable[[list[Stage]], None] = lambda _: None,
         on_shard: Callable[[Sidecar], None] = lambda _: None,
     ) -> Summary:
         """Make some shards of the run in the folder, as its record says.
@@ -58,8 +61,10 @@ class Job:
         if record is None or rows is None:
             raise UserError(f"no run in {self.folder}; start one with `gen sample --shards {self.folder}`")
         if rows.digest != record.plan_digest:
-            raise UserError(f"{self.folder}/{run_record.PLAN} has the digest {rows.digest}, and the run is of "
-                            f"{record.plan_digest}: put the run's own plan back, or start anew with --fresh")
+            raise UserError(
+                f"{self.folder}/{run_record.PLAN} has the digest {rows.digest}, and the run is of "
+                f"{record.plan_digest}: put the run's own plan back, or start anew with --fresh"
+            )
         target = Target(
             self.folder, record.name, record.shard_size, record.classes, record.image_format, record.quality
         )
@@ -92,7 +97,11 @@ class Outcome:
 
 
 def sample_on_ray(
-    job: Job, shards: Sequence[int], workers: int, address: str = "local", gpus: float = 0,
+    job: Job,
+    shards: Sequence[int],
+    workers: int,
+    address: str = "local",
+    gpus: float = 0,
     on_shard: Callable[[int, int], None] = lambda number, images: None,
 ) -> Outcome:
     """Sample shards with Ray actors.
@@ -125,8 +134,7 @@ class _Driver:
     """Hands out shard numbers, replaces workers that died, and gives up on a shard after `ATTEMPTS`."""
 
     def __init__(
-        self, ray: Any, job: Job, shards: Sequence[int], workers: int, gpus: float,
-        on_shard: Callable[[int, int], None],
+        self, ray: Any, job: Job, shards: Sequence[int], workers: int, gpus: float, on_shard: Callable[[int, int], None]
     ) -> None:
         self.ray, self.job, self.on_shard = ray, job, on_shard
         # Not Ray's own restarts: a call to an actor that is being restarted fails at once, and would count.

@@ -19,8 +19,9 @@ def card(
     license_id: Annotated[str, typer.Option("--license", help="As the hub names it, such as cc-by-4.0.")],
     name: Annotated[str | None, typer.Option(help="[default: the folder's]")] = None,
     summary: Annotated[str, typer.Option(help="A sentence of your own.")] = "",
-    url: Annotated[str | None, typer.Option(help="Where the data set is found [default: a hub address of its name]"),
-                   ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Where the data set is found [default: a hub address of its name]")
+    ] = None,
     cite: Annotated[str, typer.Option(help="How to cite it.")] = "",
     version: Annotated[str, typer.Option(help="Of the data set, as 1.0.0.")] = "1.0.0",
     date: Annotated[str | None, typer.Option(help="Of publication, ISO [default: today]")] = None,
@@ -43,13 +44,20 @@ def card(
     day = date or datetime.now(UTC).date().isoformat()
     table = croissant.table(data.rows)
     described = croissant.describe(
-        data.sidecars, table, name=title, description=summary or croissant.counted(data.n, data.classes),
-        license_url=f"https://choosealicense.com/licenses/{license_id}/", version=version, published=day,
-        url=url or f"https://huggingface.co/datasets/{title}", cite_as=cite or f"{title}, {day}",
+        data.sidecars,
+        table,
+        name=title,
+        description=summary or croissant.counted(data.n, data.classes),
+        license_url=f"https://choosealicense.com/licenses/{license_id}/",
+        version=version,
+        published=day,
+        url=url or f"https://huggingface.co/datasets/{title}",
+        cite_as=cite or f"{title}, {day}",
     )
     text = datacard.card(data, name=title, license_id=license_id, summary=summary, cite=cite)
     data.place.write(croissant.TABLE, table)
     data.place.write(croissant.FILE, croissant.to_bytes(described))
     data.place.write(datacard.CARD, text.encode())
-    console.say(f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in "
-                f"{len(data.sidecars)} shards")
+    console.say(
+        f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in {len(data.sidecars)} shards"
+    )

@@ -19,13 +19,19 @@ from shards.storage.location import is_url
 
 
 def select(
-    location: Location, out: Annotated[str, typer.Option(help="Folder or s3:// address for the new shards.")],
+    location: Location,
+    out: Annotated[str, typer.Option(help="Folder or s3:// address for the new shards.")],
     cls: Cls = None,
-    group: Group = None, strategy: Strategy = None, split: Split = None, min_score: MinScore = None,
+    group: Group = None,
+    strategy: Strategy = None,
+    split: Split = None,
+    min_score: MinScore = None,
     ids: Annotated[Path | None, typer.Option(help="Only the ids of this table or list.")] = None,
     quarantine: Annotated[Path | None, typer.Option(help="None of the ids of this table or list.")] = None,
-    few: Annotated[int | None, typer.Option(
-        help="Of what is left at most this many of each class, over the groups in turn.", min=1)] = None,
+    few: Annotated[
+        int | None,
+        typer.Option(help="Of what is left at most this many of each class, over the groups in turn.", min=1),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which --few: those of a study's arm with this seed.", min=0)] = 0,
     scores: Annotated[Path | None, typer.Option(help="Table with id and number columns, to be kept as scores.")] = None,
     name: Annotated[str, typer.Option(help="The shards will be NAME-000000.tar.")] = "selected",
@@ -54,7 +60,8 @@ def select(
 
 
 def regenerate(
-    location: Location, shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],
+    location: Location,
+    shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],
     check: Annotated[bool, typer.Option("--check", help="Only compare; change nothing.")] = False,
     engine: Annotated[Path | None, typer.Option(help="The bundle that the run used [default: gen's].")] = None,
     parents: Annotated[str | None, typer.Option(help="The real images that its plan starts from.")] = None,
@@ -67,12 +74,14 @@ def regenerate(
     from shards.tools.diff import regenerate as make
 
     make(location, shard, engine, parents, masks, replace=not check)
-    console.say(f"shard {shard} of {location} has the same bytes" if check else
-                f"shard {shard} of {location} was written again")
+    console.say(
+        f"shard {shard} of {location} has the same bytes" if check else f"shard {shard} of {location} was written again"
+    )
 
 
 def purge(
-    location: Location, parent: Annotated[str, typer.Option(help="Id of the real image.")],
+    location: Location,
+    parent: Annotated[str, typer.Option(help="Id of the real image.")],
     signed_off_by: Annotated[str | None, typer.Option(help="Who says so [default: this user].")] = None,
     as_json: Json = False,
 ) -> None:
@@ -88,26 +97,42 @@ def purge(
         raise UserError(f"--parent {parent!r} is not an id; expected letters, digits, - and _")
     done = remove(location, parent, signed_off_by or getpass.getuser())
     if as_json:
-        console.print_json({"removed": done.removed, "rewritten": done.rewritten, "still_tuned_on_it": done.tuned,
-                            "record": done.record, "described": done.described})
+        console.print_json(
+            {
+                "removed": done.removed,
+                "rewritten": done.rewritten,
+                "still_tuned_on_it": done.tuned,
+                "record": done.record,
+                "described": done.described,
+            }
+        )
     elif done.removed:
         console.say(f"{len(done.removed)} images of {len(done.rewritten)} shards went; {done.record} lists them")
     else:
         console.say(f"nothing in {location} is {parent} or was made from it")
     if done.described:
-        console.err.print(f"[yellow]warning:[/yellow] {', '.join(done.described)} still tells of the images that went; "
-                          "write it again with `shards card --force`, or change it by hand", soft_wrap=True)
+        console.err.print(
+            f"[yellow]warning:[/yellow] {', '.join(done.described)} still tells of the images that went; "
+            "write it again with `shards card --force`, or change it by hand",
+            soft_wrap=True,
+        )
     if done.removed and is_url(location):
-        console.err.print("[yellow]warning:[/yellow] where the bucket keeps versions of its objects, the old ones "
-                          "still hold the images; delete those too, and copies in caches of other machines",
-                          soft_wrap=True)
+        console.err.print(
+            "[yellow]warning:[/yellow] where the bucket keeps versions of its objects, the old ones "
+            "still hold the images; delete those too, and copies in caches of other machines",
+            soft_wrap=True,
+        )
     if done.tuned:
-        console.err.print(f"[yellow]warning:[/yellow] {len(done.tuned)} shards come from a model that was tuned on "
-                          f"{parent}; only a model tuned without it can replace them", soft_wrap=True)
+        console.err.print(
+            f"[yellow]warning:[/yellow] {len(done.tuned)} shards come from a model that was tuned on "
+            f"{parent}; only a model tuned without it can replace them",
+            soft_wrap=True,
+        )
 
 
 def repair(
-    location: Location, out: Annotated[str, typer.Option(help="Folder or s3:// address for what can be saved.")],
+    location: Location,
+    out: Annotated[str, typer.Option(help="Folder or s3:// address for what can be saved.")],
     classes: Annotated[str, typer.Option(help="Comma-separated class names by number, where no sidecar is left.")] = "",
     as_json: Json = False,
 ) -> None:

@@ -21,8 +21,12 @@ MinScore = Annotated[list[str] | None, typer.Option("--min-score", help="NAME=LE
 
 
 def choose(
-    data: ShardSet, cls: list[str] | None, group: list[str] | None, strategy: list[str] | None,
-    split: list[str] | None, min_score: list[str] | None = None,
+    data: ShardSet,
+    cls: list[str] | None,
+    group: list[str] | None,
+    strategy: list[str] | None,
+    split: list[str] | None,
+    min_score: list[str] | None = None,
 ) -> ShardSet:
     """The images that meet the options.
 

@@ -43,8 +43,18 @@ def make(
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")
     named = {"file": file_column, "class": class_column, "group": group_column, "cluster": cluster_column}
     found = find(source, table, preset, {k: v for k, v in named.items() if v})
-    made = write(found, out, shares=_shares(split), seed=seed, size=size, fmt=image_format, quality=quality,
-                 shard_size=shard_size, near=near, track=console.track)
+    made = write(
+        found,
+        out,
+        shares=_shares(split),
+        seed=seed,
+        size=size,
+        fmt=image_format,
+        quality=quality,
+        shard_size=shard_size,
+        near=near,
+        track=console.track,
+    )
     if as_json:
         console.print_json(vars(made))
         return

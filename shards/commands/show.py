@@ -25,19 +25,28 @@ def info(location: Location, as_json: Json = False) -> None:
     data = ShardSet.open(location)
     cells = count([row for sidecar in data.sidecars for row in sidecar.samples])
     merged: dict[str, Any] = {
-        "location": location, "shards": len(data.sidecars), "images": data.n,
-        "bytes": sum(s.bytes for s in data.sidecars), "classes": data.classes, "groups": data.groups,
-        "origins": sorted(set(data.rows["origin"])), "counts": [cell.model_dump(by_alias=True) for cell in cells],
-        **{key: sorted({d for s in data.sidecars if (d := getattr(s, key))})
-           for key in ("plan_digest", "bundle_digest", "model_digest")},
+        "location": location,
+        "shards": len(data.sidecars),
+        "images": data.n,
+        "bytes": sum(s.bytes for s in data.sidecars),
+        "classes": data.classes,
+        "groups": data.groups,
+        "origins": sorted(set(data.rows["origin"])),
+        "counts": [cell.model_dump(by_alias=True) for cell in cells],
+        **{
+            key: sorted({d for s in data.sidecars if (d := getattr(s, key))})
+            for key in ("plan_digest", "bundle_digest", "model_digest")
+        },
         "lineage": sorted({entry for s in data.sidecars for entry in s.lineage}),
         "tars": {s.tar: {"sha256": s.sha256, "bytes": s.bytes, "n": s.n} for s in data.sidecars},
     }
     if as_json:
         console.print_json(merged)
         return
-    console.say(f"{data.n} images ({', '.join(merged['origins'])}) in {len(data.sidecars)} shards, "
-                f"{merged['bytes'] / 1e6:.1f} MB")
+    console.say(
+        f"{data.n} images ({', '.join(merged['origins'])}) in {len(data.sidecars)} shards, "
+        f"{merged['bytes'] / 1e6:.1f} MB"
+    )
     rows = data.rows.assign(group=data.rows["group"].fillna("-"), strategy=data.rows["strategy"].fillna("-"))
     for strategy, part in rows.groupby("strategy"):
         groups = [g for g in (*data.groups, "-") if g in set(part["group"])]
@@ -54,8 +63,13 @@ def info(location: Location, as_json: Json = False) -> None:
 
 
 def ls(
-    location: Location, cls: Cls = None, group: Group = None, strategy: Strategy = None, split: Split = None,
-    min_score: MinScore = None, as_json: Json = False,
+    location: Location,
+    cls: Cls = None,
+    group: Group = None,
+    strategy: Strategy = None,
+    split: Split = None,
+    min_score: MinScore = None,
+    as_json: Json = False,
 ) -> None:
     """One line an image, tab-separated: id, class, group, strategy, split, shard.
 
@@ -65,15 +79,17 @@ def ls(
     tars = [data.sidecars[shard].tar for shard in data.rows["shard"]]
     columns = ["id", "class", "group", "strategy", "split"]
     if as_json:
-        console.print_json([{**row, "tar": tar} for row, tar in
-                            zip(data.rows[columns].to_dict("records"), tars, strict=True)])
+        console.print_json(
+            [{**row, "tar": tar} for row, tar in zip(data.rows[columns].to_dict("records"), tars, strict=True)]
+        )
         return
     for values, tar in zip(data.rows[columns].itertuples(index=False), tars, strict=True):
         sys.stdout.write("\t".join([*(value or "-" for value in values), tar]) + "\n")
 
 
 def verify(
-    location: Location, deep: Annotated[bool, typer.Option("--deep", help="Read and decode everything.")] = False,
+    location: Location,
+    deep: Annotated[bool, typer.Option("--deep", help="Read and decode everything.")] = False,
     workers: Annotated[int | None, typer.Option(help="Processes [default: one a core].", min=1)] = None,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +118,8 @@ def verify(
 
 
 def diff(
-    first: Location, second: Annotated[str, typer.Argument(metavar="OTHER", help="The other set.")],
+    first: Location,
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="The other set.")],
     pixels: Annotated[bool, typer.Option("--pixels", help="Decode images that differ, and say by how much.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -116,8 +133,12 @@ def diff(
     if as_json:
         console.print_json(vars(found))
     else:
-        for what, ids in (("only in the first", found.only_first), ("only in the second", found.only_second),
-                          ("another image", found.images), ("another record", found.records)):
+        for what, ids in (
+            ("only in the first", found.only_first),
+            ("only in the second", found.only_second),
+            ("another image", found.images),
+            ("another record", found.records),
+        ):
             for key in ids:
                 sys.stdout.write(f"{what}\t{key}\n")
     if not found.same:

@@ -40,13 +40,16 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
     if there and not replace:
         if there.sha256 and (there.sha256, there.bytes) == (sidecar.sha256, sidecar.bytes):
             return
-        raise CheckFailed(f"{bucket}/{sidecar.tar} is already there with other content (sha256 {there.sha256[:12]}, "
-                          f"now {sidecar.sha256[:12]}); write to another address, or remove it and its sidecar")
+        raise CheckFailed(
+            f"{bucket}/{sidecar.tar} is already there with other content (sha256 {there.sha256[:12]}, "
+            f"now {sidecar.sha256[:12]}); write to another address, or remove it and its sidecar"
+        )
     name = f".{sidecar.tar}.next" if replace else sidecar.tar
     bucket.put(folder / sidecar.tar, name)
     if sidecar.sha256 and (digest := bucket.digest(name)) != sidecar.sha256:
-        raise CheckFailed(f"{bucket}/{name} arrived with the sha256 {digest[:12]}, sent was {sidecar.sha256[:12]}; "
-                          "upload it again")
+        raise CheckFailed(
+            f"{bucket}/{name} arrived with the sha256 {digest[:12]}, sent was {sidecar.sha256[:12]}; upload it again"
+        )
     if replace:
         bucket.write(f".{record}.next", sidecar.to_bytes())
         _exchange(bucket, sidecar, waiting=True)

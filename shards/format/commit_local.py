@@ -14,9 +14,7 @@ from shards.format.schema import Sidecar
 from shards.storage.location import is_url
 
 
-def commit_shard(
-    file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, replace: bool = False,
-) -> None:
+def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, replace: bool = False) -> None:
     """Give a finished tar and its sidecar their names, the sidecar last.
 
     A shard that is already there with the same bytes is left as it is. The new sidecar is complete on disk

@@ -20,8 +20,7 @@ def file_fault(where: Place, names: dict[str, int], record: str, sidecar: Sideca
     if record != f"{sidecar.stem}.json":
         return f"{where}/{record} describes {sidecar.tar}; it was renamed: give it its name back"
     if sidecar.tar not in names:
-        return (f"{where}/{sidecar.tar} is missing, but {record} describes it; write it again, or remove the sidecar "
-                "too")
+        return f"{where}/{sidecar.tar} is missing, but {record} describes it; write it again, or remove the sidecar too"
     if names[sidecar.tar] != sidecar.bytes:
         return wrong_size(f"{where}/{sidecar.tar}", sidecar.bytes, names[sidecar.tar])
     return None
@@ -32,8 +31,10 @@ def orphan_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
     for name in sorted(names):
         record = Path(name).with_suffix(".json").name
         if SHARD.match(name) and name.endswith(".tar") and record not in names:
-            yield (f"{where}/{name} has no sidecar, so it was never committed; run the command that wrote it again, "
-                   "`shards repair` it, or import shards of other tools with `shards make`")
+            yield (
+                f"{where}/{name} has no sidecar, so it was never committed; run the command that wrote it again, "
+                "`shards repair` it, or import shards of other tools with `shards make`"
+            )
 
 
 def info_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
@@ -44,8 +45,10 @@ def info_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
         yield str(error)
         return
     for name in sorted(listed - set(names)):
-        yield (f"{where}/{name} is missing, but {INFO} lists it; write it again, or remove {INFO} if the shard went on "
-               "purpose")
+        yield (
+            f"{where}/{name} is missing, but {INFO} lists it; write it again, or remove {INFO} if the shard went on "
+            "purpose"
+        )
 
 
 def set_faults(where: Place, sidecars: Sequence[Sidecar]) -> Iterator[str]:
@@ -53,12 +56,16 @@ def set_faults(where: Place, sidecars: Sequence[Sidecar]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for sidecar in sidecars:
         if sidecar.classes != sidecars[0].classes:
-            yield (f"{where}/{sidecar.tar} has the classes {', '.join(sidecar.classes)}, but {sidecars[0].tar} has "
-                   f"{', '.join(sidecars[0].classes)}; keep them in two folders")
+            yield (
+                f"{where}/{sidecar.tar} has the classes {', '.join(sidecar.classes)}, but {sidecars[0].tar} has "
+                f"{', '.join(sidecars[0].classes)}; keep them in two folders"
+            )
         for row in sidecar.samples:
             if row.id in seen:
-                yield (f"the id {row.id!r} is in {seen[row.id]} and in {sidecar.tar} of {where}; every image once: "
-                       "`shards select` one of them, or write them again")
+                yield (
+                    f"the id {row.id!r} is in {seen[row.id]} and in {sidecar.tar} of {where}; every image once: "
+                    "`shards select` one of them, or write them again"
+                )
             seen[row.id] = sidecar.tar
 
 
@@ -79,5 +86,7 @@ def listed_in_info(where: Place) -> set[str]:
 
 def wrong_size(path: str, expected: int, got: int) -> str:
     """The fault of a tar that was cut off or grew."""
-    return (f"{path} has {got} bytes, its sidecar says {expected}; write the shard again, or save what can be saved "
-            "with `shards repair`")
+    return (
+        f"{path} has {got} bytes, its sidecar says {expected}; write the shard again, or save what can be saved "
+        "with `shards repair`"
+    )

@@ -37,8 +37,11 @@ def _info(sidecars: Sequence[Sidecar]) -> bytes:
         splits.setdefault(names.pop() if len(names) == 1 else "mixed", []).append(sidecar)
     described = {
         name: {
-            "name": name, "num_samples": sum(s.n for s in members), "filenames": [s.tar for s in members],
-            "shard_lengths": [s.n for s in members], "alt_label": "",
+            "name": name,
+            "num_samples": sum(s.n for s in members),
+            "filenames": [s.tar for s in members],
+            "shard_lengths": [s.n for s in members],
+            "alt_label": "",
         }
         for name, members in splits.items()
     }

@@ -111,8 +111,14 @@ class ImageSet:
             yield self.image_at(position, verify)
 
     def where(
-        self, cls: Words = None, group: Words = None, strategy: Words = None, split: Words = None,
-        origin: Words = None, min_score: Mapping[str, float] | None = None, ids: Collection[str] | None = None,
+        self,
+        cls: Words = None,
+        group: Words = None,
+        strategy: Words = None,
+        split: Words = None,
+        origin: Words = None,
+        min_score: Mapping[str, float] | None = None,
+        ids: Collection[str] | None = None,
         exclude: Collection[str] | None = None,
     ) -> Self:
         """The rows that meet every condition, as a view; no image is read.
@@ -172,8 +178,10 @@ class ShardSet(ImageSet):
         names = where.names()
         shards = [name for name in names if SHARD.match(name)]
         if not shards:
-            raise UserError(f"{where} holds no shards (name-000000.tar with name-000000.json); `shards make` "
-                            "turns images into shards")
+            raise UserError(
+                f"{where} holds no shards (name-000000.tar with name-000000.json); `shards make` "
+                "turns images into shards"
+            )
         records = sorted(name for name in shards if name.endswith(".json"))
         with ThreadPoolExecutor(8) as pool:
             contents = list(pool.map(where.read, records))

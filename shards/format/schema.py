@@ -229,12 +229,16 @@ class Sidecar(_Record):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise CheckFailed(f"{source} is not a valid sidecar: {where}: {first['msg']}; write the shard "
-                              "again, or `shards repair` it") from error
+            raise CheckFailed(
+                f"{source} is not a valid sidecar: {where}: {first['msg']}; write the shard "
+                "again, or `shards repair` it"
+            ) from error
         expected = _sign(content.replace(sidecar.digest.encode(), _NO_DIGEST.encode(), 1))
         if expected != content:
-            raise CheckFailed(f"{source} was changed since it was written: its content is not that of its "
-                              f"digest {sidecar.digest[:12]}; write the shard again, or `shards repair` it")
+            raise CheckFailed(
+                f"{source} was changed since it was written: its content is not that of its "
+                f"digest {sidecar.digest[:12]}; write the shard again, or `shards repair` it"
+            )
         return sidecar
 
 

@@ -25,29 +25,38 @@ def unpack(data: bytes, row: Row, source: str, verify: bool) -> tuple[Sample, by
         A header, the JSON or (with `verify`) the image differs from the sidecar; names the file and the member.
     """
     if len(data) != row.bytes:
-        raise CheckFailed(f"{source} ends inside {row.id}: expected {row.bytes} bytes at {row.offset}, got "
-                          f"{len(data)}; write the shard again, or `shards repair` it")
+        raise CheckFailed(
+            f"{source} ends inside {row.id}: expected {row.bytes} bytes at {row.offset}, got "
+            f"{len(data)}; write the shard again, or `shards repair` it"
+        )
     contents: dict[str, bytes] = {}
     for ext, (start, size) in row.members.items():
         at = start - row.offset
         if data[at - tar.BLOCK : at] != tar.header(f"{row.id}.{ext}", size):
-            raise CheckFailed(f"{source} is damaged: the header of {row.id}.{ext} at byte {start - tar.BLOCK} is not "
-                              "as it was written; write the shard again, or `shards repair` it")
+            raise CheckFailed(
+                f"{source} is damaged: the header of {row.id}.{ext} at byte {start - tar.BLOCK} is not "
+                "as it was written; write the shard again, or `shards repair` it"
+            )
         contents[ext] = data[at : at + size]
     image = contents[row.ext]
     if verify and row.image_sha256 and hashlib.sha256(image).hexdigest() != row.image_sha256:
-        raise CheckFailed(f"{source} is damaged: {row.id}.{row.ext} at byte {row.members[row.ext][0]} does not have "
-                          f"the sha256 {row.image_sha256[:12]}; write the shard again, or `shards repair` it")
+        raise CheckFailed(
+            f"{source} is damaged: {row.id}.{row.ext} at byte {row.members[row.ext][0]} does not have "
+            f"the sha256 {row.image_sha256[:12]}; write the shard again, or `shards repair` it"
+        )
     try:
         sample = Sample.model_validate_json(contents["json"])
     except ValidationError as error:
         first = error.errors()[0]
-        raise CheckFailed(f"{source} is damaged: {row.id}.json: {first['msg']}; write the shard again, or "
-                          "`shards repair` it") from error
+        raise CheckFailed(
+            f"{source} is damaged: {row.id}.json: {first['msg']}; write the shard again, or `shards repair` it"
+        ) from error
     for name in SHARED_FIELDS:
         if getattr(sample, name) != getattr(row, name):
-            raise CheckFailed(f"{source} is damaged: {row.id}.json says {name} {getattr(sample, name)!r}, the sidecar "
-                              f"{getattr(row, name)!r}; write the shard again, or `shards repair` it")
+            raise CheckFailed(
+                f"{source} is damaged: {row.id}.json says {name} {getattr(sample, name)!r}, the sidecar "
+                f"{getattr(row, name)!r}; write the shard again, or `shards repair` it"
+            )
     return sample, image
 
 

@@ -67,14 +67,26 @@ class ShardWriter:
     """
 
     def __init__(
-        self, folder: Path, name: str, index: int, *, classes: Sequence[str], plan_digest: str | None = None,
-        bundle_digest: str | None = None, model_digest: str | None = None, lineage: Sequence[str] = (),
-        fsync: bool = True, digests: bool = True, replace: bool = False,
+        self,
+        folder: Path,
+        name: str,
+        index: int,
+        *,
+        classes: Sequence[str],
+        plan_digest: str | None = None,
+        bundle_digest: str | None = None,
+        model_digest: str | None = None,
+        lineage: Sequence[str] = (),
+        fsync: bool = True,
+        digests: bool = True,
+        replace: bool = False,
     ) -> None:
         make_folder(folder)
         self.folder, self.name, self.index, self.classes = folder, name, index, list(classes)
         self.provenance: dict[str, Any] = {
-            "plan_digest": plan_digest, "bundle_digest": bundle_digest, "model_digest": model_digest,
+            "plan_digest": plan_digest,
+            "bundle_digest": bundle_digest,
+            "model_digest": model_digest,
             "lineage": list(lineage),
         }
         self.fsync, self.digests, self.replace = fsync, digests, replace
@@ -123,23 +135,33 @@ class ShardWriter:
         end = tar.trailer(self.offset)
         self._append([end])
         sidecar = Sidecar(
-            name=self.name, index=self.index, sha256=self.digest.hexdigest() if self.digest else "",
-            bytes=self.offset, n=len(self.rows), classes=self.classes, counts=count(self.rows),
-            samples=self.rows, created_by=created_by(), **self.provenance,
+            name=self.name,
+            index=self.index,
+            sha256=self.digest.hexdigest() if self.digest else "",
+            bytes=self.offset,
+            n=len(self.rows),
+            classes=self.classes,
+            counts=count(self.rows),
+            samples=self.rows,
+            created_by=created_by(),
+            **self.provenance,
         )
         commit_shard(self.file, sidecar, fsync=self.fsync, replace=self.replace)
         return sidecar
 
     def _check(self, sample: Sample, ext: str) -> None:
         if sample.label not in self.labels:
-            raise UserError(f"{sample.id} is of the class {sample.label!r}; the shard's classes are "
-                            f"{', '.join(self.classes)}")
+            raise UserError(
+                f"{sample.id} is of the class {sample.label!r}; the shard's classes are {', '.join(self.classes)}"
+            )
         if ext not in IMAGE_EXTENSIONS or (self.ext and ext != self.ext):
             expected = self.ext or " or ".join(IMAGE_EXTENSIONS)
             raise UserError(f"{sample.id} is a {ext!r} file; expected {expected}, the same throughout a shard")
         if sample.id <= self.last_id:
-            raise UserError(f"the id {sample.id!r} comes after {self.last_id!r}; ids must ascend, each only "
-                            "once: sort the samples by id")
+            raise UserError(
+                f"the id {sample.id!r} comes after {self.last_id!r}; ids must ascend, each only "
+                "once: sort the samples by id"
+            )
         self.ext = ext
 
     def _drain(self, keep: int) -> None:
@@ -167,9 +189,7 @@ class ShardWriter:
     def __enter__(self) -> ShardWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
         if self.digest:
@@ -185,7 +205,12 @@ class ShardSetWriter:
     """
 
     def __init__(
-        self, location: str | Path, name: str, *, classes: Sequence[str], shard_size: int = 1000,
+        self,
+        location: str | Path,
+        name: str,
+        *,
+        classes: Sequence[str],
+        shard_size: int = 1000,
         **options: Unpack[Options],
     ) -> None:
         if shard_size < 1:
@@ -201,9 +226,7 @@ class ShardSetWriter:
     def add(self, sample: Sample, image: bytes, ext: str) -> None:
         """Append a sample; ids must ascend over the whole set."""
         if self.current is None:
-            self.current = ShardWriter(
-                self.folder, self.name, len(self.sidecars), classes=self.classes, **self.options,
-            )
+            self.current = ShardWriter(self.folder, self.name, len(self.sidecars), classes=self.classes, **self.options)
             self.current.last_id = self.last_id
         self.current.add(sample, image, ext)
         self.last_id = sample.id
@@ -220,11 +243,19 @@ class ShardSetWriter:
         """
         self._close()
         where = make_place(self.location)
-        extra = [name for name in sorted(where.names()) if SHARD.match(name) and name.endswith(".json")
-                 and name[:-12] == self.name and int(name[-11:-5]) >= len(self.sidecars)]
+        extra = [
+            name
+            for name in sorted(where.names())
+            if SHARD.match(name)
+            and name.endswith(".json")
+            and name[:-12] == self.name
+            and int(name[-11:-5]) >= len(self.sidecars)
+        ]
         if extra:
-            raise UserError(f"{where} also holds {extra[0]} from an earlier, larger set (this one has "
-                            f"{len(self.sidecars)} shards); remove it or write to another folder")
+            raise UserError(
+                f"{where} also holds {extra[0]} from an earlier, larger set (this one has "
+                f"{len(self.sidecars)} shards); remove it or write to another folder"
+            )
         write_info(where)
         return self.sidecars
 
@@ -239,9 +270,7 @@ class ShardSetWriter:
     def __enter__(self) -> ShardSetWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         try:
             if kind is None:
                 self.finish()
@@ -253,8 +282,13 @@ class ShardSetWriter:
 
 
 def write_shard(
-    location: str | Path, name: str, index: int, items: Iterable[tuple[Sample, bytes, str]], *,
-    classes: Sequence[str], **options: Unpack[Options],
+    location: str | Path,
+    name: str,
+    index: int,
+    items: Iterable[tuple[Sample, bytes, str]],
+    *,
+    classes: Sequence[str],
+    **options: Unpack[Options],
 ) -> Sidecar:
     """Write one shard from (sample, encoded image, extension), ids ascending; see `ShardWriter`.
 

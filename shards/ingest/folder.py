@@ -74,9 +74,17 @@ class FolderSet(ImageSet):
         except (OSError, UserError) as error:
             raise CheckFailed(f"{row['path']}: {error}; expected a JPEG, PNG or WebP image") from error
         sample = Sample(
-            id=row["id"], origin=row["origin"], label=row["class"], group=row["group"], attributes=row["attributes"],
-            cluster=row["cluster"], split=row["split"], image_sha256=hashlib.sha256(data).hexdigest(),
-            width=width, height=height, scores=row["scores"],
+            id=row["id"],
+            origin=row["origin"],
+            label=row["class"],
+            group=row["group"],
+            attributes=row["attributes"],
+            cluster=row["cluster"],
+            split=row["split"],
+            image_sha256=hashlib.sha256(data).hexdigest(),
+            width=width,
+            height=height,
+            scores=row["scores"],
         )
         return sample, data
 
@@ -112,8 +120,13 @@ def find_table(path: Path, file_column: str | None = None) -> Path | None:
         There are several: which one is meant must be said. Or a `metadata.jsonl` names no files.
     """
     beside = [path.with_suffix(suffix) for suffix in TABLE_SUFFIXES]
-    inside = sorted(p for p in path.iterdir() if p.suffix in TABLE_SUFFIXES and not p.name.startswith(("_", "."))
-                    and (p.suffix != ".jsonl" or p.name == METADATA))  # of others there are too many
+    inside = sorted(
+        p
+        for p in path.iterdir()
+        if p.suffix in TABLE_SUFFIXES
+        and not p.name.startswith(("_", "."))
+        and (p.suffix != ".jsonl" or p.name == METADATA)
+    )  # of others there are too many
     found = [p for p in inside + beside if p.is_file() and names_files(p, file_column)]
     if len(found) > 1:
         raise UserError(f"{path} has several tables ({', '.join(p.name for p in found)}); name the one to use")
@@ -132,8 +145,10 @@ def names_files(path: Path, file_column: str | None = None) -> bool:
     else:
         columns = set(read_table(path).columns)
     if path.name == METADATA and columns.isdisjoint(names):
-        raise UserError(f"{path} has no column file_name (it has {', '.join(sorted(columns)) or 'no rows'}); Hugging "
-                        "Face's ImageFolder expects one")
+        raise UserError(
+            f"{path} has no column file_name (it has {', '.join(sorted(columns)) or 'no rows'}); Hugging "
+            "Face's ImageFolder expects one"
+        )
     return not columns.isdisjoint(names)
 
 
@@ -212,7 +227,9 @@ def blank_rows(n: int) -> dict[str, list[Any]]:
     """The columns of an `ImageSet` for n real images of which nothing is known."""
     empty: dict[str, list[Any]] = {name: [None] * n for name in ("group", "cluster", "split", "strategy", "parent")}
     return empty | {
-        "origin": ["real"] * n, "attributes": [{} for _ in range(n)], "scores": [{} for _ in range(n)],
+        "origin": ["real"] * n,
+        "attributes": [{} for _ in range(n)],
+        "scores": [{} for _ in range(n)],
         "image_sha256": [""] * n,
     }
 
@@ -223,10 +240,15 @@ def _from_folders(path: Path) -> pd.DataFrame:
     first = [parts[0] if parts else "" for parts in inside]
     split = [word if word in SPLITS else _SPLIT_WORDS.get(word) for word in first]
     named = [parts[1:] if s else parts for parts, s in zip(inside, split, strict=True)]
-    return pd.DataFrame(blank_rows(len(files)) | {
-        "id": [str(p.relative_to(path).with_suffix("")) for p in files], "path": [str(p) for p in files],
-        "class": [parts[-1] if parts else "image" for parts in named], "split": split,
-    })
+    return pd.DataFrame(
+        blank_rows(len(files))
+        | {
+            "id": [str(p.relative_to(path).with_suffix("")) for p in files],
+            "path": [str(p) for p in files],
+            "class": [parts[-1] if parts else "image" for parts in named],
+            "split": split,
+        }
+    )
 
 
 #: ImageFolder's and others' names of the splits.
@@ -237,16 +259,23 @@ def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
     columns = {ours: _column(table, ours) for ours in ALIASES}
     if not columns["file"] or not columns["class"]:
         missing = "file" if not columns["file"] else "class"
-        raise UserError(f"{source} has no column {missing!r} (it has {', '.join(table.columns)}); expected one of "
-                        f"{', '.join(ALIASES[missing])}")
+        raise UserError(
+            f"{source} has no column {missing!r} (it has {', '.join(table.columns)}); expected one of "
+            f"{', '.join(ALIASES[missing])}"
+        )
     known = Files(path)
     files = [known.find(name or "") for name in table[columns["file"]]]
     if lost := [name for name, file in zip(table[columns["file"]], files, strict=True) if file is None]:
-        raise UserError(f"{source} names {len(lost)} files that are not in {path} (the first: {lost[0]}); remove the "
-                        "rows, or `shards make` the folder, which lists what it drops")
+        raise UserError(
+            f"{source} names {len(lost)} files that are not in {path} (the first: {lost[0]}); remove the "
+            "rows, or `shards make` the folder, which lists what it drops"
+        )
     rows = blank_rows(len(table)) | {"path": [str(file) for file in files]}
-    rows["id"] = list(table[columns["id"]]) if columns["id"] else [
-        known.name(file, name or "") for name, file in zip(table[columns["file"]], files, strict=True) if file]
+    rows["id"] = (
+        list(table[columns["id"]])
+        if columns["id"]
+        else [known.name(file, name or "") for name, file in zip(table[columns["file"]], files, strict=True) if file]
+    )
     for ours in ("class", "group", "cluster"):
         if (theirs := columns[ours]) is not None:
             rows[ours] = list(table[theirs])

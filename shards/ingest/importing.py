@@ -75,8 +75,10 @@ def find(source: Path, table: Path | None, preset: str | None, columns: dict[str
     elif tables := sorted([*source.rglob("*.parquet"), *source.rglob("*.arrow")]):
         yield from _by_arrow(tables, chosen)
     elif chosen:
-        raise UserError(f"no table in {source} names image files in a column {chosen.get('file', 'file')!r}; name the "
-                        "table with --table")
+        raise UserError(
+            f"no table in {source} names image files in a column {chosen.get('file', 'file')!r}; name the "
+            "table with --table"
+        )
     else:
         yield from _by_folders(source)
 
@@ -88,9 +90,7 @@ def tidy(column: str, value: str | None) -> str | None:
     return re.sub(r"^(-?\d+)\.0$", r"\1", value.strip())
 
 
-def _by_table(
-    source: Path, path: Path, chosen: dict[str, str], inside: tuple[str, ...] = ()
-) -> Iterator[Found]:
+def _by_table(source: Path, path: Path, chosen: dict[str, str], inside: tuple[str, ...] = ()) -> Iterator[Found]:
     """The images of a table, and those of its folder that it does not list; `inside` are the folders that it is in."""
     table = read_table(path)
     columns = _columns(path, table, chosen)
@@ -106,7 +106,8 @@ def _by_table(
             file, problem = None, str(error)
         facts: dict[str, Any] = {ours: tidy(ours, row[theirs]) for ours, theirs in columns.items() if theirs}
         facts["attributes"] = {
-            _RENAMED.get(key, key): text for key, value in row.items()
+            _RENAMED.get(key, key): text
+            for key, value in row.items()
             if key not in used and (text := tidy("group" if key in _RENAMED else key, value)) is not None
         }
         facts["split"] = _SPLIT_WORDS.get(facts.get("split") or "", facts.get("split")) or split
@@ -118,8 +119,9 @@ def _by_table(
         yield replace(found, data=file) if file else replace(found, problem=problem)
     for file in files.paths:
         if file not in listed:
-            yield Found("/".join([*inside, *file.relative_to(files.folder).parts]), {},
-                        problem=f"{path.name} does not list it")
+            yield Found(
+                "/".join([*inside, *file.relative_to(files.folder).parts]), {}, problem=f"{path.name} does not list it"
+            )
 
 
 def _columns(path: Path, table: pd.DataFrame, chosen: dict[str, str]) -> dict[str, str | None]:
@@ -131,8 +133,10 @@ def _columns(path: Path, table: pd.DataFrame, chosen: dict[str, str]) -> dict[st
     needed = ("file",) if path.stem == "metadata" else ("file", "class")
     for ours, theirs in columns.items():
         if (theirs is None and ours in needed) or (theirs is not None and theirs not in table.columns):
-            raise UserError(f"{path} has no column {theirs or ours!r} for the {ours} (it has "
-                            f"{', '.join(table.columns)}); name one with --{ours}-column")
+            raise UserError(
+                f"{path} has no column {theirs or ours!r} for the {ours} (it has "
+                f"{', '.join(table.columns)}); name one with --{ours}-column"
+            )
     return columns
 
 
@@ -185,8 +189,10 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | int]]:
             raise UserError(f"{path} is not a whole tar: {error}; repair it with the tool that wrote it") from error
         file.seek(end)
         if file.read(tar.BLOCK) != bytes(tar.BLOCK):
-            raise UserError(f"{path} is not a whole tar: expected the mark of its end at byte {end}; it was cut off or "
-                            "damaged there: repair it with the tool that wrote it")
+            raise UserError(
+                f"{path} is not a whole tar: expected the mark of its end at byte {end}; it was cut off or "
+                "damaged there: repair it with the tool that wrote it"
+            )
 
 
 def _from_members(key: str, members: dict[str, bytes], split: str | None, problem: str) -> Found:
@@ -196,12 +202,14 @@ def _from_members(key: str, members: dict[str, bytes], split: str | None, proble
         said = {}
     said = said if isinstance(said, dict) else {}
     if said.get("origin") == "synthetic":
-        raise UserError(f"{key} says that it is synthetic, and `shards make` is for real images; copy shards with "
-                        "`shards select`")
+        raise UserError(
+            f"{key} says that it is synthetic, and `shards make` is for real images; copy shards with `shards select`"
+        )
     words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
     facts: dict[str, Any] = {
         ours: tidy(ours, next((words.pop(name) for name in names if name in words), None))
-        for ours, names in ALIASES.items() if ours not in ("file", "id")
+        for ours, names in ALIASES.items()
+        if ours not in ("file", "id")
     }
     facts["class"] = facts["class"] or members.get("cls", b"").decode(errors="replace").strip() or None
     facts["split"] = facts["split"] or split
@@ -253,6 +261,7 @@ def _arrow_rows(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, dict[Any
 def _class_names(schema: pa.Schema) -> dict[str, dict[Any, str]]:
     features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     return {
-        name: dict(enumerate(feature["names"])) for name, feature in features.items()
+        name: dict(enumerate(feature["names"]))
+        for name, feature in features.items()
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
     }

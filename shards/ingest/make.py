@@ -63,8 +63,16 @@ class Made:
 
 
 def make(
-    found: Iterable[Found], out: str | Path, *, shares: Mapping[str, float], seed: int = 0,
-    size: int | None = None, fmt: str = "png", quality: int = 95, shard_size: int = 1000, near: int = NEAR,
+    found: Iterable[Found],
+    out: str | Path,
+    *,
+    shares: Mapping[str, float],
+    seed: int = 0,
+    size: int | None = None,
+    fmt: str = "png",
+    quality: int = 95,
+    shard_size: int = 1000,
+    near: int = NEAR,
     track: Track = _unseen,
 ) -> Made:
     """Write OUT/train, OUT/validation and OUT/test; `out` is a folder or an fsspec address.
@@ -192,11 +200,19 @@ def _write(writer: ShardSetWriter, c: Candidate, size: int | None, fmt: str, qua
     pixels = reduce(upright(c.read()), size)
     facts: dict[str, Any] = c.found.facts
     try:
-        sample = Sample.model_validate({
-            "id": c.id, "origin": facts.get("origin") or "real", "class": facts["class"], "group": facts.get("group"),
-            "attributes": facts["attributes"], "cluster": c.cluster, "split": c.split, "width": pixels.shape[1],
-            "height": pixels.shape[0],
-        })
+        sample = Sample.model_validate(
+            {
+                "id": c.id,
+                "origin": facts.get("origin") or "real",
+                "class": facts["class"],
+                "group": facts.get("group"),
+                "attributes": facts["attributes"],
+                "cluster": c.cluster,
+                "split": c.split,
+                "width": pixels.shape[1],
+                "height": pixels.shape[0],
+            }
+        )
     except ValidationError as error:
         raise UserError(f"{c.found.name}: {error.errors()[0]['msg']}") from error
     writer.add(sample, encode_image(pixels, fmt, quality), fmt)
@@ -223,8 +239,12 @@ def _list_dropped(out: str | Path, made: Made) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerows([("name", "why"), *sorted(made.dropped)])
-    report = {"written": made.written, "dropped": len(made.dropped), "near_duplicates": made.near_duplicates,
-              "clusters": made.clusters}
+    report = {
+        "written": made.written,
+        "dropped": len(made.dropped),
+        "near_duplicates": made.near_duplicates,
+        "clusters": made.clusters,
+    }
     where = make_place(out)
     where.write("_dropped.csv", text.getvalue().encode())
     where.write("_made.json", canonical_json(report) + b"\n")

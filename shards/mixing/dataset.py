@@ -90,9 +90,18 @@ class MixedStream(IterableDataset[Item]):
     """
 
     def __init__(
-        self, sources: Sequence[Source], global_batch: int, *, seed: int = 0, epoch: int = 0, rank: int = 0,
-        world_size: int = 1, steps: int | None = None, anchor: int | None = None,
-        transform: Transform | None = None, verify: bool = True,
+        self,
+        sources: Sequence[Source],
+        global_batch: int,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        steps: int | None = None,
+        anchor: int | None = None,
+        transform: Transform | None = None,
+        verify: bool = True,
     ) -> None:
         super().__init__()
         _check_ranks(global_batch, rank, world_size)
@@ -176,27 +185,39 @@ class MixedStream(IterableDataset[Item]):
         """
         for key, value in self._identity().items():
             if state.get(key) != value:
-                raise UserError(f"the saved state has {key} {state.get(key)!r}, this stream {value!r}; resume with "
-                                "the same sources, seed, steps and global batch, or start anew")
+                raise UserError(
+                    f"the saved state has {key} {state.get(key)!r}, this stream {value!r}; resume with "
+                    "the same sources, seed, steps and global batch, or start anew"
+                )
         self.epoch, self.step = int(state["epoch"]), int(state["step"])
 
     def report(self) -> pd.DataFrame:
         """What an epoch draws from each source: images, share, target share, passes over each image."""
         weights = np.array([source.weight for source in self.sources])
         drawn, n = self.drawn_before[-1], np.array([source.images.n for source in self.sources])
-        return pd.DataFrame({
-            "source": [source.name or str(number) for number, source in enumerate(self.sources)], "n": n,
-            "drawn": drawn, "share": drawn / drawn.sum(), "target": weights / weights.sum(), "repeats": drawn / n,
-            "most_repeats": [draws.most_repeats(int(d)) for draws, d in zip(self.draws, drawn, strict=True)],
-        })
+        return pd.DataFrame(
+            {
+                "source": [source.name or str(number) for number, source in enumerate(self.sources)],
+                "n": n,
+                "drawn": drawn,
+                "share": drawn / drawn.sum(),
+                "target": weights / weights.sum(),
+                "repeats": drawn / n,
+                "most_repeats": [draws.most_repeats(int(d)) for draws, d in zip(self.draws, drawn, strict=True)],
+            }
+        )
 
     def _identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
         for source in self.sources:
             digest.update(f"{source.weight} {source.balance} {source.window} {source.images.n}\n".encode())
             digest.update("\n".join(source.images.rows["id"]).encode())
-        return {"seed": self.seed, "global_batch": self.global_batch, "steps": self.steps,
-                "sources": digest.hexdigest()}
+        return {
+            "seed": self.seed,
+            "global_batch": self.global_batch,
+            "steps": self.steps,
+            "sources": digest.hexdigest(),
+        }
 
     def _item(self, source: int, row: int, place: tuple[int, ...]) -> Item:
         images = self.sources[source].images
@@ -213,8 +234,14 @@ class ExactPass(IterableDataset[Item]):
     """
 
     def __init__(
-        self, images: ImageSet, global_batch: int, *, rank: int = 0, world_size: int = 1,
-        transform: Transform | None = None, verify: bool = True,
+        self,
+        images: ImageSet,
+        global_batch: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        transform: Transform | None = None,
+        verify: bool = True,
     ) -> None:
         super().__init__()
         _check_ranks(global_batch, rank, world_size)
@@ -268,15 +295,19 @@ def _common_classes(sources: Sequence[Source]) -> list[str]:
     first = sources[0].images
     for source in sources[1:]:
         if strangers := set(source.images.rows["class"]) - set(first.classes):
-            raise UserError(f"{source.images} has the classes {', '.join(sorted(strangers))}, which {first} does "
-                            "not know; use the same names in both, or select the classes that they share")
+            raise UserError(
+                f"{source.images} has the classes {', '.join(sorted(strangers))}, which {first} does "
+                "not know; use the same names in both, or select the classes that they share"
+            )
     return first.classes
 
 
 def _check_ranks(global_batch: int, rank: int, world_size: int) -> None:
     if global_batch < 1 or global_batch % world_size:
-        raise UserError(f"a global batch of {global_batch} on {world_size} ranks; expected a multiple of "
-                        f"{world_size}, so that all ranks get the same share")
+        raise UserError(
+            f"a global batch of {global_batch} on {world_size} ranks; expected a multiple of "
+            f"{world_size}, so that all ranks get the same share"
+        )
     if not 0 <= rank < world_size:
         raise UserError(f"rank {rank} of {world_size}; expected 0 to {world_size - 1}")
 

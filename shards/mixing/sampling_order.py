@@ -93,11 +93,12 @@ class Draws:
     """
 
     def __init__(
-        self, rows: pd.DataFrame, seed: tuple[int, ...], balance: str | None = None, window: int | None = None,
+        self, rows: pd.DataFrame, seed: tuple[int, ...], balance: str | None = None, window: int | None = None
     ) -> None:
         if balance not in (None, "class", "cell") or (window is not None and window < 1):
-            raise UserError(f"balance {balance!r} and a window of {window} shards; expected None, 'class' or 'cell', "
-                            "and 1 or more")
+            raise UserError(
+                f"balance {balance!r} and a window of {window} shards; expected None, 'class' or 'cell', and 1 or more"
+            )
         self.seed, self.window = seed, window or 0
         self.strata = _strata(rows, balance)
         self.shards = rows["shard"].to_numpy() if window and "shard" in rows else None
@@ -105,8 +106,7 @@ class Draws:
 
     def _remember(self) -> None:
         self._order = lru_cache(maxsize=4 + 2 * len(self.strata))(self._shuffled)
-        self._turn = lru_cache(maxsize=8)(
-            lambda block: generator(*self.seed, block, 1).permutation(len(self.strata)))
+        self._turn = lru_cache(maxsize=8)(lambda block: generator(*self.seed, block, 1).permutation(len(self.strata)))
 
     def __getitem__(self, number: int) -> int:
         block, slot = divmod(number, len(self.strata))

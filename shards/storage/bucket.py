@@ -155,14 +155,18 @@ def asked(address: str) -> Iterator[None]:
     except _refusals() as error:
         if getattr(error, "errno", None) == errno.ENOSPC:  # of the disk that holds the cache
             raise
-        raise UserError(f"{address}: {error}; check the address, the credentials and the network, then run the same "
-                        "command again") from error
+        raise UserError(
+            f"{address}: {error}; check the address, the credentials and the network, then run the same command again"
+        ) from error
 
 
 def _refusals() -> tuple[type[Exception], ...]:
     """What the libraries raise that are loaded; not all of it is an OSError."""
-    own = {"botocore.exceptions": "BotoCoreError", "google.auth.exceptions": "GoogleAuthError",
-           "aiohttp": "ClientError"}
+    own = {
+        "botocore.exceptions": "BotoCoreError",
+        "google.auth.exceptions": "GoogleAuthError",
+        "aiohttp": "ClientError",
+    }
     return (OSError, *(getattr(sys.modules[module], name) for module, name in own.items() if module in sys.modules))
 
 
@@ -175,7 +179,9 @@ def _filesystem(url: str) -> Any:
         return fsspec.core.url_to_fs(url, **options)[0]
     except ImportError as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{url}: {reason}; pip install 'dermforge[cloud]' is enough for s3://, other stores need the "
-                        "package that is named") from error
+        raise UserError(
+            f"{url}: {reason}; pip install 'dermforge[cloud]' is enough for s3://, other stores need the "
+            "package that is named"
+        ) from error
     except ValueError as error:
         raise UserError(f"{url}: {error}; expected an address that fsspec knows, as s3://bucket/folder") from error

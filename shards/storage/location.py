@@ -116,8 +116,10 @@ def make_folder(folder: Path) -> None:
         A file is in its place, the system does not allow it, or it is an address and not a folder.
     """
     if is_url(folder):
-        raise UserError(f"{address(folder)} is an address, and this writes to folders only; write to a folder, then "
-                        f"copy it with `shards select FOLDER --out {address(folder)}`")
+        raise UserError(
+            f"{address(folder)} is an address, and this writes to folders only; write to a folder, then "
+            f"copy it with `shards select FOLDER --out {address(folder)}`"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

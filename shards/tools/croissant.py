@@ -15,29 +15,75 @@ from shards.format.schema import Sidecar
 
 #: The context that the specification prints, whole: readers compare it.
 CONTEXT: dict[str, Any] = {
-    "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/",
-    "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
-    "dct": "http://purl.org/dc/terms/", "conformsTo": "dct:conformsTo",
-    "data": {"@id": "cr:data", "@type": "@json"}, "examples": {"@id": "cr:examples", "@type": "@json"},
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    **{name: f"cr:{name}" for name in (
-        "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject", "fileSet", "format",
-        "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references",
-        "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
-    )},
+    **{
+        name: f"cr:{name}"
+        for name in (
+            "citeAs",
+            "column",
+            "equivalentProperty",
+            "extract",
+            "field",
+            "fileProperty",
+            "fileObject",
+            "fileSet",
+            "format",
+            "includes",
+            "isLiveDataset",
+            "jsonPath",
+            "key",
+            "md5",
+            "parentField",
+            "path",
+            "recordSet",
+            "references",
+            "regex",
+            "repeated",
+            "replace",
+            "samplingRate",
+            "separator",
+            "source",
+            "subField",
+            "transform",
+        )
+    },
 }
 #: Columns of the table beside the shards: readers of Croissant do not look into JSON inside of tars.
 COLUMNS = ("id", "class", "group", "origin", "split", "strategy", "parent", "cluster", "image_sha256")
 FILE, TABLE = "croissant.json", "samples.csv"
 #: What `describe` is told -> where the document has it.
-_WORDS = {"name": "name", "description": "description", "license_url": "license", "url": "url", "version": "version",
-          "published": "datePublished", "cite_as": "citeAs"}
+_WORDS = {
+    "name": "name",
+    "description": "description",
+    "license_url": "license",
+    "url": "url",
+    "version": "version",
+    "published": "datePublished",
+    "cite_as": "citeAs",
+}
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
 def describe(
-    sidecars: Sequence[Sidecar], table: bytes, *, name: str, description: str, license_url: str, url: str, version: str,
-    published: str, cite_as: str,
+    sidecars: Sequence[Sidecar],
+    table: bytes,
+    *,
+    name: str,
+    description: str,
+    license_url: str,
+    url: str,
+    version: str,
+    published: str,
+    cite_as: str,
 ) -> dict[str, Any]:
     """The JSON-LD document; file addresses are relative to it.
 
@@ -55,17 +101,39 @@ def describe(
     tars = [{"@id": s.tar} for s in sidecars]
     ext = next(row.ext for s in sidecars for row in s.samples)
     files: list[dict[str, Any]] = [
-        {"@type": "cr:FileObject", "@id": s.tar, "name": s.tar, "contentUrl": s.tar, "contentSize": f"{s.bytes} B",
-         "encodingFormat": "application/x-tar", "sha256": s.sha256}
+        {
+            "@type": "cr:FileObject",
+            "@id": s.tar,
+            "name": s.tar,
+            "contentUrl": s.tar,
+            "contentSize": f"{s.bytes} B",
+            "encodingFormat": "application/x-tar",
+            "sha256": s.sha256,
+        }
         for s in sidecars
     ]
-    files.append({"@type": "cr:FileObject", "@id": TABLE, "name": TABLE, "contentUrl": TABLE,
-                  "contentSize": f"{len(table)} B", "encodingFormat": "text/csv",
-                  "sha256": hashlib.sha256(table).hexdigest()})
-    files.append({"@type": "cr:FileSet", "@id": "image-files", "name": "image-files", "encodingFormat": MEDIA[ext],
-                  "containedIn": tars if len(tars) > 1 else tars[0], "includes": f"*.{ext}"})
-    samples = [_field(f"samples/{key}", {"fileObject": {"@id": TABLE}, "extract": {"column": key}})
-               for key in COLUMNS]
+    files.append(
+        {
+            "@type": "cr:FileObject",
+            "@id": TABLE,
+            "name": TABLE,
+            "contentUrl": TABLE,
+            "contentSize": f"{len(table)} B",
+            "encodingFormat": "text/csv",
+            "sha256": hashlib.sha256(table).hexdigest(),
+        }
+    )
+    files.append(
+        {
+            "@type": "cr:FileSet",
+            "@id": "image-files",
+            "name": "image-files",
+            "encodingFormat": MEDIA[ext],
+            "containedIn": tars if len(tars) > 1 else tars[0],
+            "includes": f"*.{ext}",
+        }
+    )
+    samples = [_field(f"samples/{key}", {"fileObject": {"@id": TABLE}, "extract": {"column": key}}) for key in COLUMNS]
     of_images = {"fileSet": {"@id": "image-files"}}
     stem = {"extract": {"fileProperty": "filename"}, "transform": {"regex": rf"^(.*)\.{ext}$"}}
     images = [
@@ -73,14 +141,34 @@ def describe(
         _field("images/image", {**of_images, "extract": {"fileProperty": "content"}}, "sc:ImageObject"),
     ]
     return {
-        "@context": CONTEXT, "@type": "sc:Dataset", "name": name, "description": description,
-        "conformsTo": "http://mlcommons.org/croissant/1.0", "citeAs": cite_as, "license": license_url, "url": url,
-        "version": version, "datePublished": published, "distribution": files,
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "name": name,
+        "description": description,
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "citeAs": cite_as,
+        "license": license_url,
+        "url": url,
+        "version": version,
+        "datePublished": published,
+        "distribution": files,
         "recordSet": [
-            {"@type": "cr:RecordSet", "@id": "samples", "name": "samples", "key": {"@id": "samples/id"},
-             "description": "What is known of each image.", "field": samples},
-            {"@type": "cr:RecordSet", "@id": "images", "name": "images", "key": {"@id": "images/id"},
-             "description": "The images, by the id of their sample.", "field": images},
+            {
+                "@type": "cr:RecordSet",
+                "@id": "samples",
+                "name": "samples",
+                "key": {"@id": "samples/id"},
+                "description": "What is known of each image.",
+                "field": samples,
+            },
+            {
+                "@type": "cr:RecordSet",
+                "@id": "images",
+                "name": "images",
+                "key": {"@id": "images/id"},
+                "description": "The images, by the id of their sample.",
+                "field": images,
+            },
         ],
     }
 

@@ -15,9 +15,9 @@ CARD = "README.md"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 KINDS = {
     "phantom": "**Phantoms**: drawn lesions on drawn skin. They test machinery and show no disease; nothing medical "
-               "can be concluded from them.",
+    "can be concluded from them.",
     "synthetic": "**Synthetic images**, made by a latent diffusion model. They are not photographs of patients and "
-                 "must not be used as such.",
+    "must not be used as such.",
     "real": "**Real images**, brought into shards as they were.",
 }
 
@@ -37,17 +37,29 @@ def card(data: ShardSet, *, name: str, license_id: str, summary: str = "", cite:
     origins = sorted(set(data.rows["origin"]))
     splits = sorted({s or "train" for s in data.rows["split"]})
     head = DatasetCardData(
-        pretty_name=name, license=license_id, task_categories=["image-classification"],
-        tags=["webdataset", "dermatology", "fairness", *origins], size_categories=[_size(data.n)],
-        configs=[{"config_name": "default", "data_files": [
-            {"split": split, "path": _tars(data, split)} for split in splits]}],
+        pretty_name=name,
+        license=license_id,
+        task_categories=["image-classification"],
+        tags=["webdataset", "dermatology", "fairness", *origins],
+        size_categories=[_size(data.n)],
+        configs=[
+            {"config_name": "default", "data_files": [{"split": split, "path": _tars(data, split)} for split in splits]}
+        ],
     ).to_yaml()
     first, _ = data.at(0)
     sections = [
-        f"---\n{head}\n---", f"# {name}", summary, *(KINDS[origin] for origin in origins),
+        f"---\n{head}\n---",
+        f"# {name}",
+        summary,
+        *(KINDS[origin] for origin in origins),
         f"{data.n:,} images of {len(data.classes)} classes in {len(data.sidecars)} shards.",
-        "## Images per class and skin type", _counts(data), *_made(data, first), "## Reading them", _reading(data),
-        "## Fields", _fields(),
+        "## Images per class and skin type",
+        _counts(data),
+        *_made(data, first),
+        "## Reading them",
+        _reading(data),
+        "## Fields",
+        _fields(),
         "## Limits",
         "Skin types are as the source gives them (`group`); where a prompt asked for one, the image need not show it. "
         "Synthetic images do not replace diverse real ones. Research only: not for diagnosis.",
@@ -77,24 +89,33 @@ def _made(data: ShardSet, first: Sample) -> list[str]:
     if first.origin != "synthetic":
         return []
     lineage = {entry for s in data.sidecars for entry in s.lineage}
-    digests = {key: sorted({d for s in data.sidecars if (d := getattr(s, f"{key}_digest"))})
-               for key in ("plan", "bundle", "model")}
+    digests = {
+        key: sorted({d for s in data.sidecars if (d := getattr(s, f"{key}_digest"))})
+        for key in ("plan", "bundle", "model")
+    }
     lines = [["setting", "of the first image"], ["---", "---"]]
-    lines += [[f"`{key}`", f"`{value}`"] for key in ("strategy", "prompt", "solver", "steps", "guidance",
-                                                     "guidance_interval", "seed", "size")
-              if (value := getattr(first, key)) is not None]
+    lines += [
+        [f"`{key}`", f"`{value}`"]
+        for key in ("strategy", "prompt", "solver", "steps", "guidance", "guidance_interval", "seed", "size")
+        if (value := getattr(first, key)) is not None
+    ]
     lines += [[f"{key} sha256", ", ".join(f"`{d}`" for d in found)] for key, found in digests.items() if found]
-    seen = (f"The generating model was tuned on real images: {len(lineage)} entries of lineage are in the sidecars. "
-            "A test set that holds one of them, or a near copy, is not a test of these images."
-            if lineage else "No real images are recorded in the model's lineage.")
+    seen = (
+        f"The generating model was tuned on real images: {len(lineage)} entries of lineage are in the sidecars. "
+        "A test set that holds one of them, or a near copy, is not a test of these images."
+        if lineage
+        else "No real images are recorded in the model's lineage."
+    )
     return ["## How they were made", _table(lines), seen]
 
 
 def _reading(data: ShardSet) -> str:
     first = data.sidecars[0]
     ext = first.samples[0].ext
-    return (f"```python\nimport webdataset as wds\n\n"
-            f'images = wds.WebDataset("{first.tar}", shardshuffle=False).decode("rgb8").to_tuple("{ext}", "json")\n```')
+    return (
+        f"```python\nimport webdataset as wds\n\n"
+        f'images = wds.WebDataset("{first.tar}", shardshuffle=False).decode("rgb8").to_tuple("{ext}", "json")\n```'
+    )
 
 
 def _fields() -> str:

@@ -62,8 +62,12 @@ def diff(first: ShardSet, second: ShardSet, pixels: bool = False) -> Difference:
 
 
 def regenerate(
-    location: str | Path, index: int, engine: Path | None, parents: str | Path | None = None,
-    masks: Path | None = None, replace: bool = False,
+    location: str | Path,
+    index: int,
+    engine: Path | None,
+    parents: str | Path | None = None,
+    masks: Path | None = None,
+    replace: bool = False,
 ) -> Difference:
     """Make one shard of a `gen sample` run again, in a process of its own, and compare it with the sidecar.
 
@@ -94,10 +98,28 @@ def regenerate(
         plan.write_bytes(where.read("plan.csv"))
         given = {"--engine": engine, "--parents": parents, "--masks": masks}
         command = [
-            sys.executable, "-c", "from gen.cli import main; main()", "sample", "--shards", str(made), "--plan",
-            str(plan), "--worker", f"{index}/{shards}", "--name", name, "--shard-size",
-            str(run["shard_size"]), "--format", str(run["image_format"]), "--quality", str(run["quality"]),
-            "--backend", str(run["backend"]), "--rows", str(run["rows"]),
+            sys.executable,
+            "-c",
+            "from gen.cli import main; main()",
+            "sample",
+            "--shards",
+            str(made),
+            "--plan",
+            str(plan),
+            "--worker",
+            f"{index}/{shards}",
+            "--name",
+            name,
+            "--shard-size",
+            str(run["shard_size"]),
+            "--format",
+            str(run["image_format"]),
+            "--quality",
+            str(run["quality"]),
+            "--backend",
+            str(run["backend"]),
+            "--rows",
+            str(run["rows"]),
             *(("--threads", str(run["threads"])) if run["threads"] else ()),
             *(word for name, path in given.items() if path for word in (name, str(path))),
         ]
@@ -121,14 +143,18 @@ def _judge(where: Place, made: Path, stem: str, replace: bool) -> Difference:
     if old and old.sha256 != new.sha256:
         ours = {row.id: row.image_sha256 for row in old.samples}
         changed = [row.id for row in new.samples if ours.get(row.id) != row.image_sha256]
-        raise CheckFailed(f"{where}/{new.tar} has the sha256 {old.sha256[:12]}, made again it has {new.sha256[:12]}: "
-                          f"{len(changed)} of {new.n} images differ; images are the same only on the same device, "
-                          "libraries, batch and threads (`shards diff --pixels` says by how much)")
+        raise CheckFailed(
+            f"{where}/{new.tar} has the sha256 {old.sha256[:12]}, made again it has {new.sha256[:12]}: "
+            f"{len(changed)} of {new.n} images differ; images are the same only on the same device, "
+            "libraries, batch and threads (`shards diff --pixels` says by how much)"
+        )
     if replace:
         _put(where, made, new)
     elif old is None:
-        raise CheckFailed(f"{where}/{record} is missing, so there is nothing to compare with; leave out --check to put "
-                          "the shard there")
+        raise CheckFailed(
+            f"{where}/{record} is missing, so there is nothing to compare with; leave out --check to put "
+            "the shard there"
+        )
     return Difference()
 
 

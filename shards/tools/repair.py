@@ -54,8 +54,9 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     finish_commits(location)
     names = where.names()
     tars = sorted(name for name in names if SHARD.match(name) and name.endswith(".tar"))
-    sidecars = {name: _readable_sidecar(where, f"{name[:-4]}.json") if f"{name[:-4]}.json" in names else None
-                for name in tars}
+    sidecars = {
+        name: _readable_sidecar(where, f"{name[:-4]}.json") if f"{name[:-4]}.json" in names else None for name in tars
+    }
     known = next((s.classes for s in sidecars.values() if s), list(classes))
     results = []
     for name, sidecar in sidecars.items():
@@ -78,13 +79,20 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
 
 
 def _write(
-    out: str | Path, name: str, saved: Sequence[tuple[Sample, bytes, str]], sidecar: Sidecar | None,
+    out: str | Path,
+    name: str,
+    saved: Sequence[tuple[Sample, bytes, str]],
+    sidecar: Sidecar | None,
     known: Sequence[str],
 ) -> None:
     stem, index = name[:-4].rsplit("-", 1)
     labels = sidecar.classes if sidecar else known or sorted({sample.label for sample, _, _ in saved})
     write_shard(
-        out, stem, int(index), saved, classes=labels,
+        out,
+        stem,
+        int(index),
+        saved,
+        classes=labels,
         plan_digest=_common([s.plan_digest for s, _, _ in saved]),
         bundle_digest=_common([s.bundle_digest for s, _, _ in saved]),
         model_digest=_common([s.model_digest for s, _, _ in saved]),

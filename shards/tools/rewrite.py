@@ -23,7 +23,11 @@ from shards.tools.datacard import CARD
 
 
 def select(
-    data: ShardSet, out: str | Path, name: str, *, shard_size: int = 1000,
+    data: ShardSet,
+    out: str | Path,
+    name: str,
+    *,
+    shard_size: int = 1000,
     scores: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[Sidecar]:
     """Copy the images of a view into new shards, encoded as they are.
@@ -37,7 +41,11 @@ def select(
         raise UserError(f"no image of {data} meets the conditions; loosen them")
     order = data.rows["id"].argsort().to_numpy()
     with ShardSetWriter(
-        out, name, classes=data.classes, shard_size=shard_size, lineage=_lineage(data.sidecars),
+        out,
+        name,
+        classes=data.classes,
+        shard_size=shard_size,
+        lineage=_lineage(data.sidecars),
         plan_digest=_common([s.plan_digest for s in data.sidecars]),
         bundle_digest=_common([s.bundle_digest for s in data.sidecars]),
         model_digest=_common([s.model_digest for s in data.sidecars]),
@@ -86,11 +94,21 @@ def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
     record = f"_purged.{parent}.json"
     if going:  # the record first, so that being cut off loses none of the list
         before = json.loads(where.read(record))["removed"] if record in names else {}
-        where.write(record, canonical_json({
-            "parent": parent, "signed_off_by": signed_off_by, "still_tuned_on_it": tuned,
-            "removed": {shard: sorted({*before.get(shard, ()), *going.get(shard, ())}) for shard in before | going},
-            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        }) + b"\n")
+        where.write(
+            record,
+            canonical_json(
+                {
+                    "parent": parent,
+                    "signed_off_by": signed_off_by,
+                    "still_tuned_on_it": tuned,
+                    "removed": {
+                        shard: sorted({*before.get(shard, ()), *going.get(shard, ())}) for shard in before | going
+                    },
+                    "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                }
+            )
+            + b"\n",
+        )
         where.remove(SHEET)
         for number, sidecar in enumerate(data.sidecars):
             if sidecar.tar in going:
@@ -125,8 +143,16 @@ def descendants(data: ShardSet, id: str) -> set[str]:
 def _rewrite(location: str | Path, old: Sidecar, kept: ShardSet) -> None:
     items = ((*kept.at(position), kept.row(position).ext) for position in range(kept.n))
     write_shard(
-        location, old.name, old.index, items, classes=old.classes, plan_digest=old.plan_digest,
-        bundle_digest=old.bundle_digest, model_digest=old.model_digest, lineage=old.lineage, replace=True,
+        location,
+        old.name,
+        old.index,
+        items,
+        classes=old.classes,
+        plan_digest=old.plan_digest,
+        bundle_digest=old.bundle_digest,
+        model_digest=old.model_digest,
+        lineage=old.lineage,
+        replace=True,
     )
 
 

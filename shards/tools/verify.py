@@ -42,8 +42,9 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
 
-def verify(location: str | Path, deep: bool = False, workers: int | None = None,
-           tick: Callable[[int], None] = lambda n: None) -> Verdict:
+def verify(
+    location: str | Path, deep: bool = False, workers: int | None = None, tick: Callable[[int], None] = lambda n: None
+) -> Verdict:
     """Check every shard of a folder or bucket.
 
     Parameters
@@ -86,8 +87,9 @@ def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | N
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
     if sidecar.sha256 and digest.hexdigest() != sidecar.sha256:
-        faults.append(f"{source} has the sha256 {digest.hexdigest()[:12]}, its sidecar says {sidecar.sha256[:12]}; "
-                      f"{REMEDY}")
+        faults.append(
+            f"{source} has the sha256 {digest.hexdigest()[:12]}, its sidecar says {sidecar.sha256[:12]}; {REMEDY}"
+        )
     end = 0
     for row in sidecar.samples:
         end = row.offset + row.bytes
@@ -95,8 +97,9 @@ def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | N
     if os.pread(file.fileno(), tar.RECORD + 1, end) != tar.trailer(end):
         faults.append(f"{source} does not end as an archive ends after byte {end}; {REMEDY}")
     if index is not None and index != dali_index(sidecar):
-        faults.append(f"{source.removesuffix('.tar')}.idx is not the index of {sidecar.tar}; remove it, or write the "
-                      "shard again")
+        faults.append(
+            f"{source.removesuffix('.tar')}.idx is not the index of {sidecar.tar}; remove it, or write the shard again"
+        )
     return faults
 
 
@@ -115,8 +118,10 @@ def _sample_faults(data: bytes, row: Row, sidecar: Sidecar, source: str) -> Iter
     if number != str(expected).encode():
         yield f"{source}: {row.id}.cls says {number!r}, the class {row.label!r} is {expected}; write the shard again"
     if (width, height) != (sample.width, sample.height):
-        yield (f"{source}: {row.id} has {width} x {height} pixels, its JSON says {sample.width} x {sample.height}; "
-               "write the shard again")
+        yield (
+            f"{source}: {row.id} has {width} x {height} pixels, its JSON says {sample.width} x {sample.height}; "
+            "write the shard again"
+        )
 
 
 def _deep(

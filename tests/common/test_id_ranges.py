@@ -20,5 +20,6 @@ def test_a_range_covers_its_numbers_and_no_others(numbers: set[int], a: int, b: 
 def test_plain_ids_and_other_cells() -> None:
     lineage = ["patient-7_a", "phantom-[0000-0009]-plaque-tan"]
     assert overlap(["patient-7_a", "patient-7_b", "phantom-0003-plaque-dark", "phantom-3-plaque-tan"], lineage) == [
-        "patient-7_a"]
+        "patient-7_a"
+    ]
     assert count(lineage) == 11

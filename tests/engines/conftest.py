@@ -31,8 +31,7 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def tiny_pipeline(
-    folder: Path, *, in_channels: int = 4, width: int = 32, seed: int = 0, text_act: str = "quick_gelu",
-    **unet: Any
+    folder: Path, *, in_channels: int = 4, width: int = 32, seed: int = 0, text_act: str = "quick_gelu", **unet: Any
 ) -> StableDiffusionPipeline:
     """64 px, 4x8x8 latents, the built-in pipeline's block types, random weights."""
     torch.manual_seed(seed)

@@ -71,8 +71,11 @@ def test_a_checkpoint_with_a_safety_checker_gives_a_bundle_that_opens(model: Pat
     named = tmp_path / "model"
     shutil.copytree(model, named)
     index = json.loads((named / "model_index.json").read_text())
-    index |= {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
-              "feature_extractor": ["transformers", "CLIPImageProcessor"], "requires_safety_checker": True}
+    index |= {
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+        "requires_safety_checker": True,
+    }
     (named / "model_index.json").write_text(json.dumps(index))
     write_index(named, tmp_path)
     (tmp_path / "model_index.json").rename(named / "model_index.json")

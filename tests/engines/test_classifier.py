@@ -40,8 +40,10 @@ def test_it_gives_a_label_an_image(checkpoint: Path) -> None:
 
 def test_flips_are_counted_per_group(model: Path, bundle: Bundle) -> None:
     """An engine that inverts its images flips labels of brightness, and a right one flips none."""
-    prompts = [ValidationPrompt(prompt="a", label="x", group="dark"),
-               ValidationPrompt(prompt="b", label="y", group="light")]
+    prompts = [
+        ValidationPrompt(prompt="a", label="x", group="dark"),
+        ValidationPrompt(prompt="b", label="y", group="light"),
+    ]
     reference, engine = Reference(model, bundle, torch.device("cpu")), load(bundle.folder)
     bright = certify(engine, reference, prompts, classify=lambda images: images.mean((1, 2, 3)) > 127.5)
     assert bright.images.label_flips == 0

@@ -32,9 +32,11 @@ def flavour_here(flavour: str) -> str:
 
 def inputs(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     noise = torch.Generator("cuda").manual_seed(seed)
-    return (torch.randn(rows, 4, 8, 8, generator=noise, device="cuda"),
-            torch.linspace(1, 999, rows, device="cuda"),
-            torch.randn(rows, 16, 32, generator=noise, device="cuda"))
+    return (
+        torch.randn(rows, 4, 8, 8, generator=noise, device="cuda"),
+        torch.linspace(1, 999, rows, device="cuda"),
+        torch.randn(rows, 16, 32, generator=noise, device="cuda"),
+    )
 
 
 def relative(got: torch.Tensor, expected: torch.Tensor) -> float:
@@ -75,8 +77,9 @@ def test_onnxruntime_on_the_gpu_keeps_its_order(model: Path, bundle: Bundle, dev
 
 @pytest.mark.parametrize("flavour", sorted(FLAVOURS))
 def test_plans_run_and_are_certified(model: Path, tmp_path: Path, flavour: str) -> None:
-    built = build(model, tmp_path / "out", backend=flavour_here(flavour), precision="fp16", rows=4,
-                  allow_parity_failure=True)
+    built = build(
+        model, tmp_path / "out", backend=flavour_here(flavour), precision="fp16", rows=4, allow_parity_failure=True
+    )
     certificate = read_certificate(built.folder)
     assert certificate.covers_plans
     assert all(e < HALF_ERROR for errors in certificate.components.values() for e in errors.values())
@@ -91,10 +94,24 @@ def test_refitted_plans_hold_the_new_weights_only(
     model: Path, make_model: Callable[..., Path], tmp_path: Path, flavour: str
 ) -> None:
     """The certificate is against the new model: a weight that stayed the old one would show."""
-    old = build(model, tmp_path / "old", backend=flavour_here(flavour), precision="fp16", rows=4, refit=True,
-                allow_parity_failure=True)
-    new = build(make_model(seed=7), tmp_path / "new", backend=flavour, precision="fp16", rows=4,
-                refit_from=old.folder, allow_parity_failure=True)
+    old = build(
+        model,
+        tmp_path / "old",
+        backend=flavour_here(flavour),
+        precision="fp16",
+        rows=4,
+        refit=True,
+        allow_parity_failure=True,
+    )
+    new = build(
+        make_model(seed=7),
+        tmp_path / "new",
+        backend=flavour,
+        precision="fp16",
+        rows=4,
+        refit_from=old.folder,
+        allow_parity_failure=True,
+    )
     errors = read_certificate(new.folder).components
     assert all(e < HALF_ERROR for kinds in errors.values() for e in kinds.values())
 

@@ -37,8 +37,11 @@ def measure(folder: Path, target: str) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     plan = compile_graph(folder / "rows.onnx", resolve_target("tensorrt-rtx", target), ROWS)
     return {
-        "parameters_million": 859.52, "export_s": exported - start, "compile_s": time.monotonic() - exported,
-        "export_peak_gb": peak, "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "parameters_million": 859.52,
+        "export_s": exported - start,
+        "compile_s": time.monotonic() - exported,
+        "export_peak_gb": peak,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         "plan_gb": len(plan) / 1e9,
     }
 

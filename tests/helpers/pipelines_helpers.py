@@ -15,7 +15,13 @@ def new_pipeline(seed: int, inpaint: bool = False) -> StableDiffusionPipeline | 
         tokenizer = new_tokenizer()
         kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
         return kind(
-            vae=new_vae(), text_encoder=new_text_encoder(tokenizer), tokenizer=tokenizer, unet=new_unet(inpaint),
-            scheduler=new_scheduler(), safety_checker=None, feature_extractor=None, image_encoder=None,
+            vae=new_vae(),
+            text_encoder=new_text_encoder(tokenizer),
+            tokenizer=tokenizer,
+            unet=new_unet(inpaint),
+            scheduler=new_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
             requires_safety_checker=False,
         )

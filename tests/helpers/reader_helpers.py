@@ -20,5 +20,11 @@ def images(word: str, n: int, start: int) -> ArrayImages:
 
 
 def answer(study: Any, item: str, reader: str = "ann", **changes: object) -> dict[str, object]:
-    return {"reader": reader, "item": item, "realism": study.realism[2], "diagnosis": study.diagnoses[0],
-            "group": study.groups[0], "seconds": 1.5} | changes
+    return {
+        "reader": reader,
+        "item": item,
+        "realism": study.realism[2],
+        "diagnosis": study.diagnoses[0],
+        "group": study.groups[0],
+        "seconds": 1.5,
+    } | changes

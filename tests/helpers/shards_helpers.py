@@ -22,10 +22,19 @@ def items(
 ) -> list[tuple[Sample, bytes, str]]:
     """Samples over two classes and two groups, in turn."""
     return [
-        (Sample.model_validate({
-            "id": f"{prefix}-{i:04d}", "origin": "phantom", "class": CLASSES[i % 2],
-            "group": GROUPS[i // 2 % 2], **facts,
-        }), encode_image(noise(i, size), fmt), fmt)
+        (
+            Sample.model_validate(
+                {
+                    "id": f"{prefix}-{i:04d}",
+                    "origin": "phantom",
+                    "class": CLASSES[i % 2],
+                    "group": GROUPS[i // 2 % 2],
+                    **facts,
+                }
+            ),
+            encode_image(noise(i, size), fmt),
+            fmt,
+        )
         for i in range(n)
     ]
 

@@ -26,16 +26,28 @@ def pool(
         x = torch.from_numpy(levels.clip(0, 255).astype(np.uint8))
     ids = np.array([f"{name}{seed}-{i:03d}" for i in range(n)])
     return Pool(
-        x, ids, ("a", "b", "c"), labels, np.full(n, synthetic),
-        pd.DataFrame({"group": [f"g{i // 3 % 2}" for i in range(n)]}), ids, np.full(n, ""),
-        np.full(n, "synthetic" if synthetic else "real"), np.full(n, "t2i" if synthetic else ""),
+        x,
+        ids,
+        ("a", "b", "c"),
+        labels,
+        np.full(n, synthetic),
+        pd.DataFrame({"group": [f"g{i // 3 % 2}" for i in range(n)]}),
+        ids,
+        np.full(n, ""),
+        np.full(n, "synthetic" if synthetic else "real"),
+        np.full(n, "t2i" if synthetic else ""),
     )
 
 
 def data(**options: int) -> Data:
     return Data(
-        pool(24, seed=1, **options), pool(12, seed=2, **options), pool(12, seed=3, **options),
-        pool(60, seed=4, synthetic=True, name="s", **options), ((),), np.zeros(60, dtype=np.int64), "digest",
+        pool(24, seed=1, **options),
+        pool(12, seed=2, **options),
+        pool(12, seed=3, **options),
+        pool(60, seed=4, synthetic=True, name="s", **options),
+        ((),),
+        np.zeros(60, dtype=np.int64),
+        "digest",
     )
 
 

@@ -63,10 +63,17 @@ def test_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not out.exists()
 
 
-@pytest.mark.parametrize(("option", "value", "expected"), [
-    ("--classes", "melanoma", "annulus"), ("--solver", "rk4", "dpmsolver++"), ("--steps", "0", "steps"),
-    ("--per-cell", "0", "at least 1"), ("--worker", "3/3", "I/N"), ("--format", "gif", "png"),
-])
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--classes", "melanoma", "annulus"),
+        ("--solver", "rk4", "dpmsolver++"),
+        ("--steps", "0", "steps"),
+        ("--per-cell", "0", "at least 1"),
+        ("--worker", "3/3", "I/N"),
+        ("--format", "gif", "png"),
+    ],
+)
 def test_a_setting_that_cannot_be_is_named_with_what_can(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, expected: str
 ) -> None:
@@ -77,12 +84,21 @@ def test_a_setting_that_cannot_be_is_named_with_what_can(
     assert not list(out.rglob("*.tar"))
 
 
-def test_a_folder_that_cannot_be_written(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_cannot_be_written(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
-    said = refusal(capsys, "gen", "sample", "--shards", str(tmp_path / "file" / "out"), "--engine", str(bundle),
-                   "--per-cell", "1", "--steps", "1")
+    said = refusal(
+        capsys,
+        "gen",
+        "sample",
+        "--shards",
+        str(tmp_path / "file" / "out"),
+        "--engine",
+        str(bundle),
+        "--per-cell",
+        "1",
+        "--steps",
+        "1",
+    )
     assert "file" in said
 
 
@@ -90,8 +106,9 @@ def test_a_full_disk_leaves_no_part_of_a_shard_and_the_run_goes_on_later(bundle:
     """A real limit on file sizes, in a process of its own; the same command then finishes the run."""
     words = ["sample", "--shards", str(tmp_path / "out"), "--engine", str(bundle), "--per-cell", "1", "--steps", "1"]
     run = [sys.executable, "-c", FULL_DISK, *words]
-    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        run, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "error:" in done.stderr
@@ -112,9 +129,7 @@ def test_pickled_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler", "model_index.json"])
-def test_a_pipeline_folder_with_a_part_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
-) -> None:
+def test_a_pipeline_folder_with_a_part_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
     model = tmp_path / "model"
     shutil.copytree(pipeline_folder(), model)
     gone = model / part
@@ -130,8 +145,17 @@ def test_no_such_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_no_real_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, "evalsuite", "run", "--real", str(tmp_path / "none"), "--synthetic", str(tmp_path / "x"),
-                   "--out", str(tmp_path / "report"))
+    said = refusal(
+        capsys,
+        "evalsuite",
+        "run",
+        "--real",
+        str(tmp_path / "none"),
+        "--synthetic",
+        str(tmp_path / "x"),
+        "--out",
+        str(tmp_path / "report"),
+    )
     assert "none" in said
     assert not (tmp_path / "report").exists()
 
@@ -161,8 +185,25 @@ def test_a_broken_parquet_of_predictions_or_beside_images(
         broken.write_bytes(b"PAR1 broken PAR1")
     table, clf = str(tmp_path / "table.parquet"), tmp_path / "clf"
     assert "table.parquet" in refusal(capsys, "evalsuite", "fairness", table, "--groups", "fst")
-    assert call("evalsuite", "train", "--real", str(phantom_shards), "--out", str(clf), "--model", "test_resnet",
-                "--size", "32", "--steps", "1", "--batch", "4") == 0
+    assert (
+        call(
+            "evalsuite",
+            "train",
+            "--real",
+            str(phantom_shards),
+            "--out",
+            str(clf),
+            "--model",
+            "test_resnet",
+            "--size",
+            "32",
+            "--steps",
+            "1",
+            "--batch",
+            "4",
+        )
+        == 0
+    )
     out = tmp_path / "out.parquet"
     assert "table.parquet" in refusal(capsys, "evalsuite", "predict", str(clf), str(images), "--out", str(out))
     said = refusal(capsys, "evalsuite", "predict", str(clf), table, "--out", str(out))

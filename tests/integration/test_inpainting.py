@@ -25,18 +25,40 @@ def call(*words: object) -> Result:
 
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
-def test_parents_are_redrawn_where_asked_and_kept_elsewhere(
-    backend: str, phantom_shards: Path, tmp_path: Path
-) -> None:
+def test_parents_are_redrawn_where_asked_and_kept_elsewhere(backend: str, phantom_shards: Path, tmp_path: Path) -> None:
     """Nine channels from `gen build-engine` to shards: both of the paper's strategies, each image with its parent."""
     bundle, plan, shards, train = tmp_path / "bundle", tmp_path / "plan.csv", tmp_path / "out", phantom_shards / "train"
     ways = "inpaint,inpaint-outpaint"
-    call("build-engine", "--model", pipeline_folder(inpaint=True), "--backend", backend, "--rows", 8, "--out", bundle,
-         "--prompt", "An image")
+    call(
+        "build-engine",
+        "--model",
+        pipeline_folder(inpaint=True),
+        "--backend",
+        backend,
+        "--rows",
+        8,
+        "--out",
+        bundle,
+        "--prompt",
+        "An image",
+    )
     facts = json.loads((bundle / "bundle.json").read_text())["facts"]
     assert facts["unet_in_channels"] == 2 * facts["latent_channels"] + 1
-    call("plan", "--engine", bundle, "--parents", train, "--classes", "plaque", "--strategy", ways,
-         "--steps", 3, "--out", plan)
+    call(
+        "plan",
+        "--engine",
+        bundle,
+        "--parents",
+        train,
+        "--classes",
+        "plaque",
+        "--strategy",
+        ways,
+        "--steps",
+        3,
+        "--out",
+        plan,
+    )
     call("sample", "--engine", bundle, "--plan", plan, "--parents", train, "--shards", shards)
     rows, parents = {row.id: row for row in load(plan).rows()}, Parents(open_data(train), train)
     made = ShardSet.open(shards)

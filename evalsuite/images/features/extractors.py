@@ -29,9 +29,7 @@ Embed = Callable[[Images], NDArray[np.float32]]  # -> [n, d]
 #: The TorchScript file of NVIDIA and clean-fid, inception-2015-12-05.pt (digest as k-diffusion pins it).
 FID_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 #: Metrics with a name of their own, and the only extractor with which they bear it.
-PUBLISHED = {
-    "FD": ("FID", "inception-fid"), "KD": ("KID", "inception-fid"), "MMD": ("CMMD", "clip-vit-l14-336"),
-}
+PUBLISHED = {"FD": ("FID", "inception-fid"), "KD": ("KID", "inception-fid"), "MMD": ("CMMD", "clip-vit-l14-336")}
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPECS = (
     "random-conv-seed0 | colour-structure | timm:NAME=FILE.safetensors[#SHA256] | "
@@ -86,9 +84,9 @@ def random_conv(seed: int = 0, dim: int = 64, device: str = "cpu") -> Extractor:
     detail = drawn[0][::2]  # every other filter sees detail only
     drawn[0][::2] = 8 * (detail - detail.mean((2, 3), keepdims=True))
     kernels = [torch.from_numpy(k.astype(np.float32)).to(device) for k in drawn]
-    projection = torch.from_numpy(
-        np.linalg.qr(rng.normal(size=(2 * sum(widths[1:]), dim)))[0].astype(np.float32)
-    ).to(device)
+    projection = torch.from_numpy(np.linalg.qr(rng.normal(size=(2 * sum(widths[1:]), dim)))[0].astype(np.float32)).to(
+        device
+    )
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:
@@ -232,8 +230,10 @@ def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def resized_floats(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     """The same as floats in 0 to 255, never rounded in between: clean-fid's resize, channel by channel."""
-    planes = [Image.fromarray(image[..., c].astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC)
-              for c in range(3)]
+    planes = [
+        Image.fromarray(image[..., c].astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC)
+        for c in range(3)
+    ]
     return np.stack([np.asarray(plane).clip(0, 255) for plane in planes], -1)
 
 

@@ -45,8 +45,9 @@ class ArrayImages:
     @property
     def rows(self) -> pd.DataFrame:
         digests = [hashlib.sha256(a.tobytes()).hexdigest() for a in self.arrays]
-        records = [s.model_dump(by_alias=True) | {"image_sha256": d}
-                   for s, d in zip(self.samples, digests, strict=True)]
+        records = [
+            s.model_dump(by_alias=True) | {"image_sha256": d} for s, d in zip(self.samples, digests, strict=True)
+        ]
         return pd.DataFrame(records)
 
     def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
@@ -71,7 +72,7 @@ class Preprocess:
         h, w = image.shape[:2]
         side = min(h, w)
         top, left = (h - side) // 2, (w - side) // 2
-        square = resized(np.ascontiguousarray(image[top:top + side, left:left + side]), self.size)
+        square = resized(np.ascontiguousarray(image[top : top + side, left : left + side]), self.size)
         if self.quality is None:
             return square
         coded = simplejpeg.encode_jpeg(
@@ -119,7 +120,12 @@ def families(frame: pd.DataFrame, parents: pd.DataFrame | None = None) -> NDArra
 
 
 def extract(
-    data: ImageData, extractor: Extractor, preprocess: Preprocess, folder: Path, *, what: str = "features",
+    data: ImageData,
+    extractor: Extractor,
+    preprocess: Preprocess,
+    folder: Path,
+    *,
+    what: str = "features",
     batch: int = 64,
 ) -> Features:
     """Features of every image, from `folder` when they are there already.
@@ -158,8 +164,13 @@ def _digest(frame: pd.DataFrame, extractor: Extractor, preprocess: Preprocess) -
 
 
 def _write(
-    file: Path, data: ImageData, frame: pd.DataFrame, extractor: Extractor, preprocess: Preprocess,
-    what: str, batch: int,
+    file: Path,
+    data: ImageData,
+    frame: pd.DataFrame,
+    extractor: Extractor,
+    preprocess: Preprocess,
+    what: str,
+    batch: int,
 ) -> None:
     """Stream batches into an array file that gets its name when it is whole."""
     partial = file.with_name(f".{file.name}.tmp-{os.getpid()}")
@@ -171,15 +182,17 @@ def _write(
                 values = extractor.embed(images)
                 if not np.isfinite(values).all():
                     bad = ids[int(np.argmin(np.isfinite(values).all(axis=1)))]
-                    raise UserError(f"{extractor.name} gives no finite features for {bad}; use another extractor, or "
-                                    "leave the image out")
-                if list(frame["id"][done:done + len(ids)]) != ids:
+                    raise UserError(
+                        f"{extractor.name} gives no finite features for {bad}; use another extractor, or "
+                        "leave the image out"
+                    )
+                if list(frame["id"][done : done + len(ids)]) != ids:
                     raise UserError(f"the rows and the images of the data differ at row {done} ({ids[0]})")
                 if store is None:
                     store = np.lib.format.open_memmap(
                         partial, mode="w+", dtype=np.float32, shape=(len(frame), values.shape[1])
                     )
-                store[done:done + len(ids)] = values
+                store[done : done + len(ids)] = values
                 done += len(ids)
                 tick(len(ids))
         if done != len(frame):
@@ -191,9 +204,7 @@ def _write(
         partial.unlink(missing_ok=True)
 
 
-def _batches(
-    data: ImageData, preprocess: Preprocess, batch: int
-) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+def _batches(data: ImageData, preprocess: Preprocess, batch: int) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
     ids: list[str] = []
     images: list[NDArray[np.uint8]] = []
     for sample, image in data.images():

@@ -37,8 +37,17 @@ class Trial:
 
 
 def conduct(
-    real: Path, synthetic: Path, kept: Sequence[str], out: Path, *, n_real: int, recipe: Recipe, seeds: int,
-    n_boot: int = 1000, workers: int | None = None, allow_leakage: bool = False,
+    real: Path,
+    synthetic: Path,
+    kept: Sequence[str],
+    out: Path,
+    *,
+    n_real: int,
+    recipe: Recipe,
+    seeds: int,
+    n_boot: int = 1000,
+    workers: int | None = None,
+    allow_leakage: bool = False,
 ) -> Trial:
     """Train on all synthetic images and on the kept ones, at one ratio, and compare on the real test images.
 
@@ -64,8 +73,15 @@ def conduct(
     datasets.check_held_out(datasets.open_data(places), allow_leakage)
     tables: dict[str, list[Predictions]] = {}
     for side in SIDES:
-        run_arms.run(made, places if side == "without" else filtered, out / side, workers=workers, keep=False,
-                   allow_leakage=allow_leakage, what=f"{side} the filter")
+        run_arms.run(
+            made,
+            places if side == "without" else filtered,
+            out / side,
+            workers=workers,
+            keep=False,
+            allow_leakage=allow_leakage,
+            what=f"{side} the filter",
+        )
         tables[side] = [predictions.load(out / side / run_arms.FOLDER / arm.name / arms.PREDICTIONS) for arm in made]
     return Trial(compare(tables, n_boot), n_real, ratio, seeds)
 
@@ -89,15 +105,20 @@ def compare(tables: dict[str, list[Predictions]], n_boot: int = 1000) -> pd.Data
     if "group" in base.groups:
         names = base.groups["group"].to_numpy(str)
         masks |= {name: names == name for name in levels(names.tolist()) if name != "all"}
-    return pd.DataFrame([{"group": name, **_row(drawn, right, mask)} for name, mask in masks.items()
-                         if mask.sum() >= MIN_ITEMS])
+    return pd.DataFrame(
+        [{"group": name, **_row(drawn, right, mask)} for name, mask in masks.items() if mask.sum() >= MIN_ITEMS]
+    )
 
 
 def _row(drawn: Resamples, right: dict[str, list[np.ndarray]], mask: np.ndarray) -> dict[str, object]:
     scores = {side: drawn.score(found, mask, "accuracy") for side, found in right.items()}
     difference = _estimate(scores["with"].minus(scores["without"]))
-    return {"n": int(mask.sum()), **{side: _estimate(s) for side, s in scores.items()}, "difference": difference,
-            "verdict": _verdict(difference)}
+    return {
+        "n": int(mask.sum()),
+        **{side: _estimate(s) for side, s in scores.items()},
+        "difference": difference,
+        "verdict": _verdict(difference),
+    }
 
 
 def _estimate(score: Score) -> Estimate:
@@ -122,7 +143,12 @@ def trial_section(trial: Trial) -> Section:
     text += f" It hurts {', '.join(hurt)}." if hurt else ""
     status: Status = "bad" if hurt else "good" if whole["verdict"] in ("helps", "no difference") else "unknown"
     groups = trial.table["group"] != "all"
-    return section("The filter judged", text, status, [
-        table("utility", "Accuracy on real test images without and with the filter, paired", trial.table[~groups]),
-        table("fairness", "The same by skin type", trial.table[groups]),
-    ])
+    return section(
+        "The filter judged",
+        text,
+        status,
+        [
+            table("utility", "Accuracy on real test images without and with the filter, paired", trial.table[~groups]),
+            table("fairness", "The same by skin type", trial.table[groups]),
+        ],
+    )

@@ -108,8 +108,10 @@ def thresholds_from(real: Mapping[str, Mapping[str, float]], rejection: float) -
     """
     frame = pd.DataFrame(real)
     if len(frame) < MIN_VALIDATION:
-        raise UserError(f"{len(frame)} real validation images to set thresholds by; expected at least "
-                        f"{MIN_VALIDATION}: `shards make --split` gives that part more")
+        raise UserError(
+            f"{len(frame)} real validation images to set thresholds by; expected at least "
+            f"{MIN_VALIDATION}: `shards make --split` gives that part more"
+        )
     best: tuple[dict[str, float], float] = (dict.fromkeys(frame.columns, -np.inf), 0.0)
     for quantile in np.linspace(0, rejection, 41):
         cuts = {name: float(frame[name].quantile(quantile, interpolation="lower")) for name in frame.columns}
@@ -121,8 +123,13 @@ def thresholds_from(real: Mapping[str, Mapping[str, float]], rejection: float) -
 
 
 def apply(
-    judged: pd.DataFrame, scores: Mapping[str, Mapping[str, float]], thresholds: Mapping[str, float],
-    real_rejection: float, *, real: pd.DataFrame | None = None, keep_balance: bool = False,
+    judged: pd.DataFrame,
+    scores: Mapping[str, Mapping[str, float]],
+    thresholds: Mapping[str, float],
+    real_rejection: float,
+    *,
+    real: pd.DataFrame | None = None,
+    keep_balance: bool = False,
 ) -> Filtered:
     """Drop what falls below any threshold.
 
@@ -185,10 +192,17 @@ def rejection_rates(frame: pd.DataFrame) -> pd.DataFrame:
     for family, keys in FAMILIES.items():
         for name, cell in parts_of(frame, keys):
             estimate = share(~cell["kept"].to_numpy(dtype=bool), families(cell))
-            records.append({
-                "family": family, "cell": name, "n": len(cell), "rejected": int((~cell["kept"]).sum()),
-                "rate": estimate.value, "low": estimate.low, "high": estimate.high,
-            })
+            records.append(
+                {
+                    "family": family,
+                    "cell": name,
+                    "n": len(cell),
+                    "rejected": int((~cell["kept"]).sum()),
+                    "rate": estimate.value,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                }
+            )
     return pd.DataFrame(records)
 
 
@@ -229,17 +243,23 @@ def filter_section(done: Filtered) -> Section:
     text += f"the same thresholds drop {done.real_rejection:.1%} of real images. "
     text += " ".join(f"Warning: {w}." for w in done.warnings)
     why = done.table.loc[~done.table["kept"], "reasons"].str.split(", ").explode().value_counts()
-    reasons = pd.DataFrame({
-        "reason": [f"{name}: {CRITERIA.get(name, 'the balance of cells was kept')}" for name in why.index],
-        "images": why.to_numpy(),
-    })
+    reasons = pd.DataFrame(
+        {
+            "reason": [f"{name}: {CRITERIA.get(name, 'the balance of cells was kept')}" for name in why.index],
+            "images": why.to_numpy(),
+        }
+    )
     groups = done.rates["family"] == "group"
     cells = done.rates["family"].isin(["overall", "class", "strategy"])
     return section(
-        "Filter", text.strip(), "warn" if done.warnings else "good",
-        [table("utility", "Why images were dropped", reasons),
-         table("utility", "Rejected share of each class and strategy", _rates_shown(done.rates[cells])),
-         table("fairness", "Rejected share of each skin type", _rates_shown(done.rates[groups]))],
+        "Filter",
+        text.strip(),
+        "warn" if done.warnings else "good",
+        [
+            table("utility", "Why images were dropped", reasons),
+            table("utility", "Rejected share of each class and strategy", _rates_shown(done.rates[cells])),
+            table("fairness", "Rejected share of each skin type", _rates_shown(done.rates[groups])),
+        ],
     )
 
 

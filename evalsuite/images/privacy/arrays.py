@@ -63,8 +63,15 @@ class ArrayAudit:
 
 
 def audit_arrays(
-    train: Images, synthetic: Images, test: Images, *, false_alarms: float = 0.01,
-    extractors: Sequence[Extractor] = (), control: int = 20, folder: Path | None = None, seed: int = 0,
+    train: Images,
+    synthetic: Images,
+    test: Images,
+    *,
+    false_alarms: float = 0.01,
+    extractors: Sequence[Extractor] = (),
+    control: int = 20,
+    folder: Path | None = None,
+    seed: int = 0,
 ) -> ArrayAudit:
     """Which synthetic images reproduce a training image, calibrated by unseen real images.
 
@@ -89,8 +96,16 @@ def audit_arrays(
     """
     sets = [_data(images, word) for word, images in (("train", train), ("synthetic", synthetic), ("test", test))]
     with tempfile.TemporaryDirectory() as scratch:
-        audit = audit_copies(sets[0], sets[1], folder or Path(scratch), test=sets[2], false_alarms=false_alarms,
-                             extractors=extractors, control=control, seed=seed)
+        audit = audit_copies(
+            sets[0],
+            sets[1],
+            folder or Path(scratch),
+            test=sets[2],
+            false_alarms=false_alarms,
+            extractors=extractors,
+            control=control,
+            seed=seed,
+        )
     return _of(audit)
 
 
@@ -98,11 +113,18 @@ def _of(audit: CopyAudit) -> ArrayAudit:
     sentence, status = verdict(audit)
     flags = audit.table["copy"].to_numpy(dtype=bool)
     return ArrayAudit(
-        copies=int(flags.sum()), n=len(flags), rate=wilson(int(flags.sum()), len(flags)),
-        flagged=np.flatnonzero(flags), nearest=np.array([int(id.split("-")[1]) for id in audit.table["nearest"]]),
-        score=audit.table["score"].to_numpy(dtype=float), threshold=audit.calibration.threshold,
-        false_alarms=audit.calibration.false_alarms, measured_false_alarms=audit.alarms, control=audit.control,
-        status=status, sentence=sentence,
+        copies=int(flags.sum()),
+        n=len(flags),
+        rate=wilson(int(flags.sum()), len(flags)),
+        flagged=np.flatnonzero(flags),
+        nearest=np.array([int(id.split("-")[1]) for id in audit.table["nearest"]]),
+        score=audit.table["score"].to_numpy(dtype=float),
+        threshold=audit.calibration.threshold,
+        false_alarms=audit.calibration.false_alarms,
+        measured_false_alarms=audit.alarms,
+        control=audit.control,
+        status=status,
+        sentence=sentence,
     )
 
 
@@ -111,6 +133,8 @@ def _data(images: Images, word: str) -> ArrayImages:
         raise UserError(f"{word} images are {images.dtype} {list(images.shape)}; expected uint8 [n, h, w, 3]")
     if not len(images):
         raise UserError(f"no {word} images; expected uint8 [n, h, w, 3] with n of at least 1")
-    samples = [Sample(id=f"{word}-{i}", origin="real" if word != "synthetic" else "synthetic", label="image")
-               for i in range(len(images))]
+    samples = [
+        Sample(id=f"{word}-{i}", origin="real" if word != "synthetic" else "synthetic", label="image")
+        for i in range(len(images))
+    ]
     return ArrayImages(samples, list(images))

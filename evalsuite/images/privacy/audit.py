@@ -70,8 +70,15 @@ class CopyAudit:
 
 
 def audit_copies(
-    train: ImageData, synthetic: ImageData, folder: Path, *, test: ImageData | None = None,
-    false_alarms: float = 0.01, extractors: Sequence[Extractor] = (), control: int = 20, seed: int = 0,
+    train: ImageData,
+    synthetic: ImageData,
+    folder: Path,
+    *,
+    test: ImageData | None = None,
+    false_alarms: float = 0.01,
+    extractors: Sequence[Extractor] = (),
+    control: int = 20,
+    seed: int = 0,
 ) -> CopyAudit:
     """Find synthetic images that reproduce a training image.
 
@@ -133,7 +140,9 @@ def _judge_inpainted(
     """Replace the judgement of inpainted images: only the part drawn anew counts."""
     known = set(index.frame["id"])
     origins = zip(found["strategy"], found["parent"], strict=True)
-    rows = np.flatnonzero([inpainted.keeps_a_part(strategy, parent) and parent in known for strategy, parent in origins])
+    rows = np.flatnonzero(
+        [inpainted.keeps_a_part(strategy, parent) and parent in known for strategy, parent in origins]
+    )
     found["how"], found["kept"] = "whole picture", np.nan
     if not len(rows):
         return None
@@ -157,8 +166,11 @@ def cosines(
     step = Preprocess(image_side(train), None)
     known = extract(train, extractor, step, folder, what="training")
     return [
-        _largest_cosine(known if other is None else extract(other, extractor, step, folder, what="compared"), known,
-                        same=other is None)
+        _largest_cosine(
+            known if other is None else extract(other, extractor, step, folder, what="compared"),
+            known,
+            same=other is None,
+        )
         for other in others
     ]
 
@@ -167,11 +179,11 @@ def _largest_cosine(queries: Features, train: Features, *, same: bool, block: in
     own, ids = queries.frame["id"].to_numpy(), train.frame["id"].to_numpy()
     best, row = np.full(len(own), -np.inf), np.zeros(len(own), dtype=np.intp)
     for i in range(0, len(best), block):
-        x, part = _unit(queries.values[i:i + block]), slice(i, i + block)
+        x, part = _unit(queries.values[i : i + block]), slice(i, i + block)
         for j in range(0, len(ids), block):
-            cosine = x @ _unit(train.values[j:j + block]).T
+            cosine = x @ _unit(train.values[j : j + block]).T
             if same:
-                cosine[own[part, None] == ids[None, j:j + block]] = -np.inf
+                cosine[own[part, None] == ids[None, j : j + block]] = -np.inf
             nearest = cosine.argmax(1)
             value = np.take_along_axis(cosine, nearest[:, None], 1)[:, 0]
             row[part] = np.where(value > best[part], j + nearest, row[part])
@@ -191,10 +203,18 @@ def rate_table(found: pd.DataFrame) -> pd.DataFrame:
         for family, keys in FAMILIES.items():
             for name, cell in parts_of(part, keys):
                 estimate = share(cell["copy"].to_numpy(dtype=bool), families(cell))
-                records.append({
-                    "how": how, "family": family, "cell": name, "n": len(cell), "copies": int(cell["copy"].sum()),
-                    "rate": estimate.value, "low": estimate.low, "high": estimate.high,
-                })
+                records.append(
+                    {
+                        "how": how,
+                        "family": family,
+                        "cell": name,
+                        "n": len(cell),
+                        "copies": int(cell["copy"].sum()),
+                        "rate": estimate.value,
+                        "low": estimate.low,
+                        "high": estimate.high,
+                    }
+                )
     return pd.DataFrame(records)
 
 
@@ -209,8 +229,7 @@ def verdict(audit: CopyAudit) -> tuple[str, Status]:
     text += f" (of the {least['kind']} ones {least['found']} of {least['n']}), " if least["rate"] < ENOUGH else ", "
     text += f"{audit.alarms.text(3)} of left-out unseen images called copies."
     alarms = {"whole picture": audit.calibration, "part drawn anew": audit.parts}
-    found = [_compared(part, known) for how, part in audit.table.groupby("how")
-             if (known := alarms[str(how)])]
+    found = [_compared(part, known) for how, part in audit.table.groupby("how") if (known := alarms[str(how)])]
     ranks: tuple[Status, ...] = ("unknown", "good", "warn", "bad")
     worst = max(found, key=ranks.index, default=ranks[0])
     if planted["rate"] < ENOUGH and worst != "bad":
@@ -243,20 +262,40 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *,
             cells += [(made[id], "COPY" if copy else f"score {score:.1f}"), (known[other], str(other))]
         figures.append(image_figure("privacy", "Nearest pairs: synthetic, then its training image", cells, 6))
     return section(
-        "Copies of training images", text, status,
-        [table("privacy", caption, _rates_shown(audit.rates[finer])),
-         table("privacy", "Positive control: copies of training images planted among the audited", pd.DataFrame({
-             "kind": audit.control["kind"], "planted": audit.control["n"], "found": audit.control["found"],
-             "share found": interval_texts(audit.control), "share whose original is named":
-             audit.control["original_named"]})),
-         table("fairness", "Share of copies by skin type", _rates_shown(audit.rates[by_group]))],
+        "Copies of training images",
+        text,
+        status,
+        [
+            table("privacy", caption, _rates_shown(audit.rates[finer])),
+            table(
+                "privacy",
+                "Positive control: copies of training images planted among the audited",
+                pd.DataFrame(
+                    {
+                        "kind": audit.control["kind"],
+                        "planted": audit.control["n"],
+                        "found": audit.control["found"],
+                        "share found": interval_texts(audit.control),
+                        "share whose original is named": audit.control["original_named"],
+                    }
+                ),
+            ),
+            table("fairness", "Share of copies by skin type", _rates_shown(audit.rates[by_group])),
+        ],
         figures,
     )
 
 
 def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({"cell": rates["cell"], "judged by": rates["how"], "images": rates["n"],
-                         "copies": rates["copies"], "share": interval_texts(rates)})
+    return pd.DataFrame(
+        {
+            "cell": rates["cell"],
+            "judged by": rates["how"],
+            "images": rates["n"],
+            "copies": rates["copies"],
+            "share": interval_texts(rates),
+        }
+    )
 
 
 def _thumbnails(data: ImageData, ids: pd.Series[str]) -> dict[str, bytes]:

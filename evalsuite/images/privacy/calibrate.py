@@ -77,8 +77,10 @@ def calibrate(
     n = int(codes.max(initial=-1)) + 1
     if n < MIN_UNSEEN:
         of = f" of {n} patients" if n < len(unseen) else ""
-        raise UserError(f"{len(unseen)} unseen real images{of} to calibrate by; expected at least {MIN_UNSEEN} of "
-                        "different patients (--test)")
+        raise UserError(
+            f"{len(unseen)} unseen real images{of} to calibrate by; expected at least {MIN_UNSEEN} of "
+            "different patients (--test)"
+        )
     values, largest = unseen[list(spaces)].to_numpy(dtype=float), np.full(n, -np.inf)
     for part in np.array_split(np.random.default_rng(0).permutation(n), min(n, MOST_FOLDS)):
         left_out = np.isin(codes, part)
@@ -103,7 +105,12 @@ def _scale(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def measured_alarms(
-    unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, *, folds: int = 5, seed: int = 0,
+    unseen: pd.DataFrame,
+    spaces: tuple[str, ...],
+    false_alarms: float,
+    *,
+    folds: int = 5,
+    seed: int = 0,
     family: Family = None,
 ) -> Estimate:
     """Share of unseen real images called copies by a threshold that the other folds set: the negative control."""

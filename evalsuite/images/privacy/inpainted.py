@@ -67,7 +67,7 @@ def redrawn_part(strategy: str | None, mask: str | None, image: Lab, parent: Lab
     """Where the picture was drawn anew: by the mask's word where it fixes the place, else as measured."""
     if mask == "centre":  # a quarter of the area, Sagers 2023
         part = np.zeros((SIDE, SIDE), dtype=bool)
-        part[SIDE // 4:-SIDE // 4, SIDE // 4:-SIDE // 4] = True
+        part[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4] = True
         return part if strategy == "inpaint" else ~part
     change = np.linalg.norm(shrink(image, LOW) - shrink(parent, LOW), axis=-1)
     return np.kron(change > TOLERANCE, np.ones((SIDE // LOW, SIDE // LOW))).astype(bool)
@@ -89,7 +89,7 @@ def nearest_parts(
         for axes in ((), (1,), (2,), (1, 2)):  # as it is, upside down, mirrored, turned by 180 degrees
             distance = part_distances(parts, np.flip(block, axes))
             if own is not None and of is not None:
-                distance[own[:, None] == of[None, start:start + len(block)]] = np.inf
+                distance[own[:, None] == of[None, start : start + len(block)]] = np.inf
             nearest = distance.argmin(1)
             value = np.take_along_axis(distance, nearest[:, None], 1)[:, 0]
             row, best = np.where(value < best, start + nearest, row), np.minimum(value, best)
@@ -129,13 +129,12 @@ def _blocks(index: Index) -> Iterator[tuple[int, Lab]]:
     """Training pictures at LOW x LOW, a block at a time, and the row of the first."""
     matrix = resampler(SIDE, LOW, Image.Resampling.BOX)
     for start in range(0, len(index.frame), BLOCK):
-        planes = np.asarray(index.pictures[start:start + BLOCK], dtype=np.float32).transpose(0, 3, 1, 2)
+        planes = np.asarray(index.pictures[start : start + BLOCK], dtype=np.float32).transpose(0, 3, 1, 2)
         yield start, (matrix @ planes @ matrix.T).transpose(0, 2, 3, 1).astype(np.float32, copy=False)
 
 
 def _known(index: Index, unseen: ImageData | None) -> tuple[Parts, NDArray[np.object_]]:
-    """Whole pictures that no part can be a copy of, and their families: unseen images or, without any, training images.
-    """
+    """Whole pictures that no part can be a copy of, with their families: unseen or else training images."""
     frame = index.frame if unseen is None else describe(unseen)
     if unseen is None:
         rows = np.sort(np.random.default_rng(0).choice(len(frame), min(len(frame), MOST_UNSEEN), replace=False))

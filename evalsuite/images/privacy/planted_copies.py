@@ -23,7 +23,7 @@ def _cropped(image: Image, rng: np.random.Generator) -> Image:
     shorter = min(image.shape[:2])
     side = round(shorter * rng.uniform(0.8, 0.95))
     y, x = (int(rng.integers(0, length - side + 1)) for length in image.shape[:2])
-    return resized(np.ascontiguousarray(image[y:y + side, x:x + side]), shorter)
+    return resized(np.ascontiguousarray(image[y : y + side, x : x + side]), shorter)
 
 
 def _recompressed(image: Image, rng: np.random.Generator) -> Image:
@@ -53,8 +53,16 @@ def plant_copies(train: ImageData, per_kind: int, seed: int = 0) -> ArrayImages:
     samples, arrays = [], []
     for i, (sample, image) in enumerate(train.take(rows).images()):
         for kind, alter in KINDS.items():
-            samples.append(Sample(id=f"planted-{kind}-{i}", origin="synthetic", label=sample.label, group=sample.group,
-                                  strategy=kind, parent=sample.id))
+            samples.append(
+                Sample(
+                    id=f"planted-{kind}-{i}",
+                    origin="synthetic",
+                    label=sample.label,
+                    group=sample.group,
+                    strategy=kind,
+                    parent=sample.id,
+                )
+            )
             arrays.append(np.ascontiguousarray(alter(image, rng)))
     return ArrayImages(samples, arrays)
 
@@ -70,7 +78,15 @@ def control_table(planted: pd.DataFrame) -> pd.DataFrame:
     records = []
     for kind, part in [("all", planted), *planted.groupby("strategy", sort=False)]:
         found = share(part["copy"].to_numpy(dtype=bool), part["parent"].to_numpy())
-        records.append({"kind": kind, "n": len(part), "found": int(part["copy"].sum()), "rate": found.value,
-                        "low": found.low, "high": found.high,
-                        "original_named": float((part["nearest"] == part["parent"]).mean())})
+        records.append(
+            {
+                "kind": kind,
+                "n": len(part),
+                "found": int(part["copy"].sum()),
+                "rate": found.value,
+                "low": found.low,
+                "high": found.high,
+                "original_named": float((part["nearest"] == part["parent"]).mean()),
+            }
+        )
     return pd.DataFrame(records)

@@ -85,8 +85,10 @@ def match(query: Query, target: Target, scale: float) -> Match:
         closeness = max(closeness, _closeness(query, target, y, x, side))
         if correlation[y, x] > structure:
             structure, place = float(correlation[y, x]), (y, x, side)
-    around = (_closeness(query, target, *(p + step for p, step in zip(place, steps, strict=True)))
-              for steps in product_of((-1, 0, 1), repeat=3))
+    around = (
+        _closeness(query, target, *(p + step for p, step in zip(place, steps, strict=True)))
+        for steps in product_of((-1, 0, 1), repeat=3)
+    )
     return Match(structure, max(closeness, *around))
 
 
@@ -94,7 +96,7 @@ def _closeness(query: Query, target: Target, y: int, x: int, side: int) -> float
     """-log10 of the mean squared difference from a part of the target; -10 where that lies outside."""
     if min(y, x) < 0 or max(y, x) + side > SIDE:
         return -10.0
-    difference = query.low - low(target.lab[y:y + side, x:x + side])
+    difference = query.low - low(target.lab[y : y + side, x : x + side])
     return -float(np.log10((difference**2).mean() + 1e-4))
 
 
@@ -110,6 +112,4 @@ def _integral(plane: Plane) -> NDArray[np.float64]:
 
 def _window(integral: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     """Sums over every window of a side."""
-    return (
-        integral[side:, side:] - integral[:-side, side:] - integral[side:, :-side] + integral[:-side, :-side]
-    )
+    return integral[side:, side:] - integral[:-side, side:] - integral[side:, :-side] + integral[:-side, :-side]

@@ -81,7 +81,11 @@ def _write(data: ImageData, n: int, names: list[Path], what: str) -> None:
 
 
 def search(
-    index: Index, data: ImageData, what: str = "nearest training images", *, leave_out_self: bool = False,
+    index: Index,
+    data: ImageData,
+    what: str = "nearest training images",
+    *,
+    leave_out_self: bool = False,
     only: frozenset[str] | None = None,
 ) -> pd.DataFrame:
     """One row an image: id, class, group, strategy, parent, nearness in each space, nearest training images.
@@ -114,10 +118,18 @@ def search(
                 if own is not None:
                     allowed = of != own.get(sample.id, sample.id)
                 found = _refine(index, queries[k], near[k], view[k], allowed, of)
-                records.append({
-                    "id": sample.id, "class": sample.label, "group": sample.group, "strategy": sample.strategy,
-                    "parent": sample.parent, "cluster": sample.cluster, "mask": sample.mask, **found,
-                })
+                records.append(
+                    {
+                        "id": sample.id,
+                        "class": sample.label,
+                        "group": sample.group,
+                        "strategy": sample.strategy,
+                        "parent": sample.parent,
+                        "cluster": sample.cluster,
+                        "mask": sample.mask,
+                        **found,
+                    }
+                )
                 tick()
     return pd.DataFrame(records)
 
@@ -140,18 +152,22 @@ def _nearest(index: Index, vectors: NDArray[np.float32]) -> tuple[NDArray[np.flo
     similarity = np.empty((q, len(index.frame)), dtype=np.float32)
     best = np.empty((q, len(index.frame)), dtype=np.int16)
     for start in range(0, len(index.frame), BLOCK):
-        part = np.asarray(index.views[start:start + BLOCK], dtype=np.float32)
+        part = np.asarray(index.views[start : start + BLOCK], dtype=np.float32)
         n, boxes, _ = part.shape
         product = vectors.reshape(-1, d) @ part.reshape(-1, d).T
         product = product.reshape(q, turns, n, boxes).transpose(0, 2, 1, 3).reshape(q, n, turns * boxes)
-        best[:, start:start + n] = product.argmax(-1)
-        similarity[:, start:start + n] = product.max(-1)
+        best[:, start : start + n] = product.argmax(-1)
+        similarity[:, start : start + n] = product.max(-1)
     return similarity, best
 
 
 def _refine(
-    index: Index, turns: list[Query], similarity: NDArray[np.float32], best: NDArray[np.int16],
-    allowed: NDArray[np.bool_] | None, of: NDArray[np.object_],
+    index: Index,
+    turns: list[Query],
+    similarity: NDArray[np.float32],
+    best: NDArray[np.int16],
+    allowed: NDArray[np.bool_] | None,
+    of: NDArray[np.object_],
 ) -> dict[str, object]:
     if allowed is not None:
         similarity = np.where(allowed, similarity, -2)
@@ -168,7 +184,8 @@ def _refine(
     closest = max(range(count), key=lambda k: matches[k].closeness)
     ids = index.frame["id"].to_numpy()
     return {
-        "nearest": ids[candidates[closest]], "nearest_phash": ids[int(distance.argmin())],
+        "nearest": ids[candidates[closest]],
+        "nearest_phash": ids[int(distance.argmin())],
         "closeness": matches[closest].closeness,
         "structure": max(m.structure for m in matches),
         "apart": _stands_out(np.array([m.closeness for m in matches]), of[candidates]),

@@ -64,7 +64,7 @@ def coarse(lab: Lab) -> NDArray[np.float32]:
 
 def views(lab: Lab) -> NDArray[np.float32]:
     """The coarse vectors of all parts of a training image, [len(BOXES), COARSE^2 * 3]."""
-    return np.stack([coarse(lab[y:y + side, x:x + side]) for y, x, side in BOXES])
+    return np.stack([coarse(lab[y : y + side, x : x + side]) for y, x, side in BOXES])
 
 
 def perceptual_hash(lab: Lab) -> np.uint64:

@@ -23,7 +23,10 @@ from evalsuite.images.quality.vendi import vendi
 from evalsuite.stats.estimate import Estimate, Families, codes_of, missing
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "overall": (), "class": ("class",), "group": ("group",), "strategy": ("strategy",),
+    "overall": (),
+    "class": ("class",),
+    "group": ("group",),
+    "strategy": ("strategy",),
     "class x group": ("class", "group"),
 }
 NONE = "all"  # the metric of a cell with too few images: no metric can be had
@@ -78,8 +81,14 @@ def _matching(frame: pd.DataFrame, keys: tuple[str, ...], values: tuple[object, 
 
 
 def quality_table(
-    real: Features, synthetic: Features, *, min_n: int = 20, max_n: int = 5000, seed: int = 0,
-    resamples: int = 100, families: tuple[str, ...] = tuple(FAMILIES),
+    real: Features,
+    synthetic: Features,
+    *,
+    min_n: int = 20,
+    max_n: int = 5000,
+    seed: int = 0,
+    resamples: int = 100,
+    families: tuple[str, ...] = tuple(FAMILIES),
 ) -> pd.DataFrame:
     """One row a metric of a cell: family, cell, n_real, n_synthetic, n, metric, value, low, high, note.
 
@@ -99,9 +108,7 @@ def quality_table(
 def _measure(
     cell: Cell, real: Features, synthetic: Features, n: int, seed: int, resamples: int
 ) -> Iterator[dict[str, object]]:
-    head = {
-        "family": cell.family, "cell": cell.name, "n_real": len(cell.real), "n_synthetic": len(cell.synthetic)
-    }
+    head = {"family": cell.family, "cell": cell.name, "n_real": len(cell.real), "n_synthetic": len(cell.synthetic)}
     if n == 0:
         estimate = missing(cell.n, f"{len(cell.real)} real and {len(cell.synthetic)} synthetic: too few")
         yield head | {"metric": NONE} | _columns(estimate)
@@ -115,8 +122,13 @@ def _measure(
 
 
 def measure(
-    real: NDArray[np.floating], synthetic: NDArray[np.floating], name: Namer, *, seed: int = 0,
-    resamples: int = 100, of: Families = (None, None),
+    real: NDArray[np.floating],
+    synthetic: NDArray[np.floating],
+    name: Namer,
+    *,
+    seed: int = 0,
+    resamples: int = 100,
+    of: Families = (None, None),
 ) -> Iterator[tuple[str, Estimate]]:
     """All metrics of two sets of features of equal size, `of` families; the kernel distance first: it is unbiased."""
     yield name("KD"), kid(real, synthetic, resamples=3 * resamples, seed=seed, families=of)

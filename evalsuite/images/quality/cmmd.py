@@ -21,7 +21,12 @@ def gaussian_kernel(x: Array, y: Array, sigma: float = SIGMA) -> Array:
 
 
 def cmmd(
-    real: Array, synthetic: Array, *, max_n: int = 2000, seed: int = 0, resamples: int = 300,
+    real: Array,
+    synthetic: Array,
+    *,
+    max_n: int = 2000,
+    seed: int = 0,
+    resamples: int = 300,
     families: Families = (None, None),
 ) -> Estimate:
     """1000 x squared MMD of unit-length features with sigma 10.
@@ -50,4 +55,3 @@ def _unit(x: Array) -> Array:
 
 def _some(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
-

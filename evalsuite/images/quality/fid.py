@@ -61,7 +61,9 @@ def fid(
         return missing(n, f"covariance is rank-deficient: {n} samples, {d} features")
     value = frechet_distance(moments([real]), moments([synthetic]))
     rngs = np.random.default_rng(seed).spawn(2)
-    drawn = (bootstrap_rows(len(side), resamples, rng, family)
-             for side, rng, family in zip((real, synthetic), rngs, families, strict=True))
+    drawn = (
+        bootstrap_rows(len(side), resamples, rng, family)
+        for side, rng, family in zip((real, synthetic), rngs, families, strict=True)
+    )
     resampled = [frechet_distance(moments([real[a]]), moments([synthetic[b]])) for a, b in zip(*drawn, strict=True)]
     return recentred(value, np.array(resampled), n) if resamples else Estimate(value, np.nan, np.nan, n)

@@ -17,8 +17,14 @@ def polynomial_kernel(x: Array, y: Array) -> Array:
 
 
 def kid(
-    real: Array, synthetic: Array, *, subset_size: int = 1000, subsets: int = 100, seed: int = 2020,
-    resamples: int = 300, families: Families = (None, None),
+    real: Array,
+    synthetic: Array,
+    *,
+    subset_size: int = 1000,
+    subsets: int = 100,
+    seed: int = 2020,
+    resamples: int = 300,
+    families: Families = (None, None),
 ) -> Estimate:
     """Squared MMD with the cubic kernel and a bootstrap interval over images, or over whole families of them.
 

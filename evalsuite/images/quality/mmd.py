@@ -18,7 +18,14 @@ def mmd2(xx: Array, yy: Array, xy: Array) -> float:
 
 
 def mmd2_interval(
-    value: float, xx: Array, yy: Array, xy: Array, *, scale: float = 1.0, resamples: int = 300, seed: int = 0,
+    value: float,
+    xx: Array,
+    yy: Array,
+    xy: Array,
+    *,
+    scale: float = 1.0,
+    resamples: int = 300,
+    seed: int = 0,
     families: Families = (None, None),
 ) -> Estimate:
     """A percentile bootstrap interval for `scale` times the unbiased estimate.

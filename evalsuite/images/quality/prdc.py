@@ -19,9 +19,7 @@ class Prdc:
     coverage: Estimate
 
 
-def prdc(
-    real: Array, synthetic: Array, *, k: int = 5, block: int = 1024, families: Families = (None, None)
-) -> Prdc:
+def prdc(real: Array, synthetic: Array, *, k: int = 5, block: int = 1024, families: Families = (None, None)) -> Prdc:
     """The four numbers for features [n, d] and [m, d], in blocks of rows; memory grows with n + m only."""
     if min(len(real), len(synthetic)) <= k:
         none = missing(min(len(real), len(synthetic)), f"needs more than k = {k} samples on a side")
@@ -37,17 +35,21 @@ def prdc(
         recalled[rows] = (distance < radius_synthetic[None]).any(1)
         covered[rows] = distance.min(1) < radius_real[rows]
     return Prdc(
-        precision=share(real_balls > 0, families[1]), recall=share(recalled, families[0]),
-        density=bootstrap_mean(real_balls / k, family=families[1]), coverage=share(covered, families[0]),
+        precision=share(real_balls > 0, families[1]),
+        recall=share(recalled, families[0]),
+        density=bootstrap_mean(real_balls / k, family=families[1]),
+        coverage=share(covered, families[0]),
     )
 
 
 def radii(features: Array, k: int, block: int = 1024) -> Array:
     """Distance from each feature to its k-th nearest other one, [n]."""
-    return np.concatenate([
-        np.partition(distances(features[i:i + block], features), k, axis=1)[:, k]
-        for i in range(0, len(features), block)
-    ])
+    return np.concatenate(
+        [
+            np.partition(distances(features[i : i + block], features), k, axis=1)[:, k]
+            for i in range(0, len(features), block)
+        ]
+    )
 
 
 def distances(x: Array, y: Array) -> Array:

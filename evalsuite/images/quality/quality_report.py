@@ -32,13 +32,17 @@ class QualityReport:
 
 def quality_report(pairs: Pairs, *, max_n: int = 5000, seed: int = 0, resamples: int = 100) -> QualityReport:
     """Measure (real, synthetic) features of one or more extractors."""
-    cells = pd.concat([
-        quality_table(r, s, max_n=max_n, seed=seed, resamples=resamples).assign(extractor=r.extractor.name)
-        for r, s in pairs
-    ], ignore_index=True)
-    utility = pd.concat([
-        utility_table(r, s, max_n=max_n, seed=seed).assign(extractor=r.extractor.name) for r, s in pairs
-    ], ignore_index=True)
+    cells = pd.concat(
+        [
+            quality_table(r, s, max_n=max_n, seed=seed, resamples=resamples).assign(extractor=r.extractor.name)
+            for r, s in pairs
+        ],
+        ignore_index=True,
+    )
+    utility = pd.concat(
+        [utility_table(r, s, max_n=max_n, seed=seed).assign(extractor=r.extractor.name) for r, s in pairs],
+        ignore_index=True,
+    )
     return QualityReport(cells, utility, _section(cells, utility))
 
 
@@ -55,8 +59,8 @@ def _nearest(queries: Array, known: Array, block: int = 1024) -> Array:
     best = np.full(len(queries), np.inf)
     for i in range(0, len(queries), block):
         for j in range(0, len(known), block):
-            part = distances(queries[i:i + block], known[j:j + block]).min(1)
-            best[i:i + block] = np.minimum(best[i:i + block], part)
+            part = distances(queries[i : i + block], known[j : j + block]).min(1)
+            best[i : i + block] = np.minimum(best[i : i + block], part)
     return best
 
 
@@ -86,11 +90,18 @@ def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[Ta
     axis: Axis
     for axis, word, kind in (("fidelity", "Fidelity", ~diverse), ("diversity", "Diversity", diverse | none)):
         caption = f'{word}, {equal}; "real against real" is what a perfect generator would score'
-        tables += [table(axis, caption, by_cell(cells[kind & whole])),
-                   table("fairness", f"{word} by skin type, {equal}", by_cell(cells[kind & by_group]))]
-    tables.append(table(
-        "fairness", f"Linear classifiers by skin type of the tested images, {name}: balanced accuracy, and the AUC of "
-        "real or synthetic", by_cell(utility[utility["family"] == "group"])))
+        tables += [
+            table(axis, caption, by_cell(cells[kind & whole])),
+            table("fairness", f"{word} by skin type, {equal}", by_cell(cells[kind & by_group])),
+        ]
+    tables.append(
+        table(
+            "fairness",
+            f"Linear classifiers by skin type of the tested images, {name}: balanced accuracy, and the AUC of "
+            "real or synthetic",
+            by_cell(utility[utility["family"] == "group"]),
+        )
+    )
     return [t for t in tables if t["rows"]]
 
 
@@ -101,11 +112,14 @@ def by_cell(long: pd.DataFrame) -> pd.DataFrame:
     for (_, cell), part in long.groupby(["family", "cell"], sort=False):
         values = {row["metric"]: _estimate(row) for row in part.to_dict("records")}
         few, many = part["n"].min(), part["n"].max()
-        records.append({
-            "cell": cell, "n": f"{few}" if few == many else f"{few} to {many}",
-            **{m: values.get(m, float("nan")) for m in metrics},
-            "remark": "; ".join(str(note) for note in part["note"].unique() if note),
-        })
+        records.append(
+            {
+                "cell": cell,
+                "n": f"{few}" if few == many else f"{few} to {many}",
+                **{m: values.get(m, float("nan")) for m in metrics},
+                "remark": "; ".join(str(note) for note in part["note"].unique() if note),
+            }
+        )
     return pd.DataFrame(records)
 
 

@@ -44,8 +44,10 @@ def utility_table(
     rows = matched_rows(real.frame, synthetic.frame, seed, max_n)
     if len(rows[0]) < min_n:
         note = f"{len(rows[0])} real images have a synthetic one of their class"
-        return pd.DataFrame({"family": "overall", "cell": "all", "metric": f"{what} [{name}]",
-                             **vars(missing(len(rows[0]), note))} for what in MEASURES)
+        return pd.DataFrame(
+            {"family": "overall", "cell": "all", "metric": f"{what} [{name}]", **vars(missing(len(rows[0]), note))}
+            for what in MEASURES
+        )
     for what, tested in zip(MEASURES, _tested(real, synthetic, rows, seed), strict=True):
         for family, cell, part in tested.cells(min_n):
             estimate = part.estimate(resamples, seed)
@@ -78,17 +80,20 @@ class Tested:
         """With a percentile bootstrap interval over the families of tested images."""
         if self.found is None:
             return missing(len(self.truth), self.note)
-        return bootstrap_of(self.statistic, self.truth, self.found, resamples=resamples, seed=seed,
-                            family=self.family)
+        return bootstrap_of(self.statistic, self.truth, self.found, resamples=resamples, seed=seed, family=self.family)
 
     def cells(self, min_n: int) -> Iterator[tuple[str, str, Tested]]:
         """All, and each skin type with enough tested images."""
         yield "overall", "all", self
         for name in sorted({str(g) for g in self.group if g is not None}):
             here = self.group == name
-            part = replace(self, truth=self.truth[here], group=self.group[here],
-                           family=of_rows(self.family, here),
-                           found=None if self.found is None else self.found[here])
+            part = replace(
+                self,
+                truth=self.truth[here],
+                group=self.group[here],
+                family=of_rows(self.family, here),
+                found=None if self.found is None else self.found[here],
+            )
             if here.sum() < min_n or len(set(part.truth)) < 2:
                 part = replace(part, found=None, note=f"{here.sum()} tested images, or a single class of them")
             yield "group", name, part
@@ -103,7 +108,8 @@ def _tested(
     groups = [f["group"].to_numpy(dtype=object) for f in (a, b)]
     of = [families(a), families(b, real.frame)]
     return [
-        cross_accuracy(x, y, of[0], groups[0]), transfer_accuracy(u, v, x, y, groups[0], of[0]),
+        cross_accuracy(x, y, of[0], groups[0]),
+        transfer_accuracy(u, v, x, y, groups[0], of[0]),
         transfer_accuracy(x, y, u, v, groups[1], of[1]),
         discriminator(x, u, of[0], of[1], np.concatenate(groups), seed),
     ]
@@ -125,9 +131,7 @@ def matched_rows(
     return np.concatenate([none, *a]), np.concatenate([none, *b])
 
 
-def transfer_accuracy(
-    x: Array, y: Labels, u: Array, v: Labels, group: Labels, family: Family = None
-) -> Tested:
+def transfer_accuracy(x: Array, y: Labels, u: Array, v: Labels, group: Labels, family: Family = None) -> Tested:
     """Balanced accuracy on (u, v) of a linear classifier fitted on (x, y)."""
     if len(set(y)) < 2:
         return Tested(_balanced, v, None, group, family, "a single class")
@@ -149,7 +153,7 @@ def cross_accuracy(x: Array, y: Labels, family: Labels, group: Labels) -> Tested
 def _classified(truth: Labels, predicted: Labels, group: Labels, family: Family) -> Tested:
     """Labels as numbers: resampling compares them thousands of times."""
     codes = np.unique(np.concatenate([truth, predicted]).astype(str), return_inverse=True)[1]
-    return Tested(_balanced, codes[:len(truth)], codes[len(truth):], group, family)
+    return Tested(_balanced, codes[: len(truth)], codes[len(truth) :], group, family)
 
 
 def discriminator(

@@ -78,8 +78,13 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
     skin = lab[bare].mean(0, dtype=np.float64)
     contrast = float(np.linalg.norm((lab - plane)[lesion].mean(0))) if lesion.any() else 0.0
     return ToneMeasure(
-        ita=float(ita(skin)), lightness=float(skin[0]), a=float(skin[1]), b=float(skin[2]),
-        bare_share=float(bare.mean()), lesion_share=float(lesion.mean()), lesion_contrast=contrast,
+        ita=float(ita(skin)),
+        lightness=float(skin[0]),
+        a=float(skin[1]),
+        b=float(skin[2]),
+        bare_share=float(bare.mean()),
+        lesion_share=float(lesion.mean()),
+        lesion_contrast=contrast,
         shading=float(np.ptp(plane[..., 0])),
     )
 
@@ -93,8 +98,10 @@ def cut_points(name: str) -> tuple[float, ...]:
     except ValueError:
         points = ()
     if len(points) != 5 or not all(-90 <= low < high <= 90 for high, low in pairwise(points)):
-        raise UserError(f"unknown ITA cut-points {name!r}; expected one of {', '.join(CUTS)}, or five falling angles "
-                        "such as 55,41,28,10,-30")
+        raise UserError(
+            f"unknown ITA cut-points {name!r}; expected one of {', '.join(CUTS)}, or five falling angles "
+            "such as 55,41,28,10,-30"
+        )
     return points
 
 
@@ -145,7 +152,7 @@ def _frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:
 def _fit_plane(lab: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Plane through the colours of some pixels, over the whole image; the worst fifth is left out."""
     h, w = where.shape
-    y, x = np.mgrid[-1:1:h * 1j, -1:1:w * 1j].astype(np.float32)
+    y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j].astype(np.float32)
     design = np.stack([np.ones_like(x), x, y], -1)
     rows, colours = design[where], lab[where]
     kept = np.ones(len(rows), dtype=bool)
@@ -163,9 +170,7 @@ def _departure(lab: NDArray[np.float32], plane: NDArray[np.float32]) -> NDArray[
     return np.asarray(np.linalg.norm(smooth - plane, axis=-1))
 
 
-def _lesion(
-    departure: NDArray[np.floating], frame: NDArray[np.bool_], exposed: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _lesion(departure: NDArray[np.floating], frame: NDArray[np.bool_], exposed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Regions that depart from skin by more than Otsu's threshold and more than skin's own mottling."""
     mottling = 3.0 * float(np.median(departure[frame]))
     mask = (departure > max(_otsu(departure[exposed]), mottling, 3.0)) & exposed

@@ -64,13 +64,21 @@ def measure_table(data: ImageData, cuts: tuple[float, ...], what: str = "tone") 
             measure = measure_ita(image)
             asked = requested_steps(sample.group)
             step = tone_index(measure.ita, cuts)
-            records.append({
-                "id": sample.id, "class": sample.label, "group": sample.group, "strategy": sample.strategy,
-                "parent": sample.parent, "cluster": sample.cluster, **asdict(measure),
-                "requested": np.nan if asked is None else sum(asked) / 2, "measured": step,
-                "steps_off": np.nan if asked is None or step < 0 else _beyond(step, asked),
-                "degrees_off": np.nan if asked is None else _outside(measure.ita, asked, cuts),
-            })
+            records.append(
+                {
+                    "id": sample.id,
+                    "class": sample.label,
+                    "group": sample.group,
+                    "strategy": sample.strategy,
+                    "parent": sample.parent,
+                    "cluster": sample.cluster,
+                    **asdict(measure),
+                    "requested": np.nan if asked is None else sum(asked) / 2,
+                    "measured": step,
+                    "steps_off": np.nan if asked is None or step < 0 else _beyond(step, asked),
+                    "degrees_off": np.nan if asked is None else _outside(measure.ita, asked, cuts),
+                }
+            )
             tick()
     return pd.DataFrame(records)
 
@@ -105,16 +113,17 @@ def cell_table(
     return pd.DataFrame(records)
 
 
-def _judge(
-    part: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, seed: int
-) -> dict[str, object]:
+def _judge(part: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, seed: int) -> dict[str, object]:
     seen = part[part["ita"].notna()]
     asked = seen[seen["requested"].notna()]
     of, of_asked = families(seen, reference), families(asked, reference)
     quantiles = seen["ita"].quantile([0.05, 0.5, 0.95]) if len(seen) else [np.nan] * 3
     q05, q50, q95 = map(float, quantiles)
     return {
-        "not_measured": len(part) - len(seen), "ita_q05": q05, "ita_median": q50, "ita_q95": q95,
+        "not_measured": len(part) - len(seen),
+        "ita_q05": q05,
+        "ita_median": q50,
+        "ita_q95": q95,
         # a darker request is a lower angle: order is perfect at +1
         "spearman": _order(asked, spearmanr, resamples, seed, of_asked),
         "kendall": _order(asked, kendalltau, resamples, seed, of_asked),
@@ -171,8 +180,11 @@ def _drift(seen: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, s
         return _median(away[~np.isnan(away)])
 
     rngs = np.random.default_rng(seed).spawn(2)
-    drawn = zip(bootstrap_rows(len(shared), resamples, rngs[0], families(shared, reference)),
-                bootstrap_rows(len(known), resamples, rngs[1], families(known)), strict=True)
+    drawn = zip(
+        bootstrap_rows(len(shared), resamples, rngs[0], families(shared, reference)),
+        bootstrap_rows(len(known), resamples, rngs[1], families(known)),
+        strict=True,
+    )
     whole = value(np.arange(len(shared)), np.arange(len(known)))
     return percentile(whole, np.array([value(rows, real) for rows, real in drawn]), len(shared))
 
@@ -232,10 +244,15 @@ def tone_section(measured: pd.DataFrame, cells: pd.DataFrame) -> Section:
     asked = f"Typology angle (ITA, degrees) on bare skin ({METHOD}), requested against measured"
     lesion = f"Whether the lesion stayed: CIELAB contrast with the skin, seen from {LESION_CONTRAST:g}"
     return section(
-        "Skin tone", text, status,
-        [table("fidelity", asked, _asked(others, order=True)), table("fidelity", lesion, _lesions(others)),
-         table("fairness", f"{asked}, by skin type", _asked(groups, order=False)),
-         table("fairness", f"{lesion}, by skin type", _lesions(groups))],
+        "Skin tone",
+        text,
+        status,
+        [
+            table("fidelity", asked, _asked(others, order=True)),
+            table("fidelity", lesion, _lesions(others)),
+            table("fairness", f"{asked}, by skin type", _asked(groups, order=False)),
+            table("fairness", f"{lesion}, by skin type", _lesions(groups)),
+        ],
         [figure("fairness", "Measured angle for each requested group; boxes hold the middle half", _boxes(measured))],
     )
 
@@ -243,28 +260,38 @@ def tone_section(measured: pd.DataFrame, cells: pd.DataFrame) -> Section:
 def _asked(cells: pd.DataFrame, *, order: bool) -> pd.DataFrame:
     """For readers; one requested tone has no order."""
     columns = {
-        "cell": cells["cell"], "images": cells["n"],
+        "cell": cells["cell"],
+        "images": cells["n"],
         "ITA: median (5 to 95 %)": [
-            Estimate(middle, low, high, 0).text(1) for middle, low, high in
-            cells[["ita_median", "ita_q05", "ita_q95"]].itertuples(index=False, name=None)],
+            Estimate(middle, low, high, 0).text(1)
+            for middle, low, high in cells[["ita_median", "ita_q05", "ita_q95"]].itertuples(index=False, name=None)
+        ],
     }
     if order:
         columns |= {"order (Spearman)": _texts(cells["spearman"], 2), "order (Kendall)": _texts(cells["kendall"], 2)}
-    return pd.DataFrame(columns | {
-        "share in the group asked for": _texts(cells["exact"], 2),
-        "share within one group": _texts(cells["within_one"], 2),
-        "degrees outside the range asked for": _texts(cells["degrees_off"], 1),
-        "drift from real images, degrees": _texts(cells["drift"], 1),
-    })
+    return pd.DataFrame(
+        columns
+        | {
+            "share in the group asked for": _texts(cells["exact"], 2),
+            "share within one group": _texts(cells["within_one"], 2),
+            "degrees outside the range asked for": _texts(cells["degrees_off"], 1),
+            "drift from real images, degrees": _texts(cells["drift"], 1),
+        }
+    )
 
 
 def _lesions(cells: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({
-        "cell": cells["cell"], "images": cells["n"], "tone not measurable": cells["not_measured"],
-        "share with a lesion": _texts(cells["lesion_seen"], 2), "its contrast": _texts(cells["lesion_contrast"], 1),
-        "share that kept the parent's lesion": _texts(cells["lesion_kept"], 2),
-        "light across the image, L*": cells["shading"],
-    })
+    return pd.DataFrame(
+        {
+            "cell": cells["cell"],
+            "images": cells["n"],
+            "tone not measurable": cells["not_measured"],
+            "share with a lesion": _texts(cells["lesion_seen"], 2),
+            "its contrast": _texts(cells["lesion_contrast"], 1),
+            "share that kept the parent's lesion": _texts(cells["lesion_kept"], 2),
+            "light across the image, L*": cells["shading"],
+        }
+    )
 
 
 def _texts(estimates: Iterable[Estimate], digits: int) -> list[str]:

@@ -96,7 +96,9 @@ class Data:
         stay = [n for n, own in enumerate(self._own) if not own or (own <= mine and len(own) == max(fitting))]
         rows = np.isin(self.made_by, stay)
         return replace(
-            self, synthetic=self.synthetic.take(rows), seen=tuple(self.seen[n] for n in stay),
+            self,
+            synthetic=self.synthetic.take(rows),
+            seen=tuple(self.seen[n] for n in stay),
             made_by=np.searchsorted(stay, self.made_by[rows]),
         )
 
@@ -110,8 +112,10 @@ class Data:
         """
         counts = np.bincount(self.train.labels, minlength=len(self.classes))
         if counts.min() < n_real:
-            raise UserError(f"--n-real {n_real}, but {self.classes[int(counts.argmin())]} has {counts.min()} training "
-                            "images; ask for no more")
+            raise UserError(
+                f"--n-real {n_real}, but {self.classes[int(counts.argmin())]} has {counts.min()} training "
+                "images; ask for no more"
+            )
         return few_per_class(self.train, n_real, seed) if n_real else self.train
 
     def beside(self, real: Pool, strategy: str | None = None) -> Pool:
@@ -162,8 +166,10 @@ def open_data(places: Places, tick: Callable[[int], None] | None = None) -> Data
         table = frozen_features.read_table(places.features)
         makers = np.concatenate([np.full(sum(s.n for s in real), frozen_features.REAL), made_by])
         ends = np.cumsum([s.n for s in (*real, *sets)])
-        pools = [_with_features(s, splits.classes, places, table, makers[end - s.n : end])
-                 for s, end in zip((*real, *sets), ends, strict=True)]
+        pools = [
+            _with_features(s, splits.classes, places, table, makers[end - s.n : end])
+            for s, end in zip((*real, *sets), ends, strict=True)
+        ]
         by_id = places.keep is not None or not table.by_generator
     synthetic, kept = _synthetic(pools[3:], made_by, places, by_id)
     return Data(pools[0], pools[1], pools[2], synthetic, seen, made_by[kept], _digest(real, sets, places))
@@ -182,9 +188,7 @@ def check_held_out(data: Data, allow: bool) -> list[str]:
         return []
     parents = set(data.synthetic.parents.tolist()) - {""}
     is_image = data.train.x[torch.tensor([0])].ndim == 4
-    leaks = guard.held_out_leaks(
-        data.lineage, parents, (data.validation, data.test), data.train if is_image else None
-    )
+    leaks = guard.held_out_leaks(data.lineage, parents, (data.validation, data.test), data.train if is_image else None)
     return guard.refuse(leaks, allow)
 
 
@@ -194,8 +198,10 @@ def _with_features(
     pool = images.load(images_, classes, places.size, lazy=True)
     values, missing = table.of(pool.ids.tolist(), made_by)
     if missing:
-        raise UserError(f"{places.features} lacks the features of {len(missing)} images of {images_}, the first "
-                        f"{missing[0]}; compute them for all")
+        raise UserError(
+            f"{places.features} lacks the features of {len(missing)} images of {images_}, the first "
+            f"{missing[0]}; compute them for all"
+        )
     return replace(pool, x=values)
 
 
@@ -207,13 +213,21 @@ def _synthetic(
         return None, np.zeros(0, dtype=bool)
     pool = pools[0] if len(pools) == 1 else join(pools)
     if pd.DataFrame({"id": pool.ids, "by": 0 if by_id else made_by}).duplicated().any():
-        raise UserError("the same synthetic ids are in two of the --synthetic folders; give each set once"
-                        + (", and sets with ids of their own where a list names them; a table of features tells "
-                           "sets apart by a column `generator`" if by_id else ""))
+        raise UserError(
+            "the same synthetic ids are in two of the --synthetic folders; give each set once"
+            + (
+                ", and sets with ids of their own where a list names them; a table of features tells "
+                "sets apart by a column `generator`"
+                if by_id
+                else ""
+            )
+        )
     if not pool.synthetic.all():
         wrong = pool.ids[~pool.synthetic]
-        raise UserError(f"--synthetic holds {len(wrong)} images that are not synthetic, the first {wrong[0]}; put real "
-                        "images under --real")
+        raise UserError(
+            f"--synthetic holds {len(wrong)} images that are not synthetic, the first {wrong[0]}; put real "
+            "images under --real"
+        )
     kept = np.ones(pool.n, dtype=bool) if places.keep is None else np.isin(pool.ids, np.array(places.keep))
     return pool.take(kept), kept
 
@@ -225,8 +239,9 @@ def _generators(sets: Sequence[ImageSet]) -> tuple[tuple[tuple[str, ...], ...], 
     for images_ in sets:
         shards = images_.sidecars if isinstance(images_, ShardSet) else []
         mine = [numbers.setdefault(tuple(sorted(s.lineage)), len(numbers)) for s in shards]
-        parts.append(np.array(mine)[images_.rows["shard"]] if mine else
-                     np.full(images_.n, numbers.setdefault((), len(numbers))))
+        parts.append(
+            np.array(mine)[images_.rows["shard"]] if mine else np.full(images_.n, numbers.setdefault((), len(numbers)))
+        )
     return tuple(numbers), np.concatenate(parts)
 
 

@@ -56,8 +56,12 @@ def held_out_leaks(
         teacher = real_train.take(np.flatnonzero(np.isin(real_train.ids, sorted(known))))
         pairs = near_duplicates(pool, teacher)
         if pairs:
-            leaks.append(Leak(f"{len(pairs)} {part} images are near-duplicates of images that the generator saw",
-                              tuple(f"{a} ~ {b}" for a, b in pairs)))
+            leaks.append(
+                Leak(
+                    f"{len(pairs)} {part} images are near-duplicates of images that the generator saw",
+                    tuple(f"{a} ~ {b}" for a, b in pairs),
+                )
+            )
     return leaks
 
 
@@ -72,11 +76,18 @@ def arm_leaks(lineage: Sequence[str], arm_ids: Collection[str], phantoms: bool) 
     if not extra:
         return [], None
     if phantoms:
-        return [], (f"The generator was trained on {extra} phantoms that the real-only arm does not have. This run "
-                    "shows that the chain works and how it is measured; it does not show that synthetic images "
-                    "replace real ones.")
-    return [Leak(f"the generator was tuned on {total} real images, {extra} of them not among the {len(arm_ids)} real "
-                 "images of this arm; tune one on the arm's own images", tuple(lineage[:20]))], None
+        return [], (
+            f"The generator was trained on {extra} phantoms that the real-only arm does not have. This run "
+            "shows that the chain works and how it is measured; it does not show that synthetic images "
+            "replace real ones."
+        )
+    return [
+        Leak(
+            f"the generator was tuned on {total} real images, {extra} of them not among the {len(arm_ids)} real "
+            "images of this arm; tune one on the arm's own images",
+            tuple(lineage[:20]),
+        )
+    ], None
 
 
 def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Collection[str]) -> list[Leak]:
@@ -85,8 +96,13 @@ def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Co
     seen = ranges.overlap(rest, lineage)
     if not seen:
         return []
-    return [Leak(f"{len(seen)} training images outside this arm's {len(arm_ids)} are in the lineage of the generator; "
-                 "tune one on the arm's own images (`shards select --few`, docs/study.md)", tuple(seen))]
+    return [
+        Leak(
+            f"{len(seen)} training images outside this arm's {len(arm_ids)} are in the lineage of the generator; "
+            "tune one on the arm's own images (`shards select --few`, docs/study.md)",
+            tuple(seen),
+        )
+    ]
 
 
 def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
@@ -98,8 +114,9 @@ def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
         There are leaks and they are not allowed; the ids are named.
     """
     if leaks and not allow:
-        raise UserError("; ".join(leak.text() for leak in leaks) + " (--allow-leakage goes on, and the report says so "
-                        "in red)")
+        raise UserError(
+            "; ".join(leak.text() for leak in leaks) + " (--allow-leakage goes on, and the report says so in red)"
+        )
     return [leak.text() for leak in leaks]
 
 

@@ -69,8 +69,9 @@ def open_splits(location: Path) -> Splits:
         parts = [whole.where(split=part) for part in SPLITS]
     for part, images in zip(SPLITS, parts, strict=True):
         if not images.n:
-            raise UserError(f"{folder} has no {part} images; expected folders {', '.join(SPLITS)}, or samples whose "
-                            "`split` says so")
+            raise UserError(
+                f"{folder} has no {part} images; expected folders {', '.join(SPLITS)}, or samples whose `split` says so"
+            )
     _refuse_shared(dict(zip(SPLITS, parts, strict=True)), folder)
     splits = Splits(*parts)
     if len(splits.classes) < 2:
@@ -80,9 +81,7 @@ def open_splits(location: Path) -> Splits:
     return splits
 
 
-def load(
-    images: ImageSet, classes: Sequence[str], size: int, tick: Tick | None = None, *, lazy: bool = False
-) -> Pool:
+def load(images: ImageSet, classes: Sequence[str], size: int, tick: Tick | None = None, *, lazy: bool = False) -> Pool:
     """A pool of all images of a set, decoded once if they fit into memory.
 
     Raises
@@ -99,10 +98,15 @@ def load(
     ids = rows["id"].to_numpy(str)
     return Pool(
         x=decode(images, size, tick) if fits else _Stored(images, size),
-        ids=ids, classes=tuple(classes), labels=np.array([number[c] for c in rows["class"]], dtype=np.int64),
-        synthetic=(rows["origin"] == "synthetic").to_numpy(bool), groups=_groups(rows),
-        clusters=_text(rows["cluster"], ids), parents=_text(rows["parent"], np.full(len(ids), "")),
-        origins=rows["origin"].to_numpy(str), strategies=_text(rows["strategy"], np.full(len(ids), "")),
+        ids=ids,
+        classes=tuple(classes),
+        labels=np.array([number[c] for c in rows["class"]], dtype=np.int64),
+        synthetic=(rows["origin"] == "synthetic").to_numpy(bool),
+        groups=_groups(rows),
+        clusters=_text(rows["cluster"], ids),
+        parents=_text(rows["parent"], np.full(len(ids), "")),
+        origins=rows["origin"].to_numpy(str),
+        strategies=_text(rows["strategy"], np.full(len(ids), "")),
     )
 
 
@@ -154,5 +158,7 @@ def _refuse_shared(parts: dict[str, ImageSet], folder: Path) -> None:
             for column in ("id", "cluster"):
                 shared = set(parts[a].rows[column].dropna()) & set(parts[b].rows[column].dropna())
                 if shared:
-                    raise UserError(f"{len(shared)} {column}s are in {a} and in {b} of {folder} ({some(shared, 20)}); "
-                                    "the parts must be disjoint: drop them from one")
+                    raise UserError(
+                        f"{len(shared)} {column}s are in {a} and in {b} of {folder} ({some(shared, 20)}); "
+                        "the parts must be disjoint: drop them from one"
+                    )

@@ -65,9 +65,15 @@ class Pool:
         """The same images, fewer or in another order; nothing is read or copied but the small columns."""
         where = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         return replace(
-            self, x=_Taken.of(self.x, where), ids=self.ids[where], labels=self.labels[where],
-            synthetic=self.synthetic[where], groups=self.groups.iloc[where].reset_index(drop=True),
-            clusters=self.clusters[where], parents=self.parents[where], origins=self.origins[where],
+            self,
+            x=_Taken.of(self.x, where),
+            ids=self.ids[where],
+            labels=self.labels[where],
+            synthetic=self.synthetic[where],
+            groups=self.groups.iloc[where].reset_index(drop=True),
+            clusters=self.clusters[where],
+            parents=self.parents[where],
+            origins=self.origins[where],
             strategies=self.strategies[where],
         )
 
@@ -91,11 +97,15 @@ def join(parts: Sequence[Pool]) -> Pool:
     first = parts[0]
     return Pool(
         _Joined(tuple(p.x for p in parts), np.cumsum([0, *(p.n for p in parts)])),
-        np.concatenate([p.ids for p in parts]), first.classes, np.concatenate([p.labels for p in parts]),
+        np.concatenate([p.ids for p in parts]),
+        first.classes,
+        np.concatenate([p.labels for p in parts]),
         np.concatenate([p.synthetic for p in parts]),
         pd.concat([p.groups for p in parts], ignore_index=True).fillna("unknown"),
-        np.concatenate([p.clusters for p in parts]), np.concatenate([p.parents for p in parts]),
-        np.concatenate([p.origins for p in parts]), np.concatenate([p.strategies for p in parts]),
+        np.concatenate([p.clusters for p in parts]),
+        np.concatenate([p.parents for p in parts]),
+        np.concatenate([p.origins for p in parts]),
+        np.concatenate([p.strategies for p in parts]),
     )
 
 
@@ -129,21 +139,26 @@ def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def few_per_class(pool: Pool, per_class: int, seed: int) -> Pool:
     """At most this many rows of each class, as `shards.mixing.sampling_order.few_per_class` chooses them."""
     group = pool.groups["group"].to_numpy() if "group" in pool.groups else np.full(pool.n, "")
-    return pool.take(sampling_order.few_per_class(pool.ids, np.array(pool.classes)[pool.labels], group, per_class,
-    seed))
+    return pool.take(
+        sampling_order.few_per_class(pool.ids, np.array(pool.classes)[pool.labels], group, per_class, seed)
+    )
 
 
 def with_parents_among(synthetic: Pool, real: Pool) -> Pool:
     """Synthetic images that need no real image beside these."""
     known = np.isin(synthetic.parents, np.append(real.ids, ""))
     if not known.any():
-        raise UserError("no synthetic image is left: every one was made from a real image that is not in this arm; "
-                        "generate from the arm's own images, or use text-to-image samples")
+        raise UserError(
+            "no synthetic image is left: every one was made from a real image that is not in this arm; "
+            "generate from the arm's own images, or use text-to-image samples"
+        )
     return synthetic.take(known)
 
 
 def check_classes(classes: Iterable[str], expected: Sequence[str], source: str) -> None:
     unknown = sorted(set(classes) - set(expected))
     if unknown:
-        raise UserError(f"{source} has the unknown classes {', '.join(unknown)}; "
-                        f"the real training images have {', '.join(expected)}")
+        raise UserError(
+            f"{source} has the unknown classes {', '.join(unknown)}; "
+            f"the real training images have {', '.join(expected)}"
+        )

@@ -82,10 +82,13 @@ def schedule(recipe: Recipe, pool: Pool) -> Schedule:
         "pretrain-then-tune": [(first, 0.0, 1.0), (recipe.steps - first, 1.0, 0.0)],
         "synthetic-only": [(recipe.steps, 0.0, 1.0)],
     }[recipe.mode]
-    return Schedule(tuple(
-        _phase(recipe, pool, steps, real, synthetic, number)
-        for number, (steps, real, synthetic) in enumerate(mixtures) if steps
-    ))
+    return Schedule(
+        tuple(
+            _phase(recipe, pool, steps, real, synthetic, number)
+            for number, (steps, real, synthetic) in enumerate(mixtures)
+            if steps
+        )
+    )
 
 
 def _phase(recipe: Recipe, pool: Pool, steps: int, real: float, synthetic: float, number: int) -> Phase:
@@ -107,8 +110,13 @@ def _phase(recipe: Recipe, pool: Pool, steps: int, real: float, synthetic: float
 def _table(pool: Pool, rows: NDArray[np.int64]) -> ImageSet:
     """The rows as the mixing sees them; it gives numbers back, the pixels stay in the pool."""
     names = np.array(pool.classes)
-    frame = pd.DataFrame({
-        "id": pool.ids[rows], "class": names[pool.labels[rows]], "origin": pool.origins[rows],
-        "group": pool.groups["group"].to_numpy()[rows] if "group" in pool.groups else "",
-    }, dtype=object)
+    frame = pd.DataFrame(
+        {
+            "id": pool.ids[rows],
+            "class": names[pool.labels[rows]],
+            "origin": pool.origins[rows],
+            "group": pool.groups["group"].to_numpy()[rows] if "group" in pool.groups else "",
+        },
+        dtype=object,
+    )
     return ImageSet(frame, list(pool.classes))

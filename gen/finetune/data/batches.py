@@ -72,8 +72,13 @@ class Batches:
         if cached.mask is not None and cached.masked is not None:
             noisy = torch.cat([noisy, cached.mask[None], cached.masked[None]], dim=1)
         prompt = self.empty if u[1] < self.drop_prompt else int(source.prompt[image])
-        return Batch(noisy, self.objective.target(clean, eps[None], timesteps), timesteps, torch.tensor([prompt]),
-                     torch.tensor([source.weight]))
+        return Batch(
+            noisy,
+            self.objective.target(clean, eps[None], timesteps),
+            timesteps,
+            torch.tensor([prompt]),
+            torch.tensor([source.weight]),
+        )
 
 
 def _stack(rows: Sequence[Batch]) -> Batch:

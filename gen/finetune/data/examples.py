@@ -72,8 +72,10 @@ def examples(data: ImageSet, template: str) -> Examples:
     if not any(group for group in data.rows["group"]):
         written = [prompts.render(template, label, None) for label in data.rows["class"]]
     else:  # as the paper wrote it for images of unknown skin type
-        written = [prompts.render(template, label, group or "unknown")
-                   for label, group in zip(data.rows["class"], data.rows["group"], strict=True)]
+        written = [
+            prompts.render(template, label, group or "unknown")
+            for label, group in zip(data.rows["class"], data.rows["group"], strict=True)
+        ]
     distinct = sorted(set(written))
     number = {text: i for i, text in enumerate(distinct)}
     return Examples(data, template, distinct, np.array([number[text] for text in written]), _digests(data))

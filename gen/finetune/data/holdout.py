@@ -42,18 +42,25 @@ class Holdout:
             Names the images, and why each is refused.
         """
         seen = [(i, "") for i in rows["id"] if i in self.ids]
-        seen += [(i, f" (in cluster {c})") for i, c in zip(rows["id"], rows["cluster"], strict=True)
-                 if c in self.clusters and i not in self.ids]
+        seen += [
+            (i, f" (in cluster {c})")
+            for i, c in zip(rows["id"], rows["cluster"], strict=True)
+            if c in self.clusters and i not in self.ids
+        ]
         seen += [(i, " (the same file)") for i in rows["id"] if digests.get(i) in self.digests and i not in self.ids]
         if seen:
-            raise UserError(f"{len(seen)} training images are held out: {', '.join(i + why for i, why in seen[:5])}"
-                            f"{', ...' if len(seen) > 5 else ''}; take them out of --data, or mark them split=test")
+            raise UserError(
+                f"{len(seen)} training images are held out: {', '.join(i + why for i, why in seen[:5])}"
+                f"{', ...' if len(seen) > 5 else ''}; take them out of --data, or mark them split=test"
+            )
 
     def check_lineage(self, seen: Sequence[str], whose: str) -> None:
         """Refuse a base model, or synthetic images, that held-out images went into."""
         if leaked := id_ranges.overlap(sorted(self.ids), seen):
-            raise UserError(f"{whose} was tuned on {len(leaked)} images that are held out ({', '.join(leaked[:5])}); "
-                            "use another one, or other held-out images")
+            raise UserError(
+                f"{whose} was tuned on {len(leaked)} images that are held out ({', '.join(leaked[:5])}); "
+                "use another one, or other held-out images"
+            )
 
 
 def read_holdout(location: str | Path) -> Holdout:
@@ -70,8 +77,9 @@ def read_holdout(location: str | Path) -> Holdout:
     if is_url(location) or path.is_dir():
         return of_images(_not_for_training(open_data(location)))
     if not path.is_file():
-        raise UserError(f"no held-out list {path}; expected ids (.txt, one a line), a table with a column id, "
-                        "or shards")
+        raise UserError(
+            f"no held-out list {path}; expected ids (.txt, one a line), a table with a column id, or shards"
+        )
     if path.suffix in TABLE_SUFFIXES:
         table = read_table(path)
         if "id" not in table.columns:

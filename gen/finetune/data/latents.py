@@ -63,8 +63,14 @@ class Latents:
 
 
 def encode(
-    latents: Latents, examples: Examples, which: Sequence[int], vae: AutoencoderKL, facts: PipelineFacts, *,
-    seed: int, jitter: float,
+    latents: Latents,
+    examples: Examples,
+    which: Sequence[int],
+    vae: AutoencoderKL,
+    facts: PipelineFacts,
+    *,
+    seed: int,
+    jitter: float,
 ) -> None:
     """Compute the views numbered `which`; masks and masked images too where the UNet has nine channels."""
     latents.folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ from bench.cli import PROGRAM
 from dermforge.common.errors import UserError
 
 HEAD = {
-    "real": {"accuracy": 0.7, "low": 0.65, "high": 0.75}, "mix": {"accuracy": 0.8, "low": 0.76, "high": 0.84},
+    "real": {"accuracy": 0.7, "low": 0.65, "high": 0.75},
+    "mix": {"accuracy": 0.8, "low": 0.76, "high": 0.84},
     "worst_group": {"mix": {"group": "dark", "accuracy": 0.5, "low": 0.4, "high": 0.6}},
 }
 

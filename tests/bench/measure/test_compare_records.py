@@ -61,8 +61,9 @@ def test_a_benchmark_that_left_no_result_is_named(tmp_path: Path) -> None:
     for folder, commands in (("before", ("engine", "paper")), ("after", ("engine", "shards"))):
         for command in commands:
             save(rates.model_copy(update={"command": command}), tmp_path / folder)
-    result = CliRunner().invoke(PROGRAM.app(), ["compare", str(tmp_path / "before"), str(tmp_path / "after")],
-                                catch_exceptions=False)
+    result = CliRunner().invoke(
+        PROGRAM.app(), ["compare", str(tmp_path / "before"), str(tmp_path / "after")], catch_exceptions=False
+    )
     assert result.exit_code == 0
     assert result.stdout == "engine: 1 of 1 are the same, 0 have not enough samples to tell\n"
     assert f"only in {tmp_path / 'before'}, so not compared: paper" in result.stderr
@@ -71,8 +72,12 @@ def test_a_benchmark_that_left_no_result_is_named(tmp_path: Path) -> None:
 
 def test_what_else_differs_is_said() -> None:
     """Two devices or versions are compared with that in view, and measurements of one only are not lost."""
-    other = Record(command="engine", settings={"steps": 50}, facts=FACTS.model_copy(update={"device": "H200"}),
-                   measurements=record(b=[1.0]).measurements)
+    other = Record(
+        command="engine",
+        settings={"steps": 50},
+        facts=FACTS.model_copy(update={"device": "H200"}),
+        measurements=record(b=[1.0]).measurements,
+    )
     one = record(a=[1.0])
     assert set(differing_facts(one, other)) == {"device", "steps"}
     assert only_in_one(one, other) == ["a", "b"]

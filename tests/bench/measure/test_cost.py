@@ -61,5 +61,10 @@ def test_what_cannot_be_compared_is_said() -> None:
     mine = Anchor("ours", "NVIDIA H100 80GB HBM3", "SD 1.5 512", 50, 1, 5.0, 414)
     same, other = ANCHORS[0], next(a for a in ANCHORS if "MLPerf" in a.who and a.device == "H200")
     assert not_comparable(same, mine) == []
-    assert not_comparable(other, mine) == ["on H200", "SDXL 1024, not SD 1.5 512", "20 steps, not 50",
-                                           "batch not published", "FP8"]
+    assert not_comparable(other, mine) == [
+        "on H200",
+        "SDXL 1024, not SD 1.5 512",
+        "20 steps, not 50",
+        "batch not published",
+        "FP8",
+    ]

@@ -11,8 +11,9 @@ from bench.measure import flops, models
 from engines.pipeline_spec import read_facts
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("sd15", 859.52e6), ("sd15-inpaint", 859.54e6),
-                                                  ("sd21-base", 865.91e6)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("sd15", 859.52e6), ("sd15-inpaint", 859.54e6), ("sd21-base", 865.91e6)]
+)
 def test_random_models_have_the_public_number_of_parameters(name: str, parameters: float) -> None:
     """A benchmark of other shapes would not be of Stable Diffusion."""
     from diffusers import UNet2DConditionModel

@@ -70,16 +70,23 @@ def test_no_two_names_look_alike_on_a_narrow_screen(monkeypatch: pytest.MonkeyPa
     text = io.StringIO()
     monkeypatch.setattr(console, "out", Console(file=text, width=60))
     names = [f"train/test_resnet_with_a_long_name/{who}" for who in ("bare", "ours")]
-    record = a_record().model_copy(update={"measurements": [
-        Measurement(name=name, unit="training images/s", samples=[1.0], details={"parameters": 9}) for name in names
-    ]})
+    record = a_record().model_copy(
+        update={
+            "measurements": [
+                Measurement(name=name, unit="training images/s", samples=[1.0], details={"parameters": 9})
+                for name in names
+            ]
+        }
+    )
     show(record)
     column = "".join(line.split("│")[1].strip() for line in text.getvalue().splitlines() if line.startswith("│"))
     assert column == "".join(names)
 
 
-@pytest.mark.parametrize(("value", "text"), [(math.nan, "not enough data"), (0.5, "0.5"), (12345.6, "12,346"),
-                                             (1e-5, "1.000e-05"), (0.0, "0")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(math.nan, "not enough data"), (0.5, "0.5"), (12345.6, "12,346"), (1e-5, "1.000e-05"), (0.0, "0")],
+)
 def test_numbers_are_written_for_people(value: float, text: str) -> None:
     """Undefined is said in words, never as 0."""
     assert number(value) == text

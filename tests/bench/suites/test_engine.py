@@ -74,7 +74,11 @@ def test_a_peer_is_labelled_by_the_precision_that_it_runs_in() -> None:
     """None has fp8, and optimum's exporter knows fp16 on a GPU only."""
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert [precision_of("diffusers", asked, gpu) for asked in ("fp32", "fp16", "bf16", "fp8")] == [
-        "fp32", "fp16", "bf16", "fp16"]
+        "fp32",
+        "fp16",
+        "bf16",
+        "fp16",
+    ]
     assert [precision_of("optimum", asked, gpu) for asked in ("fp16", "bf16", "fp8")] == ["fp16", "fp32", "fp16"]
     assert precision_of("optimum", "fp16", cpu) == "fp32"
 
@@ -87,15 +91,39 @@ def test_peers_of_other_weights_are_refused(engine: Engine, bundle: Path) -> Non
 
 def test_the_command_measures_everything_that_it_promises(bundle: Path, random_pipeline: Path, tmp_path: Path) -> None:
     """Components, rows, whole images, peers, shares of the ceiling and the speed-up, in the table and in the file."""
-    options = ["--model", str(random_pipeline), "--device", "cpu", "--images", "2", "--steps", "2", "--rows", "2",
-               "--peer", "diffusers", "--peer-batch", "2", "--repeats", "1", "--out", str(tmp_path)]
+    options = [
+        "--model",
+        str(random_pipeline),
+        "--device",
+        "cpu",
+        "--images",
+        "2",
+        "--steps",
+        "2",
+        "--rows",
+        "2",
+        "--peer",
+        "diffusers",
+        "--peer-batch",
+        "2",
+        "--repeats",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
     result = CliRunner().invoke(PROGRAM.app(), ["engine", str(bundle), *options], catch_exceptions=False)
     assert result.exit_code == 0
     record = load(tmp_path / "engine.json")
     names = {m.name for m in record.measurements}
     assert {f"component/bundle/{part}" for part in ("text_encoder", "unet", "vae_decoder", "vae_encoder")} <= names
-    assert {"matmul/fp32", "copy", "rows/bundle/0002", "whole/ours/bundle", "whole/diffusers/batch 2",
-            "speedup/over diffusers"} <= names
+    assert {
+        "matmul/fp32",
+        "copy",
+        "rows/bundle/0002",
+        "whole/ours/bundle",
+        "whole/diffusers/batch 2",
+        "speedup/over diffusers",
+    } <= names
     for m in (*record.starting("component/"), *record.starting("whole/")):
         assert 0 < float(m.details["share"] or 0) < 2, m
     ours, theirs = record.get("whole/ours/bundle"), record.get("whole/diffusers/batch 2")
@@ -109,24 +137,40 @@ def test_the_command_measures_everything_that_it_promises(bundle: Path, random_p
 
 def test_speedups_stand_beside_their_bars() -> None:
     """On a CPU each peer's best batch counts; on a GPU plain diffusers at the paper's, and the share of the ceiling."""
-    def rate(name: str, value: float, **details: object) -> Measurement:
-        return Measurement.model_validate({"name": f"whole/{name}", "unit": "images/s", "samples": [value],
-                                           "details": {"precision": "fp32"} | details})
 
-    runs = [rate("ours/x", 12, share=0.7), rate("ours/plans", 24, precision="bf16"),
-            rate("diffusers/batch 32", 6, batch=32), rate("diffusers/batch 16", 3, batch=16),
-            rate("optimum/batch 16", 8, batch=16)]
+    def rate(name: str, value: float, **details: object) -> Measurement:
+        return Measurement.model_validate(
+            {
+                "name": f"whole/{name}",
+                "unit": "images/s",
+                "samples": [value],
+                "details": {"precision": "fp32"} | details,
+            }
+        )
+
+    runs = [
+        rate("ours/x", 12, share=0.7),
+        rate("ours/plans", 24, precision="bf16"),
+        rate("diffusers/batch 32", 6, batch=32),
+        rate("diffusers/batch 16", 3, batch=16),
+        rate("optimum/batch 16", 8, batch=16),
+    ]
     found = measure.speedups(runs, "cpu")
     assert {m.name: (m.median, m.details["bar"]) for m in found} == {
-        "speedup/over diffusers": (2.0, 2.0), "speedup/over optimum": (1.5, 1.5),
-        "speedup/plans over diffusers": (4.0, 2.0), "speedup/plans over optimum": (3.0, 1.5)}
+        "speedup/over diffusers": (2.0, 2.0),
+        "speedup/over optimum": (1.5, 1.5),
+        "speedup/plans over diffusers": (4.0, 2.0),
+        "speedup/plans over optimum": (3.0, 1.5),
+    }
     assert (found[1].details["precision"], found[1].details["its precision"]) == ("bf16", "fp32")
     gpu = {m.name: m.median for m in measure.speedups(runs, "cuda") if "plans" not in m.name}
     assert gpu == {"speedup/over diffusers": 4.0, "speedup/over optimum": 1.5, "share/ours": 0.7}
 
 
-@pytest.mark.parametrize(("device", "plans", "possible"), [
-    ("cpu", [], [8, 16, 24, 32]), ("cpu", ["unet.so"], [16, 32]), ("cuda", ["unet.plan"], [16])])
+@pytest.mark.parametrize(
+    ("device", "plans", "possible"),
+    [("cpu", [], [8, 16, 24, 32]), ("cpu", ["unet.so"], [16, 32]), ("cuda", ["unet.plan"], [16])],
+)
 def test_a_sweep_leaves_out_what_plans_are_not_for(device: str, plans: list[str], possible: list[int]) -> None:
     bundle = SimpleNamespace(find=lambda kind, backend: plans, manifest=SimpleNamespace(rows=16))
     engine: Any = SimpleNamespace(bundle=bundle, backend="any", device=torch.device(device))
@@ -150,9 +194,22 @@ def test_on_a_gpu_the_suite_measures_both_half_precisions(tmp_path: Path, random
     options = chosen.options(5, quick=False)
     words = " ".join(options["engine"])
     assert "--backend torch --backend tensorrt --precision fp16 --precision bf16 --steps 50" in words
-    assert options["sample"] == options["paper"] == [
-        "--model", str(random_pipeline), "--work", str(tmp_path), "--backend", "torch", "--precision", "fp16",
-        "--repeats", "5"]
+    assert (
+        options["sample"]
+        == options["paper"]
+        == [
+            "--model",
+            str(random_pipeline),
+            "--work",
+            str(tmp_path),
+            "--backend",
+            "torch",
+            "--precision",
+            "fp16",
+            "--repeats",
+            "5",
+        ]
+    )
     assert all(words[-2:] == ["--repeats", "5"] for words in options.values())
 
 
@@ -176,14 +233,25 @@ def test_growth_reports_each_factor(engine: Engine, tmp_path: Path) -> None:
     assert [m.details["images"] for m in found] == [1, 10, 100]
 
 
-@pytest.mark.parametrize("options", [["engine", "--model", "nowhere"], ["paper", "--model", "nowhere"],
-                                     ["engine", "--peer", "comfy"], ["all", "--only", "nothing"],
-                                     ["plans", "--model", "nowhere"], ["plans", "--precision", "fp8"],
-                                     ["sample", "--peer", "comfy"],
-                                     ["roofline", "--precision", "fp7"], ["roofline", "--device", "cpu",
-                                                                          "--precision", "fp8"],
-                                     ["train", "--model", "resnet5"], ["train", "--size", "3"],
-                                     ["cost", "nowhere"], ["anchors", "nowhere"], ["cost", "--price", "cheap"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["engine", "--model", "nowhere"],
+        ["paper", "--model", "nowhere"],
+        ["engine", "--peer", "comfy"],
+        ["all", "--only", "nothing"],
+        ["plans", "--model", "nowhere"],
+        ["plans", "--precision", "fp8"],
+        ["sample", "--peer", "comfy"],
+        ["roofline", "--precision", "fp7"],
+        ["roofline", "--device", "cpu", "--precision", "fp8"],
+        ["train", "--model", "resnet5"],
+        ["train", "--size", "3"],
+        ["cost", "nowhere"],
+        ["anchors", "nowhere"],
+        ["cost", "--price", "cheap"],
+    ],
+)
 def test_bad_input_is_said_before_anything_is_measured(options: list[str], tmp_path: Path) -> None:
     """A user's mistake is a UserError with the remedy, not a traceback after an hour."""
     result = CliRunner().invoke(PROGRAM.app(), options)

@@ -31,8 +31,17 @@ def test_everything_runs_at_tiny_sizes(tmp_path: Path, random_pipeline: Path) ->
 
     from bench.cli import PROGRAM
 
-    options = ["--quick", "--out", str(tmp_path / "results"), "--work", str(tmp_path / "work"), "--model",
-               str(random_pipeline), "--backend", "torch"]
+    options = [
+        "--quick",
+        "--out",
+        str(tmp_path / "results"),
+        "--work",
+        str(tmp_path / "work"),
+        "--model",
+        str(random_pipeline),
+        "--backend",
+        "torch",
+    ]
     result = CliRunner().invoke(PROGRAM.app(), ["all", *options], catch_exceptions=False)
     assert result.exit_code == 0
     names = {p.name for p in (tmp_path / "results").iterdir()}

@@ -47,14 +47,41 @@ def test_shards_and_loose_files_hold_the_same_images(bundle: Path, random_pipeli
 def test_the_command_measures_speed_rows_waiting_and_memory(
     bundle: Path, random_pipeline: Path, tmp_path: Path
 ) -> None:
-    options = ["--bundle", str(bundle), "--model", str(random_pipeline), "--images", "4", "--steps", "2", "--peer",
-               "diffusers", "--batch", "2", "--repeats", "1", "--peer-precision", "bf16", "--out", str(tmp_path)]
+    options = [
+        "--bundle",
+        str(bundle),
+        "--model",
+        str(random_pipeline),
+        "--images",
+        "4",
+        "--steps",
+        "2",
+        "--peer",
+        "diffusers",
+        "--batch",
+        "2",
+        "--repeats",
+        "1",
+        "--peer-precision",
+        "bf16",
+        "--out",
+        str(tmp_path),
+    ]
     result = CliRunner().invoke(PROGRAM.app(), ["sample", *options], catch_exceptions=False)
     assert result.exit_code == 0
     record = load(tmp_path / "sample.json")
     found = {m.name: m for m in record.measurements}
-    assert {"sample/ours", "sample/ours-interval", "sample/diffusers-b2", "ours/rows", "ours/filled", "ours/waiting",
-            "ours/peak memory", "ours-interval/rows", "speedup/diffusers-b2"} <= set(found)
+    assert {
+        "sample/ours",
+        "sample/ours-interval",
+        "sample/diffusers-b2",
+        "ours/rows",
+        "ours/filled",
+        "ours/waiting",
+        "ours/peak memory",
+        "ours-interval/rows",
+        "speedup/diffusers-b2",
+    } <= set(found)
     assert found["ours/rows"].median == 4
     assert found["ours-interval/rows"].median <= 4
     assert 0 <= found["ours/waiting"].median < 1

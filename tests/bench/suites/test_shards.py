@@ -47,14 +47,19 @@ def test_one_run_measures_all_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_shares_are_taken_turn_by_turn() -> None:
     """A slow turn of the disk slows both: the share is of one turn, not of two medians."""
+
     def speed(name: str, *samples: float) -> Measurement:
         return Measurement(name=f"{name}/samples", unit="samples/s", better="higher", samples=list(samples))
 
-    found = bench_shards.shares([
-        speed("write/tarfile", 100, 10, 50), speed("write/ours", 90, 9, 45),
-        speed("write/ours, no digests", 95, 9.5, 48),
-        speed("read/webdataset", 10, 20, 30), speed("read/ours", 20, 20, 15),
-    ])
+    found = bench_shards.shares(
+        [
+            speed("write/tarfile", 100, 10, 50),
+            speed("write/ours", 90, 9, 45),
+            speed("write/ours, no digests", 95, 9.5, 48),
+            speed("read/webdataset", 10, 20, 30),
+            speed("read/ours", 20, 20, 15),
+        ]
+    )
     by_name = {m.name: m for m in found}
     assert by_name["share/write/ours of write/tarfile"].samples == pytest.approx([0.9, 0.9, 0.9])
     assert by_name["share/read/ours of read/webdataset"].samples == pytest.approx([2, 1, 0.5])

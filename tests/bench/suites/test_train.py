@@ -34,8 +34,11 @@ def test_every_contestant_takes_all_its_steps(who: str, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("evalsuite.training.loop.make_optimiser", lambda recipe, net: Counted(net.parameters(), lr=0.0))
     network.register_forward_pre_hook(lambda net, given: rows.append(len(given[0])) if net.training else None)
-    run = {"bare": lambda: train.bare(network, recipe, CPU), "ours": lambda: train.ours(network, recipe, pool, CPU),
-           "timm": lambda: train.with_timm(network, recipe, pool, CPU)}[who]()
+    run = {
+        "bare": lambda: train.bare(network, recipe, CPU),
+        "ours": lambda: train.ours(network, recipe, pool, CPU),
+        "timm": lambda: train.with_timm(network, recipe, pool, CPU),
+    }[who]()
     run()
     assert steps == 13
     assert set(rows) == {48}
@@ -43,12 +46,30 @@ def test_every_contestant_takes_all_its_steps(who: str, monkeypatch: pytest.Monk
 
 def test_the_command_leaves_a_record_with_every_rate(tmp_path: Path) -> None:
     """Warmed up and repeated, peers beside ours, where it ran: as every other benchmark."""
-    options = ["--model", "test_resnet", "--size", "32", "--batch", "16", "--steps", "2", "--repeats", "2",
-               "--threads", "1", "--out", str(tmp_path)]
+    options = [
+        "--model",
+        "test_resnet",
+        "--size",
+        "32",
+        "--batch",
+        "16",
+        "--steps",
+        "2",
+        "--repeats",
+        "2",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
     assert CliRunner().invoke(PROGRAM.app(), ["train", *options], catch_exceptions=False).exit_code == 0
     record = load(tmp_path / "train.json")
     assert [m.name for m in record.measurements] == [
-        "train/test_resnet/bare", "train/test_resnet/ours", "train/test_resnet/timm", "share/test_resnet"]
+        "train/test_resnet/bare",
+        "train/test_resnet/ours",
+        "train/test_resnet/timm",
+        "share/test_resnet",
+    ]
     bare, ours, _, share = (m.samples for m in record.measurements)
     assert share == pytest.approx([o / b for o, b in zip(ours, bare, strict=True)])
     assert record.facts.threads == 1

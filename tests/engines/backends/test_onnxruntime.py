@@ -65,8 +65,11 @@ def test_the_small_unet_runs_pixels_first(bundle: Bundle, tmp_path: Path) -> Non
     assert (bundle.folder / "unet" / "cpu.onnx").exists()
     ours, plain = load(bundle.folder), load(bundle.folder)
     plain.calls = type(plain.calls)(
-        plain.calls.text, Session(bundle.folder / "unet" / "rows.onnx", plain.rows, Place("cpu", plain.device, 1)),
-        plain.calls.decode, plain.calls.encode, plain.device,
+        plain.calls.text,
+        Session(bundle.folder / "unet" / "rows.onnx", plain.rows, Place("cpu", plain.device, 1)),
+        plain.calls.decode,
+        plain.calls.encode,
+        plain.device,
     )
     args = gauss(4, 4, 8, 8), torch.full((4,), 500.0), gauss(4, 16, 32)
     torch.testing.assert_close(ours.unet(*args), plain.unet(*args), rtol=1e-3, atol=1e-4)
@@ -139,8 +142,9 @@ def test_heavy_nodes_on_another_provider_are_an_error(bundle: Bundle) -> None:
         """A session that names CUDA first; its nodes are the real one's."""
 
         def __init__(self, nodes: list[str]) -> None:
-            part = SimpleNamespace(ep_name="CPUExecutionProvider", get_nodes=lambda: [
-                SimpleNamespace(op_type=name) for name in nodes])
+            part = SimpleNamespace(
+                ep_name="CPUExecutionProvider", get_nodes=lambda: [SimpleNamespace(op_type=name) for name in nodes]
+            )
             self.get_provider_graph_assignment_info = lambda: [part]
             self.get_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
 

@@ -56,8 +56,11 @@ def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: P
 
     facts, unet = read_facts(random_pipeline), lower(load_part(random_pipeline, "unet"), torch.float16)
     side = facts.latent_size
-    args = (torch.randn(2, facts.unet_in_channels, side, side), torch.tensor([3.0, 7.0]),
-            torch.randn(2, facts.max_length, facts.text_dim))
+    args = (
+        torch.randn(2, facts.unet_in_channels, side, side),
+        torch.tensor([3.0, 7.0]),
+        torch.randn(2, facts.max_length, facts.text_dim),
+    )
     names = ["sample", "timesteps", "encoder_hidden_states"]
     write_graph(UNetRows(unet, torch.float16), args, names, "out_sample", tmp_path / "rows.onnx")
     plan = compile_graph(tmp_path / "rows.onnx", resolve_target("tensorrt-rtx", sm), 32)
@@ -72,10 +75,13 @@ def test_a_plan_is_for_one_shape(bundle: Bundle) -> None:
     graph = bundle.folder / "unet" / "rows.onnx"
     assert trt.OnnxParser(network, quiet_log(trt)).parse(for_tensorrt(graph), str(graph))
     profile = static_profile(builder, network, 6)
-    shapes = {network.get_input(i).name: profile.get_shape(network.get_input(i).name)
-              for i in range(network.num_inputs)}
+    shapes = {
+        network.get_input(i).name: profile.get_shape(network.get_input(i).name) for i in range(network.num_inputs)
+    }
     assert {name: [tuple(s) for s in three] for name, three in shapes.items()} == {
-        "sample": [(6, 4, 8, 8)] * 3, "timesteps": [(6,)] * 3, "encoder_hidden_states": [(6, 16, 32)] * 3,
+        "sample": [(6, 4, 8, 8)] * 3,
+        "timesteps": [(6,)] * 3,
+        "encoder_hidden_states": [(6, 16, 32)] * 3,
     }
 
 
@@ -149,8 +155,16 @@ def test_a_machine_without_a_driver_says_so(half: Bundle) -> None:
     ],
 )
 def test_a_mismatch_says_which(here: tuple[str, str, str], builder: str, named: str) -> None:
-    plan = Artefact(path="unet.plan", sha256="", bytes=0, kind="plan", target="sm_89", builder="tensorrt 11.1",
-                    gpu="NVIDIA L4", driver="13.1")
+    plan = Artefact(
+        path="unet.plan",
+        sha256="",
+        bytes=0,
+        kind="plan",
+        target="sm_89",
+        builder="tensorrt 11.1",
+        gpu="NVIDIA L4",
+        driver="13.1",
+    )
     with pytest.raises(EngineError, match=named):
         check_gpu(plan, builder, here)
     check_gpu(plan, "tensorrt 11.1", ("sm_89", "NVIDIA L4", "13.0"))

@@ -36,8 +36,9 @@ def plan_file(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> P
     """Of `network(x) * s`, channels last inside as the real ones are: its result must come out contiguous."""
     path = tmp_path_factory.mktemp("plan") / "small.so"
     network = network.to(memory_format=torch.channels_last)
-    compile_call(network, lambda x, s: network(x) * s[:, None, None, None],
-                 (torch.zeros(ROWS, 3, 8, 8), torch.zeros(ROWS)), path)
+    compile_call(
+        network, lambda x, s: network(x) * s[:, None, None, None], (torch.zeros(ROWS, 3, 8, 8), torch.zeros(ROWS)), path
+    )
     return path
 
 
@@ -55,7 +56,7 @@ def test_bytes_do_not_depend_on_the_number_of_cores_nor_on_the_other_batches(pla
     one, three = (Plan(plan_file, Cores(n), ROWS, (3, 6, 6), torch.float32) for n in (1, 3))
     together = three(x, s)
     assert torch.equal(one(x, s), together)
-    assert torch.equal(one(x[ROWS:2 * ROWS], s[ROWS:2 * ROWS]), together[ROWS:2 * ROWS])
+    assert torch.equal(one(x[ROWS : 2 * ROWS], s[ROWS : 2 * ROWS]), together[ROWS : 2 * ROWS])
 
 
 def test_strided_inputs_are_read_as_they_are_meant(plan_file: Path) -> None:
@@ -116,8 +117,15 @@ def test_a_target_is_refused_where_nothing_can_compile(
 
 @pytest.fixture(scope="module")
 def compiled(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return build(model, tmp_path_factory.mktemp("compiled") / "bundle", backend="torch", precision="bf16",
-                 target="cpu", rows=2, allow_parity_failure=True)
+    return build(
+        model,
+        tmp_path_factory.mktemp("compiled") / "bundle",
+        backend="torch",
+        precision="bf16",
+        target="cpu",
+        rows=2,
+        allow_parity_failure=True,
+    )
 
 
 @pytest.mark.slow

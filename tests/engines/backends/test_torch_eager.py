@@ -73,11 +73,15 @@ def test_bf16_keeps_the_image_encoder_in_float32_in_memory_and_on_disk(model: Pa
     from safetensors.torch import load_file
 
     vae = load_modules(model, "bf16").vae
-    kinds = {"encoder": torch.float32, "quant_conv": torch.float32, "decoder": torch.bfloat16,
-             "post_quant_conv": torch.bfloat16}
+    kinds = {
+        "encoder": torch.float32,
+        "quant_conv": torch.float32,
+        "decoder": torch.bfloat16,
+        "post_quant_conv": torch.bfloat16,
+    }
     assert {name: next(p.dtype for p in getattr(vae, name).parameters() if p.ndim > 1) for name in kinds} == kinds
     copy_weights(model, tmp_path, "bf16")
-    weights, = (tmp_path / "vae").glob("*.safetensors")
+    (weights,) = (tmp_path / "vae").glob("*.safetensors")
     assert {name.split(".")[0]: value.dtype for name, value in load_file(weights).items()} == kinds
 
 

@@ -59,8 +59,10 @@ def test_a_product_is_rounded_as_torch_rounds(tmp_path: Path) -> None:
     weight = noise.standard_normal((32, 16)).astype(np.float16)
     x = noise.standard_normal((3, 5, 32)).astype(np.float16)
     x[0, 0, 0] = 100  # beyond what the calibration saw
-    model = onnx.parser.parse_model('<ir_version: 10, opset_import: ["" : 23]>'
-                                    "g (float16[n, 5, 32] sample) => (float16[n, 5, 16] y) { y = MatMul(sample, w) }")
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 23]>'
+        "g (float16[n, 5, 32] sample) => (float16[n, 5, 16] y) { y = MatMul(sample, w) }"
+    )
     model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
     onnx.save(model, tmp_path / "rows.onnx")
     quantise(tmp_path / "rows.onnx", {"sample": 4.0})
@@ -143,10 +145,13 @@ def test_products_of_unlike_ranges_share_a_kernel_so_a_plan_is_smaller_than_in_f
     noise, depth, side = np.random.default_rng(0), 8, 256
     nodes = [f"x{i} = Gelu(y{i})  y{i + 1} = MatMul(x{i}, w{i})" for i in range(depth)]
     rows = f"float16[n, 64, {side}]"
-    model = onnx.parser.parse_model('<ir_version: 10, opset_import: ["" : 23]>'
-                                    f"g ({rows} sample) => ({rows} y{depth}) {{ y0 = Relu(sample) {' '.join(nodes)} }}")
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 23]>'
+        f"g ({rows} sample) => ({rows} y{depth}) {{ y0 = Relu(sample) {' '.join(nodes)} }}"
+    )
     model.graph.initializer.extend(
-        numpy_helper.from_array(noise.standard_normal((side, side)).astype(np.float16), f"w{i}") for i in range(depth))
+        numpy_helper.from_array(noise.standard_normal((side, side)).astype(np.float16), f"w{i}") for i in range(depth)
+    )
     graph, target = tmp_path / "rows.onnx", resolve_target("tensorrt-rtx", "sm_89")
     onnx.save(model, graph)
     half = len(compile_graph(graph, target, 4))

@@ -32,8 +32,10 @@ def ends(model: onnx.ModelProto) -> list[tuple[str, int, list[int | str]]]:
 def test_our_unet_takes_a_timestep_for_each_row(bundle: Bundle) -> None:
     float32 = onnx.TensorProto.FLOAT
     assert ends(graph_of(bundle, "unet/rows.onnx")) == [
-        ("sample", float32, ["rows", 4, 8, 8]), ("timesteps", float32, ["rows"]),
-        ("encoder_hidden_states", float32, ["rows", 16, 32]), ("out_sample", float32, ["rows", 4, 8, 8]),
+        ("sample", float32, ["rows", 4, 8, 8]),
+        ("timesteps", float32, ["rows"]),
+        ("encoder_hidden_states", float32, ["rows", 16, 32]),
+        ("out_sample", float32, ["rows", 4, 8, 8]),
     ]
 
 
@@ -44,8 +46,11 @@ def test_our_decoder_ends_in_bytes_of_pixels(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize(
     ("standard", "ours"),
-    [("unet/model.onnx", "unet/rows.onnx"), ("vae_decoder/model.onnx", "vae_decoder/images.onnx"),
-     ("vae_encoder/model.onnx", "vae_encoder/images.onnx")],
+    [
+        ("unet/model.onnx", "unet/rows.onnx"),
+        ("vae_decoder/model.onnx", "vae_decoder/images.onnx"),
+        ("vae_encoder/model.onnx", "vae_encoder/images.onnx"),
+    ],
 )
 def test_both_interfaces_share_one_weight_file(bundle: Bundle, standard: str, ours: str) -> None:
     def weights(name: str) -> dict[str, list[tuple[str, str]]]:
@@ -82,18 +87,31 @@ def test_optimum_opens_the_bundle_and_draws_what_diffusers_draws(model: Path, bu
     images = []
     for pipeline in pipelines:
         pipeline.set_progress_bar_config(disable=True)
-        images.append(pipeline(
-            PROMPTS, latents=latents.clone(), num_inference_steps=3, guidance_scale=3.0, height=64, width=64,
-            output_type="np",
-        ).images)
+        images.append(
+            pipeline(
+                PROMPTS,
+                latents=latents.clone(),
+                num_inference_steps=3,
+                guidance_scale=3.0,
+                height=64,
+                width=64,
+                output_type="np",
+            ).images
+        )
     assert np.abs(images[0] - images[1]).max() < 1 / 255
 
 
 @pytest.mark.slow
 def test_optimum_opens_a_pipeline_of_the_2x_shape(make_model: Callable[..., Path], tmp_path: Path) -> None:
     """Linear projections, heads by block, plain time shifts, v-prediction, exact GELU in the text: as 2.1."""
-    model = make_model(seed=4, text_act="gelu", use_linear_projection=True, attention_head_dim=[2, 4],
-                       resnet_time_scale_shift="default", addition_embed_type=None)
+    model = make_model(
+        seed=4,
+        text_act="gelu",
+        use_linear_projection=True,
+        attention_head_dim=[2, 4],
+        resnet_time_scale_shift="default",
+        addition_embed_type=None,
+    )
     test_optimum_opens_the_bundle_and_draws_what_diffusers_draws(model, build(model, tmp_path / "out", rows=4))
 
 
@@ -112,10 +130,19 @@ def test_optimum_opens_an_inpainting_pipeline(make_model: Callable[..., Path], t
         StableDiffusionInpaintPipeline.from_pretrained(model),
     ):
         pipeline.set_progress_bar_config(disable=True)
-        images.append(pipeline(
-            PROMPTS[:1], image=picture, mask_image=mask, num_inference_steps=3, guidance_scale=3.0, height=64, width=64,
-            generator=torch.Generator().manual_seed(0), output_type="np",
-        ).images)
+        images.append(
+            pipeline(
+                PROMPTS[:1],
+                image=picture,
+                mask_image=mask,
+                num_inference_steps=3,
+                guidance_scale=3.0,
+                height=64,
+                width=64,
+                generator=torch.Generator().manual_seed(0),
+                output_type="np",
+            ).images
+        )
     assert np.abs(images[0] - images[1]).max() < 1 / 255
 
 
@@ -127,7 +154,7 @@ def test_a_part_that_overflows_fp16_is_named_before_it_is_exported(
     from safetensors.torch import load_file, save_file
 
     model = make_model(seed=6)
-    weights, = (model / part).glob("*.safetensors")
+    (weights,) = (model / part).glob("*.safetensors")
     tensors = load_file(weights)
     name = next(n for n in tensors if n.endswith(("conv_in.weight", "fc1.weight")))
     tensors[name] = tensors[name] * 1e7
@@ -147,6 +174,12 @@ def test_a_vae_encoder_that_overflows_fp16_stays_in_fp32_alone(make_model: Calla
     tensors["encoder.conv_in.weight"] *= 1e6
     save_file(tensors, weights, metadata={"format": "pt"})
     built = build(model, tmp_path / "out", precision="fp16", rows=4, allow_parity_failure=True)
-    kinds = {part: {t.data_type for t in graph_of(built, f"vae_{part}/model.onnx").graph.initializer
-                    if "conv_in.weight" in t.name} for part in ("encoder", "decoder")}
+    kinds = {
+        part: {
+            t.data_type
+            for t in graph_of(built, f"vae_{part}/model.onnx").graph.initializer
+            if "conv_in.weight" in t.name
+        }
+        for part in ("encoder", "decoder")
+    }
     assert kinds == {"encoder": {onnx.TensorProto.FLOAT}, "decoder": {onnx.TensorProto.FLOAT16}}

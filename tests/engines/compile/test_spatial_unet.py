@@ -23,8 +23,14 @@ def pixels_first(x: torch.Tensor) -> torch.Tensor:
 
 
 @settings(deadline=None, max_examples=20)
-@given(side=st.sampled_from([4, 8, 16]), inputs=st.integers(1, 9), outputs=st.integers(1, 9), rows=st.integers(1, 3),
-       upsampled=st.booleans(), seed=st.integers(0, 99))
+@given(
+    side=st.sampled_from([4, 8, 16]),
+    inputs=st.integers(1, 9),
+    outputs=st.integers(1, 9),
+    rows=st.integers(1, 3),
+    upsampled=st.booleans(),
+    seed=st.integers(0, 99),
+)
 def test_winograd_is_the_convolution(
     side: int, inputs: int, outputs: int, rows: int, upsampled: bool, seed: int
 ) -> None:
@@ -74,8 +80,11 @@ def relative_error(unet: UNet2DConditionModel, side: int, rows: int = 3) -> floa
     """Of the pixels-first UNet against diffusers' own, with other norms and biases than a new UNet's ones and zeros."""
     torch.manual_seed(1)
     config = unet.config
-    args = (torch.randn(rows, config.in_channels, side, side), torch.linspace(1, 999, rows),
-            torch.randn(rows, 16, config.cross_attention_dim))
+    args = (
+        torch.randn(rows, config.in_channels, side, side),
+        torch.linspace(1, 999, rows),
+        torch.randn(rows, 16, config.cross_attention_dim),
+    )
     with torch.no_grad():
         for parameter in unet.parameters():
             if parameter.ndim == 1:
@@ -95,8 +104,12 @@ def test_the_built_in_unet_is_covered(inpaint: bool) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"layers_per_block": 2}, {"resnet_time_scale_shift": "default", "addition_embed_type": None},
-     {"use_linear_projection": True}],
+    [
+        {},
+        {"layers_per_block": 2},
+        {"resnet_time_scale_shift": "default", "addition_embed_type": None},
+        {"use_linear_projection": True},
+    ],
 )
 def test_the_whole_unet_agrees_with_diffusers(make_pipeline: Pipelines, options: dict[str, object]) -> None:
     unet = make_pipeline(**options).unet.eval()

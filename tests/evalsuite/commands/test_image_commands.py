@@ -31,8 +31,13 @@ def write(folder: Path, start: int, per_cell: int, origin: str) -> Path:
             for g, group in enumerate(TONE_GROUPS):
                 for i in range(per_cell):
                     image = encode_image(draw(cls, group, start + i).image, "png", 0)
-                    sample = Sample(id=f"{origin}-{start:05d}-{c}-{g}-{i:03d}", origin=origin, label=cls, group=group,
-                                    strategy="text-to-image" if origin == "synthetic" else None)
+                    sample = Sample(
+                        id=f"{origin}-{start:05d}-{c}-{g}-{i:03d}",
+                        origin=origin,
+                        label=cls,
+                        group=group,
+                        strategy="text-to-image" if origin == "synthetic" else None,
+                    )
                     writer.add(sample, image, "png")
     return folder
 
@@ -41,7 +46,8 @@ def write(folder: Path, start: int, per_cell: int, origin: str) -> Path:
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("sets")
     return {
-        "train": write(base / "train", 0, 2, "real"), "validation": write(base / "validation", 1000, 2, "real"),
+        "train": write(base / "train", 0, 2, "real"),
+        "validation": write(base / "validation", 1000, 2, "real"),
         "synthetic": write(base / "synthetic", 2000, 2, "synthetic"),
     }
 
@@ -67,8 +73,9 @@ def test_tone_writes_a_row_an_image(sets: dict[str, Path], tmp_path: Path) -> No
 def test_privacy_quarantines_and_fails_when_asked(sets: dict[str, Path], tmp_path: Path) -> None:
     """The synthetic set is the training set itself: everything is a copy."""
     with pytest.raises(CheckFailed, match="72 synthetic"):
-        privacy(sets["train"], sets["train"], sets["validation"], tmp_path, control=2, fail_on_copies=True,
-                as_json=True)
+        privacy(
+            sets["train"], sets["train"], sets["validation"], tmp_path, control=2, fail_on_copies=True, as_json=True
+        )
     assert len((tmp_path / "quarantine.txt").read_text().split()) == 72
     found = json.loads((tmp_path / "privacy.json").read_text())
     assert [row["found"] for row in found["control"]] == [10, 2, 2, 2, 2, 2]  # all, then each kind
@@ -78,8 +85,17 @@ def test_privacy_quarantines_and_fails_when_asked(sets: dict[str, Path], tmp_pat
 def test_filter_keeps_scores_in_the_sidecars(sets: dict[str, Path], tmp_path: Path) -> None:
     first = ShardSet.open(sets["synthetic"]).rows["id"].iloc[0]
     (tmp_path / "quarantine.txt").write_text(f"{first}\n")
-    filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path / "out", tmp_path / "kept", 0.1,
-                  tmp_path / "quarantine.txt", "colour-structure", as_json=True)
+    filter_images(
+        sets["synthetic"],
+        sets["train"],
+        sets["validation"],
+        tmp_path / "out",
+        tmp_path / "kept",
+        0.1,
+        tmp_path / "quarantine.txt",
+        "colour-structure",
+        as_json=True,
+    )
     kept = (tmp_path / "out" / "kept.txt").read_text().split()
     assert first not in kept
     shards = ShardSet.open(tmp_path / "kept")
@@ -95,8 +111,15 @@ def test_filter_keeps_scores_in_the_sidecars(sets: dict[str, Path], tmp_path: Pa
 
 def test_scores_go_into_the_sidecars_of_all_images(sets: dict[str, Path], tmp_path: Path) -> None:
     """Who downloads can choose before any image is read, also those that this filter would drop."""
-    filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path / "out", rejection=0.1,
-                  extractor="colour-structure", as_json=True)
+    filter_images(
+        sets["synthetic"],
+        sets["train"],
+        sets["validation"],
+        tmp_path / "out",
+        rejection=0.1,
+        extractor="colour-structure",
+        as_json=True,
+    )
     select(str(sets["synthetic"]), tmp_path / "scored", scores=tmp_path / "out" / "scores.parquet")
     shards = ShardSet.open(tmp_path / "scored")
     assert shards.n == 72
@@ -141,10 +164,28 @@ def test_bad_input_is_one_line(sets: dict[str, Path], tmp_path: Path) -> None:
     for call in (
         lambda: tone(tmp_path / "nowhere", tmp_path, None, "del-bino", True),
         lambda: tone(sets["synthetic"], tmp_path, None, "unknown", True),
-        lambda: filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path, None, 0.1,
-                              tmp_path / "none.txt", "colour-structure", as_json=True),
-        lambda: filter_images(sets["synthetic"], sets["train"], sets["validation"], tmp_path, None, 0.1,
-                              other, "colour-structure", as_json=True),
+        lambda: filter_images(
+            sets["synthetic"],
+            sets["train"],
+            sets["validation"],
+            tmp_path,
+            None,
+            0.1,
+            tmp_path / "none.txt",
+            "colour-structure",
+            as_json=True,
+        ),
+        lambda: filter_images(
+            sets["synthetic"],
+            sets["train"],
+            sets["validation"],
+            tmp_path,
+            None,
+            0.1,
+            other,
+            "colour-structure",
+            as_json=True,
+        ),
     ):
         with pytest.raises(UserError) as error:
             call()
@@ -160,12 +201,30 @@ def test_a_filter_of_inpainted_images_is_judged(tmp_path: Path) -> None:
             for i in range(3):
                 child = image.copy()
                 child[16:48, 16:48] = draw(sample.label, sample.group or "", 2000 + i).image[16:48, 16:48]
-                made = Sample(id=f"{sample.id}-{i}", origin="synthetic", label=sample.label, group=sample.group,
-                              strategy="inpaint", mask="centre", parent=sample.id)
+                made = Sample(
+                    id=f"{sample.id}-{i}",
+                    origin="synthetic",
+                    label=sample.label,
+                    group=sample.group,
+                    strategy="inpaint",
+                    mask="centre",
+                    parent=sample.id,
+                )
                 writer.add(made, encode_image(child, "png", 0), "png")
-    filter_images(tmp_path / "made", tmp_path / "real" / "train", tmp_path / "real" / "validation", tmp_path / "out",
-                  rejection=0.0, extractor="colour-structure", judge_on=tmp_path / "real", n_real=2, ratio=9.0,
-                  seeds=1, steps=2, as_json=True)
+    filter_images(
+        tmp_path / "made",
+        tmp_path / "real" / "train",
+        tmp_path / "real" / "validation",
+        tmp_path / "out",
+        rejection=0.0,
+        extractor="colour-structure",
+        judge_on=tmp_path / "real",
+        n_real=2,
+        ratio=9.0,
+        seeds=1,
+        steps=2,
+        as_json=True,
+    )
     kept = set((tmp_path / "out" / "kept.txt").read_text().split())
     trial = json.loads((tmp_path / "out" / "trial" / "trial.json").read_text())
     results = [json.loads(f.read_text()) for f in sorted((tmp_path / "out" / "trial").rglob("result.json"))]

@@ -39,9 +39,7 @@ def predictions(n: int = 400, seed: int = 0, prefix: str = "i") -> Predictions:
 
 @pytest.fixture(scope="module")
 def card() -> Card:
-    return assess.card(
-        predictions(), ["fst", "sex"], validation=predictions(300, 1, "v"), n_boot=100
-    )
+    return assess.card(predictions(), ["fst", "sex"], validation=predictions(300, 1, "v"), n_boot=100)
 
 
 def test_it_holds_all_groups_and_intersections(card: Card) -> None:
@@ -77,8 +75,11 @@ def test_parity_is_fairlearns(card: Card) -> None:
             ("equalised_odds", fl.equalized_odds_difference, fl.equalized_odds_ratio),
         ):
             gap = card.gap("fst", f"{name}:{cls}")
-            given = {"y_true": own.labels == index, "y_pred": call == index,
-                     "sensitive_features": own.groups["fst"].to_numpy()}
+            given = {
+                "y_true": own.labels == index,
+                "y_pred": call == index,
+                "sensitive_features": own.groups["fst"].to_numpy(),
+            }
             assert gap.difference == pytest.approx(difference(**given), abs=1e-9)
             assert gap.ratio == pytest.approx(ratio(**given), abs=1e-9)
 
@@ -88,7 +89,9 @@ def test_gap_is_fairlearns_metric_frame(card: Card) -> None:
     own = predictions()
     frame = fl.MetricFrame(
         metrics=lambda y_true, y_pred: float(np.mean(np.asarray(y_true) == np.asarray(y_pred))),
-        y_true=own.labels, y_pred=own.probs.argmax(axis=1), sensitive_features=own.groups["fst"].to_numpy(),
+        y_true=own.labels,
+        y_pred=own.probs.argmax(axis=1),
+        sensitive_features=own.groups["fst"].to_numpy(),
     )
     gap = card.gap("fst")
     assert gap.difference == pytest.approx(frame.difference(), abs=1e-9)
@@ -174,6 +177,7 @@ def test_one_group_missing_columns_and_overlap_are_refused() -> None:
 
 # -- the command --------------------------------------------------------------------------------------------------
 
+
 def invoke(*arguments: str) -> tuple[int, str, BaseException | None]:
     app = typer.Typer()
     app.command()(command)
@@ -189,8 +193,20 @@ def test_command_writes_a_self_contained_folder(tmp_path: Path) -> None:
     table(240, separation=1.0).drop(columns=["fst", "sex", "patient"]).to_parquet(tmp_path / "base.parquet")
     table(200, seed=3, prefix="v").assign(fst="a & b").to_csv(tmp_path / "v.csv", index=False)
     status, out, error = invoke(
-        str(tmp_path / "t.csv"), "--groups", "fst", "--against", str(tmp_path / "base.parquet"), "--noise", "0.1",
-        "--n-boot", "40", "--out", str(tmp_path / "card"), "--validation", str(tmp_path / "v.csv"), "--json",
+        str(tmp_path / "t.csv"),
+        "--groups",
+        "fst",
+        "--against",
+        str(tmp_path / "base.parquet"),
+        "--noise",
+        "0.1",
+        "--n-boot",
+        "40",
+        "--out",
+        str(tmp_path / "card"),
+        "--validation",
+        str(tmp_path / "v.csv"),
+        "--json",
     )
     assert status == 0, error
     assert json.loads(out)["comparison"]["metric"] == "accuracy"
@@ -216,10 +232,14 @@ def test_command_refuses_in_one_line(tmp_path: Path) -> None:
         (["--groups", "fst,sex,fst"], "'fst' is named twice"),
         (["--groups", "fst", "--rater-b", "fst"], "'fst' is named twice"),
         (["--groups", "label"], "column 'label' cannot be a group"),
-        (["--groups", "fst", "--n-boot", "20", "--against", str(tmp_path / "t.csv"), "--metric", "brier"],
-         "metric 'brier' cannot be compared here"),
-        (["--groups", "fst", "--n-boot", "20", "--noise", "0.1", "--metric", "calibration_slope"],
-         "metric 'calibration_slope' cannot be compared here"),
+        (
+            ["--groups", "fst", "--n-boot", "20", "--against", str(tmp_path / "t.csv"), "--metric", "brier"],
+            "metric 'brier' cannot be compared here",
+        ),
+        (
+            ["--groups", "fst", "--n-boot", "20", "--noise", "0.1", "--metric", "calibration_slope"],
+            "metric 'calibration_slope' cannot be compared here",
+        ),
     ):
         _, _, error = invoke(str(tmp_path / "t.csv"), *extra)
         assert isinstance(error, UserError)

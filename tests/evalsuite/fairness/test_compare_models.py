@@ -28,17 +28,20 @@ def test_levelling_down_is_told_from_lifting() -> None:
 
 def test_a_gap_is_called_smaller_only_where_that_is_settled() -> None:
     """The best group lost and the worst gained nothing, but the gap may be as it was: levelled down, and open."""
+
     def change(group: str, a: float, b: float, low: float, high: float) -> comparing.Change:
         nan = float("nan")
         return comparing.Change("fst", group, 200, True, a, b, b - a, low, high, nan, nan, False, nan)
 
     best, worst = change("I", 0.78, 0.69, -0.16, -0.02), change("V", 0.58, 0.55, -0.11, 0.04)
     assert comparing._reading(-0.06, 0.04, True, False, best, worst) == (
-        "levelled down: I got worse, while V did not gain; that the gap is smaller is not settled")
+        "levelled down: I got worse, while V did not gain; that the gap is smaller is not settled"
+    )
     assert "the gap is smaller because I got worse" in comparing._reading(-0.06, -0.01, True, False, best, worst)
     gained = change("V", 0.58, 0.65, 0.01, 0.13)
     assert comparing._reading(-0.06, 0.01, False, True, best, gained) == (
-        "V gained; that the gap is smaller is not settled")
+        "V gained; that the gap is smaller is not settled"
+    )
 
 
 def equally_good(seed: int, groups: int = 6, n: int = 100) -> Predictions:
@@ -46,8 +49,15 @@ def equally_good(seed: int, groups: int = 6, n: int = 100) -> Predictions:
     rng, labels = np.random.default_rng(seed), np.arange(groups * n) % 3
     said = np.where(rng.random(len(labels)) < 0.7, labels, (labels + rng.integers(1, 3, len(labels))) % 3)
     frame = pd.DataFrame(np.where(said[:, None] == np.arange(3), 0.8, 0.1), columns=["prob_a", "prob_b", "prob_c"])
-    return from_frame(frame.assign(id=[f"i{i}" for i in range(len(labels))], label=np.array(list("abc"))[labels],
-                                   fst=[f"g{i // n}" for i in range(len(labels))]), groups=["fst"], source="luck")
+    return from_frame(
+        frame.assign(
+            id=[f"i{i}" for i in range(len(labels))],
+            label=np.array(list("abc"))[labels],
+            fst=[f"g{i // n}" for i in range(len(labels))],
+        ),
+        groups=["fst"],
+        source="luck",
+    )
 
 
 def test_the_best_of_many_groups_falls_back_by_itself() -> None:
@@ -111,7 +121,7 @@ def test_holm_is_monotone_and_bounded(p: list[float]) -> None:
     raw = np.array(p)
     adjusted = multiplicity.holm(raw)
     assert (adjusted >= raw - 1e-12).all()
-    assert (adjusted <= np.minimum(1, raw * len(raw)) .max() + 1e-12).all()
+    assert (adjusted <= np.minimum(1, raw * len(raw)).max() + 1e-12).all()
     assert (np.diff(adjusted[np.argsort(raw, kind="stable")]) >= -1e-12).all()
 
 

@@ -15,10 +15,16 @@ from evalsuite.fairness.predictions import from_frame, levels, load, refuse_over
 
 
 def table(n: int = 12) -> pd.DataFrame:
-    return pd.DataFrame({
-        "id": [f"i{k}" for k in range(n)], "label": ["a", "b"] * (n // 2), "prob_a": 0.25, "prob_b": 0.75,
-        "fst": ["1", "2", "3"] * (n // 3), "patient": [f"p{k // 2}" for k in range(n)],
-    })
+    return pd.DataFrame(
+        {
+            "id": [f"i{k}" for k in range(n)],
+            "label": ["a", "b"] * (n // 2),
+            "prob_a": 0.25,
+            "prob_b": 0.75,
+            "fst": ["1", "2", "3"] * (n // 3),
+            "patient": [f"p{k // 2}" for k in range(n)],
+        }
+    )
 
 
 def edit(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -19,15 +19,19 @@ SVG = "{http://www.w3.org/2000/svg}"
 #: What linear RGB becomes without one of the three cones: Machado 2009, severity 1.
 SIGHT = {
     "whole": np.eye(3),
-    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
-                            [-0.003882, -0.048116, 1.051998]]),
-    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
-                              [-0.011820, 0.042940, 0.968881]]),
-    "tritanopia": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
-                            [0.004733, 0.691367, 0.303900]]),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
 }
-XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
-                [0.0193339, 0.1191920, 0.9503041]])  # of linear sRGB
+XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)  # of linear sRGB
 WHITE = XYZ.sum(axis=1)
 
 
@@ -37,12 +41,14 @@ def drawn() -> dict[str, str]:
     card = assess.card(own, ["fst"], n_boot=30)
     curve = plots.Curve("real & synthetic", [0, 1, 2, 5], [0.5, 0.6, 0.7, 0.7], [0.4] * 4, [0.8] * 4)
     return {
-        "forest": plots.forest(card, "fst"), "gaps": plots.gaps(card, "fst"),
-        "reliability": plots.reliability(own, "fst"), "roc": plots.roc(own, "fst", n_boot=20),
+        "forest": plots.forest(card, "fst"),
+        "gaps": plots.gaps(card, "fst"),
+        "reliability": plots.reliability(own, "fst"),
+        "roc": plots.roc(own, "fst", n_boot=20),
         "roc of a class": plots.roc(own, "fst", "nodule", n_boot=20),
         "doses": plots.doses([curve], title="dose", x_label="ratio", y_label="accuracy", marks=[(2, "saturation")]),
         "fragment": f'<svg xmlns="{SVG[1:-1]}" role="img" aria-label="."><title>.</title><desc>.</desc>'
-                    f"{card_html.fragment(card, own)}</svg>",
+        f"{card_html.fragment(card, own)}</svg>",
     }
 
 
@@ -82,8 +88,12 @@ def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
     own = selfcheck.table([Group(name, 2, 0.6) for name in names], 0)
     card = assess.card(own, ["fst"], n_boot=20)
     curve = plots.Curve(names[0], [4], [0.5], [0.4], [0.6])
-    for drawn in (plots.forest(card, "fst"), plots.roc(own, "fst", n_boot=20), plots.reliability(own, "fst"),
-                  plots.doses([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])])):
+    for drawn in (
+        plots.forest(card, "fst"),
+        plots.roc(own, "fst", n_boot=20),
+        plots.reliability(own, "fst"),
+        plots.doses([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])]),
+    ):
         root = ElementTree.fromstring(drawn)
         assert names[0] in (root.get("aria-label") or "")
         assert not [text for text in root.iter(f"{SVG}text") if names[0] in "".join(text.itertext())]
@@ -92,7 +102,7 @@ def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
 
 def lab(colour: str, sight: NDArray[np.float64]) -> NDArray[np.float64]:
     """CIE L*a*b* of a hex colour as it is seen."""
-    srgb = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = sight @ np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     x, y, z = (np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in XYZ @ linear.clip(0, 1) / WHITE)
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])

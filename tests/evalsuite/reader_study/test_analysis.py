@@ -29,10 +29,20 @@ def answers_of(folder: Path, skill: float, readers: int = 3) -> None:
             knows = rng.random() < skill
             realism = (4 if key.loc[item, "origin"] == "real" else 0) if knows else int(rng.integers(0, 5))
             diagnosis = key.loc[item, "class"] if knows else str(rng.choice(study.diagnoses))
-            append(folder, checked(answer(
-                study, item, f"reader{r}", realism=study.realism[realism], diagnosis=diagnosis,
-                group=key.loc[item, "group"],
-            ), study))
+            append(
+                folder,
+                checked(
+                    answer(
+                        study,
+                        item,
+                        f"reader{r}",
+                        realism=study.realism[realism],
+                        diagnosis=diagnosis,
+                        group=key.loc[item, "group"],
+                    ),
+                    study,
+                ),
+            )
 
 
 def test_perfect_readers_get_one_and_guessing_readers_a_half(tmp_path: Path) -> None:
@@ -82,8 +92,14 @@ def test_gains_come_from_a_table_or_from_a_run(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(plan.model_dump_json())
     for arm in plan.arms():  # "a" is always right; "b" is right in the mixed arm of the first seed only
         right = arm.kind == "mix" and arm.seed == 0
-        frame = pd.DataFrame({"id": ["1", "2"], "label": ["a", "b"], "prob_a": [1.0, 0.0 if right else 1.0],
-                              "prob_b": [0.0, 1.0 if right else 0.0]})
+        frame = pd.DataFrame(
+            {
+                "id": ["1", "2"],
+                "label": ["a", "b"],
+                "prob_a": [1.0, 0.0 if right else 1.0],
+                "prob_b": [0.0, 1.0 if right else 0.0],
+            }
+        )
         (tmp_path / "arms" / arm.name).mkdir(parents=True)
         frame.to_parquet(tmp_path / "arms" / arm.name / "predictions.parquet")
     assert read_gains(tmp_path).to_dict("list") == {"class": ["a", "b"], "gain": [0.0, 0.5]}
@@ -92,10 +108,13 @@ def test_gains_come_from_a_table_or_from_a_run(tmp_path: Path) -> None:
 def test_realism_is_correlated_with_the_gain() -> None:
     rng = np.random.default_rng(0)
     classes = [f"c{i}" for i in range(8)]
-    answers = pd.DataFrame({
-        "truth": "synthetic", "truth_diagnosis": np.repeat(classes, 5),
-        "realism": np.repeat(np.arange(8), 5) + rng.normal(0, 0.1, 40),
-    })
+    answers = pd.DataFrame(
+        {
+            "truth": "synthetic",
+            "truth_diagnosis": np.repeat(classes, 5),
+            "realism": np.repeat(np.arange(8), 5) + rng.normal(0, 0.1, 40),
+        }
+    )
     gains = pd.DataFrame({"class": classes, "gain": np.arange(8) ** 2})
     assert analysis.gain_correlation(answers, gains).value == pytest.approx(1.0)
     with pytest.raises(UserError, match="class and gain"):
@@ -105,9 +124,18 @@ def test_realism_is_correlated_with_the_gain() -> None:
 def test_many_readers_of_few_images_are_not_many_images() -> None:
     """Ten readers who agree on 20 images know those 20 images: the interval of a share is that of one reader."""
     right = np.random.default_rng(0).random(20) < 0.7
-    one = pd.DataFrame({"item": [f"q{i}" for i in range(20)], "reader": "a", "truth": "real", "realism": 3.0,
-                        "diagnosis": np.where(right, "x", "y"), "truth_diagnosis": "x", "group": "g",
-                        "truth_group": "g"})
+    one = pd.DataFrame(
+        {
+            "item": [f"q{i}" for i in range(20)],
+            "reader": "a",
+            "truth": "real",
+            "realism": 3.0,
+            "diagnosis": np.where(right, "x", "y"),
+            "truth_diagnosis": "x",
+            "group": "g",
+            "truth_group": "g",
+        }
+    )
     ten = pd.concat([one.assign(reader=f"r{k}") for k in range(10)], ignore_index=True)
     alone, together = (analysis.reader_table(t, resamples=20).iloc[0]["diagnosis_real"] for t in (one, ten))
     assert together.value == alone.value

@@ -74,9 +74,17 @@ def test_the_server_keeps_answers_and_hides_the_key(server: Server) -> None:
     assert json.loads(ask(server, "/study?reader=bob")[1])["answered"] == []
 
 
-@pytest.mark.parametrize("changes", [
-    {"item": "q9999"}, {"realism": "9"}, {"diagnosis": "=cmd()"}, {"reader": "../x"}, {"seconds": "x"}, {"seconds": -1},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"item": "q9999"},
+        {"realism": "9"},
+        {"diagnosis": "=cmd()"},
+        {"reader": "../x"},
+        {"seconds": "x"},
+        {"seconds": -1},
+    ],
+)
 def test_bad_answers_are_refused(server: Server, changes: dict[str, object]) -> None:
     assert ask(server, "/answer", answer(server.study, server.study.items[0]) | changes)[0] == 400
     assert list((server.folder / "responses").iterdir()) == []

@@ -34,10 +34,21 @@ class _Tags(HTMLParser):
 
 
 def page(**changes: object) -> str:
-    blocks = [EVIL, Table(("a", EVIL), [(EVIL, "1")], EVIL), Picture(b"png", EVIL, EVIL),
-              Plot("<svg role='img'><title>t</title></svg>"), Fragment("<h3>card</h3>")]
-    made = Report(**{"title": EVIL, "verdict": Verdict(EVIL, [(EVIL, EVIL, EVIL)], [EVIL]),
-                     "sections": [Section(f"Section {EVIL}", blocks)], **changes})  # type: ignore[arg-type]
+    blocks = [
+        EVIL,
+        Table(("a", EVIL), [(EVIL, "1")], EVIL),
+        Picture(b"png", EVIL, EVIL),
+        Plot("<svg role='img'><title>t</title></svg>"),
+        Fragment("<h3>card</h3>"),
+    ]
+    made = Report(
+        **{
+            "title": EVIL,
+            "verdict": Verdict(EVIL, [(EVIL, EVIL, EVIL)], [EVIL]),
+            "sections": [Section(f"Section {EVIL}", blocks)],
+            **changes,
+        }
+    )  # type: ignore[arg-type]
     return render([made, made], "dermforge 0")
 
 
@@ -93,8 +104,9 @@ def test_the_data_sheet_names_the_settings_of_every_strategy(phantom_shards: Pat
     made, kept = {"origin": "synthetic", "label": "plaque", "group": "tan"}, {"classes": ("plaque",), "fsync": False}
     for number, digest in enumerate("ab"):  # two plans in one folder
         with ShardSetWriter(tmp_path, f"s{number}", plan_digest=digest * 64, **kept) as writer:
-            writer.add(Sample(id=f"drawn{number}", strategy="text-to-image", steps=20, negative_prompt="", **made), png,
-                       "png")
+            writer.add(
+                Sample(id=f"drawn{number}", strategy="text-to-image", steps=20, negative_prompt="", **made), png, "png"
+            )
             writer.add(Sample(id=f"inpainted{number}", strategy="inpaint", steps=30, strength=0.8, **made), png, "png")
     sheet = {table.caption: table for table in data_sheet(phantom_shards, [tmp_path])}
     facts = dict(sheet[f"Synthetic images: {tmp_path}"].rows)
@@ -107,9 +119,23 @@ def test_the_data_sheet_names_the_settings_of_every_strategy(phantom_shards: Pat
 
 def test_who_gained_is_said_only_where_it_stands_among_all_groups() -> None:
     """An interval that leaves out 0 is not enough: one of six groups does so by chance more often than 1 time in 20."""
+
     def change(group: str, difference: float, p: float, p_holm: float) -> Change:
-        return Change("fst", group, 200, True, 0.6, 0.6 + difference, difference, difference - 0.05, difference + 0.05,
-                      p, p_holm, False, 0.08)
+        return Change(
+            "fst",
+            group,
+            200,
+            True,
+            0.6,
+            0.6 + difference,
+            difference,
+            difference - 0.05,
+            difference + 0.05,
+            p,
+            p_holm,
+            False,
+            0.08,
+        )
 
     def told(*changes: Change) -> str:
         return " ".join(who_moved(Comparison("a", "b", "accuracy", 0.02, changes, (), False), "fst"))
@@ -127,20 +153,55 @@ def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
     groups = ("very_light", "intermediate", "dark")
     name = "vit_base_patch14_reg4_dinov2.lvd142m@0a1b2c3d"
     long = [(-0.000123, -0.0319, 0.0345), (123.4, 120.5, 126.7)]
-    cells = pd.DataFrame([
-        {"family": family, "cell": cell, "metric": f"{kind}[{name}]", "value": v, "low": low, "high": high, "n": n,
-         "note": "covariance is rank-deficient: 36 samples, 768 features", "extractor": name}
-        for family, cell in [("overall", "all"), ("class", "hidradenitis suppurativa"), *(("group", g) for g in groups)]
-        for kind in ("KD", "FD", "MMD", "precision", "density", "recall", "coverage", "Vendi, real", "Vendi, synthetic")
-        for (v, low, high), n in zip(long, (36, 1224), strict=True)
-    ])
+    cells = pd.DataFrame(
+        [
+            {
+                "family": family,
+                "cell": cell,
+                "metric": f"{kind}[{name}]",
+                "value": v,
+                "low": low,
+                "high": high,
+                "n": n,
+                "note": "covariance is rank-deficient: 36 samples, 768 features",
+                "extractor": name,
+            }
+            for family, cell in [
+                ("overall", "all"),
+                ("class", "hidradenitis suppurativa"),
+                *(("group", g) for g in groups),
+            ]
+            for kind in (
+                "KD",
+                "FD",
+                "MMD",
+                "precision",
+                "density",
+                "recall",
+                "coverage",
+                "Vendi, real",
+                "Vendi, synthetic",
+            )
+            for (v, low, high), n in zip(long, (36, 1224), strict=True)
+        ]
+    )
     utility = cells.assign(metric=[f"real or synthetic [{name}]" for _ in cells["metric"]])
-    angles = pd.DataFrame({
-        "id": [f"i{k}" for k in range(36)], "class": "plaque", "group": np.repeat(groups, 12),
-        "strategy": "inpaint-outpaint", "parent": None, "cluster": None, "ita": np.linspace(-50, 60, 36),
-        "lesion_contrast": 9.5, "shading": 4.25, "requested": np.repeat([0.0, 2.0, 5.0], 12), "steps_off": 1.0,
-        "degrees_off": -12.5,
-    })
+    angles = pd.DataFrame(
+        {
+            "id": [f"i{k}" for k in range(36)],
+            "class": "plaque",
+            "group": np.repeat(groups, 12),
+            "strategy": "inpaint-outpaint",
+            "parent": None,
+            "cluster": None,
+            "ita": np.linspace(-50, 60, 36),
+            "lesion_contrast": 9.5,
+            "shading": 4.25,
+            "requested": np.repeat([0.0, 2.0, 5.0], 12),
+            "steps_off": 1.0,
+            "degrees_off": -12.5,
+        }
+    )
     parts = [quality._section(cells, utility), tone_section(angles, cell_table(angles, angles, resamples=20))]
     (tmp_path / "report.html").write_text(render([images_report.report(parts)], "a test"))
     browser = Browser(tmp_path / "profile")

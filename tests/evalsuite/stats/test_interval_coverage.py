@@ -29,21 +29,40 @@ def judge(name: str, held: list[bool], least: float = 93, most: float = 97) -> N
 
 def average_precision(shift: float, share: float) -> float:
     """Of positives N(shift, 1) among negatives N(0, 1), in a table without end."""
+
     def part(score: float) -> float:
         hit, false = share * norm.sf(score - shift), (1 - share) * norm.sf(score)
         return float(norm.pdf(score - shift) * hit / (hit + false))
+
     return float(quad(part, shift - 8, shift + 8, limit=400)[0])
 
 
 #: Rows, positives, shift of their scores; what is held at least and at most. Beyond 93 to 97: AUPRC near 1 in few rows
 #: (a perfect table in four), more positives than negatives, and few positives that are hardly told from the rest.
 RANKED = [
-    (30, 15, 0.8, 93, 97), (30, 15, 1.5, 93, 97), (30, 15, 2.2, 93, 97), (30, 15, 3.0, 97, 98.5),
-    (30, 10, 1.0, 93, 97), (30, 10, 2.0, 93, 97.7), (30, 20, 1.0, 92.5, 97),
-    (100, 50, 0.4, 93, 97), (100, 50, 0.8, 93, 97), (100, 50, 1.5, 93, 97), (100, 50, 2.5, 93, 97),
-    (100, 50, 3.2, 93, 97), (100, 20, 0.8, 93, 97), (100, 20, 2.0, 93, 97), (100, 10, 1.0, 93, 97),
-    (100, 80, 1.0, 91.5, 93.5), (600, 300, 0.8, 93, 97), (600, 300, 2.0, 93, 97), (600, 300, 3.0, 93, 97),
-    (600, 60, 0.8, 93, 97), (600, 60, 2.0, 93, 97), (600, 12, 1.0, 88, 90.5), (600, 12, 2.0, 93, 97),
+    (30, 15, 0.8, 93, 97),
+    (30, 15, 1.5, 93, 97),
+    (30, 15, 2.2, 93, 97),
+    (30, 15, 3.0, 97, 98.5),
+    (30, 10, 1.0, 93, 97),
+    (30, 10, 2.0, 93, 97.7),
+    (30, 20, 1.0, 92.5, 97),
+    (100, 50, 0.4, 93, 97),
+    (100, 50, 0.8, 93, 97),
+    (100, 50, 1.5, 93, 97),
+    (100, 50, 2.5, 93, 97),
+    (100, 50, 3.2, 93, 97),
+    (100, 20, 0.8, 93, 97),
+    (100, 20, 2.0, 93, 97),
+    (100, 10, 1.0, 93, 97),
+    (100, 80, 1.0, 91.5, 93.5),
+    (600, 300, 0.8, 93, 97),
+    (600, 300, 2.0, 93, 97),
+    (600, 300, 3.0, 93, 97),
+    (600, 60, 0.8, 93, 97),
+    (600, 60, 2.0, 93, 97),
+    (600, 12, 1.0, 88, 90.5),
+    (600, 12, 2.0, 93, 97),
 ]
 
 
@@ -71,7 +90,8 @@ def tables(rng: np.random.Generator, sizes: list[int], separation: float, sure: 
 
 @pytest.mark.parametrize("n", [30, 100, 600])
 @pytest.mark.parametrize(
-    ("classes", "separation", "sure"), [(2, 1, 1), (2, 1.5, 1), (3, 1.2, 1), (3, 2, 2), (6, 1.5, 1)])
+    ("classes", "separation", "sure"), [(2, 1, 1), (2, 1.5, 1), (3, 1.2, 1), (3, 2, 2), (6, 1.5, 1)]
+)
 def test_the_whole_card(n: int, classes: int, separation: float, sure: float) -> None:
     """Means over classes, F1 and the Brier score through `estimates.row` and its bootstrap; 1,000 tables, error 0.7."""
     rng, options = np.random.default_rng(n + classes), group_estimates.Settings(n_boot=200)
@@ -82,8 +102,15 @@ def test_the_whole_card(n: int, classes: int, separation: float, sure: float) ->
         probs, labels = tables(rng, [n // classes] * classes, separation, sure)
         scored = metrics.score(probs, labels, names)
         weights = resample.bootstrap_weights(rng, resample.units(labels, None), options.n_boot)
-        made = group_estimates.row("all", "all", group_estimates.Cell(np.arange(len(labels)), scored), None,
-                             metrics.evaluate(scored, weights, ranked=False), {}, options)
+        made = group_estimates.row(
+            "all",
+            "all",
+            group_estimates.Cell(np.arange(len(labels)), scored),
+            None,
+            metrics.evaluate(scored, weights, ranked=False),
+            {},
+            options,
+        )
         for metric, found in held.items():
             found.append(made.metrics[metric].low <= truth[metric] <= made.metrics[metric].high)
     for metric, found in held.items():

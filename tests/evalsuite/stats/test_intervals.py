@@ -48,7 +48,8 @@ def test_a_score_that_is_a_share_has_wilsons_interval() -> None:
     assert found == pytest.approx(intervals.wilson(80, 100), abs=1e-9)
     assert intervals.score_interval(1.0, 0.0, 20, 1e9) == pytest.approx(intervals.wilson(20, 20), abs=1e-9)
     assert intervals.score_interval(1.6, 4 * 0.16 / 100, 100, 1e9, top=2.0) == pytest.approx(
-        [2 * v for v in intervals.wilson(80, 100)], abs=1e-9)
+        [2 * v for v in intervals.wilson(80, 100)], abs=1e-9
+    )
     assert np.isnan(intervals.score_interval(math.nan, 0.1, 10, 5)).all()
 
 
@@ -74,7 +75,7 @@ def test_copies_of_a_patient_do_not_narrow_the_interval() -> None:
 @settings(deadline=None)
 @given(st.floats(0.02, 0.98), st.floats(0.03, 0.3))
 def test_the_n_that_is_named_is_enough_and_not_more(p: float, half: float) -> None:
-    """"n needed" reaches the half width, and one row less does not."""
+    """ "n needed" reaches the half width, and one row less does not."""
     n = intervals.n_for_half_width(p, half)
     low, high = intervals.wilson(p * n, n)
     assert high - low <= 2 * half + 1e-12
@@ -85,9 +86,14 @@ def test_the_n_that_is_named_is_enough_and_not_more(p: float, half: float) -> No
 
 #: Rows of each class; the least and the most that an interval holds, rates from 0.5 to 0.9; and beyond, up to 0.98.
 MEANS = [
-    ((15, 15), (93.4, 97.5), 98.0), ((24, 6), (94.3, 97.4), 99.3), ((10, 10, 10), (93.5, 97.3), 98.4),
-    ((18, 7, 5), (93.9, 96.5), 98.8), ((50, 50), (94.0, 96.4), 98.5), ((80, 20), (94.3, 97.2), 98.9),
-    ((90, 10), (94.1, 98.2), 99.5), ((300, 300), (94.5, 95.7), 95.9),
+    ((15, 15), (93.4, 97.5), 98.0),
+    ((24, 6), (94.3, 97.4), 99.3),
+    ((10, 10, 10), (93.5, 97.3), 98.4),
+    ((18, 7, 5), (93.9, 96.5), 98.8),
+    ((50, 50), (94.0, 96.4), 98.5),
+    ((80, 20), (94.3, 97.2), 98.9),
+    ((90, 10), (94.1, 98.2), 99.5),
+    ((300, 300), (94.5, 95.7), 95.9),
 ]
 
 

@@ -14,8 +14,11 @@ LEVELS = st.integers(0, 6).map(lambda level: level / 6)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(LEVELS, st.booleans()), min_size=6, max_size=24).filter(
-    lambda rows: 2 <= sum(hit for _, hit in rows) <= len(rows) - 2))
+@given(
+    st.lists(st.tuples(LEVELS, st.booleans()), min_size=6, max_size=24).filter(
+        lambda rows: 2 <= sum(hit for _, hit in rows) <= len(rows) - 2
+    )
+)
 def test_equals_the_definition(rows: list[tuple[float, bool]]) -> None:
     """Value, and the variance of leaving out one positive or one negative at a time; ties are many here."""
     scores, positive = np.array([s for s, _ in rows]), np.array([hit for _, hit in rows])

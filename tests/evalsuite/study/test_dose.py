@@ -78,12 +78,15 @@ def test_saturation_not_reached_and_no_gain_at_all_are_told_apart() -> None:
     assert dose.saturation([0, 1, 2], gains(level, 0.004)).ratio == 0
 
 
-@pytest.mark.parametrize(("name", "error"), [
-    ("no effect", lambda n, s: 0.1 + 1.2 * n**-0.6),
-    ("exchange", lambda n, s: 0.1 + 1.2 * (n + 0.2 * s) ** -0.6),
-    ("mikami", lambda n, s: 1.2 * (0.5 + (1 + s) ** -0.4) * n**-0.4),
-    ("saturating", lambda n, s: 0.1 + 1.2 * n**-0.6 - 0.12 * (s / n) / (s / n + 3)),
-])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("no effect", lambda n, s: 0.1 + 1.2 * n**-0.6),
+        ("exchange", lambda n, s: 0.1 + 1.2 * (n + 0.2 * s) ** -0.6),
+        ("mikami", lambda n, s: 1.2 * (0.5 + (1 + s) ** -0.4) * n**-0.4),
+        ("saturating", lambda n, s: 0.1 + 1.2 * n**-0.6 - 0.12 * (s / n) / (s / n + 3)),
+    ],
+)
 def test_the_law_that_made_the_points_is_chosen(name: str, error) -> None:  # type: ignore[no-untyped-def]
     """Otherwise `the chosen law` in the report means nothing."""
     n, r = (v.ravel() for v in np.meshgrid([8.0, 16, 32, 64], [0.0, 1, 2, 5, 10, 25]))

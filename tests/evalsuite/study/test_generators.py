@@ -30,8 +30,17 @@ def generator(folder: Path, name: str, classes: list[str], lineage: tuple[str, .
         for label in classes:
             for number in range(per_class):
                 image = encode_image(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), "png")
-                writer.add(Sample(id=f"syn-{label}-{number}", origin="synthetic", label=label, group="tan",
-                                  strategy="text-to-image"), image, "png")
+                writer.add(
+                    Sample(
+                        id=f"syn-{label}-{number}",
+                        origin="synthetic",
+                        label=label,
+                        group="tan",
+                        strategy="text-to-image",
+                    ),
+                    image,
+                    "png",
+                )
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +50,10 @@ def sets(phantom_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     for size in SIZES:
         for seed in SEEDS:
             few = root / "few" / f"n{size}-s{seed}"
-            done = CliRunner().invoke(SHARDS.app(), ["select", str(phantom_shards / "train"), "--out", str(few),
-                                                     "--few", str(size), "--seed", str(seed)])
+            done = CliRunner().invoke(
+                SHARDS.app(),
+                ["select", str(phantom_shards / "train"), "--out", str(few), "--few", str(size), "--seed", str(seed)],
+            )
             assert done.exit_code == 0, done.output
             real = ShardSet.open(few)
             generator(root / "made" / few.name, few.name, real.classes, (*real.rows["id"], BASE))
@@ -99,9 +110,31 @@ def test_sets_of_a_model_that_saw_none_of_the_data_stay(phantom_shards: Path, se
 
 def test_the_command_takes_a_folder_of_sets(phantom_shards: Path, sets: Path, tmp_path: Path) -> None:
     """From the generators' shards to the page; sets with the same ids are one too many where they share a lineage."""
-    words = ["study", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), "--n-real", "2,4", "--ratios", "1",
-             "--seeds", "2", "--steps", "2", "--batch", "8", "--size", "32", "--model", "test_resnet", "--n-boot",
-             "100", "--workers", "1"]
+    words = [
+        "study",
+        "--real",
+        str(phantom_shards),
+        "--out",
+        str(tmp_path / "out"),
+        "--n-real",
+        "2,4",
+        "--ratios",
+        "1",
+        "--seeds",
+        "2",
+        "--steps",
+        "2",
+        "--batch",
+        "8",
+        "--size",
+        "32",
+        "--model",
+        "test_resnet",
+        "--n-boot",
+        "100",
+        "--workers",
+        "1",
+    ]
     done = CliRunner().invoke(PROGRAM.app(), [*words, "--synthetic", str(sets / "made")], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "phantoms that the real-only arm does not have" in (tmp_path / "out" / "report.html").read_text()
@@ -111,12 +144,47 @@ def test_the_command_takes_a_folder_of_sets(phantom_shards: Path, sets: Path, tm
 
 def test_generators_with_equal_ids_keep_their_features_apart(phantom_shards: Path, sets: Path, tmp_path: Path) -> None:
     """Features from the body of a checkpoint: each generator's own, although all of them use the same ids."""
-    train = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "clf"), "--model", "test_resnet", "--size",
-             "32", "--steps", "2", "--batch", "8"]
+    train = [
+        "train",
+        "--real",
+        str(phantom_shards),
+        "--out",
+        str(tmp_path / "clf"),
+        "--model",
+        "test_resnet",
+        "--size",
+        "32",
+        "--steps",
+        "2",
+        "--batch",
+        "8",
+    ]
     assert CliRunner().invoke(PROGRAM.app(), train).exit_code == 0
-    words = ["study", "--real", str(phantom_shards), "--synthetic", str(sets / "made"), "--out", str(tmp_path / "out"),
-             "--body", str(tmp_path / "clf"), "--n-real", "2,4", "--ratios", "1", "--seeds", "2", "--steps", "2",
-             "--size", "32", "--n-boot", "100", "--workers", "1"]
+    words = [
+        "study",
+        "--real",
+        str(phantom_shards),
+        "--synthetic",
+        str(sets / "made"),
+        "--out",
+        str(tmp_path / "out"),
+        "--body",
+        str(tmp_path / "clf"),
+        "--n-real",
+        "2,4",
+        "--ratios",
+        "1",
+        "--seeds",
+        "2",
+        "--steps",
+        "2",
+        "--size",
+        "32",
+        "--n-boot",
+        "100",
+        "--workers",
+        "1",
+    ]
     done = CliRunner().invoke(PROGRAM.app(), words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     table = pd.read_parquet(tmp_path / "out" / design.FEATURES)
@@ -131,8 +199,10 @@ def test_generators_with_equal_ids_keep_their_features_apart(phantom_shards: Pat
     assert same.sum() == len(SIZES) * len(SEEDS)
     assert len(np.unique(values[same], axis=0)) == len(SIZES)  # the generators above draw other noise for each size
     mine = places.model_copy(update={"features": tmp_path / "mine.parquet"})
-    for frame, said in ((table.drop(columns="generator"), "appears twice"),
-                        (table.assign(generator="mine"), "text or fractions in the column generator")):
+    for frame, said in (
+        (table.drop(columns="generator"), "appears twice"),
+        (table.assign(generator="mine"), "text or fractions in the column generator"),
+    ):
         frame.to_parquet(tmp_path / "mine.parquet")
         with pytest.raises(UserError, match=said):
             open_data(mine)

@@ -44,8 +44,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> analysis.Analysis:
     frame.columns = [f"f{i}" for i in range(frame.shape[1])]
     frame.insert(0, "id", [name for name, _ in rows])
     frame.to_parquet(folder / "features.parquet", index=False)
-    places = Places(real=folder / "real", synthetic=(folder / "synthetic",), features=folder / "features.parquet",
-                    size=SIZE)
+    places = Places(
+        real=folder / "real", synthetic=(folder / "synthetic",), features=folder / "features.parquet", size=SIZE
+    )
     recipe = make_recipe(tuning="features", steps=80, batch=32, lr=1e-2, evaluate_every=20)
     made = design.new_design(places, recipe, (6, 12, 24, 36), (1,), seeds=3, controls_at=1)
     design.execute(made, folder / "out", workers=1)

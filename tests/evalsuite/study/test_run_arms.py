@@ -55,9 +55,7 @@ def assert_alike(found: dict[str, pd.DataFrame], expected: dict[str, pd.DataFram
         pd.testing.assert_frame_equal(table, expected[name], check_exact=True)
 
 
-def test_processes_train_the_arms_as_one_does(
-    places: Places, alone: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
+def test_processes_train_the_arms_as_one_does(places: Places, alone: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     """Each arm once, whichever process takes it; a mistake in one of them is raised here."""
     results = run_arms.run(ARMS, places, tmp_path, workers=2)
     assert [r.arm for r in results] == ARMS
@@ -101,8 +99,14 @@ def test_ray_trains_the_arms_as_one_process_does(
     phantom_shards: Path, alone: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
     """`--ray local`, in a process of its own; a mistake inside a task is the one line it would be without Ray."""
-    done = subprocess.run([sys.executable, "-c", RAY, str(phantom_shards), str(tmp_path)], capture_output=True,
-                          text=True, timeout=300, check=False, cwd=Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", RAY, str(phantom_shards), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stdout.splitlines() if line.startswith("refused:")]
     assert said

@@ -30,9 +30,19 @@ def synthetic(folder: Path, real: Path, lineage: tuple[str, ...] = (), parent: s
         for number in range(2):
             for sample, image in train.images():
                 noisy = (image + rng.normal(0, 20, image.shape)).clip(0, 255).astype(np.uint8)
-                writer.add(Sample(id=f"syn-{number}-{sample.id}", origin="synthetic", label=sample.label,
-                                  group=sample.group, strategy="text-to-image", parent=parent,
-                                  prompt="<b>an image</b>"), encode_image(noisy, "png"), "png")
+                writer.add(
+                    Sample(
+                        id=f"syn-{number}-{sample.id}",
+                        origin="synthetic",
+                        label=sample.label,
+                        group=sample.group,
+                        strategy="text-to-image",
+                        parent=parent,
+                        prompt="<b>an image</b>",
+                    ),
+                    encode_image(noisy, "png"),
+                    "png",
+                )
     return folder
 
 
@@ -52,8 +62,20 @@ def invoke(*words: object) -> str:
 def test_a_run_ends_in_a_page_tables_and_a_headline(phantom_shards: Path, made: Path, tmp_path: Path) -> None:
     """All that `make demo` shows: both accuracies with intervals, the worst group, the report; twice the same."""
     out = tmp_path / "report"
-    command = ("run", "--real", phantom_shards, "--synthetic", made, "--out", out, "--n-real", 6, "--n-boot", 100,
-               *FAST)
+    command = (
+        "run",
+        "--real",
+        phantom_shards,
+        "--synthetic",
+        made,
+        "--out",
+        out,
+        "--n-real",
+        6,
+        "--n-boot",
+        100,
+        *FAST,
+    )
     printed = invoke(*command)
     assert "accuracy, real only: 0." in printed
     assert "worst group with synthetic images" in printed
@@ -64,7 +86,8 @@ def test_a_run_ends_in_a_page_tables_and_a_headline(phantom_shards: Path, made: 
         assert head["low"] <= head["accuracy"] <= head["high"]
         frame = pd.read_csv(out / f"card-{arm}.csv")
         assert frame[(frame.group == "all") & (frame.metric == "accuracy")]["value"].iloc[0] == pytest.approx(
-            head["accuracy"])
+            head["accuracy"]
+        )
     html = (out / "report.html").read_text()
     assert "&lt;b&gt;an image&lt;/b&gt;" in html
     assert "<b>an image" not in html
@@ -81,8 +104,20 @@ def test_a_leak_is_refused_and_red_when_it_is_allowed(phantom_shards: Path, tmp_
     """The whole way: from a sidecar's lineage to the page."""
     test_id = ShardSet.open(phantom_shards / "test").rows["id"][0]
     leaky = synthetic(tmp_path / "leaky", phantom_shards, (test_id,))
-    command = ("run", "--real", phantom_shards, "--synthetic", leaky, "--out", tmp_path / "out", "--n-real", 6,
-               "--n-boot", 100, *FAST)
+    command = (
+        "run",
+        "--real",
+        phantom_shards,
+        "--synthetic",
+        leaky,
+        "--out",
+        tmp_path / "out",
+        "--n-real",
+        6,
+        "--n-boot",
+        100,
+        *FAST,
+    )
     with pytest.raises(UserError, match=test_id):
         invoke(*command)
     invoke(*command, "--allow-leakage")
@@ -95,8 +130,13 @@ def test_too_few_images_and_missing_parts_are_named(phantom_shards: Path, made: 
     with pytest.raises(UserError, match=r"--n-real 50, but \w+ has 12 training images"):
         plan(Places(real=phantom_shards, synthetic=(made,)), recipe, n_real=50, ratio=1, seeds=1)
     with pytest.raises(UserError, match="not synthetic"):
-        plan(Places(real=phantom_shards, synthetic=(phantom_shards / "train",), size=32), recipe, n_real=2, ratio=1,
-             seeds=1)
+        plan(
+            Places(real=phantom_shards, synthetic=(phantom_shards / "train",), size=32),
+            recipe,
+            n_real=2,
+            ratio=1,
+            seeds=1,
+        )
     with pytest.raises(UserError, match="holds no run"):
         invoke("report", tmp_path)
     with pytest.raises(UserError, match="is not a folder"):
@@ -111,8 +151,20 @@ def test_all_real_images_of_unequal_classes_are_run(phantom_shards: Path, made: 
     select(train.where(ids=kept), tmp_path / "real" / "train", "t")
     for split in ("validation", "test"):
         (tmp_path / "real" / split).symlink_to(phantom_shards / split, target_is_directory=True)
-    invoke("run", "--real", tmp_path / "real", "--synthetic", made, "--out", tmp_path / "out", "--n-real", 0,
-           "--n-boot", 100, *FAST)
+    invoke(
+        "run",
+        "--real",
+        tmp_path / "real",
+        "--synthetic",
+        made,
+        "--out",
+        tmp_path / "out",
+        "--n-real",
+        0,
+        "--n-boot",
+        100,
+        *FAST,
+    )
     asked = json.loads((tmp_path / "out" / "run.json").read_text())["plan"]
     assert asked["recipe"]["ratio"] == 2.057  # 24 of a class for 70 real ones of 6 classes
 

@@ -27,8 +27,16 @@ PLACES = Places(real=Path("real"), synthetic=(Path("synthetic"),))
 
 
 def new_grid(**changes: object) -> Design:
-    return new_design(PLACES, make_recipe(steps=10), **{  # type: ignore[arg-type]
-        "sizes": (4, 8, 16, 32), "ratios": (2, 10), "seeds": 3, **changes})
+    return new_design(
+        PLACES,
+        make_recipe(steps=10),
+        **{  # type: ignore[arg-type]
+            "sizes": (4, 8, 16, 32),
+            "ratios": (2, 10),
+            "seeds": 3,
+            **changes,
+        },
+    )
 
 
 def plant(folder: Path, made: Design, accuracy, n: int = 600) -> None:  # type: ignore[no-untyped-def]
@@ -48,10 +56,26 @@ def plant(folder: Path, made: Design, accuracy, n: int = 600) -> None:  # type: 
             frame[f"prob_{c}"] = np.where(said == k, 0.8, 0.1)
         frame["group"] = groups
         frame.to_parquet(place / arms.PREDICTIONS)
-        (place / arms.RESULT).write_text(arms.Result(
-            digest="", arm=arm, real=1, synthetic=1, seen_real=1, seen_synthetic=1, steps=10, best_step=10, seconds=1,
-            images_per_second=1, validation_loss=1, validation_accuracy=0.5, test_accuracy=0.5, leakage=[], notes=[],
-            history=[]).model_dump_json())
+        (place / arms.RESULT).write_text(
+            arms.Result(
+                digest="",
+                arm=arm,
+                real=1,
+                synthetic=1,
+                seen_real=1,
+                seen_synthetic=1,
+                steps=10,
+                best_step=10,
+                seconds=1,
+                images_per_second=1,
+                validation_loss=1,
+                validation_accuracy=0.5,
+                test_accuracy=0.5,
+                leakage=[],
+                notes=[],
+                history=[],
+            ).model_dump_json()
+        )
 
 
 def curve(n: float) -> float:
@@ -119,9 +143,15 @@ def test_the_record_and_the_page_hold_the_same_verdict(found: analysis.Analysis,
     assert "light" in study_report.figure(found, "light")
     words = study_report.verdict(found)
     assert words.sentence == record["verdicts"]["all"]
-    made = study_report.Report("title", words, [study_report.Section("f", study_report._figure(found)),
-                                            study_report.Section("c", study_report._controls(found)),
-                                            study_report.Section("l", study_report._laws(found))])
+    made = study_report.Report(
+        "title",
+        words,
+        [
+            study_report.Section("f", study_report._figure(found)),
+            study_report.Section("c", study_report._controls(found)),
+            study_report.Section("l", study_report._laws(found)),
+        ],
+    )
     assert "real images with RandAugment" in render([made], "test")
 
 
@@ -168,8 +198,30 @@ def test_the_dose_is_raised_by_the_command_until_it_stops(tmp_path: Path) -> Non
     """`--adaptive` from features to the page: doublings, controls at the last dose only, and nothing trained twice."""
     made = feature_study(tmp_path, arms=12, width=512)
     places = ["--real", made.places.real, "--synthetic", made.places.synthetic[0], "--features", made.places.features]
-    words = ["study", *places, "--out", tmp_path / "out", "--adaptive", "--max-ratio", "4", "--n-real", "5", "--seeds",
-             "4", "--steps", "30", "--lr", "0.01", "--size", "16", "--n-boot", "100", "--workers", "1", "--json"]
+    words = [
+        "study",
+        *places,
+        "--out",
+        tmp_path / "out",
+        "--adaptive",
+        "--max-ratio",
+        "4",
+        "--n-real",
+        "5",
+        "--seeds",
+        "4",
+        "--steps",
+        "30",
+        "--lr",
+        "0.01",
+        "--size",
+        "16",
+        "--n-boot",
+        "100",
+        "--workers",
+        "1",
+        "--json",
+    ]
 
     def run() -> dict[str, float]:
         done = CliRunner().invoke(PROGRAM.app(), [str(w) for w in words])
@@ -204,8 +256,9 @@ def test_paired_resamples_know_more_than_two_separate_ones() -> None:
     rng = np.random.default_rng(0)
     n = 300
     easy = rng.random(n)
-    frame = pd.DataFrame({"id": [f"i{i}" for i in range(n)], "label": ["a", "b"] * (n // 2), "prob_a": 0.5,
-                          "prob_b": 0.5, "group": "g"})
+    frame = pd.DataFrame(
+        {"id": [f"i{i}" for i in range(n)], "label": ["a", "b"] * (n // 2), "prob_a": 0.5, "prob_b": 0.5, "group": "g"}
+    )
     draws = paired_scores.resamples(from_frame(frame), 2, 300)
     everyone = np.ones(n, dtype=bool)
     one = draws.score([easy < 0.6, easy < 0.61], everyone, "accuracy")

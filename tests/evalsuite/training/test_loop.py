@@ -32,8 +32,12 @@ def head() -> nn.Linear:
 def by_hand(r: Recipe, train: Pool) -> tuple[list[Tensor], list[Tensor]]:
     """Weights after all steps, and their moving average, by torch's own optimiser, schedule and loss."""
     model, plan = head(), schedule(r, train)
-    optimiser = torch.optim.SGD([{"params": [model.weight], "weight_decay": r.weight_decay},
-                                 {"params": [model.bias], "weight_decay": 0.0}], lr=r.lr, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(
+        [{"params": [model.weight], "weight_decay": r.weight_decay}, {"params": [model.bias], "weight_decay": 0.0}],
+        lr=r.lr,
+        momentum=0.9,
+        nesterov=True,
+    )
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, r.steps - 1)
     counts = np.bincount(train.labels)
     weights = torch.tensor(len(train.labels) / (3 * counts), dtype=torch.float32) if r.class_weights else None
@@ -51,9 +55,10 @@ def by_hand(r: Recipe, train: Pool) -> tuple[list[Tensor], list[Tensor]]:
     return [p.detach() for p in model.parameters()], average
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"label_smoothing": 0.0}, {"class_weights": True}, {"ema": 0.9}, {"ema": 0.9, "class_weights": True},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"label_smoothing": 0.0}, {"class_weights": True}, {"ema": 0.9}, {"ema": 0.9, "class_weights": True}],
+)
 def test_a_run_is_torchs_own_loop(changes: dict[str, object]) -> None:
     """An option that is taken and not used would be believed: each changes the weights, to what torch makes of it."""
     r = recipe(tuning="features", steps=12, evaluate_every=12, batch=6, optimizer="sgd", lr=0.05, warmup=0.0, **changes)

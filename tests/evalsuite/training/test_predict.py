@@ -18,8 +18,10 @@ from shards import ShardSet
 @pytest.fixture(scope="module")
 def trained(phantom_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("checkpoint")
-    done = CliRunner().invoke(PROGRAM.app(), [
-        "train", "--real", str(phantom_shards), "--out", str(out), "--size", "32", "--steps", "3", "--batch", "8"])
+    done = CliRunner().invoke(
+        PROGRAM.app(),
+        ["train", "--real", str(phantom_shards), "--out", str(out), "--size", "32", "--steps", "3", "--batch", "8"],
+    )
     assert done.exit_code == 0, done.output
     return out
 
@@ -44,7 +46,8 @@ def test_training_images_are_refused_with_their_ids(trained: Path, phantom_shard
 def test_patients_and_what_the_generator_saw_are_refused_too(trained: Path) -> None:
     """Another image of a training patient, or one that the generator of the synthetic images was tuned on."""
     record = checkpoint.read_record(trained).model_copy(
-        update={"clusters": {"train": ["p1"], "validation": ["p2"]}, "lineage": ["x-[000-099]"]})
+        update={"clusters": {"train": ["p1"], "validation": ["p2"]}, "lineage": ["x-[000-099]"]}
+    )
     checkpoint.refuse_seen(record, trained, ["new"], ["p3"], "use others")
     with pytest.raises(UserError, match=r"1 clusters were in the validation set .*p2.*use others"):
         checkpoint.refuse_seen(record, trained, ["new"], ["p2", "p3"], "use others")

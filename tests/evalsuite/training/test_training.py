@@ -75,7 +75,7 @@ def test_equal_seeds_give_equal_weights_and_the_best_ones_are_kept(tmp_path: Pat
     assert results[0].best_step == min(results[0].history, key=lambda e: e["loss"])["step"]
     again, record = checkpoint.load(tmp_path / "a")
     stage = image_stage(again, arm.recipe, ALONE)
-    accuracy = (loop.logits(again, stage.evaluate, data().test, ALONE.device).argmax(1).numpy() == data().test.labels)
+    accuracy = loop.logits(again, stage.evaluate, data().test, ALONE.device).argmax(1).numpy() == data().test.labels
     assert accuracy.mean() == pytest.approx(results[0].test_accuracy)
     assert record.images["train"] == sorted(record.images["train"])
 
@@ -146,11 +146,19 @@ def test_controls_get_the_images_and_steps_they_stand_for() -> None:
     """A control that trains longer or on fewer images than it says controls nothing."""
     made = data()
     base = recipe(ratio=2, steps=30)
-    arms = {k: Arm(kind=k, n_real=4, recipe=base) for k in
-            ("real", "mix", "real-short", "real-repeated", "randaugment", "synthetic-only")}  # type: ignore[arg-type]
+    arms = {
+        k: Arm(kind=k, n_real=4, recipe=base)
+        for k in ("real", "mix", "real-short", "real-repeated", "randaugment", "synthetic-only")
+    }  # type: ignore[arg-type]
     sizes = {k: training_pool(a, made)[1].n for k, a in arms.items()}
-    assert sizes == {"real": 12, "mix": 36, "real-short": 12, "real-repeated": 36, "randaugment": 12,
-                     "synthetic-only": 24}
+    assert sizes == {
+        "real": 12,
+        "mix": 36,
+        "real-short": 12,
+        "real-repeated": 36,
+        "randaugment": 12,
+        "synthetic-only": 24,
+    }
     assert arms["real-short"].trained_as().steps == 10
     assert arms["randaugment"].trained_as().augment == "randaugment"
     assert {a.trained_as().steps for k, a in arms.items() if k != "real-short"} == {30}
@@ -200,8 +208,22 @@ def test_bf16_and_the_other_options_train(tmp_path: Path) -> None:
 def test_a_tensorboard_log_of_a_run_reads_back(phantom_shards: Path, tmp_path: Path) -> None:
     """What TensorBoard's own reader finds is what the checkpoint records."""
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    words = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), "--size", "32", "--steps", "4",
-             "--batch", "6", "--evaluate-every", "2", "--tensorboard"]
+    words = [
+        "train",
+        "--real",
+        str(phantom_shards),
+        "--out",
+        str(tmp_path / "out"),
+        "--size",
+        "32",
+        "--steps",
+        "4",
+        "--batch",
+        "6",
+        "--evaluate-every",
+        "2",
+        "--tensorboard",
+    ]
     done = CliRunner().invoke(PROGRAM.app(), words)
     assert done.exit_code == 0, done.output
     log = reader.EventAccumulator(str(tmp_path / "out" / "tensorboard")).Reload()
@@ -209,7 +231,8 @@ def test_a_tensorboard_log_of_a_run_reads_back(phantom_shards: Path, tmp_path: P
     assert [e["step"] for e in history] == [2, 4]
     for name in ("loss", "accuracy", "train_loss"):
         assert [(e.step, e.value) for e in log.Scalars(name)] == [
-            (e["step"], pytest.approx(e[name], rel=1e-6)) for e in history]
+            (e["step"], pytest.approx(e[name], rel=1e-6)) for e in history
+        ]
 
 
 def test_a_log_without_tensorboard_is_refused_before_training(
@@ -231,7 +254,9 @@ def test_a_record_names_patients_but_not_images_that_stand_alone() -> None:
     alone = pool(6)
     assert arms._families(alone) == []
     assert arms._families(Pool(**{**vars(alone), "clusters": np.array(["p1", "p1", *alone.ids[2:5], "p2"])})) == [
-        "p1", "p2"]
+        "p1",
+        "p2",
+    ]
 
 
 def test_augmentation_keeps_shape_range_and_seed() -> None:
@@ -248,21 +273,25 @@ def test_augmentation_keeps_shape_range_and_seed() -> None:
     assert not torch.equal(first, images.float() / 255)
 
 
-@pytest.mark.parametrize(("fields", "text"), [
-    ({"ratio": -1}, "--ratio -1"), ({"steps": 0}, "--steps 0"), ({"optimizer": "lion"}, "--optimizer 'lion'"),
-])
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [({"ratio": -1}, "--ratio -1"), ({"steps": 0}, "--steps 0"), ({"optimizer": "lion"}, "--optimizer 'lion'")],
+)
 def test_options_out_of_range_are_named(fields: dict[str, object], text: str) -> None:
     """One line that names the option as it is typed."""
     with pytest.raises(UserError, match=text):
         make_recipe(**fields)
 
 
-@pytest.mark.parametrize(("words", "text"), [
-    (["--ratio", "5"], "--mode mix at ratio 5 needs --synthetic"),
-    (["--mode", "pretrain-then-tune"], "--mode pretrain-then-tune at ratio 0 needs --synthetic"),
-    (["--strategy", "inpaint"], "with --strategy inpaint needs --synthetic"),
-    (["--mode", "synthetic-only", "--ratio", "0", "--synthetic", "shards"], "draws no synthetic image"),
-])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--ratio", "5"], "--mode mix at ratio 5 needs --synthetic"),
+        (["--mode", "pretrain-then-tune"], "--mode pretrain-then-tune at ratio 0 needs --synthetic"),
+        (["--strategy", "inpaint"], "with --strategy inpaint needs --synthetic"),
+        (["--mode", "synthetic-only", "--ratio", "0", "--synthetic", "shards"], "draws no synthetic image"),
+    ],
+)
 def test_synthetic_images_that_are_asked_for_must_be_given(tmp_path: Path, words: list[str], text: str) -> None:
     """Else the run would be one on real images only, under another name."""
     done = CliRunner().invoke(PROGRAM.app(), ["train", "--real", str(tmp_path), "--out", str(tmp_path / "out"), *words])
@@ -303,8 +332,23 @@ def test_results_are_kept_and_made_anew_when_settings_change(phantom_shards: Pat
 def test_two_processes_train_as_one_does(phantom_shards: Path, tmp_path: Path) -> None:
     """torchrun with gloo: the same global batches, the same weights up to the order of sums."""
     command = [
-        "-m", "evalsuite.cli", "train", "--real", str(phantom_shards), "--model", "test_convnext", "--size", "32",
-        "--steps", "4", "--batch", "8", "--augment", "none", "--evaluate-every", "2",
+        "-m",
+        "evalsuite.cli",
+        "train",
+        "--real",
+        str(phantom_shards),
+        "--model",
+        "test_convnext",
+        "--size",
+        "32",
+        "--steps",
+        "4",
+        "--batch",
+        "8",
+        "--augment",
+        "none",
+        "--evaluate-every",
+        "2",
     ]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, *command, "--out", str(tmp_path / "one")], check=True, env=env)

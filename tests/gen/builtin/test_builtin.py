@@ -36,8 +36,15 @@ def test_diffusers_loads_and_samples_the_committed_folder() -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder())
     assert pipeline.unet.dtype == pipeline.vae.dtype == pipeline.text_encoder.dtype == torch.float32
     pipeline.set_progress_bar_config(disable=True)
-    image = pipeline(prompt_for("plaque", "tan"), num_inference_steps=8, guidance_scale=3.0, height=64, width=64,
-                     generator=torch.Generator().manual_seed(0), output_type="np").images[0]
+    image = pipeline(
+        prompt_for("plaque", "tan"),
+        num_inference_steps=8,
+        guidance_scale=3.0,
+        height=64,
+        width=64,
+        generator=torch.Generator().manual_seed(0),
+        output_type="np",
+    ).images[0]
     assert image.shape == (64, 64, 3)
     assert image.std() > 0.01
 

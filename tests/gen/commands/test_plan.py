@@ -30,9 +30,12 @@ def call(*words: object) -> str:
 
 def predictions(path: Path) -> Path:
     """A classifier that is wrong on half of the dark plaques and right on all else."""
-    rows = [{"id": f"{c}-{g}-{i}", "label": c, "group": g, "prob_plaque": float(said), "prob_ulcer": 1.0 - said}
-            for c, g in CELLS for i in range(20)
-            for said in [(c == "plaque") != (c == "plaque" and g == "dark" and i < 10)]]
+    rows = [
+        {"id": f"{c}-{g}-{i}", "label": c, "group": g, "prob_plaque": float(said), "prob_ulcer": 1.0 - said}
+        for c, g in CELLS
+        for i in range(20)
+        for said in [(c == "plaque") != (c == "plaque" and g == "dark" and i < 10)]
+    ]
     pd.DataFrame(rows).to_parquet(path, index=False)
     return path
 
@@ -89,22 +92,25 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
     assert "time: unknown (no bundle with timings)" in call(*options, "--show")
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    ((), "nothing to do"),
-    (("--solver", "heun"), "unknown solver 'heun'"),
-    (("--solver", "ddim:karras"), "euler:karras"),
-    (("--steps", "2000"), "row 1: steps"),
-    (("--preset", "paper"), "unknown preset 'paper'"),
-    (("--strategy", "melt"), "unknown strategy 'melt'"),
-    (("--strategy", "inpaint"), "give them with --parents"),
-    (("--guidance-interval", "5:1"), "rise"),
-    (("--guidance", "-1"), "row 1: guidance"),
-    (("--per-cell", "0"), "--per-cell 0"),
-    (("--engine", "nowhere"), "no engine bundle at nowhere"),
-    (("--prompt", "{disease}"), "{disease}"),
-    (("--cells", "a.csv", "--balance", "b"), "exclude each other"),
-    (("--refill", "plan.csv"), "--refill needs --kept"),
-])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "nothing to do"),
+        (("--solver", "heun"), "unknown solver 'heun'"),
+        (("--solver", "ddim:karras"), "euler:karras"),
+        (("--steps", "2000"), "row 1: steps"),
+        (("--preset", "paper"), "unknown preset 'paper'"),
+        (("--strategy", "melt"), "unknown strategy 'melt'"),
+        (("--strategy", "inpaint"), "give them with --parents"),
+        (("--guidance-interval", "5:1"), "rise"),
+        (("--guidance", "-1"), "row 1: guidance"),
+        (("--per-cell", "0"), "--per-cell 0"),
+        (("--engine", "nowhere"), "no engine bundle at nowhere"),
+        (("--prompt", "{disease}"), "{disease}"),
+        (("--cells", "a.csv", "--balance", "b"), "exclude each other"),
+        (("--refill", "plan.csv"), "--refill needs --kept"),
+    ],
+)
 def test_a_mistake_is_named_and_nothing_is_written(
     bundles: dict[str, Path], tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:

@@ -23,9 +23,17 @@ SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
 def works(engine: Engine, n: int = 11) -> list[Work]:
     """Images of all solvers, with and without guidance and noise; every third keeps half of another image."""
     rows = plan.from_rows(
-        {"id": f"r{i:03d}", "class": "plaque", "group": "dark", "size": 64, "prompt": f"An image of {i}, dark skin",
-         "solver": SOLVERS[i % 5], "steps": 2 + i % 4, "guidance": (1.0, 3.0, 5.0)[i % 3],
-         "guidance_interval": (0.3, 5.0) if i % 2 else None}
+        {
+            "id": f"r{i:03d}",
+            "class": "plaque",
+            "group": "dark",
+            "size": 64,
+            "prompt": f"An image of {i}, dark skin",
+            "solver": SOLVERS[i % 5],
+            "steps": 2 + i % 4,
+            "guidance": (1.0, 3.0, 5.0)[i % 3],
+            "guidance_interval": (0.3, 5.0) if i % 2 else None,
+        }
         for i in range(n)
     ).rows()
     preparer = Preparer(engine)
@@ -134,8 +142,9 @@ def test_the_recorded_step_is_the_step_and_waits_for_nothing(
     """One graph with UNet, guidance and solvers; torch raises where the CPU would wait for the GPU."""
     import engines
 
-    engines.build(pipelines["text"], tmp_path / "bundle", backend="torch", precision=precision, rows=8,
-                  allow_parity_failure=True)
+    engines.build(
+        pipelines["text"], tmp_path / "bundle", backend="torch", precision=precision, rows=8, allow_parity_failure=True
+    )
     engine = engines.load(tmp_path / "bundle")
     assert engine.calls.recordable is not None
     eager, recorded = Denoiser(engine), Denoiser(engine)

@@ -24,8 +24,9 @@ def test_every_row_runs_once_and_no_batch_is_short_before_the_end(images: list[l
             step[slot] += 1
             if step[slot] < len(images[slot]):
                 queue.push(slot, images[slot][step[slot]])
-    expected = {(Row(i, c), s) for i, guided in enumerate(images) for s, g in enumerate(guided) for c in (True, False)
-                if c or g}
+    expected = {
+        (Row(i, c), s) for i, guided in enumerate(images) for s, g in enumerate(guided) for c in (True, False) if c or g
+    }
     assert len(ran) == len(set(ran))
     assert set(ran) == expected
 

@@ -25,8 +25,11 @@ from gen.diffusion.schedules import NoiseSchedule
 from gen.diffusion.steps import State, StepTable, advance
 
 PEERS = {
-    "ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmsolver++": DPMSolverMultistepScheduler,
-    "unipc": UniPCMultistepScheduler, "lcm": LCMScheduler,
+    "ddim": DDIMScheduler,
+    "euler": EulerDiscreteScheduler,
+    "dpmsolver++": DPMSolverMultistepScheduler,
+    "unipc": UniPCMultistepScheduler,
+    "lcm": LCMScheduler,
 }
 BETAS = {
     "sd": {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"},
@@ -42,8 +45,13 @@ def model(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 
 def config(prediction: str, betas: str, spacing: str, zero_snr: bool) -> dict:
     return {
-        **BETAS[betas], "num_train_timesteps": 1000, "prediction_type": prediction, "steps_offset": 1,
-        "timestep_spacing": spacing, "rescale_betas_zero_snr": zero_snr, "set_alpha_to_one": False,
+        **BETAS[betas],
+        "num_train_timesteps": 1000,
+        "prediction_type": prediction,
+        "steps_offset": 1,
+        "timestep_spacing": spacing,
+        "rescale_betas_zero_snr": zero_snr,
+        "set_alpha_to_one": False,
         "clip_sample": False,
     }
 
@@ -142,7 +150,7 @@ def test_image_to_image_starts_where_diffusers_starts(name: str, strength: float
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     scheduler = PEERS[name].from_config(settings)
     scheduler.set_timesteps(20)
-    timesteps = scheduler.timesteps[20 - int(20 * strength):]
+    timesteps = scheduler.timesteps[20 - int(20 * strength) :]
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(20 - int(20 * strength))
     x = scheduler.add_noise(image, noise, timesteps[:1])
@@ -155,13 +163,20 @@ def test_image_to_image_starts_where_diffusers_starts(name: str, strength: float
     torch.testing.assert_close(state.x, x, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("solver", "steps", "strength", "word"), [
-    ("heun", 20, 1.0, "unknown solver"), ("ddim:cosine", 20, 1.0, "unknown spacing"),
-    ("ddim:karras", 20, 1.0, "euler:karras"), ("lcm:karras", 4, 1.0, "of its own"),
-    ("ddim", 0, 1.0, "expected 1 to"),
-    ("ddim", 2000, 1.0, "expected 1 to"), ("ddim", 20, 1.5, "strength"), ("ddim", 4, 0.1, "leaves no step"),
-    ("lcm", 40, 0.5, "at most 25"),
-])
+@pytest.mark.parametrize(
+    ("solver", "steps", "strength", "word"),
+    [
+        ("heun", 20, 1.0, "unknown solver"),
+        ("ddim:cosine", 20, 1.0, "unknown spacing"),
+        ("ddim:karras", 20, 1.0, "euler:karras"),
+        ("lcm:karras", 4, 1.0, "of its own"),
+        ("ddim", 0, 1.0, "expected 1 to"),
+        ("ddim", 2000, 1.0, "expected 1 to"),
+        ("ddim", 20, 1.5, "strength"),
+        ("ddim", 4, 0.1, "leaves no step"),
+        ("lcm", 40, 0.5, "at most 25"),
+    ],
+)
 def test_bad_settings_are_refused_in_one_line(solver: str, steps: int, strength: float, word: str) -> None:
     schedule = NoiseSchedule.from_config(config("epsilon", "sd", "leading", zero_snr=False))
     with pytest.raises(UserError, match=word):

@@ -14,8 +14,9 @@ SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"
 
 def test_images_of_different_solvers_share_a_batch_to_the_bit() -> None:
     """One image's state does not depend on its neighbours' solvers, steps or number."""
-    schedule = NoiseSchedule.from_config({
-        **SD, "prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True})
+    schedule = NoiseSchedule.from_config(
+        {**SD, "prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True}
+    )
     kinds = (("unipc", 7), ("ddim", 5), ("dpmsolver++", 9), ("lcm", 4))
     tables = [solvers.table(solver, schedule, steps) for solver, steps in kinds]
     x = torch.randn(4, 4, 5, 3)

@@ -47,9 +47,20 @@ def parents_of(photos: Path) -> Parents:
 def rows_of(photos: Path, mask: str = "centre", strategy_names: tuple[str, ...] = STRATEGIES) -> Plan:
     ids = sorted(parents_of(photos).rows["id"])
     return from_rows(
-        {"id": f"{s}-{i}", "class": "plaque", "group": "dark", "strategy": s, "prompt": "An image of plaque, dark skin",
-         "parent": i, "solver": "ddim", "steps": 4, "size": 64, **({} if s == "image-to-image" else {"mask": mask})}
-        for s in strategy_names for i in ids
+        {
+            "id": f"{s}-{i}",
+            "class": "plaque",
+            "group": "dark",
+            "strategy": s,
+            "prompt": "An image of plaque, dark skin",
+            "parent": i,
+            "solver": "ddim",
+            "steps": 4,
+            "size": 64,
+            **({} if s == "image-to-image" else {"mask": mask}),
+        }
+        for s in strategy_names
+        for i in ids
     )
 
 
@@ -70,7 +81,9 @@ def test_kept_pixels_are_kept_exactly(
         lesion = parents.lesion(row.parent or "", 64)
         redrawn = {
             "image-to-image": lambda r: np.ones((64, 64), dtype=bool),
-            "inpaint": lambda r: r, "outpaint": lambda r: ~r, "inpaint-outpaint": lambda r: ~masks.frame(64),
+            "inpaint": lambda r: r,
+            "outpaint": lambda r: ~r,
+            "inpaint-outpaint": lambda r: ~masks.frame(64),
         }[row.strategy](masks.for_word(row.mask or "centre", 64, row.seed, row.id, lesion))
         np.testing.assert_array_equal(pixels[~redrawn], before[~redrawn])
         changed = (pixels != before).any(axis=2)
@@ -94,8 +107,15 @@ def test_inpaints_what_diffusers_inpaints(
     for row in plan.rows():
         start = torch.from_numpy(noise.normal(row.seed, row.id, noise.START, (1, 4, 8, 8)))
         theirs = pipeline(
-            row.prompt, Image.fromarray(parents.image(row.parent or "", 64)), white, strength=1.0,
-            num_inference_steps=row.steps, guidance_scale=row.guidance, latents=start, height=64, width=64,
+            row.prompt,
+            Image.fromarray(parents.image(row.parent or "", 64)),
+            white,
+            strength=1.0,
+            num_inference_steps=row.steps,
+            guidance_scale=row.guidance,
+            latents=start,
+            height=64,
+            width=64,
             output_type="np",
         ).images[0]
         assert np.abs(drawn[row.id].astype(float) - np.round(theirs * 255))[region].max() <= 2
@@ -133,8 +153,9 @@ def test_parents_are_scaled_and_cut_as_their_masks(photos: Path) -> None:
 
 def test_the_chain_is_the_papers() -> None:
     """Inpaint at 0.97, then outpaint around the kept centre and a 16 px frame at 0.95."""
-    row = PlanRow.model_validate({"id": "a", "class": "x", "prompt": "x", "parent": "p", "size": 512,
-                                  "strategy": "inpaint-outpaint"})
+    row = PlanRow.model_validate(
+        {"id": "a", "class": "x", "prompt": "x", "parent": "p", "size": 512, "strategy": "inpaint-outpaint"}
+    )
     first, second = strategies.phases(row)
     assert (first.strength, second.strength) == (0.97, 0.95)
     assert first.mask is not None
@@ -143,13 +164,16 @@ def test_the_chain_is_the_papers() -> None:
     np.testing.assert_array_equal(second.mask, ~masks.centre(512) & ~masks.frame(512))
 
 
-@pytest.mark.parametrize(("break_it", "word"), [
-    (lambda f: (f / "images/plaque/a.png").write_bytes(b"no image"), "not a JPEG"),
-    (lambda f: truncate(f / "images/plaque/a.png"), "parent plaque-a in .*broken"),
-    (lambda f: (f / "masks/plaque-a.png").unlink(), "no mask"),
-    (lambda f: Image.new("L", (8, 8)).save(f / "masks/plaque-a.png"), "8 x 8 pixels"),
-    (lambda f: (f / "images/plaque/a.png").write_bytes(huge_png()), "100000 x 100000"),
-])
+@pytest.mark.parametrize(
+    ("break_it", "word"),
+    [
+        (lambda f: (f / "images/plaque/a.png").write_bytes(b"no image"), "not a JPEG"),
+        (lambda f: truncate(f / "images/plaque/a.png"), "parent plaque-a in .*broken"),
+        (lambda f: (f / "masks/plaque-a.png").unlink(), "no mask"),
+        (lambda f: Image.new("L", (8, 8)).save(f / "masks/plaque-a.png"), "8 x 8 pixels"),
+        (lambda f: (f / "images/plaque/a.png").write_bytes(huge_png()), "100000 x 100000"),
+    ],
+)
 def test_a_bad_parent_is_found_before_anything_is_drawn(
     photos: Path, tmp_path: Path, break_it: Callable[[Path], object], word: str
 ) -> None:

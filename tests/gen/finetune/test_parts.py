@@ -115,8 +115,9 @@ def test_rows_of_a_step_are_the_same_however_they_are_shared_out(processes: int,
 
 
 def test_prompts_are_dropped_as_often_as_asked() -> None:
-    batches = Batches([Source("real", latents(1), np.zeros(10, dtype=np.int64))], Objective(new_scheduler().config),
-                      0, 400, 0.25, 1)
+    batches = Batches(
+        [Source("real", latents(1), np.zeros(10, dtype=np.int64))], Objective(new_scheduler().config), 0, 400, 0.25, 1
+    )
     assert 0.15 < batches.rows(0, range(400)).prompt.float().mean() < 0.35
 
 
@@ -149,8 +150,10 @@ def test_views_are_no_more_than_are_asked_for() -> None:
     assert Settings.check(method="full", steps=1).views_for(100) == 1
 
 
-@pytest.mark.parametrize(("name", "value"), [("learning_rate", 0.0), ("batch", 0), ("ema", 1.0), ("epochs", 0),
-                                             ("mixed_precision", "fp4"), ("views", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", 0.0), ("batch", 0), ("ema", 1.0), ("epochs", 0), ("mixed_precision", "fp4"), ("views", 0)],
+)
 def test_settings_out_of_range_are_named(name: str, value: object) -> None:
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is"):
         Settings.check(**{"method": "full", name: value})
@@ -183,7 +186,11 @@ def test_held_out_lists_are_read(tmp_path: Path) -> None:
     (tmp_path / "none.csv").write_text("name\na\n")
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    for name, said in (("none.csv", "no column 'id'"), ("empty.txt", "names no ids"), ("binary.txt", "is not text"),
-                       ("missing.txt", "no held-out list")):
+    for name, said in (
+        ("none.csv", "no column 'id'"),
+        ("empty.txt", "names no ids"),
+        ("binary.txt", "is not text"),
+        ("missing.txt", "no held-out list"),
+    ):
         with pytest.raises(UserError, match=said):
             read_holdout(tmp_path / name)

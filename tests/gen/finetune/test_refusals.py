@@ -30,7 +30,11 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_status_2(
-    case: str, random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if case == "fp16" and torch.cuda.is_available():
@@ -40,8 +44,13 @@ def test_bad_input_is_one_line_and_status_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "held.txt").write_text("p3\n")
     given, said = BAD[case]
-    options = {"--model": str(random_pipeline), "--data": str(images), "--out": "tuned", "--steps": "1",
-               "--template": "An image of {class}"} | dict(zip(given[::2], given[1::2], strict=True))
+    options = {
+        "--model": str(random_pipeline),
+        "--data": str(images),
+        "--out": "tuned",
+        "--steps": "1",
+        "--template": "An image of {class}",
+    } | dict(zip(given[::2], given[1::2], strict=True))
     assert run(monkeypatch, *(word for pair in options.items() for word in pair)) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if "images/s" not in line]  # slow machines' progress
     assert len(lines) == 1
@@ -50,12 +59,29 @@ def test_bad_input_is_one_line_and_status_2(
 
 
 def test_broken_images_and_models_are_named(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refused(model: Path, data: Path, said: str) -> None:
-        assert run(monkeypatch, "--model", model, "--data", data, "--out", tmp_path / "tuned", "--steps", 1,
-                   "--template", "An image of {class}") == 2
+        assert (
+            run(
+                monkeypatch,
+                "--model",
+                model,
+                "--data",
+                data,
+                "--out",
+                tmp_path / "tuned",
+                "--steps",
+                1,
+                "--template",
+                "An image of {class}",
+            )
+            == 2
+        )
         assert said in capsys.readouterr().err
 
     photos = tmp_path / "photos"
@@ -78,13 +104,28 @@ def test_broken_images_and_models_are_named(
 
 
 def test_another_run_s_checkpoint_and_folder_are_left_alone(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "tuned"
-    options = ("--model", random_pipeline, "--data", images, "--out", out, "--steps", 1, "--method", "lora",
-               "--keep-work",
-               "--template", "An image of {class}")
+    options = (
+        "--model",
+        random_pipeline,
+        "--data",
+        images,
+        "--out",
+        out,
+        "--steps",
+        1,
+        "--method",
+        "lora",
+        "--keep-work",
+        "--template",
+        "An image of {class}",
+    )
     assert run(monkeypatch, *options) == 0
     assert run(monkeypatch, *options, "--learning-rate", 0.1) == 2
     assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err

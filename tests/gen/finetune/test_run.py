@@ -60,12 +60,28 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_full_tunes_the_unet_alone_and_says_on_what(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "tuned"
-    options = ("--model", random_pipeline, "--data", images, "--out", out, "--steps", 3, "--validate-every", 3,
-               "--template", "An image of {class}, {group}", "--json")
+    options = (
+        "--model",
+        random_pipeline,
+        "--data",
+        images,
+        "--out",
+        out,
+        "--steps",
+        3,
+        "--validate-every",
+        3,
+        "--template",
+        "An image of {class}, {group}",
+        "--json",
+    )
     assert run(monkeypatch, *options) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["images"], result["left_out"], result["prompts"], result["steps"]) == (8, 1, 4, 3)
@@ -92,12 +108,29 @@ def test_full_tunes_the_unet_alone_and_says_on_what(
 
 @pytest.mark.parametrize("method", ["full", "textual-inversion"])
 def test_a_killed_run_goes_on_to_the_same_bits(
-    method: str, random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    method: str, random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL between two checkpoints; averaged weights and warm-up are part of what must come back."""
-    options = ("--model", random_pipeline, "--data", images, "--method", method, "--steps", 12,
-               "--checkpoint-every", 2, "--ema", 0.5, "--warmup", 4, "--learning-rate", 1e-3, "--template",
-               "An image of {class}")
+    options = (
+        "--model",
+        random_pipeline,
+        "--data",
+        images,
+        "--method",
+        method,
+        "--steps",
+        12,
+        "--checkpoint-every",
+        2,
+        "--ema",
+        0.5,
+        "--warmup",
+        4,
+        "--learning-rate",
+        1e-3,
+        "--template",
+        "An image of {class}",
+    )
     assert run(monkeypatch, *options, "--out", tmp_path / "whole") == 0
     words = ["--out", str(tmp_path / "killed"), *map(str, options)]
     child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(torch.get_num_threads()), *words])
@@ -119,7 +152,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
 
 
 def test_a_finished_run_can_be_made_longer(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("--model", random_pipeline, "--data", images, "--method", "lora", "--template", "An image of {class}")
     assert run(monkeypatch, *options, "--epochs", 2, "--out", tmp_path / "whole") == 0
@@ -129,13 +162,31 @@ def test_a_finished_run_can_be_made_longer(
 
 
 def test_a_fused_adapter_is_the_base_with_the_adapter(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parity with diffusers' own `load_lora_weights` of the adapter that is kept."""
     out = tmp_path / "tuned"
-    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", out, "--method", "lora",
-               "--steps", 4,
-               "--learning-rate", 0.01, "--keep-adapter", "--template", "An image of {class}") == 0
+    assert (
+        run(
+            monkeypatch,
+            "--model",
+            random_pipeline,
+            "--data",
+            images,
+            "--out",
+            out,
+            "--method",
+            "lora",
+            "--steps",
+            4,
+            "--learning-rate",
+            0.01,
+            "--keep-adapter",
+            "--template",
+            "An image of {class}",
+        )
+        == 0
+    )
     fused = UNet2DConditionModel.from_pretrained(out / "unet")
     pipeline = StableDiffusionPipeline.from_pretrained(random_pipeline, safety_checker=None)
     facts = read_facts(random_pipeline)
@@ -150,11 +201,27 @@ def test_a_fused_adapter_is_the_base_with_the_adapter(
 
 
 def test_textual_inversion_learns_words_and_nothing_else(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "tuned"
-    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", out, "--method", "textual-inversion",
-               "--steps", 3, "--template", "An image of {class}") == 0
+    assert (
+        run(
+            monkeypatch,
+            "--model",
+            random_pipeline,
+            "--data",
+            images,
+            "--out",
+            out,
+            "--method",
+            "textual-inversion",
+            "--steps",
+            3,
+            "--template",
+            "An image of {class}",
+        )
+        == 0
+    )
     assert same(unet(random_pipeline), unet(out))
     before, after = (load_file(f / "text_encoder" / "model.safetensors") for f in (random_pipeline, out))
     table = "text_model.embeddings.token_embedding.weight"
@@ -173,12 +240,32 @@ def test_textual_inversion_learns_words_and_nothing_else(
 
 
 def test_inpainting_with_prior_preservation(
-    inpainting: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    inpainting: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "tuned"
-    assert run(monkeypatch, "--model", inpainting, "--data", images, "--out", out, "--steps", 2, "--prior", 2,
-               "--prior-prompt", "An image", "--validate-every", 2, "--template", "An image of {class}",
-               "--keep-work") == 0
+    assert (
+        run(
+            monkeypatch,
+            "--model",
+            inpainting,
+            "--data",
+            images,
+            "--out",
+            out,
+            "--steps",
+            2,
+            "--prior",
+            2,
+            "--prior-prompt",
+            "An image",
+            "--validate-every",
+            2,
+            "--template",
+            "An image of {class}",
+            "--keep-work",
+        )
+        == 0
+    )
     assert not same(unet(inpainting), unet(out))
     facts = read_facts(inpainting)
     assert unet(out)["conv_in.weight"].shape[1] == 2 * facts.latent_channels + 1
@@ -191,13 +278,25 @@ def test_inpainting_with_prior_preservation(
 
 
 def test_shards_are_learnt_from_and_their_lineage_is_named(
-    random_pipeline: Path, phantom_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path,
+    phantom_shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """From shards as from a folder; test shards as --holdout do not touch training ones, and themselves are refused."""
     held_out = ("--holdout", phantom_shards / "test")
-    options = ("--model", random_pipeline, "--steps", 1, "--out", tmp_path / "tuned", "--template",
-               "An image of {class}", *held_out)
+    options = (
+        "--model",
+        random_pipeline,
+        "--steps",
+        1,
+        "--out",
+        tmp_path / "tuned",
+        "--template",
+        "An image of {class}",
+        *held_out,
+    )
     assert run(monkeypatch, "--data", phantom_shards / "train", *options) == 0
     facts = read_facts(tmp_path / "tuned")
     assert facts.phantom
@@ -207,10 +306,25 @@ def test_shards_are_learnt_from_and_their_lineage_is_named(
 
 
 def test_one_model_a_class(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", tmp_path / "each", "--per-class",
-               "--steps", 1, "--template", "An image of {class}") == 0
+    assert (
+        run(
+            monkeypatch,
+            "--model",
+            random_pipeline,
+            "--data",
+            images,
+            "--out",
+            tmp_path / "each",
+            "--per-class",
+            "--steps",
+            1,
+            "--template",
+            "An image of {class}",
+        )
+        == 0
+    )
     for number, cls in enumerate(CLASSES):
         facts = read_facts(tmp_path / "each" / cls)
         assert facts.classes == [cls]
@@ -218,15 +332,36 @@ def test_one_model_a_class(
 
 
 def test_tensorboard_reads_back_what_was_logged(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By TensorBoard's own reader, from the folder that stays: the log's numbers, the sheet, a run a class."""
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out = tmp_path / "tuned"
-    assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", out, "--steps", 2, "--batch", 2,
-               "--validate-every", 2, "--track", "tensorboard", "--per-class", "--template", "An image of {class}") == 0
+    assert (
+        run(
+            monkeypatch,
+            "--model",
+            random_pipeline,
+            "--data",
+            images,
+            "--out",
+            out,
+            "--steps",
+            2,
+            "--batch",
+            2,
+            "--validate-every",
+            2,
+            "--track",
+            "tensorboard",
+            "--per-class",
+            "--template",
+            "An image of {class}",
+        )
+        == 0
+    )
     for cls in CLASSES:
         training = out / cls / "training"
         events = EventAccumulator(str(training / "tracking" / "dermforge-finetune")).Reload()
@@ -242,11 +377,26 @@ def test_tensorboard_reads_back_what_was_logged(
 
 
 def test_parts_of_a_batch_add_up_to_the_whole(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, more in (("whole", ()), ("parts", ("--micro-batch", 1)), ("saving", ("--gradient-checkpointing",))):
-        assert run(monkeypatch, "--model", random_pipeline, "--data", images, "--out", tmp_path / name, "--steps", 2,
-                   "--template", "An image of {class}", *more) == 0
+        assert (
+            run(
+                monkeypatch,
+                "--model",
+                random_pipeline,
+                "--data",
+                images,
+                "--out",
+                tmp_path / name,
+                "--steps",
+                2,
+                "--template",
+                "An image of {class}",
+                *more,
+            )
+            == 0
+        )
     whole = unet(tmp_path / "whole")
     for name in ("parts", "saving"):
         for key, value in unet(tmp_path / name).items():
@@ -256,17 +406,37 @@ def test_parts_of_a_batch_add_up_to_the_whole(
 
 @pytest.mark.slow
 def test_two_processes_do_the_steps_of_one(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ["--model", str(random_pipeline), "--data", str(images), "--steps", "3",
-               "--template", "An image of {class}"]
+    options = [
+        "--model",
+        str(random_pipeline),
+        "--data",
+        str(images),
+        "--steps",
+        "3",
+        "--template",
+        "An image of {class}",
+    ]
     assert run(monkeypatch, *options, "--out", tmp_path / "one") == 0
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(program), "1",
-         *options,
-         "--out", str(tmp_path / "two")], check=True, timeout=500,
+        [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--cpu",
+            "--num_processes",
+            "2",
+            str(program),
+            "1",
+            *options,
+            "--out",
+            str(tmp_path / "two"),
+        ],
+        check=True,
+        timeout=500,
     )
     for key, value in unet(tmp_path / "one").items():
         torch.testing.assert_close(unet(tmp_path / "two")[key], value, atol=3e-5, rtol=0)

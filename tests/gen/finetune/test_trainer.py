@@ -36,8 +36,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tuned(model: Path, images: Path, out: Path, **options: object) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """The log of three steps, and the UNet that was written."""
     AcceleratorState._reset_state(True)
-    settings = Settings.check(**{"method": "full", "steps": 3, "views": 1, "learning_rate": 1e-4,
-                                 "template": "An image of {class}", **options})
+    settings = Settings.check(
+        **{
+            "method": "full",
+            "steps": 3,
+            "views": 1,
+            "learning_rate": 1e-4,
+            "template": "An image of {class}",
+            **options,
+        }
+    )
     tune(model, open_data(images), out, settings, Execution(), new_accelerator(settings, Execution()))
     with (out / "training" / "log.csv").open() as file:
         log = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]

@@ -74,9 +74,10 @@ def test_shards_hold_every_cell_and_its_truth(phantom_shards: Path) -> None:
         assert np.array_equal(image, draw(sample.label, str(sample.group), int(sample.params["draw_seed"])).image)
 
 
-@pytest.mark.parametrize(("cls", "group", "size", "named"), [
-    ("psoriasis", "tan", 64, "annulus"), ("plaque", "purple", 64, "very_light"), ("plaque", "tan", 7, "32"),
-])
+@pytest.mark.parametrize(
+    ("cls", "group", "size", "named"),
+    [("psoriasis", "tan", 64, "annulus"), ("plaque", "purple", 64, "very_light"), ("plaque", "tan", 7, "32")],
+)
 def test_bad_requests_name_what_is_possible(cls: str, group: str, size: int, named: str) -> None:
     with pytest.raises(UserError, match=named):
         draw(cls, group, 0, size)

@@ -24,9 +24,12 @@ def test_balance_brings_every_cell_to_the_largest() -> None:
 
 def test_more_images_where_a_classifier_errs(tmp_path: Path) -> None:
     """Half of (a, dark) is wrong and nothing else: it gets most of what is above the floor."""
-    rows = [{"id": f"{c}{g}{i}", "label": c, "group": g, "prob_a": 1.0 - p, "prob_b": p}
-            for c, g in CELLS for i in range(20)
-            for p in [float((c == "b") != (c == "a" and g == "dark" and i < 10))]]
+    rows = [
+        {"id": f"{c}{g}{i}", "label": c, "group": g, "prob_a": 1.0 - p, "prob_b": p}
+        for c, g in CELLS
+        for i in range(20)
+        for p in [float((c == "b") != (c == "a" and g == "dark" and i < 10))]
+    ]
     path = tmp_path / "predictions.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
     counts = cells.from_errors(path, CELLS, total=200, floor=10)
@@ -39,12 +42,15 @@ def test_more_images_where_a_classifier_errs(tmp_path: Path) -> None:
         cells.from_errors(path, CELLS, 100, 1, group="skin")
 
 
-@pytest.mark.parametrize(("text", "word"), [
-    ("id,label,group,prob_a,prob_b\n1,a,dark,0.5,\n", "1 of 1 rows lack a probability"),
-    ("id,label,group,prob_a,prob_b\n1,a,dark,high,low\n", "no number"),
-    ("id,label,group,prob_a,prob_b\n1,A,VI,0.5,0.5\n", "none of the cells asked for"),
-    ("id,label,group\n1,a,dark\n", "no prob_<class> columns"),
-])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("id,label,group,prob_a,prob_b\n1,a,dark,0.5,\n", "1 of 1 rows lack a probability"),
+        ("id,label,group,prob_a,prob_b\n1,a,dark,high,low\n", "no number"),
+        ("id,label,group,prob_a,prob_b\n1,A,VI,0.5,0.5\n", "none of the cells asked for"),
+        ("id,label,group\n1,a,dark\n", "no prob_<class> columns"),
+    ],
+)
 def test_predictions_that_say_nothing_are_refused(tmp_path: Path, text: str, word: str) -> None:
     """Else every cell would quietly get the same."""
     path = tmp_path / "predictions.csv"
@@ -57,8 +63,12 @@ def test_a_cell_table_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "cells.csv"
     path.write_text("class,group,n\na,dark,3\nb,,4\n")
     assert cells.from_table(path) == {("a", "dark"): 3, ("b", None): 4}
-    for text, word in (("class,n\na,-1\n", "0 or more"), ("class\na\n", "no column 'n'"),
-                       ("class,n\na,1\na,2\n", "expected one row"), ("class,n\na,many\n", "0 or more")):
+    for text, word in (
+        ("class,n\na,-1\n", "0 or more"),
+        ("class\na\n", "no column 'n'"),
+        ("class,n\na,1\na,2\n", "expected one row"),
+        ("class,n\na,many\n", "0 or more"),
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match=word):
             cells.from_table(path)
@@ -66,8 +76,10 @@ def test_a_cell_table_is_checked(tmp_path: Path) -> None:
         cells.from_table(tmp_path / "none.csv")
 
 
-@given(st.dictionaries(st.tuples(st.text(), st.none()), st.floats(1e-3, 1e3), min_size=1, max_size=20),
-       st.integers(0, 10_000))
+@given(
+    st.dictionaries(st.tuples(st.text(), st.none()), st.floats(1e-3, 1e3), min_size=1, max_size=20),
+    st.integers(0, 10_000),
+)
 def test_largest_remainder_is_exact_and_within_one(weights: dict, total: int) -> None:
     shares = cells.largest_remainder(weights, total)
     whole = sum(weights.values())

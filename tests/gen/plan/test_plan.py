@@ -70,10 +70,15 @@ def test_fast_differs_from_the_paper_in_steps_and_interval_only() -> None:
 
 def test_parents_can_be_drawn_in_other_skin_types() -> None:
     """From majority to minority (Wang et al. 2024): a parent keeps its class and takes another skin type."""
-    made = plan.from_rows(grid.rows(
-        Settings(strategies=("image-to-image",), size=64), TEMPLATE, {}, PARENTS, to_groups=["tan", "brown"]))
+    made = plan.from_rows(
+        grid.rows(Settings(strategies=("image-to-image",), size=64), TEMPLATE, {}, PARENTS, to_groups=["tan", "brown"])
+    )
     assert sorted({(r.parent, r.group) for r in made.rows()}) == [
-        ("p1", "brown"), ("p1", "tan"), ("p2", "brown"), ("p2", "tan")]
+        ("p1", "brown"),
+        ("p1", "tan"),
+        ("p2", "brown"),
+        ("p2", "tan"),
+    ]
     assert {r.strength for r in made.rows()} == {0.75}
 
 
@@ -86,11 +91,17 @@ def test_a_users_table_needs_little(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("line", "word"), [
-    ("a.b,plaque,x,64,,", "row 1: id"), ("a,plaque,x,sixty,,", "row 1: size"), ("a,,x,64,,", "row 1: class"),
-    ("a,plaque,x,64,inpaint,", "needs a parent"), ("a,plaque,x,64,melt,", "row 1: strategy"),
-    ("a,plaque,x,64,text-to-image,p1", "neither a parent"),
-])
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("a.b,plaque,x,64,,", "row 1: id"),
+        ("a,plaque,x,sixty,,", "row 1: size"),
+        ("a,,x,64,,", "row 1: class"),
+        ("a,plaque,x,64,inpaint,", "needs a parent"),
+        ("a,plaque,x,64,melt,", "row 1: strategy"),
+        ("a,plaque,x,64,text-to-image,p1", "neither a parent"),
+    ],
+)
 def test_a_bad_row_is_named_with_its_field(tmp_path: Path, line: str, word: str) -> None:
     (tmp_path / "bad.csv").write_text("id,class,prompt,size,strategy,parent\n" + line + "\n")
     with pytest.raises(UserError, match=word):
@@ -134,8 +145,10 @@ def test_ids_of_any_names_are_their_own_and_fit_a_shard() -> None:
     ids = [plan.cell_id(1, label, "V–VI", "inpaint-outpaint", "0123456789ab") for label in labels]
     assert len(set(ids)) == len(labels)
     assert all(re.fullmatch(ID_PATTERN, name) for name in ids)
-    rows = [{"id": "a" * ID_LENGTH, "class": "x", "prompt": "x", "size": 64}, {"id": "b", "class": "x", "prompt": "x",
-                                                                               "size": 64}]
+    rows = [
+        {"id": "a" * ID_LENGTH, "class": "x", "prompt": "x", "size": 64},
+        {"id": "b", "class": "x", "prompt": "x", "size": 64},
+    ]
     made = plan.from_rows(rows)
     for _ in range(3):
         made = plan.refill(made, ["b"] if "b" in set(made.frame["id"]) else [])
@@ -145,14 +158,23 @@ def test_ids_of_any_names_are_their_own_and_fit_a_shard() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(
-    st.tuples(st.text(min_size=1, max_size=8), st.floats(0, 20), st.integers(0, 2**62)), min_size=1, max_size=8
-))
+@given(
+    st.lists(
+        st.tuples(st.text(min_size=1, max_size=8), st.floats(0, 20), st.integers(0, 2**62)), min_size=1, max_size=8
+    )
+)
 def test_any_row_round_trips_through_the_canonical_text(values: list[tuple[str, float, int]]) -> None:
     """Commas, quotes, line ends and every float survive the file to the bit."""
     rows = [
-        {"id": f"r{i}", "class": label, "prompt": label, "guidance": guidance, "seed": seed, "size": 64,
-         "guidance_interval": (0.0, guidance + 1)}
+        {
+            "id": f"r{i}",
+            "class": label,
+            "prompt": label,
+            "guidance": guidance,
+            "seed": seed,
+            "size": 64,
+            "guidance_interval": (0.0, guidance + 1),
+        }
         for i, (label, guidance, seed) in enumerate(values)
     ]
     made = plan.from_rows(rows)
@@ -161,8 +183,10 @@ def test_any_row_round_trips_through_the_canonical_text(values: list[tuple[str, 
         assert back.guidance_interval == row["guidance_interval"]
 
 
-@pytest.mark.parametrize(("classes", "groups", "named"), [(["psoriasis"], None, "unknown class psoriasis"),
-                                                          (None, ["7"], "unknown skin type 7")])
+@pytest.mark.parametrize(
+    ("classes", "groups", "named"),
+    [(["psoriasis"], None, "unknown class psoriasis"), (None, ["7"], "unknown skin type 7")],
+)
 def test_a_class_that_the_model_does_not_know_is_refused(
     classes: list[str] | None, groups: list[str] | None, named: str
 ) -> None:

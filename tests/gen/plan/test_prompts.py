@@ -21,10 +21,15 @@ def test_the_phantoms_prompts_are_those_they_were_trained_with() -> None:
     assert filled == prompt_for("plaque", "very_light")
 
 
-@pytest.mark.parametrize(("template", "group", "word"), [
-    ("{colour}", None, "colour"), ("{group}", None, "without one"), ("{class", None, "is not one"),
-    ("{}", None, "names"),
-])
+@pytest.mark.parametrize(
+    ("template", "group", "word"),
+    [
+        ("{colour}", None, "colour"),
+        ("{group}", None, "without one"),
+        ("{class", None, "is not one"),
+        ("{}", None, "names"),
+    ],
+)
 def test_a_bad_template_is_one_line(template: str, group: str | None, word: str) -> None:
     with pytest.raises(UserError, match=word):
         prompts.render(template, "plaque", group)

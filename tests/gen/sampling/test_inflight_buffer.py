@@ -98,7 +98,11 @@ def test_images_wait_outside_while_the_window_is_full(
 
 @pytest.mark.parametrize(("slow", "rows"), [("preparing", 8), ("decoding and writing", 2)])
 def test_the_summary_says_how_long_the_engine_waited_and_for_what(
-    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_window: int, slow: str,
+    open_engine: Callable[..., Engine],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_window: int,
+    slow: str,
     rows: int,
 ) -> None:
     """Parents that come slowly, or a disk that takes its time: most of the run, and put down to the right one."""

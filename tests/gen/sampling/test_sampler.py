@@ -36,9 +36,17 @@ def mixed_plan(n: int = 12) -> Plan:
     """Rows of different solvers, steps, guidance and intervals, so that batches are never aligned."""
     solvers = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
     return plan.from_rows(
-        {"id": f"r{i:03d}", "class": CLASSES[i % 2], "group": GROUPS[i % 2], "size": 64,
-         "prompt": f"An image of {CLASSES[i % 2]}, dark skin", "solver": solvers[i % 5], "steps": 2 + i % 4,
-         "guidance": (1.0, 3.0, 5.0)[i % 3], "guidance_interval": (0.3, 5.0) if i % 2 else None}
+        {
+            "id": f"r{i:03d}",
+            "class": CLASSES[i % 2],
+            "group": GROUPS[i % 2],
+            "size": 64,
+            "prompt": f"An image of {CLASSES[i % 2]}, dark skin",
+            "solver": solvers[i % 5],
+            "steps": 2 + i % 4,
+            "guidance": (1.0, 3.0, 5.0)[i % 3],
+            "guidance_interval": (0.3, 5.0) if i % 2 else None,
+        }
         for i in range(n)
     )
 
@@ -169,7 +177,8 @@ def test_everything_wrong_with_a_plan_is_found_first(
     monkeypatch.setattr(engine, "facts", engine.facts.model_copy(update={"phantom": False}))
     warnings = check(strange, engine, None)
     assert [w.split(" (")[0] for w in warnings] == [
-        "the model was not tuned on wart", "the model was not tuned on the skin types blue",
+        "the model was not tuned on wart",
+        "the model was not tuned on the skin types blue",
         "1 prompts have more than the 16 tokens that the model reads",
     ]
     assert check(plan.from_rows([{k: v for k, v in row.items() if k != "group"}]), engine, None) == []

@@ -87,8 +87,14 @@ def test_a_shard_of_another_run_is_refused(open_engine: Callable[..., Engine], t
     record = started(tmp_path, open_engine(), rows())
     digests = {"plan_digest": record.plan_digest, "bundle_digest": record.bundle_digest, f"{other}_digest": "b" * 64}
     image = encode_image(np.zeros((64, 64, 3), np.uint8))
-    write_shard(tmp_path, record.name, 0, [(Sample(id="a", origin="phantom", label="plaque"), image, "png")],
-                classes=["plaque", "ulcer"], **digests)
+    write_shard(
+        tmp_path,
+        record.name,
+        0,
+        [(Sample(id="a", origin="phantom", label="plaque"), image, "png")],
+        classes=["plaque", "ulcer"],
+        **digests,
+    )
     with pytest.raises(UserError, match=rf"s-000000.tar is of .*{other} {'b' * 64}"):
         run_record.todo(tmp_path, record)
 
@@ -115,8 +121,22 @@ def test_the_command_makes_goes_on_and_refuses(bundles: dict[str, Path], tmp_pat
 
     def call(*more: str) -> str:
         result = CliRunner().invoke(
-            app, ["--shards", str(out), "--engine", str(bundles["text"]), "--device", "cpu", "--steps", "2",
-                  "--shard-size", "4", *more], catch_exceptions=False)
+            app,
+            [
+                "--shards",
+                str(out),
+                "--engine",
+                str(bundles["text"]),
+                "--device",
+                "cpu",
+                "--steps",
+                "2",
+                "--shard-size",
+                "4",
+                *more,
+            ],
+            catch_exceptions=False,
+        )
         assert result.exit_code == 0, result.output
         return result.output
 
@@ -143,8 +163,24 @@ def test_a_stopped_run_loses_only_the_shard_in_progress(
 ) -> None:
     """Killed without a chance to clean up, or asked to stop: what was committed stays, the rest comes out the same."""
     out = tmp_path / "out"
-    command = [sys.executable, "-c", PROGRAM, "sample", "--shards", str(out), "--plan", str(long / run_record.PLAN),
-               "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s", "--shard-size", "4"]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "sample",
+        "--shards",
+        str(out),
+        "--plan",
+        str(long / run_record.PLAN),
+        "--engine",
+        str(bundles["text"]),
+        "--device",
+        "cpu",
+        "--name",
+        "s",
+        "--shard-size",
+        "4",
+    ]
     threads = ["--threads", str(run_record.read(long).threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while not (out / "s-000001.json").exists() and process.poll() is None:
@@ -188,8 +224,22 @@ def test_a_run_into_a_bucket_goes_on_where_the_network_died(
     def call(where: object, *more: str) -> str:
         planned = ["--steps", "2", *more] if more else []
         result = CliRunner().invoke(
-            app, ["--shards", str(where), "--engine", str(bundles["text"]), "--device", "cpu", "--shard-size", "4",
-                  "--name", "s", *planned], catch_exceptions=False)
+            app,
+            [
+                "--shards",
+                str(where),
+                "--engine",
+                str(bundles["text"]),
+                "--device",
+                "cpu",
+                "--shard-size",
+                "4",
+                "--name",
+                "s",
+                *planned,
+            ],
+            catch_exceptions=False,
+        )
         assert result.exit_code == 0, result.output
         return result.output
 
@@ -226,8 +276,24 @@ def test_a_run_into_a_bucket_that_is_killed_loses_only_the_shard_in_progress(
 ) -> None:
     """SIGKILL in the middle of thirty shards: what was committed stays as it is, nothing is left on this disk."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    command = [sys.executable, "-c", PROGRAM, "sample", "--shards", bucket, "--plan", str(long / run_record.PLAN),
-               "--engine", str(bundles["text"]), "--device", "cpu", "--name", "s", "--shard-size", "4"]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "sample",
+        "--shards",
+        bucket,
+        "--plan",
+        str(long / run_record.PLAN),
+        "--engine",
+        str(bundles["text"]),
+        "--device",
+        "cpu",
+        "--name",
+        "s",
+        "--shard-size",
+        "4",
+    ]
     threads = ["--threads", str(run_record.read(long).threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while "s-000001.json" not in Bucket(bucket).names(missing_ok=True) and process.poll() is None:

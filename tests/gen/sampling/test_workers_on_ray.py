@@ -96,8 +96,12 @@ def test_a_poisoned_shard_is_set_aside_after_three_attempts(
     record = started(tmp_path, open_engine(), rows())
     # Something that is no shard stands where the third one must go.
     (tmp_path / "s-000002.tar").mkdir()
-    outcome = workers.sample_on_ray(Job(tmp_path, bundles["text"], device="cpu"), run_record.todo(tmp_path, record), 2,
-                                    on_shard=lambda *_: exposed.extend(open_to_others()))
+    outcome = workers.sample_on_ray(
+        Job(tmp_path, bundles["text"], device="cpu"),
+        run_record.todo(tmp_path, record),
+        2,
+        on_shard=lambda *_: exposed.extend(open_to_others()),
+    )
     assert exposed == []
     assert outcome.quarantined == [2]
     assert len(outcome.retried[2]) == 3

@@ -59,8 +59,18 @@ def test_select_and_diff(make_shards: Make, shards: Callable[..., tuple[int, str
     folder = make_shards(8)
     (tmp_path / "bad.txt").write_text("s-0001\ns-0003\n")
     (tmp_path / "scores.csv").write_text("id,quality\n" + "\n".join(f"s-{i:04d},{i / 10}" for i in range(8)))
-    status, _, err = shards("select", folder, "--out", tmp_path / "out", "--quarantine", tmp_path / "bad.txt",
-                            "--scores", tmp_path / "scores.csv", "--min-score", "quality=0.15")
+    status, _, err = shards(
+        "select",
+        folder,
+        "--out",
+        tmp_path / "out",
+        "--quarantine",
+        tmp_path / "bad.txt",
+        "--scores",
+        tmp_path / "scores.csv",
+        "--min-score",
+        "quality=0.15",
+    )
     assert (status, err) == (0, "")
     data = ShardSet.open(tmp_path / "out")
     assert list(data.rows["id"]) == ["s-0002", "s-0004", "s-0005", "s-0006", "s-0007"]
@@ -89,17 +99,24 @@ def test_purge_repair_sheet(make_shards: Make, shards: Callable[..., tuple[int, 
     assert (tmp_path / "sheet.png").stat().st_size > 500
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["ls", "{}", "--class", "wart"], "there are macule, nodule"), (["ls", "{}/none"], "is not a folder"),
-    (["select", "{}", "--out", "{}/o", "--min-score", "x"], "NAME=LEAST"),
-    (["purge", "{}", "--parent", "../x"], "is not an id"), (["regenerate", "{}", "--shard", "0"], "has no run.json"),
-    (["make", "{}/none", "--out", "{}/o"], "is not a folder"), (["verify", "{}/none"], "is not a folder"),
-    (["select", "{}", "--out", "{}/o", "--group", "dark", "--class", "none"], "there are macule, nodule"),
-    (["repair", "{}", "--out", "{}"], "give another one"), (["sheet", "{}", "--out", "{}/o/x.png"], "is not a folder"),
-    (["make", "{}", "--out", "{}/o", "--split", "1,2"], "three shares"),
-    (["repair", "{}/none", "--out", "{}/o"], "is not a folder"),
-    (["make", "{}", "--out", "{}/o", "--preset", "isic"], "expected fitzpatrick17k"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ls", "{}", "--class", "wart"], "there are macule, nodule"),
+        (["ls", "{}/none"], "is not a folder"),
+        (["select", "{}", "--out", "{}/o", "--min-score", "x"], "NAME=LEAST"),
+        (["purge", "{}", "--parent", "../x"], "is not an id"),
+        (["regenerate", "{}", "--shard", "0"], "has no run.json"),
+        (["make", "{}/none", "--out", "{}/o"], "is not a folder"),
+        (["verify", "{}/none"], "is not a folder"),
+        (["select", "{}", "--out", "{}/o", "--group", "dark", "--class", "none"], "there are macule, nodule"),
+        (["repair", "{}", "--out", "{}"], "give another one"),
+        (["sheet", "{}", "--out", "{}/o/x.png"], "is not a folder"),
+        (["make", "{}", "--out", "{}/o", "--split", "1,2"], "three shares"),
+        (["repair", "{}/none", "--out", "{}/o"], "is not a folder"),
+        (["make", "{}", "--out", "{}/o", "--preset", "isic"], "expected fitzpatrick17k"),
+    ],
+)
 def test_mistakes_are_one_line_and_exit_2(
     make_shards: Make, shards: Callable[..., tuple[int, str, str]], words: list[str], message: str
 ) -> None:
@@ -112,8 +129,9 @@ def test_mistakes_are_one_line_and_exit_2(
     assert not (folder / "o").exists()
 
 
-@pytest.mark.parametrize("command", ["make", "info", "ls", "verify", "diff", "select", "regenerate", "purge", "repair",
-                                     "sheet"])
+@pytest.mark.parametrize(
+    "command", ["make", "info", "ls", "verify", "diff", "select", "regenerate", "purge", "repair", "sheet"]
+)
 def test_help_has_an_example(shards: Callable[..., tuple[int, str, str]], command: str) -> None:
     status, out, _ = shards(command, "--help")
     assert status == 0

@@ -63,8 +63,18 @@ def test_enormous_claims_are_refused_before_decoding(data: bytes, monkeypatch: p
         decode_image(data)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80\x04\x95", b"GIF89a" + bytes(40), b"%PDF-1.7", b"\xff\xd8\xff",
-                                  b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x80\x04\x95",
+        b"GIF89a" + bytes(40),
+        b"%PDF-1.7",
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\0\0\0\0WEBP",
+    ],
+)
 def test_other_files_are_refused(data: bytes) -> None:
     """Pickles, other formats and bare signatures: one kind of error, as text."""
     with pytest.raises(UserError, match="image"):

@@ -47,8 +47,9 @@ def test_hugging_face_reads_them(make_shards: Make, tmp_path: Path) -> None:
     """`load_dataset("webdataset")` gives one row a sample, with an image and the record."""
     datasets = pytest.importorskip("datasets")
     folder = make_shards(7)
-    found = datasets.load_dataset("webdataset", data_files=str(folder / "*.tar"), split="train",
-                                  cache_dir=str(tmp_path))
+    found = datasets.load_dataset(
+        "webdataset", data_files=str(folder / "*.tar"), split="train", cache_dir=str(tmp_path)
+    )
     assert [row["__key__"] for row in found] == list(ShardSet.open(folder).rows["id"])
     assert isinstance(found[0]["png"], Image.Image)
     assert found[0]["json"]["class"] == "macule"
@@ -69,20 +70,28 @@ def test_tarfile_and_gnu_tar_read_them(make_shards: Make) -> None:
         assert decode_image(raw.read()).shape == (12, 12, 3)
     listed = subprocess.run(["tar", "-tf", folder / sidecar.tar], capture_output=True, text=True, check=True)
     assert not listed.stderr
-    assert listed.stdout.split() == [m.name for m in members] == [
-        f"{row.id}.{ext}" for row in sidecar.samples for ext in ("cls", "json", "png")]
+    assert (
+        listed.stdout.split()
+        == [m.name for m in members]
+        == [f"{row.id}.{ext}" for row in sidecar.samples for ext in ("cls", "json", "png")]
+    )
 
 
 def test_a_shard_of_two_splits_is_neither(tmp_path: Path) -> None:
     """timm reads whole shards by the split's name: one that holds test images must not be found under train."""
     for index, splits in enumerate((("train",), ("train", "test"), ("test",), (None,))):
-        some = [(sample.model_copy(update={"split": splits[i % len(splits)]}), image, ext)
-                for i, (sample, image, ext) in enumerate(items(4, f"s{index}"))]
+        some = [
+            (sample.model_copy(update={"split": splits[i % len(splits)]}), image, ext)
+            for i, (sample, image, ext) in enumerate(items(4, f"s{index}"))
+        ]
         write_shard(tmp_path, "set", index, some, classes=CLASSES)
     write_info(tmp_path)
     found = json.loads((tmp_path / "_info.json").read_text())["splits"]
     assert {name: split["filenames"] for name, split in found.items()} == {
-        "train": ["set-000000.tar", "set-000003.tar"], "mixed": ["set-000001.tar"], "test": ["set-000002.tar"]}
+        "train": ["set-000000.tar", "set-000003.tar"],
+        "mixed": ["set-000001.tar"],
+        "test": ["set-000002.tar"],
+    }
 
 
 def test_headers_are_those_of_tarfile() -> None:

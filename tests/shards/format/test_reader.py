@@ -19,8 +19,17 @@ Make = Callable[..., Path]
 def mixed(tmp_path: Path) -> Path:
     """Eight images of two strategies; every other one has a score."""
     samples = [
-        (s.model_copy(update={"strategy": "inpaint" if i % 4 else "text-to-image", "split": "train",
-                              "scores": {"quality": i / 10} if i % 2 else {}}), image, ext)
+        (
+            s.model_copy(
+                update={
+                    "strategy": "inpaint" if i % 4 else "text-to-image",
+                    "split": "train",
+                    "scores": {"quality": i / 10} if i % 2 else {},
+                }
+            ),
+            image,
+            ext,
+        )
         for i, (s, image, ext) in enumerate(items(8))
     ]
     write_shard(tmp_path, "set", 0, samples, classes=CLASSES)
@@ -47,9 +56,16 @@ def test_filters_read_no_tar(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_groups_go_from_light_to_dark(mixed: Path, tmp_path: Path) -> None:
     """Every table and sheet shows skin types in this order; other words, such as Fitzpatrick's, are sorted."""
     assert ShardSet.open(mixed).groups == ["light", "dark"]
-    write_shard(tmp_path / "fst", "set", 0, [
-        (s.model_copy(update={"group": group}), image, ext)
-        for (s, image, ext), group in zip(items(3), ("VI", None, "II"), strict=True)], classes=CLASSES)
+    write_shard(
+        tmp_path / "fst",
+        "set",
+        0,
+        [
+            (s.model_copy(update={"group": group}), image, ext)
+            for (s, image, ext), group in zip(items(3), ("VI", None, "II"), strict=True)
+        ],
+        classes=CLASSES,
+    )
     assert ShardSet.open(tmp_path / "fst").groups == ["II", "VI"]
 
 

@@ -163,8 +163,9 @@ except OSError as error:
 """
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ("size=32k", "No space left on device"), ("ro", "Read-only file system")])
+@pytest.mark.parametrize(
+    ("options", "message"), [("size=32k", "No space left on device"), ("ro", "Read-only file system")]
+)
 def test_full_disk_and_read_only_folder(tmp_path: Path, options: str, message: str) -> None:
     """A real full disk and a real read-only mount give the system's error and leave nothing."""
     script = tmp_path / "write.py"
@@ -199,8 +200,10 @@ def test_a_purge_that_goes_on_lists_what_went_before(tmp_path: Path) -> None:
 def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:
     """Children of children go too, the contact sheet goes, and a lineage that names the image in a range is seen."""
     chain = [
-        (sample.model_copy(update={"parent": parent}), image, ext) for (sample, image, ext), parent in
-        zip(items(5), ("phantom-0017-x", "s-0000", "s-0001", "phantom-0018-x", None), strict=True)
+        (sample.model_copy(update={"parent": parent}), image, ext)
+        for (sample, image, ext), parent in zip(
+            items(5), ("phantom-0017-x", "s-0000", "s-0001", "phantom-0018-x", None), strict=True
+        )
     ]
     write_shard(tmp_path, "set", 0, chain, classes=CLASSES, lineage=["phantom-[0010-0019]-x"])
     (tmp_path / "sheet.png").write_bytes(b"shows them")

@@ -39,9 +39,19 @@ def test_metadata_of_hugging_face(tmp_path: Path, suffix: str) -> None:
         (folder / "sub").mkdir(parents=True)
         for place, seed in zip(("0.png", "sub/1.png"), seeds, strict=True):
             (folder / place).write_bytes(encode_image(picture(seed)))
-        metadata(folder / f"metadata{suffix}", [
-            {"file_name": "0.png", "label": "nevus", "fitzpatrick": 2, "patient_id": f"{split}1", "note": "a\u2028b"},
-            {"file_name": "sub/1.png", "label": "wart", "fitzpatrick": 6, "patient_id": f"{split}2", "note": None}])
+        metadata(
+            folder / f"metadata{suffix}",
+            [
+                {
+                    "file_name": "0.png",
+                    "label": "nevus",
+                    "fitzpatrick": 2,
+                    "patient_id": f"{split}1",
+                    "note": "a\u2028b",
+                },
+                {"file_name": "sub/1.png", "label": "wart", "fitzpatrick": 6, "patient_id": f"{split}2", "note": None},
+            ],
+        )
     made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
     assert (made.written, made.dropped) == ({"train": 2, "test": 2}, [])
     theirs = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "in"), cache_dir=str(tmp_path / "cache"))
@@ -57,14 +67,22 @@ def test_metadata_of_hugging_face(tmp_path: Path, suffix: str) -> None:
 
 
 def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
-    """One table at the top, the classes in the folders' names, and images that it does not list are listed as left out.
-    """
+    """One table at the top, the classes in the folders' names, and images that it lacks are listed as left out."""
     for i, name in enumerate(("a/0.png", "b/0.png", "b/1.png", "b/extra.png", "loose.png")):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(encode_image(picture(i)))
-    metadata(tmp_path / "in" / "metadata.jsonl", [
-        {"file_name": "a/0.png", "boxes": [[1, 2]]}, {"file_name": "b/0.png"}, {"file_name": "b/1.png"},
-        {"file_name": "gone.png"}, {"file_name": "../out.png"}, {"file_name": "loose.png"}, {"text": "no name"}])
+    metadata(
+        tmp_path / "in" / "metadata.jsonl",
+        [
+            {"file_name": "a/0.png", "boxes": [[1, 2]]},
+            {"file_name": "b/0.png"},
+            {"file_name": "b/1.png"},
+            {"file_name": "gone.png"},
+            {"file_name": "../out.png"},
+            {"file_name": "loose.png"},
+            {"text": "no name"},
+        ],
+    )
     made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
     rows = ShardSet.open(tmp_path / "out" / "train").rows
     assert list(zip(rows["id"], rows["class"], strict=True)) == [("a-0", "a"), ("b-0", "b"), ("b-1", "b")]
@@ -77,13 +95,16 @@ def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
     assert why["loose"] == "has no class"
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"file_name": "0.png", "label": "a"}\n{"file_name": ', r"metadata\.jsonl, line 2: .*expected a JSON object"),
-    ('["0.png"]\n', r"metadata\.jsonl, line 1: \[\"0\.png\"\]; expected a JSON object"),
-    ('{"image_name": "0.png"}\n', r"has no column file_name \(it has image_name\)"),
-    ("", r"has no column file_name \(it has no rows\)"),
-    (b"\xff\xfe", "cannot read the table"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"file_name": "0.png", "label": "a"}\n{"file_name": ', r"metadata\.jsonl, line 2: .*expected a JSON object"),
+        ('["0.png"]\n', r"metadata\.jsonl, line 1: \[\"0\.png\"\]; expected a JSON object"),
+        ('{"image_name": "0.png"}\n', r"has no column file_name \(it has image_name\)"),
+        ("", r"has no column file_name \(it has no rows\)"),
+        (b"\xff\xfe", "cannot read the table"),
+    ],
+)
 def test_metadata_that_cannot_be_read(tmp_path: Path, content: str | bytes, message: str) -> None:
     """Named with the line; the folder's other names are not taken instead."""
     (tmp_path / "a").mkdir()
@@ -132,7 +153,8 @@ def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path:
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["x", "y"])})
     table = datasets.Dataset.from_dict(
         {"image": [{"bytes": encode_image(picture(i)), "path": None} for i in range(4)], "label": [0, 1, 0, 1]},
-        features=features)
+        features=features,
+    )
     (tmp_path / "hf").mkdir()
     table.to_parquet(tmp_path / "hf" / "train-00000.parquet")
     table.save_to_disk(tmp_path / "disk")
@@ -198,10 +220,16 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("shards.ingest.importing.MAX_BYTES", 100_000)
     (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "t.tar", "w") as archive:
-        for name, content in (("../../x1.png", encode_image(picture(1))), ("../../x1.cls", b"0"),
-                              ("y.pyd", b"cbuiltins"),
-                              ("y.png", encode_image(picture(2))), ("y.cls", b"0"), ("z.png", bytes(100_001)),
-                              ("z.cls", b"0"), ("w.cls", b"0")):
+        for name, content in (
+            ("../../x1.png", encode_image(picture(1))),
+            ("../../x1.cls", b"0"),
+            ("y.pyd", b"cbuiltins"),
+            ("y.png", encode_image(picture(2))),
+            ("y.cls", b"0"),
+            ("z.png", bytes(100_001)),
+            ("z.cls", b"0"),
+            ("w.cls", b"0"),
+        ):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
@@ -237,12 +265,21 @@ def test_names_in_tables(tmp_path: Path) -> None:
         open_data(folder)
 
 
-@pytest.mark.parametrize(("preset", "table", "expected"), [
-    ("ddi", "DDI_ID,DDI_file,skin_tone,malignant,disease\n1,000001.png,12,True,melanoma-in-situ\n",
-     ("melanoma-in-situ", "12", None, {"DDI_ID": "1", "malignant": "True"})),
-    ("pad-ufes-20", "patient_id,lesion_id,img_id,fitspatrick,diagnostic,age\nPAT_8,9,000001.png,3.0,NEV,8\n",
-     ("NEV", "3", "PAT_8", {"lesion_id": "9", "age": "8"})),
-])
+@pytest.mark.parametrize(
+    ("preset", "table", "expected"),
+    [
+        (
+            "ddi",
+            "DDI_ID,DDI_file,skin_tone,malignant,disease\n1,000001.png,12,True,melanoma-in-situ\n",
+            ("melanoma-in-situ", "12", None, {"DDI_ID": "1", "malignant": "True"}),
+        ),
+        (
+            "pad-ufes-20",
+            "patient_id,lesion_id,img_id,fitspatrick,diagnostic,age\nPAT_8,9,000001.png,3.0,NEV,8\n",
+            ("NEV", "3", "PAT_8", {"lesion_id": "9", "age": "8"}),
+        ),
+    ],
+)
 def test_presets_of_other_data_sets(
     tmp_path: Path, preset: str, table: str, expected: tuple[str, str, str | None, dict[str, str]]
 ) -> None:

@@ -31,8 +31,12 @@ def photos(tmp_path: Path) -> Path:
     (folder / "copy.png").write_bytes((folder / "p00.png").read_bytes())
     (folder / "near.jpg").write_bytes(encode_image(picture(3), "jpg", 80))
     (folder / "torn.png").write_bytes((folder / "p01.png").read_bytes()[:200])
-    rows += [("copy.png", "a", "1", "x1", ""), ("near.jpg", "b", "1", "x2", "m"), ("torn.png", "a", "1", "x3", ""),
-             ("lost.png", "a", "1", "x4", "")]
+    rows += [
+        ("copy.png", "a", "1", "x1", ""),
+        ("near.jpg", "b", "1", "x2", "m"),
+        ("torn.png", "a", "1", "x3", ""),
+        ("lost.png", "a", "1", "x4", ""),
+    ]
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return folder

@@ -153,10 +153,16 @@ def test_windows_bound_the_shards_in_use(make_shards: Make) -> None:
     assert all(len({shard[i] for i in batch}) == 2 for batch in ids)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"world_size": 4}, "multiple of 4"), ({"rank": 2, "world_size": 2}, "rank 2 of 2"), ({"steps": 0}, "0 steps"),
-    ({"seed": -1}, "seed -1"), ({"anchor": 2}, "anchor 2 of 2"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"world_size": 4}, "multiple of 4"),
+        ({"rank": 2, "world_size": 2}, "rank 2 of 2"),
+        ({"steps": 0}, "0 steps"),
+        ({"seed": -1}, "seed -1"),
+        ({"anchor": 2}, "anchor 2 of 2"),
+    ],
+)
 def test_wrong_numbers_are_refused(sources: list[Source], options: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         MixedStream(sources, 6, **options)  # type: ignore[arg-type]

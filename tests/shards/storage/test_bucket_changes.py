@@ -53,8 +53,17 @@ def dying_at(step: int, after: bool, body: Callable[[], object], monkeypatch: py
 def described(data: ShardSet) -> None:
     """Put Croissant's description beside a set."""
     rows = table(data.rows)
-    document = describe(data.sidecars, rows, name="n", description="4 images of macule, nodule.", license_url="l",
-                        url="u", version="1.0.0", published="2026-01-01", cite_as="c")
+    document = describe(
+        data.sidecars,
+        rows,
+        name="n",
+        description="4 images of macule, nodule.",
+        license_url="l",
+        url="u",
+        version="1.0.0",
+        published="2026-01-01",
+        cite_as="c",
+    )
     data.place.write("samples.csv", rows)
     data.place.write("croissant.json", to_bytes(document))
 

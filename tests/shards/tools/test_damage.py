@@ -108,7 +108,8 @@ def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
     verdict = verify(tmp_path)
     assert not verdict.faults
     assert [note for note in verdict.notes if "another plan" in note] == [
-        f"{tmp_path}/set-000002.tar is of another plan than set-000000.tar"]
+        f"{tmp_path}/set-000002.tar is of another plan than set-000000.tar"
+    ]
 
 
 def test_uncommitted_tar_is_named(tmp_path: Path) -> None:
@@ -149,13 +150,21 @@ def forged(sidecar: Sidecar, **row: object) -> bytes:
     return sidecar.model_copy(update={"samples": [first, *sidecar.samples[1:]]}).to_bytes()
 
 
-@pytest.mark.parametrize("row", [
-    {"id": "../../etc/passwd"}, {"id": "/etc/passwd"}, {"id": "a.b"}, {"bytes": 1 << 40}, {"offset": 512},
-    {"members": {"cls": (512, 1), "json": (1536, 1), "pyd": (2560, 9)}},
-    {"members": {"cls": (512, 1), "json": (1536, 1), "pkl": (2560, 9)}},
-    {"members": {"cls": (512, 1), "png": (1536, 1)}}, {"members": {"cls": (512, 1), "json": (1536, 1), "png": (1, 9)}},
-    {"members": {"cls": (512, 1), "json": (1536, 400), "png": (2560, 1 << 50)}},
-])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": "../../etc/passwd"},
+        {"id": "/etc/passwd"},
+        {"id": "a.b"},
+        {"bytes": 1 << 40},
+        {"offset": 512},
+        {"members": {"cls": (512, 1), "json": (1536, 1), "pyd": (2560, 9)}},
+        {"members": {"cls": (512, 1), "json": (1536, 1), "pkl": (2560, 9)}},
+        {"members": {"cls": (512, 1), "png": (1536, 1)}},
+        {"members": {"cls": (512, 1), "json": (1536, 1), "png": (1, 9)}},
+        {"members": {"cls": (512, 1), "json": (1536, 400), "png": (2560, 1 << 50)}},
+    ],
+)
 def test_forged_sidecars_are_refused(tmp_path: Path, row: dict[str, object]) -> None:
     """Paths for names, pickles, missing members and enormous claims are refused before any tar is opened."""
     with warnings.catch_warnings():
@@ -181,7 +190,10 @@ def test_other_members_have_no_place(tmp_path: Path) -> None:
         with pytest.raises(CheckFailed, match="sidecar says"):
             ShardSet.open(tmp_path)
     assert [sample.id for sample, _, _ in salvage((tmp_path / sidecar.tar).read_bytes(), CLASSES)] == [
-        "s-0000", "s-0001", "s-0002"]
+        "s-0000",
+        "s-0001",
+        "s-0002",
+    ]
 
 
 def test_json_that_disagrees_is_named(tmp_path: Path) -> None:

@@ -37,12 +37,20 @@ def mlcroissant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def shard_set(tmp_path: Path) -> Path:
     """Seven synthetic images of two classes in three shards."""
     folder = tmp_path / "lesions"
-    with ShardSetWriter(folder, "demo", classes=("macule", "plaque"), shard_size=3, model_digest="a" * 64,
-                        lineage=["real-1", "real-2"]) as writer:
+    with ShardSetWriter(
+        folder, "demo", classes=("macule", "plaque"), shard_size=3, model_digest="a" * 64, lineage=["real-1", "real-2"]
+    ) as writer:
         for i in range(7):
             image = np.full((8, 8, 3), i * 30, np.uint8)
-            sample = Sample(id=f"s{i}", origin="synthetic", label=("macule", "plaque")[i % 2],
-                            group=("dark", None)[i == 6], prompt="An image of a macule", steps=20, seed=i)
+            sample = Sample(
+                id=f"s{i}",
+                origin="synthetic",
+                label=("macule", "plaque")[i % 2],
+                group=("dark", None)[i == 6],
+                prompt="An image of a macule",
+                steps=20,
+                seed=i,
+            )
             writer.add(sample, encode_image(image, "png"), "png")
     return folder
 
@@ -70,8 +78,9 @@ def test_mlcroissant_reads_the_samples_and_images(shard_set: Path, mlcroissant: 
     assert samples == {f"s{i}": ("macule", "plaque")[i % 2] for i in range(7)}
     assert {_text(r["samples/group"]) for r in dataset.records("samples")} == {"dark", "None"}
     images = {_text(r["images/id"]): r["images/image"] for r in dataset.records("images")}
-    assert {name: int(np.asarray(image)[0, 0, 0]) for name, image in images.items()} == {f"s{i}": 30 * i
-                                                                                          for i in range(7)}
+    assert {name: int(np.asarray(image)[0, 0, 0]) for name, image in images.items()} == {
+        f"s{i}": 30 * i for i in range(7)
+    }
 
 
 def _text(value: object) -> str:
@@ -96,8 +105,7 @@ def test_the_hub_reads_the_card(shard_set: Path) -> None:
     data = DatasetCard(text).data.to_dict()
     assert data["license"] == "cc-by-4.0"
     assert data["size_categories"] == ["n<1K"]
-    assert data["configs"][0]["data_files"] == [
-        {"split": "train", "path": [f"demo-{i:06d}.tar" for i in range(3)]}]
+    assert data["configs"][0]["data_files"] == [{"split": "train", "path": [f"demo-{i:06d}.tar" for i in range(3)]}]
     assert "synthetic" in data["tags"]
 
 
@@ -130,8 +138,7 @@ def test_a_card_that_is_there_is_not_replaced_unasked(shard_set: Path) -> None:
 
 
 def test_after_a_purge_nothing_describes_what_went(shard_set: Path, mlcroissant: ModuleType) -> None:
-    """Table, description and digests follow the shards, with the author's words; of the card it is said that it is old.
-    """
+    """Table, description and digests follow the shards, with the author's words; the card is said to be old."""
     written(shard_set, "--cite", "Someone 2026")
     done = purge(shard_set, "s3")
     assert done.described == ["README.md"]

@@ -78,13 +78,13 @@ def test_only_the_inception_fid_network_gives_fid() -> None:
     assert plain.metric("FD") == "FD[random-conv-seed0]"
     inception = extractors.Extractor("inception-fid", "x", plain.embed)
     assert (inception.metric("FD"), inception.metric("KD"), inception.metric("MMD")) == (
-        "FID", "KID", "MMD[inception-fid]",
+        "FID",
+        "KID",
+        "MMD[inception-fid]",
     )
 
 
-def test_torchscript_needs_its_digest_before_it_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torchscript_needs_its_digest_before_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, digest = scripted(tmp_path)
     assert torchscript(file, digest, size=32).embed(np.zeros((2, 40, 40, 3), np.uint8)).shape == (2, 3)
     monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("loaded unchecked code"))
@@ -93,10 +93,16 @@ def test_torchscript_needs_its_digest_before_it_is_loaded(
             torchscript(file, wrong)
 
 
-@pytest.mark.parametrize("spec", [
-    "inception", "timm:resnet18=/nowhere.safetensors", "timm:resnet18=/nowhere.bin",
-    "torchscript:/nowhere.pt#00", "transformers:openai/clip-vit-base-patch32",
-])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "inception",
+        "timm:resnet18=/nowhere.safetensors",
+        "timm:resnet18=/nowhere.bin",
+        "torchscript:/nowhere.pt#00",
+        "transformers:openai/clip-vit-base-patch32",
+    ],
+)
 def test_bad_extractors_are_refused_in_one_line(spec: str) -> None:
     """Also a hub name: nothing is downloaded."""
     with pytest.raises(UserError) as error:
@@ -125,13 +131,10 @@ def test_timm_weights_come_from_a_checked_local_file(tmp_path: Path) -> None:
 def test_transformers_models_come_from_a_local_folder(tmp_path: Path) -> None:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
 
-    small = {
-        "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "image_size": 28,
-        "patch_size": 14,
-    }
-    CLIPVisionModelWithProjection(
-        CLIPVisionConfig(**small, intermediate_size=16, projection_dim=8)
-    ).save_pretrained(tmp_path / "clip")
+    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    CLIPVisionModelWithProjection(CLIPVisionConfig(**small, intermediate_size=16, projection_dim=8)).save_pretrained(
+        tmp_path / "clip"
+    )
     Dinov2Model(Dinov2Config(**small)).save_pretrained(tmp_path / "dinov2")
     images = np.zeros((3, 40, 40, 3), np.uint8)
     clip = open_extractor(f"transformers:{tmp_path / 'clip'}")
@@ -260,9 +263,20 @@ def test_both_sides_agree_with_torch_fidelity_from_the_images_on(tmp_path: Path)
     real, made = (extract(d, ours, Preprocess(64, None), tmp_path) for d in (a, b))
     sides = [torch.utils.data.TensorDataset(torch.from_numpy(np.stack(d.arrays)).permute(0, 3, 1, 2)) for d in (b, a)]
     theirs = calculate_metrics(
-        input1=_Only(sides[0]), input2=_Only(sides[1]), fid=True, kid=True, prc=True, feature_extractor="same",
-        kid_subset_size=50, kid_subsets=10, prc_neighborhood=3, batch_size=32, cuda=False, cache=False,
-        save_cpu_ram=True, verbose=False,
+        input1=_Only(sides[0]),
+        input2=_Only(sides[1]),
+        fid=True,
+        kid=True,
+        prc=True,
+        feature_extractor="same",
+        kid_subset_size=50,
+        kid_subsets=10,
+        prc_neighborhood=3,
+        batch_size=32,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
     )
     x, y = real.take(np.arange(90)), made.take(np.arange(90))
     found = prdc(x, y, k=3)

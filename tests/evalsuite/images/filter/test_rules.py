@@ -35,10 +35,14 @@ from shards import Sample, ShardSetWriter, encode_image, open_data
 
 
 def judged(n: int, groups: int = 3) -> pd.DataFrame:
-    return pd.DataFrame({
-        "id": [f"s{i}" for i in range(n)], "class": ["a", "b"] * (n // 2),
-        "group": [f"g{i % groups}" for i in range(n)], "strategy": "text-to-image",
-    })
+    return pd.DataFrame(
+        {
+            "id": [f"s{i}" for i in range(n)],
+            "class": ["a", "b"] * (n // 2),
+            "group": [f"g{i % groups}" for i in range(n)],
+            "strategy": "text-to-image",
+        }
+    )
 
 
 @given(st.floats(0.01, 0.3), st.integers(0, 1000))
@@ -86,8 +90,15 @@ def predictions_of(right: np.ndarray, groups: list[str]) -> Predictions:
     n = len(right)
     label = np.array(["a", "b"])[np.arange(n) % 2]
     says_a = (label == "a") == right
-    frame = pd.DataFrame({"id": [f"t{i}" for i in range(n)], "label": label, "prob_a": says_a * 1.0,
-                          "prob_b": 1.0 - says_a, "group": groups})
+    frame = pd.DataFrame(
+        {
+            "id": [f"t{i}" for i in range(n)],
+            "label": label,
+            "prob_a": says_a * 1.0,
+            "prob_b": 1.0 - says_a,
+            "group": groups,
+        }
+    )
     return from_frame(frame)
 
 
@@ -119,16 +130,26 @@ def test_the_trial_trains_both_sides_on_equally_many_images(tmp_path: Path) -> N
     write(tmp_path / "made", 300, 2, "synthetic", None)
     ids = list(open_data(tmp_path / "made").rows["id"])
     recipe = make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2)
-    trial = filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids[::2], tmp_path / "out", n_real=2,
-                                 recipe=recipe, seeds=1, n_boot=50, workers=1)
+    trial = filter_trial.conduct(
+        tmp_path / "real",
+        tmp_path / "made",
+        ids[::2],
+        tmp_path / "out",
+        n_real=2,
+        recipe=recipe,
+        seeds=1,
+        n_boot=50,
+        workers=1,
+    )
     assert trial.ratio == 3.0  # 36 kept of 6 classes allow 6 for 2 real ones
     results = [json.loads(f.read_text()) for f in sorted((tmp_path / "out").rglob("result.json"))]
     assert [r["synthetic"] for r in results] == [36, 36]
     assert results[0]["digest"] != results[1]["digest"]
     assert trial.table["group"].iloc[0] == "all"
     with pytest.raises(UserError, match="keeps no image of"):
-        filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids[:3], tmp_path / "none", n_real=2,
-                             recipe=recipe, seeds=1)
+        filter_trial.conduct(
+            tmp_path / "real", tmp_path / "made", ids[:3], tmp_path / "none", n_real=2, recipe=recipe, seeds=1
+        )
 
 
 def test_the_trial_takes_all_real_images_where_classes_are_unequal(tmp_path: Path) -> None:
@@ -137,9 +158,17 @@ def test_the_trial_takes_all_real_images_where_classes_are_unequal(tmp_path: Pat
         write(tmp_path / "real" / split, start, 1, "phantom", split, of_the_first=2)
     write(tmp_path / "made", 300, 2, "synthetic", None)
     ids = list(open_data(tmp_path / "made").rows["id"])
-    trial = filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids, tmp_path / "out", n_real=0, seeds=1,
-                                 recipe=make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2), n_boot=50,
-                                 workers=1)
+    trial = filter_trial.conduct(
+        tmp_path / "real",
+        tmp_path / "made",
+        ids,
+        tmp_path / "out",
+        n_real=0,
+        seeds=1,
+        recipe=make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2),
+        n_boot=50,
+        workers=1,
+    )
     assert trial.ratio == 1.714  # 12 of a class for 42 real ones of 6 classes
     assert filter_trial.trial_section(trial)["verdict"].startswith("With all real images, 1.714 synthetic ones")
 
@@ -153,8 +182,11 @@ def write(
             for g, group in enumerate(TONE_GROUPS):
                 for i in range(of_the_first or per_cell if c == 0 else per_cell):
                     image = encode_image(draw(cls, group, start + i).image, "png", 0)
-                    writer.add(Sample(id=f"{origin}-{start}-{c}{g}{i}", origin=origin, label=cls, group=group,
-                                      split=split), image, "png")
+                    writer.add(
+                        Sample(id=f"{origin}-{start}-{c}{g}{i}", origin=origin, label=cls, group=group, split=split),
+                        image,
+                        "png",
+                    )
 
 
 def test_one_class_cannot_be_recognised(tmp_path: Path) -> None:
@@ -254,8 +286,12 @@ def test_images_of_one_photograph_count_as_one_when_groups_are_compared() -> Non
     lost = frame["parent"].isin([f"photo-{k}-2" for k in range(3)])  # 30 of 100 images of g2, none of the others
     assert len(unequal_groups(frame.assign(kept=~lost, parent=None))) == 1
     assert unequal_groups(frame.assign(kept=~lost)) == []
-    row = {of: rejection_rates(frame.assign(kept=~lost, parent=frame["parent"] if of == "photographs" else None))
-           .set_index("cell").loc["g2"] for of in ("images", "photographs")}
+    row = {
+        of: rejection_rates(frame.assign(kept=~lost, parent=frame["parent"] if of == "photographs" else None))
+        .set_index("cell")
+        .loc["g2"]
+        for of in ("images", "photographs")
+    }
     assert row["images"]["rate"] == row["photographs"]["rate"] == 0.3
     assert row["photographs"]["high"] - row["photographs"]["low"] > 2 * (row["images"]["high"] - row["images"]["low"])
 
@@ -269,8 +305,15 @@ def test_an_image_of_another_tone_than_asked_is_dropped_for_its_tone(tmp_path: P
             shown = "dark" if i < 4 else "light"
             image = encode_image(draw("plaque", shown, 2000 + i).image, "png", 0)
             writer.add(Sample(id=f"s{i:02d}", origin="synthetic", label="plaque", group="light"), image, "png")
-    filter_images(tmp_path / "made", tmp_path / "train", tmp_path / "validation", tmp_path / "out", rejection=0.05,
-                  extractor="colour-structure", as_json=True)
+    filter_images(
+        tmp_path / "made",
+        tmp_path / "train",
+        tmp_path / "validation",
+        tmp_path / "out",
+        rejection=0.05,
+        extractor="colour-structure",
+        as_json=True,
+    )
     found = pd.read_parquet(tmp_path / "out" / "filter.parquet").set_index("id")
     off = found["reasons"].str.contains("on_tone")
     assert off.index[off].tolist() == ["s00", "s01", "s02", "s03"]

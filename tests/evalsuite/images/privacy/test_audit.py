@@ -38,7 +38,7 @@ def renderings() -> list[Array]:
     for file in sorted(SSYNTH.glob("*.jpg")):
         image = np.asarray(Image.open(file).convert("RGB"))
         half = image.shape[0] // 2
-        crops += [image[y:y + half, x:x + half] for y in (0, half) for x in (0, half)]
+        crops += [image[y : y + half, x : x + half] for y in (0, half) for x in (0, half)]
     return [crops[i] for i in np.random.default_rng(0).permutation(len(crops))]
 
 
@@ -55,7 +55,7 @@ def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Pa
     """95 % of each kind of copy found, at most 1 % of fresh real images called copies."""
     pool = phantoms(100, 0) + phantoms(100, 10_000) + phantoms(100, 20_000) if source == "phantoms" else renderings()
     cut = (100, 200) if source == "phantoms" else (80, 140)
-    train, unseen, fresh = pool[:cut[0]], pool[cut[0]:cut[1]], pool[cut[1]:]
+    train, unseen, fresh = pool[: cut[0]], pool[cut[0] : cut[1]], pool[cut[1] :]
     rng = np.random.default_rng(0)
     planted, kinds, origins = [], [], []
     for kind, plant in KINDS.items():
@@ -63,12 +63,13 @@ def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Pa
             planted.append(plant(train[i], rng))
             kinds.append(kind)
             origins.append(f"train-{i}")
-    audit = audit_copies(data(train, "train"), data(planted + fresh, "synthetic"), tmp_path, test=data(unseen, "test"),
-                         control=1)
+    audit = audit_copies(
+        data(train, "train"), data(planted + fresh, "synthetic"), tmp_path, test=data(unseen, "test"), control=1
+    )
     found = audit.table["copy"].to_numpy()
     by_kind = {k: found[: len(kinds)][np.array(kinds) == k].mean() for k in KINDS}
     assert min(by_kind.values()) >= 0.95, by_kind
-    assert found[len(kinds):].mean() <= 0.01
+    assert found[len(kinds) :].mean() <= 0.01
     assert (audit.table["nearest"][: len(kinds)] == origins).mean() >= 0.97  # and the right one is shown
     assert set(audit.quarantine) == {f"synthetic-{i}" for i in np.flatnonzero(found)}
 
@@ -110,8 +111,9 @@ def test_inpainting_is_judged_by_the_part_drawn_anew(tmp_path: Path, seen: bool)
     parents = [KINDS["recompressed"](train[i], rng) for i in range(10)]
     foreign = [KINDS["recompressed"](pasted(i, train[59 - i][:, ::-1]), rng) for i in range(10)]
     samples = [
-        Sample(id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", mask="centre",
-               parent=f"train-{i % 10}")
+        Sample(
+            id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", mask="centre", parent=f"train-{i % 10}"
+        )
         for i in range(30)
     ]
     unseen = data(phantoms(100, 10_000), "test") if seen else None
@@ -131,10 +133,20 @@ def test_outpainting_is_judged_by_all_but_the_centre(tmp_path: Path) -> None:
     copied = [KINDS["noised"](image, np.random.default_rng(0)) for image in train[:10]]
     for image, parent in zip(honest, train, strict=False):
         image[16:48, 16:48] = parent[16:48, 16:48]
-    samples = [Sample(id=f"s-{i}", origin="synthetic", label="plaque", strategy="outpaint", mask="centre",
-                      parent=f"train-{i % 20}") for i in range(30)]
-    audit = audit_copies(data(train, "train"), ArrayImages(samples, honest + copied), tmp_path, control=1,
-                         test=data(unseen, "test"))
+    samples = [
+        Sample(
+            id=f"s-{i}",
+            origin="synthetic",
+            label="plaque",
+            strategy="outpaint",
+            mask="centre",
+            parent=f"train-{i % 20}",
+        )
+        for i in range(30)
+    ]
+    audit = audit_copies(
+        data(train, "train"), ArrayImages(samples, honest + copied), tmp_path, control=1, test=data(unseen, "test")
+    )
     assert audit.table["copy"][20:].all()
     assert audit.table["copy"][:20].sum() <= 1
     assert audit.table["kept"].tolist() == [0.25] * 30
@@ -160,8 +172,14 @@ def test_unchanged_photographs_do_not_hide_copies(tmp_path: Path) -> None:
     for i, image in enumerate(copied):
         image[16:48, 16:48] = KINDS["noised"](train[39 - i], rng)[16:48, 16:48]
     samples = [
-        Sample(id=f"s-{i}", origin="synthetic", label="plaque", strategy="inpaint", parent=f"train-{i % 5}",
-               mask="centre" if i < 5 else "lesion")
+        Sample(
+            id=f"s-{i}",
+            origin="synthetic",
+            label="plaque",
+            strategy="inpaint",
+            parent=f"train-{i % 5}",
+            mask="centre" if i < 5 else "lesion",
+        )
         for i in range(10)
     ]
     audit = audit_copies(data(train, "train"), ArrayImages(samples, copied + train[:5]), tmp_path, control=1)
@@ -171,8 +189,7 @@ def test_unchanged_photographs_do_not_hide_copies(tmp_path: Path) -> None:
 
 def test_a_feature_space_can_be_added_by_name(tmp_path: Path) -> None:
     train, test = data(phantoms(40, 0), "train"), data(phantoms(40, 10_000), "test")
-    audit = audit_copies(train, data(phantoms(6, 0), "s"), tmp_path, test=test, control=1,
-                         extractors=[random_conv()])
+    audit = audit_copies(train, data(phantoms(6, 0), "s"), tmp_path, test=test, control=1, extractors=[random_conv()])
     assert audit.table["cosine[random-conv-seed0]"].min() > 0.999
     for nearest in ("nearest", "nearest_phash", "nearest_cosine[random-conv-seed0]"):
         assert audit.table[nearest].tolist() == [f"train-{i}" for i in range(6)]
@@ -209,8 +226,9 @@ def test_an_audit_that_misses_planted_copies_says_that_it_proves_nothing() -> No
     assert "Too few planted copies" in found.sentence
 
 
-@pytest.mark.parametrize("bad", [np.zeros((30, 64, 64, 3)), np.zeros((30, 64, 64), np.uint8),
-                                 np.zeros((0, 64, 64, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((30, 64, 64, 3)), np.zeros((30, 64, 64), np.uint8), np.zeros((0, 64, 64, 3), np.uint8)]
+)
 def test_arrays_that_are_no_images_are_refused(bad: Array) -> None:
     with pytest.raises(UserError, match=r"expected uint8 \[n, h, w, 3\]"):
         audit_arrays(np.stack(phantoms(6, 0)), np.stack(phantoms(6, 9)), bad)

@@ -20,18 +20,30 @@ PLAIN = Extractor("plain", "plain", lambda images: images.reshape(len(images), -
 
 
 def features(
-    n: int, *, shift: float = 0.0, seed: int = 0, classes: int = 3, groups: tuple[str, ...] = ("light", "dark"),
+    n: int,
+    *,
+    shift: float = 0.0,
+    seed: int = 0,
+    classes: int = 3,
+    groups: tuple[str, ...] = ("light", "dark"),
     parent: list[str] | None = None,
 ) -> Features:
     """Gaussian clouds, one a class, moved by `shift` in every number."""
     rng = np.random.default_rng(seed)
     label = np.arange(n) % classes
     values = rng.normal(size=(n, 8)) + shift + 4 * np.eye(8)[label]
-    frame = pd.DataFrame({
-        "id": [f"{seed}-{i}" for i in range(n)], "class": [f"c{k}" for k in label],
-        "group": [groups[i // classes % len(groups)] for i in range(n)], "strategy": "text-to-image", "split": None,
-        "cluster": None, "parent": parent, "image_sha256": "",
-    })
+    frame = pd.DataFrame(
+        {
+            "id": [f"{seed}-{i}" for i in range(n)],
+            "class": [f"c{k}" for k in label],
+            "group": [groups[i // classes % len(groups)] for i in range(n)],
+            "strategy": "text-to-image",
+            "split": None,
+            "cluster": None,
+            "parent": parent,
+            "image_sha256": "",
+        }
+    )
     return Features(values.astype(np.float32), frame, PLAIN, "digest")
 
 
@@ -169,8 +181,14 @@ def test_what_was_made_from_one_photograph_makes_no_interval_narrower() -> None:
         table = quality_table(real, made, resamples=40, families=("overall",))
         table = table[table["family"] == "overall"].set_index("metric")
         widths.append(table["high"] - table["low"])
-    for metric in ("KD[plain]", "FD[plain]", "MMD[plain]", "precision[plain]", "density[plain]",
-                   "Vendi, synthetic[plain]"):
+    for metric in (
+        "KD[plain]",
+        "FD[plain]",
+        "MMD[plain]",
+        "precision[plain]",
+        "density[plain]",
+        "Vendi, synthetic[plain]",
+    ):
         assert widths[1][metric] > 1.3 * widths[0][metric], metric
     told = [utility_table(real, made, resamples=200).set_index(["family", "metric"]) for made in (alone, of_a_few)]
     same, fewer = (t.loc[("overall", "real to synthetic [plain]")] for t in told)
@@ -183,8 +201,12 @@ def test_the_halves_of_the_floor_share_no_patient() -> None:
     real = features(240)
     real.values[1::2] = real.values[::2]
     apart = replace(real, frame=real.frame.assign(cluster=[f"patient-{i // 2}" for i in range(240)]))
-    floor = [quality_table(x, features(240, seed=1), resamples=5, families=("overall",))
-             .set_index(["family", "metric"]).loc[("floor", "density[plain]"), "value"] for x in (real, apart)]
+    floor = [
+        quality_table(x, features(240, seed=1), resamples=5, families=("overall",))
+        .set_index(["family", "metric"])
+        .loc[("floor", "density[plain]"), "value"]
+        for x in (real, apart)
+    ]
     assert floor[0] > 0.85 > 0.75 > floor[1]
 
 
@@ -198,17 +220,60 @@ def test_a_child_is_of_its_parents_patient() -> None:
 
 def test_a_report_has_a_row_a_cell_and_a_column_a_metric() -> None:
     """Nothing is lost on the way from the long table: values with intervals, n, and why one is missing."""
-    long = pd.DataFrame([
-        {"family": "overall", "cell": "all", "metric": "KD", "value": 0.5, "low": 0.4, "high": 0.6, "n": 90,
-         "note": ""},
-        {"family": "overall", "cell": "all", "metric": "FD", "value": np.nan, "low": np.nan, "high": np.nan, "n": 90,
-         "note": "rank"},
-        {"family": "class", "cell": "a", "metric": "KD", "value": 0.25, "low": 0.2, "high": 0.3, "n": 40, "note": ""},
-        {"family": "class", "cell": "a", "metric": "FD", "value": 1.0, "low": np.nan, "high": np.nan, "n": 30,
-         "note": ""},
-        {"family": "class", "cell": "b", "metric": NONE, "value": np.nan, "low": np.nan, "high": np.nan, "n": 3,
-         "note": "too few"},
-    ])
+    long = pd.DataFrame(
+        [
+            {
+                "family": "overall",
+                "cell": "all",
+                "metric": "KD",
+                "value": 0.5,
+                "low": 0.4,
+                "high": 0.6,
+                "n": 90,
+                "note": "",
+            },
+            {
+                "family": "overall",
+                "cell": "all",
+                "metric": "FD",
+                "value": np.nan,
+                "low": np.nan,
+                "high": np.nan,
+                "n": 90,
+                "note": "rank",
+            },
+            {
+                "family": "class",
+                "cell": "a",
+                "metric": "KD",
+                "value": 0.25,
+                "low": 0.2,
+                "high": 0.3,
+                "n": 40,
+                "note": "",
+            },
+            {
+                "family": "class",
+                "cell": "a",
+                "metric": "FD",
+                "value": 1.0,
+                "low": np.nan,
+                "high": np.nan,
+                "n": 30,
+                "note": "",
+            },
+            {
+                "family": "class",
+                "cell": "b",
+                "metric": NONE,
+                "value": np.nan,
+                "low": np.nan,
+                "high": np.nan,
+                "n": 3,
+                "note": "too few",
+            },
+        ]
+    )
     shown = by_cell(long)
     assert shown.columns.tolist() == ["cell", "n", "KD", "FD", "remark"]
     assert shown["cell"].tolist() == ["all", "a", "b"]
@@ -217,4 +282,9 @@ def test_a_report_has_a_row_a_cell_and_a_column_a_metric() -> None:
     assert shown["FD"].tolist()[:2] == ["not enough data", "1"]
     assert shown["remark"].tolist() == ["rank", "", "too few"]
     assert section("t", "v", "good", [table("fidelity", "c", shown)])["tables"][0]["rows"][2] == [
-        "b", "3", "not enough data", "not enough data", "too few"]
+        "b",
+        "3",
+        "not enough data",
+        "not enough data",
+        "too few",
+    ]

@@ -60,8 +60,15 @@ def test_kid_is_torch_fidelitys_to_nine_digits() -> None:
 
     x, y = clouds(300, 280, 32)
     theirs = kid_features_to_metric(
-        torch.from_numpy(x), torch.from_numpy(y), kid_subsets=20, kid_subset_size=100, rng_seed=2020,
-        kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1,
+        torch.from_numpy(x),
+        torch.from_numpy(y),
+        kid_subsets=20,
+        kid_subset_size=100,
+        rng_seed=2020,
+        kid_kernel="poly",
+        kid_kernel_poly_degree=3,
+        kid_kernel_poly_gamma=None,
+        kid_kernel_poly_coef0=1,
         verbose=False,
     )["kernel_inception_distance_mean"]
     assert kid_over_subsets(x, y, 100, 20, 2020) == pytest.approx(theirs, rel=1e-9)

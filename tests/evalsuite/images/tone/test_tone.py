@@ -82,10 +82,23 @@ def test_other_arrays_are_refused() -> None:
         measure_ita(np.zeros((8, 8), np.uint8))
 
 
-@pytest.mark.parametrize(("word", "steps"), [
-    ("very_light", (0, 0)), ("dark", (5, 5)), ("fst3", (2, 2)), ("FST IV", (3, 3)), ("6", (5, 5)), ("I-II", (0, 1)),
-    ("fst56", (4, 5)), ("Fitzpatrick skin type 2", (1, 1)), ("unknown", None), ("", None), (None, None), ("7", None),
-])
+@pytest.mark.parametrize(
+    ("word", "steps"),
+    [
+        ("very_light", (0, 0)),
+        ("dark", (5, 5)),
+        ("fst3", (2, 2)),
+        ("FST IV", (3, 3)),
+        ("6", (5, 5)),
+        ("I-II", (0, 1)),
+        ("fst56", (4, 5)),
+        ("Fitzpatrick skin type 2", (1, 1)),
+        ("unknown", None),
+        ("", None),
+        (None, None),
+        ("7", None),
+    ],
+)
 def test_requested_groups_are_understood(word: str | None, steps: tuple[int, int] | None) -> None:
     assert requested_steps(word) == steps
 
@@ -118,9 +131,7 @@ def test_right_tones_pass_and_planted_wrong_ones_are_found() -> None:
 def test_drift_against_a_reference_is_measured_in_degrees() -> None:
     data = phantoms(2)
     darker = ArrayImages(data.samples, [(a * 0.85).astype(np.uint8) for a in data.arrays])
-    cells = cell_table(
-        measure_table(darker, CUTS["del-bino"]), measure_table(data, CUTS["del-bino"]), resamples=100
-    )
+    cells = cell_table(measure_table(darker, CUTS["del-bino"]), measure_table(data, CUTS["del-bino"]), resamples=100)
     assert cells.iloc[0]["drift"].high < -3
 
 
@@ -154,7 +165,8 @@ def test_raw_angles_come_first_and_the_caveat_is_always_there() -> None:
     assert LIGHTING_CAVEAT in text
     blank = ArrayImages(phantoms(1).samples[:3], [np.zeros((64, 64, 3), np.uint8)] * 3)
     assert verdict(cell_table(measure_table(blank, CUTS["del-bino"]), resamples=20)) == (
-        "No image shows enough bare skin to measure its tone.", "unknown",
+        "No image shows enough bare skin to measure its tone.",
+        "unknown",
     )
 
 
@@ -164,15 +176,25 @@ def of_groups(angles: dict[str, list[float]], **fields: list[str]) -> pd.DataFra
     found = np.array([a for values in angles.values() for a in values], dtype=float)
     cuts = CUTS["del-bino"]
     steps = [requested_steps(g) or (0, 0) for g in group]
-    frame = pd.DataFrame({
-        "id": [f"i{k}" for k in range(len(group))], "class": "plaque", "group": group, "strategy": None,
-        "parent": None, "cluster": None, "ita": found, "lesion_contrast": 9.0, "shading": 1.0,
-        "requested": [float(s[0]) for s in steps],
-    })
+    frame = pd.DataFrame(
+        {
+            "id": [f"i{k}" for k in range(len(group))],
+            "class": "plaque",
+            "group": group,
+            "strategy": None,
+            "parent": None,
+            "cluster": None,
+            "ita": found,
+            "lesion_contrast": 9.0,
+            "shading": 1.0,
+            "requested": [float(s[0]) for s in steps],
+        }
+    )
     edges = [np.inf, *cuts, -np.inf]
     frame["steps_off"] = [tone_index(a, cuts) - s[0] for a, s in zip(found, steps, strict=True)]
-    frame["degrees_off"] = [max(a - edges[s[0]], 0) + min(a - edges[s[0] + 1], 0)
-                            for a, s in zip(found, steps, strict=True)]
+    frame["degrees_off"] = [
+        max(a - edges[s[0]], 0) + min(a - edges[s[0] + 1], 0) for a, s in zip(found, steps, strict=True)
+    ]
     return frame.assign(**fields)
 
 
@@ -206,8 +228,10 @@ def test_without_real_images_a_skin_type_is_named_where_most_miss_its_range() ->
 def test_a_real_set_too_small_to_know_its_tone_makes_no_shift_certain() -> None:
     """The interval of a drift holds the spread of both sides: three real images that scatter know no median."""
     made = of_groups({"light": [47.0 + k % 3 for k in range(60)]})
-    sure, unsure = (cell_table(made, of_groups({"light": angles}), resamples=200).iloc[0]["drift"]
-                    for angles in ([40.0 + k % 3 for k in range(60)], [30.0, 41.0, 52.0]))
+    sure, unsure = (
+        cell_table(made, of_groups({"light": angles}), resamples=200).iloc[0]["drift"]
+        for angles in ([40.0 + k % 3 for k in range(60)], [30.0, 41.0, 52.0])
+    )
     assert (sure.value, unsure.value) == (7.0, 7.0)
     assert sure.low > 5
     assert unsure.low < 0
@@ -216,8 +240,10 @@ def test_a_real_set_too_small_to_know_its_tone_makes_no_shift_certain() -> None:
 def test_images_of_one_photograph_are_one_in_the_intervals_of_tone() -> None:
     """Ten renderings of each of eight photographs share its light: 80 images are 8 in truth."""
     angles = np.repeat([50.0, 44.0, 38.0, 60.0, 47.0, 30.0, 52.0, 42.0], 10)
-    apart, one = (cell_table(of_groups({"light": list(angles)}, **fields), resamples=200).iloc[0]
-                  for fields in ({}, {"parent": [f"p{k // 10}" for k in range(80)]}))
+    apart, one = (
+        cell_table(of_groups({"light": list(angles)}, **fields), resamples=200).iloc[0]
+        for fields in ({}, {"parent": [f"p{k // 10}" for k in range(80)]})
+    )
     for name in ("exact", "within_one", "degrees_off"):
         assert apart[name].value == one[name].value
         assert one[name].high - one[name].low > 1.8 * (apart[name].high - apart[name].low)

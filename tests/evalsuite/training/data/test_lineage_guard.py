@@ -16,8 +16,15 @@ def pool(name: str, n: int = 6, seed: int = 0) -> Pool:
     rng = np.random.default_rng(seed)
     ids = np.array([f"{name}-{i:03d}" for i in range(n)])
     return Pool(
-        torch.from_numpy(rng.integers(0, 256, (n, 3, 32, 32)).astype(np.uint8)), ids, ("a", "b"), np.arange(n) % 2,
-        np.zeros(n, dtype=bool), pd.DataFrame({"group": ["g"] * n}), ids, np.full(n, ""), np.full(n, "real"),
+        torch.from_numpy(rng.integers(0, 256, (n, 3, 32, 32)).astype(np.uint8)),
+        ids,
+        ("a", "b"),
+        np.arange(n) % 2,
+        np.zeros(n, dtype=bool),
+        pd.DataFrame({"group": ["g"] * n}),
+        ids,
+        np.full(n, ""),
+        np.full(n, "real"),
         np.full(n, ""),
     )
 
@@ -62,7 +69,11 @@ def test_an_arm_may_not_use_a_generator_that_saw_more_images() -> None:
     assert note is None
     assert "6 real images, 4 of them not among the 2" in leaks[0].what
     assert lineage_guard.own_set_leak(["train-[000-005]"], arm, TRAIN.ids.tolist())[0].ids == (
-        "train-002", "train-003", "train-004", "train-005")
+        "train-002",
+        "train-003",
+        "train-004",
+        "train-005",
+    )
     assert lineage_guard.own_set_leak(arm, arm, TRAIN.ids.tolist()) == []
 
 
