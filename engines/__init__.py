@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING, Any
 from engines.silence import drop_guesses
 
 if TYPE_CHECKING:
-    from engines.build import build
+    from engines.builder import build
     from engines.bundle import Bundle, read_bundle
     from engines.engine import Engine
     from engines.errors import EngineError, ParityError
-    from engines.load import load
-    from engines.pipeline_spec import PipelineFacts, ValidationPrompt
+    from engines.loader import load
+    from engines.pipeline_spec import PipelineSpec, ValidationPrompt
 
 # Where each name is found when it is first asked for: importing torch takes seconds, and `gen --help` needs none of it.
 _HOMES = {
-    "build": "building",
+    "build": "builder",
     "Bundle": "bundle",
     "read_bundle": "bundle",
     "Engine": "engine",
     "EngineError": "errors",
     "ParityError": "errors",
-    "PipelineFacts": "facts",
-    "ValidationPrompt": "facts",
-    "load": "loading",
+    "PipelineSpec": "pipeline_spec",
+    "ValidationPrompt": "pipeline_spec",
+    "load": "loader",
 }
 __all__ = [
     "Bundle",
     "Engine",
     "EngineError",
     "ParityError",
-    "PipelineFacts",
+    "PipelineSpec",
     "ValidationPrompt",
     "build",
     "load",

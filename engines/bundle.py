@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dermforge.common.digests import digest_file
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
@@ -66,13 +66,13 @@ class Artefact(BaseModel):
 class Manifest(BaseModel):
     """`bundle.json`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), serialize_by_alias=True)
 
     schema_version: Literal[1] = 1
     backend: Backend
     precision: Precision
     model_digest: str
-    facts: PipelineFacts
+    spec: PipelineSpec = Field(alias="facts")  # the key in every written manifest
     rows: int
     vae_batch: int
     certified: bool

@@ -14,7 +14,7 @@ from engines.backends.torch_eager import Reference
 from engines.bundle import PARITY
 from engines.engine import Engine
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineFacts, ValidationPrompt
+from engines.pipeline_spec import PipelineSpec, ValidationPrompt
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
 # fp8 is allowed a tenth, which is 20 dB; only its UNet is: the other parts of such a bundle are fp16.
@@ -157,14 +157,14 @@ def allowed_error(component: str, precision: str) -> float:
 
 def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str]) -> dict[str, dict[str, float]]:
     """Relative L2 error of each of the four calls, on random and on real input."""
-    facts, n = reference.facts, 4
+    spec, n = reference.spec, 4
     noise = np.random.Generator(np.random.Philox(20240501))
-    side = facts.latent_size
+    side = spec.latent_size
     real_ids = reference.tokenize(list(prompts[:n]))
     rows = len(real_ids)
     random_ids = torch.from_numpy(
         np.concatenate(
-            [np.asarray(real_ids[:, :1]), noise.integers(0, int(real_ids.max()) + 1, (rows, facts.max_length - 1))],
+            [np.asarray(real_ids[:, :1]), noise.integers(0, int(real_ids.max()) + 1, (rows, spec.max_length - 1))],
             axis=1,
         )
     )
@@ -172,9 +172,9 @@ def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str
     def gauss(*shape: int) -> torch.Tensor:
         return torch.from_numpy(noise.standard_normal(shape, dtype=np.float32))
 
-    latents = gauss(rows, facts.latent_channels, side, side)
-    unet_in = gauss(rows, facts.unet_in_channels, side, side)
-    times = torch.linspace(1, facts.num_train_timesteps - 1, rows)
+    latents = gauss(rows, spec.latent_channels, side, side)
+    unet_in = gauss(rows, spec.unet_in_channels, side, side)
+    times = torch.linspace(1, spec.num_train_timesteps - 1, rows)
     words, images = reference.encode_text(real_ids).cpu(), draw(reference, list(prompts[:n]), steps=2)
     static = torch.from_numpy(noise.integers(0, 256, images.shape, dtype=np.uint8))
     drawn = torch.from_numpy(images)
@@ -211,10 +211,10 @@ def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: f
     """Images of prompts by DDIM with guidance, noise from each prompt's position: uint8 [n, H, W, 3]."""
     from diffusers import DDIMScheduler
 
-    facts = engine.facts
-    scheduler = DDIMScheduler.from_config(facts.scheduler)
+    spec = engine.spec
+    scheduler = DDIMScheduler.from_config(spec.scheduler)
     scheduler.set_timesteps(steps)
-    shape = (facts.latent_channels, facts.latent_size, facts.latent_size)
+    shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
     noise = [
         np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32)
         for i in range(len(prompts))
@@ -244,14 +244,12 @@ def psnr(got: np.ndarray, expected: np.ndarray) -> float:
 
 def _inpainting_channels(engine: Engine, n: int) -> torch.Tensor | None:
     """Mask and masked latents of a grey image with a hole, where the UNet expects them (9 channels)."""
-    facts: PipelineFacts = engine.facts
-    if facts.unet_in_channels == facts.latent_channels:
+    spec: PipelineSpec = engine.spec
+    if spec.unet_in_channels == spec.latent_channels:
         return None
-    grey = torch.full((n, facts.size, facts.size, 3), 128, dtype=torch.uint8, device=engine.device)
-    mask = torch.zeros((n, 1, facts.latent_size, facts.latent_size), device=engine.device)
-    mask[
-        :, :, facts.latent_size // 4 : -(facts.latent_size // 4), facts.latent_size // 4 : -(facts.latent_size // 4)
-    ] = 1
+    grey = torch.full((n, spec.size, spec.size, 3), 128, dtype=torch.uint8, device=engine.device)
+    mask = torch.zeros((n, 1, spec.latent_size, spec.latent_size), device=engine.device)
+    mask[:, :, spec.latent_size // 4 : -(spec.latent_size // 4), spec.latent_size // 4 : -(spec.latent_size // 4)] = 1
     return torch.cat([mask, engine.encode(grey)], dim=1)
 
 

@@ -10,7 +10,7 @@ import torch
 from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.memory import explained
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 
 TEXT_BATCH = 8
 #: Prompts whose embeddings are kept; those of Stable Diffusion take 0.24 MB each.
@@ -51,7 +51,7 @@ class Engine:
 
     Attributes
     ----------
-    facts
+    spec
         The pipeline's numbers and words.
     rows
         Rows of one UNet call. Twice the images of a batch where guidance is used.
@@ -66,7 +66,7 @@ class Engine:
     def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
         self.bundle = bundle
         self.backend = backend
-        self.facts: PipelineFacts = bundle.manifest.facts
+        self.spec: PipelineSpec = bundle.manifest.spec
         self.bundle_digest = bundle.digest
         self.model_digest = bundle.manifest.model_digest
         self.certified = bundle.manifest.certified
@@ -90,7 +90,7 @@ class Engine:
         ids
             int64 [n, max_length].
         """
-        expected = (self.facts.max_length,)
+        expected = (self.spec.max_length,)
         if ids.ndim != 2 or tuple(ids.shape[1:]) != expected or ids.dtype != torch.int64:
             raise EngineError(f"token ids must be int64 [n, {expected[0]}], got {ids.dtype} {list(ids.shape)}")
         keys = [row.numpy().tobytes() for row in ids.cpu()]
@@ -100,7 +100,7 @@ class Engine:
             for key, text in zip(new, in_batches(self.calls.text, TEXT_BATCH, first), strict=True):
                 self._texts[key] = text.clone()
         if not keys:
-            return ids.new_zeros((0, self.facts.max_length, self.facts.text_dim), dtype=torch.float32)
+            return ids.new_zeros((0, self.spec.max_length, self.spec.text_dim), dtype=torch.float32)
         texts = torch.stack([self._texts[k] for k in keys])
         for oldest in list(self._texts)[: max(0, len(self._texts) - TEXTS_KEPT)]:
             del self._texts[oldest]
@@ -118,9 +118,9 @@ class Engine:
         conditioning
             float32 [r, max_length, text_dim], of `encode_text`.
         """
-        side = self.facts.latent_size
-        self._check("latents", latents, (self.facts.unet_in_channels, side, side), torch.float32)
-        self._check("conditioning", conditioning, (self.facts.max_length, self.facts.text_dim), torch.float32)
+        side = self.spec.latent_size
+        self._check("latents", latents, (self.spec.unet_in_channels, side, side), torch.float32)
+        self._check("conditioning", conditioning, (self.spec.max_length, self.spec.text_dim), torch.float32)
         if len(latents) != len(timesteps) or len(latents) != len(conditioning):
             raise EngineError(
                 f"latents, timesteps and conditioning must have equal rows, got {len(latents)}, {len(timesteps)} "
@@ -132,14 +132,14 @@ class Engine:
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images of latents in UNet scale [n, latent_channels, h, w]: uint8 [n, size, size, 3]."""
-        side = self.facts.latent_size
-        self._check("latents", latents, (self.facts.latent_channels, side, side), torch.float32)
+        side = self.spec.latent_size
+        self._check("latents", latents, (self.spec.latent_channels, side, side), torch.float32)
         with explained(f"decoding {self.vae_batch} images"):
             return in_batches(self.calls.decode, self.vae_batch, latents)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents in UNet scale (the posterior's mean) of uint8 images [n, size, size, 3]."""
-        self._check("images", images, (self.facts.size, self.facts.size, 3), torch.uint8)
+        self._check("images", images, (self.spec.size, self.spec.size, 3), torch.uint8)
         with explained(f"encoding {self.vae_batch} images"):
             return in_batches(self.calls.encode, self.vae_batch, images)
 
@@ -162,7 +162,7 @@ def load_tokenizer(bundle: Bundle) -> Callable[[list[str]], torch.Tensor]:
         return tokenizer(
             prompts,
             padding="max_length",
-            max_length=bundle.manifest.facts.max_length,
+            max_length=bundle.manifest.spec.max_length,
             truncation=True,
             return_tensors="pt",
         ).input_ids

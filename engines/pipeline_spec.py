@@ -37,7 +37,7 @@ class ValidationPrompt(_Frozen):
     group: str | None = None
 
 
-class PipelineFacts(_Frozen):
+class PipelineSpec(_Frozen):
     """The numbers and words of a pipeline that a sampler needs."""
 
     size: int
@@ -87,8 +87,8 @@ def resolve(model: str | Path) -> Path:
         ) from error
 
 
-def read_facts(folder: Path, size: int | None = None) -> PipelineFacts:
-    """Check a pipeline folder and read its facts.
+def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
+    """Check a pipeline folder and read its numbers and words.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def read_facts(folder: Path, size: int | None = None) -> PipelineFacts:
         raise EngineError(f"size {size} does not fit {folder.name}: give a multiple of {halvings}")
     own = _read_json(folder / "dermforge.json") if (folder / "dermforge.json").exists() else {}
     try:
-        return PipelineFacts(
+        return PipelineSpec(
             size=size,
             latent_channels=vae["latent_channels"],
             latent_size=size // factor,

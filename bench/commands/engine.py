@@ -71,7 +71,7 @@ def engine(
     facts = describe(first.device)
     batches = peer_batch or ([16] if first.device.type == "cpu" else [16, 32])
     sweep = [n for n in (rows or SWEEP[first.device.type]) if n > 0]
-    job = draw.job(first.facts, images, steps=steps, guidance=guidance, seed=seed)
+    job = draw.job(first.spec, images, steps=steps, guidance=guidance, seed=seed)
     total = sum(4 + len(measure.possible_rows(one.engine, sweep)) for one in loaded) + len(chosen_peers) * len(batches)
     total += (2 + repeats) * (len(loaded) + len(chosen_peers) * len(batches))
 
@@ -94,7 +94,7 @@ def engine(
     found += [*whole, *measure.speedups(whole, first.device.type)]
     settings = {
         "model": model,
-        "size": first.facts.size,
+        "size": first.spec.size,
         "images": images,
         "steps": steps,
         "guidance": guidance,
@@ -105,7 +105,7 @@ def engine(
     }
     record = Record(command="engine", settings=settings, facts=facts, measurements=found)
     deliver(
-        record, out, as_json, f"{model}, {first.facts.size} px, {images} images, {steps} steps, guidance {guidance:g}"
+        record, out, as_json, f"{model}, {first.spec.size} px, {images} images, {steps} steps, guidance {guidance:g}"
     )
 
 

@@ -57,7 +57,7 @@ def paper(
             found += measure.growth(run, presets[-1], growth, tick=tick)
     settings = {
         "model": str(bundle or model),
-        "size": engine.facts.size,
+        "size": engine.spec.size,
         "images": images,
         "total": total,
         "backend": engine.backend,
@@ -66,4 +66,4 @@ def paper(
         "certified": engine.certified,
     }
     record = Record(command="paper", settings=settings, facts=facts, measurements=found)
-    deliver(record, out, as_json, f"{engine.facts.size} px, {engine.backend} {engine.precision}")
+    deliver(record, out, as_json, f"{engine.spec.size} px, {engine.backend} {engine.precision}")

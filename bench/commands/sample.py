@@ -66,7 +66,7 @@ def sample(
     if model_digest(folder) != engine.model_digest:
         raise UserError(f"{bundle} was built from other weights than {model}; give its own folder with --model")
     theirs = peer_precision or engine.precision
-    facts, job = describe(engine.device), draw.job(engine.facts, images, steps=steps, guidance=guidance)
+    facts, job = describe(engine.device), draw.job(engine.spec, images, steps=steps, guidance=guidance)
     with tempfile.TemporaryDirectory(prefix="dermforge-bench-") as scratch:
         alone = Ours(engine, job, Path(scratch, "ours"))
         alone()  # while no peer is loaded: the memory is the sampler's own
@@ -97,10 +97,7 @@ def sample(
         },
     )
     deliver(
-        record,
-        out,
-        as_json,
-        f"{images} images of {engine.facts.size} px, {steps} steps, guidance {guidance:g}, to disk",
+        record, out, as_json, f"{images} images of {engine.spec.size} px, {steps} steps, guidance {guidance:g}, to disk"
     )
 
 

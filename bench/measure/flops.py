@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class Flops:
         return rows * self.unet + self.decode
 
 
-def count(model: Path, facts: PipelineFacts) -> Flops:
-    """The FLOPs of a pipeline folder at the size in its facts; nothing is loaded or computed.
+def count(model: Path, spec: PipelineSpec) -> Flops:
+    """The FLOPs of a pipeline folder at the size in its spec; nothing is loaded or computed.
 
     Attention is counted as its two matrix products, also where a fused kernel runs them.
     """
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    side, length = facts.latent_size, facts.max_length
+    side, length = spec.latent_size, spec.max_length
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model / "unet")).eval()
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(model / "vae")).eval()
         text = CLIPTextModel(CLIPTextConfig.from_pretrained(model / "text_encoder")).eval()
-        latents = torch.empty(1, facts.latent_channels, side, side)
-        rows = torch.empty(1, facts.unet_in_channels, side, side)
-        pixels = torch.empty(1, 3, facts.size, facts.size)
-        words = torch.empty(1, length, facts.text_dim)
+        latents = torch.empty(1, spec.latent_channels, side, side)
+        rows = torch.empty(1, spec.unet_in_channels, side, side)
+        pixels = torch.empty(1, 3, spec.size, spec.size)
+        words = torch.empty(1, length, spec.text_dim)
         ids = torch.ones(1, length, dtype=torch.int64)
         time = torch.ones(1)
         return Flops(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines.engine import Engine
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import noise, solvers
 from gen.diffusion.denoiser import Denoiser
 from gen.diffusion.noise import START
@@ -44,9 +44,9 @@ class Job:
         return [row.prompt for row in self.rows]
 
 
-def job(facts: PipelineFacts, n: int, *, steps: int, guidance: float, seed: int = 0) -> Job:
+def job(spec: PipelineSpec, n: int, *, steps: int, guidance: float, seed: int = 0) -> Job:
     """`n` images over the model's own validation prompts."""
-    prompts = [p.prompt for p in facts.validation_prompts] or ["An image of a plaque, a skin disease"]
+    prompts = [p.prompt for p in spec.validation_prompts] or ["An image of a plaque, a skin disease"]
     rows = [
         PlanRow.model_validate(
             {
@@ -57,19 +57,19 @@ def job(facts: PipelineFacts, n: int, *, steps: int, guidance: float, seed: int 
                 "solver": SOLVER,
                 "steps": steps,
                 "guidance": guidance,
-                "size": facts.size,
+                "size": spec.size,
             }
         )
         for i in range(n)
     ]
-    shape = (facts.latent_channels, facts.latent_size, facts.latent_size)
+    shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
     latents = torch.from_numpy(np.stack([noise.normal(seed, row.id, START, shape) for row in rows]))
     return Job(rows, latents, steps, guidance)
 
 
-def unet_rows(facts: PipelineFacts, row: PlanRow) -> int:
+def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
     """UNet rows of one image: one a step, and one more at each guided step."""
-    table = solvers.table(row.solver, NoiseSchedule.from_config(facts.scheduler), row.steps, row.strength)
+    table = solvers.table(row.solver, NoiseSchedule.from_config(spec.scheduler), row.steps, row.strength)
     guided = table.guided(row.guidance_interval) & (row.guidance > 1)
     return len(guided) + int(guided.sum())
 
@@ -79,7 +79,7 @@ def draw(engine: Engine, rows: Sequence[PlanRow]) -> Images:
     preparer, denoiser = Preparer(engine), Denoiser(engine)
     works = [preparer.work(number, row) for number, row in enumerate(rows)]
     preparer.start(works)
-    waiting, images = list(reversed(works)), np.empty((len(rows), engine.facts.size, engine.facts.size, 3), np.uint8)
+    waiting, images = list(reversed(works)), np.empty((len(rows), engine.spec.size, engine.spec.size, 3), np.uint8)
     while waiting or denoiser.busy:
         while waiting and denoiser.hungry:
             denoiser.admit(waiting.pop())

@@ -68,13 +68,13 @@ def components(
     ceiling
         TFLOP/s of matrix products in the engine's precision on this device.
     """
-    engine, facts = one.engine, one.engine.facts
-    side, device = facts.latent_size, engine.device
-    words = torch.randn(engine.rows, facts.max_length, facts.text_dim, device=device)
-    noisy = torch.randn(engine.rows, facts.unet_in_channels, side, side, device=device)
-    times = torch.full((engine.rows,), facts.num_train_timesteps / 2, device=device)
-    latents = torch.randn(engine.vae_batch, facts.latent_channels, side, side, device=device)
-    pixels = torch.randint(0, 256, (engine.vae_batch, facts.size, facts.size, 3), dtype=torch.uint8, device=device)
+    engine, spec = one.engine, one.engine.spec
+    side, device = spec.latent_size, engine.device
+    words = torch.randn(engine.rows, spec.max_length, spec.text_dim, device=device)
+    noisy = torch.randn(engine.rows, spec.unet_in_channels, side, side, device=device)
+    times = torch.full((engine.rows,), spec.num_train_timesteps / 2, device=device)
+    latents = torch.randn(engine.vae_batch, spec.latent_channels, side, side, device=device)
+    pixels = torch.randint(0, 256, (engine.vae_batch, spec.size, spec.size, 3), dtype=torch.uint8, device=device)
     ids = engine.tokenize([f"a {i}" for i in range(TEXT_BATCH)]).to(device)
     calls: Mapping[str, tuple[Callable[[], object], int, float]] = {
         "text_encoder": (lambda: engine.calls.text(ids), TEXT_BATCH, flops.text),
@@ -117,15 +117,15 @@ def rows_sweep(
     tick: Tick = lambda _: None,
 ) -> list[Measurement]:
     """UNet rows a second over row counts, each a static size of its own, and how many an image of the job takes."""
-    each = draw.unet_rows(one.engine.facts, job.rows[0])
+    each = draw.unet_rows(one.engine.spec, job.rows[0])
     found = []
     for n in possible_rows(one.engine, rows):
         engine = engines.load(one.engine.bundle.folder, one.engine.backend, rows=n)
-        facts, device = engine.facts, engine.device
-        side = facts.latent_size
-        words = torch.randn(n, facts.max_length, facts.text_dim, device=device)
-        noisy = torch.randn(n, facts.unet_in_channels, side, side, device=device)
-        times = torch.full((n,), facts.num_train_timesteps / 2, device=device)
+        spec, device = engine.spec, engine.device
+        side = spec.latent_size
+        words = torch.randn(n, spec.max_length, spec.text_dim, device=device)
+        noisy = torch.randn(n, spec.unet_in_channels, side, side, device=device)
+        times = torch.full((n,), spec.num_train_timesteps / 2, device=device)
         took = seconds(partial(engine.unet, noisy, times, words), device, repeats=repeats, warmup=2)
         rate = n * flops.unet / median(took) / 1e12
         found.append(
@@ -164,7 +164,7 @@ def whole(
     """
     first = loaded[0].engine
     images = len(job.rows)
-    work = flops.image(draw.unet_rows(first.facts, job.rows[0]))
+    work = flops.image(draw.unet_rows(first.spec, job.rows[0]))
     calls: dict[str, draw.Draw] = {f"ours/{one.name}": _ours(one.engine, job) for one in loaded}
     details: dict[str, dict[str, str | int | float | bool | None]] = {
         f"ours/{one.name}": {"precision": one.engine.precision, "batch": one.engine.rows // 2} for one in loaded
@@ -258,7 +258,7 @@ def builds(loaded: Sequence[Loaded]) -> list[Measurement]:
 
 def measured_flops(model: Path, engine: Engine) -> Flops:
     """Of a pipeline folder at an engine's size."""
-    return count(model, engine.facts)
+    return count(model, engine.spec)
 
 
 def _ours(engine: Engine, job: Job) -> draw.Draw:

@@ -17,7 +17,7 @@ from engines.backends.tensorrt import GRAPHS, resolve_target
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import compile_graph
 from engines.engine import TEXT_BATCH
-from engines.pipeline_spec import read_facts
+from engines.pipeline_spec import read_spec
 
 Tick = Callable[[str], object]
 
@@ -71,7 +71,7 @@ def _measured(step: Callable[..., int], given: tuple[Any, ...]) -> tuple[float, 
 
 
 def _export(model: Path, work: Path, precision: str) -> int:
-    export(model, work, read_facts(model), precision)
+    export(model, work, read_spec(model), precision)
     return sum(p.stat().st_size for p in work.rglob("*") if p.is_file())
 
 

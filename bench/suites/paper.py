@@ -35,7 +35,7 @@ class Runs:
 
     def __init__(self, engine: Engine, work: Path) -> None:
         self.engine, self.work = engine, work
-        size = engine.facts.size
+        size = engine.spec.size
         folder = work / f"parents-{size}"
         if not (folder / "train" / "_info.json").exists():
             write_split(folder, "train", 1, seed=PARENT_SEED, size=size)
@@ -54,9 +54,9 @@ class Runs:
         usable = self.parents.usable()
         settings = PRESETS[preset]
         per_parent = max(1, -(-images // (len(settings.strategies) * len(usable))))
-        settings = replace(settings, size=self.engine.facts.size, per_parent=max(per_parent, 10))
+        settings = replace(settings, size=self.engine.spec.size, per_parent=max(per_parent, 10))
         used = usable.head(-(-images // (len(settings.strategies) * settings.per_parent)))
-        template = self.engine.facts.prompt_template or PAPER
+        template = self.engine.spec.prompt_template or PAPER
         every = list(rows(settings, template, of_parents(used, settings.per_parent), used))
         by_strategy = [[row for row in every if row["strategy"] == s] for s in settings.strategies]
         in_turn = [row for trio in zip(*by_strategy, strict=True) for row in trio]

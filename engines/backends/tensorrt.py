@@ -115,7 +115,7 @@ def check_graphs(bundle: Bundle, plans: Iterable[Artefact]) -> None:
         graph = GRAPHS[str(plan.component)]
         wanted = {
             "graph": (plan.graph_sha256, graphs.get(graph)),
-            "size": (plan.size, manifest.facts.size),
+            "size": (plan.size, manifest.spec.size),
             "precision": (plan.precision, manifest.precision),
         }
         for what, (compiled, here) in wanted.items():

@@ -21,7 +21,7 @@ from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.engine import Calls, Engine
 from engines.errors import EngineError
 from engines.memory import require_on_gpu
-from engines.pipeline_spec import PipelineFacts, weight_files
+from engines.pipeline_spec import PipelineSpec, weight_files
 from engines.silence import quiet
 
 # CUDA graphs are ours: the compiler's own trees copy inputs and re-record when a buffer moves.
@@ -62,9 +62,9 @@ def load_modules(folder: Path, precision: str = "fp32", device: torch.device | s
     return Modules(*(part.to(device).requires_grad_(False) for part in (text, unet, vae)))
 
 
-def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
+def eager(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
     """The four calls, op by op: what every other backend is compared with."""
-    bare = _bare(modules, facts, device)
+    bare = _bare(modules, spec, device)
     return replace(
         bare,
         text=_no_grad(bare.text),
@@ -74,7 +74,7 @@ def eager(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls
     )
 
 
-def _bare(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls:
+def _bare(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
     """The four calls without inference mode, which a compiled function may run in but must not enter."""
     half = 127.5
 
@@ -86,24 +86,24 @@ def _bare(modules: Modules, facts: PipelineFacts, device: torch.device) -> Calls
         return modules.unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[0].float()
 
     def decode(latents: torch.Tensor) -> torch.Tensor:
-        return _decoded(modules, facts, latents).round_().to(torch.uint8)
+        return _decoded(modules, spec, latents).round_().to(torch.uint8)
 
     def encode(images: torch.Tensor) -> torch.Tensor:
         pixels = images.permute(0, 3, 1, 2).float() / half - 1
         mean = modules.vae.encode(pixels.to(_dtype(modules.vae.encoder)), return_dict=False)[0].mean.float()
-        return (mean - facts.shift_factor) * facts.scaling_factor
+        return (mean - spec.shift_factor) * spec.scaling_factor
 
     return Calls(text, unet, decode, encode, device)
 
 
-def decode_exact(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) -> torch.Tensor:
+def decode_exact(modules: Modules, spec: PipelineSpec, latents: torch.Tensor) -> torch.Tensor:
     """The decoder's images before they are rounded: float32 [n, H, W, 3] in 0..255."""
     with torch.inference_mode():
-        return _decoded(modules, facts, latents)
+        return _decoded(modules, spec, latents)
 
 
-def _decoded(modules: Modules, facts: PipelineFacts, latents: torch.Tensor) -> torch.Tensor:
-    unscaled = latents / facts.scaling_factor + facts.shift_factor
+def _decoded(modules: Modules, spec: PipelineSpec, latents: torch.Tensor) -> torch.Tensor:
+    unscaled = latents / spec.scaling_factor + spec.shift_factor
     pixels = modules.vae.decode(unscaled.to(_dtype(modules.vae.decoder)), return_dict=False)[0].float()
     return (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
 
@@ -114,15 +114,15 @@ def _dtype(module: nn.Module) -> torch.dtype:
 
 
 class Reference(Engine):
-    """A pipeline folder in float32, op by op, under the facts of a bundle."""
+    """A pipeline folder in float32, op by op, with a bundle's manifest."""
 
     def __init__(self, model: Path, bundle: Bundle, device: torch.device) -> None:
         self.modules = load_modules(model, "fp32", device)
-        super().__init__(bundle, "torch", bundle.manifest.rows, eager(self.modules, bundle.manifest.facts, device))
+        super().__init__(bundle, "torch", bundle.manifest.rows, eager(self.modules, bundle.manifest.spec, device))
 
     def decode_exact(self, latents: torch.Tensor) -> torch.Tensor:
         """`decode` before rounding, at once for all rows."""
-        return decode_exact(self.modules, self.facts, latents)
+        return decode_exact(self.modules, self.spec, latents)
 
 
 class Lowered(Engine):
@@ -130,7 +130,7 @@ class Lowered(Engine):
 
     def __init__(self, model: Path, bundle: Bundle) -> None:
         modules, device = load_modules(model, bundle.manifest.precision), torch.device("cpu")
-        super().__init__(bundle, "torch", bundle.manifest.rows, eager(modules, bundle.manifest.facts, device))
+        super().__init__(bundle, "torch", bundle.manifest.rows, eager(modules, bundle.manifest.spec, device))
 
 
 def for_speed(modules: Modules) -> Modules:
@@ -141,7 +141,7 @@ def for_speed(modules: Modules) -> Modules:
     return modules
 
 
-def compiled(modules: Modules, facts: PipelineFacts, device: torch.device, mode: str = COMPILE_MODE) -> Calls:
+def compiled(modules: Modules, spec: PipelineSpec, device: torch.device, mode: str = COMPILE_MODE) -> Calls:
     """The calls with the UNet and the decoder compiled, the UNet replayed as one CUDA graph.
 
     Both are compiled at the first call of their one static shape.
@@ -149,11 +149,11 @@ def compiled(modules: Modules, facts: PipelineFacts, device: torch.device, mode:
     modules = for_speed(modules)
     from torch._inductor import list_mode_options
 
-    bare, options = _bare(modules, facts, device), {**list_mode_options(mode), **COMPILE_OPTIONS}
+    bare, options = _bare(modules, spec, device), {**list_mode_options(mode), **COMPILE_OPTIONS}
     unet = torch.compile(bare.unet, options=options, dynamic=False)
     decode = torch.compile(bare.decode, options=options, dynamic=False)
     return replace(
-        eager(modules, facts, device),
+        eager(modules, spec, device),
         unet=_no_grad(_at_first(lambda *arrays: captured(unet, *arrays))),
         decode=_no_grad(_at_first(lambda *arrays: _ran(decode, *arrays))),
         recordable=_no_grad(unet) if device.type == "cuda" else None,
@@ -194,8 +194,8 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
     modules = load_modules(bundle.folder, bundle.manifest.precision, place)
     if place.type == "cuda":
-        return compiled(modules, bundle.manifest.facts, place)
-    calls = replace(eager(modules, bundle.manifest.facts, place), threads=torch.get_num_threads())
+        return compiled(modules, bundle.manifest.spec, place)
+    calls = replace(eager(modules, bundle.manifest.spec, place), threads=torch.get_num_threads())
     return _with_plans(calls, bundle, plans, rows) if plans else calls
 
 
@@ -214,7 +214,7 @@ def _with_plans(calls: Calls, bundle: Bundle, plans: list[Artefact], rows: int) 
     EngineError
         The plans are for another number of rows, CPU or version of torch, or a file was altered.
     """
-    facts, found = bundle.manifest.facts, {str(plan.component): plan for plan in plans}
+    spec, found = bundle.manifest.spec, {str(plan.component): plan for plan in plans}
     if rows % bundle.manifest.rows:
         raise EngineError(
             f"the plans of {bundle.folder} are compiled for {bundle.manifest.rows} rows: "
@@ -228,11 +228,11 @@ def _with_plans(calls: Calls, bundle: Bundle, plans: list[Artefact], rows: int) 
     def opened(part: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch_aot.Plan:
         return torch_aot.Plan(bundle.path(found[part]), cores, found[part].rows or 1, shape, dtype)
 
-    side = facts.latent_size
+    side = spec.latent_size
     return replace(
         calls,
-        unet=opened("unet", (facts.latent_channels, side, side), torch.float32),
-        decode=opened("vae_decoder", (facts.size, facts.size, 3), torch.uint8),
+        unet=opened("unet", (spec.latent_channels, side, side), torch.float32),
+        decode=opened("vae_decoder", (spec.size, spec.size, 3), torch.uint8),
     )
 
 
@@ -242,9 +242,9 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
     The text encoder runs once a prompt and the image encoder seldom: they stay op by op.
     """
     manifest, cpu = bundle.manifest, torch.device("cpu")
-    facts, side = manifest.facts, manifest.facts.latent_size
+    spec, side = manifest.spec, manifest.spec.latent_size
     modules = for_speed(load_modules(bundle.folder, manifest.precision))
-    bare = _bare(modules, facts, cpu)
+    bare = _bare(modules, spec, cpu)
     rows, images = manifest.rows, max(1, manifest.vae_batch // 2)  # two cores share a decoder's batch
     parts = {
         "unet": (
@@ -252,14 +252,14 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
             bare.unet,
             rows,
             (
-                torch.zeros(rows, facts.unet_in_channels, side, side),
+                torch.zeros(rows, spec.unet_in_channels, side, side),
                 torch.zeros(rows),
-                torch.zeros(rows, facts.max_length, facts.text_dim),
+                torch.zeros(rows, spec.max_length, spec.text_dim),
             ),
         ),
-        "vae_decoder": (modules.vae, bare.decode, images, (torch.zeros(images, facts.latent_channels, side, side),)),
+        "vae_decoder": (modules.vae, bare.decode, images, (torch.zeros(images, spec.latent_channels, side, side),)),
     }
-    place = bundle.folder / "plans" / f"torch-cpu-{manifest.precision}-b{rows}-{facts.size}"
+    place = bundle.folder / "plans" / f"torch-cpu-{manifest.precision}-b{rows}-{spec.size}"
     place.mkdir(parents=True)
     written = []
     for part, (network, call, n, examples) in parts.items():
@@ -276,7 +276,7 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
                 backend="torch",
                 precision=manifest.precision,
                 rows=n,
-                size=facts.size,
+                size=spec.size,
                 target=torch_aot.this_cpu(),
                 builder=torch_aot.builder(),
             )

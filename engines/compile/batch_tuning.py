@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from engines.bundle import Bundle
 from engines.errors import EngineError
-from engines.load import open_bundle
+from engines.loader import open_bundle
 
 ROWS = (2, 4, 8, 16, 32, 64, 128)
 VAE_BATCHES = (1, 2, 4, 8, 16)
@@ -33,20 +33,20 @@ def choose_sizes(
     bundle: Bundle, backend: str, rows: Sequence[int] = ROWS, vae_batches: Sequence[int] = VAE_BATCHES
 ) -> Timings:
     """Time the UNet at several row counts and the decoder at several batches; take the smallest that is fast."""
-    facts = bundle.manifest.facts
-    side = facts.latent_size
+    spec = bundle.manifest.spec
+    side = spec.latent_size
 
     def unet(rows: int) -> Callable[[], torch.Tensor]:
         calls = open_bundle(bundle, backend, rows=rows).calls
-        sample = torch.randn((rows, facts.unet_in_channels, side, side), device=calls.device)
-        words = torch.randn((rows, facts.max_length, facts.text_dim), device=calls.device)
-        times = torch.full((rows,), facts.num_train_timesteps / 2, device=calls.device)
+        sample = torch.randn((rows, spec.unet_in_channels, side, side), device=calls.device)
+        words = torch.randn((rows, spec.max_length, spec.text_dim), device=calls.device)
+        times = torch.full((rows,), spec.num_train_timesteps / 2, device=calls.device)
         return lambda: calls.unet(sample, times, words)
 
     def decode(batch: int) -> Callable[[], torch.Tensor]:
         manifest = bundle.manifest.model_copy(update={"vae_batch": batch})
         calls = open_bundle(Bundle(bundle.folder, manifest), backend).calls
-        latents = torch.randn((batch, facts.latent_channels, side, side), device=calls.device)
+        latents = torch.randn((batch, spec.latent_channels, side, side), device=calls.device)
         return lambda: calls.decode(latents)
 
     best_rows, unet_seconds = _sweep(unet, rows)

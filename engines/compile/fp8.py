@@ -29,7 +29,7 @@ from engines.backends.tensorrt import GRAPHS, Target
 from engines.bundle import Bundle
 from engines.certificate import draw
 from engines.errors import EngineError
-from engines.load import open_bundle
+from engines.loader import open_bundle
 
 E4M3 = ml_dtypes.float8_e4m3fn
 LARGEST = float(ml_dtypes.finfo(E4M3).max)  # 448

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 
 
 def strip(model: onnx.ModelProto) -> None:
@@ -88,21 +88,21 @@ SCALAR_TIMESTEP = (
 )
 
 
-def before_decoder(facts: PipelineFacts) -> str:
-    c, s = facts.latent_channels, facts.latent_size
+def before_decoder(spec: PipelineSpec) -> str:
+    c, s = spec.latent_channels, spec.latent_size
     return (
         _TEXT
         + f"""scale (float[rows, {c}, {s}, {s}] latents) => (float[rows, {c}, {s}, {s}] latent_sample) {{
-        scale_factor = Constant <value_float = {facts.scaling_factor!r}> ()
-        scale_shift = Constant <value_float = {facts.shift_factor!r}> ()
+        scale_factor = Constant <value_float = {spec.scaling_factor!r}> ()
+        scale_shift = Constant <value_float = {spec.shift_factor!r}> ()
         unscaled_latents = Div(latents, scale_factor)
         latent_sample = Add(unscaled_latents, scale_shift)
     }}"""
     )
 
 
-def after_decoder(facts: PipelineFacts) -> str:
-    p = facts.size
+def after_decoder(spec: PipelineSpec) -> str:
+    p = spec.size
     return (
         _TEXT
         + f"""pixels (float[rows, 3, {p}, {p}] sample) => (uint8[rows, {p}, {p}, 3] images) {{
@@ -119,8 +119,8 @@ def after_decoder(facts: PipelineFacts) -> str:
     )
 
 
-def before_encoder(facts: PipelineFacts) -> str:
-    p = facts.size
+def before_encoder(spec: PipelineSpec) -> str:
+    p = spec.size
     return (
         _TEXT
         + f"""pixels (uint8[rows, {p}, {p}, 3] images) => (float[rows, 3, {p}, {p}] sample) {{
@@ -134,13 +134,13 @@ def before_encoder(facts: PipelineFacts) -> str:
     )
 
 
-def after_encoder(facts: PipelineFacts) -> str:
-    c, s = facts.latent_channels, facts.latent_size
+def after_encoder(spec: PipelineSpec) -> str:
+    c, s = spec.latent_channels, spec.latent_size
     return (
         _TEXT
         + f"""scale (float[rows, {2 * c}, {s}, {s}] latent_parameters) => (float[rows, {c}, {s}, {s}] latents) {{
-        scale_factor = Constant <value_float = {facts.scaling_factor!r}> ()
-        scale_shift = Constant <value_float = {facts.shift_factor!r}> ()
+        scale_factor = Constant <value_float = {spec.scaling_factor!r}> ()
+        scale_shift = Constant <value_float = {spec.shift_factor!r}> ()
         mean_start = Constant <value_ints = [0]> ()
         mean_end = Constant <value_ints = [{c}]> ()
         mean_axis = Constant <value_ints = [1]> ()

@@ -44,7 +44,7 @@ from engines.compile.precision import (
     vae_dtypes,
 )
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 
 OPSET = 23
@@ -93,7 +93,7 @@ class _Text(nn.Module):
         return self.text_encoder(input_ids, return_dict=False)[0].float()
 
 
-def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progress: Progress = lambda _: None) -> None:
+def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress: Progress = lambda _: None) -> None:
     """Write the graphs of a pipeline folder, their configurations, the tokenizer and the scheduler.
 
     Parameters
@@ -102,7 +102,7 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
         A checked pipeline folder.
     out
         The bundle's folder; `unet/` and so on are written into it.
-    facts
+    spec
         Of the same folder; its size fixes the graphs' height and width. Rows stay dynamic.
     precision
         fp32, fp16 or bf16; for fp8, fp16 graphs that `engines.compile.fp8` changes afterwards.
@@ -110,42 +110,42 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
         Told the name of each part as it starts.
     """
     dtype, noise = DTYPES[precision], torch.Generator().manual_seed(0)
-    side, channels = facts.latent_size, facts.latent_channels
+    side, channels = spec.latent_size, spec.latent_channels
 
     def gauss(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=noise)
 
     progress("text encoder")
     encoder = load_part(model, "text_encoder")
-    ids = torch.randint(0, encoder.config.vocab_size, (2, facts.max_length), generator=noise)
+    ids = torch.randint(0, encoder.config.vocab_size, (2, spec.max_length), generator=noise)
     text = _Text(encoder)
     if dtype == torch.float16:
         refuse_overflow("text encoder", text, ids[:1])
         with torch.inference_mode():
             words = text(ids).clone()
     else:
-        words = gauss(2, facts.max_length, facts.text_dim)
+        words = gauss(2, spec.max_length, spec.text_dim)
     lower(encoder, dtype)
     write_graph(text, (ids,), ["input_ids"], "last_hidden_state", out / "text_encoder" / "model.onnx")
 
     progress("unet")
     unet = load_part(model, "unet")
-    args = (gauss(2, facts.unet_in_channels, side, side), torch.tensor([3.0, 7.0]), words)
+    args = (gauss(2, spec.unet_in_channels, side, side), torch.tensor([3.0, 7.0]), words)
     names = ["sample", "timesteps", "encoder_hidden_states"]
     if precision == "fp32" and spatial_unet.supports(unet, side):
         small = spatial_unet.SpatialUNet(unet, side)
         write_graph(small, args, names, "out_sample", out / "unet" / "cpu.onnx", "cpu.onnx.data")
     if dtype == torch.float16:  # pure noise at the last timestep is what the UNet is really given
-        last = torch.tensor([facts.num_train_timesteps - 1.0])
+        last = torch.tensor([spec.num_train_timesteps - 1.0])
         refuse_overflow("UNet", UNetRows(unet, torch.float32), args[0][:1], last, words[:1])
     write_graph(UNetRows(lower(unet, dtype), dtype), args, names, "out_sample", out / "unet" / "rows.onnx")
     variant(out / "unet" / "rows.onnx", "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
     del unet
 
     vae = load_part(model, "vae")
-    latents, pixels = gauss(2, channels, side, side), gauss(2, 3, facts.size, facts.size)
+    latents, pixels = gauss(2, channels, side, side), gauss(2, 3, spec.size, spec.size)
     halves = {
-        "decoder": (_Decoder(vae, torch.float32), latents[:1] / facts.scaling_factor),
+        "decoder": (_Decoder(vae, torch.float32), latents[:1] / spec.scaling_factor),
         "encoder": (_Encoder(vae, torch.float32), pixels[:1].clamp(-1, 1)),
     }
     kinds = vae_dtypes(dtype)
@@ -157,11 +157,11 @@ def export(model: Path, out: Path, facts: PipelineFacts, precision: str, progres
     progress("vae decoder")
     path = out / "vae_decoder" / "model.onnx"
     write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], "sample", path)
-    variant(path, "images.onnx", before_decoder(facts), "latent_sample", after_decoder(facts))
+    variant(path, "images.onnx", before_decoder(spec), "latent_sample", after_decoder(spec))
     progress("vae encoder")
     path = out / "vae_encoder" / "model.onnx"
     write_graph(_Encoder(vae, kinds["encoder"]), (pixels,), ["sample"], "latent_parameters", path)
-    variant(path, "images.onnx", before_encoder(facts), "sample", after_encoder(facts))
+    variant(path, "images.onnx", before_encoder(spec), "sample", after_encoder(spec))
 
     for part in ("text_encoder", "unet", "vae_decoder", "vae_encoder"):
         source = "vae" if part.startswith("vae") else part

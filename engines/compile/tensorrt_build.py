@@ -14,7 +14,7 @@ from engines.bundle import Artefact, Bundle
 from engines.compile.onnx_edits import for_tensorrt
 from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 
 
 def plan_folder(target: Target, precision: str, rows: int, size: int) -> str:
@@ -25,7 +25,7 @@ def plan_folder(target: Target, precision: str, rows: int, size: int) -> str:
 def build_plans(
     folder: Path,
     target: Target,
-    facts: PipelineFacts,
+    spec: PipelineSpec,
     precision: str,
     rows: int,
     vae_batch: int,
@@ -47,8 +47,8 @@ def build_plans(
     cache
         A timing cache's file (tensorrt only); read and written.
     """
-    old = refittable_plans(refit_from, target, precision, rows, facts.size) if refit_from else {}
-    place = folder / plan_folder(target, precision, rows, facts.size)
+    old = refittable_plans(refit_from, target, precision, rows, spec.size) if refit_from else {}
+    place = folder / plan_folder(target, precision, rows, spec.size)
     place.mkdir(parents=True, exist_ok=True)
     batches = {"text_encoder": TEXT_BATCH, "unet": rows, "vae_decoder": vae_batch, "vae_encoder": vae_batch}
     written = []
@@ -70,7 +70,7 @@ def build_plans(
                     "backend": target.flavour,
                     "precision": precision,
                     "rows": batches[part],
-                    "size": facts.size,
+                    "size": spec.size,
                     "graph_sha256": digest_file(folder / graph),
                     "target": target.sm,
                     "builder": target.builder,

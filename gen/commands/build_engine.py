@@ -60,7 +60,7 @@ def build_engine(
     manifest = bundle.manifest
     verdict = "certified" if manifest.certified else "[red]FAILED its certificate[/red]"
     console.out.print(
-        f"{out}: {manifest.backend} {manifest.precision}, {manifest.facts.size} px, {manifest.rows} rows, {verdict}; "
+        f"{out}: {manifest.backend} {manifest.precision}, {manifest.spec.size} px, {manifest.rows} rows, {verdict}; "
         f"see `gen inspect {out}`",
         soft_wrap=True,
     )

@@ -20,7 +20,7 @@ def inspect_bundle(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
-    """Show a bundle's facts, files and parity certificate; every file is hashed.
+    """Show a bundle's contents, files and parity certificate; every file is hashed.
 
     Exit status 1 if the certificate failed.
 
@@ -37,7 +37,7 @@ def inspect_bundle(
             {"digest": found.digest} | found.manifest.model_dump(mode="json") | {"parity": certificate.model_dump()}
         )
     else:
-        console.out.print(_facts(found))
+        console.out.print(_contents(found))
         console.out.print(_components(certificate))
         console.out.print(_images(certificate))
         if not certificate.covers_plans:
@@ -46,9 +46,9 @@ def inspect_bundle(
         raise CheckFailed(f"{bundle} failed its parity certificate: {'; '.join(certificate.failures)}")
 
 
-def _facts(bundle: Bundle) -> Table:
+def _contents(bundle: Bundle) -> Table:
     manifest = bundle.manifest
-    facts = manifest.facts
+    spec = manifest.spec
     # A CPU's target lists all its instruction sets after its architecture.
     plans = sorted({f"{(a.target or '').partition(' ')[0]} ({a.builder})" for a in bundle.find("plan")})
     rows: dict[str, Any] = {
@@ -56,12 +56,12 @@ def _facts(bundle: Bundle) -> Table:
         "model": manifest.model_digest,
         "backend": f"{manifest.backend}, {manifest.precision}",
         "plans for": ", ".join(plans) or "none",
-        "size": f"{facts.size} px, latents {facts.latent_channels}x{facts.latent_size}x{facts.latent_size}",
+        "size": f"{spec.size} px, latents {spec.latent_channels}x{spec.latent_size}x{spec.latent_size}",
         "rows": f"{manifest.rows} a UNet call, {manifest.vae_batch} images a decoder call",
-        "prediction": facts.prediction_type,
-        "classes": ", ".join(facts.classes or []) or "not named",
-        "groups": ", ".join(facts.groups or []) or "not named",
-        "lineage": f"{len(facts.lineage)} real images" + (", phantom" if facts.phantom else ""),
+        "prediction": spec.prediction_type,
+        "classes": ", ".join(spec.classes or []) or "not named",
+        "groups": ", ".join(spec.groups or []) or "not named",
+        "lineage": f"{len(spec.lineage)} real images" + (", phantom" if spec.phantom else ""),
         "files": f"{len(manifest.artefacts)}, {sum(a.bytes for a in manifest.artefacts) / 1e6:.1f} MB, all as recorded",
     }
     table = Table(show_header=False, title=str(bundle.folder), title_justify="left")

@@ -14,7 +14,7 @@ from dermforge.common.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from engines.pipeline_spec import PipelineFacts
+    from engines.pipeline_spec import PipelineSpec
     from gen.plan.cells import Counts
     from gen.plan.grid import Settings
     from gen.plan.plan import Plan
@@ -80,12 +80,12 @@ def plan(
 
     if out is None and not show:
         raise UserError("nothing to do; give --out FILE to write the plan, --show to look at it, or both")
-    facts = read_bundle(engine).manifest.facts if (engine / "bundle.json").is_file() else None
-    if facts is None and engine != DEFAULT_BUNDLE:
+    spec = read_bundle(engine).manifest.spec if (engine / "bundle.json").is_file() else None
+    if spec is None and engine != DEFAULT_BUNDLE:
         raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
     settings = settings_for(
         preset,
-        facts,
+        spec,
         strategy=strategy,
         per_parent=per_parent,
         mask=mask,
@@ -103,13 +103,13 @@ def plan(
             raise UserError("--refill needs --kept: the shards, or a table, of the images that were kept")
         made = refill_plan(load(refill), kept_ids(kept))
     elif table is not None:
-        made = load(table, row_defaults(settings, facts, prompt))
+        made = load(table, row_defaults(settings, spec, prompt))
     else:
         found = parent_rows(parents, listed(classes))
         counts: Counts = {}
         if "text-to-image" in settings.strategies:
             counts = count_cells(
-                facts,
+                spec,
                 listed(classes),
                 listed(groups),
                 per_cell=per_cell,
@@ -124,9 +124,9 @@ def plan(
             )
         own = [] if found is None else [group_or_none(group) for group in found["group"]]
         named = [group for _, group in counts] or own
-        template = prompt or settings.template or template_of(facts, named)
+        template = prompt or settings.template or template_of(spec, named)
         made = from_rows(grid.rows(settings, template, counts, found, listed(to_groups)))
-    cost = expected_cost(made, engine, facts)  # finds a solver or a count of steps that cannot be, too
+    cost = expected_cost(made, engine, spec)  # finds a solver or a count of steps that cannot be, too
     if out is not None:
         made.save(out)
     report = {"rows": len(made), "digest": made.digest, "file": None if out is None else str(out), **cost}
@@ -139,7 +139,7 @@ def plan(
         console.out.print(f"{out}: {len(made)} images, digest {made.digest}", soft_wrap=True)
 
 
-def settings_for(preset: str | None, facts: PipelineFacts | None, **given: Any) -> Settings:
+def settings_for(preset: str | None, spec: PipelineSpec | None, **given: Any) -> Settings:
     """The settings of a preset, with what was given in their place."""
     from gen.plan.grid import PRESETS, Settings
 
@@ -151,13 +151,13 @@ def settings_for(preset: str | None, facts: PipelineFacts | None, **given: Any) 
         changes["strategies"] = tuple(listed(changes.pop("strategy")) or ())
     if "guidance_interval" in changes:
         changes["guidance_interval"] = parse_interval(changes["guidance_interval"])
-    if facts is not None and "size" not in changes:
-        changes["size"] = facts.size
+    if spec is not None and "size" not in changes:
+        changes["size"] = spec.size
     return replace(settings, **changes)
 
 
 def count_cells(
-    facts: PipelineFacts | None,
+    spec: PipelineSpec | None,
     classes: list[str] | None,
     groups: list[str] | None,
     *,
@@ -183,13 +183,13 @@ def count_cells(
         return cells_module.from_table(cells)
     if per_cell is None and balance is None and predictions is None and parents is not None:
         return of_parents(parents, per_parent)
-    if facts:
-        _refuse_unknown("class", classes, facts.classes)
-        _refuse_unknown("skin type", groups, facts.groups)
-    labels = classes or (facts.classes if facts else None)
+    if spec:
+        _refuse_unknown("class", classes, spec.classes)
+        _refuse_unknown("skin type", groups, spec.groups)
+    labels = classes or (spec.classes if spec else None)
     if not labels:
         raise UserError("no classes: give --classes, or --engine with a bundle that names those of its model")
-    members = groups or (facts.groups if facts else None)
+    members = groups or (spec.groups if spec else None)
     if balance is not None:
         from shards.ingest.folder import open_data
 
@@ -201,14 +201,14 @@ def count_cells(
     return cells_module.uniform(labels, members, 32 if per_cell is None else per_cell)
 
 
-def template_of(facts: PipelineFacts | None, groups: list[str | None]) -> str:
+def template_of(spec: PipelineSpec | None, groups: list[str | None]) -> str:
     """The pipeline's own prompt template, or the paper's."""
     from gen.plan.prompts import template_for
 
-    return facts.prompt_template if facts and facts.prompt_template else template_for(any(groups))
+    return spec.prompt_template if spec and spec.prompt_template else template_for(any(groups))
 
 
-def row_defaults(settings: Settings, facts: PipelineFacts | None, prompt: str | None) -> dict[str, Any]:
+def row_defaults(settings: Settings, spec: PipelineSpec | None, prompt: str | None) -> dict[str, Any]:
     """What a user's table may leave out."""
     chosen = {
         "solver": settings.solver,
@@ -217,7 +217,7 @@ def row_defaults(settings: Settings, facts: PipelineFacts | None, prompt: str | 
         "size": settings.size,
         "seed": settings.seed,
         "guidance_interval": settings.guidance_interval,
-        "prompt": prompt or settings.template or (facts.prompt_template if facts else None),
+        "prompt": prompt or settings.template or (spec.prompt_template if spec else None),
     }
     return {key: value for key, value in chosen.items() if value is not None}
 
@@ -249,12 +249,12 @@ def kept_ids(kept: Path) -> list[str]:
     return [str(name) for name in rows["id"]]
 
 
-def expected_cost(made: Plan, engine: Path, facts: PipelineFacts | None) -> dict[str, float]:
+def expected_cost(made: Plan, engine: Path, spec: PipelineSpec | None) -> dict[str, float]:
     """Forwards per image, and seconds from the speed that the bundle measured when it was built."""
     from engines.bundle import TIMINGS
     from gen.plan.cost import forwards, seconds
 
-    scheduler = facts.scheduler if facts else {}
+    scheduler = spec.scheduler if spec else {}
     per_image = forwards(made, scheduler) / len(made)
     return {"forwards_per_image": per_image, "expected_seconds": seconds(engine / TIMINGS, per_image, len(made))}
 

@@ -132,13 +132,13 @@ def plan_for(folder: str | Path, engine: Engine, path: Path | None, options: dic
         return load(path)
     if not given and not fresh and (there := run_record.read_plan(folder)) is not None:
         return there
-    facts = engine.facts
+    spec = engine.spec
     own = {key: options[key] for key in ("solver", "steps", "guidance", "guidance_interval", "seed")}
-    settings = settings_for(options["preset"], facts, **own, strategy="text-to-image")
-    if not facts.classes and not options["classes"]:
+    settings = settings_for(options["preset"], spec, **own, strategy="text-to-image")
+    if not spec.classes and not options["classes"]:
         raise UserError("the bundle's model names no classes; give --classes, or a plan with --plan")
-    counts = count_cells(facts, listed(options["classes"]), listed(options["groups"]), per_cell=options["per_cell"])
-    template = settings.template or template_of(facts, [group for _, group in counts])
+    counts = count_cells(spec, listed(options["classes"]), listed(options["groups"]), per_cell=options["per_cell"])
+    template = settings.template or template_of(spec, [group for _, group in counts])
     return from_rows(grid.rows(settings, template, counts))
 
 

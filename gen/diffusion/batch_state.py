@@ -42,15 +42,15 @@ class Slots:
     """
 
     def __init__(self, engine: Engine) -> None:
-        facts, self.device, self.n = engine.facts, engine.device, engine.rows
-        self.latent = (facts.latent_channels, facts.latent_size, facts.latent_size)
+        spec, self.device, self.n = engine.spec, engine.device, engine.rows
+        self.latent = (spec.latent_channels, spec.latent_size, spec.latent_size)
 
         def zeros(n: int, *shape: int) -> torch.Tensor:
             return torch.zeros(n, *shape, device=self.device)
 
         self.state = State(*(zeros(self.n, *self.latent) for _ in range(4)))
-        self.extra = zeros(self.n, facts.unet_in_channels - facts.latent_channels, *self.latent[1:])
-        self.texts = zeros(2 * self.n + 1, facts.max_length, facts.text_dim)
+        self.extra = zeros(self.n, spec.unet_in_channels - spec.latent_channels, *self.latent[1:])
+        self.texts = zeros(2 * self.n + 1, spec.max_length, spec.text_dim)
         self.outputs = zeros(2 * self.n + 1, *self.latent)
         self.noise, self.clean, self.start = (zeros(self.n, *self.latent) for _ in range(3))
         self.redraw = zeros(self.n, 1, *self.latent[1:]) == 0

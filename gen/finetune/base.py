@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineFacts, model_digest, read_facts, resolve
+from engines.pipeline_spec import PipelineSpec, model_digest, read_spec, resolve
 from engines.silence import quiet
 
 
@@ -22,18 +22,18 @@ class Base:
     """A pipeline folder and its loaded parts; the parts are changed by training."""
 
     folder: Path
-    facts: PipelineFacts
+    spec: PipelineSpec
     digest: str
     pipeline: Any  # StableDiffusionPipeline, or the inpainting one
 
     @property
     def inpaint(self) -> bool:
         """The UNet takes a mask and the masked image beside the noise."""
-        return self.facts.unet_in_channels != self.facts.latent_channels
+        return self.spec.unet_in_channels != self.spec.latent_channels
 
 
-def read_base(model: str | Path, size: int | None) -> tuple[Path, PipelineFacts]:
-    """The folder and the facts of a pipeline; no weights are read.
+def read_base(model: str | Path, size: int | None) -> tuple[Path, PipelineSpec]:
+    """The folder and the spec of a pipeline; no weights are read.
 
     Raises
     ------
@@ -41,17 +41,17 @@ def read_base(model: str | Path, size: int | None) -> tuple[Path, PipelineFacts]
         A part is missing or pickled, or the UNet is neither a text-to-image nor an inpainting one.
     """
     folder = resolve(model)
-    facts = read_facts(folder, size)
-    plain, wide = facts.latent_channels, 2 * facts.latent_channels + 1
-    if facts.unet_in_channels not in (plain, wide):
+    spec = read_spec(folder, size)
+    plain, wide = spec.latent_channels, 2 * spec.latent_channels + 1
+    if spec.unet_in_channels not in (plain, wide):
         raise EngineError(
-            f"{folder / 'unet'} takes {facts.unet_in_channels} channels; expected {plain} (text to "
+            f"{folder / 'unet'} takes {spec.unet_in_channels} channels; expected {plain} (text to "
             f"image) or {wide} (inpainting)"
         )
-    return folder, facts
+    return folder, spec
 
 
-def load_base(folder: Path, facts: PipelineFacts) -> Base:
+def load_base(folder: Path, spec: PipelineSpec) -> Base:
     """Load every part.
 
     Raises
@@ -72,7 +72,7 @@ def load_base(folder: Path, facts: PipelineFacts) -> Base:
         raise EngineError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     for part in parts.values():
         part.float().requires_grad_(False)
-    inpaint = facts.unet_in_channels != facts.latent_channels
+    inpaint = spec.unet_in_channels != spec.latent_channels
     kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
     with quiet():
         pipeline = kind(
@@ -84,7 +84,7 @@ def load_base(folder: Path, facts: PipelineFacts) -> Base:
             requires_safety_checker=False,
         )
     pipeline.set_progress_bar_config(disable=True)
-    return Base(folder, facts, model_digest(folder), pipeline)
+    return Base(folder, spec, model_digest(folder), pipeline)
 
 
 def _scheduler(folder: Path) -> Any:

@@ -113,7 +113,7 @@ def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) 
     begun = [old.weight[tokenizer(w.strip("<>"), add_special_tokens=False).input_ids].mean(0) for w in words]
     add_words(tokenizer, words)
     embeddings.token_embedding = Words(old, torch.stack(begun))
-    return Denoiser(base.pipeline.unet, LearntText(text, token_ids(tokenizer, prompts, base.facts.max_length)))
+    return Denoiser(base.pipeline.unet, LearntText(text, token_ids(tokenizer, prompts, base.spec.max_length)))
 
 
 def add_words(tokenizer: CLIPTokenizer, words: Sequence[str]) -> None:
@@ -153,5 +153,5 @@ def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> T
 
 
 def _with_frozen_text(base: Base, prompts: Sequence[str]) -> Denoiser:
-    ids = token_ids(base.pipeline.tokenizer, prompts, base.facts.max_length)
+    ids = token_ids(base.pipeline.tokenizer, prompts, base.spec.max_length)
     return Denoiser(base.pipeline.unet, FrozenText(base.pipeline.text_encoder, ids))

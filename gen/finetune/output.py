@@ -156,7 +156,7 @@ def _facts(base: Base, examples: Examples) -> dict[str, Any]:
         "prompt_template": examples.template,
         "lineage": list(dict.fromkeys(lineage)),
         "lineage_sha256": inherited.get("lineage_sha256", {}) | {i: examples.digests[i] for i in sorted(real)},
-        "phantom": bool(base.facts.phantom or (data.rows["origin"] == "phantom").any()),
+        "phantom": bool(base.spec.phantom or (data.rows["origin"] == "phantom").any()),
         "validation_prompts": [
             {"prompt": examples.prompts[prompt], "class": label, "group": group}
             for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
@@ -170,7 +170,7 @@ def _card(base: Base, examples: Examples, settings: Settings, steps: int) -> str
     return f"""# A fine-tuned pipeline
 
 Tuned by `gen finetune --method {settings.method}` from the pipeline of digest `{base.digest}`; its licence holds here
-too. {steps} steps of {settings.batch}, learning rate {settings.learning_rate:g}, {base.facts.size} px, prompts
+too. {steps} steps of {settings.batch}, learning rate {settings.learning_rate:g}, {base.spec.size} px, prompts
 "{examples.template}". The log is `training/log.csv`.
 
 | class | images |

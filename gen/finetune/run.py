@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 from gen.finetune import denoiser as methods
 from gen.finetune import output, validation
@@ -102,11 +102,11 @@ def tune(
         Damaged shards, or a loss that is not finite.
     """
     work = work or out.with_name(f"{out.name}.work")
-    folder, facts = read_base(model, settings.size)
-    chosen = _examples(data, facts, settings, holdout or Holdout())
-    base = load_base(folder, facts)
+    folder, spec = read_base(model, settings.size)
+    chosen = _examples(data, spec, settings, holdout or Holdout())
+    base = load_base(folder, spec)
     words = _words(chosen) if settings.method == "textual-inversion" else []
-    identity = settings.identity() | {"model": base.digest, "data": data_digest([chosen]), "size": facts.size}
+    identity = settings.identity() | {"model": base.digest, "data": data_digest([chosen]), "size": spec.size}
     steps = settings.steps_for(len(chosen))
     if output.finished(out, identity, steps) and not execution.fresh:
         return Result(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, True)
@@ -116,7 +116,7 @@ def tune(
     _begin(accelerator, execution, identity, work)
     sources = _sources(base, chosen, settings, accelerator, work)
     empty = len(chosen.prompts) + bool(settings.prior)
-    batches = Batches(sources, Objective(facts.scheduler), settings.seed, settings.batch, settings.drop_prompt, empty)
+    batches = Batches(sources, Objective(spec.scheduler), settings.seed, settings.batch, settings.drop_prompt, empty)
     Training(accelerator, denoiser, batches, settings, execution, steps, identity, work).run(
         _validator(base, chosen, settings, execution, accelerator, work)
     )
@@ -144,9 +144,9 @@ def tune(
     return Result(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, False)
 
 
-def _examples(data: ImageSet, facts: PipelineFacts, settings: Settings, holdout: Holdout) -> Examples:
+def _examples(data: ImageSet, spec: PipelineSpec, settings: Settings, holdout: Holdout) -> Examples:
     rows = training_rows(data)
-    template = settings.template or facts.prompt_template or prompts.template_for(rows.groups)
+    template = settings.template or spec.prompt_template or prompts.template_for(rows.groups)
     if settings.method == "textual-inversion":
         if "{class}" not in template:
             raise UserError(
@@ -160,7 +160,7 @@ def _examples(data: ImageSet, facts: PipelineFacts, settings: Settings, holdout:
             template = template.replace("{class}", "<{class}>")
     held_out = holdout | of_splits(data)
     held_out.check(rows.rows, {})
-    held_out.check_lineage(facts.lineage, "the base model")
+    held_out.check_lineage(spec.lineage, "the base model")
     held_out.check_lineage(lineage_of(rows), f"the model that drew images of {data}")
     chosen = examples(rows, template)
     held_out.check(rows.rows, chosen.digests)
@@ -233,14 +233,14 @@ def _source(
     identity = {
         "model": base.digest,
         "data": data_digest([chosen]),
-        "size": base.facts.size,
+        "size": base.spec.size,
         "seed": settings.seed,
         "jitter": settings.jitter,
     }
     cache = latents.Latents(work / "latents" / name, identity, settings.views_for(len(chosen)))
     own = cache.missing()[accelerator.process_index :: accelerator.num_processes]
     accelerator.wait_for_everyone()  # all have looked before one writes
-    latents.encode(cache, chosen, own, base.pipeline.vae, base.facts, seed=settings.seed, jitter=settings.jitter)
+    latents.encode(cache, chosen, own, base.pipeline.vae, base.spec, seed=settings.seed, jitter=settings.jitter)
     accelerator.wait_for_everyone()
     return Source(name, cache, prompt, weight)
 

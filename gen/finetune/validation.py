@@ -46,16 +46,16 @@ def draw(
     sources
         For inpainting: what is kept around the paper's centre square; without, all is drawn anew.
     """
-    facts, parts = base.facts, base.pipeline
+    spec, parts = base.spec, base.pipeline
     device = parts.unet.device
     for part in (parts.vae, parts.text_encoder):
         part.to(device)
-    table = solvers.table("dpmsolver++", NoiseSchedule.from_config(facts.scheduler), steps)
+    table = solvers.table("dpmsolver++", NoiseSchedule.from_config(spec.scheduler), steps)
     nothing = _encoded(base, [""])
     for start in range(0, len(prompts), ROWS):
         chosen = range(start, min(start + ROWS, len(prompts)))
         text = torch.cat([_encoded(base, [prompts[i] for i in chosen]), nothing.expand(len(chosen), -1, -1)])
-        shape = (facts.latent_channels, facts.latent_size, facts.latent_size)
+        shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
         begun = np.stack([noise.normal(seeds[i], "validation", noise.START, shape) for i in chosen])
         state = State.start(torch.from_numpy(begun).to(device) * table.start_scale)
         shown = _shown(base, sources and [sources[i] for i in chosen], len(chosen)) if base.inpaint else None
@@ -64,27 +64,27 @@ def draw(
             out = parts.unet(torch.cat([x, x]), torch.tensor(t, device=device), text, return_dict=False)[0].float()
             told, free = out.chunk(2)
             state = advance(coefficients[None], state, free + guidance * (told - free))
-        pixels = parts.vae.decode(state.x / facts.scaling_factor + facts.shift_factor, return_dict=False)[0].float()
+        pixels = parts.vae.decode(state.x / spec.scaling_factor + spec.shift_factor, return_dict=False)[0].float()
         yield from (_bytes(image) for image in torch.nan_to_num(pixels).cpu())
 
 
 def _encoded(base: Base, prompts: Sequence[str]) -> torch.Tensor:
     """Prompts as the UNet takes them, float32 [n, tokens, dim]."""
     encoder = base.pipeline.text_encoder
-    ids = token_ids(base.pipeline.tokenizer, prompts, base.facts.max_length)
+    ids = token_ids(base.pipeline.tokenizer, prompts, base.spec.max_length)
     encoded: torch.Tensor = encoder(ids.to(encoder.device))[0]
     return encoded.float()
 
 
 def _shown(base: Base, sources: Sequence[Images] | None, n: int) -> torch.Tensor:
     """Mask and hidden image, float32 [n, 1 + C, h, w], for n images."""
-    facts, vae = base.facts, base.pipeline.vae
-    region = masks.centre(facts.size) if sources else np.ones((facts.size, facts.size), dtype=bool)
-    grey = np.zeros((facts.size, facts.size, 3), dtype=np.uint8)
+    spec, vae = base.spec, base.pipeline.vae
+    region = masks.centre(spec.size) if sources else np.ones((spec.size, spec.size), dtype=bool)
+    grey = np.zeros((spec.size, spec.size, 3), dtype=np.uint8)
     hidden = np.stack([hide(image, region) for image in sources or [grey] * n])
     pixels = torch.from_numpy(hidden).permute(0, 3, 1, 2).float().to(vae.device) / 127.5 - 1
-    latents = (vae.encode(pixels).latent_dist.mean.float() - facts.shift_factor) * facts.scaling_factor
-    redraw = torch.from_numpy(masks.latent(region, facts.vae_scale_factor)).float().to(vae.device)
+    latents = (vae.encode(pixels).latent_dist.mean.float() - spec.shift_factor) * spec.scaling_factor
+    redraw = torch.from_numpy(masks.latent(region, spec.vae_scale_factor)).float().to(vae.device)
     return torch.cat([redraw.expand(n, 1, -1, -1), latents], dim=1)
 
 
@@ -106,10 +106,10 @@ def sheet(base: Base, examples: Examples, path: Path, seed: int, steps: int, gui
     sources = None
     if base.inpaint:
         found = (examples.data.image_at(row) for row in cells["row"])
-        sources = [_bytes(view(image, base.facts.size, 0, sample.id, 0)) for sample, image in found]
+        sources = [_bytes(view(image, base.spec.size, 0, sample.id, 0)) for sample, image in found]
     drawn = list(draw(base, prompts, [seed] * len(prompts), steps, guidance, sources))
     classes, groups = (list(dict.fromkeys(cells[c].map(str))) for c in ("class", "group"))
-    size, band = base.facts.size, 12
+    size, band = base.spec.size, 12
     page = Image.new("RGB", (len(groups) * size, len(classes) * (size + band)), "white")
     pen = ImageDraw.Draw(page)
     for (label, group), image in zip(cells[["class", "group"]].astype(str).to_numpy(), drawn, strict=True):

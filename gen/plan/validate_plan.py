@@ -23,13 +23,13 @@ def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:
     UserError
         Another size, an unknown solver, a missing parent or mask, a model of phantoms asked for another class.
     """
-    facts, frame = engine.facts, plan.frame
-    if sizes := sorted(set(frame["size"]) - {str(facts.size)}):
+    spec, frame = engine.spec, plan.frame
+    if sizes := sorted(set(frame["size"]) - {str(spec.size)}):
         raise UserError(
-            f"the plan asks for {sizes[0]} px and the engine makes {facts.size} px; "
+            f"the plan asks for {sizes[0]} px and the engine makes {spec.size} px; "
             f"build one with `gen build-engine --size {sizes[0]}`, or change the plan"
         )
-    schedule = NoiseSchedule.from_config(facts.scheduler)
+    schedule = NoiseSchedule.from_config(spec.scheduler)
     settings = frame[["solver", "steps", "strength", "strategy"]].drop_duplicates()
     for solver, steps, strength, strategy in settings.itertuples(index=False, name=None):
         solvers.table(solver, schedule, int(steps), float(strength))
@@ -42,24 +42,24 @@ def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:
             raise UserError(f"the plan names {n} parents; give their images with --parents")
         parents.check(named["parent"], named[named["mask"] == "lesion"]["parent"])
     warnings = []
-    if facts.classes and (strange := sorted(set(frame["class"]) - set(facts.classes))):
-        if facts.phantom:  # a drawing must never travel under the name of a disease
+    if spec.classes and (strange := sorted(set(frame["class"]) - set(spec.classes))):
+        if spec.phantom:  # a drawing must never travel under the name of a disease
             raise UserError(
                 f"the plan asks a model of phantoms for {', '.join(strange)}; expected only "
-                f"{', '.join(facts.classes)}: change the plan, or use a model tuned on real images"
+                f"{', '.join(spec.classes)}: change the plan, or use a model tuned on real images"
             )
         warnings.append(
             f"the model was not tuned on {', '.join(strange)} (it knows "
-            f"{', '.join(facts.classes)}); its images of them mean little"
+            f"{', '.join(spec.classes)}); its images of them mean little"
         )
-    if facts.groups and (strange := sorted(set(frame["group"]) - set(facts.groups) - {""})):
+    if spec.groups and (strange := sorted(set(frame["group"]) - set(spec.groups) - {""})):
         warnings.append(
-            f"the model was not tuned on the skin types {', '.join(strange)} (it knows {', '.join(facts.groups)})"
+            f"the model was not tuned on the skin types {', '.join(strange)} (it knows {', '.join(spec.groups)})"
         )
     texts = set(frame["prompt"]) | set(frame["negative_prompt"])
-    if cut := too_long(texts, engine.bundle.folder / "tokenizer", facts.max_length):
+    if cut := too_long(texts, engine.bundle.folder / "tokenizer", spec.max_length):
         warnings.append(
-            f"{len(cut)} prompts have more than the {facts.max_length} tokens that the model "
+            f"{len(cut)} prompts have more than the {spec.max_length} tokens that the model "
             f"reads ({cut[0][1]}: {cut[0][0]!r}); the rest of them is cut off"
         )
     return warnings

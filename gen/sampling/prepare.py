@@ -26,10 +26,10 @@ class Preparer:
     """Makes images ready to be denoised; uses the engine's text encoder and VAE encoder."""
 
     def __init__(self, engine: Engine, parents: Parents | None = None) -> None:
-        self.engine, self.parents, self.facts = engine, parents, engine.facts
-        self.schedule = NoiseSchedule.from_config(engine.facts.scheduler)
-        self.shape = (self.facts.latent_channels, self.facts.latent_size, self.facts.latent_size)
-        self.takes_masks = self.facts.unet_in_channels > self.facts.latent_channels
+        self.engine, self.parents, self.spec = engine, parents, engine.spec
+        self.schedule = NoiseSchedule.from_config(engine.spec.scheduler)
+        self.shape = (self.spec.latent_channels, self.spec.latent_size, self.spec.latent_size)
+        self.takes_masks = self.spec.unet_in_channels > self.spec.latent_channels
         self.table = lru_cache(maxsize=256)(self._table)
         self.embedding = lru_cache(maxsize=EMBEDDINGS)(self._embedding)
 
@@ -62,7 +62,7 @@ class Preparer:
             work.latents = noise * table.start_scale
             redraw = torch.ones(1, *self.shape[1:], dtype=torch.bool)
             if phase.mask is not None:
-                redraw = torch.from_numpy(masks.latent(phase.mask, self.facts.vae_scale_factor))[None]
+                redraw = torch.from_numpy(masks.latent(phase.mask, self.spec.vae_scale_factor))[None]
             if work.before is not None:
                 image = next(images)
                 if phase.strength < 1:
@@ -73,7 +73,7 @@ class Preparer:
                 work.extra = torch.cat([redraw.float(), seen])
 
     def _hide(self, work: Work) -> strategies.Pixels:
-        nothing = np.zeros((self.facts.size, self.facts.size, 3), dtype=np.uint8)
+        nothing = np.zeros((self.spec.size, self.spec.size, 3), dtype=np.uint8)
         return strategies.hide(nothing if work.before is None else work.before, work.mask)
 
     def _encode(self, images: Sequence[strategies.Pixels]) -> Sequence[torch.Tensor]:

@@ -65,10 +65,10 @@ def describe(
     UserError
         A name, shard size or format that cannot be.
     """
-    facts = engine.facts
+    spec = engine.spec
     try:
         record = RunRecord(
-            name=name or ("phantom-synthetic" if facts.phantom else "synthetic"),
+            name=name or ("phantom-synthetic" if spec.phantom else "synthetic"),
             plan_digest=plan.digest,
             bundle_digest=engine.bundle_digest,
             model_digest=engine.model_digest,
@@ -76,13 +76,13 @@ def describe(
             shard_size=shard_size,
             image_format=image_format,
             quality=quality,  # type: ignore[arg-type]
-            classes=tuple(sorted(set(facts.classes or ()) | set(plan.frame["class"]))),
+            classes=tuple(sorted(set(spec.classes or ()) | set(plan.frame["class"]))),
             backend=engine.backend,
             precision=engine.precision,
             rows=engine.rows,
             threads=engine.threads,
             certified=engine.certified,
-            phantom=facts.phantom,
+            phantom=spec.phantom,
             created_by=created_by(),
         )
     except ValidationError as error:

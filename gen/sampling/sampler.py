@@ -116,7 +116,7 @@ class Sampler:
         self.engine, self.plan, self.target = engine, plan, target
         self.preparer = Preparer(engine, parents)
         self.on_image, self.on_shard = on_image, on_shard
-        size = engine.facts.size
+        size = engine.spec.size
         window = 3 * engine.rows + WINDOW_BYTES // (3 * size * size)
         self.flow: Flow[Any] = Flow(min(window, 1024))
         self.clock = Clock()
@@ -279,7 +279,7 @@ class Sampler:
                 plan_digest=self.plan.digest,
                 bundle_digest=self.engine.bundle_digest,
                 model_digest=self.engine.model_digest,
-                lineage=self.engine.facts.lineage,
+                lineage=self.engine.spec.lineage,
             )
             number += n
             self.on_shard(sidecar)

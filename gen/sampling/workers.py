@@ -72,7 +72,7 @@ class Job:
 
     def load(self) -> Any:
         """The engine."""
-        from engines.load import load
+        from engines.loader import load
 
         return load(self.engine, self.backend, device=self.device, rows=self.rows, threads=self.threads)
 

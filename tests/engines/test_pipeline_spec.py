@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from engines.backends.torch_eager import load_part
 from engines.errors import EngineError
 from engines.memory import build_bytes, float32_bytes
-from engines.pipeline_spec import model_digest, read_facts, resolve, weight_files
+from engines.pipeline_spec import model_digest, read_spec, resolve, weight_files
 
 
 @pytest.fixture
@@ -25,57 +25,57 @@ def edit(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def test_facts_are_the_pipelines_numbers(model: Path) -> None:
-    facts = read_facts(model)
-    assert (facts.size, facts.latent_size, facts.latent_channels, facts.vae_scale_factor) == (64, 8, 4, 8)
-    assert (facts.max_length, facts.text_dim, facts.unet_in_channels) == (16, 32, 4)
-    assert (facts.prediction_type, facts.scaling_factor) == ("v_prediction", 0.8)
-    assert facts.classes == ["annulus", "plaque"]
-    assert facts.lineage == ["real-1", "real-2"]
-    assert facts.validation_prompts[0].label == "annulus"
+def test_the_spec_is_the_pipelines_numbers(model: Path) -> None:
+    spec = read_spec(model)
+    assert (spec.size, spec.latent_size, spec.latent_channels, spec.vae_scale_factor) == (64, 8, 4, 8)
+    assert (spec.max_length, spec.text_dim, spec.unet_in_channels) == (16, 32, 4)
+    assert (spec.prediction_type, spec.scaling_factor) == ("v_prediction", 0.8)
+    assert spec.classes == ["annulus", "plaque"]
+    assert spec.lineage == ["real-1", "real-2"]
+    assert spec.validation_prompts[0].label == "annulus"
 
 
 def test_another_size_is_taken_where_it_fits(model: Path) -> None:
-    assert read_facts(model, 128).latent_size == 16
+    assert read_spec(model, 128).latent_size == 16
     with pytest.raises(EngineError, match="give a multiple of 16"):
-        read_facts(model, 100)
+        read_spec(model, 100)
 
 
 def test_a_missing_part_is_named(folder: Path) -> None:
     shutil.rmtree(folder / "vae")
     with pytest.raises(EngineError, match=r"vae/config\.json is missing"):
-        read_facts(folder)
+        read_spec(folder)
 
 
 def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder: Path) -> None:
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(EngineError, match=r"pickle.*save_pretrained"):
-        read_facts(folder)
+        read_spec(folder)
 
 
 def test_an_unknown_unet_class_is_refused(folder: Path) -> None:
     edit(folder / "unet" / "config.json", _class_name="UNetMotionModel")
     with pytest.raises(EngineError, match="is a UNetMotionModel"):
-        read_facts(folder)
+        read_spec(folder)
 
 
 def test_another_kind_of_pipeline_is_refused(folder: Path) -> None:
     edit(folder / "model_index.json", _class_name="FluxPipeline")
     with pytest.raises(EngineError, match="holds a FluxPipeline"):
-        read_facts(folder)
+        read_spec(folder)
 
 
 def test_parts_of_different_models_are_refused(folder: Path) -> None:
     edit(folder / "unet" / "config.json", cross_attention_dim=768)
     with pytest.raises(EngineError, match="768 dimensions and the text encoder gives 32"):
-        read_facts(folder)
+        read_spec(folder)
 
 
 def test_broken_json_is_named(folder: Path) -> None:
     (folder / "unet" / "config.json").write_text("{")
     with pytest.raises(EngineError, match="is not JSON"):
-        read_facts(folder)
+        read_spec(folder)
 
 
 def test_the_digest_follows_the_weights_and_not_the_place(model: Path, folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
     assert load_part(folder, "unet").dtype == torch.float32
     (unet / "diffusion_pytorch_model.fp16.safetensors").unlink()
     with pytest.raises(EngineError, match="has no weights"):
-        read_facts(folder)
+        read_spec(folder)
 
 
 def test_memory_is_estimated_from_the_numbers_and_not_from_how_they_are_stored(folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dermforge.common import tensor_files
 from dermforge.common.console import progress
-from engines.pipeline_spec import PipelineFacts
+from engines.pipeline_spec import PipelineSpec
 from gen.finetune.data import views
 from gen.finetune.data.examples import Examples
 
@@ -67,19 +67,19 @@ def encode(
     examples: Examples,
     which: Sequence[int],
     vae: AutoencoderKL,
-    facts: PipelineFacts,
+    spec: PipelineSpec,
     *,
     seed: int,
     jitter: float,
 ) -> None:
     """Compute the views numbered `which`; masks and masked images too where the UNet has nine channels."""
     latents.folder.mkdir(parents=True, exist_ok=True)
-    inpaint = facts.unet_in_channels != facts.latent_channels
+    inpaint = spec.unet_in_channels != spec.latent_channels
     with progress("encode views", len(which) * len(examples)) as tick:
         for number in which:
             parts: dict[str, list[Tensor]] = {}
-            for batch in _batches(examples, facts.size, number, seed, jitter, inpaint):
-                for name, value in _encode(vae, facts, *batch).items():
+            for batch in _batches(examples, spec.size, number, seed, jitter, inpaint):
+                for name, value in _encode(vae, spec, *batch).items():
                     parts.setdefault(name, []).append(value)
                 tick(len(batch[0]))
             tensor_files.write(latents.path(number), {k: torch.cat(v) for k, v in parts.items()}, latents.identity)
@@ -99,14 +99,14 @@ def _batches(
 
 
 @torch.no_grad()
-def _encode(vae: AutoencoderKL, facts: PipelineFacts, pixels: Tensor, masks: Tensor | None) -> dict[str, Tensor]:
+def _encode(vae: AutoencoderKL, spec: PipelineSpec, pixels: Tensor, masks: Tensor | None) -> dict[str, Tensor]:
     posterior = vae.encode(pixels.to(vae.device)).latent_dist
     result = {
-        "mean": (posterior.mean - facts.shift_factor) * facts.scaling_factor,
-        "std": posterior.std * facts.scaling_factor,
+        "mean": (posterior.mean - spec.shift_factor) * spec.scaling_factor,
+        "std": posterior.std * spec.scaling_factor,
     }
     if masks is not None:  # as diffusers' inpainting pipelines prepare them
         kept = vae.encode((pixels * ~masks).to(vae.device)).latent_dist.mean
-        result["masked"] = (kept - facts.shift_factor) * facts.scaling_factor
-        result["mask"] = torch.nn.functional.interpolate(masks.float(), size=(facts.latent_size, facts.latent_size))
+        result["masked"] = (kept - spec.shift_factor) * spec.scaling_factor
+        result["mask"] = torch.nn.functional.interpolate(masks.float(), size=(spec.latent_size, spec.latent_size))
     return {k: v.float().cpu() for k, v in result.items()}

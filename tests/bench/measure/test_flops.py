@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.measure import flops, models
-from engines.pipeline_spec import read_facts
+from engines.pipeline_spec import read_spec
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_random_models_have_the_public_number_of_parameters(name: str, parameter
 def test_stable_diffusion_takes_the_flops_that_others_count(tmp_path: Path) -> None:
     """803.3 GFLOPs a row and 2514.5 a decoded image: 338.6 GMACs of them are T-GATE's without attention."""
     folder = public_shape(tmp_path, "sd15")
-    counted = flops.count(folder, read_facts(folder))
+    counted = flops.count(folder, read_spec(folder))
     assert counted.unet == pytest.approx(803.3e9, rel=1e-3)
     assert counted.decode == pytest.approx(2514.5e9, rel=1e-3)
     assert counted.text == pytest.approx(13.3e9, rel=0.02)

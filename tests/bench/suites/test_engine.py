@@ -43,9 +43,9 @@ def engine(bundle: Path) -> Engine:
 
 def test_diffusers_draws_the_same_images(engine: Engine, random_pipeline: Path) -> None:
     """The peer runs the same job: same noise, solver, steps and guidance. Else its speed would mean nothing."""
-    job = draw.job(engine.facts, 3, steps=4, guidance=3.0)
+    job = draw.job(engine.spec, 3, steps=4, guidance=3.0)
     theirs = diffusers(random_pipeline, job, 2, device=CPU, precision="fp32")()
-    assert theirs.shape == (3, engine.facts.size, engine.facts.size, 3)
+    assert theirs.shape == (3, engine.spec.size, engine.spec.size, 3)
     assert draw.agreement(draw.draw(engine, job.rows), theirs) > 45
 
 
@@ -53,20 +53,20 @@ def test_diffusers_draws_the_same_images(engine: Engine, random_pipeline: Path) 
 def test_optimum_draws_the_same_images(engine: Engine, random_pipeline: Path) -> None:
     """The other peer too."""
     pytest.importorskip("optimum.onnxruntime")
-    job = draw.job(engine.facts, 2, steps=4, guidance=3.0)
+    job = draw.job(engine.spec, 2, steps=4, guidance=3.0)
     theirs = optimum(random_pipeline, job, 2, device=CPU, precision="fp32")()
     assert draw.agreement(draw.draw(engine, job.rows), theirs) > 45
 
 
 def test_agreement_sees_another_number_of_steps(engine: Engine) -> None:
     """What the table's dB are for."""
-    few, more = (draw.job(engine.facts, 2, steps=s, guidance=3.0) for s in (2, 6))
+    few, more = (draw.job(engine.spec, 2, steps=s, guidance=3.0) for s in (2, 6))
     assert draw.agreement(draw.draw(engine, few.rows), draw.draw(engine, more.rows)) < 45
 
 
 def test_images_do_not_depend_on_how_many_are_drawn(engine: Engine) -> None:
     """An image of a short job is that of a long one, so sizes of benchmarks can be compared."""
-    one, four = (draw.draw(engine, draw.job(engine.facts, n, steps=2, guidance=3.0).rows) for n in (1, 4))
+    one, four = (draw.draw(engine, draw.job(engine.spec, n, steps=2, guidance=3.0).rows) for n in (1, 4))
     assert np.abs(one[0].astype(int) - four[0].astype(int)).max() <= 1
 
 
@@ -218,12 +218,12 @@ def test_the_papers_run_mixes_its_strategies_and_grows_in_line(engine: Engine, t
     run = Runs(engine, tmp_path)
     plan = run.plan("fast", 6)
     assert plan.frame["strategy"].value_counts().to_dict() == {"text-to-image": 2, "inpaint": 2, "inpaint-outpaint": 2}
-    assert set(plan.frame["size"]) == {str(engine.facts.size)}
+    assert set(plan.frame["size"]) == {str(engine.spec.size)}
     found = rates(run, ["fast"], 3, repeats=1)
     assert found[0].name == "paper/fast"
     # Twenty steps with the interval take fewer than 40 rows, two phases nearly twice as many.
     assert 20 < float(found[0].details["UNet rows/image"] or 0) < 80
-    assert [p.name for p in tmp_path.iterdir()] == [f"parents-{engine.facts.size}"]
+    assert [p.name for p in tmp_path.iterdir()] == [f"parents-{engine.spec.size}"]
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def bundle(random_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_shards_and_loose_files_hold_the_same_images(bundle: Path, random_pipeline: Path, tmp_path: Path) -> None:
     """Both do the whole job: else the faster one might only have done less."""
     engine = engines.load(bundle, device="cpu")
-    job = draw.job(engine.facts, 5, steps=3, guidance=3.0)
+    job = draw.job(engine.spec, 5, steps=3, guidance=3.0)
     ours = Ours(engine, job, tmp_path / "ours")
     ours()
     peer("diffusers", random_pipeline, job, 2, CPU, "fp32", tmp_path / "theirs")()

@@ -52,14 +52,14 @@ def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: P
     from engines.backends.torch_eager import load_part
     from engines.compile.onnx_export import UNetRows, write_graph
     from engines.compile.precision import lower
-    from engines.pipeline_spec import read_facts
+    from engines.pipeline_spec import read_spec
 
-    facts, unet = read_facts(random_pipeline), lower(load_part(random_pipeline, "unet"), torch.float16)
-    side = facts.latent_size
+    spec, unet = read_spec(random_pipeline), lower(load_part(random_pipeline, "unet"), torch.float16)
+    side = spec.latent_size
     args = (
-        torch.randn(2, facts.unet_in_channels, side, side),
+        torch.randn(2, spec.unet_in_channels, side, side),
         torch.tensor([3.0, 7.0]),
-        torch.randn(2, facts.max_length, facts.text_dim),
+        torch.randn(2, spec.max_length, spec.text_dim),
     )
     names = ["sample", "timesteps", "encoder_hidden_states"]
     write_graph(UNetRows(unet, torch.float16), args, names, "out_sample", tmp_path / "rows.onnx")

@@ -12,7 +12,7 @@ from engines.backends.cuda_graph import captured
 from engines.backends.torch_eager import compiled, copy_weights, eager, for_speed, load_modules, torch_device
 from engines.compile.precision import Float32Norm, fits_half, lower
 from engines.errors import EngineError
-from engines.pipeline_spec import read_facts
+from engines.pipeline_spec import read_spec
 
 CPU = torch.device("cpu")
 
@@ -22,9 +22,9 @@ def gauss(*shape: int) -> torch.Tensor:
 
 
 def test_the_fast_layout_changes_only_the_rounding(model: Path) -> None:
-    facts = read_facts(model)
-    plain = eager(load_modules(model), facts, CPU)
-    fast = eager(for_speed(load_modules(model)), facts, CPU)
+    spec = read_spec(model)
+    plain = eager(load_modules(model), spec, CPU)
+    fast = eager(for_speed(load_modules(model)), spec, CPU)
     args = gauss(2, 4, 8, 8), torch.tensor([3.0, 900.0]), gauss(2, 16, 32)
     torch.testing.assert_close(fast.unet(*args), plain.unet(*args), rtol=1e-3, atol=1e-5)
     assert (fast.decode(args[0]).int() - plain.decode(args[0]).int()).abs().max() <= 1
@@ -33,8 +33,8 @@ def test_the_fast_layout_changes_only_the_rounding(model: Path) -> None:
 @pytest.mark.slow
 def test_the_compiled_calls_agree(model: Path) -> None:
     """Both networks that are compiled, with tensors as a caller makes them and as a run in inference mode does."""
-    facts = read_facts(model)
-    plain, fast = eager(load_modules(model), facts, CPU), compiled(load_modules(model), facts, CPU, mode="default")
+    spec = read_spec(model)
+    plain, fast = eager(load_modules(model), spec, CPU), compiled(load_modules(model), spec, CPU, mode="default")
     args = gauss(2, 4, 8, 8), torch.tensor([3.0, 900.0]), gauss(2, 16, 32)
     for arrays in (args, tuple(map(copied, args))):
         torch.testing.assert_close(fast.unet(*arrays), plain.unet(*arrays), rtol=1e-3, atol=1e-4)

@@ -81,7 +81,7 @@ def test_a_product_is_rounded_as_torch_rounds(tmp_path: Path) -> None:
 
 def test_the_ranges_are_those_of_whole_denoising_runs(model: Path, bundle: Bundle, bundle8: Bundle) -> None:
     """Of the same prompts and steps in float32 torch, with hooks: every rounded input, none that text or time give."""
-    prompts = [p.prompt for p in bundle8.manifest.facts.validation_prompts][:PROMPTS]
+    prompts = [p.prompt for p in bundle8.manifest.spec.validation_prompts][:PROMPTS]
     reference = Reference(model, bundle8, torch.device("cpu"))
     largest: dict[str, float] = {}
 

@@ -19,7 +19,7 @@ from pipelines_helpers import new_pipeline
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
-from engines.pipeline_spec import read_facts
+from engines.pipeline_spec import read_spec
 from shards.format.images import decode_image
 from shards.ingest.folder import open_data
 
@@ -90,10 +90,10 @@ def test_full_tunes_the_unet_alone_and_says_on_what(
     before, after = unet(random_pipeline), unet(out)
     assert before.keys() == after.keys()
     assert not same(before, after)
-    facts = read_facts(out)
-    assert facts.lineage == [f"p{i}" for i in range(8)]
-    assert (facts.classes, facts.groups) == (CLASSES, GROUPS)
-    assert len(facts.validation_prompts) == 4
+    spec = read_spec(out)
+    assert spec.lineage == [f"p{i}" for i in range(8)]
+    assert (spec.classes, spec.groups) == (CLASSES, GROUPS)
+    assert len(spec.validation_prompts) == 4
     assert len(json.loads((out / "dermforge.json").read_text())["lineage_sha256"]["p0"]) == 64
     with (out / "training" / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
@@ -189,9 +189,9 @@ def test_a_fused_adapter_is_the_base_with_the_adapter(
     )
     fused = UNet2DConditionModel.from_pretrained(out / "unet")
     pipeline = StableDiffusionPipeline.from_pretrained(random_pipeline, safety_checker=None)
-    facts = read_facts(random_pipeline)
-    x = torch.randn(2, facts.latent_channels, facts.latent_size, facts.latent_size)
-    t, words = torch.tensor([10, 900]), torch.randn(2, facts.max_length, facts.text_dim)
+    spec = read_spec(random_pipeline)
+    x = torch.randn(2, spec.latent_channels, spec.latent_size, spec.latent_size)
+    t, words = torch.tensor([10, 900]), torch.randn(2, spec.max_length, spec.text_dim)
     with torch.no_grad():
         plain = pipeline.unet(x, t, words).sample
         pipeline.load_lora_weights(out / "lora", weight_name=next((out / "lora").glob("*.safetensors")).name)
@@ -229,8 +229,8 @@ def test_textual_inversion_learns_words_and_nothing_else(
     n = len(before[table])
     assert torch.equal(after[table][:n], before[table])
     assert len(after[table]) == n + 2
-    facts = read_facts(out)
-    assert facts.prompt_template == "An image of <{class}>"
+    spec = read_spec(out)
+    assert spec.prompt_template == "An image of <{class}>"
     tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
     assert n in tokenizer("An image of <lichen planus>").input_ids
     assert n + 1 in tokenizer("An image of <plaque>").input_ids
@@ -267,14 +267,14 @@ def test_inpainting_with_prior_preservation(
         == 0
     )
     assert not same(unet(inpainting), unet(out))
-    facts = read_facts(inpainting)
-    assert unet(out)["conv_in.weight"].shape[1] == 2 * facts.latent_channels + 1
+    spec = read_spec(inpainting)
+    assert unet(out)["conv_in.weight"].shape[1] == 2 * spec.latent_channels + 1
     assert (tmp_path / "tuned" / "training" / "step-000002.png").is_file()
     assert len(list((tmp_path / "tuned.work" / "prior").glob("*.png"))) == 2
     cached = load_file(tmp_path / "tuned.work" / "latents" / "real" / "view-0000.safetensors")
     assert cached["mask"].unique().tolist() in ([0.0, 1.0], [0.0])
     assert cached["masked"].shape == cached["mean"].shape == (8, *cached["mean"].shape[1:])
-    assert cached["mean"].shape[1:] == (facts.latent_channels, facts.latent_size, facts.latent_size)
+    assert cached["mean"].shape[1:] == (spec.latent_channels, spec.latent_size, spec.latent_size)
 
 
 def test_shards_are_learnt_from_and_their_lineage_is_named(
@@ -298,9 +298,9 @@ def test_shards_are_learnt_from_and_their_lineage_is_named(
         *held_out,
     )
     assert run(monkeypatch, "--data", phantom_shards / "train", *options) == 0
-    facts = read_facts(tmp_path / "tuned")
-    assert facts.phantom
-    assert set(facts.lineage) == set(open_data(phantom_shards / "train").rows["id"])
+    spec = read_spec(tmp_path / "tuned")
+    assert spec.phantom
+    assert set(spec.lineage) == set(open_data(phantom_shards / "train").rows["id"])
     assert run(monkeypatch, "--data", phantom_shards / "test", *options) == 2
     assert "no training images" in capsys.readouterr().err
 
@@ -326,9 +326,9 @@ def test_one_model_a_class(
         == 0
     )
     for number, cls in enumerate(CLASSES):
-        facts = read_facts(tmp_path / "each" / cls)
-        assert facts.classes == [cls]
-        assert facts.lineage == [f"p{i}" for i in range(number, 8, 2)]
+        spec = read_spec(tmp_path / "each" / cls)
+        assert spec.classes == [cls]
+        assert spec.lineage == [f"p{i}" for i in range(number, 8, 2)]
 
 
 def test_tensorboard_reads_back_what_was_logged(

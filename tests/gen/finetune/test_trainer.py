@@ -85,15 +85,15 @@ def test_prior_images_add_to_the_loss_by_their_weight(random_pipeline: Path, pho
 
 def test_the_masked_image_hides_what_is_to_be_filled_in(random_pipeline: Path) -> None:
     """As diffusers' inpainting shows it: grey under the mask, and the image itself outside of it."""
-    folder, facts = read_base(random_pipeline, None)
-    vae = load_base(folder, facts).pipeline.vae
+    folder, spec = read_base(random_pipeline, None)
+    vae = load_base(folder, spec).pipeline.vae
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     mask[..., 16:48, 16:48] = True
     shown = pixels * (mask.float() < 0.5)  # StableDiffusionInpaintPipeline.__call__
     with torch.no_grad():
-        expected = (vae.encode(shown).latent_dist.mean - facts.shift_factor) * facts.scaling_factor
-    cached = latents._encode(vae, facts, pixels, mask)
+        expected = (vae.encode(shown).latent_dist.mean - spec.shift_factor) * spec.scaling_factor
+    cached = latents._encode(vae, spec, pixels, mask)
     torch.testing.assert_close(cached["masked"], expected)
-    assert cached["mask"].shape == (1, 1, facts.latent_size, facts.latent_size)
+    assert cached["mask"].shape == (1, 1, spec.latent_size, spec.latent_size)
     assert cached["mask"].mean() == 0.25

@@ -191,9 +191,9 @@ def test_a_class_that_the_model_does_not_know_is_refused(
     classes: list[str] | None, groups: list[str] | None, named: str
 ) -> None:
     """Else the built-in model would draw phantoms under the name of a disease."""
-    from engines.pipeline_spec import read_facts
+    from engines.pipeline_spec import read_spec
     from gen.builtin import pipeline_folder
     from gen.commands.plan import count_cells
 
     with pytest.raises(UserError, match=named):
-        count_cells(read_facts(pipeline_folder()), classes, groups, per_cell=1)
+        count_cells(read_spec(pipeline_folder()), classes, groups, per_cell=1)

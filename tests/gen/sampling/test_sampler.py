@@ -174,7 +174,7 @@ def test_everything_wrong_with_a_plan_is_found_first(
     strange = plan.from_rows([{**row, "class": "wart", "group": "blue", "prompt": "an image of " * 9}])
     with pytest.raises(UserError, match="model of phantoms for wart"):
         check(strange, engine, None)
-    monkeypatch.setattr(engine, "facts", engine.facts.model_copy(update={"phantom": False}))
+    monkeypatch.setattr(engine, "spec", engine.spec.model_copy(update={"phantom": False}))
     warnings = check(strange, engine, None)
     assert [w.split(" (")[0] for w in warnings] == [
         "the model was not tuned on wart",

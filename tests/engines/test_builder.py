@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engines import Bundle, build, load
-from engines.build import write_index
+from engines.builder import write_index
 from engines.certificate import read_certificate
 from engines.errors import EngineError, ParityError
 
@@ -118,7 +118,7 @@ def test_weights_that_give_nan_are_named(make_model: Callable[..., Path], tmp_pa
 @pytest.mark.slow
 def test_an_inpainting_pipeline_is_built_and_certified(make_model: Callable[..., Path], tmp_path: Path) -> None:
     built = build(make_model(in_channels=9), tmp_path / "out", rows=4)
-    assert built.manifest.facts.unet_in_channels == 9
+    assert built.manifest.spec.unet_in_channels == 9
     assert built.manifest.certified
 
 

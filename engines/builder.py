@@ -19,9 +19,9 @@ from engines.compile.batch_tuning import choose_sizes
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import build_plans
 from engines.errors import EngineError, ParityError
-from engines.load import BACKENDS, open_bundle
+from engines.loader import BACKENDS, open_bundle
 from engines.memory import build_bytes, require
-from engines.pipeline_spec import ValidationPrompt, model_digest, read_facts, resolve
+from engines.pipeline_spec import ValidationPrompt, model_digest, read_spec, resolve
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
@@ -86,9 +86,9 @@ def build(
     _check(backend, precision, target, rows, refit or refit_from is not None)
     old = read_bundle(refit_from) if refit_from else None
     folder = resolve(model)
-    facts = read_facts(folder, size)
+    spec = read_spec(folder, size)
     require(build_bytes(folder, precision), f"building {folder.name} in {precision}")
-    drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or facts.validation_prompts]
+    drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or spec.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
 
     plan_rows = rows or (CPU_PLAN_ROWS if target == "cpu" else PLAN_ROWS)
@@ -105,7 +105,7 @@ def build(
             progress("weights")
             torch_backend.copy_weights(folder, partial, precision)
         else:
-            export(folder, partial, facts, precision, progress)
+            export(folder, partial, spec, precision, progress)
         write_manifest(
             partial,
             Manifest.model_validate(
@@ -113,7 +113,7 @@ def build(
                     "backend": backend,
                     "precision": precision,
                     "model_digest": model_digest(folder),
-                    "facts": facts,
+                    "facts": spec,
                     "rows": plan_rows,
                     "vae_batch": PLAN_VAE_BATCH,
                     "certified": False,
@@ -131,7 +131,7 @@ def build(
             plans = build_plans(
                 partial,
                 place,
-                facts,
+                spec,
                 precision,
                 plan_rows,
                 PLAN_VAE_BATCH,
