@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dermforge.common.errors import UserError
+from dermforge.common.training_state import moving_average
 from evalsuite.training import resume
 from evalsuite.training.data.pool import Pool
 from evalsuite.training.data.stream import Schedule, schedule
@@ -69,31 +70,32 @@ def fit(
     trained = world.wrap(model)
     optimiser = make_optimiser(recipe, model)
     weights = class_weights(train) if recipe.class_weights else None
-    average = {k: v.detach().clone() for k, v in model.state_dict().items()} if recipe.ema else None
-    state = resume.State(model, optimiser, average, {})
-    progress = resume.load(folder, recipe, state, train) if folder else None
-    progress = progress or Progress()
+    average = moving_average(model, recipe.ema) if recipe.ema else None
+    modules = {"model": model} | ({"average": average} if average else {})
+    checkpoint = resume.checkpoint(folder, recipe, train.ids, modules, optimiser) if folder else None
+    progress = resume.load(checkpoint) if checkpoint else Progress()
     begun = time.monotonic() - progress.seconds
 
     while progress.step < recipe.steps:
         loss = _step(recipe, plan, progress.step, trained, model, stage, train, optimiser, weights, world)
         progress.step += 1
-        if average is not None:
-            _update_average(average, model, recipe.ema, progress.step)
+        if average:
+            average.update_parameters(model)
         tick(recipe.batch, f"loss {float(loss):.3f}" if progress.step % 20 == 0 else "")
         if progress.step % recipe.evaluate_every and progress.step < recipe.steps:
             continue
         stop = False
         if world.is_main:
-            stop = _evaluate(recipe, model, average, stage, validation, state, progress, float(loss), world)
+            judged = average.module if average else model
+            stop = _evaluate(recipe, judged, stage, validation, progress, float(loss), world)
             progress.seconds, progress.seen = time.monotonic() - begun, plan.drawn(progress.step)
             log(progress.history[-1])
-            if folder:
-                resume.save(folder, recipe, state, progress, train)
+            if checkpoint:
+                resume.save(checkpoint, progress)
         if world.agree(stop):
             break
     if world.is_main:
-        model.load_state_dict(state.best)
+        model.load_state_dict(progress.best)
     return progress
 
 
@@ -189,37 +191,20 @@ def _seed(value: int, device: torch.device) -> None:
 def _evaluate(
     recipe: Recipe,
     model: nn.Module,
-    average: dict[str, Tensor] | None,
     stage: Stage,
     validation: Pool,
-    state: resume.State,
     progress: Progress,
     train_loss: float,
     world: World,
 ) -> bool:
     """Look at the validation images, keep the weights if they are the best so far; whether to stop."""
-    current = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    candidate = average if average is not None else current
-    model.load_state_dict(candidate)
     scores = logits(model, stage.evaluate, validation, world.device)
     labels = torch.from_numpy(validation.labels)
     loss = float(F.cross_entropy(scores, labels))
     accuracy = float((scores.argmax(1) == labels).float().mean())
     progress.history.append(Evaluation(progress.step, loss, accuracy, train_loss))
-    if loss < progress.best_loss or not state.best:
+    if loss < progress.best_loss or not progress.best:
         progress.best_loss, progress.best_step = loss, progress.step
-        state.best = {k: v.clone() for k, v in candidate.items()}
-    if average is not None:
-        model.load_state_dict(current)
+        progress.best = {k: v.detach().clone() for k, v in model.state_dict().items()}
     since = sum(e.step > progress.best_step for e in progress.history)
     return recipe.patience is not None and since >= recipe.patience
-
-
-def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average with a warm-up, so that the first weights do not linger (as TensorFlow's)."""
-    keep = min(decay, (1 + step) / (10 + step))
-    for name, value in model.state_dict().items():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - keep)
-        else:
-            average[name].copy_(value)

@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from dermforge.common.console import progress
-from gen.builtin import checkpoint
+from dermforge.common.training_state import Checkpoint, moving_average
 from gen.builtin.classifier import perceptual_distance
 from gen.builtin.data import CELLS, Phantoms, to_tensor, turned
 from gen.builtin.model import PATCH, new_scheduler, new_text_encoder, new_tokenizer, new_unet, prompt_for
@@ -56,9 +56,13 @@ def fit(
     Goes on from FOLDER/name.ckpt.safetensors when it exists and appends to FOLDER/log.csv.
     """
     optimizer = torch.optim.AdamW(module.parameters(), learning_rate, betas=betas, weight_decay=0.01)
-    average = checkpoint.Average(module, decay)
-    path = folder / f"{name}.ckpt.safetensors"
-    start = checkpoint.load(path, module, average, optimizer) if path.exists() else 0
+    average = moving_average(module, decay)
+    modules = {"weights": module, "average": average}
+    checkpoint = Checkpoint(folder / f"{name}.ckpt.safetensors", {}, modules, optimizer)
+    start = 0
+    if saved := checkpoint.load():
+        start = int(saved[0]["step"])
+        torch.set_rng_state(saved[1]["rng"])
     begun, recent = time.monotonic(), []
     with progress(f"train {name}", steps - start, "steps") as tick:
         for step in range(start, steps):
@@ -71,15 +75,15 @@ def fit(
             loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
-            average.update(module)
+            average.update_parameters(module)
             recent.append(float(loss.detach()))
             if (step + 1) % 100 == 0:
                 _log(folder, name, step + 1, (step + 1) * batch, float(np.mean(recent)), time.monotonic() - begun)
                 recent = []
             if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-                checkpoint.save(path, step + 1, module, average, optimizer)
+                checkpoint.save({"step": step + 1}, {"rng": torch.get_rng_state()})
             tick(note=f"loss {float(loss.detach()):.4f}")
-    module.load_state_dict(average.values)
+    module.load_state_dict(average.module.state_dict())
     module.to(device).eval()
 
 

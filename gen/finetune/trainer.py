@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from dermforge.common.console import progress
 from dermforge.common.errors import CheckFailed, UserError
-from gen.builtin.checkpoint import Average
-from gen.finetune import checkpoint
+from dermforge.common.training_state import Checkpoint, moving_average
 from gen.finetune.data.batches import Batches
 from gen.finetune.denoiser import Denoiser
 from gen.finetune.objective import loss
@@ -52,16 +52,20 @@ class Training:
         CheckFailed
             The loss is not a number any more.
         """
-        accelerator, settings, path = self.accelerator, self.settings, self.work / CHECKPOINT
+        accelerator, settings = self.accelerator, self.settings
         parts = shares(settings.batch, accelerator.num_processes, accelerator.process_index, self.execution.micro_batch)
         weights = self.denoiser.trainable().to(accelerator.device)
         optimizer = torch.optim.AdamW(
             weights.parameters(), settings.learning_rate, settings.betas, weight_decay=settings.weight_decay
         )
         model, optimizer = accelerator.prepare(self.denoiser.train(), optimizer)
-        average = Average(weights, settings.ema) if settings.ema else None
-        state = checkpoint.State(weights, average, optimizer, accelerator.scaler)
-        start = checkpoint.load(path, state, self.identity)
+        average = moving_average(weights, settings.ema) if settings.ema else None
+        modules = {"weights": weights} | ({"average": average} if average else {})
+        checkpoint, start = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer), 0
+        if saved := checkpoint.load():
+            start = int(saved[0]["step"])
+            if accelerator.scaler:
+                accelerator.scaler.load_state_dict(saved[0]["scaler"])
         log = Log(self.work / LOG, start) if accelerator.is_main_process else None
         begun = time.monotonic()
         with progress("fine-tune", self.steps - start, "steps") as tick:
@@ -76,18 +80,19 @@ class Training:
                         "--mixed-precision bf16 in place of fp16"
                     )
                 if average:
-                    average.update(weights)
+                    average.update_parameters(weights)
                 if log:
                     log.add(step + 1, (step + 1) * settings.batch, value, rate, norm, time.monotonic() - begun)
                 accelerator.log({"loss": value, "learning_rate": rate, "gradient_norm": norm}, step=step + 1)
                 if accelerator.is_main_process and due(step + 1, self.execution.checkpoint_every, self.steps):
-                    checkpoint.save(path, step + 1, state, self.identity)
+                    scale = accelerator.scaler.state_dict() if accelerator.scaler else None
+                    checkpoint.save({"step": step + 1, "scaler": scale})
                 if self.execution.validate_every and due(step + 1, self.execution.validate_every, self.steps):
                     with averaged(weights, average):
                         validate(step + 1)
                 tick(note=f"loss {value:.4f}")
         if average:
-            weights.load_state_dict(average.values)
+            weights.load_state_dict(average.module.state_dict())
 
     def _step(
         self,
@@ -142,13 +147,13 @@ def due(step: int, every: int, last: int) -> bool:
 class averaged:
     """The averaged weights in the network, for as long as it lasts."""
 
-    def __init__(self, weights: nn.ParameterList, average: Average | None) -> None:
+    def __init__(self, weights: nn.ParameterList, average: AveragedModel | None) -> None:
         self.weights, self.average = weights, average
 
     def __enter__(self) -> None:
         if self.average:
             self.own = {k: v.detach().clone() for k, v in self.weights.state_dict().items()}
-            self.weights.load_state_dict(self.average.values)
+            self.weights.load_state_dict(self.average.module.state_dict())
 
     def __exit__(self, *_: object) -> None:
         if self.average:

@@ -61,10 +61,12 @@ def test_going_on_with_another_recipe_is_refused(tmp_path: Path) -> None:
     """Half a run of one learning rate and half of another is neither."""
     r, images = recipe(), pool()
     network = model.build(r, 3)
-    state = resume.State(network, loop.make_optimiser(r, network), None, {})
-    resume.save(tmp_path, r, state, resume.Progress(), images)
-    with pytest.raises(UserError, match="other settings or other images"):
-        resume.load(tmp_path, recipe(lr=0.1), state, images)
+    state = {"model": network}, loop.make_optimiser(r, network)
+    resume.save(resume.checkpoint(tmp_path, r, images.ids, *state), resume.Progress())
+    with pytest.raises(UserError, match=r"is of another run: lr \(.* then, 0.1 now\)"):
+        resume.load(resume.checkpoint(tmp_path, recipe(lr=0.1), images.ids, *state))
+    with pytest.raises(UserError, match="is of another run: images"):
+        resume.load(resume.checkpoint(tmp_path, r, images.ids[1:], *state))
 
 
 def test_equal_seeds_give_equal_weights_and_the_best_ones_are_kept(tmp_path: Path) -> None:

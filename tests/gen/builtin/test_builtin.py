@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
+from torch.optim.swa_utils import AveragedModel
 
 from dermforge.common.id_ranges import count, overlap
 from dermforge.common.skin_tone import TONE_GROUPS
@@ -92,7 +93,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr("gen.builtin.train_stages._log", lambda *_: None)
         interrupted = _Interrupt(after=3)
-        patch.setattr("gen.builtin.checkpoint.Average.update", interrupted)
+        patch.setattr(AveragedModel, "update_parameters", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run("cut", 4)
     resumed = run("cut", 4)
@@ -103,9 +104,7 @@ class _Interrupt:
     """Ctrl-C in the middle of a step."""
 
     def __init__(self, after: int) -> None:
-        from gen.builtin.checkpoint import Average
-
-        self.left, self.update = after, Average.update
+        self.left, self.update = after, AveragedModel.update_parameters
 
     def __get__(self, instance: object, owner: type) -> object:
         def update(module: torch.nn.Module) -> None:
