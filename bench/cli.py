@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NoReturn
 
 from dermforge.common.program import Program
-from engines.errors import EngineError
 
 PROGRAM = Program(
     "Measure: the device, engines, sampling, shards, training, each beside its peers.",
@@ -25,7 +24,6 @@ PROGRAM = Program(
         "anchors": "bench.commands.anchors:anchors",
         "headlines": "bench.commands.headlines:headlines",
     },
-    (EngineError,),
 )
 
 

@@ -1,7 +1,9 @@
-"""The errors a user of the engines can cause."""
+"""The errors that a user of the engines can cause."""
+
+from dermforge.common.errors import UserError
 
 
-class EngineError(Exception):
+class EngineError(UserError):
     """A model, bundle or device is not usable: what was got, what was expected, what to do."""
 
 

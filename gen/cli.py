@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NoReturn
 
 from dermforge.common.program import Program
-from engines.errors import EngineError
 
 PROGRAM = Program(
     "Fine-tune, compile and sample: from a diffusers pipeline to verified shards of images.",
@@ -19,7 +18,6 @@ PROGRAM = Program(
         "train-builtin": "gen.commands.train_builtin:train_builtin",
         "doctor": "gen.commands.doctor:doctor",
     },
-    (EngineError,),
 )
 
 

@@ -39,24 +39,15 @@ def new_app(help: str) -> typer.Typer:
     )
 
 
-def run(app: typer.Typer, user_errors: tuple[type[Exception], ...] = ()) -> NoReturn:
-    """Run an application; a user's mistake becomes one line on stderr and exit status 2.
-
-    Parameters
-    ----------
-    app
-        The Typer application.
-    user_errors
-        Exception types, beside `UserError`, that mean bad input.
-    """
+def run(app: typer.Typer) -> NoReturn:
+    """Run an application. A user's mistake becomes one line on stderr and exit status 2, a failed check status 1."""
     signal.signal(signal.SIGTERM, _terminate)
-    mistakes: tuple[type[Exception], ...] = (UserError, *user_errors)
     try:
         app()
     except CheckFailed as error:
         err.print(f"[red]check failed:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
-    except mistakes as error:
+    except UserError as error:
         err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
     except OSError as error:  # a full disk, a read-only folder: the user's machine, not a bug

@@ -1,9 +1,9 @@
-"""The errors a user can cause: one clear line, exit status 2."""
+"""The errors that a user can cause. A command prints them as one line."""
 
 
-class UserError(Exception):
-    """Something the user gave is wrong: what was got, what was expected, what to do."""
+class UserError(ValueError):
+    """Something that the user gave is wrong: what was got, what was expected, what to do (exit status 2)."""
 
 
-class CheckFailed(Exception):
-    """A check ran and failed (a digest, a threshold): exit status 1."""
+class CheckFailed(ValueError):
+    """A check ran and failed, such as a digest or a threshold (exit status 1)."""

@@ -26,13 +26,10 @@ class Program:
         What it is for.
     commands
         Where each command's function is, as "package.module:function".
-    user_errors
-        Exception types, beside `UserError`, that mean bad input.
     """
 
     help: str
     commands: Mapping[str, str]
-    user_errors: tuple[type[Exception], ...] = ()
 
     def app(self, wanted: Container[str] | None = None) -> typer.Typer:
         """The Typer application; of commands that are not wanted it has only the name and the help."""
@@ -44,7 +41,7 @@ class Program:
 
     def run(self) -> NoReturn:
         """Run the command that the command line names."""
-        console.run(self.app(sys.argv[1:2]), self.user_errors)
+        console.run(self.app(sys.argv[1:2]))
 
 
 def loaded(place: str) -> Callable[..., None]:

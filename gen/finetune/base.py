@@ -68,6 +68,8 @@ def load_base(folder: Path, spec: PipelineSpec) -> Base:
             }
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
             scheduler = _scheduler(folder)
+    except EngineError:
+        raise
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         raise EngineError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     for part in parts.values():

@@ -77,8 +77,9 @@ def listed_in_info(where: Place) -> set[str]:
     CheckFailed
         The file is damaged.
     """
+    content = where.read(INFO)
     try:
-        splits = json.loads(where.read(INFO))["splits"].values()
+        splits = json.loads(content)["splits"].values()
         return {str(name) for split in splits for name in split["filenames"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckFailed(f"{where}/{INFO} is damaged ({error}); remove it, and timm does without") from error

@@ -167,6 +167,8 @@ def read_table(path: Path) -> pd.DataFrame:
             frame = pd.DataFrame(_json_lines(path), dtype=object)
         else:
             frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read the table {path}: {error}; expected CSV, TSV, parquet or JSON Lines") from error
     frame = frame.loc[:, [not str(name).startswith("Unnamed") and str(name) != "" for name in frame.columns]]

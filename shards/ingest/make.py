@@ -136,7 +136,7 @@ def _decodable(found: Iterable[Found], made: Made, spool: BinaryIO) -> list[Cand
         try:
             read = _reader(one, spool)
             pixels = upright(read())
-        except (UserError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             made.dropped.append((one.name, f"not readable: {error}"))
             continue
         if not one.facts.get("class"):

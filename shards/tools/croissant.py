@@ -187,8 +187,9 @@ def refresh(data: ShardSet) -> list[str]:
         where.write(TABLE, rows) if data.n else where.remove(TABLE)
     if FILE not in names:
         return []
+    content = where.read(FILE)
     try:
-        old = json.loads(where.read(FILE))
+        old = json.loads(content)
         words = {ours: str(old[theirs]) for ours, theirs in _WORDS.items()}
     except (ValueError, KeyError, TypeError):
         return [FILE]

@@ -172,8 +172,9 @@ def _put(where: Place, made: Path, new: Sidecar) -> None:
 def _run_record(where: Place) -> dict[str, Any]:
     if not {"run.json", "plan.csv"} <= set(where.names()):
         raise UserError(f"{where} has no run.json and plan.csv; only shards that `gen sample` made can be made again")
+    content = where.read("run.json")
     try:
-        record = json.loads(where.read("run.json"))
+        record = json.loads(content)
         keys = ("name", "images", "shard_size", "image_format", "quality", "backend", "rows")
         return {key: record[key] for key in keys} | {"threads": record.get("threads")}
     except (ValueError, KeyError, TypeError) as error:

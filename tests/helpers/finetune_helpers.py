@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from dermforge.common import console
-from engines.errors import EngineError
 from gen.commands.finetune import finetune
 
 
@@ -17,5 +16,5 @@ def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
     app.command()(finetune)
     monkeypatch.setattr(sys, "argv", ["finetune", *map(str, args)])
     with pytest.raises(SystemExit) as stop:
-        console.run(app, (EngineError,))
+        console.run(app)
     return int(stop.value.code or 0)

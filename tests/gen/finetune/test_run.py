@@ -28,14 +28,13 @@ pytestmark = pytest.mark.usefixtures("fresh_accelerator")
 #: Runs the command with as many threads as the tests, so that sums are in the same order.
 PROGRAM = """
 import sys, torch
-from engines.errors import EngineError
 from gen.commands.finetune import finetune
 from dermforge.common import console
 
 torch.set_num_threads(int(sys.argv.pop(1)))
 app = console.new_app("gen")
 app.command()(finetune)
-console.run(app, (EngineError,))
+console.run(app)
 """
 
 

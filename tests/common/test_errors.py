@@ -1,0 +1,49 @@
+"""Errors that a user can cause are ValueErrors for Python, and one line with an exit status for the shell."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
+from engines.errors import EngineError, ParityError
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "word"),
+    [
+        (UserError, 2, "error:"),
+        (EngineError, 2, "error:"),
+        (ParityError, 2, "error:"),
+        (CheckFailed, 1, "check failed:"),
+    ],
+)
+def test_each_kind_is_a_value_error_and_has_its_exit_status(
+    kind: type[Exception], status: int, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert issubclass(kind, ValueError)
+    app = console.new_app("a program")
+
+    @app.command()
+    def fail() -> None:
+        raise kind("[size] is 3; expected 8 or more")
+
+    monkeypatch.setattr(sys, "argv", ["program"])
+    with pytest.raises(SystemExit) as stop:
+        console.run(app)
+    assert stop.value.code == status
+    assert capsys.readouterr().err == f"{word} [size] is 3; expected 8 or more\n"
+
+
+def test_any_other_value_error_is_a_bug_and_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = console.new_app("a program")
+
+    @app.command()
+    def fail() -> None:
+        int("three")
+
+    monkeypatch.setattr(sys, "argv", ["program"])
+    with pytest.raises(ValueError, match="invalid literal"):
+        console.run(app)
