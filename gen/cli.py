@@ -12,6 +12,7 @@ PROGRAM = Program(
         "build-engine": "gen.commands.build_engine:build_engine",
         "plan": "gen.commands.plan:plan",
         "sample": "gen.commands.sample:sample",
+        "regenerate": "gen.commands.regenerate:regenerate",
         "inspect": "gen.commands.inspect_bundle:inspect_bundle",
         "finetune": "gen.commands.finetune:finetune",
         "phantoms": "gen.commands.phantoms:phantoms",

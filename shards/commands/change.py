@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -67,16 +70,17 @@ def regenerate(
     parents: Annotated[str | None, typer.Option(help="The real images that its plan starts from.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of their lesion masks.")] = None,
 ) -> None:
-    """Make one shard of a `gen sample` run again; compare it, or put it in place of a damaged one.
+    """Make one shard of a `gen sample` run again, by `gen regenerate`; compare it, or replace a damaged one.
 
     Example: shards regenerate runs/demo/shards --shard 3 --check
     """
-    from shards.tools.diff import regenerate as make
-
-    make(location, shard, engine, parents, masks, replace=not check)
-    console.say(
-        f"shard {shard} of {location} has the same bytes" if check else f"shard {shard} of {location} was written again"
-    )
+    program = shutil.which("gen", path=str(Path(sys.executable).parent))  # never one of the current folder
+    if program is None:
+        raise UserError(f"no program gen next to {sys.executable}; install dermforge there")
+    given = {"--engine": engine, "--parents": parents, "--masks": masks}
+    options = [word for name, value in given.items() if value for word in (name, str(value))]
+    command = [program, "regenerate", location, "--shard", str(shard), *(["--check"] if check else []), *options]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 def purge(

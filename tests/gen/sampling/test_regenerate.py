@@ -1,4 +1,4 @@
-"""`shards regenerate` on a real run: the same bytes again, a damaged shard back, another run named."""
+"""A shard of a real run made again: the same bytes, a damaged shard back, another run named."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from engines import Engine
+from engines.errors import EngineError
 from gen.plan import cells, grid, plan
 from gen.plan.grid import Settings
 from gen.sampling import run_record
+from gen.sampling.regenerate import regenerate
 from gen.sampling.workers import Job
 from shards import CheckFailed, UserError
 from shards.storage.bucket import Bucket
-from shards.tools.diff import regenerate
 from shards.tools.verify import verify
 
 
@@ -37,12 +38,12 @@ def sampled(
 def test_a_shard_is_the_same_again_and_a_damaged_one_comes_back(
     sampled: Path, bundles: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Through `gen sample` in a process of its own; checking changes nothing, replacing restores the bytes."""
+    """Checking changes nothing, replacing restores the bytes."""
     folder = tmp_path / "run"
     shutil.copytree(sampled, folder)
     tar = folder / "s-000001.tar"
     whole = tar.read_bytes()
-    assert regenerate(folder, 1, bundles["text"]).same
+    regenerate(folder, 1, bundles["text"])
     torn = whole[:700] + b"\1" + whole[701:]
     tar.write_bytes(torn)
     assert verify(folder, deep=True, workers=1).faults
@@ -80,8 +81,10 @@ def test_what_differs_is_counted(sampled: Path, bundles: dict[str, Path], tmp_pa
 
 
 def test_what_cannot_be_made_again_is_refused(sampled: Path, bundles: dict[str, Path], tmp_path: Path) -> None:
-    """A number beyond the run, and an engine that is not there: gen's own words come through."""
+    """A number beyond the run, an engine that is not there, and a folder without a run."""
     with pytest.raises(UserError, match=r"shard 3 of .*expected 0 to 2"):
         regenerate(sampled, 3, bundles["text"])
-    with pytest.raises(CheckFailed, match=r"could not make s-000000\.tar again .*no engine bundle"):
+    with pytest.raises(EngineError, match="nowhere"):
         regenerate(sampled, 0, tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"has no run\.json and plan\.csv"):
+        regenerate(tmp_path, 0, bundles["text"])

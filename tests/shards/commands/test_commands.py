@@ -106,7 +106,6 @@ def test_purge_repair_sheet(make_shards: Make, shards: Callable[..., tuple[int, 
         (["ls", "{}/none"], "is not a folder"),
         (["select", "{}", "--out", "{}/o", "--min-score", "x"], "NAME=LEAST"),
         (["purge", "{}", "--parent", "../x"], "is not an id"),
-        (["regenerate", "{}", "--shard", "0"], "has no run.json"),
         (["make", "{}/none", "--out", "{}/o"], "is not a folder"),
         (["verify", "{}/none"], "is not a folder"),
         (["select", "{}", "--out", "{}/o", "--group", "dark", "--class", "none"], "there are macule, nodule"),
@@ -127,6 +126,23 @@ def test_mistakes_are_one_line_and_exit_2(
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert not (folder / "o").exists()
+
+
+def test_regenerate_calls_the_installed_program(
+    make_shards: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its words and its exit status come through; nothing that is called gen in the current folder is run."""
+    (tmp_path / "gen").mkdir()
+    for file in ("gen/__init__.py", "gen/cli.py", "gen.py", "typer.py"):
+        (tmp_path / file).write_text("raise SystemExit(7)")
+    (tmp_path / "gen.sh").write_text("exit 7")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["shards", "regenerate", str(make_shards(6)), "--shard", "0"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as done:
+        console.run(PROGRAM.app())
+    assert done.value.code == 2
+    assert "has no run.json and plan.csv" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
