@@ -1,18 +1,8 @@
 """Shards of images: written whole or not at all, read without surprises, mixed exactly."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dermforge.common.errors import CheckFailed, UserError
-from shards.format.commit_local import finished
-from shards.format.images import decode_image, encode_image
-from shards.format.interop import write_info
-from shards.format.reader import ImageSet, ShardSet
-from shards.format.schema import Sample, Sidecar
-from shards.format.writer import ShardSetWriter, ShardWriter, write_shard
-from shards.ingest.folder import FolderSet, open_data
-
-if TYPE_CHECKING:
-    from shards.mixing.dataset import ExactPass, Item, MixedStream, Source
+from dermforge.common.lazy import lazy_names
 
 __all__ = [
     "CheckFailed",
@@ -36,11 +26,28 @@ __all__ = [
     "write_shard",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Streams need torch, whose import takes seconds that `shards ls` need not wait."""
-    if name in ("ExactPass", "Item", "MixedStream", "Source"):
-        from shards.mixing import dataset
-
-        return getattr(dataset, name)
-    raise AttributeError(f"module 'shards' has no attribute {name!r}")
+if TYPE_CHECKING:
+    from dermforge.common.errors import CheckFailed, UserError
+    from shards.format.commit_local import finished
+    from shards.format.images import decode_image, encode_image
+    from shards.format.interop import write_info
+    from shards.format.reader import ImageSet, ShardSet
+    from shards.format.schema import Sample, Sidecar
+    from shards.format.writer import ShardSetWriter, ShardWriter, write_shard
+    from shards.ingest.folder import FolderSet, open_data
+    from shards.mixing.dataset import ExactPass, Item, MixedStream, Source
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "dermforge.common.errors": ["CheckFailed", "UserError"],
+            "shards.format.commit_local": ["finished"],
+            "shards.format.images": ["decode_image", "encode_image"],
+            "shards.format.interop": ["write_info"],
+            "shards.format.reader": ["ImageSet", "ShardSet"],
+            "shards.format.schema": ["Sample", "Sidecar"],
+            "shards.format.writer": ["ShardSetWriter", "ShardWriter", "write_shard"],
+            "shards.ingest.folder": ["FolderSet", "open_data"],
+            "shards.mixing.dataset": ["ExactPass", "Item", "MixedStream", "Source"],
+        },
+    )

@@ -1,4 +1,4 @@
-"""What every command shares: one line for a user's mistake, progress on long jobs, JSON on request."""
+"""What every command shares: one line for a user's mistake, progress of long jobs, JSON on request. Commands only."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from dermforge.common.errors import CheckFailed, UserError
 
 T = TypeVar("T")
 
-#: The shell's exit status of a command that was interrupted.
+#: Exit status of an interrupted command.
 INTERRUPTED = 130
 
-#: Off a terminal rich takes 80 columns, and cuts the names in a wide table down to their first letters.
+#: Columns where there is no terminal. Rich would take 80 and cut the names in a wide table short.
 WIDE = 160
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
@@ -33,7 +33,7 @@ err = Console(stderr=True, highlight=False)
 
 
 def new_app(help: str) -> typer.Typer:
-    """A Typer application with the project's conventions (no tracebacks of its own, no shell completion)."""
+    """A Typer application without Typer's own tracebacks and shell completion."""
     return typer.Typer(
         help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
@@ -50,15 +50,15 @@ def run(app: typer.Typer) -> NoReturn:
     except UserError as error:
         err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
-    except OSError as error:  # a full disk, a read-only folder: the user's machine, not a bug
+    except OSError as error:  # such as a full disk or a read-only folder: not a bug
         name = f" ({error.filename})" if error.filename else ""
         if error.errno == errno.ENOSPC:
-            name += ": free some space and run the same command again; what was finished is kept"
+            name += ": free some space and run the same command again; finished work is kept"
         err.print(f"[red]error:[/red] {escape(str(error.strerror or error))}{escape(name)}", soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         _stopped()
-    except SystemExit as error:  # Typer ends an interrupted command by itself
+    except SystemExit as error:  # Typer ends an interrupted command itself
         if error.code == INTERRUPTED:
             _stopped()
         raise
@@ -66,7 +66,7 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def _stopped() -> NoReturn:
-    err.print("stopped; run the same command again to go on")
+    err.print("stopped; run the same command again to resume")
     sys.exit(INTERRUPTED)
 
 
@@ -75,12 +75,12 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def say(text: str, style: str | None = None) -> None:
-    """A line on stdout as it is: no markup in a user's words, not broken where the screen or a pipe ends."""
+    """Print a line as it is: brackets are no markup, and long lines are not broken."""
     out.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to stdout, keys sorted, NaN as null."""
+    """Print one JSON document with sorted keys; NaN becomes null."""
     sys.stdout.write(json.dumps(_finite(value), sort_keys=True, indent=2) + "\n")
 
 
@@ -102,9 +102,9 @@ class Ticker(Protocol):
 
 @contextmanager
 def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Ticker]:
-    """A progress display with a rate and, if the total is known, the remaining time, on stderr.
+    """Show progress on stderr, with a rate and, where the total is known, the remaining time.
 
-    A bar on a terminal; elsewhere a plain line at most every ten seconds.
+    On a terminal it is a bar, elsewhere a plain line at most every ten seconds.
     """
     display: _Bar | _Lines = _Bar(what, total, unit) if err.is_terminal else _Lines(what, total, unit)
     with display:
@@ -112,7 +112,7 @@ def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Tic
 
 
 def track(items: Iterable[T], what: str, total: int | None, unit: str = "images") -> Iterator[T]:
-    """Iterate with `progress`, one unit an item."""
+    """Iterate and show progress, one unit for each item."""
     with progress(what, total, unit) as tick:
         for item in items:
             yield item

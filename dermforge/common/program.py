@@ -1,4 +1,4 @@
-"""A program of several commands, each imported when it is asked for: torch takes seconds, and help needs none of it."""
+"""A program of several commands. Each command is imported only when it is asked for: help needs no torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+import dermforge
 from dermforge.common import console
 
 
@@ -23,25 +24,44 @@ class Program:
     Attributes
     ----------
     help
-        What it is for.
+        What the program is for.
     commands
-        Where each command's function is, as "package.module:function".
+        The function of each command, as "package.module:function".
     """
 
     help: str
     commands: Mapping[str, str]
 
     def app(self, wanted: Container[str] | None = None) -> typer.Typer:
-        """The Typer application; of commands that are not wanted it has only the name and the help."""
-        app = console.new_app(self.help)
+        """The Typer application. Commands that are not wanted have a name and a help text only; None wants all."""
+        app = new_app(self.help)
         for name, place in self.commands.items():
-            whole = wanted is None or name in wanted
-            app.command(name)(loaded(place) if whole else outlined(place))
+            app.command(name)(loaded(place) if wanted is None or name in wanted else outlined(place))
         return app
 
     def run(self) -> NoReturn:
         """Run the command that the command line names."""
         console.run(self.app(sys.argv[1:2]))
+
+
+def new_app(help: str) -> typer.Typer:
+    """A Typer application for several commands, with the option `--version`."""
+    app = console.new_app(help)
+    app.callback()(_options)
+    return app
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.say(f"dermforge {dermforge.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 def loaded(place: str) -> Callable[..., None]:
@@ -52,7 +72,7 @@ def loaded(place: str) -> Callable[..., None]:
 
 
 def outlined(place: str) -> Callable[[], None]:
-    """A function with the docstring of a command's, read from its source without importing it."""
+    """A function with the docstring of a command, which is read from the source without importing it."""
     module, _, function = place.partition(":")
     spec = find_spec(module)
     assert spec is not None

@@ -1,0 +1,6 @@
+"""`python -m dermforge`."""
+
+from dermforge.cli import main
+
+if __name__ == "__main__":
+    main()
