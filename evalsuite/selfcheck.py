@@ -15,8 +15,8 @@ from scipy.stats import binom
 from dermforge.common.errors import UserError
 from evalsuite.fairness import assess, predictions
 from evalsuite.fairness import compare_models as comparing
-from evalsuite.fairness.card import Estimate
 from evalsuite.fairness.predictions import Predictions
+from evalsuite.stats.estimate import Estimate
 from evalsuite.stats.intervals import z_of
 from evalsuite.study import dose
 

@@ -16,11 +16,11 @@ DOCKERFILE = ROOT / "Dockerfile"
 DATA_IS_THERE = """
 from pathlib import Path
 from diffusers import StableDiffusionPipeline
-from evalsuite.page import page
+from evalsuite.page import render
 from gen.builtin import pipeline_folder
 StableDiffusionPipeline.from_pretrained(pipeline_folder())
-assert Path(page.__file__).with_name("templates").joinpath("page.html").is_file()
-print(page.__file__)
+assert Path(render.__file__).with_name("templates").joinpath("page.html").is_file()
+print(render.__file__)
 """
 
 

@@ -17,10 +17,10 @@ from evalsuite.fairness import compare_models as comparing
 from evalsuite.fairness import label_noise, predictions
 from evalsuite.fairness.card import Card
 from evalsuite.fairness.predictions import Predictions
-from evalsuite.page import plots
-from evalsuite.page.page import Report, render
+from evalsuite.page import card_plots, prediction_plots
+from evalsuite.page.blocks import Report
+from evalsuite.page.render import page as whole_page
 from evalsuite.report import fairness_report
-from shards.format.schema import created_by
 
 
 def fairness(
@@ -176,13 +176,13 @@ def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[s
     (out / "card.json").write_text(card.to_json())
     card.to_frame().to_csv(out / "groups.csv", index=False)
     card.gaps_frame().to_csv(out / "gaps.csv", index=False)
-    write_whole(out / "card.html", render([page], created_by()).encode())
+    write_whole(out / "card.html", whole_page([page]).encode())
     for column in card.columns:
         name = "".join(c if c.isalnum() else "_" for c in column)
-        (out / f"forest_{name}.svg").write_text(plots.forest(card, column))
-        (out / f"gaps_{name}.svg").write_text(plots.gaps(card, column))
-        (out / f"reliability_{name}.svg").write_text(plots.reliability(test, column))
-        (out / f"roc_{name}.svg").write_text(plots.roc(test, column))
+        (out / f"forest_{name}.svg").write_text(card_plots.forest(card, column))
+        (out / f"gaps_{name}.svg").write_text(card_plots.gaps(card, column))
+        (out / f"reliability_{name}.svg").write_text(prediction_plots.reliability(test, column))
+        (out / f"roc_{name}.svg").write_text(prediction_plots.roc(test, column))
     for name, value in extra.items():
         (out / f"{name}.json").write_text(dumps(value, sort_keys=True, indent=2) + "\n")
 

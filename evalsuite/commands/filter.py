@@ -136,7 +136,7 @@ def _write(done: Filtered, folder: Path, network: Extractor) -> None:
             "real_rejection": done.real_rejection,
             "warnings": done.warnings,
             "extractor": network.name,
-            "verdict": part["verdict"],
+            "verdict": part.verdict,
         },
         folder / "filter.json",
     )
@@ -160,12 +160,12 @@ def _judge(
     part = filter_trial.trial_section(trial)
     artifacts.write_table(trial.table, folder / "trial.csv")
     artifacts.write_json(
-        {"table": trial.table, "n_real": n_real, "ratio": trial.ratio, "seeds": seeds, "verdict": part["verdict"]},
+        {"table": trial.table, "n_real": n_real, "ratio": trial.ratio, "seeds": seeds, "verdict": part.verdict},
         folder / "trial.json",
     )
     artifacts.write_section(part, folder)
     if not as_json:
-        say(part["verdict"])
+        say(part.verdict)
 
 
 def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> None:

@@ -51,7 +51,7 @@ def privacy(
         "parts": audit.parts,
         "control": audit.control,
         "false_alarms_measured": audit.alarms,
-        "verdict": part["verdict"],
+        "verdict": part.verdict,
         "quarantine": audit.quarantine,
     }
     artifacts.write_json(summary, folder / "privacy.json")

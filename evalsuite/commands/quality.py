@@ -60,7 +60,7 @@ def quality(
     summary = {
         "cells": report.cells,
         "utility": report.utility,
-        "verdict": report.section["verdict"],
+        "verdict": report.section.verdict,
         "size": step.size,
         "jpeg": step.quality,
         "extractors": {n.name: n.digest for n in networks},

@@ -72,7 +72,7 @@ def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
     artifacts.write_table(answers, folder / "answers.csv")
     artifacts.write_table(readers, folder / "readers.csv")
     artifacts.write_table(analysis.group_table(answers), folder / "cells.csv")
-    summary = {"readers": readers, "agreement": agreement, "verdict": part["verdict"]}
+    summary = {"readers": readers, "agreement": agreement, "verdict": part.verdict}
     artifacts.write_json(summary, folder / "analysis.json")
     artifacts.write_section(part, folder)
     if as_json:

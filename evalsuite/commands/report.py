@@ -11,15 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.page.page import Report
-from evalsuite.page.section import Section
-from evalsuite.page.write import write
+from evalsuite.page.blocks import Report
+from evalsuite.page.measurement import Measurement
+from evalsuite.page.render import write_page
 from evalsuite.report import images_report, run_report, study_report
 from evalsuite.study import analysis, findings
 from evalsuite.study import single_run as runs
 
 PLAN, SECTION = "plan.json", "section.json"
-SECTIONS = TypeAdapter(Section)
+MEASUREMENTS = TypeAdapter(Measurement)
 
 
 def report(
@@ -46,12 +46,12 @@ def report(
             tick()
     if measured:
         reports.append(images_report.report(measured))
-    page = write(reports, folder or folders[0])
+    page = write_page(reports, folder or folders[0])
     if as_json:
-        print_json({"report": str(page), "verdicts": {r.title: r.verdict.sentence for r in reports}})
+        print_json({"report": str(page), "verdicts": {r.title: r.answer.sentence for r in reports}})
         return
     for made in reports:
-        say(made.verdict.sentence)
+        say(made.answer.sentence)
     say(f"report: {page}")
 
 
@@ -76,10 +76,10 @@ def _one(place: Path, n_boot: int) -> Report:
     return run_report.report(found)
 
 
-def _measured(path: Path) -> Section:
+def _measured(path: Path) -> Measurement:
     """What `evalsuite quality`, `tone`, `privacy`, `filter` or `reader-study` left behind."""
     try:
-        return SECTIONS.validate_json(path.read_bytes())
+        return MEASUREMENTS.validate_json(path.read_bytes())
     except ValidationError as error:
         wrong = error.errors()[0]
         raise UserError(

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from dermforge.common.console import out, print_json, progress, say
-from evalsuite.page.write import write
+from evalsuite.page.render import write_page
 from evalsuite.report import run_report
 from evalsuite.study import single_run as runs
 from evalsuite.training.data import datasets
@@ -62,7 +62,7 @@ def run(
     with progress("intervals", runs.steps(folder, n_boot), "resamples") as tick:
         found = runs.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
     record = runs.write_record(found, folder)
-    page = write([run_report.report(found)], folder)
+    page = write_page([run_report.report(found)], folder)
     if as_json:
         print_json({**record["headline"], "report": str(page), "leakage": record["leakage"]})
         return

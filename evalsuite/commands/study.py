@@ -11,7 +11,7 @@ import typer
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from evalsuite.fairness.paired_scores import Metric
-from evalsuite.page.write import write
+from evalsuite.page.render import write_page
 from evalsuite.report import study_report
 from evalsuite.study import analysis, findings
 from evalsuite.study import design as studies
@@ -96,7 +96,7 @@ def study(
     design = studies.prepare(design, folder, body)
     found = _conduct(design, folder, limit, n_boot, workers, allow_leakage, ray)
     record = findings.write_record(found, folder)
-    page = write([study_report.report(found)], folder)
+    page = write_page([study_report.report(found)], folder)
     if as_json:
         print_json(
             {key: record[key] for key in ("verdicts", "saturation", "exchange", "reference_ratio", "leakage")}

@@ -33,7 +33,7 @@ def tone(
     artifacts.write_table(cells, folder / "cells.csv")
     summary = {
         "cells": cells,
-        "verdict": part["verdict"],
+        "verdict": part.verdict,
         "method": METHOD,
         "cuts": {"name": cuts, "degrees": points},
         "caveat": LIGHTING_CAVEAT,

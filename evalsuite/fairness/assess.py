@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import group_estimates, metrics, parity
-from evalsuite.fairness.card import Card, Estimate, Gap, Row
+from evalsuite.fairness.card import Card, Gap, Row
 from evalsuite.fairness.group_estimates import Cell, Settings
 from evalsuite.fairness.metrics import Values
 from evalsuite.fairness.predictions import Predictions, levels, refuse_overlap
-from evalsuite.stats import resample, thresholds
+from evalsuite.stats import hypothesis_tests, intervals, resampling, thresholds
+from evalsuite.stats.estimate import Estimate
 
 CHUNK = 100  # resamples at a time: what fits the cache
 CROSS = " x "
@@ -212,10 +213,10 @@ def _bootstrap(
     tick: Callable[[int], None],
 ) -> list[Values]:
     """Metrics of each cell in each resample, [n_boot] each."""
-    units = resample.units(part.codes * len(predictions.classes) + predictions.labels, clusters)
+    units = resampling.units(part.codes * len(predictions.classes) + predictions.labels, clusters)
     drawn: list[list[Values]] = [[] for _ in cells]
     for size in _chunks(options.n_boot):
-        weights = resample.bootstrap_weights(rng, units, size).astype(np.float32)
+        weights = resampling.bootstrap_weights(rng, units, size).astype(np.float32)
         for kept, cell in zip(drawn, cells, strict=True):
             kept.append(metrics.evaluate(cell.scored, weights[cell.rows]))
         tick(size)
@@ -235,7 +236,7 @@ def _null(
     everyone = _cell(predictions, np.ones(predictions.n, dtype=bool), above).scored
     drawn: list[list[Values]] = [[] for _ in part.names]
     for size in _chunks(options.n_boot):
-        shuffled = resample.permuted_groups(rng, part.codes, predictions.labels, clusters, size)
+        shuffled = resampling.permuted_groups(rng, part.codes, predictions.labels, clusters, size)
         for code, kept in enumerate(drawn):
             kept.append(metrics.evaluate(everyone, (shuffled == code).astype(np.float32)))
         tick(size)
@@ -296,7 +297,7 @@ def _gap(
 ) -> Gap:
     difference = float(values.max() - values.min())
     null = np.ptp(shuffled, axis=0)
-    low, high = resample.spread_interval(values, drawn, options.confidence)
+    low, high = intervals.spread_interval(values, drawn, options.confidence)
     worst, best = int(values.argmin()), int(values.argmax())
     if metric in metrics.LOWER_IS_BETTER:
         worst, best = best, worst
@@ -312,8 +313,8 @@ def _gap(
         float(values[worst]),
         names[best],
         float(values[best]),
-        *resample.chance(null),
-        resample.p_value(difference, null),
+        *hypothesis_tests.null_summary(null),
+        hypothesis_tests.permutation_p(difference, null),
         left_out,
     )
 

@@ -11,44 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-NOT_ENOUGH = "not enough data"
+from evalsuite.stats.estimate import Estimate
+
 CARD_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval.
-
-    Attributes
-    ----------
-    value, low, high
-        NaN where undefined.
-    n
-        Rows it rests on: the denominator of a proportion, the smaller side of an AUROC, the rarest class of a mean
-        over classes.
-    enough
-        Whether `n` reaches the least count; where not, the value is kept here but shown as "not enough data" and
-        takes no part in worst groups and gaps.
-    n_needed
-        `n` that would do: the least count, and for a proportion an interval of +- 0.1 or the chosen half width.
-    method
-        wilson, delong, price-bonett (means of shares), bootstrap or jackknife (its variance in Wilson's interval),
-        moments (ECE), robust, beta-binomial.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    enough: bool
-    n_needed: int
-    method: str
-
-    def text(self, digits: int = 3) -> str:
-        """As shown: `0.812 (0.761 to 0.853)`, or what is missing."""
-        if not self.enough or not math.isfinite(self.value):
-            return f"{NOT_ENOUGH} ({self.n} of {self.n_needed})"
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+#: What is written of an estimate.
+SHOWN = ("value", "low", "high", "n", "enough", "n_needed", "method")
 
 
 @dataclass(frozen=True)
@@ -157,7 +124,11 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; NaN as None."""
-        return plain({"version": CARD_VERSION, **asdict(self)})
+        made = plain({"version": CARD_VERSION, **asdict(self)})
+        for row in made["rows"]:
+            for estimate in (*row["metrics"].values(), row["shrunk"] or {}):
+                estimate.pop("note", None)
+        return dict(made)
 
     def to_json(self) -> str:
         """One JSON document, keys sorted, NaN as null."""
@@ -173,7 +144,7 @@ class Card:
                     "rows": row.n,
                     "metric": name.partition(":")[0],
                     "class": name.partition(":")[2],
-                    **asdict(estimate),
+                    **{name: getattr(estimate, name) for name in SHOWN},
                     "shown": estimate.text(),
                 }
                 for row in self.rows

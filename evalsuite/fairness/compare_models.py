@@ -16,9 +16,10 @@ from scipy.stats import norm
 from dermforge.common.errors import UserError
 from evalsuite.fairness import metrics
 from evalsuite.fairness.assess import Partition, partition
-from evalsuite.fairness.card import NOT_ENOUGH, plain
+from evalsuite.fairness.card import plain
 from evalsuite.fairness.predictions import Predictions, some
-from evalsuite.stats import multiplicity, resample
+from evalsuite.stats import hypothesis_tests, intervals, resampling
+from evalsuite.stats.estimate import NOT_ENOUGH
 from evalsuite.stats.intervals import z_of
 
 CHUNK = 100
@@ -197,13 +198,13 @@ def _paired(
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """The metric of both models in the same resamples, [groups, n_boot] each."""
-    units = resample.units(part.codes * len(a.classes) + a.labels, clusters)
+    units = resampling.units(part.codes * len(a.classes) + a.labels, clusters)
     masks = [np.flatnonzero(part.codes == g) for g in range(len(part.names))]
     scored = [[metrics.score(t.probs[m], t.labels[m], t.classes) for m in masks] for t in (a, b)]
     ranked = metric.startswith(("auroc", "auprc"))
     out: tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]] = ([], [])
     for done in range(0, n_boot, CHUNK):
-        weights = resample.bootstrap_weights(rng, units, min(CHUNK, n_boot - done))
+        weights = resampling.bootstrap_weights(rng, units, min(CHUNK, n_boot - done))
         for kept, cells in zip(out, scored, strict=True):
             kept.append(
                 np.stack(
@@ -236,12 +237,12 @@ def _change(
     if metric == "accuracy":
         step = cells[1].correct.astype(np.float64) - cells[0].correct
         only_a, only_b = int((step < 0).sum()), int((step > 0).sum())
-        p = multiplicity.mcnemar(only_a, only_b) if own is None else multiplicity.clustered_mcnemar(step, own)
-        closed = multiplicity.paired_proportions(only_a, only_b, len(rows), confidence)
+        p = hypothesis_tests.mcnemar(only_a, only_b) if own is None else hypothesis_tests.clustered_mcnemar(step, own)
+        closed = intervals.paired_proportions(only_a, only_b, len(rows), confidence)
     else:
-        p, closed = _bootstrap_p(samples), None
+        p, closed = hypothesis_tests.bootstrap_p(samples), None
     degrees = len(rows) - len(np.unique(a.labels[rows]))
-    low, high = closed if closed and own is None else resample.percentile(samples, confidence, degrees)
+    low, high = closed if closed and own is None else intervals.percentile(samples, confidence, degrees)
     if closed and own is not None:  # clusters widen the closed form, never narrow it: it holds where nothing differs
         low, high = min(low, closed[0]), max(high, closed[1])
     return Change(
@@ -257,17 +258,8 @@ def _change(
         p,
         math.nan,
         bool(low > -margin),
-        multiplicity.minimum_detectable(_spread(samples)),
+        hypothesis_tests.minimum_detectable(_spread(samples)),
     )
-
-
-def _bootstrap_p(samples: NDArray[np.floating]) -> float:
-    """Two-sided p that the difference is 0, from the share of resamples on each side."""
-    samples = samples[np.isfinite(samples)]
-    if not len(samples):
-        return math.nan
-    side = min(int((samples <= 0).sum()), int((samples >= 0).sum()))
-    return min(1.0, 2 * (side + 1) / (len(samples) + 1))
 
 
 def _spread(samples: NDArray[np.floating]) -> float:
@@ -294,7 +286,7 @@ def _gap_change(
     p = float(2 * norm.sf(abs(change) / spread)) if spread > 0 else 1.0
     best, worst = own[top_a], own[low_a]
     # the best of many groups was partly lucky and falls back by itself: it counts among as many as it was picked from
-    adjusted = dict(zip(used, multiplicity.holm(np.array([own[i].p for i in used])).tolist(), strict=True))
+    adjusted = dict(zip(used, hypothesis_tests.holm(np.array([own[i].p for i in used])).tolist(), strict=True))
     fell = best.difference < 0 and adjusted[top_a] <= 1 - confidence
     rose = worst.difference > 0 and adjusted[low_a] <= 1 - confidence
     down = change < 0 and fell and not rose
@@ -331,7 +323,7 @@ def _reading(change: float, high: float, down: bool, rose: bool, best: Change, w
 
 def _holm(changes: Sequence[Change], family: set[str]) -> list[Change]:
     inside = [i for i, c in enumerate(changes) if c.column in family and c.enough]
-    adjusted = multiplicity.holm(np.array([changes[i].p for i in inside]))
+    adjusted = hypothesis_tests.holm(np.array([changes[i].p for i in inside]))
     out = list(changes)
     for i, p in zip(inside, adjusted, strict=True):
         out[i] = Change(**{**vars(changes[i]), "p_holm": float(p)})

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsuite.fairness import metrics
-from evalsuite.fairness.card import Estimate, Row
+from evalsuite.fairness.card import Row
 from evalsuite.fairness.metrics import Scored, Values
-from evalsuite.stats import calibration, delong, intervals, precision, resample, shrinkage
+from evalsuite.stats import average_precision, calibration, delong, intervals, resampling, shrinkage
+from evalsuite.stats.estimate import Estimate
 
 PROPORTIONS = ("accuracy", "top3", "sensitivity", "specificity")
 MEANS_OF = {"balanced_accuracy": "sensitivity"}  # a mean of the classes' shares under another name
@@ -65,7 +66,7 @@ def row(
     scored = cell.scored
     own = None if clusters is None else clusters[cell.rows]
     counts = np.bincount(scored.labels, minlength=len(scored.classes))
-    units = np.bincount(resample.units(scored.labels, own).stratum, minlength=len(scored.classes))
+    units = np.bincount(resampling.units(scored.labels, own).stratum, minlength=len(scored.classes))
     values = metrics.one(scored)
     made: dict[str, Estimate] = {}
     for metric, value in values.items():
@@ -126,7 +127,7 @@ def _auroc(cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] |
     sizes = [int((scored.labels == index).sum()) for index in wanted]
     least = min(s for s in sizes if s) if not cls else min(sizes[0], len(scored.labels) - sizes[0])
     variance = delong.variance(np.mean([values for _, values in found], axis=0), clusters)
-    low, high = delong.interval(value, variance, least, len(scored.labels) - least, options.confidence)
+    low, high = intervals.auroc_interval(value, variance, least, len(scored.labels) - least, options.confidence)
     needed = options.min_count if cls else math.ceil(options.min_count / 2)
     return Estimate(value, low, high, least, least >= needed, needed, "delong")
 
@@ -143,13 +144,13 @@ def _auprc(
     sizes = np.bincount(scored.labels, minlength=len(scored.classes))
     wanted = np.flatnonzero(sizes) if not cls else np.array([scored.classes.index(cls)])
     n = int(sizes[wanted].min())
-    found = [precision.influence(scored.probs[:, index], scored.labels == index)[1] for index in wanted]
+    found = [average_precision.influence(scored.probs[:, index], scored.labels == index)[1] for index in wanted]
     own = np.array([units[wanted[0]], units.sum() - units[wanted[0]]]) if cls else units
     size, most = intervals.effective_size(own)
     if cls:
         most = float(own[0] - 1)  # a mean over the class's own rows
     influences = np.mean(found, axis=0)
-    degrees = min(precision.degrees(influences, clusters), most)
+    degrees = min(average_precision.degrees(influences, clusters), most)
     low, high = intervals.score_interval(
         value, delong.variance(influences, clusters), size, degrees, options.confidence
     )

@@ -13,7 +13,7 @@ from scipy.stats import t
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import Predictions
-from evalsuite.stats import intervals, resample
+from evalsuite.stats import intervals, resampling
 
 Array = NDArray[np.float64]
 Metric = Literal["accuracy", "balanced_accuracy"]
@@ -120,8 +120,8 @@ def resamples(test: Predictions, seeds: int, n_boot: int = 1000, seed: int = 0, 
     _, codes = np.unique(groups, return_inverse=True)
     strata = codes * len(test.classes) + test.labels
     clusters = None if test.clusters is None else np.unique(test.clusters, return_inverse=True)[1]
-    items = resample.bootstrap_weights(rng, resample.units(strata, clusters), n_boot)
-    drawn = resample.bootstrap_weights(rng, resample.units(np.zeros(seeds, dtype=np.int64), None), n_boot)
+    items = resampling.bootstrap_weights(rng, resampling.units(strata, clusters), n_boot)
+    drawn = resampling.bootstrap_weights(rng, resampling.units(np.zeros(seeds, dtype=np.int64), None), n_boot)
     return Resamples(np.asarray(items, np.float64), np.asarray(drawn, np.float64), test.labels, len(test.classes))
 
 

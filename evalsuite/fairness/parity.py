@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evalsuite.fairness import metrics
 from evalsuite.fairness.card import Gap
 from evalsuite.fairness.metrics import Scored, Values
-from evalsuite.stats import resample
+from evalsuite.stats import hypothesis_tests, intervals
 
 RATES = {"selection": selection_rate, "sensitivity": true_positive_rate, "false positives": false_positive_rate}
 CRITERIA = {
@@ -60,14 +60,14 @@ def gaps(
                     column,
                     f"{criterion}:{cls}",
                     value,
-                    *resample.spread_interval(rates, _rates(criterion, cls, samples, used), confidence),
+                    *intervals.spread_interval(rates, _rates(criterion, cls, samples, used), confidence),
                     float(ratios[list(compared)].min()),
                     names[used[worst]],
                     float(rates[widest, worst]),
                     names[used[best]],
                     float(rates[widest, best]),
-                    *resample.chance(shuffled),
-                    resample.p_value(value, shuffled),
+                    *hypothesis_tests.null_summary(shuffled),
+                    hypothesis_tests.permutation_p(value, shuffled),
                     left_out,
                 )
             )
@@ -115,7 +115,7 @@ def _worst_of_classes(by_class: Sequence[Gap], nulls: Mapping[str, Sequence[NDAr
         own = [g for g in by_class if g.metric.startswith(f"{criterion}:")]
         if own:
             top, largest = max(own, key=lambda g: g.difference), np.max(null, axis=0)
-            mean, p95 = resample.chance(largest)
-            p = resample.p_value(top.difference, largest)
+            mean, p95 = hypothesis_tests.null_summary(largest)
+            p = hypothesis_tests.permutation_p(top.difference, largest)
             out.append(replace(top, metric=criterion, null_mean=mean, null_p95=p95, p=p))
     return out

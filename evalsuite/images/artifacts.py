@@ -13,7 +13,7 @@ import pandas as pd
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
-from evalsuite.page.section import Section
+from evalsuite.page.measurement import Measurement
 from evalsuite.stats.estimate import Estimate
 from shards import ImageSet, open_data
 
@@ -57,8 +57,8 @@ def write_json(value: Any, file: Path) -> None:
     write_whole(file, (json.dumps(plain(value), indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def write_section(part: Section, folder: Path) -> None:
-    """The fragment that `evalsuite report` takes in."""
+def write_section(part: Measurement, folder: Path) -> None:
+    """What `evalsuite report` takes in."""
     write_json(part, folder / "section.json")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dermforge.common.errors import UserError
-from evalsuite.page.section import Section, Status, section, table
+from evalsuite.page.measurement import Measurement, Status, frame_table
 from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
 
@@ -201,7 +201,7 @@ def gain_correlation(answers: pd.DataFrame, gains: pd.DataFrame) -> Estimate:
     )
 
 
-def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Section:
+def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Measurement:
     """The part of the report on readers."""
     study, answers = load(folder)
     readers, groups = reader_table(answers), group_table(answers)
@@ -213,14 +213,16 @@ def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Section:
     if gains is not None:
         text += f" Realism and the classifier's gain per class: Spearman {gain_correlation(answers, gains).text(2)}."
     by_group, finer = groups["family"] == "group", groups.drop(columns="family").rename(columns=SHOWN)
-    return section(
+    return Measurement(
         "Readers",
         text,
         status,
-        [
-            table("fidelity", "Readers", readers.rename(columns=SHOWN)),
-            table("fidelity", "Agreement between readers", agreement(answers, study)),
-            table("fidelity", "By true class, all readers", finer[~by_group]),
-            table("fairness", "By true skin type, all readers", finer[by_group]),
-        ],
+        {
+            "fidelity": [
+                frame_table(readers.rename(columns=SHOWN), "Readers"),
+                frame_table(agreement(answers, study), "Agreement between readers"),
+                frame_table(finer[~by_group], "By true class, all readers"),
+            ],
+            "fairness": [frame_table(finer[by_group], "By true skin type, all readers")],
+        },
     )

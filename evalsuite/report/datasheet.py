@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dermforge.common import id_ranges as ranges
 from evalsuite.fairness.predictions import levels
-from evalsuite.page.page import Picture, Table
+from evalsuite.page.blocks import Picture, Table
 from evalsuite.training.data.open_splits import open_images, open_splits
 from shards import ImageSet, ShardSet
 from shards.tools.contact_sheet import contact_sheet

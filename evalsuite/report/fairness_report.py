@@ -6,8 +6,8 @@ from evalsuite.fairness.card import Card, Gap, metric_name
 from evalsuite.fairness.compare_models import Comparison
 from evalsuite.fairness.label_noise import RaterCheck
 from evalsuite.fairness.predictions import Predictions
-from evalsuite.page.page import Fragment, Report, Section, Verdict
-from evalsuite.report import card_html, methods
+from evalsuite.page.blocks import Answer, Report, Section, value_and_rest
+from evalsuite.report import card_blocks, methods
 
 METRIC = "accuracy"
 
@@ -16,7 +16,7 @@ def report(
     card: Card, test: Predictions, compared: Comparison | None = None, raters: RaterCheck | None = None
 ) -> Report:
     """All sections of a card."""
-    sections = [Section("Card", [Fragment(card_html.fragment(card, test))])]
+    sections = [Section("Card", card_blocks.card_blocks(card, test))]
     if compared is not None:
         sections.append(
             Section(
@@ -24,7 +24,7 @@ def report(
                 [
                     f"{compared.b} against {compared.a}, on the same images. The detectable difference is the "
                     "one that a group of this size had an 80% chance to show.",
-                    Fragment(card_html.comparison_fragment(compared)),
+                    *card_blocks.comparison_blocks(compared),
                 ],
             )
         )
@@ -35,26 +35,26 @@ def report(
                 [
                     "Skin types are opinions. The gap again by each rater, where both agree, and with labels "
                     "moved one step.",
-                    Fragment(card_html.raters_fragment(raters)),
+                    card_blocks.rater_table(raters),
                 ],
             )
         )
     sections += [Section("Methods", methods.of_card(card, test)), Section("Limits", methods.limits(phantoms=False))]
-    return Report(f"Fairness card of {card.source}", verdict(card, compared, raters), sections)
+    return Report(f"Fairness card of {card.source}", answer(card, compared, raters), sections)
 
 
-def verdict(card: Card, compared: Comparison | None = None, raters: RaterCheck | None = None) -> Verdict:
+def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | None = None) -> Answer:
     """The gap of the first column in a sentence, and what else changes its reading."""
     whole = card.row()
-    numbers = [(f"{METRIC}, all {whole.n} images", *_split(whole.metrics[METRIC].text()))]
+    numbers = [(f"{METRIC}, all {whole.n} images", *value_and_rest(whole.metrics[METRIC].text()))]
     gaps = [g for g in card.gaps if g.metric == METRIC]
     if not gaps:
-        return Verdict(f"No gap can be told: fewer than two groups have enough data ({_columns(card)}).", numbers)
+        return Answer(f"No gap can be determined: fewer than two groups have enough data ({_columns(card)}).", numbers)
     first = gaps[0]
     numbers += [
         (
             f"worst by {first.column}: {first.worst}",
-            *_split(card.row(first.column, first.worst).metrics[METRIC].text()),
+            *value_and_rest(card.row(first.column, first.worst).metrics[METRIC].text()),
         ),
         (f"gap by {first.column}", f"{first.difference:.3f}", f"{first.low:.3f} to {first.high:.3f}"),
         ("gap by chance alone", f"up to {first.null_p95:.3f}", f"mean {first.null_mean:.3f}"),
@@ -82,7 +82,7 @@ def verdict(card: Card, compared: Comparison | None = None, raters: RaterCheck |
             if changed
             else "The conclusion stands under every way to label the skin types that was tried."
         )
-    return Verdict(_sentence(first), numbers, details)
+    return Answer(_sentence(first), numbers, details)
 
 
 def _sentence(gap: Gap) -> str:
@@ -96,11 +96,6 @@ def _sentence(gap: Gap) -> str:
         f"({gap.best_value:.3f}): a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), {against} "
         f"(95th percentile {gap.null_p95:.3f}; p {'<0.001' if gap.p < 0.001 else f'= {gap.p:.3f}'})."
     )
-
-
-def _split(text: str) -> tuple[str, str]:
-    value, _, rest = text.partition(" (")
-    return value, rest.rstrip(")")
 
 
 def _columns(card: Card) -> str:

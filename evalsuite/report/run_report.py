@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from evalsuite.fairness.compare_models import Comparison
-from evalsuite.page import plots
-from evalsuite.page.page import Block, Fragment, Plot, Report, Section, Table, Verdict
-from evalsuite.report import card_html, methods
+from evalsuite.page import curves
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table
+from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.study.single_run import MARGIN, NAMES, Analysis, leakage, notes
 
@@ -17,29 +17,29 @@ def report(found: Analysis) -> Report:
     sections = [
         Section("What the synthetic images look like", [picture] if picture else ["There are none."]),
         Section("Who gains, who loses", _comparison(found)),
-        Section(f"Card: {NAMES['mix']}", [Fragment(card_html.fragment(found.cards["mix"], found.tests["mix"]))]),
-        Section(f"Card: {NAMES['real']}", [Fragment(card_html.fragment(found.cards["real"], found.tests["real"]))]),
+        Section(f"Card: {NAMES['mix']}", card_blocks.card_blocks(found.cards["mix"], found.tests["mix"])),
+        Section(f"Card: {NAMES['real']}", card_blocks.card_blocks(found.cards["real"], found.tests["real"])),
         Section("Training", _training(found)),
         Section("Methods", methods.of_run(found)),
         Section("Data sheet", data_sheet(found.plan.places.real, synthetic)),
         Section("Limits", methods.limits(phantoms=_phantoms(found))),
     ]
-    return Report("Do these synthetic images help?", verdict(found), sections, leakage(found), notes(found))
+    return Report("Do these synthetic images help?", answer(found), sections, leakage(found), notes(found))
 
 
-def verdict(found: Analysis) -> Verdict:
+def answer(found: Analysis) -> Answer:
     """The answer in words, and the numbers under it."""
     head, (low, high) = found.headline(), found.gain_interval()
     gain = f"{100 * found.gain.value:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
     n, ratio = found.results[0].real, found.plan.recipe.ratio
     if low > 0:
-        answer = "Yes, here they help"
+        words = "Yes, here they help"
     elif high < 0:
-        answer = "No, here they hurt"
+        words = "No, here they hurt"
     elif low > -MARGIN and high < MARGIN:
-        answer = "They make no difference that matters"
+        words = "They make no difference that matters"
     else:
-        answer = "It cannot be told from this run"
+        words = "It cannot be told from this run"
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
     worst = head["worst_group"]["mix"]
     numbers.append(("gain", f"{100 * found.gain.value:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}"))
@@ -51,8 +51,8 @@ def verdict(found: Analysis) -> Verdict:
                 f"{_percent(worst['accuracy'])} ({_between(worst)})",
             )
         )
-    return Verdict(
-        f"{answer}: adding {ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
+    return Answer(
+        f"{words}: adding {ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
         numbers,
         who_moved(found.comparison, found.column),
     )
@@ -81,7 +81,7 @@ def _comparison(found: Analysis) -> list[Block]:
         "Both arms were tested on the same images, so each row compares a model with itself plus synthetic images. "
         "The detectable difference is the one that a group of this size had an 80% chance to show: a smaller one would "
         "have been missed.",
-        Fragment(card_html.comparison_fragment(found.comparison)),
+        *card_blocks.comparison_blocks(found.comparison),
     ]
 
 
@@ -101,8 +101,8 @@ def _training(found: Analysis) -> list[Block]:
         )
         for r in found.results
     ]
-    curves = [
-        plots.Curve(
+    lines = [
+        curves.Curve(
             NAMES[r.arm.kind],
             [e["step"] for e in r.history],
             [e["accuracy"] for e in r.history],
@@ -112,8 +112,8 @@ def _training(found: Analysis) -> list[Block]:
         for r in found.results
         if r.arm.seed == found.plan.recipe.seed
     ]
-    plot = plots.doses(
-        curves,
+    plot = curves.doses(
+        lines,
         title="Validation accuracy while training",
         x_label="optimiser step",
         y_label="accuracy on real validation images",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from evalsuite.page import plots
-from evalsuite.page.page import Block, Plot, Report, Section, Table, Verdict
+from evalsuite.page import curves
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.study.analysis import ALL, Analysis, Line
@@ -37,11 +37,11 @@ def report(found: Analysis) -> Report:
         Section("Limits", methods.limits(phantoms=any("phantom" in note for note in found.notes))),
     ]
     return Report(
-        "At which dose do these synthetic images help, and whom?", verdict(found), sections, found.leakage, found.notes
+        "At which dose do these synthetic images help, and whom?", answer(found), sections, found.leakage, found.notes
     )
 
 
-def verdict(found: Analysis) -> Verdict:
+def answer(found: Analysis) -> Answer:
     """The answer for all, the numbers at the reference dose, and a sentence for each group."""
     words = verdicts(found)
     numbers = [
@@ -61,19 +61,19 @@ def verdict(found: Analysis) -> Verdict:
             f"{by_chance} of these {len(family)} intervals leave out 0 and still nothing is said to help or "
             "hurt: among as many, some do so by chance (Holm)."
         )
-    return Verdict(words[ALL], numbers, details)
+    return Answer(words[ALL], numbers, details)
 
 
 def figure(found: Analysis, group: str, strategy: str | None = None) -> str:
     """Sagers' figure: score against the number of real images, a line per ratio."""
     ratios = sorted({r for doses in found.design.doses.values() for r in doses})
-    curves = []
+    lines = []
     for ratio in ratios:
         mine = _pick(found, group, "mix" if ratio else "real", strategy if ratio else None, ratio)
-        curves.append(_curve("real only" if not ratio else f"{ratio:g}:1", [x.size for x in mine], mine))
+        lines.append(_curve("real only" if not ratio else f"{ratio:g}:1", [x.size for x in mine], mine))
     n = next(line.n for line in found.lines if line.group == group)
-    return plots.doses(
-        curves,
+    return curves.doses(
+        lines,
         title=f"{_metric(found)}, {group} (n={n})" + (f", {strategy}" if strategy else ""),
         x_label="real images per class",
         y_label=_metric(found),
@@ -95,11 +95,11 @@ def _figure(found: Analysis) -> list[Block]:
 def _dose(found: Analysis) -> list[Block]:
     blocks: list[Block] = []
     for strategy in found.design.strategies:
-        curves, marks = [], []
+        lines, marks = [], []
         for size in found.design.sizes:
             mine = [g for g in found.gains if (g.group, g.strategy, g.size) == (ALL, strategy, size)]
-            curves.append(
-                plots.Curve(
+            lines.append(
+                curves.Curve(
                     f"{size} real per class",
                     [0.0, *(g.ratio for g in mine)],
                     [0.0, *(g.value for g in mine)],
@@ -112,8 +112,8 @@ def _dose(found: Analysis) -> list[Block]:
             marks.append((ratio, f" saturation with {found.design.sizes[-1]}: {ratio:g}:1"))
         blocks.append(
             Plot(
-                plots.doses(
-                    curves,
+                curves.doses(
+                    lines,
                     title="Gain over real images only" + (f", {strategy}" if strategy else ""),
                     x_label="synthetic images for each real one",
                     y_label=f"gain in {_metric(found)}",
@@ -246,8 +246,8 @@ def _pick(found: Analysis, group: str, kind: str, strategy: str | None, ratio: f
     return [x for x in found.lines if (x.group, x.kind, x.strategy, x.ratio) == (group, kind, strategy, ratio)]
 
 
-def _curve(name: str, x: list[int], lines: list[Line]) -> plots.Curve:
-    return plots.Curve(
+def _curve(name: str, x: list[int], lines: list[Line]) -> curves.Curve:
+    return curves.Curve(
         name, [float(v) for v in x], [v.score for v in lines], [v.low for v in lines], [v.high for v in lines]
     )
 

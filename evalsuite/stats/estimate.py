@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,114 +11,100 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsuite.stats import intervals
+from evalsuite.stats.resampling import Array, Family, bootstrap_rows, bootstrap_weights, chunks, codes_of, family_units
 
-Array = NDArray[np.floating]
-#: What belongs together, one name or code a row: images of a patient, or all that was made from one photograph.
-Family = NDArray[Any] | None
-Families = tuple[Family, Family]  # of the real and of the synthetic images
+NOT_ENOUGH = "not enough data"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """value with a confidence interval [low, high]; n: units behind it; note: why a value is missing."""
+    """A number with its interval.
+
+    Attributes
+    ----------
+    value, low, high
+        NaN where undefined.
+    n
+        Rows it rests on: the denominator of a proportion, the smaller side of an AUROC, the rarest class of a mean
+        over classes.
+    enough
+        Whether `n` reaches the least count. Where it does not, the value is kept but shown as "not enough data", and
+        takes no part in worst groups and gaps.
+    n_needed
+        The `n` that would do: the least count, and for a proportion an interval of the chosen half width. 0: not asked.
+    method
+        How the interval was made: wilson, delong, price-bonett (means of shares), bootstrap or jackknife (its variance
+        in Wilson's interval), moments (ECE), robust, beta-binomial.
+    note
+        Why a value is missing.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    enough: bool = True
+    n_needed: int = 0
+    method: str = ""
     note: str = ""
 
     def text(self, digits: int = 3, style: str = "f") -> str:
-        """For tables: "0.123 (0.100 to 0.150)" or "not enough data"; style "g" counts significant digits."""
-        if np.isnan(self.value):
-            return "not enough data"
+        """As shown: `0.812 (0.761 to 0.853)`, or what is missing; style "g" counts significant digits."""
+        if not self.enough or not math.isfinite(self.value):
+            return f"{NOT_ENOUGH} ({self.n} of {self.n_needed})" if self.n_needed else NOT_ENOUGH
         value, low, high = (f"{v:.{digits}{style}}" for v in (self.value, self.low, self.high))
-        return value if np.isnan(self.low) else f"{value} ({low} to {high})"
+        return value if math.isnan(self.low) else f"{value} ({low} to {high})"
+
+    def columns(self) -> dict[str, Any]:
+        """Value, interval, n and note, for a row of a table."""
+        return {name: getattr(self, name) for name in ("value", "low", "high", "n", "note")}
 
 
 def missing(n: int, note: str) -> Estimate:
-    """A number that cannot be had, and why."""
-    return Estimate(float("nan"), float("nan"), float("nan"), n, note)
+    """An estimate without a value, and why it has none."""
+    return Estimate(math.nan, math.nan, math.nan, n, note=note)
 
 
-def wilson(hits: int, n: int, level: float = 0.95) -> Estimate:
-    """A proportion with its score interval (Wilson 1927), which holds for small n and at 0 and 1."""
-    if n == 0:
-        return missing(0, "no samples")
-    low, high = intervals.wilson(hits, n, level)
-    return Estimate(hits / n, low, high, n)
-
-
-def share(hits: NDArray[np.bool_], family: Family = None, level: float = 0.95) -> Estimate:
+def share(hits: NDArray[np.bool_], family: Family = None, confidence: float = 0.95) -> Estimate:
     """The share of hits with Wilson's interval; rows of one family count for as much as they vary apart.
 
-    Five images made from one photograph fail or pass together, so as five they would make the interval too narrow:
-    it has the variance between families and Student's quantile (docs/intervals.md).
+    Five images made from one photograph fail or pass together, so counting them as five would make the interval too
+    narrow. The interval has the variance between families and Student's quantile (docs/intervals.md).
     """
     n, codes = len(hits), codes_of(family, len(hits))
-    m = int(codes.max()) + 1 if n else 0
+    if n == 0:
+        return missing(0, "no samples")
+    value, m = float(hits.mean()), int(codes.max()) + 1
     if m == n:
-        return wilson(int(hits.sum()), n, level)
-    value = float(hits.mean())
+        return Estimate(value, *intervals.wilson(int(hits.sum()), n, confidence), n)
     variance = value * (1 - value) / n * intervals.design_effect(hits.astype(np.float64), codes)
-    low, high = intervals.score_interval(value, variance, m, m - 1, level)
-    return Estimate(value, low, high, n)
+    return Estimate(value, *intervals.score_interval(value, variance, m, m - 1, confidence), n)
 
 
-def codes_of(family: Family, n: int) -> NDArray[np.intp]:
-    """Families as codes from 0, [n]; without any, each row is its own."""
-    if family is None:
-        return np.arange(n)
-    return np.unique(np.asarray(family, dtype=str), return_inverse=True)[1]
+def from_resamples(
+    value: float, resampled: Array, n: int, *, recentre: bool = False, confidence: float = 0.95
+) -> Estimate:
+    """A value with the percentile interval of its bootstrap.
 
-
-def of_rows(family: Family, rows: NDArray[Any]) -> Family:
-    """The families of some rows."""
-    return None if family is None else family[rows]
-
-
-def percentile(value: float, resampled: Array, n: int, level: float = 0.95, note: str = "") -> Estimate:
-    """The percentile bootstrap interval around a value."""
-    low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), n, note)
-
-
-def recentred(value: float, resampled: Array, n: int, level: float = 0.95) -> Estimate:
-    """Bootstrap interval moved so that the resampled mean sits on the value.
-
-    For statistics that repeats in a resample push in one direction (a Frechet distance up, a diversity down).
+    Parameters
+    ----------
+    recentre
+        Move the resamples so that their mean is the value: for statistics that repeated rows push in one direction
+        (a Frechet distance up, a diversity down).
     """
-    return percentile(value, resampled - np.nanmean(resampled) + value, n, level)
-
-
-def bootstrap_weights(n: int, resamples: int, rng: np.random.Generator, family: Family = None) -> Array:
-    """How often each of n rows is drawn in each resample, [resamples, n]; families are drawn whole."""
-    codes = codes_of(family, n)
-    m = int(codes.max()) + 1
-    return rng.multinomial(m, np.full(m, 1 / m), size=resamples).astype(np.float64)[:, codes]
-
-
-def bootstrap_rows(
-    n: int, resamples: int, rng: np.random.Generator, family: Family = None
-) -> Iterator[NDArray[np.intp]]:
-    """The rows of each resample; families are drawn whole, so with families their number varies around n."""
-    codes = codes_of(family, n)
-    sizes = np.bincount(codes)
-    if len(sizes) == n:
-        yield from (rng.integers(0, n, n) for _ in range(resamples))
-        return
-    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(sizes)[:-1])
-    for _ in range(resamples):
-        yield np.concatenate([members[k] for k in rng.integers(0, len(members), len(members))])
+    moved = resampled - np.nanmean(resampled) + value if recentre else resampled
+    return Estimate(value, *intervals.percentile(moved, confidence), n)
 
 
 def bootstrap_mean(values: Array, *, resamples: int = 1000, seed: int = 0, family: Family = None) -> Estimate:
     """Mean with a percentile bootstrap interval over values, or over whole families of them."""
-    values = np.asarray(values, dtype=np.float64)
+    values, rng = np.asarray(values, dtype=np.float64), np.random.default_rng(seed)
     if len(values) < 2:
         return missing(len(values), "fewer than two samples")
-    weights = bootstrap_weights(len(values), resamples, np.random.default_rng(seed), family)
-    return percentile(float(values.mean()), weights @ values / weights.sum(1), len(values))
+    units = family_units(family, len(values))
+    drawn = [bootstrap_weights(rng, units, size) for size in chunks(resamples)]
+    means = np.concatenate([values @ weights / weights.sum(axis=0) for weights in drawn])
+    return from_resamples(float(values.mean()), means, len(values))
 
 
 def bootstrap_of(
@@ -125,5 +112,6 @@ def bootstrap_of(
 ) -> Estimate:
     """A statistic of paired columns of equal length, with a percentile bootstrap interval over rows or families."""
     n, rng = len(columns[0]), np.random.default_rng(seed)
-    drawn = bootstrap_rows(n, resamples, rng, family)
-    return percentile(statistic(*columns), np.array([statistic(*(c[rows] for c in columns)) for rows in drawn]), n)
+    drawn = bootstrap_rows(rng, family_units(family, n), resamples)
+    resampled = np.array([statistic(*(c[rows] for c in columns)) for rows in drawn])
+    return from_resamples(statistic(*columns), resampled, n)

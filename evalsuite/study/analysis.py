@@ -15,7 +15,7 @@ from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
 from evalsuite.fairness.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.fairness.predictions import Predictions, levels
-from evalsuite.stats import multiplicity
+from evalsuite.stats import hypothesis_tests
 from evalsuite.study import arm as arms
 from evalsuite.study import dose, run_arms, scaling_laws
 from evalsuite.study.design import Design, read_design
@@ -207,7 +207,7 @@ def _holm(gains: list[Gain], reference: float) -> list[Gain]:
     family = [i for i, g in enumerate(gains) if g.ratio == reference and math.isfinite(g.p)]
     if not family:
         return gains
-    adjusted = multiplicity.holm(np.array([gains[i].p for i in family]))
+    adjusted = hypothesis_tests.holm(np.array([gains[i].p for i in family]))
     out = list(gains)
     for i, p in zip(family, adjusted, strict=True):
         sure = p < 0.05 or gains[i].verdict not in ("helps", "hurts")

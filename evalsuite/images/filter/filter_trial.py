@@ -13,7 +13,7 @@ from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
 from evalsuite.fairness.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.fairness.predictions import Predictions, levels
-from evalsuite.page.section import Section, Status, section, table
+from evalsuite.page.measurement import Measurement, Status, frame_table
 from evalsuite.stats.estimate import Estimate
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
@@ -133,7 +133,7 @@ def _verdict(difference: Estimate) -> str:
     return "no difference" if difference.low > -MARGIN and difference.high < MARGIN else "cannot be told"
 
 
-def trial_section(trial: Trial) -> Section:
+def trial_section(trial: Trial) -> Measurement:
     """The part of the report on whether the filter was worth it."""
     whole = trial.table.iloc[0]
     real = f"{trial.n_real} real images per class" if trial.n_real else "all real images"
@@ -143,12 +143,13 @@ def trial_section(trial: Trial) -> Section:
     text += f" It hurts {', '.join(hurt)}." if hurt else ""
     status: Status = "bad" if hurt else "good" if whole["verdict"] in ("helps", "no difference") else "unknown"
     groups = trial.table["group"] != "all"
-    return section(
+    caption = "Accuracy on real test images without and with the filter, paired"
+    return Measurement(
         "The filter judged",
         text,
         status,
-        [
-            table("utility", "Accuracy on real test images without and with the filter, paired", trial.table[~groups]),
-            table("fairness", "The same by skin type", trial.table[groups]),
-        ],
+        {
+            "utility": [frame_table(trial.table[~groups], caption)],
+            "fairness": [frame_table(trial.table[groups], "The same by skin type")],
+        },
     )

@@ -19,9 +19,10 @@ from dermforge.common.errors import UserError
 from evalsuite.images.features.features import Features, ImageData, families
 from evalsuite.images.quality.cells import FAMILIES, parts_of
 from evalsuite.images.quality.utility import linear
-from evalsuite.page.section import Section, interval_texts, section, table
-from evalsuite.stats.estimate import codes_of, share
+from evalsuite.page.measurement import Measurement, frame_table, interval_texts
+from evalsuite.stats.estimate import share
 from evalsuite.stats.intervals import design_effect
+from evalsuite.stats.resampling import codes_of
 
 #: Scores where more is better, with what a low one means.
 CRITERIA = {
@@ -237,7 +238,7 @@ def _counts(part: pd.DataFrame) -> list[int]:
     return [round(float(count) / effect) for count in (dropped.sum(), (~dropped).sum())]
 
 
-def filter_section(done: Filtered) -> Section:
+def filter_section(done: Filtered) -> Measurement:
     """The part of the report on the filter."""
     text = f"{done.table['kept'].mean():.0%} of the images stay; "
     text += f"the same thresholds drop {done.real_rejection:.1%} of real images. "
@@ -251,15 +252,17 @@ def filter_section(done: Filtered) -> Section:
     )
     groups = done.rates["family"] == "group"
     cells = done.rates["family"].isin(["overall", "class", "strategy"])
-    return section(
+    return Measurement(
         "Filter",
         text.strip(),
         "warn" if done.warnings else "good",
-        [
-            table("utility", "Why images were dropped", reasons),
-            table("utility", "Rejected share of each class and strategy", _rates_shown(done.rates[cells])),
-            table("fairness", "Rejected share of each skin type", _rates_shown(done.rates[groups])),
-        ],
+        {
+            "utility": [
+                frame_table(reasons, "Why images were dropped"),
+                frame_table(_rates_shown(done.rates[cells]), "Rejected share of each class and strategy"),
+            ],
+            "fairness": [frame_table(_rates_shown(done.rates[groups]), "Rejected share of each skin type")],
+        },
     )
 
 

@@ -15,7 +15,7 @@ from dermforge.common.errors import UserError
 from evalsuite.images.features.extractors import Extractor
 from evalsuite.images.features.features import ArrayImages
 from evalsuite.images.privacy.audit import CopyAudit, audit_copies, verdict
-from evalsuite.stats.estimate import Estimate, wilson
+from evalsuite.stats.estimate import Estimate, share
 from shards.format.schema import Sample
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
@@ -115,7 +115,7 @@ def _of(audit: CopyAudit) -> ArrayAudit:
     return ArrayAudit(
         copies=int(flags.sum()),
         n=len(flags),
-        rate=wilson(int(flags.sum()), len(flags)),
+        rate=share(flags),
         flagged=np.flatnonzero(flags),
         nearest=np.array([int(id.split("-")[1]) for id in audit.table["nearest"]]),
         score=audit.table["score"].to_numpy(dtype=float),

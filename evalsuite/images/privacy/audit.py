@@ -26,7 +26,8 @@ from evalsuite.images.privacy.calibrate import Calibration, calibrate, measured_
 from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, plant_copies
 from evalsuite.images.privacy.search_index import Index, build, search
 from evalsuite.images.quality.cells import FAMILIES, parts_of
-from evalsuite.page.section import Section, Status, image_figure, interval_texts, section, table
+from evalsuite.page.blocks import Plot, Table, Thumbnails
+from evalsuite.page.measurement import Measurement, Status, frame_table, interval_texts, thumbnails
 from evalsuite.stats.estimate import Estimate, share
 
 SPACES = ("closeness", "apart", "distinct")  # phash misses crops: it is reported and takes no part in the decision
@@ -246,13 +247,25 @@ def _compared(part: pd.DataFrame, known: Calibration) -> Status:
     return "bad" if rate.low > known.worst else "warn" if rate.value > known.false_alarms else "good"
 
 
-def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *, pairs: int = 12) -> Section:
+def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *, pairs: int = 12) -> Measurement:
     """The part of the report on copies, with the nearest pairs side by side."""
     text, status = verdict(audit)
     by_group = audit.rates["family"] == "group"
     finer = audit.rates["family"].isin(["overall", "class", "strategy"])
     caption = "Share of copies; the part drawn anew is judged apart where a photograph was inpainted"
-    figures = []
+    control = pd.DataFrame(
+        {
+            "kind": audit.control["kind"],
+            "planted": audit.control["n"],
+            "found": audit.control["found"],
+            "share found": interval_texts(audit.control),
+            "share whose original is named": audit.control["original_named"],
+        }
+    )
+    copies: list[Table | Plot | Thumbnails] = [
+        frame_table(_rates_shown(audit.rates[finer]), caption),
+        frame_table(control, "Positive control: copies of training images planted among the audited"),
+    ]
     nearest = audit.table.sort_values("score", ascending=False).head(pairs)
     if len(nearest):
         made, known = _thumbnails(synthetic, nearest["id"]), _thumbnails(train, nearest["nearest"])
@@ -260,30 +273,9 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData, *,
         columns = (nearest[c] for c in ("id", "nearest", "copy", "score"))
         for id, other, copy, score in zip(*columns, strict=True):
             cells += [(made[id], "COPY" if copy else f"score {score:.1f}"), (known[other], str(other))]
-        figures.append(image_figure("privacy", "Nearest pairs: synthetic, then its training image", cells, 6))
-    return section(
-        "Copies of training images",
-        text,
-        status,
-        [
-            table("privacy", caption, _rates_shown(audit.rates[finer])),
-            table(
-                "privacy",
-                "Positive control: copies of training images planted among the audited",
-                pd.DataFrame(
-                    {
-                        "kind": audit.control["kind"],
-                        "planted": audit.control["n"],
-                        "found": audit.control["found"],
-                        "share found": interval_texts(audit.control),
-                        "share whose original is named": audit.control["original_named"],
-                    }
-                ),
-            ),
-            table("fairness", "Share of copies by skin type", _rates_shown(audit.rates[by_group])),
-        ],
-        figures,
-    )
+        copies.append(thumbnails(cells, 6, "Nearest pairs: synthetic, then its training image"))
+    by_skin_type = frame_table(_rates_shown(audit.rates[by_group]), "Share of copies by skin type")
+    return Measurement("Copies of training images", text, status, {"privacy": copies, "fairness": [by_skin_type]})
 
 
 def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from dermforge.common.errors import UserError
-from evalsuite.stats.estimate import Estimate, Family, codes_of, missing, share
+from evalsuite.stats.estimate import Estimate, missing, share
+from evalsuite.stats.resampling import Family, codes_of
 
 MIN_UNSEEN = 20
 CONFIDENCE = 0.95

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,8 @@ from evalsuite.images.quality.fid import fid
 from evalsuite.images.quality.kid import kid
 from evalsuite.images.quality.prdc import prdc
 from evalsuite.images.quality.vendi import vendi
-from evalsuite.stats.estimate import Estimate, Families, codes_of, missing
+from evalsuite.stats.estimate import Estimate, missing
+from evalsuite.stats.resampling import Families, codes_of
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "overall": (),
@@ -111,14 +112,14 @@ def _measure(
     head = {"family": cell.family, "cell": cell.name, "n_real": len(cell.real), "n_synthetic": len(cell.synthetic)}
     if n == 0:
         estimate = missing(cell.n, f"{len(cell.real)} real and {len(cell.synthetic)} synthetic: too few")
-        yield head | {"metric": NONE} | _columns(estimate)
+        yield head | {"metric": NONE} | estimate.columns()
         return
     rng = np.random.default_rng((seed, zlib.crc32(f"{cell.family}/{cell.name}".encode())))
     a, b = (np.sort(rng.choice(rows, n, replace=False)) for rows in (cell.real, cell.synthetic))
     known = families(real.frame.iloc[a]), families(synthetic.frame.iloc[b], real.frame)
     found = measure(real.take(a), synthetic.take(b), real.extractor.metric, seed=seed, resamples=resamples, of=known)
     for metric, estimate in found:
-        yield head | {"metric": metric} | _columns(estimate)
+        yield head | {"metric": metric} | estimate.columns()
 
 
 def measure(
@@ -156,7 +157,3 @@ def _floor(real: Features, n: int, min_n: int, seed: int, resamples: int) -> lis
         note = f"at n = {half}, not {n}: compare the kernel distance only, which does not depend on n"
         rows = [row | {"note": row["note"] or note} for row in rows]
     return rows
-
-
-def _columns(estimate: Estimate) -> dict[str, object]:
-    return asdict(estimate)

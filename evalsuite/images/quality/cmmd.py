@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsuite.images.quality.mmd import mmd2_interval
-from evalsuite.stats.estimate import Array, Estimate, Families, missing, of_rows
+from evalsuite.stats.estimate import Estimate, missing
+from evalsuite.stats.resampling import Array, Families, of_rows
 
 SIGMA, SCALE = 10.0, 1000.0
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalsuite.stats.estimate import Array, Estimate, Families, bootstrap_rows, missing, recentred
+from evalsuite.stats.estimate import Estimate, from_resamples, missing
+from evalsuite.stats.resampling import Array, Families, bootstrap_rows, family_units
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,10 @@ def fid(
     value = frechet_distance(moments([real]), moments([synthetic]))
     rngs = np.random.default_rng(seed).spawn(2)
     drawn = (
-        bootstrap_rows(len(side), resamples, rng, family)
+        bootstrap_rows(rng, family_units(family, len(side)), resamples)
         for side, rng, family in zip((real, synthetic), rngs, families, strict=True)
     )
     resampled = [frechet_distance(moments([real[a]]), moments([synthetic[b]])) for a, b in zip(*drawn, strict=True)]
-    return recentred(value, np.array(resampled), n) if resamples else Estimate(value, np.nan, np.nan, n)
+    if not resamples:
+        return Estimate(value, np.nan, np.nan, n)
+    return from_resamples(value, np.array(resampled), n, recentre=True)

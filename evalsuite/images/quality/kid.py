@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from evalsuite.images.quality.mmd import mmd2, mmd2_interval
-from evalsuite.stats.estimate import Array, Estimate, Families, missing, of_rows
+from evalsuite.stats.estimate import Estimate, missing
+from evalsuite.stats.resampling import Array, Families, of_rows
 
 
 def polynomial_kernel(x: Array, y: Array) -> Array:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsuite.stats.estimate import Array, Estimate, Families, bootstrap_weights, codes_of, missing, percentile
+from evalsuite.stats.estimate import Estimate, from_resamples, missing
+from evalsuite.stats.resampling import Array, Families, bootstrap_weights, codes_of, family_units
 
 
 def mmd2(xx: Array, yy: Array, xy: Array) -> float:
@@ -47,10 +48,11 @@ def mmd2_interval(
         across = ((u @ xy) * v).sum(1) / (u.sum(1) * v.sum(1))
         return np.asarray(scale * (_within(xx, u, codes[0]) + _within(yy, v, codes[1]) - 2 * across))
 
-    drawn = estimates(bootstrap_weights(n, resamples, rng, codes[0]), bootstrap_weights(m, resamples, rng, codes[1]))
+    weights = [bootstrap_weights(rng, family_units(c, len(c)), resamples).T for c in codes]
+    drawn = estimates(*weights)
     apart = float(estimates(np.ones((1, n)), np.ones((1, m)))[0])
     grouped = any(len(set(c)) < len(c) for c in codes)
-    return percentile(value, drawn + (value - apart if grouped else 0.0), min(n, m))
+    return from_resamples(value, drawn + (value - apart if grouped else 0.0), min(n, m))
 
 
 def _within(kernel: Array, weights: Array, codes: NDArray[np.intp]) -> Array:

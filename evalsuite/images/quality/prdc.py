@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalsuite.stats.estimate import Array, Estimate, Families, bootstrap_mean, missing, share
+from evalsuite.stats.estimate import Estimate, bootstrap_mean, missing, share
+from evalsuite.stats.resampling import Array, Families
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from evalsuite.images.features.features import Features
 from evalsuite.images.quality.cells import NONE, quality_table
 from evalsuite.images.quality.prdc import distances
 from evalsuite.images.quality.utility import utility_table
-from evalsuite.page.section import Axis, Section, Status, Table, section, table
-from evalsuite.stats.estimate import Array, Estimate
+from evalsuite.page.blocks import Plot, Table, Thumbnails
+from evalsuite.page.measurement import Axis, Measurement, Status, frame_table
+from evalsuite.stats.estimate import Estimate
+from evalsuite.stats.resampling import Array
 
 Pairs = Sequence[tuple[Features, Features]]
 DIVERSITY = ("recall", "coverage", "Vendi")
@@ -27,7 +29,7 @@ class QualityReport:
 
     cells: pd.DataFrame
     utility: pd.DataFrame
-    section: Section
+    section: Measurement
 
 
 def quality_report(pairs: Pairs, *, max_n: int = 5000, seed: int = 0, resamples: int = 100) -> QualityReport:
@@ -64,45 +66,44 @@ def _nearest(queries: Array, known: Array, block: int = 1024) -> Array:
     return best
 
 
-def _section(cells: pd.DataFrame, utility: pd.DataFrame) -> Section:
+def _section(cells: pd.DataFrame, utility: pd.DataFrame) -> Measurement:
     text, status = verdict(cells, utility)
-    tables = []
+    shown: dict[Axis, list[Table | Plot | Thumbnails]] = {}
     for name in cells["extractor"].unique():
-        tables += _tables_of(name, cells[cells["extractor"] == name], utility[utility["extractor"] == name])
+        for axis, made in _tables_of(name, cells[cells["extractor"] == name], utility[utility["extractor"] == name]):
+            shown.setdefault(axis, []).append(made)
     told, everyone = utility["metric"].str.startswith(TOLD), utility["family"] == "overall"
-    axis: Axis
-    for axis, caption, part in (
+    parts: tuple[tuple[Axis, str, pd.DataFrame], ...] = (
         ("fidelity", "Can a linear classifier tell real from synthetic? AUC, 0.5: no", utility[told & everyone]),
         ("utility", "Does what a linear classifier learns carry over? Balanced accuracy", utility[~told & everyone]),
-    ):
+    )
+    for axis, caption, part in parts:
         lines = [(row["metric"], row["n"], _estimate(row), row["note"]) for row in part.to_dict("records")]
-        tables.append(table(axis, caption, pd.DataFrame(lines, columns=["metric", "n", "value", "remark"])))
-    return section("Images", text, status, tables)
+        frame = pd.DataFrame(lines, columns=["metric", "n", "value", "remark"])
+        shown.setdefault(axis, []).append(frame_table(frame, caption))
+    return Measurement("Images", text, status, shown)
 
 
-def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[Table]:
-    """One extractor's: a row a cell, a column a metric."""
+def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[tuple[Axis, Table]]:
+    """One extractor's tables: a row for each cell, a column for each metric."""
     diverse, none = cells["metric"].str.startswith(DIVERSITY), cells["metric"] == NONE
     by_group = cells["family"] == "group"
     whole = cells["family"].isin(["overall", "floor", "class", "strategy"])
     equal = f"{name}, at equal n in every cell of a family"
-    tables: list[Table] = []
+    tables: list[tuple[Axis, Table]] = []
     axis: Axis
     for axis, word, kind in (("fidelity", "Fidelity", ~diverse), ("diversity", "Diversity", diverse | none)):
         caption = f'{word}, {equal}; "real against real" is what a perfect generator would score'
         tables += [
-            table(axis, caption, by_cell(cells[kind & whole])),
-            table("fairness", f"{word} by skin type, {equal}", by_cell(cells[kind & by_group])),
+            (axis, frame_table(by_cell(cells[kind & whole]), caption)),
+            ("fairness", frame_table(by_cell(cells[kind & by_group]), f"{word} by skin type, {equal}")),
         ]
-    tables.append(
-        table(
-            "fairness",
-            f"Linear classifiers by skin type of the tested images, {name}: balanced accuracy, and the AUC of "
-            "real or synthetic",
-            by_cell(utility[utility["family"] == "group"]),
-        )
+    caption = (
+        f"Linear classifiers by skin type of the tested images, {name}: balanced accuracy, and the AUC of "
+        "real or synthetic"
     )
-    return [t for t in tables if t["rows"]]
+    tables.append(("fairness", frame_table(by_cell(utility[utility["family"] == "group"]), caption)))
+    return [(axis, made) for axis, made in tables if made.rows]
 
 
 def by_cell(long: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from evalsuite.images.features.features import Features, families
-from evalsuite.stats.estimate import Array, Estimate, Family, bootstrap_of, missing, of_rows
+from evalsuite.stats.estimate import Estimate, bootstrap_of, missing
+from evalsuite.stats.resampling import Array, Family, of_rows
 
 Labels = NDArray[np.object_]
 FOLDS = 5
@@ -45,13 +46,13 @@ def utility_table(
     if len(rows[0]) < min_n:
         note = f"{len(rows[0])} real images have a synthetic one of their class"
         return pd.DataFrame(
-            {"family": "overall", "cell": "all", "metric": f"{what} [{name}]", **vars(missing(len(rows[0]), note))}
+            {"family": "overall", "cell": "all", "metric": f"{what} [{name}]", **missing(len(rows[0]), note).columns()}
             for what in MEASURES
         )
     for what, tested in zip(MEASURES, _tested(real, synthetic, rows, seed), strict=True):
         for family, cell, part in tested.cells(min_n):
             estimate = part.estimate(resamples, seed)
-            records.append({"family": family, "cell": cell, "metric": f"{what} [{name}]", **vars(estimate)})
+            records.append({"family": family, "cell": cell, "metric": f"{what} [{name}]", **estimate.columns()})
     return pd.DataFrame(records)
 
 

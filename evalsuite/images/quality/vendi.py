@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from evalsuite.stats.estimate import Array, Estimate, Family, bootstrap_rows, missing, recentred
+from evalsuite.stats.estimate import Estimate, from_resamples, missing
+from evalsuite.stats.resampling import Array, Family, bootstrap_rows, family_units
 
 
 def vendi_score(features: Array) -> float:
@@ -22,5 +23,6 @@ def vendi(features: Array, *, resamples: int = 100, seed: int = 0, family: Famil
     n, rng = len(features), np.random.default_rng(seed)
     if n < 2:
         return missing(n, "fewer than two samples")
-    resampled = np.array([vendi_score(features[rows]) for rows in bootstrap_rows(n, resamples, rng, family)])
-    return recentred(vendi_score(features), resampled, n)
+    drawn = bootstrap_rows(rng, family_units(family, n), resamples)
+    resampled = np.array([vendi_score(features[rows]) for rows in drawn])
+    return from_resamples(vendi_score(features), resampled, n, recentre=True)

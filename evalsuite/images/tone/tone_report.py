@@ -18,17 +18,11 @@ from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite.images.features.features import ImageData, families
 from evalsuite.images.quality.cells import FAMILIES, parts_of
 from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD, measure_ita, tone_index
-from evalsuite.page.section import Section, Status, figure, section, table
-from evalsuite.stats.estimate import (
-    Estimate,
-    Family,
-    bootstrap_mean,
-    bootstrap_of,
-    bootstrap_rows,
-    missing,
-    percentile,
-    share,
-)
+from evalsuite.page.blocks import Plot
+from evalsuite.page.measurement import Measurement, Status, frame_table
+from evalsuite.page.svg import as_svg
+from evalsuite.stats.estimate import Estimate, bootstrap_mean, bootstrap_of, from_resamples, missing, share
+from evalsuite.stats.resampling import Family, bootstrap_rows, family_units
 
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
 MIN_CELL = 5
@@ -181,12 +175,12 @@ def _drift(seen: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, s
 
     rngs = np.random.default_rng(seed).spawn(2)
     drawn = zip(
-        bootstrap_rows(len(shared), resamples, rngs[0], families(shared, reference)),
-        bootstrap_rows(len(known), resamples, rngs[1], families(known)),
+        bootstrap_rows(rngs[0], family_units(families(shared, reference), len(shared)), resamples),
+        bootstrap_rows(rngs[1], family_units(families(known), len(known)), resamples),
         strict=True,
     )
     whole = value(np.arange(len(shared)), np.arange(len(known)))
-    return percentile(whole, np.array([value(rows, real) for rows, real in drawn]), len(shared))
+    return from_resamples(whole, np.array([value(rows, real) for rows, real in drawn]), len(shared))
 
 
 def _median(values: NDArray[np.floating]) -> float:
@@ -236,24 +230,26 @@ def _direction(degrees: float) -> str:
     return f"{abs(degrees):.0f} degrees {'lighter' if degrees > 0 else 'darker'}"
 
 
-def tone_section(measured: pd.DataFrame, cells: pd.DataFrame) -> Section:
+def tone_section(measured: pd.DataFrame, cells: pd.DataFrame) -> Measurement:
     """The part of the report on tone."""
     text, status = verdict(cells)
     groups = cells[cells["family"] == "group"]
     others = cells[cells["family"].isin(["overall", "class", "strategy"])]
     asked = f"Typology angle (ITA, degrees) on bare skin ({METHOD}), requested against measured"
     lesion = f"Whether the lesion stayed: CIELAB contrast with the skin, seen from {LESION_CONTRAST:g}"
-    return section(
+    caption = "Measured angle for each requested group; boxes hold the middle half"
+    return Measurement(
         "Skin tone",
         text,
         status,
-        [
-            table("fidelity", asked, _asked(others, order=True)),
-            table("fidelity", lesion, _lesions(others)),
-            table("fairness", f"{asked}, by skin type", _asked(groups, order=False)),
-            table("fairness", f"{lesion}, by skin type", _lesions(groups)),
-        ],
-        [figure("fairness", "Measured angle for each requested group; boxes hold the middle half", _boxes(measured))],
+        {
+            "fidelity": [frame_table(_asked(others, order=True), asked), frame_table(_lesions(others), lesion)],
+            "fairness": [
+                frame_table(_asked(groups, order=False), f"{asked}, by skin type"),
+                frame_table(_lesions(groups), f"{lesion}, by skin type"),
+                Plot(_boxes(measured), caption),
+            ],
+        },
     )
 
 
@@ -298,15 +294,16 @@ def _texts(estimates: Iterable[Estimate], digits: int) -> list[str]:
     return [estimate.text(digits) for estimate in estimates]
 
 
-def _boxes(measured: pd.DataFrame) -> matplotlib.figure.Figure:
+def _boxes(measured: pd.DataFrame) -> str:
     known = measured.dropna(subset=["ita"])
     known = known.assign(group=known["group"].fillna("unknown"))
     order = known.groupby("group")["requested"].first().sort_values(na_position="last").index
-    drawing = matplotlib.figure.Figure(figsize=(7, 3.2))
+    drawing = matplotlib.figure.Figure(figsize=(7, 3.2), layout="constrained")
     axes = drawing.subplots()
     axes.boxplot(
         [known.loc[known["group"] == g, "ita"] for g in order], tick_labels=[str(g) for g in order], showfliers=False
     )
     axes.set_ylabel("ITA (degrees)")
     axes.set_xlabel("requested group")
-    return drawing
+    medians = "; ".join(f"{g}: median {known.loc[known['group'] == g, 'ita'].median():.0f}" for g in order)
+    return as_svg(drawing, "Measured angle by requested group", medians)

@@ -18,7 +18,7 @@ from evalsuite.commands.privacy import privacy
 from evalsuite.commands.quality import quality
 from evalsuite.commands.report import report
 from evalsuite.commands.tone import tone
-from evalsuite.page.section import AXES
+from evalsuite.page.measurement import AXES
 from gen.phantoms import CLASSES, draw
 from shards import Sample, ShardSet, ShardSetWriter, encode_image
 from shards.commands.change import select

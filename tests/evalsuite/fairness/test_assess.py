@@ -17,8 +17,9 @@ from dermforge.common.errors import UserError
 from evalsuite import selfcheck
 from evalsuite.commands.fairness import fairness as command
 from evalsuite.fairness import assess
-from evalsuite.fairness.card import NOT_ENOUGH, Card
+from evalsuite.fairness.card import Card
 from evalsuite.fairness.predictions import Predictions, from_frame
+from evalsuite.stats.estimate import NOT_ENOUGH
 
 
 def table(n: int, k: int = 4, seed: int = 0, separation: float = 1.5, prefix: str = "i") -> pd.DataFrame:

@@ -7,9 +7,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from dermforge.common.errors import UserError
 from evalsuite import selfcheck
@@ -18,7 +15,6 @@ from evalsuite.fairness import label_noise
 from evalsuite.fairness.compare_models import compare
 from evalsuite.fairness.predictions import Predictions, from_frame
 from evalsuite.selfcheck import Group
-from evalsuite.stats import multiplicity
 
 
 def test_levelling_down_is_told_from_lifting() -> None:
@@ -112,41 +108,6 @@ def test_different_test_sets_are_refused() -> None:
     c = selfcheck.table([Group("I", 30, 0.8), Group("II", 30, 0.7)], 1)
     with pytest.raises(UserError, match="different labels"):
         compare(a, c, ["fst"])
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_is_monotone_and_bounded(p: list[float]) -> None:
-    """Adjusted values are at least the raw ones, at most Bonferroni's, and keep their order."""
-    raw = np.array(p)
-    adjusted = multiplicity.holm(raw)
-    assert (adjusted >= raw - 1e-12).all()
-    assert (adjusted <= np.minimum(1, raw * len(raw)).max() + 1e-12).all()
-    assert (np.diff(adjusted[np.argsort(raw, kind="stable")]) >= -1e-12).all()
-
-
-def test_holm_by_hand() -> None:
-    """0.01, 0.04, 0.03 among three: 0.03, 0.06, 0.06; NaN stays out of the family."""
-    found = multiplicity.holm(np.array([0.01, 0.04, np.nan, 0.03]))
-    assert found == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
-
-
-@settings(deadline=None)
-@given(st.integers(0, 60), st.integers(0, 60))
-def test_mcnemar_is_the_binomial_test(a: int, b: int) -> None:
-    """Exact McNemar is a sign test on the discordant rows."""
-    expected = binomtest(a, a + b).pvalue if a + b else 1.0
-    assert multiplicity.mcnemar(a, b) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("n", [30, 100, 600])
-def test_paired_interval_coverage(n: int) -> None:
-    """Nominal 95 % gives 93 to 98 % for the difference of two models on the same rows (it errs on the safe side)."""
-    rng, covered, times = np.random.default_rng(n), 0, 3000
-    for only_a, only_b, _ in rng.multinomial(n, [0.10, 0.20, 0.70], times):
-        low, high = multiplicity.paired_proportions(int(only_a), int(only_b), n)
-        covered += low <= 0.10 <= high
-    assert 0.93 <= covered / times <= 0.98
 
 
 def test_rater_noise_marks_conclusions_that_change() -> None:

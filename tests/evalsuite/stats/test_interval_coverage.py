@@ -14,7 +14,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from evalsuite.fairness import group_estimates, metrics
-from evalsuite.stats import calibration, delong, intervals, precision, resample
+from evalsuite.stats import average_precision as ap
+from evalsuite.stats import calibration, delong, intervals, resampling
 
 CLASSES = "abcdef"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -73,8 +74,8 @@ def test_average_precision(n: int, positives: int, shift: float, least: float, m
     truth, held = average_precision(shift, positives / n), []
     size, _ = intervals.effective_size(np.array([positives, n - positives]))
     for _ in range(4000):
-        value, influences = precision.influence(rng.normal(size=n) + shift * positive, positive)
-        degrees = min(precision.degrees(influences), positives - 1)
+        value, influences = ap.influence(rng.normal(size=n) + shift * positive, positive)
+        degrees = min(ap.degrees(influences), positives - 1)
         low, high = intervals.score_interval(value, delong.variance(influences), size, degrees)
         held.append(low <= truth <= high)
     judge(f"AUPRC, {positives} of {n}, true {truth:.2f}", held, least, most)
@@ -101,7 +102,7 @@ def test_the_whole_card(n: int, classes: int, separation: float, sure: float) ->
     for _ in range(1000):
         probs, labels = tables(rng, [n // classes] * classes, separation, sure)
         scored = metrics.score(probs, labels, names)
-        weights = resample.bootstrap_weights(rng, resample.units(labels, None), options.n_boot)
+        weights = resampling.bootstrap_weights(rng, resampling.units(labels, None), options.n_boot)
         made = group_estimates.row(
             "all",
             "all",

@@ -15,7 +15,7 @@ from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
 from evalsuite.fairness import paired_scores
 from evalsuite.fairness.predictions import from_frame
-from evalsuite.page.page import render
+from evalsuite.page.render import page
 from evalsuite.report import study_report
 from evalsuite.study import analysis, design, findings
 from evalsuite.study import arm as arms
@@ -141,7 +141,7 @@ def test_the_record_and_the_page_hold_the_same_verdict(found: analysis.Analysis,
     assert json.loads((tmp_path / "study.json").read_text())["verdicts"] == record["verdicts"]
     assert len(pd.read_csv(tmp_path / "scores.csv")) == len(found.lines)
     assert "light" in study_report.figure(found, "light")
-    words = study_report.verdict(found)
+    words = study_report.answer(found)
     assert words.sentence == record["verdicts"]["all"]
     made = study_report.Report(
         "title",
@@ -152,7 +152,7 @@ def test_the_record_and_the_page_hold_the_same_verdict(found: analysis.Analysis,
             study_report.Section("l", study_report._laws(found)),
         ],
     )
-    assert "real images with RandAugment" in render([made], "test")
+    assert "real images with RandAugment" in page([made])
 
 
 def test_doses_are_doubled_until_the_gain_stops() -> None:

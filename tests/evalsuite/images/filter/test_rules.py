@@ -68,7 +68,7 @@ def test_a_filter_that_deletes_dark_skin_is_named() -> None:
     done = apply(frame, scores, {"typical": -1.5}, 0.05)
     assert len(done.warnings) == 1
     assert "group g2" in done.warnings[0]
-    assert filter_section(done)["status"] == "warn"
+    assert filter_section(done).status == "warn"
     row = done.rates.set_index("cell").loc["g2"]
     assert row["low"] < 0.5 < row["high"]
 
@@ -117,8 +117,8 @@ def test_a_filter_is_judged_by_the_paired_difference_in_each_group() -> None:
     assert found["light"].low < 0.2 < found["light"].high
     assert found["dark"].low < -0.2 < found["dark"].high
     part = filter_trial.trial_section(filter_trial.Trial(table, 16, 5.0, 3))
-    assert part["status"] == "bad"
-    assert "hurts dark" in part["verdict"]
+    assert part.status == "bad"
+    assert "hurts dark" in part.verdict
     same = filter_trial.compare(dict.fromkeys(tables, tables["with"]), 300)
     assert set(same["verdict"]) == {"no difference"}
 
@@ -170,7 +170,7 @@ def test_the_trial_takes_all_real_images_where_classes_are_unequal(tmp_path: Pat
         workers=1,
     )
     assert trial.ratio == 1.714  # 12 of a class for 42 real ones of 6 classes
-    assert filter_trial.trial_section(trial)["verdict"].startswith("With all real images, 1.714 synthetic ones")
+    assert filter_trial.trial_section(trial).verdict.startswith("With all real images, 1.714 synthetic ones")
 
 
 def write(

@@ -13,7 +13,7 @@ from evalsuite.images.quality.fid import fid, frechet_distance, moments
 from evalsuite.images.quality.kid import kid, kid_over_subsets
 from evalsuite.images.quality.prdc import prdc
 from evalsuite.images.quality.vendi import vendi, vendi_score
-from evalsuite.stats.estimate import bootstrap_mean, bootstrap_of, share, wilson
+from evalsuite.stats.estimate import bootstrap_mean, bootstrap_of
 
 
 def clouds(n: int, m: int, d: int, shift: float = 0.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -139,34 +139,6 @@ def test_vendi_uses_either_side_of_the_kernel() -> None:
     assert vendi_score(x) == pytest.approx(np.exp(-(values * np.log(values)).sum()), rel=1e-9)
     estimate = vendi(x)
     assert estimate.low < estimate.value < estimate.high
-
-
-def test_wilson_is_statsmodels() -> None:
-    """Values of statsmodels.proportion_confint(8, 20, method="wilson"), and both ends."""
-    estimate = wilson(8, 20)
-    assert (estimate.low, estimate.high) == pytest.approx((0.218806, 0.613423), abs=1e-5)
-    assert wilson(0, 10).low == 0.0
-    assert wilson(10, 10).high == pytest.approx(1.0)
-    assert np.isnan(wilson(0, 0).value)
-
-
-def test_bootstrap_mean_has_the_textbook_width() -> None:
-    x = np.random.default_rng(0).normal(size=400)
-    estimate = bootstrap_mean(x, resamples=2000)
-    assert (estimate.high - estimate.low) / 2 == pytest.approx(1.96 * x.std() / 20, rel=0.08)
-
-
-def test_a_share_of_families_keeps_to_its_confidence() -> None:
-    """Images of one photograph pass together: as single images they would make an interval that holds 61 % for 95."""
-    rng, family = np.random.default_rng(0), np.repeat(np.arange(20), 5)
-    held = {"single": 0, "families": 0}
-    for _ in range(500):
-        rate = rng.beta(0.2 * 0.5, 0.8 * 0.5, (20, 1))  # correlation within a family: 1 / (1 + 0.5)
-        hits = (rng.random((20, 5)) < rate).ravel()
-        for name, found in (("single", share(hits)), ("families", share(hits, family))):
-            held[name] += found.low <= 0.2 <= found.high
-    assert held["single"] < 400 < 465 < held["families"]
-    assert share(hits) == wilson(int(hits.sum()), 100) == share(hits, np.arange(100))
 
 
 REPEATED = 5

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from evalsuite import selfcheck
 from evalsuite.fairness import assess
-from evalsuite.page import plots
-from evalsuite.report import card_html
+from evalsuite.page import card_plots, curves, prediction_plots, svg
 from evalsuite.selfcheck import Group
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,20 +38,18 @@ WHITE = XYZ.sum(axis=1)
 def drawn() -> dict[str, str]:
     own = selfcheck.table([Group("<b>&", 120, 0.8), Group("$\\frac", 120, 0.6), Group("few", 6, 0.7)], 0)
     card = assess.card(own, ["fst"], n_boot=30)
-    curve = plots.Curve("real & synthetic", [0, 1, 2, 5], [0.5, 0.6, 0.7, 0.7], [0.4] * 4, [0.8] * 4)
+    curve = curves.Curve("real & synthetic", [0, 1, 2, 5], [0.5, 0.6, 0.7, 0.7], [0.4] * 4, [0.8] * 4)
     return {
-        "forest": plots.forest(card, "fst"),
-        "gaps": plots.gaps(card, "fst"),
-        "reliability": plots.reliability(own, "fst"),
-        "roc": plots.roc(own, "fst", n_boot=20),
-        "roc of a class": plots.roc(own, "fst", "nodule", n_boot=20),
-        "doses": plots.doses([curve], title="dose", x_label="ratio", y_label="accuracy", marks=[(2, "saturation")]),
-        "fragment": f'<svg xmlns="{SVG[1:-1]}" role="img" aria-label="."><title>.</title><desc>.</desc>'
-        f"{card_html.fragment(card, own)}</svg>",
+        "forest": card_plots.forest(card, "fst"),
+        "gaps": card_plots.gaps(card, "fst"),
+        "reliability": prediction_plots.reliability(own, "fst"),
+        "roc": prediction_plots.roc(own, "fst", n_boot=20),
+        "roc of a class": prediction_plots.roc(own, "fst", "nodule", n_boot=20),
+        "doses": curves.doses([curve], title="dose", x_label="ratio", y_label="accuracy", marks=[(2, "saturation")]),
     }
 
 
-@pytest.mark.parametrize("name", ["forest", "gaps", "reliability", "roc", "roc of a class", "doses", "fragment"])
+@pytest.mark.parametrize("name", ["forest", "gaps", "reliability", "roc", "roc of a class", "doses"])
 def test_well_formed_named_and_self_contained(drawn: dict[str, str], name: str) -> None:
     """Parses as XML whatever the group names, has alternative text, and points at nothing outside itself."""
     root = ElementTree.fromstring(drawn[name])
@@ -76,8 +73,8 @@ def test_alternative_text_tells_the_numbers(drawn: dict[str, str]) -> None:
 
 def test_equal_input_gives_equal_bytes() -> None:
     """No dates, no random ids."""
-    curve = plots.Curve("a", [0, 1], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
-    first, second = (plots.doses([curve], title="t", x_label="x", y_label="y") for _ in range(2))
+    curve = curves.Curve("a", [0, 1], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
+    first, second = (curves.doses([curve], title="t", x_label="x", y_label="y") for _ in range(2))
     assert first == second
 
 
@@ -87,17 +84,17 @@ def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
     names = ["a" * 100, "b" * 100, "c"]
     own = selfcheck.table([Group(name, 2, 0.6) for name in names], 0)
     card = assess.card(own, ["fst"], n_boot=20)
-    curve = plots.Curve(names[0], [4], [0.5], [0.4], [0.6])
+    curve = curves.Curve(names[0], [4], [0.5], [0.4], [0.6])
     for drawn in (
-        plots.forest(card, "fst"),
-        plots.roc(own, "fst", n_boot=20),
-        plots.reliability(own, "fst"),
-        plots.doses([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])]),
+        card_plots.forest(card, "fst"),
+        prediction_plots.roc(own, "fst", n_boot=20),
+        prediction_plots.reliability(own, "fst"),
+        curves.doses([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])]),
     ):
         root = ElementTree.fromstring(drawn)
         assert names[0] in (root.get("aria-label") or "")
         assert not [text for text in root.iter(f"{SVG}text") if names[0] in "".join(text.itertext())]
-    plots.gaps(card, "fst")
+    card_plots.gaps(card, "fst")
 
 
 def lab(colour: str, sight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,7 +108,7 @@ def lab(colour: str, sight: NDArray[np.float64]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("sight", SIGHT)
 def test_colour_blind_readers_tell_the_lines_apart(sight: str) -> None:
     """Colours fifteen just noticeable differences apart without any one cone; and a marker and a dash of their own."""
-    seen = [lab(colour, SIGHT[sight]) for colour in plots.PALETTE]
+    seen = [lab(colour, SIGHT[sight]) for colour in svg.PALETTE]
     assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 15
-    for marks in (plots.MARKERS, plots.DASHES):
-        assert len(set(marks)) == len(plots.PALETTE)
+    for marks in (svg.MARKERS, svg.DASHES):
+        assert len(set(marks)) == len(svg.PALETTE)

@@ -1,4 +1,4 @@
-"""Corrections for many tests, and what a test could have seen."""
+"""Tests of paired and permuted values, the correction for many of them, and the difference that a test can find."""
 
 from __future__ import annotations
 
@@ -38,10 +38,26 @@ def minimum_detectable(error: float, alpha: float = 0.05, power: float = 0.8) ->
     return float(norm.ppf(1 - alpha / 2) + norm.ppf(power)) * error
 
 
-def paired_proportions(only_a: int, only_b: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of share(b right) - share(a right) on the same rows (Bonett & Price 2012); NaN without rows."""
-    if n == 0:
+def bootstrap_p(samples: NDArray[np.floating]) -> float:
+    """Two-sided p that a difference is 0, from the share of resamples on each side; NaN without samples."""
+    samples = samples[np.isfinite(samples)]
+    if not len(samples):
+        return math.nan
+    side = min(int((samples <= 0).sum()), int((samples >= 0).sum()))
+    return min(1.0, 2 * (side + 1) / (len(samples) + 1))
+
+
+def permutation_p(observed: float, null: NDArray[np.floating]) -> float:
+    """Share of null draws at least as large, the observed one counted among them; NaN where undefined."""
+    null = null[np.isfinite(null)]
+    if not np.isfinite(observed) or not len(null):
+        return math.nan
+    return (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
+
+
+def null_summary(null: NDArray[np.floating]) -> tuple[float, float]:
+    """Mean and 95th percentile of a null gap; NaN where undefined."""
+    null = null[np.isfinite(null)]
+    if not len(null):
         return math.nan, math.nan
-    p, q = (only_b + 1) / (n + 2), (only_a + 1) / (n + 2)
-    half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt((p + q - (p - q) ** 2) / (n + 2))
-    return max(-1.0, p - q - half), min(1.0, p - q + half)
+    return float(null.mean()), float(np.quantile(null, 0.95))

@@ -1,0 +1,117 @@
+"""What a page is made of: sections of text, tables, plots and pictures. Texts are plain; `render` escapes them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from evalsuite.stats.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell with a second line under it (its interval), or printed bold."""
+
+    text: str
+    under: str = ""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """head: column names; rows: cells."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG shown inline, with its alternative text."""
+
+    png: bytes
+    alt: str
+    caption: str = ""
+
+    @property
+    def source(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Small JPEGs in rows of `columns`, each (base64, label)."""
+
+    jpegs: Sequence[tuple[str, str]]
+    columns: int
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """An <svg> element made by `evalsuite.page.svg`: the one block that goes into the page as it is."""
+
+    svg: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of sentences."""
+
+    items: Sequence[str]
+
+
+Block = str | Heading | Bullets | Table | Picture | Thumbnails | Plot
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of a report."""
+
+    title: str
+    blocks: Sequence[Block]
+
+    @property
+    def anchor(self) -> str:
+        return "".join(c if c.isalnum() else "-" for c in self.title.lower())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer in one sentence, and the numbers it rests on: (what, value, interval or remark)."""
+
+    sentence: str
+    numbers: Sequence[tuple[str, str, str]]
+    details: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run, study or card has to say. leakage: leaks that were allowed, shown in red."""
+
+    title: str
+    answer: Answer
+    sections: Sequence[Section]
+    leakage: Sequence[str] = ()
+    notes: Sequence[str] = field(default=())
+
+
+def estimate_cell(found: Estimate) -> Cell:
+    """The value with its interval under it."""
+    return Cell(*value_and_rest(found.text()))
+
+
+def value_and_rest(text: str) -> tuple[str, str]:
+    """`0.812 (0.761 to 0.853)` as value and interval."""
+    value, _, rest = text.partition(" (")
+    return value, rest.rstrip(")")

@@ -1,0 +1,53 @@
+"""What one command measured on the images, kept as JSON until `evalsuite report` puts it on the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import pandas as pd
+
+from evalsuite.page.blocks import Plot, Table, Thumbnails
+from evalsuite.stats.estimate import NOT_ENOUGH, Estimate
+
+Axis = Literal["fidelity", "diversity", "utility", "privacy", "fairness"]
+Status = Literal["good", "warn", "bad", "unknown"]
+#: What synthetic images are judged by, in the report's order (Friedrich 2024 without fairness).
+AXES: tuple[Axis, ...] = get_args(Axis)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A title, a verdict in a sentence, a status, and what there is to show on each axis."""
+
+    title: str
+    verdict: str
+    status: Status
+    shown: dict[Axis, list[Table | Plot | Thumbnails]]
+
+
+def frame_table(frame: pd.DataFrame, caption: str) -> Table:
+    """A frame as text; NaN reads "not enough data"."""
+    rows = [[_text(v) for v in row] for row in frame.itertuples(index=False)]
+    return Table([str(c) for c in frame.columns], rows, caption)
+
+
+def interval_texts(frame: pd.DataFrame, value: str = "rate", low: str = "low", high: str = "high") -> list[str]:
+    """Three columns as one, for readers: "0.123 (0.100 to 0.150)"."""
+    rows = zip(frame[value], frame[low], frame[high], strict=True)
+    return [Estimate(middle, least, most, 0).text() for middle, least, most in rows]
+
+
+def thumbnails(jpegs: Sequence[tuple[bytes, str]], columns: int, caption: str) -> Thumbnails:
+    """JPEGs with a label each."""
+    return Thumbnails([(base64.b64encode(jpeg).decode(), label) for jpeg, label in jpegs], columns, caption)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Estimate):
+        return value.text()
+    if isinstance(value, float):
+        return NOT_ENOUGH if value != value else f"{value:.3g}"
+    return "" if value is None else str(value)

@@ -1,0 +1,167 @@
+"""A fairness card, a comparison and a rater check as blocks of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalsuite.fairness.card import Card, Row, metric_name
+from evalsuite.fairness.compare_models import Comparison
+from evalsuite.fairness.label_noise import RaterCheck
+from evalsuite.fairness.predictions import Predictions
+from evalsuite.page import card_plots, prediction_plots
+from evalsuite.page.blocks import Block, Bullets, Cell, Heading, Plot, Table, estimate_cell
+
+#: Tables of a column: a caption and the metrics side by side, few enough for a printed page.
+TABLES = (
+    ("Right answers", ("accuracy", "top3", "balanced_accuracy", "macro_f1")),
+    (
+        "Ranking, and sensitivity at a threshold fixed on validation predictions",
+        ("auroc", "auprc", "sensitivity@global", "sensitivity@group"),
+    ),
+    ("Calibration", ("brier", "ece", "calibration_slope", "calibration_intercept")),
+)
+BY_CLASS = ("sensitivity", "specificity", "auroc")
+
+
+def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Block]:
+    """Tables of groups, classes and gaps, with a forest plot for each column; curves where predictions are given."""
+    blocks: list[Block] = []
+    for column in card.columns:
+        blocks += [
+            Heading(column),
+            Plot(card_plots.forest(card, column)),
+            *_groups(card, column),
+            _gaps(card, column),
+            Plot(card_plots.gaps(card, column)),
+            *(_classes(card, column, metric) for metric in BY_CLASS),
+        ]
+        if predictions is not None:
+            blocks.append(Plot(prediction_plots.reliability(predictions, column)))
+            blocks.append(Plot(prediction_plots.roc(predictions, column)))
+    for column in dict.fromkeys(r.column for r in card.rows if r.column not in ("all", *card.columns)):
+        blocks += [Heading(column), _crossed(card, column)]
+    return [*blocks, Bullets(card.notes)]
+
+
+def comparison_blocks(made: Comparison) -> list[Block]:
+    """Two models, group by group, and what happened to the gap."""
+    head = ("column", "group", "n", "before", "after", "difference", "p", "Holm p", "no worse", "detectable")
+    rows: list[Sequence[str | Cell]] = []
+    for c in made.changes:
+        if not c.enough or c.difference != c.difference:
+            rows.append((c.column, c.group, str(c.n), c.text(), *[""] * 6))
+            continue
+        rows.append(
+            (
+                c.column,
+                c.group,
+                str(c.n),
+                f"{c.a:.3f}",
+                f"{c.b:.3f}",
+                _with(f"{c.difference:+.3f}", c.low, c.high, "+"),
+                _p(c.p),
+                _p(c.p_holm),
+                "yes" if c.no_worse else "not shown",
+                _number(c.detectable),
+            )
+        )
+    said = [
+        f"{g.column}: gap {g.gap_a:.3f} to {g.gap_b:.3f}, {g.difference:+.3f} ({g.low:+.3f} to {g.high:+.3f}), "
+        f"p {_p(g.p)}; {g.reading}."
+        for g in made.gaps
+    ]
+    worse = "shown for every group" if made.no_group_worse else "not shown"
+    said.append(f"No group worse by more than {made.margin:g}: {worse}.")
+    return [Table(head, rows, f"Change in {metric_name(made.metric)}"), Bullets(said)]
+
+
+def rater_table(made: RaterCheck) -> Table:
+    """The gap under each way to label the skin types."""
+    return Table(
+        ("labels", "n", f"gap in {metric_name(made.metric)}", "worst", "beyond chance", "conclusion"),
+        [
+            (
+                s.name,
+                str(s.n),
+                _with(f"{s.difference:.3f}", s.low, s.high),
+                s.worst,
+                "yes" if s.beyond_chance else "no",
+                Cell("CHANGES", bold=True) if s.changed else "stands",
+            )
+            for s in made.scenarios
+        ],
+    )
+
+
+def _groups(card: Card, column: str) -> list[Table]:
+    rows = (card.row(), *card.of(column))
+    tables = []
+    for caption, wanted in TABLES:
+        metrics = [m for m in wanted if any(m in row.metrics for row in rows)]
+        body = [
+            (row.group, str(row.n), *(estimate_cell(row.metrics[m]) if m in row.metrics else "" for m in metrics))
+            for row in rows
+        ]
+        tables.append(Table(("group", "n", *(metric_name(m, card) for m in metrics)), body, caption))
+    return tables
+
+
+def _classes(card: Card, column: str, metric: str) -> Table:
+    """A row for each class, a column for each group: there may be a hundred classes, and there are few groups."""
+    rows = (card.row(), *card.of(column))
+
+    def cell(row: Row, cls: str) -> Cell:
+        n = row.n - row.positives[cls] if metric == "specificity" else row.positives[cls]
+        found = estimate_cell(row.metrics[f"{metric}:{cls}"])
+        return Cell(found.text, f"{found.under}; n = {n}" if found.under else f"n = {n}")
+
+    return Table(
+        ("class", *(row.group for row in rows)),
+        [(cls, *(cell(row, cls) for row in rows)) for cls in card.classes],
+        f"{metric_name(metric)} of each class, one against the rest; n: images "
+        f"{'not of' if metric == 'specificity' else 'of'} the class",
+    )
+
+
+def _gaps(card: Card, column: str) -> Table:
+    return Table(
+        ("gap in", "difference", "ratio", "worst", "best", "by chance: mean, up to", "p", "beyond chance"),
+        [
+            (
+                metric_name(g.metric, card),
+                _with(f"{g.difference:.3f}", g.low, g.high),
+                _number(g.ratio),
+                f"{g.worst} {g.worst_value:.3f}",
+                f"{g.best} {g.best_value:.3f}",
+                f"{_number(g.null_mean)}, {_number(g.null_p95)}",
+                _p(g.p),
+                Cell("yes", bold=True) if g.beyond_chance else "no",
+            )
+            for g in card.gaps
+            if g.column == column and ":" not in g.metric
+        ],
+        "Largest difference between groups, next to what equal groups of these sizes show by chance (mean and 95th "
+        "percentile of permutations)",
+    )
+
+
+def _crossed(card: Card, column: str) -> Table:
+    return Table(
+        ("group", "n", "accuracy", "accuracy, shrunk towards the others"),
+        [
+            (r.group, str(r.n), estimate_cell(r.metrics["accuracy"]), estimate_cell(r.shrunk) if r.shrunk else "")
+            for r in card.of(column)
+        ],
+    )
+
+
+def _with(value: str, low: float, high: float, sign: str = "") -> Cell:
+    return Cell(value, f"{low:{sign}.3f} to {high:{sign}.3f}")
+
+
+def _number(value: float) -> str:
+    return "" if value != value else f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    return "" if value != value else "<0.001" if value < 0.001 else f"{value:.3f}"
