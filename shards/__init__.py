@@ -11,6 +11,7 @@ __all__ = [
     "ImageSet",
     "Item",
     "MixedStream",
+    "Provenance",
     "Sample",
     "ShardSet",
     "ShardSetWriter",
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from shards.format.images import decode_image, encode_image
     from shards.format.interop import write_info
     from shards.format.reader import ImageSet, ShardSet
-    from shards.format.schema import Sample, Sidecar
+    from shards.format.schema import Provenance, Sample, Sidecar
     from shards.format.writer import ShardSetWriter, ShardWriter, write_shard
     from shards.ingest.folder import FolderSet, open_data
     from shards.mixing.dataset import ExactPass, Item, MixedStream, Source
@@ -45,7 +46,7 @@ else:
             "shards.format.images": ["decode_image", "encode_image"],
             "shards.format.interop": ["write_info"],
             "shards.format.reader": ["ImageSet", "ShardSet"],
-            "shards.format.schema": ["Sample", "Sidecar"],
+            "shards.format.schema": ["Provenance", "Sample", "Sidecar"],
             "shards.format.writer": ["ShardSetWriter", "ShardWriter", "write_shard"],
             "shards.ingest.folder": ["FolderSet", "open_data"],
             "shards.mixing.dataset": ["ExactPass", "Item", "MixedStream", "Source"],

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common.atomic import write_whole
-from dermforge.common.console import print_json, say, track
+from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from evalsuite.images import artifacts
 from evalsuite.images.features.extractors import SPECS, Extractor, open_extractor
@@ -27,7 +27,8 @@ from evalsuite.images.filter.rules import (
 from evalsuite.images.tone.measure_ita import CUTS
 from evalsuite.images.tone.tone_report import measure_table
 from evalsuite.training.recipe import make_recipe
-from shards import ImageSet, ShardSet, ShardSetWriter
+from shards import ImageSet
+from shards.tools.select import select
 
 
 def filter_images(
@@ -170,26 +171,9 @@ def _judge(
 
 def _shards(done: Filtered, made: ImageSet, names: list[str], folder: Path) -> None:
     """The kept images with their scores in JSON and sidecar, so that one can select before any image is read."""
-    scored = done.table.set_index("id")[names].to_dict("index")
-    sidecars = made.sidecars if isinstance(made, ShardSet) else []
-    first = sidecars[0] if sidecars else None
-    lineage = sorted({id for s in sidecars for id in s.lineage})
     if not done.kept:
         raise UserError(f"every image was dropped, so {folder} would be empty; loosen --rejection")
-    view = made.where(ids=done.kept)
-    order = sorted(range(view.n), key=lambda i: str(view.rows["id"].iloc[i]))
-    with ShardSetWriter(
-        folder,
-        "filtered",
-        classes=made.classes,
-        lineage=lineage,
-        model_digest=first.model_digest if first else None,
-        plan_digest=first.plan_digest if first else None,
-        bundle_digest=first.bundle_digest if first else None,
-    ) as writer:
-        for position in track(order, "kept images", len(order)):
-            sample, data = view.at(position)
-            found = {str(n): round(v, 6) for n, v in scored[sample.id].items() if v == v}
-            scores = sample.scores | found
-            extension = "jpg" if data[:2] == b"\xff\xd8" else "webp" if data[:4] == b"RIFF" else "png"
-            writer.add(sample.model_copy(update={"scores": scores}), data, extension)
+    scored = done.table.set_index("id")[names].to_dict("index")
+    found = {str(id): {str(n): round(v, 6) for n, v in scores.items() if v == v} for id, scores in scored.items()}
+    with progress("kept images", len(done.kept)) as tick:
+        select(made.where(ids=done.kept), folder, "filtered", scores=found, tick=tick)

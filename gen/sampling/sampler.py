@@ -29,7 +29,7 @@ from gen.plan.plan import Plan, PlanRow
 from gen.sampling.inflight_buffer import Clock, Flow, Stopped
 from gen.sampling.prepare import Preparer
 from shards.format.images import encode_image
-from shards.format.schema import Sample, Sidecar
+from shards.format.schema import Provenance, Sample, Sidecar
 from shards.format.writer import write_shard
 
 #: Pixels of images under way, at most, beyond three full batches.
@@ -268,6 +268,9 @@ class Sampler:
 
     def _write(self, shards: Sequence[int]) -> None:
         number, size = 0, self.target.shard_size
+        engine = self.engine
+        lineage = tuple(engine.spec.lineage)
+        provenance = Provenance(self.plan.digest, engine.bundle_digest, engine.model_digest, lineage)
         for shard in shards:
             n = min(size, len(self.plan) - shard * size)
             sidecar = write_shard(
@@ -276,10 +279,7 @@ class Sampler:
                 shard,
                 self._items(number, n),
                 classes=self.target.classes,
-                plan_digest=self.plan.digest,
-                bundle_digest=self.engine.bundle_digest,
-                model_digest=self.engine.model_digest,
-                lineage=self.engine.spec.lineage,
+                provenance=provenance,
             )
             number += n
             self.on_shard(sidecar)

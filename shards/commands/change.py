@@ -44,7 +44,7 @@ def select(
 
     Example: shards select runs/demo/shards --out kept --group dark --quarantine quarantine.csv
     """
-    from shards.tools.rewrite import select as copy
+    from shards.tools.select import select as copy
 
     data = ShardSet.open(location)
     table = _scores(scores) if scores else {}
@@ -95,7 +95,7 @@ def purge(
     """
     import re
 
-    from shards.tools.rewrite import purge as remove
+    from shards.tools.purge import purge as remove
 
     if not re.match(ID_PATTERN, parent):
         raise UserError(f"--parent {parent!r} is not an id; expected letters, digits, - and _")

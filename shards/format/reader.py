@@ -18,7 +18,7 @@ from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.skin_tone import in_order
 from shards.format.consistency import file_fault, info_faults, orphan_faults, set_faults
 from shards.format.images import decode_image
-from shards.format.schema import SHARD, Row, Sample, Sidecar
+from shards.format.schema import SHARD, Provenance, Row, Sample, Sidecar
 from shards.format.unpack import OpenTars, unpack
 from shards.storage.location import Place, place
 
@@ -61,6 +61,10 @@ class ImageSet:
     def source(self, position: int) -> str:
         """The file that holds this row."""
         return ""
+
+    def provenance(self, position: int) -> Provenance:
+        """What made the image in this row; of plain files nothing is recorded."""
+        return Provenance()
 
     @property
     def n(self) -> int:
@@ -213,6 +217,9 @@ class ShardSet(ImageSet):
 
     def source(self, position: int) -> str:
         return f"{self.place}/{self._locate(position)[0].tar}"
+
+    def provenance(self, position: int) -> Provenance:
+        return self._locate(position)[0].provenance
 
     def row(self, position: int) -> Row:
         """What the sidecar says of the image in this row."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal, get_args
 
@@ -136,6 +137,22 @@ class Row(_Record):
 SHARED_FIELDS = tuple(name for name in Row.model_fields if name in Sample.model_fields)
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """What made the images of a shard.
+
+    Attributes
+    ----------
+    lineage
+        Ids of the real images that the generating model saw.
+    """
+
+    plan_digest: str | None = None
+    bundle_digest: str | None = None
+    model_digest: str | None = None
+    lineage: tuple[str, ...] = ()
+
+
 class Count(_Record):
     """How many images one cell holds."""
 
@@ -201,6 +218,10 @@ class Sidecar(_Record):
         if end + len(tar.trailer(end)) != self.bytes:  # no room for members that are not listed
             raise ValueError(f"samples end at byte {end} of a tar of {self.bytes}")
         return self
+
+    @property
+    def provenance(self) -> Provenance:
+        return Provenance(self.plan_digest, self.bundle_digest, self.model_digest, tuple(self.lineage))
 
     @property
     def stem(self) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypedDict, Unpack
 
 from dermforge.common import atomic
 from dermforge.common.errors import UserError
@@ -20,6 +21,7 @@ from shards.format.schema import (
     IMAGE_EXTENSIONS,
     SHARD,
     SHARED_FIELDS,
+    Provenance,
     Row,
     Sample,
     Sidecar,
@@ -29,18 +31,6 @@ from shards.format.schema import (
 )
 from shards.storage.location import is_url, make_folder, make_place
 from shards.storage.staging import Spool
-
-
-class Options(TypedDict, total=False):
-    """What `ShardWriter` takes beside the classes."""
-
-    plan_digest: str | None
-    bundle_digest: str | None
-    model_digest: str | None
-    lineage: Sequence[str]
-    fsync: bool
-    digests: bool
-    replace: bool
 
 
 class ShardWriter:
@@ -56,8 +46,6 @@ class ShardWriter:
         The shard will be `name-000042.tar`.
     classes
         The number in `cls` is a position in this list.
-    lineage
-        Ids of the real images that the generating model saw.
     fsync
         Wait until the disk has it; without, a power cut may lose a shard that was reported as written.
     digests
@@ -73,22 +61,14 @@ class ShardWriter:
         index: int,
         *,
         classes: Sequence[str],
-        plan_digest: str | None = None,
-        bundle_digest: str | None = None,
-        model_digest: str | None = None,
-        lineage: Sequence[str] = (),
+        provenance: Provenance = Provenance(),
         fsync: bool = True,
         digests: bool = True,
         replace: bool = False,
     ) -> None:
         make_folder(folder)
         self.folder, self.name, self.index, self.classes = folder, name, index, list(classes)
-        self.provenance: dict[str, Any] = {
-            "plan_digest": plan_digest,
-            "bundle_digest": bundle_digest,
-            "model_digest": model_digest,
-            "lineage": list(lineage),
-        }
+        self.provenance = provenance
         self.fsync, self.digests, self.replace = fsync, digests, replace
         self.rows: list[Row] = []
         self.labels = {label: str(number).encode() for number, label in enumerate(self.classes)}
@@ -144,7 +124,7 @@ class ShardWriter:
             counts=count(self.rows),
             samples=self.rows,
             created_by=created_by(),
-            **self.provenance,
+            **asdict(self.provenance),
         )
         commit_shard(self.file, sidecar, fsync=self.fsync, replace=self.replace)
         return sidecar
@@ -201,7 +181,7 @@ class ShardSetWriter:
     """Many samples, cut into shards of `shard_size`; `_info.json` for timm at the end.
 
     Use as a context manager: leaving it without an error finishes the set, an error discards the shard in
-    progress. `location` is a folder or an fsspec address; `options` are those of `ShardWriter`.
+    progress. `location` is a folder or an fsspec address; the rest is as in `ShardWriter`.
     """
 
     def __init__(
@@ -211,12 +191,13 @@ class ShardSetWriter:
         *,
         classes: Sequence[str],
         shard_size: int = 1000,
-        **options: Unpack[Options],
+        provenance: Provenance = Provenance(),
+        fsync: bool = True,
     ) -> None:
         if shard_size < 1:
             raise UserError(f"a shard of {shard_size} images; expected at least 1")
         self.location, self.name, self.classes, self.shard_size = location, name, classes, shard_size
-        self.options = options
+        self.provenance, self.fsync = provenance, fsync
         self.spool = Spool() if is_url(location) else None
         self.folder = self.spool.path if self.spool else Path(location)
         self.sidecars: list[Sidecar] = []
@@ -226,7 +207,14 @@ class ShardSetWriter:
     def add(self, sample: Sample, image: bytes, ext: str) -> None:
         """Append a sample; ids must ascend over the whole set."""
         if self.current is None:
-            self.current = ShardWriter(self.folder, self.name, len(self.sidecars), classes=self.classes, **self.options)
+            self.current = ShardWriter(
+                self.folder,
+                self.name,
+                len(self.sidecars),
+                classes=self.classes,
+                provenance=self.provenance,
+                fsync=self.fsync,
+            )
             self.current.last_id = self.last_id
         self.current.add(sample, image, ext)
         self.last_id = sample.id
@@ -234,29 +222,9 @@ class ShardSetWriter:
             self._close()
 
     def finish(self) -> list[Sidecar]:
-        """Commit the last shard and describe the set for timm.
-
-        Raises
-        ------
-        UserError
-            The folder holds more shards of this name than were written: they are of an earlier, larger set.
-        """
+        """Commit the last shard and describe the set for timm; errors as `finish_set`."""
         self._close()
-        where = make_place(self.location)
-        extra = [
-            name
-            for name in sorted(where.names())
-            if SHARD.match(name)
-            and name.endswith(".json")
-            and name[:-12] == self.name
-            and int(name[-11:-5]) >= len(self.sidecars)
-        ]
-        if extra:
-            raise UserError(
-                f"{where} also holds {extra[0]} from an earlier, larger set (this one has "
-                f"{len(self.sidecars)} shards); remove it or write to another folder"
-            )
-        write_info(where)
+        finish_set(self.location, self.name, len(self.sidecars))
         return self.sidecars
 
     def _close(self) -> None:
@@ -281,6 +249,24 @@ class ShardSetWriter:
                 self.spool.close()
 
 
+def finish_set(location: str | Path, name: str, n_shards: int) -> None:
+    """Describe a set for timm once its last shard is written.
+
+    Raises
+    ------
+    UserError
+        The folder holds more shards of this name than were written: they are of an earlier, larger set.
+    """
+    where = make_place(location)
+    for other in sorted(where.names()):
+        if SHARD.match(other) and other.endswith(".json") and other[:-12] == name and int(other[-11:-5]) >= n_shards:
+            raise UserError(
+                f"{where} also holds {other} from an earlier, larger set (this one has {n_shards} shards); "
+                "remove it or write to another folder"
+            )
+    write_info(where)
+
+
 def write_shard(
     location: str | Path,
     name: str,
@@ -288,21 +274,28 @@ def write_shard(
     items: Iterable[tuple[Sample, bytes, str]],
     *,
     classes: Sequence[str],
-    **options: Unpack[Options],
+    provenance: Provenance = Provenance(),
+    digests: bool = True,
+    replace: bool = False,
 ) -> Sidecar:
     """Write one shard from (sample, encoded image, extension), ids ascending; see `ShardWriter`.
 
     At an fsspec address it is built in a local spool, uploaded and checked, the sidecar last.
     """
-    if is_url(location):
-        with Spool() as spool:
-            sidecar = write_shard(spool.path, name, index, items, classes=classes, **options)
-            _send(spool, str(location), sidecar, options.get("replace", False))
-            return sidecar
-    with ShardWriter(Path(location), name, index, classes=classes, **options) as writer:
+    spool = Spool() if is_url(location) else None
+    folder = spool.path if spool else Path(location)
+    with (
+        spool or nullcontext(),
+        ShardWriter(
+            folder, name, index, classes=classes, provenance=provenance, digests=digests, replace=replace
+        ) as writer,
+    ):
         for sample, image, ext in items:
             writer.add(sample, image, ext)
-        return writer.commit()
+        sidecar = writer.commit()
+        if spool:
+            _send(spool, str(location), sidecar, replace)
+    return sidecar
 
 
 def _send(spool: Spool, url: str, sidecar: Sidecar, replace: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from shards.format import tar
 from shards.format.commit_local import finish_commits
 from shards.format.images import decode_image
 from shards.format.interop import write_info
-from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Sample, Sidecar, canonical_json
+from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Provenance, Sample, Sidecar, canonical_json
 from shards.format.writer import write_shard
 from shards.storage.location import Place, address, is_url, make_place, place
 from shards.tools.verify import check_deeply
@@ -93,10 +93,7 @@ def _write(
         int(index),
         saved,
         classes=labels,
-        plan_digest=_common([s.plan_digest for s, _, _ in saved]),
-        bundle_digest=_common([s.bundle_digest for s, _, _ in saved]),
-        model_digest=_common([s.model_digest for s, _, _ in saved]),
-        lineage=sidecar.lineage if sidecar else (),
+        provenance=sidecar.provenance if sidecar else _provenance([sample for sample, _, _ in saved]),
     )
 
 
@@ -157,5 +154,15 @@ def _readable_sidecar(where: Place, record: str) -> Sidecar | None:
         return None
 
 
-def _common(values: Sequence[str | None]) -> str | None:
-    return values[0] if len(set(values)) == 1 else None
+def _provenance(samples: Sequence[Sample]) -> Provenance:
+    """The digests that all samples share."""
+    return Provenance(
+        _shared(s.plan_digest for s in samples),
+        _shared(s.bundle_digest for s in samples),
+        _shared(s.model_digest for s in samples),
+    )
+
+
+def _shared(values: Iterable[str | None]) -> str | None:
+    found = set(values)
+    return found.pop() if len(found) == 1 else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from evalsuite.report.datasheet import data_sheet
-from shards import Sample, ShardSetWriter, encode_image
+from shards import Provenance, Sample, ShardSetWriter, encode_image
 
 
 def test_the_data_sheet_names_the_settings_of_every_strategy(phantom_shards: Path, tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_the_data_sheet_names_the_settings_of_every_strategy(phantom_shards: Pat
     png = encode_image(np.zeros((16, 16, 3), np.uint8), "png")
     made, kept = {"origin": "synthetic", "label": "plaque", "group": "tan"}, {"classes": ("plaque",), "fsync": False}
     for number, digest in enumerate("ab"):  # two plans in one folder
-        with ShardSetWriter(tmp_path, f"s{number}", plan_digest=digest * 64, **kept) as writer:
+        with ShardSetWriter(tmp_path, f"s{number}", provenance=Provenance(digest * 64), **kept) as writer:
             writer.add(
                 Sample(id=f"drawn{number}", strategy="text-to-image", steps=20, negative_prompt="", **made), png, "png"
             )

@@ -16,7 +16,7 @@ from evalsuite.study import design, single_run
 from evalsuite.study.arm import check_lineage, training_pool
 from evalsuite.training.data.datasets import Data, Places, open_data, sets_in
 from evalsuite.training.recipe import make_recipe
-from shards import Sample, ShardSet, ShardSetWriter, encode_image
+from shards import Provenance, Sample, ShardSet, ShardSetWriter, encode_image
 from shards.cli import PROGRAM as SHARDS
 
 SIZES, SEEDS = (2, 4), (0, 1)
@@ -26,7 +26,7 @@ BASE = "phantom-[0009000000-0009000099]-macule-tan"  # what a pretrained model s
 def generator(folder: Path, name: str, classes: list[str], lineage: tuple[str, ...], per_class: int = 6) -> None:
     """Shards of noise as a generator with this lineage would have made them; all generators use the same ids."""
     rng = np.random.default_rng(len(lineage))
-    with ShardSetWriter(folder, name, classes=classes, lineage=lineage, fsync=False) as writer:
+    with ShardSetWriter(folder, name, classes=classes, provenance=Provenance(lineage=lineage), fsync=False) as writer:
         for label in classes:
             for number in range(per_class):
                 image = encode_image(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), "png")

@@ -15,8 +15,8 @@ from evalsuite.cli import PROGRAM
 from evalsuite.study.single_run import plan
 from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
-from shards import Sample, ShardSet, ShardSetWriter, encode_image
-from shards.tools.rewrite import select
+from shards import Provenance, Sample, ShardSet, ShardSetWriter, encode_image
+from shards.tools.select import select
 
 FAST = ["--model", "test_efficientnet", "--size", "32", "--steps", "4", "--batch", "8", "--workers", "1"]
 
@@ -25,7 +25,7 @@ def synthetic(folder: Path, real: Path, lineage: tuple[str, ...] = (), parent: s
     """Noisy copies of the training phantoms as a generator's output: two for each."""
     rng = np.random.default_rng(0)
     train = ShardSet.open(real / "train")
-    kept = {"classes": train.classes, "shard_size": 500, "lineage": lineage, "fsync": False}
+    kept = {"classes": train.classes, "shard_size": 500, "provenance": Provenance(lineage=lineage), "fsync": False}
     with ShardSetWriter(folder, "synthetic", **kept) as writer:
         for number in range(2):
             for sample, image in train.images():

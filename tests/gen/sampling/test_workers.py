@@ -21,7 +21,7 @@ from dermforge.common.errors import UserError
 from engines import Engine
 from gen.sampling import run_record
 from gen.sampling.workers import Job
-from shards import Sample, encode_image, finished, write_shard
+from shards import Provenance, Sample, encode_image, finished, write_shard
 from shards.storage.bucket import Bucket
 
 #: The command; a shell's background jobs, and so perhaps these tests, ignore Ctrl-C.
@@ -93,7 +93,7 @@ def test_a_shard_of_another_run_is_refused(open_engine: Callable[..., Engine], t
         0,
         [(Sample(id="a", origin="phantom", label="plaque"), image, "png")],
         classes=["plaque", "ulcer"],
-        **digests,
+        provenance=Provenance(**digests),
     )
     with pytest.raises(UserError, match=rf"s-000000.tar is of .*{other} {'b' * 64}"):
         run_record.todo(tmp_path, record)

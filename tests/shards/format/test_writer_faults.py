@@ -17,8 +17,8 @@ import pytest
 from shards_helpers import CLASSES, items, names, write
 
 from dermforge.common import atomic
-from shards import CheckFailed, ShardSet, ShardWriter, UserError, finished, write_shard
-from shards.tools.rewrite import purge
+from shards import CheckFailed, Provenance, ShardSet, ShardWriter, UserError, finished, write_shard
+from shards.tools.purge import purge
 from shards.tools.verify import verify
 
 #: Every call of the writer that changes the disk; it is killed before and after each.
@@ -205,7 +205,7 @@ def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:
             items(5), ("phantom-0017-x", "s-0000", "s-0001", "phantom-0018-x", None), strict=True
         )
     ]
-    write_shard(tmp_path, "set", 0, chain, classes=CLASSES, lineage=["phantom-[0010-0019]-x"])
+    write_shard(tmp_path, "set", 0, chain, classes=CLASSES, provenance=Provenance(lineage=("phantom-[0010-0019]-x",)))
     (tmp_path / "sheet.png").write_bytes(b"shows them")
     done = purge(tmp_path, "phantom-0017-x")
     assert [key for _, key in done.removed] == ["s-0000", "s-0001", "s-0002"]

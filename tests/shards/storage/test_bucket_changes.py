@@ -12,8 +12,8 @@ from shards import ShardSet, UserError, finished, write_shard
 from shards.format.commit_bucket import finish_uploads, finished_in
 from shards.storage.bucket import Bucket
 from shards.tools.croissant import describe, table, to_bytes
+from shards.tools.purge import purge
 from shards.tools.repair import repair
-from shards.tools.rewrite import purge
 from shards.tools.verify import verify
 
 

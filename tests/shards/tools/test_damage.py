@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from shards_helpers import CLASSES, items, names, write
 
-from shards import CheckFailed, ShardSet, Sidecar, UserError, write_shard
+from shards import CheckFailed, Provenance, ShardSet, Sidecar, UserError, write_shard
 from shards.format.interop import dali_index
 from shards.format.unpack import unpack
 from shards.tools.repair import repair, salvage
@@ -104,7 +104,7 @@ def test_repair_keeps_the_format_that_most_images_have(tmp_path: Path) -> None:
 def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
     """Not a fault, since a user may have wished it, but what a hurried copy looks like."""
     for index, plan in enumerate(("a" * 64, "a" * 64, "b" * 64)):
-        write_shard(tmp_path, "set", index, items(2, f"s{index}"), classes=CLASSES, plan_digest=plan)
+        write_shard(tmp_path, "set", index, items(2, f"s{index}"), classes=CLASSES, provenance=Provenance(plan))
     verdict = verify(tmp_path)
     assert not verdict.faults
     assert [note for note in verdict.notes if "another plan" in note] == [

@@ -13,10 +13,10 @@ import typer
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
-from shards import Sample, ShardSetWriter, encode_image
+from shards import Provenance, Sample, ShardSetWriter, encode_image
 from shards.commands.card import card
 from shards.format.reader import ShardSet
-from shards.tools.rewrite import purge
+from shards.tools.purge import purge
 
 app = typer.Typer()
 app.command()(card)
@@ -37,9 +37,9 @@ def mlcroissant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def shard_set(tmp_path: Path) -> Path:
     """Seven synthetic images of two classes in three shards."""
     folder = tmp_path / "lesions"
-    with ShardSetWriter(
-        folder, "demo", classes=("macule", "plaque"), shard_size=3, model_digest="a" * 64, lineage=["real-1", "real-2"]
-    ) as writer:
+    made_by = Provenance(model_digest="a" * 64, lineage=("real-1", "real-2"))
+    classes = ("macule", "plaque")
+    with ShardSetWriter(folder, "demo", classes=classes, shard_size=3, provenance=made_by) as writer:
         for i in range(7):
             image = np.full((8, 8, 3), i * 30, np.uint8)
             sample = Sample(

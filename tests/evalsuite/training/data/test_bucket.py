@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evalsuite.training.data.open_splits import open_images, open_splits
 from shards import ShardSet
-from shards.tools.rewrite import select
+from shards.tools.select import select
 
 
 def test_the_three_parts_come_from_a_bucket(bucket: str, phantom_shards: Path) -> None:

@@ -1,61 +1,24 @@
-"""New shards from old ones, images untouched: select and purge."""
+"""Remove a real image, and everything made from it, from the shards of a folder or bucket."""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dermforge.common import id_ranges
-from dermforge.common.errors import UserError
 from shards.format.commit_local import finish_commits
 from shards.format.interop import write_info
 from shards.format.reader import ShardSet
 from shards.format.schema import Sidecar, canonical_json
-from shards.format.writer import ShardSetWriter, write_shard
+from shards.format.writer import write_shard
 from shards.tools import croissant
 from shards.tools.contact_sheet import SHEET
 from shards.tools.datacard import CARD
-
-
-def select(
-    data: ShardSet,
-    out: str | Path,
-    name: str,
-    *,
-    shard_size: int = 1000,
-    scores: Mapping[str, Mapping[str, float]] | None = None,
-) -> list[Sidecar]:
-    """Copy the images of a view into new shards, encoded as they are.
-
-    Parameters
-    ----------
-    scores
-        Id -> name -> value, to be added to what the samples say of themselves.
-    """
-    if not data.n:
-        raise UserError(f"no image of {data} meets the conditions; loosen them")
-    order = data.rows["id"].argsort().to_numpy()
-    with ShardSetWriter(
-        out,
-        name,
-        classes=data.classes,
-        shard_size=shard_size,
-        lineage=_lineage(data.sidecars),
-        plan_digest=_common([s.plan_digest for s in data.sidecars]),
-        bundle_digest=_common([s.bundle_digest for s in data.sidecars]),
-        model_digest=_common([s.model_digest for s in data.sidecars]),
-    ) as writer:
-        for position in order:
-            sample, image = data.at(int(position), verify=True)
-            if scores and sample.id in scores:
-                sample = sample.model_copy(update={"scores": sample.scores | dict(scores[sample.id])})
-            writer.add(sample, image, data.row(int(position)).ext)
-    return writer.sidecars
 
 
 @dataclass(frozen=True)
@@ -142,23 +105,4 @@ def descendants(data: ShardSet, id: str) -> set[str]:
 
 def _rewrite(location: str | Path, old: Sidecar, kept: ShardSet) -> None:
     items = ((*kept.at(position), kept.row(position).ext) for position in range(kept.n))
-    write_shard(
-        location,
-        old.name,
-        old.index,
-        items,
-        classes=old.classes,
-        plan_digest=old.plan_digest,
-        bundle_digest=old.bundle_digest,
-        model_digest=old.model_digest,
-        lineage=old.lineage,
-        replace=True,
-    )
-
-
-def _common(values: Sequence[str | None]) -> str | None:
-    return values[0] if len(set(values)) == 1 else None
-
-
-def _lineage(sidecars: Sequence[Sidecar]) -> list[str]:
-    return sorted({entry for sidecar in sidecars for entry in sidecar.lineage})
+    write_shard(location, old.name, old.index, items, classes=old.classes, provenance=old.provenance, replace=True)

@@ -1,0 +1,70 @@
+"""Copy chosen images into new shards, encoded as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from dermforge.common.errors import UserError
+from shards.format.images import image_format
+from shards.format.reader import ImageSet
+from shards.format.schema import Provenance, Sample, Sidecar
+from shards.format.writer import finish_set, write_shard
+
+Scores = Mapping[str, Mapping[str, float]]
+
+
+def select(
+    data: ImageSet,
+    out: str | Path,
+    name: str = "selected",
+    *,
+    shard_size: int = 1000,
+    scores: Scores | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> list[Sidecar]:
+    """Copy the images of a view into new shards, in order of their ids.
+
+    A new shard holds images of one provenance only, so that its plan, bundle and model digests and its lineage are
+    true of every image in it.
+
+    Parameters
+    ----------
+    data
+        What to keep, as `data.where(ids=...)` gives it; shards or a plain folder.
+    out
+        Folder or fsspec address.
+    scores
+        Id -> name -> value, added to the scores that the samples have.
+    tick
+        Called with 1 after each image.
+
+    Raises
+    ------
+    UserError
+        The view is empty.
+    """
+    if not data.n:
+        raise UserError(f"no image of {data} meets the conditions; loosen them")
+    by_provenance: dict[Provenance, list[int]] = {}
+    for position in data.rows["id"].argsort().tolist():
+        by_provenance.setdefault(data.provenance(position), []).append(position)
+    sidecars: list[Sidecar] = []
+    for provenance, positions in by_provenance.items():
+        for start in range(0, len(positions), shard_size):
+            items = _items(data, positions[start : start + shard_size], scores or {}, tick)
+            sidecars.append(write_shard(out, name, len(sidecars), items, classes=data.classes, provenance=provenance))
+    finish_set(out, name, len(sidecars))
+    return sidecars
+
+
+def _items(
+    data: ImageSet, positions: list[int], scores: Scores, tick: Callable[[int], None] | None
+) -> Iterator[tuple[Sample, bytes, str]]:
+    for position in positions:
+        sample, image = data.at(position)
+        if sample.id in scores:
+            sample = sample.model_copy(update={"scores": sample.scores | dict(scores[sample.id])})
+        yield sample, image, image_format(image)
+        if tick:
+            tick(1)
