@@ -169,7 +169,7 @@ except OSError as error:
 def test_full_disk_and_read_only_folder(tmp_path: Path, options: str, message: str) -> None:
     """A real full disk and a real read-only mount give the system's error and leave nothing."""
     script = tmp_path / "write.py"
-    script.write_text(MOUNTED.format(path=[os.getcwd(), str(Path(__file__).parents[1] / "helpers")]))
+    script.write_text(MOUNTED.format(path=[os.getcwd(), str(Path(__file__).parents[2] / "helpers")]))
     (tmp_path / "m").mkdir()
     mount = f"mount -t tmpfs -o {options} none {tmp_path}/m && exec {sys.executable} {script} {tmp_path}/m"
     done = subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True, text=True, check=False)
