@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import filecmp
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 
 from dermforge.common import atomic
+from dermforge.common.digests import digest_file
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import dali_index
 from shards.format.schema import Sidecar
@@ -81,9 +81,7 @@ def finish_commits(location: str | Path) -> list[str]:
             continue
         with atomic.locked(folder), suppress(FileNotFoundError, CheckFailed):
             sidecar = Sidecar.from_bytes(path.read_bytes(), str(path))
-            with (folder / sidecar.tar).open("rb") as tar:
-                digest = hashlib.file_digest(tar, "sha256").hexdigest()
-            if digest == sidecar.sha256:
+            if digest_file(folder / sidecar.tar) == sidecar.sha256:
                 atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar))
                 path.replace(folder / f"{sidecar.stem}.json")
                 atomic.sync_folder(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 import json
 import re
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
 
@@ -264,7 +264,7 @@ class Sidecar(_Record):
 
 
 def _sign(blank: bytes) -> bytes:
-    return blank.replace(_NO_DIGEST.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
+    return blank.replace(_NO_DIGEST.encode(), digest_bytes(blank).encode(), 1)
 
 
 def shard_stem(name: str, index: int) -> str:

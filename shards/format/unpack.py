@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import OrderedDict
 from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
 from shards.format.consistency import wrong_size
@@ -39,7 +39,7 @@ def unpack(data: bytes, row: Row, source: str, verify: bool) -> tuple[Sample, by
             )
         contents[ext] = data[at : at + size]
     image = contents[row.ext]
-    if verify and row.image_sha256 and hashlib.sha256(image).hexdigest() != row.image_sha256:
+    if verify and row.image_sha256 and digest_bytes(image) != row.image_sha256:
         raise CheckFailed(
             f"{source} is damaged: {row.id}.{row.ext} at byte {row.members[row.ext][0]} does not have "
             f"the sha256 {row.image_sha256[:12]}; write the shard again, or `shards repair` it"

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 from dermforge.common import atomic
+from dermforge.common.digests import AHEAD, INLINE, StreamDigest, digest_bytes
 from dermforge.common.errors import UserError
-from dermforge.common.stream_digest import AHEAD, INLINE, StreamDigest, sha256
 from shards.format import tar
 from shards.format.commit_local import commit_shard
 from shards.format.images import image_size
@@ -96,9 +96,9 @@ class ShardWriter:
         if self.pool is None:
             self._write(sample.model_copy(update={"image_sha256": ""}), image)
         elif len(image) < INLINE and not self.waiting:
-            self._write(sample.model_copy(update={"image_sha256": sha256(image)}), image)
+            self._write(sample.model_copy(update={"image_sha256": digest_bytes(image)}), image)
         else:
-            self.waiting.append((sample, image, self.pool.submit(sha256, image)))
+            self.waiting.append((sample, image, self.pool.submit(digest_bytes, image)))
             self._drain(AHEAD)
 
     def commit(self) -> Sidecar:

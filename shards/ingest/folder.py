@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
 from shards.format.images import image_size
 from shards.format.reader import ImageSet, ShardSet
@@ -81,7 +81,7 @@ class FolderSet(ImageSet):
             attributes=row["attributes"],
             cluster=row["cluster"],
             split=row["split"],
-            image_sha256=hashlib.sha256(data).hexdigest(),
+            image_sha256=digest_bytes(data),
             width=width,
             height=height,
             scores=row["scores"],
@@ -310,7 +310,7 @@ def unique_ids(names: list[str]) -> list[str]:
     for one in ids:
         taken[one] = taken.get(one, 0) + 1
     unique = [
-        one if taken[one] == 1 else f"{one[: ID_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        one if taken[one] == 1 else f"{one[: ID_LENGTH - 9]}-{digest_bytes(name.encode())[:8]}"
         for one, name in zip(ids, names, strict=True)
     ]
     if len(set(unique)) != len(unique):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import tempfile
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import ValidationError
 
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
 from shards.format.images import decode_image, encode_image
 from shards.format.schema import SPLITS, Sample, canonical_json
@@ -144,7 +144,7 @@ def _decodable(found: Iterable[Found], made: Made, spool: BinaryIO) -> list[Cand
         elif one.facts.get("split") not in (None, *SPLITS):
             made.dropped.append((one.name, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
         else:
-            digest = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+            digest = digest_bytes(str(pixels.shape).encode() + pixels.tobytes())
             kept.append(Candidate(one, read, digest, perceptual_hash(pixels)))
     return kept
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dermforge.common.atomic import Pending, locked, sweep
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
 
 #: Bytes of tars kept locally; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change size and place.
@@ -30,7 +31,7 @@ class Bucket:
         self.url = url.rstrip("/")
         self._filesystem: tuple[int, Any] | None = None
         root = os.environ.get("DERMFORGE_CACHE") or str(Path(tempfile.gettempdir()) / "dermforge-cache")
-        self.cache = Path(root) / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        self.cache = Path(root) / digest_bytes(self.url.encode())[:16]
         self.limit = int(os.environ.get("DERMFORGE_CACHE_BYTES", CACHE_BYTES))
 
     @property
@@ -105,7 +106,7 @@ class Bucket:
         self.cache.mkdir(parents=True, exist_ok=True)
         with asked(address):
             size, version = int(self.files.info(address)["size"]), str(self.files.checksum(address))
-            path = self.cache / f"{hashlib.sha256(version.encode()).hexdigest()[:16]}-{name}"
+            path = self.cache / f"{digest_bytes(version.encode())[:16]}-{name}"
             with locked(self.cache):
                 if not path.exists():
                     sweep(self.cache, "")

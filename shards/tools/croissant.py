@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dermforge.common.digests import digest_bytes
 from shards.format.reader import ShardSet
 from shards.format.schema import Sidecar
 
@@ -120,7 +120,7 @@ def describe(
             "contentUrl": TABLE,
             "contentSize": f"{len(table)} B",
             "encodingFormat": "text/csv",
-            "sha256": hashlib.sha256(table).hexdigest(),
+            "sha256": digest_bytes(table),
         }
     )
     files.append(

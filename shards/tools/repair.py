@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
-from dermforge.common.stream_digest import sha256
 from shards.format import tar
 from shards.format.commit_local import finish_commits
 from shards.format.images import decode_image
@@ -122,7 +122,7 @@ def salvage(archive: bytes, classes: Sequence[str] = ()) -> list[tuple[Sample, b
             decode_image(image)
         except (ValidationError, UserError):
             continue
-        whole = sample.id == key and sample.image_sha256 in ("", sha256(image))
+        whole = sample.id == key and sample.image_sha256 in ("", digest_bytes(image))
         agrees = not classes or (sample.label in classes and parts["cls"] == str(classes.index(sample.label)).encode())
         if whole and agrees:
             found[key] = (sample, image, image_ext)
