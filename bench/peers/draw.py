@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.engine import Engine
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import noise, solvers
-from gen.diffusion.denoiser import Denoiser
+from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.diffusion.noise import START
 from gen.diffusion.schedules import NoiseSchedule
 from gen.plan.plan import PlanRow
@@ -76,7 +76,7 @@ def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
 
 def draw(engine: Engine, rows: Sequence[PlanRow]) -> Images:
     """The images of rows, through the sampler's own parts, in one thread and without files: [n, size, size, 3]."""
-    preparer, denoiser = Preparer(engine), Denoiser(engine)
+    preparer, denoiser = Preparer(engine), DenoisingLoop(engine)
     works = [preparer.work(number, row) for number, row in enumerate(rows)]
     preparer.start(works)
     waiting, images = list(reversed(works)), np.empty((len(rows), engine.spec.size, engine.spec.size, 3), np.uint8)

@@ -14,7 +14,7 @@ from bench.peers import pipelines, synderm
 from bench.peers.draw import Images, Job
 from engines.engine import Engine
 from gen.plan.plan import from_rows
-from gen.sampling.sampler import Sampler, Summary, Target
+from gen.sampling.sampler import Destination, Sampler, Summary
 
 Run = Callable[[], object]
 
@@ -34,7 +34,7 @@ class Ours:
         shutil.rmtree(self.folder, ignore_errors=True)
         rows = [row.model_copy(update={"guidance_interval": self.interval}) for row in self.job.rows]
         plan = from_rows({k: v for k, v in row.model_dump(by_alias=True).items() if v is not None} for row in rows)
-        target = Target(self.folder, "bench", 1000, tuple(sorted({row.label for row in rows})), self.image_format)
+        target = Destination(self.folder, "bench", 1000, tuple(sorted({row.label for row in rows})), self.image_format)
         self.summaries.append(Sampler(self.engine, plan, target).run(range(-(-len(plan) // 1000))))
 
 

@@ -12,14 +12,14 @@ from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffu
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.data import CELLS
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
-from gen.builtin.train_stages import Budget, Denoiser
+from gen.builtin.train_stages import Budget, TextUNet
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 
 
 def assemble(
     vae: AutoencoderKL,
-    denoiser: Denoiser,
+    denoiser: TextUNet,
     out: Path,
     *,
     per_cell: int,

@@ -187,7 +187,7 @@ def _difference(restored: Tensor, x: Tensor, classifier: nn.Module) -> Tensor:
     return scales.sum() + PERCEPTUAL * perceptual_distance(classifier, x, restored)
 
 
-class Denoiser(nn.Module):
+class TextUNet(nn.Module):
     """The UNet and the text encoder, trained together."""
 
     def __init__(self, inpaint: bool = False) -> None:
@@ -201,7 +201,7 @@ class Denoiser(nn.Module):
         return self.unet(x, t, self.text_encoder(ids).last_hidden_state).sample
 
 
-def token_ids(denoiser: Denoiser) -> Tensor:
+def token_ids(denoiser: TextUNet) -> Tensor:
     """Token ids of every cell's prompt, then of the empty prompt, [37, 16]."""
     prompts = [*(prompt_for(c, g) for c, g in CELLS), ""]
     return denoiser.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
@@ -215,13 +215,13 @@ def train_unet(
     device: torch.device,
     *,
     inpaint: bool = False,
-    start_from: Denoiser | None = None,
-) -> Denoiser:
+    start_from: TextUNet | None = None,
+) -> TextUNet:
     """v-prediction with min-SNR weights (Hang 2023, arXiv 2303.09556), prompts dropped one time in ten.
 
     The weight has a floor because min-SNR is 0 at a zero terminal SNR, where the tone is decided.
     """
-    denoiser = (start_from or Denoiser(inpaint)).to(device)
+    denoiser = (start_from or TextUNet(inpaint)).to(device)
     ids, labels = token_ids(denoiser).to(device), torch.from_numpy(data.cells).to(device)
     alphas = new_scheduler().alphas_cumprod.to(device)
     snr = alphas / (1 - alphas).clamp(min=1e-8)
@@ -270,9 +270,9 @@ def _rectangles(x: Tensor, *, hidden: float, all_hidden: float) -> Tensor:
     return torch.where(every < all_hidden, torch.ones_like(mask), mask * (some < hidden))
 
 
-def expand_for_inpainting(trained: Denoiser) -> Denoiser:
+def expand_for_inpainting(trained: TextUNet) -> TextUNet:
     """An inpainting copy that starts as the trained one: the weights of its new input channels are zero."""
-    grown = Denoiser(inpaint=True)
+    grown = TextUNet(inpaint=True)
     state = trained.state_dict()
     narrow = state["unet.conv_in.weight"]
     wide = torch.zeros_like(grown.state_dict()["unet.conv_in.weight"])

@@ -67,11 +67,11 @@ def finetune(
     """
     from gen import builtin
     from gen.finetune.data.holdout import read_holdout
-    from gen.finetune.run import new_accelerator, tune
-    from gen.finetune.settings import Execution, Settings
+    from gen.finetune.settings import Execution, Hyperparameters
+    from gen.finetune.tune import new_accelerator, tune
     from shards.ingest.folder import open_data
 
-    settings = Settings.check(
+    settings = Hyperparameters.check(
         method=method,
         learning_rate=learning_rate,
         epochs=epochs,

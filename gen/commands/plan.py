@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from engines.pipeline_spec import PipelineSpec
     from gen.plan.cells import Counts
-    from gen.plan.grid import Settings
+    from gen.plan.grid import GenerationSettings
     from gen.plan.plan import Plan
 
 DEFAULT_BUNDLE = Path("bundle")
@@ -139,13 +139,13 @@ def plan(
         console.out.print(f"{out}: {len(made)} images, digest {made.digest}", soft_wrap=True)
 
 
-def settings_for(preset: str | None, spec: PipelineSpec | None, **given: Any) -> Settings:
+def settings_for(preset: str | None, spec: PipelineSpec | None, **given: Any) -> GenerationSettings:
     """The settings of a preset, with what was given in their place."""
-    from gen.plan.grid import PRESETS, Settings
+    from gen.plan.grid import PRESETS, GenerationSettings
 
     if preset is not None and preset not in PRESETS:
         raise UserError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    settings = PRESETS[preset] if preset else Settings()
+    settings = PRESETS[preset] if preset else GenerationSettings()
     changes = {key: value for key, value in given.items() if value is not None}
     if "strategy" in changes:
         changes["strategies"] = tuple(listed(changes.pop("strategy")) or ())
@@ -208,7 +208,7 @@ def template_of(spec: PipelineSpec | None, groups: list[str | None]) -> str:
     return spec.prompt_template if spec and spec.prompt_template else template_for(any(groups))
 
 
-def row_defaults(settings: Settings, spec: PipelineSpec | None, prompt: str | None) -> dict[str, Any]:
+def row_defaults(settings: GenerationSettings, spec: PipelineSpec | None, prompt: str | None) -> dict[str, Any]:
     """What a user's table may leave out."""
     chosen = {
         "solver": settings.solver,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gen.plan.plan import Plan
     from gen.sampling.run_record import RunRecord
     from gen.sampling.sampler import Summary
-    from gen.sampling.workers import Job, Outcome
+    from gen.sampling.workers import Outcome, SamplingJob
 
 
 def sample(
@@ -61,14 +61,14 @@ def sample(
     """
     from gen.plan.validate_plan import check
     from gen.sampling import run_record
-    from gen.sampling.workers import Job
+    from gen.sampling.workers import SamplingJob
 
     mine = run_record.parse_worker(worker)
     if not (engine / "bundle.json").is_file():
         raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
     there = None if fresh else run_record.read(shards)
     threads = threads or (there.threads if there else None)
-    job = Job(shards, engine, backend, device, rows, threads, parents, masks)
+    job = SamplingJob(shards, engine, backend, device, rows, threads, parents, masks)
     loaded = job.load()
     options = {
         "preset": preset,
@@ -142,7 +142,7 @@ def plan_for(folder: str | Path, engine: Engine, path: Path | None, options: dic
     return from_rows(grid.rows(settings, template, counts))
 
 
-def here(job: Job, record: RunRecord, engine: Engine, left: list[int], verbose: bool) -> Summary:
+def here(job: SamplingJob, record: RunRecord, engine: Engine, left: list[int], verbose: bool) -> Summary:
     """Sample in this process, with a bar, and a line for each stage on request."""
     from gen.sampling import progress
 
@@ -151,7 +151,7 @@ def here(job: Job, record: RunRecord, engine: Engine, left: list[int], verbose: 
         return job.sample(left, engine, on_image)
 
 
-def on_ray(job: Job, record: RunRecord, left: list[int], workers: int, address: str) -> Outcome:
+def on_ray(job: SamplingJob, record: RunRecord, left: list[int], workers: int, address: str) -> Outcome:
     """Sample with Ray actors, with a bar."""
     from gen.sampling.workers import sample_on_ray
 

@@ -14,7 +14,7 @@ from dermforge.common.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from gen.builtin.train_stages import Budget, Denoiser
+    from gen.builtin.train_stages import Budget, TextUNet
 
 CLASSIFIER_STEPS = 900
 
@@ -75,7 +75,7 @@ def train_builtin(
 
 
 def _write(
-    vae: nn.Module, denoiser: Denoiser, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool
+    vae: nn.Module, denoiser: TextUNet, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool
 ) -> Path:
     from gen.builtin.assemble import assemble
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from engines.backends.cuda_graph import captured
 from engines.engine import Call, Engine
-from gen.diffusion.steps import TERMS, State, combine
+from gen.diffusion.steps import TERMS, SolverState, combine
 
 #: Columns of a slot's settings: the solver's coefficients; guidance and whether this step has it; whether the slot's
 #: step is complete with this call; what an inpainted image holds outside its mask, in parts clean and noise.
-SETTINGS = (*TERMS, "guidance", "guided", "advances", "held_clean", "held_noise")
+STEP_COLUMNS = (*TERMS, "guidance", "guided", "advances", "held_clean", "held_noise")
 
 
-class Slots:
+class BatchState:
     """As many images as an engine's call has rows.
 
     Attributes
@@ -48,7 +48,7 @@ class Slots:
         def zeros(n: int, *shape: int) -> torch.Tensor:
             return torch.zeros(n, *shape, device=self.device)
 
-        self.state = State(*(zeros(self.n, *self.latent) for _ in range(4)))
+        self.state = SolverState(*(zeros(self.n, *self.latent) for _ in range(4)))
         self.extra = zeros(self.n, spec.unet_in_channels - spec.latent_channels, *self.latent[1:])
         self.texts = zeros(2 * self.n + 1, spec.max_length, spec.text_dim)
         self.outputs = zeros(2 * self.n + 1, *self.latent)
@@ -68,7 +68,7 @@ class Slots:
             np.zeros(self.n, dtype=np.int64),
             np.full(self.n, 2 * self.n, dtype=np.int64),
             np.zeros(self.n, dtype=np.float32),
-            np.zeros((self.n, len(SETTINGS)), dtype=np.float32),
+            np.zeros((self.n, len(STEP_COLUMNS)), dtype=np.float32),
         )
 
     def upload(self, array: NDArray[Any] | torch.Tensor) -> torch.Tensor:
@@ -92,7 +92,7 @@ class Slots:
         timesteps
             float32 [n].
         settings
-            float32 [n, 16], for each slot what `SETTINGS` names.
+            float32 [n, 16], for each slot what `STEP_COLUMNS` names.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Row packing: one queue of (image, conditional or not) fills every static batch of the UNet.
+"""BatchRow packing: one queue of (image, conditional or not) fills every static batch of the UNet.
 
 Images at different steps, with and without guidance, of different plans' settings share a call; none of its
 rows is left empty while there is anything to do.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchRow:
     """One row of a UNet call: an image's slot, with its prompt or with the negative one."""
 
     slot: int
@@ -25,7 +25,7 @@ class RowQueue:
     An image waits until its last row has been run; `take` may part the two rows of a guided image.
     """
 
-    waiting: deque[Row] = field(default_factory=deque)
+    waiting: deque[BatchRow] = field(default_factory=deque)
     left: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -34,16 +34,16 @@ class RowQueue:
     def push(self, slot: int, guided: bool) -> None:
         """Queue one step of an image: its conditional row, and the other one if it is guided."""
         assert slot not in self.left, "an image has one step in the queue at a time"
-        self.waiting.append(Row(slot, True))
+        self.waiting.append(BatchRow(slot, True))
         if guided:
-            self.waiting.append(Row(slot, False))
+            self.waiting.append(BatchRow(slot, False))
         self.left[slot] = 1 + guided
 
-    def take(self, rows: int) -> list[Row]:
+    def take(self, rows: int) -> list[BatchRow]:
         """The next rows, at most as many as given."""
         return [self.waiting.popleft() for _ in range(min(rows, len(self.waiting)))]
 
-    def done(self, ran: list[Row]) -> list[int]:
+    def done(self, ran: list[BatchRow]) -> list[int]:
         """Record rows that were run; the slots whose step is now complete, in order."""
         complete = []
         for row in ran:

@@ -80,7 +80,7 @@ def first_order(alpha: Array, sigma: Array, alpha_after: Array, sigma_after: Arr
 
 
 @dataclass
-class State:
+class SolverState:
     """What a solver carries from step to step for n images, each tensor [n, C, h, w]."""
 
     x: torch.Tensor
@@ -89,12 +89,12 @@ class State:
     d2: torch.Tensor
 
     @classmethod
-    def start(cls, x: torch.Tensor) -> State:
+    def start(cls, x: torch.Tensor) -> SolverState:
         zeros = torch.zeros_like(x)
         return cls(x, x, zeros, zeros)
 
 
-def advance(c: Array, state: State, out: torch.Tensor, noise: torch.Tensor | None = None) -> State:
+def advance(c: Array, state: SolverState, out: torch.Tensor, noise: torch.Tensor | None = None) -> SolverState:
     """One step of every image, each with its own row of coefficients, [n, 11].
 
     Only products and sums of single elements, in a fixed order: the result for one image does not depend
@@ -106,11 +106,11 @@ def advance(c: Array, state: State, out: torch.Tensor, noise: torch.Tensor | Non
 
 def combine(
     c: torch.Tensor,
-    state: State,
+    state: SolverState,
     out: torch.Tensor,
     noise: torch.Tensor | None = None,
     used: Sequence[bool] = (True,) * len(TERMS),
-) -> State:
+) -> SolverState:
     """`advance` with its coefficients where the images are; columns that are not `used` must be 0."""
     columns = c.T[..., None, None, None]
 
@@ -127,4 +127,4 @@ def combine(
         base_from_x=state.x, base_from_base=state.base, base_from_d0=d0, base_from_d1=state.d1, base_from_d2=state.d2
     )
     x = total_of(x_from_base=base, x_from_d0=d0, x_from_d1=state.d1, x_from_noise=noise)
-    return State(x, base, d0, state.d1)
+    return SolverState(x, base, d0, state.d1)

@@ -18,8 +18,8 @@ from torch import nn
 from dermforge.common.errors import UserError
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
-from gen.finetune.denoiser import Denoiser, Words
-from gen.finetune.settings import Settings
+from gen.finetune.methods import PromptedUNet, Words
+from gen.finetune.settings import Hyperparameters
 from shards.format.schema import created_by
 
 FACTS = "dermforge.json"
@@ -62,9 +62,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
 def write(
     out: Path,
     base: Base,
-    denoiser: Denoiser,
+    denoiser: PromptedUNet,
     examples: Examples,
-    settings: Settings,
+    settings: Hyperparameters,
     words: list[str],
     *,
     identity: dict[str, Any],
@@ -164,7 +164,7 @@ def _facts(base: Base, examples: Examples) -> dict[str, Any]:
     }
 
 
-def _card(base: Base, examples: Examples, settings: Settings, steps: int) -> str:
+def _card(base: Base, examples: Examples, settings: Hyperparameters, steps: int) -> str:
     rows = examples.data.rows
     counts = "\n".join(f"| {label} | {n} |" for label, n in rows["class"].value_counts(sort=False).sort_index().items())
     return f"""# A fine-tuned pipeline

@@ -16,7 +16,7 @@ Precision = Literal["no", "fp16", "bf16"]
 DEFAULTS: dict[str, tuple[float, int]] = {"full": (5e-6, 4), "lora": (1e-4, 20), "textual-inversion": (5e-4, 20)}
 
 
-class Settings(BaseModel):
+class Hyperparameters(BaseModel):
     """What decides the weights; the defaults are those of Sagers et al. 2023.
 
     Attributes

@@ -20,9 +20,9 @@ from dermforge.common.console import progress
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.training_state import Checkpoint, moving_average
 from gen.finetune.data.batches import Batches
-from gen.finetune.denoiser import Denoiser
+from gen.finetune.methods import PromptedUNet
 from gen.finetune.objective import loss
-from gen.finetune.settings import Execution, Settings
+from gen.finetune.settings import Execution, Hyperparameters
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
@@ -34,9 +34,9 @@ class Training:
     """One run. steps: to reach; identity: what a checkpoint must agree in."""
 
     accelerator: Accelerator
-    denoiser: Denoiser
+    denoiser: PromptedUNet
     batches: Batches
-    settings: Settings
+    settings: Hyperparameters
     execution: Execution
     steps: int
     identity: dict[str, Any]

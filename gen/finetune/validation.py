@@ -14,13 +14,13 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.console import progress
 from gen.diffusion import noise, solvers
 from gen.diffusion.schedules import NoiseSchedule
-from gen.diffusion.steps import State, advance
+from gen.diffusion.steps import SolverState, advance
 from gen.diffusion.strategies import hide
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples
 from gen.finetune.data.views import view
-from gen.finetune.denoiser import token_ids
-from gen.finetune.settings import Settings
+from gen.finetune.methods import token_ids
+from gen.finetune.settings import Hyperparameters
 from gen.plan import masks
 from shards.format.images import encode_image
 
@@ -57,7 +57,7 @@ def draw(
         text = torch.cat([_encoded(base, [prompts[i] for i in chosen]), nothing.expand(len(chosen), -1, -1)])
         shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
         begun = np.stack([noise.normal(seeds[i], "validation", noise.START, shape) for i in chosen])
-        state = State.start(torch.from_numpy(begun).to(device) * table.start_scale)
+        state = SolverState.start(torch.from_numpy(begun).to(device) * table.start_scale)
         shown = _shown(base, sources and [sources[i] for i in chosen], len(chosen)) if base.inpaint else None
         for t, coefficients in zip(table.timesteps, table.coefficients, strict=True):
             x = state.x if shown is None else torch.cat([state.x, shown], dim=1)
@@ -88,7 +88,7 @@ def _shown(base: Base, sources: Sequence[Images] | None, n: int) -> torch.Tensor
     return torch.cat([redraw.expand(n, 1, -1, -1), latents], dim=1)
 
 
-def prior_images(base: Base, settings: Settings, folder: Path) -> None:
+def prior_images(base: Base, settings: Hyperparameters, folder: Path) -> None:
     """Draw what the base model makes of the prior prompt, into a folder; images that are there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(settings.prior) if not (folder / f"{i:06d}.png").exists()]

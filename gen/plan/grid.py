@@ -16,7 +16,7 @@ from gen.plan.prompts import PAPER, render
 
 
 @dataclass(frozen=True)
-class Settings:
+class GenerationSettings:
     """How images are made, whatever they show.
 
     Attributes
@@ -44,7 +44,7 @@ class Settings:
 
 
 #: Sagers et al. 2023 (arXiv 2308.12453): 10 images of each real one; its diffusers spaced steps linearly.
-SAGERS_2023 = Settings(
+SAGERS_2023 = GenerationSettings(
     strategies=("text-to-image", "inpaint", "inpaint-outpaint"),
     per_parent=10,
     solver="dpmsolver++:linspace",
@@ -54,7 +54,7 @@ SAGERS_2023 = Settings(
     template=PAPER,
     seed=42,
 )
-PRESETS: dict[str, Settings] = {
+PRESETS: dict[str, GenerationSettings] = {
     "sagers2023": SAGERS_2023,
     # The interval that Kynkäänniemi et al. 2024 (arXiv 2404.07724) found for Stable Diffusion XL.
     "fast": replace(SAGERS_2023, steps=20, guidance_interval=(0.28, 5.42)),
@@ -62,7 +62,7 @@ PRESETS: dict[str, Settings] = {
 
 
 def rows(
-    settings: Settings,
+    settings: GenerationSettings,
     template: str,
     counts: Counts,
     parents: pd.DataFrame | None = None,
@@ -111,7 +111,7 @@ def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:
 
 
 def _row(
-    settings: Settings,
+    settings: GenerationSettings,
     template: str,
     strategy: str,
     number: int,

@@ -16,7 +16,7 @@ class Stopped(Exception):
     """Another stage failed; this one ends quietly."""
 
 
-class Flow(Generic[T]):
+class InFlightBuffer(Generic[T]):
     """Bounds the run's memory: at most `window` images are anywhere between the plan and the disk.
 
     Images enter in order and leave in order, so the one that the writer waits for is always under way.

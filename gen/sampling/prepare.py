@@ -10,7 +10,7 @@ import torch
 
 from engines.engine import Engine
 from gen.diffusion import solvers, strategies
-from gen.diffusion.denoiser import Work
+from gen.diffusion.denoising_loop import InFlightImage
 from gen.diffusion.noise import START
 from gen.diffusion.schedules import NoiseSchedule
 from gen.diffusion.steps import StepTable
@@ -33,14 +33,14 @@ class Preparer:
         self.table = lru_cache(maxsize=256)(self._table)
         self.embedding = lru_cache(maxsize=EMBEDDINGS)(self._embedding)
 
-    def work(self, number: int, row: PlanRow) -> Work:
+    def work(self, number: int, row: PlanRow) -> InFlightImage:
         """A row with its phases, prompts and parent."""
         lesion, before = None, None
         if row.parent:
             assert self.parents is not None
             before = self.parents.image(row.parent, row.size)
             lesion = self.parents.lesion(row.parent, row.size) if row.mask == "lesion" else None
-        return Work(
+        return InFlightImage(
             number,
             row,
             strategies.phases(row, lesion),
@@ -49,7 +49,7 @@ class Preparer:
             negative=self.embedding(row.negative_prompt) if row.guidance > 1 else None,
         )
 
-    def start(self, works: Sequence[Work]) -> None:
+    def start(self, works: Sequence[InFlightImage]) -> None:
         """Bring each image to where its next phase starts: its table, its latents, what it keeps."""
         clean = self._encode([w.before for w in works if w.before is not None])
         images = iter(clean)
@@ -72,7 +72,7 @@ class Preparer:
             if seen is not None:
                 work.extra = torch.cat([redraw.float(), seen])
 
-    def _hide(self, work: Work) -> strategies.Pixels:
+    def _hide(self, work: InFlightImage) -> strategies.Pixels:
         nothing = np.zeros((self.spec.size, self.spec.size, 3), dtype=np.uint8)
         return strategies.hide(nothing if work.before is None else work.before, work.mask)
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn
 
 from dermforge.common import console
-from gen.sampling.sampler import STAGES, Stage
+from gen.sampling.sampler import STAGES, StageProgress
 
-Show = Callable[[list[Stage]], None]
+Show = Callable[[list[StageProgress]], None]
 INTERVAL_S = 10.0
 
 
@@ -32,7 +32,7 @@ def lines(images: int) -> Iterator[Show]:
     with console.progress("sampling", images) as tick:
         last = time.monotonic()
 
-        def plain(stages: list[Stage]) -> None:
+        def plain(stages: list[StageProgress]) -> None:
             nonlocal last
             tick()
             if time.monotonic() - last >= INTERVAL_S:
@@ -52,7 +52,7 @@ def _on_terminal(images: int) -> Iterator[Show]:
     tasks = {name: bars.add_task(f"  {name}", total=1.0, note="") for name in STAGES}
     start, done = time.monotonic(), 0
 
-    def show(stages: list[Stage]) -> None:
+    def show(stages: list[StageProgress]) -> None:
         nonlocal done
         done += 1
         rate = done / max(time.monotonic() - start, 1e-9)
@@ -64,6 +64,6 @@ def _on_terminal(images: int) -> Iterator[Show]:
         yield show
 
 
-def describe(stage: Stage) -> str:
+def describe(stage: StageProgress) -> str:
     """`120 images, busy 35%`."""
     return f"{stage.images} images, busy {stage.busy:.0%}"

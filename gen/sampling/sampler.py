@@ -4,7 +4,7 @@
     (thread)     (caller)     (thread)    (threads)   (thread)
 
 Each of the engine's calls is made by one thread only. Images enter and leave in the plan's order through a
-`Flow` of bounded size; between those ends they finish as they may.
+`InFlightBuffer` of bounded size; between those ends they finish as they may.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import torch
 
 from engines.engine import Engine
 from gen.diffusion import strategies
-from gen.diffusion.denoiser import Denoiser, Work
+from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, PlanRow
-from gen.sampling.inflight_buffer import Clock, Flow, Stopped
+from gen.sampling.inflight_buffer import Clock, InFlightBuffer, Stopped
 from gen.sampling.prepare import Preparer
 from shards.format.images import encode_image
 from shards.format.schema import Provenance, Sample, Sidecar
@@ -41,7 +41,7 @@ STAGES = ("prepare", "denoise", "decode", "encode", "write")
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageProgress:
     """How far a stage is: the images that passed it, and the part of the time that it worked (over 1: in threads)."""
 
     name: str
@@ -50,7 +50,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """Where the shards go (a folder or an fsspec address) and what is the same in all of them."""
 
     folder: str | Path
@@ -108,9 +108,9 @@ class Sampler:
         self,
         engine: Engine,
         plan: Plan,
-        target: Target,
+        target: Destination,
         parents: Parents | None = None,
-        on_image: Callable[[list[Stage]], None] = lambda _: None,
+        on_image: Callable[[list[StageProgress]], None] = lambda _: None,
         on_shard: Callable[[Sidecar], None] = lambda _: None,
     ) -> None:
         self.engine, self.plan, self.target = engine, plan, target
@@ -118,10 +118,10 @@ class Sampler:
         self.on_image, self.on_shard = on_image, on_shard
         size = engine.spec.size
         window = 3 * engine.rows + WINDOW_BYTES // (3 * size * size)
-        self.flow: Flow[Any] = Flow(min(window, 1024))
+        self.flow: InFlightBuffer[Any] = InFlightBuffer(min(window, 1024))
         self.clock = Clock()
-        self.ready: queue.SimpleQueue[list[Work] | None] = queue.SimpleQueue()
-        self.drawn: queue.SimpleQueue[list[Work] | None] = queue.SimpleQueue()
+        self.ready: queue.SimpleQueue[list[InFlightImage] | None] = queue.SimpleQueue()
+        self.drawn: queue.SimpleQueue[list[InFlightImage] | None] = queue.SimpleQueue()
         self.encoders = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) // 2)), "encode")
         self.returning, self.finished, self.started = 0, False, 0.0
 
@@ -134,7 +134,7 @@ class Sampler:
             A parent or a row cannot be used; shards that were finished stay, the one in progress goes.
         """
         self.started = time.perf_counter()
-        denoiser = Denoiser(self.engine)
+        denoiser = DenoisingLoop(self.engine)
         with self.encoders, ThreadPoolExecutor(3, "stage") as threads:
             stages = [threads.submit(stage, shards) for stage in (self._prepare, self._decode, self._write)]
             for stage in stages:
@@ -183,8 +183,8 @@ class Sampler:
 
     # denoise: the caller's thread
 
-    def _denoise(self, denoiser: Denoiser) -> None:
-        waiting: list[Work] = []
+    def _denoise(self, denoiser: DenoisingLoop) -> None:
+        waiting: list[InFlightImage] = []
         ended = False
         while True:
             self.flow.check_stopped()
@@ -209,7 +209,7 @@ class Sampler:
         self.drawn.put(None)
         self.finished = True
 
-    def _next(self, busy: bool) -> list[Work] | None:
+    def _next(self, busy: bool) -> list[InFlightImage] | None:
         """The next prepared images; [] to go on with those that are here, None at the end."""
         while True:
             blocked = self.flow.blocked
@@ -227,7 +227,7 @@ class Sampler:
 
     def _decode(self, shards: Sequence[int]) -> None:
         batch, ended = self.engine.vae_batch, False
-        pending: list[Work] = []
+        pending: list[InFlightImage] = []
         while not ended or pending:
             short = False
             if not ended and len(pending) < batch:
@@ -245,7 +245,7 @@ class Sampler:
                 self.clock.add("decode", 0.0, len(pending[:batch]))
                 del pending[:batch]
 
-    def _finish(self, works: list[Work]) -> None:
+    def _finish(self, works: list[InFlightImage]) -> None:
         latents = torch.stack([w.latents for w in works if w.latents is not None])
         for work, pixels in zip(works, self.engine.decode(latents).cpu().numpy(), strict=True):
             if work.before is not None:
@@ -295,9 +295,9 @@ class Sampler:
             self.flow.leave()
             self.on_image(self._stages())
 
-    def _stages(self) -> list[Stage]:
+    def _stages(self) -> list[StageProgress]:
         seconds = max(time.perf_counter() - self.started, 1e-9)
-        return [Stage(k, self.clock.images[k], self.clock.seconds[k] / seconds) for k in STAGES]
+        return [StageProgress(k, self.clock.images[k], self.clock.seconds[k] / seconds) for k in STAGES]
 
     def _sample(self, row: PlanRow) -> Sample:
         return Sample(
@@ -309,7 +309,7 @@ class Sampler:
             bundle_digest=self.engine.bundle_digest,
         )
 
-    def _summary(self, denoiser: Denoiser, shards: Sequence[int], seconds: float) -> Summary:
+    def _summary(self, denoiser: DenoisingLoop, shards: Sequence[int], seconds: float) -> Summary:
         size = self.target.shard_size
         images = sum(min(size, len(self.plan) - shard * size) for shard in shards)
         seen = dict(self.clock.seconds)

@@ -16,14 +16,14 @@ from dermforge.common import ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
 from gen.plan.parents import Parents
 from gen.sampling import run_record
-from gen.sampling.sampler import Sampler, Stage, Summary, Target
+from gen.sampling.sampler import Destination, Sampler, StageProgress, Summary
 from shards.format.schema import Sidecar
 
 ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Job:
+class SamplingJob:
     """Where a run lies (a folder or an fsspec address) and what it is run with; all that a worker needs to start."""
 
     folder: str | Path
@@ -47,7 +47,7 @@ class Job:
         self,
         shards: Sequence[int],
         engine: Any = None,
-        on_image: Callable[[list[Stage]], None] = lambda _: None,
+        on_image: Callable[[list[StageProgress]], None] = lambda _: None,
         on_shard: Callable[[Sidecar], None] = lambda _: None,
     ) -> Summary:
         """Make some shards of the run in the folder, as its record says.
@@ -65,7 +65,7 @@ class Job:
                 f"{self.folder}/{run_record.PLAN} has the digest {rows.digest}, and the run is of "
                 f"{record.plan_digest}: put the run's own plan back, or start anew with --fresh"
             )
-        target = Target(
+        target = Destination(
             self.folder, record.name, record.shard_size, record.classes, record.image_format, record.quality
         )
         return Sampler(engine or self.load(), rows, target, self.open_parents(), on_image, on_shard).run(shards)
@@ -97,7 +97,7 @@ class Outcome:
 
 
 def sample_on_ray(
-    job: Job,
+    job: SamplingJob,
     shards: Sequence[int],
     workers: int,
     address: str = "local",
@@ -134,7 +134,13 @@ class _Driver:
     """Hands out shard numbers, replaces workers that died, and gives up on a shard after `ATTEMPTS`."""
 
     def __init__(
-        self, ray: Any, job: Job, shards: Sequence[int], workers: int, gpus: float, on_shard: Callable[[int, int], None]
+        self,
+        ray: Any,
+        job: SamplingJob,
+        shards: Sequence[int],
+        workers: int,
+        gpus: float,
+        on_shard: Callable[[int, int], None],
     ) -> None:
         self.ray, self.job, self.on_shard = ray, job, on_shard
         # Not Ray's own restarts: a call to an actor that is being restarted fails at once, and would count.
@@ -194,7 +200,7 @@ def _reason(error: Exception) -> str:
 class _Worker:
     """One engine, kept from shard to shard."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SamplingJob) -> None:
         self.job, self.engine = job, job.load()
 
     def make(self, shard: int) -> int:

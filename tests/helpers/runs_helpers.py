@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engines import Engine
 from gen.plan import cells, grid, plan
-from gen.plan.grid import Settings
+from gen.plan.grid import GenerationSettings
 from gen.plan.plan import Plan
 from gen.sampling import run_record
 
@@ -15,7 +15,7 @@ TEMPLATE = "An image of {class}, {group} skin"
 
 def rows(per_cell: int = 5, steps: int = 2) -> Plan:
     counts = cells.uniform(("plaque", "ulcer"), ("very_light", "dark"), per_cell)
-    return plan.from_rows(grid.rows(Settings(size=64, steps=steps), TEMPLATE, counts))
+    return plan.from_rows(grid.rows(GenerationSettings(size=64, steps=steps), TEMPLATE, counts))
 
 
 def started(folder: Path, engine: Engine, made: Plan, shard_size: int = 4) -> run_record.RunRecord:

@@ -16,7 +16,7 @@ from gen.finetune.objective import Objective
 
 
 @dataclass(frozen=True)
-class Source:
+class LatentSource:
     """Images to learn from: their cached views, the number of each one's prompt, and the weight of their loss."""
 
     name: str
@@ -49,7 +49,7 @@ class Batch:
 class Batches:
     """empty: the number of the empty prompt."""
 
-    sources: Sequence[Source]
+    sources: Sequence[LatentSource]
     objective: Objective
     seed: int
     batch: int
@@ -60,7 +60,7 @@ class Batches:
         """Some rows of a step, out of `batch` from each source."""
         return _stack([self._row(source, step * self.batch + i) for i in rows for source in self.sources])
 
-    def _row(self, source: Source, sample: int) -> Batch:
+    def _row(self, source: LatentSource, sample: int) -> Batch:
         image, view = source.at(sample, self.seed)
         cached = source.latents.row(image, view)
         key = f"{source.name}/{sample}"

@@ -24,7 +24,7 @@ ROWS = 8
 
 
 @dataclass(frozen=True)
-class Row:
+class CachedView:
     """One view in the UNet's scale. mean, std: [C, h, w]; for inpainting mask [1, h, w] and masked [C, h, w]."""
 
     mean: Tensor
@@ -52,10 +52,10 @@ class Latents:
         """Views that are not there yet."""
         return [v for v in range(self.n_views) if tensor_files.record(self.path(v)) != self.identity]
 
-    def row(self, image: int, view: int) -> Row:
+    def row(self, image: int, view: int) -> CachedView:
         """One view of one image, read from the mapped file."""
         file = self._open[view]
-        return Row(**{name: file.get_slice(name)[image] for name in file.keys()})  # noqa: SIM118
+        return CachedView(**{name: file.get_slice(name)[image] for name in file.keys()})  # noqa: SIM118
 
     @cached_property
     def _open(self) -> list[Any]:

@@ -19,7 +19,7 @@ from gen.builtin.classifier import perceptual_distance, train_classifier
 from gen.builtin.data import CELLS, Phantoms, phantoms, to_tensor
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, MAX_LENGTH, PATCH, new_tokenizer, new_vae, prompt_for
 from gen.builtin.patch_code import fit_code
-from gen.builtin.train_stages import Budget, Denoiser, expand_for_inpainting, train_decoder, train_encoder, train_unet
+from gen.builtin.train_stages import Budget, TextUNet, expand_for_inpainting, train_decoder, train_encoder, train_unet
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 
@@ -163,7 +163,7 @@ def _unexplained(x: torch.Tensor, z: torch.Tensor) -> float:
 def test_the_inpainting_unet_starts_as_the_trained_one() -> None:
     """Whatever stands in the new channels, the first prediction is the trained model's."""
     torch.manual_seed(0)
-    trained = Denoiser().eval()
+    trained = TextUNet().eval()
     wide = expand_for_inpainting(trained).eval()
     x, t, ids = torch.randn(2, *LATENT), torch.tensor([10, 900]), torch.zeros(2, MAX_LENGTH, dtype=torch.long)
     more = torch.randn(2, 1 + LATENT_CHANNELS, *LATENT[1:])

@@ -1,11 +1,11 @@
-"""Row packing: full batches, every row once, first come first served."""
+"""BatchRow packing: full batches, every row once, first come first served."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gen.diffusion.row_queue import Row, RowQueue
+from gen.diffusion.row_queue import BatchRow, RowQueue
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=12), st.integers(1, 9))
@@ -25,7 +25,11 @@ def test_every_row_runs_once_and_no_batch_is_short_before_the_end(images: list[l
             if step[slot] < len(images[slot]):
                 queue.push(slot, images[slot][step[slot]])
     expected = {
-        (Row(i, c), s) for i, guided in enumerate(images) for s, g in enumerate(guided) for c in (True, False) if c or g
+        (BatchRow(i, c), s)
+        for i, guided in enumerate(images)
+        for s, g in enumerate(guided)
+        for c in (True, False)
+        if c or g
     }
     assert len(ran) == len(set(ran))
     assert set(ran) == expected

@@ -22,7 +22,7 @@ from diffusers.schedulers import scheduling_lcm
 from dermforge.common.errors import UserError
 from gen.diffusion import solvers
 from gen.diffusion.schedules import NoiseSchedule
-from gen.diffusion.steps import State, StepTable, advance
+from gen.diffusion.steps import SolverState, StepTable, advance
 
 PEERS = {
     "ddim": DDIMScheduler,
@@ -82,7 +82,7 @@ def theirs(scheduler: Any, start: torch.Tensor) -> torch.Tensor:
 
 
 def ours(steps: StepTable, start: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-    state = State.start(start * steps.start_scale)
+    state = SolverState.start(start * steps.start_scale)
     for i, t in enumerate(steps.timesteps):
         out = model(state.x, torch.tensor(t))
         state = advance(steps.coefficients[i : i + 1], state, out, None if noise is None else noise[i][None])
@@ -157,7 +157,7 @@ def test_image_to_image_starts_where_diffusers_starts(name: str, strength: float
     for t in timesteps:
         x = scheduler.step(model(scheduler.scale_model_input(x, t), t), t, x).prev_sample
     steps = solvers.table(name, NoiseSchedule.from_config(settings), 20, strength)
-    state = State.start(float(steps.alphas[0]) * image + float(steps.sigmas[0]) * noise)
+    state = SolverState.start(float(steps.alphas[0]) * image + float(steps.sigmas[0]) * noise)
     for i, t in enumerate(steps.timesteps):
         state = advance(steps.coefficients[i : i + 1], state, model(state.x, torch.tensor(t)))
     torch.testing.assert_close(state.x, x, atol=1e-4, rtol=1e-4)

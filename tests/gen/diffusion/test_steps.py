@@ -7,7 +7,7 @@ import torch
 
 from gen.diffusion import solvers
 from gen.diffusion.schedules import NoiseSchedule
-from gen.diffusion.steps import State, advance
+from gen.diffusion.steps import SolverState, advance
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -21,11 +21,11 @@ def test_images_of_different_solvers_share_a_batch_to_the_bit() -> None:
     tables = [solvers.table(solver, schedule, steps) for solver, steps in kinds]
     x = torch.randn(4, 4, 5, 3)
     out, noise = torch.randn_like(x), torch.randn_like(x)
-    state = State(x, torch.randn_like(x), torch.randn_like(x), torch.randn_like(x))
+    state = SolverState(x, torch.randn_like(x), torch.randn_like(x), torch.randn_like(x))
     together = advance(np.stack([t.coefficients[2] for t in tables]), state, out, noise)
     for i, t in enumerate(tables):
         one = slice(i, i + 1)
-        own = State(x[one], state.base[one], state.d1[one], state.d2[one])
+        own = SolverState(x[one], state.base[one], state.d1[one], state.d2[one])
         alone = advance(t.coefficients[2:3], own, out[one], noise[one])
         assert torch.equal(alone.x, together.x[one])
         assert torch.equal(alone.base, together.base[one])

@@ -20,11 +20,11 @@ from gen.diffusion import noise
 from gen.finetune import validation
 from gen.finetune.base import load_base, read_base
 from gen.finetune.data import views
-from gen.finetune.data.batches import Batches, Source
+from gen.finetune.data.batches import Batches, LatentSource
 from gen.finetune.data.holdout import Holdout, read_holdout
-from gen.finetune.data.latents import Latents, Row
+from gen.finetune.data.latents import CachedView, Latents
 from gen.finetune.objective import Objective
-from gen.finetune.settings import Settings
+from gen.finetune.settings import Hyperparameters
 from gen.finetune.trainer import due, shares
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
@@ -89,8 +89,8 @@ def test_validation_draws_what_diffusers_draws(random_pipeline: Path) -> None:
 
 
 def latents(n_views: int) -> Latents:
-    def row(image: int, view: int) -> Row:
-        return Row(torch.full((4, 2, 2), float(image)), torch.zeros(4, 2, 2))
+    def row(image: int, view: int) -> CachedView:
+        return CachedView(torch.full((4, 2, 2), float(image)), torch.zeros(4, 2, 2))
 
     return cast(Latents, SimpleNamespace(n_views=n_views, row=row))
 
@@ -98,7 +98,7 @@ def latents(n_views: int) -> Latents:
 @settings(deadline=None)
 @given(n=st.integers(1, 30), batch=st.integers(1, 8), seed=st.integers(0, 99))
 def test_every_epoch_sees_every_image_once(n: int, batch: int, seed: int) -> None:
-    source = Source("real", latents(3), np.zeros(n, dtype=np.int64))
+    source = LatentSource("real", latents(3), np.zeros(n, dtype=np.int64))
     for epoch in range(2):
         drawn = [source.at(s, seed) for s in range(epoch * n, (epoch + 1) * n)]
         assert sorted(image for image, _ in drawn) == list(range(n))
@@ -107,7 +107,9 @@ def test_every_epoch_sees_every_image_once(n: int, batch: int, seed: int) -> Non
 
 @pytest.mark.parametrize(("processes", "micro"), [(1, 0), (1, 2), (2, 0), (4, 1), (2, 2)])
 def test_rows_of_a_step_are_the_same_however_they_are_shared_out(processes: int, micro: int) -> None:
-    batches = Batches([Source("real", latents(2), np.arange(10))], Objective(new_scheduler().config), 3, 8, 0.3, 10)
+    batches = Batches(
+        [LatentSource("real", latents(2), np.arange(10))], Objective(new_scheduler().config), 3, 8, 0.3, 10
+    )
     whole = batches.rows(5, range(8))
     parts = [batches.rows(5, r) for p in range(processes) for r in shares(8, processes, p, micro)]
     for name, value in vars(whole).items():
@@ -116,7 +118,12 @@ def test_rows_of_a_step_are_the_same_however_they_are_shared_out(processes: int,
 
 def test_prompts_are_dropped_as_often_as_asked() -> None:
     batches = Batches(
-        [Source("real", latents(1), np.zeros(10, dtype=np.int64))], Objective(new_scheduler().config), 0, 400, 0.25, 1
+        [LatentSource("real", latents(1), np.zeros(10, dtype=np.int64))],
+        Objective(new_scheduler().config),
+        0,
+        400,
+        0.25,
+        1,
     )
     assert 0.15 < batches.rows(0, range(400)).prompt.float().mean() < 0.35
 
@@ -137,17 +144,17 @@ def test_due_at_multiples_and_at_the_end() -> None:
 
 def test_the_paper_is_the_default() -> None:
     """Sagers et al. 2023: 584 psoriasis images give 584 steps, 406 of basal cell carcinoma give 408."""
-    paper = Settings.check(method="full")
+    paper = Hyperparameters.check(method="full")
     assert (paper.learning_rate, paper.batch, paper.epochs, paper.weight_decay) == (5e-6, 4, 4, 1e-2)
     assert (paper.betas, paper.clip, paper.warmup, paper.prior, paper.ema) == ((0.9, 0.999), 1.0, 0, 0, 0.0)
     assert (paper.steps_for(584), paper.steps_for(406)) == (584, 408)
 
 
 def test_views_are_no_more_than_are_asked_for() -> None:
-    settings = Settings.check(method="lora", epochs=3, views=8)
+    settings = Hyperparameters.check(method="lora", epochs=3, views=8)
     assert settings.views_for(40) == 3
-    assert Settings.check(method="lora", epochs=30, views=8).views_for(40) == 8
-    assert Settings.check(method="full", steps=1).views_for(100) == 1
+    assert Hyperparameters.check(method="lora", epochs=30, views=8).views_for(40) == 8
+    assert Hyperparameters.check(method="full", steps=1).views_for(100) == 1
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def test_views_are_no_more_than_are_asked_for() -> None:
 )
 def test_settings_out_of_range_are_named(name: str, value: object) -> None:
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is"):
-        Settings.check(**{"method": "full", name: value})
+        Hyperparameters.check(**{"method": "full", name: value})
 
 
 ROWS = pd.DataFrame({"id": ["a", "b", "c"], "cluster": ["p1", "p2", None]})

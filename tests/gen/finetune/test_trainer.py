@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gen.finetune.base import load_base, read_base
 from gen.finetune.data import latents
-from gen.finetune.run import new_accelerator, tune
-from gen.finetune.settings import Execution, Settings
+from gen.finetune.settings import Execution, Hyperparameters
+from gen.finetune.tune import new_accelerator, tune
 from shards.format.images import encode_image
 from shards.ingest.folder import open_data
 
@@ -36,7 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tuned(model: Path, images: Path, out: Path, **options: object) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """The log of three steps, and the UNet that was written."""
     AcceleratorState._reset_state(True)
-    settings = Settings.check(
+    settings = Hyperparameters.check(
         **{
             "method": "full",
             "steps": 3,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dermforge.common.errors import UserError
 from gen.plan import cells, grid, plan
-from gen.plan.grid import PRESETS, Settings
+from gen.plan.grid import PRESETS, GenerationSettings
 from shards.format.schema import ID_LENGTH, ID_PATTERN
 
 TEMPLATE = "An image of {class}, {group} skin"
@@ -22,7 +22,7 @@ PARENTS = pd.DataFrame({"id": ["p1", "p2"], "class": ["plaque", "ulcer"], "group
 
 def small(**changes: object) -> plan.Plan:
     counts = cells.uniform(["plaque", "ulcer"], ["dark", "very_light"], 3)
-    return plan.from_rows(grid.rows(Settings(size=64, **changes), TEMPLATE, counts))  # type: ignore[arg-type]
+    return plan.from_rows(grid.rows(GenerationSettings(size=64, **changes), TEMPLATE, counts))  # type: ignore[arg-type]
 
 
 def test_bytes_and_digest_are_a_function_of_the_inputs_alone() -> None:
@@ -71,7 +71,13 @@ def test_fast_differs_from_the_paper_in_steps_and_interval_only() -> None:
 def test_parents_can_be_drawn_in_other_skin_types() -> None:
     """From majority to minority (Wang et al. 2024): a parent keeps its class and takes another skin type."""
     made = plan.from_rows(
-        grid.rows(Settings(strategies=("image-to-image",), size=64), TEMPLATE, {}, PARENTS, to_groups=["tan", "brown"])
+        grid.rows(
+            GenerationSettings(strategies=("image-to-image",), size=64),
+            TEMPLATE,
+            {},
+            PARENTS,
+            to_groups=["tan", "brown"],
+        )
     )
     assert sorted({(r.parent, r.group) for r in made.rows()}) == [
         ("p1", "brown"),
@@ -122,7 +128,7 @@ def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Extra inputs"):
         plan.from_rows([{**row, "colour": "red"}])
     with pytest.raises(UserError, match="give them with --parents"):
-        plan.from_rows(grid.rows(Settings(strategies=("inpaint",)), TEMPLATE, {}))
+        plan.from_rows(grid.rows(GenerationSettings(strategies=("inpaint",)), TEMPLATE, {}))
 
 
 def test_refill_makes_each_dropped_image_once_more_with_new_noise() -> None:

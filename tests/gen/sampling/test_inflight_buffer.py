@@ -20,16 +20,16 @@ from gen.builtin import pipeline_folder
 from gen.commands.sample import plan_for
 from gen.sampling import sampler
 from gen.sampling.prepare import Preparer
-from gen.sampling.sampler import Sampler, Stage, Summary, Target
+from gen.sampling.sampler import Destination, Sampler, StageProgress, Summary
 from shards.format.images import encode_image
 
 CLASSES = ("plaque", "ulcer")
 FILE_BYTES = 200_000
 
 
-def sampled(engine: Engine, folder: Path, per_cell: int, on_image: Callable[[list[Stage]], None]) -> Summary:
+def sampled(engine: Engine, folder: Path, per_cell: int, on_image: Callable[[list[StageProgress]], None]) -> Summary:
     plan = plan_rows(per_cell, steps=1)
-    return Sampler(engine, plan, Target(folder, "s", len(plan), CLASSES), on_image=on_image).run([0])
+    return Sampler(engine, plan, Destination(folder, "s", len(plan), CLASSES), on_image=on_image).run([0])
 
 
 def resident_mb() -> float:
@@ -55,7 +55,7 @@ def test_ten_times_the_images_take_no_more_memory(
         alive.append(weakref.ref(pixels))
         return encode_image(pixels, *settings) + bytes(FILE_BYTES)
 
-    def look(_: list[Stage]) -> None:
+    def look(_: list[StageProgress]) -> None:
         nonlocal most
         alive[:] = [one for one in alive if one() is not None]
         most = max(most, len(alive))
@@ -85,7 +85,7 @@ def test_images_wait_outside_while_the_window_is_full(
     monkeypatch.setattr(Preparer, "start", counted)
     ahead, written = [], 0
 
-    def look(_: list[Stage]) -> None:
+    def look(_: list[StageProgress]) -> None:
         nonlocal written
         written += 1
         time.sleep(0.005)
@@ -129,6 +129,6 @@ def test_the_engine_hardly_waits(tmp_path: Path) -> None:
     options = dict.fromkeys(("preset", "classes", "groups", "solver", "guidance", "guidance_interval", "seed"))
     plan = plan_for(tmp_path / "out", engine, None, {**options, "per_cell": 2, "steps": 10}, fresh=True)
     classes = tuple(sorted(set(plan.frame["class"])))
-    summary = Sampler(engine, plan, Target(tmp_path / "out", "s", 20, classes)).run(range(4))
+    summary = Sampler(engine, plan, Destination(tmp_path / "out", "s", 20, classes)).run(range(4))
     assert summary.images == 72
     assert summary.waiting < 0.10, summary.waited

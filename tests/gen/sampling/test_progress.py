@@ -9,7 +9,7 @@ from rich.console import Console
 
 from dermforge.common import console
 from gen.sampling import progress
-from gen.sampling.sampler import STAGES, Stage
+from gen.sampling.sampler import STAGES, StageProgress
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -21,7 +21,7 @@ def test_every_stage_has_its_line(monkeypatch: pytest.MonkeyPatch, terminal: boo
     monkeypatch.setattr(console._Lines, "INTERVAL_S", 0.0)
     with progress.lines(4) as show:
         for n in range(1, 3):
-            show([Stage(name, n + 1, 0.25) for name in STAGES])
+            show([StageProgress(name, n + 1, 0.25) for name in STAGES])
     shown = text.getvalue()
     for name in STAGES:
         assert f"{name}" in shown

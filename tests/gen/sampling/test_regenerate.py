@@ -12,10 +12,10 @@ import pytest
 from engines import Engine
 from engines.errors import EngineError
 from gen.plan import cells, grid, plan
-from gen.plan.grid import Settings
+from gen.plan.grid import GenerationSettings
 from gen.sampling import run_record
 from gen.sampling.regenerate import regenerate
-from gen.sampling.workers import Job
+from gen.sampling.workers import SamplingJob
 from shards import CheckFailed, UserError
 from shards.storage.bucket import Bucket
 from shards.tools.verify import verify
@@ -28,10 +28,10 @@ def sampled(
     """A run of 8 images in 3 shards; the last is short."""
     folder, engine = tmp_path_factory.mktemp("run"), open_engine()
     counts = cells.uniform(("plaque", "ulcer"), ("very_light", "dark"), 2)
-    made = plan.from_rows(grid.rows(Settings(size=64, steps=2), "An image of {class}, {group} skin", counts))
+    made = plan.from_rows(grid.rows(GenerationSettings(size=64, steps=2), "An image of {class}, {group} skin", counts))
     record = run_record.describe(engine, made, "s", 3, "jpg", 90)
     run_record.open_run(folder, record, made)
-    Job(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
+    SamplingJob(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
     return folder
 
 

@@ -14,13 +14,13 @@ import engines
 from dermforge.common.errors import UserError
 from engines import Engine
 from gen.diffusion import noise
-from gen.diffusion.denoiser import Denoiser
+from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.plan import cells, grid, plan
-from gen.plan.grid import Settings
+from gen.plan.grid import GenerationSettings
 from gen.plan.plan import Plan
 from gen.plan.validate_plan import check
 from gen.sampling import run_record
-from gen.sampling.sampler import Sampler, Summary, Target
+from gen.sampling.sampler import Destination, Sampler, Summary
 from shards.format.reader import ShardSet
 
 TEMPLATE = "An image of {class}, {group} skin"
@@ -29,7 +29,7 @@ CLASSES, GROUPS = ("plaque", "ulcer"), ("very_light", "dark")
 
 def plan_of(per_cell: int, **settings: object) -> Plan:
     counts = cells.uniform(CLASSES, GROUPS, per_cell)
-    return plan.from_rows(grid.rows(Settings(size=64, **{"steps": 3, **settings}), TEMPLATE, counts))  # type: ignore[arg-type]
+    return plan.from_rows(grid.rows(GenerationSettings(size=64, **{"steps": 3, **settings}), TEMPLATE, counts))  # type: ignore[arg-type]
 
 
 def mixed_plan(n: int = 12) -> Plan:
@@ -52,7 +52,7 @@ def mixed_plan(n: int = 12) -> Plan:
 
 
 def sampled(engine: Engine, rows: Plan, folder: Path, shard_size: int = 5, shards: list[int] | None = None) -> Summary:
-    target = Target(folder, "s", shard_size, CLASSES)
+    target = Destination(folder, "s", shard_size, CLASSES)
     return Sampler(engine, rows, target).run(range(-(-len(rows) // shard_size)) if shards is None else shards)
 
 
@@ -146,15 +146,15 @@ def test_ctrl_c_ends_every_stage(
     open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shard in progress goes; no thread stays."""
-    step, calls = Denoiser.step, []
+    step, calls = DenoisingLoop.step, []
 
-    def interrupted(self: Denoiser) -> list:
+    def interrupted(self: DenoisingLoop) -> list:
         calls.append(1)
         if len(calls) == 8:
             raise KeyboardInterrupt
         return step(self)
 
-    monkeypatch.setattr(Denoiser, "step", interrupted)
+    monkeypatch.setattr(DenoisingLoop, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sampled(open_engine(), mixed_plan(40), tmp_path, shard_size=40)
     assert list(tmp_path.iterdir()) == []
@@ -191,7 +191,7 @@ def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(
     first = run_record.describe(engine, one, None, 5, "png", 95)
     assert first.name == "phantom-synthetic"
     run_record.open_run(tmp_path, first, one)
-    Sampler(engine, one, Target(tmp_path, first.name, 5, first.classes)).run([0])
+    Sampler(engine, one, Destination(tmp_path, first.name, 5, first.classes)).run([0])
     assert run_record.todo(tmp_path, first) == [1]
     assert run_record.todo(tmp_path, first, (0, 2)) == []
     second = run_record.describe(engine, other, None, 5, "png", 95)

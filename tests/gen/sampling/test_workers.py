@@ -20,7 +20,7 @@ from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines import Engine
 from gen.sampling import run_record
-from gen.sampling.workers import Job
+from gen.sampling.workers import SamplingJob
 from shards import Provenance, Sample, encode_image, finished, write_shard
 from shards.storage.bucket import Bucket
 
@@ -41,7 +41,7 @@ def whole(
     """The run by one process."""
     folder, engine = tmp_path_factory.mktemp("whole"), open_engine()
     record = started(folder, engine, rows())
-    Job(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
+    SamplingJob(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
     return folder
 
 
@@ -52,7 +52,7 @@ def long(
     """A run of 30 shards, so that one is always in progress when it is stopped."""
     folder, engine = tmp_path_factory.mktemp("long"), open_engine()
     record = started(folder, engine, rows(per_cell=30, steps=20))
-    Job(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
+    SamplingJob(folder, bundles["text"], device="cpu").sample(run_record.todo(folder, record), engine)
     return folder
 
 
@@ -65,7 +65,7 @@ def test_an_array_of_workers_writes_what_one_process_writes(
     parts = [run_record.todo(tmp_path, record, (index, 3)) for index in range(3)]
     assert sorted(shard for part in parts for shard in part) == list(range(record.shards))
     for part in reversed(parts):
-        Job(tmp_path, bundles["text"], device="cpu").sample(part, engine)
+        SamplingJob(tmp_path, bundles["text"], device="cpu").sample(part, engine)
     assert files(tmp_path) == files(whole)
 
 
@@ -77,7 +77,7 @@ def test_a_plan_changed_under_a_run_is_refused(
     record = started(tmp_path, engine, rows())
     (tmp_path / run_record.PLAN).write_bytes(changed.csv().encode())
     with pytest.raises(UserError, match=f"{changed.digest}.*{record.plan_digest}"):
-        Job(tmp_path, bundles["text"], device="cpu").sample([0], engine)
+        SamplingJob(tmp_path, bundles["text"], device="cpu").sample([0], engine)
     assert not files(tmp_path)
 
 

@@ -15,7 +15,7 @@ from runs_helpers import files, rows, started
 from dermforge.common.errors import CheckFailed
 from engines import Engine
 from gen.sampling import run_record, workers
-from gen.sampling.workers import Job
+from gen.sampling.workers import SamplingJob
 
 #: Not `importorskip`: Ray must be imported by the code that binds it to this machine.
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray is not installed")
@@ -30,7 +30,7 @@ def test_ray_workers_survive_a_killed_actor(
     engine, made = open_engine(), rows(per_cell=20, steps=20)
     one, many = tmp_path / "one", tmp_path / "many"
     record = started(one, engine, made, shard_size=8)
-    Job(one, bundles["text"], device="cpu").sample(run_record.todo(one, record), engine)
+    SamplingJob(one, bundles["text"], device="cpu").sample(run_record.todo(one, record), engine)
     started(many, engine, made, shard_size=8)
     killed: list[int] = []
 
@@ -39,7 +39,7 @@ def test_ray_workers_survive_a_killed_actor(
             os.kill(busy[0], signal.SIGKILL)
             killed.append(busy[0])
 
-    job = Job(many, bundles["text"], device="cpu")
+    job = SamplingJob(many, bundles["text"], device="cpu")
     outcome = workers.sample_on_ray(job, run_record.todo(many, record), 2, "local", 0, kill_one)
     assert killed
     assert len(outcome.retried) == 1  # it was in the middle of that one
@@ -97,7 +97,7 @@ def test_a_poisoned_shard_is_set_aside_after_three_attempts(
     # Something that is no shard stands where the third one must go.
     (tmp_path / "s-000002.tar").mkdir()
     outcome = workers.sample_on_ray(
-        Job(tmp_path, bundles["text"], device="cpu"),
+        SamplingJob(tmp_path, bundles["text"], device="cpu"),
         run_record.todo(tmp_path, record),
         2,
         on_shard=lambda *_: exposed.extend(open_to_others()),
@@ -117,4 +117,6 @@ def test_workers_that_cannot_start_are_given_up_with_the_reason(
     """A bundle that is not on the node, say: not three attempts at each of a thousand shards."""
     record = started(tmp_path, open_engine(), rows())
     with pytest.raises(CheckFailed, match=r"none made a shard.*nowhere"):
-        workers.sample_on_ray(Job(tmp_path, tmp_path / "nowhere", device="cpu"), run_record.todo(tmp_path, record), 1)
+        workers.sample_on_ray(
+            SamplingJob(tmp_path, tmp_path / "nowhere", device="cpu"), run_record.todo(tmp_path, record), 1
+        )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engines.engine import Engine
 from engines.memory import explained
 from gen.diffusion import noise
-from gen.diffusion.batch_state import Slots
+from gen.diffusion.batch_state import BatchState
 from gen.diffusion.row_queue import RowQueue
 from gen.diffusion.steps import StepTable, column
 from gen.diffusion.strategies import Phase, Pixels
@@ -23,7 +23,7 @@ PHASE_STRIDE = 4096
 
 
 @dataclass
-class Work:
+class InFlightImage:
     """One image under way.
 
     Attributes
@@ -64,7 +64,7 @@ class Work:
         return torch.from_numpy(noise.normal(self.row.seed, self.row.id, at, shape))
 
 
-class Denoiser:
+class DenoisingLoop:
     """Runs an engine's UNet over whatever images were admitted, in full batches while there are enough.
 
     Attributes
@@ -75,8 +75,8 @@ class Denoiser:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.slots = Slots(engine)  # an image is admitted only while fewer rows wait than a call takes
-        self.works: list[Work | None] = [None] * engine.rows
+        self.slots = BatchState(engine)  # an image is admitted only while fewer rows wait than a call takes
+        self.works: list[InFlightImage | None] = [None] * engine.rows
         self.queue = RowQueue()
         self.calls = self.rows = 0
 
@@ -89,7 +89,7 @@ class Denoiser:
     def busy(self) -> bool:
         return len(self.queue) > 0
 
-    def admit(self, work: Work) -> None:
+    def admit(self, work: InFlightImage) -> None:
         """Take an image in; its text, table and starting latents must be ready."""
         assert work.latents is not None
         assert work.text is not None
@@ -108,7 +108,7 @@ class Denoiser:
             slots.clean[slot], slots.start[slot], slots.redraw[slot] = clean, start, redraw
         self._queue(slot, work)
 
-    def step(self) -> list[Work]:
+    def step(self) -> list[InFlightImage]:
         """One UNet call; the images that it finished, their latents in place."""
         ran = self.queue.take(self.engine.rows)
         complete = self.queue.done(ran)
@@ -127,7 +127,7 @@ class Denoiser:
         return [image for image in advanced if image is not None]
 
     def _settings(self, slot: int) -> list[float]:
-        """What completes a slot's step, by `slots.SETTINGS`; fresh noise is put where the step finds it."""
+        """What completes a slot's step, by `slots.STEP_COLUMNS`; fresh noise is put where the step finds it."""
         work, step = self._work(slot), self._work(slot).step
         assert work.table is not None
         assert work.guided is not None
@@ -137,7 +137,7 @@ class Denoiser:
         held = (1.0, 0.0) if after == len(work.table) else (work.table.alphas[after], work.table.sigmas[after])
         return [*coefficients, work.row.guidance, work.guided[step], 1, *held]
 
-    def _advance(self, slot: int) -> Work | None:
+    def _advance(self, slot: int) -> InFlightImage | None:
         """To the slot's next step; the image if there is none."""
         work = self._work(slot)
         assert work.table is not None
@@ -149,11 +149,11 @@ class Denoiser:
         self.works[slot] = None
         return work
 
-    def _queue(self, slot: int, work: Work) -> None:
+    def _queue(self, slot: int, work: InFlightImage) -> None:
         assert work.guided is not None
         self.queue.push(slot, bool(work.guided[work.step]))
 
-    def _work(self, slot: int) -> Work:
+    def _work(self, slot: int) -> InFlightImage:
         work = self.works[slot]
         assert work is not None
         return work

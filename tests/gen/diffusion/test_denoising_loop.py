@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from engines import Engine
-from gen.diffusion.batch_state import SETTINGS, Slots
-from gen.diffusion.denoiser import Denoiser, Work
-from gen.diffusion.steps import State, advance
+from gen.diffusion.batch_state import STEP_COLUMNS, BatchState
+from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
+from gen.diffusion.steps import SolverState, advance
 from gen.plan import plan
 from gen.sampling.prepare import Preparer
 
 SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
 
 
-def works(engine: Engine, n: int = 11) -> list[Work]:
+def works(engine: Engine, n: int = 11) -> list[InFlightImage]:
     """Images of all solvers, with and without guidance and noise; every third keeps half of another image."""
     rows = plan.from_rows(
         {
@@ -49,14 +49,14 @@ def works(engine: Engine, n: int = 11) -> list[Work]:
     return made
 
 
-def alone(engine: Engine, work: Work) -> torch.Tensor:
+def alone(engine: Engine, work: InFlightImage) -> torch.Tensor:
     """The image's latents, row by row of its table, with nothing shared."""
     table, guided = work.table, work.guided
     assert work.latents is not None
     assert table is not None
     assert guided is not None
     assert work.text is not None
-    state = State.start(work.latents[None])
+    state = SolverState.start(work.latents[None])
     for i, time in enumerate(table.timesteps):
         x = state.x if work.extra is None else torch.cat([state.x, work.extra[None]], dim=1)
         at = torch.tensor([time], dtype=torch.float32)
@@ -74,7 +74,7 @@ def alone(engine: Engine, work: Work) -> torch.Tensor:
     return state.x[0]
 
 
-def run(denoiser: Denoiser, waiting: list[Work]) -> dict[int, torch.Tensor]:
+def run(denoiser: DenoisingLoop, waiting: list[InFlightImage]) -> dict[int, torch.Tensor]:
     waiting, done = list(waiting), {}
     while waiting or denoiser.busy:
         while waiting and denoiser.hungry:
@@ -90,7 +90,7 @@ def test_an_image_among_others_is_the_image_alone(open_engine: Callable[..., Eng
     """Solvers, steps, guidance, injected noise and held regions, all in the same calls of eight rows."""
     engine = open_engine(model)
     expected = [alone(engine, work) for work in works(engine)]
-    denoiser = Denoiser(engine)
+    denoiser = DenoisingLoop(engine)
     got = run(denoiser, works(engine))
     assert sorted(got) == list(range(len(expected)))
     for number, latents in got.items():
@@ -100,7 +100,7 @@ def test_an_image_among_others_is_the_image_alone(open_engine: Callable[..., Eng
 
 def test_a_call_of_nothing_changes_nothing(open_engine: Callable[..., Engine]) -> None:
     """What recording does before the first image: it must leave no trace in any slot."""
-    slots = Slots(open_engine())
+    slots = BatchState(open_engine())
     for tensor in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2):
         tensor.normal_()
     before = [t.clone() for t in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2)]
@@ -116,7 +116,7 @@ def test_a_step_reads_nothing_back(channels: int) -> None:
     spec = SimpleNamespace(latent_channels=4, latent_size=8, unet_in_channels=channels, max_length=16, text_dim=16)
     calls = SimpleNamespace(recordable=None, unet=lambda x, times, words: x.new_empty(6, 4, 8, 8))
     engine: Any = SimpleNamespace(spec=spec, device=torch.device("meta"), rows=6, calls=calls)
-    slots = Slots(engine)
+    slots = BatchState(engine)
     out = slots.run(*map(slots.upload, slots.idle()))
     assert out.device.type == "meta"
     assert out is slots.state.x
@@ -126,9 +126,9 @@ def test_a_step_reads_nothing_back(channels: int) -> None:
 
 def test_the_settings_are_what_the_step_takes(open_engine: Callable[..., Engine]) -> None:
     engine = open_engine()
-    denoiser = Denoiser(engine)
+    denoiser = DenoisingLoop(engine)
     denoiser.admit(works(engine, 2)[1])  # euler, guidance 3 within an interval
-    settings = dict(zip(SETTINGS, denoiser._settings(0), strict=True))
+    settings = dict(zip(STEP_COLUMNS, denoiser._settings(0), strict=True))
     assert settings["guidance"] == 3
     assert settings["advances"] == 1
     assert settings["x<noise"] == 0
@@ -147,7 +147,7 @@ def test_the_recorded_step_is_the_step_and_waits_for_nothing(
     )
     engine = engines.load(tmp_path / "bundle")
     assert engine.calls.recordable is not None
-    eager, recorded = Denoiser(engine), Denoiser(engine)
+    eager, recorded = DenoisingLoop(engine), DenoisingLoop(engine)
     eager.slots.run = partial(eager.slots.step, engine.calls.unet)
     expected, waiting, done = run(eager, works(engine)), works(engine), {}
     while waiting or recorded.busy:

@@ -61,7 +61,7 @@ class Words(nn.Module):
         return F.embedding(ids, self.weight)
 
 
-class Denoiser(nn.Module):
+class PromptedUNet(nn.Module):
     """noisy [b, C or 2C + 1, h, w], timesteps [b], numbers of prompts [b] -> prediction [b, C, h, w]."""
 
     def __init__(self, unet: UNet2DConditionModel, text: FrozenText | LearntText) -> None:
@@ -77,14 +77,14 @@ class Denoiser(nn.Module):
         return nn.ParameterList([p for p in self.parameters() if p.requires_grad])
 
 
-def full(base: Base, prompts: Sequence[str]) -> Denoiser:
+def full(base: Base, prompts: Sequence[str]) -> PromptedUNet:
     """The whole UNet, and nothing else (Sagers et al. 2023)."""
     denoiser = _with_frozen_text(base, prompts)
     denoiser.unet.requires_grad_(True)
     return denoiser
 
 
-def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> Denoiser:
+def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> PromptedUNet:
     """Low-rank updates of the UNet's attention (Hu et al. 2021, arXiv 2106.09685), by peft."""
     try:
         from peft import LoraConfig
@@ -99,7 +99,7 @@ def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> Denoiser:
     return denoiser
 
 
-def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) -> Denoiser:
+def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) -> PromptedUNet:
     """One new word a class (Gal et al. 2022, arXiv 2208.01618), each begun as the mean of its name's tokens.
 
     Parameters
@@ -113,7 +113,7 @@ def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) 
     begun = [old.weight[tokenizer(w.strip("<>"), add_special_tokens=False).input_ids].mean(0) for w in words]
     add_words(tokenizer, words)
     embeddings.token_embedding = Words(old, torch.stack(begun))
-    return Denoiser(base.pipeline.unet, LearntText(text, token_ids(tokenizer, prompts, base.spec.max_length)))
+    return PromptedUNet(base.pipeline.unet, LearntText(text, token_ids(tokenizer, prompts, base.spec.max_length)))
 
 
 def add_words(tokenizer: CLIPTokenizer, words: Sequence[str]) -> None:
@@ -152,6 +152,6 @@ def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> T
     return ids
 
 
-def _with_frozen_text(base: Base, prompts: Sequence[str]) -> Denoiser:
+def _with_frozen_text(base: Base, prompts: Sequence[str]) -> PromptedUNet:
     ids = token_ids(base.pipeline.tokenizer, prompts, base.spec.max_length)
-    return Denoiser(base.pipeline.unet, FrozenText(base.pipeline.text_encoder, ids))
+    return PromptedUNet(base.pipeline.unet, FrozenText(base.pipeline.text_encoder, ids))

@@ -17,16 +17,15 @@ from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
-from gen.finetune import denoiser as methods
-from gen.finetune import output, validation
+from gen.finetune import methods, output, validation
 from gen.finetune.base import Base, load_base, read_base
 from gen.finetune.data import latents
-from gen.finetune.data.batches import Batches, Source
+from gen.finetune.data.batches import Batches, LatentSource
 from gen.finetune.data.examples import Examples, data_digest, examples, lineage_of, training_rows
 from gen.finetune.data.holdout import Holdout, of_splits
-from gen.finetune.denoiser import Denoiser
+from gen.finetune.methods import PromptedUNet
 from gen.finetune.objective import Objective
-from gen.finetune.settings import Execution, Settings
+from gen.finetune.settings import Execution, Hyperparameters
 from gen.finetune.trainer import LOG, Training
 from gen.plan import prompts
 from shards.format.reader import ImageSet
@@ -37,7 +36,7 @@ TRACKING = "tracking"
 
 
 @dataclass(frozen=True)
-class Result:
+class FinetuneResult:
     """What a run did. steps: reached; already: it had been done before."""
 
     out: str
@@ -48,7 +47,7 @@ class Result:
     already: bool
 
 
-def new_accelerator(settings: Settings, execution: Execution) -> Accelerator:
+def new_accelerator(settings: Hyperparameters, execution: Execution) -> Accelerator:
     """Devices, precision and trackers, as the machine and accelerate's own launcher say.
 
     Raises
@@ -78,13 +77,13 @@ def tune(
     model: str | Path,
     data: ImageSet,
     out: Path,
-    settings: Settings,
+    settings: Hyperparameters,
     execution: Execution,
     accelerator: Accelerator,
     *,
     holdout: Holdout | None = None,
     work: Path | None = None,
-) -> Result:
+) -> FinetuneResult:
     """Tune a pipeline on the training images of a set and write it to `out`; goes on from `work` if it was begun.
 
     Parameters
@@ -109,7 +108,7 @@ def tune(
     identity = settings.identity() | {"model": base.digest, "data": data_digest([chosen]), "size": spec.size}
     steps = settings.steps_for(len(chosen))
     if output.finished(out, identity, steps) and not execution.fresh:
-        return Result(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, True)
+        return FinetuneResult(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, True)
     denoiser = _denoiser(base, chosen, settings, words)
     if execution.gradient_checkpointing:
         denoiser.unet.enable_gradient_checkpointing()
@@ -141,10 +140,10 @@ def tune(
             shutil.rmtree(work)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
-    return Result(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, False)
+    return FinetuneResult(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, False)
 
 
-def _examples(data: ImageSet, spec: PipelineSpec, settings: Settings, holdout: Holdout) -> Examples:
+def _examples(data: ImageSet, spec: PipelineSpec, settings: Hyperparameters, holdout: Holdout) -> Examples:
     rows = training_rows(data)
     template = settings.template or spec.prompt_template or prompts.template_for(rows.groups)
     if settings.method == "textual-inversion":
@@ -171,7 +170,7 @@ def _words(chosen: Examples) -> list[str]:
     return [f"<{label.replace('_', ' ')}>" for label in sorted(set(chosen.data.rows["class"]))]
 
 
-def _denoiser(base: Base, chosen: Examples, settings: Settings, words: list[str]) -> Denoiser:
+def _denoiser(base: Base, chosen: Examples, settings: Hyperparameters, words: list[str]) -> PromptedUNet:
     texts = [*chosen.prompts, *([settings.prior_prompt] if settings.prior else []), ""]
     if settings.method == "full":
         return methods.full(base, texts)
@@ -193,7 +192,9 @@ def _begin(accelerator: Accelerator, execution: Execution, identity: dict[str, A
         accelerator.init_trackers("dermforge-finetune", config=config)
 
 
-def _sources(base: Base, chosen: Examples, settings: Settings, accelerator: Accelerator, work: Path) -> list[Source]:
+def _sources(
+    base: Base, chosen: Examples, settings: Hyperparameters, accelerator: Accelerator, work: Path
+) -> list[LatentSource]:
     """The real images' cached views and, where asked for, those of the prior images."""
     vae = base.pipeline.vae.to(accelerator.device)
     sources = [_source("real", base, chosen, chosen.prompt, settings, accelerator, work)]
@@ -225,11 +226,11 @@ def _source(
     base: Base,
     chosen: Examples,
     prompt: Any,
-    settings: Settings,
+    settings: Hyperparameters,
     accelerator: Accelerator,
     work: Path,
     weight: float = 1.0,
-) -> Source:
+) -> LatentSource:
     identity = {
         "model": base.digest,
         "data": data_digest([chosen]),
@@ -242,11 +243,11 @@ def _source(
     accelerator.wait_for_everyone()  # all have looked before one writes
     latents.encode(cache, chosen, own, base.pipeline.vae, base.spec, seed=settings.seed, jitter=settings.jitter)
     accelerator.wait_for_everyone()
-    return Source(name, cache, prompt, weight)
+    return LatentSource(name, cache, prompt, weight)
 
 
 def _validator(
-    base: Base, chosen: Examples, settings: Settings, execution: Execution, accelerator: Accelerator, work: Path
+    base: Base, chosen: Examples, settings: Hyperparameters, execution: Execution, accelerator: Accelerator, work: Path
 ) -> Callable[[int], None]:
     def validate(step: int) -> None:
         if accelerator.is_main_process:
