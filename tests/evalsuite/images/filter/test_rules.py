@@ -320,4 +320,4 @@ def test_an_image_of_another_tone_than_asked_is_dropped_for_its_tone(tmp_path: P
     assert not found.loc[off, "kept"].any()
     assert (found.loc[off, "on_tone"] < -50).all()  # degrees outside the range asked for
     part = json.loads((tmp_path / "out" / "section.json").read_text())
-    assert ["on_tone: not of the requested skin tone", "4"] in part["tables"][0]["rows"]
+    assert ["on_tone: not of the requested skin tone", "4"] in part["shown"]["utility"][0]["rows"]
