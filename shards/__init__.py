@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 from dermforge.common.lazy import lazy_names
 
 __all__ = [
+    "Batch",
     "CheckFailed",
-    "ExactPass",
     "FolderSet",
     "ImageSet",
-    "Item",
     "MixedStream",
     "Provenance",
     "Sample",
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from shards.format.schema import Provenance, Sample, Sidecar
     from shards.format.writer import ShardSetWriter, ShardWriter, write_shard
     from shards.ingest.folder import FolderSet, open_data
-    from shards.mixing.dataset import ExactPass, Item, MixedStream, Source
+    from shards.mixing.dataset import Batch, MixedStream, Source
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -49,6 +48,6 @@ else:
             "shards.format.schema": ["Provenance", "Sample", "Sidecar"],
             "shards.format.writer": ["ShardSetWriter", "ShardWriter", "write_shard"],
             "shards.ingest.folder": ["FolderSet", "open_data"],
-            "shards.mixing.dataset": ["ExactPass", "Item", "MixedStream", "Source"],
+            "shards.mixing.dataset": ["Batch", "MixedStream", "Source"],
         },
     )

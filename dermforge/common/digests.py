@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 #: Below this many bytes a digest costs less than handing it to a thread.
 INLINE = 32 << 10
@@ -24,6 +25,14 @@ def digest_file(path: Path) -> str:
     """sha256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_stream(file: BinaryIO) -> str:
+    """sha256 of what is left of an open file, read in pieces."""
+    total = hashlib.sha256()
+    while piece := file.read(8 << 20):
+        total.update(piece)
+    return total.hexdigest()
 
 
 def digest_files(root: Path, files: Iterable[Path]) -> str:

@@ -56,8 +56,7 @@ def select(
         chosen.rows = chosen.rows.assign(scores=merged)
     chosen = choose(chosen, None, None, None, None, min_score)
     if few:
-        groups = chosen.rows["group"].fillna("unknown")
-        chosen = chosen.take(few_per_class(chosen.rows["id"], chosen.rows["class"], groups, few, seed))
+        chosen = chosen.take(few_per_class(chosen.rows, few, seed))
     sidecars = copy(chosen, out, name, shard_size=shard_size, scores=table)
     console.say(f"{chosen.n} of {data.n} images in {len(sidecars)} shards: {out}")
 

@@ -85,6 +85,14 @@ def listed_in_info(where: Place) -> set[str]:
         raise CheckFailed(f"{where}/{INFO} is damaged ({error}); remove it, and timm does without") from error
 
 
+def wrong_digest(path: str, expected: str, got: str) -> str:
+    """The fault of a tar whose bytes are not those that were written."""
+    return (
+        f"{path} has the sha256 {got[:12]}, its sidecar says {expected[:12]}; write the shard again, or save what is "
+        "whole with `shards repair`"
+    )
+
+
 def wrong_size(path: str, expected: int, got: int) -> str:
     """The fault of a tar that was cut off or grew."""
     return (

@@ -58,6 +58,15 @@ class ImageSet:
         except UserError as error:
             raise CheckFailed(f"{sample.id} in {self.source(position)}: {error}") from error
 
+    def check_shard(self, position: int) -> None:
+        """Compare the digest of the shard that holds this row with its sidecar's, once; plain files have none.
+
+        Raises
+        ------
+        CheckFailed
+            The shard is not the one that was written; names it.
+        """
+
     def source(self, position: int) -> str:
         """The file that holds this row."""
         return ""
@@ -158,7 +167,7 @@ class ShardSet(ImageSet):
     """The shards of one folder or bucket.
 
     Every tar is checked against its sidecar's size when it is opened and every header as it is read; the digests
-    of images are checked where `verify` says so, that of a whole tar by `shards verify --deep`.
+    of images are checked where `verify` says so, that of a whole tar by `check_shard`.
     """
 
     def __init__(self, where: Place, sidecars: Sequence[Sidecar], classes: Sequence[str]) -> None:
@@ -214,6 +223,9 @@ class ShardSet(ImageSet):
         sidecar, row = self._locate(position)
         data = self._files.read(sidecar, row.offset, row.bytes)
         return unpack(data, row, f"{self.place}/{sidecar.tar}", verify)
+
+    def check_shard(self, position: int) -> None:
+        self._files.check(self._locate(position)[0])
 
     def source(self, position: int) -> str:
         return f"{self.place}/{self._locate(position)[0].tar}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from threading import Lock
 from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from dermforge.common.digests import digest_bytes
+from dermforge.common.digests import digest_bytes, digest_stream
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
-from shards.format.consistency import wrong_size
+from shards.format.consistency import wrong_digest, wrong_size
 from shards.format.schema import SHARED_FIELDS, Row, Sample, Sidecar
 from shards.storage.location import Place
 
@@ -66,6 +67,27 @@ class OpenTars:
     def __init__(self, where: Place) -> None:
         self.where = where
         self.files: OrderedDict[str, BinaryIO] = OrderedDict()
+        self.checked: set[str] = set()
+        self.locks: dict[str, Lock] = {}
+
+    def check(self, sidecar: Sidecar) -> None:
+        """Compare the sha256 of a whole tar with its sidecar's, once; threads that ask meanwhile wait.
+
+        Raises
+        ------
+        CheckFailed
+            They differ; names the file.
+        """
+        if sidecar.tar in self.checked:
+            return
+        with self.locks.setdefault(sidecar.tar, Lock()):
+            if sidecar.tar in self.checked:
+                return
+            with self.where.open(sidecar.tar) as file:
+                digest = digest_stream(file)
+            if sidecar.sha256 and digest != sidecar.sha256:  # "" where it was written without
+                raise CheckFailed(wrong_digest(f"{self.where}/{sidecar.tar}", sidecar.sha256, digest))
+            self.checked.add(sidecar.tar)
 
     def read(self, sidecar: Sidecar, offset: int, size: int) -> bytes:
         file = self.files.get(sidecar.tar)
@@ -80,4 +102,4 @@ class OpenTars:
         return os.pread(file.fileno(), size, offset)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"where": self.where, "files": OrderedDict()}
+        return {"where": self.where, "files": OrderedDict(), "checked": self.checked, "locks": {}}

@@ -1,10 +1,10 @@
-"""Streams of several sources, mixed exactly: the same global order for any number of ranks and workers."""
+"""The dataset of training: several sources mixed exactly, in the same global order for any number of ranks."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from dermforge.common.errors import UserError
 from shards.format.reader import ImageSet
 from shards.mixing.sampling_order import Draws, apportion, generator, steps_for_pass
+from shards.mixing.tensors import TensorSet, ahead, joined
 
-Transform = Callable[[torch.Tensor], torch.Tensor]
+Transform = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +29,12 @@ class Source:
 
     Attributes
     ----------
+    images
+        Shards or a folder of images; a `TensorSet` shares its decoded images with other users.
     weight
         Share of every global batch, relative to the other sources'.
     balance
-        Draw every class, or every cell of class x group, equally often; small ones are repeated.
+        Draw every class, or every cell of class x group, equally often; images of small ones are repeated.
     window
         Shuffle among this many shards at a time, so that a bounded cache suffices; None shuffles over all.
     """
@@ -42,35 +46,36 @@ class Source:
     window: int | None = None
 
 
-class Item(NamedTuple):
-    """What a stream yields; torch's default collation makes batches of it.
+class Batch(NamedTuple):
+    """One rank's part of a global batch.
 
     Attributes
     ----------
-    image
-        uint8 [3, H, W], or what the transform made of it.
-    label
-        Position of the class in the stream's `classes`.
-    source
-        Position of the source.
-    valid
-        False for the copies that pad the last batch of an `ExactPass`.
+    images
+        uint8 [n, 3, h, w], or what the transform made of them.
+    labels
+        Positions of the classes in the stream's `classes`, int64 [n].
+    sources
+        Position of each image's source, int64 [n].
     """
 
-    image: torch.Tensor
-    label: int
-    id: str
-    source: int
-    valid: bool
+    images: Tensor
+    labels: Tensor
+    ids: list[str]
+    sources: Tensor
 
 
-class MixedStream(IterableDataset[Item]):
-    """Sources mixed by largest remainder in every global batch, without end to the number of passes.
+class MixedStream(IterableDataset[Batch]):
+    """Batches of several sources, mixed by largest remainder in every global batch.
 
-    Step k of epoch e is a pure function of (sources, global_batch, seed): ranks take consecutive slices of its
-    shuffled batch, loader workers take steps in turn. So the order is the same for any world size and any
-    number of workers, and all ranks make equally many steps. Each source is drawn without replacement, pass
-    after pass, going on over the ends of epochs: no image is seen twice more often than another.
+    Step k of epoch e is a pure function of (sources, global_batch, seed), so the order of images does not depend on
+    the number of ranks. Each rank gets an even share of every source, and all ranks make equally many steps. Each
+    source is drawn without replacement, pass after pass over the ends of epochs: no image is seen twice more often
+    than another.
+
+    One iteration is the rest of an epoch; the next one is the next epoch. Images are decoded ahead in threads. A
+    `DataLoader` with `batch_size=None` may wrap the stream; its worker processes take steps in turn, and the position
+    must then be set by `set_epoch`.
 
     Parameters
     ----------
@@ -79,14 +84,18 @@ class MixedStream(IterableDataset[Item]):
     global_batch
         Images per step over all ranks; a multiple of `world_size`.
     steps
-        Steps per epoch. None makes one pass over the anchor an epoch.
-    anchor
-        Position of the source whose pass is an epoch; None takes the first without synthetic images.
+        Steps per epoch. None: one pass over the first source without synthetic images.
+    size
+        Side in pixels to which the centre square of each image is resized. None: images as they are stored.
     transform
-        Applied to each image, uint8 [3, H, W]; its draws from torch's generator are seeded by place, so
-        they do not depend on the number of workers either.
-    verify
-        Check the digest of each image as it is read.
+        Applied to each image, uint8 [3, h, w]; its draws from torch's generator are seeded by epoch, step and place.
+    prefetch
+        Steps that are decoded ahead.
+
+    Raises
+    ------
+    UserError
+        A source is empty or has other classes, or a number is out of range.
     """
 
     def __init__(
@@ -95,88 +104,62 @@ class MixedStream(IterableDataset[Item]):
         global_batch: int,
         *,
         seed: int = 0,
-        epoch: int = 0,
+        steps: int | None = None,
         rank: int = 0,
         world_size: int = 1,
-        steps: int | None = None,
-        anchor: int | None = None,
+        size: int | None = None,
         transform: Transform | None = None,
-        verify: bool = True,
+        prefetch: int = 2,
     ) -> None:
         super().__init__()
-        _check_ranks(global_batch, rank, world_size)
-        _check_numbers(seed, steps, anchor, len(sources))
+        _check_numbers(global_batch, seed, steps, rank, world_size)
         self.sources, self.classes = list(sources), _common_classes(sources)
-        self.global_batch, self.seed, self.epoch, self.step = global_batch, seed, epoch, 0
-        self.rank, self.world_size = rank, world_size
-        self.transform, self.verify = transform, verify
-        self.anchor = _anchor(sources) if anchor is None else anchor
+        self.global_batch, self.seed, self.epoch, self.step = global_batch, seed, 0, 0
+        self.rank, self.world_size, self.transform, self.prefetch = rank, world_size, transform, prefetch
         weights = [source.weight for source in sources]
-        self.steps = steps or steps_for_pass(self.sources[self.anchor].images.n, global_batch, weights, self.anchor)
+        anchor = _anchor(sources)
+        self.steps = steps or steps_for_pass(sources[anchor].images.n, global_batch, weights, anchor)
         self.counts = apportion(global_batch, weights, self.steps)
-        self.drawn_before = np.vstack([np.zeros(len(sources), np.int64), self.counts.cumsum(axis=0)])
-        if empty := [source for source in sources if not source.images.n]:
-            raise UserError(f"the source {empty[0].name!r} ({empty[0].images}) has no images; loosen its filter")
-        self.draws = [
-            Draws(source.images.rows, (seed, number), source.balance, source.window)
-            for number, source in enumerate(sources)
-        ]
-
-    @property
-    def batch(self) -> int:
-        """Images per step on this rank."""
-        return self.global_batch // self.world_size
+        self._drawn_before = np.vstack([np.zeros(len(sources), np.int64), self.counts.cumsum(axis=0)])
+        self._draws = [Draws(s.images.rows, (seed, number), s.balance, s.window) for number, s in enumerate(sources)]
+        images = [source.images for source in sources]
+        self._tensors = [one if isinstance(one, TensorSet) else TensorSet([one], size) for one in images]
+        number = {label: i for i, label in enumerate(self.classes)}
+        self._labels = [np.array([number[label] for label in one.rows["class"]], dtype=np.int64) for one in images]
+        self._ids = [one.rows["id"].to_numpy() for one in images]
 
     def __len__(self) -> int:
-        """Images per epoch on this rank."""
-        return self.steps * self.batch
+        """Steps per epoch."""
+        return self.steps
 
-    def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch."""
-        self.epoch, self.step = epoch, 0
+    def set_epoch(self, epoch: int, step: int = 0) -> None:
+        """Go to a step of an epoch; the next iteration begins there."""
+        self.epoch, self.step = epoch, step
 
-    def global_order(self, epoch: int, step: int) -> list[tuple[int, int]]:
-        """(source, row) of every image of one global batch, in order."""
-        per_epoch = self.drawn_before[-1]
-        batch: list[tuple[int, int]] = []
-        for number, draws in enumerate(self.draws):
-            start = int(epoch * per_epoch[number] + self.drawn_before[step][number])
-            batch += [(number, draws[start + i]) for i in range(int(self.counts[step][number]))]
-        order = generator(self.seed, epoch, step, 0x6D6978).permutation(len(batch))
-        return [batch[i] for i in order]
+    def global_order(self, epoch: int, step: int) -> NDArray[np.int64]:
+        """Source and row of every image of one global batch, in order, [global_batch, 2]."""
+        starts = epoch * self._drawn_before[-1] + self._drawn_before[step]
+        batch = [
+            (number, draws[int(start) + i])
+            for number, (draws, start, count) in enumerate(zip(self._draws, starts, self.counts[step], strict=True))
+            for i in range(int(count))
+        ]
+        return np.array(batch)[generator(self.seed, epoch, step, 0x6D6978).permutation(len(batch))]
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
         first, stride = (info.id, info.num_workers) if info else (0, 1)
-        for step in range(self.step + first, self.steps, stride):
-            order = self.global_order(self.epoch, step)
-            start = self.rank * self.batch
-            for slot in range(start, start + self.batch):
-                source, row = order[slot]
-                yield self._item(source, row, (self.seed, self.epoch, step, slot))
-
-    def batches(self, workers: int = 0, **loader: Any) -> Iterator[Item]:
-        """The rest of this epoch as collated batches; `state_dict` between two of them resumes after the first.
-
-        Parameters
-        ----------
-        workers
-            Loader processes; the order does not depend on them.
-        loader
-            Other options of torch's `DataLoader`: pin_memory, prefetch_factor.
-        """
-        start = self.step
-        for number, batch in enumerate(DataLoader(self, self.batch, num_workers=workers, **loader)):
-            self.step = start + number + 1
+        steps = [(self.epoch, step) for step in range(self.step + first, self.steps, stride)]
+        for (epoch, step), batch in zip(steps, ahead(steps, self._start, self.prefetch), strict=True):
+            self.epoch, self.step = divmod(epoch * self.steps + step + 1, self.steps)
             yield batch
-        self.epoch, self.step = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands, and of what; JSON."""
+        """The position after the last batch taken, and what identifies the stream; JSON."""
         return {"epoch": self.epoch, "step": self.step, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where a stream of the same sources, seed and global batch stood, on any number of ranks.
+        """Resume where a stream of the same sources, seed and global batch stopped, on any number of ranks.
 
         Raises
         ------
@@ -186,15 +169,15 @@ class MixedStream(IterableDataset[Item]):
         for key, value in self._identity().items():
             if state.get(key) != value:
                 raise UserError(
-                    f"the saved state has {key} {state.get(key)!r}, this stream {value!r}; resume with "
-                    "the same sources, seed, steps and global batch, or start anew"
+                    f"the saved state has {key} {state.get(key)!r}, this stream {value!r}; resume with the same "
+                    "sources, seed, steps and global batch, or begin again"
                 )
-        self.epoch, self.step = int(state["epoch"]), int(state["step"])
+        self.set_epoch(int(state["epoch"]), int(state["step"]))
 
     def report(self) -> pd.DataFrame:
         """What an epoch draws from each source: images, share, target share, passes over each image."""
         weights = np.array([source.weight for source in self.sources])
-        drawn, n = self.drawn_before[-1], np.array([source.images.n for source in self.sources])
+        drawn, n = self._drawn_before[-1], np.array([source.images.n for source in self.sources])
         return pd.DataFrame(
             {
                 "source": [source.name or str(number) for number, source in enumerate(self.sources)],
@@ -203,7 +186,7 @@ class MixedStream(IterableDataset[Item]):
                 "share": drawn / drawn.sum(),
                 "target": weights / weights.sum(),
                 "repeats": drawn / n,
-                "most_repeats": [draws.most_repeats(int(d)) for draws, d in zip(self.draws, drawn, strict=True)],
+                "most_repeats": [draws.most_repeats(int(d)) for draws, d in zip(self._draws, drawn, strict=True)],
             }
         )
 
@@ -219,69 +202,34 @@ class MixedStream(IterableDataset[Item]):
             "sources": digest.hexdigest(),
         }
 
-    def _item(self, source: int, row: int, place: tuple[int, ...]) -> Item:
-        images = self.sources[source].images
-        sample, pixels = images.image_at(row, self.verify)
-        image = _transformed(pixels, self.transform, place)
-        return Item(image, self.classes.index(sample.label), sample.id, source, True)
+    def _start(self, place: tuple[int, int], pool: Executor) -> Callable[[], Batch]:
+        """Begin to decode this rank's part of a step."""
+        order = self.global_order(*place)
+        slots = np.sort(np.argsort(order[:, 0], kind="stable")[self.rank :: self.world_size])
+        sources, rows = order[slots].T
+        parts = [np.flatnonzero(sources == number) for number in range(len(self.sources))]
+        waiting = [t.start(rows[part], pool) for t, part in zip(self._tensors, parts, strict=True)]
 
+        def finish() -> Batch:
+            back = np.argsort(np.concatenate(parts))
+            images = joined([one() for one, part in zip(waiting, parts, strict=True) if len(part)])[back]
+            if self.transform:
+                images = torch.stack(
+                    [self._transformed(x, (*place, int(s))) for x, s in zip(images, slots, strict=True)]
+                )
+            labels, ids = (
+                np.concatenate([one[rows[part]] for one, part in zip(known, parts, strict=True)])[back]
+                for known in (self._labels, self._ids)
+            )
+            return Batch(images, torch.from_numpy(labels), ids.tolist(), torch.from_numpy(sources.copy()))
 
-class ExactPass(IterableDataset[Item]):
-    """Every image exactly once over all ranks, in stored order, for validation and test.
+        return finish
 
-    The last batch is padded with copies of the last image, `valid` False, so that all ranks make equally many
-    steps of equal size.
-    """
-
-    def __init__(
-        self,
-        images: ImageSet,
-        global_batch: int,
-        *,
-        rank: int = 0,
-        world_size: int = 1,
-        transform: Transform | None = None,
-        verify: bool = True,
-    ) -> None:
-        super().__init__()
-        _check_ranks(global_batch, rank, world_size)
-        if not images.n:
-            raise UserError(f"there are no images in {images} to go through")
-        self.images, self.classes, self.global_batch = images, images.classes, global_batch
-        self.rank, self.world_size, self.transform, self.verify = rank, world_size, transform, verify
-        self.steps = math.ceil(images.n / global_batch)
-
-    @property
-    def batch(self) -> int:
-        """Images per step on this rank."""
-        return self.global_batch // self.world_size
-
-    def __len__(self) -> int:
-        return self.steps * self.batch
-
-    def __iter__(self) -> Iterator[Item]:
-        info = get_worker_info()
-        first, stride = (info.id, info.num_workers) if info else (0, 1)
-        for step in range(first, self.steps, stride):
-            start = step * self.global_batch + self.rank * self.batch
-            for slot in range(start, start + self.batch):
-                row = min(slot, self.images.n - 1)
-                sample, pixels = self.images.image_at(row, self.verify)
-                image = _transformed(pixels, self.transform, (0, slot))
-                yield Item(image, self.classes.index(sample.label), sample.id, 0, slot < self.images.n)
-
-    def batches(self, workers: int = 0, **loader: Any) -> Iterator[Item]:
-        """Collated batches; options as `MixedStream.batches`."""
-        yield from DataLoader(self, self.batch, num_workers=workers, **loader)
-
-
-def _transformed(pixels: NDArray[np.uint8], transform: Transform | None, place: tuple[int, ...]) -> torch.Tensor:
-    image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()
-    if transform is None:
-        return image
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
-        return transform(image)
+    def _transformed(self, image: Tensor, place: tuple[int, ...]) -> Tensor:
+        assert self.transform is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(np.random.SeedSequence((self.seed, *place)).generate_state(1, np.uint64)[0] >> 1))
+            return self.transform(image)
 
 
 def _anchor(sources: Sequence[Source]) -> int:
@@ -293,7 +241,9 @@ def _common_classes(sources: Sequence[Source]) -> list[str]:
     if not sources:
         raise UserError("a stream of no sources; give at least one")
     first = sources[0].images
-    for source in sources[1:]:
+    for source in sources:
+        if not source.images.n:
+            raise UserError(f"the source {source.name!r} ({source.images}) has no images; loosen its filter")
         if strangers := set(source.images.rows["class"]) - set(first.classes):
             raise UserError(
                 f"{source.images} has the classes {', '.join(sorted(strangers))}, which {first} does "
@@ -302,7 +252,7 @@ def _common_classes(sources: Sequence[Source]) -> list[str]:
     return first.classes
 
 
-def _check_ranks(global_batch: int, rank: int, world_size: int) -> None:
+def _check_numbers(global_batch: int, seed: int, steps: int | None, rank: int, world_size: int) -> None:
     if global_batch < 1 or global_batch % world_size:
         raise UserError(
             f"a global batch of {global_batch} on {world_size} ranks; expected a multiple of "
@@ -310,12 +260,7 @@ def _check_ranks(global_batch: int, rank: int, world_size: int) -> None:
         )
     if not 0 <= rank < world_size:
         raise UserError(f"rank {rank} of {world_size}; expected 0 to {world_size - 1}")
-
-
-def _check_numbers(seed: int, steps: int | None, anchor: int | None, sources: int) -> None:
     if seed < 0:
         raise UserError(f"seed {seed}; expected 0 or more")
     if steps is not None and steps < 1:
-        raise UserError(f"{steps} steps an epoch; expected 1 or more, or None for one pass over the anchor")
-    if anchor is not None and not 0 <= anchor < sources:
-        raise UserError(f"anchor {anchor} of {sources} sources; expected 0 to {sources - 1}")
+        raise UserError(f"{steps} steps an epoch; expected 1 or more, or None for one pass over the real images")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -56,19 +56,22 @@ def generator(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-def few_per_class(
-    ids: Iterable[str], classes: Iterable[str], groups: Iterable[str], per_class: int, seed: int
-) -> NDArray[np.int64]:
-    """Rows of at most this many images of each class, spread over the groups in turn; ascending.
+def few_per_class(rows: pd.DataFrame, per_class: int, seed: int) -> NDArray[np.int64]:
+    """Positions of at most this many images of each class, spread over the groups in turn; ascending.
 
     A function of these ids and the seed, whatever the order of the rows and whichever other classes there are, so that
     `shards select --few` gives a generator the very images that an arm of a study has. Nested: a smaller number gives a
     subset of a larger one's rows, so that arms that differ in it differ in nothing else.
+
+    Parameters
+    ----------
+    rows
+        The table of an `ImageSet`; "id", "class" and "group" are read.
     """
-    rows = pd.DataFrame({"id": list(ids), "class": list(classes), "group": list(groups)})
-    rows = rows.sort_values("id", kind="stable")
+    table = rows[["id", "class"]].assign(group=rows["group"].fillna("unknown")).reset_index(drop=True)
+    table = table.sort_values("id", kind="stable")
     chosen: list[int] = []
-    for name, mine in rows.groupby("class", sort=True):
+    for name, mine in table.groupby("class", sort=True):
         rng = generator(seed, 0x5EED, *str(name).encode())
         mine = mine.iloc[rng.permutation(len(mine))]
         turn = mine.groupby("group").cumcount().to_numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dermforge.common.atomic import leftovers
+from dermforge.common.digests import digest_stream
 from dermforge.common.errors import CheckFailed, UserError
 from shards.format import tar
-from shards.format.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults
+from shards.format.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults, wrong_digest
 from shards.format.images import decode_image
 from shards.format.interop import INFO, dali_index
 from shards.format.schema import SHARD, Row, Sidecar
@@ -21,7 +21,6 @@ from shards.format.unpack import unpack
 from shards.storage.location import Folder, Place, place
 
 REMEDY = "write the shard again, or save what is whole with `shards repair`"
-_CHUNK = 8 << 20
 
 
 @dataclass
@@ -83,13 +82,9 @@ def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | N
         What the tar is called in the faults.
     """
     faults: list[str] = []
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    if sidecar.sha256 and digest.hexdigest() != sidecar.sha256:
-        faults.append(
-            f"{source} has the sha256 {digest.hexdigest()[:12]}, its sidecar says {sidecar.sha256[:12]}; {REMEDY}"
-        )
+    digest = digest_stream(file)
+    if sidecar.sha256 and digest != sidecar.sha256:
+        faults.append(wrong_digest(source, sidecar.sha256, digest))
     end = 0
     for row in sidecar.samples:
         end = row.offset + row.bytes

@@ -138,10 +138,8 @@ def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def few_per_class(pool: Pool, per_class: int, seed: int) -> Pool:
     """At most this many rows of each class, as `shards.mixing.sampling_order.few_per_class` chooses them."""
-    group = pool.groups["group"].to_numpy() if "group" in pool.groups else np.full(pool.n, "")
-    return pool.take(
-        sampling_order.few_per_class(pool.ids, np.array(pool.classes)[pool.labels], group, per_class, seed)
-    )
+    rows = pd.DataFrame({"id": pool.ids, "class": np.array(pool.classes)[pool.labels], "group": pool.groups["group"]})
+    return pool.take(sampling_order.few_per_class(rows, per_class, seed))
 
 
 def with_parents_among(synthetic: Pool, real: Pool) -> Pool:

@@ -103,7 +103,7 @@ def _phase(recipe: Recipe, pool: Pool, steps: int, real: float, synthetic: float
         sources.append(Source(_table(pool, mine), weight, balance="class" if recipe.balanced else None))
         rows.append(mine)
         kinds.append(is_synthetic)
-    stream = MixedStream(sources, recipe.batch, seed=recipe.seed * 8 + number, steps=steps, anchor=0)
+    stream = MixedStream(sources, recipe.batch, seed=recipe.seed * 8 + number, steps=steps)
     return Phase(steps, stream, tuple(rows), tuple(kinds))
 
 

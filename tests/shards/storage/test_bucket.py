@@ -197,13 +197,15 @@ def test_a_replaced_object_is_fetched_again(bucket: str) -> None:
 
 def test_streams_read_buckets_in_worker_processes(bucket: str) -> None:
     """Loader processes open connections of their own; what they read is what one process reads."""
+    from torch.utils.data import DataLoader
+
     from shards import MixedStream, Source
 
     for index in range(2):
         write_shard(bucket, "set", index, items(4, prefix=f"p{index}"), classes=CLASSES)
     alone, forked = (
-        [tuple(b.id) for b in MixedStream([Source(ShardSet.open(bucket), window=1)], 4).batches(workers)]
-        for workers in (0, 2)
+        [b.ids for b in DataLoader(MixedStream([Source(ShardSet.open(bucket), window=1)], 4), None, num_workers=n)]
+        for n in (0, 2)
     )
     assert alone == forked
     assert len(alone) == 2
