@@ -13,14 +13,13 @@ from torch import nn
 
 from dermforge.common import id_ranges as ranges
 from dermforge.common.atomic import write_whole
+from dermforge.common.classifier import RECORD, WEIGHTS
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.split_bn import merged_state
 from shards.format.schema import created_by
-
-WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
 
 
 class Record(BaseModel):

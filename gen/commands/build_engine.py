@@ -31,7 +31,7 @@ def build_engine(
     Example: gen build-engine --model ./my-sd15 --precision fp16 --backend tensorrt-rtx --target sm_89 --out engine
     """
     import engines
-    from engines.classifier import open_classifier
+    from dermforge.common.classifier import open_classifier
     from gen import builtin
 
     start = time.monotonic()

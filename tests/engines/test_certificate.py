@@ -55,6 +55,17 @@ def test_a_wrong_engine_fails_by_component_class_and_group(bundle: Bundle, refer
     assert certificate.images.label_flips is not None
 
 
+def test_changed_labels_are_counted_per_group(bundle: Bundle, reference: Reference) -> None:
+    """An engine that inverts its images flips labels of brightness, and a right one flips none."""
+    engine = load(bundle.folder)
+    bright = certify(engine, reference, PROMPTS, classify=lambda images: images.mean((1, 2, 3)) > 127.5)
+    assert bright.images.label_flips == 0
+    decode = engine.calls.decode
+    engine.calls = replace(engine.calls, decode=lambda latents: 255 - decode(latents))
+    wrong = certify(engine, reference, PROMPTS, classify=lambda images: images.mean((1, 2, 3)) > 127.5)
+    assert (wrong.by_group["dark"].label_flips, wrong.by_group["light"].label_flips) == (1, 1)
+
+
 def test_an_engine_that_draws_one_colour_is_named(bundle: Bundle, reference: Reference) -> None:
     engine = load(bundle.folder)
     decode = engine.calls.decode

@@ -1,11 +1,11 @@
-"""A trained classifier from its folder, for counting the labels that an engine changes.
+"""A trained classifier on disk, as far as every room may know it: what `evalsuite train` writes and others only run.
 
-The folder is what `evalsuite train` writes: `model.safetensors`, and `checkpoint.json` with the timm model's name, its
-image side and its classes. Only those are read, so engines need nothing of the suite.
+The folder holds `model.safetensors`, and `checkpoint.json` with the timm model's name, its image side and its classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from engines.certificate import Classify
-from engines.errors import EngineError
+from dermforge.common.errors import UserError
+
+WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
 
 
 class _Recipe(BaseModel):
@@ -23,33 +24,34 @@ class _Recipe(BaseModel):
     size: int
 
 
-class _Checkpoint(BaseModel):
+class _Record(BaseModel):
     recipe: _Recipe
     classes: list[str]
 
 
-def open_classifier(folder: Path) -> Classify:
-    """uint8 images [n, H, W, 3] -> positions of their classes [n], on the CPU.
+def open_classifier(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Read a classifier: a function of uint8 images [n, H, W, 3] that gives the index of each one's class, int64 [n].
+
+    It runs on the CPU.
 
     Raises
     ------
-    EngineError
+    UserError
         The folder is no checkpoint, or its weights do not fit the model it names.
     """
     import timm
     from timm.data import resolve_model_data_config
 
-    record, weights = folder / "checkpoint.json", folder / "model.safetensors"
     try:
-        found = _Checkpoint.model_validate_json(record.read_bytes())
-        model = timm.create_model(found.recipe.model, num_classes=len(found.classes)).eval()
-        model.load_state_dict(load_file(weights))
+        record = _Record.model_validate_json((folder / RECORD).read_bytes())
+        model = timm.create_model(record.recipe.model, num_classes=len(record.classes)).eval()
+        model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise EngineError(
-            f"{folder} is not a classifier ({reason}): give a folder that `evalsuite train --out` wrote"
+        raise UserError(
+            f"{folder} is not a classifier ({reason}): give a folder that `evalsuite train` wrote"
         ) from error
-    config, side = resolve_model_data_config(model), found.recipe.size
+    config, side = resolve_model_data_config(model), record.recipe.size
     mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
 
     def classify(images: np.ndarray) -> np.ndarray:
