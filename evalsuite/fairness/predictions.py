@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
+from dermforge.common.tables import read_table
 
 PREFIX = "prob_"
 SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
@@ -109,7 +109,7 @@ def load(path: Path, *, groups: Sequence[str] | None = None, cluster: str | None
     UserError
         One line: what is wrong, where, and what to do.
     """
-    return from_frame(_read(Path(path)), groups=groups, cluster=cluster, source=str(path))
+    return from_frame(read_table(Path(path)), groups=groups, cluster=cluster, source=str(path))
 
 
 def from_frame(
@@ -167,7 +167,7 @@ def refuse_overlap(test: Predictions, other: Predictions, role: str) -> None:
 
 def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = None) -> None:
     """Refuse when the test table shares an id or a cluster with a training list (any table with an `id` column)."""
-    frame = _read(Path(path))
+    frame = read_table(Path(path))
     if "id" not in frame.columns:
         raise UserError(f"{path}: no column 'id'; expected a table of the training images with an id column")
     _refuse_shared(set(test.ids) & set(_texts(frame["id"])), "id", test, str(path), "train")
@@ -179,7 +179,7 @@ def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = No
 
 def columns(path: Path) -> list[str]:
     """Column names of a table."""
-    return [str(c) for c in _read(Path(path)).columns]
+    return list(read_table(Path(path)).columns)
 
 
 def some(items: Iterable[object], most: int = 5) -> str:
@@ -187,20 +187,6 @@ def some(items: Iterable[object], most: int = 5) -> str:
     texts = sorted(str(i) for i in items)
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise UserError(f"no file {path}; expected a .parquet or .csv table of predictions")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix in {".csv", ".gz"}:  # as text: '03' is a name, and 'NA' may be one
-            return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, pa.ArrowException, pd.errors.ParserError, UnicodeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: cannot be read as a table ({reason}); write it again") from error
-    raise UserError(f"{path}: unknown kind of file {path.suffix!r}; expected .parquet or .csv")
 
 
 def _require_columns(

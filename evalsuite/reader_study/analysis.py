@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dermforge.common.errors import UserError
+from dermforge.common.tables import read_table
 from evalsuite.page.measurement import Measurement, Status, frame_table
 from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
@@ -37,14 +38,14 @@ def load(folder: Path) -> tuple[Study, pd.DataFrame]:
     files = sorted((folder / RESPONSES).glob("*.csv"))
     if not files:
         raise UserError(f"{folder}: no answers yet; serve it with `evalsuite reader-study serve {folder}`")
-    answers = pd.concat([pd.read_csv(f, dtype=str, keep_default_na=False) for f in files], ignore_index=True)
+    answers = pd.concat([read_table(f) for f in files], ignore_index=True).fillna("")
     wrong = {"reader", "item", "realism", "diagnosis", "group"} - set(answers.columns)
     if wrong:
         raise UserError(f"{folder / RESPONSES}: the answers have no column {min(wrong)!r}")
     answers = answers.drop_duplicates(["reader", "item"], keep="last")
     if not (folder / KEY).is_file():
         raise UserError(f"{folder / KEY} is missing: without the truth the answers cannot be judged; put it back")
-    key = pd.read_csv(folder / KEY, dtype=str, keep_default_na=False)
+    key = read_table(folder / KEY).fillna("")
     key = key.rename(columns={"origin": "truth", "class": "truth_diagnosis", "group": "truth_group"})
     for column, known in (("item", list(key["item"])), ("realism", study.realism)):
         strange = answers[~answers[column].isin(known)]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dermforge.common.errors import UserError
+from dermforge.common.tables import read_table
 from evalsuite.fairness import predictions
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
@@ -26,7 +27,7 @@ def read_gains(place: Path) -> pd.DataFrame:
         return _of_run(place)
     if not place.is_file():
         raise UserError(f"{place}: no such file; expected a CSV with the columns class and gain, or a run's folder")
-    table = pd.read_csv(place, dtype=str, keep_default_na=False)
+    table = read_table(place)
     if not {"class", "gain"} <= set(table.columns):
         raise UserError(f"{place} has the columns {', '.join(table.columns)}; expected class and gain")
     gain = pd.to_numeric(table["gain"], errors="coerce")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dermforge.common import tables
 from dermforge.common.errors import UserError
 from evalsuite.training import model as models
 from evalsuite.training.data.pool import Pool
@@ -108,15 +108,9 @@ def read_table(path: Path) -> Table:
     Raises
     ------
     UserError
-        No such file, no parquet, no `id`, no feature columns, repeated ids, or values that are not finite.
+        No such file, no table, no `id`, no feature columns, repeated ids, or values that are not finite.
     """
-    if not path.is_file():
-        raise UserError(f"features {path}: no such file; expected a parquet table with the columns id, f0, f1, ...")
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"features {path}: not a parquet table ({reason}); write it again") from error
+    frame = tables.read_table(path)
     columns = sorted((c for c in frame.columns if str(c)[:1] == "f" and str(c)[1:].isdigit()), key=lambda c: int(c[1:]))
     if "id" not in frame.columns or not columns:
         raise UserError(f"features {path}: columns {', '.join(map(str, frame.columns[:5]))}; expected id, f0, f1, ...")

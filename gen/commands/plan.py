@@ -239,11 +239,11 @@ def kept_ids(kept: Path) -> list[str]:
         from shards.ingest.folder import open_data
 
         return [str(name) for name in open_data(kept).rows["id"]]
-    from gen.plan.cells import read_table
+    from dermforge.common.tables import read_table
 
     rows = read_table(kept)
     if "id" not in rows.columns:
-        raise UserError(f"{kept} has no id column; it has {', '.join(map(str, rows.columns))}")
+        raise UserError(f"{kept} has no id column; it has {', '.join(rows.columns)}")
     if "kept" in rows.columns:
         rows = rows[rows["kept"].astype(str).str.lower().isin(["true", "1", "yes"])]
     return [str(name) for name in rows["id"]]

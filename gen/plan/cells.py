@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dermforge.common.errors import UserError
+from dermforge.common.tables import read_table
 
 Cell = tuple[str, str | None]
 Counts = dict[Cell, int]
@@ -53,12 +54,12 @@ def from_table(path: Path) -> Counts:
     for row in table.to_dict("records"):
         cell = (str(row["class"]), group_or_none(row.get("group")))
         try:
-            n = int(row["n"])
-        except ValueError:
-            n = -1
-        if n < 0 or cell in counts:
+            n = float(row["n"])
+        except (TypeError, ValueError):
+            n = -1.0
+        if n < 0 or not n.is_integer() or cell in counts:
             raise UserError(f"{path}: cell {cell}: expected one row with n of 0 or more, got {row['n']!r}")
-        counts[cell] = n
+        counts[cell] = int(n)
     return counts
 
 
@@ -129,18 +130,6 @@ def largest_remainder(weights: Mapping[Cell, float], total: int) -> Counts:
     for cell in order[: total - sum(shares.values())]:
         shares[cell] += 1
     return shares
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV or parquet table, text left as text."""
-    if not path.is_file():
-        raise UserError(f"no table at {path}; expected a CSV or parquet file")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype={"class": str, "group": str, "label": str, "id": str})
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} is not a CSV or parquet table ({error})") from error
 
 
 def _need(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:

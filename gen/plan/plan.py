@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dermforge.common.errors import UserError
+from dermforge.common.tables import read_table
 from gen.plan.prompts import render
 from shards.format.schema import ID_LENGTH, ID_PATTERN
 
@@ -250,14 +251,7 @@ def _text(value: object) -> str:
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"no plan at {path}; write one with `gen plan --out {path}`")
-    try:
-        if path.suffix == ".parquet":
-            yield from _records(pd.read_parquet(path))
-        else:
-            with path.open(newline="", encoding="utf-8") as file:
-                yield from csv.DictReader(file)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise UserError(f"{path} is not a CSV or parquet table ({error})") from error
+    yield from _records(read_table(path))
 
 
 def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:

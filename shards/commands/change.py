@@ -13,10 +13,10 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.tables import as_text, read_table
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose, ids_of
 from shards.format.reader import ShardSet
 from shards.format.schema import ID_PATTERN
-from shards.ingest.folder import read_table
 from shards.mixing.sampling_order import few_per_class
 from shards.storage.location import is_url
 
@@ -163,7 +163,7 @@ def repair(
 def _scores(path: Path) -> dict[str, dict[str, float]]:
     if not path.is_file():
         raise UserError(f"no file {path}; expected a table with a column id and columns of numbers")
-    table = read_table(path)
+    table = as_text(read_table(path))
     if "id" not in table:
         raise UserError(f"{path} has no column id (it has {', '.join(table.columns)})")
     result: dict[str, dict[str, float]] = {}

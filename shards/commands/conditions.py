@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from dermforge.common.errors import UserError
+from dermforge.common.tables import as_text, read_table
 from shards.format.reader import ShardSet
-from shards.ingest.folder import read_table
 
 Location = Annotated[str, typer.Argument(metavar="SHARDS", help="Folder or s3:// address of shards.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -55,7 +55,7 @@ def ids_of(path: Path) -> list[str]:
         raise UserError(f"no file {path}; expected a table with a column id, or a text file with an id a line")
     if path.suffix not in (".csv", ".tsv", ".parquet"):
         return path.read_text(encoding="utf-8").split()
-    table = read_table(path)
+    table = as_text(read_table(path))
     if "id" not in table:
         raise UserError(f"{path} has no column id (it has {', '.join(table.columns)})")
     return [key for key in table["id"] if key]

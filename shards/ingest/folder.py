@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format.images import image_size
 from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import ID_LENGTH, SHARD, SPLITS, Sample
 from shards.storage.location import is_url
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 #: Hugging Face's ImageFolder describes images in it, or in metadata.csv.
 METADATA = "metadata.jsonl"
@@ -60,7 +58,7 @@ class FolderSet(ImageSet):
         if not path.is_dir():
             raise UserError(f"{path} is not a folder; expected shards, or a folder of images")
         table = table or find_table(path)
-        rows = _from_table(path, read_table(table), str(table)) if table else _from_folders(path)
+        rows = _from_table(path, as_text(read_table(table)), str(table)) if table else _from_folders(path)
         if rows.empty:
             raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
         rows["id"] = unique_ids([str(name) for name in rows["id"]])
@@ -119,13 +117,11 @@ def find_table(path: Path, file_column: str | None = None) -> Path | None:
     UserError
         There are several: which one is meant must be said. Or a `metadata.jsonl` names no files.
     """
-    beside = [path.with_suffix(suffix) for suffix in TABLE_SUFFIXES]
+    beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
     inside = sorted(
         p
         for p in path.iterdir()
-        if p.suffix in TABLE_SUFFIXES
-        and not p.name.startswith(("_", "."))
-        and (p.suffix != ".jsonl" or p.name == METADATA)
+        if p.suffix in SUFFIXES and not p.name.startswith(("_", ".")) and (p.suffix != ".jsonl" or p.name == METADATA)
     )  # of others there are too many
     found = [p for p in inside + beside if p.is_file() and names_files(p, file_column)]
     if len(found) > 1:
@@ -150,43 +146,6 @@ def names_files(path: Path, file_column: str | None = None) -> bool:
             "Face's ImageFolder expects one"
         )
     return not columns.isdisjoint(names)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV, TSV, parquet or JSON Lines table as text; empty cells are None, what is nested is JSON.
-
-    Raises
-    ------
-    UserError
-        It cannot be read.
-    """
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        elif path.suffix == ".jsonl":
-            frame = pd.DataFrame(_json_lines(path), dtype=object)
-        else:
-            frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the table {path}: {error}; expected CSV, TSV, parquet or JSON Lines") from error
-    frame = frame.loc[:, [not str(name).startswith("Unnamed") and str(name) != "" for name in frame.columns]]
-    return frame.map(_text).astype(object).where(lambda f: f.notna(), None)
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = json.loads(line) if line.strip() else {}
-            except ValueError as error:
-                raise UserError(f"{path}, line {number}: {error}; expected a JSON object a line") from error
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}: {line.strip()[:40]}; expected a JSON object a line")
-            rows.append({k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in row.items()})
-    return [row for row in rows if row]
 
 
 class Files:
@@ -295,12 +254,6 @@ def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
 
 def _column(table: pd.DataFrame, ours: str) -> str | None:
     return next((name for name in ALIASES[ours] if name in table.columns), None)
-
-
-def _text(value: object) -> str | None:
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)) or value == "":
-        return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def unique_ids(names: list[str]) -> list[str]:

@@ -18,10 +18,11 @@ import pyarrow.parquet
 from pydantic import ValidationError
 
 from dermforge.common.errors import UserError
+from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format import tar
 from shards.format.images import MAX_BYTES
 from shards.format.schema import SPLITS
-from shards.ingest.folder import ALIASES, IMAGE_SUFFIXES, TABLE_SUFFIXES, Files, find_table, names_files, read_table
+from shards.ingest.folder import ALIASES, IMAGE_SUFFIXES, Files, find_table, names_files
 
 #: Columns that other data sets use for what we name otherwise.
 PRESETS: dict[str, dict[str, str]] = {
@@ -67,7 +68,7 @@ def find(source: Path, table: Path | None, preset: str | None, columns: dict[str
     chosen = PRESETS.get(preset or "", {}) | columns
     if table or (table := find_table(source, chosen.get("file"))):
         yield from _by_table(source, table, chosen)
-    elif tables := [p for p in sorted(source.rglob("metadata.*")) if p.suffix in TABLE_SUFFIXES and names_files(p)]:
+    elif tables := [p for p in sorted(source.rglob("metadata.*")) if p.suffix in SUFFIXES and names_files(p)]:
         for one in tables:
             yield from _by_table(one.parent, one, chosen, one.parent.relative_to(source).parts)
     elif tars := sorted(source.glob("*.tar")):
@@ -92,7 +93,7 @@ def tidy(column: str, value: str | None) -> str | None:
 
 def _by_table(source: Path, path: Path, chosen: dict[str, str], inside: tuple[str, ...] = ()) -> Iterator[Found]:
     """The images of a table, and those of its folder that it does not list; `inside` are the folders that it is in."""
-    table = read_table(path)
+    table = as_text(read_table(path))
     columns = _columns(path, table, chosen)
     files, listed = Files(source), set[Path | None]()
     used = {name for name in columns.values() if name}

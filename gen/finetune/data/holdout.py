@@ -10,8 +10,9 @@ import pandas as pd
 
 from dermforge.common import id_ranges
 from dermforge.common.errors import UserError
+from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format.reader import ImageSet
-from shards.ingest.folder import TABLE_SUFFIXES, open_data, read_table
+from shards.ingest.folder import open_data
 from shards.storage.location import is_url
 
 
@@ -80,8 +81,8 @@ def read_holdout(location: str | Path) -> Holdout:
         raise UserError(
             f"no held-out list {path}; expected ids (.txt, one a line), a table with a column id, or shards"
         )
-    if path.suffix in TABLE_SUFFIXES:
-        table = read_table(path)
+    if path.suffix in SUFFIXES:
+        table = as_text(read_table(path))
         if "id" not in table.columns:
             raise UserError(f"{path} has no column 'id' (it has {', '.join(table.columns)})")
         found = Holdout(*(_words(table[c]) if c in table.columns else frozenset() for c in COLUMNS))

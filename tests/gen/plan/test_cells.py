@@ -72,7 +72,7 @@ def test_a_cell_table_is_checked(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UserError, match=word):
             cells.from_table(path)
-    with pytest.raises(UserError, match="no table at"):
+    with pytest.raises(UserError, match="no file"):
         cells.from_table(tmp_path / "none.csv")
 
 

@@ -118,7 +118,7 @@ def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no plan at"):
         plan.load(tmp_path / "none.csv")
     (tmp_path / "junk.parquet").write_bytes(b"\x00junk")
-    with pytest.raises(UserError, match="not a CSV or parquet"):
+    with pytest.raises(UserError, match="cannot read the table"):
         plan.load(tmp_path / "junk.parquet")
     with pytest.raises(UserError, match="has no rows"):
         plan.from_rows([])

@@ -1,0 +1,63 @@
+"""One reader of tables: text stays text, what is missing is missing, and nothing is read by guess."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dermforge.common.errors import UserError
+from dermforge.common.tables import as_text, read_table
+
+
+def written(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_cells_of_csv_are_text_and_empty_ones_are_none(tmp_path: Path) -> None:
+    """'03' is a name, 'NA' may be one; the row numbers of pandas and the byte order mark of Excel are neither."""
+    table = read_table(written(tmp_path, '\ufeffid,,site,n\n03,0,NA,1.50\n04,1,,\n"a\nb",2,x\n'))
+    assert table.columns.tolist() == ["id", "site", "n"]
+    assert table.to_numpy().tolist() == [["03", "NA", "1.50"], ["04", None, None], ["a\nb", "x", None]]
+
+
+def test_tab_separated_gzipped_and_nameless_files(tmp_path: Path) -> None:
+    expected = [["1", "x,y"]]
+    assert read_table(written(tmp_path, "a\tb\n1\tx,y\n", "t.tsv")).to_numpy().tolist() == expected
+    assert read_table(written(tmp_path, gzip.compress(b'a,b\n1,"x,y"\n'), "t.csv.gz")).to_numpy().tolist() == expected
+    assert read_table(written(tmp_path, 'a,b\n1,"x,y"\n', "t")).to_numpy().tolist() == expected
+
+
+def test_parquet_and_json_lines_keep_their_numbers(tmp_path: Path) -> None:
+    """A whole number with a gap is a float in pandas; as text it reads as it was."""
+    frame = pd.DataFrame({"id": ["a", None], "group": [3.0, float("nan")], "p": [0.5, 0.25], "n": [1, 2]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    assert (table["id"].tolist(), table["p"].tolist(), table["n"].tolist()) == (["a", None], [0.5, 0.25], [1, 2])
+    assert as_text(table).to_numpy().tolist() == [["a", "3", "0.5", "1"], [None, None, "0.25", "2"]]
+    lines = read_table(written(tmp_path, '{"id": "a", "box": [1, 2]}\n\n{"id": "b", "n": 2}\n', "t.jsonl"))
+    assert lines.to_numpy().tolist() == [["a", "[1, 2]", None], ["b", None, 2]]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        ("a,b,a\n1,2,3\n", "t.csv", "column 'a' appears twice"),
+        ("a,b\n1,2,3\n", "t.csv", "cannot read the table .*Expected 2 fields in line 2, saw 3"),
+        ("", "t.csv", "cannot read the table"),
+        (b"a,b\n\xff\xfe,1\n", "t.csv", "cannot read the table"),
+        (b"PAR1 broken PAR1", "t.parquet", "cannot read the table"),
+        (b"\x1f\x8bbroken", "t.csv.gz", "cannot read the table"),
+        ("[1]\n", "t.jsonl", "line 1: .*expected a JSON object"),
+        ("a,b\n", "t.xlsx", "unknown kind of file '.xlsx'"),
+    ],
+)
+def test_what_is_no_table_is_named(tmp_path: Path, content: str | bytes, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_table(written(tmp_path, content, name))
+    with pytest.raises(UserError, match="no file"):
+        read_table(tmp_path / "none.csv")
