@@ -1,3 +1,20 @@
-"""Synthetic images of skin disease at full speed, and an honest answer to whether they help."""
+"""Synthetic images of skin disease at full speed, and an honest answer to whether they help.
+
+The functions below are the way in from a notebook or a script; the command `dermforge` is the way in from the shell.
+Importing this package takes a moment only: each function is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from dermforge.common.lazy import lazy_names
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "compare", "fairness_card", "mix", "open_shards"]
+
+if TYPE_CHECKING:
+    from dermforge.datasets import mix, open_shards
+    from dermforge.fairness import compare, fairness_card
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__, {"dermforge.datasets": ["mix", "open_shards"], "dermforge.fairness": ["compare", "fairness_card"]}
+    )

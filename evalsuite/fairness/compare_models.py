@@ -106,6 +106,13 @@ class Comparison:
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), sort_keys=True, indent=2, allow_nan=False) + "\n"
 
+    def _repr_html_(self) -> str:
+        """The comparison in a notebook."""
+        from evalsuite.page.render import fragment
+        from evalsuite.report.card_blocks import comparison_blocks
+
+        return fragment(comparison_blocks(self))
+
     def to_frame(self) -> pd.DataFrame:
         return pd.DataFrame([{**asdict(c), "shown": c.text()} for c in self.changes])
 

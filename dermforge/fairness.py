@@ -1,0 +1,174 @@
+"""Fairness cards and comparisons of tables of predictions, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from evalsuite.fairness import assess, compare_models
+from evalsuite.fairness.card import Card
+from evalsuite.fairness.compare_models import Comparison
+from evalsuite.fairness.predictions import from_frame
+
+
+def fairness_card(
+    predictions: pd.DataFrame,
+    *,
+    groups: Sequence[str],
+    cluster: str | None = None,
+    validation: pd.DataFrame | None = None,
+    specificity: float = 0.9,
+    confidence: float = 0.95,
+    min_count: int = 10,
+    intersections: bool = True,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> Card:
+    """Metrics by group with intervals, and each gap compared with the gap that chance alone would show.
+
+    The numbers are those of `evalsuite fairness`. A notebook shows the card as tables and plots.
+
+    Parameters
+    ----------
+    predictions
+        One row for each test image, with the columns `id`, `label`, `prob_<class>` for each class (from 0 to 1,
+        summing to 1), and the group columns.
+    groups
+        Names of the group columns, such as skin type and sex.
+    cluster
+        Column that names the patient or lesion cluster, which is what the intervals resample. None: the column
+        `cluster` where there is one, else each row by itself.
+    validation
+        Predictions for validation images with the same columns. They set the thresholds of the sensitivity at a fixed
+        specificity; without them that metric is left out.
+    specificity
+        The fixed specificity, between 0 and 1.
+    confidence
+        Of the intervals, between 0 and 1.
+    min_count
+        Rows that a number needs; below that it is shown as "not enough data".
+    intersections
+        Whether pairs of group columns are crossed.
+    n_boot
+        Resamples of each interval.
+    seed
+        Seed of the resamples.
+
+    Returns
+    -------
+    Card
+        `to_frame()`, `gaps_frame()` and `to_json()` give the numbers, `worst(column)` the worst group of a column.
+
+    Raises
+    ------
+    ValueError
+        A column or value is missing or of the wrong kind, or the validation images are among the test images. The
+        message says which and what to do.
+
+    Examples
+    --------
+    >>> import dermforge
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> fst, label = rng.choice(["I-II", "III-IV", "V-VI"], 400), rng.choice(["benign", "malignant"], 400)
+    >>> right = rng.random(400) < np.where(fst == "V-VI", 0.7, 0.9)
+    >>> malignant = np.where((label == "malignant") == right, 0.8, 0.2)
+    >>> table = pd.DataFrame(
+    ...     {"id": range(400), "label": label, "fst": fst, "prob_benign": 1 - malignant, "prob_malignant": malignant}
+    ... )
+    >>> card = dermforge.fairness_card(table, groups=["fst"], n_boot=200)
+    >>> group, accuracy = card.worst("fst")
+    >>> print(group, accuracy.text())
+    V-VI 0.702 (0.625 to 0.769)
+    >>> card.gap("fst").beyond_chance
+    True
+    """
+    held_out = None
+    if validation is not None:
+        own = cluster if cluster in validation.columns else None
+        held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table")
+    return assess.card(
+        from_frame(predictions, groups=groups, cluster=cluster),
+        groups,
+        validation=held_out,
+        n_boot=n_boot,
+        seed=seed,
+        confidence=confidence,
+        specificity=specificity,
+        min_count=min_count,
+        intersections=intersections,
+    )
+
+
+def compare(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    groups: Sequence[str],
+    cluster: str | None = None,
+    metric: str = "accuracy",
+    margin: float = 0.02,
+    confidence: float = 0.95,
+    min_count: int = 10,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare model b with model a on the same test images, group by group, paired image by image.
+
+    The numbers are those of `evalsuite fairness B --against A`. A notebook shows them as a table.
+
+    Parameters
+    ----------
+    a, b
+        Predictions of each model as for `fairness_card`, for the same ids and labels.
+    groups
+        Names of the group columns of `a`; p values are corrected (Holm) over the groups of the first.
+    cluster
+        As for `fairness_card`, of `a`.
+    metric
+        The metric that is compared; more must be better.
+    margin
+        Loss that still counts as no worse, in units of the metric.
+    confidence, min_count, n_boot, seed
+        As for `fairness_card`.
+
+    Returns
+    -------
+    Comparison
+        `to_frame()` gives a row for each group; `gaps` says what happened to each gap, and whether it closed because
+        somebody got worse.
+
+    Raises
+    ------
+    ValueError
+        The tables differ in ids, labels or classes, or as for `fairness_card`.
+
+    Examples
+    --------
+    >>> import dermforge
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> images = pd.DataFrame(
+    ...     {"id": range(200), "fst": ["I-III"] * 100 + ["IV-VI"] * 100, "label": ["benign", "malignant"] * 100}
+    ... )
+    >>> malignant = np.array([0.2, 0.8] * 100)
+    >>> after = images.assign(prob_malignant=malignant, prob_benign=1 - malignant)
+    >>> malignant[120:] = 0.2
+    >>> before = images.assign(prob_malignant=malignant, prob_benign=1 - malignant)
+    >>> made = dermforge.compare(before, after, groups=["fst"], n_boot=200)
+    >>> print(made.of("fst")[1].text())
+    0.600 -> 1.000, +0.400 (+0.294 to +0.491)
+    """
+    return compare_models.compare(
+        from_frame(a, groups=groups, cluster=cluster, source="table a"),
+        from_frame(b, groups=[], source="table b"),
+        groups,
+        metric=metric,
+        margin=margin,
+        n_boot=n_boot,
+        seed=seed,
+        confidence=confidence,
+        min_count=min_count,
+    )
