@@ -76,17 +76,17 @@ def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
 
 def draw(engine: Engine, rows: Sequence[PlanRow]) -> Images:
     """The images of rows, through the sampler's own parts, in one thread and without files: [n, size, size, 3]."""
-    preparer, denoiser = Preparer(engine), DenoisingLoop(engine)
-    works = [preparer.work(number, row) for number, row in enumerate(rows)]
-    preparer.start(works)
-    waiting, images = list(reversed(works)), np.empty((len(rows), engine.spec.size, engine.spec.size, 3), np.uint8)
-    while waiting or denoiser.busy:
-        while waiting and denoiser.hungry:
-            denoiser.admit(waiting.pop())
-        finished = denoiser.step()
+    preparer, loop = Preparer(engine), DenoisingLoop(engine)
+    in_flight = [preparer.new(number, row) for number, row in enumerate(rows)]
+    preparer.start(in_flight)
+    waiting, images = list(reversed(in_flight)), np.empty((len(rows), engine.spec.size, engine.spec.size, 3), np.uint8)
+    while waiting or loop.busy:
+        while waiting and loop.hungry:
+            loop.admit(waiting.pop())
+        finished = loop.step()
         if finished:
-            latents = torch.stack([w.latents for w in finished if w.latents is not None])
-            images[[w.number for w in finished]] = engine.decode(latents).cpu().numpy()
+            latents = torch.stack([image.latents for image in finished if image.latents is not None])
+            images[[image.number for image in finished]] = engine.decode(latents).cpu().numpy()
     return images
 
 

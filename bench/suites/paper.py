@@ -17,7 +17,9 @@ from gen.plan.grid import PRESETS, of_parents, rows
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, from_rows
 from gen.plan.prompts import PAPER
-from gen.sampling.sampler import Destination, Sampler, Summary
+from gen.sampling.progress import Summary
+from gen.sampling.run_record import describe
+from gen.sampling.sampler import Sampler
 from shards.format.reader import ShardSet
 
 #: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). How they divide over its three strategies is not
@@ -66,9 +68,8 @@ class Runs:
         """Sample once; what it wrote is removed."""
         plan = self.plan(preset, images)
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
-            target = Destination(Path(folder), "bench", SHARD_SIZE, tuple(sorted(set(plan.frame["class"]))))
-            sampler = Sampler(self.engine, plan, target, self.parents)
-            return sampler.run(range(-(-len(plan) // SHARD_SIZE)))
+            record = describe(self.engine, plan, "bench", SHARD_SIZE)
+            return Sampler(self.engine, plan, folder, record, self.parents).run(range(record.shards))
 
 
 def rates(

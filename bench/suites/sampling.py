@@ -14,7 +14,9 @@ from bench.peers import pipelines, synderm
 from bench.peers.draw import Images, Job
 from engines.engine import Engine
 from gen.plan.plan import from_rows
-from gen.sampling.sampler import Destination, Sampler, Summary
+from gen.sampling.progress import Summary
+from gen.sampling.run_record import describe
+from gen.sampling.sampler import Sampler
 
 Run = Callable[[], object]
 
@@ -34,8 +36,8 @@ class Ours:
         shutil.rmtree(self.folder, ignore_errors=True)
         rows = [row.model_copy(update={"guidance_interval": self.interval}) for row in self.job.rows]
         plan = from_rows({k: v for k, v in row.model_dump(by_alias=True).items() if v is not None} for row in rows)
-        target = Destination(self.folder, "bench", 1000, tuple(sorted({row.label for row in rows})), self.image_format)
-        self.summaries.append(Sampler(self.engine, plan, target).run(range(-(-len(plan) // 1000))))
+        record = describe(self.engine, plan, "bench", image_format=self.image_format)
+        self.summaries.append(Sampler(self.engine, plan, self.folder, record).run(range(record.shards)))
 
 
 def files(draw: Callable[[], Images], folder: Path) -> Run:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common import console
-from gen.commands.plan import DEFAULT_BUNDLE
+from gen.commands import DEFAULT_BUNDLE
 
 
 def regenerate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +11,13 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
-from gen.commands.plan import DEFAULT_BUNDLE, count_cells, listed, settings_for, template_of
+from gen.commands import DEFAULT_BUNDLE, listed
 
 if TYPE_CHECKING:
     from engines.engine import Engine
+    from engines.pipeline_spec import PipelineSpec
     from gen.plan.plan import Plan
     from gen.sampling.run_record import RunRecord
-    from gen.sampling.sampler import Summary
     from gen.sampling.workers import Outcome, SamplingJob
 
 
@@ -59,9 +60,10 @@ def sample(
 
     Example: gen sample --shards out --per-cell 100 --guidance-interval 0.28:5.42
     """
-    from gen.plan.validate_plan import check
+    from gen.commands import sample_progress
     from gen.sampling import run_record
     from gen.sampling.workers import SamplingJob
+    from shards.tools.contact_sheet import SHEET
 
     mine = run_record.parse_worker(worker)
     if not (engine / "bundle.json").is_file():
@@ -70,7 +72,7 @@ def sample(
     threads = threads or (there.threads if there else None)
     job = SamplingJob(shards, engine, backend, device, rows, threads, parents, masks)
     loaded = job.load()
-    options = {
+    asked = {
         "preset": preset,
         "per_cell": per_cell,
         "classes": classes,
@@ -81,7 +83,7 @@ def sample(
         "guidance_interval": guidance_interval,
         "seed": seed,
     }
-    table = plan_for(shards, loaded, plan, options, fresh)
+    table = plan_for(shards, loaded.spec, plan, asked, fresh)
     record = run_record.describe(
         loaded,
         table,
@@ -91,23 +93,28 @@ def sample(
         quality or (there.quality if there else 95),
     )
     job = replace(job, threads=record.threads)  # for workers elsewhere, whatever cores they have
-    for warning in check(table, loaded, job.open_parents()):
-        console.err.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
+    warn(table, loaded, job)
     if not record.certified:
         console.err.print("[red]warning:[/red] this bundle failed its parity certificate", soft_wrap=True)
     run_record.open_run(shards, record, table, fresh)
     left = run_record.todo(shards, record, mine)
     total = len(range(mine[0], record.shards, mine[1]))
     if left and len(left) < total:
-        console.err.print(f"going on: {total - len(left)} of {total} shards are there", soft_wrap=True)
+        console.err.print(f"resuming: {total - len(left)} of {total} shards are there", soft_wrap=True)
     report: dict[str, Any] = {"shards": shards, "plan_digest": record.plan_digest}
     outcome = None
     if left and ray is not None:
         outcome = on_ray(job, record, left, workers, ray)
         report |= vars(outcome)
     elif left:
-        report |= here(job, record, loaded, left, verbose).to_json()
-    report |= finish(shards, record)
+        images = sum(map(record.images_in, left))
+        with (sample_progress.lines if verbose else sample_progress.bar)(images) as on_image:
+            report |= vars(job.sample(left, loaded, on_image))
+    missing = run_record.finish(shards, record)
+    if missing:
+        report |= {"complete": False, "missing_shards": missing}
+    else:
+        report |= {"complete": True, "images": record.images, "sheet": f"{shards}/{SHEET}"}
     if json:
         console.print_json(report)
     else:
@@ -119,36 +126,40 @@ def sample(
         )
 
 
-def plan_for(folder: str | Path, engine: Engine, path: Path | None, options: dict[str, Any], fresh: bool) -> Plan:
+def plan_for(folder: str, spec: PipelineSpec, path: Path | None, asked: dict[str, Any], fresh: bool) -> Plan:
     """The plan given, the one in the folder, or a new one over all classes and skin types."""
     from gen.plan import grid
-    from gen.plan.plan import from_rows, load
+    from gen.plan.plan import load, parse_interval
+    from gen.plan.request import CellRequest, new_plan
     from gen.sampling import run_record
 
-    given = [key for key, value in options.items() if value is not None]
+    given = [key for key, value in asked.items() if value is not None]
     if path is not None:
         if given:
-            raise UserError(f"--plan says all about the images; leave --{given[0].replace('_', '-')} out, or plan anew")
+            flag = f"--{given[0].replace('_', '-')}"
+            raise UserError(f"--plan says all about the images; leave {flag} out, or make another plan")
         return load(path)
     if not given and not fresh and (there := run_record.read_plan(folder)) is not None:
         return there
-    spec = engine.spec
-    own = {key: options[key] for key in ("solver", "steps", "guidance", "guidance_interval", "seed")}
-    settings = settings_for(options["preset"], spec, **own, strategy="text-to-image")
-    if not spec.classes and not options["classes"]:
-        raise UserError("the bundle's model names no classes; give --classes, or a plan with --plan")
-    counts = count_cells(spec, listed(options["classes"]), listed(options["groups"]), per_cell=options["per_cell"])
-    template = settings.template or template_of(spec, [group for _, group in counts])
-    return from_rows(grid.rows(settings, template, counts))
+    interval = asked["guidance_interval"]
+    changes = {name: asked[name] for name in ("solver", "steps", "guidance", "seed")} | {
+        "guidance_interval": parse_interval(interval) if interval else None,
+        "strategies": ("text-to-image",),
+        "size": spec.size,
+    }
+    wanted = CellRequest(listed(asked["classes"]), listed(asked["groups"]), asked["per_cell"])
+    return new_plan(grid.settings_from(asked["preset"], changes), wanted, spec)
 
 
-def here(job: SamplingJob, record: RunRecord, engine: Engine, left: list[int], verbose: bool) -> Summary:
-    """Sample in this process, with a bar, and a line for each stage on request."""
-    from gen.sampling import progress
+def warn(plan: Plan, engine: Engine, job: SamplingJob) -> None:
+    """Check the plan before anything is sampled, and print what is doubtful in it."""
+    from gen.plan.validate_plan import check
 
-    images = sum(min(record.shard_size, record.images - shard * record.shard_size) for shard in left)
-    with (progress.lines if verbose else progress.bar)(images) as on_image:
-        return job.sample(left, engine, on_image)
+    parents = len(set(plan.frame["parent"]) - {""})
+    with console.progress("check parents", parents) if parents else nullcontext() as tick:
+        warnings = check(plan, engine, job.open_parents(), tick)
+    for warning in warnings:
+        console.err.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
 
 
 def on_ray(job: SamplingJob, record: RunRecord, left: list[int], workers: int, address: str) -> Outcome:
@@ -157,29 +168,9 @@ def on_ray(job: SamplingJob, record: RunRecord, left: list[int], workers: int, a
 
     if workers < 1:
         raise UserError(f"{workers} workers; expected 1 or more")
-    images = sum(min(record.shard_size, record.images - shard * record.shard_size) for shard in left)
     gpus = 1.0 if job.device and job.device.startswith("cuda") else 0.0
-    with console.progress("sampling", images) as tick:
+    with console.progress("sampling", sum(map(record.images_in, left))) as tick:
         return sample_on_ray(job, left, workers, address, gpus, lambda shard, n: tick(n, f"shard {shard}"))
-
-
-def finish(folder: str | Path, record: RunRecord) -> dict[str, Any]:
-    """Once every shard is there: check the set, describe it for timm, and draw the contact sheet."""
-    from gen.sampling import run_record
-
-    missing = run_record.todo(folder, record)
-    if missing:
-        return {"complete": False, "missing_shards": missing}
-    from shards.format.interop import write_info
-    from shards.format.reader import ShardSet
-    from shards.storage.location import place
-    from shards.tools.contact_sheet import SHEET, drawn
-
-    where = place(folder)
-    write_info(where)
-    data = ShardSet.open(folder)
-    where.write(SHEET, drawn(data))
-    return {"complete": True, "images": data.n, "sheet": f"{folder}/{SHEET}"}
 
 
 def tell(report: dict[str, Any], record: RunRecord, sampled: bool) -> None:

@@ -1,8 +1,8 @@
-"""Images under way in slots of fixed tensors, and one denoising step of all of them: UNet, guidance, solvers.
+"""Images in slots of fixed tensors, and one denoising step of all of them: UNet, guidance, solvers.
 
-The step is a function of tensors whose shapes never change and it reads nothing back, so on CUDA it is recorded once,
-UNet and all, and replayed as one graph; elsewhere the same function runs as it is. What changes from step to step comes
-from the host in four small arrays, copied from page-locked memory: the CPU waits for no step.
+The step is a function of tensors whose shapes never change, and it reads nothing back. So on CUDA it is recorded once,
+with the UNet, and replayed as one graph; elsewhere the same function runs as it is. What changes from step to step
+comes from the host in four small arrays, copied from page-locked memory: the CPU never waits for a step.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from engines.backends.cuda_graph import captured
 from engines.engine import Call, Engine
 from gen.diffusion.steps import TERMS, SolverState, combine
 
-#: Columns of a slot's settings: the solver's coefficients; guidance and whether this step has it; whether the slot's
-#: step is complete with this call; what an inpainted image holds outside its mask, in parts clean and noise.
+#: What a step needs of a slot: the solver's coefficients; the guidance scale and whether this step is guided; whether
+#: this call completes the slot's step; the scales of clean latents and noise that are held outside an inpainting mask.
 STEP_COLUMNS = (*TERMS, "guidance", "guided", "advances", "held_clean", "held_noise")
 
 
@@ -33,12 +33,12 @@ class BatchState:
     extra
         Further channels of the UNet's input, for inpainting models [n, 1 + C, h, w], else of no channels.
     texts, outputs
-        Embeddings given to the UNet and what it gave, for slot i in rows 2 i (conditional) and 2 i + 1; the row after
-        the last is for rows of a call that are of no use.
+        Embeddings given to the UNet and what it returned, for slot i in rows 2 i (conditional) and 2 i + 1
+        (unconditional); one more row at the end is for batch rows that are unused.
     noise
         For solvers that inject it, [n, C, h, w].
     clean, start, redraw
-        For inpainting with other models: latents to hold, their noise, and where to draw anew [n, 1, h, w].
+        For inpainting with other models: latents to hold, their noise, and where to redraw [n, 1, h, w].
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -72,7 +72,7 @@ class BatchState:
         )
 
     def upload(self, array: NDArray[Any] | torch.Tensor) -> torch.Tensor:
-        """An array of the host on the device, without waiting; torch keeps the page-locked copy until it was read."""
+        """Copy an array to the device without waiting; torch keeps the page-locked copy until it was read."""
         host = torch.as_tensor(array)
         if self.device.type == "cuda" and host.device.type == "cpu":
             return host.pin_memory().to(self.device, non_blocking=True)
@@ -81,14 +81,14 @@ class BatchState:
     def step(
         self, unet: Call, rows: torch.Tensor, places: torch.Tensor, timesteps: torch.Tensor, settings: torch.Tensor
     ) -> torch.Tensor:
-        """One UNet call, and the solvers' update of each slot whose step is complete with it.
+        """One UNet call, and the solvers' update of each slot whose step it completes.
 
         Parameters
         ----------
         unet
             Of exactly n rows.
         rows, places
-            int64 [n]: the slot that each row's latents are taken from, and its row of `texts` and `outputs`.
+            int64 [n]: the slot that each batch row's latents are taken from, and its row of `texts` and `outputs`.
         timesteps
             float32 [n].
         settings
@@ -105,9 +105,10 @@ class BatchState:
         self.outputs.index_copy_(0, places, unet(x, timesteps, self.texts.index_select(0, places)))
         terms = len(TERMS)
         guidance, guided, advances, held_clean, held_noise = settings.T[terms:, :, None, None, None]
-        conditional, other = self.outputs[:-1:2], self.outputs[1::2]
+        conditional, unconditional = self.outputs[:-1:2], self.outputs[1::2]
         # Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598).
-        out = torch.where(guided > 0, other + guidance * (conditional - other), conditional)
+        mixed = unconditional + guidance * (conditional - unconditional)
+        out = torch.where(guided > 0, mixed, conditional)
         new = combine(settings[:, :terms], self.state, out, self.noise)
         new.x = torch.where(self.redraw, new.x, held_clean * self.clean + held_noise * self.start)
         old = (self.state.x, self.state.base, self.state.d1, self.state.d2)

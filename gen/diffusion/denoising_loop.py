@@ -1,4 +1,4 @@
-"""Denoising on an engine: images in slots, stepped together, each at its own step with its own settings."""
+"""Continuous batching: images in slots are denoised together, each at its own step with its own settings."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from gen.diffusion.strategies import Phase, Pixels
 from gen.plan.masks import Mask
 from gen.plan.plan import PlanRow
 
-#: Counter words between the noises of one phase of a row and the next.
+#: Counter words between the noises of one phase of an image and the next.
 PHASE_STRIDE = 4096
 
 
 @dataclass
 class InFlightImage:
-    """One image under way.
+    """One image between the plan and its shard.
 
     Attributes
     ----------
     number
         Position in the run's order of writing.
     latents
-        Where denoising starts, and in the end what it came to, [C, h, w].
+        Where denoising starts and, when it is finished, its result, [C, h, w].
     extra
         Mask and hidden image for a UNet that takes them, [1 + C, h, w].
     kept
-        For other UNets: the clean latents to hold, their noise [C, h, w], and where to draw anew [1, h, w].
+        For other UNets: the clean latents to hold, their noise [C, h, w], and where to redraw [1, h, w].
     before
         The pixels that the phase starts from.
     """
@@ -59,65 +59,65 @@ class InFlightImage:
         return self.phases[self.phase].mask
 
     def noise(self, step: int, shape: tuple[int, ...]) -> torch.Tensor:
-        """Noise of this row, this phase and this step."""
+        """Noise of this image in this phase at this step."""
         at = step + self.phase * PHASE_STRIDE
         return torch.from_numpy(noise.normal(self.row.seed, self.row.id, at, shape))
 
 
 class DenoisingLoop:
-    """Runs an engine's UNet over whatever images were admitted, in full batches while there are enough.
+    """Runs an engine's UNet over the images that were admitted, in full batches while there are enough.
 
     Attributes
     ----------
     calls, rows
-        UNet calls so far, and the rows in them that were of use.
+        UNet calls so far, and the batch rows in them that were used.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.slots = BatchState(engine)  # an image is admitted only while fewer rows wait than a call takes
-        self.works: list[InFlightImage | None] = [None] * engine.rows
+        self.slots = BatchState(engine)
+        self.images: list[InFlightImage | None] = [None] * engine.rows
         self.queue = RowQueue()
         self.calls = self.rows = 0
 
     @property
     def hungry(self) -> bool:
-        """Whether the next call would have empty rows."""
+        """Whether the next call would have unused batch rows."""
         return len(self.queue) < self.engine.rows
 
     @property
     def busy(self) -> bool:
         return len(self.queue) > 0
 
-    def admit(self, work: InFlightImage) -> None:
+    def admit(self, image: InFlightImage) -> None:
         """Take an image in; its text, table and starting latents must be ready."""
-        assert work.latents is not None
-        assert work.text is not None
-        slot, slots = self.works.index(None), self.slots
-        self.works[slot], work.step = work, 0
-        slots.state.x[slot] = slots.state.base[slot] = slots.upload(work.latents)
+        assert image.latents is not None
+        assert image.text is not None
+        slot, slots = self.images.index(None), self.slots
+        self.images[slot], image.step = image, 0
+        slots.state.x[slot] = slots.state.base[slot] = slots.upload(image.latents)
         slots.state.d1[slot] = slots.state.d2[slot] = 0
-        slots.texts[2 * slot] = work.text
-        if work.negative is not None:
-            slots.texts[2 * slot + 1] = work.negative
-        if work.extra is not None:
-            slots.extra[slot] = slots.upload(work.extra)
+        slots.texts[2 * slot] = image.text
+        if image.negative is not None:
+            slots.texts[2 * slot + 1] = image.negative
+        if image.extra is not None:
+            slots.extra[slot] = slots.upload(image.extra)
         slots.redraw[slot] = True
-        if work.kept is not None:
-            clean, start, redraw = map(slots.upload, work.kept)
+        if image.kept is not None:
+            clean, start, redraw = map(slots.upload, image.kept)
             slots.clean[slot], slots.start[slot], slots.redraw[slot] = clean, start, redraw
-        self._queue(slot, work)
+        self._queue(slot, image)
 
     def step(self) -> list[InFlightImage]:
-        """One UNet call; the images that it finished, their latents in place."""
+        """One UNet call; returns the images that it finished, with their latents."""
         ran = self.queue.take(self.engine.rows)
         complete = self.queue.done(ran)
         rows, places, timesteps, settings = self.slots.idle()
         for i, row in enumerate(ran):
-            work = self._work(row.slot)
-            assert work.table is not None
+            image = self._image_in(row.slot)
+            assert image.table is not None
             rows[i], places[i] = row.slot, 2 * row.slot + (not row.conditional)
-            timesteps[i] = work.table.timesteps[work.step]
+            timesteps[i] = image.table.timesteps[image.step]
         for slot in complete:
             settings[slot] = self._settings(slot)
         with explained(f"a UNet call of {self.engine.rows} rows"):
@@ -127,33 +127,33 @@ class DenoisingLoop:
         return [image for image in advanced if image is not None]
 
     def _settings(self, slot: int) -> list[float]:
-        """What completes a slot's step, by `slots.STEP_COLUMNS`; fresh noise is put where the step finds it."""
-        work, step = self._work(slot), self._work(slot).step
-        assert work.table is not None
-        assert work.guided is not None
-        coefficients, after = work.table.coefficients[step], step + 1
+        """The values of `STEP_COLUMNS` that complete a slot's step; fresh noise is put into the slot."""
+        image, step = self._image_in(slot), self._image_in(slot).step
+        assert image.table is not None
+        assert image.guided is not None
+        coefficients, after = image.table.coefficients[step], step + 1
         if coefficients[column("x<noise")]:
-            self.slots.noise[slot] = self.slots.upload(work.noise(step, self.slots.latent))
-        held = (1.0, 0.0) if after == len(work.table) else (work.table.alphas[after], work.table.sigmas[after])
-        return [*coefficients, work.row.guidance, work.guided[step], 1, *held]
+            self.slots.noise[slot] = self.slots.upload(image.noise(step, self.slots.latent))
+        held = (1.0, 0.0) if after == len(image.table) else (image.table.alphas[after], image.table.sigmas[after])
+        return [*coefficients, image.row.guidance, image.guided[step], 1, *held]
 
     def _advance(self, slot: int) -> InFlightImage | None:
-        """To the slot's next step; the image if there is none."""
-        work = self._work(slot)
-        assert work.table is not None
-        work.step += 1
-        if work.step < len(work.table):
-            self._queue(slot, work)
+        """Queue the slot's next step, or return the image if there is none."""
+        image = self._image_in(slot)
+        assert image.table is not None
+        image.step += 1
+        if image.step < len(image.table):
+            self._queue(slot, image)
             return None
-        work.latents = self.slots.state.x[slot].clone()
-        self.works[slot] = None
-        return work
+        image.latents = self.slots.state.x[slot].clone()
+        self.images[slot] = None
+        return image
 
-    def _queue(self, slot: int, work: InFlightImage) -> None:
-        assert work.guided is not None
-        self.queue.push(slot, bool(work.guided[work.step]))
+    def _queue(self, slot: int, image: InFlightImage) -> None:
+        assert image.guided is not None
+        self.queue.push(slot, bool(image.guided[image.step]))
 
-    def _work(self, slot: int) -> InFlightImage:
-        work = self.works[slot]
-        assert work is not None
-        return work
+    def _image_in(self, slot: int) -> InFlightImage:
+        image = self.images[slot]
+        assert image is not None
+        return image

@@ -1,7 +1,7 @@
-"""BatchRow packing: one queue of (image, conditional or not) fills every static batch of the UNet.
+"""Row packing: one queue of batch rows fills every static batch of the UNet.
 
-Images at different steps, with and without guidance, of different plans' settings share a call; none of its
-rows is left empty while there is anything to do.
+Images at different steps, guided or not and with different settings, share a call; none of its rows is unused while
+any row waits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class BatchRow:
-    """One row of a UNet call: an image's slot, with its prompt or with the negative one."""
+    """One row of a UNet call: an image's slot, conditional (its prompt) or unconditional (its negative prompt)."""
 
     slot: int
     conditional: bool
@@ -20,9 +20,9 @@ class BatchRow:
 
 @dataclass
 class RowQueue:
-    """First come, first served, by rows rather than by images.
+    """First come, first served, by batch rows rather than by images.
 
-    An image waits until its last row has been run; `take` may part the two rows of a guided image.
+    An image waits until its last row has been run; the two rows of a guided image may be in different calls.
     """
 
     waiting: deque[BatchRow] = field(default_factory=deque)
@@ -32,7 +32,7 @@ class RowQueue:
         return len(self.waiting)
 
     def push(self, slot: int, guided: bool) -> None:
-        """Queue one step of an image: its conditional row, and the other one if it is guided."""
+        """Queue one step of an image: its conditional row and, if it is guided, its unconditional row."""
         assert slot not in self.left, "an image has one step in the queue at a time"
         self.waiting.append(BatchRow(slot, True))
         if guided:
@@ -44,7 +44,7 @@ class RowQueue:
         return [self.waiting.popleft() for _ in range(min(rows, len(self.waiting)))]
 
     def done(self, ran: list[BatchRow]) -> list[int]:
-        """Record rows that were run; the slots whose step is now complete, in order."""
+        """Record rows that were run; returns the slots whose step is now complete, in order."""
         complete = []
         for row in ran:
             self.left[row.slot] -= 1

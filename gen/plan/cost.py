@@ -9,7 +9,7 @@ from typing import Any
 from engines.compile.batch_tuning import Timings
 from gen.diffusion import solvers
 from gen.diffusion.schedules import NoiseSchedule
-from gen.plan.plan import STRENGTHS, Plan
+from gen.plan.plan import STRENGTHS, Plan, parse_interval
 
 
 def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
@@ -22,8 +22,7 @@ def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
         strengths = [1.0] if strategy == "text-to-image" else [float(strength)]
         if strategy == "inpaint-outpaint":
             strengths.insert(0, STRENGTHS["inpaint"])
-        low, _, high = interval.partition(":")
-        bounds = (float(low), float(high)) if interval else None
+        bounds = parse_interval(interval) if interval else None
         for part in strengths:
             table = solvers.table(solver, schedule, int(steps), part)
             guided = int(table.guided(bounds).sum()) if float(guidance) > 1 else 0

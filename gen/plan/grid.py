@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,12 @@ class GenerationSettings:
     negative_prompt: str = ""
     seed: int = 0
 
+    def row_defaults(self, model_template: str | None) -> dict[str, Any]:
+        """What a table of plan rows may leave out."""
+        names = ("solver", "steps", "guidance", "size", "seed", "guidance_interval")
+        chosen = {name: getattr(self, name) for name in names} | {"prompt": self.template or model_template}
+        return {key: value for key, value in chosen.items() if value is not None}
+
 
 #: Sagers et al. 2023 (arXiv 2308.12453): 10 images of each real one; its diffusers spaced steps linearly.
 SAGERS_2023 = GenerationSettings(
@@ -59,6 +65,20 @@ PRESETS: dict[str, GenerationSettings] = {
     # The interval that Kynkäänniemi et al. 2024 (arXiv 2404.07724) found for Stable Diffusion XL.
     "fast": replace(SAGERS_2023, steps=20, guidance_interval=(0.28, 5.42)),
 }
+
+
+def settings_from(preset: str | None, changes: Mapping[str, Any]) -> GenerationSettings:
+    """The settings of a preset, or the usual ones, with changes; a change to None is none.
+
+    Raises
+    ------
+    UserError
+        There is no such preset.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    chosen = PRESETS[preset] if preset else GenerationSettings()
+    return replace(chosen, **{key: value for key, value in changes.items() if value is not None})
 
 
 def rows(
@@ -93,7 +113,7 @@ def rows(
                     yield _row(settings, template, strategy, number, label, group)
             continue
         if parents is None or parents.empty:
-            raise UserError(f"{strategy} starts from real images; give them with --parents")
+            raise UserError(f"{strategy} starts from real images; give parents")
         for parent in parents.to_dict("records"):
             name, label, own = str(parent["id"]), str(parent["class"]), group_or_none(parent.get("group"))
             for group in to_groups or (own,):

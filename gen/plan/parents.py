@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from dermforge.common.console import track
 from dermforge.common.errors import CheckFailed, UserError
 from gen.plan.masks import Mask
 from shards.format.images import decode_image, image_size
@@ -24,17 +23,20 @@ class Parents:
         self.data, self.where, self.masks = data, where, masks
         self.rows: pd.DataFrame = data.rows
 
-    def usable(self) -> pd.DataFrame:
-        """Rows that may be drawn from: validation and test images must not leak into training."""
+    def usable(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Rows (of some classes) that may be drawn from: validation and test images must not leak into training."""
         held_out = self.rows["split"].isin(["validation", "test"])
         if held_out.all():
             raise UserError(
                 f"all {len(self.rows)} images in {self.where} are for validation or test; "
                 "images made from them would leak into training: give training images"
             )
-        return self.rows[~held_out].sort_values("id")
+        rows = self.rows[~held_out].sort_values("id")
+        return rows if classes is None else rows[rows["class"].isin(classes)]
 
-    def check(self, ids: Iterable[str], lesions: Iterable[str] = ()) -> None:
+    def check(
+        self, ids: Iterable[str], lesions: Iterable[str] = (), tick: Callable[[int], object] | None = None
+    ) -> None:
         """Decode every parent that a plan names, before anything is generated: its header says too little.
 
         Raises
@@ -49,8 +51,10 @@ class Parents:
                 f"{len(missing)} of {len(wanted)} parents are not in {self.where} "
                 f"({', '.join(missing[:3])}); give the images that the plan was made from"
             )
-        for name in track(wanted, "check parents", len(wanted)):
+        for name in wanted:
             self._pixels(name)
+            if tick:
+                tick(1)
         for name in sorted(set(lesions)):
             self._mask(name)
 
@@ -79,7 +83,7 @@ class Parents:
 
     def _mask(self, name: str) -> Image.Image:
         if self.masks is None:
-            raise UserError("the plan redraws lesions; give a folder of their masks, <id>.png, with --masks")
+            raise UserError("the plan redraws lesions; give a folder of their masks, <id>.png")
         path = self.masks / f"{name}.png"
         if not path.is_file():
             raise UserError(f"no mask {path}; expected one for each parent, white where the lesion is")

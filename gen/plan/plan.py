@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -72,8 +72,7 @@ class PlanRow(BaseModel):
     @classmethod
     def _parse_interval(cls, value: object) -> object:
         if isinstance(value, str):
-            low, _, high = value.partition(":")
-            return (float(low), float(high))
+            return parse_interval(value)
         return value
 
     @model_validator(mode="after")
@@ -87,6 +86,21 @@ class PlanRow(BaseModel):
         if self.guidance_interval and not 0 <= self.guidance_interval[0] < self.guidance_interval[1]:
             raise ValueError("guidance_interval must rise from 0 or more, as 0.28:5.42")
         return self
+
+
+def parse_interval(text: str) -> tuple[float, float]:
+    """Noise levels written as LOW:HIGH.
+
+    Raises
+    ------
+    UserError
+        The text is not two numbers.
+    """
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError as error:
+        raise UserError(f"guidance interval {text!r}; expected LOW:HIGH in noise levels, as 0.28:5.42") from error
 
 
 COLUMNS: tuple[str, ...] = tuple(field.alias or name for name, field in PlanRow.model_fields.items())
@@ -187,7 +201,7 @@ def from_csv(content: bytes, source: str) -> Plan:
 def cell_id(number: int, label: str, group: str | None, *more: str) -> str:
     """An id that sorts by number first, so that every shard and every prefix of a plan is balanced."""
     parts = [f"{number:06d}", label, *([group] if group else []), *more]
-    return _fitting("-".join(map(_plain, parts)))
+    return fitting_id("-".join(map(_plain, parts)))
 
 
 def _plain(part: str) -> str:
@@ -198,33 +212,13 @@ def _plain(part: str) -> str:
     return f"{plain}-{_short(part)[:6]}".strip("-")
 
 
-def _fitting(name: str) -> str:
+def fitting_id(name: str) -> str:
     """An id of at most `ID_LENGTH` characters; a longer one ends in its digest, so that it stays its own."""
     return name if len(name) <= ID_LENGTH else f"{name[: ID_LENGTH - 13]}-{_short(name)}"
 
 
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def refill(plan: Plan, kept: Sequence[str]) -> Plan:
-    """The rows of a plan that were not kept, each once more under a new id, so with new noise."""
-    keep, known = set(kept), set(plan.frame["id"])
-    if strangers := sorted(keep - known):
-        raise UserError(
-            f"{len(strangers)} kept ids are not in the plan ({', '.join(strangers[:3])}); "
-            "give the plan that the images were made from"
-        )
-    dropped = plan.frame[~plan.frame["id"].isin(keep)]
-    if dropped.empty:
-        raise UserError("every image of the plan was kept; there is nothing to refill")
-    again = dropped.assign(id=[_next_id(name) for name in dropped["id"]])
-    return from_rows(_records(again), "the refilled plan")
-
-
-def _next_id(name: str) -> str:
-    again = re.fullmatch(r"(.*)-r(\d+)", name)
-    return _fitting(f"{again[1]}-r{int(again[2]) + 1}" if again else f"{name}-r1")
 
 
 def _validated(row: Mapping[str, Any], number: int, source: str) -> tuple[str, ...]:
@@ -251,10 +245,10 @@ def _text(value: object) -> str:
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"no plan at {path}; write one with `gen plan --out {path}`")
-    yield from _records(read_table(path))
+    yield from records(read_table(path))
 
 
-def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     plain = frame.astype(object).where(frame.notna(), None)
     for values in plain.itertuples(index=False, name=None):
         yield dict(zip((str(c) for c in frame.columns), values, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen.diffusion import solvers
@@ -11,8 +13,15 @@ from gen.plan.plan import STRENGTHS, Plan
 from gen.plan.prompts import too_long
 
 
-def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:
+def check(
+    plan: Plan, engine: Engine, parents: Parents | None, tick: Callable[[int], object] | None = None
+) -> list[str]:
     """Check a plan, an engine and parents against each other.
+
+    Parameters
+    ----------
+    tick
+        Called with 1 after each parent is decoded.
 
     Returns
     -------
@@ -39,8 +48,8 @@ def check(plan: Plan, engine: Engine, parents: Parents | None) -> list[str]:
     if len(named):
         if parents is None:
             n = named["parent"].nunique()
-            raise UserError(f"the plan names {n} parents; give their images with --parents")
-        parents.check(named["parent"], named[named["mask"] == "lesion"]["parent"])
+            raise UserError(f"the plan names {n} parents; give their images as parents")
+        parents.check(named["parent"], named[named["mask"] == "lesion"]["parent"], tick)
     warnings = []
     if spec.classes and (strange := sorted(set(frame["class"]) - set(spec.classes))):
         if spec.phantom:  # a drawing must never travel under the name of a disease

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections import defaultdict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -107,25 +104,3 @@ class InFlightBuffer(Generic[T]):
     def _check(self) -> None:
         if self.error is not None:
             raise Stopped
-
-
-class Clock:
-    """Seconds and images by name; each name belongs to one thread, or to stages that add up."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.images: dict[str, int] = defaultdict(int)
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - start)
-
-    def add(self, name: str, seconds: float, images: int = 0) -> None:
-        with self._lock:
-            self.seconds[name] += seconds
-            self.images[name] += images

@@ -1,4 +1,4 @@
-"""From a row of the plan to where its denoising starts: text, parent, step table, noise."""
+"""From a plan row to where its denoising starts: text, parent, step table, noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EMBEDDINGS = 512
 
 
 class Preparer:
-    """Makes images ready to be denoised; uses the engine's text encoder and VAE encoder."""
+    """Makes images ready to be denoised, with the engine's text encoder and VAE encoder."""
 
     def __init__(self, engine: Engine, parents: Parents | None = None) -> None:
         self.engine, self.parents, self.spec = engine, parents, engine.spec
@@ -33,8 +33,8 @@ class Preparer:
         self.table = lru_cache(maxsize=256)(self._table)
         self.embedding = lru_cache(maxsize=EMBEDDINGS)(self._embedding)
 
-    def work(self, number: int, row: PlanRow) -> InFlightImage:
-        """A row with its phases, prompts and parent."""
+    def new(self, number: int, row: PlanRow) -> InFlightImage:
+        """The image of a plan row, with its phases, prompts and parent."""
         lesion, before = None, None
         if row.parent:
             assert self.parents is not None
@@ -49,32 +49,31 @@ class Preparer:
             negative=self.embedding(row.negative_prompt) if row.guidance > 1 else None,
         )
 
-    def start(self, works: Sequence[InFlightImage]) -> None:
-        """Bring each image to where its next phase starts: its table, its latents, what it keeps."""
-        clean = self._encode([w.before for w in works if w.before is not None])
-        images = iter(clean)
-        hidden = self._encode([self._hide(w) for w in works]) if self.takes_masks else [None] * len(works)
-        for work, seen in zip(works, hidden, strict=True):
-            phase, row = work.phases[work.phase], work.row
-            work.table = table = self.table(row.solver, row.steps, phase.strength)
-            work.guided = table.guided(row.guidance_interval) & (row.guidance > 1)
-            noise = work.noise(START, self.shape)
-            work.latents = noise * table.start_scale
+    def start(self, images: Sequence[InFlightImage]) -> None:
+        """Bring each image to where its next phase starts: its step table, its latents, what it keeps."""
+        encoded = iter(self._encode([image.before for image in images if image.before is not None]))
+        hidden = self._encode([self._hide(image) for image in images]) if self.takes_masks else [None] * len(images)
+        for image, seen in zip(images, hidden, strict=True):
+            phase, row = image.phases[image.phase], image.row
+            image.table = table = self.table(row.solver, row.steps, phase.strength)
+            image.guided = table.guided(row.guidance_interval) & (row.guidance > 1)
+            noise = image.noise(START, self.shape)
+            image.latents = noise * table.start_scale
             redraw = torch.ones(1, *self.shape[1:], dtype=torch.bool)
             if phase.mask is not None:
                 redraw = torch.from_numpy(masks.latent(phase.mask, self.spec.vae_scale_factor))[None]
-            if work.before is not None:
-                image = next(images)
+            if image.before is not None:
+                clean = next(encoded)
                 if phase.strength < 1:
-                    work.latents = float(table.alphas[0]) * image + float(table.sigmas[0]) * noise
+                    image.latents = float(table.alphas[0]) * clean + float(table.sigmas[0]) * noise
                 if phase.mask is not None and not self.takes_masks:
-                    work.kept = (image, noise, redraw)
+                    image.kept = (clean, noise, redraw)
             if seen is not None:
-                work.extra = torch.cat([redraw.float(), seen])
+                image.extra = torch.cat([redraw.float(), seen])
 
-    def _hide(self, work: InFlightImage) -> strategies.Pixels:
+    def _hide(self, image: InFlightImage) -> strategies.Pixels:
         nothing = np.zeros((self.spec.size, self.spec.size, 3), dtype=np.uint8)
-        return strategies.hide(nothing if work.before is None else work.before, work.mask)
+        return strategies.hide(nothing if image.before is None else image.before, image.mask)
 
     def _encode(self, images: Sequence[strategies.Pixels]) -> Sequence[torch.Tensor]:
         if not images:

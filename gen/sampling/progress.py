@@ -1,69 +1,89 @@
-"""What `gen sample` shows while it runs: images a second and the time left; with -v, a line for each stage too."""
+"""What a run says of itself: how far each stage is and, in the end, what the engine waited for."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from rich.progress import BarColumn, Progress, TextColumn
-
-from dermforge.common import console
-from gen.sampling.sampler import STAGES, StageProgress
-
-Show = Callable[[list[StageProgress]], None]
-INTERVAL_S = 10.0
+STAGES = ("prepare", "denoise", "decode", "encode", "write")
+#: What the engine waits for, by whether images must leave before others may enter.
+WAITS = {False: "preparing", True: "decoding and writing"}
 
 
-@contextmanager
-def bar(images: int) -> Iterator[Show]:
-    """One bar for the run."""
-    with console.progress("sampling", images) as tick:
-        yield lambda stages: tick()
+@dataclass(frozen=True)
+class StageProgress:
+    """How far a stage is: the images that passed it, and the part of the time that it worked (over 1: in threads)."""
+
+    name: str
+    images: int
+    busy: float
 
 
-@contextmanager
-def lines(images: int) -> Iterator[Show]:
-    """The bar and, below it, a live line for each stage; off a terminal those lines every ten seconds."""
-    if console.err.is_terminal:
-        with _on_terminal(images) as show:
-            yield show
-        return
-    with console.progress("sampling", images) as tick:
-        last = time.monotonic()
+@dataclass(frozen=True)
+class Summary:
+    """What a run did and what the engine waited for.
 
-        def plain(stages: list[StageProgress]) -> None:
-            nonlocal last
-            tick()
-            if time.monotonic() - last >= INTERVAL_S:
-                last = time.monotonic()
-                for stage in stages:
-                    console.err.print(f"  {stage.name}: {describe(stage)}", markup=False, soft_wrap=True)
+    Attributes
+    ----------
+    forwards_per_image
+        Rows of UNet calls that were of use, for each image.
+    calls
+        UNet calls.
+    filled
+        Part of all rows of all UNet calls that were of use.
+    waiting
+        Part of the time that the engine stood still.
+    waited
+        Seconds that the engine stood still, by what it waited for.
+    busy
+        Seconds that each stage worked.
+    """
 
-        yield plain
-
-
-@contextmanager
-def _on_terminal(images: int) -> Iterator[Show]:
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), console=console.err
-    )
-    whole = bars.add_task("sampling", total=images, note="")
-    tasks = {name: bars.add_task(f"  {name}", total=1.0, note="") for name in STAGES}
-    start, done = time.monotonic(), 0
-
-    def show(stages: list[StageProgress]) -> None:
-        nonlocal done
-        done += 1
-        rate = done / max(time.monotonic() - start, 1e-9)
-        bars.update(whole, advance=1, note=f"{done}/{images}, {rate:.1f} images/s, {(images - done) / rate:.0f} s left")
-        for stage in stages:
-            bars.update(tasks[stage.name], completed=min(stage.busy, 1.0), note=describe(stage))
-
-    with bars:
-        yield show
+    images: int
+    shards: int
+    seconds: float
+    images_per_second: float
+    forwards_per_image: float
+    calls: int
+    filled: float
+    waiting: float
+    waited: dict[str, float]
+    busy: dict[str, float]
+    peak_memory_mb: float
 
 
-def describe(stage: StageProgress) -> str:
-    """`120 images, busy 35%`."""
-    return f"{stage.images} images, busy {stage.busy:.0%}"
+class Clock:
+    """Seconds and images by name since the run began; each name belongs to one thread, or to stages that add up."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.images: dict[str, int] = defaultdict(int)
+        self._lock = threading.Lock()
+
+    @property
+    def elapsed(self) -> float:
+        return max(time.perf_counter() - self.started, 1e-9)
+
+    @contextmanager
+    def __call__(self, name: str, images: int = 0) -> Iterator[None]:
+        """Time a block of code, which some images pass."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - start, images)
+
+    def add(self, name: str, seconds: float, images: int = 0) -> None:
+        with self._lock:
+            self.seconds[name] += seconds
+            self.images[name] += images
+
+    def stages(self) -> list[StageProgress]:
+        """Where each stage is now."""
+        elapsed = self.elapsed
+        return [StageProgress(k, self.images[k], self.seconds[k] / elapsed) for k in STAGES]

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.atomic import sweep
 from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen.plan.plan import Plan, from_csv
 from shards.format.commit_local import finished
-from shards.format.interop import INFO
+from shards.format.interop import INFO, write_info
+from shards.format.reader import ShardSet
 from shards.format.schema import NAME_PATTERN, SHARD, created_by
 from shards.storage.location import Folder, Place, is_url, make_place, place
-from shards.tools.contact_sheet import SHEET
+from shards.tools.contact_sheet import SHEET, drawn
 
 RECORD = "run.json"
 PLAN = "plan.csv"
@@ -29,14 +30,14 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     schema_version: Literal[1] = 1
-    name: str
+    name: str = Field(pattern=NAME_PATTERN)
     plan_digest: str
     bundle_digest: str
     model_digest: str
     images: int
-    shard_size: int
+    shard_size: int = Field(ge=1)
     image_format: Literal["png", "jpg", "webp"]
-    quality: int
+    quality: int = Field(ge=1, le=100)
     classes: tuple[str, ...]
     backend: str
     precision: str
@@ -50,32 +51,41 @@ class RunRecord(BaseModel):
     def shards(self) -> int:
         return -(-self.images // self.shard_size)
 
+    def images_in(self, shard: int) -> int:
+        """Images of one shard; the last may hold fewer than the others."""
+        return min(self.shard_size, self.images - shard * self.shard_size)
+
 
 #: What may differ without changing a byte.
 _HARMLESS = {"created_by", "certified", "phantom"}
 
 
 def describe(
-    engine: Engine, plan: Plan, name: str | None, shard_size: int, image_format: str, quality: int
+    engine: Engine,
+    plan: Plan,
+    name: str | None = None,
+    shard_size: int = 1000,
+    image_format: str = "png",
+    quality: int = 95,
 ) -> RunRecord:
     """The record of a run.
 
     Raises
     ------
     UserError
-        A name, shard size or format that cannot be.
+        A name, shard size, format or quality that is not possible.
     """
     spec = engine.spec
     try:
-        record = RunRecord(
+        return RunRecord(
             name=name or ("phantom-synthetic" if spec.phantom else "synthetic"),
             plan_digest=plan.digest,
             bundle_digest=engine.bundle_digest,
             model_digest=engine.model_digest,
             images=len(plan),
             shard_size=shard_size,
-            image_format=image_format,
-            quality=quality,  # type: ignore[arg-type]
+            image_format=image_format,  # type: ignore[arg-type]  # pydantic checks it
+            quality=quality,
             classes=tuple(sorted(set(spec.classes or ()) | set(plan.frame["class"]))),
             backend=engine.backend,
             precision=engine.precision,
@@ -86,16 +96,13 @@ def describe(
             created_by=created_by(),
         )
     except ValidationError as error:
-        raise UserError(f"image format {image_format!r}; expected png, jpg or webp") from error
-    if shard_size < 1 or not 1 <= quality <= 100:
-        raise UserError(f"shards of {shard_size} images at quality {quality}; expected 1 or more, and 1 to 100")
-    if not re.match(NAME_PATTERN, record.name):
-        raise UserError(f"shard name {record.name!r}; expected letters, digits, - and _, at most 80")
-    return record
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", " ")
+        raise UserError(f"{name} {first['input']!r} of the run: {first['msg'].lower()}") from error
 
 
 def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = False) -> None:
-    """Make a folder or an fsspec address ready for a run, or for going on with one.
+    """Make a folder or an fsspec address ready for a run, or for resuming one.
 
     Parameters
     ----------
@@ -105,7 +112,7 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
     Raises
     ------
     UserError
-        There is another run: both digests are shown, and nothing is touched.
+        There is another run: both digests are shown, and nothing is changed.
     """
     where = make_place(location)
     there, names = read(location), where.names(missing_ok=True)
@@ -115,8 +122,8 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
         _refuse_another(str(where), there, record)
     elif strange := [n for n in sorted(names) if SHARD.match(n) and n[:-11] == record.name and n.endswith(".tar")]:
         raise UserError(
-            f"{where} holds {strange[0]}, and no {RECORD} that says what it is of; "
-            "give another folder, or start anew with --fresh"
+            f"{where} holds {strange[0]}, and no {RECORD} that says which run it is of; "
+            "use another folder, or start again (fresh), which removes it"
         )
     where.write(PLAN, plan.csv().encode())
     where.write(RECORD, record.model_dump_json(indent=1).encode() + b"\n")
@@ -132,7 +139,7 @@ def read(location: str | Path) -> RunRecord | None:
     except ValidationError as error:
         raise UserError(
             f"{location}/{RECORD} is not the record of a run ({error.errors()[0]['msg']}); "
-            "remove it to start anew with --fresh"
+            "remove it, and start again (fresh)"
         ) from error
 
 
@@ -143,7 +150,7 @@ def read_plan(location: str | Path) -> Plan | None:
 
 
 def todo(location: str | Path, record: RunRecord, worker: tuple[int, int] = (0, 1)) -> list[int]:
-    """Numbers of the shards that are not committed and that worker i of n has to make."""
+    """Numbers of the shards that worker i of n has to make and that are not committed."""
     index, workers = worker
     done = finished(location, record.name)
     for sidecar in done.values():
@@ -151,9 +158,19 @@ def todo(location: str | Path, record: RunRecord, worker: tuple[int, int] = (0, 
             raise UserError(
                 f"{location}/{sidecar.tar} is of plan {sidecar.plan_digest} and bundle "
                 f"{sidecar.bundle_digest}; this run is of {record.plan_digest} and "
-                f"{record.bundle_digest}: give another folder, or --fresh"
+                f"{record.bundle_digest}: use another folder, or start again (fresh)"
             )
     return [shard for shard in range(index, record.shards, workers) if shard not in done]
+
+
+def finish(location: str | Path, record: RunRecord) -> list[int]:
+    """Describe the set for timm and draw its contact sheet, once no shard is missing; the numbers of those missing."""
+    missing = todo(location, record)
+    if not missing:
+        where = place(location)
+        write_info(where)
+        where.write(SHEET, drawn(ShardSet.open(location)))
+    return missing
 
 
 def parse_worker(text: str) -> tuple[int, int]:
@@ -172,7 +189,7 @@ def _refuse_another(folder: str, there: RunRecord, record: RunRecord) -> None:
     key = next((k for k in ("plan_digest", "bundle_digest") if k in changed), changed[0])
     raise UserError(
         f"{folder} holds a run with another {key.replace('_', ' ')}: {_show(before[key])} there, {_show(now[key])} "
-        "now; go on with the same plan, bundle and --threads, give another folder, or start anew with --fresh"
+        "now; resume with the same plan, bundle and threads, use another folder, or start again (fresh)"
     )
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from dermforge.common import ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
+from engines.engine import Engine
 from gen.plan.parents import Parents
 from gen.sampling import run_record
-from gen.sampling.sampler import Destination, Sampler, StageProgress, Summary
-from shards.format.schema import Sidecar
+from gen.sampling.progress import StageProgress, Summary
+from gen.sampling.sampler import Sampler
 
 ATTEMPTS = 3
 
@@ -46,9 +47,8 @@ class SamplingJob:
     def sample(
         self,
         shards: Sequence[int],
-        engine: Any = None,
-        on_image: Callable[[list[StageProgress]], None] = lambda _: None,
-        on_shard: Callable[[Sidecar], None] = lambda _: None,
+        engine: Engine | None = None,
+        on_image: Callable[[list[StageProgress]], None] | None = None,
     ) -> Summary:
         """Make some shards of the run in the folder, as its record says.
 
@@ -56,21 +56,24 @@ class SamplingJob:
         ----------
         engine
             An engine that is loaded already; None to load it.
-        """
-        record, rows = run_record.read(self.folder), run_record.read_plan(self.folder)
-        if record is None or rows is None:
-            raise UserError(f"no run in {self.folder}; start one with `gen sample --shards {self.folder}`")
-        if rows.digest != record.plan_digest:
-            raise UserError(
-                f"{self.folder}/{run_record.PLAN} has the digest {rows.digest}, and the run is of "
-                f"{record.plan_digest}: put the run's own plan back, or start anew with --fresh"
-            )
-        target = Destination(
-            self.folder, record.name, record.shard_size, record.classes, record.image_format, record.quality
-        )
-        return Sampler(engine or self.load(), rows, target, self.open_parents(), on_image, on_shard).run(shards)
 
-    def load(self) -> Any:
+        Raises
+        ------
+        UserError
+            There is no run in the folder, or its plan is another one than the run's.
+        """
+        record, plan = run_record.read(self.folder), run_record.read_plan(self.folder)
+        if record is None or plan is None:
+            raise UserError(f"no run in {self.folder}; start one with `gen sample`")
+        if plan.digest != record.plan_digest:
+            raise UserError(
+                f"{self.folder}/{run_record.PLAN} has the digest {plan.digest}, and the run is of "
+                f"{record.plan_digest}: put the run's own plan back, or start the run again"
+            )
+        sampler = Sampler(engine or self.load(), plan, self.folder, record, self.open_parents())
+        return sampler.run(shards, on_image)
+
+    def load(self) -> Engine:
         """The engine."""
         from engines.loader import load
 

@@ -20,7 +20,7 @@ from gen.sampling.prepare import Preparer
 SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
 
 
-def works(engine: Engine, n: int = 11) -> list[InFlightImage]:
+def images(engine: Engine, n: int = 11) -> list[InFlightImage]:
     """Images of all solvers, with and without guidance and noise; every third keeps half of another image."""
     rows = plan.from_rows(
         {
@@ -37,51 +37,51 @@ def works(engine: Engine, n: int = 11) -> list[InFlightImage]:
         for i in range(n)
     ).rows()
     preparer = Preparer(engine)
-    made = [preparer.work(number, row) for number, row in enumerate(rows)]
+    made = [preparer.new(number, row) for number, row in enumerate(rows)]
     preparer.start(made)
     noise = torch.Generator().manual_seed(0)
-    for work in made[::3]:
-        assert work.latents is not None
-        redraw = torch.zeros(1, *work.latents.shape[1:], dtype=torch.bool)
+    for image in made[::3]:
+        assert image.latents is not None
+        redraw = torch.zeros(1, *image.latents.shape[1:], dtype=torch.bool)
         redraw[:, :4] = True
-        clean, start = (torch.randn(work.latents.shape, generator=noise) for _ in range(2))
-        work.kept = clean, start, redraw
+        clean, start = (torch.randn(image.latents.shape, generator=noise) for _ in range(2))
+        image.kept = clean, start, redraw
     return made
 
 
-def alone(engine: Engine, work: InFlightImage) -> torch.Tensor:
+def alone(engine: Engine, image: InFlightImage) -> torch.Tensor:
     """The image's latents, row by row of its table, with nothing shared."""
-    table, guided = work.table, work.guided
-    assert work.latents is not None
+    table, guided = image.table, image.guided
+    assert image.latents is not None
     assert table is not None
     assert guided is not None
-    assert work.text is not None
-    state = SolverState.start(work.latents[None])
+    assert image.text is not None
+    state = SolverState.start(image.latents[None])
     for i, time in enumerate(table.timesteps):
-        x = state.x if work.extra is None else torch.cat([state.x, work.extra[None]], dim=1)
+        x = state.x if image.extra is None else torch.cat([state.x, image.extra[None]], dim=1)
         at = torch.tensor([time], dtype=torch.float32)
-        out = engine.unet(x, at, work.text[None])
+        out = engine.unet(x, at, image.text[None])
         if guided[i]:
-            assert work.negative is not None
-            free = engine.unet(x, at, work.negative[None])
-            out = free + work.row.guidance * (out - free)
-        state = advance(table.coefficients[i][None], state, out, work.noise(i, tuple(work.latents.shape))[None])
-        if work.kept is not None:
-            clean, start, redraw = work.kept
+            assert image.negative is not None
+            free = engine.unet(x, at, image.negative[None])
+            out = free + image.row.guidance * (out - free)
+        state = advance(table.coefficients[i][None], state, out, image.noise(i, tuple(image.latents.shape))[None])
+        if image.kept is not None:
+            clean, start, redraw = image.kept
             alpha, sigma = float(table.alphas[i + 1]), float(table.sigmas[i + 1])
             held = clean if i + 1 == len(table) else alpha * clean + sigma * start
             state.x = torch.where(redraw, state.x, held)
     return state.x[0]
 
 
-def run(denoiser: DenoisingLoop, waiting: list[InFlightImage]) -> dict[int, torch.Tensor]:
+def run(loop: DenoisingLoop, waiting: list[InFlightImage]) -> dict[int, torch.Tensor]:
     waiting, done = list(waiting), {}
-    while waiting or denoiser.busy:
-        while waiting and denoiser.hungry:
-            denoiser.admit(waiting.pop(0))
-        for work in denoiser.step():
-            assert work.latents is not None
-            done[work.number] = work.latents
+    while waiting or loop.busy:
+        while waiting and loop.hungry:
+            loop.admit(waiting.pop(0))
+        for image in loop.step():
+            assert image.latents is not None
+            done[image.number] = image.latents
     return done
 
 
@@ -89,13 +89,13 @@ def run(denoiser: DenoisingLoop, waiting: list[InFlightImage]) -> dict[int, torc
 def test_an_image_among_others_is_the_image_alone(open_engine: Callable[..., Engine], model: str) -> None:
     """Solvers, steps, guidance, injected noise and held regions, all in the same calls of eight rows."""
     engine = open_engine(model)
-    expected = [alone(engine, work) for work in works(engine)]
-    denoiser = DenoisingLoop(engine)
-    got = run(denoiser, works(engine))
+    expected = [alone(engine, image) for image in images(engine)]
+    loop = DenoisingLoop(engine)
+    got = run(loop, images(engine))
     assert sorted(got) == list(range(len(expected)))
     for number, latents in got.items():
         torch.testing.assert_close(latents, expected[number], rtol=1e-5, atol=1e-5)
-    assert denoiser.rows > 0.8 * denoiser.calls * engine.rows
+    assert loop.rows > 0.8 * loop.calls * engine.rows
 
 
 def test_a_call_of_nothing_changes_nothing(open_engine: Callable[..., Engine]) -> None:
@@ -126,9 +126,9 @@ def test_a_step_reads_nothing_back(channels: int) -> None:
 
 def test_the_settings_are_what_the_step_takes(open_engine: Callable[..., Engine]) -> None:
     engine = open_engine()
-    denoiser = DenoisingLoop(engine)
-    denoiser.admit(works(engine, 2)[1])  # euler, guidance 3 within an interval
-    settings = dict(zip(STEP_COLUMNS, denoiser._settings(0), strict=True))
+    loop = DenoisingLoop(engine)
+    loop.admit(images(engine, 2)[1])  # euler, guidance 3 within an interval
+    settings = dict(zip(STEP_COLUMNS, loop._settings(0), strict=True))
     assert settings["guidance"] == 3
     assert settings["advances"] == 1
     assert settings["x<noise"] == 0
@@ -149,13 +149,13 @@ def test_the_recorded_step_is_the_step_and_waits_for_nothing(
     assert engine.calls.recordable is not None
     eager, recorded = DenoisingLoop(engine), DenoisingLoop(engine)
     eager.slots.run = partial(eager.slots.step, engine.calls.unet)
-    expected, waiting, done = run(eager, works(engine)), works(engine), {}
+    expected, waiting, done = run(eager, images(engine)), images(engine), {}
     while waiting or recorded.busy:
         while waiting and recorded.hungry:
             recorded.admit(waiting.pop(0))
         torch.cuda.set_sync_debug_mode("error")
         try:
-            done.update({work.number: work.latents for work in recorded.step()})
+            done.update({image.number: image.latents for image in recorded.step()})
         finally:
             torch.cuda.set_sync_debug_mode("default")
     for number, latents in expected.items():

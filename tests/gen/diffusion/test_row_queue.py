@@ -1,4 +1,4 @@
-"""BatchRow packing: full batches, every row once, first come first served."""
+"""Row packing: full batches, every row once, first come first served."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from gen.diffusion import noise, strategies
 from gen.plan import masks
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, PlanRow, from_rows
-from gen.sampling.sampler import Destination, Sampler
+from gen.sampling.run_record import describe
+from gen.sampling.sampler import Sampler
 from shards.format.reader import ShardSet
 from shards.ingest.folder import open_data
 
@@ -64,6 +65,10 @@ def rows_of(photos: Path, mask: str = "centre", strategy_names: tuple[str, ...] 
     )
 
 
+def sampled(engine: Engine, plan: Plan, folder: Path, parents: Parents) -> None:
+    Sampler(engine, plan, folder, describe(engine, plan, "s"), parents).run([0])
+
+
 @pytest.mark.parametrize("unet", ["text", "inpaint"])
 @pytest.mark.parametrize("mask", ["centre", "lesion", "ellipse"])
 def test_kept_pixels_are_kept_exactly(
@@ -71,7 +76,7 @@ def test_kept_pixels_are_kept_exactly(
 ) -> None:
     """An autoencoder alone would change all of them; every output names its parent and strategy."""
     plan, parents = rows_of(photos, mask), parents_of(photos)
-    Sampler(open_engine(unet), plan, Destination(tmp_path, "s", 100, ("plaque", "ulcer")), parents).run([0])
+    sampled(open_engine(unet), plan, tmp_path, parents)
     made = ShardSet.open(tmp_path)
     assert made.n == len(plan)
     for sample, pixels in made.images():
@@ -98,7 +103,7 @@ def test_inpaints_what_diffusers_inpaints(
     parents = parents_of(photos)
     records = rows_of(photos, "centre", ("inpaint",)).frame.to_dict("records")
     plan = from_rows({**{k: v for k, v in row.items() if v != ""}, "strength": 1.0} for row in records)
-    Sampler(open_engine(unet), plan, Destination(tmp_path, "s", 100, ("plaque", "ulcer")), parents).run([0])
+    sampled(open_engine(unet), plan, tmp_path, parents)
     parts = DiffusionPipeline.from_pretrained(pipelines[unet], safety_checker=None).components
     pipeline = StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False)
     pipeline.set_progress_bar_config(disable=True)
@@ -130,8 +135,7 @@ def test_a_redrawn_image_is_the_same_whoever_is_drawn_beside_it(
     records = [{k: v for k, v in row.items() if v != ""} for row in plan.frame.to_dict("records")]
     drawn: list[dict[str, bytes]] = []
     for number, some in enumerate((records, records[3:5], records[-1:])):
-        target = Destination(tmp_path / str(number), "s", 100, ("plaque", "ulcer"))
-        Sampler(engine, from_rows(some), target, parents_of(photos)).run([0])
+        sampled(engine, from_rows(some), tmp_path / str(number), parents_of(photos))
         drawn.append({s.id: data for s, data in ShardSet.open(tmp_path / str(number)).samples()})
     together, *apart = drawn
     assert [len(images) for images in drawn] == [8, 2, 1]

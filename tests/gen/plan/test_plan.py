@@ -47,47 +47,6 @@ def test_any_prefix_of_a_grid_is_balanced() -> None:
     assert small().cells().to_numpy().tolist() == [[3, 3], [3, 3]]
 
 
-def test_the_papers_experiment_is_a_preset() -> None:
-    """Sagers 2023: three strategies, 10 images of each parent, DPM-Solver++, 50 steps, guidance 3, 512 px."""
-    paper = PRESETS["sagers2023"]
-    counts = grid.of_parents(PARENTS, 10)
-    rows = plan.from_rows(grid.rows(paper, paper.template or "", counts, PARENTS)).rows()
-    assert len(rows) == 3 * 10 * 2
-    by = {s: [r for r in rows if r.strategy == s] for s in ("text-to-image", "inpaint", "inpaint-outpaint")}
-    assert {r.strength for r in by["inpaint"]} == {0.97}
-    assert {r.strength for r in by["inpaint-outpaint"]} == {0.95}
-    assert {r.mask for r in by["inpaint"]} == {"centre"}
-    assert {r.parent for r in by["text-to-image"]} == {None}  # such an image owes nothing to one real image
-    assert {r.parent for r in by["inpaint"]} == {"p1", "p2"}
-    assert {(r.steps, r.guidance, r.size, r.guidance_interval) for r in rows} == {(50, 3.0, 512, None)}
-    assert rows[0].prompt == "An image of plaque, a skin disease"
-
-
-def test_fast_differs_from_the_paper_in_steps_and_interval_only() -> None:
-    paper, fast = vars(PRESETS["sagers2023"]), vars(PRESETS["fast"])
-    assert {k for k in paper if paper[k] != fast[k]} == {"steps", "guidance_interval"}
-
-
-def test_parents_can_be_drawn_in_other_skin_types() -> None:
-    """From majority to minority (Wang et al. 2024): a parent keeps its class and takes another skin type."""
-    made = plan.from_rows(
-        grid.rows(
-            GenerationSettings(strategies=("image-to-image",), size=64),
-            TEMPLATE,
-            {},
-            PARENTS,
-            to_groups=["tan", "brown"],
-        )
-    )
-    assert sorted({(r.parent, r.group) for r in made.rows()}) == [
-        ("p1", "brown"),
-        ("p1", "tan"),
-        ("p2", "brown"),
-        ("p2", "tan"),
-    ]
-    assert {r.strength for r in made.rows()} == {0.75}
-
-
 def test_a_users_table_needs_little(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("class,group,steps\nplaque,dark,7\nulcer,tan,\n")
     made = plan.load(tmp_path / "mine.csv", {"size": 64, "prompt": TEMPLATE, "steps": 20})
@@ -127,21 +86,6 @@ def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
         plan.from_rows([row, row])
     with pytest.raises(UserError, match="Extra inputs"):
         plan.from_rows([{**row, "colour": "red"}])
-    with pytest.raises(UserError, match="give them with --parents"):
-        plan.from_rows(grid.rows(GenerationSettings(strategies=("inpaint",)), TEMPLATE, {}))
-
-
-def test_refill_makes_each_dropped_image_once_more_with_new_noise() -> None:
-    made = small()
-    ids = [r.id for r in made.rows()]
-    again = plan.refill(made, ids[3:])
-    assert [r.id for r in again.rows()] == [f"{i}-r1" for i in ids[:3]]
-    assert [(r.label, r.group) for r in again.rows()] == [(r.label, r.group) for r in made.rows(0, 3)]
-    assert [r.id for r in plan.refill(again, [f"{ids[0]}-r1"]).rows()] == [f"{i}-r2" for i in ids[1:3]]
-    with pytest.raises(UserError, match="not in the plan"):
-        plan.refill(made, ["stranger"])
-    with pytest.raises(UserError, match="nothing to refill"):
-        plan.refill(made, ids)
 
 
 def test_ids_of_any_names_are_their_own_and_fit_a_shard() -> None:
@@ -155,10 +99,7 @@ def test_ids_of_any_names_are_their_own_and_fit_a_shard() -> None:
         {"id": "a" * ID_LENGTH, "class": "x", "prompt": "x", "size": 64},
         {"id": "b", "class": "x", "prompt": "x", "size": 64},
     ]
-    made = plan.from_rows(rows)
-    for _ in range(3):
-        made = plan.refill(made, ["b"] if "b" in set(made.frame["id"]) else [])
-        assert re.fullmatch(ID_PATTERN, made.frame["id"].iloc[0])
+    plan.from_rows(rows)
     with pytest.raises(UserError, match="row 1: id"):
         plan.from_rows([{**rows[0], "id": "a" * (ID_LENGTH + 1)}])
 
@@ -187,19 +128,3 @@ def test_any_row_round_trips_through_the_canonical_text(values: list[tuple[str, 
     for row, back in zip(rows, made.rows(), strict=True):
         assert (back.label, back.guidance, back.seed) == (row["class"], row["guidance"], row["seed"])
         assert back.guidance_interval == row["guidance_interval"]
-
-
-@pytest.mark.parametrize(
-    ("classes", "groups", "named"),
-    [(["psoriasis"], None, "unknown class psoriasis"), (None, ["7"], "unknown skin type 7")],
-)
-def test_a_class_that_the_model_does_not_know_is_refused(
-    classes: list[str] | None, groups: list[str] | None, named: str
-) -> None:
-    """Else the built-in model would draw phantoms under the name of a disease."""
-    from engines.pipeline_spec import read_spec
-    from gen.builtin import pipeline_folder
-    from gen.commands.plan import count_cells
-
-    with pytest.raises(UserError, match=named):
-        count_cells(read_spec(pipeline_folder()), classes, groups, per_cell=1)

@@ -17,19 +17,21 @@ from runs_helpers import rows as plan_rows
 import engines
 from engines import Engine
 from gen.builtin import pipeline_folder
-from gen.commands.sample import plan_for
+from gen.plan.grid import GenerationSettings
+from gen.plan.request import CellRequest, new_plan
 from gen.sampling import sampler
 from gen.sampling.prepare import Preparer
-from gen.sampling.sampler import Destination, Sampler, StageProgress, Summary
+from gen.sampling.progress import StageProgress, Summary
+from gen.sampling.run_record import describe
+from gen.sampling.sampler import Sampler
 from shards.format.images import encode_image
 
-CLASSES = ("plaque", "ulcer")
 FILE_BYTES = 200_000
 
 
 def sampled(engine: Engine, folder: Path, per_cell: int, on_image: Callable[[list[StageProgress]], None]) -> Summary:
     plan = plan_rows(per_cell, steps=1)
-    return Sampler(engine, plan, Destination(folder, "s", len(plan), CLASSES), on_image=on_image).run([0])
+    return Sampler(engine, plan, folder, describe(engine, plan, "s", len(plan))).run([0], on_image)
 
 
 def resident_mb() -> float:
@@ -78,9 +80,9 @@ def test_images_wait_outside_while_the_window_is_full(
     started = []
     start = Preparer.start
 
-    def counted(self: Preparer, works: Any) -> None:
-        started.extend(works)
-        start(self, works)
+    def counted(self: Preparer, images: Any) -> None:
+        started.extend(images)
+        start(self, images)
 
     monkeypatch.setattr(Preparer, "start", counted)
     ahead, written = [], 0
@@ -108,9 +110,9 @@ def test_the_summary_says_how_long_the_engine_waited_and_for_what(
     """Parents that come slowly, or a disk that takes its time: most of the run, and put down to the right one."""
     start = Preparer.start
 
-    def slowly(self: Preparer, works: Any) -> None:
-        time.sleep(0.04 * len(works))
-        start(self, works)
+    def slowly(self: Preparer, images: Any) -> None:
+        time.sleep(0.04 * len(images))
+        start(self, images)
 
     if slow == "preparing":
         monkeypatch.setattr(Preparer, "start", slowly)
@@ -126,9 +128,7 @@ def test_the_engine_hardly_waits(tmp_path: Path) -> None:
     """The built-in pipeline on the CPU, files and all: less than 10 % of the time."""
     engines.build(pipeline_folder(), tmp_path / "bundle", backend="torch", rows=8)
     engine = engines.load(tmp_path / "bundle", device="cpu")
-    options = dict.fromkeys(("preset", "classes", "groups", "solver", "guidance", "guidance_interval", "seed"))
-    plan = plan_for(tmp_path / "out", engine, None, {**options, "per_cell": 2, "steps": 10}, fresh=True)
-    classes = tuple(sorted(set(plan.frame["class"])))
-    summary = Sampler(engine, plan, Destination(tmp_path / "out", "s", 20, classes)).run(range(4))
+    plan = new_plan(GenerationSettings(size=64, steps=10), CellRequest(per_cell=2), engine.spec)
+    summary = Sampler(engine, plan, tmp_path / "out", describe(engine, plan, "s", 20)).run(range(4))
     assert summary.images == 72
     assert summary.waiting < 0.10, summary.waited

@@ -20,7 +20,8 @@ from gen.plan.grid import GenerationSettings
 from gen.plan.plan import Plan
 from gen.plan.validate_plan import check
 from gen.sampling import run_record
-from gen.sampling.sampler import Destination, Sampler, Summary
+from gen.sampling.progress import Summary
+from gen.sampling.sampler import Sampler
 from shards.format.reader import ShardSet
 
 TEMPLATE = "An image of {class}, {group} skin"
@@ -51,9 +52,9 @@ def mixed_plan(n: int = 12) -> Plan:
     )
 
 
-def sampled(engine: Engine, rows: Plan, folder: Path, shard_size: int = 5, shards: list[int] | None = None) -> Summary:
-    target = Destination(folder, "s", shard_size, CLASSES)
-    return Sampler(engine, rows, target).run(range(-(-len(rows) // shard_size)) if shards is None else shards)
+def sampled(engine: Engine, made: Plan, folder: Path, shard_size: int = 5, shards: list[int] | None = None) -> Summary:
+    record = run_record.describe(engine, made, "s", shard_size)
+    return Sampler(engine, made, folder, record).run(range(record.shards) if shards is None else shards)
 
 
 def images(folder: Path) -> dict[str, bytes]:
@@ -169,7 +170,7 @@ def test_everything_wrong_with_a_plan_is_found_first(
         check(plan.from_rows([{**row, "size": 128}]), engine, None)
     with pytest.raises(UserError, match="unknown solver 'rk4'"):
         check(plan.from_rows([{**row, "solver": "rk4"}]), engine, None)
-    with pytest.raises(UserError, match="--parents"):
+    with pytest.raises(UserError, match="as parents"):
         check(plan.from_rows([{**row, "strategy": "inpaint", "parent": "p"}]), engine, None)
     strange = plan.from_rows([{**row, "class": "wart", "group": "blue", "prompt": "an image of " * 9}])
     with pytest.raises(UserError, match="model of phantoms for wart"):
@@ -191,7 +192,7 @@ def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(
     first = run_record.describe(engine, one, None, 5, "png", 95)
     assert first.name == "phantom-synthetic"
     run_record.open_run(tmp_path, first, one)
-    Sampler(engine, one, Destination(tmp_path, first.name, 5, first.classes)).run([0])
+    Sampler(engine, one, tmp_path, first).run([0])
     assert run_record.todo(tmp_path, first) == [1]
     assert run_record.todo(tmp_path, first, (0, 2)) == []
     second = run_record.describe(engine, other, None, 5, "png", 95)

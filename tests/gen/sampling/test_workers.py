@@ -103,7 +103,7 @@ def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], t
     """On a CPU another number sums in another order; records of before that was known are gone on with."""
     record = started(tmp_path, open_engine(), rows())
     assert record.threads == torch.get_num_threads()
-    with pytest.raises(UserError, match=r"another threads: \d there, 99 now; go on with .* --threads"):
+    with pytest.raises(UserError, match=r"another threads: \d there, 99 now; resume with .* threads"):
         run_record.open_run(tmp_path, record.model_copy(update={"threads": 99}), rows())
     old = record.model_dump(exclude={"threads"}) | {"schema_version": 1}
     (tmp_path / run_record.RECORD).write_text(json.dumps(old))

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from dermforge.common import console
-from gen.sampling import progress
-from gen.sampling.sampler import STAGES, StageProgress
+from gen.commands import sample_progress
+from gen.sampling.progress import STAGES, StageProgress
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -17,9 +17,9 @@ def test_every_stage_has_its_line(monkeypatch: pytest.MonkeyPatch, terminal: boo
     """Rate and time left of the run, images and busy time of each stage."""
     text = io.StringIO()
     monkeypatch.setattr(console, "err", Console(file=text, force_terminal=terminal, width=120))
-    monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(sample_progress, "INTERVAL_S", 0.0)
     monkeypatch.setattr(console._Lines, "INTERVAL_S", 0.0)
-    with progress.lines(4) as show:
+    with sample_progress.lines(4) as show:
         for n in range(1, 3):
             show([StageProgress(name, n + 1, 0.25) for name in STAGES])
     shown = text.getvalue()

@@ -1,0 +1,63 @@
+"""From what is asked to a plan: cells of a model, a table, real data or parents; what contradicts is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dermforge.common.errors import UserError
+from engines.pipeline_spec import PipelineSpec, read_spec
+from gen.builtin import pipeline_folder
+from gen.plan.grid import GenerationSettings
+from gen.plan.parents import Parents
+from gen.plan.request import CellRequest, new_plan
+from shards.ingest.folder import open_data
+
+
+@pytest.fixture(scope="module")
+def spec() -> PipelineSpec:
+    return read_spec(pipeline_folder())
+
+
+def test_all_cells_of_the_model_get_the_same(spec: PipelineSpec) -> None:
+    """In the model's own words; a template of the user's comes first."""
+    made = new_plan(GenerationSettings(size=64), CellRequest(per_cell=2), spec)
+    assert made.cells().shape == (6, 6)
+    assert (made.cells() == 2).all(axis=None)
+    assert made.rows(0, 1)[0].prompt == "An image of annulus, brown skin"
+    mine = new_plan(GenerationSettings(size=64, template="{class}!"), CellRequest(["ulcer"], ["dark"]), spec)
+    assert {row.prompt for row in mine.rows()} == {"ulcer!"}
+    assert len(mine) == 32
+
+
+def test_as_many_from_text_as_from_parents(images: Path) -> None:
+    """Of the training images of the classes asked for; `per_cell` counts for itself."""
+    parents = Parents(open_data(images), images)
+    settings = GenerationSettings(("text-to-image", "inpaint"), per_parent=3, size=64)
+    made = new_plan(settings, CellRequest(["plaque"]), None, parents).frame
+    assert made["strategy"].value_counts().to_dict() == {"text-to-image": 12, "inpaint": 12}
+    assert set(made["class"]) == {"plaque"}
+    every = new_plan(settings, CellRequest(["plaque"], ["I"], per_cell=5), None, parents).frame
+    assert every["strategy"].value_counts().to_dict() == {"inpaint": 12, "text-to-image": 5}
+
+
+def test_what_contradicts_or_names_no_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exclude each other"):
+        CellRequest(table=tmp_path, balance=tmp_path)
+    with pytest.raises(UserError, match="0 images per cell"):
+        CellRequest(per_cell=0)
+    with pytest.raises(UserError, match="no classes; name them"):
+        CellRequest().counts(None)
+
+
+@pytest.mark.parametrize(
+    ("classes", "groups", "named"),
+    [(["psoriasis"], None, "unknown class psoriasis"), (None, ["7"], "unknown skin type 7")],
+)
+def test_a_class_that_the_model_does_not_know_is_refused(
+    spec: PipelineSpec, classes: list[str] | None, groups: list[str] | None, named: str
+) -> None:
+    """Else the built-in model would draw phantoms under the name of a disease."""
+    with pytest.raises(UserError, match=named):
+        CellRequest(classes, groups).counts(spec)
