@@ -12,7 +12,7 @@ PROGRAM = Program(
         "roofline": "bench.commands.roofline:roofline",
         "builtin": "bench.commands.builtin:builtin",
         "engine": "bench.commands.engine:engine",
-        "plans": "bench.commands.plans:plans",
+        "engine-files": "bench.commands.engine_files:engine_files",
         "sample": "bench.commands.sample:sample",
         "shards": "bench.commands.shards:shards",
         "train": "bench.commands.train:train",

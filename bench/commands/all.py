@@ -10,13 +10,15 @@ from typing import Annotated
 import torch
 import typer
 
+from bench.commands import options
+from bench.commands.show import note, show
 from bench.measure import models, plots
-from bench.measure.record import records, show
+from bench.measure.record import records
 from bench.suites.run_all import PARTS, run
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 
-#: Sizes that only show that a benchmark runs.
+#: Sizes so small that they only show that a benchmark runs.
 SMALL = {
     "roofline": ["--side", "128"],
     "engine": ["--images", "2", "--steps", "2", "--rows", "2", "--peer", "diffusers", "--peer-batch", "2"],
@@ -29,8 +31,8 @@ SMALL = {
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What the benchmarks of engines measure; `sample` and `paper` use the first bundle that `engine` builds."""
+class EngineChoice:
+    """The engines to measure; `sample` and `paper` use the first bundle that `engine` builds."""
 
     model: str
     backends: list[str]
@@ -57,9 +59,7 @@ def all_benchmarks(
     out: Annotated[Path, typer.Option(help="Folder for the results and pictures.")] = Path("results"),
     model: Annotated[
         str | None,
-        typer.Option(
-            help="A pipeline folder, built-in, sd15, sd15-inpaint, sd21-base [default: sd15 on CUDA, else built-in]"
-        ),
+        typer.Option(help=f"A pipeline folder, or {models.WORDS_FOR_MODELS} [default: sd15 on CUDA, else built-in]"),
     ] = None,
     backend: Annotated[
         list[str] | None,
@@ -71,7 +71,7 @@ def all_benchmarks(
     only: Annotated[list[str] | None, typer.Option(help=f"{', '.join(PARTS)}; repeatable")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
-    work: Annotated[Path, typer.Option(help="Models and bundles are kept in it.")] = Path("runs/bench"),
+    work: options.Work = models.WORK,
 ) -> None:
     """Run every benchmark on this machine: one JSON each, pictures, and what failed.
 
@@ -84,22 +84,24 @@ def all_benchmarks(
         raise UserError(f"unknown benchmark {unknown[0]!r}; expected {', '.join(PARTS)}")
     cuda = torch.cuda.is_available()
     usual = ["torch", *(["tensorrt"] if find_spec("tensorrt") else [])] if cuda else ["onnxruntime"]
-    chosen = Chosen(
+    chosen = EngineChoice(
         model or ("sd15" if cuda else models.BUILT_IN),
         backend or usual,
         precision or (["fp16", "bf16"] if cuda else ["fp32"]),
         work,
         50 if cuda else 20,
     )
-    options = chosen.options(repeats, quick)
+    words = chosen.options(repeats, quick)
     parts = only or PARTS
-    errors = {name: run(name, options[name], out) for name in console.track(parts, "benchmarks", len(parts), "parts")}
+    errors = {
+        name: run(name, words[name], out, note) for name in console.track(parts, "benchmarks", len(parts), "parts")
+    }
     failed = [f"{name}: {error}" for name, error in errors.items() if error]
     if len(failed) < len(errors):
         results = records(out)
         for record in results:
             show(record, record.command)
-        for path in plots.draw(results, out):
+        for path in plots.write(results, out):
             console.say(str(path))
     if failed:
         raise CheckFailed("; ".join(failed))

@@ -1,4 +1,4 @@
-"""`bench anchors`: published throughputs beside ours."""
+"""`bench anchors`: published throughputs next to ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.measure.record import number, records
+from bench.commands.show import number
+from bench.measure.record import records
 from bench.peers.anchors import ANCHORS, Anchor, not_comparable
 from bench.peers.anchors import ours as measured
 from dermforge.common import console
@@ -17,10 +18,10 @@ from dermforge.common.errors import UserError
 
 
 def anchors(
-    results: Annotated[Path | None, typer.Argument(help="engine.json, or its folder, to put beside them.")] = None,
+    results: Annotated[Path | None, typer.Argument(help="engine.json, or its folder, to compare them with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Published throughputs beside ours, and what keeps them from being compared.
+    """Published throughputs next to ours, and what prevents a comparison.
 
     Example: bench anchors results
     """

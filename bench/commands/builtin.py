@@ -1,4 +1,4 @@
-"""`bench builtin`: the built-in phantoms and pipeline against their bars."""
+"""`bench builtin`: the phantoms and the built-in pipeline compared with their bars."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 import typer
 from rich.table import Table
 
+from bench.commands import options
+from bench.commands.show import number
 from bench.measure.device import describe
-from bench.measure.record import Measurement, Record, number, save
-from bench.suites.builtin import Bar, phantom_bars, pipeline_bars
+from bench.measure.record import BenchmarkRecord, Measurement, save
+from bench.suites.builtin import Bar, GeneratedSet, phantom_bars, pipeline_bars
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from engines.pipeline_spec import model_digest
@@ -28,8 +30,8 @@ def builtin(
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
     guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
     seed: Annotated[int, typer.Option(help="Of the generated images.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for builtin.json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    out: options.Out = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure the phantoms (tone, difficulty) and the built-in pipeline (reconstruction, class, tone, copies).
 
@@ -39,11 +41,13 @@ def builtin(
     """
     folder = model or pipeline_folder()
     if not (folder / "model_index.json").exists():
-        raise UserError(f"{folder} has no model_index.json, so it is no pipeline folder; gen train-builtin makes one")
+        raise UserError(f"no model_index.json in {folder}, so it is no pipeline folder; `gen train-builtin` makes one")
     work.mkdir(parents=True, exist_ok=True)
     facts = describe(torch.device("cpu"))
     bars = phantom_bars(work)
-    bars += pipeline_bars(folder, work, per_cell=per_cell, steps=steps, guidance=guidance, seed=seed)
+    wanted = GeneratedSet(per_cell, steps, guidance, seed)
+    with console.progress("generate", wanted.n) as tick:
+        bars += pipeline_bars(folder, work, wanted, tick)
     if out:
         settings = {
             "model": model_digest(folder),
@@ -52,7 +56,12 @@ def builtin(
             "guidance": guidance,
             "seed": seed,
         }
-        save(Record(command="builtin", settings=settings, facts=facts, measurements=[_measured(b) for b in bars]), out)
+        save(
+            BenchmarkRecord(
+                command="builtin", settings=settings, facts=facts, measurements=[_measured(b) for b in bars]
+            ),
+            out,
+        )
     if as_json:
         console.print_json([{"name": b.name, "value": b.value, "wanted": b.wanted, "passed": b.passed} for b in bars])
     else:

@@ -10,26 +10,28 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bench.measure.compare_records import Change, differing_facts, only_in_one
+from bench.commands.show import MISSING, number
+from bench.measure.compare_records import MeasurementChange, differing_facts, only_in_one
 from bench.measure.compare_records import compare as changes
-from bench.measure.record import MISSING, Record, number, records
+from bench.measure.record import BenchmarkRecord, records
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 
+Records = list[BenchmarkRecord]
 COLOUR = {"better": "green", "worse": "red", "changed": "yellow"}
 
 
 def compare(
     before: Annotated[Path, typer.Argument(help="A result, or a folder of them.")],
     after: Annotated[Path, typer.Argument(help="Another one of the same commands.")],
-    least: Annotated[float, typer.Option(help="Changes smaller than this part do not count.", min=0)] = 0.02,
-    every: Annotated[bool, typer.Option("--all", help="List what did not change too.")] = False,
+    least: Annotated[float, typer.Option(help="Changes smaller than this fraction do not count.", min=0)] = 0.02,
+    every: Annotated[bool, typer.Option("--all", help="List unchanged measurements too.")] = False,
     fail_on_worse: Annotated[bool, typer.Option(help="Exit status 1 when something is worse, for CI.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
 ) -> None:
-    """Say what changed beyond noise: exact Mann-Whitney test on the samples, and at least --least.
+    """Say what changed beyond noise: exact Mann-Whitney test on the samples, and a change of at least --least.
 
-    Four samples a side are the fewest that can tell; with fewer it says "not enough data".
+    Each side needs at least four samples; with fewer the verdict is "not enough data".
 
     Example: bench compare before/engine.json after/engine.json --fail-on-worse
     """
@@ -67,7 +69,9 @@ def compare(
         raise CheckFailed(f"{len(worse)} measurements are worse: {', '.join(worse[:5])}")
 
 
-def _pairs(one: list[Record], other: list[Record], first: Path, second: Path) -> list[tuple[Record, Record]]:
+def _pairs(
+    one: list[BenchmarkRecord], other: list[BenchmarkRecord], first: Path, second: Path
+) -> list[tuple[BenchmarkRecord, BenchmarkRecord]]:
     theirs = {record.command: record for record in other}
     pairs = [(record, theirs[record.command]) for record in one if record.command in theirs]
     if not pairs:
@@ -78,12 +82,12 @@ def _pairs(one: list[Record], other: list[Record], first: Path, second: Path) ->
     return pairs
 
 
-def _without(one: list[Record], other: list[Record]) -> list[str]:
-    """Commands of one side that the other lacks: a benchmark that failed leaves no result."""
+def _without(one: Records, other: Records) -> list[str]:
+    """Commands that one side has and the other lacks: a benchmark that failed leaves no result."""
     return sorted({record.command for record in one} - {record.command for record in other})
 
 
-def _show(command: str, listed: list[Change], every: bool) -> None:
+def _show(command: str, listed: list[MeasurementChange], every: bool) -> None:
     table = Table("measured", "before", "after", "ratio", "p", "verdict", title=command, title_justify="left")
     for c in listed:
         if every or c.verdict not in ("same", MISSING):
@@ -100,4 +104,4 @@ def _show(command: str, listed: list[Change], every: bool) -> None:
     unknown = sum(c.verdict == MISSING for c in listed)
     if table.row_count:
         console.out.print(table)
-    console.out.print(f"{command}: {same} of {len(listed)} are the same, {unknown} have not enough samples to tell")
+    console.out.print(f"{command}: {same} of {len(listed)} are the same, {unknown} have too few samples to tell")

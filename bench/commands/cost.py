@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from bench.commands.show import number
 from bench.measure.cost import per_thousand, price_per_second
-from bench.measure.record import number, records
+from bench.measure.record import records
 from dermforge.common import console
 from dermforge.common.errors import UserError
 

@@ -1,4 +1,4 @@
-"""`bench headlines`: what `make demo` made, where it is, and its three results."""
+"""`bench headlines`: where the files of `make demo` are, and its three results."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def headlines(
         return
     for name, place in places.items():
         console.say(f"{name}: {place}")
-    rate = "all there already, none sampled now" if speed is None else f"{speed:.1f} images per second"
+    rate = "all images were there already, none were sampled now" if speed is None else f"{speed:.1f} images per second"
     console.say(f"sampling: {rate}")
     for kind, name in (("real", "real images only"), ("mix", "real and synthetic")):
         console.say(f"accuracy, {name}: {_interval(head[kind])}")
     worst = head["worst_group"]["mix"]
-    told = "not enough data" if worst is None else f"{worst['group']}, accuracy {_interval(worst)}"
-    console.say(f"worst skin-tone group, real and synthetic: {told}")
+    said = "not enough data" if worst is None else f"{worst['group']}, accuracy {_interval(worst)}"
+    console.say(f"worst skin-tone group, real and synthetic: {said}")
 
 
 def _interval(row: dict[str, Any]) -> str:
@@ -51,8 +51,9 @@ def _interval(row: dict[str, Any]) -> str:
 
 def _read(path: Path, maker: str) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; it is written by `{maker}`: run `make demo`") from None
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); remove it and run `make demo` again") from error
+    return content

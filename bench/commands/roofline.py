@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bench.commands import options
+from bench.commands.show import deliver
 from bench.measure.device import describe
-from bench.measure.record import Record, deliver
+from bench.measure.record import BenchmarkRecord
 from bench.suites import roofline as measure
 from dermforge.common import console
 from dermforge.common.errors import UserError
@@ -20,8 +21,8 @@ def roofline(
     precision: Annotated[list[str] | None, typer.Option(help="fp32, tf32, fp16, bf16, fp8; repeatable")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each size.", min=1)] = 5,
     side: Annotated[list[int] | None, typer.Option(help="Matrix sides to try; repeatable.", min=1)] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for roofline.json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    out: options.Out = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure the ceilings of a device: matrix products in each precision, and copies.
 
@@ -42,5 +43,5 @@ def roofline(
     found.append(measure.copy(place, repeats=repeats))
     if place.type == "cuda":
         found.append(measure.upload(place, repeats=repeats))
-    record = Record(command="roofline", settings={"repeats": repeats}, facts=facts, measurements=found)
+    record = BenchmarkRecord(command="roofline", settings={"repeats": repeats}, facts=facts, measurements=found)
     deliver(record, out, as_json)

@@ -1,4 +1,4 @@
-"""`bench sample`: the sampler against other people's generation loops, from prompts to files."""
+"""`bench sample`: the sampler compared with other people's generation loops, from prompts to files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import torch
 import typer
 
 import engines
+from bench.commands import options
+from bench.commands.show import deliver, note
 from bench.measure import models
 from bench.measure.device import describe
-from bench.measure.record import Measurement, Record, deliver, per_second
+from bench.measure.record import BenchmarkRecord, Measurement, per_second
 from bench.measure.timing import in_turn, median
-from bench.peers import draw
-from bench.peers.pipelines import DTYPES, PEERS, choose
+from bench.peers.pipelines import DTYPES, PEERS, PeerModel, choose
+from bench.peers.workload import SOLVER, workload
 from bench.suites.sampling import Ours, Run, peer
 from dermforge.common import console
 from dermforge.common.errors import UserError
@@ -29,12 +31,12 @@ def sample(
     model: Annotated[
         str, typer.Option(help="The bundle's own pipeline folder, for the peers: a path, built-in, sd15, sd21-base")
     ] = models.BUILT_IN,
-    backend: Annotated[str, typer.Option(help="Of the bundle built here.")] = "onnxruntime",
-    precision: Annotated[str, typer.Option(help="Of the bundle built here.")] = "fp32",
+    backend: options.Backend = "onnxruntime",
+    precision: options.Precision = "fp32",
     device: Annotated[str | None, typer.Option(help="cpu or cuda [default: the bundle's own]")] = None,
     images: Annotated[int, typer.Option(help="Images of one timed run.", min=1)] = 288,
-    steps: Annotated[int, typer.Option(help="Denoising steps.", min=1)] = 20,
-    guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
+    steps: options.Steps = 20,
+    guidance: options.Guidance = 3.0,
     interval: Annotated[bool, typer.Option(help="Also with guidance between noise levels 0.28 and 5.42.")] = True,
     peers: Annotated[
         list[str] | None,
@@ -46,14 +48,12 @@ def sample(
     peer_precision: Annotated[
         str | None, typer.Option(help="fp32, fp16 or bf16 [default: the bundle's]; a plain loop runs in fp32")
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 5,
-    work: Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")] = Path(
-        "runs/bench"
-    ),
-    out: Annotated[Path | None, typer.Option(help="Folder for sample.json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    repeats: options.Repeats = 5,
+    work: options.Work = models.WORK,
+    out: options.Out = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Images a second to disk: shards by the sampler, PNG files by plain loops, in turn on the same noise.
+    """Images per second to disk: shards by the sampler, PNG files by plain loops, in turns on the same noise.
 
     Example: bench sample --bundle bundle --peer diffusers --peer synderm --out results
     """
@@ -61,26 +61,25 @@ def sample(
     chosen = choose(peers, NAMES, ("diffusers", "optimum"), on_gpu)
     if peer_precision not in (None, *DTYPES):
         raise UserError(f"unknown --peer-precision {peer_precision!r}; expected one of {', '.join(DTYPES)}")
-    folder = models.find(model, work)
-    engine = engines.load(bundle or models.bundle(folder, backend, precision, work)[0], device=device)
+    folder = models.find(model, work, note)
+    engine = engines.load(bundle or models.bundle(folder, backend, precision, work, say=note)[0], device=device)
     if model_digest(folder) != engine.model_digest:
         raise UserError(f"{bundle} was built from other weights than {model}; give its own folder with --model")
     theirs = peer_precision or engine.precision
-    facts, job = describe(engine.device), draw.job(engine.spec, images, steps=steps, guidance=guidance)
+    given = workload(engine.spec, images, steps=steps, guidance=guidance)
+    facts, peer_model = describe(engine.device), PeerModel(folder, engine.device, theirs)
     with tempfile.TemporaryDirectory(prefix="dermforge-bench-") as scratch:
-        alone = Ours(engine, job, Path(scratch, "ours"))
-        alone()  # while no peer is loaded: the memory is the sampler's own
+        alone = Ours(engine, given, Path(scratch, "ours"))
+        alone()  # before any peer is loaded, so that the peak memory is the sampler's own
         runs: dict[str, Run] = {"ours": alone}
         if interval:
-            runs["ours-interval"] = Ours(engine, job, Path(scratch, "interval"), interval=(0.28, 5.42))
+            runs["ours-interval"] = Ours(engine, given, Path(scratch, "interval"), interval=(0.28, 5.42))
         for name in chosen:
             for size in batch or [16]:
-                runs[f"{name}-b{size}"] = peer(
-                    name, folder, job, size, engine.device, theirs, Path(scratch, f"{name}-{size}")
-                )
+                runs[f"{name}-b{size}"] = peer(name, peer_model, given, size, Path(scratch, f"{name}-{size}"))
         with console.progress("loops in turn", len(runs) * (1 + repeats), "runs") as bar:
             times = in_turn(runs, engine.device, repeats=repeats, tick=lambda note: bar(1, note))
-    record = Record(
+    record = BenchmarkRecord(
         command="sample",
         facts=facts,
         measurements=_measurements(runs, times, images, repeats, alone),
@@ -90,7 +89,7 @@ def sample(
             "images": images,
             "steps": steps,
             "guidance": guidance,
-            "solver": draw.SOLVER,
+            "solver": SOLVER,
             "rows": engine.rows,
             "precision": engine.precision,
             "peers' precision": theirs,

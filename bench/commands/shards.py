@@ -9,8 +9,10 @@ from typing import Annotated
 import torch
 import typer
 
+from bench.commands import options
+from bench.commands.show import deliver
 from bench.measure.device import describe
-from bench.measure.record import Record, deliver
+from bench.measure.record import BenchmarkRecord
 from bench.suites import shards as bench_shards
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed
@@ -21,9 +23,9 @@ def shards(
     size: Annotated[int, typer.Option(help="Bytes of an image.", min=100)] = 300_000,
     repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 7,
     folder: Annotated[Path | None, typer.Option(help="Disk to write to [default: the temporary folder].")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for shards.json.")] = None,
+    out: options.Out = None,
     check: Annotated[bool, typer.Option("--check", help="Exit status 1 when a bar is missed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write, read and mix the same files with ours, webdataset and raw tarfile, in turns.
 
@@ -36,7 +38,7 @@ def shards(
     ):
         found = bench_shards.measure(files, Path(scratch), repeats, lambda name: tick(1, name))
     found += bench_shards.shares(found)
-    record = Record(
+    record = BenchmarkRecord(
         command="shards",
         settings={"n": n, "size": size, "repeats": repeats},
         facts=describe(torch.device("cpu")),

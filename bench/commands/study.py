@@ -9,8 +9,10 @@ from typing import Annotated
 import torch
 import typer
 
+from bench.commands import options
+from bench.commands.show import deliver
 from bench.measure.device import describe
-from bench.measure.record import Record, deliver
+from bench.measure.record import BenchmarkRecord
 from bench.suites import study as measure
 from dermforge.common import console
 
@@ -20,8 +22,8 @@ def study(
     width: Annotated[int, typer.Option(help="Features per image.", min=1)] = 512,
     workers: Annotated[int | None, typer.Option(help="Processes. [default: one a core]", min=1)] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs.", min=1)] = 5,
-    out: Annotated[Path | None, typer.Option(help="Folder for study.json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    out: options.Out = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Arms a minute of `evalsuite study` on 1,000-image arms of cached features, starting the processes included.
 
@@ -30,7 +32,7 @@ def study(
     facts = describe(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder, console.progress("studies", 2 * repeats, "runs") as bar:
         found = measure.measure(Path(folder), arms, width, workers, repeats, lambda note: bar(1, note))
-    record = Record(
+    record = BenchmarkRecord(
         command="study",
         facts=facts,
         measurements=found,

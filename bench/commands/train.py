@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
+from bench.commands import options
+from bench.commands.show import deliver
 from bench.measure.device import describe
-from bench.measure.record import Measurement, Record, deliver
+from bench.measure.record import BenchmarkRecord, Measurement
 from bench.suites import train as measure
 from dermforge.common import console
 from engines.backends.torch_eager import torch_device
@@ -26,9 +27,9 @@ def train(
     batch: Annotated[int, typer.Option(help="Images a step.")] = 64,
     steps: Annotated[int, typer.Option(help="Steps of one timed run.")] = 20,
     threads: Annotated[int | None, typer.Option(help="Threads. [default: all cores]", min=1)] = None,
-    repeats: Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)] = 5,
-    out: Annotated[Path | None, typer.Option(help="Folder for train.json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    repeats: options.Repeats = 5,
+    out: options.Out = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Training images a second of `evalsuite train` (drawing, augmenting, validating), bare model and timm's way.
 
@@ -43,7 +44,7 @@ def train(
             found += measure.measure(
                 name, device, size=size, batch=batch, steps=steps, repeats=repeats, tick=lambda note: bar(1, note)
             )
-    record = Record(
+    record = BenchmarkRecord(
         command="train", facts=facts, measurements=found, settings={"size": size, "batch": batch, "steps": steps}
     )
     deliver(record, out, as_json, f"training, {size} px, batch {batch}, {facts.threads} threads")

@@ -8,16 +8,16 @@ from typing import Literal
 
 from scipy import stats
 
-from bench.measure.record import Measurement, Record
+from bench.measure.record import BenchmarkRecord, Measurement
 
 Verdict = Literal["better", "worse", "changed", "same", "not enough data"]
-#: Fewer samples than this on either side cannot reach the level below, however far apart they are.
+#: With fewer samples on either side the test cannot reach the level below, however far apart they are.
 ENOUGH = 4
 LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Change:
+class MeasurementChange:
     """One measurement in both results.
 
     Attributes
@@ -37,31 +37,31 @@ class Change:
     verdict: Verdict
 
 
-def compare(first: Record, second: Record, least: float = 0.02) -> list[Change]:
+def compare(first: BenchmarkRecord, second: BenchmarkRecord, least: float = 0.02) -> list[MeasurementChange]:
     """Every measurement that both results have, in the first one's order.
 
     Parameters
     ----------
     least
-        A change smaller than this part is none, however certain.
+        A change smaller than this fraction is called the same, however certain it is.
     """
     return [_change(m, other, least) for m in first.measurements if (other := second.get(m.name)) is not None]
 
 
-def only_in_one(first: Record, second: Record) -> list[str]:
+def only_in_one(first: BenchmarkRecord, second: BenchmarkRecord) -> list[str]:
     """Names that one of the results lacks."""
     names = [{m.name for m in record.measurements} for record in (first, second)]
     return sorted(names[0] ^ names[1])
 
 
-def differing_facts(first: Record, second: Record) -> dict[str, tuple[object, object]]:
-    """What else is different: device, driver, versions, settings. A comparison across these is of both at once."""
+def differing_facts(first: BenchmarkRecord, second: BenchmarkRecord) -> dict[str, tuple[object, object]]:
+    """Differences in device, driver, versions and settings, which may explain a change as well."""
     one, other = ({**r.facts.model_dump(), **r.facts.versions, **r.settings} for r in (first, second))
     names = [n for n in (*one, *(k for k in other if k not in one)) if n not in ("date", "load", "versions")]
     return {n: (one.get(n), other.get(n)) for n in names if one.get(n) != other.get(n)}
 
 
-def _change(before: Measurement, after: Measurement, least: float) -> Change:
+def _change(before: Measurement, after: Measurement, least: float) -> MeasurementChange:
     ratio = after.median / before.median if before.median else float("nan")
     p = _p(before.samples, after.samples)
     verdict: Verdict
@@ -73,7 +73,7 @@ def _change(before: Measurement, after: Measurement, least: float) -> Change:
         verdict = "changed"
     else:
         verdict = "better" if (ratio > 1) == (before.better == "higher") else "worse"
-    return Change(before.name, before.unit, before.median, after.median, ratio, p, verdict)
+    return MeasurementChange(before.name, before.unit, before.median, after.median, ratio, p, verdict)
 
 
 def _p(one: Sequence[float], other: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""What images cost at a price an hour."""
+"""What images cost at an hourly price."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = {"h": 3600, "min": 60, "s": 1}
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of 1,000 images, with its 95 % interval (NaN of fewer than three repeats)."""
+    """Cost of 1,000 images, with its 95 % interval (NaN with fewer than three repeats)."""
 
     name: str
     images_per_second: float
@@ -25,16 +25,16 @@ class Cost:
 
 
 def price_per_second(text: str) -> float:
-    """A price such as 2.5/h, 0.04/min or 2.5 (an hour).
+    """The price per second of a text such as 2.5/h, 0.04/min or 2.5 (per hour).
 
     Raises
     ------
     UserError
-        It is none.
+        The text is not a price.
     """
     found = PRICE.fullmatch(text.strip())
     if not found:
-        raise UserError(f"the price {text!r} is not one; expected a number an hour, such as 2.5/h")
+        raise UserError(f"expected a price per hour such as 2.5/h, got {text!r}")
     return float(found[1]) / SECONDS[found[2] or "h"]
 
 
@@ -44,7 +44,7 @@ def per_thousand(rate: Measurement, price: float) -> Cost:
     Parameters
     ----------
     price
-        A second, in any currency.
+        Per second, in any currency.
     """
     slow, fast = interval(rate.samples)
     return Cost(rate.name, rate.median, *(1000 * price / r for r in (rate.median, fast, slow)))

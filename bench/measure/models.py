@@ -1,18 +1,18 @@
 """Pipelines to measure: a folder, the built-in one, or Stable Diffusion's public shapes with random weights.
 
-Speed does not depend on what the weights are, so a machine without a network measures the real shapes.
+Speed does not depend on the values of the weights, so a machine without a network can measure the real shapes.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import engines
-from dermforge.common.console import err, progress
 from dermforge.common.errors import UserError
 from engines.bundle import read_bundle
 from engines.errors import EngineError
@@ -65,12 +65,16 @@ VAE: dict[str, Any] = {
     "up_block_types": ("UpDecoderBlock2D",) * 4,
 }
 BUILT_IN = "built-in"
-WORDS = 49408
+WORDS_FOR_MODELS = f"{BUILT_IN}, or public shapes with random weights: {', '.join(UNETS)}"
+WORK = Path("runs/bench")
+VOCABULARY = 49408
 LENGTH = 77
+#: Told of each long step as it begins.
+Say = Callable[[str], None]
 
 
-def find(model: str, work: Path) -> Path:
-    """The pipeline folder that a word or a path means; random ones are made once and kept in `work`.
+def find(model: str, work: Path, say: Say = lambda _: None) -> Path:
+    """The pipeline folder of a path, or of a word for one; random ones are made once and kept in `work`.
 
     Raises
     ------
@@ -82,30 +86,32 @@ def find(model: str, work: Path) -> Path:
     if model in UNETS:
         folder = work / f"random-{model}"
         if not (folder / "model_index.json").exists():
+            say(f"making random weights of {model}")
             make_random(model, folder)
         return folder
     if not (Path(model) / "model_index.json").is_file():
-        raise UserError(
-            f"no pipeline folder at {model}; give one, or {BUILT_IN}, {', '.join(UNETS)} "
-            "(the public shapes with random weights)"
-        )
+        raise UserError(f"no pipeline folder at {model}; expected one, or {WORDS_FOR_MODELS}")
     return Path(model)
 
 
-def bundle(model: Path, backend: str, precision: str, work: Path, *, anew: bool = False) -> tuple[Path, float | None]:
-    """The bundle that the benchmarks keep of a pipeline folder; one of random weights may fail its certificate.
+def bundle(
+    model: Path, backend: str, precision: str, work: Path, *, rebuild: bool = False, say: Say = lambda _: None
+) -> tuple[Path, float | None]:
+    """The bundle of a pipeline folder that the benchmarks keep; one of random weights may fail its certificate.
 
     Parameters
     ----------
-    anew
-        Build it also where it is there already, of these weights.
+    rebuild
+        Build the bundle even if `work` holds one of these weights.
+    say
+        Called with each part as it is built.
 
     Returns
     -------
-    Its folder, and the seconds that building it took; None where nothing was built.
+    The bundle's folder, and the seconds that building it took; None if nothing was built.
     """
     folder = work / f"bundle-{model.name}-{backend}-{precision}"
-    if not anew and _is_of(folder, model):
+    if not rebuild and _is_of(folder, model):
         return folder, None
     start = time.perf_counter()
     engines.build(
@@ -114,7 +120,7 @@ def bundle(model: Path, backend: str, precision: str, work: Path, *, anew: bool 
         backend=backend,
         precision=precision,
         allow_parity_failure="random-" in model.name,
-        progress=lambda part: err.print(f"build {backend} {precision}: {part}", markup=False),
+        progress=lambda part: say(f"build {backend} {precision}: {part}"),
     )
     return folder, time.perf_counter() - start
 
@@ -137,15 +143,15 @@ def make_random(model: str, folder: Path, *, seed: int = 0) -> None:
     )
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    with progress(f"random weights of {model}", 3, "parts") as tick, torch.random.fork_rng():
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(**UNETS[model]).half()
-        tick()
         vae = AutoencoderKL(**VAE).half()
-        tick()
         tokenizer = _tokenizer()
         text = CLIPTextModel(
-            CLIPTextConfig(**TEXT[unet.config.cross_attention_dim], vocab_size=WORDS, max_position_embeddings=LENGTH)
+            CLIPTextConfig(
+                **TEXT[unet.config.cross_attention_dim], vocab_size=VOCABULARY, max_position_embeddings=LENGTH
+            )
         ).half()
         kind = StableDiffusionPipeline if unet.config.in_channels == 4 else StableDiffusionInpaintPipeline
         scheduler = DDIMScheduler(
@@ -167,11 +173,10 @@ def make_random(model: str, folder: Path, *, seed: int = 0) -> None:
             image_encoder=None,
             requires_safety_checker=False,
         ).save_pretrained(folder)
-        tick()
 
 
 def _tokenizer() -> Any:
-    """Words of letters only: the prompts' length is what takes time, and that is padded to 77 tokens."""
+    """A tokenizer of letters: only the length of prompts takes time, and every prompt is padded to 77 tokens."""
     from transformers import CLIPTokenizer
 
     from gen.builtin.model import new_tokenizer

@@ -1,4 +1,4 @@
-"""Pictures of results: rows against rate, share of the ceiling, time per stage, cost as the work grows."""
+"""Pictures of results: rate over batch rows, share of the ceiling, time per stage, time as the work grows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from bench.measure.record import Measurement, Record
+from bench.measure.record import BenchmarkRecord, Measurement
 from bench.measure.timing import spread
 
 matplotlib.use("Agg")
@@ -17,8 +17,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 
-def draw(results: Sequence[Record], folder: Path) -> list[Path]:
-    """Write the pictures that the results have data for, as SVG."""
+def write(results: Sequence[BenchmarkRecord], folder: Path) -> list[Path]:
+    """Write an SVG picture of each kind of measurement in the results."""
     folder.mkdir(parents=True, exist_ok=True)
     every = [m for record in results for m in record.measurements]
     kinds = {
@@ -81,7 +81,7 @@ def _whole(axes: Axes, found: Sequence[Measurement]) -> None:
 def _stages(axes: Axes, found: Sequence[Measurement]) -> None:
     axes.barh([m.name.removeprefix("stage/") for m in found], [1000 * m.median for m in found])
     axes.invert_yaxis()
-    axes.set_xlabel("ms an image that each stage worked (stages overlap)")
+    axes.set_xlabel("ms per image that each stage worked (stages overlap)")
 
 
 def _growth(axes: Axes, found: Sequence[Measurement]) -> None:

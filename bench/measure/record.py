@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.markup import escape
-from rich.table import Table
 
 from bench.measure.device import Facts
-from bench.measure.timing import median, spread
-from dermforge.common import atomic, console
+from bench.measure.timing import median
+from dermforge.common import atomic
 from dermforge.common.errors import UserError
 
 SCHEMA_VERSION: Literal[1] = 1
-MISSING = "not enough data"
 
 
 class Measurement(BaseModel):
@@ -26,13 +23,13 @@ class Measurement(BaseModel):
     Attributes
     ----------
     name
-        What was measured, from the general to the special: "whole/ours/images".
+        What was measured, from the general to the particular: "whole/ours/bundle".
     better
-        Which way is better; "neither" for what only describes.
+        Which direction is better; "neither" for a description.
     samples
-        One a repeat; a single one where repeating is not worth it, such as a build.
+        One for each repeat; a single one where repeating is not worth the time, such as a build.
     details
-        What qualifies this number: rows, precision, batch.
+        The conditions of this number: rows, precision, batch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +45,7 @@ class Measurement(BaseModel):
         return median(self.samples)
 
 
-class Record(BaseModel):
+class BenchmarkRecord(BaseModel):
     """What one benchmark command measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +63,7 @@ class Record(BaseModel):
         return [m for m in self.measurements if m.name.startswith(prefix)]
 
 
-def save(record: Record, folder: Path) -> Path:
+def save(record: BenchmarkRecord, folder: Path) -> Path:
     """Write `<command>.json` whole into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.command}.json"
@@ -74,7 +71,7 @@ def save(record: Record, folder: Path) -> Path:
     return path
 
 
-def load(path: Path) -> Record:
+def load(path: Path) -> BenchmarkRecord:
     """Read a result.
 
     Raises
@@ -83,18 +80,18 @@ def load(path: Path) -> Record:
         There is no such file, or it is not a result of `bench`.
     """
     if not path.is_file():
-        raise UserError(f"no benchmark result at {path}; `bench engine --out {path.parent}` writes one")
+        raise UserError(f"no benchmark result at {path}; `bench engine` writes one")
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return BenchmarkRecord.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
-            f"{path} is not a result of bench: {where}: {first['msg']}; expected what `--out` wrote"
+            f"{path} is not a result of bench: {where}: {first['msg']}; expected a file that bench wrote"
         ) from error
 
 
-def records(path: Path) -> list[Record]:
+def records(path: Path) -> list[BenchmarkRecord]:
     """All results in a file or a folder, by command.
 
     Raises
@@ -106,46 +103,8 @@ def records(path: Path) -> list[Record]:
         return [load(path)]
     found = [load(file) for file in sorted(path.glob("*.json")) if b'"schema_version"' in file.read_bytes()]
     if not found:
-        raise UserError(f"no benchmark results in {path}; `bench all --out {path}` writes them")
+        raise UserError(f"no benchmark results in {path}; `bench all` writes them")
     return found
-
-
-def deliver(record: Record, out: Path | None, as_json: bool, title: str = "") -> None:
-    """What every benchmark ends with: the record into a folder where one is given, and on stdout as JSON or a table."""
-    if out:
-        save(record, out)
-    if as_json:
-        console.print_json(record.model_dump(mode="json"))
-    else:
-        show(record, title)
-
-
-def show(record: Record, title: str = "") -> None:
-    """Print a record as a table, and where it ran."""
-    table = Table(title=title or None, title_justify="left")
-    table.add_column("measured", overflow="fold")  # two names must never look alike
-    for name in ("median", "quartiles", "unit", "n", "with"):
-        table.add_column(name)
-    for m in record.measurements:
-        low, high = spread(m.samples)
-        quartiles = f"{number(low)} to {number(high)}" if len(m.samples) > 1 else ""
-        extra = ", ".join(f"{k} {number(v) if isinstance(v, float) else v}" for k, v in m.details.items())
-        table.add_row(escape(m.name), number(m.median), quartiles, m.unit, str(len(m.samples)), escape(extra))
-    console.out.print(table)
-    console.say(where(record.facts))
-    if not record.facts.quiet:
-        console.err.print(
-            f"[yellow]the machine was busy (others took {record.facts.load:.0%} of the cores): do not "
-            "quote these numbers[/yellow]",
-            soft_wrap=True,
-        )
-
-
-def where(facts: Facts) -> str:
-    """One line on the machine and the versions."""
-    driver = f", driver {facts.driver}, CUDA {facts.cuda}" if facts.kind == "cuda" else f", {facts.threads} threads"
-    packages = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
-    return f"{facts.device}{driver}; {packages}; commit {facts.commit}; {facts.date}"
 
 
 def known(value: float) -> float | None:
@@ -153,17 +112,8 @@ def known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def number(value: float) -> str:
-    """Four figures; what is undefined says so."""
-    if math.isnan(value):
-        return MISSING
-    if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
-        return f"{value:.3e}"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
 def per_second(
     name: str, seconds: Iterable[float], work: float, unit: str, **details: str | int | float | bool | None
 ) -> Measurement:
-    """A rate: work done in each of these times."""
+    """A rate: the work divided by each of these times."""
     return Measurement(name=name, unit=unit, better="higher", samples=[work / s for s in seconds], details=details)

@@ -1,4 +1,4 @@
-"""Timing: warmed up, repeated, the device waited for, and peers in turn so that they share the machine's moods."""
+"""Timing: with warm-up and repeats, waiting for the device, and peers in turns so that disturbances hit all of them."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from scipy import stats
 
 from bench.measure.device import wait
 
-#: A sample shorter than this is repeated within: clocks and the scheduler have their own jitter.
+#: A shorter call is repeated within one sample, because clocks and the scheduler jitter.
 LEAST_S = 0.05
-#: Fewer samples than this have no interval.
+#: Fewer samples have no interval.
 ENOUGH = 3
 
 Call = Callable[[], object]
+#: Told the name of each part when it is done.
+Tick = Callable[[str], object]
+
+
+def silent(name: str) -> None:
+    """A tick that tells nobody."""
 
 
 def seconds(call: Call, device: torch.device, *, repeats: int = 5, warmup: int = 1) -> list[float]:
-    """Seconds of one call, `repeats` times after `warmup` calls that are not counted."""
+    """Seconds of each of `repeats` calls, after `warmup` calls that are not counted."""
     return in_turn({"": call}, device, repeats=repeats, warmup=warmup)[""]
 
 
 def in_turn(
-    calls: Mapping[str, Call],
-    device: torch.device,
-    *,
-    repeats: int = 5,
-    warmup: int = 1,
-    tick: Callable[[str], object] = lambda _: None,
+    calls: Mapping[str, Call], device: torch.device, *, repeats: int = 5, warmup: int = 1, tick: Tick = silent
 ) -> dict[str, list[float]]:
-    """Seconds of several calls, a round at a time: what slows the machine down slows all of them down.
+    """Seconds of several calls in turns, so that whatever slows the machine down slows all of them.
 
     Parameters
     ----------
     tick
-        Told the name of each call as it ends, warm-up included.
+        Called after each call, warm-up included.
     """
     loops = {}
     for name, call in calls.items():
@@ -65,12 +66,12 @@ def _once(call: Call, device: torch.device, loops: int) -> float:
 
 
 def median(samples: Sequence[float]) -> float:
-    """NaN of nothing."""
+    """Of the samples; NaN if there are none."""
     return float(np.median(samples)) if len(samples) else float("nan")
 
 
 def spread(samples: Sequence[float]) -> tuple[float, float]:
-    """Quartiles of the samples; NaN of nothing."""
+    """Quartiles of the samples; NaN if there are none."""
     if not len(samples):
         return float("nan"), float("nan")
     low, high = np.quantile(samples, [0.25, 0.75])
@@ -80,7 +81,7 @@ def spread(samples: Sequence[float]) -> tuple[float, float]:
 def interval(samples: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """Confidence interval of the geometric mean of positive samples (Student's t on their logarithms).
 
-    NaN of fewer than three samples: two repeats say nothing about their spread.
+    NaN with fewer than three samples: two repeats do not show their spread.
     """
     if len(samples) < ENOUGH:
         return float("nan"), float("nan")

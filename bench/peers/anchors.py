@@ -1,10 +1,10 @@
-"""The numbers that others published, and what keeps ours from being compared with them."""
+"""Published throughputs, and what prevents a comparison with ours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.measure.record import Record
+from bench.measure.record import BenchmarkRecord
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Anchor:
     model
         Network and image side: "SD 1.5 512".
     tflops
-        Images a second times the arithmetic of an image at those steps, attention counted: the one number that
+        Images per second times the arithmetic of an image at those steps, attention included: the one number that
         compares different settings.
     caveat
         What the number leaves out.
@@ -59,11 +59,11 @@ ANCHORS = (
         "one step, no guidance, tiny decoder",
     ),
 )
-#: Names of ours for what the anchors measured.
+#: The anchors' names of our models.
 SHAPES = {"sd15": "SD 1.5", "sd15-inpaint": "SD 1.5 inpainting", "sd21-base": "SD 2.1"}
 
 
-def ours(engine: Record) -> list[Anchor]:
+def ours(engine: BenchmarkRecord) -> list[Anchor]:
     """The whole-image rates of a `bench engine` result in the anchors' form."""
     settings = engine.settings
     shape = SHAPES.get(str(settings["model"]), str(settings["model"]))
@@ -83,7 +83,7 @@ def ours(engine: Record) -> list[Anchor]:
 
 
 def not_comparable(anchor: Anchor, mine: Anchor) -> list[str]:
-    """What differs between a published number and one of ours; empty where they can be compared as they are."""
+    """What differs between a published number and one of ours; empty if they can be compared."""
     differs = []
     if anchor.device.lower() not in mine.device.lower():
         differs.append(f"on {anchor.device}")

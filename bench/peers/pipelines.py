@@ -1,8 +1,9 @@
-"""The peers: the same weights, prompts, noise, solver and steps through other people's pipelines."""
+"""The peers: other people's pipelines on the same weights, prompts, noise, solver and steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,24 +12,33 @@ import numpy as np
 import torch
 
 from bench.peers import synderm
-from bench.peers.draw import Draw, Images, Job
+from bench.peers.workload import Generate, Images, Workload
 from dermforge.common.errors import UserError
 from engines.silence import quiet
 
-# Peers have no fp8: beside our fp8 engine they run in half precision.
+# Peers have no fp8: compared with our fp8 engine they run in half precision.
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.float16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-def diffusers(model: Path, job: Job, batch: int, *, device: torch.device, precision: str) -> Draw:
+@dataclass(frozen=True)
+class PeerModel:
+    """The pipeline folder that peers load, and the device and precision they run it in."""
+
+    folder: Path
+    device: torch.device
+    precision: str
+
+
+def diffusers(model: PeerModel, work: Workload, batch: int) -> Generate:
     """`StableDiffusionPipeline` as its documentation shows it."""
-    return _drawer(_diffusers_pipeline(model, device, precision), job, batch)
+    return _generator(diffusers_pipeline(model), work, batch)
 
 
-def diffusers_compiled(model: Path, job: Job, batch: int, *, device: torch.device, precision: str) -> Draw:
+def diffusers_compiled(model: PeerModel, work: Workload, batch: int) -> Generate:
     """The same with the optimisations of diffusers' own guide: channels last, fused projections, `torch.compile`."""
-    pipeline = _diffusers_pipeline(model, device, precision)
-    on_gpu = device.type == "cuda"
+    pipeline = diffusers_pipeline(model)
+    on_gpu = model.device.type == "cuda"
     mode = "max-autotune" if on_gpu else "default"
     if on_gpu:
         pipeline.unet.to(memory_format=torch.channels_last)
@@ -36,22 +46,25 @@ def diffusers_compiled(model: Path, job: Job, batch: int, *, device: torch.devic
         pipeline.fuse_qkv_projections()
     pipeline.unet = torch.compile(pipeline.unet, mode=mode, fullgraph=True)
     pipeline.vae.decode = torch.compile(pipeline.vae.decode, mode=mode, fullgraph=True)
-    return _drawer(pipeline, job, batch)
+    return _generator(pipeline, work, batch)
 
 
-def optimum(model: Path, job: Job, batch: int, *, device: torch.device, precision: str) -> Draw:
-    """`ORTStableDiffusionPipeline`, exported by optimum itself; its exporter knows fp16 on a GPU, else fp32."""
+def optimum(model: PeerModel, work: Workload, batch: int) -> Generate:
+    """`ORTStableDiffusionPipeline`, exported by optimum itself: in fp16 on a GPU, else in fp32."""
     from optimum.onnxruntime import ORTStableDiffusionPipeline
 
     with quiet():
         pipeline = ORTStableDiffusionPipeline.from_pretrained(
-            str(model), export=True, provider=PROVIDERS[device.type], dtype=precision_of("optimum", precision, device)
+            str(model.folder),
+            export=True,
+            provider=PROVIDERS[model.device.type],
+            dtype=precision_of("optimum", model.precision, model.device),
         )
-    return _drawer(_prepared(pipeline), job, batch)
+    return _generator(_prepared(pipeline), work, batch)
 
 
 def precision_of(peer: str, asked: str, device: torch.device) -> str:
-    """The precision that a peer really runs in."""
+    """The precision that a peer runs in, given the one asked for."""
     nearest = "fp16" if asked == "fp8" else asked
     return nearest if peer != "optimum" or (nearest == "fp16" and device.type == "cuda") else "fp32"
 
@@ -62,7 +75,7 @@ def choose(asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[st
     Raises
     ------
     UserError
-        There is no such peer, or one asked for cannot run here: said before anything is built.
+        There is no such peer, or one asked for cannot run here. Raised before anything is built.
     """
     if asked is None:
         return [name for name in usual if unavailable(name, on_gpu) is None]
@@ -71,12 +84,12 @@ def choose(asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[st
     chosen = [name for name in asked if name != "none"]
     for name in chosen:
         if reason := unavailable(name, on_gpu):
-            raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of --peer")
+            raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of the peers")
     return chosen
 
 
 def unavailable(peer: str, on_gpu: bool) -> str | None:
-    """Why a peer cannot run here, and what to do about it; None where it can. Nothing is imported."""
+    """Why a peer cannot run here and what to do about it, or None if it can. The peer itself is not imported."""
     if peer == "synderm":
         return None if find_spec("synderm") else f"it is not installed: {synderm.INSTALL}"
     if peer != "optimum":
@@ -90,25 +103,25 @@ def unavailable(peer: str, on_gpu: bool) -> str | None:
     return None
 
 
-PEERS: dict[str, Callable[..., Draw]] = {
+PEERS: dict[str, Callable[[PeerModel, Workload, int], Generate]] = {
     "diffusers": diffusers,
     "diffusers-compile": diffusers_compiled,
     "optimum": optimum,
 }
 
 
-def _diffusers_pipeline(model: Path, device: torch.device, precision: str) -> Any:
+def diffusers_pipeline(model: PeerModel) -> Any:
+    """A `StableDiffusionPipeline` on its device, with our solver and without a progress bar."""
     from diffusers import StableDiffusionPipeline
 
     with quiet():
         pipeline = StableDiffusionPipeline.from_pretrained(
-            model, torch_dtype=DTYPES[precision], safety_checker=None, requires_safety_checker=False
+            model.folder, torch_dtype=DTYPES[model.precision], safety_checker=None, requires_safety_checker=False
         )
-    return _prepared(pipeline.to(device))
+    return _prepared(pipeline.to(model.device))
 
 
 def _prepared(pipeline: Any) -> Any:
-    """The solver that our engine uses, and no bar: a bar's updates are not what is measured."""
     from diffusers import DPMSolverMultistepScheduler
 
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
@@ -116,20 +129,20 @@ def _prepared(pipeline: Any) -> Any:
     return pipeline
 
 
-def _drawer(pipeline: Any, job: Job, batch: int) -> Draw:
-    n, size = len(job.rows), job.rows[0].size
+def _generator(pipeline: Any, work: Workload, batch: int) -> Generate:
+    n, size = len(work.rows), work.rows[0].size
     dtype = getattr(pipeline, "dtype", torch.float32)
 
-    def draw() -> Images:
+    def generate() -> Images:
         parts = []
         for start in range(0, n, batch):
             stop = min(start + batch, n)
             with torch.inference_mode():
                 made = pipeline(
-                    job.prompts[start:stop],
-                    num_inference_steps=job.steps,
-                    guidance_scale=job.guidance,
-                    latents=job.latents[start:stop].to(pipeline.device, dtype),
+                    work.prompts[start:stop],
+                    num_inference_steps=work.steps,
+                    guidance_scale=work.guidance,
+                    latents=work.latents[start:stop].to(pipeline.device, dtype),
                     height=size,
                     width=size,
                     output_type="np",
@@ -137,4 +150,4 @@ def _drawer(pipeline: Any, job: Job, batch: int) -> Draw:
             parts.append(np.round(made * 255).astype(np.uint8))
         return np.concatenate(parts)
 
-    return draw
+    return generate

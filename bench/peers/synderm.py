@@ -1,22 +1,20 @@
-"""The published package's own generation loop (PyPI synderm 0.1.4), made to run where ours is measured.
+"""The generation loop of the published package (PyPI synderm 0.1.4), patched to run where ours is measured.
 
-It refuses anything but CUDA and takes every model for one of 512 px. Its source is used as it is but for these
-replacements, each of which makes it faster or leaves it equal:
+The package needs CUDA and assumes a model of 512 px. We use its source with these replacements; each makes it faster
+or leaves its speed unchanged:
 
-- the check that the device is CUDA, and the device itself;
-- loading the pipeline, which it does in every call: it is given one that is loaded already, in the precision and
-  with the solver that are measured;
-- latents an eighth of the image, by the autoencoder's own factor: else a 64 px model with a factor of 4 would be
-  made to draw 128 px;
-- photographs cut to 512 px, by the model's size: else it fails on its first contact sheet;
-- inference mode, which it enters and never leaves: it would go on in whatever is measured after it;
-- the title of its progress bar, whose experimental rich display floods a log.
+- it no longer checks that the device is CUDA, and uses the pipeline's device;
+- it receives a loaded pipeline, with the precision and solver under measurement, instead of loading one in every call;
+- it uses the autoencoder's own scale factor instead of 8, which would make a 64 px model draw 128 px;
+- it cuts photographs to the model's size instead of 512 px, where it would fail on its first contact sheet;
+- it does not enter inference mode, which it never leaves and which would affect later measurements;
+- it uses no progress bar, because its experimental rich display floods a log.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,9 +23,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.peers.workload import Workload
 from dermforge.common.errors import UserError
 
 INSTALL = "pip install --no-deps synderm==0.1.4"
+PROMPT = "An image of {}, a skin disease"
 PATCHES = (
     ('if device != "cuda":', "if False:"),
     ("device = 'cuda'", "device = str(loaded.device)"),
@@ -40,17 +40,15 @@ PATCHES = (
 )
 
 
-def loop(
-    pipeline: Any, classes: Sequence[str], prompt: str, steps: int, guidance: float, batch: int, per_class: int
-) -> Callable[[Path], None]:
+def loop(pipeline: Any, work: Workload, batch: int) -> Callable[[Path], None]:
     """Text-to-image as the package does it, class by class, into a folder of PNG files.
+
+    The package makes equally many images of each class, so the classes (at most six) divide the number of images.
 
     Parameters
     ----------
     pipeline
-        A `StableDiffusionPipeline` that is loaded.
-    prompt
-        With {} where the class goes.
+        A loaded `StableDiffusionPipeline`.
 
     Raises
     ------
@@ -58,11 +56,13 @@ def loop(
         The package is not installed, or is another version.
     """
     module = _patched(pipeline)
+    n = len(work.rows)
+    classes = [f"class{i}" for i in range(max(k for k in range(1, 7) if n % k == 0))]
     grey = Image.fromarray(np.full((64, 64, 3), 128, dtype=np.uint8))
 
     def run(folder: Path) -> None:
         for label in classes:
-            photos = [{"id": f"{label}-{i}", "image": grey, "label": label} for i in range(per_class)]
+            photos = [{"id": f"{label}-{i}", "image": grey, "label": label} for i in range(n // len(classes))]
             with torch.inference_mode():
                 module.generate_synthetic_dataset(
                     photos,
@@ -71,9 +71,9 @@ def loop(
                     label_filter=label,
                     output_dir_path=folder,
                     batch_size=batch,
-                    guidance_scale=guidance,
-                    num_inference_steps=steps,
-                    instance_prompt=prompt,
+                    guidance_scale=work.guidance,
+                    num_inference_steps=work.steps,
+                    instance_prompt=PROMPT,
                 )
 
     return run
@@ -82,14 +82,16 @@ def loop(
 def _patched(pipeline: Any) -> ModuleType:
     spec = importlib.util.find_spec("synderm")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"the peer synderm is not installed: {INSTALL}, or leave it out of --peer")
+        raise UserError(f"the peer synderm is not installed: {INSTALL}, or leave it out of the peers")
     folder = Path(spec.submodule_search_locations[0], "generation")
     module = ModuleType("synderm_patched")
     module.__dict__.update(loaded=pipeline, give=lambda *_, **__: pipeline)
     source = (folder / "generate.py").read_text()
     for old, new in PATCHES:
         if old not in source:
-            raise UserError(f"this synderm is not version 0.1.4 ({old!r} is not in its generate.py); install that one")
+            raise UserError(
+                f"expected synderm 0.1.4, got another version ({old!r} is not in its generate.py): {INSTALL}"
+            )
         source = source.replace(old, new)
     for text in ((folder / "util.py").read_text(), source):
         exec(compile(text, str(folder), "exec"), module.__dict__)

@@ -1,7 +1,9 @@
-"""The built-in phantoms and pipeline against their bars: every number is measured here and now."""
+"""The phantoms and the built-in pipeline compared with their bars; every number is measured now."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,6 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from dermforge.common.console import progress
 from dermforge.common.skin_tone import ita, srgb_to_lab
 from evalsuite.images.privacy.arrays import audit_arrays
 from evalsuite.images.tone.measure_ita import measure_ita
@@ -28,7 +29,7 @@ TEST_SEED = SPLIT_BASE["test"] + 999_000_000
 
 @dataclass(frozen=True)
 class Bar:
-    """One measured number beside its bar."""
+    """One measured number with its bar."""
 
     name: str
     value: float
@@ -48,6 +49,20 @@ class Bar:
         return f"at least {self.low:g}" if np.isinf(self.high) else f"{self.low:g} to {self.high:g}"
 
 
+@dataclass(frozen=True)
+class GeneratedSet:
+    """The images to generate: `per_cell` of each class and tone group."""
+
+    per_cell: int
+    steps: int
+    guidance: float
+    seed: int
+
+    @property
+    def n(self) -> int:
+        return self.per_cell * len(CELLS)
+
+
 def phantom_bars(work: Path) -> list[Bar]:
     """Tone of bare skin, and how hard the classes are for few and for many training images."""
     train = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
@@ -61,12 +76,12 @@ def phantom_bars(work: Path) -> list[Bar]:
     ]
 
 
-def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidance: float, seed: int) -> list[Bar]:
-    """Reconstruction, class and tone of what a pipeline folder generates, and whether any of it is a copy."""
+def pipeline_bars(folder: Path, work: Path, wanted: GeneratedSet, tick: Callable[[int], None]) -> list[Bar]:
+    """Reconstruction by a pipeline's VAE, and class, tone and copies in the images that it generates."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     judge, fresh = _judge(work), unseen(work)
-    made = generate(pipeline, per_cell, steps, guidance, seed)
+    made = generate(pipeline, wanted, tick)
     right = predict(judge, made.images) == made.labels
     measured = np.array([measure_ita(image).ita for image in made.images])
     known = np.isfinite(measured)
@@ -74,7 +89,7 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
     trained_on = training_images(folder, work)
     audit = audit_arrays(trained_on, made.images, fresh.images, control=60, folder=work)
     planted = audit.control.set_index("kind")["rate"]
-    honest = audit_arrays(  # what an autoencoder alone makes suspect
+    honest = audit_arrays(  # what the autoencoder alone makes suspect
         trained_on, restored[::2], fresh.images[1::2], control=1, folder=work
     )
     return [
@@ -94,7 +109,7 @@ def pipeline_bars(folder: Path, work: Path, *, per_cell: int, steps: int, guidan
             0.95,
         ),
         Bar("generated: share called copies of training images", audit.rate.value, high=audit.false_alarms),
-        Bar("no copies (unseen phantoms through the VAE): share called copies all the same", honest.rate.value),
+        Bar("no copies (unseen phantoms through the VAE): share called copies", honest.rate.value),
         Bar("planted copies of training images that the same audit finds", float(planted["all"]), 0.95),
         *(Bar(f"planted copies that it finds: {kind}", float(planted[kind]), 0.95) for kind in planted.index[1:]),
     ]
@@ -106,33 +121,30 @@ def unseen(work: Path, per_cell: int = 20) -> Phantoms:
 
 
 def training_images(folder: Path, work: Path) -> NDArray[np.uint8]:
-    """The images a built-in pipeline was trained on, drawn again from its lineage."""
-    import json
-
+    """The images that a built-in pipeline was trained on, drawn again from its lineage."""
     first = json.loads((folder / "dermforge.json").read_text(encoding="utf-8"))["lineage"][0]
     low, high = first.split("[")[1].split("]")[0].split("-")
     return phantoms(int(high) - int(low) + 1, int(low), work / "pipeline-train.npz").images
 
 
-def generate(pipeline: StableDiffusionPipeline, per_cell: int, steps: int, guidance: float, seed: int) -> Phantoms:
-    """`per_cell` images of every cell by diffusers' own loop; `ita` is the middle of the group's range."""
-    order = [i for i in range(len(CELLS)) for _ in range(per_cell)]
+def generate(pipeline: StableDiffusionPipeline, wanted: GeneratedSet, tick: Callable[[int], None]) -> Phantoms:
+    """Images of every cell by diffusers' own loop; `ita` is the middle of the group's range."""
+    order = [i for i in range(len(CELLS)) for _ in range(wanted.per_cell)]
     images = []
-    generator = torch.Generator().manual_seed(seed)
-    with progress("generate", len(order)) as tick:
-        for start in range(0, len(order), 36):
-            prompts = [prompt_for(*CELLS[i]) for i in order[start : start + 36]]
-            made = pipeline(
-                prompts,
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                generator=generator,
-                height=64,
-                width=64,
-                output_type="np",
-            ).images
-            images.append(np.round(made * 255).astype(np.uint8))
-            tick(len(prompts))
+    generator = torch.Generator().manual_seed(wanted.seed)
+    for start in range(0, len(order), 36):
+        prompts = [prompt_for(*CELLS[i]) for i in order[start : start + 36]]
+        made = pipeline(
+            prompts,
+            num_inference_steps=wanted.steps,
+            guidance_scale=wanted.guidance,
+            generator=generator,
+            height=64,
+            width=64,
+            output_type="np",
+        ).images
+        images.append(np.round(made * 255).astype(np.uint8))
+        tick(len(prompts))
     middle = np.array([np.mean(ITA_RANGE[CELLS[i][1]]) for i in order])
     return Phantoms(np.concatenate(images), np.array(order), middle)
 
@@ -155,7 +167,7 @@ def psnr(made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
 
 
 def _judge(work: Path) -> torch.nn.Module:
-    """The classifier of real phantoms that says what generated ones look like."""
+    """The classifier of phantoms that judges which class a generated image shows."""
     data = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
     return train_classifier(data, JUDGE_PER_CLASS, 1500, cache=work / "judge-2000.safetensors", name="a judge")
 

@@ -1,4 +1,4 @@
-"""An engine against the device's ceiling and against its peers: per component, over rows, and whole images."""
+"""An engine compared with the device's ceiling and with its peers: per component, over batch rows, whole images."""
 
 from __future__ import annotations
 
@@ -12,31 +12,50 @@ import torch
 
 import engines
 from bench.measure.device import PeakMemory
-from bench.measure.flops import Flops, count
+from bench.measure.flops import Flops
 from bench.measure.record import Measurement, known, per_second
-from bench.measure.timing import in_turn, median, seconds
-from bench.peers import draw
-from bench.peers.draw import Job
-from bench.peers.pipelines import PEERS, precision_of
+from bench.measure.timing import Tick, in_turn, median, seconds, silent
+from bench.peers.pipelines import PEERS, PeerModel, precision_of
+from bench.peers.workload import Generate, Workload, agreement, generate, unet_rows
 from bench.suites import roofline
 from dermforge.common.errors import UserError
 from engines.engine import TEXT_BATCH, Engine
 from engines.pipeline_spec import model_digest
 
-Tick = Callable[[str], object]
-
 
 @dataclass(frozen=True)
 class Loaded:
-    """A bundle that was opened, and how much memory and time it took."""
+    """A bundle that was opened, and how long it took to build if it was built here."""
 
     name: str
     engine: Engine
     build_seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What the measurements of one benchmark share.
+
+    Attributes
+    ----------
+    flops
+        Of the pipeline at the engines' image size.
+    ceilings
+        TFLOP/s of matrix products on this device, by precision.
+    tick
+        Told the name of each part when it is done.
+    """
+
+    model: Path
+    workload: Workload
+    flops: Flops
+    ceilings: Mapping[str, float]
+    repeats: int
+    tick: Tick = silent
+
+
 def ceilings(device: torch.device, precisions: Sequence[str], repeats: int) -> list[Measurement]:
-    """The matmul ceiling of each precision that the engines run in, and the copy ceiling."""
+    """The matmul ceiling of each precision, and the copy ceiling."""
     found = [roofline.matmul(device, precision, repeats=repeats) for precision in sorted(set(precisions))]
     return [*found, roofline.copy(device, repeats=repeats)]
 
@@ -54,20 +73,13 @@ def check_same_model(model: Path, loaded: Sequence[Loaded]) -> None:
         if one.engine.model_digest != digest:
             raise UserError(
                 f"{one.name} was built from other weights ({one.engine.model_digest[:12]}) than {model} "
-                f"({digest[:12]}); give the bundle's own pipeline folder with --model"
+                f"({digest[:12]}); give the bundle's own pipeline folder as the model"
             )
 
 
-def components(
-    one: Loaded, flops: Flops, ceiling: float, *, repeats: int, tick: Tick = lambda _: None
-) -> list[Measurement]:
-    """Latency, arithmetic and share of the ceiling of each of an engine's four calls, at its static batches.
-
-    Parameters
-    ----------
-    ceiling
-        TFLOP/s of matrix products in the engine's precision on this device.
-    """
+def components(one: Loaded, setup: Setup) -> list[Measurement]:
+    """Latency, TFLOP/s and share of the ceiling of each of an engine's four calls, at its static batches."""
+    flops, ceiling = setup.flops, setup.ceilings[one.engine.precision]
     engine, spec = one.engine, one.engine.spec
     side, device = spec.latent_size, engine.device
     words = torch.randn(engine.rows, spec.max_length, spec.text_dim, device=device)
@@ -85,7 +97,7 @@ def components(
     found = []
     for name, (call, rows, each) in calls.items():
         with PeakMemory(device) as memory:
-            took = seconds(call, device, repeats=repeats, warmup=2)
+            took = seconds(call, device, repeats=setup.repeats, warmup=2)
         rate = rows * each / median(took) / 1e12
         found.append(
             Measurement(
@@ -102,22 +114,13 @@ def components(
                 },
             )
         )
-        tick(name)
+        setup.tick(name)
     return found
 
 
-def rows_sweep(
-    one: Loaded,
-    rows: Sequence[int],
-    job: Job,
-    flops: Flops,
-    ceiling: float,
-    *,
-    repeats: int,
-    tick: Tick = lambda _: None,
-) -> list[Measurement]:
-    """UNet rows a second over row counts, each a static size of its own, and how many an image of the job takes."""
-    each = draw.unet_rows(one.engine.spec, job.rows[0])
+def rows_sweep(one: Loaded, rows: Sequence[int], setup: Setup) -> list[Measurement]:
+    """UNet batch rows per second at several batch sizes, and how many batch rows an image of the workload takes."""
+    each, ceiling = unet_rows(one.engine.spec, setup.workload.rows[0]), setup.ceilings[one.engine.precision]
     found = []
     for n in possible_rows(one.engine, rows):
         engine = engines.load(one.engine.bundle.folder, one.engine.backend, rows=n)
@@ -126,81 +129,70 @@ def rows_sweep(
         words = torch.randn(n, spec.max_length, spec.text_dim, device=device)
         noisy = torch.randn(n, spec.unet_in_channels, side, side, device=device)
         times = torch.full((n,), spec.num_train_timesteps / 2, device=device)
-        took = seconds(partial(engine.unet, noisy, times, words), device, repeats=repeats, warmup=2)
-        rate = n * flops.unet / median(took) / 1e12
+        took = seconds(partial(engine.unet, noisy, times, words), device, repeats=setup.repeats, warmup=2)
+        rate = n * setup.flops.unet / median(took) / 1e12
         found.append(
             per_second(
                 f"rows/{one.name}/{n:04d}", took, n, "UNet rows/s", rows=n, share=rate / ceiling, **{"rows/image": each}
             )
         )
-        tick(f"{n} rows")
+        setup.tick(f"{n} rows")
     return found
 
 
 def possible_rows(engine: Engine, rows: Sequence[int]) -> list[int]:
-    """Those row counts that a bundle opens with: plans are compiled for one, on a CPU for multiples of one."""
+    """The batch sizes that a bundle can run: an engine file is compiled for one; on a CPU, multiples of it work too."""
     if not engine.bundle.find("plan", engine.backend):
         return list(rows)
     compiled = engine.bundle.manifest.rows
     return [n for n in rows if n == compiled or (engine.device.type == "cpu" and n % compiled == 0)]
 
 
-def whole(
-    loaded: Sequence[Loaded],
-    model: Path,
-    job: Job,
-    flops: Flops,
-    ceiling: Mapping[str, float],
-    *,
-    peers: Sequence[str],
-    batches: Sequence[int],
-    repeats: int,
-    tick: Tick = lambda _: None,
-) -> list[Measurement]:
-    """Images a second from prompts to pixels, of the engines and of their peers, a round of all at a time.
+def whole(loaded: Sequence[Loaded], peers: Sequence[str], batches: Sequence[int], setup: Setup) -> list[Measurement]:
+    """Images per second from prompts to pixels, of the engines and of their peers, in turns.
 
     Peers run on the device and in the precision of the first engine. A peer's agreement is the PSNR between its
-    images and that engine's: another number of steps or another solver would show.
+    images and those of that engine; another number of steps or another solver would lower it.
     """
-    first = loaded[0].engine
-    images = len(job.rows)
-    work = flops.image(draw.unet_rows(first.spec, job.rows[0]))
-    calls: dict[str, draw.Draw] = {f"ours/{one.name}": _ours(one.engine, job) for one in loaded}
+    first, rows = loaded[0].engine, setup.workload.rows
+    images = len(rows)
+    work = setup.flops.image(unet_rows(first.spec, rows[0]))
+    calls: dict[str, Generate] = {f"ours/{one.name}": partial(generate, one.engine, rows) for one in loaded}
     details: dict[str, dict[str, str | int | float | bool | None]] = {
         f"ours/{one.name}": {"precision": one.engine.precision, "batch": one.engine.rows // 2} for one in loaded
     }
     for peer in peers:
         for batch in batches:
             name = f"{peer}/batch {batch}"
-            tick(name)
-            calls[name] = PEERS[peer](model, job, batch, device=first.device, precision=first.precision)
+            setup.tick(name)
+            calls[name] = PEERS[peer](PeerModel(setup.model, first.device, first.precision), setup.workload, batch)
             details[name] = {"precision": precision_of(peer, first.precision, first.device), "batch": batch}
     expected = None
-    for name, call in calls.items():  # the warm-up too: what it draws is compared
+    for name, call in calls.items():  # a warm-up whose images are compared
         with PeakMemory(first.device) as memory:
-            drawn = call()
-        expected = drawn if expected is None else expected
-        details[name] |= {"agreement dB": draw.agreement(expected, drawn), "memory MB": known(memory.megabytes)}
-        tick(name)
-    timed = in_turn(calls, first.device, repeats=repeats, warmup=1, tick=tick)
+            made = call()
+        expected = made if expected is None else expected
+        details[name] |= {"agreement dB": agreement(expected, made), "memory MB": known(memory.megabytes)}
+        setup.tick(name)
+    timed = in_turn(calls, first.device, repeats=setup.repeats, warmup=1, tick=setup.tick)
     found = []
     for name, took in timed.items():
         rate = images * work / median(took) / 1e12
-        shared = {"TFLOP/s": rate, "share": known(rate / ceiling.get(str(details[name]["precision"]), math.nan))}
+        shared = {"TFLOP/s": rate, "share": known(rate / setup.ceilings.get(str(details[name]["precision"]), math.nan))}
         found.append(per_second(f"whole/{name}", took, images, "images/s", **details[name], **shared))
     return found
 
 
-#: What an engine must reach, by device: times each peer's rate, and on a GPU the share of its matmul ceiling.
+#: What an engine should reach, by device: a multiple of each peer's rate, and on a GPU a share of its matmul ceiling.
 BARS = {"cpu": {"diffusers": 2.0, "optimum": 1.5}, "cuda": {"diffusers": 3.0, "diffusers-compile": 1.3}}
 SHARE_BAR = 0.65
 PAPER_BATCH = 16
 
 
 def speedups(whole: Sequence[Measurement], kind: str) -> list[Measurement]:
-    """How many times each peer's best batch every engine's rate is worth, beside what is asked for.
+    """Each engine's rate as a multiple of each peer's at its best batch, with the bar.
 
-    On a GPU plain diffusers is taken at the paper's batch of 16 where that was run; the first engine's share of the
+    On a GPU plain diffusers counts at the paper's batch of 16 if that was run, and the first engine's share of the
     ceiling is added.
     """
     runs: dict[str, list[Measurement]] = {}
@@ -242,7 +234,7 @@ def _bar(bar: float | None) -> dict[str, str | int | float | bool | None]:
 
 
 def builds(loaded: Sequence[Loaded]) -> list[Measurement]:
-    """Seconds that bundles took to build, where they were built here."""
+    """Seconds that bundles took to build, for those built here."""
     return [
         Measurement(
             name=f"build/{one.name}",
@@ -254,12 +246,3 @@ def builds(loaded: Sequence[Loaded]) -> list[Measurement]:
         for one in loaded
         if one.build_seconds is not None
     ]
-
-
-def measured_flops(model: Path, engine: Engine) -> Flops:
-    """Of a pipeline folder at an engine's size."""
-    return count(model, engine.spec)
-
-
-def _ours(engine: Engine, job: Job) -> draw.Draw:
-    return lambda: draw.draw(engine, job.rows)

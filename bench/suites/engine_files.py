@@ -1,10 +1,11 @@
-"""What ahead-of-time compilation costs: a pipeline exported and its plans built, each step in a process of its own."""
+"""What ahead-of-time compilation costs: the export and each engine file, each in a process of its own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -19,38 +20,56 @@ from engines.compile.tensorrt_build import compile_graph
 from engines.engine import TEXT_BATCH
 from engines.pipeline_spec import read_spec
 
-Tick = Callable[[str], object]
+#: The export and one compilation for each graph.
+STEPS = 1 + len(GRAPHS)
 
 
-def measure(
-    model: Path, work: Path, target: str, precision: str, rows: int, vae_batch: int, tick: Tick
-) -> list[Measurement]:
-    """Seconds of the export and of each of the four plans, with the memory each took and the size of what it wrote.
+@dataclass(frozen=True)
+class EngineFiles:
+    """The engine files to compile.
 
-    Parameters
+    Attributes
     ----------
     model
         A pipeline folder.
-    work
-        An empty folder for the graphs and plans.
     target
         GPU architecture of tensorrt-rtx, such as sm_89; no GPU is used.
     rows, vae_batch
-        The plans' static batches.
+        Static batches of the UNet and of the VAE.
     """
-    resolve_target("tensorrt-rtx", target)  # refused before the long part
-    batches = {"text_encoder": TEXT_BATCH, "unet": rows, "vae_decoder": vae_batch, "vae_encoder": vae_batch}
-    found = [_alone("export", _export, model, work, precision)]
+
+    model: Path
+    target: str
+    precision: str
+    rows: int
+    vae_batch: int
+
+    @property
+    def batches(self) -> dict[str, int]:
+        vae = self.vae_batch
+        return {"text_encoder": TEXT_BATCH, "unet": self.rows, "vae_decoder": vae, "vae_encoder": vae}
+
+
+def measure(wanted: EngineFiles, work: Path, tick: Callable[[str], object]) -> list[Measurement]:
+    """Seconds, peak memory and bytes written, of the export and of each of the four engine files.
+
+    Parameters
+    ----------
+    work
+        An empty folder for the graphs and engine files.
+    """
+    resolve_target("tensorrt-rtx", wanted.target)  # refused before the long part
+    found = [_alone("export", _export, wanted.model, work, wanted.precision)]
     tick("export")
     for part, graph in GRAPHS.items():
-        plan = work / f"{part}.plan"
-        found.append(_alone(f"compile/{part}", _compile, work / graph, plan, target, batches[part], rows=batches[part]))
+        given = (work / graph, work / f"{part}.plan", wanted.target, wanted.batches[part])
+        found.append(_alone(f"compile/{part}", _compile, *given, rows=wanted.batches[part]))
         tick(part)
     return found
 
 
 def _alone(name: str, step: Callable[..., int], *given: Any, **details: int) -> Measurement:
-    """One step in a fresh process, so that its peak of memory is its own (the libraries' included)."""
+    """One step in a new process, so that the peak memory is of this step and its libraries alone."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
         seconds, megabytes, written = fresh.submit(_measured, step, given).result()
     return Measurement(
@@ -75,5 +94,5 @@ def _export(model: Path, work: Path, precision: str) -> int:
     return sum(p.stat().st_size for p in work.rglob("*") if p.is_file())
 
 
-def _compile(graph: Path, plan: Path, target: str, rows: int) -> int:
-    return plan.write_bytes(compile_graph(graph, resolve_target("tensorrt-rtx", target), rows))
+def _compile(graph: Path, out: Path, target: str, rows: int) -> int:
+    return out.write_bytes(compile_graph(graph, resolve_target("tensorrt-rtx", target), rows))

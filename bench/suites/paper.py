@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bench.measure.device import PeakMemory
 from bench.measure.record import Measurement, known
-from bench.measure.timing import interval
+from bench.measure.timing import Tick, interval, silent
 from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen.phantoms.dataset import write_split
@@ -22,17 +22,17 @@ from gen.sampling.run_record import describe
 from gen.sampling.sampler import Sampler
 from shards.format.reader import ShardSet
 
-#: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). How they divide over its three strategies is not
-#: published; its preset makes as many of each.
+#: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). The paper does not say how many each of its three
+#: strategies made; its preset makes equally many.
 PAPER_IMAGES = 458_920
 PARENT_SEED = 990
 SHARD_SIZE = 1000
 
 
-class Runs:
-    """Timed runs of a preset through the sampler into shards that are thrown away.
+class PaperRuns:
+    """Timed runs of a preset through the sampler into shards that are deleted.
 
-    Parents are phantoms of the engine's size: what they show changes nothing of the time.
+    Parents are phantoms of the engine's size: their content does not change the time.
     """
 
     def __init__(self, engine: Engine, work: Path) -> None:
@@ -44,7 +44,7 @@ class Runs:
         self.parents = Parents(ShardSet.open(folder / "train"), folder / "train")
 
     def plan(self, preset: str, images: int) -> Plan:
-        """As the preset has it: equally many images of each strategy, cut at `images`.
+        """The preset's plan, equally many images of each strategy, cut at `images`.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class Runs:
         return from_rows(in_turn[:images])
 
     def __call__(self, preset: str, images: int) -> Summary:
-        """Sample once; what it wrote is removed."""
+        """Sample once and delete what was written."""
         plan = self.plan(preset, images)
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             record = describe(self.engine, plan, "bench", SHARD_SIZE)
@@ -73,9 +73,9 @@ class Runs:
 
 
 def rates(
-    run: Runs, presets: Sequence[str], images: int, *, repeats: int, tick: Callable[[str], object] = lambda _: None
+    run: PaperRuns, presets: Sequence[str], images: int, *, repeats: int, tick: Tick = silent
 ) -> list[Measurement]:
-    """Images a second of each preset, and seconds an image of each stage (stages overlap, so they add to more)."""
+    """Images per second of each preset, and seconds per image of each stage (stages overlap)."""
     found = []
     for preset in presets:
         run(preset, min(images, run.engine.rows))
@@ -114,8 +114,8 @@ def rates(
     return found
 
 
-def growth(run: Runs, preset: str, base: int, *, tick: Callable[[str], object] = lambda _: None) -> list[Measurement]:
-    """Seconds and memory of 1, 10 and 100 times the work: time must grow in line with it, memory not at all."""
+def growth(run: PaperRuns, preset: str, base: int, *, tick: Tick = silent) -> list[Measurement]:
+    """Seconds and memory of 1, 10 and 100 times the work: time should grow in proportion, memory not at all."""
     found = []
     for factor in (1, 10, 100):
         with PeakMemory(run.engine.device) as memory:
@@ -138,7 +138,7 @@ def growth(run: Runs, preset: str, base: int, *, tick: Callable[[str], object] =
 
 
 def hours(rate: Measurement, images: int = PAPER_IMAGES) -> Measurement:
-    """Hours that this many images take at a measured rate; low and high: 95 % interval, from three runs on."""
+    """Hours for this many images at a measured rate; low and high: 95 % interval, given three runs or more."""
     samples = [images / r / 3600 for r in rate.samples]
     low, high = interval(samples)
     return Measurement(

@@ -1,28 +1,31 @@
-"""Benchmarks, each in a process of its own: one that fails or eats the memory leaves the others alone."""
+"""Benchmarks, each in a process of its own, so that one that fails or runs out of memory does not stop the others."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from dermforge.common import console
 
 PARTS = ("roofline", "engine", "sample", "paper", "shards", "train", "study")
 
 
-def run(name: str, options: Sequence[str], out: Path) -> str | None:
-    """Run one benchmark, its record into `out`; its lines on stderr go on to the user as they come.
+def run(name: str, options: Sequence[str], out: Path, say: Callable[[str], object]) -> str | None:
+    """Run one benchmark, which writes its record into `out`.
+
+    Parameters
+    ----------
+    say
+        Called with each line that the benchmark writes to stderr.
 
     Returns
     -------
-    None, or the last of those lines where it failed.
+    None, or the last of those lines if the benchmark failed.
     """
     last = ""
     command = [sys.executable, "-m", "bench", name, *options, "--out", str(out), "--json"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr or ():
-            console.err.print(line.rstrip(), markup=False, soft_wrap=True)
+            say(line.rstrip())
             last = line.strip() or last
     return None if process.returncode == 0 else last or f"exit status {process.returncode}"

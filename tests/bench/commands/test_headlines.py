@@ -47,7 +47,7 @@ def test_what_was_not_measured_has_no_number(demo: Path) -> None:
     """A demonstration that was finished before samples nothing; groups can be too small to be told."""
     (demo / "sample.json").write_text(json.dumps({"images_per_second": None}))
     (demo / "report" / "run.json").write_text(json.dumps({"headline": {**HEAD, "worst_group": {"mix": None}}}))
-    assert "none sampled now" in said(demo)
+    assert "none were sampled now" in said(demo)
     assert said(demo).rstrip().endswith("not enough data")
 
 

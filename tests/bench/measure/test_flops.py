@@ -41,7 +41,7 @@ def public_shape(folder: Path, name: str) -> Path:
     with torch.device("meta"):
         UNet2DConditionModel(**models.UNETS[name]).save_config(folder / "unet")
         AutoencoderKL(**models.VAE).save_config(folder / "vae")
-    text = CLIPTextConfig(**models.TEXT[768], vocab_size=models.WORDS, architectures=["CLIPTextModel"])
+    text = CLIPTextConfig(**models.TEXT[768], vocab_size=models.VOCABULARY, architectures=["CLIPTextModel"])
     text.save_pretrained(folder / "text_encoder")
     DDIMScheduler().save_config(folder / "scheduler")
     models._tokenizer().save_pretrained(folder / "tokenizer")

@@ -1,17 +1,16 @@
-"""`bench train` and `bench study`: every contestant does the work that its rate is of."""
+"""`bench train`: every contestant does the work that its rate counts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from bench.cli import PROGRAM
 from bench.measure.record import load
-from bench.suites import study, train
+from bench.suites import train
 from evalsuite.training import model
 from evalsuite.training.recipe import make_recipe
 
@@ -73,19 +72,3 @@ def test_the_command_leaves_a_record_with_every_rate(tmp_path: Path) -> None:
     bare, ours, _, share = (m.samples for m in record.measurements)
     assert share == pytest.approx([o / b for o, b in zip(ours, bare, strict=True)])
     assert record.facts.threads == 1
-
-
-def test_a_study_is_timed_anew_each_time(tmp_path: Path) -> None:
-    """Finished arms are kept by the study: a second run in the same folder would train nothing and look very fast."""
-    found = {m.name: m for m in study.measure(tmp_path, 12, 8, 1, 2)}
-    assert set(found) == {"study/ours", "study/scikit-learn"}
-    assert found["study/ours"].details == {"arms": 12, "bar": study.BAR}
-    assert all(len(list((tmp_path / f"study-{turn}").rglob("result.json"))) == 12 for turn in range(2))
-
-
-def test_the_features_can_be_learnt() -> None:
-    """The classes lie apart, and not so far that nothing is left to do."""
-    values, labels = study.mixture(np.arange(1000) % 10, 512)
-    centres = np.stack([values[:500][labels[:500] == c].mean(0) for c in range(10)])
-    right = (np.square(values[500:, None] - centres).sum(2).argmin(1) == labels[500:]).mean()
-    assert 0.3 < right < 0.999

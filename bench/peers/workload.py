@@ -1,4 +1,4 @@
-"""Prompts to pixels by this project's engine, and the same rows for its peers."""
+"""The images that a benchmark generates, the same for this project's engine and for its peers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gen.diffusion.schedules import NoiseSchedule
 from gen.plan.plan import PlanRow
 from gen.sampling.prepare import Preparer
 
-Images = NDArray[np.uint8]
-Draw = Callable[[], Images]
+Images = NDArray[np.uint8]  # [n, h, w, 3]
+Generate = Callable[[], Images]
 #: The same everywhere: DPM-Solver++(2M) at the pipeline's own spacing.
 SOLVER = "dpmsolver++"
 
 
 @dataclass(frozen=True)
-class Job:
-    """Images to draw: what every engine and every peer is given.
+class Workload:
+    """Plan rows and starting noise that every engine and every peer is given.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Job:
         return [row.prompt for row in self.rows]
 
 
-def job(spec: PipelineSpec, n: int, *, steps: int, guidance: float, seed: int = 0) -> Job:
+def workload(spec: PipelineSpec, n: int, *, steps: int, guidance: float, seed: int = 0) -> Workload:
     """`n` images over the model's own validation prompts."""
     prompts = [p.prompt for p in spec.validation_prompts] or ["An image of a plaque, a skin disease"]
     rows = [
@@ -64,18 +64,18 @@ def job(spec: PipelineSpec, n: int, *, steps: int, guidance: float, seed: int = 
     ]
     shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
     latents = torch.from_numpy(np.stack([noise.normal(seed, row.id, START, shape) for row in rows]))
-    return Job(rows, latents, steps, guidance)
+    return Workload(rows, latents, steps, guidance)
 
 
 def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
-    """UNet rows of one image: one a step, and one more at each guided step."""
+    """Batch rows of the UNet for one image: one for each step, and one more for each guided step."""
     table = solvers.table(row.solver, NoiseSchedule.from_config(spec.scheduler), row.steps, row.strength)
     guided = table.guided(row.guidance_interval) & (row.guidance > 1)
     return len(guided) + int(guided.sum())
 
 
-def draw(engine: Engine, rows: Sequence[PlanRow]) -> Images:
-    """The images of rows, through the sampler's own parts, in one thread and without files: [n, size, size, 3]."""
+def generate(engine: Engine, rows: Sequence[PlanRow]) -> Images:
+    """The images of plan rows by the sampler's own parts, in one thread and without files."""
     preparer, loop = Preparer(engine), DenoisingLoop(engine)
     in_flight = [preparer.new(number, row) for number, row in enumerate(rows)]
     preparer.start(in_flight)
@@ -91,6 +91,6 @@ def draw(engine: Engine, rows: Sequence[PlanRow]) -> Images:
 
 
 def agreement(ours: Images, theirs: Images) -> float:
-    """PSNR of two stacks of images in dB, at most 99: whether a peer drew the same."""
+    """PSNR of two stacks of images in dB, at most 99: whether a peer generated the same images."""
     error = float(np.mean((ours.astype(np.float64) - theirs.astype(np.float64)) ** 2))
     return 99.0 if error == 0 else min(99.0, 10 * float(np.log10(255**2 / error)))

@@ -1,0 +1,22 @@
+"""Options that several benchmarks share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.measure import models
+
+Bundle = typer.Argument(help="An engine bundle [default: one is built from --model]")
+Model = Annotated[str, typer.Option(help=f"A pipeline folder, or {models.WORDS_FOR_MODELS}.")]
+Backend = Annotated[str, typer.Option(help="Of the bundle built here.")]
+Precision = Annotated[str, typer.Option(help="Of the bundle built here.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt [default: the backend's own]")]
+Steps = Annotated[int, typer.Option(help="Denoising steps.", min=1)]
+Guidance = Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")]
+Repeats = Annotated[int, typer.Option(help="Timed runs after the warm-up.", min=1)]
+Work = Annotated[Path, typer.Option(help="Random models and bundles built here are kept in it.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the result, a JSON file of the command's name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

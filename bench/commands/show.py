@@ -1,0 +1,67 @@
+"""How results are shown: tables, numbers for people, and the machine they were measured on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from bench.measure.device import Facts
+from bench.measure.record import BenchmarkRecord, save
+from bench.measure.timing import spread
+from dermforge.common import console
+
+MISSING = "not enough data"
+
+
+def deliver(record: BenchmarkRecord, out: Path | None, as_json: bool, title: str = "") -> None:
+    """End a benchmark: save the record if a folder is given, and print it as JSON or as a table."""
+    if out:
+        save(record, out)
+    if as_json:
+        console.print_json(record.model_dump(mode="json"))
+    else:
+        show(record, title)
+
+
+def show(record: BenchmarkRecord, title: str = "") -> None:
+    """Print a record as a table, and the machine it ran on."""
+    table = Table(title=title or None, title_justify="left")
+    table.add_column("measured", overflow="fold")  # two names must never look alike
+    for name in ("median", "quartiles", "unit", "n", "with"):
+        table.add_column(name)
+    for m in record.measurements:
+        low, high = spread(m.samples)
+        quartiles = f"{number(low)} to {number(high)}" if len(m.samples) > 1 else ""
+        extra = ", ".join(f"{k} {number(v) if isinstance(v, float) else v}" for k, v in m.details.items())
+        table.add_row(escape(m.name), number(m.median), quartiles, m.unit, str(len(m.samples)), escape(extra))
+    console.out.print(table)
+    console.say(where(record.facts))
+    if not record.facts.quiet:
+        console.err.print(
+            f"[yellow]other processes used {record.facts.load:.0%} of the cores: do not quote these numbers[/yellow]",
+            soft_wrap=True,
+        )
+
+
+def where(facts: Facts) -> str:
+    """One line on the machine and the versions."""
+    driver = f", driver {facts.driver}, CUDA {facts.cuda}" if facts.kind == "cuda" else f", {facts.threads} threads"
+    packages = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    return f"{facts.device}{driver}; {packages}; commit {facts.commit}; {facts.date}"
+
+
+def number(value: float) -> str:
+    """Four significant figures; NaN is "not enough data"."""
+    if math.isnan(value):
+        return MISSING
+    if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
+        return f"{value:.3e}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def note(text: str) -> None:
+    """A line on stderr, as it is."""
+    console.err.print(text, markup=False, soft_wrap=True)

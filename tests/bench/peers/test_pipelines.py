@@ -1,0 +1,69 @@
+"""Peers: the same images come out of them, and one that cannot run is refused before anything is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bench.cli import PROGRAM
+from bench.peers.pipelines import PeerModel, choose, diffusers, optimum, precision_of
+from bench.peers.workload import agreement, generate, workload
+from dermforge.common.errors import UserError
+from engines.engine import Engine
+
+CPU = torch.device("cpu")
+
+
+def test_diffusers_draws_the_same_images(engine: Engine, random_pipeline: Path) -> None:
+    """The peer does the same work: same noise, solver, steps and guidance. Else its speed would mean nothing."""
+    given = workload(engine.spec, 3, steps=4, guidance=3.0)
+    theirs = diffusers(PeerModel(random_pipeline, CPU, "fp32"), given, 2)()
+    assert theirs.shape == (3, engine.spec.size, engine.spec.size, 3)
+    assert agreement(generate(engine, given.rows), theirs) > 45
+
+
+@pytest.mark.slow
+def test_optimum_draws_the_same_images(engine: Engine, random_pipeline: Path) -> None:
+    """The other peer too."""
+    pytest.importorskip("optimum.onnxruntime")
+    given = workload(engine.spec, 2, steps=4, guidance=3.0)
+    theirs = optimum(PeerModel(random_pipeline, CPU, "fp32"), given, 2)()
+    assert agreement(generate(engine, given.rows), theirs) > 45
+
+
+def test_a_peer_is_labelled_by_the_precision_that_it_runs_in() -> None:
+    """None has fp8, and optimum's exporter knows fp16 on a GPU only."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [precision_of("diffusers", asked, gpu) for asked in ("fp32", "fp16", "bf16", "fp8")] == [
+        "fp32",
+        "fp16",
+        "bf16",
+        "fp16",
+    ]
+    assert [precision_of("optimum", asked, gpu) for asked in ("fp16", "bf16", "fp8")] == ["fp16", "fp32", "fp16"]
+    assert precision_of("optimum", "fp16", cpu) == "fp32"
+
+
+def test_a_peer_that_cannot_run_is_said_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not after an hour of measuring; peers nobody asked for by name are left out instead."""
+    monkeypatch.setattr("bench.peers.pipelines.find_spec", lambda name: None)
+    result = CliRunner().invoke(PROGRAM.app(), ["engine", "--peer", "optimum", "--work", str(tmp_path)])
+    assert isinstance(result.exception, UserError)
+    assert "the peer optimum cannot run here: it is not installed" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_peers_that_nobody_named_are_those_that_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for by name they must run; none means none."""
+    monkeypatch.setattr("bench.peers.pipelines.find_spec", lambda name: None)
+    names = ("diffusers", "optimum", "synderm")
+    assert choose(None, names, names, on_gpu=False) == ["diffusers"]
+    assert choose(["none"], names, names, on_gpu=False) == []
+    assert choose(["none", "diffusers"], names, names, on_gpu=False) == ["diffusers"]
+    with pytest.raises(UserError, match="the peer synderm cannot run here: it is not installed"):
+        choose(["synderm"], names, names, on_gpu=False)
