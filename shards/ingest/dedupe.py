@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 #: Edge of the hash: 16 x 16 low frequencies, 256 bits; 64 are too few for smooth pictures of skin.
 _EDGE = 16
@@ -42,22 +44,15 @@ def near_pairs(hashes: NDArray[np.uint64], most: int = NEAR) -> list[tuple[int, 
 def families(names: Sequence[str], groups: Sequence[str | None], pairs: Sequence[tuple[int, int]]) -> list[str]:
     """A cluster for each image: images that share a group (a patient) or are a pair are in one.
 
-    Its name is the group of its first image, or that image's own name.
+    A cluster is named after the group of its first image, or after that image where it has no group.
     """
-    parent = list(range(len(names)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
     first: dict[str, int] = {}
-    links = [(first.setdefault(group, i), i) for i, group in enumerate(groups) if group is not None]
-    for i, j in [*links, *pairs]:
-        low, high = sorted((root(i), root(j)))
-        parent[high] = low
-    return [groups[root(i)] or names[root(i)] for i in range(len(names))]
+    shared = [(first.setdefault(group, i), i) for i, group in enumerate(groups) if group is not None]
+    links = np.array([*shared, *pairs], dtype=np.intp).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links)), links.T), shape=(len(names), len(names)))
+    _, component = connected_components(graph, directed=False)
+    _, starts = np.unique(component, return_index=True)
+    return [groups[i] or names[i] for i in starts[component]]
 
 
 def split_clusters(
