@@ -1,4 +1,4 @@
-"""Shards of images: written whole or not at all, read without surprises, mixed exactly."""
+"""Shards of images: writing, reading, verifying and exact mixing."""
 
 from typing import TYPE_CHECKING
 

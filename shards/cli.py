@@ -7,7 +7,7 @@ from typing import NoReturn
 from dermforge.common.program import Program
 
 PROGRAM = Program(
-    "Shards of images: made, looked at, verified, selected, repaired.",
+    "Make, inspect, verify, select and repair shards of images.",
     {
         "make": "shards.commands.make:make",
         "info": "shards.commands.show:info",

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from types import TracebackType
 
 
 class Pending:
-    """A file written under a temporary name beside `final`; it takes that name on `commit`, or goes.
+    """A file written under a temporary name next to `final`: `commit` renames it, leaving without it removes it.
 
-    The temporary file is locked while its writer lives, so what a killed one left is known by its lock.
+    The temporary file is locked as long as its writer lives. One without a lock is the leftover of a killed writer.
     """
 
     def __init__(self, final: Path, fsync: bool = True) -> None:
@@ -22,16 +22,16 @@ class Pending:
         self.path, self.fd = _create(final)
 
     def write(self, parts: list[bytes]) -> int:
-        """Append, without copying; returns the number of bytes.
+        """Append without copying; returns the number of bytes.
 
         Raises
         ------
         OSError
-            The disk is full, or a limit on file sizes was met.
+            The disk is full, or the file reached a size limit.
         """
         total = sum(map(len, parts))
         done = os.writev(self.fd, parts)
-        if done < total:  # nearly always a full disk: go on, so that the system says why
+        if done < total:  # nearly always a full disk: continue, so that the system gives the reason
             rest = memoryview(b"".join(parts))
             while done < total:
                 done += os.write(self.fd, rest[done:])
@@ -42,7 +42,7 @@ class Pending:
             os.fsync(self.fd)
 
     def commit(self) -> None:
-        """Make the content durable, then visible."""
+        """Make the content durable, then rename the file."""
         self.sync()
         os.replace(self.path, self.final)
         sync_folder(self.final.parent, self.fsync)
@@ -51,20 +51,20 @@ class Pending:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        with suppress(FileNotFoundError):  # it has its final name, or another sweep took it
+        with suppress(FileNotFoundError):  # it was renamed, or another process swept it
             self.path.unlink()
         os.close(self.fd)
 
 
 def write_whole(path: Path, content: bytes, fsync: bool = True) -> None:
-    """Write a small file: all of it or, on any error, the one that was there before."""
+    """Write a small file; after an error the old one is still there."""
     with Pending(path, fsync) as file:
         file.write([content])
         file.commit()
 
 
 def sync_folder(folder: Path, fsync: bool = True) -> None:
-    """Make a rename in the folder survive a power cut."""
+    """Make the renames in a folder survive a power cut."""
     if not fsync:
         return
     fd = os.open(folder, os.O_RDONLY)
@@ -75,12 +75,12 @@ def sync_folder(folder: Path, fsync: bool = True) -> None:
 
 
 def leftovers(folder: Path, stem: str = "") -> list[Path]:
-    """Temporary files that no living writer holds."""
+    """Temporary files whose writers are dead."""
     return [path for path in sorted(folder.glob(f".{stem}*.tmp")) if not _alive(path)]
 
 
 def sweep(folder: Path, stem: str) -> None:
-    """Remove what killed writers left of a file."""
+    """Remove the temporary files that killed writers left."""
     for path in leftovers(folder, stem):
         with suppress(FileNotFoundError):
             path.unlink()
@@ -88,7 +88,7 @@ def sweep(folder: Path, stem: str) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One commit at a time in a folder; on file systems without locks, the last rename wins."""
+    """Allow one commit at a time in a folder. On file systems without locks, the last rename wins."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

@@ -1,7 +1,7 @@
-"""Which real images a model has seen: a list of ids, where a run of numbers may be written as a range.
+"""The lineage of a model: ids of the real images it was trained on, where consecutive numbers may form a range.
 
-`phantom-[0000000000-0000000399]-plaque-tan` stands for four hundred ids. Ranges keep the record of a model
-that was tuned on many numbered images small enough to travel with every shard.
+`phantom-[0000000000-0000000399]-plaque-tan` stands for four hundred ids. With ranges, the lineage of a model that was
+trained on many numbered images is small enough to be stored in every sidecar.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _RANGE = re.compile(r"^(?P<head>.*)\[(?P<low>\d+)-(?P<high>\d+)\](?P<tail>.*)$")
 
 
 def count(lineage: Sequence[str]) -> int:
-    """How many ids a lineage names."""
+    """The number of ids in a lineage."""
     return sum(int(m["high"]) - int(m["low"]) + 1 if (m := _RANGE.match(entry)) else 1 for entry in lineage)
 
 
 def overlap(ids: Iterable[str], lineage: Sequence[str]) -> list[str]:
-    """The ids that a lineage covers, in the order given."""
+    """Those of the ids that are in a lineage, in the order given."""
     single = {entry for entry in lineage if not _RANGE.match(entry)}
     ranges = [m for entry in lineage if (m := _RANGE.match(entry))]
     by_ends: dict[tuple[str, str], list[tuple[int, int, int]]] = {}

@@ -9,22 +9,22 @@ from dermforge.common.errors import UserError
 
 
 def connect(address: str) -> Any:
-    """The module `ray`, initialised; whoever calls shuts it down.
+    """Initialise Ray and return the module `ray`; the caller shuts it down.
 
     Parameters
     ----------
     address
-        `local`: this machine only, bound to localhost and without a dashboard; else the address of a cluster.
+        "local" for this machine only, bound to localhost and without a dashboard; else the address of a cluster.
 
     Raises
     ------
     UserError
-        Ray is not installed, would listen beyond this machine, or there is no cluster at the address.
+        Ray is not installed, would accept connections from other machines, or finds no cluster at the address.
     """
     # Ray 2.60 would otherwise write a token into the home folder, which may be read-only.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if address == "local":  # read on import; else Ray makes of 127.0.0.1 the machine's address and listens on all
+    if address == "local":  # read on import; else Ray replaces 127.0.0.1 by the machine's address
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         import ray
@@ -41,8 +41,7 @@ def connect(address: str) -> Any:
         if ray.util.get_node_ip_address() != "127.0.0.1":
             ray.shutdown()
             raise UserError(
-                "Ray would listen beyond this machine, because it was imported before; run the command in "
-                "a process of its own"
+                "Ray would accept connections from other machines, because it was imported before; use a new process"
             )
         return ray
     try:

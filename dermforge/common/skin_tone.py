@@ -1,4 +1,4 @@
-"""Skin tone as a number: sRGB to CIELAB, the individual typology angle, and its named cut-points."""
+"""Measured skin tone: sRGB to CIELAB, the individual typology angle, and its named cut-points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TONE_GROUPS: tuple[str, ...] = tuple(DEL_BINO)
 
 
 def in_order(groups: Collection[str]) -> list[str]:
-    """Tone groups from light to dark, others sorted."""
+    """Tone groups from light to dark, other groups sorted."""
     return [g for g in TONE_GROUPS if g in groups] if set(groups) <= set(TONE_GROUPS) else sorted(groups)
 
 

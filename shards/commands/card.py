@@ -1,4 +1,4 @@
-"""`shards card`: a Hugging Face dataset card and a Croissant description beside the shards."""
+"""`shards card`: a Hugging Face dataset card and a Croissant description next to the shards."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from shards.tools import croissant, datacard
 
 def card(
     folder: Annotated[str, typer.Argument(help="Folder or s3:// address of the shards; the files go into it.")],
-    license_id: Annotated[str, typer.Option("--license", help="As the hub names it, such as cc-by-4.0.")],
-    name: Annotated[str | None, typer.Option(help="[default: the folder's]")] = None,
+    license_id: Annotated[str, typer.Option("--license", help="Licence, as the hub names it: cc-by-4.0.")],
+    name: Annotated[str | None, typer.Option(help="Title [default: the folder's name]")] = None,
     summary: Annotated[str, typer.Option(help="A sentence of your own.")] = "",
     url: Annotated[
-        str | None, typer.Option(help="Where the data set is found [default: a hub address of its name]")
+        str | None, typer.Option(help="Address of the data set [default: a hub address of its name]")
     ] = None,
     cite: Annotated[str, typer.Option(help="How to cite it.")] = "",
-    version: Annotated[str, typer.Option(help="Of the data set, as 1.0.0.")] = "1.0.0",
-    date: Annotated[str | None, typer.Option(help="Of publication, ISO [default: today]")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
+    version: Annotated[str, typer.Option(help="Version of the data set.")] = "1.0.0",
+    date: Annotated[str | None, typer.Option(help="Day of publication, ISO [default: today]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing card.")] = False,
 ) -> None:
     """Describe a shard set for people and for machines: a Hugging Face dataset card and Croissant (MLCommons).
 
-    Writes README.md, croissant.json and the table samples.csv that the latter reads.
+    Writes README.md, croissant.json and samples.csv, the table to which croissant.json refers.
 
     Example: shards card runs/demo/shards --license cc-by-4.0 --summary "Six kinds of lesion on six skin tones."
     """
@@ -39,21 +39,20 @@ def card(
     names = data.place.names()
     there = [file for file in (datacard.CARD, croissant.FILE, croissant.TABLE) if file in names]
     if there and not force:
-        raise UserError(f"{folder}/{there[0]} is already there; move it away, or replace it with --force")
+        raise UserError(f"{folder}/{there[0]} already exists; move it away, or replace it with --force")
     title = name or Path(folder).resolve().name
     day = date or datetime.now(UTC).date().isoformat()
     table = croissant.table(data.rows)
-    described = croissant.describe(
-        data.sidecars,
-        table,
+    words = croissant.Description(
         name=title,
         description=summary or croissant.counted(data.n, data.classes),
-        license_url=f"https://choosealicense.com/licenses/{license_id}/",
-        version=version,
-        published=day,
+        license=f"https://choosealicense.com/licenses/{license_id}/",
         url=url or f"https://huggingface.co/datasets/{title}",
-        cite_as=cite or f"{title}, {day}",
+        version=version,
+        datePublished=day,
+        citeAs=cite or f"{title}, {day}",
     )
+    described = croissant.describe(data.sidecars, table, words)
     text = datacard.card(data, name=title, license_id=license_id, summary=summary, cite=cite)
     data.place.write(croissant.TABLE, table)
     data.place.write(croissant.FILE, croissant.to_bytes(described))

@@ -29,15 +29,14 @@ def select(
     strategy: Strategy = None,
     split: Split = None,
     min_score: MinScore = None,
-    ids: Annotated[Path | None, typer.Option(help="Only the ids of this table or list.")] = None,
-    quarantine: Annotated[Path | None, typer.Option(help="None of the ids of this table or list.")] = None,
+    ids: Annotated[Path | None, typer.Option(help="Only the ids in this table or list.")] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Not the ids in this table or list.")] = None,
     few: Annotated[
-        int | None,
-        typer.Option(help="Of what is left at most this many of each class, over the groups in turn.", min=1),
+        int | None, typer.Option(help="At most this many of each class, taken from the groups in turn.", min=1)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which --few: those of a study's arm with this seed.", min=0)] = 0,
-    scores: Annotated[Path | None, typer.Option(help="Table with id and number columns, to be kept as scores.")] = None,
-    name: Annotated[str, typer.Option(help="The shards will be NAME-000000.tar.")] = "selected",
+    seed: Annotated[int, typer.Option(help="Seed of --few: the images of a study's arm with this seed.", min=0)] = 0,
+    scores: Annotated[Path | None, typer.Option(help="Table with an id column and columns of scores.")] = None,
+    name: Annotated[str, typer.Option(help="The shards are called NAME-000000.tar.")] = "selected",
     shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
 ) -> None:
     """Copy some images into new shards, encoded as they are.
@@ -66,7 +65,7 @@ def regenerate(
     shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],
     check: Annotated[bool, typer.Option("--check", help="Only compare; change nothing.")] = False,
     engine: Annotated[Path | None, typer.Option(help="The bundle that the run used [default: gen's].")] = None,
-    parents: Annotated[str | None, typer.Option(help="The real images that its plan starts from.")] = None,
+    parents: Annotated[str | None, typer.Option(help="The real images from which its plan starts.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of their lesion masks.")] = None,
 ) -> None:
     """Make one shard of a `gen sample` run again, by `gen regenerate`; compare it, or replace a damaged one.
@@ -85,10 +84,10 @@ def regenerate(
 def purge(
     location: Location,
     parent: Annotated[str, typer.Option(help="Id of the real image.")],
-    signed_off_by: Annotated[str | None, typer.Option(help="Who says so [default: this user].")] = None,
+    signed_off_by: Annotated[str | None, typer.Option(help="Who ordered it [default: this user].")] = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a real image and all that was made from it, and write down what went.
+    """Remove a real image and everything made from it, and record what was removed.
 
     Example: shards purge runs/demo/shards --parent patient-17-lesion-2
     """
@@ -110,36 +109,40 @@ def purge(
             }
         )
     elif done.removed:
-        console.say(f"{len(done.removed)} images of {len(done.rewritten)} shards went; {done.record} lists them")
+        console.say(
+            f"{len(done.removed)} images of {len(done.rewritten)} shards were removed; {done.record} lists them"
+        )
     else:
         console.say(f"nothing in {location} is {parent} or was made from it")
     if done.described:
         console.err.print(
-            f"[yellow]warning:[/yellow] {', '.join(done.described)} still tells of the images that went; "
-            "write it again with `shards card --force`, or change it by hand",
+            f"[yellow]warning:[/yellow] {', '.join(done.described)} still describes the removed images; "
+            "write it again with `shards card --force`, or edit it",
             soft_wrap=True,
         )
     if done.removed and is_url(location):
         console.err.print(
-            "[yellow]warning:[/yellow] where the bucket keeps versions of its objects, the old ones "
-            "still hold the images; delete those too, and copies in caches of other machines",
+            "[yellow]warning:[/yellow] if the bucket keeps old versions of its objects, they still hold the images; "
+            "delete them too, and the copies in the caches of other machines",
             soft_wrap=True,
         )
     if done.tuned:
         console.err.print(
-            f"[yellow]warning:[/yellow] {len(done.tuned)} shards come from a model that was tuned on "
-            f"{parent}; only a model tuned without it can replace them",
+            f"[yellow]warning:[/yellow] {len(done.tuned)} shards come from a model that was trained on "
+            f"{parent}; only a model trained without it can replace them",
             soft_wrap=True,
         )
 
 
 def repair(
     location: Location,
-    out: Annotated[str, typer.Option(help="Folder or s3:// address for what can be saved.")],
-    classes: Annotated[str, typer.Option(help="Comma-separated class names by number, where no sidecar is left.")] = "",
+    out: Annotated[str, typer.Option(help="Folder or s3:// address for the saved images.")],
+    classes: Annotated[
+        str, typer.Option(help="Class names by number, comma-separated; needed where no sidecar is left.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Save the whole samples of torn shards into new ones, and list what was lost. Exit status 1 if any was.
+    """Save the whole samples of damaged shards into new shards, and list the lost ones. Exit status 1 if any is lost.
 
     Example: shards repair runs/demo/shards --out runs/demo/saved
     """
@@ -151,13 +154,15 @@ def repair(
         console.print_json([vars(r) for r in results])
     else:
         for r in results:
-            what = "unknown, it had no sidecar" if r.lost is None else ", ".join(r.lost) or "none"
+            what = "unknown (no sidecar)" if r.lost is None else ", ".join(r.lost) or "none"
             unchecked = f" ({r.unchecked} without digests to check)" if r.unchecked else ""
             console.say(f"{r.shard}: {r.saved} images saved{unchecked}, lost: {what}")
-        summary = f"{len(results)} torn shards" if results else f"every shard of {location} is whole"
+        summary = f"{len(results)} damaged shards" if results else f"every shard of {location} is whole"
         console.say(summary)
     if lost or any(not r.saved for r in results):
-        raise CheckFailed(f"{lost or 'all'} images of {len(results)} torn shards are lost; what was whole is in {out}")
+        raise CheckFailed(
+            f"{lost or 'all'} images of {len(results)} damaged shards are lost; the saved ones are in {out}"
+        )
 
 
 def _scores(path: Path) -> dict[str, dict[str, float]]:

@@ -33,7 +33,7 @@ def choose(
     Raises
     ------
     UserError
-        A class or other word that no image has: more likely a slip than a wish for nothing.
+        A class, group, strategy or split that no image has, which is probably a typing error.
     """
     for column, words in (("class", cls), ("group", group), ("strategy", strategy), ("split", split)):
         found = sorted({word for word in data.rows[column] if word is not None})
@@ -44,15 +44,15 @@ def choose(
 
 
 def ids_of(path: Path) -> list[str]:
-    """The ids in a file: a table's `id` column, or one a line.
+    """The ids in a file: the `id` column of a table, or one id per line.
 
     Raises
     ------
     UserError
-        The file is not there, or a table without that column.
+        The file does not exist, or the table has no such column.
     """
     if not path.is_file():
-        raise UserError(f"no file {path}; expected a table with a column id, or a text file with an id a line")
+        raise UserError(f"no file {path}; expected a table with a column id, or a text file with one id per line")
     if path.suffix not in (".csv", ".tsv", ".parquet"):
         return path.read_text(encoding="utf-8").split()
     table = as_text(read_table(path))
@@ -66,4 +66,4 @@ def _score(text: str) -> tuple[str, float]:
     try:
         return name, float(least)
     except ValueError as error:
-        raise UserError(f"--min-score {text!r}; expected NAME=LEAST, as aesthetic=0.5") from error
+        raise UserError(f"--min-score {text!r}; expected NAME=LEAST, such as aesthetic=0.5") from error

@@ -1,4 +1,4 @@
-"""`shards make`: real images into shards."""
+"""`shards make`: import real images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shards.commands.conditions import Json
 
 def make(
     source: Annotated[Path, typer.Argument(help="Images with a table, class folders, webdataset or Hugging Face.")],
-    out: Annotated[str, typer.Option(help="Folder or s3:// address; train/, validation/ and test/ are made in it.")],
+    out: Annotated[str, typer.Option(help="Folder or s3:// address; it gets train/, validation/ and test/.")],
     table: Annotated[Path | None, typer.Option(help="CSV, TSV, parquet or JSON Lines [default: in the folder]")] = None,
     preset: Annotated[str | None, typer.Option(help="fitzpatrick17k, ddi or pad-ufes-20: their columns.")] = None,
     file_column: Annotated[str | None, typer.Option(help="Column with file names.")] = None,
@@ -22,39 +22,33 @@ def make(
     group_column: Annotated[str | None, typer.Option(help="Column with skin types.")] = None,
     cluster_column: Annotated[str | None, typer.Option(help="Column with patients.")] = None,
     split: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.7,0.1,0.2",
-    seed: Annotated[int, typer.Option(help="Of the split.", min=0)] = 0,
-    size: Annotated[int | None, typer.Option(help="Reduce the shorter edge to this.", min=8, max=4096)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split.", min=0)] = 0,
+    size: Annotated[
+        int | None, typer.Option(help="Reduce the shorter edge to so many pixels.", min=8, max=4096)
+    ] = None,
     image_format: Annotated[str, typer.Option("--format", help="Codec of all images: png, jpg or webp.")] = "png",
-    quality: Annotated[int, typer.Option(help="Of jpg and webp.", min=1, max=100)] = 95,
+    quality: Annotated[int, typer.Option(help="Quality of jpg and webp.", min=1, max=100)] = 95,
     near: Annotated[int, typer.Option(help="Bits of 256 in which near duplicates may differ.", min=0, max=128)] = 24,
     shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
     as_json: Json = False,
 ) -> None:
     """Check, deduplicate, split and write real images; _dropped.csv lists what was left out and why.
 
-    Use the codec of the synthetic images that you will mix in (gen's default is png): another codec is a clue.
+    Use the codec of the synthetic images that you will mix in (gen writes png by default). Otherwise a classifier can
+    tell real from synthetic images by the codec.
 
     Example: shards make photos --table photos.csv --out data --size 512
     """
     from shards.ingest.importing import find
+    from shards.ingest.make import Encoding, Splitting
     from shards.ingest.make import make as write
 
     if image_format not in ("png", "jpg", "webp"):
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")
     named = {"file": file_column, "class": class_column, "group": group_column, "cluster": cluster_column}
     found = find(source, table, preset, {k: v for k, v in named.items() if v})
-    made = write(
-        found,
-        out,
-        shares=_shares(split),
-        seed=seed,
-        size=size,
-        fmt=image_format,
-        quality=quality,
-        shard_size=shard_size,
-        near=near,
-        track=console.track,
-    )
+    splitting, encoding = Splitting(_shares(split), seed, near), Encoding(size, image_format, quality)
+    made = write(found, out, splitting, encoding, shard_size=shard_size, track=console.track)
     if as_json:
         console.print_json(vars(made))
         return
@@ -71,5 +65,5 @@ def _shares(text: str) -> dict[str, float]:
     except ValueError:
         values = []
     if len(values) != 3 or min(values) < 0 or not sum(values):
-        raise UserError(f"--split {text!r}; expected three shares, as 0.7,0.1,0.2")
+        raise UserError(f"--split {text!r}; expected three shares, such as 0.7,0.1,0.2")
     return {name: v for name, v in zip(("train", "validation", "test"), values, strict=True) if v}

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: info, ls, verify, diff, sheet."""
+"""Commands that change no shard: info, ls, verify, diff, sheet."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def info(location: Location, as_json: Json = False) -> None:
         for digest in merged[key]:
             console.say(f"{key.replace('_', ' ')} {digest}")
     if merged["lineage"]:
-        console.say(f"the model saw real images: {len(merged['lineage'])} entries of lineage")
+        console.say(f"the model was trained on real images: {len(merged['lineage'])} entries of lineage")
 
 
 def ls(
@@ -71,7 +71,7 @@ def ls(
     min_score: MinScore = None,
     as_json: Json = False,
 ) -> None:
-    """One line an image, tab-separated: id, class, group, strategy, split, shard.
+    """One line per image, tab-separated: id, class, group, strategy, split, shard.
 
     Example: shards ls runs/demo/shards --class nodule --group dark
     """
@@ -90,7 +90,7 @@ def ls(
 def verify(
     location: Location,
     deep: Annotated[bool, typer.Option("--deep", help="Read and decode everything.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes [default: one a core].", min=1)] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes [default: one per core].", min=1)] = None,
     as_json: Json = False,
 ) -> None:
     """Check sidecars and sizes; with --deep every digest, header and image. Exit status 1 on any fault.
@@ -120,7 +120,9 @@ def verify(
 def diff(
     first: Location,
     second: Annotated[str, typer.Argument(metavar="OTHER", help="The other set.")],
-    pixels: Annotated[bool, typer.Option("--pixels", help="Decode images that differ, and say by how much.")] = False,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Decode the images that differ, and print by how much.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare two sets id by id. Exit status 1 when they differ.
@@ -155,9 +157,9 @@ def sheet(
     location: Annotated[str, typer.Argument(metavar="DATA", help="Shards, or a folder of images.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("sheet.png"),
     per_cell: Annotated[int, typer.Option(help="Images per class and group.", min=1)] = 2,
-    thumb: Annotated[int, typer.Option(help="Their edge in pixels.", min=16, max=512)] = 64,
+    thumb: Annotated[int, typer.Option(help="Edge of an image in pixels.", min=16, max=512)] = 64,
 ) -> None:
-    """Draw a contact sheet, a row a class, a column a group.
+    """Draw a contact sheet with one row per class and one column per group.
 
     Example: shards sheet runs/demo/shards --out sheet.png --per-cell 3
     """

@@ -1,1 +1,1 @@
-"""One shard: its schema, its tar, how it is written, committed and read."""
+"""One shard: its schema and its tar; how it is written, committed and read."""

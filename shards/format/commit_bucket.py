@@ -1,7 +1,7 @@
-"""The commit of a shard in a bucket, which has neither locks nor renames of two files at once.
+"""Committing a shard in a bucket, where there are no locks and two files cannot be renamed at once.
 
-A new shard is uploaded and read back before its sidecar says that it exists. One that takes another's place waits under
-names of its own (`.set-000000.tar.next`) until all of it has arrived; whoever finds it there finishes the exchange.
+A new shard is uploaded and read back before its sidecar is written. A shard that replaces another is uploaded under
+temporary names (`.set-000000.tar.next`) first; the next process that finds a complete one finishes the exchange.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _NEXT = re.compile(r"^\.(?P<stem>.+-[0-9]{6})\.json\.next$")
 
 
 def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> None:
-    """Copy one committed shard to a bucket; nothing there says that it exists before all of it does.
+    """Copy one committed shard to a bucket, its sidecar last.
 
     Parameters
     ----------
     replace
-        Take the place of a committed shard with other content. Cut off, `finish_uploads` finishes it or the old shard
-        is whole; in between, readers are told that the tar has the wrong size.
+        Replace a committed shard that has other content. After an interruption either the old shard is whole or
+        `finish_uploads` finishes the exchange; during the exchange readers may report a wrong size.
 
     Raises
     ------
     CheckFailed
-        What arrived is not what was sent, or the bucket holds this shard with other content (`replace` not given).
+        The upload was damaged, or the bucket holds this shard with other content and `replace` is False.
     """
     bucket = Bucket(address(url))
     record = f"{sidecar.stem}.json"
@@ -48,7 +48,7 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
     bucket.put(folder / sidecar.tar, name)
     if sidecar.sha256 and (digest := bucket.digest(name)) != sidecar.sha256:
         raise CheckFailed(
-            f"{bucket}/{name} arrived with the sha256 {digest[:12]}, sent was {sidecar.sha256[:12]}; upload it again"
+            f"{bucket}/{name} arrived with the sha256 {digest[:12]}; expected {sidecar.sha256[:12]}: upload it again"
         )
     if replace:
         bucket.write(f".{record}.next", sidecar.to_bytes())
@@ -58,14 +58,14 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
 
 
 def finish_uploads(url: str) -> list[str]:
-    """Complete the exchanges that were cut off once the new shard had arrived; the tars that were exchanged."""
+    """Finish exchanges that were interrupted after the new shard had arrived; returns the tars exchanged."""
     bucket = Bucket(address(url))
     names = bucket.names(missing_ok=True)
     done = []
     for name in filter(_NEXT.match, names):
         try:
             sidecar = Sidecar.from_bytes(bucket.read(name), f"{bucket}/{name}")
-        except CheckFailed:  # it did not arrive whole, so the old shard was not touched
+        except CheckFailed:  # it did not arrive whole, so the old shard is untouched
             continue
         waiting = f".{sidecar.tar}.next" in names
         if waiting or (sidecar.tar in names and bucket.digest(sidecar.tar) == sidecar.sha256):
@@ -75,12 +75,12 @@ def finish_uploads(url: str) -> list[str]:
 
 
 def finished_in(url: str, name: str) -> dict[int, Sidecar]:
-    """The committed shards of a bucket by number, for resuming; what had all but been exchanged is exchanged first.
+    """The committed shards of a bucket by number, for resuming; interrupted exchanges are finished first.
 
     Raises
     ------
     UserError
-        The store cannot be asked; that is not the same as a folder that is not there, of which nothing is done.
+        The store does not answer. (A folder that does not exist yet is no error: it has no finished shards.)
     """
     finish_uploads(url)
     bucket = Bucket(address(url))
@@ -89,7 +89,7 @@ def finished_in(url: str, name: str) -> dict[int, Sidecar]:
 
 
 def _committed(bucket: Bucket, records: Iterable[str], names: dict[str, int]) -> dict[int, Sidecar]:
-    """Shard number -> sidecar, of the records that are whole and whose tars have the size that they say."""
+    """Shard number -> sidecar, of the sidecars that are whole and whose tars have the right size."""
 
     def one(record: str) -> Sidecar | None:
         try:

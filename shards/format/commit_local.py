@@ -1,4 +1,4 @@
-"""The commit of a shard: tar, index and sidecar take their names, the sidecar last."""
+"""Committing a shard in a folder: tar, index and sidecar get their final names, the sidecar last."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from shards.storage.location import is_url
 
 
 def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, replace: bool = False) -> None:
-    """Give a finished tar and its sidecar their names, the sidecar last.
+    """Give a finished tar and its sidecar their final names, the sidecar last.
 
-    A shard that is already there with the same bytes is left as it is. The new sidecar is complete on disk
-    before the tar is renamed, so that `finish_commits` can finish what was cut off between the two.
+    A shard that is already there with the same bytes is left as it is. The new sidecar is complete on disk before the
+    tar is renamed, so that `finish_commits` can finish a commit that was interrupted between the two.
 
     Raises
     ------
     CheckFailed
-        The folder already holds this shard with other content (`replace` not given).
+        The folder already holds this shard with other content, and `replace` is False.
     """
     folder = file.final.parent
     record = folder / f"{sidecar.stem}.json"
@@ -45,7 +45,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, 
 
 
 def committed(record: Path) -> Sidecar | None:
-    """The sidecar at this path if it is whole and its tar has the size that it says; else None."""
+    """The sidecar at this path, if it is whole and its tar has the right size; else None."""
     try:
         sidecar = Sidecar.from_bytes(record.read_bytes(), str(record))
         there = record.with_suffix(".tar").stat().st_size == sidecar.bytes
@@ -57,7 +57,7 @@ def committed(record: Path) -> Sidecar | None:
 def finished(location: str | Path, name: str) -> dict[int, Sidecar]:
     """The committed shards of a name by number, for resuming: whole sidecars whose tars have the right size.
 
-    What a killed writer had all but committed is committed first. `location` is a folder or an fsspec address.
+    Interrupted commits are finished first. `location` is a folder or an fsspec address.
     """
     if is_url(location):
         from shards.format.commit_bucket import finished_in
@@ -70,7 +70,7 @@ def finished(location: str | Path, name: str) -> dict[int, Sidecar]:
 
 
 def finish_commits(location: str | Path) -> list[str]:
-    """Complete what a killed writer began: a tar in its place, its new sidecar still under a temporary name."""
+    """Finish interrupted commits: the tar has its name, its sidecar still has a temporary one; returns those tars."""
     if is_url(location):
         from shards.format.commit_bucket import finish_uploads
 
@@ -92,4 +92,4 @@ def finish_commits(location: str | Path) -> list[str]:
 def _same(there: Sidecar, sidecar: Sidecar, file: atomic.Pending) -> bool:
     if there.sha256 and sidecar.sha256:
         return (there.sha256, there.bytes) == (sidecar.sha256, sidecar.bytes)
-    return filecmp.cmp(file.path, file.final, shallow=False)  # one was written without digests
+    return filecmp.cmp(file.path, file.final, shallow=False)  # one of them was written without digests

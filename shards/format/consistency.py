@@ -1,6 +1,6 @@
-"""What must hold between the files of a set of shards; every fault as file, expected, got, remedy.
+"""Checks between the files of a set of shards. A fault names the file, what was expected and what to do.
 
-Reading stops at the first of them, verification lists them all.
+A reader stops at the first fault; verification lists all of them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from shards.storage.location import Place
 
 
 def file_fault(where: Place, names: dict[str, int], record: str, sidecar: Sidecar) -> str | None:
-    """What is wrong with a tar by the name of its sidecar and its size; None if nothing is."""
+    """What is wrong with the name or the size of a tar, by its sidecar; None if nothing is wrong."""
     if record != f"{sidecar.stem}.json":
-        return f"{where}/{record} describes {sidecar.tar}; it was renamed: give it its name back"
+        return f"{where}/{record} describes {sidecar.tar}: it was renamed; give it its old name again"
     if sidecar.tar not in names:
         return f"{where}/{sidecar.tar} is missing, but {record} describes it; write it again, or remove the sidecar too"
     if names[sidecar.tar] != sidecar.bytes:
@@ -27,7 +27,7 @@ def file_fault(where: Place, names: dict[str, int], record: str, sidecar: Sideca
 
 
 def orphan_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
-    """Tars without a sidecar: not committed, or of other tools."""
+    """Tars without a sidecar: they were never committed, or come from other tools."""
     for name in sorted(names):
         record = Path(name).with_suffix(".json").name
         if SHARD.match(name) and name.endswith(".tar") and record not in names:
@@ -38,7 +38,7 @@ def orphan_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
 
 
 def info_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
-    """Shards that timm's `_info.json` lists and that are not there."""
+    """Shards that timm's `_info.json` lists but that are missing."""
     try:
         listed = listed_in_info(where) if INFO in names else set()
     except CheckFailed as error:
@@ -46,13 +46,13 @@ def info_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
         return
     for name in sorted(listed - set(names)):
         yield (
-            f"{where}/{name} is missing, but {INFO} lists it; write it again, or remove {INFO} if the shard went on "
-            "purpose"
+            f"{where}/{name} is missing, but {INFO} lists it; write it again, or remove {INFO} if the shard was "
+            "removed on purpose"
         )
 
 
 def set_faults(where: Place, sidecars: Sequence[Sidecar]) -> Iterator[str]:
-    """Shards that do not belong together: other classes, an id twice."""
+    """Shards that do not belong together: their classes differ, or they share an id."""
     seen: dict[str, str] = {}
     for sidecar in sidecars:
         if sidecar.classes != sidecars[0].classes:
@@ -63,8 +63,8 @@ def set_faults(where: Place, sidecars: Sequence[Sidecar]) -> Iterator[str]:
         for row in sidecar.samples:
             if row.id in seen:
                 yield (
-                    f"the id {row.id!r} is in {seen[row.id]} and in {sidecar.tar} of {where}; every image once: "
-                    "`shards select` one of them, or write them again"
+                    f"the id {row.id!r} is in {seen[row.id]} and in {sidecar.tar} of {where}; expected every id once: "
+                    "`shards select` one of the two, or write them again"
                 )
             seen[row.id] = sidecar.tar
 
@@ -82,7 +82,7 @@ def listed_in_info(where: Place) -> set[str]:
         splits = json.loads(content)["splits"].values()
         return {str(name) for split in splits for name in split["filenames"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckFailed(f"{where}/{INFO} is damaged ({error}); remove it, and timm does without") from error
+        raise CheckFailed(f"{where}/{INFO} is damaged ({error}); remove it: timm can do without") from error
 
 
 def wrong_digest(path: str, expected: str, got: str) -> str:
@@ -94,8 +94,8 @@ def wrong_digest(path: str, expected: str, got: str) -> str:
 
 
 def wrong_size(path: str, expected: int, got: int) -> str:
-    """The fault of a tar that was cut off or grew."""
+    """The message for a tar that is shorter or longer than its sidecar says."""
     return (
-        f"{path} has {got} bytes, its sidecar says {expected}; write the shard again, or save what can be saved "
+        f"{path} has {got} bytes, its sidecar says {expected}; write the shard again, or save what is whole "
         "with `shards repair`"
     )

@@ -1,4 +1,4 @@
-"""Images as bytes: three codecs, each with limits against files that claim to be enormous."""
+"""Encoding and decoding of JPEG, PNG and WebP, with limits on what a header may claim."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
 
 
 def image_format(data: bytes) -> str:
-    """jpg, png or webp by the first bytes; "" for anything else."""
+    """jpg, png or webp, by the first bytes; "" for anything else."""
     if data[:3] == b"\xff\xd8\xff":
         return "jpg"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -35,7 +35,7 @@ def image_size(data: bytes) -> tuple[int, int]:
     Raises
     ------
     UserError
-        Not a JPEG, PNG or WebP image, or one beyond the limits.
+        Not a JPEG, PNG or WebP image, or too large.
     """
     if len(data) > MAX_BYTES:
         raise UserError(f"an image of {len(data)} bytes; at most {MAX_BYTES} are read")
@@ -52,17 +52,17 @@ def image_size(data: bytes) -> tuple[int, int]:
     except _BROKEN as error:
         raise UserError(f"a broken image: {error}") from error
     if width * height > MAX_PIXELS or not width * height:
-        raise UserError(f"an image of {width} x {height} pixels, by its header; 1 to {MAX_PIXELS} are read")
+        raise UserError(f"an image whose header says {width} x {height} pixels; 1 to {MAX_PIXELS} pixels are read")
     return width, height
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """JPEG, PNG or WebP to RGB, uint8 [H, W, 3]; the limits are checked before any pixel is decoded.
+    """Decode JPEG, PNG or WebP to RGB, uint8 [H, W, 3]; the header is checked before any pixel is decoded.
 
     Raises
     ------
     UserError
-        Not an image of these formats, broken, truncated, or beyond the limits.
+        Not an image of these formats, or one that is broken, truncated or too large.
     """
     image_size(data)
     try:
@@ -70,7 +70,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
             try:
                 return simplejpeg.decode_jpeg(data, colorspace="RGB")
             except ValueError as error:
-                if "colorspace" not in str(error).lower():  # CMYK and YCCK are left to Pillow
+                if "colorspace" not in str(error).lower():  # Pillow decodes CMYK and YCCK
                     raise
         with _open(data) as image:
             image.load()
@@ -80,7 +80,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
 
 
 def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) -> bytes:
-    """RGB, uint8 [H, W, 3], to PNG, JPEG (4:4:4) or WebP; the same pixels give the same bytes.
+    """Encode RGB, uint8 [H, W, 3], as PNG, JPEG (4:4:4) or WebP; the same pixels give the same bytes.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) 
         return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "444", fastdct=False)
     out = io.BytesIO()
     if fmt == "png":
-        Image.fromarray(image).save(out, "PNG", compress_level=1)  # higher levels cost more than they save
+        Image.fromarray(image).save(out, "PNG", compress_level=1)  # higher levels cost more time than they save bytes
     elif fmt == "webp":
         Image.fromarray(image).save(out, "WEBP", quality=quality, method=4)
     else:
@@ -103,7 +103,7 @@ def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) 
 
 def _open(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower than Pillow's limit
         return Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
 
 

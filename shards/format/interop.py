@@ -1,4 +1,4 @@
-"""What other readers want beside the shards: DALI's index of each, and timm's `_info.json` of the set."""
+"""Files next to the shards for other readers: DALI's index of each shard, and timm's `_info.json` of the set."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from shards.format.schema import SHARD, Sidecar, canonical_json
 from shards.storage.location import Folder, Place
 
-#: The set as timm's `wds/` reader wants it described.
+#: The description of a set that timm's `wds/` reader expects.
 INFO = "_info.json"
 
 
 def dali_index(sidecar: Sidecar) -> bytes:
-    """The index that DALI's `wds2idx` writes: each sample's members as extension, offset, size and name."""
+    """The index that DALI's `wds2idx` would write: extension, offset, size and name of every member."""
     lines = [f"v1.2 {sidecar.n}"]
     for row in sidecar.samples:
         members = sorted(row.members.items(), key=lambda member: member[1])
@@ -22,7 +22,7 @@ def dali_index(sidecar: Sidecar) -> bytes:
 
 
 def write_info(location: Path | Place) -> None:
-    """(Re)write timm's `_info.json` from the sidecars: the shards of each split and their lengths."""
+    """Write timm's `_info.json` from the sidecars: the shards of each split, and their lengths."""
     where = Folder(location) if isinstance(location, Path) else location
     records = sorted(name for name in where.names() if SHARD.match(name) and name.endswith(".json"))
     sidecars = [Sidecar.from_bytes(where.read(name), f"{where}/{name}") for name in records]
@@ -30,7 +30,6 @@ def write_info(location: Path | Place) -> None:
 
 
 def _info(sidecars: Sequence[Sidecar]) -> bytes:
-    """The content of `_info.json`."""
     splits: dict[str, list[Sidecar]] = {}
     for sidecar in (s for s in sidecars if s.n):
         names = {row.split or "train" for row in sidecar.samples}

@@ -1,4 +1,4 @@
-"""Reading shards: rows from sidecars, images by offset; whatever is wrong is named."""
+"""Reading of shards: rows from the sidecars, images from the tars by offset. Errors name the file and the member."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.skin_tone import in_order
 from shards.format.consistency import file_fault, info_faults, orphan_faults, set_faults
 from shards.format.images import decode_image
-from shards.format.schema import SHARD, Provenance, Row, Sample, Sidecar
+from shards.format.schema import SHARD, Provenance, Sample, Sidecar, SidecarRow
 from shards.format.unpack import OpenTars, unpack
 from shards.storage.location import Place, place
 
@@ -26,13 +26,13 @@ Words = str | Collection[str] | None
 
 
 class ImageSet:
-    """Images that are known by a table and read one by one.
+    """Images that are described by a table and read one by one.
 
     Attributes
     ----------
     rows
-        A row an image: id, class, group, origin, strategy, split, cluster, parent, image_sha256, and what more
-        the kind of set knows. The index is 0 to n - 1.
+        One row an image: id, class, group, origin, strategy, split, cluster, parent, image_sha256, and more columns
+        that depend on the kind of set. The index is 0 to n - 1.
     classes
         Sorted names; labels are positions in this list.
     """
@@ -72,7 +72,7 @@ class ImageSet:
         return ""
 
     def provenance(self, position: int) -> Provenance:
-        """What made the image in this row; of plain files nothing is recorded."""
+        """What made the image in this row; empty for plain files."""
         return Provenance()
 
     @property
@@ -90,7 +90,7 @@ class ImageSet:
 
     @property
     def groups(self) -> list[str]:
-        """The groups that occur; tone groups from light to dark, others sorted."""
+        """The groups that occur: tone groups from light to dark, other groups sorted."""
         return in_order({group for group in self.rows["group"] if group is not None})
 
     @cached_property
@@ -134,7 +134,7 @@ class ImageSet:
         ids: Collection[str] | None = None,
         exclude: Collection[str] | None = None,
     ) -> Self:
-        """The rows that meet every condition, as a view; no image is read.
+        """A view of the rows that meet every condition; no image is read.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class ImageSet:
         return self.take(np.flatnonzero(keep))
 
     def take(self, positions: NDArray[np.intp] | Sequence[int]) -> Self:
-        """The rows at these positions, in this order, as a view."""
+        """A view of the rows at these positions, in this order."""
         view = copy.copy(self)
         view.__dict__ = {k: v for k, v in self.__dict__.items() if k not in ("labels", "_positions", "_places")}
         view.rows = self.rows.iloc[np.asarray(positions, dtype=np.intp)].reset_index(drop=True)
@@ -166,8 +166,8 @@ class ImageSet:
 class ShardSet(ImageSet):
     """The shards of one folder or bucket.
 
-    Every tar is checked against its sidecar's size when it is opened and every header as it is read; the digests
-    of images are checked where `verify` says so, that of a whole tar by `check_shard`.
+    The size of a tar is checked when it is opened, and every header when it is read. Digests of images are checked
+    where `verify` is True, the digest of a whole tar by `check_shard`.
     """
 
     def __init__(self, where: Place, sidecars: Sequence[Sidecar], classes: Sequence[str]) -> None:
@@ -184,8 +184,8 @@ class ShardSet(ImageSet):
         UserError
             There are no shards.
         CheckFailed
-            A sidecar is damaged, a tar is missing or of the wrong size, a shard has no sidecar, an id is there
-            twice, or the shards disagree on the classes.
+            A sidecar is damaged, a tar is missing or has the wrong size, a tar has no sidecar, two shards share an
+            id, or their classes differ.
         """
         where = place(location)
         names = where.names()
@@ -213,12 +213,12 @@ class ShardSet(ImageSet):
         Parameters
         ----------
         verify
-            Compute the image's digest.
+            Check the digest of the image.
 
         Raises
         ------
         CheckFailed
-            The tar is not what its sidecar says: truncated, changed, or another file.
+            The tar does not match its sidecar: it was truncated, changed or replaced.
         """
         sidecar, row = self._locate(position)
         data = self._files.read(sidecar, row.offset, row.bytes)
@@ -233,11 +233,11 @@ class ShardSet(ImageSet):
     def provenance(self, position: int) -> Provenance:
         return self._locate(position)[0].provenance
 
-    def row(self, position: int) -> Row:
-        """What the sidecar says of the image in this row."""
+    def row(self, position: int) -> SidecarRow:
+        """The entry of the sidecar for the image in this row."""
         return self._locate(position)[1]
 
-    def _locate(self, position: int) -> tuple[Sidecar, Row]:
+    def _locate(self, position: int) -> tuple[Sidecar, SidecarRow]:
         shard, number = self._places[position]
         sidecar = self.sidecars[shard]
         return sidecar, sidecar.samples[number]
@@ -251,7 +251,7 @@ class ShardSet(ImageSet):
 
 
 def _table(sidecars: Sequence[Sidecar]) -> pd.DataFrame:
-    columns = [name for name in Row.model_fields if name != "members"]
+    columns = [name for name in SidecarRow.model_fields if name != "members"]
     data: dict[str, list[Any]] = {"class" if name == "label" else name: [] for name in columns}
     data |= {"shard": [], "row": []}
     for shard, sidecar in enumerate(sidecars):

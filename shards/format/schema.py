@@ -1,4 +1,4 @@
-"""What is known of one image, and of one shard: validated wherever it is read."""
+"""The records of one image and of one shard, validated wherever they are read."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ SPLITS: tuple[str, ...] = get_args(Split)
 IMAGE_EXTENSIONS: tuple[Extension, ...] = ("jpg", "png", "webp")
 #: With ".webp" or ".json" an id just fits USTAR's 100 characters.
 ID_LENGTH = 95
-#: No dots: webdataset cuts a key at the first.
+#: No dots: webdataset cuts a key at the first dot.
 ID_PATTERN = rf"^[A-Za-z0-9_-]{{1,{ID_LENGTH}}}$"
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
 DIGEST_PATTERN = r"^([0-9a-f]{64})?$"
-#: The two files that make a shard.
+#: The names of the two files of a shard.
 SHARD = re.compile(r"^[A-Za-z0-9_-]{1,80}-[0-9]{6}\.(tar|json)$")
 
 _NO_DIGEST = "0" * 64
-#: `class` is a word of Python's; it is `label` in code and `class` in every file.
+#: `class` is a keyword in Python, so the field is `label` in code and `class` in every file.
 _CLASS = AliasChoices("class", "label")
 
 
@@ -52,22 +52,22 @@ def canonical_json(value: Any) -> bytes:
 
 
 class Sample(_Record):
-    """One image: what it shows, where it came from and, if synthetic, all that decided its pixels.
+    """One image: what it shows, where it comes from and, if it is synthetic, everything that decides its pixels.
 
     Attributes
     ----------
     label
-        The class; `class` in JSON.
+        The class.
     group
         Skin type: a tone group, a Fitzpatrick type, or None where unknown.
     attributes
-        Other columns to group by: sex, age band, a second rater's skin type.
+        Other columns to group by, such as sex, age band or a second rater's skin type.
     cluster
-        Patient or family of duplicates: what must not cross a split.
+        Patient or family of duplicates; no cluster may cross a split.
     image_sha256, width, height
-        Of the encoded image; the writer fills them in when they are "" and 0.
+        Of the encoded image. The writer fills them in where they are "" and 0.
     parent
-        Id of the real image that this one was made from.
+        Id of the real image from which this one was made.
     params
         The known truth of a phantom.
     """
@@ -101,13 +101,13 @@ class Sample(_Record):
     params: dict[str, float | str | int] = {}
 
 
-class Row(_Record):
-    """The part of a sample that filters need, and where its members lie in the tar.
+class SidecarRow(_Record):
+    """One image in a sidecar: the part of its sample that filters need, and where its members lie in the tar.
 
     Attributes
     ----------
     offset, bytes
-        Of the whole sample, from its first header to the padding of its last member.
+        Of the whole sample, from its first header to the padding after its last member.
     members
         Extension -> (offset of the content, size).
     """
@@ -133,8 +133,8 @@ class Row(_Record):
         return next(e for e in IMAGE_EXTENSIONS if e in self.members)
 
 
-#: What a row repeats of its sample.
-SHARED_FIELDS = tuple(name for name in Row.model_fields if name in Sample.model_fields)
+#: The fields of a sample that its row repeats.
+SHARED_FIELDS = tuple(name for name in SidecarRow.model_fields if name in Sample.model_fields)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Provenance:
     Attributes
     ----------
     lineage
-        Ids of the real images that the generating model saw.
+        Ids of the real images on which the generating model was trained.
     """
 
     plan_digest: str | None = None
@@ -154,7 +154,7 @@ class Provenance:
 
 
 class Count(_Record):
-    """How many images one cell holds."""
+    """The number of images in one cell."""
 
     label: str = Field(validation_alias=_CLASS, serialization_alias="class")
     group: str | None
@@ -164,18 +164,18 @@ class Count(_Record):
 
 
 class Sidecar(_Record):
-    """The commit record of a shard: `name-000042.json` beside `name-000042.tar`.
+    """The commit record of a shard: `name-000042.json` next to `name-000042.tar`.
 
     Attributes
     ----------
     digest
-        sha256 of this very file with the digest's own characters as zeros.
+        sha256 of this file, computed with zeros in place of the digest.
     sha256, bytes
-        Of the tar; the digest is "" where it was written without.
+        Of the tar. The digest is "" where the shard was written without digests.
     classes
         The number in a `cls` member is a position in this list.
     lineage
-        Ids of the real images that the model saw, whose images these are.
+        Ids of the real images on which the generating model was trained.
     """
 
     schema_version: Literal[1] = 1
@@ -187,7 +187,7 @@ class Sidecar(_Record):
     n: int = Field(ge=0)
     classes: list[str]
     counts: list[Count]
-    samples: list[Row]
+    samples: list[SidecarRow]
     plan_digest: str | None = None
     bundle_digest: str | None = None
     model_digest: str | None = None
@@ -215,7 +215,7 @@ class Sidecar(_Record):
                 end = at + size + len(tar.padding(size))
             if end != row.offset + row.bytes:
                 raise ValueError(f"{row.id} says it has {row.bytes} bytes, its members {end - row.offset}")
-        if end + len(tar.trailer(end)) != self.bytes:  # no room for members that are not listed
+        if end + len(tar.trailer(end)) != self.bytes:  # else there is room for members that are not listed
             raise ValueError(f"samples end at byte {end} of a tar of {self.bytes}")
         return self
 
@@ -257,7 +257,7 @@ class Sidecar(_Record):
         expected = _sign(content.replace(sidecar.digest.encode(), _NO_DIGEST.encode(), 1))
         if expected != content:
             raise CheckFailed(
-                f"{source} was changed since it was written: its content is not that of its "
+                f"{source} was changed after it was written: its content does not match its "
                 f"digest {sidecar.digest[:12]}; write the shard again, or `shards repair` it"
             )
         return sidecar
@@ -271,8 +271,8 @@ def shard_stem(name: str, index: int) -> str:
     return f"{name}-{index:06d}"
 
 
-def count(samples: list[Row]) -> list[Count]:
-    """Images per class, group, strategy and split, sorted."""
+def count(samples: list[SidecarRow]) -> list[Count]:
+    """The number of images per class, group, strategy and split, sorted."""
     cells = Counter((row.label, row.group, row.strategy, row.split) for row in samples)
     ordered = sorted(cells.items(), key=lambda cell: tuple(str(part or "") for part in cell[0]))
     return [Count(label=c, group=g, strategy=s, split=p, n=n) for (c, g, s, p), n in ordered]

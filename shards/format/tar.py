@@ -1,4 +1,4 @@
-"""USTAR with constant metadata: equal content gives equal bytes."""
+"""USTAR archives with constant metadata, so that equal content gives equal bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONSTANT_SUM = sum(_MODE_UID_GID) + sum(_MTIME) + sum(_TAIL) + 8 * ord(" ")
 
 
 def header(name: str, size: int) -> bytes:
-    """The 512 bytes before a file: mode 0644, owner, group and time 0 (POSIX.1-1988 ustar)."""
+    """The 512 bytes before a file: mode 0644; owner, group and time 0 (POSIX.1-1988 ustar)."""
     raw = name.encode("ascii")
     if not 0 < len(raw) <= 100 or not 0 <= size < 8**11:
         raise ValueError(f"{name!r} of {size} bytes does not fit USTAR")
@@ -29,7 +29,7 @@ def padding(size: int) -> bytes:
 
 
 def trailer(size: int) -> bytes:
-    """The end of an archive that so far has `size` bytes."""
+    """The end of an archive whose members take `size` bytes."""
     return bytes(2 * BLOCK + -(size + 2 * BLOCK) % RECORD)
 
 

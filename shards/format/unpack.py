@@ -1,4 +1,4 @@
-"""From a stretch of a tar to a sample: nothing is believed that the sidecar does not say."""
+"""Unpacking of one sample from its bytes in a tar. Everything in it is checked against the sidecar."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dermforge.common.digests import digest_bytes, digest_stream
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
 from shards.format.consistency import wrong_digest, wrong_size
-from shards.format.schema import SHARED_FIELDS, Row, Sample, Sidecar
+from shards.format.schema import SHARED_FIELDS, Sample, Sidecar, SidecarRow
 from shards.storage.location import Place
 
 
-def unpack(data: bytes, row: Row, source: str, verify: bool) -> tuple[Sample, bytes]:
-    """A sample from its stretch of the tar, its headers compared with those that the writer would write.
+def unpack(data: bytes, row: SidecarRow, source: str, verify: bool) -> tuple[Sample, bytes]:
+    """Unpack a sample from its bytes; its headers must be the ones that the writer writes.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def unpack(data: bytes, row: Row, source: str, verify: bool) -> tuple[Sample, by
 
 
 class OpenTars:
-    """Open tars, the most recent few; reading by position, so threads and forked workers may share them."""
+    """The tars that were read last, kept open. Reads are by position, so threads and forked workers may share them."""
 
     def __init__(self, where: Place) -> None:
         self.where = where
@@ -97,7 +97,7 @@ class OpenTars:
                 file.close()
                 raise CheckFailed(wrong_size(f"{self.where}/{sidecar.tar}", sidecar.bytes, size_now))
             self.files[sidecar.tar] = file
-            if len(self.files) > self.where.keep_open:  # closed when the last reader lets go of it
+            if len(self.files) > self.where.keep_open:  # it is closed when its last reader is done
                 self.files.popitem(last=False)
         return os.pread(file.fileno(), size, offset)
 

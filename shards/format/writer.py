@@ -1,4 +1,4 @@
-"""Shards are written whole or not at all: temporary file, fsync, rename, and the sidecar last."""
+"""Writing of shards, whole or not at all: a temporary file, fsync, rename, and the sidecar last."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from shards.format.schema import (
     SHARD,
     SHARED_FIELDS,
     Provenance,
-    Row,
     Sample,
     Sidecar,
+    SidecarRow,
     count,
     created_by,
     shard_stem,
 )
 from shards.storage.location import is_url, make_folder, make_place
-from shards.storage.staging import Spool
+from shards.storage.staging import Staging
 
 
 class ShardWriter:
-    """One shard, written as its samples come; nothing is visible before `commit`.
+    """One shard, written sample by sample; nothing is visible before `commit`.
 
-    Memory does not grow with the shard's bytes, and the digests are computed beside the writing.
+    Memory does not grow with the size of the shard. Digests are computed in threads, in parallel with the writing.
 
     Parameters
     ----------
     folder
-        Made if it is not there.
+        Created if it does not exist.
     name, index
         The shard will be `name-000042.tar`.
     classes
-        The number in `cls` is a position in this list.
+        The number in a `cls` member is a position in this list.
     fsync
-        Wait until the disk has it; without, a power cut may lose a shard that was reported as written.
+        Wait until the disk has the data. Otherwise a power cut may lose a shard that was reported as written.
     digests
-        Without them a damaged shard is found by its structure only.
+        Compute digests. Without them, damage is found only where it breaks the structure of the shard.
     replace
-        Take the place of a committed shard with other content; without, that is an error.
+        Replace a committed shard that has other content. Otherwise that is an error.
     """
 
     def __init__(
@@ -67,10 +67,9 @@ class ShardWriter:
         replace: bool = False,
     ) -> None:
         make_folder(folder)
-        self.folder, self.name, self.index, self.classes = folder, name, index, list(classes)
-        self.provenance = provenance
+        self.name, self.index, self.classes, self.provenance = name, index, list(classes), provenance
         self.fsync, self.digests, self.replace = fsync, digests, replace
-        self.rows: list[Row] = []
+        self.rows: list[SidecarRow] = []
         self.labels = {label: str(number).encode() for number, label in enumerate(self.classes)}
         self.ext, self.last_id, self.offset = "", "", 0
         self.waiting: deque[tuple[Sample, bytes, Future[str]]] = deque()
@@ -81,12 +80,12 @@ class ShardWriter:
         self.file = atomic.Pending(folder / f"{stem}.tar", fsync)
 
     def add(self, sample: Sample, image: bytes, ext: str) -> None:
-        """Append a sample; ids must ascend, so that a shard has one order and no id twice.
+        """Append a sample. Ids must ascend, so that a shard has one order and every id once.
 
         Parameters
         ----------
         image
-            Encoded, in the format that `ext` ("png", "jpg" or "webp") says.
+            Encoded, in the format `ext`: "png", "jpg" or "webp".
         """
         self._check(sample, ext)
         self.last_id = sample.id
@@ -102,18 +101,17 @@ class ShardWriter:
             self._drain(AHEAD)
 
     def commit(self) -> Sidecar:
-        """Finish the tar, make it durable, give it its name, and then the sidecar.
+        """Finish the tar, make it durable and give it its name; then the same for the sidecar.
 
         Raises
         ------
         CheckFailed
-            The folder already holds this shard with other content (`replace` not given).
+            The folder already holds this shard with other content, and `replace` is False.
         OSError
-            The disk is full; nothing under a final name was touched.
+            The disk is full. No committed file was touched.
         """
         self._drain(0)
-        end = tar.trailer(self.offset)
-        self._append([end])
+        self._append([tar.trailer(self.offset)])
         sidecar = Sidecar(
             name=self.name,
             index=self.index,
@@ -159,7 +157,7 @@ class ShardWriter:
             at += tar.BLOCK + len(content) + len(parts[-1])
         self._append(parts)
         shared = {name: getattr(sample, name) for name in SHARED_FIELDS}
-        self.rows.append(Row.model_construct(**shared, offset=start, bytes=at - start, members=members))
+        self.rows.append(SidecarRow.model_construct(**shared, offset=start, bytes=at - start, members=members))
 
     def _append(self, parts: list[bytes]) -> None:
         if self.digest:
@@ -180,8 +178,8 @@ class ShardWriter:
 class ShardSetWriter:
     """Many samples, cut into shards of `shard_size`; `_info.json` for timm at the end.
 
-    Use as a context manager: leaving it without an error finishes the set, an error discards the shard in
-    progress. `location` is a folder or an fsspec address; the rest is as in `ShardWriter`.
+    A context manager: leaving it finishes the set; leaving it with an error discards the shard in progress.
+    `location` is a folder or an fsspec address; the other parameters are those of `ShardWriter`.
     """
 
     def __init__(
@@ -198,8 +196,8 @@ class ShardSetWriter:
             raise UserError(f"a shard of {shard_size} images; expected at least 1")
         self.location, self.name, self.classes, self.shard_size = location, name, classes, shard_size
         self.provenance, self.fsync = provenance, fsync
-        self.spool = Spool() if is_url(location) else None
-        self.folder = self.spool.path if self.spool else Path(location)
+        self.staging = Staging() if is_url(location) else None
+        self.folder = self.staging.path if self.staging else Path(location)
         self.sidecars: list[Sidecar] = []
         self.current: ShardWriter | None = None
         self.last_id = ""
@@ -232,8 +230,8 @@ class ShardSetWriter:
             with self.current as writer:
                 self.sidecars.append(writer.commit())
             self.current = None
-            if self.spool:
-                _send(self.spool, str(self.location), self.sidecars[-1])
+            if self.staging:
+                _send(self.staging, str(self.location), self.sidecars[-1])
 
     def __enter__(self) -> ShardSetWriter:
         return self
@@ -245,17 +243,17 @@ class ShardSetWriter:
             elif self.current:
                 self.current.__exit__(kind, e, tb)
         finally:
-            if self.spool:
-                self.spool.close()
+            if self.staging:
+                self.staging.close()
 
 
 def finish_set(location: str | Path, name: str, n_shards: int) -> None:
-    """Describe a set for timm once its last shard is written.
+    """Write `_info.json` for timm, once the last shard of a set is written.
 
     Raises
     ------
     UserError
-        The folder holds more shards of this name than were written: they are of an earlier, larger set.
+        The folder holds more shards of this name than were written; they belong to an earlier, larger set.
     """
     where = make_place(location)
     for other in sorted(where.names()):
@@ -280,12 +278,12 @@ def write_shard(
 ) -> Sidecar:
     """Write one shard from (sample, encoded image, extension), ids ascending; see `ShardWriter`.
 
-    At an fsspec address it is built in a local spool, uploaded and checked, the sidecar last.
+    For an fsspec address the shard is staged in a local folder, uploaded and checked, the sidecar last.
     """
-    spool = Spool() if is_url(location) else None
-    folder = spool.path if spool else Path(location)
+    staging = Staging() if is_url(location) else None
+    folder = staging.path if staging else Path(location)
     with (
-        spool or nullcontext(),
+        staging or nullcontext(),
         ShardWriter(
             folder, name, index, classes=classes, provenance=provenance, digests=digests, replace=replace
         ) as writer,
@@ -293,13 +291,13 @@ def write_shard(
         for sample, image, ext in items:
             writer.add(sample, image, ext)
         sidecar = writer.commit()
-        if spool:
-            _send(spool, str(location), sidecar, replace)
+        if staging:
+            _send(staging, str(location), sidecar, replace)
     return sidecar
 
 
-def _send(spool: Spool, url: str, sidecar: Sidecar, replace: bool = False) -> None:
+def _send(staging: Staging, url: str, sidecar: Sidecar, replace: bool = False) -> None:
     from shards.format.commit_bucket import upload
 
-    upload(spool.path, url, sidecar, replace)
-    spool.empty()
+    upload(staging.path, url, sidecar, replace)
+    staging.empty()

@@ -1,1 +1,1 @@
-"""Images of other tools and data sets into shards."""
+"""Converts images of other tools and data sets into shards."""

@@ -1,4 +1,4 @@
-"""Duplicates by perceptual hash, and splits that no family of duplicates and no patient crosses."""
+"""Duplicates by perceptual hash, and splits that keep duplicates and patients together."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-#: Edge of the hash: 16 x 16 low frequencies, 256 bits; 64 are too few for smooth pictures of skin.
+#: Edge of the hash: 16 x 16 low frequencies, 256 bits. 64 bits are too few for smooth images of skin.
 _EDGE = 16
-#: Bits that near duplicates may differ in: recoding and resizing flip about 10, other pictures about 128.
+#: How many bits may differ between near duplicates: recompression and resizing change about 10, other images 128.
 NEAR = 24
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """256 bits, uint64 [4], of the signs of the low frequencies around their median (Zauner 2010, pHash).
+    """256 bits, uint64 [4]: which low frequencies lie above their median (Zauner 2010, pHash).
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def perceptual_hash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """
     small = Image.fromarray(image).convert("L").resize((4 * _EDGE, 4 * _EDGE), Image.Resampling.LANCZOS)
     low = dctn(np.asarray(small, dtype=np.float32), norm="ortho")[:_EDGE, :_EDGE].ravel()
-    bits = low > np.median(low[1:])  # the first is the mean brightness
+    bits = low > np.median(low[1:])  # the first coefficient is the mean brightness
     return np.packbits(bits).view(np.uint64)
 
 
 def near_pairs(hashes: NDArray[np.uint64], most: int = NEAR) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of hashes [n, 4] that differ in at most so many bits."""
+    """Pairs (i, j), i < j, of hashes [n, 4] that differ in at most `most` bits."""
     pairs: list[tuple[int, int]] = []
     for i in range(len(hashes) - 1):
         distance = np.bitwise_count(hashes[i + 1 :] ^ hashes[i]).sum(axis=1)
@@ -42,7 +42,7 @@ def near_pairs(hashes: NDArray[np.uint64], most: int = NEAR) -> list[tuple[int, 
 
 
 def families(names: Sequence[str], groups: Sequence[str | None], pairs: Sequence[tuple[int, int]]) -> list[str]:
-    """A cluster for each image: images that share a group (a patient) or are a pair are in one.
+    """The cluster of each image: images that share a group (a patient) or form a pair are in one cluster.
 
     A cluster is named after the group of its first image, or after that image where it has no group.
     """
@@ -58,10 +58,10 @@ def families(names: Sequence[str], groups: Sequence[str | None], pairs: Sequence
 def split_clusters(
     clusters: Sequence[str], strata: Sequence[str], shares: Mapping[str, float], seed: int = 0
 ) -> list[str]:
-    """A split for each image: whole clusters, every stratum (class x group) shared out as `shares` says.
+    """The split of each image. Clusters stay whole, and every stratum (class x group) is divided by `shares`.
 
-    Large clusters are placed first, each where its strata are furthest below their shares; the order among equals
-    is seeded.
+    Clusters are placed from the largest to the smallest, each in the split whose strata are furthest below their
+    shares. The order of clusters of equal size depends on the seed.
     """
     random = np.random.Generator(np.random.Philox(seed))
     members: dict[str, list[int]] = {}

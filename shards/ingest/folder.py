@@ -1,4 +1,4 @@
-"""A plain folder of images, with a table beside it where labels matter, read as if it were shards."""
+"""Reads a plain folder of images as if it were shards; labels come from a table or from the folders."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from shards.storage.location import is_url
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
-#: Hugging Face's ImageFolder describes images in it, or in metadata.csv.
+#: Hugging Face's ImageFolder describes images in this file, or in metadata.csv.
 METADATA = "metadata.jsonl"
 
-#: What columns are called elsewhere -> what they are called here; the first that a table has is taken.
+#: Our name of a column -> its names in other data sets; the first one that a table has is used.
 ALIASES: dict[str, tuple[str, ...]] = {
     "file": ("file", "filename", "file_name", "image", "path", "image_path", "img_id", "DDI_file", "md5hash"),
     "class": ("class", "label", "diagnostic", "disease", "diagnosis"),
@@ -36,8 +36,12 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Other names of the splits.
+_SPLIT_WORDS = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
+
+
 class FolderSet(ImageSet):
-    """Images in files; `rows` has their `path` and whatever other columns the table had as attributes."""
+    """Images in files. `rows` has their `path`; columns of the table without another use become attributes."""
 
     def __init__(self, path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> None:
         super().__init__(rows, classes)
@@ -45,15 +49,15 @@ class FolderSet(ImageSet):
 
     @classmethod
     def open(cls, path: Path, table: Path | None = None) -> FolderSet:
-        """Find the images of a folder and what is said of them.
+        """Find the images of a folder and their labels.
 
-        Labels come from a table (CSV, TSV or parquet; a column with file names and one with classes), else from
-        sub-folders named after classes, else every image is of the class "image".
+        Labels come from a table with a column of file names and one of classes, else from sub-folders named after
+        classes; else every image has the class "image".
 
         Raises
         ------
         UserError
-            No images, a table without the needed columns, or one that names files that are not there.
+            There are no images, or the table lacks a needed column or names files that do not exist.
         """
         if not path.is_dir():
             raise UserError(f"{path} is not a folder; expected shards, or a folder of images")
@@ -94,7 +98,7 @@ class FolderSet(ImageSet):
 
 
 def open_data(location: str | Path, table: Path | None = None) -> ImageSet:
-    """Shards, a bucket of shards, or a plain folder of images (with a CSV): whatever `location` is.
+    """Open shards, a bucket of shards, or a plain folder of images, whichever `location` is.
 
     Raises
     ------
@@ -110,12 +114,12 @@ def open_data(location: str | Path, table: Path | None = None) -> ImageSet:
 
 
 def find_table(path: Path, file_column: str | None = None) -> Path | None:
-    """The one table in or beside a folder that has a column of file names.
+    """The one table in a folder or next to it that has a column of file names.
 
     Raises
     ------
     UserError
-        There are several: which one is meant must be said. Or a `metadata.jsonl` names no files.
+        There are several such tables, or a `metadata.jsonl` names no files.
     """
     beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
     inside = sorted(
@@ -132,7 +136,7 @@ def find_table(path: Path, file_column: str | None = None) -> Path | None:
 def names_files(path: Path, file_column: str | None = None) -> bool:
     """Whether a table has a column of file names."""
     names = (*ALIASES["file"], *([file_column] if file_column else []))
-    if path.suffix == ".parquet":  # of Hugging Face's, the column "image" holds the images themselves
+    if path.suffix == ".parquet":  # in those of Hugging Face, the column "image" holds the images themselves
         try:
             schema = pyarrow.parquet.read_schema(path)
         except (OSError, pa.ArrowException) as error:
@@ -148,8 +152,8 @@ def names_files(path: Path, file_column: str | None = None) -> bool:
     return not columns.isdisjoint(names)
 
 
-class Files:
-    """The images of a folder by what a table calls them: a path from the folder, a name, or a name without suffix."""
+class ImageFiles:
+    """Finds the images of a folder by path, by file name, or by file name without suffix."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(os.path.abspath(folder))
@@ -165,27 +169,33 @@ class Files:
         Raises
         ------
         UserError
-            The name leads out of the folder, or several files in sub-folders have it.
+            The name points outside the folder, or several files in sub-folders have it.
         """
         if not name:
             return None
         path = Path(os.path.normpath(self.folder / name))
         if not path.is_relative_to(self.folder):
-            raise UserError(f"the name {name!r} leads out of {self.folder}; expected files in it")
+            raise UserError(f"the name {name!r} points outside {self.folder}; expected a file in it")
         if path.is_file():
             return path
         found = self.by_name.get(path.name, [])
         if len(found) > 1:
-            raise UserError(f"the name {name!r} may be {found[0]} or {found[1]}; give the path from {self.folder}")
+            raise UserError(f"the name {name!r} may mean {found[0]} or {found[1]}; give its path in {self.folder}")
         return found[0] if found else None
 
     def name(self, path: Path, given: str) -> str:
-        """What to call an image that a table calls `given`: with its folders where the table says them."""
+        """The id of an image that a table calls `given`: with its folders if the table gives them."""
         return "-".join(path.relative_to(self.folder).with_suffix("").parts) if "/" in given else Path(given).stem
 
 
+def split_of(*words: str | None) -> str | None:
+    """The split that the first word with such a meaning names; None if there is none."""
+    known = (_SPLIT_WORDS.get(word or "", word) for word in words)
+    return next((word for word in known if word in SPLITS), None)
+
+
 def blank_rows(n: int) -> dict[str, list[Any]]:
-    """The columns of an `ImageSet` for n real images of which nothing is known."""
+    """The columns of an `ImageSet` for n real images without labels."""
     empty: dict[str, list[Any]] = {name: [None] * n for name in ("group", "cluster", "split", "strategy", "parent")}
     return empty | {
         "origin": ["real"] * n,
@@ -199,7 +209,7 @@ def _from_folders(path: Path) -> pd.DataFrame:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
     inside = [p.relative_to(path).parts[:-1] for p in files]
     first = [parts[0] if parts else "" for parts in inside]
-    split = [word if word in SPLITS else _SPLIT_WORDS.get(word) for word in first]
+    split = [split_of(word) for word in first]
     named = [parts[1:] if s else parts for parts, s in zip(inside, split, strict=True)]
     return pd.DataFrame(
         blank_rows(len(files))
@@ -212,10 +222,6 @@ def _from_folders(path: Path) -> pd.DataFrame:
     )
 
 
-#: ImageFolder's and others' names of the splits.
-_SPLIT_WORDS = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
-
-
 def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
     columns = {ours: _column(table, ours) for ours in ALIASES}
     if not columns["file"] or not columns["class"]:
@@ -224,12 +230,12 @@ def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
             f"{source} has no column {missing!r} (it has {', '.join(table.columns)}); expected one of "
             f"{', '.join(ALIASES[missing])}"
         )
-    known = Files(path)
+    known = ImageFiles(path)
     files = [known.find(name or "") for name in table[columns["file"]]]
     if lost := [name for name, file in zip(table[columns["file"]], files, strict=True) if file is None]:
         raise UserError(
-            f"{source} names {len(lost)} files that are not in {path} (the first: {lost[0]}); remove the "
-            "rows, or `shards make` the folder, which lists what it drops"
+            f"{source} names {len(lost)} files that are not in {path} (the first is {lost[0]}); remove "
+            "these rows, or run `shards make`, which drops and lists them"
         )
     rows = blank_rows(len(table)) | {"path": [str(file) for file in files]}
     rows["id"] = (
@@ -241,11 +247,11 @@ def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
         if (theirs := columns[ours]) is not None:
             rows[ours] = list(table[theirs])
     if columns["split"]:
-        rows["split"] = [_SPLIT_WORDS.get(word or "", word) for word in table[columns["split"]]]
+        rows["split"] = [split_of(word) or word for word in table[columns["split"]]]
         if strangers := set(rows["split"]) - {*SPLITS, None}:
             raise UserError(f"{source} has the split {min(strangers)!r}; expected {', '.join(SPLITS)}")
     if (unlabelled := rows["class"].count(None)) and rows["class"]:
-        raise UserError(f"{source} has {unlabelled} rows without a {columns['class']}; fill them in or remove them")
+        raise UserError(f"{source} has {unlabelled} rows without a {columns['class']}; fill them in or remove the rows")
     others = [name for name in table.columns if name not in columns.values()]
     for attributes, values in zip(rows["attributes"], table[others].to_numpy(), strict=True):
         attributes |= {k: v for k, v in zip(others, values, strict=True) if v is not None}
@@ -257,7 +263,7 @@ def _column(table: pd.DataFrame, ours: str) -> str | None:
 
 
 def unique_ids(names: list[str]) -> list[str]:
-    """Names as ids: other characters become hyphens, and what then collides or is too long gets a digest."""
+    """Turn names into ids: other characters become hyphens; ids that are then equal get a digest of the name."""
     ids = [re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:ID_LENGTH] or "image" for name in names]
     taken: dict[str, int] = {}
     for one in ids:

@@ -1,4 +1,4 @@
-"""Images of other tools and data sets, as (facts, bytes): folders, webdataset tars, Hugging Face folders."""
+"""Finds the images of other tools and data sets: folders with tables, webdataset tars, Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -21,30 +21,32 @@ from dermforge.common.errors import UserError
 from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format import tar
 from shards.format.images import MAX_BYTES
-from shards.format.schema import SPLITS
-from shards.ingest.folder import ALIASES, IMAGE_SUFFIXES, Files, find_table, names_files
+from shards.ingest.folder import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, names_files, split_of
 
-#: Columns that other data sets use for what we name otherwise.
+#: The columns of well-known data sets.
 PRESETS: dict[str, dict[str, str]] = {
     "fitzpatrick17k": {"file": "md5hash", "class": "label", "group": "fitzpatrick_scale"},
     "ddi": {"file": "DDI_file", "class": "disease", "group": "skin_tone"},
     "pad-ufes-20": {"file": "img_id", "class": "diagnostic", "group": "fitspatrick", "cluster": "patient_id"},
 }
-#: A second rater's skin type, kept as an attribute of this name.
+#: A second rater's skin type becomes an attribute with this name.
 _RENAMED = {"fitzpatrick_centaur": "fst_b"}
-#: Members of a tar that are looked at.
+#: The members of a tar that are used.
 _MEMBERS = ("jpg", "jpeg", "png", "webp", "json", "cls")
-_SPLIT_WORDS = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
 
 
 @dataclass
-class Found:
-    """One image before it is checked: what is said of it, and how to get its bytes.
+class FoundImage:
+    """One image before it is checked.
 
     Attributes
     ----------
+    facts
+        Class, group, cluster, split, origin and attributes, as far as the source gives them.
+    data
+        The encoded image, or the file that holds it.
     problem
-        Why there are no bytes.
+        Why there is no image; "" if there is one.
     """
 
     name: str
@@ -53,16 +55,25 @@ class Found:
     problem: str = ""
 
 
-def find(source: Path, table: Path | None, preset: str | None, columns: dict[str, str]) -> Iterator[Found]:
-    """Every image of a folder in any of the known layouts.
+def find(source: Path, table: Path | None, preset: str | None, columns: dict[str, str]) -> Iterator[FoundImage]:
+    """Find every image of a folder in one of the known layouts.
+
+    Parameters
+    ----------
+    table
+        The table that describes the images; None looks for one.
+    preset
+        A key of `PRESETS`.
+    columns
+        Our name of a column -> its name in the table; these override the preset.
 
     Raises
     ------
     UserError
-        The layout is not one of them.
+        The layout is not a known one, or a file of it is damaged.
     """
     if preset is not None and preset not in PRESETS:
-        raise UserError(f"--preset {preset!r}; expected {', '.join(PRESETS)}")
+        raise UserError(f"preset {preset!r}; expected {', '.join(PRESETS)}")
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; expected images, webdataset tars or a Hugging Face folder")
     chosen = PRESETS.get(preset or "", {}) | columns
@@ -77,27 +88,26 @@ def find(source: Path, table: Path | None, preset: str | None, columns: dict[str
         yield from _by_arrow(tables, chosen)
     elif chosen:
         raise UserError(
-            f"no table in {source} names image files in a column {chosen.get('file', 'file')!r}; name the "
-            "table with --table"
+            f"no table in {source} names image files in a column {chosen.get('file', 'file')!r}; name the table to use"
         )
     else:
         yield from _by_folders(source)
 
 
 def tidy(column: str, value: str | None) -> str | None:
-    """Numbers read as text lose ".0"; the -1 and "unknown" of skin types become None."""
+    """Remove ".0" from whole numbers; skin types "-1" and "unknown" become None."""
     if value is None or (column == "group" and value.strip().lower() in ("-1", "-1.0", "unknown", "nan", "")):
         return None
     return re.sub(r"^(-?\d+)\.0$", r"\1", value.strip())
 
 
-def _by_table(source: Path, path: Path, chosen: dict[str, str], inside: tuple[str, ...] = ()) -> Iterator[Found]:
-    """The images of a table, and those of its folder that it does not list; `inside` are the folders that it is in."""
+def _by_table(source: Path, path: Path, chosen: dict[str, str], inside: tuple[str, ...] = ()) -> Iterator[FoundImage]:
+    """The images that a table lists, and those of its folder that it does not; `inside` is the path to the folder."""
     table = as_text(read_table(path))
     columns = _columns(path, table, chosen)
-    files, listed = Files(source), set[Path | None]()
+    files, listed = ImageFiles(source), set[Path | None]()
     used = {name for name in columns.values() if name}
-    split = next((w for word in inside if (w := _SPLIT_WORDS.get(word, word)) in SPLITS), None)
+    split = split_of(*inside)
     for values in table.itertuples(index=False):
         row = dict(zip(table.columns, values, strict=True))
         name = row[str(columns["file"])] or ""
@@ -111,22 +121,22 @@ def _by_table(source: Path, path: Path, chosen: dict[str, str], inside: tuple[st
             for key, value in row.items()
             if key not in used and (text := tidy("group" if key in _RENAMED else key, value)) is not None
         }
-        facts["split"] = _SPLIT_WORDS.get(facts.get("split") or "", facts.get("split")) or split
+        facts["split"] = split_of(facts.get("split")) or facts.get("split") or split
         if not columns["class"] and file and file.parent != files.folder:
             facts["class"] = file.parent.name
         called = files.name(file, name) if file else Path(name).stem or "unnamed"
-        found = Found(facts.get("id") or "-".join([*inside, called]), facts)
+        found = FoundImage(facts.get("id") or "-".join([*inside, called]), facts)
         listed.add(file)
         yield replace(found, data=file) if file else replace(found, problem=problem)
     for file in files.paths:
         if file not in listed:
-            yield Found(
+            yield FoundImage(
                 "/".join([*inside, *file.relative_to(files.folder).parts]), {}, problem=f"{path.name} does not list it"
             )
 
 
 def _columns(path: Path, table: pd.DataFrame, chosen: dict[str, str]) -> dict[str, str | None]:
-    """Our name of each column -> the table's; only Hugging Face's metadata may leave the classes to the folders."""
+    """Our name of each column -> its name in the table. Only metadata of Hugging Face may lack the class."""
     columns = {
         ours: chosen.get(ours) or next((name for name in names if name in table.columns), None)
         for ours, names in ALIASES.items()
@@ -136,24 +146,23 @@ def _columns(path: Path, table: pd.DataFrame, chosen: dict[str, str]) -> dict[st
         if (theirs is None and ours in needed) or (theirs is not None and theirs not in table.columns):
             raise UserError(
                 f"{path} has no column {theirs or ours!r} for the {ours} (it has "
-                f"{', '.join(table.columns)}); name one with --{ours}-column"
+                f"{', '.join(table.columns)}); name the column to use"
             )
     return columns
 
 
-def _by_folders(source: Path) -> Iterator[Found]:
+def _by_folders(source: Path) -> Iterator[FoundImage]:
     for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
         parts = path.relative_to(source).parts[:-1]
-        split = _SPLIT_WORDS.get(parts[0], parts[0]) if parts else None
-        split = split if split in SPLITS else None
+        split = split_of(*parts[:1])
         labels = parts[1:] if split else parts
         name = "-".join(path.relative_to(source).with_suffix("").parts)
-        yield Found(name, {"class": labels[-1] if labels else None, "split": split, "attributes": {}}, path)
+        yield FoundImage(name, {"class": labels[-1] if labels else None, "split": split, "attributes": {}}, path)
 
 
-def _by_tars(tars: list[Path]) -> Iterator[Found]:
+def _by_tars(tars: list[Path]) -> Iterator[FoundImage]:
     for path in tars:
-        split = next((w for word in path.stem.split("-") if (w := _SPLIT_WORDS.get(word, word)) in SPLITS), None)
+        split = split_of(*path.stem.split("-"))
         for key, members in groupby(_members(path), key=lambda member: member[0]):
             contents, problems = {}, []
             for _, ext, content in members:
@@ -165,12 +174,12 @@ def _by_tars(tars: list[Path]) -> Iterator[Found]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, str, bytes | int]]:
-    """Key, extension and content of each member that may be of use, as webdataset cuts names; an enormous one's size.
+    """Key, extension and content of each useful member, with keys as in webdataset; of one too large, its size.
 
     Raises
     ------
     UserError
-        The tar is damaged or was cut off. `tarfile` and webdataset end silently at a bad header.
+        The tar is damaged or truncated. `tarfile` and webdataset would stop silently at a bad header.
     """
     with path.open("rb") as file:
         try:
@@ -191,21 +200,19 @@ def _members(path: Path) -> Iterator[tuple[str, str, bytes | int]]:
         file.seek(end)
         if file.read(tar.BLOCK) != bytes(tar.BLOCK):
             raise UserError(
-                f"{path} is not a whole tar: expected the mark of its end at byte {end}; it was cut off or "
-                "damaged there: repair it with the tool that wrote it"
+                f"{path} is not a whole tar: expected the end of the archive at byte {end}, but it was truncated "
+                "or damaged there; repair it with the tool that wrote it"
             )
 
 
-def _from_members(key: str, members: dict[str, bytes], split: str | None, problem: str) -> Found:
+def _from_members(key: str, members: dict[str, bytes], split: str | None, problem: str) -> FoundImage:
     try:
         said = json.loads(members.get("json", b"{}"))
     except ValueError:
         said = {}
     said = said if isinstance(said, dict) else {}
     if said.get("origin") == "synthetic":
-        raise UserError(
-            f"{key} says that it is synthetic, and `shards make` is for real images; copy shards with `shards select`"
-        )
+        raise UserError(f"{key} is synthetic, but only real images can be imported; copy shards with `shards select`")
     words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
     facts: dict[str, Any] = {
         ours: tidy(ours, next((words.pop(name) for name in names if name in words), None))
@@ -217,13 +224,12 @@ def _from_members(key: str, members: dict[str, bytes], split: str | None, proble
     facts["origin"] = words.pop("origin") if words.get("origin") in ("real", "phantom") else None
     facts["attributes"] = words
     data = next((members[ext] for ext in ("jpg", "jpeg", "png", "webp") if ext in members), b"")
-    return Found(key, facts, data, problem or ("" if data else "there is no image among its members"))
+    return FoundImage(key, facts, data, problem or ("" if data else "there is no image among its members"))
 
 
-def _by_arrow(paths: list[Path], chosen: dict[str, str]) -> Iterator[Found]:
+def _by_arrow(paths: list[Path], chosen: dict[str, str]) -> Iterator[FoundImage]:
     for path in paths:
-        words = re.split(r"[-_/]", f"{path.parent.name}/{path.stem}")
-        split = next((w for word in words if (w := _SPLIT_WORDS.get(word, word)) in SPLITS), None)
+        split = split_of(*re.split(r"[-_/]", f"{path.parent.name}/{path.stem}"))
         for number, (row, names) in enumerate(_arrow_rows(path)):
             image = next((v for v in row.values() if isinstance(v, dict) and "bytes" in v), None)
             if image is None:
@@ -236,7 +242,9 @@ def _by_arrow(paths: list[Path], chosen: dict[str, str]) -> Iterator[Found]:
             facts["split"] = facts.get("split") or split
             facts["attributes"] = words_of
             name = facts.get("id") or Path(image.get("path") or "").stem or f"{path.stem}-{number:06d}"
-            yield Found(name, facts, image["bytes"] or b"", "" if image["bytes"] else "the file holds no image bytes")
+            yield FoundImage(
+                name, facts, image["bytes"] or b"", "" if image["bytes"] else "the file holds no image bytes"
+            )
 
 
 def _is_word(value: object) -> bool:

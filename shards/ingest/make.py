@@ -1,4 +1,4 @@
-"""Real images into shards: checked, without duplicates across splits, all by one codec."""
+"""Writes real images as shards: checked, split without duplicates across splits, encoded by one codec."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from shards.format.schema import SPLITS, Sample, canonical_json
 from shards.format.writer import ShardSetWriter
 from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
 from shards.ingest.folder import unique_ids
-from shards.ingest.importing import Found
+from shards.ingest.importing import FoundImage
 from shards.storage.location import is_url, make_place
 
 T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Iterate over the same items, and show how far it is."""
+    """Iterates over the items and shows the progress: the items, what is done, their number if it is known."""
 
     def __call__(self, items: Iterable[T], what: str, total: int | None) -> Iterable[T]: ...
 
 
-def _unseen(items: Iterable[T], what: str, total: int | None) -> Iterable[T]:
+def _untracked(items: Iterable[T], what: str, total: int | None) -> Iterable[T]:
     return items
 
 
 @dataclass
 class Candidate:
-    """An image that can be decoded, by its facts; its bytes are read again when it is written."""
+    """An image that can be decoded; its bytes are read again when it is written."""
 
-    found: Found
+    found: FoundImage
     read: Callable[[], bytes]
     digest: str
     hash: NDArray[np.uint64]
@@ -52,9 +52,43 @@ class Candidate:
     split: str = ""
 
 
+@dataclass(frozen=True)
+class Splitting:
+    """How images are divided into splits.
+
+    Attributes
+    ----------
+    shares
+        Split -> its share of the images.
+    near
+        Near duplicates differ in at most so many bits of 256.
+    """
+
+    shares: Mapping[str, float]
+    seed: int = 0
+    near: int = NEAR
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How images are encoded.
+
+    Attributes
+    ----------
+    size
+        Shorter edge in pixels; larger images are reduced with antialiasing, none is enlarged.
+    quality
+        Of JPEG and WebP, 1 to 100.
+    """
+
+    size: int | None = None
+    fmt: str = "png"
+    quality: int = 95
+
+
 @dataclass
-class Made:
-    """What was written, and what was left out and why."""
+class MakeReport:
+    """What was written, and what was left out and why (name, reason)."""
 
     written: dict[str, int] = field(default_factory=dict)
     dropped: list[tuple[str, str]] = field(default_factory=list)
@@ -63,53 +97,45 @@ class Made:
 
 
 def make(
-    found: Iterable[Found],
+    found: Iterable[FoundImage],
     out: str | Path,
+    splitting: Splitting,
+    encoding: Encoding = Encoding(),
     *,
-    shares: Mapping[str, float],
-    seed: int = 0,
-    size: int | None = None,
-    fmt: str = "png",
-    quality: int = 95,
     shard_size: int = 1000,
-    near: int = NEAR,
-    track: Track = _unseen,
-) -> Made:
+    track: Track = _untracked,
+) -> MakeReport:
     """Write OUT/train, OUT/validation and OUT/test; `out` is a folder or an fsspec address.
 
-    Images with the same pixels are kept once, and not at all if their classes differ. Near duplicates and images of
-    one patient share a cluster, and no cluster crosses a split; a split that the data already names is kept, and
-    what would cross it is dropped from the side that is trained on.
+    Images with the same pixels are kept once; if their classes differ, all of them are dropped. Near duplicates and
+    images of one patient share a cluster, and a cluster stays in one split. Splits that the data names are kept;
+    where a cluster would cross them, its images outside the test or validation split are dropped.
 
     Parameters
     ----------
-    size
-        Shorter edge in pixels; larger images are reduced with antialiasing, none is enlarged.
-    near
-        Bits of 256 in which near duplicates may differ.
     track
-        Wraps what is gone through, for a progress display: items, what is done, their number if known.
+        Wraps the loops over the images, for a progress display.
     """
-    made = Made()
-    with tempfile.TemporaryFile() as spool:
-        kept = _without_copies(_decodable(track(found, "reading", None), made, spool), made)
+    report = MakeReport()
+    with tempfile.TemporaryFile() as scratch:
+        kept = _without_copies(_decodable(track(found, "reading", None), report, scratch), report)
         if not kept:
-            raise UserError("no image is left to write; " + "; ".join(f"{n}: {why}" for n, why in made.dropped[:3]))
-        kept = _split(_in_families(kept, near, made), shares, seed, made)
+            raise UserError("no image is left to write; " + "; ".join(f"{n}: {why}" for n, why in report.dropped[:3]))
+        kept = _split(_in_families(kept, splitting.near, report), splitting, report)
         classes = sorted({c.found.facts["class"] for c in kept})
         for split in SPLITS:
             mine = sorted((c for c in kept if c.split == split), key=lambda c: c.id)
             if mine:
                 with ShardSetWriter(_under(out, split), split, classes=classes, shard_size=shard_size) as writer:
                     for candidate in track(mine, f"writing {split}", len(mine)):
-                        _write(writer, candidate, size, fmt, quality)
-                made.written[split] = len(mine)
-    _list_dropped(out, made)
-    return made
+                        _write(writer, candidate, encoding)
+                report.written[split] = len(mine)
+    _list_dropped(out, report)
+    return report
 
 
 def upright(data: bytes) -> NDArray[np.uint8]:
-    """Decode, and turn as the camera's EXIF says; RGB, uint8 [H, W, 3]."""
+    """Decode and rotate as the camera's EXIF says; RGB, uint8 [H, W, 3]."""
     pixels = decode_image(data)
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
         turn = image.getexif().get(0x0112, 1)
@@ -121,7 +147,7 @@ def upright(data: bytes) -> NDArray[np.uint8]:
 
 
 def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
-    """The shorter edge brought down to `size` with antialiasing (Lanczos); smaller images stay."""
+    """Reduce the shorter edge to `size` with antialiasing (Lanczos); smaller images stay as they are."""
     height, width = pixels.shape[:2]
     if size is None or min(height, width) <= size:
         return pixels
@@ -130,26 +156,26 @@ def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.LANCZOS))
 
 
-def _decodable(found: Iterable[Found], made: Made, spool: BinaryIO) -> list[Candidate]:
+def _decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO) -> list[Candidate]:
     kept = []
     for one in found:
         try:
-            read = _reader(one, spool)
+            read = _reader(one, scratch)
             pixels = upright(read())
         except (OSError, ValueError) as error:
-            made.dropped.append((one.name, f"not readable: {error}"))
+            report.dropped.append((one.name, f"not readable: {error}"))
             continue
         if not one.facts.get("class"):
-            made.dropped.append((one.name, "has no class"))
+            report.dropped.append((one.name, "has no class"))
         elif one.facts.get("split") not in (None, *SPLITS):
-            made.dropped.append((one.name, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
+            report.dropped.append((one.name, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
         else:
             digest = digest_bytes(str(pixels.shape).encode() + pixels.tobytes())
             kept.append(Candidate(one, read, digest, perceptual_hash(pixels)))
     return kept
 
 
-def _without_copies(candidates: list[Candidate], made: Made) -> list[Candidate]:
+def _without_copies(candidates: list[Candidate], report: MakeReport) -> list[Candidate]:
     same: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         same.setdefault(candidate.digest, []).append(candidate)
@@ -157,26 +183,26 @@ def _without_copies(candidates: list[Candidate], made: Made) -> list[Candidate]:
     for copies in same.values():
         labels = sorted({c.found.facts["class"] for c in copies})
         if len(labels) > 1:
-            made.dropped += [(c.found.name, f"same pixels under {' and '.join(labels)}") for c in copies]
+            report.dropped += [(c.found.name, f"same pixels under {' and '.join(labels)}") for c in copies]
             continue
         first = min(copies, key=lambda c: -SPLITS.index(c.found.facts.get("split") or "train"))
         kept.append(first)
-        made.dropped += [(c.found.name, f"same pixels as {first.found.name}") for c in copies if c is not first]
+        report.dropped += [(c.found.name, f"same pixels as {first.found.name}") for c in copies if c is not first]
     return kept
 
 
-def _in_families(kept: list[Candidate], near: int, made: Made) -> list[Candidate]:
+def _in_families(kept: list[Candidate], near: int, report: MakeReport) -> list[Candidate]:
     pairs = near_pairs(np.stack([c.hash for c in kept]), near)
     for candidate, one in zip(kept, unique_ids([c.found.name for c in kept]), strict=True):
         candidate.id = one
     clusters = families([c.id for c in kept], [c.found.facts.get("cluster") for c in kept], pairs)
     for candidate, cluster in zip(kept, clusters, strict=True):
         candidate.cluster = cluster
-    made.near_duplicates, made.clusters = len(pairs), len(set(clusters))
+    report.near_duplicates, report.clusters = len(pairs), len(set(clusters))
     return kept
 
 
-def _split(kept: list[Candidate], shares: Mapping[str, float], seed: int, made: Made) -> list[Candidate]:
+def _split(kept: list[Candidate], splitting: Splitting, report: MakeReport) -> list[Candidate]:
     given: dict[str, set[str]] = {}
     for c in kept:
         if c.found.facts.get("split"):
@@ -184,7 +210,8 @@ def _split(kept: list[Candidate], shares: Mapping[str, float], seed: int, made: 
     fixed = {cluster: max(splits, key=SPLITS.index) for cluster, splits in given.items()}
     free = [c for c in kept if c.cluster not in fixed]
     strata = [f"{c.found.facts['class']}\0{c.found.facts.get('group')}" for c in free]
-    for candidate, split in zip(free, split_clusters([c.cluster for c in free], strata, shares, seed), strict=True):
+    splits = split_clusters([c.cluster for c in free], strata, splitting.shares, splitting.seed)
+    for candidate, split in zip(free, splits, strict=True):
         candidate.split = split
     result = list(free)
     for c in (c for c in kept if c.cluster in fixed):
@@ -192,12 +219,12 @@ def _split(kept: list[Candidate], shares: Mapping[str, float], seed: int, made: 
         if c.found.facts.get("split") in (None, c.split):
             result.append(c)
         else:
-            made.dropped.append((c.found.name, f"its duplicate or patient {c.cluster} is in {c.split}"))
+            report.dropped.append((c.found.name, f"its duplicate or patient {c.cluster} is in {c.split}"))
     return result
 
 
-def _write(writer: ShardSetWriter, c: Candidate, size: int | None, fmt: str, quality: int) -> None:
-    pixels = reduce(upright(c.read()), size)
+def _write(writer: ShardSetWriter, c: Candidate, encoding: Encoding) -> None:
+    pixels = reduce(upright(c.read()), encoding.size)
     facts: dict[str, Any] = c.found.facts
     try:
         sample = Sample.model_validate(
@@ -215,39 +242,39 @@ def _write(writer: ShardSetWriter, c: Candidate, size: int | None, fmt: str, qua
         )
     except ValidationError as error:
         raise UserError(f"{c.found.name}: {error.errors()[0]['msg']}") from error
-    writer.add(sample, encode_image(pixels, fmt, quality), fmt)
+    writer.add(sample, encode_image(pixels, encoding.fmt, encoding.quality), encoding.fmt)
 
 
-def _reader(one: Found, spool: BinaryIO) -> Callable[[], bytes]:
-    """How to read an image again; bytes that came out of an archive wait on disk, so that memory stays small."""
+def _reader(one: FoundImage, scratch: BinaryIO) -> Callable[[], bytes]:
+    """A function that reads the image again. Bytes from an archive are put on disk, so that memory stays small."""
     if one.problem:
         raise UserError(one.problem)
     if isinstance(one.data, Path):
         return one.data.read_bytes
-    at, size = spool.seek(0, os.SEEK_END), len(one.data)
-    spool.write(one.data)
+    at, size = scratch.seek(0, os.SEEK_END), len(one.data)
+    scratch.write(one.data)
     one.data = b""
 
     def read() -> bytes:
-        spool.seek(at)
-        return spool.read(size)
+        scratch.seek(at)
+        return scratch.read(size)
 
     return read
 
 
-def _list_dropped(out: str | Path, made: Made) -> None:
+def _list_dropped(out: str | Path, report: MakeReport) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerows([("name", "why"), *sorted(made.dropped)])
-    report = {
-        "written": made.written,
-        "dropped": len(made.dropped),
-        "near_duplicates": made.near_duplicates,
-        "clusters": made.clusters,
+    table.writerows([("name", "why"), *sorted(report.dropped)])
+    summary = {
+        "written": report.written,
+        "dropped": len(report.dropped),
+        "near_duplicates": report.near_duplicates,
+        "clusters": report.clusters,
     }
     where = make_place(out)
     where.write("_dropped.csv", text.getvalue().encode())
-    where.write("_made.json", canonical_json(report) + b"\n")
+    where.write("_made.json", canonical_json(summary) + b"\n")
 
 
 def _under(out: str | Path, split: str) -> str | Path:

@@ -1,1 +1,1 @@
-"""Where shards lie: a folder or a bucket."""
+"""Where shards are stored: a folder or a bucket."""

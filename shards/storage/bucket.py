@@ -1,4 +1,4 @@
-"""Shards in buckets (s3://, gs:// and what else fsspec knows), with a bounded local cache."""
+"""Shards in buckets (s3://, gs:// and other addresses that fsspec knows), with a bounded local cache."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from dermforge.common.atomic import Pending, locked, sweep
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
 
-#: Bytes of tars kept locally; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change size and place.
+#: Size of the local cache in bytes; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change its size and its folder.
 CACHE_BYTES = 8 << 30
 _CHUNK = 8 << 20
 
 
 class Bucket:
-    """A folder at an fsspec address; tars are fetched whole into the cache and read there."""
+    """A folder at an fsspec address; tars are downloaded whole into the cache and read there."""
 
-    #: A file that left the cache takes its room until it is closed.
+    #: Few: a file that was removed from the cache uses disk space until it is closed.
     keep_open = 4
 
     def __init__(self, url: str) -> None:
@@ -36,7 +36,7 @@ class Bucket:
 
     @property
     def files(self) -> Any:
-        """The fsspec file system, opened in each process anew: its connections do not survive a fork."""
+        """The fsspec file system, opened again in each process: its connections do not survive a fork."""
         if self._filesystem is None or self._filesystem[0] != os.getpid():
             self._filesystem = os.getpid(), _filesystem(self.url)
         return self._filesystem[1]
@@ -57,23 +57,23 @@ class Bucket:
             return bytes(self.files.cat_file(f"{self.url}/{name}"))
 
     def write(self, name: str, content: bytes) -> None:
-        """Small files only; a bucket shows an object when it is whole."""
+        """Write a small file; a bucket shows an object only once it is whole."""
         with asked(f"{self.url}/{name}"):
             self.files.pipe_file(f"{self.url}/{name}", content)
 
     def remove(self, name: str) -> None:
-        """The object goes, and every copy of it in this machine's cache."""
+        """Remove the object, and every copy of it in the local cache."""
         with asked(f"{self.url}/{name}"), suppress(FileNotFoundError):
             self.files.rm_file(f"{self.url}/{name}")
         self.forget(name)
 
     def put(self, path: Path, name: str) -> None:
-        """Copy a file of any size there.
+        """Upload a file of any size.
 
         Raises
         ------
         CheckFailed
-            What arrived is shorter or longer than what was sent.
+            The object has another size than the file.
         """
         with asked(f"{self.url}/{name}"):
             self.files.put_file(str(path), f"{self.url}/{name}")
@@ -83,19 +83,19 @@ class Bucket:
             raise CheckFailed(f"{self.url}/{name} arrived with {got} of {sent} bytes; upload it again")
 
     def move(self, old: str, new: str) -> None:
-        """Give an object another name, in place of what has it; the bytes stay where they are."""
-        with asked(f"{self.url}/{old}"), suppress(FileNotFoundError):  # another process was quicker
+        """Rename an object inside the bucket, replacing one that has the new name."""
+        with asked(f"{self.url}/{old}"), suppress(FileNotFoundError):  # another process moved it first
             self.files.cp_file(f"{self.url}/{old}", f"{self.url}/{new}")
         self.remove(old)
         self.forget(new)
 
     def forget(self, name: str) -> None:
-        """Remove what the cache holds of an object; readers that have it open keep it."""
+        """Remove the cached copies of an object; a reader that has one open can still read it."""
         for path in self.cache.glob(f"*-{name}"):
             path.unlink(missing_ok=True)
 
     def open(self, name: str) -> BinaryIO:
-        """The cached copy of the object as it is now in the bucket; the oldest copies make room for a new one.
+        """Open the cached copy of the current object; the copies that were used longest ago make room for a new one.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class Bucket:
                 return path.open("rb", buffering=0)
 
     def digest(self, name: str) -> str:
-        """sha256 of what the bucket gives back."""
+        """sha256 of the object, downloaded again."""
         found = hashlib.sha256()
         with asked(f"{self.url}/{name}"):
             for chunk in self._chunks(f"{self.url}/{name}"):
@@ -137,7 +137,7 @@ class Bucket:
         total = sum(p.stat().st_size for p in held)
         while held and total + size > self.limit:
             total -= held[0].stat().st_size
-            held.pop(0).unlink()  # readers that have it open keep it
+            held.pop(0).unlink()  # a reader that has it open can still read it
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_filesystem": None}
@@ -148,13 +148,13 @@ class Bucket:
 
 @contextmanager
 def asked(address: str) -> Iterator[None]:
-    """What the store refuses becomes one line that names the address."""
+    """Turn the errors of a store into a `UserError` that names the address."""
     try:
         yield
     except FileNotFoundError as error:
-        raise UserError(f"{address} is not there; check the names of the bucket and of the folder in it") from error
+        raise UserError(f"{address} does not exist; check the names of the bucket and of the folder in it") from error
     except _refusals() as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:  # of the disk that holds the cache
+        if getattr(error, "errno", None) == errno.ENOSPC:  # the disk with the cache is full
             raise
         raise UserError(
             f"{address}: {error}; check the address, the credentials and the network, then run the same command again"
@@ -162,7 +162,7 @@ def asked(address: str) -> Iterator[None]:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What the libraries raise that are loaded; not all of it is an OSError."""
+    """The error classes of the libraries that are loaded; some are no OSError."""
     own = {
         "botocore.exceptions": "BotoCoreError",
         "google.auth.exceptions": "GoogleAuthError",
@@ -175,14 +175,13 @@ def _filesystem(url: str) -> Any:
     try:
         import fsspec
 
-        # A bucket has no folders to make; of the stores that have, the local disk makes them itself.
+        # Buckets need no folders; the local file system creates them with this option.
         options = {"auto_mkdir": True} if url.startswith(("file://", "local://")) else {}
         return fsspec.core.url_to_fs(url, **options)[0]
     except ImportError as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"{url}: {reason}; pip install 'dermforge[cloud]' is enough for s3://, other stores need the "
-            "package that is named"
+            f"{url}: {reason}; s3:// needs `pip install 'dermforge[cloud]'`, other stores the package named here"
         ) from error
     except ValueError as error:
-        raise UserError(f"{url}: {error}; expected an address that fsspec knows, as s3://bucket/folder") from error
+        raise UserError(f"{url}: {error}; expected an address that fsspec knows, such as s3://bucket/folder") from error

@@ -1,4 +1,4 @@
-"""Where shards lie: a folder, or a bucket that looks like one."""
+"""Where shards are stored: a local folder, or a bucket with the same few methods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dermforge.common.errors import UserError
 
 
 class Place(Protocol):
-    """Files by name, flat.
+    """A flat collection of files with names.
 
     Attributes
     ----------
@@ -22,21 +22,21 @@ class Place(Protocol):
     keep_open: int
 
     def names(self, missing_ok: bool = False) -> dict[str, int]:
-        """Name -> size in bytes; with `missing_ok`, a folder that is not there (yet) has none."""
+        """Name -> size in bytes; with `missing_ok`, a folder that does not exist has no files."""
         ...
 
     def read(self, name: str) -> bytes: ...
 
     def open(self, name: str) -> BinaryIO:
-        """The file as it is now, unbuffered, on a local disk."""
+        """Open the current file for reading, unbuffered; it lies on a local disk."""
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """A small file: all of it, or what was there before."""
+        """Write a small file: after an error the old one is still there."""
         ...
 
     def remove(self, name: str) -> None:
-        """The file goes, if it is there."""
+        """Remove the file, if it exists."""
         ...
 
 
@@ -70,12 +70,12 @@ class Folder:
 
 
 def is_url(location: str | Path) -> bool:
-    """s3://, gs:// and the like."""
+    """Whether the location is an fsspec address such as s3://bucket/folder."""
     return "://" in address(location)
 
 
 def address(location: str | Path) -> str:
-    """The location as text; an address that was taken for a path (s3:/bucket) gets its slash back."""
+    """The location as text. `Path` turns s3://bucket into s3:/bucket; the lost slash is restored."""
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(location))
 
 
@@ -85,7 +85,7 @@ def place(location: str | Path) -> Place:
     Raises
     ------
     UserError
-        It is not there, or reading buckets needs an extra that is not installed.
+        The folder does not exist, or the package for buckets is not installed.
     """
     if is_url(location):
         from shards.storage.bucket import Bucket
@@ -95,12 +95,12 @@ def place(location: str | Path) -> Place:
 
 
 def make_place(location: str | Path) -> Place:
-    """The same, to write to: a folder that is not there is made.
+    """The place to write to; a folder that does not exist is created.
 
     Raises
     ------
     UserError
-        A file is in its place, or the system does not allow it.
+        As `make_folder` and `place`.
     """
     if not is_url(location):
         make_folder(Path(location))
@@ -108,17 +108,17 @@ def make_place(location: str | Path) -> Place:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder to write to.
+    """Create a folder to write to.
 
     Raises
     ------
     UserError
-        A file is in its place, the system does not allow it, or it is an address and not a folder.
+        There is a file of that name, permission is denied, or it is an address and not a folder.
     """
     if is_url(folder):
         raise UserError(
-            f"{address(folder)} is an address, and this writes to folders only; write to a folder, then "
-            f"copy it with `shards select FOLDER --out {address(folder)}`"
+            f"{address(folder)} is an address, but this can write to folders only; write to a folder, then copy it "
+            "there with `shards select`"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

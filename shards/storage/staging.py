@@ -1,4 +1,7 @@
-"""A folder for shards on their way to a bucket. It goes with its writer; what a killed one left goes with the next."""
+"""A temporary folder for shards that are about to be uploaded.
+
+It is deleted when its writer ends. The folders of writers that were killed are deleted by the next writer.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-_PREFIX = "dermforge-spool-"
+_PREFIX = "dermforge-staging-"
 
 
-class Spool:
-    """A new folder among the system's temporary ones, locked while its writer lives.
+class Staging:
+    """A new folder in the system's temporary one, locked as long as its writer lives.
 
     Attributes
     ----------
@@ -27,12 +30,12 @@ class Spool:
         while True:
             self.root = Path(tempfile.mkdtemp(prefix=_PREFIX))
             self.fd = os.open(self.root, os.O_RDONLY)
-            with suppress(OSError):  # a file system without locks: nobody sweeps there either
+            with suppress(OSError):  # a file system without locks: no other writer can sweep there either
                 fcntl.flock(self.fd, fcntl.LOCK_EX)
-            if self.root.is_dir():  # else swept before it was locked
+            if self.root.is_dir():  # else another writer swept it before it was locked
                 break
             os.close(self.fd)
-        self.path = self.root / "shards"  # a commit locks its own folder
+        self.path = self.root / "shards"  # not the root: a commit locks the folder of its shard
         self.path.mkdir()
 
     def empty(self) -> None:
@@ -43,7 +46,7 @@ class Spool:
         shutil.rmtree(self.root, ignore_errors=True)
         os.close(self.fd)
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Staging:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
@@ -52,7 +55,7 @@ class Spool:
 
 def _sweep(root: Path) -> None:
     for path in root.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # somebody else's, or its writer lives
+        with suppress(OSError):  # of another user, or its writer lives
             fd = os.open(path, os.O_RDONLY)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,7 @@ from dermforge.common.atomic import write_whole
 from shards.format.images import encode_image
 from shards.format.reader import ImageSet
 
-#: What the sheet of a run is called.
+#: The file name of the sheet of a run.
 SHEET = "sheet.png"
 
 _MARGIN = 4
@@ -20,7 +20,7 @@ _INK, _PAPER, _EMPTY = (30, 30, 30), (255, 255, 255), (235, 235, 235)
 
 
 def contact_sheet(data: ImageSet, path: Path, *, per_cell: int = 2, thumb: int = 64) -> None:
-    """Draw the first images of every cell into a PNG file; see `drawn`."""
+    """Write the first images of every cell to a PNG file; see `drawn`."""
     write_whole(path, drawn(data, per_cell=per_cell, thumb=thumb))
 
 
@@ -32,7 +32,7 @@ def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
     per_cell
         Images side by side in a cell.
     thumb
-        Their edge in pixels; larger images are reduced with antialiasing, smaller ones are shown as they are.
+        Their longer edge in pixels; larger images are reduced with antialiasing, smaller ones stay as they are.
     """
     found: set[str] = set(data.rows["class"])
     classes = [label for label in data.classes if label in found]

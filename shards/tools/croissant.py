@@ -1,10 +1,11 @@
-"""A shard set described as Croissant 1.0 (MLCommons): files with digests, and how records are read from them."""
+"""A description of a shard set in Croissant 1.0 (MLCommons): files with digests, and how to read records from them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from dermforge.common.digests import digest_bytes
 from shards.format.reader import ShardSet
 from shards.format.schema import Sidecar
 
-#: The context that the specification prints, whole: readers compare it.
+#: The context of the specification, complete because readers compare it.
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -57,73 +58,59 @@ CONTEXT: dict[str, Any] = {
         )
     },
 }
-#: Columns of the table beside the shards: readers of Croissant do not look into JSON inside of tars.
+#: Columns of the table next to the shards: readers of Croissant do not look into JSON inside tars.
 COLUMNS = ("id", "class", "group", "origin", "split", "strategy", "parent", "cluster", "image_sha256")
 FILE, TABLE = "croissant.json", "samples.csv"
-#: What `describe` is told -> where the document has it.
-_WORDS = {
-    "name": "name",
-    "description": "description",
-    "license_url": "license",
-    "url": "url",
-    "version": "version",
-    "published": "datePublished",
-    "cite_as": "citeAs",
-}
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
-def describe(
-    sidecars: Sequence[Sidecar],
-    table: bytes,
-    *,
-    name: str,
-    description: str,
-    license_url: str,
-    url: str,
-    version: str,
-    published: str,
-    cite_as: str,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Description:
+    """What the author says of a data set; the fields are named as in the document.
+
+    Attributes
+    ----------
+    license
+        Address of the licence's text.
+    url
+        Address of the data set.
+    datePublished
+        An ISO date.
+    """
+
+    name: str
+    description: str
+    license: str
+    url: str
+    version: str
+    datePublished: str
+    citeAs: str
+
+
+def describe(sidecars: Sequence[Sidecar], table: bytes, words: Description) -> dict[str, Any]:
     """The JSON-LD document; file addresses are relative to it.
 
     Parameters
     ----------
     table
-        What `samples.csv` holds.
-    license_url
-        Of the licence's text, or its SPDX page.
-    url
-        Where the data set can be found.
-    published
-        An ISO date.
+        The content of `samples.csv`.
     """
-    tars = [{"@id": s.tar} for s in sidecars]
     ext = next(row.ext for s in sidecars for row in s.samples)
-    files: list[dict[str, Any]] = [
-        {
-            "@type": "cr:FileObject",
-            "@id": s.tar,
-            "name": s.tar,
-            "contentUrl": s.tar,
-            "contentSize": f"{s.bytes} B",
-            "encodingFormat": "application/x-tar",
-            "sha256": s.sha256,
-        }
-        for s in sidecars
-    ]
-    files.append(
-        {
-            "@type": "cr:FileObject",
-            "@id": TABLE,
-            "name": TABLE,
-            "contentUrl": TABLE,
-            "contentSize": f"{len(table)} B",
-            "encodingFormat": "text/csv",
-            "sha256": digest_bytes(table),
-        }
-    )
-    files.append(
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        **asdict(words),
+        "distribution": _files(sidecars, table, ext),
+        "recordSet": _record_sets(ext),
+    }
+
+
+def _files(sidecars: Sequence[Sidecar], table: bytes, ext: str) -> list[dict[str, Any]]:
+    tars = [{"@id": s.tar} for s in sidecars]
+    return [
+        *(_file(s.tar, s.bytes, "application/x-tar", s.sha256) for s in sidecars),
+        _file(TABLE, len(table), "text/csv", digest_bytes(table)),
         {
             "@type": "cr:FileSet",
             "@id": "image-files",
@@ -131,79 +118,72 @@ def describe(
             "encodingFormat": MEDIA[ext],
             "containedIn": tars if len(tars) > 1 else tars[0],
             "includes": f"*.{ext}",
-        }
-    )
-    samples = [_field(f"samples/{key}", {"fileObject": {"@id": TABLE}, "extract": {"column": key}}) for key in COLUMNS]
-    of_images = {"fileSet": {"@id": "image-files"}}
-    stem = {"extract": {"fileProperty": "filename"}, "transform": {"regex": rf"^(.*)\.{ext}$"}}
-    images = [
-        _field("images/id", {**of_images, **stem}),
-        _field("images/image", {**of_images, "extract": {"fileProperty": "content"}}, "sc:ImageObject"),
+        },
     ]
+
+
+def _file(name: str, size: int, media: str, digest: str) -> dict[str, Any]:
     return {
-        "@context": CONTEXT,
-        "@type": "sc:Dataset",
+        "@type": "cr:FileObject",
+        "@id": name,
         "name": name,
-        "description": description,
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "citeAs": cite_as,
-        "license": license_url,
-        "url": url,
-        "version": version,
-        "datePublished": published,
-        "distribution": files,
-        "recordSet": [
-            {
-                "@type": "cr:RecordSet",
-                "@id": "samples",
-                "name": "samples",
-                "key": {"@id": "samples/id"},
-                "description": "What is known of each image.",
-                "field": samples,
-            },
-            {
-                "@type": "cr:RecordSet",
-                "@id": "images",
-                "name": "images",
-                "key": {"@id": "images/id"},
-                "description": "The images, by the id of their sample.",
-                "field": images,
-            },
-        ],
+        "contentUrl": name,
+        "contentSize": f"{size} B",
+        "encodingFormat": media,
+        "sha256": digest,
     }
 
 
-def refresh(data: ShardSet) -> list[str]:
-    """Write `samples.csv` and the description beside a set anew after images went, its words kept.
+def _record_sets(ext: str) -> list[dict[str, Any]]:
+    samples = [_field(f"samples/{key}", {"fileObject": {"@id": TABLE}, "extract": {"column": key}}) for key in COLUMNS]
+    files = {"fileSet": {"@id": "image-files"}}
+    stem = {"extract": {"fileProperty": "filename"}, "transform": {"regex": rf"^(.*)\.{ext}$"}}
+    images = [
+        _field("images/id", {**files, **stem}),
+        _field("images/image", {**files, "extract": {"fileProperty": "content"}}, "sc:ImageObject"),
+    ]
+    return [
+        _record_set("samples", "What is known of each image.", samples),
+        _record_set("images", "The images, by the id of their sample.", images),
+    ]
 
-    Of a set without images nothing can be described: the files go.
+
+def _record_set(name: str, description: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    key = {"@id": f"{name}/id"}
+    record = {"@type": "cr:RecordSet", "@id": name, "name": name, "key": key}
+    return record | {"description": description, "field": fields}
+
+
+def refresh(data: ShardSet) -> list[str]:
+    """Update `samples.csv` and the description of a set after images were removed; the author's words are kept.
+
+    The two files of a set without images are removed.
 
     Returns
     -------
-    Names of the files that still describe the former set, because they are not as `shards card` wrote them.
+    Names of the files that still describe the former set, because `shards card` did not write them.
     """
     where, names, rows = data.place, data.place.names(), table(data.rows)
     if TABLE in names and where.read(TABLE).splitlines()[:1] == rows.splitlines()[:1]:
         where.write(TABLE, rows) if data.n else where.remove(TABLE)
     if FILE not in names:
         return []
-    content = where.read(FILE)
     try:
-        old = json.loads(content)
-        words = {ours: str(old[theirs]) for ours, theirs in _WORDS.items()}
+        old = json.loads(where.read(FILE))
+        words = Description(**{field.name: str(old[field.name]) for field in fields(Description)})
     except (ValueError, KeyError, TypeError):
         return [FILE]
-    if re.fullmatch(r"\d+ images of .*\.", words["description"]):
-        words["description"] = counted(data.n, data.classes)
+    if re.fullmatch(r"\d+ images of .*\.", words.description):
+        words = replace(words, description=counted(data.n, data.classes))
     if data.n:
-        where.write(FILE, to_bytes(describe(data.sidecars, rows, **words)))
+        where.write(FILE, to_bytes(describe(data.sidecars, rows, words)))
     else:
         where.remove(FILE)
     return []
 
 
 def counted(n: int, classes: Sequence[str]) -> str:
-    """The description of a set of which nobody said more."""
+    """The description of a set where the author gives none."""
     return f"{n} images of {', '.join(classes)}."
 
 
@@ -213,7 +193,7 @@ def to_bytes(document: dict[str, Any]) -> bytes:
 
 
 def table(rows: pd.DataFrame) -> bytes:
-    """What is known of each image without opening it, as CSV; empty where unknown."""
+    """What the sidecars say of each image, as CSV; empty where unknown."""
     return rows.reindex(columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n").encode()
 
 

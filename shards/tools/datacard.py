@@ -9,9 +9,9 @@ import pandas as pd
 from shards.format.reader import ShardSet
 from shards.format.schema import Sample
 
-#: What the hub calls a card.
+#: The file name of a card on the hub.
 CARD = "README.md"
-#: The hub's words for how many images there are.
+#: The hub's categories of size.
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 KINDS = {
     "phantom": "**Phantoms**: drawn lesions on drawn skin. They test machinery and show no disease; nothing medical "

@@ -1,4 +1,4 @@
-"""Two sets of images compared id by id."""
+"""Comparison of two sets of images, id by id."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from shards.format.reader import ShardSet
 
 @dataclass
 class Difference:
-    """What two sets do not share.
+    """The differences between two sets.
 
     Attributes
     ----------
-    images, records
-        Ids whose encoded image, whose JSON but not image, differs.
+    only_first, only_second
+        Ids that only one of the sets has.
+    images
+        Ids whose encoded images differ.
+    records
+        Ids whose images are equal and whose JSON differs.
     largest
         Largest difference of a pixel value among `images`, 0 to 255; NaN where none was decoded.
     """
@@ -33,7 +37,7 @@ class Difference:
 
 
 def diff(first: ShardSet, second: ShardSet, pixels: bool = False) -> Difference:
-    """Compare by id; `pixels` decodes the images that differ."""
+    """Compare two sets id by id; `pixels` decodes the images that differ."""
     found = Difference()
     ids = [set(data.rows["id"]) for data in (first, second)]
     found.only_first, found.only_second = sorted(ids[0] - ids[1]), sorted(ids[1] - ids[0])

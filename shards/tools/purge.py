@@ -23,16 +23,18 @@ from shards.tools.datacard import CARD
 
 @dataclass(frozen=True)
 class Purge:
-    """What a purge did; also in `_purged.ID.json` beside the shards.
+    """What a purge did; the record `_purged.ID.json` next to the shards says the same.
 
     Attributes
     ----------
     removed
-        Shard and id of each image that went.
+        Shard and id of each removed image.
+    rewritten
+        Shards from which images were removed.
     tuned
-        Shards that are still there, of a model that was tuned on the image.
+        Remaining shards of a model that was trained on the real image.
     described
-        Files of `shards card` that still count the images: the card, in which somebody may have written.
+        Files of `shards card` that still describe the removed images; somebody may have edited them.
     """
 
     removed: list[tuple[str, str]]
@@ -43,50 +45,39 @@ class Purge:
 
 
 def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
-    """Remove a real image and everything made from it, or from that, from the shards of a folder or bucket.
+    """Remove a real image, the images made from it, and those made from these, from a folder or bucket of shards.
 
-    A shard of which nothing is left stays as an empty one, so that going on with the run does not make it again.
-    Cut off in the middle, the same call goes on. A contact sheet beside the shards goes too: it may show the image;
-    `samples.csv` and `croissant.json` are written anew.
+    A shard without remaining images stays as an empty shard, so that a resumed run does not make it again. After an
+    interruption, the same call finishes the purge. The contact sheet is removed, because it may show the image;
+    `samples.csv` and `croissant.json` are updated.
     """
     finish_commits(location)
     data = ShardSet.open(location)
     where, names = data.place, data.place.names()
-    going = _going(data, descendants(data, parent))
+    to_remove = _affected(data, descendants(data, parent))
     tuned = [s.tar for s in data.sidecars if id_ranges.overlap([parent], s.lineage)]
     record = f"_purged.{parent}.json"
-    if going:  # the record first, so that being cut off loses none of the list
+    if to_remove:  # the record first, so that an interruption loses no id
         before = json.loads(where.read(record))["removed"] if record in names else {}
-        where.write(
-            record,
-            canonical_json(
-                {
-                    "parent": parent,
-                    "signed_off_by": signed_off_by,
-                    "still_tuned_on_it": tuned,
-                    "removed": {
-                        shard: sorted({*before.get(shard, ()), *going.get(shard, ())}) for shard in before | going
-                    },
-                    "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                }
-            )
-            + b"\n",
-        )
+        removed = {tar: sorted({*before.get(tar, ()), *to_remove.get(tar, ())}) for tar in before | to_remove}
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        facts = {"parent": parent, "signed_off_by": signed_off_by, "still_tuned_on_it": tuned, "removed": removed}
+        where.write(record, canonical_json(facts | {"at": now}) + b"\n")
         where.remove(SHEET)
         for number, sidecar in enumerate(data.sidecars):
-            if sidecar.tar in going:
-                mine = (data.rows["shard"] == number) & ~data.rows["id"].isin(going[sidecar.tar])
+            if sidecar.tar in to_remove:
+                mine = (data.rows["shard"] == number) & ~data.rows["id"].isin(to_remove[sidecar.tar])
                 _rewrite(location, sidecar, data.take(np.flatnonzero(mine.to_numpy())))
     elif record not in names:
         return Purge([], [], tuned, None, [])
     write_info(where)
-    stale = croissant.refresh(ShardSet.open(location)) + [name for name in (CARD,) if going and name in names]
-    removed = [(shard, key) for shard, ids in going.items() for key in ids]
-    return Purge(removed, sorted(going), tuned, f"{where}/{record}", stale)
+    stale = croissant.refresh(ShardSet.open(location)) + [name for name in (CARD,) if to_remove and name in names]
+    pairs = [(shard, key) for shard, ids in to_remove.items() for key in ids]
+    return Purge(pairs, sorted(to_remove), tuned, f"{where}/{record}", stale)
 
 
-def _going(data: ShardSet, family: Collection[str]) -> dict[str, list[str]]:
-    """Tar -> ids of the family in it."""
+def _affected(data: ShardSet, family: Collection[str]) -> dict[str, list[str]]:
+    """Tar -> the ids of the family in it."""
     found = {s.tar: sorted(row.id for row in s.samples if row.id in family) for s in data.sidecars}
     return {shard: ids for shard, ids in found.items() if ids}
 

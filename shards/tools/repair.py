@@ -1,4 +1,4 @@
-"""Torn shards: what is whole in them is saved into new ones, and what is lost is listed."""
+"""Repair of damaged shards: whole samples are saved into new shards, lost ones are listed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from shards.tools.verify import check_deeply
 
 @dataclass(frozen=True)
 class Repair:
-    """What came out of one torn shard.
+    """What was saved from one damaged shard.
 
     Attributes
     ----------
     lost
-        Ids that the sidecar lists and that are not whole; None where there was no sidecar to say.
+        Ids that the sidecar lists and that could not be saved; None where there is no sidecar.
     unchecked
-        Saved images that were written without a digest: they can be decoded, and more is not known.
+        How many saved images have no digest: they can be decoded, but may have changed.
     """
 
     shard: str
@@ -39,17 +39,17 @@ class Repair:
 
 
 def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -> list[Repair]:
-    """Save the whole samples of every faulty shard into new shards in `out`; the old ones stay.
+    """Save the whole samples of every damaged shard into new shards in `out`; the old shards are not changed.
 
     Parameters
     ----------
     location, out
         Folders or fsspec addresses.
     classes
-        What the numbers in `cls` mean, where no sidecar is left to say.
+        The class names by number, needed where no sidecar is left.
     """
     if _same(location, out):
-        raise UserError(f"{out} is the folder with the torn shards; give another one, so that nothing is overwritten")
+        raise UserError(f"{out} is the folder of the damaged shards; give another one, so that nothing is overwritten")
     where = place(location)
     finish_commits(location)
     names = where.names()
@@ -104,11 +104,11 @@ def _same(one: str | Path, other: str | Path) -> bool:
 
 
 def salvage(archive: bytes, classes: Sequence[str] = ()) -> list[tuple[Sample, bytes, str]]:
-    """The samples of a damaged tar that are whole, in order of their ids.
+    """The whole samples of a damaged tar, in order of their ids.
 
-    Headers are looked for at every block, so one bad stretch costs only the samples that it touches. A sample
-    counts if its three members are there, the image has the digest that the JSON says (if it says one) and can be
-    decoded, and the number in `cls` (where `classes` are known) agrees.
+    Every block may hold a header, so damage costs only the samples that it touches. A sample is whole if its three
+    members are there, its image has the digest in its JSON (if there is one) and can be decoded, and the number in
+    `cls` is that of its class (if `classes` are known).
     """
     members = _members(archive)
     found: dict[str, tuple[Sample, bytes, str]] = {}

@@ -1,4 +1,4 @@
-"""Checking shards without stopping at the first fault: every one is named, with what to do."""
+"""Verification of shards: every fault is listed, with what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shards.format import tar
 from shards.format.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults, wrong_digest
 from shards.format.images import decode_image
 from shards.format.interop import INFO, dali_index
-from shards.format.schema import SHARD, Row, Sidecar
+from shards.format.schema import SHARD, Sidecar, SidecarRow
 from shards.format.unpack import unpack
 from shards.storage.location import Folder, Place, place
 
@@ -24,15 +24,15 @@ REMEDY = "write the shard again, or save what is whole with `shards repair`"
 
 
 @dataclass
-class Verdict:
-    """What a verification found.
+class Verification:
+    """The result of a verification.
 
     Attributes
     ----------
     faults
-        What is wrong: file, expected, got, remedy.
+        What is wrong: the file, what was expected, what was found, and what to do.
     notes
-        What is not wrong but worth knowing: leftovers of killed writers, shards written without digests.
+        What is not wrong but good to know, such as leftovers of killed writers.
     """
 
     shards: int = 0
@@ -43,17 +43,18 @@ class Verdict:
 
 def verify(
     location: str | Path, deep: bool = False, workers: int | None = None, tick: Callable[[int], None] = lambda n: None
-) -> Verdict:
+) -> Verification:
     """Check every shard of a folder or bucket.
 
     Parameters
     ----------
     deep
-        Read everything: the digest of every tar, every header, every image decoded. Otherwise sidecars and sizes.
+        Read everything: check the digest of every tar and every header, and decode every image. Otherwise only
+        sidecars and sizes are checked.
     workers
-        Processes of a deep check; None takes one a core.
+        Processes of a deep check; None uses one per core.
     tick
-        Called with the number of images of each shard that is done.
+        Called after each shard of a deep check, with its number of images.
     """
     where = place(location)
     names = where.names()
@@ -61,16 +62,16 @@ def verify(
     tars = {name for name in names if SHARD.match(name) and name.endswith(".tar")}
     if not records and not tars:
         raise UserError(f"{where} holds no shards; expected name-000000.tar with name-000000.json")
-    verdict = Verdict(shards=len(tars))
-    sidecars = [s for name in records if (s := _sidecar(where, name, names, verdict))]
-    verdict.faults += [*orphan_faults(where, names), *set_faults(where, sidecars), *info_faults(where, names)]
-    verdict.notes += _notes(where, names, sidecars)
-    verdict.images = sum(sidecar.n for sidecar in sidecars)
+    result = Verification(shards=len(tars))
+    sidecars = [s for name in records if (s := _sidecar(where, name, names, result))]
+    result.faults += [*orphan_faults(where, names), *set_faults(where, sidecars), *info_faults(where, names)]
+    result.notes += _notes(where, names, sidecars)
+    result.images = sum(sidecar.n for sidecar in sidecars)
     if deep:
         for faults, n in _deep(where, sidecars, names, workers):
-            verdict.faults += faults
+            result.faults += faults
             tick(n)
-    return verdict
+    return result
 
 
 def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | None = None) -> list[str]:
@@ -79,7 +80,7 @@ def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | N
     Parameters
     ----------
     source
-        What the tar is called in the faults.
+        The name of the tar in the faults.
     """
     faults: list[str] = []
     digest = digest_stream(file)
@@ -98,7 +99,7 @@ def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | N
     return faults
 
 
-def _sample_faults(data: bytes, row: Row, sidecar: Sidecar, source: str) -> Iterator[str]:
+def _sample_faults(data: bytes, row: SidecarRow, sidecar: Sidecar, source: str) -> Iterator[str]:
     try:
         sample, image = unpack(data, row, source, verify=True)
         height, width = decode_image(image).shape[:2]
@@ -137,14 +138,14 @@ def _deep_one(job: tuple[Place, Sidecar, bool]) -> tuple[list[str], int]:
         return check_deeply(file, sidecar, f"{where}/{sidecar.tar}", index), sidecar.n
 
 
-def _sidecar(where: Place, name: str, names: dict[str, int], verdict: Verdict) -> Sidecar | None:
+def _sidecar(where: Place, name: str, names: dict[str, int], result: Verification) -> Sidecar | None:
     try:
         sidecar = Sidecar.from_bytes(where.read(name), f"{where}/{name}")
     except CheckFailed as error:
-        verdict.faults.append(str(error))
+        result.faults.append(str(error))
         return None
     if fault := file_fault(where, names, name, sidecar):
-        verdict.faults.append(fault)
+        result.faults.append(fault)
         return None
     return sidecar
 
@@ -157,16 +158,16 @@ def _notes(where: Place, names: dict[str, int], sidecars: list[Sidecar]) -> Iter
             yield f"{where}/{sidecar.tar} was written without digests: only its structure can be checked"
     formats = {row.ext for sidecar in sidecars for row in sidecar.samples[:1]}
     if len(formats) > 1:
-        yield f"{where} mixes {', '.join(sorted(formats))}; Hugging Face datasets wants one format"
+        yield f"{where} mixes {', '.join(sorted(formats))}; Hugging Face datasets expects one format"
     for name in sorted(name for name in names if name.endswith(".json.next")):
-        yield f"{where}/{name} was left by a writer that was killed; run its command again, which finishes the shard"
+        yield f"{where}/{name} was left by a killed writer; run its command again to finish the shard"
     for path in leftovers(where.path) if isinstance(where, Folder) else ():
-        use = "`shards repair` finishes the shard with it if its tar is there, then " if ".json." in path.name else ""
-        yield f"{path} was left by a writer that was killed; {use}it may be removed"
+        use = "`shards repair` finishes its shard if the tar is there; then " if ".json." in path.name else ""
+        yield f"{path} was left by a killed writer; {use}it may be removed"
     if INFO in names:
         try:
             listed = listed_in_info(where)
-        except CheckFailed:  # a fault, and listed as one
+        except CheckFailed:  # already listed as a fault
             return
         for sidecar in sidecars:
             if sidecar.n and sidecar.tar not in listed:

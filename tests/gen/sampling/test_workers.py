@@ -309,4 +309,4 @@ def test_a_run_into_a_bucket_that_is_killed_loses_only_the_shard_in_progress(
     assert objects(bucket) == files(long)
     made.files.invalidate_cache()
     assert before == {tar: str(made.files.info(f"{bucket}/{tar}")["LastModified"]) for tar in before}
-    assert not list(tmp_path.glob("dermforge-spool-*"))
+    assert not list(tmp_path.glob("dermforge-staging-*"))

@@ -88,7 +88,7 @@ def test_purge_repair_sheet(make_shards: Make, shards: Callable[..., tuple[int, 
     (folder / "README.md").write_text("8 images")
     status, _, err = shards("purge", folder, "--parent", "real-1", "--signed-off-by", "me")
     assert status == 0
-    assert "README.md still tells of the images that went" in err
+    assert "README.md still describes the removed images" in err
     record = json.loads((folder / "_purged.real-1.json").read_text())
     assert (record["signed_off_by"], sum(map(len, record["removed"].values()))) == ("me", 8)
     assert ShardSet.open(folder).n == 0

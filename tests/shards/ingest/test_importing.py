@@ -14,7 +14,7 @@ from shards_helpers import picture
 from shards import ShardSet, UserError, open_data
 from shards.format.images import encode_image
 from shards.ingest.importing import find
-from shards.ingest.make import make
+from shards.ingest.make import Splitting, make
 
 
 def metadata(path: Path, lines: list[dict[str, object]]) -> None:
@@ -52,7 +52,7 @@ def test_metadata_of_hugging_face(tmp_path: Path, suffix: str) -> None:
                 {"file_name": "sub/1.png", "label": "wart", "fitzpatrick": 6, "patient_id": f"{split}2", "note": None},
             ],
         )
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     assert (made.written, made.dropped) == ({"train": 2, "test": 2}, [])
     theirs = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "in"), cache_dir=str(tmp_path / "cache"))
     for split in ("train", "test"):
@@ -83,7 +83,7 @@ def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
             {"text": "no name"},
         ],
     )
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     rows = ShardSet.open(tmp_path / "out" / "train").rows
     assert list(zip(rows["id"], rows["class"], strict=True)) == [("a-0", "a"), ("b-0", "b"), ("b-1", "b")]
     assert rows["attributes"][0] == {"boxes": "[[1, 2]]"}
@@ -91,7 +91,7 @@ def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
     assert why["b/extra.png"].endswith("metadata.jsonl does not list it")
     assert "no such image file" in why["gone"]
     assert "no such image file" in why["unnamed"]
-    assert "leads out of" in why["out"]
+    assert "points outside" in why["out"]
     assert why["loose"] == "has no class"
 
 
@@ -118,7 +118,7 @@ def test_two_tables_and_columns_without_a_table(tmp_path: Path) -> None:
     """Which table is meant must be said, and a column that is asked for must be found: nothing is guessed."""
     (tmp_path / "in" / "a").mkdir(parents=True)
     (tmp_path / "in" / "a" / "0.png").write_bytes(encode_image(picture(0)))
-    with pytest.raises(UserError, match=r"no table in .* in a column 'pic'; name the table with --table"):
+    with pytest.raises(UserError, match=r"no table in .* in a column 'pic'; name the table to use"):
         list(find(tmp_path / "in", None, None, {"file": "pic"}))
     for suffix in (".csv", ".jsonl"):
         metadata(tmp_path / "in" / f"metadata{suffix}", [{"file_name": "a/0.png", "label": "x"}])
@@ -137,7 +137,7 @@ def test_presets_keep_both_raters(tmp_path: Path) -> None:
         (folder / f"h{i}.jpg").write_bytes(encode_image(picture(i), "jpg"))
         lines.append(f"h{i},{i if i else -1},{i + 1 if i < 3 else -1},psoriasis,http://x/{i}")
     (folder / "fitzpatrick17k.csv").write_text("\n".join(lines))
-    make(find(folder, None, "fitzpatrick17k", {}), tmp_path / "out", shares={"train": 1.0})
+    make(find(folder, None, "fitzpatrick17k", {}), tmp_path / "out", Splitting({"train": 1.0}))
     rows = ShardSet.open(tmp_path / "out" / "train").rows
     assert list(rows["group"]) == [None, "1", "2", "3"]
     assert [a.get("fst_b") for a in rows["attributes"]] == ["1", "2", "3", None]
@@ -147,7 +147,7 @@ def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path:
     """Shards of other tools and parquet with images come in with their labels."""
     datasets = pytest.importorskip("datasets")
     folder = make_shards(6, size=32)
-    made = make(find(folder, None, None, {}), tmp_path / "a", shares={"train": 1.0})
+    made = make(find(folder, None, None, {}), tmp_path / "a", Splitting({"train": 1.0}))
     assert made.written == {"train": 6}
     assert ShardSet.open(tmp_path / "a" / "train").classes == ["macule", "nodule"]
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["x", "y"])})
@@ -159,7 +159,7 @@ def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path:
     table.to_parquet(tmp_path / "hf" / "train-00000.parquet")
     table.save_to_disk(tmp_path / "disk")
     for source, out in (("hf", "b"), ("disk", "c")):
-        make(find(tmp_path / source, None, None, {}), tmp_path / out, shares={"train": 1.0})
+        make(find(tmp_path / source, None, None, {}), tmp_path / out, Splitting({"train": 1.0}))
         assert sorted(ShardSet.open(tmp_path / out / "train").rows["class"]) == ["x", "x", "y", "y"]
 
 
@@ -207,7 +207,7 @@ def test_tars_with_folders_keep_their_samples_apart(tmp_path: Path) -> None:
     """a/x0 and b/x0 are two samples, as for webdataset."""
     (tmp_path / "in").mkdir()
     foreign_tar(tmp_path / "in" / "t.tar", folders=True)
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     assert made.written == {"train": 6}
     assert set(ShardSet.open(tmp_path / "out" / "train").rows["id"]) == {f"{c}-x{i}" for c in "ab" for i in range(3)}
 
@@ -233,7 +233,7 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     assert list(ShardSet.open(tmp_path / "out" / "train").rows["id"]) == ["x1", "y"]
     why = dict(made.dropped)
     assert "its png says it has 100001 bytes" in why["z"]
@@ -242,9 +242,9 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_synthetic_shards_are_not_made_real(make_shards: Callable[..., Path], tmp_path: Path) -> None:
     """What says that it is synthetic is refused, what says that it is a phantom stays one."""
-    with pytest.raises(UserError, match=r"says that it is synthetic.*shards select"):
+    with pytest.raises(UserError, match=r"is synthetic.*shards select"):
         imported(make_shards(4, origin="synthetic"))
-    make(find(make_shards(4, size=32), None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    make(find(make_shards(4, size=32), None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     assert set(ShardSet.open(tmp_path / "out" / "train").rows["origin"]) == {"phantom"}
 
 
@@ -257,11 +257,11 @@ def test_names_in_tables(tmp_path: Path) -> None:
     (tmp_path / "out.png").write_bytes(encode_image(picture(5)))
     lines = ["file,class", "same.png,x", "../out.png,x", f"{tmp_path}/out.png,x", "a/same.png,x"]
     (folder / "table.csv").write_text("\n".join(lines))
-    made = make(find(folder, None, None, {}), tmp_path / "made", shares={"train": 1.0})
+    made = make(find(folder, None, None, {}), tmp_path / "made", Splitting({"train": 1.0}))
     assert made.written == {"train": 1}
-    assert "give the path from" in dict(made.dropped)["same"]
-    assert "leads out of" in dict(made.dropped)["out"]
-    with pytest.raises(UserError, match="may be"):
+    assert "give its path in" in dict(made.dropped)["same"]
+    assert "points outside" in dict(made.dropped)["out"]
+    with pytest.raises(UserError, match="may mean"):
         open_data(folder)
 
 
@@ -287,7 +287,7 @@ def test_presets_of_other_data_sets(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "000001.png").write_bytes(encode_image(picture(1)))
     (tmp_path / "in" / "metadata.csv").write_text(table)
-    make(find(tmp_path / "in", None, preset, {}), tmp_path / "out", shares={"train": 1.0})
+    make(find(tmp_path / "in", None, preset, {}), tmp_path / "out", Splitting({"train": 1.0}))
     sample, _ = ShardSet.open(tmp_path / "out" / "train").at(0)
     label, group, cluster, attributes = expected
     assert (sample.label, sample.group, sample.attributes) == (label, group, attributes)
@@ -306,6 +306,6 @@ def test_archives_are_not_held_in_memory(tmp_path: Path) -> None:
             yield item
             seen.append(getattr(item, "data", getattr(getattr(item, "found", None), "data", None)))
 
-    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0}, track=watch)  # type: ignore[arg-type]
+    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}), track=watch)  # type: ignore[arg-type]
     assert len(seen) == 12
     assert set(seen) == {b""}

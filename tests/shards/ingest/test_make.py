@@ -14,7 +14,7 @@ from shards import ShardSet, UserError, open_data
 from shards.format.images import encode_image
 from shards.ingest.dedupe import near_pairs, perceptual_hash, split_clusters
 from shards.ingest.importing import find
-from shards.ingest.make import make, upright
+from shards.ingest.make import Encoding, Splitting, make, upright
 
 SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 
@@ -44,7 +44,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_folder_with_a_table(photos: Path, tmp_path: Path) -> None:
     """Copies go, near copies and patients stay together, no cluster crosses a split, and the list says why."""
-    made = make(find(photos, None, None, {}), tmp_path / "out", shares=SHARES, seed=1)
+    made = make(find(photos, None, None, {}), tmp_path / "out", Splitting(SHARES, seed=1))
     assert sum(made.written.values()) == 41
     why = dict(made.dropped)
     assert why["copy"] == "same pixels as p00"
@@ -67,7 +67,7 @@ def test_same_pixels_under_two_names_are_dropped(tmp_path: Path) -> None:
         (tmp_path / "in" / label).mkdir(parents=True)
         for seed in seeds:
             (tmp_path / "in" / label / f"{label}{seed}.png").write_bytes(encode_image(picture(seed)))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     assert sorted(made.written.items()) == [("train", 2)]
     assert {why for _, why in made.dropped} == {"same pixels under a and b"}
 
@@ -79,7 +79,7 @@ def test_named_splits_are_kept(tmp_path: Path) -> None:
         for seed in seeds:
             fmt = "jpg" if split == "test" else "png"
             (tmp_path / "in" / split / "a" / f"{split}{seed}.{fmt}").write_bytes(encode_image(picture(seed), fmt))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     assert made.written == {"train": 1, "test": 2}
     assert made.dropped[0][0] == "train-a-train2"
 
@@ -90,7 +90,7 @@ def test_of_equal_pixels_the_test_image_stays(tmp_path: Path) -> None:
         (tmp_path / "in" / split / "a").mkdir(parents=True)
         for seed in seeds:
             (tmp_path / "in" / split / "a" / f"{split}{seed}.png").write_bytes(encode_image(picture(seed)))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0})
+    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
     assert made.written == {"train": 1, "test": 2}
     assert made.dropped == [("train-a-train2", "same pixels as test-a-test2")]
 
@@ -153,7 +153,7 @@ def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
     (tmp_path / "in" / "a" / "board.png").write_bytes(encode_image(board))
     (tmp_path / "in" / "a" / "photo.jpg").write_bytes(encode_image(picture(1), "jpg"))
     (tmp_path / "in" / "a" / "small.png").write_bytes(encode_image(picture(2, 16)))
-    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", shares={"train": 1.0}, size=32, fmt="webp")
+    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}), Encoding(32, "webp"))
     data = ShardSet.open(tmp_path / "out" / "train")
     assert {data.row(i).ext for i in range(data.n)} == {"webp"}
     pixels = {sample.id: image for sample, image in data.images()}

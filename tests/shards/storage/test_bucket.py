@@ -14,7 +14,7 @@ import pytest
 from shards_helpers import CLASSES, items
 
 from shards import CheckFailed, ShardSet, Sidecar, UserError, write_shard
-from shards.storage.staging import Spool
+from shards.storage.staging import Staging
 from shards.tools.verify import verify
 
 pytest.importorskip("s3fs")
@@ -234,7 +234,7 @@ def test_a_store_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         ShardSet.open("s3://b/x")
     with pytest.raises(UserError, match="an address that fsspec knows"):
         ShardSet.open("nosuch://b/x")
-    with pytest.raises(UserError, match=r"abfs://b/x: .*adlfs.*need the package that is named"):
+    with pytest.raises(UserError, match=r"abfs://b/x: .*adlfs.*other stores the package named here"):
         ShardSet.open("abfs://b/x")
 
 
@@ -251,16 +251,16 @@ def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypat
         finished_in(bucket, "set")
 
 
-def test_what_a_killed_writer_spooled_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_writer_removes_what_a_killed_one_staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard is hundreds of megabytes; that of a writer at work stays."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     if (pid := os.fork()) == 0:
-        spool = Spool()
-        (spool.path / "set-000000.tar").write_bytes(b"x")
+        staging = Staging()
+        (staging.path / "set-000000.tar").write_bytes(b"x")
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
     assert len(list(tmp_path.iterdir())) == 1
-    with Spool() as mine, Spool() as other:
+    with Staging() as mine, Staging() as other:
         assert sorted(tmp_path.iterdir()) == sorted([mine.root, other.root])
     assert not list(tmp_path.iterdir())
 

@@ -11,7 +11,7 @@ from shards_helpers import CLASSES, items
 from shards import ShardSet, UserError, finished, write_shard
 from shards.format.commit_bucket import finish_uploads, finished_in
 from shards.storage.bucket import Bucket
-from shards.tools.croissant import describe, table, to_bytes
+from shards.tools.croissant import Description, describe, table, to_bytes
 from shards.tools.purge import purge
 from shards.tools.repair import repair
 from shards.tools.verify import verify
@@ -53,17 +53,8 @@ def dying_at(step: int, after: bool, body: Callable[[], object], monkeypatch: py
 def described(data: ShardSet) -> None:
     """Put Croissant's description beside a set."""
     rows = table(data.rows)
-    document = describe(
-        data.sidecars,
-        rows,
-        name="n",
-        description="4 images of macule, nodule.",
-        license_url="l",
-        url="u",
-        version="1.0.0",
-        published="2026-01-01",
-        cite_as="c",
-    )
+    words = Description("n", "4 images of macule, nodule.", "l", "u", "1.0.0", "2026-01-01", "c")
+    document = describe(data.sidecars, rows, words)
     data.place.write("samples.csv", rows)
     data.place.write("croissant.json", to_bytes(document))
 
@@ -134,4 +125,4 @@ def test_a_record_that_did_not_arrive_whole_is_left_alone(bucket: str) -> None:
     Bucket(bucket).write(".set-000000.json.next", sidecar.to_bytes()[:-5])
     assert finish_uploads(bucket) == []
     assert finished_in(bucket, "set")[0].sha256 == sidecar.sha256
-    assert any("left by a writer" in note for note in verify(bucket).notes)
+    assert any("left by a killed writer" in note for note in verify(bucket).notes)
