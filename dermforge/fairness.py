@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evalsuite.fairness import assess, compare_models
-from evalsuite.fairness.card import Card
-from evalsuite.fairness.compare_models import Comparison
+from evalsuite.fairness import compare_models
+from evalsuite.fairness.card import Card, CardSettings
+from evalsuite.fairness.comparison import Comparison
+from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import from_frame
 
 
@@ -89,17 +90,8 @@ def fairness_card(
     if validation is not None:
         own = cluster if cluster in validation.columns else None
         held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table")
-    return assess.card(
-        from_frame(predictions, groups=groups, cluster=cluster),
-        groups,
-        validation=held_out,
-        n_boot=n_boot,
-        seed=seed,
-        confidence=confidence,
-        specificity=specificity,
-        min_count=min_count,
-        intersections=intersections,
-    )
+    settings = CardSettings(n_boot, seed, confidence, specificity, min_count, intersections=intersections)
+    return compute_card(from_frame(predictions, groups=groups, cluster=cluster), groups, settings, validation=held_out)
 
 
 def compare(
@@ -165,10 +157,7 @@ def compare(
         from_frame(a, groups=groups, cluster=cluster, source="table a"),
         from_frame(b, groups=[], source="table b"),
         groups,
+        CardSettings(n_boot, seed, confidence, min_count=min_count),
         metric=metric,
         margin=margin,
-        n_boot=n_boot,
-        seed=seed,
-        confidence=confidence,
-        min_count=min_count,
     )

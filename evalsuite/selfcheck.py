@@ -13,8 +13,10 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 
 from dermforge.common.errors import UserError
-from evalsuite.fairness import assess, predictions
-from evalsuite.fairness import compare_models as comparing
+from evalsuite.fairness import predictions
+from evalsuite.fairness.card import CardSettings
+from evalsuite.fairness.compare_models import compare
+from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats.estimate import Estimate
 from evalsuite.stats.intervals import z_of
@@ -115,7 +117,7 @@ def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[]
 def known_gap(seed: int, n_boot: int) -> list[Check]:
     """One group in six is 15 points worse."""
     groups = [Group(name, 600, 0.70 if name == "V" else 0.85) for name in ("I", "II", "III", "IV", "V", "VI")]
-    gap = assess.card(table(groups, seed), ["fst"], n_boot=n_boot, seed=seed, confidence=CONFIDENCE).gap("fst")
+    gap = compute_card(table(groups, seed), ["fst"], CardSettings(n_boot, seed, CONFIDENCE)).gap("fst")
     found = f"{gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), worst {gap.worst}, p {gap.p:.3g}"
     right = gap.low <= 0.15 <= gap.high and gap.worst == "V" and gap.beyond_chance
     return [Check("known gap", "0.150 in accuracy, worst V", found, right)]
@@ -125,7 +127,7 @@ def no_gap(seed: int, tables: int) -> list[Check]:
     """Equal groups: alarms come at the stated rate of 5 %, no more than chance allows in so many tables."""
     groups = [Group(name, n, 0.8) for name, n in (("I", 160), ("II", 100), ("III", 60))]
     p = [
-        assess.card(table(groups, 10_000 + seed * 997 + i), ["fst"], n_boot=99, seed=i).gap("fst").p
+        compute_card(table(groups, 10_000 + seed * 997 + i), ["fst"], CardSettings(99, i)).gap("fst").p
         for i in range(tables)
     ]
     alarms = sum(v <= 0.05 for v in p)
@@ -140,7 +142,7 @@ def levelling_down(seed: int, n_boot: int) -> list[Check]:
     checks = []
     for name, light, dark, expected in (("levelled down", 0.72, 0.70, True), ("lifted", 0.90, 0.85, False)):
         after = table([Group("light", 1000, light), Group("dark", 1000, dark)], seed)
-        made = comparing.compare(before, after, ["fst"], n_boot=n_boot, seed=seed, confidence=CONFIDENCE)
+        made = compare(before, after, ["fst"], CardSettings(n_boot, seed, CONFIDENCE))
         gap, change = made.gaps[0], (light - dark) - 0.2
         inside = gap.low <= change <= gap.high
         checks.append(
@@ -157,20 +159,15 @@ def levelling_down(seed: int, n_boot: int) -> list[Check]:
 
 def miscalibration(seed: int, n_boot: int) -> list[Check]:
     """One group is twice as confident as it should be; the other is calibrated."""
-    made = assess.card(
-        table([Group("light", 2000, 0.75), Group("dark", 2000, 0.75, slope=0.5)], seed),
-        ["fst"],
-        n_boot=n_boot,
-        seed=seed,
-        confidence=CONFIDENCE,
-    )
+    own = table([Group("light", 2000, 0.75), Group("dark", 2000, 0.75, slope=0.5)], seed)
+    made = compute_card(own, ["fst"], CardSettings(n_boot, seed, CONFIDENCE))
     checks = []
     for name, slope in (("light", 1.0), ("dark", 0.5)):
-        metrics = made.row("fst", name).metrics
+        row = made.row("fst", name)
         ece = true_ece(0.75, slope)
         checks += [
-            _covers(f"calibration slope, {name}", slope, metrics["calibration_slope"]),
-            _covers(f"calibration error, {name}", ece, metrics["ece"]),
+            _covers(f"calibration slope, {name}", slope, row["calibration_slope"]),
+            _covers(f"calibration error, {name}", ece, row["ece"]),
         ]
     gap = made.gap("fst", "ece")
     checks.append(

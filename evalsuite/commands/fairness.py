@@ -12,10 +12,11 @@ from rich.table import Table
 from dermforge.common import console
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
-from evalsuite.fairness import assess as cards
-from evalsuite.fairness import compare_models as comparing
 from evalsuite.fairness import label_noise, predictions
-from evalsuite.fairness.card import Card
+from evalsuite.fairness.card import Card, CardSettings
+from evalsuite.fairness.compare_models import compare
+from evalsuite.fairness.comparison import Comparison
+from evalsuite.fairness.compute_card import compute_card, steps
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page import card_plots, prediction_plots
 from evalsuite.page.blocks import Report
@@ -66,47 +67,24 @@ def fairness(
     if train is not None:
         predictions.refuse_training_rows(test, train, cluster or None)
 
-    with console.progress("fairness card", cards.steps(columns, n_boot, intersections), "resamples") as tick:
-        card = cards.card(
-            test,
-            columns,
-            validation=held_out,
-            n_boot=n_boot,
-            seed=seed,
-            confidence=confidence,
-            specificity=specificity,
-            min_count=min_count,
-            half_width=half_width,
-            intersections=intersections,
-            tick=lambda n: tick(n),
-        )
-    _require_metric(card, metric)
+    settings = CardSettings(n_boot, seed, confidence, specificity, min_count, half_width, intersections)
+    with console.progress("fairness card", steps(columns, settings), "resamples") as tick:
+        card = compute_card(test, columns, settings, validation=held_out, tick=lambda n: tick(n))
+    if metric not in card.row():
+        raise UserError(f"unknown metric {metric!r}; expected one of {', '.join(map(str, card.row().metrics))}")
     extra: dict[str, Any] = {}
-    made: comparing.Comparison | None = None
+    made: Comparison | None = None
     checked: label_noise.RaterCheck | None = None
     if baseline is not None:
-        made = comparing.compare(
-            _with_groups(baseline, test),
-            test,
-            columns,
-            metric=metric,
-            margin=margin,
-            n_boot=n_boot,
-            seed=seed,
-            confidence=confidence,
-            min_count=min_count,
-        )
+        made = compare(_with_groups(baseline, test), test, columns, settings, metric=metric, margin=margin)
         extra["comparison"] = made.to_dict()
     if rater_b or noise >= 0:
         checked = label_noise.check(
             test,
-            columns[0],
-            rater_b or None,
+            [columns[0], *([rater_b] if rater_b else [])],
+            CardSettings(min(n_boot, 500), seed, min_count=min_count),
             metric=metric,
             noise=None if noise < 0 else noise,
-            n_boot=min(n_boot, 500),
-            seed=seed,
-            min_count=min_count,
         )
         extra["raters"] = checked.to_dict()
 
@@ -166,11 +144,6 @@ def _with_groups(baseline: Predictions, test: Predictions) -> Predictions:
     )
 
 
-def _require_metric(card: Card, metric: str) -> None:
-    if metric not in card.row().metrics:
-        raise UserError(f"unknown metric {metric!r}; expected one of {', '.join(card.row().metrics)}")
-
-
 def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").write_text(card.to_json())
@@ -188,12 +161,12 @@ def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[s
 
 
 def _table(card: Card, column: str) -> Table:
-    shown = [m for m in ("accuracy", "auroc", "sensitivity@global", "ece") if m in card.row().metrics]
-    table = Table(title=f"{column} ({card.settings['confidence']:.0%} intervals)")
+    shown = [m for m in ("accuracy", "auroc", "sensitivity@global", "ece") if m in card.row()]
+    table = Table(title=f"{column} ({card.settings.confidence:.0%} intervals)")
     for name in ("group", "n", *shown):
         table.add_column(name)
     for row in (card.row(), *card.of(column)):
-        table.add_row(row.group, str(row.n), *(row.metrics[m].text(2) for m in shown))
+        table.add_row(row.group, str(row.n), *(row[m].text(2) for m in shown))
     return table
 
 
@@ -210,7 +183,7 @@ def _say(card: Card, column: str) -> None:
         )
 
 
-def _compared(made: comparing.Comparison) -> Table:
+def _compared(made: Comparison) -> Table:
     table = Table(title=f"{made.metric}: baseline -> this model")
     for name in ("column", "group", "n", "change", "p", "Holm p", f"no worse than -{made.margin:g}"):
         table.add_column(name)

@@ -76,7 +76,7 @@ def show(found: runs.Analysis, page: Path) -> None:
     for name in (found.column, "n", *runs.NAMES.values(), "difference"):
         table.add_column(name)
     for change in (*found.comparison.of("all"), *found.comparison.of(found.column)):
-        rows = [found.cards[kind].row(change.column, change.group).metrics["accuracy"] for kind in runs.NAMES]
+        rows = [found.cards[kind].row(change.column, change.group)["accuracy"] for kind in runs.NAMES]
         table.add_row(
             change.group,
             str(change.n),

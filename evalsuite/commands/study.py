@@ -10,11 +10,11 @@ import typer
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.fairness.paired_scores import Metric
 from evalsuite.page.render import write_page
 from evalsuite.report import study_report
 from evalsuite.study import analysis, findings
 from evalsuite.study import design as studies
+from evalsuite.study.paired_scores import Metric
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
 

@@ -1,25 +1,56 @@
-"""The fairness card as data: estimates, rows (a group each), gaps; to JSON, to tables."""
+"""The fairness card as data: estimates, groups, gaps; to JSON, to tables."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.stats.estimate import Estimate
 
 CARD_VERSION = 1
 #: What is written of an estimate.
-SHOWN = ("value", "low", "high", "n", "enough", "n_needed", "method")
+WRITTEN = ("value", "low", "high", "n", "enough", "n_needed", "method")
 
 
 @dataclass(frozen=True)
-class Row:
+class CardSettings:
+    """How a card or a comparison is computed.
+
+    Attributes
+    ----------
+    n_boot
+        Resamples of the bootstrap and of the permutations.
+    specificity
+        The fixed specificity of `sensitivity@...`.
+    min_count
+        Rows a proportion needs, and each side of an AUROC; a mean over classes needs half of it in each class.
+    half_width
+        Half width of a useful interval, for "the n that would be needed".
+    intersections
+        Whether to cross the group columns pairwise.
+    """
+
+    n_boot: int = 1000
+    seed: int = 0
+    confidence: float = 0.95
+    specificity: float = 0.9
+    min_count: int = 10
+    half_width: float = 0.1
+    intersections: bool = True
+
+
+DEFAULTS = CardSettings()
+
+
+@dataclass(frozen=True)
+class GroupRow:
     """One group (or `all`, or an intersection): its sizes, its metrics, and its shrunk accuracy where it has one."""
 
     column: str
@@ -27,8 +58,15 @@ class Row:
     n: int
     clusters: int | None
     positives: Mapping[str, int]
-    metrics: Mapping[str, Estimate]
+    metrics: Mapping[MetricKey, Estimate]
     shrunk: Estimate | None = None
+
+    def __getitem__(self, metric: str | MetricKey) -> Estimate:
+        """The estimate of a metric, such as `row["sensitivity:plaque"]`; KeyError where there is none."""
+        return self.metrics[MetricKey.parse(metric)]
+
+    def __contains__(self, metric: str | MetricKey) -> bool:
+        return MetricKey.parse(metric) in self.metrics
 
 
 @dataclass(frozen=True)
@@ -50,7 +88,7 @@ class Gap:
     """
 
     column: str
-    metric: str
+    metric: MetricKey
     difference: float
     low: float
     high: float
@@ -89,46 +127,56 @@ class Card:
     source: str
     classes: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GroupRow, ...]
     gaps: tuple[Gap, ...]
     thresholds: Mapping[str, Mapping[str, float]]
-    settings: Mapping[str, Any]
+    settings: CardSettings
     notes: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def row(self, column: str = "all", group: str = "all") -> Row:
+    def row(self, column: str = "all", group: str = "all") -> GroupRow:
         """The row of a group; KeyError where there is none."""
         for row in self.rows:
             if (row.column, row.group) == (column, group):
                 return row
         raise KeyError((column, group))
 
-    def of(self, column: str) -> tuple[Row, ...]:
+    def of(self, column: str) -> tuple[GroupRow, ...]:
         """Rows of a column, in the natural order of its groups."""
         return tuple(row for row in self.rows if row.column == column)
 
-    def gap(self, column: str, metric: str = "accuracy") -> Gap:
+    def gap(self, column: str, metric: str | MetricKey = ACCURACY) -> Gap:
         """The gap of a metric over a column; KeyError where there is none."""
+        key = MetricKey.parse(metric)
         for gap in self.gaps:
-            if (gap.column, gap.metric) == (column, metric):
+            if (gap.column, gap.metric) == (column, key):
                 return gap
-        raise KeyError((column, metric))
+        raise KeyError((column, str(key)))
 
-    def worst(self, column: str, metric: str = "accuracy") -> tuple[str, Estimate] | None:
+    def worst(self, column: str, metric: str | MetricKey = ACCURACY) -> tuple[str, Estimate] | None:
         """The worst group of a column and its value; None where fewer than two groups have enough data."""
         try:
             gap = self.gap(column, metric)
         except KeyError:
             return None
-        return gap.worst, self.row(column, gap.worst).metrics[metric]
+        return gap.worst, self.row(column, gap.worst)[metric]
+
+    def label(self, metric: MetricKey) -> str:
+        """A metric as a reader knows it, with the card's specificity."""
+        return metric.label(self.settings.specificity)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; NaN as None."""
-        made = plain({"version": CARD_VERSION, **asdict(self)})
-        for row in made["rows"]:
-            for estimate in (*row["metrics"].values(), row["shrunk"] or {}):
-                estimate.pop("note", None)
-        return dict(made)
+        rows = [
+            {
+                **vars(row),
+                "metrics": {str(key): _written(found) for key, found in row.metrics.items()},
+                "shrunk": row.shrunk and _written(row.shrunk),
+            }
+            for row in self.rows
+        ]
+        gaps = [{**vars(gap), "metric": str(gap.metric)} for gap in self.gaps]
+        whole = {**vars(self), "settings": asdict(self.settings), "rows": rows, "gaps": gaps}
+        return dict(plain({"version": CARD_VERSION, **whole}))
 
     def to_json(self) -> str:
         """One JSON document, keys sorted, NaN as null."""
@@ -143,51 +191,40 @@ class Card:
 
     def to_frame(self) -> pd.DataFrame:
         """Long table: column, group, rows, metric, class, value, low, high, n, enough, n_needed, method, shown."""
+        shrunk = MetricKey("accuracy_shrunk")
         return pd.DataFrame(
             [
                 {
                     "column": row.column,
                     "group": row.group,
                     "rows": row.n,
-                    "metric": name.partition(":")[0],
-                    "class": name.partition(":")[2],
-                    **{name: getattr(estimate, name) for name in SHOWN},
+                    "metric": key.name,
+                    "class": key.cls,
+                    **_written(estimate),
                     "shown": estimate.text(),
                 }
                 for row in self.rows
-                for name, estimate in (
-                    *row.metrics.items(),
-                    *((("accuracy_shrunk", row.shrunk),) if row.shrunk else ()),
-                )
+                for key, estimate in (*row.metrics.items(), *(((shrunk, row.shrunk),) if row.shrunk else ()))
             ]
         )
 
     def gaps_frame(self) -> pd.DataFrame:
-        """The gaps, a row each."""
+        """A row for each gap."""
         return pd.DataFrame(
             [
-                {**asdict(gap), "left_out": " ".join(gap.left_out), "beyond_chance": gap.beyond_chance}
+                {
+                    **vars(gap),
+                    "metric": str(gap.metric),
+                    "left_out": " ".join(gap.left_out),
+                    "beyond_chance": gap.beyond_chance,
+                }
                 for gap in self.gaps
             ]
         )
 
 
-def metric_name(metric: str, card: Card | None = None) -> str:
-    """A metric as a reader knows it: `sensitivity@group` reads "sensitivity at 90% specificity, own threshold"."""
-    known = {
-        "auroc": "AUROC",
-        "auprc": "AUPRC",
-        "macro_f1": "macro F1",
-        "brier": "Brier score",
-        "top3": "top-3 accuracy",
-        "ece": "calibration error",
-        "equalised_odds": "equalised odds",
-    }
-    kind, _, threshold = metric.partition("@")
-    if not threshold:
-        return known.get(kind, kind.replace("_", " "))
-    at = f"{card.settings['specificity']:.0%}" if card else "fixed"
-    return f"{kind} at {at} specificity, {'one threshold' if threshold == 'global' else 'own threshold'}"
+def _written(estimate: Estimate) -> dict[str, Any]:
+    return {name: getattr(estimate, name) for name in WRITTEN}
 
 
 def plain(value: Any) -> Any:

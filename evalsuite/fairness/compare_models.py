@@ -1,145 +1,45 @@
-"""Two models on the same test set: who gained, who lost, and did the gap close for the right reason."""
+"""Compare two models on one test set: who gained, who lost, and did the gap close for the right reason."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import metrics
-from evalsuite.fairness.assess import Partition, partition
-from evalsuite.fairness.card import plain
+from evalsuite.fairness.card import DEFAULTS, CardSettings
+from evalsuite.fairness.comparison import Change, Comparison, GapChange
+from evalsuite.fairness.metric_key import ACCURACY, MetricKey
+from evalsuite.fairness.partition import Cell, Partition, cell, everyone, partition
 from evalsuite.fairness.predictions import Predictions, some
 from evalsuite.stats import hypothesis_tests, intervals, resampling
-from evalsuite.stats.estimate import NOT_ENOUGH
 from evalsuite.stats.intervals import z_of
-
-CHUNK = 100
-
-
-@dataclass(frozen=True)
-class Change:
-    """What happened to one group: b - a, positive is better.
-
-    Attributes
-    ----------
-    low, high
-        Two-sided interval of the difference, paired.
-    p, p_holm
-        McNemar for the accuracy (within clusters where there are any), else the bootstrap; Holm within the family
-        that was named in advance, NaN outside it.
-    no_worse
-        Whether the one-sided lower bound at the same alpha / 2 lies above -margin.
-    detectable
-        The true difference that this group had an 80 % chance to show.
-    """
-
-    column: str
-    group: str
-    n: int
-    enough: bool
-    a: float
-    b: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    no_worse: bool
-    detectable: float
-
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether it stands among as many groups as were looked at: Holm's p of at most 0.05."""
-        return self.p_holm <= 0.05
-
-    def text(self) -> str:
-        if not self.enough or not math.isfinite(self.difference):
-            return f"{NOT_ENOUGH} (n={self.n})"
-        return f"{self.a:.3f} -> {self.b:.3f}, {self.difference:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
-
-
-@dataclass(frozen=True)
-class GapChange:
-    """What happened to the gap of a column (difference, its paired interval and p), and whether it closed by making
-    somebody worse."""
-
-    column: str
-    gap_a: float
-    gap_b: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    best_a: str
-    worst_a: str
-    levelled_down: bool
-    reading: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two models, group by group."""
-
-    a: str
-    b: str
-    metric: str
-    margin: float
-    changes: tuple[Change, ...]
-    gaps: tuple[GapChange, ...]
-    no_group_worse: bool
-
-    def of(self, column: str) -> tuple[Change, ...]:
-        return tuple(c for c in self.changes if c.column == column)
-
-    def to_dict(self) -> dict[str, Any]:
-        return dict(plain(asdict(self)))
-
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), sort_keys=True, indent=2, allow_nan=False) + "\n"
-
-    def _repr_html_(self) -> str:
-        """The comparison in a notebook."""
-        from evalsuite.page.render import fragment
-        from evalsuite.report.card_blocks import comparison_blocks
-
-        return fragment(comparison_blocks(self))
-
-    def to_frame(self) -> pd.DataFrame:
-        return pd.DataFrame([{**asdict(c), "shown": c.text()} for c in self.changes])
 
 
 def compare(
     a: Predictions,
     b: Predictions,
     groups: Sequence[str],
+    settings: CardSettings = DEFAULTS,
     *,
-    metric: str = "accuracy",
+    metric: str | MetricKey = ACCURACY,
     margin: float = 0.02,
-    n_boot: int = 1000,
-    seed: int = 0,
-    confidence: float = 0.95,
-    min_count: int = 10,
-    family: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare model b with model a, paired row by row.
 
     Parameters
     ----------
+    groups
+        Group columns; the groups of the first form the family of Holm's correction.
     metric
-        A key of `metrics.evaluate` where more is better.
+        One of `metrics.evaluate` where more is better.
     margin
         The loss that a group may take and still count as no worse.
-    family
-        Columns whose groups form the family of Holm; None takes the first of `groups`.
 
     Raises
     ------
@@ -147,33 +47,21 @@ def compare(
         The tables hold different ids, labels or classes, or the metric cannot be compared.
     """
     b = _aligned(a, b)
+    metric = MetricKey.parse(metric)
     metrics.require(metric, metrics.score(a.probs, a.labels, a.classes), higher_is_better=True)
-    clusters = None if a.clusters is None else np.unique(a.clusters, return_inverse=True)[1].astype(np.int64)
-    parts = [Partition("all", ("all",), np.zeros(a.n, dtype=np.int64)), *(partition(a, (c,)) for c in groups)]
-    rng = np.random.default_rng(seed)
+    pair = _Pair(a, b, metric, margin, settings, np.random.default_rng(settings.seed))
     changes: list[Change] = []
     gaps: list[GapChange] = []
-    for part in parts:
-        drawn_a, drawn_b = _paired(a, b, part, metric, clusters, n_boot, rng)
-        own = [
-            _change(a, b, part, g, metric, (drawn_a[g], drawn_b[g]), clusters, margin, confidence, min_count)
-            for g in range(len(part.names))
-        ]
+    for part in (everyone(a), *(partition(a, (c,)) for c in groups)):
+        drawn_a, drawn_b = pair.bootstrap(part)
+        own = [pair.change(part, g, drawn_b[g] - drawn_a[g]) for g in range(len(part.names))]
         changes += own
         if part.column != "all":
-            gaps += _gap_change(part, own, drawn_a, drawn_b, confidence)
-    named = set(groups[:1] if family is None else family)
-    changes = _holm(changes, named)
+            gaps += _gap_change(part, own, drawn_a, drawn_b, settings.confidence)
+    changes = _holm(changes, groups[0])
     judged = [c for c in changes if c.column != "all" and c.enough]
-    return Comparison(
-        a.source,
-        b.source,
-        metric,
-        margin,
-        tuple(changes),
-        tuple(gaps),
-        bool(judged) and all(c.no_worse for c in judged),
-    )
+    no_group_worse = bool(judged) and all(c.no_worse for c in judged)
+    return Comparison(a.source, b.source, metric, margin, tuple(changes), tuple(gaps), no_group_worse)
 
 
 def _aligned(a: Predictions, b: Predictions) -> Predictions:
@@ -195,78 +83,69 @@ def _aligned(a: Predictions, b: Predictions) -> Predictions:
     return b
 
 
-def _paired(
-    a: Predictions,
-    b: Predictions,
-    part: Partition,
-    metric: str,
-    clusters: NDArray[np.int64] | None,
-    n_boot: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """The metric of both models in the same resamples, [groups, n_boot] each."""
-    units = resampling.units(part.codes * len(a.classes) + a.labels, clusters)
-    masks = [np.flatnonzero(part.codes == g) for g in range(len(part.names))]
-    scored = [[metrics.score(t.probs[m], t.labels[m], t.classes) for m in masks] for t in (a, b)]
-    ranked = metric.startswith(("auroc", "auprc"))
-    out: tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]] = ([], [])
-    for done in range(0, n_boot, CHUNK):
-        weights = resampling.bootstrap_weights(rng, units, min(CHUNK, n_boot - done))
-        for kept, cells in zip(out, scored, strict=True):
-            kept.append(
-                np.stack(
-                    [
-                        metrics.evaluate(cell, weights[m], ranked=ranked)[metric]
-                        for cell, m in zip(cells, masks, strict=True)
-                    ]
-                )
-            )
-    return np.concatenate(out[0], axis=1), np.concatenate(out[1], axis=1)
+@dataclass(frozen=True)
+class _Pair:
+    """Two models on the same rows, and how they are compared."""
 
+    a: Predictions
+    b: Predictions
+    metric: MetricKey
+    margin: float
+    settings: CardSettings
+    rng: np.random.Generator
 
-def _change(
-    a: Predictions,
-    b: Predictions,
-    part: Partition,
-    group: int,
-    metric: str,
-    drawn: tuple[NDArray[np.floating], NDArray[np.floating]],
-    clusters: NDArray[np.int64] | None,
-    margin: float,
-    confidence: float,
-    min_count: int,
-) -> Change:
-    rows = np.flatnonzero(part.codes == group)
-    cells = [metrics.score(t.probs[rows], t.labels[rows], t.classes) for t in (a, b)]
-    value_a, value_b = (metrics.one(cell)[metric] for cell in cells)
-    samples = drawn[1] - drawn[0]
-    own = None if clusters is None else clusters[rows]
-    if metric == "accuracy":
-        step = cells[1].correct.astype(np.float64) - cells[0].correct
-        only_a, only_b = int((step < 0).sum()), int((step > 0).sum())
-        p = hypothesis_tests.mcnemar(only_a, only_b) if own is None else hypothesis_tests.clustered_mcnemar(step, own)
-        closed = intervals.paired_proportions(only_a, only_b, len(rows), confidence)
-    else:
-        p, closed = hypothesis_tests.bootstrap_p(samples), None
-    degrees = len(rows) - len(np.unique(a.labels[rows]))
-    low, high = closed if closed and own is None else intervals.percentile(samples, confidence, degrees)
-    if closed and own is not None:  # clusters widen the closed form, never narrow it: it holds where nothing differs
-        low, high = min(low, closed[0]), max(high, closed[1])
-    return Change(
-        part.column,
-        part.names[group],
-        len(rows),
-        len(rows) >= min_count,
-        value_a,
-        value_b,
-        value_b - value_a,
-        low,
-        high,
-        p,
-        math.nan,
-        bool(low > -margin),
-        hypothesis_tests.minimum_detectable(_spread(samples)),
-    )
+    def cells(self, part: Partition, group: int) -> tuple[Cell, Cell]:
+        """The rows of a group, as each model called them."""
+        mask, clusters = part.codes == group, self.a.cluster_codes
+        return cell(self.a, mask, clusters), cell(self.b, mask, clusters)
+
+    def bootstrap(self, part: Partition) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """The metric of both models in the same resamples, [groups, n_boot] each."""
+        units = part.units(self.a.labels, len(self.a.classes), self.a.cluster_codes)
+        pairs = [self.cells(part, g) for g in range(len(part.names))]
+        out = np.empty((2, len(pairs), self.settings.n_boot))
+        done = 0
+        for size in resampling.chunks(self.settings.n_boot):
+            weights = resampling.bootstrap_weights(self.rng, units, size)
+            for group, pair in enumerate(pairs):
+                for model, one in enumerate(pair):
+                    values = metrics.evaluate(one.scored, weights[one.rows], ranked=self.metric.ranked)
+                    out[model, group, done : done + size] = values[self.metric]
+            done += size
+        return out[0], out[1]
+
+    def change(self, part: Partition, group: int, samples: NDArray[np.floating]) -> Change:
+        """What happened to one group; samples: the difference in each resample."""
+        one, other = self.cells(part, group)
+        value_a, value_b = (metrics.one(c.scored)[self.metric] for c in (one, other))
+        n, confidence = len(one.rows), self.settings.confidence
+        percentiles = intervals.percentile(samples, confidence, n - int((one.counts > 0).sum()))
+        if self.metric == ACCURACY:
+            step = other.scored.correct.astype(np.float64) - one.scored.correct
+            only_a, only_b = int((step < 0).sum()), int((step > 0).sum())
+            low, high = intervals.paired_proportions(only_a, only_b, n, confidence)
+            if one.clusters is None:
+                p = hypothesis_tests.mcnemar(only_a, only_b)
+            else:  # clusters widen the closed form, never narrow it: it holds where nothing differs
+                p = hypothesis_tests.clustered_mcnemar(step, one.clusters)
+                low, high = min(low, percentiles[0]), max(high, percentiles[1])
+        else:
+            p, (low, high) = hypothesis_tests.bootstrap_p(samples), percentiles
+        return Change(
+            part.column,
+            part.names[group],
+            n,
+            n >= self.settings.min_count,
+            value_a,
+            value_b,
+            value_b - value_a,
+            low,
+            high,
+            p,
+            math.nan,
+            bool(low > -self.margin),
+            hypothesis_tests.minimum_detectable(_spread(samples)),
+        )
 
 
 def _spread(samples: NDArray[np.floating]) -> float:
@@ -328,10 +207,11 @@ def _reading(change: float, high: float, down: bool, rose: bool, best: Change, w
     return "no clear change of the gap" if change <= 0 else "the gap did not close"
 
 
-def _holm(changes: Sequence[Change], family: set[str]) -> list[Change]:
-    inside = [i for i, c in enumerate(changes) if c.column in family and c.enough]
+def _holm(changes: Sequence[Change], column: str) -> list[Change]:
+    """The changes with Holm's p for the groups of a column."""
+    inside = [i for i, c in enumerate(changes) if c.column == column and c.enough]
     adjusted = hypothesis_tests.holm(np.array([changes[i].p for i in inside]))
     out = list(changes)
     for i, p in zip(inside, adjusted, strict=True):
-        out[i] = Change(**{**vars(changes[i]), "p_holm": float(p)})
+        out[i] = replace(changes[i], p_holm=float(p))
     return out

@@ -4,222 +4,151 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalsuite.fairness import metrics
-from evalsuite.fairness.card import Row
-from evalsuite.fairness.metrics import Scored, Values
-from evalsuite.stats import average_precision, calibration, delong, intervals, resampling, shrinkage
+from evalsuite.fairness.card import CardSettings, GroupRow
+from evalsuite.fairness.metric_key import ACCURACY, MetricKey
+from evalsuite.fairness.metrics import Values
+from evalsuite.fairness.partition import Cell
+from evalsuite.stats import average_precision, calibration, delong, intervals, shrinkage
 from evalsuite.stats.estimate import Estimate
 
-PROPORTIONS = ("accuracy", "top3", "sensitivity", "specificity")
+SHARES_OF_CLASSES = ("sensitivity", "specificity")
 MEANS_OF = {"balanced_accuracy": "sensitivity"}  # a mean of the classes' shares under another name
-HIDDEN = ("ece_plugin", "selection")  # computed for gaps and tests, not shown of a group
+Estimates = dict[MetricKey, Estimate]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the card is computed.
+def estimates(cell: Cell, samples: Values, overall: Mapping[MetricKey, Estimate], settings: CardSettings) -> Estimates:
+    """All estimates of one group.
 
-    Attributes
+    Parameters
     ----------
-    n_boot
-        Resamples of the bootstrap and of the permutations.
-    specificity
-        The fixed specificity of `sensitivity@...`.
-    min_count
-        Rows a proportion needs, and each side of an AUROC; a mean over classes needs half of it in each class.
-    half_width
-        Half width of a useful interval, for "the n that would be needed".
+    samples
+        Its metrics in each resample.
+    overall
+        The estimates of all rows: what "the n that would be needed" of a proportion is computed from.
     """
-
-    n_boot: int = 1000
-    seed: int = 0
-    confidence: float = 0.95
-    specificity: float = 0.9
-    min_count: int = 10
-    half_width: float = 0.1
-    intersections: bool = True
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The rows of one group, prepared, and where they lie in the table."""
-
-    rows: NDArray[np.int64]
-    scored: Scored
-
-
-def row(
-    column: str,
-    name: str,
-    cell: Cell,
-    clusters: NDArray[np.int64] | None,
-    samples: Values,
-    overall: Mapping[str, Estimate],
-    options: Settings,
-) -> Row:
-    """All estimates of one group."""
-    scored = cell.scored
-    own = None if clusters is None else clusters[cell.rows]
-    counts = np.bincount(scored.labels, minlength=len(scored.classes))
-    units = np.bincount(resampling.units(scored.labels, own).stratum, minlength=len(scored.classes))
-    values = metrics.one(scored)
-    made: dict[str, Estimate] = {}
+    values = metrics.one(cell.scored)
+    made: Estimates = {}
     for metric, value in values.items():
-        kind, _, cls = metric.partition(":")
-        if kind in HIDDEN:
+        if not metric.shown:
             continue
-        if kind.partition("@")[0] in PROPORTIONS and (cls or kind in PROPORTIONS):
-            made[metric] = _proportion(metric, value, scored, own, overall, options)
-        elif kind == "auroc":
-            made[metric] = _auroc(cls, value, scored, own, options)
-        elif kind == "auprc":
-            made[metric] = _auprc(cls, value, scored, own, units, options)
-        elif kind == "ece":
-            made[metric] = _ece(value, scored, own, options)
-        elif kind in MEANS_OF or kind.startswith("sensitivity@"):
-            made[metric] = _mean_of_shares(metric, scored.classes, values, samples, counts, units, options)
+        if metric.kind in ("accuracy", "top3") or (metric.cls and metric.kind in SHARES_OF_CLASSES):
+            expected = overall[metric].value if metric in overall else value
+            made[metric] = _proportion(metric, value, expected, cell, settings)
+        elif metric.kind == "auroc":
+            made[metric] = _auroc(metric.cls, value, cell, settings)
+        elif metric.kind == "auprc":
+            made[metric] = _auprc(metric.cls, value, cell, settings)
+        elif metric.kind == "ece":
+            made[metric] = _ece(value, cell, settings)
+        elif metric.kind in MEANS_OF or metric.threshold:
+            made[metric] = _mean_of_shares(metric, values, samples[metric], cell, settings)
         else:
-            made[metric] = _composite(metric, value, samples, counts, units, scored, options)
-    made |= _recalibrated(scored, own, options)
-    return Row(
-        column,
-        name,
-        len(cell.rows),
-        None if own is None else len(np.unique(own)),
-        dict(zip(scored.classes, (int(c) for c in counts), strict=True)),
-        made,
-    )
+            made[metric] = _composite(metric, value, samples[metric], cell, settings)
+    return made | _recalibrated(cell, settings)
 
 
-def _proportion(
-    metric: str,
-    value: float,
-    scored: Scored,
-    clusters: NDArray[np.int64] | None,
-    overall: Mapping[str, Estimate],
-    options: Settings,
-) -> Estimate:
+def _proportion(metric: MetricKey, value: float, expected: float, cell: Cell, settings: CardSettings) -> Estimate:
     """A share of rows: Wilson, on the effective size where rows are clustered."""
-    hits, rows = metrics.hits(metric, scored)
-    deff = intervals.design_effect(hits, None if clusters is None else clusters[rows]) if len(hits) else 1.0
-    low, high = intervals.wilson(float(hits.sum()), len(hits), options.confidence, deff)
-    expected = overall[metric].value if metric in overall else value
-    useful = intervals.n_for_half_width(expected, options.half_width, options.confidence) * deff
-    needed = max(options.min_count, math.ceil(useful))
-    return Estimate(value, low, high, len(hits), len(hits) >= options.min_count, needed, "wilson")
+    hits, rows = metrics.hits(metric, cell.scored)
+    deff = intervals.design_effect(hits, None if cell.clusters is None else cell.clusters[rows]) if len(hits) else 1.0
+    low, high = intervals.wilson(float(hits.sum()), len(hits), settings.confidence, deff)
+    useful = intervals.n_for_half_width(expected, settings.half_width, settings.confidence) * deff
+    needed = max(settings.min_count, math.ceil(useful))
+    return Estimate(value, low, high, len(hits), len(hits) >= settings.min_count, needed, "wilson")
 
 
-def _auroc(cls: str, value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> Estimate:
+def _auroc(cls: str, value: float, cell: Cell, settings: CardSettings) -> Estimate:
     """AUROC of a class, or the mean over the defined classes, by DeLong; clusters summed first."""
+    scored, n = cell.scored, len(cell.rows)
     wanted = range(len(scored.classes)) if not cls else [scored.classes.index(cls)]
     found = [
-        delong.influence(scored.probs[:, index], scored.labels == index)
+        delong.influence(scored.probs[:, index], scored.labels == index)[1]
         for index in wanted
-        if 0 < (scored.labels == index).sum() < len(scored.labels)
+        if 0 < cell.counts[index] < n
     ]
     if not found:
-        return Estimate(math.nan, math.nan, math.nan, 0, False, options.min_count, "delong")
-    sizes = [int((scored.labels == index).sum()) for index in wanted]
-    least = min(s for s in sizes if s) if not cls else min(sizes[0], len(scored.labels) - sizes[0])
-    variance = delong.variance(np.mean([values for _, values in found], axis=0), clusters)
-    low, high = intervals.auroc_interval(value, variance, least, len(scored.labels) - least, options.confidence)
-    needed = options.min_count if cls else math.ceil(options.min_count / 2)
+        return Estimate(math.nan, math.nan, math.nan, 0, False, settings.min_count, "delong")
+    sizes = [int(cell.counts[index]) for index in wanted]
+    least = min(s for s in sizes if s) if not cls else min(sizes[0], n - sizes[0])
+    variance = delong.variance(np.mean(found, axis=0), cell.clusters)
+    low, high = intervals.auroc_interval(value, variance, least, n - least, settings.confidence)
+    needed = settings.min_count if cls else _half(settings)
     return Estimate(value, low, high, least, least >= needed, needed, "delong")
 
 
-def _auprc(
-    cls: str,
-    value: float,
-    scored: Scored,
-    clusters: NDArray[np.int64] | None,
-    units: NDArray[np.int64],
-    options: Settings,
-) -> Estimate:
+def _auprc(cls: str, value: float, cell: Cell, settings: CardSettings) -> Estimate:
     """Average precision of a class, or the mean over the classes that occur: the jackknife in Wilson's interval."""
-    sizes = np.bincount(scored.labels, minlength=len(scored.classes))
-    wanted = np.flatnonzero(sizes) if not cls else np.array([scored.classes.index(cls)])
-    n = int(sizes[wanted].min())
-    found = [average_precision.influence(scored.probs[:, index], scored.labels == index)[1] for index in wanted]
+    scored, units = cell.scored, cell.units
+    wanted = np.flatnonzero(cell.counts) if not cls else np.array([scored.classes.index(cls)])
+    n = int(cell.counts[wanted].min())
     own = np.array([units[wanted[0]], units.sum() - units[wanted[0]]]) if cls else units
     size, most = intervals.effective_size(own)
     if cls:
         most = float(own[0] - 1)  # a mean over the class's own rows
+    found = [average_precision.influence(scored.probs[:, index], scored.labels == index)[1] for index in wanted]
     influences = np.mean(found, axis=0)
-    degrees = min(average_precision.degrees(influences, clusters), most)
-    low, high = intervals.score_interval(
-        value, delong.variance(influences, clusters), size, degrees, options.confidence
-    )
-    needed = options.min_count if cls else math.ceil(options.min_count / 2)
+    degrees = min(average_precision.degrees(influences, cell.clusters), most)
+    variance = delong.variance(influences, cell.clusters)
+    low, high = intervals.score_interval(value, variance, size, degrees, settings.confidence)
+    needed = settings.min_count if cls else _half(settings)
     return Estimate(value, low, high, n, n >= needed, needed, "jackknife")
 
 
-def _ece(value: float, scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> Estimate:
+def _ece(value: float, cell: Cell, settings: CardSettings) -> Estimate:
     """Calibration error of the likeliest class, its bias removed."""
-    n, needed = len(scored.labels), 5 * options.min_count
+    scored, n, needed = cell.scored, len(cell.rows), 5 * settings.min_count
     right = scored.correct.astype(np.float64)
     sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
-    deff = intervals.design_effect(right, clusters)
-    low, high = calibration.ece_interval(sums[0], sums[1], sums[2], options.confidence, deff)
+    deff = intervals.design_effect(right, cell.clusters)
+    low, high = calibration.ece_interval(sums[0], sums[1], sums[2], settings.confidence, deff)
     return Estimate(value, min(low, value), max(high, value), n, n >= needed, needed, "moments")
 
 
 def _mean_of_shares(
-    metric: str,
-    classes: Sequence[str],
-    values: Mapping[str, float],
-    samples: Values,
-    counts: NDArray[np.int64],
-    units: NDArray[np.int64],
-    options: Settings,
+    metric: MetricKey,
+    values: Mapping[MetricKey, float],
+    samples: NDArray[np.floating],
+    cell: Cell,
+    settings: CardSettings,
 ) -> Estimate:
-    """The mean of a share over the classes: Price & Bonett, on the effective sizes where rows are clustered.
-
-    Parameters
-    ----------
-    counts, units
-        Rows of each class, and the patients (or rows) that are resampled.
-    """
-    rates = np.array([values[f"{MEANS_OF.get(metric, metric)}:{c}"] for c in classes])
-    n, deff = int(counts[counts > 0].min()), 1.0
-    if (counts != units).any():
-        used = counts > 0
-        alone = float((rates[used] * (1 - rates[used]) / counts[used]).sum()) / used.sum() ** 2
-        deff = float(np.nanvar(samples[metric], ddof=1)) / alone if alone > 0 else counts.sum() / units.sum()
-    low, high = intervals.mean_of_shares(rates, counts, options.confidence, deff)
-    needed = math.ceil(options.min_count / 2)
+    """The mean of a share over the classes: Price & Bonett, on the effective sizes where rows are clustered."""
+    share = MetricKey(MEANS_OF.get(metric.kind, metric.kind), metric.threshold)
+    rates = np.array([values[share._replace(cls=c)] for c in cell.scored.classes])
+    n, deff, used = int(cell.counts[cell.counts > 0].min()), 1.0, cell.counts > 0
+    if (cell.counts != cell.units).any():
+        alone = float((rates[used] * (1 - rates[used]) / cell.counts[used]).sum()) / used.sum() ** 2
+        deff = float(np.nanvar(samples, ddof=1)) / alone if alone > 0 else cell.counts.sum() / cell.units.sum()
+    low, high = intervals.mean_of_shares(rates, cell.counts, settings.confidence, deff)
+    needed = _half(settings)
     return Estimate(values[metric], low, high, n, n >= needed, needed, "price-bonett")
 
 
 def _composite(
-    metric: str,
-    value: float,
-    samples: Values,
-    counts: NDArray[np.int64],
-    units: NDArray[np.int64],
-    scored: Scored,
-    options: Settings,
+    metric: MetricKey, value: float, samples: NDArray[np.floating], cell: Cell, settings: CardSettings
 ) -> Estimate:
     """Macro F1 and the Brier score: the variance of the bootstrap in Wilson's interval.
 
     The variance of counts follows from the counts, so the quantile is the normal one, as Wilson's is; that of clusters
-    is learnt from them. Arguments as `_mean_of_shares`.
+    is estimated from them.
     """
+    units = cell.units
     size, degrees = intervals.effective_size(units)
-    n, needed, top, more = int(counts[counts > 0].min()), math.ceil(options.min_count / 2), 1.0, 0.0
-    if metric == "brier":
-        n, needed, top = int(counts.sum()), options.min_count, 2.0
+    n, needed, top, more = int(cell.counts[cell.counts > 0].min()), _half(settings), 1.0, 0.0
+    if metric.kind == "brier":
+        n, needed, top = len(cell.rows), settings.min_count, 2.0
         size, degrees = float(units.sum()), float(units.sum() - (units > 0).sum())
-        more = part_of_a_miss(scored.confidence, len(scored.classes), size)
-    if (counts == units).all():
+        more = part_of_a_miss(cell.scored.confidence, len(cell.scored.classes), size)
+    if (cell.counts == units).all():
         degrees = math.inf
-    drawn = samples[metric][np.isfinite(samples[metric])]
+    drawn = samples[np.isfinite(samples)]
     variance = float(drawn.var(ddof=1)) + more if len(drawn) > 1 else math.nan
-    low, high = intervals.score_interval(value, variance, size, degrees, options.confidence, top)
+    low, high = intervals.score_interval(value, variance, size, degrees, settings.confidence, top)
     return Estimate(value, low, high, n, n >= needed, needed, "bootstrap")
 
 
@@ -233,37 +162,35 @@ def part_of_a_miss(confidence: NDArray[np.floating], classes: int, size: float) 
     return 0.25 * (float(cost.mean()) / size) ** 2
 
 
-def _recalibrated(scored: Scored, clusters: NDArray[np.int64] | None, options: Settings) -> dict[str, Estimate]:
+def _recalibrated(cell: Cell, settings: CardSettings) -> Estimates:
     """Calibration slope and intercept: of the second class where there are two, else of the likeliest class."""
-    if len(scored.classes) == 2:
-        fit = calibration.recalibrate(scored.probs[:, 1], scored.labels == 1, clusters)
-        events = int((scored.labels == 1).sum())
-    else:
-        fit = calibration.recalibrate(scored.confidence, scored.correct, clusters)
-        events = int(scored.correct.sum())
-    n = min(events, len(scored.labels) - events)
-    enough = n >= options.min_count
+    scored = cell.scored
+    two = len(scored.classes) == 2
+    chance, event = (scored.probs[:, 1], scored.labels == 1) if two else (scored.confidence, scored.correct)
+    fit = calibration.recalibrate(chance, event, cell.clusters)
+    n = min(int(event.sum()), int((~event).sum()))
+    found = {
+        "calibration_slope": (fit.slope, *fit.slope_interval(settings.confidence)),
+        "calibration_intercept": (fit.in_the_large, *fit.large_interval(settings.confidence)),
+    }
     return {
-        "calibration_slope": Estimate(
-            fit.slope, *fit.slope_interval(options.confidence), n, enough, options.min_count, "robust"
-        ),
-        "calibration_intercept": Estimate(
-            fit.in_the_large, *fit.large_interval(options.confidence), n, enough, options.min_count, "robust"
-        ),
+        MetricKey(name): Estimate(*value, n, n >= settings.min_count, settings.min_count, "robust")
+        for name, value in found.items()
     }
 
 
-def shrink(rows: Sequence[Row], options: Settings) -> list[Row]:
+def _half(settings: CardSettings) -> int:
+    """Rows that a mean over classes needs in each class."""
+    return math.ceil(settings.min_count / 2)
+
+
+def shrink(rows: Sequence[GroupRow], confidence: float) -> list[GroupRow]:
     """Accuracy of the intersections, each leaning on the others."""
     n = np.array([row.n for row in rows], dtype=np.float64)
-    hits = np.array([row.metrics["accuracy"].value for row in rows]) * n
-    fit = shrinkage.beta_binomial(hits, n, options.confidence)
+    hits = np.array([row.metrics[ACCURACY].value for row in rows]) * n
+    fit = shrinkage.beta_binomial(hits, n, confidence)
+    bounds = zip(fit.value.tolist(), fit.low.tolist(), fit.high.tolist(), strict=True)
     return [
-        replace(
-            row,
-            shrunk=Estimate(
-                float(fit.value[i]), float(fit.low[i]), float(fit.high[i]), row.n, True, 0, "beta-binomial"
-            ),
-        )
-        for i, row in enumerate(rows)
+        replace(row, shrunk=Estimate(*bound, row.n, method="beta-binomial"))
+        for row, bound in zip(rows, bounds, strict=True)
     ]

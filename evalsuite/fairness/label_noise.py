@@ -1,8 +1,9 @@
-"""Skin types are opinions: does the conclusion hold for another rater, where both agree, and one step aside?"""
+"""Does the conclusion hold for another rater of the skin types, where both agree, and with labels one step off?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import metrics
-from evalsuite.fairness.assess import card
-from evalsuite.fairness.card import Gap, plain
+from evalsuite.fairness.card import DEFAULTS, CardSettings, Gap, plain
+from evalsuite.fairness.compute_card import compute_card
+from evalsuite.fairness.metric_key import ACCURACY, MetricKey
+from evalsuite.fairness.metrics import Scored
 from evalsuite.fairness.predictions import Predictions, levels
-
-CHUNK = 50
+from evalsuite.stats import resampling
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class RaterCheck:
     """The conclusion under label noise."""
 
     column: str
-    metric: str
+    metric: MetricKey
     agreement: float
     scenarios: tuple[Scenario, ...]
 
@@ -62,70 +64,60 @@ class RaterCheck:
         return not any(s.changed for s in self.scenarios)
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(plain({**asdict(self), "holds": self.holds}))
+        return dict(plain({**asdict(self), "metric": str(self.metric), "holds": self.holds}))
 
 
 def check(
     predictions: Predictions,
-    rater_a: str,
-    rater_b: str | None = None,
+    raters: Sequence[str],
+    settings: CardSettings = DEFAULTS,
     *,
-    metric: str = "accuracy",
+    metric: str | MetricKey = ACCURACY,
     noise: float | None = None,
-    n_boot: int = 500,
     n_relabel: int = 200,
-    seed: int = 0,
-    min_count: int = 10,
-    tick: Callable[[int], None] | None = None,
 ) -> RaterCheck:
     """Repeat the gap of a metric by rater A, by rater B, where both agree, and with labels moved one step.
 
     Parameters
     ----------
+    raters
+        The group column of rater A, and of rater B if there is one.
     noise
         Share of rows whose label moves one step up or down; None takes the raters' disagreement, or 0.2 with one
         rater.
+    n_relabel
+        How often labels are moved at random.
     """
-    metrics.require(metric, metrics.score(predictions.probs, predictions.labels, predictions.classes))
-    found = _gap(predictions, rater_a, metric, n_boot, seed, min_count, tick)
-    scenarios = [_scenario("rater A", predictions.n, found, found)]
-    agreement = float("nan")
-    if rater_b is not None:
-        other = predictions.with_group(rater_a, predictions.groups[rater_b].to_numpy())
-        agree = (predictions.groups[rater_a] == predictions.groups[rater_b]).to_numpy()
+    metric, column = MetricKey.parse(metric), raters[0]
+    scored = metrics.score(predictions.probs, predictions.labels, predictions.classes)
+    metrics.require(metric, scored)
+    found = _gap(predictions, column, metric, settings)
+    scenarios, agreement = [_scenario("rater A", predictions.n, found, found)], math.nan
+    for rater_b in raters[1:]:
+        other = predictions.with_group(column, predictions.groups[rater_b].to_numpy())
+        agree = (predictions.groups[column] == predictions.groups[rater_b]).to_numpy()
         agreement = float(agree.mean())
-        again = _gap(other, rater_a, metric, n_boot, seed, min_count, tick)
-        scenarios.append(_scenario("rater B", other.n, again, found))
+        scenarios.append(_scenario("rater B", other.n, _gap(other, column, metric, settings), found))
         both = predictions.take(agree) if agree.any() else None
-        if both is None or both.groups[rater_a].nunique() < 2 or len(np.unique(both.labels)) < 2:
+        if both is None or both.groups[column].nunique() < 2 or len(np.unique(both.labels)) < 2:
             raise UserError(
-                f"{predictions.source}: {rater_a} and {rater_b} agree in too few rows "
+                f"{predictions.source}: {column} and {rater_b} agree in too few rows "
                 f"({int(agree.sum())}); expected two raters on one scale"
             )
-        scenarios.append(
-            _scenario("both agree", both.n, _gap(both, rater_a, metric, n_boot, seed, min_count, tick), found)
-        )
-    share = noise if noise is not None else (1 - agreement if rater_b is not None else 0.2)
-    scenarios.append(_aside(predictions, found, share, n_relabel, seed, min_count))
-    return RaterCheck(rater_a, metric, agreement, tuple(scenarios))
+        scenarios.append(_scenario("both agree", both.n, _gap(both, column, metric, settings), found))
+    share = noise if noise is not None else 0.2 if math.isnan(agreement) else 1 - agreement
+    scenarios.append(_aside(predictions, scored, found, share, n_relabel, settings))
+    return RaterCheck(column, metric, agreement, tuple(scenarios))
 
 
-def _gap(
-    predictions: Predictions,
-    column: str,
-    metric: str,
-    n_boot: int,
-    seed: int,
-    min_count: int,
-    tick: Callable[[int], None] | None,
-) -> Gap:
-    made = card(predictions, [column], n_boot=n_boot, seed=seed, min_count=min_count, intersections=False, tick=tick)
+def _gap(predictions: Predictions, column: str, metric: MetricKey, settings: CardSettings) -> Gap:
+    made = compute_card(predictions, [column], settings)
     try:
         return made.gap(column, metric)
     except KeyError:
         raise UserError(
             f"{predictions.source}: fewer than two groups of {column!r} have enough data for {metric}; "
-            "merge groups or lower --min-count"
+            "merge groups or lower min_count"
         ) from None
 
 
@@ -135,25 +127,24 @@ def _scenario(name: str, n: int, gap: Gap, reference: Gap) -> Scenario:
     return Scenario(name, n, gap.difference, gap.low, gap.high, gap.worst, gap.beyond_chance, float(same), changed)
 
 
-def _aside(predictions: Predictions, reference: Gap, share: float, times: int, seed: int, min_count: int) -> Scenario:
+def _aside(
+    predictions: Predictions, scored: Scored, reference: Gap, share: float, times: int, settings: CardSettings
+) -> Scenario:
     """Labels moved one step at random: the spread of the gap, and how often the conclusion stands."""
     names = levels(predictions.groups[reference.column])
     index = {name: i for i, name in enumerate(names)}
     codes = np.array([index[v] for v in predictions.groups[reference.column]])
-    rng = np.random.default_rng(seed)
-    scored = metrics.score(predictions.probs, predictions.labels, predictions.classes)
-    ranked = reference.metric.startswith(("auroc", "auprc"))
+    rng = np.random.default_rng(settings.seed)
     values = []
-    for done in range(0, times, CHUNK):
-        moved = _moved(rng, codes, len(names), share, min(CHUNK, times - done))
+    for size in resampling.chunks(times, 50):
+        moved = _moved(rng, codes, len(names), share, size)
         values.append(
-            np.stack([_value(scored, moved == g, reference.metric, ranked, min_count) for g in range(len(names))])
+            np.stack([_value(scored, moved == g, reference.metric, settings.min_count) for g in range(len(names))])
         )
     by_group = np.concatenate(values, axis=1)
     by_group = by_group[:, np.isfinite(by_group).sum(axis=0) > 1]
     spread = np.nanmax(by_group, axis=0) - np.nanmin(by_group, axis=0)
-    lower = reference.metric in metrics.LOWER_IS_BETTER
-    worst = np.nanargmax(by_group, axis=0) if lower else np.nanargmin(by_group, axis=0)
+    worst = np.nanargmax(by_group, axis=0) if reference.metric.lower_is_better else np.nanargmin(by_group, axis=0)
     same = float((worst == index[reference.worst]).mean())
     beyond = float((spread > reference.null_p95).mean())
     usual = names[int(np.bincount(worst, minlength=len(names)).argmax())]
@@ -182,8 +173,6 @@ def _moved(
     return codes[:, None] + step * (rng.random(shape) < share)
 
 
-def _value(
-    scored: metrics.Scored, inside: NDArray[np.bool_], metric: str, ranked: bool, min_count: int
-) -> NDArray[np.floating]:
-    value = metrics.evaluate(scored, inside.astype(np.float32), ranked=ranked)[metric]
+def _value(scored: Scored, inside: NDArray[np.bool_], metric: MetricKey, min_count: int) -> NDArray[np.floating]:
+    value = metrics.evaluate(scored, inside.astype(np.float32), ranked=metric.ranked)[metric]
     return np.where(inside.sum(axis=0) >= min_count, value, np.nan)

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
+from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.stats import calibration
 
-Values = dict[str, NDArray[np.floating]]
-
-LOWER_IS_BETTER = frozenset({"brier", "ece", "ece_plugin"})
+Values = dict[MetricKey, NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ def score(
 def evaluate(rows: Scored, weights: NDArray[np.floating] | None = None, *, ranked: bool = True) -> Values:
     """All metrics under weights [n, b] (None: ones, b = 1), each [b].
 
-    Keys: accuracy, top3, balanced_accuracy, macro_f1, brier, ece (bias removed), ece_plugin, auroc and auprc (macro
-    over the classes that are defined), `sensitivity:<class>`, `specificity:<class>`, `selection:<class>`
+    Keys as text: accuracy, top3, balanced_accuracy, macro_f1, brier, ece (bias removed), ece_plugin, auroc and auprc
+    (macro over the classes that are defined), `sensitivity:<class>`, `specificity:<class>`, `selection:<class>`
     (share predicted), `auroc:<class>`, `auprc:<class>`, and for each kind of threshold in `above`,
     `sensitivity@<kind>` (macro), `sensitivity@<kind>:<class>` and `specificity@<kind>:<class>`.
 
@@ -86,41 +85,36 @@ def evaluate(rows: Scored, weights: NDArray[np.floating] | None = None, *, ranke
     return values
 
 
-def one(rows: Scored) -> dict[str, float]:
+def one(rows: Scored) -> dict[MetricKey, float]:
     """The plain values, without resampling."""
     return {name: float(v[0]) for name, v in evaluate(rows).items()}
 
 
-def require(metric: str, rows: Scored, *, higher_is_better: bool = False) -> None:
+def require(metric: MetricKey, rows: Scored, *, higher_is_better: bool = False) -> None:
     """Refuse a metric that rows alone do not give (thresholds and fits need more), or whose sign is not as asked.
 
     Raises
     ------
     UserError
-        Names those that can be had.
+        Names those that can be used.
     """
-    usable = [
-        m
-        for m in one(rows)
-        if m.partition(":")[0] not in ("ece_plugin", "selection") and not (higher_is_better and m in LOWER_IS_BETTER)
-    ]
+    usable = [m for m in one(rows) if m.shown and not (higher_is_better and m.lower_is_better)]
     if metric not in usable:
-        raise UserError(f"metric {metric!r} cannot be compared here; expected one of {', '.join(usable)}")
+        names = ", ".join(map(str, usable))
+        raise UserError(f"metric {str(metric)!r} cannot be compared here; expected one of {names}")
 
 
-def hits(metric: str, rows: Scored) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+def hits(metric: MetricKey, rows: Scored) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """A proportion taken apart: 1 or 0 for each row that counts, and which rows those are."""
-    kind, _, cls = metric.partition(":")
-    if kind == "accuracy":
+    if metric.kind == "accuracy":
         return rows.correct.astype(np.float64), np.arange(len(rows.labels))
-    if kind == "top3":
+    if metric.kind == "top3":
         return _in_top(rows, 3), np.arange(len(rows.labels))
-    name, _, threshold = kind.partition("@")
-    index = rows.classes.index(cls)
-    called = rows.above[threshold][:, index] if threshold else rows.predicted == index
+    index = rows.classes.index(metric.cls)
+    called = rows.above[metric.threshold][:, index] if metric.threshold else rows.predicted == index
     positive = rows.labels == index
-    used = np.flatnonzero(positive if name == "sensitivity" else ~positive)
-    right = called if name == "sensitivity" else ~called
+    used = np.flatnonzero(positive if metric.kind == "sensitivity" else ~positive)
+    right = called if metric.kind == "sensitivity" else ~called
     return right[used].astype(np.float64), used
 
 
@@ -141,9 +135,9 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
         "bin_confidence": in_bin * rows.confidence[:, None],
         "bin_hit": in_bin * rows.correct[:, None],
     }
-    for kind, above in rows.above.items():
-        blocks[f"above {kind}"] = above.astype(np.float64)
-        blocks[f"hit {kind}"] = above * is_label
+    for threshold, above in rows.above.items():
+        blocks[f"above {threshold}"] = above.astype(np.float64)
+        blocks[f"hit {threshold}"] = above * is_label
     sums = np.concatenate(list(blocks.values()), axis=1).T @ w
     edges = np.cumsum([0, *(b.shape[1] for b in blocks.values())])
     s = {name: sums[a:b] for name, a, b in zip(blocks, edges[:-1], edges[1:], strict=True)}
@@ -153,7 +147,7 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
     with np.errstate(invalid="ignore", divide="ignore"):
         sensitivity = s["hit"] / s["label"]
         specificity = 1 - (s["predicted"] - s["hit"]) / (total - s["label"])
-        values: Values = {
+        whole = {
             "accuracy": s["hit"].sum(axis=0) / total,
             "balanced_accuracy": _mean_defined(sensitivity),
             "macro_f1": _mean_defined(2 * s["hit"] / (s["label"] + s["predicted"])),
@@ -162,16 +156,17 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
             "ece_plugin": plugin,
         }
         if k > 3:
-            values["top3"] = s["top3"][0] / total
-        values |= _by_class("selection", rows.classes, s["predicted"] / total)
-        values |= _by_class("sensitivity", rows.classes, sensitivity)
-        values |= _by_class("specificity", rows.classes, specificity)
-        for kind in rows.above:
-            reached = s[f"hit {kind}"] / s["label"]
-            false = (s[f"above {kind}"] - s[f"hit {kind}"]) / (total - s["label"])
-            values[f"sensitivity@{kind}"] = _mean_defined(reached)
-            values |= _by_class(f"sensitivity@{kind}", rows.classes, reached)
-            values |= _by_class(f"specificity@{kind}", rows.classes, 1 - false)
+            whole["top3"] = s["top3"][0] / total
+        values: Values = {MetricKey(kind): value for kind, value in whole.items()}
+        values |= _by_class(MetricKey("selection"), rows.classes, s["predicted"] / total)
+        values |= _by_class(MetricKey("sensitivity"), rows.classes, sensitivity)
+        values |= _by_class(MetricKey("specificity"), rows.classes, specificity)
+        for threshold in rows.above:
+            reached = s[f"hit {threshold}"] / s["label"]
+            false = (s[f"above {threshold}"] - s[f"hit {threshold}"]) / (total - s["label"])
+            key = MetricKey("sensitivity", threshold)
+            values |= {key: _mean_defined(reached)} | _by_class(key, rows.classes, reached)
+            values |= _by_class(MetricKey("specificity", threshold), rows.classes, 1 - false)
     return values
 
 
@@ -183,8 +178,9 @@ def _ranked(rows: Scored, w: NDArray[np.floating]) -> Values:
         _rank_one(rows.probs[:, index], rows.labels == index, by_resample, total) for index in range(len(rows.classes))
     ]
     auroc, auprc = np.stack([a for a, _ in pairs]), np.stack([p for _, p in pairs])
-    values: Values = {"auroc": _mean_defined(auroc), "auprc": _mean_defined(auprc)}
-    return values | _by_class("auroc", rows.classes, auroc) | _by_class("auprc", rows.classes, auprc)
+    keys = MetricKey("auroc"), MetricKey("auprc")
+    values: Values = {keys[0]: _mean_defined(auroc), keys[1]: _mean_defined(auprc)}
+    return values | _by_class(keys[0], rows.classes, auroc) | _by_class(keys[1], rows.classes, auprc)
 
 
 def _rank_one(
@@ -240,5 +236,5 @@ def _mean_defined(by_class: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(count > 0, np.where(defined, by_class, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def _by_class(name: str, classes: tuple[str, ...], values: NDArray[np.floating]) -> Values:
-    return {f"{name}:{c}": v for c, v in zip(classes, values, strict=True)}
+def _by_class(key: MetricKey, classes: tuple[str, ...], values: NDArray[np.floating]) -> Values:
+    return {key._replace(cls=c): v for c, v in zip(classes, values, strict=True)}

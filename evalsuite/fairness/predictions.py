@@ -54,6 +54,13 @@ class Predictions:
     def n(self) -> int:
         return len(self.labels)
 
+    @property
+    def cluster_codes(self) -> NDArray[np.int64] | None:
+        """Clusters as codes from 0, [n]; None without a cluster column."""
+        if self.clusters is None:
+            return None
+        return np.unique(self.clusters, return_inverse=True)[1].astype(np.int64)
+
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Predictions:
         """The same table with only these rows."""
         return Predictions(

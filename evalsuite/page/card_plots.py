@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from evalsuite.fairness.card import Card, metric_name
+from evalsuite.fairness.card import Card
+from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.page.svg import PALETTE, as_svg, short, style
 from evalsuite.stats.estimate import NOT_ENOUGH
 
 
-def forest(card: Card, column: str, metric: str = "accuracy") -> str:
+def forest(card: Card, column: str, metric: MetricKey = ACCURACY) -> str:
     """A dot and an interval for each group, the overall value as a line."""
-    rows, whole = card.of(column), card.row().metrics[metric]
-    title = f"{metric_name(metric, card)} by {column}"
+    rows, whole = card.of(column), card.row()[metric]
+    title = f"{card.label(metric)} by {column}"
     with style():
         figure = Figure(figsize=(6.4, 1.2 + 0.34 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(whole.value, color="0.4", linewidth=1, linestyle="--", label=f"all: {whole.value:.3f}")
         for place, row in enumerate(rows):
-            estimate = row.metrics[metric]
+            estimate = row[metric]
             if not estimate.enough or not math.isfinite(estimate.value):
                 axes.annotate(
                     estimate.text(),
@@ -35,20 +35,20 @@ def forest(card: Card, column: str, metric: str = "accuracy") -> str:
                 continue
             axes.plot([estimate.low, estimate.high], [place, place], color=PALETTE[0], linewidth=2)
             axes.plot(estimate.value, place, marker="o", color=PALETTE[0])
-            if row.shrunk is not None and metric == "accuracy":
+            if row.shrunk is not None and metric == ACCURACY:
                 axes.plot(row.shrunk.value, place, marker="D", markersize=4, color=PALETTE[1], fillstyle="none")
         axes.set_yticks(range(len(rows)), [f"{short(row.group)} (n={row.n})" for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel(f"{metric_name(metric, card)}, {card.settings['confidence']:.0%} interval")
+        axes.set_xlabel(f"{card.label(metric)}, {card.settings.confidence:.0%} interval")
         axes.set_title(title)
         figure.legend(loc="outside lower center", fontsize=8)
-        told = "; ".join(f"{row.group}: {row.metrics[metric].text()}" for row in rows)
+        told = "; ".join(f"{row.group}: {row[metric].text()}" for row in rows)
         return as_svg(figure, title, f"Forest plot. All: {whole.text()}. {told}.")
 
 
-def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
+def gaps(card: Card, column: str) -> str:
     """Each gap with its interval, against what chance alone would show."""
-    chosen = [g for g in card.gaps if g.column == column and (g.metric in metrics if metrics else ":" not in g.metric)]
+    chosen = [g for g in card.gaps if g.column == column and not g.metric.cls]
     title = f"Gaps by {column}, and the null gap"
     with style():
         figure = Figure(figsize=(7.4, 1.4 + 0.34 * max(len(chosen), 1)), layout="constrained")
@@ -71,7 +71,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
                 fillstyle="full" if gap.beyond_chance else "none",
                 label="largest difference" if place == 0 else None,
             )
-        axes.set_yticks(range(len(chosen)), [metric_name(g.metric, card) for g in chosen])
+        axes.set_yticks(range(len(chosen)), [card.label(g.metric) for g in chosen])
         axes.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.set_xlabel("difference (filled: beyond chance)")
@@ -79,7 +79,7 @@ def gaps(card: Card, column: str, metrics: Sequence[str] | None = None) -> str:
         if chosen:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         told = "; ".join(
-            f"{metric_name(g.metric, card)}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), chance up to "
+            f"{card.label(g.metric)}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), chance up to "
             f"{g.null_p95:.3f}, worst {g.worst}"
             for g in chosen
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalsuite.fairness.card import Card, Row, metric_name
-from evalsuite.fairness.compare_models import Comparison
+from evalsuite.fairness.card import Card, GroupRow
+from evalsuite.fairness.comparison import Comparison
 from evalsuite.fairness.label_noise import RaterCheck
+from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page import card_plots, prediction_plots
 from evalsuite.page.blocks import Block, Bullets, Cell, Heading, Plot, Table, estimate_cell
@@ -72,13 +73,13 @@ def comparison_blocks(made: Comparison) -> list[Block]:
     ]
     worse = "shown for every group" if made.no_group_worse else "not shown"
     said.append(f"No group worse by more than {made.margin:g}: {worse}.")
-    return [Table(head, rows, f"Change in {metric_name(made.metric)}"), Bullets(said)]
+    return [Table(head, rows, f"Change in {made.metric.label()}"), Bullets(said)]
 
 
 def rater_table(made: RaterCheck) -> Table:
     """The gap under each way to label the skin types."""
     return Table(
-        ("labels", "n", f"gap in {metric_name(made.metric)}", "worst", "beyond chance", "conclusion"),
+        ("labels", "n", f"gap in {made.metric.label()}", "worst", "beyond chance", "conclusion"),
         [
             (
                 s.name,
@@ -97,12 +98,9 @@ def _groups(card: Card, column: str) -> list[Table]:
     rows = (card.row(), *card.of(column))
     tables = []
     for caption, wanted in TABLES:
-        metrics = [m for m in wanted if any(m in row.metrics for row in rows)]
-        body = [
-            (row.group, str(row.n), *(estimate_cell(row.metrics[m]) if m in row.metrics else "" for m in metrics))
-            for row in rows
-        ]
-        tables.append(Table(("group", "n", *(metric_name(m, card) for m in metrics)), body, caption))
+        metrics = [m for m in wanted if any(m in row for row in rows)]
+        body = [(row.group, str(row.n), *(estimate_cell(row[m]) if m in row else "" for m in metrics)) for row in rows]
+        tables.append(Table(("group", "n", *(card.label(MetricKey.parse(m)) for m in metrics)), body, caption))
     return tables
 
 
@@ -110,15 +108,15 @@ def _classes(card: Card, column: str, metric: str) -> Table:
     """A row for each class, a column for each group: there may be a hundred classes, and there are few groups."""
     rows = (card.row(), *card.of(column))
 
-    def cell(row: Row, cls: str) -> Cell:
+    def cell(row: GroupRow, cls: str) -> Cell:
         n = row.n - row.positives[cls] if metric == "specificity" else row.positives[cls]
-        found = estimate_cell(row.metrics[f"{metric}:{cls}"])
+        found = estimate_cell(row.metrics[MetricKey(metric, cls=cls)])
         return Cell(found.text, f"{found.under}; n = {n}" if found.under else f"n = {n}")
 
     return Table(
         ("class", *(row.group for row in rows)),
         [(cls, *(cell(row, cls) for row in rows)) for cls in card.classes],
-        f"{metric_name(metric)} of each class, one against the rest; n: images "
+        f"{MetricKey(metric).label()} of each class, one against the rest; n: images "
         f"{'not of' if metric == 'specificity' else 'of'} the class",
     )
 
@@ -128,7 +126,7 @@ def _gaps(card: Card, column: str) -> Table:
         ("gap in", "difference", "ratio", "worst", "best", "by chance: mean, up to", "p", "beyond chance"),
         [
             (
-                metric_name(g.metric, card),
+                card.label(g.metric),
                 _with(f"{g.difference:.3f}", g.low, g.high),
                 _number(g.ratio),
                 f"{g.worst} {g.worst_value:.3f}",
@@ -138,7 +136,7 @@ def _gaps(card: Card, column: str) -> Table:
                 Cell("yes", bold=True) if g.beyond_chance else "no",
             )
             for g in card.gaps
-            if g.column == column and ":" not in g.metric
+            if g.column == column and not g.metric.cls
         ],
         "Largest difference between groups, next to what equal groups of these sizes show by chance (mean and 95th "
         "percentile of permutations)",
@@ -149,7 +147,7 @@ def _crossed(card: Card, column: str) -> Table:
     return Table(
         ("group", "n", "accuracy", "accuracy, shrunk towards the others"),
         [
-            (r.group, str(r.n), estimate_cell(r.metrics["accuracy"]), estimate_cell(r.shrunk) if r.shrunk else "")
+            (r.group, str(r.n), estimate_cell(r["accuracy"]), estimate_cell(r.shrunk) if r.shrunk else "")
             for r in card.of(column)
         ],
     )

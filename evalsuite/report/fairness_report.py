@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from evalsuite.fairness.card import Card, Gap, metric_name
-from evalsuite.fairness.compare_models import Comparison
+from evalsuite.fairness.card import Card, Gap
+from evalsuite.fairness.comparison import Comparison
 from evalsuite.fairness.label_noise import RaterCheck
+from evalsuite.fairness.metric_key import ACCURACY
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page.blocks import Answer, Report, Section, value_and_rest
 from evalsuite.report import card_blocks, methods
-
-METRIC = "accuracy"
 
 
 def report(
@@ -46,15 +45,15 @@ def report(
 def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | None = None) -> Answer:
     """The gap of the first column in a sentence, and what else changes its reading."""
     whole = card.row()
-    numbers = [(f"{METRIC}, all {whole.n} images", *value_and_rest(whole.metrics[METRIC].text()))]
-    gaps = [g for g in card.gaps if g.metric == METRIC]
+    numbers = [(f"accuracy, all {whole.n} images", *value_and_rest(whole[ACCURACY].text()))]
+    gaps = [g for g in card.gaps if g.metric == ACCURACY]
     if not gaps:
         return Answer(f"No gap can be determined: fewer than two groups have enough data ({_columns(card)}).", numbers)
     first = gaps[0]
     numbers += [
         (
             f"worst by {first.column}: {first.worst}",
-            *value_and_rest(card.row(first.column, first.worst).metrics[METRIC].text()),
+            *value_and_rest(card.row(first.column, first.worst)[ACCURACY].text()),
         ),
         (f"gap by {first.column}", f"{first.difference:.3f}", f"{first.low:.3f} to {first.high:.3f}"),
         ("gap by chance alone", f"up to {first.null_p95:.3f}", f"mean {first.null_mean:.3f}"),
@@ -62,9 +61,9 @@ def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | 
     details = [_sentence(g) for g in gaps[1:]]
     others = sorted(
         {
-            metric_name(g.metric, card)
+            card.label(g.metric)
             for g in card.gaps
-            if g.column == first.column and g.metric != METRIC and ":" not in g.metric and g.beyond_chance
+            if g.column == first.column and g.metric != ACCURACY and not g.metric.cls and g.beyond_chance
         }
     )
     if others:
@@ -92,7 +91,7 @@ def _sentence(gap: Gap) -> str:
         else "no more than equal groups of these sizes show by chance"
     )
     return (
-        f"By {gap.column}, {METRIC} is lowest for {gap.worst} ({gap.worst_value:.3f}) and highest for {gap.best} "
+        f"By {gap.column}, accuracy is lowest for {gap.worst} ({gap.worst_value:.3f}) and highest for {gap.best} "
         f"({gap.best_value:.3f}): a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), {against} "
         f"(95th percentile {gap.null_p95:.3f}; p {'<0.001' if gap.p < 0.001 else f'= {gap.p:.3f}'})."
     )

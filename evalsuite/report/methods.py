@@ -55,7 +55,7 @@ def of_card(card: Card, test: Predictions) -> list[str]:
     if test.clusters is not None:
         many = f"clustered by {len(set(test.clusters.tolist()))} patients or duplicate families"
     fixed = (
-        f" Thresholds for a specificity of {s['specificity']:g} were fixed on separate validation predictions, over "
+        f" Thresholds for a specificity of {s.specificity:g} were fixed on separate validation predictions, over "
         "all images and for each group."
         if card.thresholds
         else ""
@@ -65,13 +65,13 @@ def of_card(card: Card, test: Predictions) -> list[str]:
         f"{', '.join(card.columns)}, {many}. Proportions have Wilson intervals (counts divided by the design effect), "
         "AUROC DeLong intervals on the logit scale, means of shares (balanced accuracy) Price and Bonett's, average "
         "precision, macro F1 and the Brier score Wilson intervals with an effective sample size: of a jackknife, and "
-        f"of a bootstrap ({s['n_boot']} resamples, stratified by group and label, by cluster); all at "
-        f"{s['confidence']:.0%}. Calibration error is over equal-mass bins with its bias removed, slope and "
+        f"of a bootstrap ({s.n_boot} resamples, stratified by group and label, by cluster); all at "
+        f"{s.confidence:.0%}. Calibration error is over equal-mass bins with its bias removed, slope and "
         f"intercept by logistic recalibration with robust errors.{fixed} Numbers that rest on fewer than "
-        f"{s['min_count']} images are not reported.",
+        f"{s.min_count} images are not reported.",
         "Gaps are the largest difference between groups with enough data; their intervals hold although the pair was "
         "picked (max-T), and beside each stands the gap that groups of these sizes and case mix show when they do not "
-        f"matter ({s['n_boot']} permutations within labels). The gap in accuracy is primary; others are exploratory. "
+        f"matter ({s.n_boot} permutations within labels). The gap in accuracy is primary; others are exploratory. "
         "Accuracies of intersections are also shown shrunk by a beta-binomial model.",
         software(),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalsuite.fairness.compare_models import Comparison
+from evalsuite.fairness.comparison import Comparison
 from evalsuite.page import curves
 from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table
 from evalsuite.report import card_blocks, methods

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
-from evalsuite.fairness.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.stats import hypothesis_tests
 from evalsuite.study import arm as arms
 from evalsuite.study import dose, run_arms, scaling_laws
 from evalsuite.study.design import Design, read_design
 from evalsuite.study.dose import Exchange, Saturation
+from evalsuite.study.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.study.scaling_laws import Fit
 
 ALL = "all"

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import progress
 from dermforge.common.errors import UserError
-from evalsuite.fairness.paired_scores import Metric
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm, Kind, check_lineage
+from evalsuite.study.paired_scores import Metric
 from evalsuite.training import checkpoint, frozen_features
 from evalsuite.training import model as models
 from evalsuite.training.data import datasets

@@ -12,9 +12,9 @@ import pandas as pd
 
 from dermforge.common.atomic import write_whole
 from evalsuite.fairness.card import plain
-from evalsuite.fairness.paired_scores import MIN_ITEMS
 from evalsuite.study.analysis import Analysis
 from evalsuite.study.dose import Exchange
+from evalsuite.study.paired_scores import MIN_ITEMS
 
 RECORD = "study.json"
 

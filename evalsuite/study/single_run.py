@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
-from evalsuite.fairness import assess, compare_models, predictions
-from evalsuite.fairness.card import Card, plain
-from evalsuite.fairness.compare_models import Comparison
-from evalsuite.fairness.paired_scores import Score, correct, resamples
+from evalsuite.fairness import predictions
+from evalsuite.fairness.card import Card, CardSettings, plain
+from evalsuite.fairness.compare_models import compare
+from evalsuite.fairness.comparison import Comparison
+from evalsuite.fairness.compute_card import compute_card
+from evalsuite.fairness.compute_card import steps as card_steps
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm, Result
+from evalsuite.study.paired_scores import Score, correct, resamples
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Recipe
 from shards.format.schema import created_by
@@ -112,7 +115,7 @@ class Analysis:
         if self.plan.seeds > 1:
             low, high = self.scores[kind].interval()
             return {"accuracy": self.scores[kind].value, "low": low, "high": high}
-        estimate = self.cards[kind].row().metrics["accuracy"]
+        estimate = self.cards[kind].row()["accuracy"]
         return {"accuracy": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
@@ -200,8 +203,9 @@ def analyse(folder: Path, *, n_boot: int = 1000, tick: Callable[[int], None] | N
     names = {kind: [a.name for a in made.arms() if a.kind == kind] for kind in NAMES}
     tests = {kind: _named(predictions.load(tables[n[0]] / arms.PREDICTIONS), NAMES[kind]) for kind, n in names.items()}
     held = {kind: _named(predictions.load(tables[n[0]] / arms.VALIDATION), "validation") for kind, n in names.items()}
-    columns = [c for c in tests["real"].groups.columns if tests["real"].groups[c].nunique() > 1]
-    cards = {kind: assess.card(tests[kind], columns, validation=held[kind], n_boot=n_boot, tick=tick) for kind in NAMES}
+    columns = _columns(tests["real"])
+    settings = CardSettings(n_boot)
+    cards = {kind: compute_card(tests[kind], columns, settings, validation=held[kind], tick=tick) for kind in NAMES}
     draws = resamples(tests["real"], made.seeds, n_boot)
     everyone = np.ones(tests["real"].n, dtype=bool)
     scores = {
@@ -217,12 +221,10 @@ def analyse(folder: Path, *, n_boot: int = 1000, tick: Callable[[int], None] | N
         tuple(results),
         tests,
         cards,
-        compare_models.compare(
-            tests["real"], tests["mix"], columns, family=[_first(columns)], margin=MARGIN, n_boot=n_boot
-        ),
+        compare(tests["real"], tests["mix"], columns, settings, margin=MARGIN),
         scores,
         scores["mix"].minus(scores["real"]),
-        _first(columns),
+        columns[0],
     )
 
 
@@ -230,8 +232,7 @@ def steps(folder: Path, n_boot: int = 1000) -> int:
     """Resamples that `analyse` reports."""
     made = read_plan(folder)
     first = folder / run_arms.FOLDER / made.arms()[0].name / arms.PREDICTIONS
-    groups = predictions.load(first).groups
-    return len(NAMES) * assess.steps([c for c in groups.columns if groups[c].nunique() > 1], n_boot)
+    return len(NAMES) * card_steps(_columns(predictions.load(first)), CardSettings(n_boot))
 
 
 def write_record(found: Analysis, out: Path) -> dict[str, Any]:
@@ -274,5 +275,7 @@ def _named(table: Predictions, source: str) -> Predictions:
     return Predictions(table.ids, table.classes, table.labels, table.probs, table.groups, table.clusters, source)
 
 
-def _first(columns: Sequence[str]) -> str:
-    return "group" if "group" in columns or not columns else columns[0]
+def _columns(table: Predictions) -> list[str]:
+    """Group columns that vary, the skin type first: its groups are the family of Holm's correction."""
+    varied = [c for c in table.groups.columns if table.groups[c].nunique() > 1]
+    return sorted(varied, key=lambda column: column != "group")

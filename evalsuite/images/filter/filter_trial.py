@@ -11,13 +11,13 @@ import pandas as pd
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
-from evalsuite.fairness.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.page.measurement import Measurement, Status, frame_table
 from evalsuite.stats.estimate import Estimate
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
+from evalsuite.study.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
 from evalsuite.training.data import datasets
 from evalsuite.training.data.datasets import Data
 from evalsuite.training.recipe import Recipe

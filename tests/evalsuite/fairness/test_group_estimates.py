@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evalsuite.fairness import group_estimates, metrics
+from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.stats import intervals, resampling
 
 CONFUSION = np.array([[0.7, 0.2, 0.1], [0.15, 0.75, 0.1], [0.2, 0.2, 0.6]])
@@ -31,10 +32,10 @@ def test_the_cards_bootstrap_is_that_of_the_counts() -> None:
     call = (rng.random(60)[:, None] > np.cumsum(CONFUSION[labels], axis=1)[:, :2]).sum(axis=1)
     rows = metrics.score(np.eye(3)[call], labels, ("a", "b", "c"))
     weights = resampling.bootstrap_weights(rng, resampling.units(labels, None), 10_000)
-    drawn = metrics.evaluate(rows, weights, ranked=False)["macro_f1"]
+    drawn = metrics.evaluate(rows, weights, ranked=False)[MetricKey("macro_f1")]
     counts = np.bincount(labels * 3 + call, minlength=9).reshape(3, 3)
     sizes = counts.sum(axis=1)
-    assert metrics.one(rows)["macro_f1"] == pytest.approx(macro_f1(counts), abs=1e-9)
+    assert metrics.one(rows)[MetricKey("macro_f1")] == pytest.approx(macro_f1(counts), abs=1e-9)
     again = macro_f1(confusions(rng, sizes, (counts / sizes[:, None])[None], 10_000)[:, 0])
     assert drawn.mean() == pytest.approx(again.mean(), abs=0.003)
     assert drawn.var() == pytest.approx(again.var(), rel=0.06)

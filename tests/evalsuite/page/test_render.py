@@ -11,7 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from evalsuite import selfcheck
-from evalsuite.fairness import assess, compare_models, label_noise
+from evalsuite.fairness import label_noise
+from evalsuite.fairness.card import CardSettings
+from evalsuite.fairness.compare_models import compare
+from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import Predictions, from_frame
 from evalsuite.page.blocks import Answer, Bullets, Cell, Heading, Picture, Plot, Report, Section, Table
 from evalsuite.page.measurement import Measurement, frame_table, thumbnails
@@ -87,10 +90,10 @@ def test_no_text_of_a_table_of_predictions_becomes_markup() -> None:
     """They come from files that others wrote. The second rater is the first, with half of the labels moved."""
     column, before, after = f"fst {EVIL}", evil_predictions(0, 0.9), evil_predictions(1, 0.6)
     before = before.with_group("b", before.groups[column].where(np.arange(before.n) % 4 != 0, "I").to_numpy(str))
-    card = assess.card(before, [column, "other"], n_boot=20)
+    card = compute_card(before, [column, "other"], CardSettings(20))
     after = Predictions(before.ids, before.classes, before.labels, after.probs, before.groups, None, before.source)
-    compared = compare_models.compare(before, after, [column], n_boot=20)
-    raters = label_noise.check(before, column, "b", n_boot=20, n_relabel=20)
+    compared = compare(before, after, [column], CardSettings(20))
+    raters = label_noise.check(before, [column, "b"], CardSettings(20), n_relabel=20)
     assert_harmless(page([fairness_report.report(card, before, compared, raters)]))
 
 

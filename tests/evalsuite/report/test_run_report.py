@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from evalsuite.fairness.compare_models import Change, Comparison
+from evalsuite.fairness.comparison import Change, Comparison
+from evalsuite.fairness.metric_key import ACCURACY
 from evalsuite.report.run_report import who_moved
 
 
@@ -27,7 +28,7 @@ def test_who_gained_is_said_only_where_it_stands_among_all_groups() -> None:
         )
 
     def told(*changes: Change) -> str:
-        return " ".join(who_moved(Comparison("a", "b", "accuracy", 0.02, changes, (), False), "fst"))
+        return " ".join(who_moved(Comparison("a", "b", ACCURACY, 0.02, changes, (), False), "fst"))
 
     by_chance, sure, worse = change("II", 0.06, 0.035, 0.175), change("V", 0.11, 0.006, 0.037), change("I", -0.2, 0, 0)
     assert "Gained beyond chance (Holm): V." in told(by_chance, sure)

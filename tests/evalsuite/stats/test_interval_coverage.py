@@ -1,7 +1,8 @@
 """What the intervals of the card hold: the tables of docs/intervals.md again.
 
-`python -m pytest -m slow -s tests/evalsuite/test_interval_coverage.py` prints them. A bound is what is documented, plus
-twice the error of the number of tables drawn; balanced accuracy is summed exactly, in test_stats_intervals.py.
+`python -m pytest -m slow -s tests/evalsuite/stats/test_interval_coverage.py` prints them. A bound is what is
+documented, plus twice the error of the number of tables drawn; balanced accuracy is summed exactly, in
+test_intervals.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from evalsuite.fairness import group_estimates, metrics
+from evalsuite.fairness.card import CardSettings
+from evalsuite.fairness.metric_key import MetricKey
+from evalsuite.fairness.partition import Cell
 from evalsuite.stats import average_precision as ap
 from evalsuite.stats import calibration, delong, intervals, resampling
 
@@ -94,26 +98,20 @@ def tables(rng: np.random.Generator, sizes: list[int], separation: float, sure: 
     ("classes", "separation", "sure"), [(2, 1, 1), (2, 1.5, 1), (3, 1.2, 1), (3, 2, 2), (6, 1.5, 1)]
 )
 def test_the_whole_card(n: int, classes: int, separation: float, sure: float) -> None:
-    """Means over classes, F1 and the Brier score through `estimates.row` and its bootstrap; 1,000 tables, error 0.7."""
-    rng, options = np.random.default_rng(n + classes), group_estimates.Settings(n_boot=200)
+    """Means over classes, F1 and the Brier score through `estimates` and the bootstrap; 1,000 tables, error 0.7."""
+    rng, settings = np.random.default_rng(n + classes), CardSettings(200)
     names = tuple(CLASSES[:classes])
     truth = metrics.one(metrics.score(*tables(rng, [60_000] * classes, separation, sure), names))
     held: dict[str, list[bool]] = {m: [] for m in ("auprc", "auroc", "balanced_accuracy", "macro_f1", "brier")}
     for _ in range(1000):
         probs, labels = tables(rng, [n // classes] * classes, separation, sure)
         scored = metrics.score(probs, labels, names)
-        weights = resampling.bootstrap_weights(rng, resampling.units(labels, None), options.n_boot)
-        made = group_estimates.row(
-            "all",
-            "all",
-            group_estimates.Cell(np.arange(len(labels)), scored),
-            None,
-            metrics.evaluate(scored, weights, ranked=False),
-            {},
-            options,
-        )
+        weights = resampling.bootstrap_weights(rng, resampling.units(labels, None), settings.n_boot)
+        cell = Cell(np.arange(len(labels)), scored, None)
+        made = group_estimates.estimates(cell, metrics.evaluate(scored, weights, ranked=False), {}, settings)
         for metric, found in held.items():
-            found.append(made.metrics[metric].low <= truth[metric] <= made.metrics[metric].high)
+            estimate = made[MetricKey(metric)]
+            found.append(estimate.low <= truth[MetricKey(metric)] <= estimate.high)
     for metric, found in held.items():
         judge(f"{metric}, {classes} classes, n = {n}, separation {separation}", found, 93, 97.6)
 

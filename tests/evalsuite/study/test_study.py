@@ -13,11 +13,10 @@ from typer.testing import CliRunner
 from bench.suites.study import feature_study
 from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
-from evalsuite.fairness import paired_scores
 from evalsuite.fairness.predictions import from_frame
 from evalsuite.page.render import page
 from evalsuite.report import study_report
-from evalsuite.study import analysis, design, findings
+from evalsuite.study import analysis, design, findings, paired_scores
 from evalsuite.study import arm as arms
 from evalsuite.study.design import CONTROLS, Design, new_design, next_doses
 from evalsuite.training.data.datasets import Places, open_data

@@ -134,7 +134,7 @@ def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:
         The tables are of different test sets.
     """
     if not np.array_equal(table.ids, like.ids) or not np.array_equal(table.labels, like.labels):
-        raise UserError(f"{table.source} and {like.source} are of different test images; run the study anew")
+        raise UserError(f"{table.source} and {like.source} are of different test images; run the study again")
     return table.probs.argmax(axis=1) == table.labels
 
 

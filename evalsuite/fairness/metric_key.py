@@ -1,0 +1,74 @@
+"""Which metric a number is of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LABELS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "macro_f1": "macro F1",
+    "brier": "Brier score",
+    "top3": "top-3 accuracy",
+    "ece": "calibration error",
+    "equalised_odds": "equalised odds",
+}
+
+
+class MetricKey(NamedTuple):
+    """A metric, as text `sensitivity@group:plaque`.
+
+    Attributes
+    ----------
+    kind
+        `accuracy`, `sensitivity`, `auroc` and so on.
+    threshold
+        Kind of decision threshold: `global` (one for all), `group` (one for each), or "" (the likeliest class).
+    cls
+        The class, one against the rest; "" for all.
+    """
+
+    kind: str
+    threshold: str = ""
+    cls: str = ""
+
+    @classmethod
+    def parse(cls, text: str | MetricKey) -> MetricKey:
+        """The key of a text; a key stays as it is."""
+        if isinstance(text, MetricKey):
+            return text
+        name, _, of_class = text.partition(":")
+        kind, _, threshold = name.partition("@")
+        return cls(kind, threshold, of_class)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.cls}" if self.cls else self.name
+
+    @property
+    def name(self) -> str:
+        """Without the class."""
+        return f"{self.kind}@{self.threshold}" if self.threshold else self.kind
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.kind in ("brier", "ece", "ece_plugin")
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it needs the order of the scores, the costly part of `metrics.evaluate`."""
+        return self.kind in ("auroc", "auprc")
+
+    @property
+    def shown(self) -> bool:
+        """Whether a group has it on its card; the others are computed for gaps and tests alone."""
+        return self.kind not in ("ece_plugin", "selection")
+
+    def label(self, specificity: float | None = None) -> str:
+        """As a reader knows it: `sensitivity@group` reads "sensitivity at 90% specificity, own threshold"."""
+        if not self.threshold:
+            return LABELS.get(self.kind, self.kind.replace("_", " "))
+        at = "fixed" if specificity is None else f"{specificity:.0%}"
+        return f"{self.kind} at {at} specificity, {'one threshold' if self.threshold == 'global' else 'own threshold'}"
+
+
+ACCURACY = MetricKey("accuracy")

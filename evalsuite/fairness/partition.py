@@ -1,0 +1,96 @@
+"""The rows of a table split by a group column, or by a crossing of columns, and prepared for the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsuite.fairness import metrics
+from evalsuite.fairness.metrics import Scored
+from evalsuite.fairness.predictions import Predictions, levels
+from evalsuite.stats import resampling
+from evalsuite.stats.resampling import Units
+
+CROSS = " x "
+Above = Mapping[str, NDArray[np.bool_]]  # which rows reach the threshold of each class, [n, k], by kind of threshold
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows split by one column (or a crossing of columns): group code of each row, and the names."""
+
+    column: str
+    names: tuple[str, ...]
+    codes: NDArray[np.int64]
+
+    def units(self, labels: NDArray[np.int64], classes: int, clusters: NDArray[np.int64] | None) -> Units:
+        """What a bootstrap draws: rows or clusters, within each group and class."""
+        return resampling.units(self.codes * classes + labels, clusters)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The rows of one group.
+
+    Attributes
+    ----------
+    rows
+        Where they lie in the table.
+    scored
+        Prepared for `metrics.evaluate`.
+    clusters
+        Their cluster codes; None where each row stands alone.
+    """
+
+    rows: NDArray[np.int64]
+    scored: Scored
+    clusters: NDArray[np.int64] | None
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows of each class, [k]."""
+        return np.bincount(self.scored.labels, minlength=len(self.scored.classes))
+
+    @cached_property
+    def units(self) -> NDArray[np.int64]:
+        """Clusters (or rows) of each class, [k]: what is resampled."""
+        return np.bincount(
+            resampling.units(self.scored.labels, self.clusters).stratum, minlength=len(self.scored.classes)
+        )
+
+
+def everyone(predictions: Predictions) -> Partition:
+    """All rows as one group."""
+    return Partition("all", ("all",), np.zeros(predictions.n, dtype=np.int64))
+
+
+def partition(predictions: Predictions, columns: Sequence[str]) -> Partition:
+    """Split rows by a column, or by every combination of columns that occurs."""
+    orders = {c: {v: i for i, v in enumerate(levels(predictions.groups[c]))} for c in columns}
+    keys = list(zip(*(predictions.groups[c] for c in columns), strict=True))
+    found = sorted(set(keys), key=lambda key: [orders[c][v] for c, v in zip(columns, key, strict=True)])
+    index = {key: i for i, key in enumerate(found)}
+    return Partition(
+        CROSS.join(columns), tuple(CROSS.join(key) for key in found), np.array([index[key] for key in keys])
+    )
+
+
+def cell(
+    predictions: Predictions,
+    mask: NDArray[np.bool_],
+    clusters: NDArray[np.int64] | None = None,
+    above: Above | None = None,
+) -> Cell:
+    """The rows of a mask."""
+    rows = np.flatnonzero(mask)
+    scored = metrics.score(
+        predictions.probs[rows],
+        predictions.labels[rows],
+        predictions.classes,
+        {kind: calls[rows] for kind, calls in (above or {}).items()},
+    )
+    return Cell(rows, scored, None if clusters is None else clusters[rows])

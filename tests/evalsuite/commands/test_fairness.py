@@ -1,0 +1,94 @@
+"""`evalsuite fairness`: the folder that it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import typer
+from typer.testing import CliRunner
+
+from dermforge.common.errors import UserError
+from evalsuite.commands.fairness import fairness as command
+
+
+def table(n: int, k: int = 4, seed: int = 0, separation: float = 1.5, prefix: str = "i") -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, k, n)
+    p = rng.normal(size=(n, k))
+    p[np.arange(n), y] += separation
+    p = np.exp(p)
+    frame = pd.DataFrame(p / p.sum(axis=1, keepdims=True), columns=[f"prob_c{i}" for i in range(k)])
+    frame.insert(0, "label", [f"c{v}" for v in y])
+    frame.insert(0, "id", [f"{prefix}{i}" for i in range(n)])
+    return frame.assign(fst=rng.integers(1, 4, n), sex=rng.choice(["f", "m"], n), patient=np.arange(n) // 2)
+
+
+def invoke(*arguments: str) -> tuple[int, str, BaseException | None]:
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.exception
+
+
+def test_command_writes_a_self_contained_folder(tmp_path: Path) -> None:
+    """JSON, CSV, HTML and plots; hostile group names are escaped; nothing is fetched."""
+    frame = table(240)
+    frame["fst"] = frame["fst"].map({1: "<script>alert(1)</script>", 2: "a & b", 3: "$x^2$"})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    table(240, separation=1.0).drop(columns=["fst", "sex", "patient"]).to_parquet(tmp_path / "base.parquet")
+    table(200, seed=3, prefix="v").assign(fst="a & b").to_csv(tmp_path / "v.csv", index=False)
+    status, out, error = invoke(
+        str(tmp_path / "t.csv"),
+        "--groups",
+        "fst",
+        "--against",
+        str(tmp_path / "base.parquet"),
+        "--noise",
+        "0.1",
+        "--n-boot",
+        "40",
+        "--out",
+        str(tmp_path / "card"),
+        "--validation",
+        str(tmp_path / "v.csv"),
+        "--json",
+    )
+    assert status == 0, error
+    assert json.loads(out)["comparison"]["metric"] == "accuracy"
+    names = {p.name for p in (tmp_path / "card").iterdir()}
+    assert {"card.json", "groups.csv", "gaps.csv", "card.html", "forest_fst.svg", "raters.json"} <= names
+    page = (tmp_path / "card" / "card.html").read_text()
+    assert "<script" not in page
+    assert "a &amp; b" in page
+    assert "src=" not in page
+    assert json.loads((tmp_path / "card" / "card.json").read_text())["classes"] == ["c0", "c1", "c2", "c3"]
+
+
+def test_command_refuses_in_one_line(tmp_path: Path) -> None:
+    """Missing columns, shared training ids and unknown metrics are the user's mistakes."""
+    frame = table(60)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame[["id"]].iloc[:2].to_csv(tmp_path / "train.csv", index=False)
+    for extra, expected in (
+        (["--groups", "age"], "missing column age"),
+        (["--groups", "fst", "--train", str(tmp_path / "train.csv")], "2 ids are in both"),
+        (["--groups", "fst", "--n-boot", "20", "--metric", "beauty"], "unknown metric 'beauty'"),
+        (["--groups", "fst", "--cluster", "family"], "missing column family"),
+        (["--groups", "fst,sex,fst"], "'fst' is named twice"),
+        (["--groups", "fst", "--rater-b", "fst"], "'fst' is named twice"),
+        (["--groups", "label"], "column 'label' cannot be a group"),
+        (
+            ["--groups", "fst", "--n-boot", "20", "--against", str(tmp_path / "t.csv"), "--metric", "brier"],
+            "metric 'brier' cannot be compared here",
+        ),
+        (
+            ["--groups", "fst", "--n-boot", "20", "--noise", "0.1", "--metric", "calibration_slope"],
+            "metric 'calibration_slope' cannot be compared here",
+        ),
+    ):
+        _, _, error = invoke(str(tmp_path / "t.csv"), *extra)
+        assert isinstance(error, UserError)
+        assert expected in str(error)
