@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-import dermforge
+from dermforge import __version__
 from dermforge.common import console
 
 
@@ -53,7 +53,7 @@ def new_app(help: str) -> typer.Typer:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        console.say(f"dermforge {dermforge.__version__}")
+        console.say(f"dermforge {__version__}")
         raise typer.Exit
 
 

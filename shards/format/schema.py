@@ -7,11 +7,11 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dermforge import __version__
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
@@ -279,7 +279,5 @@ def count(samples: list[SidecarRow]) -> list[Count]:
 
 
 def created_by() -> str:
-    try:
-        return f"dermforge {metadata.version('dermforge')}"
-    except metadata.PackageNotFoundError:
-        return "dermforge"
+    """The program and its version, for the record of what it writes."""
+    return f"dermforge {__version__}"
