@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dermforge.common.skin_tone import ita, srgb_to_lab
-from evalsuite.images.privacy.arrays import audit_arrays
+from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.images.tone.measure_ita import measure_ita
 from gen.builtin.classifier import predict, train_classifier
 from gen.builtin.data import CELLS, Phantoms, phantoms, to_tensor
@@ -87,10 +87,10 @@ def pipeline_bars(folder: Path, work: Path, wanted: GeneratedSet, tick: Callable
     known = np.isfinite(measured)
     restored = reconstruct(pipeline.vae, fresh.images)
     trained_on = training_images(folder, work)
-    audit = audit_arrays(trained_on, made.images, fresh.images, control=60, folder=work)
+    audit = audit_copies(train=trained_on, synthetic=made.images, test=fresh.images, control=60, folder=work)
     planted = audit.control.set_index("kind")["rate"]
-    honest = audit_arrays(  # what the autoencoder alone makes suspect
-        trained_on, restored[::2], fresh.images[1::2], control=1, folder=work
+    honest = audit_copies(  # what the autoencoder alone makes suspect
+        train=trained_on, synthetic=restored[::2], test=fresh.images[1::2], control=1, folder=work
     )
     return [
         Bar("VAE: PSNR on unseen phantoms, dB", psnr(restored, fresh.images), 28),
@@ -108,7 +108,7 @@ def pipeline_bars(folder: Path, work: Path, wanted: GeneratedSet, tick: Callable
             float(spearmanr(made.ita[known], measured[known])[0]),
             0.95,
         ),
-        Bar("generated: share called copies of training images", audit.rate.value, high=audit.false_alarms),
+        Bar("generated: share called copies of training images", audit.rate.value, high=audit.calibration.false_alarms),
         Bar("no copies (unseen phantoms through the VAE): share called copies", honest.rate.value),
         Bar("planted copies of training images that the same audit finds", float(planted["all"]), 0.95),
         *(Bar(f"planted copies that it finds: {kind}", float(planted[kind]), 0.95) for kind in planted.index[1:]),

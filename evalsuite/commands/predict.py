@@ -19,7 +19,7 @@ def predict(
     data: Annotated[Path, typer.Argument(help="Shards, or a folder of images with a CSV.")],
     table: Annotated[Path, typer.Option("--out", help="Table to write: .parquet or .csv.")],
     split: Annotated[str | None, typer.Option(help="Only this split: train, validation or test.")] = None,
-    allow_leakage: Annotated[bool, typer.Option(help="Go on although the checkpoint has seen images.")] = False,
+    allow_leakage: Annotated[bool, typer.Option(help="Predict although the checkpoint has seen images.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Predict on images with a trained checkpoint.

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from dermforge.common.atomic import write_whole
-from dermforge.common.console import print_json, say
+from dermforge.common.console import print_json, say, track
 from dermforge.common.errors import CheckFailed
 from evalsuite.images import artifacts
 from evalsuite.images.features.extractors import SPECS, open_extractor
-from evalsuite.images.privacy.audit import audit_copies, privacy_section
+from evalsuite.images.image_data import open_images
+from evalsuite.images.privacy.audit import audit_copies
+from evalsuite.images.privacy.audit_report import privacy_section
 
 
 def privacy(
@@ -23,7 +25,7 @@ def privacy(
     false_alarms: Annotated[
         float, typer.Option(min=0.0001, max=0.2, help="Share of unseen real images that may be called copies.")
     ] = 0.01,
-    extractor: Annotated[list[str] | None, typer.Option(help=f"Feature spaces beside the pixels: {SPECS}.")] = None,
+    extractor: Annotated[list[str] | None, typer.Option(help=f"Feature spaces besides the pixels: {SPECS}.")] = None,
     control: Annotated[int, typer.Option(min=1, help="Planted copies of each kind that it must find.")] = 20,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
     fail_on_copies: Annotated[bool, typer.Option(help="Exit with status 1 when any image is quarantined.")] = False,
@@ -34,15 +36,21 @@ def privacy(
     Example: evalsuite privacy demo/phantoms/train demo/shards --test demo/phantoms/test --out demo/privacy
     """
     spaces = [open_extractor(spec, device) for spec in extractor or []]
-    trained, made = artifacts.open_images(train), artifacts.open_images(synthetic)
-    unseen = artifacts.open_images(test) if test else None
+    trained, made = open_images(train), open_images(synthetic)
     audit = audit_copies(
-        trained, made, folder / "features", test=unseen, false_alarms=false_alarms, extractors=spaces, control=control
+        train=trained,
+        synthetic=made,
+        test=test,
+        false_alarms=false_alarms,
+        extractors=spaces,
+        control=control,
+        folder=folder / "features",
+        track=track,
     )
     part = privacy_section(audit, trained, made)
-    artifacts.write_table(audit.table, folder / "privacy.parquet")
+    artifacts.write_table(audit.images, folder / "privacy.parquet")
     artifacts.write_table(audit.rates, folder / "rates.csv")
-    artifacts.write_table(audit.floor, folder / "unseen.parquet")
+    artifacts.write_table(audit.unseen, folder / "unseen.parquet")
     artifacts.write_table(audit.control, folder / "control.csv")
     write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
     summary = {

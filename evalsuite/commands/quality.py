@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from dermforge.common.console import print_json, say
+from dermforge.common.console import print_json, say, track
 from evalsuite.images import artifacts
+from evalsuite.images.features.extract import Preprocess
 from evalsuite.images.features.extractors import SPECS, open_extractor
-from evalsuite.images.features.features import Preprocess, extract, image_side
-from evalsuite.images.quality.quality_report import per_image_table, quality_report
+from evalsuite.images.image_data import image_side, open_images
+from evalsuite.images.quality.quality_report import DEFAULT_EXTRACTORS, measure_quality, quality_section
 from evalsuite.stats.estimate import Estimate
 
 
@@ -20,53 +21,56 @@ def quality(
     synthetic: Annotated[Path, typer.Argument(help="Synthetic images: shards or a folder.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for tables and features.")] = Path("quality"),
     extractor: Annotated[list[str], typer.Option(help=f"May be given several times: {SPECS}.")] = [  # noqa: B006
-        "random-conv-seed0",
-        "colour-structure",
+        *DEFAULT_EXTRACTORS
     ],
     size: Annotated[
         int | None, typer.Option(min=16, max=2048, help="Pixels both sides are brought to; default: as synthetic.")
     ] = None,
     jpeg: Annotated[int, typer.Option(min=0, max=100, help="JPEG quality both sides go through; 0 for none.")] = 95,
     split: Annotated[str | None, typer.Option(help="Only this split of the real images.")] = None,
-    max_n: Annotated[int, typer.Option(min=20, help="Images a cell at most.")] = 5000,
+    max_n: Annotated[int, typer.Option(min=20, help="Most images of each side in a cell.")] = 5000,
     resamples: Annotated[int, typer.Option(min=10, help="Bootstrap resamples.")] = 100,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of subsets and resamples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of subsets and resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Fidelity, diversity, precision and recall, accuracy scores and a real-or-synthetic test, for every cell.
 
-    Without weights two documented feature sets are used, and no number is called FID. With the Inception file:
-    --extractor torchscript:inception-2015-12-05.pt#SHA256. A perceptual summary needs DINOv2 or CLIP from a local
-    folder: --extractor transformers:dinov2-base.
+    By default two feature sets that need no weights are used, and no number is called FID. For FID give the Inception
+    file: --extractor torchscript:inception-2015-12-05.pt#SHA256. For features closer to human perception give DINOv2
+    or CLIP from a local folder: --extractor transformers:dinov2-base.
 
     Example: evalsuite quality demo/phantoms/test demo/shards --out demo/quality
     """
     networks = [open_extractor(spec, device) for spec in extractor]
-    reals, synthetics = artifacts.open_images(real, split), artifacts.open_images(synthetic)
-    step = Preprocess(size or image_side(synthetics), jpeg or None)
-    pairs = [
-        (
-            extract(reals, n, step, folder / "features", what="real"),
-            extract(synthetics, n, step, folder / "features", what="synthetic"),
-        )
-        for n in networks
-    ]
-    report = quality_report(pairs, max_n=max_n, seed=seed, resamples=resamples)
+    made = open_images(synthetic)
+    step = Preprocess(size or image_side(made), jpeg or None)
+    report = measure_quality(
+        real=open_images(real, split=split),
+        synthetic=made,
+        extractors=networks,
+        preprocess=step,
+        max_n=max_n,
+        resamples=resamples,
+        seed=seed,
+        folder=folder / "features",
+        track=track,
+    )
+    part = quality_section(report)
     artifacts.write_table(report.cells, folder / "quality.parquet")
     artifacts.write_table(report.cells, folder / "quality.csv")
     artifacts.write_table(report.utility, folder / "utility.csv")
-    artifacts.write_table(per_image_table(pairs), folder / "images.parquet")
+    artifacts.write_table(report.images, folder / "images.parquet")
     summary = {
         "cells": report.cells,
         "utility": report.utility,
-        "verdict": report.section.verdict,
+        "verdict": part.verdict,
         "size": step.size,
         "jpeg": step.quality,
         "extractors": {n.name: n.digest for n in networks},
     }
     artifacts.write_json(summary, folder / "quality.json")
-    artifacts.write_section(report.section, folder)
+    artifacts.write_section(part, folder)
     if as_json:
         print_json(artifacts.plain(summary))
         return

@@ -8,17 +8,17 @@ from typing import Annotated
 
 import typer
 
-from dermforge.common.console import err, print_json, say
+from dermforge.common.console import err, print_json, say, track
 from dermforge.common.errors import UserError
 from evalsuite.images import artifacts
-from evalsuite.images.features.features import image_side
+from evalsuite.images.image_data import image_side, open_images
 from evalsuite.reader_study import analysis
-from evalsuite.reader_study.design import make, open_study
+from evalsuite.reader_study.blinded_set import SetDesign, make, open_study
 from evalsuite.reader_study.gains import read_gains
-from evalsuite.reader_study.server import Server
+from evalsuite.reader_study.server import StudyServer
 
 
-class Step(StrEnum):
+class Action(StrEnum):
     """What to do with a study's folder."""
 
     make = "make"
@@ -27,7 +27,7 @@ class Step(StrEnum):
 
 
 def reader_study(
-    step: Annotated[Step, typer.Argument(help="make the set, serve the page, or analyse the answers.")],
+    step: Annotated[Action, typer.Argument(help="make the set, serve the page, or analyse the answers.")],
     folder: Annotated[Path, typer.Argument(help="The study's folder.")],
     real: Annotated[Path | None, typer.Option(help="make: real images.")] = None,
     synthetic: Annotated[Path | None, typer.Option(help="make: synthetic images.")] = None,
@@ -35,30 +35,31 @@ def reader_study(
     size: Annotated[
         int | None, typer.Option(min=32, max=2048, help="make: pixels; default: as the synthetic images.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="make: of choice and order.")] = 0,
+    seed: Annotated[int, typer.Option(help="make: seed of choice and order.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="serve: port on localhost; 0 takes a free one.")] = 8017,
     gains: Annotated[Path | None, typer.Option(help="analyse: a run's folder, or a CSV of class,gain.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="analyse: print as JSON.")] = False,
 ) -> None:
-    """A reader study: how real do the images look, what do they show, which skin type; and how far readers agree.
+    """A reader study: how real do images look, what do they show, which skin type; and do readers agree?
 
-    The page is served on localhost only. Every answer is on disk at once, so a reader can stop and come back.
+    The page is served on localhost only. Every answer is saved at once, so a reader can stop and resume.
     key.csv holds the truth: keep it from the readers.
 
     Example: evalsuite reader-study make study --real demo/phantoms/test --synthetic demo/shards
     """
-    if step is Step.make:
+    if step is Action.make:
         if real is None or synthetic is None:
             raise UserError("a study needs --real and --synthetic images")
-        made = artifacts.open_images(synthetic)
-        study = make(
-            artifacts.open_images(real), made, folder, per_cell=per_cell, seed=seed, size=size or image_side(made)
-        )
+        made = open_images(synthetic)
+        design = SetDesign(size or image_side(made), per_cell, seed)
+        study = make(open_images(real), made, folder, design, track)
         say(f"{len(study.items)} images: {folder}; next: evalsuite reader-study serve {folder}")
-    elif step is Step.serve:
+    elif step is Action.serve:
         open_study(folder)
-        with Server(folder, port) as server:
-            err.print(f"open {server.url} in a browser on this machine; Ctrl-C stops, answers are kept", markup=False)
+        with StudyServer(folder, port) as server:
+            err.print(
+                f"open {server.url} in a browser on this machine; Ctrl-C stops it; answers are kept", markup=False
+            )
             server.serve_forever()
     else:
         _analyse(folder, gains, as_json)

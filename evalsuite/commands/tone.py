@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dermforge.common.console import print_json, say
+from dermforge.common.console import print_json, say, track
 from evalsuite.images import artifacts
 from evalsuite.images.tone.measure_ita import CUTS, LIGHTING_CAVEAT, METHOD, cut_points
-from evalsuite.images.tone.tone_report import cell_table, measure_table, tone_section
+from evalsuite.images.tone.tone_report import measure_tone, tone_section
 
 
 def tone(
@@ -20,22 +20,19 @@ def tone(
     cuts: Annotated[str, typer.Option(help=f"ITA cut-points: {', '.join(CUTS)}, or five angles.")] = "del-bino",
     as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
 ) -> None:
-    """Measure the typology angle (ITA) on bare skin and compare it with the skin type that was asked for.
+    """Measure the typology angle (ITA) on bare skin and compare it with the skin type that was requested.
 
     Example: evalsuite tone demo/shards --reference demo/phantoms/test --out demo/tone
     """
-    points = cut_points(cuts)
-    base = measure_table(artifacts.open_images(reference), points, "reference") if reference else None
-    measured = measure_table(artifacts.open_images(data), points)
-    cells = cell_table(measured, base)
-    part = tone_section(measured, cells)
-    artifacts.write_table(measured, folder / "tone.parquet")
+    report = measure_tone(images=data, reference=reference, cuts=cuts, track=track)
+    cells, part = report.cells, tone_section(report)
+    artifacts.write_table(report.images, folder / "tone.parquet")
     artifacts.write_table(cells, folder / "cells.csv")
     summary = {
         "cells": cells,
         "verdict": part.verdict,
         "method": METHOD,
-        "cuts": {"name": cuts, "degrees": points},
+        "cuts": {"name": cuts, "degrees": cut_points(cuts)},
         "caveat": LIGHTING_CAVEAT,
     }
     artifacts.write_json(summary, folder / "tone.json")

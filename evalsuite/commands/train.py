@@ -25,31 +25,31 @@ def train(
     ratio: Annotated[float | None, typer.Option(help="Synthetic images for each real one. [default: 10, or 0]")] = None,
     n_real: Annotated[int, typer.Option(min=0, help="Real images per class; 0: all.")] = 0,
     strategy: Annotated[str | None, typer.Option(help="Synthetic images of this strategy only.")] = None,
-    mode: Annotated[Mode, typer.Option(help="How real and synthetic images meet.")] = "mix",
+    mode: Annotated[Mode, typer.Option(help="How real and synthetic images are combined.")] = "mix",
     model: Annotated[str, typer.Option(help="Any timm model.")] = DEFAULT_MODEL,
-    weights: Annotated[str | None, typer.Option(help="`hub`, a .safetensors file, or from scratch.")] = None,
-    tuning: Annotated[Tuning, typer.Option(help="All, head and batch norms, or a head on features.")] = "full",
+    weights: Annotated[str | None, typer.Option(help="`hub` or a .safetensors file; default: from scratch.")] = None,
+    tuning: Annotated[Tuning, typer.Option(help="Train all, head and batch norms, or a head on features.")] = "full",
     size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 400,
-    batch: Annotated[int, typer.Option(help="Images a step, over all processes.")] = 64,
+    batch: Annotated[int, typer.Option(help="Images per step, over all processes.")] = 64,
     optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
     lr: Annotated[float, typer.Option(help="Largest learning rate; warm-up, then a cosine.")] = 2e-3,
     weight_decay: Annotated[float, typer.Option()] = 0.05,
     label_smoothing: Annotated[float, typer.Option()] = 0.1,
-    augment: Annotated[Augment, typer.Option(help="none, light, randaugment.")] = "light",
+    augment: Annotated[Augment, typer.Option(help="none, light or randaugment.")] = "light",
     class_weights: Annotated[bool, typer.Option(help="Weigh the loss by inverse class frequency.")] = False,
     balanced: Annotated[bool, typer.Option(help="Draw every class equally often.")] = False,
     ema: Annotated[float, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = 0.0,
     patience: Annotated[int | None, typer.Option(help="Evaluations without improvement before stopping.")] = None,
-    evaluate_every: Annotated[int, typer.Option(help="Steps between looks at the real validation images.")] = 50,
-    split_bn: Annotated[bool, typer.Option(help="Own batch norm statistics for synthetic images.")] = False,
+    evaluate_every: Annotated[int, typer.Option(help="Steps between evaluations on the real validation images.")] = 50,
+    split_bn: Annotated[bool, typer.Option(help="Separate batch norm statistics for synthetic images.")] = False,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     seed: Annotated[int, typer.Option()] = 0,
-    allow_leakage: Annotated[bool, typer.Option(help="Go on although the generator saw too much.")] = False,
-    tensorboard: Annotated[bool, typer.Option(help="Write a TensorBoard log beside the checkpoint.")] = False,
+    allow_leakage: Annotated[bool, typer.Option(help="Train although the generator saw too much.")] = False,
+    tensorboard: Annotated[bool, typer.Option(help="Write a TensorBoard log next to the checkpoint.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a timm model on real and synthetic images; run again after an interruption, it goes on exactly.
+    """Train a timm model on real and synthetic images; run it again after an interruption to resume exactly.
 
     Example: evalsuite train --real demo/phantoms --synthetic demo/shards --ratio 10 --out runs/clf
 
@@ -99,11 +99,11 @@ def train(
                 result = arms.train(arm, opened, folder, group, allow_leakage=allow_leakage)
         if not group.is_main:
             return
-    report(result, folder, leaks, as_json)
+    _report(result, folder, leaks, as_json)
 
 
-def report(result: arms.Result, folder: Path, leaks: list[str], as_json: bool) -> None:
-    """The end of a training run, for people or machines."""
+def _report(result: arms.Result, folder: Path, leaks: list[str], as_json: bool) -> None:
+    """Print the result for people or as JSON."""
     if as_json:
         print_json({**result.model_dump(mode="json"), "folder": str(folder), "leakage": leaks + result.leakage})
         return

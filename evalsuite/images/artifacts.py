@@ -1,4 +1,4 @@
-"""What the commands that measure images one by one leave behind: a table, a JSON summary, a report section."""
+"""The files of the commands that measure images: tables, a JSON summary, a section of the report."""
 
 from __future__ import annotations
 
@@ -15,22 +15,10 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from evalsuite.page.measurement import Measurement
 from evalsuite.stats.estimate import Estimate
-from shards import ImageSet, open_data
-
-
-def open_images(location: Path, split: str | None = None) -> ImageSet:
-    """Shards or a folder of images, or one of their splits; empty sets are refused."""
-    nested = location / split if split and (location / split).is_dir() else None
-    data = open_data(nested or location)
-    if split and nested is None:
-        data = data.where(split=split)
-    if not data.n:
-        raise UserError(f"{location} holds no images" + (f" of the split {split}" if split else ""))
-    return data
 
 
 def write_table(frame: pd.DataFrame, file: Path) -> None:
-    """Parquet or CSV by the suffix; estimates become value, low and high columns."""
+    """Write Parquet or CSV, as the suffix says; estimates become value, low and high columns."""
     if file.suffix not in (".parquet", ".csv"):
         raise UserError(f"{file}: unknown kind of table {file.suffix!r}; expected .parquet or .csv")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +40,13 @@ def flatten(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_json(value: Any, file: Path) -> None:
-    """Plain JSON, NaN as null."""
+    """Write plain JSON, NaN as null."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, (json.dumps(plain(value), indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def write_section(part: Measurement, folder: Path) -> None:
-    """What `evalsuite report` takes in."""
+    """Write the section for `evalsuite report`."""
     write_json(part, folder / "section.json")
 
 

@@ -1,4 +1,4 @@
-"""What readers could tell: discrimination, agreement, differences between groups, and the classifier's gain."""
+"""Analysis of a reader study: discrimination, agreement, differences between groups, and the classifier's gain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
 from evalsuite.page.measurement import Measurement, Status, frame_table
-from evalsuite.reader_study.design import KEY, RESPONSES, Study, open_study
+from evalsuite.reader_study.blinded_set import KEY, RESPONSES, BlindedSet, open_study
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
 
 MIN_ITEMS, RESAMPLES = 10, 500
@@ -29,8 +29,8 @@ SHOWN = {
 }
 
 
-def load(folder: Path) -> tuple[Study, pd.DataFrame]:
-    """All answers beside the truth: reader, item, realism (1 to 5), diagnosis, group, truth_*, id.
+def load(folder: Path) -> tuple[BlindedSet, pd.DataFrame]:
+    """All answers with the truth: reader, item, realism (1 to 5), diagnosis, group, truth_*, id.
 
     Where an item was answered twice, the last answer counts.
     """
@@ -44,7 +44,7 @@ def load(folder: Path) -> tuple[Study, pd.DataFrame]:
         raise UserError(f"{folder / RESPONSES}: the answers have no column {min(wrong)!r}")
     answers = answers.drop_duplicates(["reader", "item"], keep="last")
     if not (folder / KEY).is_file():
-        raise UserError(f"{folder / KEY} is missing: without the truth the answers cannot be judged; put it back")
+        raise UserError(f"{folder / KEY} is missing: without the truth the answers cannot be scored; put it back")
     key = read_table(folder / KEY).fillna("")
     key = key.rename(columns={"origin": "truth", "class": "truth_diagnosis", "group": "truth_group"})
     for column, known in (("item", list(key["item"])), ("realism", study.realism)):
@@ -62,13 +62,13 @@ def load(folder: Path) -> tuple[Study, pd.DataFrame]:
 
 
 def reader_table(answers: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
-    """One row a reader, and one for all: AUC of realism for real against synthetic, accuracies, mean realism."""
+    """One row for all readers and one per reader: AUC of realism (real against synthetic), accuracies, mean realism."""
     parts = [("all", answers), *answers.groupby("reader")]
     return pd.DataFrame({"reader": name, **_judge(part, resamples)} for name, part in parts)
 
 
 def group_table(answers: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
-    """One row a true skin type and one a true class, over all readers."""
+    """One row per true skin type and per true class, over all readers."""
     records = []
     for column in ("truth_group", "truth_diagnosis"):
         for name, part in answers.groupby(column):
@@ -92,17 +92,16 @@ def _judge(part: pd.DataFrame, resamples: int) -> dict[str, object]:
 
 
 def _share(part: pd.DataFrame, column: str) -> Estimate:
-    """By item: readers who see one image answer alike, so many of them are not many images."""
+    """Clustered by item: readers of the same image answer alike, so many readers do not count as many images."""
     return share((part[column] == part[f"truth_{column}"]).to_numpy(), part["item"].to_numpy())
 
 
 def discrimination(part: pd.DataFrame, resamples: int = 500) -> Estimate:
-    """AUC of the realism rating for real against synthetic; 0.5: readers cannot tell. Resampled by item."""
+    """AUC of the realism rating for real against synthetic; 0.5: no better than chance. Resampled by item."""
     if part["item"].nunique() < MIN_ITEMS or part["truth"].nunique() < 2:
         return missing(len(part), "too few items")
     items, codes = np.unique(part["item"], return_inverse=True)
     y, score = (part["truth"] == "real").to_numpy(), part["realism"].to_numpy()
-
     levels = score.astype(int)
 
     def auc(drawn: NDArray[np.intp]) -> float:
@@ -115,10 +114,10 @@ def discrimination(part: pd.DataFrame, resamples: int = 500) -> Estimate:
     return bootstrap_of(auc, np.arange(len(items)), resamples=resamples)
 
 
-def agreement(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
+def agreement(answers: pd.DataFrame, study: BlindedSet) -> pd.DataFrame:
     """Agreement between readers: mean pairwise kappa (diagnosis), weighted kappa (skin type), ICC (realism).
 
-    Intervals are over items; the readers are taken as they are.
+    Intervals are over items; the readers are treated as fixed.
     """
     wide = {c: answers.pivot(index="item", columns="reader", values=c) for c in ("diagnosis", "group", "realism")}
     diagnosis, skin = _kappa(wide["diagnosis"], study.diagnoses), _kappa(wide["group"], study.groups, "quadratic")
@@ -132,7 +131,7 @@ def agreement(answers: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def _kappa(wide: pd.DataFrame, order: list[str], weights: str | None = None) -> dict[str, object]:
-    """Mean over pairs of readers, each on the items that both have answered."""
+    """Mean over pairs of readers, each pair on the items that both answered."""
     codes = pd.DataFrame({c: pd.Categorical(wide[c], order).codes for c in wide}).astype(int)  # -1: not answered
     pairs = [(codes[a].to_numpy(), codes[b].to_numpy()) for a, b in combinations(codes.columns, 2)]
     shared = max((int(((a >= 0) & (b >= 0)).sum()) for a, b in pairs), default=0)
@@ -161,7 +160,7 @@ def kappa(a: NDArray[np.integer], b: NDArray[np.integer], weights: str | None = 
 
 
 def _icc(wide: pd.DataFrame) -> dict[str, object]:
-    """On the items that all readers have answered."""
+    """On the items that all readers answered."""
     whole = wide.dropna().to_numpy(dtype=float)
     if whole.shape[0] < MIN_ITEMS or whole.shape[1] < 2:
         return {"value": missing(len(whole), "too few items that all readers answered"), "items": len(whole)}
@@ -203,7 +202,7 @@ def gain_correlation(answers: pd.DataFrame, gains: pd.DataFrame) -> Estimate:
 
 
 def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Measurement:
-    """The part of the report on readers."""
+    """The section of the page on readers."""
     study, answers = load(folder)
     readers, groups = reader_table(answers), group_table(answers)
     auc = readers.iloc[0]["discrimination"]

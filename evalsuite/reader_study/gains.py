@@ -1,4 +1,4 @@
-"""What synthetic images did for the classifier, class by class: from a table, or from a finished run."""
+"""The classifier's gain from synthetic images, class by class: read from a table or computed from a finished run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_gains(place: Path) -> pd.DataFrame:
     Raises
     ------
     UserError
-        Neither, or a table without these columns or with a gain that is no number.
+        `place` is neither, or the table lacks a column or has a gain that is not a number.
     """
     if place.is_dir():
         return _of_run(place)
@@ -38,13 +38,13 @@ def read_gains(place: Path) -> pd.DataFrame:
 
 
 def _of_run(folder: Path) -> pd.DataFrame:
-    """Recall of each class with synthetic images less that without, mean over seeds."""
+    """Recall of each class with synthetic images minus recall without, mean over seeds."""
     plan = runs.read_plan(folder)
     recalls: dict[str, list[pd.Series]] = {"real": [], "mix": []}
     for arm in plan.arms():
         file = folder / run_arms.FOLDER / arm.name / arms.PREDICTIONS
         if not file.is_file():
-            raise UserError(f"{file.parent} is not finished; run the same `evalsuite run` again, it goes on")
+            raise UserError(f"{file.parent} is not finished; run the same `evalsuite run` again to resume it")
         found = predictions.load(file)
         right = found.probs.argmax(axis=1) == found.labels
         recalls[arm.kind].append(pd.Series(right).groupby(np.array(found.classes)[found.labels]).mean())

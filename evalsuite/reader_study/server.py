@@ -1,4 +1,4 @@
-"""Serve a study to readers at this machine: standard library only, localhost only, answers on disk at once."""
+"""Serve a study to readers on this machine: standard library only, localhost only, every answer on disk at once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
 from dermforge.common.errors import UserError
-from evalsuite.reader_study.design import IMAGES, RESPONSES, Study, open_study
-from evalsuite.reader_study.page import PAGE, SCRIPT
+from evalsuite.reader_study.blinded_set import IMAGES, RESPONSES, BlindedSet, open_study
+from evalsuite.reader_study.reading_page import PAGE, SCRIPT
 
 READER = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
 COLUMNS = ("reader", "item", "realism", "diagnosis", "group", "seconds", "time")
@@ -29,8 +29,8 @@ HEADERS = {
 }
 
 
-class Server(ThreadingHTTPServer):
-    """One study; answers of several readers may come at once."""
+class StudyServer(ThreadingHTTPServer):
+    """One study; several readers may answer at the same time."""
 
     daemon_threads = True
 
@@ -39,7 +39,9 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
-            raise UserError(f"cannot serve on port {port} ({error.strerror}); give another --port, or 0") from error
+            raise UserError(
+                f"cannot serve on port {port} ({error.strerror}); give another port, or 0 for a free one"
+            ) from error
 
     @property
     def url(self) -> str:
@@ -47,7 +49,7 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Server
+    server: StudyServer
     timeout = 30
 
     def do_GET(self) -> None:
@@ -120,8 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep readers' names out of the terminal."""
 
 
-def checked(answer: object, study: Study) -> dict[str, str]:
-    """An answer as a row of text; ValueError says what is wrong with it."""
+def checked(answer: object, study: BlindedSet) -> dict[str, str]:
+    """An answer as a row of text; raises ValueError where it is not one."""
     if not isinstance(answer, dict):
         raise ValueError("expected a JSON object")
     choices = {"item": study.items, "realism": study.realism, "diagnosis": study.diagnoses, "group": study.groups}
@@ -152,7 +154,7 @@ def append(folder: Path, row: dict[str, str]) -> None:
 
 
 def answered(folder: Path, reader: str) -> set[str]:
-    """Items that a reader has read."""
+    """Items that a reader has answered."""
     file = folder / RESPONSES / f"{reader}.csv"
     if not file.is_file():
         return set()

@@ -1,4 +1,4 @@
-"""What turns an image into features. Weights come from files the user names; nothing is downloaded.
+"""Networks and formulas that turn images into features. Weights come from files the user names; nothing is downloaded.
 
 An extractor's name is part of the metric's name: a Frechet distance is called FID only with the Inception FID
 network, and "FD[name]" with any other.
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
+from dermforge.common.digests import digest_file
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import srgb_to_lab
 
@@ -28,7 +29,7 @@ Embed = Callable[[Images], NDArray[np.float32]]  # -> [n, d]
 
 #: The TorchScript file of NVIDIA and clean-fid, inception-2015-12-05.pt (digest as k-diffusion pins it).
 FID_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
-#: Metrics with a name of their own, and the only extractor with which they bear it.
+#: Metrics with a published name, and the only extractor for which that name is right.
 PUBLISHED = {"FD": ("FID", "inception-fid"), "KD": ("KID", "inception-fid"), "MMD": ("CMMD", "clip-vit-l14-336")}
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SPECS = (
@@ -39,20 +40,33 @@ SPECS = (
 
 @dataclass(frozen=True)
 class Extractor:
-    """embed maps uint8 images [n, h, w, 3] to float32 features [n, d]; digest stands for weights and code."""
+    """embed maps uint8 images [n, h, w, 3] to float32 features [n, d]; digest identifies weights and code."""
 
     name: str
     digest: str
     embed: Embed
 
     def metric(self, kind: str) -> str:
-        """The published name where it is due, else the kind with this extractor's name."""
+        """The published name if this is the extractor it belongs to, else the kind with this extractor's name."""
         published, owner = PUBLISHED.get(kind, ("", None))
         return published if self.name == owner else f"{kind}[{self.name}]"
 
 
 def open_extractor(spec: str, device: str = "cpu") -> Extractor:
-    """The extractor that a command-line word names; see `SPECS`."""
+    """The extractor that a specification names.
+
+    Parameters
+    ----------
+    spec
+        One of `SPECS`.
+    device
+        cpu, cuda, cuda:1.
+
+    Raises
+    ------
+    UserError
+        The specification is unknown, or its file is missing, of another kind or of another digest.
+    """
     kind, _, rest = spec.partition(":")
     if spec == "random-conv-seed0":
         return random_conv(device=device)
@@ -77,7 +91,7 @@ def random_conv(seed: int = 0, dim: int = 64, device: str = "cpu") -> Extractor:
     """Three layers of fixed random filters on 64 px; channel means and spreads, projected to 64 numbers.
 
     Needs no weights: the filters follow from the seed. Random filters rank distortions of texture and colour,
-    though far less like a person than a trained network does (Kynkaanniemi 2023 discusses what FD measures).
+    but less like a person than a trained network does (Kynkaanniemi 2023 discusses what FD measures).
     """
     rng, widths = np.random.default_rng(seed), (3, 16, 32, 48)
     drawn = [rng.normal(0, np.sqrt(2 / (i * 9)), (o, i, 3, 3)) for i, o in pairwise(widths)]
@@ -146,7 +160,7 @@ def timm_model(name: str, file: Path, sha256: str | None, device: str = "cpu") -
 
 
 def torchscript(file: Path, sha256: str, device: str = "cpu", size: int = 224) -> Extractor:
-    """A TorchScript network. It is code, so its digest is required, and checked before anything is loaded.
+    """A TorchScript network. It is code, so its digest is required and is checked before anything is loaded.
 
     The Inception FID file is recognised by its digest and called as clean-fid does (antialiased bicubic
     resize to 299 px); any other gets ImageNet-normalised floats at `size`.
@@ -184,7 +198,7 @@ def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise UserError(f"{folder}: no *.safetensors weights; convert them first (pickles are refused)")
-    digest = hashlib.sha256("".join(_sha256(f) for f in files).encode()).hexdigest()
+    digest = hashlib.sha256("".join(digest_file(f) for f in files).encode()).hexdigest()
     is_clip = json.loads((folder / "config.json").read_text()).get("model_type", "").startswith("clip")
     kind = CLIPVisionModelWithProjection if is_clip else AutoModel
     model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(device)
@@ -212,7 +226,7 @@ def checkpoint(folder: Path, device: str = "cpu") -> Extractor:
     model, record = checkpoints.load(folder)
     model.to(device)
     mean, std = (tuple(t.flatten().tolist()) for t in models.normaliser(model))
-    digest = _sha256(folder / checkpoints.WEIGHTS)
+    digest = digest_file(folder / checkpoints.WEIGHTS)
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:
@@ -229,7 +243,7 @@ def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def resized_floats(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """The same as floats in 0 to 255, never rounded in between: clean-fid's resize, channel by channel."""
+    """The same as floats from 0 to 255, not rounded: clean-fid's resize, channel by channel."""
     planes = [
         Image.fromarray(image[..., c].astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC)
         for c in range(3)
@@ -258,12 +272,7 @@ def _checked(file: Path, sha256: str | None) -> str:
         raise UserError(f"{file}: no such weights file; give a local path (nothing is downloaded)")
     if file.suffix != ".safetensors":
         raise UserError(f"{file}: weights of type {file.suffix!r}; expected .safetensors")
-    digest = _sha256(file)
+    digest = digest_file(file)
     if sha256 and digest != sha256.lower():
         raise UserError(f"{file}: sha256 is {digest}, expected {sha256}; it was not loaded")
     return digest
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""A filter is itself judged: the same classifier on equally many synthetic images, drawn with and without it."""
+"""A trial of the filter: the same classifier trained on equally many synthetic images, with and without filtering."""
 
 from __future__ import annotations
 
@@ -27,27 +27,43 @@ MARGIN = 0.02  # differences of the accuracy up to this do not matter
 
 
 @dataclass(frozen=True)
+class TrialDesign:
+    """How both sides are trained.
+
+    Attributes
+    ----------
+    recipe
+        Its ratio is lowered to what the kept images allow, on both sides.
+    n_real
+        Real images per class; 0: all.
+    seeds
+        Training runs of each side.
+    """
+
+    recipe: Recipe
+    n_real: int = 0
+    seeds: int = 3
+
+
+@dataclass(frozen=True)
 class Trial:
-    """One row all and one a skin type: group, n, without, with, difference (paired), verdict."""
+    """What `conduct` found.
+
+    Attributes
+    ----------
+    table
+        A row for all images and one per skin type: group, n, without, with, difference (paired), verdict.
+    ratio
+        Synthetic images per real one that both sides were trained with.
+    """
 
     table: pd.DataFrame
-    n_real: int
+    design: TrialDesign
     ratio: float
-    seeds: int
 
 
 def conduct(
-    real: Path,
-    synthetic: Path,
-    kept: Sequence[str],
-    out: Path,
-    *,
-    n_real: int,
-    recipe: Recipe,
-    seeds: int,
-    n_boot: int = 1000,
-    workers: int | None = None,
-    allow_leakage: bool = False,
+    real: Path, synthetic: Path, kept: Sequence[str], out: Path, design: TrialDesign, workers: int | None = None
 ) -> Trial:
     """Train on all synthetic images and on the kept ones, at one ratio, and compare on the real test images.
 
@@ -55,22 +71,23 @@ def conduct(
     ----------
     real
         A folder with train/, validation/ and test/.
-    n_real
-        Real images per class; 0: all.
-    recipe
-        Its ratio is lowered to what the kept images allow, on both sides.
+    kept
+        Ids of the images that the filter keeps.
+    workers
+        Processes that train side by side; None: as many as the machine allows.
 
     Raises
     ------
     UserError
         A class has no kept image, or too few real ones.
     """
+    recipe, n_real = design.recipe, design.n_real
     places = datasets.Places(real=real, synthetic=(synthetic,), size=recipe.size)
     filtered = places.model_copy(update={"keep": tuple(sorted(kept))})
-    drawn = [recipe.seed + s for s in range(seeds)]
+    drawn = [recipe.seed + s for s in range(design.seeds)]
     ratio = min(recipe.ratio, _possible(datasets.open_data(filtered), n_real, drawn))
     made = [Arm(kind="mix", n_real=n_real, recipe=recipe.model_copy(update={"ratio": ratio, "seed": s})) for s in drawn]
-    datasets.check_held_out(datasets.open_data(places), allow_leakage)
+    datasets.check_held_out(datasets.open_data(places), allow=False)
     tables: dict[str, list[Predictions]] = {}
     for side in SIDES:
         run_arms.run(
@@ -79,25 +96,24 @@ def conduct(
             out / side,
             workers=workers,
             keep=False,
-            allow_leakage=allow_leakage,
             what=f"{side} the filter",
         )
         tables[side] = [predictions.load(out / side / run_arms.FOLDER / arm.name / arms.PREDICTIONS) for arm in made]
-    return Trial(compare(tables, n_boot), n_real, ratio, seeds)
+    return Trial(compare(tables), design, ratio)
 
 
 def _possible(data: Data, n_real: int, seeds: Sequence[int]) -> float:
-    """Kept images of the scarcest class for each real one; what was made from a real image not drawn cannot be used."""
+    """Kept images of the scarcest class per real one; images made from a real image that is not drawn do not count."""
     if data.synthetic is None or not data.synthetic.n:
-        raise UserError("the filter keeps no image; it cannot be judged: loosen --rejection")
+        raise UserError("the filter keeps no image, so it cannot be judged; allow it a larger rejection")
     held, scarce = data.scarcest(n_real, seeds)
     if not held:
-        raise UserError(f"the filter keeps no image of {scarce}; it cannot be judged: loosen --rejection")
+        raise UserError(f"the filter keeps no image of {scarce}, so it cannot be judged; allow it a larger rejection")
     return int(1000 * held / (n_real or data.train.n / len(data.classes))) / 1000
 
 
 def compare(tables: dict[str, list[Predictions]], n_boot: int = 1000) -> pd.DataFrame:
-    """The paired table from the predictions of both sides, a table a seed, all of the same test images."""
+    """The paired table from the predictions of both sides: one table per seed, all on the same test images."""
     base = tables["without"][0]
     drawn = resamples(base, len(tables["without"]), n_boot)
     right = {side: [correct(t, base) for t in found] for side, found in tables.items()}
@@ -130,22 +146,23 @@ def _verdict(difference: Estimate) -> str:
         return "helps"
     if difference.high < 0:
         return "hurts"
-    return "no difference" if difference.low > -MARGIN and difference.high < MARGIN else "cannot be told"
+    return "no difference" if difference.low > -MARGIN and difference.high < MARGIN else "cannot be determined"
 
 
 def trial_section(trial: Trial) -> Measurement:
-    """The part of the report on whether the filter was worth it."""
+    """The section of the page on whether the filter helps."""
     whole = trial.table.iloc[0]
-    real = f"{trial.n_real} real images per class" if trial.n_real else "all real images"
-    text = f"With {real}, {trial.ratio:g} synthetic ones for each and {trial.seeds} "
-    text += f"seeds, filtering changes the accuracy by {whole['difference'].text()}: {whole['verdict']}."
+    n_real, seeds = trial.design.n_real, trial.design.seeds
+    real = f"{n_real} real images per class" if n_real else "all real images"
+    text = f"With {real}, {trial.ratio:g} synthetic ones for each and {seeds} seeds, filtering changes the accuracy by "
+    text += f"{whole['difference'].text()}: {whole['verdict']}."
     hurt = [str(g) for g in trial.table.loc[trial.table["verdict"] == "hurts", "group"]]
     text += f" It hurts {', '.join(hurt)}." if hurt else ""
     status: Status = "bad" if hurt else "good" if whole["verdict"] in ("helps", "no difference") else "unknown"
     groups = trial.table["group"] != "all"
     caption = "Accuracy on real test images without and with the filter, paired"
     return Measurement(
-        "The filter judged",
+        "Trial of the filter",
         text,
         status,
         {

@@ -1,1 +1,1 @@
-"""Are synthetic images copies of training images? Search, calibration by unseen real images, rates."""
+"""Copies of training images among synthetic ones: search, calibration by unseen real images, rates."""

@@ -1,4 +1,4 @@
-"""Planted copies: the positive control that shows whether an audit could have found a copy had there been one."""
+"""Planted copies: the positive control, which shows whether the audit finds the copies that there are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from evalsuite.images.features.extractors import resized
-from evalsuite.images.features.features import ArrayImages, ImageData
+from evalsuite.images.image_data import ArrayImages, ImageData
 from evalsuite.stats.estimate import share
 from shards.format.schema import Sample
 
@@ -35,7 +35,7 @@ def _noised(image: Image, rng: np.random.Generator) -> Image:
     return np.clip(np.rint(image + rng.normal(0, 4, image.shape)), 0, 255).astype(np.uint8)
 
 
-#: What a copy may have gone through: name -> (image, generator) -> image.
+#: How a copy may have been altered: name -> (image, generator) -> image.
 KINDS: dict[str, Callable[[Image, np.random.Generator], Image]] = {
     "exact": lambda image, _: image,
     "flipped": lambda image, rng: image[:, ::-1] if rng.random() < 0.5 else image[::-1],
@@ -45,9 +45,9 @@ KINDS: dict[str, Callable[[Image, np.random.Generator], Image]] = {
 }
 
 
-def plant_copies(train: ImageData, per_kind: int, seed: int = 0) -> ArrayImages:
-    """`per_kind` copies of each kind of drawn training images; `strategy` holds the kind, `parent` the original."""
-    rng = np.random.default_rng((seed, 5))
+def plant_copies(train: ImageData, per_kind: int) -> ArrayImages:
+    """`per_kind` copies of each kind of training images; `strategy` holds the kind, `parent` the original."""
+    rng = np.random.default_rng((0, 5))
     n = len(train.rows)
     rows = np.sort(rng.choice(n, min(n, per_kind), replace=False))
     samples, arrays = [], []
@@ -68,12 +68,12 @@ def plant_copies(train: ImageData, per_kind: int, seed: int = 0) -> ArrayImages:
 
 
 def control_table(planted: pd.DataFrame) -> pd.DataFrame:
-    """One row a kind and one for all: n, found, rate, low, high, and the share whose original was named.
+    """One row for all and one per kind: n, found, rate, low, high, and the share whose original was named.
 
     Parameters
     ----------
     planted
-        strategy (the kind), parent, nearest, copy.
+        Columns strategy (the kind), parent, nearest and copy.
     """
     records = []
     for kind, part in [("all", planted), *planted.groupby("strategy", sort=False)]:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import fft, ndimage
 
-from evalsuite.images.privacy.thumbnails import SIDE, Lab, shrink
+from evalsuite.images.privacy.descriptors import SIDE, Lab, shrink
 
 Plane = NDArray[np.float32]
-REACH = 0.06  # of the scale: a little more than half of the step between `picture.SCALES`
-LOW = 16  # cells a side of the picture that is compared: noise and JPEG blocks average out
+REACH = 0.06  # of the scale: a little more than half of the step between `descriptors.SCALES`
+LOW = 16  # cells per side of the pictures that are compared: noise and JPEG blocks average out
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Match:
 
 
 def detail(lightness: Plane) -> Plane:
-    """What is finer than a twelfth of the picture and coarser than noise."""
+    """The detail of a picture: structures finer than a twelfth of its side and coarser than noise."""
     fine, rough = (_smoother(len(lightness), sigma) for sigma in (0.8, 5.0))
     return (fine @ lightness @ fine.T - rough @ lightness @ rough.T).astype(np.float32, copy=False)
 
@@ -39,8 +39,8 @@ def _smoother(n: int, sigma: float) -> NDArray[np.float32]:
     return ndimage.gaussian_filter1d(np.eye(n, dtype=np.float32), sigma, axis=0)
 
 
-class Target:
-    """A training picture prepared for being searched, [SIDE, SIDE, 3]."""
+class FixedPicture:
+    """A training picture, [SIDE, SIDE, 3], prepared so that others can be registered to it."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = np.asarray(lab, dtype=np.float32)
@@ -49,8 +49,8 @@ class Target:
         self.sums, self.squares = _integral(self.plane), _integral(self.plane**2)
 
 
-class Query:
-    """A picture in one orientation, its detail at every size it is tried at."""
+class MovingPicture:
+    """A synthetic picture in one orientation, with its detail at every size that is tried."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -58,7 +58,7 @@ class Query:
         self._sized: dict[int, tuple[NDArray[np.complexfloating], float]] = {}
 
     def sized(self, side: int) -> tuple[NDArray[np.complexfloating], float]:
-        """Conjugate spectrum and norm of the detail at a size."""
+        """Conjugate spectrum and norm of the detail at a side in pixels."""
         if side not in self._sized:
             plane = detail(shrink(self.lab[..., :1], side, Image.Resampling.BICUBIC)[..., 0])
             plane = plane - plane.mean()
@@ -67,41 +67,42 @@ class Query:
         return self._sized[side]
 
 
-def match(query: Query, target: Target, scale: float) -> Match:
-    """The query at its best place within the target, near a scale (its side over the target's).
+def match(moving: MovingPicture, fixed: FixedPicture, scale: float) -> Match:
+    """The moving picture at its best place within the fixed one, near a scale (its side over the fixed one's).
 
-    Every whole side within `REACH` is tried: beside the right one by a pixel, a crop is no nearer than another image.
+    Every whole side within `REACH` is tried, because a crop at a side that is wrong by one pixel looks no nearer than
+    an unrelated image.
     """
     structure = closeness = -10.0
     place = (0, 0, SIDE)
     for side in range(math.ceil(SIDE * (scale - REACH)), min(SIDE, math.floor(SIDE * (scale + REACH))) + 1):
-        spectrum, norm = query.sized(side)
+        spectrum, norm = moving.sized(side)
         free = SIDE - side + 1
-        product = fft.irfft2(target.spectrum * spectrum, (SIDE, SIDE))[:free, :free]
-        total = _window(target.sums, side)
-        variance = np.maximum(_window(target.squares, side) - total**2 / side**2, 1e-3)
+        product = fft.irfft2(fixed.spectrum * spectrum, (SIDE, SIDE))[:free, :free]
+        total = _window(fixed.sums, side)
+        variance = np.maximum(_window(fixed.squares, side) - total**2 / side**2, 1e-3)
         correlation = product / (norm * np.sqrt(variance))
         y, x = divmod(int(correlation.argmax()), free)
-        closeness = max(closeness, _closeness(query, target, y, x, side))
+        closeness = max(closeness, _closeness(moving, fixed, y, x, side))
         if correlation[y, x] > structure:
             structure, place = float(correlation[y, x]), (y, x, side)
     around = (
-        _closeness(query, target, *(p + step for p, step in zip(place, steps, strict=True)))
+        _closeness(moving, fixed, *(p + step for p, step in zip(place, steps, strict=True)))
         for steps in product_of((-1, 0, 1), repeat=3)
     )
     return Match(structure, max(closeness, *around))
 
 
-def _closeness(query: Query, target: Target, y: int, x: int, side: int) -> float:
-    """-log10 of the mean squared difference from a part of the target; -10 where that lies outside."""
+def _closeness(moving: MovingPicture, fixed: FixedPicture, y: int, x: int, side: int) -> float:
+    """-log10 of the mean squared difference from a part of the fixed picture; -10 for a part outside of it."""
     if min(y, x) < 0 or max(y, x) + side > SIDE:
         return -10.0
-    difference = query.low - low(target.lab[y : y + side, x : x + side])
+    difference = moving.low - low(fixed.lab[y : y + side, x : x + side])
     return -float(np.log10((difference**2).mean() + 1e-4))
 
 
 def low(lab: Lab) -> Lab:
-    """LOW x LOW colours less their mean: a change of exposure or white balance does not hide a copy."""
+    """LOW x LOW colours less their mean, so that a change of exposure or white balance hides no copy."""
     cells = shrink(lab, LOW)
     return cells - cells.mean((0, 1))
 
@@ -111,5 +112,5 @@ def _integral(plane: Plane) -> NDArray[np.float64]:
 
 
 def _window(integral: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Sums over every window of a side."""
+    """Sums over every window of this side."""
     return integral[side:, side:] - integral[:-side, side:] - integral[side:, :-side] + integral[:-side, :-side]

@@ -1,10 +1,10 @@
-"""The training images, prepared on disk for nearest-image search; memory holds blocks, not the set."""
+"""Nearest-image search among training images prepared on disk; memory holds blocks, not the whole set."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dermforge.common.console import progress
 from dermforge.common.errors import UserError
-from evalsuite.images.features.features import ImageData, describe, families, read_kept
-from evalsuite.images.privacy.registration import Query, Target, match
-from evalsuite.images.privacy.thumbnails import (
+from evalsuite.images.features.extract import read_stored
+from evalsuite.images.image_data import ImageData, Track, describe, families, in_batches, sample_record, untracked
+from evalsuite.images.privacy.descriptors import (
     BOXES,
     SIDE,
     Lab,
@@ -27,14 +26,17 @@ from evalsuite.images.privacy.thumbnails import (
     turned,
     views,
 )
+from evalsuite.images.privacy.registration import FixedPicture, MovingPicture, match
+from shards.format.schema import Sample
 
 CANDIDATES = 12
 BLOCK = 512  # training images compared at a time
+SEARCHED = 32  # images searched for at a time
 
 
 @dataclass(frozen=True)
-class Index:
-    """pictures: float16 [n, SIDE, SIDE, 3]; views: float16 [n, boxes, d], both memory-mapped; hashes [n]."""
+class TrainingIndex:
+    """pictures: float16 [n, SIDE, SIDE, 3]; views: float16 [n, boxes, d]; both memory-mapped; hashes [n]."""
 
     frame: pd.DataFrame
     pictures: NDArray[np.float16]
@@ -42,8 +44,8 @@ class Index:
     hashes: NDArray[np.uint64]
 
 
-def build(data: ImageData, folder: Path, what: str = "index of training images") -> Index:
-    """Prepare a training set in one pass; kept in `folder` under the digest of its images."""
+def build(data: ImageData, folder: Path, track: Track = untracked) -> TrainingIndex:
+    """Prepare a training set in one pass, or read it from `folder`, where it lies under the digest of its images."""
     frame = describe(data)
     if frame.empty:
         raise UserError("the training set is empty; nothing can be a copy of it")
@@ -52,24 +54,22 @@ def build(data: ImageData, folder: Path, what: str = "index of training images")
     names = [base.with_suffix(f".{part}.npy") for part in ("pictures", "views", "hashes")]
     if not all(name.exists() for name in names):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(data, len(frame), names, what)
-    pictures, vectors, hashes = (read_kept(name, len(frame)) for name in names)
-    return Index(frame, pictures, vectors, np.asarray(hashes))
+        _write(track(data.images(), "index of training images", len(frame)), len(frame), names)
+    pictures, vectors, hashes = (read_stored(name, len(frame)) for name in names)
+    return TrainingIndex(frame, pictures, vectors, np.asarray(hashes))
 
 
-def _write(data: ImageData, n: int, names: list[Path], what: str) -> None:
-    """Stream into temporary files; the hashes get their name last and mark the three as whole."""
+def _write(images: Iterable[tuple[Sample, NDArray[np.uint8]]], n: int, names: list[Path]) -> None:
+    """Stream into temporary files; the hashes get their name last, which marks all three files as complete."""
     partial = [name.with_name(f".{name.name}.tmp-{os.getpid()}") for name in names]
     hashes = np.zeros(n, dtype=np.uint64)
     width = coarse(np.zeros((SIDE, SIDE, 3), dtype=np.float32)).size
     try:
         pictures = np.lib.format.open_memmap(partial[0], "w+", np.float16, (n, SIDE, SIDE, 3))
         vectors = np.lib.format.open_memmap(partial[1], "w+", np.float16, (n, len(BOXES), width))
-        with progress(what, n) as tick:
-            for i, (_, image) in enumerate(data.images()):
-                lab = small_lab(image)
-                pictures[i], vectors[i], hashes[i] = lab, views(lab), perceptual_hash(lab)
-                tick()
+        for i, (_, image) in enumerate(images):
+            lab = small_lab(image)
+            pictures[i], vectors[i], hashes[i] = lab, views(lab), perceptual_hash(lab)
         del pictures, vectors
         with partial[2].open("wb") as stream:
             np.save(stream, hashes, allow_pickle=False)
@@ -81,73 +81,49 @@ def _write(data: ImageData, n: int, names: list[Path], what: str) -> None:
 
 
 def search(
-    index: Index,
+    index: TrainingIndex,
     data: ImageData,
     what: str = "nearest training images",
     *,
     leave_out_self: bool = False,
     only: frozenset[str] | None = None,
+    track: Track = untracked,
 ) -> pd.DataFrame:
-    """One row an image: id, class, group, strategy, parent, nearness in each space, nearest training images.
+    """One row per image: id, class, group, strategy, parent, nearness in each space, nearest training images.
 
     `nearest` is by the pixels, `nearest_phash` by the perceptual hash. In every space larger is nearer. `apart` and
-    `distinct` are how far the best closeness and the best correlation of detail (Fisher's z) stand out from those of
-    the other candidates: a plain spot is as like a dozen training images as one, and a copy is like one.
+    `distinct` say how far the best closeness and the best correlation of detail (Fisher's z) stand out from those of
+    the other candidates: a plain spot resembles a dozen training images equally, while a copy resembles one.
 
-    Every orientation (mirrored, upside down, both) is compared coarsely with every part of every training image;
-    the best `CANDIDATES` are laid over exactly.
+    Every orientation (mirrored, upside down, both) is compared coarsely with every part of every training image.
+    The best `CANDIDATES` are then registered exactly.
 
     Parameters
     ----------
+    what
+        What the progress display calls this pass.
     leave_out_self
-        Ignore the image itself and its cluster: how near training images lie to each other.
+        Ignore the training images of the image's own family, to measure how near training images lie to each other.
     only
         Ids to search for; None for all.
     """
     records = []
     of = families(index.frame)
     own = dict(zip(index.frame["id"], of, strict=True)) if leave_out_self else None
-    total = len(data.rows) if only is None else len(only)
-    with progress(what, total) as tick:
-        for block in _blocks(data, only):
-            queries = [[Query(t) for t in turned(small_lab(image))] for _, image in block]
-            vectors = np.stack([[coarse(q.lab) for q in turns] for turns in queries])
-            near, view = _nearest(index, vectors)
-            for k, (sample, _) in enumerate(block):
-                allowed = None
-                if own is not None:
-                    allowed = of != own.get(sample.id, sample.id)
-                found = _refine(index, queries[k], near[k], view[k], allowed, of)
-                records.append(
-                    {
-                        "id": sample.id,
-                        "class": sample.label,
-                        "group": sample.group,
-                        "strategy": sample.strategy,
-                        "parent": sample.parent,
-                        "cluster": sample.cluster,
-                        "mask": sample.mask,
-                        **found,
-                    }
-                )
-                tick()
+    wanted = ((sample, image) for sample, image in data.images() if only is None or sample.id in only)
+    for block in in_batches(track(wanted, what, len(data.rows) if only is None else len(only)), SEARCHED):
+        orientations = [[MovingPicture(t) for t in turned(small_lab(image))] for _, image in block]
+        vectors = np.stack([[coarse(picture.lab) for picture in turns] for turns in orientations])
+        near, view = _nearest(index, vectors)
+        for k, (sample, _) in enumerate(block):
+            allowed = None if own is None else of != own.get(sample.id, sample.id)
+            found = _register(index, orientations[k], near[k], view[k], allowed, of)
+            records.append(sample_record(sample) | {"mask": sample.mask} | found)
     return pd.DataFrame(records)
 
 
-def _blocks(data: ImageData, only: frozenset[str] | None, size: int = 32) -> Iterator[list]:
-    block = []
-    for sample, image in data.images():
-        if only is None or sample.id in only:
-            block.append((sample, image))
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
-def _nearest(index: Index, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
-    """Coarse similarity of each query to each training image [q, n], and its best (turn, view) as one number."""
+def _nearest(index: TrainingIndex, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Coarse similarity of each image to each training image [q, n], and its best (turn, view) as one number."""
     q, turns, d = vectors.shape
     similarity = np.empty((q, len(index.frame)), dtype=np.float32)
     best = np.empty((q, len(index.frame)), dtype=np.int16)
@@ -161,9 +137,9 @@ def _nearest(index: Index, vectors: NDArray[np.float32]) -> tuple[NDArray[np.flo
     return similarity, best
 
 
-def _refine(
-    index: Index,
-    turns: list[Query],
+def _register(
+    index: TrainingIndex,
+    turns: list[MovingPicture],
     similarity: NDArray[np.float32],
     best: NDArray[np.int16],
     allowed: NDArray[np.bool_] | None,
@@ -176,9 +152,9 @@ def _refine(
     matches = []
     for i in candidates:
         turn, view = divmod(int(best[i]), len(BOXES))
-        target = Target(index.pictures[i].astype(np.float32))
-        matches.append(match(turns[turn], target, BOXES[view][2] / SIDE))
-    distance = np.min([hamming(index.hashes, perceptual_hash(q.lab)) for q in turns], axis=0)
+        fixed = FixedPicture(index.pictures[i].astype(np.float32))
+        matches.append(match(turns[turn], fixed, BOXES[view][2] / SIDE))
+    distance = np.min([hamming(index.hashes, perceptual_hash(picture.lab)) for picture in turns], axis=0)
     if allowed is not None:
         distance = np.where(allowed, distance, 64)
     closest = max(range(count), key=lambda k: matches[k].closeness)
@@ -195,13 +171,13 @@ def _refine(
 
 
 def _stands_out(values: NDArray[np.floating], of: NDArray[np.object_]) -> float:
-    """The largest value less the median of those with other families' images."""
+    """The largest value less the median of those of other families' images."""
     best = int(values.argmax())
     others = values[of != of[best]]
     return float(values[best] - np.median(others)) if len(others) else 0.0
 
 
-def picture(index: Index, id: str) -> Lab:
+def picture(index: TrainingIndex, id: str) -> Lab:
     """The small picture of a training image."""
     row = int(np.flatnonzero((index.frame["id"] == id).to_numpy())[0])
     return index.pictures[row].astype(np.float32)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsuite.images.quality.mmd import mmd2_interval
+from evalsuite.images.features.nearest import square_distances, unit_rows
+from evalsuite.images.quality.mmd import Kernels, mmd2_estimate
 from evalsuite.stats.estimate import Estimate, missing
 from evalsuite.stats.resampling import Array, Families, of_rows
 
@@ -17,8 +18,7 @@ SIGMA, SCALE = 10.0, 1000.0
 
 def gaussian_kernel(x: Array, y: Array, sigma: float = SIGMA) -> Array:
     """exp(-|x - y|^2 / (2 sigma^2)) for features [n, d] and [m, d]."""
-    square = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
-    return np.asarray(np.exp(-np.maximum(square, 0) / (2 * sigma**2)))
+    return np.asarray(np.exp(-np.maximum(square_distances(x, y), 0) / (2 * sigma**2)))
 
 
 def cmmd(
@@ -32,26 +32,21 @@ def cmmd(
 ) -> Estimate:
     """1000 x squared MMD of unit-length features with sigma 10.
 
-    The value is the published minimum-variance (biased) estimate over up to `max_n` seeded samples a side;
-    the interval is the unbiased estimate's, moved by the difference of the two.
+    The value is the published minimum-variance (biased) estimate over at most `max_n` samples of each side, drawn with
+    the seed. The interval is that of the unbiased estimate, shifted by the difference of the two.
     """
     n = min(len(real), len(synthetic))
     if n < 2:
         return missing(n, "fewer than two samples on a side")
     rng = np.random.default_rng(seed)
     rows = [_some(len(side), max_n, rng) for side in (real, synthetic)]
-    x, y = (_unit(side[some]) for side, some in zip((real, synthetic), rows, strict=True))
+    x, y = (unit_rows(side[some]) for side, some in zip((real, synthetic), rows, strict=True))
     known = of_rows(families[0], rows[0]), of_rows(families[1], rows[1])
     xx, yy, xy = gaussian_kernel(x, x), gaussian_kernel(y, y), gaussian_kernel(x, y)
     value = SCALE * float(xx.mean() + yy.mean() - 2 * xy.mean())
     bias = SCALE * ((1 - xx.mean()) / (len(x) - 1) + (1 - yy.mean()) / (len(y) - 1))
-    around = mmd2_interval(value - bias, xx, yy, xy, scale=SCALE, resamples=resamples, seed=seed, families=known)
+    around = mmd2_estimate(Kernels(xx, yy, xy), scale=SCALE, resamples=resamples, seed=seed, families=known)
     return Estimate(value, around.low + bias, around.high + bias, n)
-
-
-def _unit(x: Array) -> Array:
-    x = np.asarray(x, dtype=np.float64)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 def _some(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -1,8 +1,8 @@
-"""Squared maximum mean discrepancy (Gretton 2012), its bootstrap comparing no sample with itself."""
+"""Squared maximum mean discrepancy (Gretton 2012), with a bootstrap that compares no sample with itself."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,41 +11,43 @@ from evalsuite.stats.estimate import Estimate, from_resamples, missing
 from evalsuite.stats.resampling import Array, Families, bootstrap_weights, codes_of, family_units
 
 
-def mmd2(xx: Array, yy: Array, xy: Array) -> float:
-    """Unbiased estimate from kernel matrices [n, n], [m, m] and [n, m]."""
-    n, m = xy.shape
-    within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
-    return float(within - 2 * xy.mean())
+@dataclass(frozen=True)
+class Kernels:
+    """Kernel matrices within the two sets, [n, n] and [m, m], and between them, [n, m]."""
+
+    xx: Array
+    yy: Array
+    xy: Array
 
 
-def mmd2_interval(
-    value: float,
-    xx: Array,
-    yy: Array,
-    xy: Array,
-    *,
-    scale: float = 1.0,
-    resamples: int = 300,
-    seed: int = 0,
-    families: Families = (None, None),
+def mmd2(of: Kernels) -> float:
+    """The unbiased estimate."""
+    n, m = of.xy.shape
+    within = (of.xx.sum() - np.trace(of.xx)) / (n * (n - 1)) + (of.yy.sum() - np.trace(of.yy)) / (m * (m - 1))
+    return float(within - 2 * of.xy.mean())
+
+
+def mmd2_estimate(
+    of: Kernels, *, scale: float = 1.0, resamples: int = 300, seed: int = 0, families: Families = (None, None)
 ) -> Estimate:
-    """A percentile bootstrap interval for `scale` times the unbiased estimate.
+    """`scale` times the unbiased estimate, with a percentile bootstrap interval.
 
-    Resampling is by weights with the pairs within a family left out (of single images: the diagonal), so that a
-    sample drawn twice is not its own neighbour: plain resampling would bias the estimate up. The interval is moved
-    by what those pairs bring to the estimate.
+    The bootstrap weights pairs and leaves out those within a family (for single images: the diagonal): a sample drawn
+    twice must not be its own neighbour, which would bias the estimate up. Where families hold several images, the
+    interval is shifted by what the pairs within families add to the estimate.
     """
-    n, m = xy.shape
+    n, m = of.xy.shape
     if min(n, m) < 2:
         return missing(min(n, m), "fewer than two samples on a side")
     codes = codes_of(families[0], n), codes_of(families[1], m)
+    value = scale * mmd2(of)
     if min(len(set(c)) for c in codes) < 2:
         return replace(missing(min(n, m), "one family: no interval"), value=value)
     rng = np.random.default_rng(seed)
-    xx, yy = (np.where(c[:, None] == c[None], 0, kernel) for kernel, c in zip((xx, yy), codes, strict=True))
+    xx, yy = (np.where(c[:, None] == c[None], 0, kernel) for kernel, c in zip((of.xx, of.yy), codes, strict=True))
 
     def estimates(u: Array, v: Array) -> Array:
-        across = ((u @ xy) * v).sum(1) / (u.sum(1) * v.sum(1))
+        across = ((u @ of.xy) * v).sum(1) / (u.sum(1) * v.sum(1))
         return np.asarray(scale * (_within(xx, u, codes[0]) + _within(yy, v, codes[1]) - 2 * across))
 
     weights = [bootstrap_weights(rng, family_units(c, len(c)), resamples).T for c in codes]
@@ -56,8 +58,10 @@ def mmd2_interval(
 
 
 def _within(kernel: Array, weights: Array, codes: NDArray[np.intp]) -> Array:
-    """Weighted mean over the pairs of different families, whose kernel alone is not 0."""
+    """Weighted mean over the pairs of different families; the kernel of all other pairs is 0."""
     of_family = np.stack([np.bincount(codes, row) for row in weights])
     pairs = weights.sum(1) ** 2 - (of_family**2).sum(1)
     total = ((weights @ kernel) * weights).sum(1)
-    return np.divide(total, pairs, out=np.full(len(total), np.nan), where=pairs > 0)  # a draw of one family: none
+    return np.divide(
+        total, pairs, out=np.full(len(total), np.nan), where=pairs > 0
+    )  # a resample of one family has no such pair

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evalsuite.images.features.nearest import distances
 from evalsuite.stats.estimate import Estimate, bootstrap_mean, missing, share
 from evalsuite.stats.resampling import Array, Families
 
 
 @dataclass(frozen=True)
 class Prdc:
-    """Intervals hold the neighbourhoods fixed: they tell the spread of the judged images only."""
+    """Four shares. Their intervals treat the neighbourhoods as fixed and cover only the spread of the judged images."""
 
     precision: Estimate
     recall: Estimate
@@ -21,7 +22,12 @@ class Prdc:
 
 
 def prdc(real: Array, synthetic: Array, *, k: int = 5, block: int = 1024, families: Families = (None, None)) -> Prdc:
-    """The four numbers for features [n, d] and [m, d], in blocks of rows; memory grows with n + m only."""
+    """The four numbers of features [n, d] and [m, d]; memory grows with n + m.
+
+    precision: share of synthetic images within the k-nearest-neighbour ball of a real image; recall: the reverse;
+    density: mean number of real balls around a synthetic image, divided by k; coverage: share of real balls that hold
+    a synthetic image.
+    """
     if min(len(real), len(synthetic)) <= k:
         none = missing(min(len(real), len(synthetic)), f"needs more than k = {k} samples on a side")
         return Prdc(none, none, none, none)
@@ -51,10 +57,3 @@ def radii(features: Array, k: int, block: int = 1024) -> Array:
             for i in range(0, len(features), block)
         ]
     )
-
-
-def distances(x: Array, y: Array) -> Array:
-    """Euclidean distances [n, m] of [n, d] and [m, d]."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    square = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
-    return np.asarray(np.sqrt(np.maximum(square, 0)))

@@ -1,39 +1,116 @@
-"""Several extractors' tables put together, with a verdict: fidelity, diversity, utility."""
+"""Fidelity, diversity and utility of synthetic images: every extractor's tables, a verdict and the report section."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evalsuite.images.features.features import Features
-from evalsuite.images.quality.cells import NONE, quality_table
-from evalsuite.images.quality.prdc import distances
+from evalsuite.images.features.extract import Features, Preprocess, extract
+from evalsuite.images.features.extractors import Extractor, open_extractor
+from evalsuite.images.features.nearest import nearest_distance
+from evalsuite.images.image_data import ImageSource, Track, image_side, open_images, untracked
+from evalsuite.images.quality.quality_table import NONE, quality_table
 from evalsuite.images.quality.utility import utility_table
 from evalsuite.page.blocks import Plot, Table, Thumbnails
 from evalsuite.page.measurement import Axis, Measurement, Status, frame_table
 from evalsuite.stats.estimate import Estimate
-from evalsuite.stats.resampling import Array
 
 Pairs = Sequence[tuple[Features, Features]]
+DEFAULT_EXTRACTORS = ("random-conv-seed0", "colour-structure")  # both need no weights
 DIVERSITY = ("recall", "coverage", "Vendi")
 TOLD = "real or synthetic"
 
 
 @dataclass(frozen=True)
 class QualityReport:
-    """cells: one row a metric of a cell; utility: one row a linear-classifier measure; section: for the report."""
+    """What `measure_quality` found.
 
+    Attributes
+    ----------
+    images
+        One row per synthetic image: id, class, group, strategy, and its distance to the nearest real image in each
+        feature space.
+    cells
+        One row per metric of a cell (`quality_table`), extractor by extractor.
+    utility
+        One row per measure of the linear classifiers (`utility_table`).
+    sentence, status
+        The verdict by the first extractor: good where a classifier cannot tell real from synthetic.
+    """
+
+    images: pd.DataFrame
     cells: pd.DataFrame
     utility: pd.DataFrame
-    section: Measurement
+    sentence: str
+    status: Status
+
+
+def measure_quality(
+    *,
+    real: ImageSource,
+    synthetic: ImageSource,
+    extractors: Sequence[Extractor | str] = DEFAULT_EXTRACTORS,
+    preprocess: Preprocess | None = None,
+    max_n: int = 5000,
+    resamples: int = 100,
+    seed: int = 0,
+    folder: Path | None = None,
+    track: Track = untracked,
+) -> QualityReport:
+    """Compare synthetic with real images: fidelity, diversity, precision and recall, accuracy scores.
+
+    Parameters
+    ----------
+    real, synthetic
+        Shards or a folder of images by path, an open set, or an array uint8 [n, h, w, 3]. Real images that the
+        generator has not seen are the fair comparison.
+    extractors
+        Feature spaces, opened or by name (`evalsuite.images.features.extractors.SPECS`).
+    preprocess
+        What both sides go through first; None: squares of the synthetic images' side, JPEG at quality 95.
+    max_n
+        Most images of each side in a cell.
+    resamples
+        Bootstrap resamples of each interval.
+    folder
+        Keeps the features for the next call; None: a temporary folder.
+    track
+        Shows the progress of each pass over the images.
+
+    Raises
+    ------
+    UserError
+        A set holds no images, or an extractor cannot be opened.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> real, synthetic = np.random.default_rng(0).integers(0, 256, (2, 40, 32, 32, 3), dtype=np.uint8)
+    >>> report = measure_quality(real=real, synthetic=synthetic, extractors=["colour-structure"], resamples=10)
+    >>> overall = report.cells[report.cells["family"] == "overall"]
+    >>> overall["metric"].iloc[0], int(overall["n"].iloc[0])
+    ('KD[colour-structure]', 40)
+    """
+    opened = open_images(real), open_images(synthetic, name="synthetic", origin="synthetic")
+    networks = [open_extractor(e) if isinstance(e, str) else e for e in extractors]
+    step = preprocess or Preprocess(image_side(opened[1]))
+    with tempfile.TemporaryDirectory() as scratch:
+        keep = folder or Path(scratch)
+        pairs = [
+            (extract(opened[0], n, step, keep, track=track), extract(opened[1], n, step, keep, track=track))
+            for n in networks
+        ]
+        return quality_report(pairs, max_n=max_n, seed=seed, resamples=resamples)
 
 
 def quality_report(pairs: Pairs, *, max_n: int = 5000, seed: int = 0, resamples: int = 100) -> QualityReport:
-    """Measure (real, synthetic) features of one or more extractors."""
+    """The report on (real, synthetic) features of one or more extractors."""
     cells = pd.concat(
         [
             quality_table(r, s, max_n=max_n, seed=seed, resamples=resamples).assign(extractor=r.extractor.name)
@@ -45,29 +122,19 @@ def quality_report(pairs: Pairs, *, max_n: int = 5000, seed: int = 0, resamples:
         [utility_table(r, s, max_n=max_n, seed=seed).assign(extractor=r.extractor.name) for r, s in pairs],
         ignore_index=True,
     )
-    return QualityReport(cells, utility, _section(cells, utility))
+    return QualityReport(_per_image(pairs), cells, utility, *verdict(cells, utility))
 
 
-def per_image_table(pairs: Pairs) -> pd.DataFrame:
-    """One row a synthetic image: id and, for each extractor, the distance to its nearest real image."""
+def _per_image(pairs: Pairs) -> pd.DataFrame:
     frame = pairs[0][1].frame[["id", "class", "group", "strategy"]].copy()
     for real, synthetic in pairs:
-        frame[f"nearest_real[{real.extractor.name}]"] = _nearest(synthetic.values, real.values)
+        frame[f"nearest_real[{real.extractor.name}]"] = nearest_distance(synthetic.values, real.values)
     return frame
 
 
-def _nearest(queries: Array, known: Array, block: int = 1024) -> Array:
-    """Distance of each query to its nearest known feature, [n]; memory holds two blocks."""
-    best = np.full(len(queries), np.inf)
-    for i in range(0, len(queries), block):
-        for j in range(0, len(known), block):
-            part = distances(queries[i : i + block], known[j : j + block]).min(1)
-            best[i : i + block] = np.minimum(best[i : i + block], part)
-    return best
-
-
-def _section(cells: pd.DataFrame, utility: pd.DataFrame) -> Measurement:
-    text, status = verdict(cells, utility)
+def quality_section(report: QualityReport) -> Measurement:
+    """The section of the page on fidelity, diversity and utility."""
+    cells, utility = report.cells, report.utility
     shown: dict[Axis, list[Table | Plot | Thumbnails]] = {}
     for name in cells["extractor"].unique():
         for axis, made in _tables_of(name, cells[cells["extractor"] == name], utility[utility["extractor"] == name]):
@@ -81,11 +148,11 @@ def _section(cells: pd.DataFrame, utility: pd.DataFrame) -> Measurement:
         lines = [(row["metric"], row["n"], _estimate(row), row["note"]) for row in part.to_dict("records")]
         frame = pd.DataFrame(lines, columns=["metric", "n", "value", "remark"])
         shown.setdefault(axis, []).append(frame_table(frame, caption))
-    return Measurement("Images", text, status, shown)
+    return Measurement("Images", report.sentence, report.status, shown)
 
 
 def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[tuple[Axis, Table]]:
-    """One extractor's tables: a row for each cell, a column for each metric."""
+    """One extractor's tables: a row per cell, a column per metric."""
     diverse, none = cells["metric"].str.startswith(DIVERSITY), cells["metric"] == NONE
     by_group = cells["family"] == "group"
     whole = cells["family"].isin(["overall", "floor", "class", "strategy"])
@@ -107,7 +174,7 @@ def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[tu
 
 
 def by_cell(long: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell: n, a column a metric (text, with interval), and why values are missing."""
+    """One row per cell: n, a column per metric (as text, with its interval), and why values are missing."""
     metrics = [m for m in long["metric"].unique() if m != NONE]
     records = []
     for (_, cell), part in long.groupby(["family", "cell"], sort=False):

@@ -1,6 +1,6 @@
-"""What a linear classifier on fixed features says: do the classes carry over, can the sets be told apart?
+"""Scores of linear classifiers on fixed features: do the classes carry over, can real and synthetic be told apart?
 
-Classification accuracy scores (Ravuri & Vinyals 2019) in both directions; a real-or-synthetic classifier
+Classification accuracy scores (Ravuri & Vinyals 2019) in both directions, and a real-or-synthetic classifier
 (C2ST, Lopez-Paz & Oquab 2017). The full study trains networks; this takes seconds.
 """
 
@@ -19,7 +19,9 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from evalsuite.images.features.features import Features, families
+from evalsuite.images.features.extract import Features
+from evalsuite.images.image_data import families
+from evalsuite.images.quality.quality_table import MIN_N
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing
 from evalsuite.stats.resampling import Array, Family, of_rows
 
@@ -34,40 +36,42 @@ def linear() -> Pipeline:
 
 
 def utility_table(
-    real: Features, synthetic: Features, *, min_n: int = 20, max_n: int = 5000, seed: int = 0, resamples: int = 300
+    real: Features, synthetic: Features, *, max_n: int = 5000, seed: int = 0, resamples: int = 300
 ) -> pd.DataFrame:
-    """Rows family, cell, metric, value, low, high, n, note: accuracies of the train/test pairs, the discriminator.
+    """Columns family, cell, metric, value, low, high, n, note: one row per measure (`MEASURES`) and cell.
 
-    All are trained once, on equally many real and synthetic images of every class, and then read for all tested images
-    and for those of each skin type.
+    Each classifier is trained once, on equally many real and synthetic images of every class, and then scored on all
+    tested images and on those of each skin type.
     """
     name, records = real.extractor.name, []
     rows = matched_rows(real.frame, synthetic.frame, seed, max_n)
-    if len(rows[0]) < min_n:
+    if len(rows[0]) < MIN_N:
         note = f"{len(rows[0])} real images have a synthetic one of their class"
         return pd.DataFrame(
             {"family": "overall", "cell": "all", "metric": f"{what} [{name}]", **missing(len(rows[0]), note).columns()}
             for what in MEASURES
         )
     for what, tested in zip(MEASURES, _tested(real, synthetic, rows, seed), strict=True):
-        for family, cell, part in tested.cells(min_n):
+        for family, cell, part in tested.cells():
             estimate = part.estimate(resamples, seed)
             records.append({"family": family, "cell": cell, "metric": f"{what} [{name}]", **estimate.columns()})
     return pd.DataFrame(records)
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What a classifier said of images it was not trained on; `found` is None where it could not be trained.
+class HeldOut:
+    """What a classifier says of images it was not trained on.
 
     Attributes
     ----------
     statistic
-        Of (truth, found).
+        The score of (truth, found).
+    truth, found
+        True and found label or score of each image; `found` is None if the classifier could not be trained.
     group, family
-        Skin type of each image, and what belongs together.
+        Skin type and family of each image.
     note
-        Why there is nothing.
+        Why `found` is None.
     """
 
     statistic: Callable[..., float]
@@ -78,13 +82,13 @@ class Tested:
     note: str = ""
 
     def estimate(self, resamples: int = 300, seed: int = 0) -> Estimate:
-        """With a percentile bootstrap interval over the families of tested images."""
+        """The score with a percentile bootstrap interval over the families of tested images."""
         if self.found is None:
             return missing(len(self.truth), self.note)
         return bootstrap_of(self.statistic, self.truth, self.found, resamples=resamples, seed=seed, family=self.family)
 
-    def cells(self, min_n: int) -> Iterator[tuple[str, str, Tested]]:
-        """All, and each skin type with enough tested images."""
+    def cells(self) -> Iterator[tuple[str, str, HeldOut]]:
+        """Family, name and images of each cell: all, and each skin type."""
         yield "overall", "all", self
         for name in sorted({str(g) for g in self.group if g is not None}):
             here = self.group == name
@@ -95,15 +99,15 @@ class Tested:
                 family=of_rows(self.family, here),
                 found=None if self.found is None else self.found[here],
             )
-            if here.sum() < min_n or len(set(part.truth)) < 2:
-                part = replace(part, found=None, note=f"{here.sum()} tested images, or a single class of them")
+            if here.sum() < MIN_N or len(set(part.truth)) < 2:
+                part = replace(part, found=None, note=f"{here.sum()} tested images, or of one class only")
             yield "group", name, part
 
 
 def _tested(
     real: Features, synthetic: Features, rows: tuple[NDArray[np.intp], NDArray[np.intp]], seed: int
-) -> list[Tested]:
-    """In the order of MEASURES."""
+) -> list[HeldOut]:
+    """The held-out images of each of `MEASURES`, in their order."""
     a, b = real.frame.iloc[rows[0]], synthetic.frame.iloc[rows[1]]
     x, u, y, v = real.take(rows[0]), synthetic.take(rows[1]), *(f["class"].to_numpy(dtype=object) for f in (a, b))
     groups = [f["group"].to_numpy(dtype=object) for f in (a, b)]
@@ -119,7 +123,7 @@ def _tested(
 def matched_rows(
     real: pd.DataFrame, synthetic: pd.DataFrame, seed: int = 0, max_n: int = 5000
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of both frames with the same number of images of every class, at most `max_n` in all, drawn by a seed."""
+    """Rows of both frames, drawn by the seed: equally many of every class, at most `max_n` on each side."""
     rng = np.random.default_rng(seed)
     a, b = [], []
     labels = sorted(set(real["class"]) & set(synthetic["class"]))
@@ -132,49 +136,49 @@ def matched_rows(
     return np.concatenate([none, *a]), np.concatenate([none, *b])
 
 
-def transfer_accuracy(x: Array, y: Labels, u: Array, v: Labels, group: Labels, family: Family = None) -> Tested:
+def transfer_accuracy(x: Array, y: Labels, u: Array, v: Labels, group: Labels, family: Family = None) -> HeldOut:
     """Balanced accuracy on (u, v) of a linear classifier fitted on (x, y)."""
     if len(set(y)) < 2:
-        return Tested(_balanced, v, None, group, family, "a single class")
+        return HeldOut(_balanced, v, None, group, family, "a single class")
     return _classified(v, linear().fit(x, y).predict(u), group, family)
 
 
-def cross_accuracy(x: Array, y: Labels, family: Labels, group: Labels) -> Tested:
-    """Balanced accuracy by cross-validation over families: what the other directions are compared with."""
+def cross_accuracy(x: Array, y: Labels, family: Labels, group: Labels) -> HeldOut:
+    """Balanced accuracy by cross-validation over families: the reference for the other directions."""
     if len(set(y)) < 2 or len(set(family)) < FOLDS:
-        return Tested(_balanced, y, None, group, family, "a single class or too few families")
+        return HeldOut(_balanced, y, None, group, family, "a single class or too few families")
     predicted = np.empty(len(y), dtype=object)
     for fit, test in GroupKFold(FOLDS).split(x, y, family):
         if len(set(y[fit])) < 2:
-            return Tested(_balanced, y, None, group, family, "a fold holds a single class")
+            return HeldOut(_balanced, y, None, group, family, "a fold holds a single class")
         predicted[test] = linear().fit(x[fit], y[fit]).predict(x[test])
     return _classified(y, predicted, group, family)
 
 
-def _classified(truth: Labels, predicted: Labels, group: Labels, family: Family) -> Tested:
-    """Labels as numbers: resampling compares them thousands of times."""
+def _classified(truth: Labels, predicted: Labels, group: Labels, family: Family) -> HeldOut:
+    """Labels become numbers first, because resampling compares them thousands of times."""
     codes = np.unique(np.concatenate([truth, predicted]).astype(str), return_inverse=True)[1]
-    return Tested(_balanced, codes[: len(truth)], codes[len(truth) :], group, family)
+    return HeldOut(_balanced, codes[: len(truth)], codes[len(truth) :], group, family)
 
 
 def discriminator(
     real: Array, synthetic: Array, real_family: Labels, synthetic_family: Labels, group: Labels, seed: int = 0
-) -> Tested:
-    """AUC of telling real from synthetic, cross-validated over families; 0.5: cannot be told apart.
+) -> HeldOut:
+    """AUC of telling real from synthetic, cross-validated over families; 0.5: they cannot be told apart.
 
-    A real image and what was made from it are one family, so that a fold never knows a tested image's parent.
+    A real image and the images made from it are one family, so no classifier is trained on a tested image's parent.
     """
     x = np.concatenate([real, synthetic])
     y = np.r_[np.zeros(len(real), dtype=int), np.ones(len(synthetic), dtype=int)]
     family = np.concatenate([real_family, synthetic_family])
     if len(set(real_family)) < FOLDS:
-        return Tested(_auc, y, None, group, family, "too few families")
+        return HeldOut(_auc, y, None, group, family, "too few families")
     score = np.empty(len(y))
     for fit, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, family):
         if len(set(y[fit])) < 2:
-            return Tested(_auc, y, None, group, family, "a fold holds one side only")
+            return HeldOut(_auc, y, None, group, family, "a fold holds one side only")
         score[test] = linear().fit(x[fit], y[fit]).predict_proba(x[test])[:, 1]
-    return Tested(_auc, y, score, group, family)
+    return HeldOut(_auc, y, score, group, family)
 
 
 def _balanced(y: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from evalsuite.images.features.nearest import unit_rows
 from evalsuite.stats.estimate import Estimate, from_resamples, missing
 from evalsuite.stats.resampling import Array, Family, bootstrap_rows, family_units
 
 
 def vendi_score(features: Array) -> float:
     """exp of the entropy of the cosine kernel's eigenvalues / n, for features [n, d]; from 1 to n."""
-    unit = np.asarray(features, dtype=np.float64)
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(features)
     gram = unit.T @ unit if unit.shape[1] < len(unit) else unit @ unit.T  # the same non-zero eigenvalues
     values = np.linalg.eigvalsh(gram / len(unit))
     values = values[values > 1e-12]

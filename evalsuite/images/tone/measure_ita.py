@@ -1,7 +1,7 @@
-"""Measured skin tone: find bare skin without any weights, and read its typology angle (ITA).
+"""Measured skin tone: find bare skin without a trained network, and measure its individual typology angle (ITA).
 
-The angle describes a photograph, not a person: light and tone cannot be told apart in one picture, so it
-serves to compare requested with measured tone and real with synthetic images, never as a skin-type label.
+The angle describes a photograph, not a person, because one picture cannot separate light from tone. It serves to
+compare requested with measured tone and real with synthetic images, never as a skin-type label.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LIGHTING_CAVEAT = (
     "read it as a drift check between requested and measured tone, not as a label."
 )
 
-#: Published cut-points in degrees: lower bounds of the groups from the lightest to the last but one.
+#: Published cut-points in degrees: lower bounds of the first five of six groups, from the lightest.
 CUTS: dict[str, tuple[float, ...]] = {
     "del-bino": tuple(DEL_BINO.values())[:-1],  # Chardon 1991, Del Bino 2013
     "groh-kinyanjui": (55.0, 41.0, 28.0, 19.0, 10.0),  # Groh 2021's reading of Kinyanjui 2019, as FST 1 to 6
@@ -34,15 +34,25 @@ CUTS: dict[str, tuple[float, ...]] = {
 
 _BORDER = 0.15  # share of each side where skin is expected
 _WORK_PX = 160  # longer side at which an image is segmented
-_MIN_BARE = 0.05  # less bare skin than this share of the image is not measured
+_MIN_BARE = 0.05  # an image with a smaller share of bare skin is not measured
 
 
 @dataclass(frozen=True)
 class ToneMeasure:
-    """One image's tone: degrees, CIELAB under D65, shares of the image in [0, 1]; NaN: not measurable.
+    """One image's tone; NaN where it cannot be measured.
 
-    lesion_contrast is the CIELAB distance between lesion and bare skin (0: no lesion found) and shading the
-    span of L* that the fitted light covers across the image.
+    Attributes
+    ----------
+    ita
+        Individual typology angle in degrees, higher is lighter.
+    lightness, a, b
+        Mean colour of the bare skin in CIELAB under D65.
+    bare_share, lesion_share
+        Shares of the image, from 0 to 1.
+    lesion_contrast
+        CIELAB distance between lesion and bare skin; 0: no lesion found.
+    shading
+        Span of L* that the fitted light covers across the image.
     """
 
     ita: float
@@ -59,8 +69,14 @@ class ToneMeasure:
 def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
     """Tone of the bare skin of an image, uint8 [h, w, 3].
 
-    A plane fitted to the border frame stands for evenly toned, unevenly lit skin; what departs from it (Otsu)
-    is lesion. Hair, highlights and black or white background are left out; the angle is the mean colour's.
+    A plane fitted to the border of the image models skin of one tone under uneven light; pixels that depart from it by
+    more than Otsu's threshold are lesion. Hair, highlights and black or white background are left out. The angle is
+    that of the mean colour.
+
+    Raises
+    ------
+    UserError
+        The array is not uint8 [h, w, 3].
     """
     lab = srgb_to_lab(_small(image).astype(np.float32) / 255).astype(np.float32)
     exposed = _exposed(_small(image))
@@ -90,7 +106,7 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
 
 
 def cut_points(name: str) -> tuple[float, ...]:
-    """Five lower bounds from the lightest group to the last but one, in degrees: by name, or as "55,41,28,10,-30"."""
+    """Lower bounds in degrees of the first five of six groups, from the lightest: by name, or as "55,41,28,10,-30"."""
     if name in CUTS:
         return CUTS[name]
     try:
@@ -128,8 +144,7 @@ def _exposed(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _hair(lightness: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Thin dark or bright strands: what a closing or an opening wider than a hair removes,
-    as far as it exceeds the skin's own texture."""
+    """Thin dark or bright strands: where a closing or an opening wider than a hair changes more than skin texture."""
     width = _hair_width(lightness.shape)
     dark = ndimage.grey_closing(lightness, size=(width, width)) - lightness
     bright = lightness - ndimage.grey_opening(lightness, size=(width, width))
@@ -138,7 +153,7 @@ def _hair(lightness: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def _hair_width(shape: tuple[int, ...]) -> int:
-    """A window wider than two hairs, odd, in pixels."""
+    """An odd window in pixels, wider than two hairs."""
     return max(3, round(0.05 * max(shape[:2])) | 1)
 
 
@@ -150,7 +165,7 @@ def _frame(shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _fit_plane(lab: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Plane through the colours of some pixels, over the whole image; the worst fifth is left out."""
+    """A plane fitted to the colours of some pixels, over the whole image; the worst fifth is left out."""
     h, w = where.shape
     y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j].astype(np.float32)
     design = np.stack([np.ones_like(x), x, y], -1)

@@ -1,12 +1,12 @@
-"""Inpainting and outpainting keep a part of a real photograph by design: only what was drawn anew is searched for.
+"""Copies in inpainted and outpainted images, which keep a part of a photograph by design: only the redrawn part counts.
 
-It is laid over the same place of every training image, in four orientations; how near unseen real images come with
-the same part cut out of them sets the threshold.
+The redrawn part is compared with the same place of every training image, in four orientations. Unseen real images with
+the same part cut out of them set the threshold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from dermforge.common.console import progress
-from evalsuite.images.features.features import ImageData, describe, families
-from evalsuite.images.privacy.calibrate import Calibration, calibrate
+from evalsuite.images.image_data import ImageData, Track, describe, families, untracked
+from evalsuite.images.privacy.calibration import Calibration, calibrate
+from evalsuite.images.privacy.descriptors import SIDE, Lab, resampler, shrink, small_lab
 from evalsuite.images.privacy.registration import LOW, low
-from evalsuite.images.privacy.search_index import BLOCK, Index, picture
-from evalsuite.images.privacy.thumbnails import SIDE, Lab, resampler, shrink, small_lab
+from evalsuite.images.privacy.search_index import BLOCK, TrainingIndex, picture
+from shards.format.schema import Sample
 
-TOLERANCE = 3.0  # CIELAB units that a codec and the autoencoder change a kept pixel by
-MIN_PART = 0.02  # less drawn anew than this share of the image is called nothing
+TOLERANCE = 3.0  # CIELAB units by which a codec and the autoencoder change a pixel that was kept
+MIN_PART = 0.02  # a redrawn part below this share of the image counts as none
 MOST_UNSEEN = 1000
 
 
@@ -40,20 +40,32 @@ def keeps_a_part(strategy: str | None, parent: str | None) -> bool:
 
 
 def judge_parts(
-    inpainted: ImageData, index: Index, unseen: ImageData | None, false_alarms: float, source: str
+    inpainted: ImageData,
+    index: TrainingIndex,
+    unseen: ImageData | None,
+    false_alarms: float,
+    source: str,
+    track: Track = untracked,
 ) -> tuple[pd.DataFrame, Calibration]:
-    """One row an inpainted image: kept (share of the parent), nearest, closeness, score, threshold, copy; by id.
+    """Decide on inpainted images: kept (share of the parent), nearest, closeness, score, threshold, copy; by id.
 
-    An image of which nothing was drawn anew is the photograph itself: its closeness is infinite.
+    An image without a redrawn part is the photograph itself: its closeness is infinite.
+
+    Parameters
+    ----------
+    unseen
+        Real images that the generator has not seen; without them training images stand in.
+    false_alarms, source
+        As `calibrate` takes them.
     """
-    ids, parents, kept, parts = _redrawn(inpainted, index)
+    ids, parents, kept, parts = _redrawn(track(inpainted.images(), "redrawn parts", len(inpainted.rows)), index)
     closeness, row = nearest_parts(index, parts)
     found = pd.DataFrame({"kept": kept, "nearest": index.frame["id"].to_numpy()[row], "closeness": closeness}, ids)
     unchanged = found["kept"] > 1 - MIN_PART
     found.loc[unchanged, "closeness"] = np.inf
     found.loc[unchanged, "nearest"] = np.array(parents, dtype=object)[unchanged]
     known, kin = _known(index, unseen)
-    cuts = parts.weights[~unchanged.to_numpy()]  # an empty part is as near as can be to anything
+    cuts = parts.weights[~unchanged.to_numpy()]  # an empty part is equally near to every image
     if len(cuts):
         known = Parts(known.colours, cuts[np.random.default_rng(0).choice(len(cuts), len(known.colours))])
     floor = pd.DataFrame({"closeness": nearest_parts(index, known, kin if unseen is None else None)[0]})
@@ -64,8 +76,8 @@ def judge_parts(
 
 
 def redrawn_part(strategy: str | None, mask: str | None, image: Lab, parent: Lab) -> NDArray[np.bool_]:
-    """Where the picture was drawn anew: by the mask's word where it fixes the place, else as measured."""
-    if mask == "centre":  # a quarter of the area, Sagers 2023
+    """Where the picture was redrawn, bool [SIDE, SIDE]: known if the mask fixes the place, else measured."""
+    if mask == "centre":  # a quarter of the area (Sagers 2023)
         part = np.zeros((SIDE, SIDE), dtype=bool)
         part[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4] = True
         return part if strategy == "inpaint" else ~part
@@ -74,14 +86,14 @@ def redrawn_part(strategy: str | None, mask: str | None, image: Lab, parent: Lab
 
 
 def nearest_parts(
-    index: Index, parts: Parts, own: NDArray[np.object_] | None = None
+    index: TrainingIndex, parts: Parts, own: NDArray[np.object_] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Closeness (-log10 of the mean squared difference, means taken off) to the nearest training image, and its row.
+    """Closeness to the nearest training image (-log10 of the mean squared difference less means), and that image's row.
 
     Parameters
     ----------
     own
-        Family of each part, whose training images are left out.
+        Family of each part; training images of this family are left out.
     """
     best, row = np.full(len(parts.colours), np.inf), np.zeros(len(parts.colours), dtype=np.intp)
     of = families(index.frame) if own is not None else None
@@ -97,7 +109,7 @@ def nearest_parts(
 
 
 def part_distances(parts: Parts, pictures: Lab) -> NDArray[np.float64]:
-    """Mean squared difference within each part, the mean difference taken off, [q, n]; pictures [n, LOW, LOW, 3]."""
+    """Mean squared difference within each part, less the squared mean difference, [q, n]; pictures [n, LOW, LOW, 3]."""
     q, n = len(parts.colours), len(pictures)
     weights = parts.weights.reshape(q, -1).astype(np.float64)
     weights /= np.maximum(weights.sum(1, keepdims=True), 1e-9)
@@ -110,22 +122,23 @@ def part_distances(parts: Parts, pictures: Lab) -> NDArray[np.float64]:
     return total / 3
 
 
-def _redrawn(inpainted: ImageData, index: Index) -> tuple[list[str], list[str], NDArray[np.float64], Parts]:
+def _redrawn(
+    inpainted: Iterable[tuple[Sample, NDArray[np.uint8]]], index: TrainingIndex
+) -> tuple[list[str], list[str], NDArray[np.float64], Parts]:
+    """Id, parent, share kept and redrawn part of each image."""
     ids, parents, kept, colours, weights = [], [], [], [], []
-    with progress("parts drawn anew", len(inpainted.rows)) as tick:
-        for sample, image in inpainted.images():
-            lab = small_lab(image)
-            part = redrawn_part(sample.strategy, sample.mask, lab, picture(index, str(sample.parent)))
-            ids.append(sample.id)
-            parents.append(str(sample.parent))
-            kept.append(1 - float(part.mean()))
-            colours.append(low(lab))
-            weights.append(shrink(part[..., None].astype(np.float32), LOW)[..., 0])
-            tick()
+    for sample, image in inpainted:
+        lab = small_lab(image)
+        part = redrawn_part(sample.strategy, sample.mask, lab, picture(index, str(sample.parent)))
+        ids.append(sample.id)
+        parents.append(str(sample.parent))
+        kept.append(1 - float(part.mean()))
+        colours.append(low(lab))
+        weights.append(shrink(part[..., None].astype(np.float32), LOW)[..., 0])
     return ids, parents, np.array(kept), Parts(np.stack(colours), np.stack(weights))
 
 
-def _blocks(index: Index) -> Iterator[tuple[int, Lab]]:
+def _blocks(index: TrainingIndex) -> Iterator[tuple[int, Lab]]:
     """Training pictures at LOW x LOW, a block at a time, and the row of the first."""
     matrix = resampler(SIDE, LOW, Image.Resampling.BOX)
     for start in range(0, len(index.frame), BLOCK):
@@ -133,8 +146,8 @@ def _blocks(index: Index) -> Iterator[tuple[int, Lab]]:
         yield start, (matrix @ planes @ matrix.T).transpose(0, 2, 3, 1).astype(np.float32, copy=False)
 
 
-def _known(index: Index, unseen: ImageData | None) -> tuple[Parts, NDArray[np.object_]]:
-    """Whole pictures that no part can be a copy of, with their families: unseen or else training images."""
+def _known(index: TrainingIndex, unseen: ImageData | None) -> tuple[Parts, NDArray[np.object_]]:
+    """Whole pictures of which no part is a copy, with their families: unseen images, or else training images."""
     frame = index.frame if unseen is None else describe(unseen)
     if unseen is None:
         rows = np.sort(np.random.default_rng(0).choice(len(frame), min(len(frame), MOST_UNSEEN), replace=False))

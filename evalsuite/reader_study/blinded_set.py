@@ -1,8 +1,9 @@
-"""The blinded set: real and synthetic images, balanced over cells, in an order that a seed decides."""
+"""The blinded set of a reader study: real and synthetic images, balanced over cells, in a seeded order."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,17 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dermforge.common.atomic import write_whole
-from dermforge.common.console import progress
 from dermforge.common.errors import UserError
-from evalsuite.images.features.features import ImageData, Preprocess, describe
+from evalsuite.images.features.extract import Preprocess
+from evalsuite.images.image_data import ImageData, Track, describe, untracked
+from evalsuite.images.tone.tone_table import requested_steps
 
 STUDY, KEY, IMAGES, RESPONSES = "study.json", "key.csv", "images", "responses"
 REALISM = ("surely synthetic", "probably synthetic", "cannot tell", "probably a photograph", "surely a photograph")
 
 
-class Study(BaseModel):
-    """What a reader may see: the items in order and the choices. Which item is real stands in the key alone."""
+class BlindedSet(BaseModel):
+    """What a reader may see: the items in order and the choices. Only the key says which items are real."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,11 +35,32 @@ class Study(BaseModel):
     groups: list[str]
 
 
-def make(real: ImageData, synthetic: ImageData, folder: Path, *, per_cell: int, seed: int, size: int) -> Study:
+@dataclass(frozen=True)
+class SetDesign:
+    """How images are chosen and shown.
+
+    Attributes
+    ----------
+    size
+        Side of the shown images in pixels.
+    per_cell
+        Most images of each side from a class x group cell.
+    seed
+        Of choice and order.
+    """
+
+    size: int
+    per_cell: int = 2
+    seed: int = 0
+
+
+def make(
+    real: ImageData, synthetic: ImageData, folder: Path, design: SetDesign, track: Track = untracked
+) -> BlindedSet:
     """Write study.json, key.csv and images/ for readers.
 
-    From every class x group cell that both sides have, the same number of each is taken (at most `per_cell`).
-    All images go through one resize and one codec and get new names, so that nothing but the picture differs.
+    From every class x group cell that both sides have, equally many images of each side are taken. All images go
+    through one resize and one codec and get new names, so that nothing but the picture differs.
 
     Raises
     ------
@@ -46,29 +69,25 @@ def make(real: ImageData, synthetic: ImageData, folder: Path, *, per_cell: int, 
     """
     if (folder / STUDY).exists():
         raise UserError(f"{folder} already holds a study; choose another folder, or serve or analyse this one")
-    rng = np.random.default_rng(seed)
-    chosen = _choose(describe(real), describe(synthetic), per_cell, rng)
-    order = rng.permutation(len(chosen))
-    chosen = chosen.iloc[order].reset_index(drop=True)
+    rng, step = np.random.default_rng(design.seed), Preprocess(design.size)
+    chosen = _choose(describe(real), describe(synthetic), design.per_cell, rng)
+    chosen = chosen.iloc[rng.permutation(len(chosen))].reset_index(drop=True)
     chosen.insert(0, "item", [f"q{i + 1:04d}" for i in range(len(chosen))])
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     (folder / RESPONSES).mkdir(exist_ok=True)
-    step = Preprocess(size, 95)
-    with progress("images for readers", len(chosen)) as tick:
-        for origin, data in (("real", real), ("synthetic", synthetic)):
-            wanted = chosen[chosen["origin"] == origin].set_index("id")["item"].to_dict()
-            for sample, image in data.images():
-                if sample.id in wanted:
-                    stream = io.BytesIO()
-                    Image.fromarray(step(image)).save(stream, "PNG")
-                    write_whole(folder / IMAGES / f"{wanted[sample.id]}.png", stream.getvalue(), fsync=False)
-                    tick()
-    study = Study(
-        seed=seed,
-        size=size,
+    for origin, data in (("real", real), ("synthetic", synthetic)):
+        names = chosen[chosen["origin"] == origin].set_index("id")["item"]
+        rows = np.flatnonzero(data.rows["id"].isin(names.index).to_numpy())
+        for sample, image in track(data.take(rows).images(), f"{origin} images for readers", len(rows)):
+            stream = io.BytesIO()
+            Image.fromarray(step(image)).save(stream, "PNG")
+            write_whole(folder / IMAGES / f"{names[sample.id]}.png", stream.getvalue(), fsync=False)
+    study = BlindedSet(
+        seed=design.seed,
+        size=design.size,
         items=list(chosen["item"]),
         diagnoses=sorted(set(chosen["class"])),
-        groups=list(dict.fromkeys(_ordered(set(chosen["group"])))),
+        groups=sorted(set(chosen["group"]), key=lambda group: (requested_steps(group) or (9, 9), group)),
     )
     write_whole(folder / KEY, chosen[["item", "id", "origin", "class", "group"]].to_csv(index=False).encode())
     write_whole(folder / STUDY, study.model_dump_json(indent=1).encode())
@@ -91,18 +110,12 @@ def _choose(real: pd.DataFrame, synthetic: pd.DataFrame, per_cell: int, rng: np.
     return pd.concat(parts, ignore_index=True)
 
 
-def _ordered(groups: set[str]) -> list[str]:
-    from evalsuite.images.tone.tone_report import requested_steps
-
-    return sorted(groups, key=lambda g: (requested_steps(g) or (9, 9), g))
-
-
-def open_study(folder: Path) -> Study:
+def open_study(folder: Path) -> BlindedSet:
     """Read and check a study."""
     file = folder / STUDY
     if not file.is_file():
         raise UserError(f"{folder}: no {STUDY}; make one with `evalsuite reader-study make` first")
     try:
-        return Study.model_validate_json(file.read_bytes())
+        return BlindedSet.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise UserError(f"{file}: not a reader study ({error.errors()[0]['msg']}); make it again") from error

@@ -1,4 +1,4 @@
-"""What copies are recognised by: a small CIELAB picture, its coarse views, and a perceptual hash."""
+"""Image descriptors by which copies are recognised: a small CIELAB picture, its coarse views, a perceptual hash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dermforge.common.skin_tone import srgb_to_lab
 from evalsuite.images.features.extractors import resized
 
 SIDE = 64  # pixels of the small picture
-COARSE = 8  # cells a side of a coarse view
+COARSE = 8  # cells per side of a coarse view
 SCALES = (1.0, 0.9, 0.8, 0.7)  # parts of a training image that a synthetic one may have been cropped to
 Lab = NDArray[np.float32]  # [SIDE, SIDE, 3]
 
@@ -43,7 +43,7 @@ def turned(lab: Lab) -> tuple[Lab, ...]:
 
 @lru_cache(maxsize=256)
 def resampler(n: int, side: int, how: Image.Resampling) -> NDArray[np.float32]:
-    """PIL's resize of n pixels to `side` as a matrix [side, n]: far quicker than PIL on pictures this small."""
+    """PIL's resize of n pixels to `side` as a matrix [side, n]: much faster than PIL on pictures this small."""
     return np.array(Image.fromarray(np.eye(n, dtype=np.float32)).resize((n, side), how))
 
 
@@ -68,7 +68,7 @@ def views(lab: Lab) -> NDArray[np.float32]:
 
 
 def perceptual_hash(lab: Lab) -> np.uint64:
-    """64 signs of the lowest DCT coefficients of lightness, the constant left out (pHash, Zauner 2010)."""
+    """One bit for each of the lowest 64 DCT coefficients of lightness: above the median or not (pHash, Zauner 2010)."""
     low = dctn(shrink(lab[..., :1], 32)[..., 0], norm="ortho")[:8, :8].ravel()
     bits = low > np.median(low[1:])
     return np.packbits(bits).view(np.uint64)[0]

@@ -1,4 +1,4 @@
-"""How near is too near: the threshold comes from unseen real images, which cannot be copies of the training set."""
+"""How near is too near: unseen real images, which cannot be copies of the training set, set the threshold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalsuite.stats.resampling import Family, codes_of
 
 MIN_UNSEEN = 20
 CONFIDENCE = 0.95
-MOST_FOLDS = 50  # in which unseen images are left out of the scale they are judged by
+MOST_FOLDS = 50  # folds by which unseen images are left out of the scale that scores them
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,18 @@ class Calibration:
     Attributes
     ----------
     centre, spread
-        Of each space among unseen images.
+        Median, and 95 % quantile less median, of the nearness of unseen images in each space.
+    threshold
+        An image with a larger joint score is called a copy.
     false_alarms
-        Share of unseen real images that would be called copies, guaranteed on average over draws of the unseen set
+        Largest expected share of unseen real images called copies, on average over draws of the unseen set
         (Vovk 2005).
     worst
-        The share that this one unseen set keeps to with a confidence of 95 % (Vovk 2012).
+        Largest share at this threshold, at 95 % confidence (Vovk 2012).
     n, families
-        Unseen images, and patients (or families of duplicates) that they are of.
+        Unseen images, and their patients (or families of duplicates).
+    source
+        What the unseen images are, in words.
     """
 
     centre: dict[str, float]
@@ -45,12 +49,12 @@ class Calibration:
     source: str
 
     def score(self, found: pd.DataFrame) -> NDArray[np.float64]:
-        """Nearness in the nearest of the spaces, in spreads above the middle of unseen images, [n]."""
+        """Nearness in the nearest of the spaces, in spreads above the median of unseen images, [n]."""
         spaces = [(found[s].to_numpy(dtype=float) - self.centre[s]) / self.spread[s] for s in self.centre]
         return np.max(spaces, axis=0)
 
     def sentence(self) -> str:
-        """What the threshold promises, for reports."""
+        """What the threshold promises, in words."""
         of = f" of {self.families} patients" if self.families < self.n else ""
         return (
             f"Calibrated by {self.n} {self.source}{of}: "
@@ -64,23 +68,30 @@ def calibrate(
 ) -> Calibration:
     """Set the threshold for a rate of false alarms.
 
-    It is the conformal order statistic of the unseen images' scores or, where that is lower, an exponential tail
-    fitted to their upper tenth. With fewer than 1 / false_alarms - 1 unseen images the rate that can be promised
-    is 1 / (n + 1), and that is what is stated. Each image is scored by the scale of the others, as a fresh one is: by
-    a scale that it widened itself it would look nearer to the middle, and 36 would not keep their 2.7 % (3.0).
+    The threshold is the larger of the conformal order statistic of the unseen images' scores and an exponential tail
+    fitted to their upper tenth. With fewer than 1 / false_alarms - 1 unseen images the best promise is 1 / (n + 1), and
+    that is what the result states. Each image is scored by the scale of the others, as a new image would be: its own
+    value would widen the scale, so that 36 images would give 3.0 % false alarms rather than the promised 2.7 %.
 
     Parameters
     ----------
+    unseen
+        Nearness of unseen real images to the training set: a column per space, larger is nearer.
     family
-        Patient of each image: each counts once, by the nearest of its images, as images of a patient are alike.
+        Patient of each image. Images of a patient are alike, so each patient counts once, by its nearest image.
+
+    Raises
+    ------
+    UserError
+        Fewer than `MIN_UNSEEN` patients.
     """
     codes = codes_of(family, len(unseen))
     n = int(codes.max(initial=-1)) + 1
     if n < MIN_UNSEEN:
         of = f" of {n} patients" if n < len(unseen) else ""
         raise UserError(
-            f"{len(unseen)} unseen real images{of} to calibrate by; expected at least {MIN_UNSEEN} of "
-            "different patients (--test)"
+            f"{len(unseen)} unseen real images{of} to calibrate the audit; expected at least {MIN_UNSEEN} of different "
+            "patients"
         )
     values, largest = unseen[list(spaces)].to_numpy(dtype=float), np.full(n, -np.inf)
     for part in np.array_split(np.random.default_rng(0).permutation(n), min(n, MOST_FOLDS)):
@@ -100,26 +111,20 @@ def calibrate(
 
 
 def _scale(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Middle and spread of each space, of values [n, spaces]."""
+    """Median and spread of each space, from values [n, spaces]."""
     half, high = np.quantile(values, [0.5, 0.95], axis=0)
     return half, np.maximum(high - half, 1e-3)
 
 
 def measured_alarms(
-    unseen: pd.DataFrame,
-    spaces: tuple[str, ...],
-    false_alarms: float,
-    *,
-    folds: int = 5,
-    seed: int = 0,
-    family: Family = None,
+    unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, *, folds: int = 5, family: Family = None
 ) -> Estimate:
-    """Share of unseen real images called copies by a threshold that the other folds set: the negative control."""
+    """Share of unseen real images called copies by the threshold of the other folds: the negative control."""
     codes = codes_of(family, len(unseen))
     n = int(codes.max(initial=-1)) + 1
     if n * (folds - 1) // folds < MIN_UNSEEN:
         return missing(len(unseen), "too few unseen images to leave some out")
-    fold = (np.random.default_rng(seed).permutation(n) % folds)[codes]
+    fold = (np.random.default_rng(0).permutation(n) % folds)[codes]
     alarms = np.zeros(len(unseen), dtype=bool)
     for k in range(folds):
         fitted = calibrate(unseen[fold != k], spaces, false_alarms, "", codes[fold != k])

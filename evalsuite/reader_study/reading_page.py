@@ -1,4 +1,4 @@
-"""The page a reader sees: one image, three questions, everything reachable by keyboard and screen reader."""
+"""The page a reader sees: one image, three questions, all usable by keyboard and screen reader."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -23,14 +23,14 @@ fieldset:focus-within{outline-color:#8ab4f8}}
 <p id="status" role="status" aria-live="polite"></p>
 <section id="start">
 <p>You will see images one at a time. For each one say how real it looks, what it shows and which skin type.
-Answers are kept after every image; you can stop and come back under the same name.
-Press the key shown beside an answer, or use Tab, arrows and Enter.</p>
+Every answer is saved at once; you can stop and resume under the same name.
+Press the key shown next to an answer, or use Tab, arrows and Enter.</p>
 <form id="who"><label for="reader">Your name or code (letters, digits, - and _)</label>
 <input id="reader" type="text" required pattern="[A-Za-z0-9_\\-]{1,40}" autocomplete="off">
 <button>Begin</button></form>
 </section>
 <main id="reading" hidden><img id="image" alt=""><form id="answers" autocomplete="off">
-<div id="questions"></div><button id="next" type="submit">Save and go on</button></form></main>
+<div id="questions"></div><button id="next" type="submit">Save and continue</button></form></main>
 <script src="/script.js"></script></body></html>
 """
 
@@ -75,7 +75,7 @@ async function ask(address, options) {
   try {
     const reply = await fetch(address, options);
     return [reply.ok, await reply.text()];
-  } catch { return [false, 'the study is not served any more; start it again, then go on here']; }
+  } catch { return [false, 'the study is no longer served; start it again, then continue here']; }
 }
 async function begin(name) {
   const [good, text] = await ask(`/study?reader=${encodeURIComponent(name)}`);

@@ -1,7 +1,7 @@
 """Fidelity and diversity for every class, skin type and strategy, at equal n in every cell of a family.
 
-Distances and diversity depend on the number of samples, so cells are compared at one n: that of the smallest
-cell with enough data. Cells below the minimum are listed as "not enough data", never silently dropped.
+Distances and diversity depend on the number of samples, so the cells of a family are compared at one n: that of the
+smallest cell with at least `MIN_N` images. Smaller cells are listed as "not enough data".
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evalsuite.images.features.features import Features, families
+from evalsuite.images.cells import CELLS
+from evalsuite.images.features.extract import Features
+from evalsuite.images.image_data import families
 from evalsuite.images.quality.cmmd import cmmd
 from evalsuite.images.quality.fid import fid
 from evalsuite.images.quality.kid import kid
@@ -23,20 +25,14 @@ from evalsuite.images.quality.vendi import vendi
 from evalsuite.stats.estimate import Estimate, missing
 from evalsuite.stats.resampling import Families, codes_of
 
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "overall": (),
-    "class": ("class",),
-    "group": ("group",),
-    "strategy": ("strategy",),
-    "class x group": ("class", "group"),
-}
-NONE = "all"  # the metric of a cell with too few images: no metric can be had
+NONE = "all"  # stands for every metric of a cell with too few images
+MIN_N = 20  # fewest images of each side from which a cell is measured
 Rows = NDArray[np.integer]
 Namer = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatchedCell:
     """One comparison: rows of the real and of the synthetic features, before n is made equal."""
 
     family: str
@@ -49,29 +45,17 @@ class Cell:
         return min(len(self.real), len(self.synthetic))
 
 
-def cells_of(real: pd.DataFrame, synthetic: pd.DataFrame, family: str) -> Iterator[Cell]:
-    """The cells of a family, in order; strategies are compared with all real images, which have none."""
-    keys = FAMILIES[family]
+def cells_of(real: pd.DataFrame, synthetic: pd.DataFrame, family: str) -> Iterator[MatchedCell]:
+    """The cells of a family, in order; a strategy is compared with all real images, as these have no strategy."""
+    keys = CELLS[family]
     if not keys:
-        yield Cell(family, "all", np.arange(len(real)), np.arange(len(synthetic)))
+        yield MatchedCell(family, "all", np.arange(len(real)), np.arange(len(synthetic)))
         return
     names = synthetic[list(keys)].dropna().drop_duplicates().sort_values(list(keys))
     for values in names.itertuples(index=False, name=None):
         chosen = _matching(synthetic, keys, values)
         matched = np.arange(len(real)) if family == "strategy" else _matching(real, keys, values)
-        yield Cell(family, " x ".join(map(str, values)), matched, chosen)
-
-
-def parts_of(frame: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Name and rows of each cell of a family, in order; a skin type that is not known is "unknown"."""
-    if not keys:
-        yield "all", frame
-        return
-    named = frame[list(keys)].reset_index(drop=True).astype(object)
-    if "group" in keys:
-        named["group"] = named["group"].where(named["group"].notna(), "unknown")
-    for values, rows in sorted(named.groupby(list(keys)).indices.items()):
-        yield " x ".join(map(str, values if isinstance(values, tuple) else (values,))), frame.iloc[rows]
+        yield MatchedCell(family, " x ".join(map(str, values)), matched, chosen)
 
 
 def _matching(frame: pd.DataFrame, keys: tuple[str, ...], values: tuple[object, ...]) -> Rows:
@@ -85,29 +69,38 @@ def quality_table(
     real: Features,
     synthetic: Features,
     *,
-    min_n: int = 20,
     max_n: int = 5000,
     seed: int = 0,
     resamples: int = 100,
-    families: tuple[str, ...] = tuple(FAMILIES),
+    kinds: tuple[str, ...] = tuple(CELLS),
 ) -> pd.DataFrame:
-    """One row a metric of a cell: family, cell, n_real, n_synthetic, n, metric, value, low, high, note.
+    """One row per metric of a cell: family, cell, n_real, n_synthetic, n, metric, value, low, high, note.
 
-    The family "floor" compares two halves of the real images, at the overall n where there are enough: a perfect score.
+    The family "floor" compares two halves of the real images, at the overall n if there are enough of them. It is the
+    score of a perfect generator.
+
+    Parameters
+    ----------
+    max_n
+        Most images of each side in a cell.
+    resamples
+        Bootstrap resamples of the Frechet distance and the Vendi score; kernel distances get three times as many.
+    kinds
+        Which kinds of cells (`CELLS`).
     """
     records: list[dict[str, object]] = []
-    for family in families:
+    for family in kinds:
         cells = list(cells_of(real.frame, synthetic.frame, family))
-        enough = [c.n for c in cells if c.n >= min_n]
+        enough = [c.n for c in cells if c.n >= MIN_N]
         n = min(min(enough, default=0), max_n)
         for cell in cells:
-            records += _measure(cell, real, synthetic, n if cell.n >= min_n else 0, seed, resamples)
-    records += _floor(real, min(len(real.frame), len(synthetic.frame), max_n), min_n, seed, resamples)
+            records += _measure(cell, real, synthetic, n if cell.n >= MIN_N else 0, seed, resamples)
+    records += _floor(real, min(len(real.frame), len(synthetic.frame), max_n), seed, resamples)
     return pd.DataFrame(records)
 
 
 def _measure(
-    cell: Cell, real: Features, synthetic: Features, n: int, seed: int, resamples: int
+    cell: MatchedCell, real: Features, synthetic: Features, n: int, seed: int, resamples: int
 ) -> Iterator[dict[str, object]]:
     head = {"family": cell.family, "cell": cell.name, "n_real": len(cell.real), "n_synthetic": len(cell.synthetic)}
     if n == 0:
@@ -131,7 +124,15 @@ def measure(
     resamples: int = 100,
     of: Families = (None, None),
 ) -> Iterator[tuple[str, Estimate]]:
-    """All metrics of two sets of features of equal size, `of` families; the kernel distance first: it is unbiased."""
+    """All metrics of two sets of features of equal size; the kernel distance comes first, because it is unbiased.
+
+    Parameters
+    ----------
+    name
+        Names a kind of metric (`Extractor.metric`).
+    of
+        Families of the real and of the synthetic rows.
+    """
     yield name("KD"), kid(real, synthetic, resamples=3 * resamples, seed=seed, families=of)
     yield name("FD"), fid(real, synthetic, resamples=resamples, seed=seed, families=of)
     yield name("MMD"), cmmd(real, synthetic, resamples=3 * resamples, seed=seed, families=of)
@@ -142,8 +143,8 @@ def measure(
     yield name("Vendi, synthetic"), vendi(synthetic, resamples=resamples, seed=seed, family=of[1])
 
 
-def _floor(real: Features, n: int, min_n: int, seed: int, resamples: int) -> list[dict[str, object]]:
-    """Real against real; no patient is in both halves, or they would be nearer than any generator can come."""
+def _floor(real: Features, n: int, seed: int, resamples: int) -> list[dict[str, object]]:
+    """Real against real; no patient is in both halves, as that would bring them nearer than any generator can come."""
     codes = codes_of(families(real.frame), len(real.frame))
     place = np.random.default_rng((seed, 1)).permutation(int(codes.max()) + 1)[codes]
     order = np.argsort(place, kind="stable")
@@ -151,8 +152,8 @@ def _floor(real: Features, n: int, min_n: int, seed: int, resamples: int) -> lis
     first, rest = order[:half], order[half:]
     other = rest[place[rest] > place[first].max()] if half else rest
     half = min(half, len(other))
-    cell = Cell("floor", "real against real", first[:half], other[:half])
-    rows = list(_measure(cell, real, real, half if half >= min_n else 0, seed, resamples))
+    cell = MatchedCell("floor", "real against real", first[:half], other[:half])
+    rows = list(_measure(cell, real, real, half if half >= MIN_N else 0, seed, resamples))
     if half < n:
         note = f"at n = {half}, not {n}: compare the kernel distance only, which does not depend on n"
         rows = [row | {"note": row["note"] or note} for row in rows]

@@ -1,0 +1,71 @@
+"""The audit of copies on the page: rates, controls, and the nearest pairs side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from evalsuite.images.image_data import ImageData
+from evalsuite.images.privacy.audit import CopyAudit
+from evalsuite.page.blocks import Plot, Table, Thumbnails
+from evalsuite.page.measurement import Axis, Measurement, frame_table, interval_texts, thumbnails
+
+PAIRS = 12  # nearest pairs that are shown
+
+
+def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> Measurement:
+    """The section of the page on copies, with the nearest pairs side by side."""
+    by_group = audit.rates["family"] == "group"
+    finer = audit.rates["family"].isin(["overall", "class", "strategy"])
+    caption = "Share of copies; of inpainted photographs only the redrawn part is judged"
+    control = pd.DataFrame(
+        {
+            "kind": audit.control["kind"],
+            "planted": audit.control["n"],
+            "found": audit.control["found"],
+            "share found": interval_texts(audit.control),
+            "share whose original is named": audit.control["original_named"],
+        }
+    )
+    copies: list[Table | Plot | Thumbnails] = [
+        frame_table(_rates_shown(audit.rates[finer]), caption),
+        frame_table(control, "Positive control: copies of training images planted among the audited images"),
+    ]
+    nearest = audit.images.sort_values("score", ascending=False).head(PAIRS)
+    if len(nearest):
+        made, known = _thumbnails(synthetic, nearest["id"]), _thumbnails(train, nearest["nearest"])
+        cells = []
+        columns = (nearest[c] for c in ("id", "nearest", "copy", "score"))
+        for id, other, copy, score in zip(*columns, strict=True):
+            cells += [(made[id], "COPY" if copy else f"score {score:.1f}"), (known[other], str(other))]
+        copies.append(thumbnails(cells, 6, "Nearest pairs: synthetic, then its training image"))
+    by_skin_type = frame_table(_rates_shown(audit.rates[by_group]), "Share of copies by skin type")
+    shown: dict[Axis, list[Table | Plot | Thumbnails]] = {"privacy": copies, "fairness": [by_skin_type]}
+    return Measurement("Copies of training images", audit.sentence, audit.status, shown)
+
+
+def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "cell": rates["cell"],
+            "judged by": rates["how"],
+            "images": rates["n"],
+            "copies": rates["copies"],
+            "share": interval_texts(rates),
+        }
+    )
+
+
+def _thumbnails(data: ImageData, ids: pd.Series[str]) -> dict[str, bytes]:
+    rows = np.flatnonzero(data.rows["id"].isin(set(ids)).to_numpy())
+    return {s.id: _thumbnail(image) for s, image in data.take(rows).images()}
+
+
+def _thumbnail(image: NDArray[np.uint8], size: int = 96) -> bytes:
+    """A small JPEG."""
+    small = Image.fromarray(image)
+    small.thumbnail((size, size), Image.Resampling.LANCZOS)
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(np.asarray(small)), quality=85, colorspace="RGB")
