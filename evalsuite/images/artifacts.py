@@ -54,6 +54,8 @@ def plain(value: Any) -> Any:
     """Dataclasses, frames and numpy numbers as JSON types; NaN and infinity as None."""
     if isinstance(value, pd.DataFrame):
         return [plain(row) for row in flatten(value).to_dict("records")]
+    if isinstance(value, Estimate):
+        return plain(value.columns())
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evalsuite.images.features.features import ArrayImages
+from evalsuite.images.image_data import ArrayImages
 from gen.phantoms import draw
 from shards.format.schema import Sample
 

@@ -73,7 +73,7 @@ def measure_tone(
     >>> skin = np.full((1, 64, 64, 3), (224, 172, 140), dtype=np.uint8)
     >>> report = measure_tone(images=array_images(skin, groups=["light"]))
     >>> round(float(report.images["ita"].iloc[0]), 1)
-    44.7
+    45.6
     """
     points = cut_points(cuts)
     real = None if reference is None else image_table(open_images(reference), points, track, "reference")

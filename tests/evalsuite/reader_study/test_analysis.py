@@ -12,12 +12,8 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from dermforge.common.errors import UserError
 from evalsuite.reader_study import analysis
-from evalsuite.reader_study.design import KEY, make, open_study
-from evalsuite.reader_study.gains import read_gains
+from evalsuite.reader_study.blinded_set import KEY, SetDesign, make, open_study
 from evalsuite.reader_study.server import append, checked
-from evalsuite.study import single_run as runs
-from evalsuite.training.data import datasets
-from evalsuite.training.recipe import Recipe
 
 
 def answers_of(folder: Path, skill: float, readers: int = 3) -> None:
@@ -47,7 +43,7 @@ def answers_of(folder: Path, skill: float, readers: int = 3) -> None:
 
 def test_perfect_readers_get_one_and_guessing_readers_a_half(tmp_path: Path) -> None:
     for name in ("perfect", "guessing"):
-        make(images("r", 40, 0), images("s", 40, 100), tmp_path / name, per_cell=10, seed=1, size=64)
+        make(images("r", 40, 0), images("s", 40, 100), tmp_path / name, SetDesign(64, 10, 1))
         answers_of(tmp_path / name, 1.0 if name == "perfect" else 0.0)
     study, perfect = analysis.load(tmp_path / "perfect")
     overall = analysis.reader_table(perfect, resamples=100).iloc[0]
@@ -74,35 +70,6 @@ def test_icc_is_shrout_and_fleiss() -> None:
 def test_kappa_is_scikit_learns(weights: str | None) -> None:
     a, b = np.random.default_rng(0).integers(0, 4, (2, 60))
     assert analysis.kappa(a, b, weights) == pytest.approx(cohen_kappa_score(a, b, weights=weights))
-
-
-def test_gains_come_from_a_table_or_from_a_run(tmp_path: Path) -> None:
-    """The correlation needs no table made by hand: the recall of each class, with less without, over seeds."""
-    table = tmp_path / "gains.csv"
-    table.write_text("class,gain\na,0.1\nb,-0.2\n")
-    assert read_gains(table)["gain"].tolist() == [0.1, -0.2]
-    for text, message in (("class\na\n", "class and gain"), ("class,gain\na,much\n", "the gain of a is 'much'")):
-        table.write_text(text)
-        with pytest.raises(UserError, match=message):
-            read_gains(table)
-    with pytest.raises(UserError, match="no such file"):
-        read_gains(tmp_path / "nowhere.csv")
-    places = datasets.Places(real=tmp_path, synthetic=(tmp_path,))
-    plan = runs.Plan(places=places, recipe=Recipe(ratio=2.0), n_real=4, ratio_asked=2.0, seeds=2)
-    (tmp_path / "plan.json").write_text(plan.model_dump_json())
-    for arm in plan.arms():  # "a" is always right; "b" is right in the mixed arm of the first seed only
-        right = arm.kind == "mix" and arm.seed == 0
-        frame = pd.DataFrame(
-            {
-                "id": ["1", "2"],
-                "label": ["a", "b"],
-                "prob_a": [1.0, 0.0 if right else 1.0],
-                "prob_b": [0.0, 1.0 if right else 0.0],
-            }
-        )
-        (tmp_path / "arms" / arm.name).mkdir(parents=True)
-        frame.to_parquet(tmp_path / "arms" / arm.name / "predictions.parquet")
-    assert read_gains(tmp_path).to_dict("list") == {"class": ["a", "b"], "gain": [0.0, 0.5]}
 
 
 def test_realism_is_correlated_with_the_gain() -> None:

@@ -10,7 +10,8 @@ import pytest
 from browser import CHROMIUM, Browser
 
 from evalsuite.images.quality import quality_report as quality
-from evalsuite.images.tone.tone_report import cell_table, tone_section
+from evalsuite.images.tone.tone_report import ToneReport, tone_section
+from evalsuite.images.tone.tone_table import cell_table
 from evalsuite.page.measurement import Measurement, frame_table
 from evalsuite.page.render import page
 from evalsuite.report import images_report
@@ -91,7 +92,10 @@ def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
             "degrees_off": -12.5,
         }
     )
-    parts = [quality._section(cells, utility), tone_section(angles, cell_table(angles, angles, resamples=20))]
+    parts = [
+        quality.quality_section(quality.QualityReport(angles, cells, utility, "", "good")),
+        tone_section(ToneReport(angles, cell_table(angles, angles, resamples=20), "", "good")),
+    ]
     (tmp_path / "report.html").write_text(page([images_report.report(parts)]))
     browser = Browser(tmp_path / "profile")
     try:

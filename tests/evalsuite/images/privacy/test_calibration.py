@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
 
 from dermforge.common.errors import UserError
-from evalsuite.images.privacy.calibrate import calibrate, measured_alarms
+from evalsuite.images.privacy import calibration
+from evalsuite.images.privacy.calibration import calibrate, measured_alarms
 
 
 @pytest.mark.parametrize(("n", "asked"), [(20, 0.01), (100, 0.01), (400, 0.05)])
@@ -70,3 +73,20 @@ def test_a_few_unseen_images_keep_the_promise_in_several_spaces_too() -> None:
         found = calibrate(known, ("a", "b"), 0.01, "")
         rates.append(float((found.score(fresh) > found.threshold).mean()))
     assert np.mean(rates) <= 1 / 37
+
+
+def test_false_alarms_are_measured_on_images_that_set_no_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image is judged once, by a threshold of all folds but its own: else the audit would flatter itself."""
+    unseen = pd.DataFrame({"structure": np.random.default_rng(0).normal(size=100)})
+    fitted: list[set[int]] = []
+    real = calibration.calibrate
+
+    def spy(rows: pd.DataFrame, *others: Any) -> calibration.Calibration:
+        fitted.append(set(rows.index))
+        return real(rows, *others)
+
+    monkeypatch.setattr(calibration, "calibrate", spy)
+    alarms = calibration.measured_alarms(unseen, ("structure",), 0.05)
+    assert [len(rows) for rows in fitted] == [80] * 5
+    assert sorted(i for rows in fitted for i in set(unseen.index) - rows) == list(range(100))
+    assert alarms.n == 100

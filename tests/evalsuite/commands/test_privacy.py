@@ -1,0 +1,34 @@
+"""`evalsuite privacy` quarantines copies, and `shards select` obeys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dermforge.common.errors import CheckFailed
+from evalsuite.commands.privacy import privacy
+from shards import ShardSet
+from shards.commands.change import select
+
+
+def test_privacy_quarantines_and_fails_when_asked(sets: dict[str, Path], tmp_path: Path) -> None:
+    """The synthetic set is the training set itself: everything is a copy."""
+    with pytest.raises(CheckFailed, match="72 synthetic"):
+        privacy(
+            sets["train"], sets["train"], sets["validation"], tmp_path, control=2, fail_on_copies=True, as_json=True
+        )
+    assert len((tmp_path / "quarantine.txt").read_text().split()) == 72
+    found = json.loads((tmp_path / "privacy.json").read_text())
+    assert [row["found"] for row in found["control"]] == [10, 2, 2, 2, 2, 2]  # all, then each kind
+    assert found["false_alarms_measured"]["n"] == 72
+
+
+def test_a_quarantine_is_obeyed_by_select(sets: dict[str, Path], tmp_path: Path) -> None:
+    """What the audit names is gone from the next set."""
+    privacy(sets["train"], sets["train"], sets["validation"], tmp_path / "audit", control=1, as_json=True)
+    copies = (tmp_path / "audit" / "quarantine.txt").read_text().split()
+    (tmp_path / "quarantine.txt").write_text("\n".join(copies[:70]))
+    select(str(sets["train"]), tmp_path / "kept", quarantine=tmp_path / "quarantine.txt")
+    assert sorted(ShardSet.open(tmp_path / "kept").rows["id"]) == sorted(copies)[70:]

@@ -1,0 +1,151 @@
+"""Extractors name themselves truthfully and refuse unchecked code."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from image_helpers import phantom_set
+from PIL import Image, ImageFilter
+
+from dermforge.common.errors import UserError
+from evalsuite.images.features import extractors
+from evalsuite.images.features.extractors import colour_structure, open_extractor, random_conv, torchscript
+from evalsuite.images.quality.fid import frechet_distance, moments
+
+PINNED = [-2.30284, 3.08895, 1.63214]
+
+
+def scripted(folder: Path) -> tuple[Path, str]:
+    """A tiny TorchScript file and its digest."""
+
+    class Mean(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3))
+
+    file = folder / "mean.pt"
+    torch.jit.script(Mean()).save(str(file))
+    return file, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("extractor", [random_conv(), colour_structure()], ids=lambda e: e.name)
+def test_default_features_are_fixed_finite_and_see_damage(extractor: extractors.Extractor) -> None:
+    """Blur and a change of tone move the features further than another draw of the same phantoms does."""
+    data = phantom_set(216)
+    images = np.stack(data.arrays)
+    a, b = extractor.embed(images[:108]), extractor.embed(images[108:])
+    again = extractor.embed(images[:108])
+    assert np.array_equal(a, again)
+    assert np.isfinite(a).all()
+
+    def distance(other: np.ndarray) -> float:
+        return frechet_distance(moments([b]), moments([extractor.embed(other)]))
+
+    blurred = [np.asarray(Image.fromarray(i).filter(ImageFilter.GaussianBlur(2))) for i in images[:108]]
+    same = frechet_distance(moments([a]), moments([b]))
+    assert distance(np.stack(blurred)) > 1.5 * same
+    assert distance((images[:108] * 0.7).astype(np.uint8)) > 1.5 * same
+
+
+def test_random_conv_weights_are_pinned() -> None:
+    """The name promises one network: a change of its numbers must change the name."""
+    image = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(1, 64, 64, 3).astype(np.uint8)
+    np.testing.assert_allclose(random_conv().embed(image)[0, :3], PINNED, atol=2e-4)
+
+
+def test_only_the_inception_fid_network_gives_fid() -> None:
+    plain = random_conv()
+    assert plain.metric("FD") == "FD[random-conv-seed0]"
+    inception = extractors.Extractor("inception-fid", "x", plain.embed)
+    assert (inception.metric("FD"), inception.metric("KD"), inception.metric("MMD")) == (
+        "FID",
+        "KID",
+        "MMD[inception-fid]",
+    )
+
+
+def test_torchscript_needs_its_digest_before_it_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, digest = scripted(tmp_path)
+    assert torchscript(file, digest, size=32).embed(np.zeros((2, 40, 40, 3), np.uint8)).shape == (2, 3)
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("loaded unchecked code"))
+    for wrong in ("", "0" * 64):
+        with pytest.raises(UserError, match=r"sha256|digest"):
+            torchscript(file, wrong)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "inception",
+        "timm:resnet18=/nowhere.safetensors",
+        "timm:resnet18=/nowhere.bin",
+        "torchscript:/nowhere.pt#00",
+        "transformers:openai/clip-vit-base-patch32",
+    ],
+)
+def test_bad_extractors_are_refused_in_one_line(spec: str) -> None:
+    """Also a hub name: nothing is downloaded."""
+    with pytest.raises(UserError) as error:
+        open_extractor(spec)
+    assert "\n" not in str(error.value)
+
+
+def test_timm_weights_come_from_a_checked_local_file(tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    model = timm.create_model(["test_resnet", "r160_in1k"][0], pretrained=False)
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    spec = f"timm:test_resnet={tmp_path / 'w.safetensors'}"
+    extractor = open_extractor(spec)
+    images = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
+    assert extractor.embed(images).shape == (2, model.num_features)
+    assert extractor.name.startswith("test_resnet@")
+    with pytest.raises(UserError, match="sha256"):
+        open_extractor(spec + "#" + "0" * 64)
+    save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="another model"):
+        open_extractor(f"timm:test_resnet={tmp_path / 'other.safetensors'}")
+
+
+def test_transformers_models_come_from_a_local_folder(tmp_path: Path) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
+
+    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    CLIPVisionModelWithProjection(CLIPVisionConfig(**small, intermediate_size=16, projection_dim=8)).save_pretrained(
+        tmp_path / "clip"
+    )
+    Dinov2Model(Dinov2Config(**small)).save_pretrained(tmp_path / "dinov2")
+    images = np.zeros((3, 40, 40, 3), np.uint8)
+    clip = open_extractor(f"transformers:{tmp_path / 'clip'}")
+    dinov2 = open_extractor(f"transformers:{tmp_path / 'dinov2'}")
+    assert clip.embed(images).shape == (3, 8)
+    assert dinov2.embed(images).shape == (3, 16)
+    assert clip.metric("MMD") != "CMMD"  # only ViT-L/14 at 336 px is
+    assert dinov2.metric("FD") == "FD[dinov2-h16p14-28]"
+
+
+def test_the_inception_file_is_called_as_clean_fid_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognised by its digest; floats of 0 to 255 at 299 px, never rounded after the resize; then FID is FID."""
+
+    class Corner(torch.nn.Module):
+        def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+            assert return_features
+            return torch.stack([x.amin((1, 2, 3)), x.amax((1, 2, 3)), x[:, 0, 0, 0], x[:, 0, 150, 150]], 1)
+
+    file = tmp_path / "inception-2015-12-05.pt"
+    torch.jit.script(Corner()).save(str(file))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setattr(extractors, "FID_SHA256", digest)
+    extractor = torchscript(file, digest)
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    low, high, corner, middle = extractor.embed(image)[0]
+    assert 0 <= low < high <= 255
+    red = Image.fromarray(image[0, ..., 0].astype(np.float32))
+    plane = np.asarray(red.resize((299, 299), Image.Resampling.BICUBIC))
+    assert (corner, middle) == pytest.approx(plane.clip(0, 255)[[0, 150], [0, 150]])
+    assert middle != round(float(middle))
+    assert (extractor.metric("FD"), extractor.metric("KD")) == ("FID", "KID")

@@ -1,0 +1,73 @@
+"""The measured tone is the phantom's true one and falls with melanin in renderings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_helpers import SSYNTH
+from PIL import Image
+from scipy.stats import spearmanr
+
+from dermforge.common.errors import UserError
+from dermforge.common.skin_tone import TONE_GROUPS
+from evalsuite.images.tone.measure_ita import CUTS, cut_points, measure_ita, tone_index
+from gen.phantoms import CLASSES, draw
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_measured_angle_is_the_phantoms_own(size: int) -> None:
+    """Lesions, hair and uneven light are in the picture; the error stays below one and a half degrees."""
+    for cls in CLASSES:
+        for group in TONE_GROUPS:
+            phantom = draw(cls, group, 7, size)
+            assert measure_ita(phantom.image).ita == pytest.approx(float(phantom.params["ita"]), abs=1.5)
+
+
+def test_lesions_are_masked_out_and_seen() -> None:
+    found = [measure_ita(draw(cls, group, 3).image) for cls in CLASSES for group in TONE_GROUPS]
+    assert np.mean([m.lesion_contrast > 3 for m in found]) > 0.9
+    assert all(m.bare_share > 0.5 for m in found)
+
+
+@pytest.mark.skipif(not SSYNTH.is_dir(), reason="the S-SYNTH renderings are not here")
+def test_angle_falls_with_melanin_in_renderings_under_all_lights() -> None:
+    table = pd.read_csv(SSYNTH / "metadata.csv")
+    angles = [measure_ita(np.asarray(Image.open(SSYNTH / f).convert("RGB"))).ita for f in table["file"]]
+    assert not np.isnan(angles).any()
+    assert spearmanr(table["melanin_fraction"], angles)[0] <= -0.6
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_image_without_skin_is_not_measured(value: int) -> None:
+    measure = measure_ita(np.full((64, 64, 3), value, np.uint8))
+    assert np.isnan(measure.ita)
+
+
+@given(st.integers(8, 300), st.integers(8, 300), st.integers(0, 2**32))
+@settings(max_examples=25, deadline=None)
+def test_any_picture_gives_a_number_or_nan(height: int, width: int, seed: int) -> None:
+    measure = measure_ita(np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8))
+    assert np.isnan(measure.ita) or -90 <= measure.ita <= 180
+
+
+def test_other_arrays_are_refused() -> None:
+    with pytest.raises(UserError, match="uint8"):
+        measure_ita(np.zeros((8, 8), np.uint8))
+
+
+def test_cut_points_descend_and_give_six_steps() -> None:
+    for cuts in CUTS.values():
+        assert list(cuts) == sorted(cuts, reverse=True)
+        assert [tone_index(a, cuts) for a in (89, -89)] == [0, 5]
+    assert tone_index(float("nan"), CUTS["del-bino"]) == -1
+
+
+def test_cut_points_are_a_parameter() -> None:
+    assert cut_points("del-bino") == CUTS["del-bino"]
+    assert cut_points("50,40,30,20,-10") == (50, 40, 30, 20, -10)
+    for wrong in ("50,40,30,20", "50,40,40,20,-10", "a,b,c,d,e", "500,40,30,20,10"):
+        with pytest.raises(UserError, match="five falling angles"):
+            cut_points(wrong)
