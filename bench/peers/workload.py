@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.engine import Engine
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import noise, solvers
-from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.diffusion.noise import START
 from gen.diffusion.schedules import NoiseSchedule
 from gen.plan.plan import PlanRow
-from gen.sampling.prepare import Preparer
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
 Generate = Callable[[], Images]
@@ -72,22 +69,6 @@ def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
     table = solvers.table(row.solver, NoiseSchedule.from_config(spec.scheduler), row.steps, row.strength)
     guided = table.guided(row.guidance_interval) & (row.guidance > 1)
     return len(guided) + int(guided.sum())
-
-
-def generate(engine: Engine, rows: Sequence[PlanRow]) -> Images:
-    """The images of plan rows by the sampler's own parts, in one thread and without files."""
-    preparer, loop = Preparer(engine), DenoisingLoop(engine)
-    in_flight = [preparer.new(number, row) for number, row in enumerate(rows)]
-    preparer.start(in_flight)
-    waiting, images = list(reversed(in_flight)), np.empty((len(rows), engine.spec.size, engine.spec.size, 3), np.uint8)
-    while waiting or loop.busy:
-        while waiting and loop.hungry:
-            loop.admit(waiting.pop())
-        finished = loop.step()
-        if finished:
-            latents = torch.stack([image.latents for image in finished if image.latents is not None])
-            images[[image.number for image in finished]] = engine.decode(latents).cpu().numpy()
-    return images
 
 
 def agreement(ours: Images, theirs: Images) -> float:

@@ -16,11 +16,12 @@ from bench.measure.flops import Flops
 from bench.measure.record import Measurement, known, per_second
 from bench.measure.timing import Tick, in_turn, median, seconds, silent
 from bench.peers.pipelines import PEERS, PeerModel, precision_of
-from bench.peers.workload import Generate, Workload, agreement, generate, unet_rows
+from bench.peers.workload import Generate, Workload, agreement, unet_rows
 from bench.suites import roofline
 from dermforge.common.errors import UserError
 from engines.engine import TEXT_BATCH, Engine
 from engines.pipeline_spec import model_digest
+from gen.sampling.in_memory import sample_images
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def whole(loaded: Sequence[Loaded], peers: Sequence[str], batches: Sequence[int]
     first, rows = loaded[0].engine, setup.workload.rows
     images = len(rows)
     work = setup.flops.image(unet_rows(first.spec, rows[0]))
-    calls: dict[str, Generate] = {f"ours/{one.name}": partial(generate, one.engine, rows) for one in loaded}
+    calls: dict[str, Generate] = {f"ours/{one.name}": partial(sample_images, one.engine, rows) for one in loaded}
     details: dict[str, dict[str, str | int | float | bool | None]] = {
         f"ours/{one.name}": {"precision": one.engine.precision, "batch": one.engine.rows // 2} for one in loaded
     }

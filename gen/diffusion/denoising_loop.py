@@ -14,7 +14,7 @@ from gen.diffusion import noise
 from gen.diffusion.batch_state import BatchState
 from gen.diffusion.row_queue import RowQueue
 from gen.diffusion.steps import StepTable, column
-from gen.diffusion.strategies import Phase, Pixels
+from gen.diffusion.strategies import Phase, Pixels, keep
 from gen.plan.masks import Mask
 from gen.plan.plan import PlanRow
 
@@ -62,6 +62,17 @@ class InFlightImage:
         """Noise of this image in this phase at this step."""
         at = step + self.phase * PHASE_STRIDE
         return torch.from_numpy(noise.normal(self.row.seed, self.row.id, at, shape))
+
+    def end_phase(self, pixels: Pixels) -> Pixels | None:
+        """Take a phase's decoded pixels: gives the finished image, or None where another phase follows."""
+        if self.before is not None:
+            pixels = keep(pixels, self.before, self.mask)
+        self.latents = self.extra = self.kept = None
+        if self.phase + 1 == len(self.phases):
+            self.before = None
+            return pixels
+        self.before, self.phase = pixels, self.phase + 1
+        return None
 
 
 class DenoisingLoop:

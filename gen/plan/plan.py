@@ -181,7 +181,7 @@ def load(path: Path, defaults: Mapping[str, Any] | None = None) -> Plan:
     defaults
         Values of columns that a row leaves out; `prompt` is a template.
     """
-    return from_rows(_with_defaults(_read(path), defaults or {}), str(path))
+    return from_rows(with_defaults(_read(path), defaults or {}), str(path))
 
 
 def from_csv(content: bytes, source: str) -> Plan:
@@ -254,7 +254,8 @@ def records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield dict(zip((str(c) for c in frame.columns), values, strict=True))
 
 
-def _with_defaults(rows: Iterable[dict[str, Any]], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def with_defaults(rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows with what they leave out: `defaults`, an id from number and cell, and a prompt from the template in them."""
     for number, given in enumerate(rows, 1):
         row = {**defaults, **{k: v for k, v in given.items() if v is not None and v != ""}}
         if "class" in row:

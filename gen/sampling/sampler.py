@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from engines.engine import Engine
-from gen.diffusion import strategies
 from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
+from gen.diffusion.strategies import Pixels
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, PlanRow
 from gen.sampling.inflight_buffer import InFlightBuffer, Stopped
@@ -197,17 +197,13 @@ class Sampler:
     def _finish(self, images: list[InFlightImage]) -> None:
         latents = torch.stack([image.latents for image in images if image.latents is not None])
         for image, pixels in zip(images, self.engine.decode(latents).cpu().numpy(), strict=True):
-            if image.before is not None:
-                pixels = strategies.keep(pixels, image.before, image.mask)
-            image.latents = image.extra = image.kept = None
-            if image.phase + 1 < len(image.phases):
-                image.before, image.phase = pixels, image.phase + 1
+            finished = image.end_phase(pixels)
+            if finished is None:
                 self.buffer.send_back(image)
             else:
-                image.before = None
-                self.buffer.deliver(image.number, (image.row, self.encoders.submit(self._encode, pixels)))
+                self.buffer.deliver(image.number, (image.row, self.encoders.submit(self._encode, finished)))
 
-    def _encode(self, pixels: strategies.Pixels) -> bytes:
+    def _encode(self, pixels: Pixels) -> bytes:
         with self.clock("encode", 1):
             return encode_image(pixels, self.record.image_format, self.record.quality)
 
