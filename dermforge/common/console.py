@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.progress import Ticker
 
 T = TypeVar("T")
 
@@ -92,12 +93,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
-
-
-class Ticker(Protocol):
-    """Counts finished units of a long job."""
-
-    def __call__(self, n: int = 1, note: str = "") -> None: ...
 
 
 @contextmanager

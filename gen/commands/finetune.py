@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -66,9 +66,9 @@ def finetune(
     Example: gen finetune --model ./sd21-base --data ./photos --method lora --holdout test.csv --out ./tuned
     """
     from gen import builtin
-    from gen.finetune.data.holdout import read_holdout
+    from gen.finetune.data.holdout import Holdout, read_holdout
     from gen.finetune.settings import Execution, Hyperparameters
-    from gen.finetune.tune import new_accelerator, tune
+    from gen.finetune.tune import Task, new_accelerator, tune
     from shards.ingest.folder import open_data
 
     settings = Hyperparameters.check(
@@ -104,23 +104,18 @@ def finetune(
         track=track,
     )
     images = open_data(data)
-    held_out = read_holdout(holdout) if holdout else None
-    root = work or out.with_name(f"{out.name}.work")
+    held_out = read_holdout(holdout) if holdout else Holdout()
     accelerator = new_accelerator(settings, execution)
-    cells = {c: re.sub(r"[^A-Za-z0-9_]+", "-", c) for c in images.classes} if per_class else {None: ""}
-    results = [
-        tune(
-            model or builtin.pipeline_folder(),
-            images.where(cls=c),
-            out / name,
-            settings,
-            execution,
-            accelerator,
-            holdout=held_out,
-            work=root / name,
-        )
-        for c, name in cells.items()
-    ]
+    console.err.quiet = not accelerator.is_main_process
+    whole = Task(model or builtin.pipeline_folder(), images, out, held_out, work)
+    tasks = [whole]
+    if per_class:
+        names = {c: re.sub(r"[^A-Za-z0-9_]+", "-", c) for c in images.classes}
+        tasks = [
+            replace(whole, data=images.where(cls=c), out=out / name, work=whole.folder / name)
+            for c, name in names.items()
+        ]
+    results = [tune(task, settings, execution, accelerator, console.progress) for task in tasks]
     main = accelerator.is_main_process
     accelerator.end_training()
     if not main:

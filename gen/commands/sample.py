@@ -11,6 +11,7 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.progress import no_tick
 from gen.commands import DEFAULT_BUNDLE, listed
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def warn(plan: Plan, engine: Engine, job: SamplingJob) -> None:
     from gen.plan.validate_plan import check
 
     parents = len(set(plan.frame["parent"]) - {""})
-    with console.progress("check parents", parents) if parents else nullcontext() as tick:
+    with console.progress("check parents", parents) if parents else nullcontext(no_tick) as tick:
         warnings = check(plan, engine, job.open_parents(), tick)
     for warning in warnings:
         console.err.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The pipeline that is tuned: read from its folder, checked, in float32."""
+"""The pipeline that is tuned, read from its folder and checked, in float32."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Base:
 
     @property
     def inpaint(self) -> bool:
-        """The UNet takes a mask and the masked image beside the noise."""
+        """Whether the UNet takes a mask and the masked image in addition to the noise."""
         return self.spec.unet_in_channels != self.spec.latent_channels
 
 
@@ -57,7 +57,7 @@ def load_base(folder: Path, spec: PipelineSpec) -> Base:
     Raises
     ------
     EngineError
-        Weights that are damaged or do not fit their configuration.
+        Weights are damaged or do not fit their configuration.
     """
     try:
         with quiet():

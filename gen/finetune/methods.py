@@ -1,4 +1,4 @@
-"""The network that is trained, prompts included, and the three choices of what in it may change."""
+"""The network that is trained, with its prompts, and the three choices of what in it may change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
 class FrozenText(nn.Module):
-    """Prompts encoded once; takes their numbers, [b]."""
+    """Prompts that are encoded once; takes their numbers, [b]."""
 
     def __init__(self, text_encoder: CLIPTextModel, ids: Tensor) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class FrozenText(nn.Module):
 
 
 class LearntText(nn.Module):
-    """Prompts encoded anew at every step, because some of their words are being learnt."""
+    """Prompts that are encoded again at every step, because some of their words are being learnt."""
 
     def __init__(self, text_encoder: CLIPTextModel, ids: Tensor) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class LearntText(nn.Module):
 
 
 class Words(nn.Module):
-    """A token embedding whose last rows are learnt; it stands where the encoder's own one stood."""
+    """A token embedding whose last rows are learnt; it replaces the encoder's own."""
 
     def __init__(self, embedding: nn.Embedding, learnt: Tensor) -> None:
         super().__init__()
@@ -73,19 +73,19 @@ class PromptedUNet(nn.Module):
         return predicted
 
     def trainable(self) -> nn.ParameterList:
-        """The very parameters that training changes, in a fixed order."""
+        """The parameters that training changes, in a fixed order."""
         return nn.ParameterList([p for p in self.parameters() if p.requires_grad])
 
 
 def full(base: Base, prompts: Sequence[str]) -> PromptedUNet:
-    """The whole UNet, and nothing else (Sagers et al. 2023)."""
+    """Train the whole UNet and nothing else (Sagers et al. 2023)."""
     denoiser = _with_frozen_text(base, prompts)
     denoiser.unet.requires_grad_(True)
     return denoiser
 
 
 def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> PromptedUNet:
-    """Low-rank updates of the UNet's attention (Hu et al. 2021, arXiv 2106.09685), by peft."""
+    """Train low-rank updates of the UNet's attention (Hu et al. 2021, arXiv 2106.09685), by peft."""
     try:
         from peft import LoraConfig
     except ImportError as error:
@@ -100,12 +100,12 @@ def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> PromptedUN
 
 
 def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) -> PromptedUNet:
-    """One new word a class (Gal et al. 2022, arXiv 2208.01618), each begun as the mean of its name's tokens.
+    """Train one new word for each class (Gal et al. 2022, arXiv 2208.01618); it starts as the mean of its tokens.
 
     Parameters
     ----------
     words
-        The new words as they stand in the prompts: `<plaque>`, `<lichen planus>`.
+        The new words as the prompts have them: `<plaque>`, `<lichen planus>`.
     """
     tokenizer, text = base.pipeline.tokenizer, base.pipeline.text_encoder
     embeddings = text.text_model.embeddings
@@ -122,11 +122,11 @@ def add_words(tokenizer: CLIPTokenizer, words: Sequence[str]) -> None:
     Raises
     ------
     UserError
-        It knows one of the words already: the base model was tuned with it.
+        The tokenizer knows one of the words: the base model was tuned with it.
     """
     if known := sorted(set(words) & set(tokenizer.get_vocab())):
         raise UserError(
-            f"the base model's tokenizer knows {', '.join(known)} already; begin from a model that was not "
+            f"the base model's tokenizer knows {', '.join(known)} already; start from a model that was not "
             "tuned by textual inversion on the same classes"
         )
     tokenizer.add_tokens(list(words))
@@ -138,13 +138,13 @@ def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> T
     Raises
     ------
     UserError
-        A prompt that the text encoder would not see the end of.
+        A prompt is too long for the text encoder.
     """
     lengths = [len(ids) for ids in tokenizer(list(prompts), truncation=False, verbose=False).input_ids]
     if cut := [(text, n) for text, n in zip(prompts, lengths, strict=True) if n > limit]:
         raise UserError(
             f"{len(cut)} prompts have more than the {limit} tokens that the model reads ({cut[0][1]}: "
-            f"{cut[0][0]!r}); give a shorter --template, or shorter names"
+            f"{cut[0][0]!r}); use a shorter template, or shorter names"
         )
     ids: Tensor = tokenizer(
         list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"

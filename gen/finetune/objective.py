@@ -1,4 +1,4 @@
-"""What the network is asked: noisy latents in; noise, velocity or the clean latents out."""
+"""What the network learns: from noisy latents to noise, velocity or the clean latents."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Objective:
         return signal * clean + sigma * noise
 
     def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the network should say, [b, C, h, w] (v of Salimans and Ho 2022, arXiv 2202.00512)."""
+        """What the network should predict, [b, C, h, w] (v of Salimans and Ho 2022, arXiv 2202.00512)."""
         if self.prediction_type == "epsilon":
             return noise
         if self.prediction_type == "sample":
@@ -43,6 +43,6 @@ class Objective:
 
 
 def loss(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean over rows of the squared error; weight: [b], its sum is not normalised."""
+    """Mean over the batch of weight times squared error; weight: [b], not normalised."""
     error = (predicted.float() - target.float()).square().mean((1, 2, 3))
     return torch.mean(error * weight)

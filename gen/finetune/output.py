@@ -1,4 +1,4 @@
-"""The tuned pipeline as a folder: the base's own files, the part that changed, and where it all came from."""
+"""The tuned pipeline as a folder: the base's own files, the part that changed, and their lineage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +29,24 @@ KEPT = (".json", ".txt", ".model", ".safetensors")
 
 
 def finished(out: Path, identity: dict[str, Any], steps: int) -> bool:
-    """Whether `out` is this very run's result.
+    """Whether `out` is the result of this same run.
 
     Raises
     ------
     UserError
-        It exists and was not written by fine-tuning: nothing of the user's is ever replaced.
+        The folder exists and was not written by fine-tuning: files of the user are never replaced.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     facts = json.loads((out / FACTS).read_text(encoding="utf-8")) if (out / FACTS).is_file() else {}
     if "finetune" not in facts:
-        raise UserError(f"{out} exists and is not a fine-tuned pipeline; give another --out")
+        raise UserError(f"{out} exists and is not a fine-tuned pipeline; write to another folder")
     return bool(facts["finetune"] == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
 
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder that appears under its name only when everything in it is written."""
+    """A folder that takes its name only when everything in it is written."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (out.parent / f".{out.name}.{word}.tmp-{os.getpid()}" for word in ("partial", "old"))
     try:
@@ -59,36 +60,75 @@ def whole_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def write(
-    out: Path,
-    base: Base,
-    denoiser: PromptedUNet,
-    examples: Examples,
-    settings: Hyperparameters,
-    words: list[str],
-    *,
-    identity: dict[str, Any],
-    steps: int,
-    keep_adapter: bool,
-) -> None:
-    """Write the pipeline folder, safetensors only; LoRA is fused, so the folder runs wherever its base runs."""
-    with whole_folder(out) as folder:
-        _copy(base.folder, folder)
-        if settings.method == "textual-inversion":
-            _write_text(base, words, folder)
-        else:
-            if settings.method == "lora":
-                _fuse(denoiser.unet, folder / "lora" if keep_adapter else None)
-            _write_unet(base, denoiser.unet, folder)
-        facts = _facts(base, examples) | {
-            "finetune": {"identity": _plain(identity), "steps": steps, "created_by": created_by()}
+@dataclass(frozen=True)
+class TunedPipeline:
+    """What a run made. identity: what decides its weights."""
+
+    base: Base
+    network: PromptedUNet
+    examples: Examples
+    settings: Hyperparameters
+    identity: dict[str, Any]
+    steps: int
+
+    def write(self, out: Path, keep_adapter: bool) -> None:
+        """Write the pipeline folder, safetensors only; LoRA is fused, so the folder runs wherever its base runs."""
+        with whole_folder(out) as folder:
+            _copy(self.base.folder, folder)
+            if self.settings.method == "textual-inversion":
+                _write_text(self.base, self.examples.words, folder)
+            else:
+                if self.settings.method == "lora":
+                    _fuse(self.network.unet, folder / "lora" if keep_adapter else None)
+                _write_unet(self.base, self.network.unet, folder)
+            facts = json.dumps(self.facts(), indent=1, ensure_ascii=False)
+            (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
+            (folder / "README.md").write_text(self.card(), encoding="utf-8")
+
+    def facts(self) -> dict[str, Any]:
+        """What engines and the lineage guard read."""
+        data, own = self.examples.data, self.base.folder / FACTS
+        inherited = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+        real = {i for i, origin in zip(data.rows["id"], data.rows["origin"], strict=True) if origin != "synthetic"}
+        lineage = [*inherited.get("lineage", []), *lineage_of(data)]
+        digests = {i: self.examples.digests[i] for i in sorted(real)}
+        cells = self.examples.cells
+        return {
+            "classes": sorted(set(data.rows["class"])),
+            "groups": data.groups,
+            "prompt_template": self.examples.template,
+            "lineage": list(dict.fromkeys(lineage)),
+            "lineage_sha256": inherited.get("lineage_sha256", {}) | digests,
+            "phantom": bool(self.base.spec.phantom or (data.rows["origin"] == "phantom").any()),
+            "validation_prompts": [
+                {"prompt": self.examples.prompts[prompt], "class": label, "group": group}
+                for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
+            ],
+            "finetune": {"identity": _plain(self.identity), "steps": self.steps, "created_by": created_by()},
         }
-        (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (folder / "README.md").write_text(_card(base, examples, settings, steps), encoding="utf-8")
+
+    def card(self) -> str:
+        """The README of the folder."""
+        settings = self.settings
+        per_class = self.examples.data.rows["class"].value_counts(sort=False).sort_index()
+        counts = "\n".join(f"| {label} | {n} |" for label, n in per_class.items())
+        return f"""# A fine-tuned pipeline
+
+Tuned by `gen finetune --method {settings.method}` from the pipeline of digest `{self.base.digest}`; its licence holds
+here too. {self.steps} steps of {settings.batch}, learning rate {settings.learning_rate:g}, {self.base.spec.size} px,
+prompts "{self.examples.template}". The log is `training/log.csv`.
+
+| class | images |
+|---|---|
+{counts}
+
+Lineage: `dermforge.json` names every real image behind these weights. Images made with them must not be used to train
+a classifier that is tested on one of those images.
+"""
 
 
 def _copy(base: Path, folder: Path) -> None:
-    """What a pipeline needs and nothing else: no pickles, no half-precision twins, no safety checker."""
+    """Copy what a pipeline needs: no pickles, no half-precision copies, no safety checker."""
     index = json.loads((base / "model_index.json").read_text(encoding="utf-8"))
     extra = {name: [None, None] for name, value in index.items() if isinstance(value, list) and name not in PARTS}
     index |= extra | {"requires_safety_checker": False}
@@ -106,11 +146,11 @@ def _write_unet(base: Base, unet: UNet2DConditionModel, folder: Path) -> None:
     place = folder / "unet"
     shutil.rmtree(place)
     unet.save_pretrained(place, safe_serialization=True)
-    shutil.copyfile(base.folder / "unet" / "config.json", place / "config.json")  # diffusers' own names this machine
+    shutil.copyfile(base.folder / "unet" / "config.json", place / "config.json")  # diffusers' names this machine
 
 
 def _fuse(unet: UNet2DConditionModel, adapter: Path | None) -> None:
-    """Add the low-rank updates to the weights; the adapter by itself, for the base model, goes to `adapter`."""
+    """Add the low-rank updates to the weights; the adapter alone, for use with the base model, goes to `adapter`."""
     from diffusers.utils import convert_state_dict_to_diffusers
     from peft.utils import get_peft_model_state_dict
 
@@ -122,7 +162,7 @@ def _fuse(unet: UNet2DConditionModel, adapter: Path | None) -> None:
 
 
 def _write_text(base: Base, words: list[str], folder: Path) -> None:
-    """The text encoder with the learnt words in its table, the tokenizer that knows them, and each word alone."""
+    """Write the text encoder with the learnt words, the tokenizer that knows them, and each word alone."""
     text = base.pipeline.text_encoder
     embeddings = text.text_model.embeddings
     learnt = embeddings.token_embedding
@@ -141,45 +181,6 @@ def _write_text(base: Base, words: list[str], folder: Path) -> None:
     for word, vector in zip(words, learnt.learnt.detach(), strict=True):
         name = word.strip("<>").replace(" ", "_")
         save_file({word: torch.clone(vector)}, folder / "words" / f"{name}.safetensors")
-
-
-def _facts(base: Base, examples: Examples) -> dict[str, Any]:
-    """What engines and the lineage guard read."""
-    data, own = examples.data, base.folder / FACTS
-    inherited = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
-    real = {i for i, origin in zip(data.rows["id"], data.rows["origin"], strict=True) if origin != "synthetic"}
-    lineage = [*inherited.get("lineage", []), *lineage_of(data)]
-    cells = examples.cells
-    return {
-        "classes": sorted(set(data.rows["class"])),
-        "groups": data.groups,
-        "prompt_template": examples.template,
-        "lineage": list(dict.fromkeys(lineage)),
-        "lineage_sha256": inherited.get("lineage_sha256", {}) | {i: examples.digests[i] for i in sorted(real)},
-        "phantom": bool(base.spec.phantom or (data.rows["origin"] == "phantom").any()),
-        "validation_prompts": [
-            {"prompt": examples.prompts[prompt], "class": label, "group": group}
-            for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
-        ],
-    }
-
-
-def _card(base: Base, examples: Examples, settings: Hyperparameters, steps: int) -> str:
-    rows = examples.data.rows
-    counts = "\n".join(f"| {label} | {n} |" for label, n in rows["class"].value_counts(sort=False).sort_index().items())
-    return f"""# A fine-tuned pipeline
-
-Tuned by `gen finetune --method {settings.method}` from the pipeline of digest `{base.digest}`; its licence holds here
-too. {steps} steps of {settings.batch}, learning rate {settings.learning_rate:g}, {base.spec.size} px, prompts
-"{examples.template}". The log is `training/log.csv`.
-
-| class | images |
-|---|---|
-{counts}
-
-Lineage: `dermforge.json` names every real image behind these weights. Images made with them must not be used to train
-what is then tested on one of those.
-"""
 
 
 def _plain(value: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What decides the weights of a tuned model, and what only decides how fast it is made."""
+"""What decides the weights of a tuned model, and what only decides how they are computed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Hyperparameters(BaseModel):
     batch
         Images of one optimiser step, over all processes together.
     jitter
-        Relative change of brightness, contrast, saturation and hue; the paper's is 0.05, and 0 leaves skin its tone.
+        Relative change of brightness, contrast, saturation and hue; 0.05 in the paper. 0 leaves skin tones as they are.
     drop_prompt
         How often the prompt is left out, for guidance.
     prior, prior_weight, prior_prompt
-        Images drawn by the base model and learnt beside the real ones, so that it forgets less (DreamBooth).
+        Images drawn by the base model and learnt together with the real ones, so that it forgets less (DreamBooth).
     ema
         Decay of the averaged weights; 0 for none.
     """
@@ -76,8 +76,7 @@ class Hyperparameters(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][0]).replace("_", "-")
-            raise UserError(f"--{name} is {first['input']!r}: {first['msg'].lower()}") from error
+            raise UserError(f"{first['loc'][0]} is {first['input']!r}: {first['msg'].lower()}") from error
 
     def steps_for(self, images: int) -> int:
         """Optimiser steps; an epoch is rounded up to whole batches, as in the paper."""
@@ -89,13 +88,17 @@ class Hyperparameters(BaseModel):
         return min(self.views, passes)
 
     def identity(self) -> dict[str, object]:
-        """What a checkpoint must agree in to be gone on from; a run may be made longer."""
+        """What a checkpoint must agree in to be resumed; a run may be made longer."""
         return self.model_dump(mode="json", exclude={"epochs", "steps"})
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How it is run. micro_batch: images a process takes at once (0: all of its own); track: tensorboard or wandb."""
+    """How a run is done. micro_batch: images a process takes at once (0: all of its own); track: tensorboard or wandb.
+
+    `fresh` starts again instead of resuming; `keep_adapter` also writes LoRA's adapter alone; `keep_work` keeps the
+    working folder, so that the run can be made longer.
+    """
 
     micro_batch: int = 0
     checkpoint_every: int = 500

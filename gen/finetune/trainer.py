@@ -1,4 +1,4 @@
-"""The loop: steps from a checkpoint on, over however many processes accelerate was started with."""
+"""The training loop: from a checkpoint on, over as many processes as accelerate was started with."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from dermforge.common.console import progress
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.progress import Progress, silent
 from dermforge.common.training_state import Checkpoint, moving_average
 from gen.finetune.data.batches import Batches
 from gen.finetune.methods import PromptedUNet
@@ -34,7 +34,7 @@ class Training:
     """One run. steps: to reach; identity: what a checkpoint must agree in."""
 
     accelerator: Accelerator
-    denoiser: PromptedUNet
+    network: PromptedUNet
     batches: Batches
     settings: Hyperparameters
     execution: Execution
@@ -42,23 +42,23 @@ class Training:
     identity: dict[str, Any]
     work: Path
 
-    def run(self, validate: Callable[[int], None]) -> None:
-        """Train to the last step, with averaged weights (where asked for) left in the network.
+    def run(self, validate: Callable[[int], None], progress: Progress = silent) -> None:
+        """Train to the last step; the network ends with the averaged weights where an average is asked for.
 
         Raises
         ------
         UserError
             The batch cannot be shared out, or the checkpoint is of another run.
         CheckFailed
-            The loss is not a number any more.
+            The loss is not finite.
         """
         accelerator, settings = self.accelerator, self.settings
         parts = shares(settings.batch, accelerator.num_processes, accelerator.process_index, self.execution.micro_batch)
-        weights = self.denoiser.trainable().to(accelerator.device)
+        weights = self.network.trainable().to(accelerator.device)
         optimizer = torch.optim.AdamW(
             weights.parameters(), settings.learning_rate, settings.betas, weight_decay=settings.weight_decay
         )
-        model, optimizer = accelerator.prepare(self.denoiser.train(), optimizer)
+        model, optimizer = accelerator.prepare(self.network.train(), optimizer)
         average = moving_average(weights, settings.ema) if settings.ema else None
         modules = {"weights": weights} | ({"average": average} if average else {})
         checkpoint, start = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer), 0
@@ -76,8 +76,8 @@ class Training:
                 value, norm = self._step(model, optimizer, weights, parts, step)
                 if not math.isfinite(value):
                     raise CheckFailed(
-                        f"the loss is {value} at step {step + 1}; use a lower --learning-rate, or "
-                        "--mixed-precision bf16 in place of fp16"
+                        f"the loss is {value} at step {step + 1}; use a lower learning rate, or mixed precision "
+                        "bf16 in place of fp16"
                     )
                 if average:
                     average.update_parameters(weights)
@@ -102,17 +102,17 @@ class Training:
         parts: list[range],
         step: int,
     ) -> tuple[float, float]:
-        """One optimiser step; the loss over all processes and the gradient's norm before clipping."""
+        """One optimiser step; returns the loss over all processes and the gradient's norm before clipping."""
         accelerator = self.accelerator
         torch.manual_seed(self.settings.seed + step)  # for networks with dropout
         optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=accelerator.device)
-        for number, rows in enumerate(parts):
+        for number, positions in enumerate(parts):
             last = number == len(parts) - 1
             with nullcontext() if last else accelerator.no_sync(model):
-                batch = self.batches.rows(step, rows).to(accelerator.device)
+                batch = self.batches.part(step, positions).to(accelerator.device)
                 predicted: Tensor = model(batch.noisy, batch.timesteps, batch.prompt)
-                # mean over the rows of each source, summed over the sources (as DreamBooth adds its prior)
+                # mean over the images of each source, summed over the sources (as DreamBooth adds its prior)
                 part = loss(predicted, batch.target, batch.weight) * len(self.batches.sources) / len(parts)
                 accelerator.backward(part)
             total += part.detach()
@@ -122,7 +122,7 @@ class Training:
 
 
 def shares(batch: int, processes: int, index: int, micro_batch: int) -> list[range]:
-    """The rows of a batch that one process takes, in parts that fit its memory.
+    """The positions in a batch that one process takes, in parts that fit its memory.
 
     Raises
     ------
@@ -130,22 +130,22 @@ def shares(batch: int, processes: int, index: int, micro_batch: int) -> list[ran
         The batch does not divide.
     """
     if batch % processes:
-        raise UserError(f"a batch of {batch} does not divide over {processes} processes; give a --batch that does")
+        raise UserError(f"a batch of {batch} does not divide over {processes} processes; choose one that does")
     own = batch // processes
     size = micro_batch or own
     if size > own or own % size:
-        raise UserError(f"--micro-batch {size} does not divide the {own} images that a process takes of each step")
+        raise UserError(f"a micro-batch of {size} does not divide the {own} images that a process takes of each step")
     first = index * own
     return [range(at, at + size) for at in range(first, first + own, size)]
 
 
 def due(step: int, every: int, last: int) -> bool:
-    """Whether something that happens every so many steps, and after the last one, happens now."""
+    """Whether this is the last step or, where `every` is not 0, a multiple of `every`."""
     return step == last or (every > 0 and step % every == 0)
 
 
 class averaged:
-    """The averaged weights in the network, for as long as it lasts."""
+    """While it is entered, the network has the averaged weights."""
 
     def __init__(self, weights: nn.ParameterList, average: AveragedModel | None) -> None:
         self.weights, self.average = weights, average
@@ -161,7 +161,7 @@ class averaged:
 
 
 class Log:
-    """log.csv, a row a step; rows past the step that a run goes on from are dropped."""
+    """log.csv, one line for each step; lines after the step that a run resumes from are dropped."""
 
     def __init__(self, path: Path, start: int) -> None:
         self.path = path

@@ -1,11 +1,11 @@
-"""One fine-tuning run from the paths a user gives to the folder it leaves."""
+"""One fine-tuning run, from the paths a user gives to the folder it leaves."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
-from dermforge.common import console
 from dermforge.common.errors import UserError
+from dermforge.common.progress import Progress, silent
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 from gen.finetune import methods, output, validation
 from gen.finetune.base import Base, load_base, read_base
-from gen.finetune.data import latents
 from gen.finetune.data.batches import Batches, LatentSource
-from gen.finetune.data.examples import Examples, data_digest, examples, lineage_of, training_rows
+from gen.finetune.data.examples import Examples, lineage_of, make_examples, training_rows
 from gen.finetune.data.holdout import Holdout, of_splits
-from gen.finetune.methods import PromptedUNet
+from gen.finetune.data.latents import Latents
+from gen.finetune.data.views import Views
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Execution, Hyperparameters
 from gen.finetune.trainer import LOG, Training
@@ -33,6 +33,31 @@ from shards.ingest.folder import FolderSet
 
 #: Of a tracker that writes files, in the folder of the run.
 TRACKING = "tracking"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is tuned, on which images, and where the result goes.
+
+    Attributes
+    ----------
+    model
+        A pipeline folder or a hub id.
+    holdout
+        Images that must not be trained on, in addition to the set's own validation and test images.
+    work
+        Checkpoint, cached latents, log and sheets; by default OUT.work.
+    """
+
+    model: str | Path
+    data: ImageSet
+    out: Path
+    holdout: Holdout = field(default_factory=Holdout)
+    work: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.work or self.out.with_name(f"{self.out.name}.work")
 
 
 @dataclass(frozen=True)
@@ -56,11 +81,11 @@ def new_accelerator(settings: Hyperparameters, execution: Execution) -> Accelera
         fp16 without a GPU, a tracker that is not installed, or sharded training.
     """
     if settings.mixed_precision == "fp16" and not torch.cuda.is_available():
-        raise UserError("--mixed-precision fp16 needs a CUDA device, and there is none here; use no or bf16")
+        raise UserError("mixed precision fp16 needs a CUDA device, and there is none here; use no or bf16")
     if execution.track and execution.track not in ("tensorboard", "wandb"):
         raise UserError(f"unknown tracker {execution.track!r}; expected tensorboard or wandb")
     if execution.track and importlib.util.find_spec(execution.track) is None:
-        raise UserError(f"--track {execution.track} needs it installed: pip install {execution.track}")
+        raise UserError(f"the tracker {execution.track} is not installed: pip install {execution.track}")
     # each run tracks in its own folder, which is not known yet
     accelerator = Accelerator(mixed_precision=settings.mixed_precision, log_with=execution.track, project_dir=TRACKING)
     allowed = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
@@ -69,83 +94,43 @@ def new_accelerator(settings: Hyperparameters, execution: Execution) -> Accelera
             f"training over {accelerator.distributed_type.value} is not supported; start it with torchrun, "
             "or with accelerate launch --multi_gpu"
         )
-    console.err.quiet = not accelerator.is_main_process
     return accelerator
 
 
 def tune(
-    model: str | Path,
-    data: ImageSet,
-    out: Path,
-    settings: Hyperparameters,
-    execution: Execution,
-    accelerator: Accelerator,
-    *,
-    holdout: Holdout | None = None,
-    work: Path | None = None,
+    task: Task, settings: Hyperparameters, execution: Execution, accelerator: Accelerator, progress: Progress = silent
 ) -> FinetuneResult:
-    """Tune a pipeline on the training images of a set and write it to `out`; goes on from `work` if it was begun.
-
-    Parameters
-    ----------
-    holdout
-        Images that must not be trained on, beside the set's own validation and test images.
-    work
-        Checkpoint, cached latents, log and sheets; OUT.work by default.
+    """Tune a pipeline on the training images of a set and write it; an interrupted run resumes.
 
     Raises
     ------
     UserError, EngineError
-        Anything wrong with the model, the images, the settings, or a run that was begun with others.
+        Something is wrong with the model, the images or the settings, or a run was begun with others.
     CheckFailed
-        Damaged shards, or a loss that is not finite.
+        The shards are damaged, or the loss is not finite.
     """
-    work = work or out.with_name(f"{out.name}.work")
-    folder, spec = read_base(model, settings.size)
-    chosen = _examples(data, spec, settings, holdout or Holdout())
-    base = load_base(folder, spec)
-    words = _words(chosen) if settings.method == "textual-inversion" else []
-    identity = settings.identity() | {"model": base.digest, "data": data_digest([chosen]), "size": spec.size}
-    steps = settings.steps_for(len(chosen))
-    if output.finished(out, identity, steps) and not execution.fresh:
-        return FinetuneResult(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, True)
-    denoiser = _denoiser(base, chosen, settings, words)
-    if execution.gradient_checkpointing:
-        denoiser.unet.enable_gradient_checkpointing()
-    _begin(accelerator, execution, identity, work)
-    sources = _sources(base, chosen, settings, accelerator, work)
-    empty = len(chosen.prompts) + bool(settings.prior)
-    batches = Batches(sources, Objective(spec.scheduler), settings.seed, settings.batch, settings.drop_prompt, empty)
-    Training(accelerator, denoiser, batches, settings, execution, steps, identity, work).run(
-        _validator(base, chosen, settings, execution, accelerator, work)
-    )
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    accelerator.trackers.clear()
-    if accelerator.is_main_process:
-        denoiser.cpu()
-        output.write(
-            out,
-            base,
-            denoiser,
-            chosen,
-            settings,
-            words,
-            identity=identity,
-            steps=steps,
-            keep_adapter=execution.keep_adapter,
-        )
-        _keep_records(work, out)
-        if not execution.keep_work:
-            shutil.rmtree(work)
-    accelerator.wait_for_everyone()
-    accelerator.free_memory()
-    return FinetuneResult(str(out), len(chosen), data.n - len(chosen), len(chosen.prompts), steps, False)
+    folder, spec = read_base(task.model, settings.size)
+    chosen = _examples(task, spec, settings, progress)
+    run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress)
+    already = output.finished(task.out, run.identity, run.steps) and not execution.fresh
+    if not already:
+        unet = run.train()
+        if accelerator.is_main_process:
+            unet.cpu()
+            tuned = output.TunedPipeline(run.base, unet, chosen, settings, run.identity, run.steps)
+            tuned.write(task.out, execution.keep_adapter)
+            _keep_records(task.folder, task.out)
+            if not execution.keep_work:
+                shutil.rmtree(task.folder)
+        accelerator.wait_for_everyone()
+        accelerator.free_memory()
+    left_out = task.data.n - len(chosen)
+    return FinetuneResult(str(task.out), len(chosen), left_out, len(chosen.prompts), run.steps, already)
 
 
-def _examples(data: ImageSet, spec: PipelineSpec, settings: Hyperparameters, holdout: Holdout) -> Examples:
-    rows = training_rows(data)
-    template = settings.template or spec.prompt_template or prompts.template_for(rows.groups)
+def _examples(task: Task, spec: PipelineSpec, settings: Hyperparameters, progress: Progress) -> Examples:
+    data = training_rows(task.data)
+    template = settings.template or spec.prompt_template or prompts.template_for(data.groups)
     if settings.method == "textual-inversion":
         if "{class}" not in template:
             raise UserError(
@@ -153,117 +138,121 @@ def _examples(data: ImageSet, spec: PipelineSpec, settings: Hyperparameters, hol
             )
         if settings.prior:
             raise UserError(
-                "--prior keeps a UNet from forgetting, and textual inversion does not change it; leave it out"
+                "prior images keep a UNet from forgetting, and textual inversion does not change it; leave them out"
             )
         if "<{class}>" not in template:
             template = template.replace("{class}", "<{class}>")
-    held_out = holdout | of_splits(data)
-    held_out.check(rows.rows, {})
+    held_out = task.holdout | of_splits(task.data)
+    held_out.check(data.rows, {})
     held_out.check_lineage(spec.lineage, "the base model")
-    held_out.check_lineage(lineage_of(rows), f"the model that drew images of {data}")
-    chosen = examples(rows, template)
-    held_out.check(rows.rows, chosen.digests)
+    held_out.check_lineage(lineage_of(data), f"the model that drew images of {task.data}")
+    with progress("check images", data.n) as tick:
+        chosen = make_examples(data, template, tick)
+    held_out.check(data.rows, chosen.digests)
     return chosen
 
 
-def _words(chosen: Examples) -> list[str]:
-    return [f"<{label.replace('_', ' ')}>" for label in sorted(set(chosen.data.rows["class"]))]
+@dataclass(frozen=True)
+class _Run:
+    base: Base
+    examples: Examples
+    settings: Hyperparameters
+    execution: Execution
+    accelerator: Accelerator
+    work: Path
+    progress: Progress
 
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint and a finished pipeline must agree in."""
+        more = {"model": self.base.digest, "data": self.examples.digest, "size": self.base.spec.size}
+        return self.settings.identity() | more
 
-def _denoiser(base: Base, chosen: Examples, settings: Hyperparameters, words: list[str]) -> PromptedUNet:
-    texts = [*chosen.prompts, *([settings.prior_prompt] if settings.prior else []), ""]
-    if settings.method == "full":
-        return methods.full(base, texts)
-    if settings.method == "lora":
-        return methods.lora(base, texts, settings.rank, settings.seed)
-    return methods.textual_inversion(base, texts, words)
+    @property
+    def steps(self) -> int:
+        return self.settings.steps_for(len(self.examples))
 
-
-def _begin(accelerator: Accelerator, execution: Execution, identity: dict[str, Any], work: Path) -> None:
-    if accelerator.is_main_process:
-        if execution.fresh:
-            shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True, exist_ok=True)
-    accelerator.wait_for_everyone()
-    if execution.track:
-        settings = identity | asdict(execution)
-        config = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}
-        accelerator.project_configuration.logging_dir = str(work / TRACKING)
-        accelerator.init_trackers("dermforge-finetune", config=config)
-
-
-def _sources(
-    base: Base, chosen: Examples, settings: Hyperparameters, accelerator: Accelerator, work: Path
-) -> list[LatentSource]:
-    """The real images' cached views and, where asked for, those of the prior images."""
-    vae = base.pipeline.vae.to(accelerator.device)
-    sources = [_source("real", base, chosen, chosen.prompt, settings, accelerator, work)]
-    if settings.prior:
-        folder = work / "prior"
-        if accelerator.is_main_process:
-            base.pipeline.unet.to(accelerator.device)
-            validation.prior_images(base, settings, folder)
-        accelerator.wait_for_everyone()
-        prior = examples(FolderSet.open(folder), settings.prior_prompt)
-        sources.append(
-            _source(
-                "prior",
-                base,
-                prior,
-                prior.prompt + len(chosen.prompts),
-                settings,
-                accelerator,
-                work,
-                settings.prior_weight,
-            )
+    def train(self) -> methods.PromptedUNet:
+        """The trained network."""
+        unet = self._network()
+        if self.execution.gradient_checkpointing:
+            unet.unet.enable_gradient_checkpointing()
+        self._begin()
+        settings, empty = self.settings, len(self.examples.prompts) + bool(self.settings.prior)
+        objective = Objective(self.base.spec.scheduler)
+        batches = Batches(self._sources(), objective, settings.seed, settings.batch, settings.drop_prompt, empty)
+        training = Training(
+            self.accelerator, unet, batches, settings, self.execution, self.steps, self.identity, self.work
         )
-    vae.cpu()
-    return sources
+        training.run(self._validate, self.progress)
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        self.accelerator.trackers.clear()
+        return unet
 
+    def _network(self) -> methods.PromptedUNet:
+        settings = self.settings
+        texts = [*self.examples.prompts, *([settings.prior_prompt] if settings.prior else []), ""]
+        if settings.method == "full":
+            return methods.full(self.base, texts)
+        if settings.method == "lora":
+            return methods.lora(self.base, texts, settings.rank, settings.seed)
+        return methods.textual_inversion(self.base, texts, self.examples.words)
 
-def _source(
-    name: str,
-    base: Base,
-    chosen: Examples,
-    prompt: Any,
-    settings: Hyperparameters,
-    accelerator: Accelerator,
-    work: Path,
-    weight: float = 1.0,
-) -> LatentSource:
-    identity = {
-        "model": base.digest,
-        "data": data_digest([chosen]),
-        "size": base.spec.size,
-        "seed": settings.seed,
-        "jitter": settings.jitter,
-    }
-    cache = latents.Latents(work / "latents" / name, identity, settings.views_for(len(chosen)))
-    own = cache.missing()[accelerator.process_index :: accelerator.num_processes]
-    accelerator.wait_for_everyone()  # all have looked before one writes
-    latents.encode(cache, chosen, own, base.pipeline.vae, base.spec, seed=settings.seed, jitter=settings.jitter)
-    accelerator.wait_for_everyone()
-    return LatentSource(name, cache, prompt, weight)
+    def _begin(self) -> None:
+        if self.accelerator.is_main_process:
+            if self.execution.fresh:
+                shutil.rmtree(self.work, ignore_errors=True)
+            self.work.mkdir(parents=True, exist_ok=True)
+        self.accelerator.wait_for_everyone()
+        if self.execution.track:
+            settings = self.identity | asdict(self.execution)
+            config = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}
+            self.accelerator.project_configuration.logging_dir = str(self.work / TRACKING)
+            self.accelerator.init_trackers("dermforge-finetune", config=config)
 
+    def _sources(self) -> list[LatentSource]:
+        """The real images' cached views and, where asked for, those of the prior images."""
+        vae = self.base.pipeline.vae.to(self.accelerator.device)
+        latents = self._latents("real", self.examples)
+        sources = [LatentSource("real", latents, self.examples.prompt)]
+        if self.settings.prior:
+            folder = self.work / "prior"
+            if self.accelerator.is_main_process:
+                self.base.pipeline.unet.to(self.accelerator.device)
+                validation.prior_images(self.base, self.settings, folder, self.progress)
+            self.accelerator.wait_for_everyone()
+            prior = make_examples(FolderSet.open(folder), self.settings.prior_prompt)
+            number, weight = prior.prompt + len(self.examples.prompts), self.settings.prior_weight
+            sources.append(LatentSource("prior", self._latents("prior", prior), number, weight))
+        vae.cpu()
+        return sources
 
-def _validator(
-    base: Base, chosen: Examples, settings: Hyperparameters, execution: Execution, accelerator: Accelerator, work: Path
-) -> Callable[[int], None]:
-    def validate(step: int) -> None:
-        if accelerator.is_main_process:
-            path = work / "validation" / f"step-{step:06d}.png"
-            with accelerator.autocast(), quiet():
-                page = validation.sheet(
-                    base, chosen, path, settings.seed, execution.validation_steps, execution.guidance
-                )
-            for tracker in accelerator.trackers:
+    def _latents(self, name: str, examples: Examples) -> Latents:
+        """The cached views of some images; each process computes a part of what is missing."""
+        views = Views(self.base.spec.size, self.settings.seed, self.settings.jitter)
+        identity = {"model": self.base.digest, "data": examples.digest} | asdict(views)
+        cache = Latents(self.work / "latents" / name, identity, self.settings.views_for(len(examples)))
+        own = cache.missing()[self.accelerator.process_index :: self.accelerator.num_processes]
+        self.accelerator.wait_for_everyone()  # all have looked before one writes
+        with self.progress("encode views", len(own) * len(examples)) as tick:
+            for number in own:
+                cache.encode(number, examples, views, self.base, tick)
+        self.accelerator.wait_for_everyone()
+        return cache
+
+    def _validate(self, step: int) -> None:
+        if self.accelerator.is_main_process:
+            path = self.work / "validation" / f"step-{step:06d}.png"
+            steps, guidance = self.execution.validation_steps, self.execution.guidance
+            with self.accelerator.autocast(), quiet():
+                page = validation.sheet(self.base, self.examples, path, self.settings.seed, steps, guidance)
+            for tracker in self.accelerator.trackers:
                 if tracker.name == "tensorboard":
                     tracker.log_images({"validation": page[None]}, step=step, dataformats="NHWC")
                 else:
                     tracker.log_images({"validation": [page]}, step=step)
-        accelerator.wait_for_everyone()
-
-    return validate
+        self.accelerator.wait_for_everyone()
 
 
 def _keep_records(work: Path, out: Path) -> None:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dermforge.common.atomic import write_whole
-from dermforge.common.console import progress
+from dermforge.common.progress import Progress, silent
 from gen.diffusion import noise, solvers
 from gen.diffusion.schedules import NoiseSchedule
 from gen.diffusion.steps import SolverState, advance
 from gen.diffusion.strategies import hide
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples
-from gen.finetune.data.views import view
+from gen.finetune.data.views import Views
 from gen.finetune.methods import token_ids
 from gen.finetune.settings import Hyperparameters
 from gen.plan import masks
@@ -88,7 +88,7 @@ def _shown(base: Base, sources: Sequence[Images] | None, n: int) -> torch.Tensor
     return torch.cat([redraw.expand(n, 1, -1, -1), latents], dim=1)
 
 
-def prior_images(base: Base, settings: Hyperparameters, folder: Path) -> None:
+def prior_images(base: Base, settings: Hyperparameters, folder: Path, progress: Progress = silent) -> None:
     """Draw what the base model makes of the prior prompt, into a folder; images that are there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(settings.prior) if not (folder / f"{i:06d}.png").exists()]
@@ -106,7 +106,8 @@ def sheet(base: Base, examples: Examples, path: Path, seed: int, steps: int, gui
     sources = None
     if base.inpaint:
         found = (examples.data.image_at(row) for row in cells["row"])
-        sources = [_bytes(view(image, base.spec.size, 0, sample.id, 0)) for sample, image in found]
+        views = Views(base.spec.size, seed=0)
+        sources = [_bytes(views.view(image, sample.id, 0)) for sample, image in found]
     drawn = list(draw(base, prompts, [seed] * len(prompts), steps, guidance, sources))
     classes, groups = (list(dict.fromkeys(cells[c].map(str))) for c in ("class", "group"))
     size, band = base.spec.size, 12

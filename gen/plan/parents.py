@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.progress import Ticker, no_tick
 from gen.plan.masks import Mask
 from shards.format.images import decode_image, image_size
 from shards.format.reader import ImageSet
@@ -34,9 +35,7 @@ class Parents:
         rows = self.rows[~held_out].sort_values("id")
         return rows if classes is None else rows[rows["class"].isin(classes)]
 
-    def check(
-        self, ids: Iterable[str], lesions: Iterable[str] = (), tick: Callable[[int], object] | None = None
-    ) -> None:
+    def check(self, ids: Iterable[str], lesions: Iterable[str] = (), tick: Ticker = no_tick) -> None:
         """Decode every parent that a plan names, before anything is generated: its header says too little.
 
         Raises
@@ -53,8 +52,7 @@ class Parents:
             )
         for name in wanted:
             self._pixels(name)
-            if tick:
-                tick(1)
+            tick()
         for name in sorted(set(lesions)):
             self._mask(name)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dermforge.common.errors import UserError
+from dermforge.common.progress import Ticker, no_tick
 from engines.engine import Engine
 from gen.diffusion import solvers
 from gen.diffusion.schedules import NoiseSchedule
@@ -13,9 +12,7 @@ from gen.plan.plan import STRENGTHS, Plan
 from gen.plan.prompts import too_long
 
 
-def check(
-    plan: Plan, engine: Engine, parents: Parents | None, tick: Callable[[int], object] | None = None
-) -> list[str]:
+def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no_tick) -> list[str]:
     """Check a plan, an engine and parents against each other.
 
     Parameters

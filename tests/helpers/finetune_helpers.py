@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from dermforge.common import console
 from gen.commands.finetune import finetune
 
+CLASSES, GROUPS = ["lichen_planus", "plaque"], ["I", "V"]  # of the fixture `images`
 
-def run(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    """The command as the console runs it; its exit status."""
+
+def words(**options: object) -> list[str]:
+    """Options as they are typed; True is a flag."""
+    pairs = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    return [str(word) for flag, value in pairs.items() for word in ([flag] if value is True else [flag, value])]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, **options: object) -> int:
+    """The command as the console runs it, by default for prompts of the class alone; its exit status."""
     app = console.new_app("gen")
     app.command()(finetune)
-    monkeypatch.setattr(sys, "argv", ["finetune", *map(str, args)])
+    monkeypatch.setattr(sys, "argv", ["finetune", *words(**{"template": "An image of {class}", **options})])
     with pytest.raises(SystemExit) as stop:
         console.run(app)
     return int(stop.value.code or 0)
+
+
+def unet(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a pipeline folder's UNet."""
+    return load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Whether two sets of weights are equal to the bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)

@@ -1,4 +1,4 @@
-"""The rows of every step, as a pure function of (seed, step): images, views, noise, timesteps, prompts."""
+"""What each step learns from, a pure function of (seed, step): images, views, noise, timesteps, prompts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gen.finetune.objective import Objective
 
 @dataclass(frozen=True)
 class LatentSource:
-    """Images to learn from: their cached views, the number of each one's prompt, and the weight of their loss."""
+    """Images to learn from: their cached views, the number of each image's prompt, and the weight of their loss."""
 
     name: str
     latents: Latents
@@ -25,7 +25,7 @@ class LatentSource:
     weight: float = 1.0
 
     def at(self, sample: int, seed: int) -> tuple[int, int]:
-        """Image and view of the run's sample-th draw: every image once an epoch, in an order of the epoch's own."""
+        """Image and view of the run's sample-th draw: every image once in an epoch, and each epoch in another order."""
         epoch, place = divmod(sample, len(self.prompt))
         keys = noise.bits(seed, f"order/{self.name}", epoch, len(self.prompt))
         return int(np.argsort(keys, kind="stable")[place]), epoch % self.latents.n_views
@@ -56,13 +56,13 @@ class Batches:
     drop_prompt: float
     empty: int
 
-    def rows(self, step: int, rows: range) -> Batch:
-        """Some rows of a step, out of `batch` from each source."""
-        return _stack([self._row(source, step * self.batch + i) for i in rows for source in self.sources])
+    def part(self, step: int, positions: range) -> Batch:
+        """Some positions of a step's batch, out of `batch` for each source."""
+        return _stack([self._one(source, step * self.batch + i) for i in positions for source in self.sources])
 
-    def _row(self, source: LatentSource, sample: int) -> Batch:
+    def _one(self, source: LatentSource, sample: int) -> Batch:
         image, view = source.at(sample, self.seed)
-        cached = source.latents.row(image, view)
+        cached = source.latents.cached(image, view)
         key = f"{source.name}/{sample}"
         u = noise.uniform(self.seed, f"choice/{key}", 0, 2)
         spread, eps = (torch.from_numpy(noise.normal(self.seed, key, k, cached.mean.shape)) for k in (0, 1))
@@ -81,5 +81,5 @@ class Batches:
         )
 
 
-def _stack(rows: Sequence[Batch]) -> Batch:
-    return Batch(*(torch.cat(parts) for parts in zip(*(vars(row).values() for row in rows), strict=True)))
+def _stack(batches: Sequence[Batch]) -> Batch:
+    return Batch(*(torch.cat(parts) for parts in zip(*(vars(one).values() for one in batches), strict=True)))

@@ -1,17 +1,16 @@
-"""The training images, the prompt of each, and which real images they stand for."""
+"""The training images, the prompt of each, and the real images behind them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dermforge.common.console import track
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.progress import Ticker, no_tick
 from gen.plan import prompts
 from shards.format.images import decode_image
 from shards.format.reader import ImageSet, ShardSet
@@ -46,6 +45,19 @@ class Examples:
         rows = self.data.rows[["class", "group"]].assign(prompt=self.prompt, row=np.arange(len(self)))
         return rows.drop_duplicates("prompt").sort_values("prompt", ignore_index=True)
 
+    @property
+    def words(self) -> list[str]:
+        """The word of each class that textual inversion learns: `<plaque>`, `<lichen planus>`."""
+        return [f"<{label.replace('_', ' ')}>" for label in sorted(set(self.data.rows["class"]))]
+
+    @property
+    def digest(self) -> str:
+        """What a run is trained on: sha256 of ids, contents and prompts, in order."""
+        total = hashlib.sha256()
+        for key, prompt in zip(self.data.rows["id"], self.prompt, strict=True):
+            total.update(f"{key}\0{self.digests[key]}\0{self.prompts[prompt]}\n".encode())
+        return total.hexdigest()
+
 
 def training_rows(data: ImageSet) -> ImageSet:
     """The images that are not marked as validation or test.
@@ -61,8 +73,8 @@ def training_rows(data: ImageSet) -> ImageSet:
     return chosen
 
 
-def examples(data: ImageSet, template: str) -> Examples:
-    """Prompts for images, every image decoded once so that a broken one is found before the first step.
+def make_examples(data: ImageSet, template: str, tick: Ticker = no_tick) -> Examples:
+    """Prompts for images; every image is decoded once, so that a broken one is found before the first step.
 
     Raises
     ------
@@ -78,7 +90,7 @@ def examples(data: ImageSet, template: str) -> Examples:
         ]
     distinct = sorted(set(written))
     number = {text: i for i, text in enumerate(distinct)}
-    return Examples(data, template, distinct, np.array([number[text] for text in written]), _digests(data))
+    return Examples(data, template, distinct, np.array([number[text] for text in written]), _digests(data, tick))
 
 
 def lineage_of(data: ImageSet) -> list[str]:
@@ -92,18 +104,9 @@ def lineage_of(data: ImageSet) -> list[str]:
     return sorted(seen)
 
 
-def data_digest(sets: Sequence[Examples]) -> str:
-    """What a run was trained on: ids, contents and prompts, in order."""
-    total = hashlib.sha256()
-    for one in sets:
-        for key, prompt in zip(one.data.rows["id"], one.prompt, strict=True):
-            total.update(f"{key}\0{one.digests[key]}\0{one.prompts[prompt]}\n".encode())
-    return total.hexdigest()
-
-
-def _digests(data: ImageSet) -> dict[str, str]:
+def _digests(data: ImageSet, tick: Ticker) -> dict[str, str]:
     digests = {}
-    for position in track(range(data.n), "check images", data.n):
+    for position in range(data.n):
         try:
             sample, encoded = data.at(position)
             decode_image(encoded)
@@ -111,4 +114,5 @@ def _digests(data: ImageSet) -> dict[str, str]:
             key = data.rows["id"].iloc[position]
             raise UserError(f"training image {key} in {data.source(position)}: {error}") from error
         digests[sample.id] = sample.image_sha256
+        tick()
     return digests

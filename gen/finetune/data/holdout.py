@@ -52,7 +52,7 @@ class Holdout:
         if seen:
             raise UserError(
                 f"{len(seen)} training images are held out: {', '.join(i + why for i, why in seen[:5])}"
-                f"{', ...' if len(seen) > 5 else ''}; take them out of --data, or mark them split=test"
+                f"{', ...' if len(seen) > 5 else ''}; take them out of the training data, or mark them split=test"
             )
 
     def check_lineage(self, seen: Sequence[str], whose: str) -> None:

@@ -1,8 +1,8 @@
-"""The autoencoder's output for every view of every image: computed once, kept on disk, read row by row."""
+"""The autoencoder's output for every view of every image: computed once, kept on disk, read one view at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from safetensors import safe_open
 from torch import Tensor
 
 from dermforge.common import tensor_files
-from dermforge.common.console import progress
-from engines.pipeline_spec import PipelineSpec
-from gen.finetune.data import views
+from dermforge.common.progress import Ticker, no_tick
+from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples
+from gen.finetune.data.views import Views
 
-ROWS = 8
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -34,72 +33,56 @@ class CachedView:
 
 
 class Latents:
-    """The cached views of a set of images, a file a view.
+    """The cached views of a set of images, one file for each number of a view.
 
     Parameters
     ----------
     identity
-        What the content depends on: a file with another identity is written anew.
+        What the content depends on: a file with another identity is computed again.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], n_views: int) -> None:
         self.folder, self.identity, self.n_views = folder, identity, n_views
 
-    def path(self, view: int) -> Path:
-        return self.folder / f"view-{view:04d}.safetensors"
-
     def missing(self) -> list[int]:
-        """Views that are not there yet."""
-        return [v for v in range(self.n_views) if tensor_files.record(self.path(v)) != self.identity]
+        """Numbers of the views that are not there yet."""
+        return [v for v in range(self.n_views) if tensor_files.record(self._path(v)) != self.identity]
 
-    def row(self, image: int, view: int) -> CachedView:
+    def encode(self, number: int, examples: Examples, views: Views, base: Base, tick: Ticker = no_tick) -> None:
+        """Compute view `number` of all images; masks and masked images too for an inpainting UNet."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parts: dict[str, list[Tensor]] = {}
+        for pixels, masks in _batches(examples, views, number, base.inpaint):
+            for name, value in encode_batch(base, pixels, masks).items():
+                parts.setdefault(name, []).append(value)
+            tick(len(pixels))
+        tensor_files.write(self._path(number), {k: torch.cat(v) for k, v in parts.items()}, self.identity)
+
+    def cached(self, image: int, view: int) -> CachedView:
         """One view of one image, read from the mapped file."""
         file = self._open[view]
         return CachedView(**{name: file.get_slice(name)[image] for name in file.keys()})  # noqa: SIM118
 
+    def _path(self, number: int) -> Path:
+        return self.folder / f"view-{number:04d}.safetensors"
+
     @cached_property
     def _open(self) -> list[Any]:
-        return [safe_open(self.path(v), "pt") for v in range(self.n_views)]
-
-
-def encode(
-    latents: Latents,
-    examples: Examples,
-    which: Sequence[int],
-    vae: AutoencoderKL,
-    spec: PipelineSpec,
-    *,
-    seed: int,
-    jitter: float,
-) -> None:
-    """Compute the views numbered `which`; masks and masked images too where the UNet has nine channels."""
-    latents.folder.mkdir(parents=True, exist_ok=True)
-    inpaint = spec.unet_in_channels != spec.latent_channels
-    with progress("encode views", len(which) * len(examples)) as tick:
-        for number in which:
-            parts: dict[str, list[Tensor]] = {}
-            for batch in _batches(examples, spec.size, number, seed, jitter, inpaint):
-                for name, value in _encode(vae, spec, *batch).items():
-                    parts.setdefault(name, []).append(value)
-                tick(len(batch[0]))
-            tensor_files.write(latents.path(number), {k: torch.cat(v) for k, v in parts.items()}, latents.identity)
-
-
-def _batches(
-    examples: Examples, size: int, number: int, seed: int, jitter: float, inpaint: bool
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    for start in range(0, len(examples), ROWS):
-        pixels, masks = [], []
-        for position in range(start, min(start + ROWS, len(examples))):
-            sample, image = examples.data.image_at(position)
-            pixels.append(views.view(image, size, seed, sample.id, number, jitter))
-            if inpaint:
-                masks.append(views.mask(size, seed, sample.id, number))
-        yield torch.stack(pixels), torch.from_numpy(np.stack(masks))[:, None] if inpaint else None
+        return [safe_open(self._path(v), "pt") for v in range(self.n_views)]
 
 
 @torch.no_grad()
-def _encode(vae: AutoencoderKL, spec: PipelineSpec, pixels: Tensor, masks: Tensor | None) -> dict[str, Tensor]:
+def encode_batch(base: Base, pixels: Tensor, masks: Tensor | None) -> dict[str, Tensor]:
+    """What a `CachedView` holds, for a batch.
+
+    Parameters
+    ----------
+    pixels
+        float32 [b, 3, size, size] in [-1, 1].
+    masks
+        bool [b, 1, size, size], True where the image is to be filled in.
+    """
+    spec, vae = base.spec, base.pipeline.vae
     posterior = vae.encode(pixels.to(vae.device)).latent_dist
     result = {
         "mean": (posterior.mean - spec.shift_factor) * spec.scaling_factor,
@@ -110,3 +93,14 @@ def _encode(vae: AutoencoderKL, spec: PipelineSpec, pixels: Tensor, masks: Tenso
         result["masked"] = (kept - spec.shift_factor) * spec.scaling_factor
         result["mask"] = torch.nn.functional.interpolate(masks.float(), size=(spec.latent_size, spec.latent_size))
     return {k: v.float().cpu() for k, v in result.items()}
+
+
+def _batches(examples: Examples, views: Views, number: int, inpaint: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
+    for start in range(0, len(examples), BATCH):
+        pixels, masks = [], []
+        for position in range(start, min(start + BATCH, len(examples))):
+            sample, image = examples.data.image_at(position)
+            pixels.append(views.view(image, sample.id, number))
+            if inpaint:
+                masks.append(views.mask(sample.id, number))
+        yield torch.stack(pixels), torch.from_numpy(np.stack(masks))[:, None] if inpaint else None

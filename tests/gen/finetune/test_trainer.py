@@ -1,4 +1,4 @@
-"""What a step of `gen finetune` learns from: precision, learning rate, the weights of its losses, hidden parts."""
+"""The training loop: precision, learning rate, the weights of its losses, shares of a batch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gen.finetune.base import load_base, read_base
-from gen.finetune.data import latents
+from dermforge.common.errors import UserError
 from gen.finetune.settings import Execution, Hyperparameters
-from gen.finetune.tune import new_accelerator, tune
+from gen.finetune.trainer import due, shares
+from gen.finetune.tune import Task, new_accelerator, tune
 from shards.format.images import encode_image
 from shards.ingest.folder import open_data
 
@@ -46,7 +46,8 @@ def tuned(model: Path, images: Path, out: Path, **options: object) -> tuple[list
             **options,
         }
     )
-    tune(model, open_data(images), out, settings, Execution(), new_accelerator(settings, Execution()))
+    task = Task(model, open_data(images), out)
+    tune(task, settings, Execution(), new_accelerator(settings, Execution()))
     with (out / "training" / "log.csv").open() as file:
         log = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     return log, load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
@@ -83,17 +84,15 @@ def test_prior_images_add_to_the_loss_by_their_weight(random_pipeline: Path, pho
     assert added[0]["loss"] > 1.5 * alone[0]["loss"]
 
 
-def test_the_masked_image_hides_what_is_to_be_filled_in(random_pipeline: Path) -> None:
-    """As diffusers' inpainting shows it: grey under the mask, and the image itself outside of it."""
-    folder, spec = read_base(random_pipeline, None)
-    vae = load_base(folder, spec).pipeline.vae
-    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    mask[..., 16:48, 16:48] = True
-    shown = pixels * (mask.float() < 0.5)  # StableDiffusionInpaintPipeline.__call__
-    with torch.no_grad():
-        expected = (vae.encode(shown).latent_dist.mean - spec.shift_factor) * spec.scaling_factor
-    cached = latents._encode(vae, spec, pixels, mask)
-    torch.testing.assert_close(cached["masked"], expected)
-    assert cached["mask"].shape == (1, 1, spec.latent_size, spec.latent_size)
-    assert cached["mask"].mean() == 0.25
+def test_batches_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(UserError, match="does not divide over 3"):
+        shares(8, 3, 0, 0)
+    with pytest.raises(UserError, match="micro-batch of 3"):
+        shares(8, 1, 0, 3)
+    with pytest.raises(UserError, match="micro-batch of 9"):
+        shares(8, 1, 0, 9)
+
+
+def test_due_at_multiples_and_at_the_end() -> None:
+    assert [s for s in range(1, 8) if due(s, 3, 7)] == [3, 6, 7]
+    assert [s for s in range(1, 8) if due(s, 0, 7)] == [7]

@@ -1,0 +1,142 @@
+"""`gen finetune` as a user gives it: a model for each class, trackers, and what is refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from finetune_helpers import CLASSES, run
+
+from engines.pipeline_spec import read_spec
+from shards.format.images import decode_image
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
+BAD: dict[str, tuple[dict[str, object], str]] = {
+    "method": ({"method": "dreambooth"}, "unknown method 'dreambooth'"),
+    "model": ({"model": "./none"}, "no pipeline folder"),
+    "data": ({"data": "./none"}, "is not a folder"),
+    "prompt": ({"template": "An image of {class}" + " of the skin of an arm" * 9}, "more than the 16 tokens"),
+    "field": ({"template": "{disease}"}, "names {disease}"),
+    "holdout": ({"holdout": "held.txt"}, "held out: p3"),
+    "micro": ({"micro_batch": 3}, "micro-batch of 3"),
+    "fp16": ({"mixed_precision": "fp16"}, "needs a CUDA device"),
+    "tracker": ({"track": "paper"}, "unknown tracker 'paper'"),
+    "wandb": ({"track": "wandb"}, "pip install wandb"),
+    "size": ({"size": 65}, "size 65 does not fit"),
+    "rate": ({"learning_rate": -1}, "learning_rate is -1"),
+    "prior": ({"method": "textual-inversion", "prior": 2}, "leave them out"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_2(
+    case: str,
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if case == "fp16" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    if case == "wandb" and find_spec("wandb"):
+        pytest.skip("wandb is installed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "held.txt").write_text("p3\n")
+    given, said = BAD[case]
+    assert run(monkeypatch, **{"model": random_pipeline, "data": images, "out": "tuned", "steps": 1, **given}) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "images/s" not in line]  # slow machines' progress
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_broken_images_and_models_are_named(
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(model: Path, data: Path, said: str) -> None:
+        assert run(monkeypatch, model=model, data=data, out=tmp_path / "tuned", steps=1) == 2
+        assert said in capsys.readouterr().err
+
+    photos = tmp_path / "photos"
+    shutil.copytree(images, photos)
+    (photos / "p2.png").write_bytes((photos / "p2.png").read_bytes()[:500])
+    refused(random_pipeline, photos, "training image p2")
+    (tmp_path / "empty").mkdir()
+    refused(random_pipeline, tmp_path / "empty", "holds no images")
+    weights = Path("unet", "diffusion_pytorch_model.safetensors")
+    for name, said in (("pickled", "is a pickle"), ("partial", "is missing"), ("damaged", "cannot be loaded")):
+        model = tmp_path / name
+        shutil.copytree(random_pipeline, model)
+        if name == "pickled":
+            (model / weights).rename(model / "unet" / "diffusion_pytorch_model.bin")
+        elif name == "partial":
+            shutil.rmtree(model / "vae")
+        else:
+            (model / weights).write_bytes((model / weights).read_bytes()[:5000])
+        refused(model, images, said)
+
+
+def test_another_run_s_checkpoint_and_folder_are_left_alone(
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = {"model": random_pipeline, "data": images, "out": tmp_path / "tuned", "method": "lora", "steps": 1}
+    options["keep_work"] = True
+    assert run(monkeypatch, **options) == 0
+    assert run(monkeypatch, **options, learning_rate=0.1) == 2
+    assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err
+    (tmp_path / "tuned.work" / "checkpoint.safetensors").write_bytes(b"damaged")
+    assert run(monkeypatch, **options | {"steps": 2}) == 2
+    assert "is damaged" in capsys.readouterr().err
+    assert run(monkeypatch, **options | {"steps": 2}, fresh=True) == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    assert run(monkeypatch, **options | {"out": tmp_path / "mine"}) == 2
+    assert "is not a fine-tuned pipeline" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_one_model_for_each_class(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, model=random_pipeline, data=images, out=tmp_path, per_class=True, steps=1) == 0
+    for number, cls in enumerate(CLASSES):
+        spec = read_spec(tmp_path / cls)
+        assert spec.classes == [cls]
+        assert spec.lineage == [f"p{i}" for i in range(number, 8, 2)]
+
+
+def test_tensorboard_reads_back_what_was_logged(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By TensorBoard's own reader, from the folder that stays: the log's numbers, the sheet, a run for each class."""
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = {"steps": 2, "batch": 2, "validate_every": 2, "track": "tensorboard", "per_class": True}
+    assert run(monkeypatch, model=random_pipeline, data=images, out=tmp_path, **options) == 0
+    for cls in CLASSES:
+        training = tmp_path / cls / "training"
+        events = EventAccumulator(str(training / "tracking" / "dermforge-finetune")).Reload()
+        with (training / "log.csv").open() as file:
+            logged = list(csv.DictReader(file))
+        for name in ("loss", "learning_rate", "gradient_norm"):
+            read = [(e.step, e.value) for e in events.Scalars(name)]
+            assert read == [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-5)) for row in logged], name
+        (sheet,) = events.Images("validation")
+        assert sheet.step == 2
+        shown = decode_image(sheet.encoded_image_string)
+        np.testing.assert_array_equal(shown, decode_image((training / "step-000002.png").read_bytes()))

@@ -1,0 +1,32 @@
+"""Settings: the paper's by default, a method's own, and what is out of range."""
+
+from __future__ import annotations
+
+import pytest
+
+from dermforge.common.errors import UserError
+from gen.finetune.settings import Hyperparameters
+
+
+def test_the_paper_is_the_default() -> None:
+    """Sagers et al. 2023: 584 psoriasis images give 584 steps, 406 of basal cell carcinoma give 408."""
+    paper = Hyperparameters.check(method="full")
+    assert (paper.learning_rate, paper.batch, paper.epochs, paper.weight_decay) == (5e-6, 4, 4, 1e-2)
+    assert (paper.betas, paper.clip, paper.warmup, paper.prior, paper.ema) == ((0.9, 0.999), 1.0, 0, 0, 0.0)
+    assert (paper.steps_for(584), paper.steps_for(406)) == (584, 408)
+
+
+def test_views_are_no_more_than_are_asked_for() -> None:
+    settings = Hyperparameters.check(method="lora", epochs=3, views=8)
+    assert settings.views_for(40) == 3
+    assert Hyperparameters.check(method="lora", epochs=30, views=8).views_for(40) == 8
+    assert Hyperparameters.check(method="full", steps=1).views_for(100) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", 0.0), ("batch", 0), ("ema", 1.0), ("epochs", 0), ("mixed_precision", "fp4"), ("views", 0)],
+)
+def test_settings_out_of_range_are_named(name: str, value: object) -> None:
+    with pytest.raises(UserError, match=f"{name} is"):
+        Hyperparameters.check(**{"method": "full", name: value})
