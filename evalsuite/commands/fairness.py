@@ -51,7 +51,7 @@ def fairness(
     out: Annotated[Path | None, typer.Option(help="folder for JSON, CSV, HTML and plots")] = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
-    """Subgroup card of a table of predictions: metrics by group with intervals, gaps beside what chance would show.
+    """Subgroup card of a table of predictions: metrics by group with intervals, and gaps next to those by chance.
 
     Example: [bold]evalsuite fairness test.parquet --groups fst,sex --cluster patient --validation val.parquet
     --out card/[/bold]
@@ -102,7 +102,7 @@ def fairness(
         for s in checked.scenarios:
             console.say(
                 f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
-                f"the conclusion {'CHANGES' if s.changed else 'stands'}"
+                f"the conclusion {'CHANGES' if s.changed else 'holds'}"
             )
     for note in card.notes:
         console.say(note)
@@ -124,7 +124,7 @@ def _present(path: Path | None, cluster: str) -> str | None:
 
 
 def _with_groups(baseline: Predictions, test: Predictions) -> Predictions:
-    """The baseline with the test's groups and clusters, row by row: they belong to the images, not to the model."""
+    """The baseline with the groups and clusters of the test table: they belong to the images, not to the model."""
     place = {name: i for i, name in enumerate(test.ids.tolist())}
     missing = set(baseline.ids.tolist()) ^ set(place)
     if missing:

@@ -166,12 +166,12 @@ def _gap_change(
     a, b = np.array([own[i].a for i in used]), np.array([own[i].b for i in used])
     change = float(np.ptp(b) - np.ptp(a))
     top_a, low_a, top_b, low_b = (used[int(i)] for i in (a.argmax(), a.argmin(), b.argmax(), b.argmin()))
-    # the spread of the pairs as they are: picking them anew in each resample folds a small gap and hides its error
+    # keep the pairs: picking them again in each resample would fold a small gap at 0 and hide its error
     spread = _spread(drawn_b[top_b] - drawn_b[low_b] - drawn_a[top_a] + drawn_a[low_a])
     low, high = change - z_of(confidence) * spread, change + z_of(confidence) * spread
     p = float(2 * norm.sf(abs(change) / spread)) if spread > 0 else 1.0
     best, worst = own[top_a], own[low_a]
-    # the best of many groups was partly lucky and falls back by itself: it counts among as many as it was picked from
+    # the best of many groups was partly lucky and regresses by itself, so its p is corrected for the number of groups
     adjusted = dict(zip(used, hypothesis_tests.holm(np.array([own[i].p for i in used])).tolist(), strict=True))
     fell = best.difference < 0 and adjusted[top_a] <= 1 - confidence
     rose = worst.difference > 0 and adjusted[low_a] <= 1 - confidence
@@ -194,8 +194,8 @@ def _gap_change(
 
 
 def _reading(change: float, high: float, down: bool, rose: bool, best: Change, worst: Change) -> str:
-    """What moved; that the gap is smaller is said only where its interval lies below 0."""
-    smaller, unsettled = "the gap is smaller because ", "; that the gap is smaller is not settled"
+    """What moved. The gap is called smaller only where its interval lies below 0."""
+    smaller, unsettled = "the gap is smaller because ", "; whether the gap is smaller is not settled"
     if down:
         moved = f"{best.group} got worse, while {worst.group} did not gain"
         return f"levelled down: {smaller}{moved}" if high < 0 else f"levelled down: {moved}{unsettled}"

@@ -47,7 +47,7 @@ class Change:
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether it stands among as many groups as were looked at: Holm's p of at most 0.05."""
+        """Whether it survives the correction for the number of groups: Holm's p of at most 0.05."""
         return self.p_holm <= 0.05
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""The estimates of one group: each metric's value, its interval, and whether there are rows enough to show it."""
+"""The estimates of one group: each metric's value, its interval, and whether there are enough rows to show it."""
 
 from __future__ import annotations
 
@@ -153,10 +153,10 @@ def _composite(
 
 
 def part_of_a_miss(confidence: NDArray[np.floating], classes: int, size: float) -> float:
-    """What a quarter of a row more that is wrong would add to the variance of a Brier score of `size` rows.
+    """What a quarter of one more wrong row would add to the variance of the Brier score of `size` rows.
 
-    Where no row is wrong a bootstrap sees next to no variance, although a miss in the next row costs 2 (p_called -
-    p_true). Without this 95 % covered 56 where one row in fifty is wrong and there are 30 (docs/intervals.md).
+    Where no row is wrong a bootstrap shows almost no variance, although the next row may be wrong and cost
+    2 (p_called - p_true). Without this, 95 % covered 56 % of 30 rows of which one in fifty is wrong (docs/intervals.md).
     """
     cost = 2 * (confidence - (1 - confidence) / (classes - 1))
     return 0.25 * (float(cost.mean()) / size) ** 2
@@ -185,7 +185,7 @@ def _half(settings: CardSettings) -> int:
 
 
 def shrink(rows: Sequence[GroupRow], confidence: float) -> list[GroupRow]:
-    """Accuracy of the intersections, each leaning on the others."""
+    """The rows with their accuracy shrunk towards that of the others."""
     n = np.array([row.n for row in rows], dtype=np.float64)
     hits = np.array([row.metrics[ACCURACY].value for row in rows]) * n
     fit = shrinkage.beta_binomial(hits, n, confidence)

@@ -22,7 +22,7 @@ from evalsuite.stats import resampling
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to label the skin types, and what it says.
+    """One way to label the skin types, and the gap it gives.
 
     Attributes
     ----------
@@ -33,10 +33,10 @@ class Scenario:
     beyond_chance
         Whether the gap exceeds the null gap's 95th percentile (for relabellings: in most of them).
     same_worst
-        Whether the worst group is rater A's; for relabellings the share in which it is.
+        Whether the worst group is that of rater A; for relabellings the share of them in which it is.
     changed
-        Whether the conclusion (beyond chance, and which group is worst) differs from rater A's. Without a gap beyond
-        chance there is no worst group to change.
+        Whether the conclusion (beyond chance, and which group is worst) differs from that of rater A. Where no gap is
+        beyond chance, the worst group does not count.
     """
 
     name: str
@@ -130,7 +130,7 @@ def _scenario(name: str, n: int, gap: Gap, reference: Gap) -> Scenario:
 def _aside(
     predictions: Predictions, scored: Scored, reference: Gap, share: float, times: int, settings: CardSettings
 ) -> Scenario:
-    """Labels moved one step at random: the spread of the gap, and how often the conclusion stands."""
+    """Labels moved one step at random: the spread of the gap, and how often the conclusion holds."""
     names = levels(predictions.groups[reference.column])
     index = {name: i for i, name in enumerate(names)}
     codes = np.array([index[v] for v in predictions.groups[reference.column]])

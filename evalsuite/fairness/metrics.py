@@ -58,7 +58,7 @@ def score(
     classes: tuple[str, ...],
     above: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Scored:
-    """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equals."""
+    """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equal ones."""
     confidence = probs.max(axis=1)
     return Scored(
         classes, labels, probs.argmax(axis=1), probs, confidence, calibration.equal_mass_bins(confidence), above or {}
@@ -222,7 +222,7 @@ def _sums_up_to(w: NDArray[np.floating], ends: NDArray[np.int64]) -> NDArray[np.
 
 
 def _in_top(rows: Scored, k: int) -> NDArray[np.floating]:
-    """Whether the label is among the k likeliest; of equals the later class counts, as in scikit-learn."""
+    """Whether the label is among the k likeliest; of equal ones the later class comes first, as in scikit-learn."""
     own = rows.probs[np.arange(len(rows.labels)), rows.labels][:, None]
     later = np.arange(rows.probs.shape[1])[None, :] > rows.labels[:, None]
     ahead = (rows.probs > own) | ((rows.probs == own) & later)

@@ -22,7 +22,7 @@ ROMAN = ("i", "ii", "iii", "iv", "v", "vi")
 
 @dataclass(frozen=True)
 class Predictions:
-    """A validated table of predictions, a row an image.
+    """A validated table of predictions, one row for each image.
 
     Attributes
     ----------

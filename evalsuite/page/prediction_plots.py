@@ -16,7 +16,7 @@ from evalsuite.stats.estimate import NOT_ENOUGH
 
 
 def reliability(predictions: Predictions, column: str | None = None, least: int = 50) -> str:
-    """Accuracy against confidence in bins of equal counts, a panel a group, with Wilson intervals."""
+    """Accuracy against confidence in bins of equal counts, with Wilson intervals; a panel for each group."""
     names, masks = _split(predictions, column)
     across = min(len(names), 3)
     down = math.ceil(len(names) / across)
@@ -47,7 +47,7 @@ def roc(
     seed: int = 0,
     least: int = 10,
 ) -> str:
-    """ROC curves of a class, or the mean over the classes, a line a group with a bootstrap band."""
+    """ROC curves of a class, or the mean over the classes; a line with a bootstrap band for each group."""
     names, masks = _split(predictions, column)
     grid, rng = np.linspace(0, 1, 101), np.random.default_rng(seed)
     title = f"ROC of {cls or 'the mean over classes'}" + (f" by {column}" if column else "")
@@ -85,7 +85,7 @@ def _split(predictions: Predictions, column: str | None) -> tuple[list[str], lis
 
 
 def _bins(axes: Axes, own: Predictions, least: int) -> str:
-    """Draw one group's reliability; tell it in words."""
+    """Draw the reliability of one group; returns it in words."""
     if own.n < least:
         axes.text(0.5, 0.5, f"{NOT_ENOUGH}\n({own.n} of {least})", ha="center", va="center", fontsize=8)
         return NOT_ENOUGH

@@ -37,7 +37,7 @@ def style() -> AbstractContextManager[None]:
 
 
 def short(name: str, most: int = 28) -> str:
-    """A name as it is drawn: one of a hundred letters would leave the axes no room. The description has it whole."""
+    """A name cut for drawing: one of a hundred letters would leave no room for the axes. The description has it all."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 

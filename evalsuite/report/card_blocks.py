@@ -87,7 +87,7 @@ def rater_table(made: RaterCheck) -> Table:
                 _with(f"{s.difference:.3f}", s.low, s.high),
                 s.worst,
                 "yes" if s.beyond_chance else "no",
-                Cell("CHANGES", bold=True) if s.changed else "stands",
+                Cell("CHANGES", bold=True) if s.changed else "holds",
             )
             for s in made.scenarios
         ],

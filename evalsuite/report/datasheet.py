@@ -59,7 +59,7 @@ def sheet(folders: Sequence[Path], per_cell: int = 2) -> Picture | None:
         png,
         f"Contact sheet of synthetic images: rows are the classes {', '.join(images.classes)}, columns the skin types "
         f"{', '.join(groups)}, {per_cell} images in each cell.",
-        f"The first {per_cell} images of each class and skin type, in stored order; none was picked by eye.",
+        f"The first {per_cell} images of each class and skin type, in stored order, without selection.",
     )
 
 
@@ -84,7 +84,7 @@ def _facts(images: ImageSet) -> list[tuple[str, str]]:
 
 
 def _recorded(values: Iterable[str | None]) -> str:
-    """Every value there is: shards of two plans may lie in one folder."""
+    """All values: shards of two plans may lie in one folder."""
     return ", ".join(sorted({v for v in values if v})) or "not recorded"
 
 

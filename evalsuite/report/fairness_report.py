@@ -32,8 +32,8 @@ def report(
             Section(
                 "Skin-type label noise",
                 [
-                    "Skin types are opinions. The gap again by each rater, where both agree, and with labels "
-                    "moved one step.",
+                    "Skin types are opinions. This is the gap by each rater, where both agree, and with labels moved "
+                    "one step.",
                     card_blocks.rater_table(raters),
                 ],
             )
@@ -73,13 +73,13 @@ def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | 
     if compared is not None:
         details += [f"Against the baseline, by {g.column}: {g.reading}." for g in compared.gaps]
         shown = "shown" if compared.no_group_worse else "not shown"
-        details.append(f"That no group got worse by more than {compared.margin:g} is {shown}.")
+        details.append(f"No group got worse by more than {compared.margin:g}: {shown}.")
     if raters is not None:
         changed = [s.name for s in raters.scenarios if s.changed]
         details.append(
             f"The conclusion CHANGES with the labels: {', '.join(changed)}."
             if changed
-            else "The conclusion stands under every way to label the skin types that was tried."
+            else "The conclusion holds under every way to label the skin types that was tried."
         )
     return Answer(_sentence(first), numbers, details)
 

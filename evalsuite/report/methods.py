@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 LIMITS = (
     "Skin type is as labelled. Labels by different raters agree exactly in only about half of the images of public "
     "dermatology sets; `evalsuite fairness --rater-b` shows whether a conclusion depends on them.",
-    "A difference that is not shown is not shown to be absent: see the detectable differences.",
+    "A difference that was not found may still exist: see the detectable differences.",
     "One test set is one place and time. A gain here says little about another clinic, camera or population.",
-    "Synthetic images do not replace diverse real ones; collecting those is the first thing to do.",
+    "Synthetic images do not replace diverse real ones: collect those first.",
     "This is research software. It is not a medical device and must not guide the care of a patient.",
 )
 PHANTOMS = (
@@ -42,7 +42,7 @@ def of_run(found: Analysis) -> list[str]:
         "Wilson intervals with an effective sample size (of a jackknife, and of a bootstrap stratified by group and "
         "label); the difference "
         f"between the arms has a paired 95% interval over {over}, and McNemar's test for each group with Holm's "
-        "correction over the skin types. Gaps are shown beside the gap that equal groups of these sizes would show by "
+        "correction over the skin types. Gaps are shown next to the gap that equal groups of these sizes would show by "
         "chance (permutation).",
         software(),
     ]
@@ -70,9 +70,9 @@ def of_card(card: Card, test: Predictions) -> list[str]:
         f"intercept by logistic recalibration with robust errors.{fixed} Numbers that rest on fewer than "
         f"{s.min_count} images are not reported.",
         "Gaps are the largest difference between groups with enough data; their intervals hold although the pair was "
-        "picked (max-T), and beside each stands the gap that groups of these sizes and case mix show when they do not "
-        f"matter ({s.n_boot} permutations within labels). The gap in accuracy is primary; others are exploratory. "
-        "Accuracies of intersections are also shown shrunk by a beta-binomial model.",
+        "picked (max-T), and next to each is the gap that groups of these sizes and case mix show when the group "
+        f"makes no difference ({s.n_boot} permutations within labels). The gap in accuracy is primary; others are "
+        "exploratory. Accuracies of intersections are also shown shrunk by a beta-binomial model.",
         software(),
     ]
 

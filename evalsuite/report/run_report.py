@@ -39,7 +39,7 @@ def answer(found: Analysis) -> Answer:
     elif low > -MARGIN and high < MARGIN:
         words = "They make no difference that matters"
     else:
-        words = "It cannot be told from this run"
+        words = "This run cannot determine it"
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
     worst = head["worst_group"]["mix"]
     numbers.append(("gain", f"{100 * found.gain.value:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}"))
@@ -59,7 +59,7 @@ def answer(found: Analysis) -> Answer:
 
 
 def who_moved(comparison: Comparison, column: str) -> list[str]:
-    """Which groups gained or lost beyond chance, as many as there are, and what that means for the gap."""
+    """Which groups gained or lost beyond chance, given their number, and what that means for the gap."""
     changes = [c for c in comparison.of(column) if c.enough]
     sure = [c for c in changes if c.beyond_chance]
     gained, lost = [c.group for c in sure if c.difference > 0], [c.group for c in sure if c.difference < 0]
@@ -71,7 +71,7 @@ def who_moved(comparison: Comparison, column: str) -> list[str]:
     if changes and not sure:
         said.append("No single skin type gained or lost beyond chance.")
     worse = "shown" if comparison.no_group_worse else "not shown"
-    said.append(f"That no group got worse by more than {100 * MARGIN:g} points is {worse}.")
+    said.append(f"No group got worse by more than {100 * MARGIN:g} points: {worse}.")
     said += [f"Gap by {g.column}: {g.reading}." for g in comparison.gaps if g.column == column]
     return said
 

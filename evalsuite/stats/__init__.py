@@ -1,1 +1,1 @@
-"""Statistics of the card: intervals, DeLong, resampling, calibration, shrinkage, multiplicity. One idea a file."""
+"""Statistics of the suite: intervals, resampling, tests and estimates, one idea in each file."""

@@ -1,7 +1,7 @@
 """Average precision and its variance by the jackknife, one value per row as in `delong`.
 
-A bootstrap draws rows twice, which makes ties that the scores do not have: at 50 positives of 100 it shows 0.9 of the
-variance, the jackknife 1.02 (docs/intervals.md). In closed form it costs one sort.
+A bootstrap draws rows twice, which makes ties that the scores do not have: with 50 positives of 100 it gives 0.9 of
+the variance, the jackknife 1.02 (docs/intervals.md). The closed form costs one sort.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def influence(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tupl
     true = np.cumsum(hit)[rows - 1]
     precision = hit * true / rows
     value = float(precision.sum()) / m
-    # what the precision at a positive loses or gains when a row at or above it is taken out
+    # what the precision at a positive loses or gains when a row at or above it is removed
     step = hit / (rows * np.maximum(rows - 1, 1))
     loss, gain = step * (rows - true), step * true
     without = np.where(
@@ -48,10 +48,10 @@ def _from(values: NDArray[np.floating], first: NDArray[np.int64]) -> NDArray[np.
 
 
 def degrees(influences: NDArray[np.floating], clusters: NDArray[np.int64] | None = None) -> float:
-    """Degrees of freedom of a sum of squared influences: few where few rows bring most of it (Satterthwaite 1946).
+    """Degrees of freedom of a sum of squared influences: few where few rows make up most of it (Satterthwaite 1946).
 
-    Near a perfect ranking one misplaced row brings nearly all, and says little of the next; six are the least, as two
-    rows that share everything would give two, with an interval from end to end.
+    At least 6: near a perfect ranking two misplaced rows may make up all of it, which would give 2 degrees and an
+    interval from 0 to 1.
     """
     parts = influences if clusters is None else np.bincount(np.unique(clusters, return_inverse=True)[1], influences)
     squares = parts**2

@@ -15,7 +15,7 @@ from evalsuite.stats.intervals import t_of
 
 
 def equal_mass_bins(confidence: NDArray[np.floating], most: int = 15, least_rows: int = 20) -> NDArray[np.int64]:
-    """Bin of each row, int [n]: equal counts, ties kept together, at most `most` bins of about `least_rows` rows."""
+    """Bin of each row, int [n]: equal counts, ties together, at most `most` bins of about `least_rows` rows."""
     count = int(np.clip(len(confidence) // least_rows, 1, most))
     edges = np.unique(np.quantile(confidence, np.arange(1, count) / count)) if count > 1 else np.array([])
     _, bins = np.unique(np.searchsorted(edges, confidence, side="right"), return_inverse=True)
@@ -32,9 +32,9 @@ def ece(
     weight, confidence, hits
         Sums over each bin, [bins, b]: of the weights, of weight x confidence, of weight x correct.
 
-    The plug-in is too large: |gap| of a perfectly calibrated bin of 20 rows averages 0.09. The correction is by
-    moments: the true gaps are taken as the seen ones times s in 0..1, such that gaps so shrunk plus normal errors
-    would average to the plug-in. Calibrated predictions thus give 0 or nearly so; clear gaps stay as they are.
+    The plug-in is biased upwards: |gap| of a perfectly calibrated bin of 20 rows averages 0.09. The correction matches
+    moments: it takes the true gaps to be the observed ones times a factor from 0 to 1, such that these smaller gaps
+    plus normal errors average to the plug-in. Calibrated predictions then give about 0; clear gaps keep their size.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         share, gap, error = _bin_gaps(weight, confidence, hits)
@@ -55,11 +55,11 @@ def ece_interval(
     level: float = 0.95,
     deff: float = 1.0,
 ) -> tuple[float, float]:
-    """Interval of the bias-corrected ECE: the values whose plug-in would not surprise; sums over bins, [bins].
+    """Interval of the bias-corrected ECE: the values under which the plug-in is not unusual; sums over bins, [bins].
 
-    The bootstrap will not do: it adds the very noise whose mean is the bias, and cannot reach 0. The plug-in is skewed,
-    so its quantiles are Cornish & Fisher's. Near 0, where a small plug-in is no evidence against a value, the whole
-    5 % lie above (Feldman & Cousins 1998 for the idea), so that calibrated predictions are covered as stated.
+    A bootstrap fails: it adds the noise that causes the bias, and never reaches 0. The plug-in is skewed, so its
+    quantiles are Cornish & Fisher's. Near 0, where a small plug-in is no evidence against a value, all of the 5 % lie
+    above (an idea of Feldman & Cousins 1998), so that calibrated predictions are covered as stated.
     """
     used = weight > 0
     if not used.any():
@@ -67,18 +67,18 @@ def ece_interval(
     rows, said, rate = weight[used], confidence[used] / weight[used], hits[used] / weight[used]
     share, plain, tail = rows / rows.sum(), float(weight[used] @ np.abs(rate - said) / rows.sum()), (1 - level) / 2
     direction = (rate - said) / plain if plain > 1e-9 else np.sign(0.5 - said)
-    # how the error is shared out is half noise, and a noisier share means a larger plug-in: half way to an even one
+    # the bins' shares of the error are half noise, and noise makes the plug-in larger: go half way to equal shares
     direction = np.sign(direction) * (np.abs(direction) + 1) / 2
     grid = np.linspace(0, plain + 4 * math.sqrt(deff / rows.sum()), 600)
     true = grid[:, None] * direction
-    # errors as they would be if the value were true (a score interval): at 0, of rates equal to the confidence
-    expected = (rows * np.clip(said + true, 0, 1) + 1) / (rows + 2)  # a hit and a miss more: no bin is without error
+    # standard errors if the value were true (a score interval); at 0 the rates equal the confidence
+    expected = (rows * np.clip(said + true, 0, 1) + 1) / (rows + 2)  # a hit and a miss added: every bin has an error
     quantile = _plug_in_quantiles(np.abs(true), np.sqrt(expected * (1 - expected) * deff / rows), share)
     near_zero = quantile(tail) <= quantile(0.5)[0]
     inside = np.where(
         near_zero, plain <= quantile(1 - 2 * tail), (quantile(tail) <= plain) & (plain <= quantile(1 - tail))
     )
-    inside[np.abs(quantile(0.5) - plain).argmin()] = True  # the value that fits best, should the grid step over it
+    inside[np.abs(quantile(0.5) - plain).argmin()] = True  # the value that fits best, which the grid may step over
     return float(grid[inside][0]), min(1.0, float(grid[inside][-1]))
 
 
@@ -103,10 +103,10 @@ def _plug_in_quantiles(
 def _bin_gaps(
     weight: NDArray[np.floating], confidence: NDArray[np.floating], hits: NDArray[np.floating]
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    """Share, |accuracy - confidence| and its standard error of each bin; empty bins share nothing, [bins, b]."""
+    """Share of rows (0 where empty), |accuracy - confidence| and its standard error of each bin, [bins, b]."""
     rows = np.where(weight > 0, weight, 1)
     said, rate = confidence / rows, hits / rows
-    # two rows as the confidence says: a bin that is all right is not without error
+    # two rows added at the bin's confidence: a bin without a miss still has an error
     smooth = np.clip((hits + 2 * said) / (rows + 2), 1e-6, 1 - 1e-6)
     return weight / weight.sum(axis=0), np.abs(rate - said), np.sqrt(smooth * (1 - smooth) / rows)
 

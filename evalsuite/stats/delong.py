@@ -1,8 +1,8 @@
 """AUROC and its variance after DeLong, DeLong & Clarke-Pearson 1988 (fast ranks: Sun & Xu 2014).
 
-Everything goes through one value per row, its *influence*: the variance of an AUROC is the sum of squared
-influences, that of a mean or difference of AUROCs is the sum of squares of their mean or difference, and clustered
-rows (Obuchowski 1997) are summed within the cluster before squaring.
+Each row has one value, its *influence*. The variance of an AUROC is the sum of the squared influences; that of a mean
+or difference of AUROCs is the sum of squares of the mean or difference of the influences. The influences of clustered
+rows are summed within the cluster before squaring (Obuchowski 1997).
 """
 
 from __future__ import annotations

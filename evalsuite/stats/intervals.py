@@ -44,15 +44,15 @@ def score_interval(
 ) -> tuple[float, float]:
     """Wilson's interval of any score from 0 to `top` (F1, Brier, average precision); NaN where undefined.
 
-    The counts are those of a share with this variance (Korn & Graubard 1998), the quantile is Student's. A
-    percentile bootstrap of a score near its top sees next to no variance: 95 % cover 58 % (docs/intervals.md).
+    The counts are those of a share with this variance (Korn & Graubard 1998), the quantile is Student's. A percentile
+    bootstrap sees almost no variance in a score near its top: its nominal 95 % covered 58 % (docs/intervals.md).
 
     Parameters
     ----------
     variance
         Of the score, from a bootstrap or a jackknife.
     size, degrees
-        Independent rows it rests on, which stand in where no variance was seen, and degrees of freedom of the variance
+        Number of independent rows, used where no variance was observed, and degrees of freedom of the variance
         (`effective_size`; infinite where it follows from counts).
     """
     if not (math.isfinite(value) and math.isfinite(variance)):
@@ -68,7 +68,7 @@ def score_interval(
 def effective_size(sizes: NDArray[np.int64]) -> tuple[float, float]:
     """Rows and degrees of freedom of a mean over strata of equal weight (Satterthwaite 1946); empty ones are left out.
 
-    Equal strata give all rows, and rows less strata; one small stratum brings both down to its own.
+    Equal strata give all rows, and rows less strata; a small stratum brings both down towards its own.
     """
     m = sizes[sizes > 0].astype(np.float64)
     if not len(m):
@@ -83,8 +83,8 @@ def mean_of_shares(
 ) -> tuple[float, float]:
     """Interval of the plain mean of k independent shares, such as balanced accuracy (Price & Bonett 2004).
 
-    z^2 / 2k hits and as many misses are added to each: with one share this is Agresti & Coull's. Six rows that are all
-    right are not without error, and a bootstrap of them sees none (docs/intervals.md). NaN where all are empty.
+    z^2 / 2k hits and as many misses are added to each: with one share this is Agresti & Coull's. Six rows without a
+    mistake leave room for one, of which a bootstrap shows nothing (docs/intervals.md). NaN where all are empty.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def design_effect(hits: NDArray[np.floating], clusters: NDArray[np.int64] | None
     m = int(codes.max()) + 1
     if m == n:
         return 1.0
-    if m < 2 or p in (0.0, 1.0):  # nothing to learn the correlation from: one cluster counts as one row
+    if m < 2 or p in (0.0, 1.0):  # the correlation is unknown: one cluster counts as one row
         return n / m
     sums = np.bincount(codes, weights=hits - p, minlength=m)
     clustered = m / (m - 1) * float(sums @ sums) / n**2
@@ -131,7 +131,7 @@ def design_effect(hits: NDArray[np.floating], clusters: NDArray[np.int64] | None
 
 
 def n_for_half_width(p: float, half_width: float = 0.1, confidence: float = 0.95) -> int:
-    """Rows after which the Wilson interval of a proportion p is no wider than +- half_width."""
+    """The least n at which the Wilson interval of a proportion p is no wider than +- half_width."""
     if not math.isfinite(p):
         p = 0.5
     low, high = 1, 10_000_000
@@ -210,8 +210,8 @@ def spread_interval(
         The metric of each group, [groups], and its bootstrap, [groups, resamples]; with a leading axis where the
         largest difference over several rates counts (equalised odds).
 
-    Every pair gets a bound; the lower ones hold together (max-T over the pairs), which pays for the picking. The
-    plain bootstrap of max - min is biased upwards and excludes its own estimate after correction.
+    The lower bounds of all pairs hold together (max-T), which accounts for picking the largest difference. A plain
+    bootstrap of max - min is biased upwards, and once corrected for its bias it excludes its own estimate.
     """
     values, drawn = np.atleast_2d(values), drawn if drawn.ndim == 3 else drawn[None]
     errors = drawn - drawn.mean(axis=2, keepdims=True)

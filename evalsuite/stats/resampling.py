@@ -1,7 +1,7 @@
 """Resampling as weights: a bootstrap or a permutation is a matrix [rows, resamples] that every metric takes.
 
-Units (patients, or rows where each stands alone) are drawn within strata (group x label), so that no resample
-loses a class, as an unstratified one does in e^-1 of the cases where a cell holds a single row.
+Units (patients, or rows where each stands alone) are drawn within strata (group x label), so that no resample loses a
+class. Without strata, a class of one row would be missing from 37 % of the resamples.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
-#: What belongs together, one name or code for each row: images of a patient, or all that was made from one photograph.
+#: What belongs together, a name or code for each row: images of a patient, or all that was made from one photograph.
 Family = NDArray[Any] | None
 Families = tuple[Family, Family]  # of the real and of the synthetic images
 
@@ -99,10 +99,10 @@ def permuted_groups(
     clusters: NDArray[np.int64] | None,
     resamples: int,
 ) -> NDArray[np.int16]:
-    """Group codes shuffled among units of the same label, int16 [n, resamples]: groups that do not matter.
+    """Group codes shuffled among units of the same label, int16 [n, resamples]: groups that make no difference.
 
-    Sizes and case mix of the groups stay as they are. Rows of one cluster and group move together, so that a
-    patient's correlation is in the null as well.
+    Sizes and case mix of the groups do not change. Rows of one cluster and group move together, so that the null
+    distribution has the correlation within patients too.
     """
     if clusters is None:
         unit_of, unit_group, unit_label = np.arange(len(groups)), groups, labels

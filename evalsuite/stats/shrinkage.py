@@ -1,4 +1,4 @@
-"""Beta-binomial shrinkage: small cells lean on the others, as much as the others agree (empirical Bayes)."""
+"""Beta-binomial shrinkage (empirical Bayes): the rates of small cells move towards those of the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shrunk:
 def beta_binomial(successes: NDArray[np.floating], totals: NDArray[np.floating], confidence: float = 0.95) -> Shrunk:
     """Fit Beta(m s, (1 - m) s) over the cells by marginal likelihood; give each cell's posterior.
 
-    Cells with a total of 0 get the prior. A weak half-Cauchy prior on s^-1/2 keeps s finite where the cells agree.
+    Cells without rows get the prior. A weak half-Cauchy prior on s^-1/2 keeps s finite where the cells agree.
     """
     used = totals > 0
     k, n = successes[used], totals[used]

@@ -31,11 +31,11 @@ def test_a_gap_is_called_smaller_only_where_that_is_settled() -> None:
 
     best, worst = change("I", 0.78, 0.69, -0.16, -0.02), change("V", 0.58, 0.55, -0.11, 0.04)
     assert _reading(-0.06, 0.04, True, False, best, worst) == (
-        "levelled down: I got worse, while V did not gain; that the gap is smaller is not settled"
+        "levelled down: I got worse, while V did not gain; whether the gap is smaller is not settled"
     )
     assert "the gap is smaller because I got worse" in _reading(-0.06, -0.01, True, False, best, worst)
     gained = change("V", 0.58, 0.65, 0.01, 0.13)
-    assert _reading(-0.06, 0.01, False, True, best, gained) == ("V gained; that the gap is smaller is not settled")
+    assert _reading(-0.06, 0.01, False, True, best, gained) == ("V gained; whether the gap is smaller is not settled")
 
 
 def equally_good(seed: int, groups: int = 6, n: int = 100) -> Predictions:
