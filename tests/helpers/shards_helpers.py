@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import typer
+import webdataset as wds
 from PIL import Image
+from typer.testing import CliRunner
 
 from shards import Sample, Sidecar, encode_image, write_shard
+from shards.commands.card import card
 
 CLASSES = ["macule", "nodule"]
 GROUPS = ["light", "dark"]
+#: The files of a folder with one shard.
+WHOLE = ["set-000000.idx", "set-000000.json", "set-000000.tar"]
 
 
 def noise(seed: int, size: int = 12) -> np.ndarray:
@@ -51,3 +58,21 @@ def write(folder: Path, n: int = 3, **more: object) -> Sidecar:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def foreign_tar(path: Path, folders: bool = False) -> list[str]:
+    """Six samples as webdataset's own writer makes them; their names."""
+    names = [f"{'ab'[i % 2]}/x{i // 2}" if folders else f"x{i}" for i in range(6)]
+    with wds.TarWriter(str(path)) as writer:
+        for i, name in enumerate(names):
+            writer.write({"__key__": name, "png": encode_image(picture(i)), "cls": str(i % 2).encode()})
+    return names
+
+
+def write_card(folder: Path, *options: str) -> tuple[str, dict]:
+    """What `shards card` writes: the card and the Croissant document."""
+    app = typer.Typer()
+    app.command()(card)
+    result = CliRunner().invoke(app, [str(folder), "--license", "cc-by-4.0", *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    return (folder / "README.md").read_text(), json.loads((folder / "croissant.json").read_text())

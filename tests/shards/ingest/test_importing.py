@@ -1,4 +1,4 @@
-"""Layouts that real data come in: tables, presets, Hugging Face's, and archives of other tools, whole or torn."""
+"""The layouts of real data: tables, presets, those of Hugging Face, and archives of other tools, whole or torn."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from shards_helpers import picture
+from shards_helpers import foreign_tar, picture
 
-from shards import ShardSet, UserError, open_data
+from shards import ShardSet, UserError
 from shards.format.images import encode_image
 from shards.ingest.importing import find
 from shards.ingest.make import Splitting, make
@@ -163,16 +163,6 @@ def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path:
         assert sorted(ShardSet.open(tmp_path / out / "train").rows["class"]) == ["x", "x", "y", "y"]
 
 
-def foreign_tar(path: Path, folders: bool = False) -> list[str]:
-    """Six samples as webdataset's own writer makes them; their names."""
-    wds = pytest.importorskip("webdataset")
-    names = [f"{'ab'[i % 2]}/x{i // 2}" if folders else f"x{i}" for i in range(6)]
-    with wds.TarWriter(str(path)) as writer:
-        for i, name in enumerate(names):
-            writer.write({"__key__": name, "png": encode_image(picture(i)), "cls": str(i % 2).encode()})
-    return names
-
-
 def imported(folder: Path) -> list[str]:
     return [f.name for f in find(folder, None, None, {})]
 
@@ -248,23 +238,6 @@ def test_synthetic_shards_are_not_made_real(make_shards: Callable[..., Path], tm
     assert set(ShardSet.open(tmp_path / "out" / "train").rows["origin"]) == {"phantom"}
 
 
-def test_names_in_tables(tmp_path: Path) -> None:
-    """A name that two files have, or that leads out of the folder, is dropped with the reason, not guessed."""
-    folder = tmp_path / "in"
-    for i, part in enumerate("ab"):
-        (folder / part).mkdir(parents=True)
-        (folder / part / "same.png").write_bytes(encode_image(picture(i)))
-    (tmp_path / "out.png").write_bytes(encode_image(picture(5)))
-    lines = ["file,class", "same.png,x", "../out.png,x", f"{tmp_path}/out.png,x", "a/same.png,x"]
-    (folder / "table.csv").write_text("\n".join(lines))
-    made = make(find(folder, None, None, {}), tmp_path / "made", Splitting({"train": 1.0}))
-    assert made.written == {"train": 1}
-    assert "give its path in" in dict(made.dropped)["same"]
-    assert "points outside" in dict(made.dropped)["out"]
-    with pytest.raises(UserError, match="may mean"):
-        open_data(folder)
-
-
 @pytest.mark.parametrize(
     ("preset", "table", "expected"),
     [
@@ -293,19 +266,3 @@ def test_presets_of_other_data_sets(
     assert (sample.label, sample.group, sample.attributes) == (label, group, attributes)
     assert sample.cluster == cluster or cluster is None
     assert sample.origin == "real"
-
-
-def test_archives_are_not_held_in_memory(tmp_path: Path) -> None:
-    """Bytes of images from archives wait on disk between the two passes."""
-    (tmp_path / "in").mkdir()
-    foreign_tar(tmp_path / "in" / "t.tar")
-    seen = []
-
-    def watch(items: object, what: str, total: int | None) -> object:
-        for item in items:  # type: ignore[attr-defined]
-            yield item
-            seen.append(getattr(item, "data", getattr(getattr(item, "found", None), "data", None)))
-
-    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}), track=watch)  # type: ignore[arg-type]
-    assert len(seen) == 12
-    assert set(seen) == {b""}

@@ -1,4 +1,4 @@
-"""Real data in: duplicates, splits that nothing crosses, and what was dropped."""
+"""Real images become shards: copies, splits, and what was dropped."""
 
 from __future__ import annotations
 
@@ -6,40 +6,15 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
-from shards_helpers import picture
+from shards_helpers import foreign_tar, picture
 
-from shards import ShardSet, UserError, open_data
+from shards import ShardSet
 from shards.format.images import encode_image
-from shards.ingest.dedupe import near_pairs, perceptual_hash, split_clusters
 from shards.ingest.importing import find
 from shards.ingest.make import Encoding, Splitting, make, upright
 
 SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """40 photos of 20 patients, an exact copy, a recoded copy, a torn file, a missing one."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rows = [("file", "diagnosis", "fitzpatrick", "patient_id", "sex")]
-    for i in range(40):
-        (folder / f"p{i:02d}.png").write_bytes(encode_image(picture(i)))
-        rows.append((f"p{i:02d}.png", "ab"[i % 2], str(1 + i % 3), f"pat{i // 2}", "f"))
-    (folder / "copy.png").write_bytes((folder / "p00.png").read_bytes())
-    (folder / "near.jpg").write_bytes(encode_image(picture(3), "jpg", 80))
-    (folder / "torn.png").write_bytes((folder / "p01.png").read_bytes()[:200])
-    rows += [
-        ("copy.png", "a", "1", "x1", ""),
-        ("near.jpg", "b", "1", "x2", "m"),
-        ("torn.png", "a", "1", "x3", ""),
-        ("lost.png", "a", "1", "x4", ""),
-    ]
-    with (folder / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return folder
 
 
 def test_folder_with_a_table(photos: Path, tmp_path: Path) -> None:
@@ -95,15 +70,6 @@ def test_of_equal_pixels_the_test_image_stays(tmp_path: Path) -> None:
     assert made.dropped == [("train-a-train2", "same pixels as test-a-test2")]
 
 
-def test_a_patient_of_many_images_leaves_the_shares_as_they_are() -> None:
-    """Large clusters are placed first: a fifth of a class in one cluster, and still every share within one image."""
-    clusters = ["patient"] * 20 + [f"c{i}" for i in range(80)]
-    for seed in range(10):
-        split = split_clusters(clusters, ["a"] * 100, SHARES, seed)
-        assert len(set(split[:20])) == 1
-        assert all(abs(split.count(name) - 100 * share) <= 1 for name, share in SHARES.items())
-
-
 def test_camera_orientation(tmp_path: Path) -> None:
     """An image that lies on its side by EXIF is stood up."""
     image = Image.fromarray(picture(1)[:, :40])
@@ -111,39 +77,6 @@ def test_camera_orientation(tmp_path: Path) -> None:
     exif[0x0112] = 6
     image.save(tmp_path / "x.jpg", exif=exif)
     assert upright((tmp_path / "x.jpg").read_bytes()).shape == (40, 64, 3)
-
-
-def test_hashes_survive_recoding_and_part_others() -> None:
-    from shards.format.images import decode_image
-
-    hashes = [perceptual_hash(picture(i, 128)) for i in range(20)]
-    hashes.append(perceptual_hash(decode_image(encode_image(picture(4, 128), "jpg", 60))))
-    hashes.append(perceptual_hash(picture(7, 90)))
-    assert near_pairs(np.stack(hashes)) == [(4, 20), (7, 21)]
-
-
-def test_split_is_stratified_and_seeded() -> None:
-    """Every stratum is shared out to within one, whatever the order."""
-    clusters, strata = [f"c{i}" for i in range(200)], [f"{i % 4}" for i in range(200)]
-    one = split_clusters(clusters, strata, SHARES, seed=1)
-    assert one == split_clusters(clusters, strata, SHARES, seed=1)
-    assert one != split_clusters(clusters, strata, SHARES, seed=2)
-    for stratum in "0123":
-        mine = [s for s, t in zip(one, strata, strict=True) if t == stratum]
-        assert all(abs(mine.count(split) - 50 * share) <= 1 for split, share in SHARES.items())
-
-
-def test_plain_folder_reads_like_shards(photos: Path) -> None:
-    """`open_data` gives the same interface; a table that names lost files is refused."""
-    with pytest.raises(UserError, match=r"names 1 files that are not in .*lost.png"):
-        open_data(photos)
-    text = (photos / "labels.csv").read_text().splitlines()
-    (photos / "labels.csv").write_text("\n".join(line for line in text if "lost" not in line and "torn" not in line))
-    data = open_data(photos)
-    assert data.where(cls="a", group="1").n > 0
-    sample, image = next(iter(data.images()))
-    assert sample.attributes == {} or sample.attributes == {"sex": "f"}
-    assert image.shape == (64, 64, 3)
 
 
 def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
@@ -159,3 +92,19 @@ def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
     pixels = {sample.id: image for sample, image in data.images()}
     assert {key: image.shape[0] for key, image in pixels.items()} == {"a-board": 32, "a-photo": 32, "a-small": 16}
     assert np.abs(pixels["a-board"].astype(int) - 128).max() < 12
+
+
+def test_archives_are_not_held_in_memory(tmp_path: Path) -> None:
+    """Bytes of images from archives wait on disk between the two passes."""
+    (tmp_path / "in").mkdir()
+    foreign_tar(tmp_path / "in" / "t.tar")
+    seen = []
+
+    def watch(items: object, what: str, total: int | None) -> object:
+        for item in items:  # type: ignore[attr-defined]
+            yield item
+            seen.append(getattr(item, "data", getattr(getattr(item, "found", None), "data", None)))
+
+    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}), track=watch)  # type: ignore[arg-type]
+    assert len(seen) == 12
+    assert set(seen) == {b""}

@@ -1,20 +1,83 @@
-"""Purging and repairing shards in a bucket: cut off anywhere, the same call goes on."""
+"""A purge removes an image and its descendants, and can be interrupted anywhere."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shards_helpers import CLASSES, items
+from kill_helpers import kill_everywhere
+from shards_helpers import CLASSES, items, write
 
-from shards import ShardSet, UserError, finished, write_shard
-from shards.format.commit_bucket import finish_uploads, finished_in
+from shards import Provenance, ShardSet, finished, write_shard
 from shards.storage.bucket import Bucket
 from shards.tools.croissant import Description, describe, table, to_bytes
 from shards.tools.purge import purge
-from shards.tools.repair import repair
 from shards.tools.verify import verify
+
+
+def test_sigkill_at_every_step_of_a_purge(tmp_path: Path) -> None:
+    """A purge that was killed goes on when it is called again; no other image is lost on the way."""
+    folder, spare = tmp_path / "a", tmp_path / "b"
+    write(spare, 4)
+
+    def prepare() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(spare, folder)
+
+    def check() -> None:
+        purge(folder, "s-0001")
+        assert list(ShardSet.open(folder).rows["id"]) == ["s-0000", "s-0002", "s-0003"]
+        assert not verify(folder, deep=True, workers=1).faults
+        assert b"s-0001" in (folder / "_purged.s-0001.json").read_bytes()
+
+    assert kill_everywhere(lambda: purge(folder, "s-0001"), prepare, check) > 20
+
+
+def test_a_purge_that_was_cut_off_is_not_undone(tmp_path: Path) -> None:
+    """Going on with the run after a purge was killed finds the old shard or the purged one, never one to make again."""
+    folder, spare = tmp_path / "a", tmp_path / "b"
+    before = write(spare, 4)
+    purged = {f"s-{i:04d}" for i in (0, 2, 3)}
+
+    def prepare() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(spare, folder)
+
+    def check() -> None:
+        sidecar = finished(folder, "set")[0]
+        assert sidecar.sha256 == before.sha256 or {row.id for row in sidecar.samples} == purged
+        assert not verify(folder, deep=True, workers=1).faults
+
+    assert kill_everywhere(lambda: purge(folder, "s-0001"), prepare, check) > 20
+
+
+def test_a_purge_that_goes_on_lists_what_went_before(tmp_path: Path) -> None:
+    """The record is what a patient is told: the second half must not forget the first."""
+    for index, prefix in enumerate(("s", "t")):
+        write_shard(tmp_path, "set", index, items(2, prefix, parent="patient"), classes=CLASSES)
+        purge(tmp_path, "patient")
+    removed = json.loads((tmp_path / "_purged.patient.json").read_text())["removed"]
+    assert removed == {"set-000000.tar": ["s-0000", "s-0001"], "set-000001.tar": ["t-0000", "t-0001"]}
+
+
+def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:
+    """Children of children go too, the contact sheet goes, and a lineage that names the image in a range is seen."""
+    chain = [
+        (sample.model_copy(update={"parent": parent}), image, ext)
+        for (sample, image, ext), parent in zip(
+            items(5), ("phantom-0017-x", "s-0000", "s-0001", "phantom-0018-x", None), strict=True
+        )
+    ]
+    write_shard(tmp_path, "set", 0, chain, classes=CLASSES, provenance=Provenance(lineage=("phantom-[0010-0019]-x",)))
+    (tmp_path / "sheet.png").write_bytes(b"shows them")
+    done = purge(tmp_path, "phantom-0017-x")
+    assert [key for _, key in done.removed] == ["s-0000", "s-0001", "s-0002"]
+    assert done.tuned == ["set-000000.tar"]
+    assert not (tmp_path / "sheet.png").exists()
+    assert list(ShardSet.open(tmp_path).rows["id"]) == ["s-0003", "s-0004"]
 
 
 class Killed(BaseException):
@@ -101,28 +164,3 @@ def test_purge_of_a_bucket(bucket: str, make_shards: Callable[..., Path]) -> Non
     assert isinstance(data.place, Bucket)
     assert not [p for p in data.place.cache.glob("*.tar") if gone in p.read_bytes()]
     assert purge(bucket, "p0-0002").removed == []
-
-
-def test_repair_of_a_bucket(bucket: str) -> None:
-    """What is whole in a torn object is saved to another address; the torn one stays as it is."""
-    sidecar = write_shard(bucket, "set", 0, items(6), classes=CLASSES)
-    place = Bucket(bucket)
-    torn = bytearray(place.read(sidecar.tar))
-    torn[sidecar.samples[2].offset + 10] ^= 1
-    place.write(sidecar.tar, bytes(torn))
-    with pytest.raises(UserError, match="give another one"):
-        repair(bucket, f"{bucket}/")
-    (result,) = repair(bucket, f"{bucket}/saved")
-    assert (result.saved, result.lost) == (5, ["s-0002"])
-    assert not verify(f"{bucket}/saved", deep=True, workers=1).faults
-    assert b"s-0002" in Bucket(f"{bucket}/saved").read("_repaired.json")
-    assert place.read(sidecar.tar) == bytes(torn)
-
-
-def test_a_record_that_did_not_arrive_whole_is_left_alone(bucket: str) -> None:
-    """The exchange had not begun, so the old shard is the shard; verification says what lies there."""
-    sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
-    Bucket(bucket).write(".set-000000.json.next", sidecar.to_bytes()[:-5])
-    assert finish_uploads(bucket) == []
-    assert finished_in(bucket, "set")[0].sha256 == sidecar.sha256
-    assert any("left by a killed writer" in note for note in verify(bucket).notes)

@@ -1,0 +1,35 @@
+"""Options that choose images: what they take, and what they say to slips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shards import ShardSet, UserError
+from shards.commands.conditions import choose, ids_of
+
+
+def test_a_word_that_no_image_has_is_a_slip(make_shards: Callable[..., Path]) -> None:
+    """Unlike a class of the set that happens to have no image."""
+    data = ShardSet.open(make_shards(4))
+    assert list(choose(data, ["nodule"], ["dark"], None, None).rows["id"]) == ["s-0003"]
+    light = choose(data, ["macule"], ["light"], None, None)
+    assert choose(light, ["nodule"], None, None, None).n == 0
+    with pytest.raises(UserError, match=r"has the group 'pale'; there are dark, light"):
+        choose(data, None, ["pale"], None, None)
+    with pytest.raises(UserError, match="NAME=LEAST"):
+        choose(data, None, None, None, None, ["quality"])
+
+
+def test_ids_come_from_a_table_or_a_list(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("a\nb c\n")
+    (tmp_path / "ids.csv").write_text("why,id\nx,a\ny,\nz,b\n")
+    (tmp_path / "none.csv").write_text("name\na\n")
+    assert ids_of(tmp_path / "ids.txt") == ["a", "b", "c"]
+    assert ids_of(tmp_path / "ids.csv") == ["a", "b"]
+    with pytest.raises(UserError, match="has no column id"):
+        ids_of(tmp_path / "none.csv")
+    with pytest.raises(UserError, match="no file"):
+        ids_of(tmp_path / "lost.csv")

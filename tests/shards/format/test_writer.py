@@ -1,0 +1,120 @@
+"""Faults while shards are written: none is silent, and nothing verified is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kill_helpers import in_child, kill_everywhere
+from shards_helpers import CLASSES, WHOLE, items, names, write
+
+from dermforge.common import atomic
+from shards import CheckFailed, ShardSet, ShardWriter, UserError, finished, write_shard
+from shards.tools.verify import verify
+
+
+def test_sigkill_at_every_step_of_the_writer(tmp_path: Path) -> None:
+    """A killed writer leaves no shard or a whole one, and the next one ends with the same bytes and no rubbish."""
+    folder = tmp_path / "a"
+    expected = write(tmp_path / "b")
+
+    def prepare() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+    def check() -> None:
+        if (folder / "set-000000.json").exists():
+            assert not verify(folder, deep=True, workers=1).faults
+        found = {i: s.sha256 for i, s in finished(folder, "set").items()}  # finishes what only lacked its sidecar
+        assert found in ({}, {0: expected.sha256})
+        if found:
+            assert not verify(folder, deep=True, workers=1).faults
+        assert write(folder) == expected
+        assert names(folder) == WHOLE
+        assert not verify(folder, deep=True, workers=1).faults
+
+    assert kill_everywhere(lambda: write(folder), prepare, check) > 20
+
+
+def test_file_size_limit_leaves_nothing(tmp_path: Path) -> None:
+    """EFBIG in the middle of a shard: an error, and no file, temporary or final."""
+
+    def child() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            write(tmp_path / "a", 8)
+        except OSError as error:
+            os._exit(error.errno or 1)
+
+    assert in_child(child) == errno.EFBIG
+    assert names(tmp_path / "a") == []
+
+
+MOUNTED = """
+import sys; sys.path[:0] = {path!r}
+from pathlib import Path
+from shards_helpers import CLASSES, items
+from shards import write_shard
+try:
+    write_shard(Path(sys.argv[1]), "set", 0, items(60), classes=CLASSES)
+except OSError as error:
+    print(error.strerror, [p.name for p in Path(sys.argv[1]).iterdir()])
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [("size=32k", "No space left on device"), ("ro", "Read-only file system")]
+)
+def test_full_disk_and_read_only_folder(tmp_path: Path, options: str, message: str) -> None:
+    """A real full disk and a real read-only mount give the system's error and leave nothing."""
+    script = tmp_path / "write.py"
+    script.write_text(MOUNTED.format(path=[os.getcwd(), str(Path(__file__).parents[2] / "helpers")]))
+    (tmp_path / "m").mkdir()
+    mount = f"mount -t tmpfs -o {options} none {tmp_path}/m && exec {sys.executable} {script} {tmp_path}/m"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip("this user may not mount")
+    assert done.stdout.strip() == f"{message} []"
+
+
+def test_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    """The user's slip is one line that says what to do; so is an address where only a folder will do."""
+    (tmp_path / "a").write_text("")
+    with pytest.raises(UserError, match="give another folder"):
+        write(tmp_path / "a")
+    with pytest.raises(UserError, match="s3://bucket/set is an address"):
+        ShardWriter(Path("s3://bucket/set"), "set", 0, classes=CLASSES)
+    assert not Path("s3:").exists()
+
+
+def test_living_writers_are_not_swept(tmp_path: Path) -> None:
+    """The temporary file of a writer at work stays; that of a dead one goes."""
+    with atomic.Pending(tmp_path / "set-000000.tar") as file:
+        atomic.sweep(tmp_path, "set-000000")
+        assert file.path.exists()
+    stale = tmp_path / ".set-000000.tar.dead.tmp"
+    stale.write_bytes(b"x")
+    assert atomic.leftovers(tmp_path) == [stale]
+    write(tmp_path)
+    assert names(tmp_path) == WHOLE
+
+
+def test_duplicate_ids_are_refused(make_shards: Callable[..., Path], tmp_path: Path) -> None:
+    """The writer refuses a second one; the reader refuses one that is in two shards."""
+    same = items(1)
+    with pytest.raises(UserError, match="only once"):
+        write_shard(tmp_path, "set", 0, same + same, classes=CLASSES)
+    assert names(tmp_path) == []
+    write_shard(tmp_path, "set", 0, same, classes=CLASSES)
+    write_shard(tmp_path, "set", 1, same, classes=CLASSES)
+    with pytest.raises(CheckFailed, match=r"'s-0000' is in set-000000.tar and in set-000001.tar"):
+        ShardSet.open(tmp_path)

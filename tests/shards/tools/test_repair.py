@@ -1,0 +1,76 @@
+"""Repair saves what is whole and lists what is lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from shards_helpers import CLASSES, items, write
+
+from shards import CheckFailed, ShardSet, UserError, write_shard
+from shards.storage.bucket import Bucket
+from shards.tools.repair import repair, salvage
+from shards.tools.verify import verify
+
+
+def test_truncation_at_every_block(tmp_path: Path) -> None:
+    """A torn tar is named with both sizes; repair saves exactly the samples that are whole."""
+    sidecar = write(tmp_path)
+    tar = tmp_path / sidecar.tar
+    content = tar.read_bytes()
+    for size in range(0, len(content), 512):
+        tar.write_bytes(content[:size])
+        with pytest.raises(CheckFailed, match=f"has {size} bytes, its sidecar says {len(content)}.*repair"):
+            ShardSet.open(tmp_path)
+        assert verify(tmp_path).faults
+        saved = [sample.id for sample, _, _ in salvage(content[:size], CLASSES)]
+        ends = {row.id: max(at + n for at, n in row.members.values()) for row in sidecar.samples}
+        assert saved == [key for key, end in ends.items() if end <= size]
+
+
+def test_repair_of_flipped_bytes(tmp_path: Path) -> None:
+    """What a flip did not touch is saved into a new shard that verifies; what it did is listed."""
+    sidecar = write(tmp_path / "a", 6)
+    tar = tmp_path / "a" / sidecar.tar
+    content = bytearray(tar.read_bytes())
+    content[sidecar.samples[2].offset + 10] ^= 1  # a header
+    content[sidecar.samples[4].members["png"][0] + 60] ^= 1  # an image
+    tar.write_bytes(content)
+    (result,) = repair(tmp_path / "a", tmp_path / "b")
+    assert (result.saved, result.lost) == (4, ["s-0002", "s-0004"])
+    assert not verify(tmp_path / "b", deep=True, workers=1).faults
+
+
+def test_repair_of_a_shard_without_digests(tmp_path: Path) -> None:
+    """What is whole by structure and can be decoded is saved, and it is said that no digest vouches for it."""
+    sidecar = write(tmp_path / "a", 6, digests=False)
+    os.truncate(tmp_path / "a" / sidecar.tar, sidecar.samples[4].offset + 100)
+    (result,) = repair(tmp_path / "a", tmp_path / "b")
+    assert (result.saved, result.lost, result.unchecked) == (4, ["s-0004", "s-0005"], 4)
+    assert not verify(tmp_path / "b", deep=True, workers=1).faults
+
+
+def test_repair_keeps_the_format_that_most_images_have(tmp_path: Path) -> None:
+    """One shard, one format: of a stretch of another file that lies in the tar, nothing is taken in."""
+    for index, some in enumerate((items(3, "p"), items(1, "j", "jpg"))):
+        write_shard(tmp_path, "set", index, some, classes=CLASSES)
+    archive = b"".join((tmp_path / f"set-00000{index}.tar").read_bytes() for index in (1, 0))
+    saved = [(sample.id, ext) for sample, _, ext in salvage(archive, CLASSES)]
+    assert saved == [(f"p-000{i}", "png") for i in range(3)]
+
+
+def test_repair_of_a_bucket(bucket: str) -> None:
+    """What is whole in a torn object is saved to another address; the torn one stays as it is."""
+    sidecar = write_shard(bucket, "set", 0, items(6), classes=CLASSES)
+    place = Bucket(bucket)
+    torn = bytearray(place.read(sidecar.tar))
+    torn[sidecar.samples[2].offset + 10] ^= 1
+    place.write(sidecar.tar, bytes(torn))
+    with pytest.raises(UserError, match="give another one"):
+        repair(bucket, f"{bucket}/")
+    (result,) = repair(bucket, f"{bucket}/saved")
+    assert (result.saved, result.lost) == (5, ["s-0002"])
+    assert not verify(f"{bucket}/saved", deep=True, workers=1).faults
+    assert b"s-0002" in Bucket(f"{bucket}/saved").read("_repaired.json")
+    assert place.read(sidecar.tar) == bytes(torn)

@@ -1,0 +1,79 @@
+"""Verification names every kind of damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from shards_helpers import CLASSES, items, write
+
+from shards import CheckFailed, Provenance, ShardSet, write_shard
+from shards.format.interop import dali_index
+from shards.storage.bucket import Bucket
+from shards.tools.repair import salvage
+from shards.tools.verify import verify
+
+
+def test_any_flipped_byte_of_the_tar_is_found(tmp_path: Path) -> None:
+    """Deep verification finds a flip anywhere; reading finds it in headers and images and names the member."""
+    sidecar = write(tmp_path, 2)
+    tar = tmp_path / sidecar.tar
+    content = bytearray(tar.read_bytes())
+    images = [range(at, at + n) for row in sidecar.samples for at, n in [row.members["png"]]]
+    headers = [range(at - 512, at) for row in sidecar.samples for at, _ in row.members.values()]
+    for at in range(0, len(content), 61):
+        content[at] ^= 0x10
+        tar.write_bytes(content)
+        assert verify(tmp_path, deep=True, workers=1).faults
+        if any(at in part for part in images + headers):
+            with pytest.raises(CheckFailed, match=r"set-000000.tar is damaged: .*s-000[01]\."):
+                list(ShardSet.open(tmp_path).samples(verify=True))
+        content[at] ^= 0x10
+
+
+def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
+    """Not a fault, since a user may have wished it, but what a hurried copy looks like."""
+    for index, plan in enumerate(("a" * 64, "a" * 64, "b" * 64)):
+        write_shard(tmp_path, "set", index, items(2, f"s{index}"), classes=CLASSES, provenance=Provenance(plan))
+    verdict = verify(tmp_path)
+    assert not verdict.faults
+    assert [note for note in verdict.notes if "another plan" in note] == [
+        f"{tmp_path}/set-000002.tar is of another plan than set-000000.tar"
+    ]
+
+
+def test_other_members_have_no_place(tmp_path: Path) -> None:
+    """A pickle slipped into a tar fits no sidecar: its bytes are not those of the listed members."""
+    import io
+    import tarfile
+
+    sidecar = write(tmp_path)
+    with tarfile.open(tmp_path / sidecar.tar, "a") as archive:
+        info = tarfile.TarInfo("s-0002.pyd")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"bad"))
+    if (tmp_path / sidecar.tar).stat().st_size == sidecar.bytes:
+        assert any("does not end as an archive" in fault for fault in verify(tmp_path, deep=True, workers=1).faults)
+    else:
+        with pytest.raises(CheckFailed, match="sidecar says"):
+            ShardSet.open(tmp_path)
+    assert [sample.id for sample, _, _ in salvage((tmp_path / sidecar.tar).read_bytes(), CLASSES)] == [
+        "s-0000",
+        "s-0001",
+        "s-0002",
+    ]
+
+
+def test_index_matches_its_shard(tmp_path: Path) -> None:
+    """A stale `.idx` would make DALI read other bytes; deep verification says so."""
+    sidecar = write(tmp_path)
+    index = tmp_path / f"{sidecar.stem}.idx"
+    assert index.read_bytes() == dali_index(sidecar)
+    index.write_bytes(index.read_bytes().replace(b" 512 ", b" 1024 "))
+    assert any("is not the index" in fault for fault in verify(tmp_path, deep=True, workers=1).faults)
+
+
+def test_a_stale_index_is_found(bucket: str) -> None:
+    sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
+    Bucket(bucket).write(f"{sidecar.stem}.idx", b"v1.2 0\n")
+    assert any("is not the index" in fault for fault in verify(bucket, deep=True, workers=1).faults)
