@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.measure.record import Measurement, per_second
 from bench.measure.timing import in_turn
-from evalsuite.study import arm
-from evalsuite.training import loop, model
-from evalsuite.training.data.pool import Pool
+from evalsuite.training import loop, model, preprocessing
+from evalsuite.training.data.schedule import TrainingSet
 from evalsuite.training.distributed import World
 from evalsuite.training.recipe import Recipe, make_recipe
+from shards import ImageSet
+from shards.mixing.tensors import TensorSet
 
 CLASSES = tuple("abcdef")
 #: Another unit than that of generated images: `bench cost` is of those.
@@ -46,11 +47,11 @@ def measure(
     """
     recipe = make_recipe(model=name, size=size, batch=batch, steps=steps, evaluate_every=steps)
     network = model.build(recipe, len(CLASSES)).to(device)
-    pool = random_pool(max(512, batch), size)
+    images = random_images(max(512, batch), size)
     runs: dict[str, Steps] = {
         "bare": bare(network, recipe, device),
-        "ours": ours(network, recipe, pool, device),
-        "timm": with_timm(network, recipe, pool, device),
+        "ours": ours(network, recipe, images, device),
+        "timm": with_timm(network, recipe, images, device),
     }
     times = in_turn(runs, device, repeats=repeats, tick=lambda who: tick(f"{name} {who}"))
     parameters = sum(p.numel() for p in network.parameters())
@@ -76,18 +77,18 @@ def bare(network: nn.Module, recipe: Recipe, device: torch.device) -> Steps:
     return run
 
 
-def ours(network: nn.Module, recipe: Recipe, pool: Pool, device: torch.device) -> Steps:
+def ours(network: nn.Module, recipe: Recipe, images: TensorSet, device: torch.device) -> Steps:
     """Draw, augment, train, and evaluate 64 images at the end."""
-    world = World(0, 1, device)
-    stage, validation = arm.image_stage(network, recipe, world), pool.take(np.arange(64))
-    return lambda: loop.fit(recipe, network, stage, pool, validation, world)
+    inputs = preprocessing.of_images(network, recipe.augment, device)
+    classifier = loop.Classifier(recipe, network, inputs, World(0, 1, device))
+    return lambda: loop.fit(classifier, TrainingSet(images), images.take(np.arange(64)))
 
 
-def with_timm(network: nn.Module, recipe: Recipe, pool: Pool, device: torch.device) -> Steps:
+def with_timm(network: nn.Module, recipe: Recipe, images: TensorSet, device: torch.device) -> Steps:
     """timm's training transforms (crop, flips, colour) on each image, by a DataLoader with a process a thread."""
     transform = create_transform(recipe.size, is_training=True, vflip=0.5, color_jitter=0.1)
     loader = DataLoader(
-        _Pictures(pool, transform),
+        _Pictures(images, transform),
         recipe.batch,
         shuffle=True,
         drop_last=True,
@@ -109,30 +110,20 @@ def with_timm(network: nn.Module, recipe: Recipe, pool: Pool, device: torch.devi
     return run
 
 
-def random_pool(n: int, size: int) -> Pool:
+def random_images(n: int, size: int) -> TensorSet:
     """Noise of six classes, in memory."""
     generator = torch.Generator().manual_seed(0)
-    ids, nothing = np.array([f"i{i}" for i in range(n)]), np.full(n, "")
-    return Pool(
-        torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator),
-        ids,
-        CLASSES,
-        np.arange(n) % len(CLASSES),
-        np.zeros(n, dtype=bool),
-        pd.DataFrame({"group": ["all"] * n}),
-        ids,
-        nothing,
-        np.full(n, "phantom"),
-        nothing,
-    )
+    rows = pd.DataFrame({"id": [f"i{i}" for i in range(n)], "class": [CLASSES[i % len(CLASSES)] for i in range(n)]})
+    images = TensorSet([ImageSet(rows.assign(origin="phantom"), CLASSES)])
+    return images.with_values(torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=generator))
 
 
 class _Pictures(Dataset[tuple[Tensor, int]]):
-    """The pool as timm's transforms want it: a PIL image at a time."""
+    """The images as timm's transforms want them: a PIL image at a time."""
 
-    def __init__(self, pool: Pool, transform: Callable[[Image.Image], Tensor]) -> None:
-        pixels = pool.x[torch.arange(pool.n)].permute(0, 2, 3, 1).numpy()
-        self.images, self.labels, self.transform = [Image.fromarray(p) for p in pixels], pool.labels, transform
+    def __init__(self, images: TensorSet, transform: Callable[[Image.Image], Tensor]) -> None:
+        pixels = torch.cat(list(images.batches(512))).permute(0, 2, 3, 1).numpy()
+        self.images, self.labels, self.transform = [Image.fromarray(p) for p in pixels], images.labels, transform
 
     def __len__(self) -> int:
         return len(self.images)

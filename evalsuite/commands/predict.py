@@ -10,8 +10,8 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.training.data.open_splits import open_images
 from evalsuite.training.predict import predict as predictions
+from shards import open_data
 
 
 def predict(
@@ -28,12 +28,12 @@ def predict(
     """
     if table.suffix not in (".parquet", ".csv"):
         raise UserError(f"--out {table}: unknown kind of table {table.suffix!r}; expected .parquet or .csv")
-    images = open_images(data)
+    images = open_data(data)
     if split:
         images = images.where(split=split)
     if not images.n:
         raise UserError(f"{data} holds no images" + (f" of the split {split}" if split else ""))
-    with progress("read", images.n) as tick:
+    with progress("predict", images.n) as tick:
         frame = predictions(checkpoint, images, allow_leakage=allow_leakage, tick=tick)
     table.parent.mkdir(parents=True, exist_ok=True)
     content = frame.to_parquet(None, index=False) if table.suffix == ".parquet" else frame.to_csv(index=False).encode()

@@ -12,6 +12,8 @@ import typer
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
 from evalsuite.study import arm as arms
+from evalsuite.study.train_arm import Execution
+from evalsuite.study.train_arm import train as train_arm
 from evalsuite.training.data import datasets
 from evalsuite.training.distributed import world
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
@@ -94,9 +96,9 @@ def train(
         with _log(folder if tensorboard and group.is_main else None) as log:
             if group.is_main:
                 with progress("train", recipe.steps * batch) as tick:
-                    result = arms.train(arm, opened, folder, group, allow_leakage=allow_leakage, tick=tick, log=log)
+                    result = train_arm(arm, opened, folder, Execution(group, allow_leakage, tick=tick, log=log))
             else:
-                result = arms.train(arm, opened, folder, group, allow_leakage=allow_leakage)
+                result = train_arm(arm, opened, folder, Execution(group, allow_leakage))
         if not group.is_main:
             return
     _report(result, folder, leaks, as_json)

@@ -10,8 +10,8 @@ from pathlib import Path
 from dermforge.common import id_ranges as ranges
 from evalsuite.fairness.predictions import levels
 from evalsuite.page.blocks import Picture, Table
-from evalsuite.training.data.open_splits import open_images, open_splits
-from shards import ImageSet, ShardSet
+from evalsuite.training.data.open_splits import open_splits
+from shards import ImageSet, ShardSet, open_data
 from shards.tools.contact_sheet import contact_sheet
 
 
@@ -36,7 +36,7 @@ def data_sheet(real: Path, synthetic: Sequence[Path]) -> list[Table]:
         )
     ]
     for folder in synthetic:
-        images = open_images(folder)
+        images = open_data(folder)
         tables += [
             Table(("synthetic images", "value"), _facts(images), f"Synthetic images: {folder}"),
             _settings(images),
@@ -49,7 +49,7 @@ def sheet(folders: Sequence[Path], per_cell: int = 2) -> Picture | None:
     """The first images of every class and skin type of the first folder; None without folders."""
     if not folders:
         return None
-    images = open_images(folders[0])
+    images = open_data(folders[0])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sheet.png"
         contact_sheet(images, path, per_cell=per_cell)

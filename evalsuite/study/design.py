@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -182,8 +181,9 @@ def prepare(design: Design, out: Path, body: Path | None) -> Design:
     opened = datasets.open_data(design.places)
     if body is not None:
         network, record = checkpoint.load(body)
+        rows = opened.test.rows
         checkpoint.refuse_seen(
-            record, body, opened.test.ids.tolist(), opened.test.clusters.tolist(), "use another --body"
+            record, body, rows["id"].tolist(), rows["cluster"].dropna().tolist(), "use another --body"
         )
         design = design.model_copy(
             update={
@@ -198,17 +198,11 @@ def prepare(design: Design, out: Path, body: Path | None) -> Design:
             raise UserError("--tuning features needs a body that has learnt something: --weights, or --body CHECKPOINT")
         network = models.build(design.recipe, len(opened.classes))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pools = [opened.train, opened.validation, opened.test, *([opened.synthetic] if opened.synthetic else [])]
-    with progress("features", sum(p.n for p in pools)) as tick:
-        done = [frozen_features.extract(network, pool, device, tick=lambda n: tick(n)) for pool in pools]
-    values = np.concatenate([np.asarray(p.x[torch.arange(p.n)]) for p in done])
-    frame = pd.DataFrame(values, columns=[f"f{i}" for i in range(values.shape[1])])
-    frame.insert(0, "id", np.concatenate([p.ids for p in done]))
-    frame.insert(
-        1,
-        frozen_features.GENERATOR,
-        np.concatenate([np.full(sum(p.n for p in done[:3]), frozen_features.REAL), opened.made_by]),
-    )
+    sets = [opened.train, opened.validation, opened.test, *([opened.synthetic] if opened.synthetic else [])]
+    with progress("features", sum(images.n for images in sets)) as tick:
+        done = [frozen_features.extract(network, images, device, tick=lambda n: tick(n)) for images in sets]
+    real = np.full(sum(images.n for images in done[:3]), frozen_features.REAL)
+    frame = frozen_features.feature_table(done, np.concatenate([real, opened.made_by]))
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / FEATURES, frame.to_parquet(None, index=False))
     return design.model_copy(update={"places": design.places.model_copy(update={"features": out / FEATURES})})

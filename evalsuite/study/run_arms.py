@@ -20,7 +20,9 @@ from dermforge.common import ray_cluster
 from dermforge.common.console import progress
 from dermforge.common.errors import CheckFailed, UserError
 from evalsuite.study import arm as arms_
+from evalsuite.study import train_arm
 from evalsuite.study.arm import Arm, Result
+from evalsuite.study.train_arm import Execution
 from evalsuite.training.data import datasets
 from evalsuite.training.distributed import World
 
@@ -110,15 +112,9 @@ def train(job: Job, counter: Put | None = None) -> str:
     """One arm, from and to JSON: what a worker does."""
     torch.set_num_threads(job.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    result = arms_.train(
-        Arm.model_validate_json(job.arm),
-        _opened(job.places),
-        Path(job.folder),
-        World(0, 1, device),
-        allow_leakage=job.allow_leakage,
-        keep=job.keep,
-        tick=(lambda n, note: counter.put(n)) if counter else _silent,
-    )
+    tick = (lambda n, note: counter.put(n)) if counter else (lambda n, note: None)
+    execution = Execution(World(0, 1, device), job.allow_leakage, job.keep, tick)
+    result = train_arm.train(Arm.model_validate_json(job.arm), _opened(job.places), Path(job.folder), execution)
     return result.model_dump_json()
 
 
@@ -218,7 +214,3 @@ class _Direct:
 
     def __init__(self, tick: Callable[[int], None]) -> None:
         self.put = tick
-
-
-def _silent(n: int, note: str) -> None:
-    return None

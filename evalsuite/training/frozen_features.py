@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from dermforge.common import tables
 from dermforge.common.errors import UserError
 from evalsuite.training import model as models
-from evalsuite.training.data.pool import Pool
+from evalsuite.training.data.schedule import TrainingSet
+from evalsuite.training.preprocessing import evaluation_input
+from shards.mixing.tensors import TensorSet
 
 #: The column that tells images of several generators apart, and what stands in it for a real image.
 GENERATOR, REAL = "generator", -1
@@ -24,21 +26,35 @@ GENERATOR, REAL = "generator", -1
 @torch.inference_mode()
 def extract(
     model: nn.Module,
-    pool: Pool,
+    images: TensorSet,
     device: torch.device,
     *,
     batch: int = 128,
     tick: Callable[[int], None] = lambda n: None,
-) -> Pool:
-    """The same pool with features, float32 [n, d], in place of images."""
-    mean, std = (t.to(device) for t in models.normaliser(model))
+) -> TensorSet:
+    """The same images with features, float32 [n, d], in place of pixels."""
+    prepare = evaluation_input(model, device)
     model.eval().to(device)
     parts = []
-    for rows in torch.arange(pool.n).split(batch):
-        pixels = pool.x[rows].to(device).float() / 255
-        parts.append(models.features(model, (pixels - mean) / std).cpu())
-        tick(len(rows))
-    return replace(pool, x=torch.cat(parts))
+    for pixels in images.batches(batch):
+        parts.append(models.features(model, prepare(pixels.to(device))).cpu())
+        tick(len(pixels))
+    return images.with_values(torch.cat(parts))
+
+
+def feature_table(sets: Sequence[TensorSet], generators: NDArray[np.int64]) -> pd.DataFrame:
+    """The table that `read_table` reads back, of sets that hold features.
+
+    Parameters
+    ----------
+    generators
+        The generator of each image of all sets; `REAL` for a real one.
+    """
+    values = torch.cat([batch for images in sets for batch in images.batches(4096)]).numpy()
+    frame = pd.DataFrame(values, columns=[f"f{i}" for i in range(values.shape[1])])
+    frame.insert(0, "id", [name for images in sets for name in images.rows["id"]])
+    frame.insert(1, GENERATOR, generators)
+    return frame
 
 
 class Head(nn.Module):
@@ -63,7 +79,7 @@ class Head(nn.Module):
         classifier = body.get_classifier()  # type: ignore[operator]
         if not isinstance(classifier, nn.Linear):
             raise UserError(
-                f"the classifier of this model is a {type(classifier).__name__}, not a linear layer; use --tuning head"
+                f"the classifier of this model is a {type(classifier).__name__}, not a linear layer; use tuning 'head'"
             )
         with torch.no_grad():
             weight = self.linear.weight / self.std
@@ -71,10 +87,9 @@ class Head(nn.Module):
             classifier.bias.copy_(self.linear.bias - weight @ self.mean)
 
 
-def new_head(train: Pool) -> Head:
-    """The head for a training pool; its scale is that of the real rows where there are any."""
-    real = np.flatnonzero(~train.synthetic) if (~train.synthetic).any() else np.arange(train.n)
-    values = train.x[torch.from_numpy(real)]
+def new_head(train: TrainingSet) -> Head:
+    """The head for a training set; its scale is that of the real images where there are any."""
+    values = torch.cat(list(train.parts[0].batches(4096)))
     return Head(values.mean(0), values.std(0, correction=0).clamp_min(1e-6), len(train.classes))
 
 
@@ -91,15 +106,28 @@ class Table:
         Whether it does: then two generators may have used the same ids.
     """
 
+    path: Path
     row: dict[tuple[int, str], int]
     values: Tensor
     by_generator: bool
 
-    def of(self, ids: Sequence[str], generators: NDArray[np.int64]) -> tuple[Tensor, list[str]]:
-        """The features of these images, and the ids of those that the table lacks."""
-        keys = list(zip(generators.tolist() if self.by_generator else [REAL] * len(ids), ids, strict=True))
+    def stand_in(self, images: TensorSet, generators: NDArray[np.int64]) -> TensorSet:
+        """The images with their features in place of pixels.
+
+        Raises
+        ------
+        UserError
+            The table lacks some of them.
+        """
+        makers = generators.tolist() if self.by_generator else [REAL] * images.n
+        keys = list(zip(makers, images.rows["id"], strict=True))
         missing = [key[1] for key in keys if key not in self.row]
-        return (self.values[:0] if missing else self.values[torch.tensor([self.row[key] for key in keys])]), missing
+        if missing:
+            raise UserError(
+                f"{self.path} lacks the features of {len(missing)} images of {images}, the first {missing[0]}; compute "
+                "them for all"
+            )
+        return images.with_values(self.values[torch.tensor([self.row[key] for key in keys])])
 
 
 def read_table(path: Path) -> Table:
@@ -121,7 +149,7 @@ def read_table(path: Path) -> Table:
     if known and not pd.api.types.is_integer_dtype(frame[GENERATOR]):
         raise UserError(
             f"features {path}: text or fractions in the column {GENERATOR}; expected {REAL} for a real "
-            "image, else the generator's place, from 0, in the order of --synthetic"
+            "image, else the generator's place, from 0, in the order of the synthetic folders"
         )
     makers = frame[GENERATOR].tolist() if known else [REAL] * len(frame)
     keys = list(zip(makers, frame["id"].astype(str), strict=True))
@@ -129,4 +157,4 @@ def read_table(path: Path) -> Table:
     if len(row) < len(keys):
         twice = next(key[1] for i, key in enumerate(keys) if row[key] != i)
         raise UserError(f"features {path}: the id {twice} appears twice; expected one row an image")
-    return Table(row, values, known)
+    return Table(path, row, values, known)

@@ -1,4 +1,4 @@
-"""A checkpoint's predictions on any images: the table that `evalsuite fairness` reads."""
+"""Predictions of a classifier on any images: the table that `evalsuite fairness` reads."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor
 
-from evalsuite.study.arm import predictions_frame
-from evalsuite.training import checkpoint, loop, model
-from evalsuite.training.data import open_splits
+from dermforge.common.errors import UserError
+from evalsuite.fairness.predictions import PREFIX
+from evalsuite.training import checkpoint, loop, preprocessing
+from evalsuite.training.data.open_splits import check_classes
 from shards import ImageSet
+from shards.mixing.tensors import TensorSet
 
 
 def predict(
-    folder: Path, images: ImageSet, *, allow_leakage: bool = False, tick: Callable[[int], None] | None = None
+    folder: Path, images: ImageSet, *, allow_leakage: bool = False, tick: Callable[[int], None] = lambda n: None
 ) -> pd.DataFrame:
     """Predictions of a checkpoint: id, label, prob_*, group columns, cluster.
 
@@ -31,10 +34,37 @@ def predict(
             folder,
             images.rows["id"].tolist(),
             images.rows["cluster"].dropna().tolist(),
-            "predict on others, or pass --allow-leakage",
+            "predict on others, or set `allow_leakage`",
         )
+    if not images.n:
+        raise UserError(f"{images} holds no images")
+    check_classes(images.rows["class"], record.classes, str(images))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pool = open_splits.load(images, record.classes, record.recipe.size, tick)
-    mean, std = (t.to(device) for t in model.normaliser(classifier))
-    scores = loop.logits(classifier.to(device), lambda x: (x.float() / 255 - mean) / std, pool, device)
-    return predictions_frame(pool, scores.double().softmax(1))
+    prepare = preprocessing.evaluation_input(classifier, device)
+    squares = TensorSet([images], record.recipe.size, classes=record.classes)
+    scores = loop.logits(classifier.to(device), prepare, squares, device, tick)
+    return predictions_frame(squares, scores.double().softmax(1))
+
+
+def predictions_frame(images: ImageSet, probabilities: Tensor) -> pd.DataFrame:
+    """The predictions table: id, label, a column of probabilities a class, groups and, where there are any, clusters.
+
+    Parameters
+    ----------
+    probabilities
+        [n, k], in the order of the images' classes.
+    """
+    rows = images.rows
+    frame = rows[["id", "class"]].rename(columns={"class": "label"}).astype(str)
+    values = probabilities.double()
+    values = values / values.sum(1, keepdim=True)
+    for index, name in enumerate(images.classes):
+        frame[PREFIX + name] = values[:, index].numpy()
+    frame["group"] = rows["group"].fillna("unknown").astype(str)
+    attributes = [held or {} for held in rows["attributes"]] if "attributes" in rows else []
+    for name in sorted({key for held in attributes for key in held} - {"group", "id", "label", "cluster"}):
+        frame[name] = [held.get(name, "unknown") for held in attributes]
+    clusters = rows["cluster"].fillna(rows["id"]).astype(str)
+    if (clusters != frame["id"]).any():
+        frame["cluster"] = clusters
+    return frame

@@ -70,6 +70,9 @@ class TensorSet(ImageSet):
         view._at = self._at[np.asarray(positions, dtype=np.intp)]
         return view
 
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.sets))
+
     def start(self, positions: NDArray[np.int64], pool: Executor) -> Callable[[], Tensor]:
         """Begin to decode these rows in `pool`; the function returned waits for them: uint8 [n, 3, h, w]."""
         at, values = self._at[positions], self._values

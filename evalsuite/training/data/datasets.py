@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+import shards
 from dermforge.common import id_ranges as ranges
 from dermforge.common.errors import UserError
 from evalsuite.training import frozen_features
 from evalsuite.training.data import lineage_guard as guard
-from evalsuite.training.data import open_splits as images
-from evalsuite.training.data.pool import Pool, few_per_class, join, with_parents_among
+from evalsuite.training.data.open_splits import check_classes, open_splits
 from shards import ImageSet, ShardSet
+from shards.mixing.sampling_order import few_per_class
+from shards.mixing.tensors import TensorSet
 from shards.storage.location import is_url
 
 
@@ -60,16 +60,16 @@ class Data:
         The generator of each synthetic image, as a position in `seen`.
     """
 
-    train: Pool
-    validation: Pool
-    test: Pool
-    synthetic: Pool | None
+    train: TensorSet
+    validation: TensorSet
+    test: TensorSet
+    synthetic: TensorSet | None
     seen: tuple[tuple[str, ...], ...]
     made_by: NDArray[np.int64]
     digest: str
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def classes(self) -> list[str]:
         return self.train.classes
 
     @property
@@ -79,31 +79,30 @@ class Data:
 
     @cached_property
     def _own(self) -> list[set[str]]:
-        ids = self.train.ids.tolist()
+        ids = self.train.rows["id"].tolist()
         return [set(ranges.overlap(ids, lineage)) for lineage in self.seen]
 
-    def for_arm(self, real: Pool) -> Data:
-        """With the synthetic images that these real ones may have beside them, where several generators were given.
+    def for_arm(self, real: ImageSet) -> Data:
+        """The same data with the synthetic images that an arm with these real images may use.
 
-        Of the generators that saw images of this data set those stay that saw none but these, and of them those that
-        saw most; generators that saw none of this data set stay. If no tuned one fits, all stay: the lineage guard
-        speaks of them.
+        Keep generators trained only on this arm's images; among them prefer those trained on most. Generators that saw
+        none of this data set are kept too. If no generator fits, keep all: the lineage guard refuses them.
         """
-        mine = set(real.ids.tolist())
+        mine = set(real.rows["id"])
         fitting = [len(own) for own in self._own if own and own <= mine]
         if self.synthetic is None or not fitting:
             return self
-        stay = [n for n, own in enumerate(self._own) if not own or (own <= mine and len(own) == max(fitting))]
-        rows = np.isin(self.made_by, stay)
+        kept = [n for n, own in enumerate(self._own) if not own or (own <= mine and len(own) == max(fitting))]
+        rows = np.isin(self.made_by, kept)
         return replace(
             self,
-            synthetic=self.synthetic.take(rows),
-            seen=tuple(self.seen[n] for n in stay),
-            made_by=np.searchsorted(stay, self.made_by[rows]),
+            synthetic=self.synthetic.take(np.flatnonzero(rows)),
+            seen=tuple(self.seen[n] for n in kept),
+            made_by=np.searchsorted(kept, self.made_by[rows]),
         )
 
-    def real(self, n_real: int, seed: int) -> Pool:
-        """The real images of an arm: so many of each class; 0: all.
+    def real(self, n_real: int, seed: int) -> TensorSet:
+        """The real images of an arm: `n_real` of each class; 0: all.
 
         Raises
         ------
@@ -113,33 +112,40 @@ class Data:
         counts = np.bincount(self.train.labels, minlength=len(self.classes))
         if counts.min() < n_real:
             raise UserError(
-                f"--n-real {n_real}, but {self.classes[int(counts.argmin())]} has {counts.min()} training "
+                f"n_real is {n_real}, but {self.classes[int(counts.argmin())]} has {counts.min()} training "
                 "images; ask for no more"
             )
-        return few_per_class(self.train, n_real, seed) if n_real else self.train
+        return self.train.take(few_per_class(self.train.rows, n_real, seed)) if n_real else self.train
 
-    def beside(self, real: Pool, strategy: str | None = None) -> Pool:
-        """The synthetic images that an arm with these real ones may draw from.
+    def beside(self, real: ImageSet, strategy: str | None = None) -> TensorSet:
+        """The synthetic images that an arm with these real images may draw from.
 
         Raises
         ------
         UserError
             There are none.
         """
-        pool = self.for_arm(real).synthetic
-        if pool is None or not pool.n:
-            raise UserError("there are no synthetic images; give --synthetic")
-        return with_parents_among(pool if strategy is None else pool.take(pool.strategies == strategy), real)
+        images = self.for_arm(real).synthetic
+        if images is None or not images.n:
+            raise UserError("there are no synthetic images; give synthetic shards")
+        images = images.where(strategy=strategy)
+        known = images.rows["parent"].fillna("").isin({"", *real.rows["id"]}).to_numpy()
+        if not known.any():
+            raise UserError(
+                "no synthetic image is left: every one was made from a real image that is not in this arm; "
+                "generate from the arm's own images, or use text-to-image samples"
+            )
+        return images.take(np.flatnonzero(known))
 
     def scarcest(self, n_real: int, seeds: Iterable[int], strategy: str | None = None) -> tuple[int, str]:
         """The fewest synthetic images of one class that arms of these seeds may draw from, and the class."""
-        pools = [self.beside(self.real(n_real, seed), strategy) for seed in seeds]
-        counts = np.min([np.bincount(pool.labels, minlength=len(pool.classes)) for pool in pools], axis=0)
+        found = [self.beside(self.real(n_real, seed), strategy) for seed in seeds]
+        counts = np.min([np.bincount(images.labels, minlength=len(self.classes)) for images in found], axis=0)
         return int(counts.min()), self.classes[int(counts.argmin())]
 
 
 def sets_in(folders: Sequence[Path]) -> tuple[Path, ...]:
-    """The folders, and instead of one that has no shards itself those in it that have."""
+    """The folders; one without shards of its own is replaced by its subfolders that hold some."""
     found: list[Path] = []
     for folder in folders:
         inside = [] if is_url(folder) or any(folder.glob("*.tar")) else sorted(p.parent for p in folder.glob("*/*.tar"))
@@ -147,109 +153,94 @@ def sets_in(folders: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def open_data(places: Places, tick: Callable[[int], None] | None = None) -> Data:
-    """Open and, where they fit, decode all images.
+def open_data(places: Places) -> Data:
+    """Open all images; they are decoded when they are first used.
 
     Raises
     ------
     UserError
         Something is missing, overlaps, or does not fit together.
     """
-    splits = images.open_splits(places.real)
-    sets = [images.open_images(folder) for folder in places.synthetic]
-    real = [splits.train, splits.validation, splits.test]
+    real, sets = _open(places)
+    classes = sorted(set(real[0].rows["class"]))
+    for images in sets:
+        if not images.n:
+            raise UserError(f"{images} holds no images")
+        check_classes(images.rows["class"], classes, str(images))
+    parts = [TensorSet([images], places.size, classes=classes) for images in real]
+    synthetic = TensorSet(sets, places.size, classes=classes) if sets else None
     seen, made_by = _generators(sets)
-    if places.features is None:
-        pools = [images.load(s, splits.classes, places.size, tick) for s in (*real, *sets)]
-        by_id = places.keep is not None
-    else:
-        table = frozen_features.read_table(places.features)
-        makers = np.concatenate([np.full(sum(s.n for s in real), frozen_features.REAL), made_by])
-        ends = np.cumsum([s.n for s in (*real, *sets)])
-        pools = [
-            _with_features(s, splits.classes, places, table, makers[end - s.n : end])
-            for s, end in zip((*real, *sets), ends, strict=True)
-        ]
-        by_id = places.keep is not None or not table.by_generator
-    synthetic, kept = _synthetic(pools[3:], made_by, places, by_id)
-    return Data(pools[0], pools[1], pools[2], synthetic, seen, made_by[kept], _digest(real, sets, places))
+    table = frozen_features.read_table(places.features) if places.features is not None else None
+    if synthetic is not None:
+        _check_synthetic(synthetic, made_by, places.keep is not None or (table is not None and not table.by_generator))
+    if table is not None:
+        parts = [table.stand_in(part, np.full(part.n, frozen_features.REAL)) for part in parts]
+        synthetic = None if synthetic is None else table.stand_in(synthetic, made_by)
+    if synthetic is not None and places.keep is not None:
+        kept = np.flatnonzero(synthetic.rows["id"].isin(set(places.keep)))
+        synthetic, made_by = synthetic.take(kept), made_by[kept]
+    return Data(parts[0], parts[1], parts[2], synthetic, seen, made_by, _digest([*real, *sets], places))
 
 
 def digest(places: Places) -> str:
     """What the images are, without reading one."""
-    splits = images.open_splits(places.real)
-    sets = [images.open_images(folder) for folder in places.synthetic]
-    return _digest([splits.train, splits.validation, splits.test], sets, places)
+    real, sets = _open(places)
+    return _digest([*real, *sets], places)
 
 
 def check_held_out(data: Data, allow: bool) -> list[str]:
-    """Refuse when the generator saw validation or test images; the allowed leaks as text."""
+    """Refuse when a generator saw validation or test images; the allowed leaks as text."""
     if data.synthetic is None:
         return []
-    parents = set(data.synthetic.parents.tolist()) - {""}
-    is_image = data.train.x[torch.tensor([0])].ndim == 4
-    leaks = guard.held_out_leaks(data.lineage, parents, (data.validation, data.test), data.train if is_image else None)
-    return guard.refuse(leaks, allow)
+    parents = set(data.synthetic.rows["parent"].dropna()) - {""}
+    train = None if data.train.holds_features else data.train
+    return guard.refuse(guard.held_out_leaks(data.lineage, parents, (data.validation, data.test), train), allow)
 
 
-def _with_features(
-    images_: ImageSet, classes: Sequence[str], places: Places, table: frozen_features.Table, made_by: NDArray[np.int64]
-) -> Pool:
-    pool = images.load(images_, classes, places.size, lazy=True)
-    values, missing = table.of(pool.ids.tolist(), made_by)
-    if missing:
+def _open(places: Places) -> tuple[list[ImageSet], list[ImageSet]]:
+    splits = open_splits(places.real)
+    return [splits.train, splits.validation, splits.test], [shards.open_data(folder) for folder in places.synthetic]
+
+
+def _check_synthetic(images: TensorSet, made_by: NDArray[np.int64], named_by_id: bool) -> None:
+    """`named_by_id`: a list or a table names images by their ids alone, whichever generator made them."""
+    keys = images.rows[["id"]].assign(made_by=0 if named_by_id else made_by)
+    if keys.duplicated().any():
         raise UserError(
-            f"{places.features} lacks the features of {len(missing)} images of {images_}, the first "
-            f"{missing[0]}; compute them for all"
-        )
-    return replace(pool, x=values)
-
-
-def _synthetic(
-    pools: Sequence[Pool], made_by: NDArray[np.int64], places: Places, by_id: bool
-) -> tuple[Pool | None, NDArray[np.bool_]]:
-    """All sets as one, and which of their images are in it; `by_id`: something names images by their ids alone."""
-    if not pools:
-        return None, np.zeros(0, dtype=bool)
-    pool = pools[0] if len(pools) == 1 else join(pools)
-    if pd.DataFrame({"id": pool.ids, "by": 0 if by_id else made_by}).duplicated().any():
-        raise UserError(
-            "the same synthetic ids are in two of the --synthetic folders; give each set once"
+            "the same synthetic ids are in two of the synthetic folders; give each set once"
             + (
                 ", and sets with ids of their own where a list names them; a table of features tells "
                 "sets apart by a column `generator`"
-                if by_id
+                if named_by_id
                 else ""
             )
         )
-    if not pool.synthetic.all():
-        wrong = pool.ids[~pool.synthetic]
+    wrong = images.rows.loc[images.rows["origin"] != "synthetic", "id"]
+    if len(wrong):
         raise UserError(
-            f"--synthetic holds {len(wrong)} images that are not synthetic, the first {wrong[0]}; put real "
-            "images under --real"
+            f"{images} holds {len(wrong)} images that are not synthetic, the first {wrong.iloc[0]}; put them among the "
+            "real images"
         )
-    kept = np.ones(pool.n, dtype=bool) if places.keep is None else np.isin(pool.ids, np.array(places.keep))
-    return pool.take(kept), kept
 
 
 def _generators(sets: Sequence[ImageSet]) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.int64]]:
     """The lineage of each generator, and the generator of each image."""
     numbers: dict[tuple[str, ...], int] = {}
     parts = [np.zeros(0, dtype=np.int64)]
-    for images_ in sets:
-        shards = images_.sidecars if isinstance(images_, ShardSet) else []
-        mine = [numbers.setdefault(tuple(sorted(s.lineage)), len(numbers)) for s in shards]
+    for images in sets:
+        sidecars = images.sidecars if isinstance(images, ShardSet) else []
+        mine = [numbers.setdefault(tuple(sorted(s.lineage)), len(numbers)) for s in sidecars]
         parts.append(
-            np.array(mine)[images_.rows["shard"]] if mine else np.full(images_.n, numbers.setdefault((), len(numbers)))
+            np.array(mine)[images.rows["shard"]] if mine else np.full(images.n, numbers.setdefault((), len(numbers)))
         )
     return tuple(numbers), np.concatenate(parts)
 
 
-def _digest(real: Sequence[ImageSet], sets: Sequence[ImageSet], places: Places) -> str:
+def _digest(sets: Sequence[ImageSet], places: Places) -> str:
     whole = hashlib.sha256(f"{places.size} {places.keep}".encode())
     if places.features is not None:
         whole.update(hashlib.sha256(places.features.read_bytes()).digest())
-    for images_ in (*real, *sets):
-        for name, sha in zip(images_.rows["id"], images_.rows["image_sha256"], strict=True):
+    for images in sets:
+        for name, sha in zip(images.rows["id"], images.rows["image_sha256"], strict=True):
             whole.update(f"{name} {sha}\n".encode())
     return whole.hexdigest()

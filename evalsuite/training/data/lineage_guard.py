@@ -11,7 +11,7 @@ import torch
 from dermforge.common import id_ranges as ranges
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import some
-from evalsuite.training.data.pool import Pool
+from shards.mixing.tensors import TensorSet
 
 #: Side of the thumbnails that near-duplicates are looked for in, and the largest RMS distance of a pair, of 255.
 THUMBNAIL, NEAR = 16, 2.5
@@ -29,7 +29,10 @@ class Leak:
 
 
 def held_out_leaks(
-    lineage: Sequence[str], parents: Collection[str], held_out: Sequence[Pool], real_train: Pool | None = None
+    lineage: Sequence[str],
+    parents: Collection[str],
+    held_out: tuple[TensorSet, TensorSet],
+    real_train: TensorSet | None = None,
 ) -> list[Leak]:
     """Validation and test images, or near-duplicates of them, that the generator saw.
 
@@ -39,22 +42,23 @@ def held_out_leaks(
         Real ids (or ranges of them) that the generators were tuned on.
     parents
         Real ids that synthetic images were made from.
+    held_out
+        Validation and test images.
     real_train
-        Real images in which near-duplicates are looked for, as far as they are in the lineage or parents.
+        Training images; held-out images are compared with those of them that are in the lineage or are parents.
     """
     leaks = []
-    for part, pool in zip(("validation", "test"), held_out, strict=False):
-        seen = ranges.overlap(pool.ids.tolist(), lineage)
+    for part, images in zip(("validation", "test"), held_out, strict=True):
+        seen = ranges.overlap(images.rows["id"], lineage)
         if seen:
             leaks.append(Leak(f"{len(seen)} {part} images are in the lineage of the generator", tuple(seen)))
-        made_from = sorted(set(pool.ids.tolist()) & set(parents))
+        made_from = sorted(set(images.rows["id"]) & set(parents))
         if made_from:
             leaks.append(Leak(f"{len(made_from)} {part} images are parents of synthetic images", tuple(made_from)))
         if real_train is None:
             continue
-        known = set(ranges.overlap(real_train.ids.tolist(), lineage)) | set(parents)
-        teacher = real_train.take(np.flatnonzero(np.isin(real_train.ids, sorted(known))))
-        pairs = near_duplicates(pool, teacher)
+        known = set(ranges.overlap(real_train.rows["id"], lineage)) | set(parents)
+        pairs = near_duplicates(images, real_train.where(ids=known))
         if pairs:
             leaks.append(
                 Leak(
@@ -115,12 +119,13 @@ def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
     """
     if leaks and not allow:
         raise UserError(
-            "; ".join(leak.text() for leak in leaks) + " (--allow-leakage goes on, and the report says so in red)"
+            "; ".join(leak.text() for leak in leaks)
+            + " (`allow_leakage` trains nevertheless, and the report says so in red)"
         )
     return [leak.text() for leak in leaks]
 
 
-def near_duplicates(a: Pool, b: Pool) -> list[tuple[str, str]]:
+def near_duplicates(a: TensorSet, b: TensorSet) -> list[tuple[str, str]]:
     """Pairs of ids whose thumbnails are nearly equal: the same picture, resized or coded again.
 
     A mirrored, cropped or recoloured copy is not found; `evalsuite privacy` looks for those.
@@ -128,18 +133,17 @@ def near_duplicates(a: Pool, b: Pool) -> list[tuple[str, str]]:
     if not a.n or not b.n:
         return []
     left, right = _thumbnails(a), _thumbnails(b)
+    names, others = a.rows["id"].tolist(), b.rows["id"].tolist()
     pairs = []
     for start in range(0, a.n, 256):
         distance = torch.cdist(left[start : start + 256], right) / np.sqrt(left.shape[1])
         for i, j in torch.nonzero(distance < NEAR).tolist():
-            if a.ids[start + i] != b.ids[j]:
-                pairs.append((str(a.ids[start + i]), str(b.ids[j])))
+            if names[start + i] != others[j]:
+                pairs.append((names[start + i], others[j]))
     return pairs
 
 
-def _thumbnails(pool: Pool) -> torch.Tensor:
-    parts = [
-        torch.nn.functional.adaptive_avg_pool2d(pool.x[rows].float(), THUMBNAIL).flatten(1)
-        for rows in torch.arange(pool.n).split(256)
-    ]
-    return torch.cat(parts)
+def _thumbnails(images: TensorSet) -> torch.Tensor:
+    """Grey levels of small versions of the images, float32 [n, 3 * 16 * 16]."""
+    pool = torch.nn.functional.adaptive_avg_pool2d
+    return torch.cat([pool(batch.float(), THUMBNAIL).flatten(1) for batch in images.batches(256)])

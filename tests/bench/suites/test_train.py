@@ -23,7 +23,7 @@ def test_every_contestant_takes_all_its_steps(who: str, monkeypatch: pytest.Monk
     steps, rows = 0, []
     recipe = make_recipe(model="test_resnet", size=32, batch=48, steps=13, evaluate_every=13)
     network = model.build(recipe, len(train.CLASSES))
-    pool = train.random_pool(512, 32)  # ten whole batches: the DataLoader has to begin again
+    images = train.random_images(512, 32)  # ten whole batches: the DataLoader has to begin again
 
     class Counted(torch.optim.SGD):
         def step(self, closure: object = None) -> None:  # type: ignore[override]
@@ -35,8 +35,8 @@ def test_every_contestant_takes_all_its_steps(who: str, monkeypatch: pytest.Monk
     network.register_forward_pre_hook(lambda net, given: rows.append(len(given[0])) if net.training else None)
     run = {
         "bare": lambda: train.bare(network, recipe, CPU),
-        "ours": lambda: train.ours(network, recipe, pool, CPU),
-        "timm": lambda: train.with_timm(network, recipe, pool, CPU),
+        "ours": lambda: train.ours(network, recipe, images, CPU),
+        "timm": lambda: train.with_timm(network, recipe, images, CPU),
     }[who]()
     run()
     assert steps == 13

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
 from evalsuite.study import design, single_run
-from evalsuite.study.arm import check_lineage, training_pool
+from evalsuite.study.arm import check_lineage, training_set
 from evalsuite.training.data.datasets import Data, Places, open_data, sets_in
 from evalsuite.training.recipe import make_recipe
 from shards import Provenance, Sample, ShardSet, ShardSetWriter, encode_image
@@ -76,10 +76,11 @@ def test_every_arm_has_the_generator_that_was_tuned_on_its_images(phantom_shards
     for size in SIZES:
         for seed in SEEDS:
             arm = made.arm("mix", size, 1.0, None, seed)
-            real, pool = training_pool(arm, data)
-            assert sorted(real.ids) == sorted(ShardSet.open(sets / "few" / f"n{size}-s{seed}").rows["id"])
-            assert set(data.for_arm(real).lineage) == {*real.ids, BASE}
-            assert int(pool.synthetic.sum()) == size * len(data.classes)
+            real, images = training_set(arm, data)
+            assert sorted(real.rows["id"]) == sorted(ShardSet.open(sets / "few" / f"n{size}-s{seed}").rows["id"])
+            assert set(data.for_arm(real).lineage) == {*real.rows["id"], BASE}
+            assert images.synthetic is not None
+            assert images.synthetic.n == size * len(data.classes)
             leaks, notes = check_lineage(data, arm, real, allow=False)
             assert not leaks
             assert "100 phantoms that the real-only arm does not have" in notes[0]
@@ -192,10 +193,10 @@ def test_generators_with_equal_ids_keep_their_features_apart(phantom_shards: Pat
     places = design.read_design(tmp_path / "out").places
     data = open_data(places)
     assert data.synthetic is not None
-    values = data.synthetic.x[torch.arange(data.synthetic.n)].numpy()
+    values = torch.cat(list(data.synthetic.batches(100))).numpy()
     features = table[table["generator"] >= 0].filter(regex=r"^f\d+$").to_numpy()
     assert (values == features).all()
-    same = data.synthetic.ids == data.synthetic.ids[0]
+    same = (data.synthetic.rows["id"] == data.synthetic.rows["id"].iloc[0]).to_numpy()
     assert same.sum() == len(SIZES) * len(SEEDS)
     assert len(np.unique(values[same], axis=0)) == len(SIZES)  # the generators above draw other noise for each size
     mine = places.model_copy(update={"features": tmp_path / "mine.parquet"})

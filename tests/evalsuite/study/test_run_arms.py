@@ -61,7 +61,7 @@ def test_processes_train_the_arms_as_one_does(places: Places, alone: dict[str, p
     assert [r.arm for r in results] == ARMS
     assert_alike(tables(tmp_path), alone)
     too_many = [a.model_copy(update={"n_real": n}) for a, n in zip(ARMS, (500, 600), strict=True)]
-    with pytest.raises(UserError, match=r"--n-real [56]00, but \w+ has 12 training images"):
+    with pytest.raises(UserError, match=r"n_real is [56]00, but \w+ has 12 training images"):
         run_arms.run(too_many, places, tmp_path / "more", workers=2)
 
 
@@ -74,6 +74,28 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
     dead.join()
     with pytest.raises(UserError, match=r"ended with status -9 .*--workers 1, it goes on"):
         run_arms._next(context.Queue(), [dead])
+
+
+def test_a_head_on_a_table_takes_one_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Threads of a tiny head wait for one another; an arm of images, or one that extracts features, takes all cores."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    images, table = Places(real=tmp_path), Places(real=tmp_path, features=tmp_path / "features.parquet")
+    head, whole = (Arm(kind="real", n_real=4, recipe=make_recipe(tuning=t)) for t in ("features", "full"))
+    assert run_arms._threads(head, table, 1) == 1
+    assert [run_arms._threads(arm, images, count) for arm in (head, whole) for count in (1, 4, 16)] == [8, 2, 1] * 2
+
+
+def test_results_are_kept_until_settings_change(places: Places, tmp_path: Path) -> None:
+    """Running again trains nothing; another recipe does not read old results."""
+    arm = ARMS[0]
+    run_arms.run([arm], places, tmp_path, workers=1)
+    written = tmp_path / "arms" / arm.name / "result.json"
+    before = written.stat().st_mtime_ns
+    assert run_arms.run([arm], places, tmp_path, workers=1)[0].arm == arm
+    assert written.stat().st_mtime_ns == before
+    other = arm.model_copy(update={"recipe": RECIPE.model_copy(update={"lr": 1e-4})})
+    assert run_arms.run([other], places, tmp_path, workers=1)[0].arm == other
+    assert written.stat().st_mtime_ns != before
 
 
 RAY = """
@@ -110,5 +132,5 @@ def test_ray_trains_the_arms_as_one_process_does(
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stdout.splitlines() if line.startswith("refused:")]
     assert said
-    assert "--n-real 500, but annulus has 12 training images" in said[0]
+    assert "n_real is 500, but annulus has 12 training images" in said[0]
     assert_alike(tables(tmp_path), alone)

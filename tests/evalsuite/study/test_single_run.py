@@ -127,7 +127,7 @@ def test_a_leak_is_refused_and_red_when_it_is_allowed(phantom_shards: Path, tmp_
 def test_too_few_images_and_missing_parts_are_named(phantom_shards: Path, made: Path, tmp_path: Path) -> None:
     """Bad input: one line that says what is there."""
     recipe = make_recipe(size=32)
-    with pytest.raises(UserError, match=r"--n-real 50, but \w+ has 12 training images"):
+    with pytest.raises(UserError, match=r"n_real is 50, but \w+ has 12 training images"):
         plan(Places(real=phantom_shards, synthetic=(made,)), recipe, n_real=50, ratio=1, seeds=1)
     with pytest.raises(UserError, match="not synthetic"):
         plan(

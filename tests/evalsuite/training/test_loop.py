@@ -7,21 +7,20 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
-from training_helpers import pool, recipe
+from training_helpers import ALONE, classifier, images, recipe
 
+from dermforge.common.errors import UserError
 from evalsuite.training import loop
-from evalsuite.training.data.pool import Pool
-from evalsuite.training.data.stream import schedule
+from evalsuite.training.data.schedule import TrainingSet, schedule
 from evalsuite.training.distributed import World
+from evalsuite.training.preprocessing import OF_FEATURES
 from evalsuite.training.recipe import Recipe
 
-ALONE = World(0, 1, torch.device("cpu"))
-AS_IS = loop.Stage(lambda x: x, lambda x: x)
 UNEVEN = np.array([0, 3, 1, 4, 7, 10, 13, 16, 19, 22, 2, 5])  # of classes a, b, c: 2, 8, 2
 
 
-def uneven() -> Pool:
-    return pool(24, width=16).take(UNEVEN)
+def uneven() -> TrainingSet:
+    return TrainingSet(images(24, width=16).take(UNEVEN))
 
 
 def head() -> nn.Linear:
@@ -29,9 +28,9 @@ def head() -> nn.Linear:
     return nn.Linear(16, 3)
 
 
-def by_hand(r: Recipe, train: Pool) -> tuple[list[Tensor], list[Tensor]]:
+def by_hand(r: Recipe, train: TrainingSet) -> tuple[list[Tensor], list[Tensor]]:
     """Weights after all steps, and their moving average, by torch's own optimiser, schedule and loss."""
-    model, plan = head(), schedule(r, train)
+    model = head()
     optimiser = torch.optim.SGD(
         [{"params": [model.weight], "weight_decay": r.weight_decay}, {"params": [model.bias], "weight_decay": 0.0}],
         lr=r.lr,
@@ -43,10 +42,9 @@ def by_hand(r: Recipe, train: Pool) -> tuple[list[Tensor], list[Tensor]]:
     weights = torch.tensor(len(train.labels) / (3 * counts), dtype=torch.float32) if r.class_weights else None
     loss = nn.CrossEntropyLoss(weights, label_smoothing=r.label_smoothing)
     average = [p.detach().clone() for p in model.parameters()]
-    for step in range(r.steps):
-        rows = torch.from_numpy(plan.rows(step))
+    for step, (batch, _) in enumerate(schedule(r, train, ALONE).batches()):
         optimiser.zero_grad()
-        loss(model(train.x[rows]), torch.from_numpy(train.labels)[rows]).backward()
+        loss(model(batch.images), batch.labels).backward()
         if step > 1:  # the first step is the whole warm-up
             cosine.step()
         optimiser.step()
@@ -63,7 +61,7 @@ def test_a_run_is_torchs_own_loop(changes: dict[str, object]) -> None:
     """An option that is taken and not used would be believed: each changes the weights, to what torch makes of it."""
     r = recipe(tuning="features", steps=12, evaluate_every=12, batch=6, optimizer="sgd", lr=0.05, warmup=0.0, **changes)
     model, train = head(), uneven()
-    loop.fit(r, model, AS_IS, train, pool(12, width=16, seed=2), ALONE)
+    loop.fit(loop.Classifier(r, model, OF_FEATURES, ALONE), train, images(12, width=16, seed=2))
     last, average = by_hand(r, train)
     expected = average if r.ema else last
     assert all(torch.allclose(p, e, atol=1e-5) for p, e in zip(model.parameters(), expected, strict=True))
@@ -76,15 +74,38 @@ def test_class_weights_are_scikit_learns_balanced_ones() -> None:
     train = uneven()
     expected = compute_class_weight("balanced", classes=np.arange(3), y=train.labels)
     assert loop.class_weights(train).numpy() == pytest.approx(expected, rel=1e-6)
-    assert loop.class_weights(train.take(np.arange(10))).tolist() == pytest.approx([2.5, 0.625, 0.0])
+    assert train.real is not None
+    few = TrainingSet(train.real.take(np.arange(10)))
+    assert loop.class_weights(few).tolist() == pytest.approx([2.5, 0.625, 0.0])
 
 
-def test_the_learning_rate_rises_then_falls_as_a_cosine() -> None:
-    """Linear to the full rate over the warm-up, half of it half way down, next to nothing at the end."""
-    r = recipe(steps=100, lr=0.4, warmup=0.2)
-    rates = [r.learning_rate(step) for step in range(100)]
-    assert np.diff(rates[:20]) == pytest.approx(0.02)
-    assert max(rates) == rates[19] == rates[20] == 0.4
-    assert rates[60] == pytest.approx(0.2)
-    assert np.all(np.diff(rates[20:]) < 0)
-    assert 0 < rates[-1] < 0.001
+def test_early_stopping_stops() -> None:
+    """Patience counts evaluations without improvement: a learning rate that wrecks the model ends the run early."""
+    r = recipe(patience=1, steps=40, evaluate_every=1, optimizer="sgd", lr=1e3, warmup=0.0)
+    made = loop.fit(classifier(r), TrainingSet(images()), images(12, seed=2))
+    assert made.step < 40
+
+
+def test_head_only_changes_the_classifier_and_the_batch_norms() -> None:
+    """As the paper trains: the body's convolutions stay as they were."""
+    made = classifier(recipe(tuning="head"))
+    before = {k: v.clone() for k, v in made.model.state_dict().items()}
+    loop.fit(made, TrainingSet(images()), images(12, seed=2))
+    changed = {k for k, v in made.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert any(k.startswith("classifier") for k in changed)
+    assert all("bn" in k or k.startswith("classifier") for k in changed)
+
+
+def test_split_batch_norm_over_processes_needs_both_kinds_everywhere() -> None:
+    """A process whose share holds no real image would leave the others waiting for ever."""
+    both = TrainingSet(images(24), images(90, synthetic=True, name="s"))
+    second = World(1, 2, torch.device("cpu"))
+    split = recipe(ratio=10, batch=8, split_bn=True)
+    plan = schedule(split, both, second)
+    assert plan.fewest() == 0
+    with pytest.raises(UserError, match=r"split_bn with 2 processes.*as few as 0"):
+        loop._require_both_kinds(split, plan, second)
+    loop._require_both_kinds(split, plan, ALONE)
+    even = recipe(ratio=1, batch=8, split_bn=True)
+    loop._require_both_kinds(even, schedule(even, both, second), second)
+    assert {int(synthetic.sum()) for _, synthetic in schedule(even, both, second).batches()} == {2}

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from training_helpers import TINY, recipe
 
+from dermforge.common.errors import UserError
 from evalsuite.training import model
 
 
@@ -29,3 +30,16 @@ def test_weights_of_the_hub_are_loaded_from_its_cache(tmp_path: Path, monkeypatc
     built = model.build(recipe(weights="hub"), 3).state_dict()
     assert built["classifier.weight"].shape[0] == 3
     assert all(torch.equal(built[k], v) for k, v in state.items() if not k.startswith("classifier"))
+
+
+def test_weights_and_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """Pickles run code; weights of another model would be half loaded."""
+    with pytest.raises(UserError, match="timm has no model"):
+        model.build(recipe(model="resnet_of_nobody"), 3)
+    with pytest.raises(UserError, match=r"expected a .safetensors file"):
+        model.build(recipe(weights=str(tmp_path / "w.pth")), 3)
+    save_file({"x": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="do not fit the model"):
+        model.build(recipe(weights=str(tmp_path / "w.safetensors")), 3)
+    with pytest.raises(UserError, match="has no batch norm"):
+        model.build(recipe(model="test_convnext", split_bn=True), 3)

@@ -9,33 +9,24 @@ import torch
 
 from dermforge.common.errors import UserError
 from evalsuite.training.data import lineage_guard
-from evalsuite.training.data.pool import Pool
+from shards import ImageSet
+from shards.mixing.tensors import TensorSet
 
 
-def pool(name: str, n: int = 6, seed: int = 0) -> Pool:
+def random_images(name: str, n: int = 6, seed: int = 0) -> TensorSet:
     rng = np.random.default_rng(seed)
-    ids = np.array([f"{name}-{i:03d}" for i in range(n)])
-    return Pool(
-        torch.from_numpy(rng.integers(0, 256, (n, 3, 32, 32)).astype(np.uint8)),
-        ids,
-        ("a", "b"),
-        np.arange(n) % 2,
-        np.zeros(n, dtype=bool),
-        pd.DataFrame({"group": ["g"] * n}),
-        ids,
-        np.full(n, ""),
-        np.full(n, "real"),
-        np.full(n, ""),
-    )
+    rows = pd.DataFrame({"id": [f"{name}-{i:03d}" for i in range(n)], "class": ["a", "b"] * (n // 2)})
+    values = torch.from_numpy(rng.integers(0, 256, (n, 3, 32, 32)).astype(np.uint8))
+    return TensorSet([ImageSet(rows, ["a", "b"])]).with_values(values)
 
 
-TRAIN, VALIDATION, TEST = pool("train", seed=1), pool("val", seed=2), pool("test", seed=3)
+TRAIN, VALIDATION, TEST = (random_images(name, seed=seed) for seed, name in enumerate(("train", "val", "test"), 1))
 
 
 def test_a_generator_tuned_on_test_images_is_refused_with_their_ids() -> None:
     """The most common leak, and it must be named so that it can be mended."""
     leaks = lineage_guard.held_out_leaks(["test-[001-002]", "val-004", "train-000"], [], (VALIDATION, TEST))
-    with pytest.raises(UserError, match=r"val-004.*test-001, test-002.*--allow-leakage"):
+    with pytest.raises(UserError, match=r"val-004.*test-001, test-002.*allow_leakage"):
         lineage_guard.refuse(leaks, allow=False)
     assert len(lineage_guard.refuse(leaks, allow=True)) == 2
 
@@ -49,10 +40,10 @@ def test_synthetic_images_made_from_test_images_are_refused() -> None:
 def test_a_near_duplicate_of_what_the_generator_saw_is_found() -> None:
     """The same photograph under another id, coded again; other photographs are not taken for it."""
     noise = np.random.default_rng(0).integers(-3, 4, (1, 3, 32, 32))
-    copy = (TRAIN.x[torch.tensor([2])].numpy().astype(int) + noise).clip(0, 255).astype(np.uint8)
-    x = TEST.x[torch.arange(6)].clone()
-    x[4] = torch.from_numpy(copy[0])
-    leaky = Pool(**{**vars(TEST), "x": x})
+    copy = (next(TRAIN.take([2]).batches(1)).numpy().astype(int) + noise).clip(0, 255).astype(np.uint8)
+    values = next(TEST.batches(6)).clone()
+    values[4] = torch.from_numpy(copy[0])
+    leaky = TEST.with_values(values)
     leaks = lineage_guard.held_out_leaks(["train-002"], [], (VALIDATION, leaky), TRAIN)
     assert [leak.ids for leak in leaks] == [("test-004 ~ train-002",)]
     made_from = lineage_guard.held_out_leaks([], ["train-002"], (VALIDATION, leaky), TRAIN)  # a parent is seen too
@@ -68,13 +59,13 @@ def test_an_arm_may_not_use_a_generator_that_saw_more_images() -> None:
     leaks, note = lineage_guard.arm_leaks(["train-[000-005]"], arm, phantoms=False)
     assert note is None
     assert "6 real images, 4 of them not among the 2" in leaks[0].what
-    assert lineage_guard.own_set_leak(["train-[000-005]"], arm, TRAIN.ids.tolist())[0].ids == (
+    assert lineage_guard.own_set_leak(["train-[000-005]"], arm, TRAIN.rows["id"].tolist())[0].ids == (
         "train-002",
         "train-003",
         "train-004",
         "train-005",
     )
-    assert lineage_guard.own_set_leak(arm, arm, TRAIN.ids.tolist()) == []
+    assert lineage_guard.own_set_leak(arm, arm, TRAIN.rows["id"].tolist()) == []
 
 
 def test_other_phantoms_in_the_lineage_are_said_not_refused() -> None:

@@ -1,19 +1,48 @@
-"""Augmentation of whole batches, drawn from torch's global generator (seeded for each step by the loop)."""
+"""How images become a model's input: augmented and normalised for training, only normalised for evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from evalsuite.training.model import normaliser
 from evalsuite.training.recipe import Augment
 
 _CHUNK = 4  # images that share one RandAugment draw: a draw for each image costs as much as training
+Prepare = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What turns a batch of images uint8 [n, 3, h, w], or of features [n, d], into the model's input."""
+
+    train: Prepare
+    evaluate: Prepare
+
+
+#: Features are the model's input as they are.
+OF_FEATURES = Preprocessing(lambda x: x, lambda x: x)
+
+
+def of_images(model: nn.Module, kind: Augment, device: torch.device) -> Preprocessing:
+    """The preprocessing of a timm model's images."""
+    mean, std = (t.to(device) for t in normaliser(model))
+    return Preprocessing(lambda images: (augment(images, kind) - mean) / std, evaluation_input(model, device))
+
+
+def evaluation_input(model: nn.Module, device: torch.device) -> Prepare:
+    """Images uint8 [n, 3, h, w] to what a timm model expects, without augmentation."""
+    mean, std = (t.to(device) for t in normaliser(model))
+    return lambda images: (images.float() / 255 - mean) / std
 
 
 def augment(images: Tensor, kind: Augment) -> Tensor:
-    """Images uint8 [n, 3, h, w] to float in [0, 1], augmented.
+    """Images uint8 [n, 3, h, w] to float in [0, 1], augmented by draws from torch's global generator.
 
     `light`: any turn and flip (lesions have no up), a little scale and shift, a little light and colour cast.
     `randaugment`: Cubuk 2020, two operations of magnitude 9, after a flip.

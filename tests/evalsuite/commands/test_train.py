@@ -1,0 +1,107 @@
+"""`evalsuite train`: what it refuses before training, its log, and several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from dermforge.common.errors import UserError
+from evalsuite.cli import PROGRAM
+from evalsuite.training import checkpoint
+
+
+def test_a_tensorboard_log_of_a_run_reads_back(phantom_shards: Path, tmp_path: Path) -> None:
+    """What TensorBoard's own reader finds is what the checkpoint records."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    words = [
+        "train",
+        "--real",
+        str(phantom_shards),
+        "--out",
+        str(tmp_path / "out"),
+        "--size",
+        "32",
+        "--steps",
+        "4",
+        "--batch",
+        "6",
+        "--evaluate-every",
+        "2",
+        "--tensorboard",
+    ]
+    done = CliRunner().invoke(PROGRAM.app(), words)
+    assert done.exit_code == 0, done.output
+    log = reader.EventAccumulator(str(tmp_path / "out" / "tensorboard")).Reload()
+    history = checkpoint.read_record(tmp_path / "out").history
+    assert [e["step"] for e in history] == [2, 4]
+    for name in ("loss", "accuracy", "train_loss"):
+        assert [(e.step, e.value) for e in log.Scalars(name)] == [
+            (e["step"], pytest.approx(e[name], rel=1e-6)) for e in history
+        ]
+
+
+def test_a_log_without_tensorboard_is_refused_before_training(
+    phantom_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of hours must not end in a missing package."""
+    for name in [n for n in sys.modules if n.startswith(("tensorboard", "torch.utils.tensorboard"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    words = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), "--size", "32", "--tensorboard"]
+    done = CliRunner().invoke(PROGRAM.app(), words)
+    assert isinstance(done.exception, UserError)
+    assert "pip install 'dermforge[track]'" in str(done.exception)
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--ratio", "5"], "--mode mix at ratio 5 needs --synthetic"),
+        (["--mode", "pretrain-then-tune"], "--mode pretrain-then-tune at ratio 0 needs --synthetic"),
+        (["--strategy", "inpaint"], "with --strategy inpaint needs --synthetic"),
+        (["--mode", "synthetic-only", "--ratio", "0", "--synthetic", "shards"], "draws no synthetic image"),
+    ],
+)
+def test_synthetic_images_that_are_asked_for_must_be_given(tmp_path: Path, words: list[str], text: str) -> None:
+    """Else the run would be one on real images only, under another name."""
+    done = CliRunner().invoke(PROGRAM.app(), ["train", "--real", str(tmp_path), "--out", str(tmp_path / "out"), *words])
+    assert isinstance(done.exception, UserError)
+    assert text in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(phantom_shards: Path, tmp_path: Path) -> None:
+    """torchrun with gloo: the same global batches, the same weights up to the order of sums."""
+    command = [
+        "-m",
+        "evalsuite.cli",
+        "train",
+        "--real",
+        str(phantom_shards),
+        "--model",
+        "test_convnext",
+        "--size",
+        "32",
+        "--steps",
+        "4",
+        "--batch",
+        "8",
+        "--augment",
+        "none",
+        "--evaluate-every",
+        "2",
+    ]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, *command, "--out", str(tmp_path / "one")], check=True, env=env)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    subprocess.run([*torchrun, *command, "--out", str(tmp_path / "two")], check=True, env=env)
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-3
