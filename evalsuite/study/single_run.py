@@ -130,7 +130,7 @@ def plan(
         Too few images, or a generator that saw what it must not.
     """
     opened = datasets.open_data(places)
-    per_class = n_real or opened.train.n / len(opened.classes)  # as training_pool counts where classes are not equal
+    per_class = n_real or opened.train.n / len(opened.classes)  # as training_set counts where classes are not equal
     notes = []
     held, scarce = opened.scarcest(n_real, [recipe.seed + seed for seed in range(seeds)])
     possible = held / per_class
