@@ -1,5 +1,8 @@
 # make demo   the main job on this machine: install, build an engine, sample, train, evaluate, report
 # make test   lint, types and the fast tests          make test-slow / make test-gpu   the others
+# make docs   the site, in build/site; a broken link fails
+# make wheel  the wheel, in dist/, and a try of it away from the source
+# make lock   requirements.lock again, with hashes; pins stay unless UPGRADE=--upgrade or UPGRADE="-P package"
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -8,13 +11,16 @@ DEMO ?= demo
 export HF_HUB_OFFLINE ?= 1
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install demo lint test test-slow test-gpu lock clean
+EXTRAS := optimum tensorrt-rtx lora ray cloud quality track
+UV := build/uv/bin/uv
+
+.PHONY: install demo lint test test-slow test-gpu docs wheel lock clean
 
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --progress-bar off -r requirements.lock
+	$(BIN)/pip install --quiet --progress-bar off --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -41,5 +47,20 @@ test-slow: install
 test-gpu: install
 	$(BIN)/python -m pytest -m gpu --timeout 3600
 
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: install
+	rm -rf dist build/lib build/wheel
+	$(BIN)/pip wheel . --quiet --no-deps --no-build-isolation --wheel-dir dist
+	$(BIN)/pip install --quiet --no-deps --target build/wheel dist/dermforge-*.whl
+	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python -m dermforge gen phantoms smoke --per-cell 1 --test-per-cell 1
+	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python -m dermforge shards verify smoke/train --deep
+
+lock:
+	test -x $(UV) || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9; }
+	$(UV) pip compile pyproject.toml --group dev $(EXTRAS:%=--extra %) --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --quiet $(UPGRADE) -o requirements.lock
+
 clean:
-	rm -rf $(DEMO) runs build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(DEMO) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
