@@ -6,7 +6,9 @@ import copy
 import importlib
 import inspect
 import os
+import pkgutil
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -17,10 +19,13 @@ from typing import Any
 import pytest
 import typer
 
+import dermforge
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))) if p.exists()]
+DOCS = ROOT / "docs"
+PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")), *sorted(DOCS.rglob("*.md"))]
 PROGRAMS = ("gen", "shards", "evalsuite", "bench")
-COMMANDS_PAGE = ROOT / "docs" / "commands.md"
+WALK_PAGE = DOCS / "tutorial" / "every-command.md"
 
 
 def commands() -> dict[tuple[str, str], tuple[Any, str]]:
@@ -49,12 +54,13 @@ def command_lines(page: Path) -> list[str]:
         for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         for line in block.splitlines()
     ]
-    indented = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    unfenced = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    indented = [line.strip() for line in unfenced.splitlines() if line.startswith("    ")]
     lines = [re.sub(r"^docker run .* dermforge ", "", line) for line in (*fenced, *indented)]
     return [line for line in lines if line.split(" ")[0] in PROGRAMS]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_command_line_is_one_that_the_program_takes(page: Path) -> None:
     """Names and options are parsed by the program itself; nothing is run."""
     known = commands()
@@ -64,7 +70,7 @@ def test_every_command_line_is_one_that_the_program_takes(page: Path) -> None:
         known[words[0], words[1]][0].make_context(words[1], words[2:])
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(blocks(p, "python"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if any(blocks(p, "python"))], ids=lambda p: str(p.relative_to(ROOT)))
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     """All of a page in one process, one after the other, as a reader would."""
     script = tmp_path / "page.py"
@@ -81,13 +87,53 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_list_of_commands_is_complete_and_says_what_they_say() -> None:
-    """Every command is on the page with its own first line and, word for word, the example of its help."""
-    page = COMMANDS_PAGE.read_text(encoding="utf-8")
-    for (program, name), (_, text) in commands().items():
-        assert f"### `{program} {name}`\n\n{text.splitlines()[0]}\n" in page, f"{program} {name}"
-        for example in examples(text):
-            assert example in page, f"{program} {name}: its help says `{example}`"
+def test_the_generated_reference_has_every_command_option_and_example() -> None:
+    """The page that the site builds from the programs: nothing of a command's help is lost on the way."""
+    hook: Any = runpy.run_path(str(DOCS / "command_reference.py"))
+    page: str = hook["page"]()
+    sections = dict(re.findall(r"^### `(.+?)`\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL))
+    known = commands()
+    assert set(sections) == {" ".join(name) for name in known}
+    for (program, name), (command, text) in known.items():
+        section = sections[f"{program} {name}"]
+        assert section.strip().startswith(text.splitlines()[0])
+        assert all(f"```bash\n{example}\n```" in section for example in examples(text))
+        for option in (o for p in command.params if p.name != "help" for o in p.opts if o.startswith("--")):
+            assert f"| `{option}`" in section or f", `{option}`" in section, f"{program} {name} {option}"
+
+
+def test_names_of_the_python_reference_exist() -> None:
+    """A page that names a class which has moved would fail only when the site is built."""
+    for page in DOCS.rglob("*.md"):
+        for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert pkgutil.resolve_name(name) is not None
+
+
+def test_every_decision_is_in_the_index() -> None:
+    """Numbers follow each other, and the index has each title."""
+    index = (DOCS / "decisions" / "index.md").read_text(encoding="utf-8")
+    records = sorted((DOCS / "decisions").glob("0*.md"))
+    for number, record in enumerate(records, start=1):
+        text = record.read_text(encoding="utf-8")
+        assert record.name.startswith(f"{number:04d}-")
+        title = text.splitlines()[0].removeprefix(f"# {number:04d}. ")
+        assert f"| [{number:04d}]({record.name}) | {title} |" in index
+        assert re.findall(r"^## (\w+)", text, re.MULTILINE) == ["Context", "Decision", "Consequence"]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {dermforge.__version__}\n" in citation
+    assert f"## {dermforge.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """`make docs`: a broken link or an unknown name fails."""
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "fairness_card" in (tmp_path / "reference" / "python" / "index.html").read_text(encoding="utf-8")
 
 
 def test_every_command_has_an_example_in_its_help() -> None:
@@ -102,17 +148,17 @@ def examples(text: str) -> list[str]:
     return [" ".join(m.split()) for m in re.findall(rf"((?:{'|'.join(PROGRAMS)}) .+?)(?:\n\n|$)", after, re.DOTALL)][:1]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    """A file that was renamed is still pointed at by nobody."""
+    """No page points at a file that was moved."""
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists() or target.endswith((".png", ".svg")), f"{page.name}: {target}"
+        assert (page.parent / target).exists() or target.endswith("reference/commands.md"), f"{page.name}: {target}"
 
 
 def test_every_command_is_in_the_walk_or_said_not_to_be() -> None:
-    """A new command is run by the tests with an example of its own."""
+    """A new command is run by the tests, or the page says why not."""
     walked = {tuple(shlex.split(line)[:2]) for line in walk()}
-    beside = COMMANDS_PAGE.read_text(encoding="utf-8").partition("Not in it:")[2].partition("\n\n")[0]
+    beside = WALK_PAGE.read_text(encoding="utf-8").partition("Not included:")[2].partition("\n\n")[0]
     named = {tuple(words.split()[:2]) for words in re.findall(r"`([^`]+)`", beside)}
     assert walked | {name for name in named if name in commands()} == set(commands())
     assert not walked & named
@@ -120,7 +166,7 @@ def test_every_command_is_in_the_walk_or_said_not_to_be() -> None:
 
 @pytest.mark.slow
 def test_the_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The walk at the top of commands.md, from an empty folder with the built-in pipeline: nothing may fail."""
+    """The walk, from an empty folder with the built-in pipeline: nothing may fail."""
     monkeypatch.chdir(tmp_path)
     for line in walk():
         words = shlex.split(line)
@@ -144,13 +190,13 @@ SMALL = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["how-to/published-data-set.md", "tutorial/your-images.md"])
 def test_the_road_from_photos_to_an_answer_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every line of the page in order, on 240 files of two classes, from a checkpoint that reads 77 tokens."""
     photographs(tmp_path)
     model = str(checkpoint(tmp_path / "checkpoint"))
     monkeypatch.chdir(tmp_path)
-    for line in command_lines(ROOT / page):
+    for line in command_lines(DOCS / page):
         words = shlex.split(re.sub(r"stable-diffusion-\S+", model, line), comments=True)
         monkeypatch.setattr(sys, "argv", [*words, *SMALL.get(" ".join(words[:2]), "").split()])
         with pytest.raises(SystemExit) as ended:
@@ -163,7 +209,9 @@ def test_the_loop_of_the_study_runs(tmp_path: Path) -> None:
     """A generator for each seed, as the page has it but smaller: no arm may find that its generator saw more."""
     photographs(tmp_path)
     model = checkpoint(tmp_path / "checkpoint")
-    loop = next(block for block in blocks(ROOT / "docs" / "study.md", "bash") if block.startswith("for n in "))
+    loop = next(
+        block for block in blocks(DOCS / "how-to" / "generator-per-size.md", "bash") if block.startswith("for n in ")
+    )
     for long, short in (
         ("8 16 32", "2"),
         ("8,16,32", "2,4"),
@@ -232,5 +280,5 @@ def photographs(folder: Path) -> None:
 
 
 def walk() -> list[str]:
-    """The command lines in commands.md's fenced blocks."""
-    return [line for block in blocks(COMMANDS_PAGE, "bash") for line in block.splitlines() if line]
+    """The command lines that run every command once."""
+    return [line for block in blocks(WALK_PAGE, "bash") for line in block.splitlines() if line]

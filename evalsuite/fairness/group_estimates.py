@@ -156,7 +156,7 @@ def part_of_a_miss(confidence: NDArray[np.floating], classes: int, size: float) 
     """What a quarter of one more wrong row would add to the variance of the Brier score of `size` rows.
 
     Where no row is wrong a bootstrap shows almost no variance, although the next row may be wrong and cost
-    2 (p_called - p_true). Without this, 95 % covered 56 % of 30 rows of which one in fifty is wrong (docs/intervals.md).
+    2 (p_called - p_true). Without it 95 % covered 56 % of 30 rows of which one in 50 is wrong (docs/validation.md).
     """
     cost = 2 * (confidence - (1 - confidence) / (classes - 1))
     return 0.25 * (float(cost.mean()) / size) ** 2

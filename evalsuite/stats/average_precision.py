@@ -1,7 +1,7 @@
 """Average precision and its variance by the jackknife, one value per row as in `delong`.
 
 A bootstrap draws rows twice, which makes ties that the scores do not have: with 50 positives of 100 it gives 0.9 of
-the variance, the jackknife 1.02 (docs/intervals.md). The closed form costs one sort.
+the variance, the jackknife 1.02 (docs/validation.md). The closed form costs one sort.
 """
 
 from __future__ import annotations

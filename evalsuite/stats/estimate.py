@@ -69,7 +69,7 @@ def share(hits: NDArray[np.bool_], family: Family = None, confidence: float = 0.
     """The share of hits with Wilson's interval; rows of one family count for as much as they vary apart.
 
     Five images made from one photograph fail or pass together, so counting them as five would make the interval too
-    narrow. The interval has the variance between families and Student's quantile (docs/intervals.md).
+    narrow. The interval has the variance between families and Student's quantile (docs/validation.md).
     """
     n, codes = len(hits), codes_of(family, len(hits))
     if n == 0:

@@ -45,7 +45,7 @@ def score_interval(
     """Wilson's interval of any score from 0 to `top` (F1, Brier, average precision); NaN where undefined.
 
     The counts are those of a share with this variance (Korn & Graubard 1998), the quantile is Student's. A percentile
-    bootstrap sees almost no variance in a score near its top: its nominal 95 % covered 58 % (docs/intervals.md).
+    bootstrap sees almost no variance in a score near its top: its nominal 95 % covered 58 % (docs/validation.md).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def mean_of_shares(
     """Interval of the plain mean of k independent shares, such as balanced accuracy (Price & Bonett 2004).
 
     z^2 / 2k hits and as many misses are added to each: with one share this is Agresti & Coull's. Six rows without a
-    mistake leave room for one, of which a bootstrap shows nothing (docs/intervals.md). NaN where all are empty.
+    mistake leave room for one, of which a bootstrap shows nothing (docs/validation.md). NaN where all are empty.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def prompt_for(cls: str, group: str) -> str:
 
 
 def new_vae() -> AutoencoderKL:
-    """An autoencoder of factor 4. Few groups: norms of one or two channels erase colour (docs/decisions.md)."""
+    """An autoencoder of factor 4. Few groups: norms of one or two channels erase colour (docs/decisions/0003)."""
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,

@@ -103,7 +103,7 @@ def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Co
     return [
         Leak(
             f"{len(seen)} training images outside this arm's {len(arm_ids)} are in the lineage of the generator; "
-            "tune one on the arm's own images (`shards select --few`, docs/study.md)",
+            "tune one on the arm's own images (`shards select --few`, docs/how-to/generator-per-size.md)",
             tuple(seen),
         )
     ]

@@ -1,4 +1,4 @@
-"""What the intervals of the card hold: the tables of docs/intervals.md again.
+"""What the intervals of the card hold: the tables of docs/validation.md again.
 
 `python -m pytest -m slow -s tests/evalsuite/stats/test_interval_coverage.py` prints them. A bound is what is
 documented, plus twice the error of the number of tables drawn; balanced accuracy is summed exactly, in

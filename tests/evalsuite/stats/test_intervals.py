@@ -32,7 +32,7 @@ def test_wilson_coverage(n: int) -> None:
     """Nominal 95 % gives 93 to 97 % over shares from 0.1 to 0.9; exact, by summing the binomial.
 
     Counts are whole, so coverage swings with the share. From n = 100 it stays within 93 to 97 % at every share; at
-    n = 30 at 96 % of the shares, which is as many as Jeffreys, mid-p or Clopper & Pearson reach (docs/intervals.md).
+    n = 30 at 96 % of the shares, which is as many as Jeffreys, mid-p or Clopper & Pearson reach (docs/validation.md).
     """
     p, k = np.linspace(0.1, 0.9, 401), np.arange(n + 1)
     low, high = np.array([intervals.wilson(i, n) for i in k]).T
@@ -99,7 +99,7 @@ MEANS = [
 
 @pytest.mark.parametrize(("sizes", "bounds", "most"), MEANS)
 def test_the_mean_of_shares_is_covered(sizes: tuple[int, ...], bounds: tuple[float, float], most: float) -> None:
-    """Nominal 95 % holds the mean of the sensitivities as docs/intervals.md says; exact, by summing over all outcomes.
+    """Nominal 95 % holds the mean of the sensitivities as docs/validation.md says; exact, by summing over all outcomes.
 
     The percentile bootstrap of balanced accuracy gave 58 %. With 30 rows coverage swings as it does for a single share.
     """
