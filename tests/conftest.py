@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gen.phantoms.dataset import write_split
+from gen.phantoms.dataset import PhantomSplit
 
 torch.set_num_threads(1)  # tests run side by side
 
@@ -29,9 +29,8 @@ def random_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def phantom_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small train/, validation/ and test/ sets of phantoms: 72, 36 and 72 images."""
     folder = tmp_path_factory.mktemp("phantoms")
-    write_split(folder, "train", 2, seed=900, size=64)
-    write_split(folder, "validation", 1, seed=900, size=64)
-    write_split(folder, "test", 2, seed=900, size=64)
+    for split, per_cell in (("train", 2), ("validation", 1), ("test", 2)):
+        PhantomSplit(split, per_cell, seed=900).write(folder)  # type: ignore[arg-type]
     return folder
 
 

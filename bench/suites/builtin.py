@@ -67,7 +67,7 @@ def phantom_bars(work: Path) -> list[Bar]:
     """Tone of bare skin, and how hard the classes are for few and for many training images."""
     train = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
     test = unseen(work)
-    few = train_classifier(train, 32, 360, cache=work / "judge-32.safetensors", name="a judge")
+    few = train_classifier(train, 32, 360, cache=work / "judge-32.safetensors")
     many = _judge(work)
     return [
         Bar("phantoms: largest error of tone on bare skin, degrees", _largest_tone_error(), high=5),
@@ -169,7 +169,7 @@ def psnr(made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
 def _judge(work: Path) -> torch.nn.Module:
     """The classifier of phantoms that judges which class a generated image shows."""
     data = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
-    return train_classifier(data, JUDGE_PER_CLASS, 1500, cache=work / "judge-2000.safetensors", name="a judge")
+    return train_classifier(data, JUDGE_PER_CLASS, 1500, cache=work / "judge-2000.safetensors")
 
 
 def _accuracy(judge: torch.nn.Module, data: Phantoms) -> float:

@@ -12,7 +12,7 @@ from bench.measure.record import Measurement, known
 from bench.measure.timing import Tick, interval, silent
 from dermforge.common.errors import UserError
 from engines.engine import Engine
-from gen.phantoms.dataset import write_split
+from gen.phantoms.dataset import PhantomSplit
 from gen.plan.grid import PRESETS, of_parents, rows
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, from_rows
@@ -40,7 +40,7 @@ class PaperRuns:
         size = engine.spec.size
         folder = work / f"parents-{size}"
         if not (folder / "train" / "_info.json").exists():
-            write_split(folder, "train", 1, seed=PARENT_SEED, size=size)
+            PhantomSplit("train", 1, PARENT_SEED, size).write(folder)
         self.parents = Parents(ShardSet.open(folder / "train"), folder / "train")
 
     def plan(self, preset: str, images: int) -> Plan:

@@ -12,28 +12,21 @@ from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffu
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.data import CELLS
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
-from gen.builtin.train_stages import Budget, TextUNet
+from gen.builtin.train_stages import LOG, Budget, TextUNet, Workshop
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 
 
 def assemble(
-    vae: AutoencoderKL,
-    denoiser: TextUNet,
-    out: Path,
-    *,
-    per_cell: int,
-    budget: Budget,
-    log: Path,
-    inpaint: bool = False,
+    vae: AutoencoderKL, unet: TextUNet, out: Path, workshop: Workshop, per_cell: int, inpaint: bool = False
 ) -> None:
     """Write a pipeline folder; VAE and UNet in half precision (they load as float32), to stay small in git."""
     kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
     pipeline = kind(
         vae=vae.to(torch.float16),
-        unet=denoiser.unet.to(torch.float16),
-        text_encoder=denoiser.text_encoder,
-        tokenizer=denoiser.tokenizer,
+        unet=unet.unet.to(torch.float16),
+        text_encoder=unet.text_encoder,
+        tokenizer=unet.tokenizer,
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -42,8 +35,8 @@ def assemble(
     )
     pipeline.save_pretrained(out, safe_serialization=True)
     (out / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(_card(per_cell, budget, inpaint), encoding="utf-8")
-    shutil.copyfile(log, out / "training_log.csv")
+    (out / "README.md").write_text(_card(per_cell, workshop.budget, inpaint), encoding="utf-8")
+    shutil.copyfile(workshop.folder / LOG, out / "training_log.csv")
 
 
 def _facts(per_cell: int) -> dict[str, object]:

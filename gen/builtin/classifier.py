@@ -1,4 +1,4 @@
-"""A small classifier of phantoms: how hard they are, what generated ones look like, what an autoencoder must keep."""
+"""A small classifier of phantoms: it judges generated ones, and says what an autoencoder must keep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dermforge.common.console import progress
+from dermforge.common.progress import Ticker, no_tick
 from gen.builtin.data import Phantoms, to_tensor, turned
 from gen.phantoms import CLASSES
 
@@ -23,44 +23,36 @@ SPREAD = 0.4  # its inputs are [-1, 1] over this, about unit variance
 
 
 def train_classifier(
-    data: Phantoms,
-    per_class: int,
-    steps: int,
-    *,
-    seed: int = 0,
-    cache: Path | None = None,
-    name: str = "classifier",
-    model: str = MODEL,
+    data: Phantoms, per_class: int, steps: int, *, seed: int = 0, cache: Path | None = None, tick: Ticker = no_tick
 ) -> nn.Module:
     """Train on the first `per_class` phantoms of every class, turned at random; read from `cache` when it is there."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = timm.create_model(model, num_classes=len(CLASSES))
+        net = timm.create_model(MODEL, num_classes=len(CLASSES))
         if cache is not None and cache.exists():
             net.load_state_dict(load_file(cache))
             return net.eval()
-        _fit(net, data, per_class, steps, f"train {name} on {per_class} per class")
+        _fit(net, data, per_class, steps, tick)
     if cache is not None:
         save_file(net.state_dict(), cache)
     return net.eval()
 
 
-def _fit(net: nn.Module, data: Phantoms, per_class: int, steps: int, what: str) -> None:
+def _fit(net: nn.Module, data: Phantoms, per_class: int, steps: int, tick: Ticker) -> None:
     chosen = np.concatenate([np.flatnonzero(data.labels == c)[:per_class] for c in range(len(CLASSES))])
     images, labels = data.images[chosen], torch.from_numpy(data.labels[chosen])
     batch, peak = (32, 2e-3) if per_class < 200 else (64, 3e-3)
     optimizer = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.15)
-    with progress(what, steps, "steps") as tick:
-        for _ in range(steps):
-            pick = torch.randint(len(labels), (batch,))
-            x = turned(to_tensor(images[pick.numpy()]))
-            loss = F.cross_entropy(net(x / SPREAD), labels[pick], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            tick()
+    for _ in range(steps):
+        pick = torch.randint(len(labels), (batch,))
+        x = turned(to_tensor(images[pick.numpy()]))
+        loss = F.cross_entropy(net(x / SPREAD), labels[pick], label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        tick()
 
 
 @torch.no_grad()
@@ -71,7 +63,7 @@ def predict(net: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def perceptual_distance(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """How different two batches look to a classifier: squared distance of its unit features (Zhang 2018, LPIPS).
+    """How different two batches look to a classifier: squared distance of its normalised features (Zhang 2018, LPIPS).
 
     x, y: [b, 3, h, w] in [-1, 1]; a scalar, the sum over its stages of the mean over pixels.
     """

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dermforge.common.console import track
+from dermforge.common.progress import Ticker, no_tick
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.model import SIZE
 from gen.phantoms import CLASSES, draw
@@ -39,7 +39,9 @@ def _draw_round(seed: int, size: int) -> list[tuple[NDArray[np.uint8], float]]:
     return [(p.image, float(p.params["ita"])) for p in drawn]
 
 
-def phantoms(per_cell: int, first_seed: int, cache: Path | None = None, size: int = SIZE) -> Phantoms:
+def phantoms(
+    per_cell: int, first_seed: int, cache: Path | None = None, size: int = SIZE, tick: Ticker = no_tick
+) -> Phantoms:
     """`per_cell` phantoms of every cell with seeds from `first_seed`; read from `cache` when it is there."""
     if cache is not None and cache.exists():
         with np.load(cache, allow_pickle=False) as stored:
@@ -47,8 +49,10 @@ def phantoms(per_cell: int, first_seed: int, cache: Path | None = None, size: in
                 return Phantoms(stored["images"], stored["cells"], stored["ita"])
     seeds = range(first_seed, first_seed + per_cell)
     with ProcessPoolExecutor() as pool:
-        rounds = pool.map(partial(_draw_round, size=size), seeds, chunksize=4)
-        drawn = [p for r in track(rounds, "draw phantoms", per_cell, "rounds") for p in r]
+        drawn = []
+        for one in pool.map(partial(_draw_round, size=size), seeds, chunksize=4):
+            drawn += one
+            tick()
     cells = np.tile(np.arange(len(CELLS)), per_cell)
     result = Phantoms(np.stack([image for image, _ in drawn]), cells, np.array([angle for _, angle in drawn]))
     if cache is not None:

@@ -1,4 +1,4 @@
-"""Training the built-in pipeline in resumable stages, each alone: encoder, decoder, UNet with text encoder."""
+"""Training the built-in pipeline in stages that resume: encoder, decoder, UNet with text encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from dermforge.common.console import progress
+from dermforge.common.progress import Progress, silent
 from dermforge.common.training_state import Checkpoint, moving_average
 from gen.builtin.classifier import perceptual_distance
 from gen.builtin.data import CELLS, Phantoms, to_tensor, turned
@@ -23,8 +23,9 @@ from gen.builtin.model import PATCH, new_scheduler, new_text_encoder, new_tokeni
 from gen.builtin.patch_code import PatchCode
 
 CHECKPOINT_EVERY = 250
-PERCEPTUAL = 0.3  # weight of what a classifier sees beside plain differences of pixels
-CODE_NOISE = 0.03  # of the spread of the codes
+LOG = "log.csv"
+PERCEPTUAL = 0.3  # weight of what a classifier sees, relative to plain differences of pixels
+CODE_NOISE = 0.03  # standard deviation; that of the codes is 1
 
 
 @dataclass(frozen=True)
@@ -38,63 +39,75 @@ class Budget:
     unet_batch: int = 32
 
 
-def fit(
-    name: str,
-    folder: Path,
-    module: nn.Module,
-    loss_at: Callable[[], Tensor],
-    *,
-    steps: int,
-    batch: int,
-    learning_rate: float,
-    decay: float,
-    device: torch.device,
-    betas: tuple[float, float] = (0.9, 0.99),
-) -> None:
-    """Minimise `loss_at()` with AdamW and a cosine schedule, then leave the averaged weights in `module`.
+@dataclass(frozen=True)
+class Stage:
+    """How one stage is trained. decay: of the averaged weights."""
 
-    Goes on from FOLDER/name.ckpt.safetensors when it exists and appends to FOLDER/log.csv.
-    """
-    optimizer = torch.optim.AdamW(module.parameters(), learning_rate, betas=betas, weight_decay=0.01)
-    average = moving_average(module, decay)
-    modules = {"weights": module, "average": average}
-    checkpoint = Checkpoint(folder / f"{name}.ckpt.safetensors", {}, modules, optimizer)
-    start = 0
-    if saved := checkpoint.load():
-        start = int(saved[0]["step"])
-        torch.set_rng_state(saved[1]["rng"])
-    begun, recent = time.monotonic(), []
-    with progress(f"train {name}", steps - start, "steps") as tick:
-        for step in range(start, steps):
-            ramp = min(1.0, (step + 1) / 100)
-            rate = learning_rate * ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = loss_at()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-            optimizer.step()
-            average.update_parameters(module)
-            recent.append(float(loss.detach()))
-            if (step + 1) % 100 == 0:
-                _log(folder, name, step + 1, (step + 1) * batch, float(np.mean(recent)), time.monotonic() - begun)
-                recent = []
-            if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-                checkpoint.save({"step": step + 1}, {"rng": torch.get_rng_state()})
-            tick(note=f"loss {float(loss.detach()):.4f}")
-    module.load_state_dict(average.module.state_dict())
-    module.to(device).eval()
+    name: str
+    steps: int
+    batch: int
+    learning_rate: float
+    decay: float
 
 
-def _log(folder: Path, stage: str, step: int, samples: int, loss: float, seconds: float) -> None:
-    path = folder / "log.csv"
+@dataclass(frozen=True)
+class Workshop:
+    """Where and with what effort the stages are trained; checkpoints and log.csv are in `folder`."""
+
+    folder: Path
+    budget: Budget
+    device: torch.device
+    progress: Progress = silent
+
+    def fit(self, stage: Stage, module: nn.Module, loss_at: Callable[[], Tensor]) -> None:
+        """Minimise `loss_at()` with AdamW and a cosine schedule; `module` ends with the averaged weights.
+
+        Resumes from FOLDER/name.ckpt.safetensors when it exists and appends to FOLDER/log.csv.
+        """
+        optimizer = torch.optim.AdamW(module.parameters(), stage.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+        average = moving_average(module, stage.decay)
+        modules = {"weights": module, "average": average}
+        checkpoint = Checkpoint(self.folder / f"{stage.name}.ckpt.safetensors", {}, modules, optimizer)
+        start = 0
+        if saved := checkpoint.load():
+            start = int(saved[0]["step"])
+            torch.set_rng_state(saved[1]["rng"])
+        begun, recent = time.monotonic(), []
+        with self.progress(f"train {stage.name}", stage.steps - start, "steps") as tick:
+            for step in range(start, stage.steps):
+                for group in optimizer.param_groups:
+                    group["lr"] = _rate(stage, step)
+                loss = loss_at()
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+                optimizer.step()
+                average.update_parameters(module)
+                recent.append(float(loss.detach()))
+                if (step + 1) % 100 == 0:
+                    _log(self.folder, stage, step + 1, float(np.mean(recent)), time.monotonic() - begun)
+                    recent = []
+                if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
+                    checkpoint.save({"step": step + 1}, {"rng": torch.get_rng_state()})
+                tick(note=f"loss {float(loss.detach()):.4f}")
+        module.load_state_dict(average.module.state_dict())
+        module.to(self.device).eval()
+
+
+def _rate(stage: Stage, step: int) -> float:
+    """The learning rate rises over 100 steps, then falls as a cosine to a hundredth."""
+    ramp = min(1.0, (step + 1) / 100)
+    return stage.learning_rate * ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / stage.steps)))
+
+
+def _log(folder: Path, stage: Stage, step: int, loss: float, seconds: float) -> None:
+    path = folder / LOG
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(["stage", "step", "samples", "loss", "seconds_since_start_of_stage"])
-        writer.writerow([stage, step, samples, f"{loss:.5f}", f"{seconds:.0f}"])
+        writer.writerow([stage.name, step, step * stage.batch, f"{loss:.5f}", f"{seconds:.0f}"])
 
 
 class _Encoder(nn.Module):
@@ -119,10 +132,9 @@ class _Decoder(nn.Module):
         return self.decoder(self.post_quant_conv(z))
 
 
-def train_encoder(
-    vae: AutoencoderKL, code: PatchCode, data: Phantoms, folder: Path, budget: Budget, device: torch.device
-) -> None:
+def train_encoder(vae: AutoencoderKL, code: PatchCode, data: Phantoms, workshop: Workshop) -> None:
     """Teach the encoder the code, of whole images and of images with a part greyed out, as inpainting shows them."""
+    budget, device = workshop.budget, workshop.device
     encoder = _Encoder(vae).to(device).train()
 
     def loss_at() -> Tensor:
@@ -130,32 +142,17 @@ def train_encoder(
         x = x * (1 - _rectangles(x, hidden=0.25, all_hidden=0.0))
         return (encoder(x) - code.encode(x)).abs().mean()
 
-    fit(
-        "encoder",
-        folder,
-        encoder,
-        loss_at,
-        steps=budget.encoder_steps,
-        batch=budget.vae_batch,
-        learning_rate=2e-3,
-        decay=0.995,
-        device=device,
-    )
+    workshop.fit(Stage("encoder", budget.encoder_steps, budget.vae_batch, 2e-3, 0.995), encoder, loss_at)
 
 
 def train_decoder(
-    vae: AutoencoderKL,
-    code: PatchCode,
-    data: Phantoms,
-    classifier: nn.Module,
-    folder: Path,
-    budget: Budget,
-    device: torch.device,
+    vae: AutoencoderKL, code: PatchCode, data: Phantoms, classifier: nn.Module, workshop: Workshop
 ) -> None:
     """Teach the decoder to undo the code: pixels at three scales, and what a classifier sees.
 
-    A little noise on the codes makes it forgive what encoder and UNet get slightly wrong.
+    A little noise on the codes makes it tolerate small errors of encoder and UNet.
     """
+    budget, device = workshop.budget, workshop.device
     decoder = _Decoder(vae).to(device).train()
     classifier = classifier.to(device).requires_grad_(False)
 
@@ -164,17 +161,7 @@ def train_decoder(
         z = code.encode(x)
         return _difference(decoder(z + CODE_NOISE * torch.randn_like(z)), x, classifier)
 
-    fit(
-        "decoder",
-        folder,
-        decoder,
-        loss_at,
-        steps=budget.decoder_steps,
-        batch=budget.vae_batch,
-        learning_rate=2e-3,
-        decay=0.995,
-        device=device,
-    )
+    workshop.fit(Stage("decoder", budget.decoder_steps, budget.vae_batch, 2e-3, 0.995), decoder, loss_at)
 
 
 def _batch(data: Phantoms, n: int, device: torch.device) -> Tensor:
@@ -182,7 +169,7 @@ def _batch(data: Phantoms, n: int, device: torch.device) -> Tensor:
 
 
 def _difference(restored: Tensor, x: Tensor, classifier: nn.Module) -> Tensor:
-    """L1 at three scales, so that form counts more than grain, and the perceptual distance."""
+    """L1 at three scales, so that shape counts more than grain, and the perceptual distance."""
     scales = torch.stack([F.avg_pool2d(restored - x, k).abs().mean() for k in (1, 2, 4)])
     return scales.sum() + PERCEPTUAL * perceptual_distance(classifier, x, restored)
 
@@ -201,28 +188,22 @@ class TextUNet(nn.Module):
         return self.unet(x, t, self.text_encoder(ids).last_hidden_state).sample
 
 
-def token_ids(denoiser: TextUNet) -> Tensor:
+def token_ids(unet: TextUNet) -> Tensor:
     """Token ids of every cell's prompt, then of the empty prompt, [37, 16]."""
     prompts = [*(prompt_for(c, g) for c, g in CELLS), ""]
-    return denoiser.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return unet.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
 def train_unet(
-    code: PatchCode,
-    data: Phantoms,
-    folder: Path,
-    budget: Budget,
-    device: torch.device,
-    *,
-    inpaint: bool = False,
-    start_from: TextUNet | None = None,
+    code: PatchCode, data: Phantoms, workshop: Workshop, *, inpaint: bool = False, start_from: TextUNet | None = None
 ) -> TextUNet:
     """v-prediction with min-SNR weights (Hang 2023, arXiv 2303.09556), prompts dropped one time in ten.
 
-    The weight has a floor because min-SNR is 0 at a zero terminal SNR, where the tone is decided.
+    The weight has a floor because min-SNR is 0 at a zero terminal SNR, where the skin tone is decided.
     """
-    denoiser = (start_from or TextUNet(inpaint)).to(device)
-    ids, labels = token_ids(denoiser).to(device), torch.from_numpy(data.cells).to(device)
+    budget, device = workshop.budget, workshop.device
+    unet = (start_from or TextUNet(inpaint)).to(device)
+    ids, labels = token_ids(unet).to(device), torch.from_numpy(data.cells).to(device)
     alphas = new_scheduler().alphas_cumprod.to(device)
     snr = alphas / (1 - alphas).clamp(min=1e-8)
     weights = (snr.clamp(max=5) / (snr + 1)).clamp(min=0.3)
@@ -240,26 +221,16 @@ def train_unet(
             mask = _rectangles(image, hidden=1.0, all_hidden=0.15)
             noisy = torch.cat([noisy, F.max_pool2d(mask, PATCH), code.encode(image * (1 - mask))], dim=1)
         prompt = torch.where(torch.rand(batch, device=device) < 0.1, len(ids) - 1, labels[pick.to(device)])
-        error = (denoiser(noisy, t, ids[prompt]) - target).square().mean((1, 2, 3))
+        error = (unet(noisy, t, ids[prompt]) - target).square().mean((1, 2, 3))
         return (error * weights[t]).mean()
 
-    name = "unet-inpaint" if inpaint else "unet"
-    fit(
-        name,
-        folder,
-        denoiser,
-        loss_at,
-        steps=budget.unet_steps,
-        batch=batch,
-        learning_rate=8e-4,
-        decay=0.999,
-        device=device,
-    )
-    return denoiser
+    stage = Stage("unet-inpaint" if inpaint else "unet", budget.unet_steps, batch, 8e-4, 0.999)
+    workshop.fit(stage, unet, loss_at)
+    return unet
 
 
 def _rectangles(x: Tensor, *, hidden: float, all_hidden: float) -> Tensor:
-    """A random rectangle of a share `hidden` of the images, and all of a share `all_hidden`, is 1; [b, 1, h, w]."""
+    """Masks, [b, 1, h, w]: a random rectangle in a share `hidden` of the images, the whole of a share `all_hidden`."""
     b, _, h, w = x.shape
     low, high = torch.rand(2, b, 2, 1, device=x.device).sort(dim=0).values
     rows, columns = torch.arange(h, device=x.device) / h, torch.arange(w, device=x.device) / w
@@ -271,7 +242,7 @@ def _rectangles(x: Tensor, *, hidden: float, all_hidden: float) -> Tensor:
 
 
 def expand_for_inpainting(trained: TextUNet) -> TextUNet:
-    """An inpainting copy that starts as the trained one: the weights of its new input channels are zero."""
+    """An inpainting copy that starts as the trained UNet: the weights of its new input channels are zero."""
     grown = TextUNet(inpaint=True)
     state = trained.state_dict()
     narrow = state["unet.conv_in.weight"]

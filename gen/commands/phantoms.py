@@ -9,7 +9,7 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from gen.phantoms.dataset import draw_seeds, write_split
+from gen.phantoms.dataset import PhantomSplit
 from shards.format.schema import Split
 
 
@@ -34,14 +34,12 @@ def phantoms(
         "validation": max(1, per_cell // 4) if validation_per_cell is None else validation_per_cell,
         "test": per_cell if test_per_cell is None else test_per_cell,
     }
-    for split, n in counts.items():  # all of them before the first is written
-        draw_seeds(split, seed, n)
-    written = {
-        split: write_split(out, split, n, seed=seed, size=size, shard_size=shard_size) for split, n in counts.items()
-    }
+    splits = [PhantomSplit(split, n, seed, size, shard_size) for split, n in counts.items()]
+    for one in splits:
+        with console.progress(f"draw {one.split} phantoms", one.images) as tick:
+            one.write(out, tick)
     if as_json:
-        console.print_json({"out": str(out), "images": written})
+        console.print_json({"out": str(out), "images": {one.split: one.images for one in splits}})
     else:
-        console.out.print(
-            f"{sum(written.values())} phantoms in {out}: " + ", ".join(f"{n} {split}" for split, n in written.items())
-        )
+        parts = ", ".join(f"{one.images} {one.split}" for one in splits)
+        console.out.print(f"{sum(one.images for one in splits)} phantoms in {out}: {parts}")

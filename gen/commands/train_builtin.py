@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from gen.builtin.train_stages import Budget, TextUNet
-
 CLASSIFIER_STEPS = 900
 
 
 def train_builtin(
     out: Annotated[Path, typer.Argument(help="The pipeline folder to write; OUT-inpaint for the inpainting one.")],
-    work: Annotated[Path, typer.Option(help="Checkpoints, drawn images and the log; run again to go on.")] = Path(
+    work: Annotated[Path, typer.Option(help="Checkpoints, drawn images and the log; run again to resume.")] = Path(
         "runs/train-builtin"
     ),
     per_cell: Annotated[int, typer.Option(help="Training phantoms per class and tone group.")] = 800,
@@ -30,7 +25,7 @@ def train_builtin(
     unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 5000,
     inpaint_steps: Annotated[int, typer.Option(help="Further steps of the inpainting UNet; 0 leaves it out.")] = 0,
     batch: Annotated[int, typer.Option(help="Latents per step.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of the weights and of the order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and of the order.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 uses them all.")] = 0,
 ) -> None:
     """Train the built-in phantom pipeline: encoder, decoder, UNet with text encoder; resumes from --work.
@@ -39,11 +34,19 @@ def train_builtin(
     """
     import torch
 
+    from gen.builtin.assemble import assemble
     from gen.builtin.classifier import train_classifier
     from gen.builtin.data import phantoms
     from gen.builtin.model import LATENT_CHANNELS, PATCH, new_vae
     from gen.builtin.patch_code import fit_code
-    from gen.builtin.train_stages import Budget, expand_for_inpainting, train_decoder, train_encoder, train_unet
+    from gen.builtin.train_stages import (
+        Budget,
+        Workshop,
+        expand_for_inpainting,
+        train_decoder,
+        train_encoder,
+        train_unet,
+    )
 
     if min(encoder_steps, decoder_steps, unet_steps, batch, per_cell) < 1:
         raise UserError("steps, batch and --per-cell must be at least 1")
@@ -52,32 +55,26 @@ def train_builtin(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     budget = Budget(encoder_steps=encoder_steps, decoder_steps=decoder_steps, unet_steps=unet_steps, unet_batch=batch)
     work.mkdir(parents=True, exist_ok=True)
-    data = phantoms(per_cell, 0, work / "phantoms.npz")
+    workshop = Workshop(work, budget, device, console.progress)
+    with console.progress("draw phantoms", per_cell, "rounds") as tick:
+        data = phantoms(per_cell, 0, work / "phantoms.npz", tick=tick)
     code = fit_code(data, PATCH, LATENT_CHANNELS, work / "code.safetensors")
-    classifier = train_classifier(
-        data, len(data.images), CLASSIFIER_STEPS, seed=seed + 3, cache=work / "classifier.safetensors"
-    )
+    with console.progress("train classifier", CLASSIFIER_STEPS, "steps") as tick:
+        cache = work / "classifier.safetensors"
+        classifier = train_classifier(data, len(data.images), CLASSIFIER_STEPS, seed=seed + 3, cache=cache, tick=tick)
     torch.manual_seed(seed)
     vae = new_vae()
-    train_encoder(vae, code, data, work, budget, device)
+    train_encoder(vae, code, data, workshop)
     torch.manual_seed(seed + 4)
-    train_decoder(vae, code, data, classifier, work, budget, device)
+    train_decoder(vae, code, data, classifier, workshop)
     torch.manual_seed(seed + 1)
-    denoiser = train_unet(code, data, work, budget, device)
+    unet = train_unet(code, data, workshop)
     made = [out]
     if inpaint_steps:
         torch.manual_seed(seed + 2)
-        more = replace(budget, unet_steps=inpaint_steps)
-        wide = train_unet(code, data, work, more, device, inpaint=True, start_from=expand_for_inpainting(denoiser))
-        made.append(_write(vae, wide, out.with_name(f"{out.name}-inpaint"), per_cell, more, work, True))
-    _write(vae, denoiser, out, per_cell, budget, work, False)
+        more = replace(workshop, budget=replace(budget, unet_steps=inpaint_steps))
+        wide = train_unet(code, data, more, inpaint=True, start_from=expand_for_inpainting(unet))
+        made.append(out.with_name(f"{out.name}-inpaint"))
+        assemble(vae.float(), wide, made[1], more, per_cell, inpaint=True)
+    assemble(vae.float(), unet, out, workshop, per_cell)
     console.out.print("wrote " + " and ".join(str(m) for m in made) + "; measure it with: bench builtin")
-
-
-def _write(
-    vae: nn.Module, denoiser: TextUNet, out: Path, per_cell: int, budget: Budget, work: Path, inpaint: bool
-) -> Path:
-    from gen.builtin.assemble import assemble
-
-    assemble(vae.float(), denoiser, out, per_cell=per_cell, budget=budget, log=work / "log.csv", inpaint=inpaint)
-    return out

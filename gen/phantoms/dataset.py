@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dermforge.common.console import progress
 from dermforge.common.errors import UserError
+from dermforge.common.progress import Ticker, no_tick
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.phantoms.draw import CLASSES, draw
 from shards.format.images import encode_image
 from shards.format.schema import Sample, Split
 from shards.format.writer import ShardSetWriter
 
-#: First draw of each split; a set takes `seed` million draws further on, so sets of other seeds share none.
+#: First draw of each split; a set of seed s starts s million draws later, so sets of other seeds share none.
 SPLIT_BASE: dict[Split, int] = {"train": 0, "validation": 1_000_000_000, "test": 2_000_000_000}
 DRAWS_PER_SEED = 1_000_000
 
@@ -27,34 +28,45 @@ def phantom_id(cls: str, group: str, draw_seed: int) -> str:
     return f"phantom-{draw_seed:010d}-{cls}-{group}"
 
 
-def draw_seeds(split: Split, seed: int, per_cell: int) -> range:
-    """The draws of a split.
+@dataclass(frozen=True)
+class PhantomSplit:
+    """One split of a phantom set: `per_cell` phantoms of every class and tone group.
 
-    Raises
-    ------
-    UserError
-        When the seed or the count would reach into another set's draws.
+    Attributes
+    ----------
+    seed
+        0 to 999; sets of other seeds share no draw.
+    size
+        Side in pixels.
     """
-    if not 0 <= seed < 1000:
-        raise UserError(f"seed {seed}; expected 0 to 999")
-    if not 1 <= per_cell <= DRAWS_PER_SEED:
-        raise UserError(f"{per_cell} phantoms per cell; expected 1 to {DRAWS_PER_SEED}")
-    first = SPLIT_BASE[split] + seed * DRAWS_PER_SEED
-    return range(first, first + per_cell)
 
+    split: Split
+    per_cell: int
+    seed: int
+    size: int = 64
+    shard_size: int = 1000
 
-def write_split(out: Path, split: Split, per_cell: int, *, seed: int, size: int, shard_size: int = 1000) -> int:
-    """Draw one split into OUT/split, `per_cell` of every class and tone group; returns the number of images."""
-    seeds = draw_seeds(split, seed, per_cell)
-    total = per_cell * len(CELLS)
-    with (
-        ShardSetWriter(out / split, split, classes=CLASSES, shard_size=shard_size) as writer,
-        progress(f"draw {split} phantoms", total) as tick,
-    ):
-        for sample, image in _drawn(seeds, split, size):
-            writer.add(sample, image, "png")
-            tick()
-    return total
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1000:
+            raise UserError(f"seed {self.seed}; expected 0 to 999")
+        if not 1 <= self.per_cell <= DRAWS_PER_SEED:
+            raise UserError(f"{self.per_cell} phantoms per cell; expected 1 to {DRAWS_PER_SEED}")
+
+    @property
+    def draws(self) -> range:
+        first = SPLIT_BASE[self.split] + self.seed * DRAWS_PER_SEED
+        return range(first, first + self.per_cell)
+
+    @property
+    def images(self) -> int:
+        return self.per_cell * len(CELLS)
+
+    def write(self, out: Path, tick: Ticker = no_tick) -> None:
+        """Draw the split into shards in OUT/split."""
+        with ShardSetWriter(out / self.split, self.split, classes=CLASSES, shard_size=self.shard_size) as writer:
+            for sample, image in _drawn(self.draws, self.split, self.size):
+                writer.add(sample, image, "png")
+                tick()
 
 
 def _drawn(seeds: range, split: Split, size: int) -> Iterator[tuple[Sample, bytes]]:

@@ -11,7 +11,7 @@ import pytest
 from evalsuite.study import analysis, design
 from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
-from gen.phantoms.dataset import _round, write_split
+from gen.phantoms.dataset import PhantomSplit, _round
 from gen.phantoms.draw import CLASSES
 from shards import ShardSet, ShardSetWriter
 
@@ -33,7 +33,7 @@ def rings(image: np.ndarray) -> np.ndarray:
 def found(tmp_path_factory: pytest.TempPathFactory) -> analysis.Analysis:
     folder = tmp_path_factory.mktemp("worth")
     for split, per_cell in (("train", 6), ("validation", 2), ("test", 7)):
-        write_split(folder / "real", split, per_cell, seed=901, size=SIZE)  # type: ignore[arg-type]
+        PhantomSplit(split, per_cell, 901, SIZE).write(folder / "real")  # type: ignore[arg-type]
     with ShardSetWriter(folder / "synthetic", "synthetic", classes=CLASSES, fsync=False) as writer:
         for draw in range(902_000_000, 902_000_006):
             for sample, png in _round(draw, split="train", size=SIZE):

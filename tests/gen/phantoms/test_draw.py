@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,9 +10,7 @@ from hypothesis import strategies as st
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import DEL_BINO, TONE_GROUPS, ita, srgb_to_lab
 from gen.phantoms import CLASSES, draw
-from gen.phantoms.dataset import CELLS, SPLIT_BASE, draw_seeds
 from gen.phantoms.skin import ITA_RANGE, melanin_for
-from shards.format.reader import ShardSet
 
 cells = st.tuples(st.sampled_from(CLASSES), st.sampled_from(TONE_GROUPS), st.integers(0, 2**31))
 
@@ -55,23 +51,6 @@ def test_groups_lie_inside_the_published_cut_points() -> None:
     for group, (low, high) in ITA_RANGE.items():
         assert tone_group(low) == tone_group(high) == group
     assert melanin_for(60) < melanin_for(20) < melanin_for(-40)
-
-
-def test_splits_share_no_draw(phantom_shards: Path) -> None:
-    ids = {split: {s.id for s, _ in ShardSet.open(phantom_shards / split).samples()} for split in SPLIT_BASE}
-    assert not ids["train"] & ids["test"]
-    assert not ids["train"] & ids["validation"]
-    assert not ids["validation"] & ids["test"]
-    seeds = [set(draw_seeds(split, seed, 1_000_000)) for split in SPLIT_BASE for seed in (0, 1)]
-    assert len(set().union(*seeds)) == sum(len(s) for s in seeds)
-
-
-def test_shards_hold_every_cell_and_its_truth(phantom_shards: Path) -> None:
-    samples = list(ShardSet.open(phantom_shards / "train").images())
-    assert sorted((s.label, s.group) for s, _ in samples) == sorted([(c, g) for c, g in CELLS] * 2)
-    for sample, image in samples[:6]:
-        assert sample.origin == "phantom"
-        assert np.array_equal(image, draw(sample.label, str(sample.group), int(sample.params["draw_seed"])).image)
 
 
 @pytest.mark.parametrize(
