@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engines.backends import tensorrt, torch_aot
-from engines.backends import torch_eager as torch_backend
+from engines.backends import tensorrt, torch_compiled
+from engines.backends.torch_eager import Lowered, Reference
 from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, describe, read_bundle, whole_folder, write_manifest
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
-from engines.compile import fp8
+from engines.compile import fp8, torch_build
 from engines.compile.batch_tuning import choose_sizes
 from engines.compile.onnx_export import export
-from engines.compile.tensorrt_build import build_plans
+from engines.compile.tensorrt_build import build_engine_files
 from engines.errors import EngineError, ParityError
 from engines.loader import BACKENDS, open_bundle
 from engines.memory import build_bytes, require
@@ -25,14 +25,14 @@ from engines.pipeline_spec import ValidationPrompt, model_digest, read_spec, res
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
-PLAN_ROWS, PLAN_VAE_BATCH = 32, 8  # where no sweep is made: each size would have to be compiled
-CPU_PLAN_ROWS = 16  # of each core
+ROWS, VAE_BATCH = 32, 8  # where batches are not tuned: an engine file has one size
+CPU_ROWS = 16  # of an engine file for a CPU, one of whose cores runs it
 Progress = Callable[[str], None]
 
 
 def build(
     model: str | Path,
-    out: Path,
+    out: str | Path,
     *,
     backend: str = "onnxruntime",
     precision: str = "fp32",
@@ -40,7 +40,7 @@ def build(
     rows: int | None = None,
     size: int | None = None,
     refit: bool = False,
-    refit_from: Path | None = None,
+    refit_from: str | Path | None = None,
     prompts: Sequence[ValidationPrompt | str] | None = None,
     allow_parity_failure: bool = False,
     classify: Classify | None = None,
@@ -53,101 +53,80 @@ def build(
     model
         A pipeline folder (SD 1.x, 2.x, inpainting; safetensors), or a hub id.
     out
-        The bundle's folder; replaced whole if it is a bundle already.
+        The bundle's folder. If it is a bundle already, it is replaced whole.
     backend
         onnxruntime, tensorrt, tensorrt-rtx or torch.
     precision
         fp32, fp16, bf16, or fp8 (the UNet's large products; TensorRT on sm_89 and later).
     target
-        What the plans are for: a GPU architecture such as sm_89 (tensorrt-rtx only; `tensorrt` builds for the GPU it
-        runs on), or cpu (torch only: this machine's).
+        What to compile engine files for: a GPU architecture such as sm_89 (tensorrt-rtx only; `tensorrt` compiles for
+        the GPU it runs on), or cpu (torch only: this machine's).
     rows
-        Rows of one UNet call; None for a sweep on this machine.
+        Batch rows of one UNet call; None to find the fastest number on this machine.
     size
         Image side in pixels; None for the model's own.
     refit
-        Build plans whose weights can be replaced later, at a cost in speed (tensorrt backends only).
+        Compile engine files whose weights can be replaced later, at a cost in speed (tensorrt backends only).
     refit_from
-        A bundle of another model of the same shapes, built with `refit`, whose plans get this model's weights.
+        A bundle of another model of the same shapes, built with `refit`: its engine files get this model's weights.
     prompts
         What the certificate draws and fp8 is calibrated on; None for the model's validation prompts.
     allow_parity_failure
-        Write a bundle that fails its certificate, marked so.
+        Write a bundle that fails its certificate, marked as failed.
     classify
-        uint8 images -> labels, to count the label flips per group.
+        uint8 images [n, H, W, 3] -> labels [n], to count the labels that change per group.
     progress
-        Told the name of each part as it starts.
+        Called with the name of each part as it starts.
 
     Raises
     ------
     EngineError
-        A bad model, option or machine. `ParityError` for a failed certificate. Nothing is left behind.
+        The model, an option or the machine is not usable. Nothing is left on disk.
+    ParityError
+        The certificate failed. Nothing is left on disk.
     """
     _check(backend, precision, target, rows, refit or refit_from is not None)
-    old = read_bundle(refit_from) if refit_from else None
+    old = read_bundle(Path(refit_from)) if refit_from else None
     folder = resolve(model)
     spec = read_spec(folder, size)
     require(build_bytes(folder, precision), f"building {folder.name} in {precision}")
     drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or spec.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
-
-    plan_rows = rows or (CPU_PLAN_ROWS if target == "cpu" else PLAN_ROWS)
-    place = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
+    gpu = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
     if precision == "fp8":
-        fp8.check_target(backend, place)
-    if (refit or old) and tensorrt.this_gpu() is None:  # found by trying: the compiler asks for a device
-        raise EngineError(f"{backend} builds refittable plans on a GPU only, and none is here: leave out --refit")
+        fp8.check_target(backend, gpu)
+    if (refit or old) and tensorrt.this_gpu() is None:  # TensorRT-RTX 1.7 fails deep inside without one
+        raise EngineError(f"{backend} builds refittable engine files on a GPU only, and none is here")
+    manifest = Manifest.model_validate(
+        {
+            "backend": backend,
+            "precision": precision,
+            "model_digest": model_digest(folder),
+            "facts": spec,
+            "rows": rows or (CPU_ROWS if target == "cpu" else ROWS),
+            "vae_batch": VAE_BATCH,
+            "certified": False,
+            "versions": _versions(),
+            "artefacts": [],
+        }
+    )
     with whole_folder(Path(out)) as partial:
-        for part in ("tokenizer", "scheduler"):
-            shutil.copytree(folder / part, partial / part)
-        write_index(folder, partial)
-        if backend == "torch":
-            progress("weights")
-            torch_backend.copy_weights(folder, partial, precision)
-        else:
-            export(folder, partial, spec, precision, progress)
-        write_manifest(
-            partial,
-            Manifest.model_validate(
-                {
-                    "backend": backend,
-                    "precision": precision,
-                    "model_digest": model_digest(folder),
-                    "facts": spec,
-                    "rows": plan_rows,
-                    "vae_batch": PLAN_VAE_BATCH,
-                    "certified": False,
-                    "versions": _versions(),
-                    "artefacts": describe(partial),
-                }
-            ),
-        )
-        bundle = read_bundle(partial)
+        bundle = _exported(folder, partial, manifest, progress)
         if precision == "fp8":
             progress("fp8 calibration")
             fp8.lower_unet(bundle, [p.prompt for p in drawn])
             bundle = _changed(bundle, artefacts=describe(partial))
-        if place:
-            plans = build_plans(
-                partial,
-                place,
-                spec,
-                precision,
-                plan_rows,
-                PLAN_VAE_BATCH,
-                progress,
-                refit=refit or old is not None,
-                refit_from=old,
-                cache=timing_cache(place) if backend == "tensorrt" else None,
-            )
-            bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *plans])
+        if gpu:
+            cache = timing_cache(gpu) if backend == "tensorrt" else None
+            files = build_engine_files(bundle, gpu, progress, refit=refit or bool(old), refit_from=old, cache=cache)
+            bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *files])
         elif target:
-            plans = torch_backend.compile_for_cpu(bundle, progress)
-            bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *plans])
-            sizes = [torch_backend.static_rows(bundle)], [bundle.manifest.vae_batch]
+            files = torch_build.compile_for_cpu(bundle, progress)
+            bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *files])
+            sizes = [torch_compiled.static_rows(bundle)], [bundle.manifest.vae_batch]
             (partial / TIMINGS).write_text(choose_sizes(bundle, backend, *sizes).model_dump_json(indent=1) + "\n")
         elif rows is None:
-            progress("row sweep")
+            progress("batch tuning")
             chosen = choose_sizes(bundle, backend)
             (partial / TIMINGS).write_text(chosen.model_dump_json(indent=1) + "\n")
             bundle = _changed(bundle, rows=chosen.rows, vae_batch=chosen.vae_batch)
@@ -156,13 +135,14 @@ def build(
         if not certificate.passed and not allow_parity_failure:
             raise ParityError(
                 f"no bundle written: it fails its parity certificate ({'; '.join(certificate.failures)}); "
-                "try --precision fp32 or bf16, or write it marked as failed with --allow-parity-failure"
+                "try precision fp32 or bf16, or allow_parity_failure to write it marked as failed"
             )
         _changed(bundle, certified=certificate.passed)
     return read_bundle(Path(out))
 
 
 def _check(backend: str, precision: str, target: str | None, rows: int | None, refitting: bool) -> None:
+    """Refuse options that contradict each other, before any work."""
     if backend not in BACKENDS:
         raise EngineError(f"unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")
     if precision not in THRESHOLDS:
@@ -170,7 +150,7 @@ def _check(backend: str, precision: str, target: str | None, rows: int | None, r
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
     if target == "cpu" and backend == "torch":
-        torch_aot.require_compiler()
+        torch_build.require_compiler()
     elif target and not backend.startswith("tensorrt"):
         raise EngineError(
             f"a target ({target}) is for the tensorrt backends (and cpu for torch); {backend} runs where it is loaded"
@@ -178,13 +158,26 @@ def _check(backend: str, precision: str, target: str | None, rows: int | None, r
     if refitting and not backend.startswith("tensorrt"):
         raise EngineError(f"refitting is for the tensorrt backends; {backend} opens new weights as fast as old ones")
     if precision == "fp8" and refitting:
-        raise EngineError("plans in fp8 are calibrated for their weights: build anew, without refitting")
+        raise EngineError("fp8 engine files are calibrated for their weights: build again without refitting")
+
+
+def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) -> Bundle:
+    """The bundle's tokenizer, scheduler, graphs or torch weights, and manifest, written into a folder."""
+    for part in ("tokenizer", "scheduler"):
+        shutil.copytree(model / part, out / part)
+    write_index(model, out)
+    if manifest.backend == "torch":
+        progress("weights")
+        torch_build.copy_weights(model, out, manifest.precision)
+    else:
+        export(model, out, manifest.spec, manifest.precision, progress)
+    return _changed(Bundle(out, manifest), artefacts=describe(out))
 
 
 def write_index(model: Path, out: Path) -> None:
-    """`model_index.json` without the parts that a bundle leaves out (a safety checker, its feature extractor).
+    """Write `model_index.json` without the parts that a bundle leaves out (a safety checker, its feature extractor).
 
-    What loads the bundle as a pipeline would look for them otherwise.
+    Whatever loads the bundle as a pipeline would look for them otherwise.
     """
     index = json.loads((model / "model_index.json").read_text())
     for name, value in index.items():
@@ -194,7 +187,7 @@ def write_index(model: Path, out: Path) -> None:
     (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-def timing_cache(target: tensorrt.Target) -> Path:
+def timing_cache(target: tensorrt.GpuTarget) -> Path:
     """TensorRT's timings, kept for each architecture and version: a second build takes a tenth of the time."""
     return cache_folder() / f"{target.builder.replace(' ', '-')}-{target.sm}.timings"
 
@@ -202,21 +195,21 @@ def timing_cache(target: tensorrt.Target) -> Path:
 def _certify(
     bundle: Bundle, model: Path, prompts: Sequence[ValidationPrompt], classify: Classify | None, progress: Progress
 ) -> Certificate:
-    """Run the bundle where it can be run here: its own backend, or the graphs its plans were compiled from."""
+    """Certify what can run here: the bundle's own backend, or the graphs that its engine files were compiled from."""
     backend = bundle.manifest.backend
-    plans_run = not backend.startswith("tensorrt") or tensorrt.can_run(bundle)
-    if plans_run:
+    own = not backend.startswith("tensorrt") or tensorrt.can_run(bundle)
+    if own:
         engine = open_bundle(bundle)
-    elif bundle.manifest.precision == "bf16":  # ONNX Runtime's CPU has no bf16 convolution: torch has
-        engine = torch_backend.Lowered(model, bundle)
+    elif bundle.manifest.precision == "bf16":  # torch has bf16 convolutions for a CPU, ONNX Runtime has none
+        engine = Lowered(model, bundle)
     else:
         engine = open_bundle(bundle, "onnxruntime")
-    reference = torch_backend.Reference(model, bundle, engine.device)
-    return certify(engine, reference, prompts, covers_plans=plans_run, classify=classify, tick=progress)
+    reference = Reference(model, bundle, engine.device)
+    return certify(engine, reference, prompts, covers_engine_files=own, classify=classify, tick=progress)
 
 
 def _changed(bundle: Bundle, **values: object) -> Bundle:
-    """The bundle with other values in its manifest, written and read back."""
+    """The bundle with other values in its manifest, written and read again."""
     write_manifest(bundle.folder, bundle.manifest.model_copy(update=values))
     return read_bundle(bundle.folder)
 

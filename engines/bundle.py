@@ -36,7 +36,7 @@ Precision = Literal["fp32", "fp16", "bf16", "fp8"]
 
 
 class Artefact(BaseModel):
-    """One file of a bundle: what it is for and what it must hash to."""
+    """One file of a bundle: what it is for and what it must hash to. An engine file is of the kind "plan"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,12 +96,16 @@ class Bundle:
         """The artefacts of one kind (and backend)."""
         return [a for a in self.manifest.artefacts if a.kind == kind and backend in (None, a.backend)]
 
+    def engine_files(self, backend: str | None = None) -> dict[str, Artefact]:
+        """The engine files (of one backend), by the component that each of them computes."""
+        return {str(a.component): a for a in self.find("plan", backend)}
+
     def path(self, artefact: Artefact) -> Path:
-        """Where an artefact lies."""
+        """The full path of an artefact."""
         return self.folder / artefact.path
 
     def verify(self, artefacts: Iterable[Artefact] | None = None) -> None:
-        """Hash files before anything is deserialised: a graph or a plan is code.
+        """Check the size and digest of files, all by default. Do it before any is deserialised: they are code.
 
         Raises
         ------
@@ -130,13 +134,11 @@ def read_bundle(folder: Path) -> Bundle:
     Raises
     ------
     EngineError
-        No bundle there, or one of another schema.
+        There is no bundle, or one of another schema.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise EngineError(
-            f"no engine bundle at {folder}: expected {MANIFEST}; make one with `gen build-engine --out {folder}`"
-        )
+        raise EngineError(f"no engine bundle at {folder}: expected {MANIFEST}; make one with `gen build-engine`")
     try:
         return Bundle(folder, Manifest.model_validate_json(path.read_bytes()))
     except ValidationError as error:
@@ -148,28 +150,29 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `bundle.json`: the same content gives the same bytes, so the digest names the bundle."""
+    """Write `bundle.json`. Equal content gives equal bytes, so the digest names the bundle."""
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
 
 
 def describe(folder: Path) -> list[Artefact]:
-    """An artefact for every file in a folder but the manifest and what is measured."""
-    found = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in UNDIGESTED):
-        kind, backend = KINDS.get(path.suffix, ("config", None))
-        found.append(
-            Artefact.model_validate(
-                {
-                    "path": path.relative_to(folder).as_posix(),
-                    "sha256": digest_file(path),
-                    "bytes": path.stat().st_size,
-                    "kind": kind,
-                    "backend": backend,
-                    "component": path.parent.name if kind != "config" else None,
-                }
-            )
-        )
-    return found
+    """An artefact for every file of a folder, except the manifest, the certificate and the timings."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in UNDIGESTED)
+    return [describe_file(folder, path) for path in files]
+
+
+def describe_file(folder: Path, path: Path) -> Artefact:
+    """What can be told of one file from its name and content."""
+    kind, backend = KINDS.get(path.suffix, ("config", None))
+    return Artefact.model_validate(
+        {
+            "path": path.relative_to(folder).as_posix(),
+            "sha256": digest_file(path),
+            "bytes": path.stat().st_size,
+            "kind": kind,
+            "backend": backend,
+            "component": path.parent.name if kind != "config" else None,
+        }
+    )
 
 
 @contextmanager
@@ -179,10 +182,10 @@ def whole_folder(out: Path) -> Iterator[Path]:
     Raises
     ------
     EngineError
-        `out` exists already and is not a bundle (nothing of the user's is ever replaced).
+        `out` exists and is not a bundle: files of the user are never replaced.
     """
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise EngineError(f"{out} exists and is not an engine bundle: give another --out")
+        raise EngineError(f"{out} exists and is not an engine bundle: give another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f".{out.name}.partial-{os.getpid()}"
     try:

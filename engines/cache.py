@@ -1,4 +1,4 @@
-"""Where compilers keep what is slow to find again: timings and engines, outside any bundle."""
+"""The folder where compilers keep timings and engine files of their own, outside any bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parity certificate: an engine against float32 torch, part by part and as whole images, per class and group."""
+"""The parity certificate: an engine compared with float32 torch, by component and as whole images of each cell."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines.backends.torch_eager import Reference
 from engines.bundle import PARITY
+from engines.draw import GUIDANCE, STEPS, draw
 from engines.engine import Engine
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineSpec, ValidationPrompt
+from engines.pipeline_spec import ValidationPrompt
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
-# fp8 is allowed a tenth, which is 20 dB; only its UNet is: the other parts of such a bundle are fp16.
+# the UNet of an fp8 bundle may be a tenth off, which is 20 dB; the other components of such a bundle are fp16.
 THRESHOLDS = {"fp32": (1e-4, 50.0), "fp16": (1e-2, 30.0), "bf16": (1e-2, 30.0), "fp8": (1e-1, 20.0)}
 IDENTICAL_DB = 99.0
-STEPS, GUIDANCE = 8, 3.0
 Classify = Callable[[np.ndarray], np.ndarray]
 
 
 class ImageParity(BaseModel):
-    """Whole images of one class or group: the worst PSNR, and the largest pixel difference in levels of 255."""
+    """Whole images of one class or group: PSNR in dB, and the largest pixel difference in levels of 255."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,13 +39,13 @@ class ImageParity(BaseModel):
 class Certificate(BaseModel):
     """`parity.json`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
     passed: bool
     failures: list[str]
     precision: str
     ran_on: str
-    covers_plans: bool
+    covers_engine_files: bool = Field(alias="covers_plans")  # the key in every written certificate
     largest_error_allowed: float
     smallest_psnr_allowed: float
     steps: int
@@ -62,7 +62,7 @@ def read_certificate(folder: Path) -> Certificate:
     Raises
     ------
     EngineError
-        There is none, or it cannot be read.
+        There is no certificate, or it cannot be read.
     """
     path = folder / PARITY
     try:
@@ -76,7 +76,7 @@ def certify(
     reference: Reference,
     prompts: Sequence[ValidationPrompt],
     *,
-    covers_plans: bool = True,
+    covers_engine_files: bool = True,
     classify: Classify | None = None,
     tick: Callable[[str], None] = lambda _: None,
 ) -> Certificate:
@@ -85,59 +85,55 @@ def certify(
     Parameters
     ----------
     engine, reference
-        Of the same model; the reference runs torch in float32.
+        Both of the same model; the reference runs torch in float32.
     prompts
-        Real prompts, one image each, seeded by their position.
-    covers_plans
-        False where the graphs were run but their compiled plans could not be (no GPU here).
+        One image is drawn of each, from noise that its position seeds.
+    covers_engine_files
+        False where the graphs were run but the engine files compiled from them could not be (no GPU here).
     classify
-        uint8 images [n, H, W, 3] -> labels [n]: counts the images whose label the engine changes.
+        uint8 images [n, H, W, 3] -> labels [n], to count the images whose label the engine changes.
+    tick
+        Called with the name of each part as it starts.
 
     Raises
     ------
     EngineError
         The engine gives NaN, or an image of one colour where the reference does not.
     """
-    largest, smallest = THRESHOLDS[engine.precision]
+    precision, texts = engine.precision, [p.prompt for p in prompts]
+    largest, smallest = THRESHOLDS[precision]
     tick("components")
-    components = component_errors(engine, reference, [p.prompt for p in prompts])
-    for name, errors in components.items():
-        if not all(np.isfinite(e) for e in errors.values()):
-            raise EngineError(
-                f"the {name} of this engine gives NaN or infinity in {engine.precision}: "
-                "build with --precision bf16 or fp32"
-            )
+    components = component_errors(engine, reference, texts)
     tick("whole images")
-    expected = draw(reference, [p.prompt for p in prompts])
-    got = draw(engine, [p.prompt for p in prompts])
+    expected, got = draw(reference, texts), draw(engine, texts)
     for i in np.flatnonzero(is_constant(got) & ~is_constant(expected)):
         raise EngineError(
-            f"this engine draws one flat colour for {prompts[int(i)].prompt!r} and float32 torch does not: "
-            f"{engine.precision} overflows in this model; build with --precision bf16 or fp32"
+            f"this engine draws one flat colour for {texts[i]!r} and float32 torch does not: "
+            f"{precision} overflows in this model; build with precision bf16 or fp32"
         )
     flips = None if classify is None else classify(expected) != classify(got)
-    everything = np.arange(len(prompts))
-    images = _images(got, expected, everything, flips)
-    allowed = {name: allowed_error(name, engine.precision) for name in components}
+
+    def split(names: Sequence[str | None]) -> dict[str, ImageParity]:
+        chosen = {name: np.array([n == name for n in names]) for name in sorted({n for n in names if n is not None})}
+        return {
+            name: _images(got[these], expected[these], None if flips is None else flips[these])
+            for name, these in chosen.items()
+        }
+
+    images = _images(got, expected, flips)
     failures = [
-        f"{name} on {kind} input: relative error {error:.2e} > {allowed[name]:.0e}"
+        f"{name} on {kind} input: relative error {error:.2e} > {allowed_error(name, precision):.0e}"
         for name, errors in components.items()
         for kind, error in errors.items()
-        if error > allowed[name]
+        if error > allowed_error(name, precision)
     ]
     if images.psnr_worst < smallest:
         failures.append(f"whole images: worst PSNR {images.psnr_worst:.1f} dB < {smallest:.0f} dB")
-
-    def split(of: Callable[[ValidationPrompt], str | None]) -> dict[str, ImageParity]:
-        names = sorted({name for p in prompts if (name := of(p)) is not None})
-        rows = {name: np.array([i for i, p in enumerate(prompts) if of(p) == name]) for name in names}
-        return {name: _images(got, expected, rows[name], flips) for name in names}
-
     return Certificate(
         passed=not failures,
         failures=failures,
-        precision=engine.precision,
-        covers_plans=covers_plans,
+        precision=precision,
+        covers_plans=covers_engine_files,
         ran_on=f"{engine.backend} on {_device_name(engine.device)}",
         largest_error_allowed=largest,
         smallest_psnr_allowed=smallest,
@@ -145,8 +141,8 @@ def certify(
         guidance=GUIDANCE,
         components=components,
         images=images,
-        by_class=split(lambda p: p.label),
-        by_group=split(lambda p: p.group),
+        by_class=split([p.label for p in prompts]),
+        by_group=split([p.group for p in prompts]),
     )
 
 
@@ -156,7 +152,13 @@ def allowed_error(component: str, precision: str) -> float:
 
 
 def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Relative L2 error of each of the four calls, on random and on real input."""
+    """Relative L2 error of each of the four calls, on random and on real input.
+
+    Raises
+    ------
+    EngineError
+        A component of the engine gives NaN or infinity.
+    """
     spec, n = reference.spec, 4
     noise = np.random.Generator(np.random.Philox(20240501))
     side = spec.latent_size
@@ -175,7 +177,7 @@ def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str
     latents = gauss(rows, spec.latent_channels, side, side)
     unet_in = gauss(rows, spec.unet_in_channels, side, side)
     times = torch.linspace(1, spec.num_train_timesteps - 1, rows)
-    words, images = reference.encode_text(real_ids).cpu(), draw(reference, list(prompts[:n]), steps=2)
+    words, images = reference.encode_tokens(real_ids).cpu(), draw(reference, list(prompts[:n]), steps=2)
     static = torch.from_numpy(noise.integers(0, 256, images.shape, dtype=np.uint8))
     drawn = torch.from_numpy(images)
     real_latents = reference.encode(drawn.to(reference.device)).cpu()
@@ -186,82 +188,59 @@ def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str
         return float((ours - theirs).norm() / theirs.norm().clamp_min(1e-12))
 
     def decoder_error(latents: torch.Tensor) -> float:
-        # Rounding to 8 bits is the interface, not an error: only what lies beyond half a level counts.
+        # Rounding to 8 bits is the interface, not an error: only what is beyond half a level counts.
         ours = engine.decode(latents.to(engine.device)).cpu().double()
         exact = reference.decode_exact(latents.to(reference.device)).cpu().double()
         return float(((ours - exact).abs() - 0.5).clamp_min(0).norm() / exact.norm().clamp_min(1e-12))
 
-    return {
+    errors = {
         "text_encoder": {
-            "random": error(lambda e: e.encode_text, random_ids),
-            "real": error(lambda e: e.encode_text, real_ids),
+            "random": error(lambda e: e.encode_tokens, random_ids),
+            "real": error(lambda e: e.encode_tokens, real_ids),
         },
         "unet": {
             "random": error(
-                lambda e: e.unet, unet_in, times, torch.randn(words.shape, generator=torch.Generator().manual_seed(1))
+                lambda e: e.denoise,
+                unet_in,
+                times,
+                torch.randn(words.shape, generator=torch.Generator().manual_seed(1)),
             ),
-            "real": error(lambda e: e.unet, unet_in, times, words),
+            "real": error(lambda e: e.denoise, unet_in, times, words),
         },
         "vae_decoder": {"random": decoder_error(latents), "real": decoder_error(real_latents)},
         "vae_encoder": {"random": error(lambda e: e.encode, static), "real": error(lambda e: e.encode, drawn)},
     }
-
-
-def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
-    """Images of prompts by DDIM with guidance, noise from each prompt's position: uint8 [n, H, W, 3]."""
-    from diffusers import DDIMScheduler
-
-    spec = engine.spec
-    scheduler = DDIMScheduler.from_config(spec.scheduler)
-    scheduler.set_timesteps(steps)
-    shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
-    noise = [
-        np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32)
-        for i in range(len(prompts))
-    ]
-    latents = torch.from_numpy(np.stack(noise)).to(engine.device) * scheduler.init_noise_sigma
-    words = engine.encode_text(engine.tokenize([*prompts, *[""] * len(prompts)]))
-    extra = _inpainting_channels(engine, len(prompts))
-    for time in scheduler.timesteps:
-        rows = torch.cat([latents, extra], dim=1) if extra is not None else latents
-        out = engine.unet(torch.cat([rows, rows]), time.expand(2 * len(rows)), words)
-        told, free = out.chunk(2)
-        latents = scheduler.step(free + guidance * (told - free), time, latents).prev_sample
-    return engine.decode(latents).cpu().numpy()
+    for name, kinds in errors.items():
+        if not np.isfinite([*kinds.values()]).all():
+            raise EngineError(
+                f"the {name} of this engine gives NaN or infinity in {engine.precision}: "
+                "build with precision bf16 or fp32"
+            )
+    return errors
 
 
 def is_constant(images: np.ndarray) -> np.ndarray:
-    """Which uint8 images [n, H, W, 3] are of one colour: what NaN decodes to."""
+    """Which uint8 images [n, H, W, 3] are of one colour, as NaN decodes to: bool [n]."""
     flat = images.reshape(len(images), -1, images.shape[-1])
     return np.asarray((flat.max(axis=1) == flat.min(axis=1)).all(axis=1))
 
 
 def psnr(got: np.ndarray, expected: np.ndarray) -> float:
-    """Peak signal to noise ratio of uint8 images in dB, at most 99."""
+    """Peak signal-to-noise ratio of two uint8 arrays of one shape in dB; at most 99, which identical arrays have."""
     error = float(np.mean((got.astype(np.float64) - expected.astype(np.float64)) ** 2))
     return IDENTICAL_DB if error == 0 else min(IDENTICAL_DB, 10 * float(np.log10(255.0**2 / error)))
 
 
-def _inpainting_channels(engine: Engine, n: int) -> torch.Tensor | None:
-    """Mask and masked latents of a grey image with a hole, where the UNet expects them (9 channels)."""
-    spec: PipelineSpec = engine.spec
-    if spec.unet_in_channels == spec.latent_channels:
-        return None
-    grey = torch.full((n, spec.size, spec.size, 3), 128, dtype=torch.uint8, device=engine.device)
-    mask = torch.zeros((n, 1, spec.latent_size, spec.latent_size), device=engine.device)
-    mask[:, :, spec.latent_size // 4 : -(spec.latent_size // 4), spec.latent_size // 4 : -(spec.latent_size // 4)] = 1
-    return torch.cat([mask, engine.encode(grey)], dim=1)
-
-
-def _images(got: np.ndarray, expected: np.ndarray, rows: np.ndarray, flips: np.ndarray | None) -> ImageParity:
-    each = [psnr(got[i], expected[i]) for i in rows]
-    difference: Any = np.abs(got[rows].astype(np.int16) - expected[rows].astype(np.int16)).max()
+def _images(got: np.ndarray, expected: np.ndarray, flips: np.ndarray | None) -> ImageParity:
+    """Parity of two stacks of images, and of their labels where `flips` says which have changed."""
+    each = [psnr(*pair) for pair in zip(got, expected, strict=True)]
+    difference: Any = np.abs(got.astype(np.int16) - expected.astype(np.int16)).max()
     return ImageParity(
-        n=len(rows),
+        n=len(got),
         psnr_worst=round(min(each), 2),
         psnr_mean=round(float(np.mean(each)), 2),
         largest_difference=int(difference),
-        label_flips=None if flips is None else int(flips[rows].sum()),
+        label_flips=None if flips is None else int(flips.sum()),
     )
 
 

@@ -1,4 +1,4 @@
-"""What every backend does: four calls over batch arrays, in fixed rows, with prompts encoded once."""
+"""What every backend does: four calls over batch arrays, in fixed batches, with each prompt encoded once."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Call = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True)
 class Calls:
-    """What a backend supplies: four functions over exactly one static batch, which may return a reused buffer."""
+    """What a backend supplies: four functions of exactly one static batch, which may return a reused buffer."""
 
     text: Call  # int64 [TEXT_BATCH, max_length] -> float32 [TEXT_BATCH, max_length, text_dim]
-    unet: Call  # latents, timesteps (float32), conditioning, each of `rows` rows -> float32
+    denoise: Call  # latents, timesteps (float32), conditioning, each of `rows` rows -> float32
     decode: Call  # [vae_batch, latent_channels, h, w] -> uint8 [vae_batch, size, size, 3]
-    encode: Call  # the other way round
+    encode: Call  # uint8 [vae_batch, size, size, 3] -> [vae_batch, latent_channels, h, w]
     device: torch.device
     threads: int | None = None  # on a CPU, where another number sums in another order
-    recordable: Call | None = None  # the UNet as kernels launched on the current stream, for a larger CUDA graph
+    recordable: Call | None = None  # `denoise` as kernels launched on the current stream, for a larger CUDA graph
 
 
 def lazily(open_call: Callable[[], Call]) -> Call:
@@ -46,21 +46,39 @@ def lazily(open_call: Callable[[], Call]) -> Call:
 class Engine:
     """A bundle that is loaded and ready to run.
 
-    Every backend computes in batches of one static size, so a batch's arithmetic does not depend on how many rows
+    Every backend computes in batches of one static size, so the arithmetic of a batch does not depend on how many rows
     were asked for; a short batch is filled by repeating its last row.
 
     Attributes
     ----------
     spec
-        The pipeline's numbers and words.
+        The pipeline's numbers and words: sizes, classes, groups, scheduler.
     rows
-        Rows of one UNet call. Twice the images of a batch where guidance is used.
+        Batch rows of one UNet call: one an image, or two where guidance is used.
     vae_batch
         Images of one decoder or encoder call.
     device
-        Where the tensors that are given and returned live.
+        Where the tensors that are given and returned are.
     threads
-        CPU threads, None on a GPU; with another number the last bits may be others.
+        CPU threads, None on a GPU. With another number the last bits of results may differ.
+
+    Examples
+    --------
+    The engine computes the pipeline's networks; noise, guidance and the solver's steps are the caller's.
+
+    >>> import engines, torch
+    >>> engine = engines.load("bundle")
+    >>> side = engine.spec.latent_size
+    >>> latents = torch.randn(2, engine.spec.latent_channels, side, side)
+    >>> text = engine.encode_text(["An image of plaque, dark skin", ""])
+    >>> prediction = engine.denoise(latents, torch.tensor([999.0, 500.0]), text)
+    >>> prediction.shape == latents.shape
+    True
+    >>> images = engine.decode(latents)
+    >>> images.shape, images.dtype
+    (torch.Size([2, 64, 64, 3]), torch.uint8)
+    >>> engine.encode(images).shape == latents.shape
+    True
     """
 
     def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
@@ -79,16 +97,30 @@ class Engine:
         self._texts: dict[bytes, torch.Tensor] = {}
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Token ids, int64 [n, max_length]; longer prompts are cut, as CLIP does."""
+        """Token ids, int64 [n, max_length] on the CPU; longer prompts are cut, as CLIP does."""
+        if not prompts:  # which the tokenizer refuses
+            return torch.zeros((0, self.spec.max_length), dtype=torch.int64)
         return self._tokenizer(list(prompts))
 
-    def encode_text(self, ids: torch.Tensor) -> torch.Tensor:
-        """Embeddings of token ids: float32 [n, max_length, text_dim]. The last distinct prompts are kept.
+    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
+        """The text encoder's embeddings of prompts: float32 [n, max_length, text_dim].
+
+        The embeddings of the last distinct prompts are kept, so a prompt that recurs costs nothing.
 
         Parameters
         ----------
-        ids
-            int64 [n, max_length].
+        prompts
+            n texts; a text that is too long is cut. The empty text is the unconditional prompt.
+        """
+        return self.encode_tokens(self.tokenize(prompts))
+
+    def encode_tokens(self, ids: torch.Tensor) -> torch.Tensor:
+        """`encode_text` of token ids, int64 [n, max_length].
+
+        Raises
+        ------
+        EngineError
+            The ids have another shape or type.
         """
         expected = (self.spec.max_length,)
         if ids.ndim != 2 or tuple(ids.shape[1:]) != expected or ids.dtype != torch.int64:
@@ -106,17 +138,24 @@ class Engine:
             del self._texts[oldest]
         return texts
 
-    def unet(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
-        """The UNet's output: float32 [r, latent_channels, h, w], for any r.
+    def denoise(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
+        """The UNet's prediction for each batch row: float32 [r, latent_channels, h, w], for any r.
+
+        What it predicts (noise, velocity or the clean latents) is `spec.prediction_type`.
 
         Parameters
         ----------
         latents
-            float32 [r, unet_in_channels, h, w]: noisy latents, with mask and masked latents for inpainting.
+            float32 [r, unet_in_channels, h, w]: noisy latents; for inpainting also the mask and the masked latents.
         timesteps
-            [r], between 0 and num_train_timesteps; each row has its own.
+            [r], from 0 to num_train_timesteps - 1, one for each batch row; need not be whole numbers.
         conditioning
-            float32 [r, max_length, text_dim], of `encode_text`.
+            float32 [r, max_length, text_dim] from `encode_text`.
+
+        Raises
+        ------
+        EngineError
+            The arrays have other shapes, types or devices, or the GPU ran out of memory.
         """
         side = self.spec.latent_size
         self._check("latents", latents, (self.spec.unet_in_channels, side, side), torch.float32)
@@ -127,18 +166,40 @@ class Engine:
                 f"and {len(conditioning)}"
             )
         times = timesteps.to(self.device, torch.float32)
-        with explained(f"a UNet call of {self.rows} rows"):
-            return in_batches(self.calls.unet, self.rows, latents, times, conditioning)
+        with explained(f"a UNet call of {self.rows} batch rows"):
+            return in_batches(self.calls.denoise, self.rows, latents, times, conditioning)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images of latents in UNet scale [n, latent_channels, h, w]: uint8 [n, size, size, 3]."""
+        """The images of latents: uint8 [n, size, size, 3], RGB.
+
+        Parameters
+        ----------
+        latents
+            float32 [n, latent_channels, h, w] in the UNet's scale, of about unit variance.
+
+        Raises
+        ------
+        EngineError
+            The latents have another shape, type or device, or the GPU ran out of memory.
+        """
         side = self.spec.latent_size
         self._check("latents", latents, (self.spec.latent_channels, side, side), torch.float32)
         with explained(f"decoding {self.vae_batch} images"):
             return in_batches(self.calls.decode, self.vae_batch, latents)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents in UNet scale (the posterior's mean) of uint8 images [n, size, size, 3]."""
+        """The latents of images, in the UNet's scale: the posterior's mean, float32 [n, latent_channels, h, w].
+
+        Parameters
+        ----------
+        images
+            uint8 [n, size, size, 3], RGB.
+
+        Raises
+        ------
+        EngineError
+            The images have another shape, type or device, or the GPU ran out of memory.
+        """
         self._check("images", images, (self.spec.size, self.spec.size, 3), torch.uint8)
         with explained(f"encoding {self.vae_batch} images"):
             return in_batches(self.calls.encode, self.vae_batch, images)
@@ -171,9 +232,9 @@ def load_tokenizer(bundle: Bundle) -> Callable[[list[str]], torch.Tensor]:
 
 
 def in_batches(call: Call, size: int, *arrays: torch.Tensor) -> torch.Tensor:
-    """Run a static-batch call over any number of rows: cut, fill up the last batch, join.
+    """Run a static-batch call over any number of rows: cut, fill the last batch, join.
 
-    A call may return its own fixed buffer; rows are copied out before the next batch is run.
+    A call may return its own fixed buffer, so rows are copied out before the next batch runs.
     """
     n = len(arrays[0])
     if n == size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from engines.backends import onnxruntime, tensorrt, torch_eager
+from engines.backends import onnxruntime, tensorrt, torch_compiled
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine
 from engines.errors import EngineError
@@ -16,7 +16,7 @@ log = logging.getLogger("dermforge")
 
 
 def load(
-    bundle: Path,
+    bundle: str | Path,
     backend: str | None = None,
     *,
     device: str | None = None,
@@ -28,20 +28,27 @@ def load(
     Parameters
     ----------
     bundle
-        What `gen build-engine` wrote.
+        The folder that `engines.build` or `gen build-engine` wrote.
     backend
-        onnxruntime, tensorrt, tensorrt-rtx or torch; None for the one the bundle was built for.
+        onnxruntime, tensorrt, tensorrt-rtx or torch; None for the one that the bundle was built for.
     device
         cpu, cuda (onnxruntime also: tensorrt); None for the backend's own.
     rows
-        Rows of one UNet call; None for what the build's sweep chose.
+        Batch rows of one UNet call; None for the number that the build chose.
     threads
         CPU threads; None for one a core.
 
     Raises
     ------
     EngineError
-        No bundle, an altered file, another backend, device or GPU than it was built for.
+        There is no bundle, a file was altered, or the bundle was built for another backend, device or GPU.
+
+    Examples
+    --------
+    >>> import engines
+    >>> engine = engines.load("bundle", backend="onnxruntime")
+    >>> engine.spec.size, engine.spec.latent_channels
+    (64, 4)
     """
     read = read_bundle(Path(bundle))
     if not read.manifest.certified:
@@ -63,12 +70,12 @@ def open_bundle(
         raise EngineError(f"unknown backend {name!r}; expected one of {', '.join(BACKENDS)}")
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
-    static = rows or (torch_eager.static_rows(bundle, device, threads) if name == "torch" else bundle.manifest.rows)
+    static = rows or (torch_compiled.static_rows(bundle, device, threads) if name == "torch" else bundle.manifest.rows)
     with explained(f"loading {bundle.folder}"):
         if name == "onnxruntime":
             calls = onnxruntime.open_calls(bundle, static, device, threads)
         elif name == "torch":
-            calls = torch_eager.open_calls(bundle, static, device, threads)
+            calls = torch_compiled.open_calls(bundle, static, device, threads)
         else:
             calls = tensorrt.open_calls(bundle, static, name)
     return Engine(bundle, name, static, calls)

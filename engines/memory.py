@@ -1,4 +1,4 @@
-"""What a build will need, said before it starts."""
+"""Memory: what a build or a load needs compared with what is free, before it starts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from engines.errors import EngineError
 from engines.pipeline_spec import PARTS, weight_files
 
-# Peak resident bytes per byte of float32 weights, over the libraries' own. Measured: export and run of the built-in
-# pipeline and of SD 1.5 (fp16: 4.2 GB for 3.4 GB of float32 weights).
+# Peak resident bytes per byte of float32 weights, without what the libraries take: measured in export and run of the
+# built-in pipeline and of SD 1.5 (fp16: 4.2 GB for 3.4 GB of float32 weights).
 EXPORT_FACTOR = {"fp32": 2.5, "fp16": 1.3, "bf16": 1.3, "fp8": 1.3}
 LIBRARIES = 1_000_000_000
 
@@ -41,7 +41,7 @@ def float32_bytes(weights: Path) -> int:
 
 
 def available_bytes() -> int | None:
-    """Memory that this process may still take: the machine's, or its control group's where that is less."""
+    """Bytes that this process may still take, of the machine or of its control group, whichever has less; or None."""
     found = []
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
@@ -54,7 +54,7 @@ def available_bytes() -> int | None:
 
 
 def require(needed: int, what: str) -> None:
-    """Refuse a job that will not fit.
+    """Refuse a job that will not fit into memory.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def require(needed: int, what: str) -> None:
     if free is not None and needed > free:
         raise EngineError(
             f"{what} needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB is free: "
-            "use a larger machine, or --precision fp16"
+            "use a larger machine, or precision fp16"
         )
 
 
 def require_on_gpu(device: torch.device, needed: int, what: str) -> None:
-    """Refuse to load what a GPU has no room for.
+    """Refuse to load what will not fit into a GPU's memory.
 
     Raises
     ------
@@ -87,9 +87,9 @@ def require_on_gpu(device: torch.device, needed: int, what: str) -> None:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Running out of a device's memory, as an error that says what to do."""
+    """Turn running out of a GPU's memory into an error that says what to do."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
         reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"{what} ran out of GPU memory: use fewer --rows or a smaller --size ({reason})") from error
+        raise EngineError(f"{what} ran out of GPU memory: use fewer rows or a smaller size ({reason})") from error

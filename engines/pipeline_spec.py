@@ -1,4 +1,4 @@
-"""What a pipeline folder is: its parts checked, and the numbers that sampling needs."""
+"""A pipeline folder: its parts checked, and the numbers that sampling needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,25 @@ class ValidationPrompt(_Frozen):
 
 
 class PipelineSpec(_Frozen):
-    """The numbers and words of a pipeline that a sampler needs."""
+    """The numbers and words of a pipeline that a sampler needs.
+
+    Attributes
+    ----------
+    size, latent_size
+        Side of an image in pixels, and of its latents; `vae_scale_factor` is their ratio.
+    unet_in_channels
+        More than `latent_channels` for inpainting: the mask and the masked latents come after the noisy ones.
+    scaling_factor, shift_factor
+        Latents in the UNet's scale are (the VAE's - shift) * scaling.
+    scheduler
+        The pipeline's `scheduler_config.json`.
+    max_length, text_dim
+        Tokens of a prompt, and dimensions of the embedding of each.
+    lineage
+        Ids of the real images that the weights were tuned on.
+    phantom
+        Whether the images show phantoms and not skin.
+    """
 
     size: int
     latent_channels: int
@@ -61,12 +79,12 @@ class PipelineSpec(_Frozen):
 
 
 def resolve(model: str | Path) -> Path:
-    """The folder of a pipeline: a local path, or a hub id fetched into the hub's own cache.
+    """The folder of a pipeline: a local path, or a hub id downloaded into the hub's own cache.
 
     Raises
     ------
     EngineError
-        Neither a folder nor a hub id that can be reached.
+        The model is neither a folder nor a hub id that can be reached.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -82,7 +100,7 @@ def resolve(model: str | Path) -> Path:
         return Path(snapshot_download(str(model), allow_patterns=HUB_FILES, ignore_patterns=HUB_SKIPPED))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise EngineError(
-            f"{model} is neither a folder here nor a model the hub would give ({type(error).__name__}): "
+            f"{model} is neither a folder here nor a model that the hub gives ({type(error).__name__}): "
             "download it elsewhere and give its folder"
         ) from error
 
@@ -100,7 +118,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     Raises
     ------
     EngineError
-        A part is missing, of another class, pickled, or the size does not fit.
+        A part is missing, pickled or of another class, or the size does not fit.
     """
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") not in PIPELINES:
@@ -151,13 +169,13 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
 
 
 def model_digest(folder: Path) -> str:
-    """sha256 over the weights and configurations of a pipeline folder, by relative name."""
+    """sha256 of the weights and configurations of a pipeline folder, by relative name."""
     files = [p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json", ".txt") and p.is_file()]
     return digest_files(folder, files)
 
 
 def _read_part(folder: Path, part: str, expected: str) -> dict[str, Any]:
-    """One part's configuration, its class and weights checked."""
+    """The configuration of one part, after its class and weights were checked."""
     place = folder / part
     config = _read_json(place / "config.json")
     got = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
@@ -176,9 +194,9 @@ def _read_part(folder: Path, part: str, expected: str) -> dict[str, Any]:
 
 
 def weight_files(place: Path) -> tuple[list[Path], str | None]:
-    """What a part's weights are loaded from, and diffusers' name of that variant: half precision is second choice.
+    """The files that a part's weights are loaded from, and diffusers' name of that variant.
 
-    Other copies of the same weights (`.non_ema.`, `.fp16.` beside full ones) are not read.
+    Half precision is the second choice. Other copies of the same weights (such as `.non_ema.`) are not read.
     """
     found = sorted(place.glob("*.safetensors"))
     if plain := [path for path in found if "." not in path.stem]:

@@ -1,4 +1,4 @@
-"""Libraries that print: their progress lines and warnings are not ours to show."""
+"""Silence for libraries that print progress lines and warnings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TALKERS = ("torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir", "
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence stdout, warnings and the exporters' loggers; errors still raise."""
+    """Silence stdout, warnings and the libraries' loggers. Exceptions pass."""
     levels = {name: logging.getLogger(name).level for name in TALKERS}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -27,7 +27,7 @@ def quiet() -> Iterator[None]:
 
 
 def drop_guesses() -> None:
-    """Leave out what diffusers says when it is imported beside optimum-onnx.
+    """Drop a false warning that diffusers logs when it is imported and optimum-onnx is installed.
 
     It takes the two distributions of the package `optimum`, which belong together, for a conflict.
     """

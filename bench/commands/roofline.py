@@ -13,7 +13,7 @@ from bench.measure.record import BenchmarkRecord
 from bench.suites import roofline as measure
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.backends.torch_eager import torch_device
+from engines.backends.torch_compiled import torch_device
 
 
 def roofline(

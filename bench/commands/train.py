@@ -14,7 +14,7 @@ from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement
 from bench.suites import train as measure
 from dermforge.common import console
-from engines.backends.torch_eager import torch_device
+from engines.backends.torch_compiled import torch_device
 from evalsuite.training.recipe import DEFAULT_MODEL
 
 OTHERS = ("test_resnet", "test_convnext", "mobilenetv3_small_050", "resnet10t")

@@ -91,7 +91,7 @@ def components(one: Loaded, setup: Setup) -> list[Measurement]:
     ids = engine.tokenize([f"a {i}" for i in range(TEXT_BATCH)]).to(device)
     calls: Mapping[str, tuple[Callable[[], object], int, float]] = {
         "text_encoder": (lambda: engine.calls.text(ids), TEXT_BATCH, flops.text),
-        "unet": (lambda: engine.unet(noisy, times, words), engine.rows, flops.unet),
+        "unet": (lambda: engine.denoise(noisy, times, words), engine.rows, flops.unet),
         "vae_decoder": (lambda: engine.decode(latents), engine.vae_batch, flops.decode),
         "vae_encoder": (lambda: engine.encode(pixels), engine.vae_batch, flops.encode),
     }
@@ -130,7 +130,7 @@ def rows_sweep(one: Loaded, rows: Sequence[int], setup: Setup) -> list[Measureme
         words = torch.randn(n, spec.max_length, spec.text_dim, device=device)
         noisy = torch.randn(n, spec.unet_in_channels, side, side, device=device)
         times = torch.full((n,), spec.num_train_timesteps / 2, device=device)
-        took = seconds(partial(engine.unet, noisy, times, words), device, repeats=setup.repeats, warmup=2)
+        took = seconds(partial(engine.denoise, noisy, times, words), device, repeats=setup.repeats, warmup=2)
         rate = n * setup.flops.unet / median(took) / 1e12
         found.append(
             per_second(
@@ -143,7 +143,7 @@ def rows_sweep(one: Loaded, rows: Sequence[int], setup: Setup) -> list[Measureme
 
 def possible_rows(engine: Engine, rows: Sequence[int]) -> list[int]:
     """The batch sizes that a bundle can run: an engine file is compiled for one; on a CPU, multiples of it work too."""
-    if not engine.bundle.find("plan", engine.backend):
+    if not engine.bundle.engine_files(engine.backend):
         return list(rows)
     compiled = engine.bundle.manifest.rows
     return [n for n in rows if n == compiled or (engine.device.type == "cpu" and n % compiled == 0)]

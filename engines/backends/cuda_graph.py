@@ -1,18 +1,37 @@
-"""One CUDA graph of a whole function: a denoising step replayed without a kernel launched from Python."""
+"""One CUDA graph of a whole function: a denoising step replayed without launching kernels from Python."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
+
+
+def record(call: Callable[[], T], device: torch.device) -> tuple[torch.cuda.CUDAGraph, T]:
+    """Record the kernels that a function launches, and return what it returned.
+
+    Capture is thread-local, so that other threads can use the device meanwhile.
+    """
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):  # libraries allocate memory and choose kernels in the first runs
+        for _ in range(2):
+            call()
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        result = call()
+    return graph, result
 
 
 class Captured:
     """A function of tensors with fixed shapes, recorded once and replayed.
 
-    The function may be anything that launches the same kernels each time: the UNet, or a whole step with guidance and
-    the solver's update, its coefficients passed as tensors. Capture is thread-local, so that other threads may go on
-    using the device meanwhile.
+    The function must launch the same kernels each time: the UNet, or a whole step with guidance and the solver's
+    update, with its coefficients as tensors.
 
     Parameters
     ----------
@@ -24,18 +43,10 @@ class Captured:
 
     def __init__(self, call: Callable[..., torch.Tensor], *examples: torch.Tensor) -> None:
         self.inputs = [example.clone() for example in examples]
-        stream = torch.cuda.Stream(self.inputs[0].device)
-        stream.wait_stream(torch.cuda.current_stream(self.inputs[0].device))
-        with torch.cuda.stream(stream):  # libraries allocate and choose kernels on a first run
-            for _ in range(2):
-                call(*self.inputs)
-        stream.synchronize()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
-            self.output = call(*self.inputs)
+        self.graph, self.output = record(lambda: call(*self.inputs), self.inputs[0].device)
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
-        """Replay; the result is a buffer that the next call overwrites."""
+        """Replay. The next call overwrites the result."""
         for buffer, array in zip(self.inputs, arrays, strict=True):
             buffer.copy_(array, non_blocking=True)
         self.graph.replay()

@@ -19,23 +19,24 @@ from engines.memory import require_on_gpu
 
 NUMPY = {torch.float32: np.float32, torch.int64: np.int64, torch.uint8: np.uint8}
 TORCH = {"tensor(float)": torch.float32, "tensor(int64)": torch.int64, "tensor(uint8)": torch.uint8}
-_STATE = ort.capi.onnxruntime_pybind11_state
+_ORT = ort.capi.onnxruntime_pybind11_state
 ERRORS = (
-    _STATE.Fail,
-    _STATE.InvalidGraph,
-    _STATE.InvalidProtobuf,
-    _STATE.NotImplemented,
-    _STATE.RuntimeException,
-    _STATE.EPFail,
-    _STATE.InvalidArgument,
-    _STATE.NoSuchFile,
+    _ORT.Fail,
+    _ORT.InvalidGraph,
+    _ORT.InvalidProtobuf,
+    _ORT.NotImplemented,
+    _ORT.RuntimeException,
+    _ORT.EPFail,
+    _ORT.InvalidArgument,
+    _ORT.NoSuchFile,
 )
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
-ON_DEVICE = {PROVIDERS["tensorrt"]: (PROVIDERS["cuda"],)}  # what TensorRT leaves out stays on the GPU
+ON_DEVICE = {PROVIDERS["tensorrt"]: (PROVIDERS["cuda"],)}  # nodes that TensorRT does not take stay on the GPU
 
 
-SHARED_OUT = 200_000_000  # bytes of weights up to which each core may read them all by itself
-# What takes the time: a device's own provider must run all of these, while shape arithmetic may stay on the CPU.
+OLD_CPU_GRAPH = "unet/cpu.onnx"  # of bundles of version 0.1, which must go on giving the same bytes
+SMALL = 200_000_000  # bytes of weights up to which every core can read all of them
+# The operations that take time: a device's own provider must run them. Shape arithmetic may stay on the CPU.
 HEAVY = ("Attention", "Conv", "Gemm", "GroupNormalization", "LayerNormalization", "MatMul", "Softmax")
 
 
@@ -48,7 +49,7 @@ class Place:
     stream
         The CUDA stream of all sessions. Torch's default stream has the handle 0, which ONNX Runtime takes for "none".
     options
-        Of the provider, as ONNX Runtime names them.
+        Options of the provider, by ONNX Runtime's names.
     """
 
     provider: str
@@ -59,23 +60,24 @@ class Place:
 
 
 class Session:
-    """One graph at one static number of rows, with its output buffer; inputs are bound where they lie.
+    """One graph at one static number of batch rows, with its output buffer; inputs are bound by pointer.
 
-    On a CPU the rows of a small graph are shared out: each core runs its own, and none waits for another after every
-    operation. A large graph's weights would have to be read once for each share, so there the cores work together.
+    On a CPU the batch rows of a small graph are divided among the cores: each core runs its own rows and does not wait
+    for the others after every operation. The weights are then read once for each share, so the cores work together on
+    a large graph.
     """
 
     def __init__(self, path: Path, rows: int, place: Place) -> None:
         self.device, self.stream = place.device, place.stream
         cores = place.threads
-        small = weight_bytes(path) <= SHARED_OUT
+        small = weight_bytes(path) <= SMALL
         self.shares = shares(rows, cores) if place.provider == "cpu" and small else 1
         self.session = ort.InferenceSession(
             str(path), _options(rows // self.shares, cores // self.shares), providers=_providers(place)
         )
         check_assignment(self.session, PROVIDERS[place.provider], path.name)
         self.run_options = ort.RunOptions()
-        if self.stream is not None:  # ordered by the stream: the CPU goes on to the next call
+        if self.stream is not None:  # the stream keeps the order: the CPU need not wait for a call
             self.run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self.inputs = [(i.name, TORCH[i.type]) for i in self.session.get_inputs()]
         output = self.session.get_outputs()[0]
@@ -87,7 +89,7 @@ class Session:
         self.others = ThreadPoolExecutor(self.shares - 1, "share") if self.shares > 1 else None
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
-        """Run; the result is a buffer that the next call overwrites."""
+        """Run. The next call overwrites the result."""
         held = [a.to(dtype).contiguous() for a, (_, dtype) in zip(arrays, self.inputs, strict=True)]
         for (name, _), array in zip(self.inputs, held, strict=True):
             for binding, part in zip(self.bindings, array.chunk(self.shares), strict=True):
@@ -108,7 +110,7 @@ class Session:
         try:
             self.session.run_with_iobinding(binding, self.run_options)
         except ERRORS as error:
-            raise EngineError(f"ONNX Runtime could not run a batch: {_one_line(error)}; try fewer --rows") from error
+            raise EngineError(f"ONNX Runtime could not run a batch: {_one_line(error)}; try fewer rows") from error
 
     def _bind(self, bind: object, name: str, array: torch.Tensor) -> None:
         assert callable(bind)
@@ -116,12 +118,12 @@ class Session:
 
 
 def shares(rows: int, cores: int) -> int:
-    """Into how many equal shares rows are cut: at most one a core, and as many cores in each."""
+    """The number of equal shares that batch rows are cut into: at most one per core; each gets equally many cores."""
     return next(n for n in range(min(rows, cores), 0, -1) if rows % n == 0 and cores % n == 0)
 
 
 def weight_bytes(graph: Path) -> int:
-    """Bytes of a graph's weights: its own file, and the largest of those beside it that it may name."""
+    """Bytes of a graph's weights: of its own file, or of the largest weight file in its folder."""
     return max(p.stat().st_size for p in (graph, *graph.parent.glob("*.data")))
 
 
@@ -131,7 +133,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     Parameters
     ----------
     rows
-        Static rows of the UNet.
+        Batch rows of one UNet call.
     device
         cpu (default), cuda or tensorrt: ONNX Runtime's provider of that name.
     threads
@@ -148,8 +150,9 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     bundle.verify([*bundle.find("graph"), *bundle.find("weights")])
     place = _place(bundle, provider, threads)
     batch = bundle.manifest.vae_batch
-    graphs = {a.path for a in bundle.find("graph")}
-    unet = "unet/cpu.onnx" if provider == "cpu" and "unet/cpu.onnx" in graphs else "unet/rows.onnx"
+    unet = "unet/rows.onnx"
+    if provider == "cpu" and OLD_CPU_GRAPH in {a.path for a in bundle.find("graph")}:
+        unet = OLD_CPU_GRAPH
 
     def session(name: str, size: int) -> Call:
         def open_session() -> Session:
@@ -171,12 +174,12 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
 
 
 def check_assignment(session: ort.InferenceSession, provider: str, name: str) -> None:
-    """Refuse a session that would run elsewhere than asked for, as a whole or in its heavy nodes.
+    """Refuse a session that would run on another provider than was asked for, as a whole or in its heavy nodes.
 
     Raises
     ------
     EngineError
-        ONNX Runtime fell back to another provider; it says so nowhere else.
+        ONNX Runtime fell back to another provider, which it does silently.
     """
     first = session.get_providers()[0]
     elsewhere = {
@@ -208,7 +211,7 @@ def _place(bundle: Bundle, provider: str, threads: int | None) -> Place:
         return Place(
             provider, device, threads, stream, options | {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"}
         )
-    # Keyed by everything that makes an engine stale: ONNX Runtime itself does not look.
+    # Keyed by everything that makes an engine file stale, which ONNX Runtime does not check.
     kept = cache_folder() / "onnxruntime" / f"{bundle.digest[:16]}-{ort.__version__}-{torch.cuda.get_device_name(0)}"
     kept.mkdir(parents=True, exist_ok=True)
     return Place(
@@ -244,7 +247,7 @@ def _options(rows: int, threads: int) -> ort.SessionOptions:
 
 
 def _providers(place: Place) -> list[str | tuple[str, dict[str, str]]]:
-    """The provider, and behind TensorRT the CUDA one for what it does not take; the CPU is always last."""
+    """The provider; after TensorRT the CUDA one, for nodes that TensorRT does not take; the CPU is always last."""
     if place.provider == "cpu":
         return [PROVIDERS["cpu"]]
     first: list[str | tuple[str, dict[str, str]]] = [(PROVIDERS[place.provider], place.options)]

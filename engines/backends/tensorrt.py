@@ -1,8 +1,7 @@
-"""TensorRT, two flavours behind one code path: what a plan is for, whether it may run here, and running it.
+"""TensorRT in two flavours: what an engine file is compiled for, whether it may run here, and running it.
 
-`tensorrt-rtx` compiles plans ahead of time for a named GPU architecture, with no GPU; `tensorrt` compiles for, and on,
-the GPU that will run them. Both take the same strongly typed graphs (see `engines.compile.tensorrt_build`) and run
-through these calls.
+`tensorrt-rtx` compiles ahead of time for a named GPU architecture and needs no GPU; `tensorrt` compiles on the GPU that
+will run the file. Both compile the same strongly typed graphs (see `engines.compile.tensorrt_build`).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from engines.backends.cuda_graph import record
 from engines.bundle import Artefact, Bundle
 from engines.engine import Calls
 from engines.errors import EngineError
@@ -30,8 +30,8 @@ GRAPHS = {
 
 
 @dataclass(frozen=True)
-class Target:
-    """What a plan is compiled for: it runs nowhere else."""
+class GpuTarget:
+    """What an engine file is compiled for; it runs nowhere else."""
 
     flavour: str
     sm: str
@@ -52,11 +52,11 @@ def library(flavour: str) -> Any:
         return importlib.import_module(MODULES[flavour])
     except ImportError as error:
         raise EngineError(
-            f"{flavour} is not installed ({error}): install dermforge[{EXTRAS[flavour]}], or use --backend onnxruntime"
+            f"{flavour} is not installed ({error}): install dermforge[{EXTRAS[flavour]}], or use another backend"
         ) from error
 
 
-def resolve_target(flavour: str, target: str | None) -> Target:
+def resolve_target(flavour: str, target: str | None) -> GpuTarget:
     """The architecture to compile for: any that tensorrt-rtx knows; with tensorrt, this machine's GPU.
 
     Raises
@@ -70,26 +70,26 @@ def resolve_target(flavour: str, target: str | None) -> Target:
     if flavour == "tensorrt":
         if here is None:
             raise EngineError(
-                "tensorrt compiles on the GPU that will run the plan, and no CUDA driver is here: "
-                "use --backend tensorrt-rtx --target sm_89 to compile without a GPU"
+                "tensorrt compiles on the GPU that will run the engine file, and no CUDA driver is here: "
+                "to compile without a GPU, use the backend tensorrt-rtx and a target such as sm_89"
             )
         sm, gpu, driver = here
         if target not in (None, sm):
             raise EngineError(
-                f"tensorrt compiles for the GPU it runs on ({gpu}, {sm}), not for {target}: leave out --target"
+                f"tensorrt compiles for the GPU it runs on ({gpu}, {sm}), not for {target}: leave out the target"
             )
-        return Target(flavour, sm, builder, gpu, driver)
+        return GpuTarget(flavour, sm, builder, gpu, driver)
     known = {f"sm_{name[2:]}" for name in dir(trt.ComputeCapability) if name.startswith("SM")}
     named = ", ".join(sorted(known, key=lambda sm: int(sm[3:])))
     sm = target or (here[0] if here else "")
     if not sm:
-        raise EngineError(f"no GPU here to compile for: give --target, one of {named}")
+        raise EngineError(f"no GPU here to compile for: give a target, one of {named}")
     if sm not in known:
         raise EngineError(
             f"{builder} cannot compile for {sm}; expected one of {named}; "
-            "for other GPUs use --backend tensorrt on them, or onnxruntime or torch"
+            "for other GPUs use the backend tensorrt on them, or onnxruntime or torch"
         )
-    return Target(flavour, sm, builder)
+    return GpuTarget(flavour, sm, builder)
 
 
 def this_gpu() -> tuple[str, str, str] | None:
@@ -101,67 +101,68 @@ def this_gpu() -> tuple[str, str, str] | None:
     return f"sm_{major}{minor}", torch.cuda.get_device_name(0), f"{driver // 1000}.{driver % 1000 // 10}"
 
 
-def check_graphs(bundle: Bundle, plans: Iterable[Artefact]) -> None:
-    """Refuse plans that were compiled from other graphs, at another size or precision than their bundle holds.
+def check_graphs(bundle: Bundle, files: Iterable[Artefact]) -> None:
+    """Refuse engine files of other graphs, or of another size or precision, than their bundle holds.
 
     Raises
     ------
     EngineError
-        Which plan, and which of these.
+        Names the file, and what differs.
     """
     graphs = {a.path: a.sha256 for a in bundle.find("graph")}
     manifest = bundle.manifest
-    for plan in plans:
-        graph = GRAPHS[str(plan.component)]
+    for file in files:
+        graph = GRAPHS[str(file.component)]
         wanted = {
-            "graph": (plan.graph_sha256, graphs.get(graph)),
-            "size": (plan.size, manifest.spec.size),
-            "precision": (plan.precision, manifest.precision),
+            "graph": (file.graph_sha256, graphs.get(graph)),
+            "size": (file.size, manifest.spec.size),
+            "precision": (file.precision, manifest.precision),
         }
         for what, (compiled, here) in wanted.items():
             if compiled != here:
                 raise EngineError(
-                    f"{plan.path} was compiled for another {what}: {compiled}, and the bundle has {here}; "
+                    f"{file.path} was compiled for another {what}: {compiled}, and the bundle has {here}; "
                     "rebuild the bundle"
                 )
 
 
 def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
-    """A bundle's plans, ready to run on this GPU.
+    """A bundle's engine files, ready to run on this GPU.
 
     Raises
     ------
     EngineError
-        No such plans, an altered plan, or another GPU, driver or builder version than they were compiled for.
+        There are none, one was altered, or they were compiled for another GPU, driver or builder version.
     """
-    plans = {str(a.component): a for a in bundle.find("plan", flavour)}
-    unet = plans.get("unet")
+    files = bundle.engine_files(flavour)
+    unet = files.get("unet")
     if unet is None:
-        raise EngineError(f"{bundle.folder} has no {flavour} plans: build it with --backend {flavour}")
+        raise EngineError(f"{bundle.folder} has no {flavour} engine files: build a bundle for the backend {flavour}")
     if unet.rows != rows:
         raise EngineError(
-            f"the plans of {bundle.folder} are compiled for {unet.rows} rows, not {rows}: leave out rows or rebuild"
+            f"the engine files of {bundle.folder} are compiled for {unet.rows} rows, not {rows}: "
+            "leave out rows, or rebuild the bundle"
         )
-    bundle.verify(plans.values())
-    check_graphs(bundle, plans.values())
+    bundle.verify(files.values())
+    check_graphs(bundle, files.values())
     trt = library(flavour)
     check_gpu(unet, f"{flavour} {trt.__version__}", this_gpu())
     device = torch.device("cuda:0")
-    require_on_gpu(device, sum(plan.bytes for plan in plans.values()), str(bundle.folder))
+    require_on_gpu(device, sum(file.bytes for file in files.values()), str(bundle.folder))
     with torch.cuda.device(device):
         runtime = trt.Runtime(quiet_log(trt))
         engines = {}
-        for part, artefact in plans.items():
-            engines[part] = runtime.deserialize_cuda_engine(bundle.path(artefact).read_bytes())
+        for part, file in files.items():
+            engines[part] = runtime.deserialize_cuda_engine(bundle.path(file).read_bytes())
             if engines[part] is None:
                 raise EngineError(
-                    f"{bundle.path(artefact)} was refused by {flavour} {trt.__version__}: rebuild the bundle here"
+                    f"{bundle.path(file)} was refused by {flavour} {trt.__version__}: rebuild the bundle here"
                 )
-        # The four never run at once on one stream, so they share one block of scratch memory.
+        # On one stream the four run one after the other, so they share one block of scratch memory.
         scratch = torch.empty(
             max(e.device_memory_size_v2 for e in engines.values()) or 1, dtype=torch.uint8, device=device
         )
-        runs = {part: Plan(trt, engine, scratch, capture=part == "unet") for part, engine in engines.items()}
+        runs = {part: TensorRTRunner(trt, engine, scratch, capture=part == "unet") for part, engine in engines.items()}
     return Calls(
         runs["text_encoder"],
         runs["unet"],
@@ -173,36 +174,42 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
 
 
 def can_run(bundle: Bundle) -> bool:
-    """Whether this machine's GPU is the one that a bundle's plans were compiled for."""
+    """Whether this machine's GPU is of the architecture that a bundle's engine files were compiled for."""
     here = this_gpu()
-    return here is not None and here[0] == bundle.find("plan", bundle.manifest.backend)[0].target
+    return here is not None and here[0] == bundle.engine_files(bundle.manifest.backend)["unet"].target
 
 
-def check_gpu(plan: Artefact, builder: str, here: tuple[str, str, str] | None) -> None:
-    """Refuse a plan that was compiled for something else, and say which part differs."""
+def check_gpu(file: Artefact, builder: str, here: tuple[str, str, str] | None) -> None:
+    """Refuse an engine file that was compiled for something else, and say what differs."""
     if here is None:
         raise EngineError(
-            f"this bundle's plans need an NVIDIA GPU ({plan.target}) and no CUDA driver is here: "
-            "run it on such a machine, or load it with --backend onnxruntime"
+            f"this bundle's engine files need an NVIDIA GPU ({file.target}) and no CUDA driver is here: "
+            "run it on such a machine, or load it with the backend onnxruntime"
         )
     sm, gpu, driver = here
-    wanted = {"architecture": (plan.target, sm), "builder": (plan.builder, builder)}
-    if plan.gpu is not None:  # `tensorrt` chose its kernels by timing them on one GPU
-        wanted["GPU"] = (plan.gpu, gpu)
-    if plan.driver is not None:
-        wanted["CUDA major version"] = (plan.driver.split(".")[0], driver.split(".")[0])
+    wanted = {"architecture": (file.target, sm), "builder": (file.builder, builder)}
+    if file.gpu is not None:  # `tensorrt` chose its kernels by timing them on one GPU
+        wanted["GPU"] = (file.gpu, gpu)
+    if file.driver is not None:
+        wanted["CUDA major version"] = (file.driver.split(".")[0], driver.split(".")[0])
     for what, (expected, got) in wanted.items():
         if expected != got:
             raise EngineError(
-                f"the plans are for another {what}: {expected}, and here is {got}; rebuild the bundle here"
+                f"the engine files are for another {what}: {expected}, and here is {got}; rebuild the bundle here"
             )
 
 
-class Plan:
-    """A deserialized plan over torch tensors: fixed buffers bound by pointer, replayed as a CUDA graph where asked."""
+class TensorRTRunner:
+    """A deserialised engine file over torch tensors, with fixed buffers bound by pointer.
+
+    Parameters
+    ----------
+    capture
+        Record its kernels as a CUDA graph at the first call, and replay that.
+    """
 
     def __init__(self, trt: Any, engine: Any, scratch: torch.Tensor, *, capture: bool) -> None:
-        self.engine, self.scratch = engine, scratch
+        self.engine, self.scratch = engine, scratch  # both must live as long as the context
         self.context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         self.context.set_device_memory(scratch.data_ptr(), scratch.numel())
         self.inputs: list[torch.Tensor] = []
@@ -221,17 +228,18 @@ class Plan:
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
-        """Run on the current stream, without waiting; the result is a buffer that the next call overwrites."""
+        """Run on the current stream, without waiting. The next call overwrites the result."""
         if not self.capture:
             return self.launch(*arrays)
         for buffer, array in zip(self.inputs, arrays, strict=True):
             buffer.copy_(array, non_blocking=True)
-        self.graph = self.graph or self._capture()
+        if self.graph is None:
+            self.graph, _ = record(self._enqueue, self.scratch.device)
         self.graph.replay()
         return self.output
 
     def launch(self, *arrays: torch.Tensor) -> torch.Tensor:
-        """`__call__` without a graph of its own, so that a larger one may record it."""
+        """Run without a CUDA graph, so that a larger graph can record the kernels."""
         for buffer, array in zip(self.inputs, arrays, strict=True):
             buffer.copy_(array, non_blocking=True)
         self._enqueue()
@@ -239,19 +247,7 @@ class Plan:
 
     def _enqueue(self) -> None:
         if not self.context.execute_async_v3(torch.cuda.current_stream(self.scratch.device).cuda_stream):
-            raise EngineError("TensorRT could not run a plan: see its log above")
-
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        """One run as a graph; a first run lets TensorRT finish what it does lazily."""
-        side = torch.cuda.Stream(self.scratch.device)
-        side.wait_stream(torch.cuda.current_stream(self.scratch.device))
-        with torch.cuda.stream(side):
-            self._enqueue()
-        side.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-            self._enqueue()
-        return graph
+            raise EngineError("TensorRT could not run an engine file: see its log above")
 
 
 def _torch_dtype(trt: Any, dtype: Any) -> torch.dtype:
@@ -260,7 +256,7 @@ def _torch_dtype(trt: Any, dtype: Any) -> torch.dtype:
 
 
 def quiet_log(trt: Any) -> Any:
-    """A logger that keeps errors for our message instead of printing them."""
+    """A TensorRT logger that keeps errors for our messages and prints nothing."""
 
     class Log(trt.ILogger):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:

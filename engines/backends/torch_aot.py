@@ -1,141 +1,117 @@
-"""Plans for a CPU: networks compiled ahead of time by torch's Inductor, each core running batches of its own.
+"""Engine files for a CPU: networks compiled ahead of time by torch's Inductor, run with one batch on each core.
 
-A plan is a shared library with torch's C interface for compiled models. It is called through that, for two reasons:
-ctypes lets go of Python's lock during a call, which torch's own loader does not, and cores that work on batches of
-their own never wait for each other.
+An engine file is a shared library with torch's C interface for compiled models (`engines.compile.torch_build` writes
+it). ctypes calls it, for two reasons: ctypes releases Python's lock during a call, which torch's own loader does not,
+and cores with batches of their own never wait for each other.
 """
 
 from __future__ import annotations
 
 import ctypes
-import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
 import torch
-from torch import nn
 
-from engines.bundle import Artefact
+from engines.bundle import Artefact, Bundle
+from engines.engine import Calls
 from engines.errors import EngineError
-from engines.silence import quiet
-
-# Weights folded and packed for this CPU's instructions (AMX where it has them); one thread a call.
-OPTIONS = {"freezing": True, "cpp.threads": 1}
-
-
-class Held(nn.Module):
-    """A call with the network whose weights it reads, as `torch.export` wants them."""
-
-    def __init__(self, network: nn.Module, call: Callable[..., torch.Tensor]) -> None:
-        super().__init__()
-        self.network, self.call = network, call
-
-    def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
-        return self.call(*arrays).contiguous()  # the plan's results are read where they lie
 
 
 def builder() -> str:
-    """What compiles here; a plan runs on the same version only."""
+    """What compiles here; an engine file runs on the same version only."""
     return f"torch {torch.__version__}"
 
 
 def this_cpu() -> str:
-    """This CPU's architecture and instruction sets: a plan may use each of them."""
+    """This CPU's architecture and instruction sets, any of which an engine file may use."""
     found = torch.cpu.get_capabilities()
     return " ".join([found["architecture"], *sorted(name for name, has in found.items() if has is True)])
 
 
-def require_compiler() -> None:
-    """Refuse to compile where nothing can, before anything is built.
+def with_engine_files(calls: Calls, bundle: Bundle, rows: int) -> Calls:
+    """The calls with the UNet and the decoder from a bundle's engine files for this CPU.
 
     Raises
     ------
     EngineError
-        There is no C++ compiler.
+        The files are for another number of rows, CPU or version of torch, or one was altered.
     """
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler as error:
+    spec, files = bundle.manifest.spec, bundle.engine_files("torch")
+    if rows % bundle.manifest.rows:
         raise EngineError(
-            "plans for a CPU need a C++ compiler and none is here: install g++ (running the bundle needs none), "
-            "or leave out --target"
-        ) from error
+            f"the engine files of {bundle.folder} are compiled for {bundle.manifest.rows} rows: "
+            f"ask for a multiple of them, not {rows}"
+        )
+    for file in files.values():
+        check_cpu(file, this_cpu(), builder())
+    bundle.verify(files.values())
+    cores = Cores(torch.get_num_threads())
+
+    def opened(part: str, shape: tuple[int, ...], dtype: torch.dtype) -> AotRunner:
+        return AotRunner(bundle.path(files[part]), cores, files[part].rows or 1, shape, dtype)
+
+    side = spec.latent_size
+    return replace(
+        calls,
+        denoise=opened("unet", (spec.latent_channels, side, side), torch.float32),
+        decode=opened("vae_decoder", (spec.size, spec.size, 3), torch.uint8),
+    )
 
 
-def compile_call(
-    network: nn.Module, call: Callable[..., torch.Tensor], examples: tuple[torch.Tensor, ...], path: Path
-) -> None:
-    """Compile a function of tensors at the examples' static shapes into a shared library.
-
-    Parameters
-    ----------
-    network
-        Whose weights the function reads: they go into the plan.
-    """
-    from torch._inductor import aot_compile
-    from torch._inductor.utils import fresh_cache
-
-    with torch.no_grad(), quiet(), fresh_cache():  # no executable of an earlier build is taken from a shared folder
-        program = torch.export.export(Held(network, call), examples)
-        shutil.copyfile(str(aot_compile(program.module(), examples, options=OPTIONS)), path)
-
-
-def check_cpu(plan: Artefact, cpu: str, version: str) -> None:
-    """Refuse a plan that was compiled for something else, and say what differs.
+def check_cpu(file: Artefact, cpu: str, version: str) -> None:
+    """Refuse an engine file that was compiled for something else, and say what differs.
 
     Raises
     ------
     EngineError
         Another version of torch, or a CPU with other instructions.
     """
-    if plan.builder != version:
-        raise EngineError(f"{plan.path} was compiled by {plan.builder} and this is {version}: rebuild the bundle here")
-    compiled, here = set((plan.target or "").split()), set(cpu.split())
+    if file.builder != version:
+        raise EngineError(f"{file.path} was compiled by {file.builder} and this is {version}: rebuild the bundle here")
+    compiled, here = set((file.target or "").split()), set(cpu.split())
     if compiled != here:
         raise EngineError(
-            f"{plan.path} was compiled for a CPU with {_few(compiled - here)} that this one lacks, and without "
+            f"{file.path} was compiled for a CPU with {_few(compiled - here)} that this one lacks, and without "
             f"{_few(here - compiled)} that it has: rebuild the bundle on this kind of machine"
         )
 
 
 class Cores:
-    """Threads that run plans, each with one core to itself inside every library."""
+    """Threads that run engine files, each of them with one core in every library."""
 
     def __init__(self, threads: int) -> None:
         self.threads, usual = threads, torch.get_num_threads()
         self.pool, together = ThreadPoolExecutor(threads, "core"), Barrier(threads)
 
         def alone() -> None:
-            torch.get_num_threads()  # asked first: else a thread's first operation sets it back to the usual number
+            torch.get_num_threads()  # call this first: torch resets a thread's count at its first operation
             torch.set_num_threads(1)
             together.wait()
 
         for started in [self.pool.submit(alone) for _ in range(threads)]:
             started.result()
-        torch.set_num_threads(usual)  # of this thread, and of those that start later
+        torch.set_num_threads(usual)  # for this thread, and for those that start later
 
 
-class Plan:
-    """A compiled function at one static batch, run for any multiple of it.
+class AotRunner:
+    """An engine file, compiled for one static batch and run for any multiple of it.
 
     Parameters
     ----------
     path
-        Its digest must have been checked, for loading it runs it.
+        The file. Its digest must have been checked: to load it is to run it.
     rows
-        Of one batch.
+        Rows of one batch.
     shape, dtype
-        Of one row of the result.
+        What one row of the result is.
 
     Raises
     ------
     EngineError
-        The file is no plan, or fails in a run.
+        The file is no engine file, or fails in a run.
     """
 
     def __init__(self, path: Path, cores: Cores, rows: int, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -153,9 +129,9 @@ class Plan:
             raise EngineError(f"{path} was refused by {builder()} ({error}): rebuild the bundle here") from error
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
-        """float32 arrays of equal rows, a multiple of the plan's -> one array of as many."""
-        if len(arrays[0]) % self.rows:  # it would read beyond the last row
-            raise EngineError(f"{self.path} takes rows by {self.rows}, got {len(arrays[0])}")
+        """float32 arrays of equally many rows, a multiple of the file's -> one array of as many rows."""
+        if len(arrays[0]) % self.rows:  # the library would read beyond the last row
+            raise EngineError(f"{self.path} takes a multiple of {self.rows} rows, got {len(arrays[0])}")
         out = torch.empty(len(arrays[0]), *self.shape, dtype=self.dtype)
         parts = zip(*(a.float().contiguous().split(self.rows) for a in arrays), out.split(self.rows), strict=True)
         for done in [self.cores.pool.submit(self._run, *part) for part in parts]:
@@ -163,9 +139,9 @@ class Plan:
         return out
 
     def _run(self, *arrays: torch.Tensor) -> None:
-        """One batch; the last array takes the result."""
+        """One batch; the result is written into the last array."""
         *given, out = arrays
-        inputs = (ctypes.c_void_p * len(given))(*map(self._handle, given))  # the call takes them over
+        inputs = (ctypes.c_void_p * len(given))(*map(self._handle, given))  # the call takes ownership of them
         outputs = (ctypes.c_void_p * 1)()
         self._check(
             self.library.AOTInductorModelContainerRun(
@@ -178,7 +154,7 @@ class Plan:
         self._check(self.torch.aoti_torch_delete_tensor_object(result))
 
     def _handle(self, array: torch.Tensor) -> int | None:
-        """A tensor of torch's C interface over an array's memory."""
+        """A handle of torch's C interface to a tensor over an array's memory."""
         sizes, handle = ctypes.c_int64 * array.ndim, ctypes.c_void_p()
         self._check(
             self.torch.aoti_torch_create_tensor_from_blob(

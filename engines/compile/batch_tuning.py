@@ -1,4 +1,4 @@
-"""Which batch sizes are fastest on this machine: measured at build time, kept in the bundle."""
+"""The batch sizes that are fastest on this machine, measured when a bundle is built."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from engines.loader import open_bundle
 
 ROWS = (2, 4, 8, 16, 32, 64, 128)
 VAE_BATCHES = (1, 2, 4, 8, 16)
-PAYS = 0.97  # a larger batch must be 3 % faster a row: a smaller one fills a short tail with less waste
-SLOW_S = 20.0  # a call longer than this is not repeated, nor doubled
+PAYS = 0.97  # a larger batch must be 3 % faster per row: a smaller batch wastes less at the end of a run
+SLOW_S = 20.0  # a call that takes longer is not repeated, and no larger batch is tried
 
 
 class Timings(BaseModel):
-    """`timings.json`: seconds a row of the UNet and a decoded image, by batch size, and what was chosen."""
+    """`timings.json`: seconds per batch row of the UNet and per decoded image by batch size, and the sizes chosen."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,7 +32,7 @@ class Timings(BaseModel):
 def choose_sizes(
     bundle: Bundle, backend: str, rows: Sequence[int] = ROWS, vae_batches: Sequence[int] = VAE_BATCHES
 ) -> Timings:
-    """Time the UNet at several row counts and the decoder at several batches; take the smallest that is fast."""
+    """Time the UNet and the decoder at several batch sizes, and choose the smallest size of each that is fast."""
     spec = bundle.manifest.spec
     side = spec.latent_size
 
@@ -41,7 +41,7 @@ def choose_sizes(
         sample = torch.randn((rows, spec.unet_in_channels, side, side), device=calls.device)
         words = torch.randn((rows, spec.max_length, spec.text_dim), device=calls.device)
         times = torch.full((rows,), spec.num_train_timesteps / 2, device=calls.device)
-        return lambda: calls.unet(sample, times, words)
+        return lambda: calls.denoise(sample, times, words)
 
     def decode(batch: int) -> Callable[[], torch.Tensor]:
         manifest = bundle.manifest.model_copy(update={"vae_batch": batch})
@@ -57,7 +57,7 @@ def choose_sizes(
 
 
 def _sweep(prepare: Callable[[int], Callable[[], torch.Tensor]], sizes: Sequence[int]) -> tuple[int, dict[int, float]]:
-    """The best size, and seconds an item of every size that was tried."""
+    """The best size, and the seconds per item of every size that was tried."""
     seconds: dict[int, float] = {}
     best = sizes[0]
     for size in sizes:
@@ -77,7 +77,7 @@ def _sweep(prepare: Callable[[int], Callable[[], torch.Tensor]], sizes: Sequence
 
 
 def _best_of(call: Callable[[], torch.Tensor], repeats: int = 4) -> float:
-    """The shortest of a few runs after one to warm up, with the device waited for."""
+    """Seconds of the fastest of a few runs after one to warm up; each waits for the device."""
     shortest = float("inf")
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -1,13 +1,12 @@
-"""FP8 for the UNet: E4M3 products between tensor-wide scales, calibrated on the pipeline's own denoising.
+"""FP8 for the UNet: products in E4M3 with one scale per tensor, calibrated on the pipeline's own denoising.
 
-Rounded to eight bits are the constant weights of matrix products and what they are multiplied with, where that comes
-of the noisy latents. Weights are scaled by their largest value, activations by the largest one that a calibration saw,
-both by powers of two.
-The rest stays fp16: embeddings of time and text (small, with outliers), attention, norms, and convolutions, which on
-the test pipeline cost ten times the error of all linear layers together.
+We quantise the constant weights of matrix products, and the activations that are multiplied with them if they derive
+from the noisy latents. Scales are powers of two: of a weight's largest value, and of the largest value of an activation
+that the calibration saw. Everything else stays fp16: embeddings of time and text (small, with outliers), attention,
+norms, and convolutions, which in the test pipeline cost ten times the error of all linear layers together.
 
-TensorRT joins each pair of QuantizeLinear and DequantizeLinear with the product into one in E4M3 (Micikevicius et al.
-2022, arXiv 2209.05433). ONNX Runtime's CPU runs the pairs as they stand, so the rounding is certified without a GPU.
+TensorRT fuses each pair of QuantizeLinear and DequantizeLinear with its product into one product in E4M3 (Micikevicius
+et al. 2022, arXiv 2209.05433). ONNX Runtime runs the pairs on a CPU, so the rounding is certified without a GPU.
 """
 
 from __future__ import annotations
@@ -25,44 +24,44 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
-from engines.backends.tensorrt import GRAPHS, Target
+from engines.backends.tensorrt import GRAPHS, GpuTarget
 from engines.bundle import Bundle
-from engines.certificate import draw
+from engines.draw import draw
 from engines.errors import EngineError
 from engines.loader import open_bundle
 
 E4M3 = ml_dtypes.float8_e4m3fn
 LARGEST = float(ml_dtypes.finfo(E4M3).max)  # 448
-SMALLEST_SM = 89  # Ada; Hopper and Blackwell follow
-TILE = 16  # tensor cores take eight-bit numbers by sixteens
-STEPS, PROMPTS = 20, 8  # of a calibration
+SMALLEST_SM = 89  # Ada, before Hopper and Blackwell
+TILE = 16  # tensor cores take eight-bit numbers in sixteens
+STEPS, PROMPTS = 20, 8  # of the calibration
 
 
-def check_target(backend: str, target: Target | None) -> None:
-    """Refuse what has no tensor cores for E4M3, before any work.
+def check_target(backend: str, target: GpuTarget | None) -> None:
+    """Refuse a target without tensor cores for E4M3.
 
     Raises
     ------
     EngineError
-        Another backend than TensorRT's, or an older architecture.
+        The backend is not TensorRT, or the architecture is older.
     """
     if target is None:
         raise EngineError(
             f"fp8 is for the tensorrt backends on sm_{SMALLEST_SM} and later, not for {backend}: "
-            f"add --backend tensorrt-rtx --target sm_{SMALLEST_SM}, or use fp16"
+            f"use the backend tensorrt-rtx and the target sm_{SMALLEST_SM}, or precision fp16"
         )
     if int(target.sm.removeprefix("sm_")) < SMALLEST_SM:
-        raise EngineError(f"{target.sm} has no fp8 products, sm_{SMALLEST_SM} and later have: use --precision fp16")
+        raise EngineError(f"{target.sm} has no fp8 products, sm_{SMALLEST_SM} and later have: use precision fp16")
 
 
 def lower_unet(bundle: Bundle, prompts: Sequence[str]) -> None:
-    """Calibrate and round the UNet of a bundle that is being written; `unet/model.onnx` stays fp16."""
+    """Calibrate and quantise the UNet of a bundle that is being written; `unet/model.onnx` stays fp16."""
     graph = bundle.folder / GRAPHS["unet"]
     quantise(graph, calibrate(bundle, graph, prompts))
 
 
 def products(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The matrix products to round: constant weights in whole tiles, times what comes of `sample`."""
+    """The matrix products to quantise: of constant weights in whole tiles and what derives from `sample`."""
     weights = {tensor.name: tensor.dims for tensor in graph.initializer}
     moving = {"sample"}
     for node in graph.node:
@@ -76,16 +75,16 @@ def products(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def calibrate(bundle: Bundle, graph: Path, prompts: Sequence[str]) -> dict[str, float]:
-    """The largest magnitude of each activation that will be rounded, by its name in the graph.
+    """The largest magnitude of each activation that will be quantised, by its name in the graph.
 
     Parameters
     ----------
     bundle
-        Whose text encoder, tokenizer and scheduler are used; run by ONNX Runtime on the CPU.
+        Its text encoder, tokenizer and scheduler are used, by ONNX Runtime on the CPU.
     graph
         The UNet in fp16, `unet/rows.onnx`.
     prompts
-        The first eight are drawn from noise, with guidance; all rows of all 20 steps are seen.
+        The first eight are drawn from noise with guidance; every batch row of all 20 steps counts.
     """
     model = onnx.load(graph, load_external_data=False)
     names = list(dict.fromkeys(node.input[0] for node in products(model.graph)))
@@ -98,7 +97,7 @@ def calibrate(bundle: Bundle, graph: Path, prompts: Sequence[str]) -> dict[str, 
             ]
         )
         model.graph.output.append(helper.make_tensor_value_info(f"{name}_largest", TensorProto.FLOAT, []))
-    watched = graph.with_name("calibration.onnx")  # beside the weights that it names
+    watched = graph.with_name("calibration.onnx")  # in the folder of the weights that it names
     onnx.save(model, watched)
     session = ort.InferenceSession(str(watched), providers=["CPUExecutionProvider"])
     watched.unlink()
@@ -112,20 +111,20 @@ def calibrate(bundle: Bundle, graph: Path, prompts: Sequence[str]) -> dict[str, 
 
     few = list(prompts[:PROMPTS])
     engine = open_bundle(bundle, "onnxruntime", rows=2 * len(few))
-    engine.calls = replace(engine.calls, unet=unet)
+    engine.calls = replace(engine.calls, denoise=unet)
     draw(engine, few, STEPS)
     return dict(zip(names, largest.tolist(), strict=True))
 
 
 def quantise(graph: Path, ranges: dict[str, float]) -> None:
-    """Round both sides of a graph's products to E4M3, in place.
+    """Quantise both factors of a graph's products to E4M3, in place.
 
-    The rounded weights go into a file of the graph's own, a byte each; the file that others share stays as it is.
+    The quantised weights go into a file of the graph's own; the file that other graphs share does not change.
 
     Parameters
     ----------
     ranges
-        Of `calibrate`. What is larger at run time is cut to it.
+        What `calibrate` returned. Larger values at run time are clipped.
     """
     model = onnx.load(graph, load_external_data=False)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -167,22 +166,22 @@ def quantise(graph: Path, ranges: dict[str, float]) -> None:
 
 
 def scale_for(largest: float) -> NDArray[np.float16]:
-    """One step of E4M3: the smallest power of two of which 448 reach `largest`, and one of fp16's normal numbers.
+    """The smallest power of two, normal in fp16, with 448 * scale >= the largest value.
 
-    Powers of two, so that scales recur: TensorRT-RTX 1.7 writes kernels as source, 130 kB each, into the plan, and one
-    more for each other scale. E4M3 numbers are floating-point, so the largest value need not lie at their end.
+    Powers of two recur, and TensorRT-RTX 1.7 writes a kernel of 130 kB into the engine file for each distinct scale.
+    They cost no accuracy, because E4M3 numbers are floating-point.
     """
     scale = np.exp2(np.ceil(np.log2(max(largest / LARGEST, float(np.finfo(np.float16).tiny)))))
     return np.asarray(scale if scale * LARGEST >= largest else 2 * scale, dtype=np.float16)
 
 
 def rounded(values: NDArray[np.float32], scale: NDArray[np.float16]) -> NDArray[np.generic]:
-    """Values over their scale in E4M3, cut at its ends."""
+    """Values divided by their scale, in E4M3; larger ones are clipped."""
     return np.clip(values / scale.astype(np.float32), -LARGEST, LARGEST).astype(E4M3)
 
 
 def _outside(name: str, values: NDArray[np.generic], file: str, data: bytearray) -> TensorProto:
-    """A tensor whose bytes are added to a file's."""
+    """A tensor in an external file, whose bytes are appended to `data`."""
     tensor = helper.make_tensor(name, TensorProto.FLOAT8E4M3FN, values.shape, values.tobytes(), raw=True)
     set_external_data(tensor, file, len(data), values.nbytes)
     tensor.ClearField("raw_data")

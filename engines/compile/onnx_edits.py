@@ -1,4 +1,4 @@
-"""Light edits of an exported graph: other ends on the same weight file, and the exporter's notes dropped."""
+"""Small edits of an exported graph: other inputs and outputs on the same weight file, and no exporter's notes."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ from engines.pipeline_spec import PipelineSpec
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes: stack traces with this machine's paths, four fifths of the file."""
+    """Remove the exporter's notes: stack traces with this machine's paths, which are four fifths of the file."""
     graph = model.graph
     for item in [model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info]:
         del item.metadata_props[:]
         item.doc_string = ""
 
 
+DATA = "model.onnx.data"
 SOFTMAX = "softmax_precision"
 
 
-def tidy(path: Path, data: str) -> None:
-    """Drop the notes of a saved graph, name its weight file `data`, and ask for softmax in float32."""
+def tidy(path: Path) -> None:
+    """Remove the notes of a saved graph, name its weight file `DATA`, and ask for softmax in float32."""
     model = onnx.load(path, load_external_data=False)
     strip(model)
     for node in model.graph.node:
         if node.op_type == "Attention":
             node.attribute.append(onnx.helper.make_attribute(SOFTMAX, onnx.TensorProto.FLOAT))
     written = path.with_name(f"{path.name}.data")
-    if written.exists() and written.name != data:
-        written.rename(path.with_name(data))
+    if written.exists() and written.name != DATA:
+        written.rename(path.with_name(DATA))
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
             if entry.key == "location":
-                entry.value = data
+                entry.value = DATA
     onnx.save(model, path)
 
 
 def for_tensorrt(path: Path) -> bytes:
-    """A graph without its weights, as TensorRT's parser takes it: that refuses to be told the precision of softmax.
+    """A graph without its weights and without the attribute for the precision of softmax, which TensorRT refuses.
 
     Raises
     ------
     google.protobuf.message.DecodeError
-        The file is no ONNX model.
+        The file is not an ONNX model.
     """
     model = onnx.load(path, load_external_data=False)
     for node in model.graph.node:
@@ -54,14 +55,14 @@ def for_tensorrt(path: Path) -> bytes:
 
 
 def variant(source: Path, name: str, before: str, joint: str, after: str | None) -> None:
-    """The same graph and weight file with nodes put before input `joint` and after the only output.
+    """Write the same graph, on the same weight file, with nodes before the input `joint` and after the only output.
 
-    `before` and `after` are ONNX's text form of a small model; the ends that are joined have the same names.
+    `before` and `after` are small models in ONNX's text form. They are joined to the graph where names are equal.
     """
     model = onnx.load(source, load_external_data=False)
     graph = model.graph
     head = onnx.parser.parse_model(before).graph
-    # The joint's place is taken by the input that feeds it, so the order of the inputs stays.
+    # The input that feeds the joint takes its place, so the order of the inputs stays.
     fed = next(i for i in head.input if i.name not in {k.name for k in graph.input})
     inputs = [fed if i.name == joint else i for i in graph.input]
     nodes = [*head.node, *graph.node]
@@ -76,9 +77,9 @@ def variant(source: Path, name: str, before: str, joint: str, after: str | None)
     onnx.save(model, source.with_name(name))
 
 
-# TensorRT takes bytes only at the ends of a network, so the casts stand outermost.
+# TensorRT takes bytes only as a network's inputs and outputs, so the casts are outermost.
 _TEXT = '<ir_version: 10, opset_import: ["" : 23]>\n'
-# One scalar for the whole batch, as diffusers' pipelines (and so optimum's) pass it.
+# One scalar for the whole batch, as the pipelines of diffusers and optimum pass it.
 SCALAR_TIMESTEP = (
     _TEXT
     + """scalar (float timestep, float[rows, c, h, w] sample) => (float[rows] timesteps) {

@@ -1,4 +1,4 @@
-"""A pipeline folder to ONNX: four graphs where optimum looks for them, and ours beside them on the same weights.
+"""A pipeline folder to ONNX: four graphs where optimum looks for them, and ours next to them on the same weights.
 
 | part         | standard place: model.onnx, optimum's interface | ours, the fast interface                      |
 |--------------|-------------------------------------------------|-----------------------------------------------|
@@ -7,14 +7,14 @@
 | vae_decoder  | float NCHW                                      | images.onnx: latents in UNet scale -> uint8 NHWC |
 | vae_encoder  | moments                                         | images.onnx: uint8 NHWC -> latents in UNet scale |
 
-All graphs take and give float32 (or integers): the precision lives inside, as casts and weights. Small UNets also
-get `unet/cpu.onnx` (see `engines.compile.spatial_unet`), whose weights are transformed and lie in a file of their own.
+All graphs take and give float32 (or integers): the precision is inside, as casts and weights.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ import torch
 from torch import nn
 
 from engines.backends.torch_eager import load_part
-from engines.compile import spatial_unet
 from engines.compile.onnx_edits import (
     SCALAR_TIMESTEP,
     after_decoder,
@@ -48,7 +47,6 @@ from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 
 OPSET = 23
-DATA = "model.onnx.data"
 Progress = Callable[[str], None]
 
 
@@ -93,8 +91,74 @@ class _Text(nn.Module):
         return self.text_encoder(input_ids, return_dict=False)[0].float()
 
 
+@dataclass(frozen=True)
+class _Export:
+    """One export: from which pipeline folder to where, and the noise that examples are made of."""
+
+    model: Path
+    out: Path
+    spec: PipelineSpec
+    dtype: torch.dtype
+    noise: torch.Generator
+    progress: Progress
+
+    def gauss(self, *shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=self.noise)
+
+    def text(self) -> torch.Tensor:
+        """Write the text encoder; returns an example of what it gives, float32 [2, max_length, text_dim]."""
+        self.progress("text encoder")
+        spec, encoder = self.spec, load_part(self.model, "text_encoder")
+        ids = torch.randint(0, encoder.config.vocab_size, (2, spec.max_length), generator=self.noise)
+        text = _Text(encoder)
+        if self.dtype == torch.float16:
+            refuse_overflow("text encoder", text, ids[:1])
+            with torch.inference_mode():
+                words = text(ids).clone()
+        else:
+            words = self.gauss(2, spec.max_length, spec.text_dim)
+        lower(encoder, self.dtype)
+        write_graph(text, (ids,), ["input_ids"], "last_hidden_state", self.out / "text_encoder" / "model.onnx")
+        return words
+
+    def unet(self, words: torch.Tensor) -> None:
+        """Write the UNet's two graphs."""
+        self.progress("unet")
+        spec, unet, path = self.spec, load_part(self.model, "unet"), self.out / "unet" / "rows.onnx"
+        sample = self.gauss(2, spec.unet_in_channels, spec.latent_size, spec.latent_size)
+        if self.dtype == torch.float16:  # a UNet starts from pure noise at the last timestep
+            last = torch.tensor([spec.num_train_timesteps - 1.0])
+            refuse_overflow("UNet", UNetRows(unet, torch.float32), sample[:1], last, words[:1])
+        args, names = (sample, torch.tensor([3.0, 7.0]), words), ["sample", "timesteps", "encoder_hidden_states"]
+        write_graph(UNetRows(lower(unet, self.dtype), self.dtype), args, names, "out_sample", path)
+        variant(path, "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
+
+    def vae(self) -> None:
+        """Write the two graphs of the VAE's decoder and of its encoder; a half that overflows fp16 stays in fp32."""
+        spec, vae, side = self.spec, load_part(self.model, "vae"), self.spec.latent_size
+        latents, pixels = self.gauss(2, spec.latent_channels, side, side), self.gauss(2, 3, spec.size, spec.size)
+        halves = {
+            "decoder": (_Decoder(vae, torch.float32), latents[:1] / spec.scaling_factor),
+            "encoder": (_Encoder(vae, torch.float32), pixels[:1].clamp(-1, 1)),
+        }
+        kinds = vae_dtypes(self.dtype)
+        for name, (half, example) in halves.items():
+            if self.dtype == torch.float16 and not fits_half(half, example):
+                self.progress(f"the VAE's {name} overflows in fp16: it stays in fp32")
+                kinds |= dict.fromkeys(DECODER if name == "decoder" else ENCODER, torch.float32)
+        lower_vae(vae, kinds)
+        self.progress("vae decoder")
+        path = self.out / "vae_decoder" / "model.onnx"
+        write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], "sample", path)
+        variant(path, "images.onnx", before_decoder(spec), "latent_sample", after_decoder(spec))
+        self.progress("vae encoder")
+        path = self.out / "vae_encoder" / "model.onnx"
+        write_graph(_Encoder(vae, kinds["encoder"]), (pixels,), ["sample"], "latent_parameters", path)
+        variant(path, "images.onnx", before_encoder(spec), "sample", after_encoder(spec))
+
+
 def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress: Progress = lambda _: None) -> None:
-    """Write the graphs of a pipeline folder, their configurations, the tokenizer and the scheduler.
+    """Write the graphs of a pipeline folder and their configurations.
 
     Parameters
     ----------
@@ -103,91 +167,43 @@ def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress:
     out
         The bundle's folder; `unet/` and so on are written into it.
     spec
-        Of the same folder; its size fixes the graphs' height and width. Rows stay dynamic.
+        The numbers of the same folder; its size fixes the graphs' height and width. Batch rows stay dynamic.
     precision
         fp32, fp16 or bf16; for fp8, fp16 graphs that `engines.compile.fp8` changes afterwards.
     progress
-        Told the name of each part as it starts.
+        Called with the name of each part as it starts.
+
+    Raises
+    ------
+    EngineError
+        The text encoder or the UNet overflows in fp16.
     """
-    dtype, noise = DTYPES[precision], torch.Generator().manual_seed(0)
-    side, channels = spec.latent_size, spec.latent_channels
-
-    def gauss(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=noise)
-
-    progress("text encoder")
-    encoder = load_part(model, "text_encoder")
-    ids = torch.randint(0, encoder.config.vocab_size, (2, spec.max_length), generator=noise)
-    text = _Text(encoder)
-    if dtype == torch.float16:
-        refuse_overflow("text encoder", text, ids[:1])
-        with torch.inference_mode():
-            words = text(ids).clone()
-    else:
-        words = gauss(2, spec.max_length, spec.text_dim)
-    lower(encoder, dtype)
-    write_graph(text, (ids,), ["input_ids"], "last_hidden_state", out / "text_encoder" / "model.onnx")
-
-    progress("unet")
-    unet = load_part(model, "unet")
-    args = (gauss(2, spec.unet_in_channels, side, side), torch.tensor([3.0, 7.0]), words)
-    names = ["sample", "timesteps", "encoder_hidden_states"]
-    if precision == "fp32" and spatial_unet.supports(unet, side):
-        small = spatial_unet.SpatialUNet(unet, side)
-        write_graph(small, args, names, "out_sample", out / "unet" / "cpu.onnx", "cpu.onnx.data")
-    if dtype == torch.float16:  # pure noise at the last timestep is what the UNet is really given
-        last = torch.tensor([spec.num_train_timesteps - 1.0])
-        refuse_overflow("UNet", UNetRows(unet, torch.float32), args[0][:1], last, words[:1])
-    write_graph(UNetRows(lower(unet, dtype), dtype), args, names, "out_sample", out / "unet" / "rows.onnx")
-    variant(out / "unet" / "rows.onnx", "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
-    del unet
-
-    vae = load_part(model, "vae")
-    latents, pixels = gauss(2, channels, side, side), gauss(2, 3, spec.size, spec.size)
-    halves = {
-        "decoder": (_Decoder(vae, torch.float32), latents[:1] / spec.scaling_factor),
-        "encoder": (_Encoder(vae, torch.float32), pixels[:1].clamp(-1, 1)),
-    }
-    kinds = vae_dtypes(dtype)
-    for name, (half, example) in halves.items():
-        if dtype == torch.float16 and not fits_half(half, example):
-            progress(f"the VAE's {name} overflows in fp16: it stays in fp32")
-            kinds |= dict.fromkeys(DECODER if name == "decoder" else ENCODER, torch.float32)
-    lower_vae(vae, kinds)
-    progress("vae decoder")
-    path = out / "vae_decoder" / "model.onnx"
-    write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], "sample", path)
-    variant(path, "images.onnx", before_decoder(spec), "latent_sample", after_decoder(spec))
-    progress("vae encoder")
-    path = out / "vae_encoder" / "model.onnx"
-    write_graph(_Encoder(vae, kinds["encoder"]), (pixels,), ["sample"], "latent_parameters", path)
-    variant(path, "images.onnx", before_encoder(spec), "sample", after_encoder(spec))
-
+    job = _Export(model, out, spec, DTYPES[precision], torch.Generator().manual_seed(0), progress)
+    job.unet(job.text())
+    job.vae()
     for part in ("text_encoder", "unet", "vae_decoder", "vae_encoder"):
         source = "vae" if part.startswith("vae") else part
         shutil.copyfile(model / source / "config.json", out / part / "config.json")
 
 
 def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> None:
-    """Refuse fp16 for a part that goes beyond its range on an example, before it is exported.
+    """Refuse fp16 for a part that leaves its range on an example, before the part is exported.
 
     Raises
     ------
     EngineError
-        Which layer, and how far.
+        Names the layer with the largest value.
     """
     largest, layer = largest_output(module, *example)
     if not largest < HALF_MAX:
         raise EngineError(
             f"the {name} overflows in fp16: {layer} reaches {largest:.2g}, and fp16 ends at "
-            f"{HALF_MAX:.0f}; build with --precision bf16 or fp32"
+            f"{HALF_MAX:.0f}; build with precision bf16 or fp32"
         )
 
 
-def write_graph(
-    module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[str], output: str, path: Path, data: str = DATA
-) -> None:
-    """Export one module with dynamic rows; its weights go into one file beside the graph."""
+def write_graph(module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[str], output: str, path: Path) -> None:
+    """Export one module with dynamic batch rows; its weights go into `model.onnx.data` next to the graph."""
     rows = torch.export.Dim("rows", min=1, max=4096)
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), quiet():
@@ -204,4 +220,4 @@ def write_graph(
         )
     assert program is not None
     program.save(path, external_data=True)
-    tidy(path, data)
+    tidy(path)

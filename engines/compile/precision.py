@@ -1,4 +1,4 @@
-"""What runs in half precision and what must not: norms and softmax keep float32."""
+"""Which parts of a network run in half precision: all but norms and softmax."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-DTYPES = {
-    "fp32": torch.float32,
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "fp8": torch.float16,
-}  # all but the products that `engines.compile.fp8` rounds
+# In fp8 `engines.compile.fp8` quantises products; everything else is fp16.
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.float16}
 HALF_MAX = torch.finfo(torch.float16).max  # 65504
 M = TypeVar("M", bound=nn.Module)
 
 
 class Float32Norm(nn.Module):
-    """A norm whose sums are float32 whatever its input is: fp16 sums of squares overflow at 65504."""
+    """A norm that sums in float32 whatever its input is: sums of squares overflow fp16 at 65504."""
 
     def __init__(self, norm: nn.GroupNorm | nn.LayerNorm) -> None:
         super().__init__()
@@ -31,11 +27,11 @@ class Float32Norm(nn.Module):
 
 
 NORMS = (nn.GroupNorm, nn.LayerNorm)
-HALF_ROOM = 0.25  # of fp16's range: real latents and images go further than random ones
+HALF_ROOM = 0.25  # of fp16's range: real latents and images reach larger values than random ones
 
 
 def lower(module: M, dtype: torch.dtype) -> M:
-    """A module in `dtype`, its norms as they were, in float32; float32 is left as it is."""
+    """A module in `dtype` with its norms in float32. Changes the module."""
     module = module.eval()
     if dtype == torch.float32:
         return module
@@ -57,16 +53,16 @@ DECODER = ("decoder", "post_quant_conv")
 
 
 def vae_dtypes(dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """What each module of a VAE runs in.
+    """The precision of each module of a VAE.
 
-    bf16 has 8 bits: images encoded in it are 1.4 % off (measured on the built-in pipeline), more than a certificate
-    allows. An encoder runs once an image at most, so it stays in float32.
+    bf16 has 8 bits: images encoded in it are 1.4 % off (measured on the built-in pipeline), which is more than a
+    certificate allows. An encoder runs at most once an image, so it stays in float32.
     """
     return dict.fromkeys(ENCODER, torch.float32 if dtype == torch.bfloat16 else dtype) | dict.fromkeys(DECODER, dtype)
 
 
 def lower_vae(vae: M, dtypes: Mapping[str, torch.dtype]) -> M:
-    """A VAE with each of its modules in its own type."""
+    """A VAE with each of its modules in a precision of its own. Changes the VAE."""
     for name, dtype in dtypes.items():
         part = getattr(vae, name)
         if part is not None:
@@ -75,13 +71,13 @@ def lower_vae(vae: M, dtypes: Mapping[str, torch.dtype]) -> M:
 
 
 def largest_output(module: nn.Module, *example: torch.Tensor) -> tuple[float, str]:
-    """The largest magnitude that a layer of a module puts out on an example, and that layer's name."""
+    """The largest magnitude in the outputs of a module's layers on an example, and the name of the layer."""
     found = [(0.0, "")]
 
     def watch(name: str) -> Callable[[nn.Module, object, object], None]:
         def look(_: nn.Module, __: object, out: object) -> None:
             if isinstance(out, torch.Tensor):
-                found.append((float(out.abs().nan_to_num(nan=math.inf).max()), name))  # max() passes NaN over
+                found.append((float(out.abs().nan_to_num(nan=math.inf).max()), name))  # max() would skip NaN
 
         return look
 

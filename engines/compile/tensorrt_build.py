@@ -1,4 +1,4 @@
-"""ONNX graphs to TensorRT plans, or another model's weights into plans that are there."""
+"""ONNX graphs to TensorRT engine files, or another model's weights into engine files that are there."""
 
 from __future__ import annotations
 
@@ -9,69 +9,58 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from dermforge.common.digests import digest_file
-from engines.backends.tensorrt import GRAPHS, Target, check_gpu, library, one_line, quiet_log, this_gpu
-from engines.bundle import Artefact, Bundle
+from engines.backends.tensorrt import GRAPHS, GpuTarget, check_gpu, library, one_line, quiet_log, this_gpu
+from engines.bundle import Artefact, Bundle, Manifest, describe_file
 from engines.compile.onnx_edits import for_tensorrt
 from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineSpec
 
 
-def plan_folder(target: Target, precision: str, rows: int, size: int) -> str:
-    """Where a target's plans lie in a bundle."""
-    return f"plans/{target.flavour}-{target.sm}-{precision}-b{rows}-{size}"
-
-
-def build_plans(
-    folder: Path,
-    target: Target,
-    spec: PipelineSpec,
-    precision: str,
-    rows: int,
-    vae_batch: int,
+def build_engine_files(
+    bundle: Bundle,
+    target: GpuTarget,
     progress: Callable[[str], None],
     *,
     refit: bool = False,
     refit_from: Bundle | None = None,
     cache: Path | None = None,
 ) -> list[Artefact]:
-    """Compile the four graphs of a bundle's folder, each with one static profile.
+    """Compile the four graphs of a bundle that is being written, each for one static batch.
 
     Parameters
     ----------
     refit
         Let weights be replaced later, at a cost in speed; fuse a LoRA before the export instead where possible.
     refit_from
-        A bundle of a model of the same shapes, built with `refit` for this target: its plans get these graphs'
+        A bundle of a model of the same shapes, built with `refit` for this target: its engine files get these graphs'
         weights, which takes seconds. It needs the GPU.
     cache
-        A timing cache's file (tensorrt only); read and written.
+        The file of a timing cache (tensorrt only), which is read and written.
     """
-    old = refittable_plans(refit_from, target, precision, rows, spec.size) if refit_from else {}
-    place = folder / plan_folder(target, precision, rows, spec.size)
+    manifest = bundle.manifest
+    old = refittable(refit_from, manifest, target) if refit_from else {}
+    name = f"{target.flavour}-{target.sm}-{manifest.precision}-b{manifest.rows}-{manifest.spec.size}"
+    place = bundle.folder / "plans" / name
     place.mkdir(parents=True, exist_ok=True)
-    batches = {"text_encoder": TEXT_BATCH, "unet": rows, "vae_decoder": vae_batch, "vae_encoder": vae_batch}
+    images = manifest.vae_batch
+    batches = {"text_encoder": TEXT_BATCH, "unet": manifest.rows, "vae_decoder": images, "vae_encoder": images}
     written = []
-    for part, graph in GRAPHS.items():
+    for part, name in GRAPHS.items():
         progress(f"{target.flavour} {target.sm} {part}")
-        path = place / f"{part}.plan"
+        path, graph = place / f"{part}.plan", bundle.folder / name
         if part in old:
-            path.write_bytes(refitted(old[part], folder / graph, target))
+            path.write_bytes(refitted(old[part], graph, target))
         else:
-            path.write_bytes(compile_graph(folder / graph, target, batches[part], refit=refit, cache=cache))
+            path.write_bytes(compile_graph(graph, target, batches[part], refit=refit, cache=cache))
         written.append(
-            Artefact.model_validate(
-                {
-                    "path": path.relative_to(folder).as_posix(),
-                    "sha256": digest_file(path),
-                    "bytes": path.stat().st_size,
-                    "kind": "plan",
+            describe_file(bundle.folder, path).model_copy(
+                update={
                     "component": part,
                     "backend": target.flavour,
-                    "precision": precision,
+                    "precision": manifest.precision,
                     "rows": batches[part],
-                    "size": spec.size,
-                    "graph_sha256": digest_file(folder / graph),
+                    "size": manifest.spec.size,
+                    "graph_sha256": digest_file(graph),
                     "target": target.sm,
                     "builder": target.builder,
                     "gpu": target.gpu,
@@ -82,13 +71,15 @@ def build_plans(
     return written
 
 
-def compile_graph(graph: Path, target: Target, rows: int, *, refit: bool = False, cache: Path | None = None) -> bytes:
-    """One graph at one static number of rows to a serialized plan.
+def compile_graph(
+    graph: Path, target: GpuTarget, rows: int, *, refit: bool = False, cache: Path | None = None
+) -> bytes:
+    """Compile one graph for one static number of batch rows to the bytes of an engine file.
 
     Raises
     ------
     EngineError
-        The graph does not parse, or no kernel is found for a part of it.
+        TensorRT cannot parse the graph, or finds no kernel for a part of it.
     """
     trt = library(target.flavour)
     log = quiet_log(trt)
@@ -107,20 +98,20 @@ def compile_graph(graph: Path, target: Target, rows: int, *, refit: bool = False
         config.set_compute_capability(getattr(trt.ComputeCapability, target.sm.replace("sm_", "SM")), 0)
     elif cache is not None:
         config.set_timing_cache(config.create_timing_cache(cache.read_bytes() if cache.exists() else b""), False)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
+    compiled = builder.build_serialized_network(network, config)
+    if compiled is None:
         raise EngineError(
             f"{target.builder} cannot compile {graph.parent.name} for {target.sm} at {rows} rows: "
-            f"{one_line('; '.join(log.errors)) or 'no reason given'}; try fewer --rows"
+            f"{one_line('; '.join(log.errors)) or 'no reason given'}; try fewer rows"
         )
     if cache is not None and target.flavour == "tensorrt":
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.write_bytes(config.get_timing_cache().serialize())
-    return bytes(plan)
+    return bytes(compiled)
 
 
 def static_profile(builder: Any, network: Any, rows: int) -> Any:
-    """One shape of each input: a plan for many shapes is slower at each of them."""
+    """One shape of each input: an engine file for many shapes is slower at each of them."""
     profile = builder.create_optimization_profile()
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
@@ -129,50 +120,51 @@ def static_profile(builder: Any, network: Any, rows: int) -> Any:
     return profile
 
 
-def refittable_plans(bundle: Bundle, target: Target, precision: str, rows: int, size: int) -> dict[str, bytes]:
-    """The plans of a bundle that may get other weights: checked against what is asked for, and hashed.
+def refittable(old: Bundle, new: Manifest, target: GpuTarget) -> dict[str, bytes]:
+    """The engine files of a bundle that can get another model's weights, checked against that model and hashed.
 
     Raises
     ------
     EngineError
-        They are for something else, or this machine has not the GPU that opening them takes.
+        They are for something else, or this machine lacks the GPU that is needed to open them.
     """
-    plans = {str(a.component): a for a in bundle.find("plan", target.flavour)}
-    unet = plans.get("unet")
+    files = old.engine_files(target.flavour)
+    unet = files.get("unet")
     if unet is None:
-        raise EngineError(f"{bundle.folder} has no {target.flavour} plans to refit: leave out --refit-from")
+        raise EngineError(f"{old.folder} has no {target.flavour} engine files to refit: build without refit_from")
     wanted = {
-        "precision": (unet.precision, precision),
-        "rows": (unet.rows, rows),
-        "size": (unet.size, size),
+        "precision": (unet.precision, new.precision),
+        "rows": (unet.rows, new.rows),
+        "size": (unet.size, new.spec.size),
         "architecture": (unet.target, target.sm),
     }
     for what, (has, asked) in wanted.items():
         if has != asked:
             raise EngineError(
-                f"the plans of {bundle.folder} have {what} {has}, not {asked}: ask for that, or leave out --refit-from"
+                f"the engine files of {old.folder} have {what} {has}, not {asked}: "
+                "ask for that, or build without refit_from"
             )
     check_gpu(unet, target.builder, this_gpu())
-    bundle.verify(plans.values())
-    return {part: bundle.path(artefact).read_bytes() for part, artefact in plans.items()}
+    old.verify(files.values())
+    return {part: old.path(file).read_bytes() for part, file in files.items()}
 
 
-def refitted(plan: bytes, graph: Path, target: Target) -> bytes:
-    """A plan with the weights of another graph of the same shape: every weight is pushed, none may be left.
+def refitted(compiled: bytes, graph: Path, target: GpuTarget) -> bytes:
+    """An engine file with all of its weights replaced by those of another graph of the same shape.
 
     Raises
     ------
     EngineError
-        The plan was not built for it, the graph differs, or weights were left unset.
+        The engine file was not built to be refitted, the graph differs, or weights were left unset.
     """
     trt = library(target.flavour)
     log = quiet_log(trt)
-    engine = trt.Runtime(log).deserialize_cuda_engine(plan)
+    engine = trt.Runtime(log).deserialize_cuda_engine(compiled)
     if engine is None or not engine.refittable:
-        raise EngineError(f"the plan of {graph.parent.name} cannot be refitted: build it with --refit")
+        raise EngineError(f"the engine file of {graph.parent.name} cannot be refitted: build it with refit")
     refitter = trt.Refitter(engine, log)
     pushed = trt.OnnxParserRefitter(refitter, log).refit_from_bytes(_read(graph), str(graph))
-    # Only combined weights count as missing for TensorRT: one that nobody pushed would silently stay the old one.
+    # TensorRT reports combined weights only as missing: another one that nobody set would keep its old value.
     unset = {
         *refitter.get_missing_weights(),
         *(name for name in refitter.get_all_weights() if not refitter.get_named_weights(name).size),
@@ -181,7 +173,7 @@ def refitted(plan: bytes, graph: Path, target: Target) -> bytes:
         few = ", ".join(sorted(unset)[:3]) or "no names"
         raise EngineError(
             f"{len(unset)} weights of {graph.parent.name} were left unset ({few}): "
-            f"{one_line('; '.join(log.errors)) or 'the models differ in shape'}; compile anew without --refit-from"
+            f"{one_line('; '.join(log.errors)) or 'the models differ in shape'}; build without refit_from"
         )
     config = engine.create_serialization_config()
     config.clear_flag(trt.SerializationFlag.EXCLUDE_WEIGHTS)
@@ -197,6 +189,6 @@ def _read(graph: Path) -> bytes:
 
 
 def strongly_typed(trt: Any) -> int:
-    """The creation flag of typed networks; newer versions know no other kind and have dropped the flag."""
+    """The creation flag of strongly typed networks. Newer versions have no other kind and no flag."""
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)

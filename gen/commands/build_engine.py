@@ -15,14 +15,16 @@ def build_engine(
     model: Annotated[str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")] = None,
     out: Annotated[Path, typer.Option(help="The bundle's folder")] = Path("bundle"),
     backend: Annotated[str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")] = "onnxruntime",
-    target: Annotated[str | None, typer.Option(help="Of the plans: sm_89 ... (tensorrt-rtx) or cpu (torch)")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="What to compile engine files for: sm_89 ... (tensorrt-rtx) or cpu (torch)")
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or fp8 (sm_89 and later)")] = "fp32",
-    rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the fastest here]")] = None,
+    rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the fastest here]")] = None,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,
-    prompt: Annotated[list[str] | None, typer.Option(help="A prompt the certificate draws; repeatable")] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt that the certificate draws; repeatable")] = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier's folder: count the labels that change")] = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Plans whose weights can be replaced; slower")] = False,
-    refit_from: Annotated[Path | None, typer.Option(help="A --refit bundle whose weights to change")] = None,
+    refit: Annotated[bool, typer.Option("--refit", help="Engine files whose weights can be replaced; slower")] = False,
+    refit_from: Annotated[Path | None, typer.Option(help="A --refit bundle whose weights are replaced")] = None,
     allow_parity_failure: Annotated[bool, typer.Option(help="Write a bundle that fails, marked as failed")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:

@@ -74,7 +74,7 @@ def _backends() -> dict[str, str]:
         except ImportError:
             found[flavour] = f"not installed: pip install 'dermforge[{EXTRAS[flavour]}]'"
             continue
-        ahead = "builds plans for a --target here" if flavour == "tensorrt-rtx" else "builds plans on a GPU only"
+        ahead = "compiles for any --target here" if flavour == "tensorrt-rtx" else "compiles on a GPU only"
         found[flavour] = f"{installed}: {ahead}" + (", runs here" if gpu else ", cannot run them here (no GPU)")
     return found
 
@@ -83,7 +83,7 @@ def _compiling() -> str:
     """What `--target cpu` can do here."""
     import torch
 
-    from engines.backends.torch_aot import require_compiler
+    from engines.compile.torch_build import require_compiler
     from engines.errors import EngineError
 
     try:
@@ -91,4 +91,4 @@ def _compiling() -> str:
     except EngineError:
         return "--target cpu needs a C++ compiler: install g++"
     amx = "with" if torch.cpu.get_capabilities().get("amx_bf16") else "without"
-    return f"--target cpu compiles plans for this CPU, {amx} AMX for bf16"
+    return f"--target cpu compiles engine files for this CPU, {amx} AMX for bf16"

@@ -1,4 +1,4 @@
-"""`gen inspect`: what an engine bundle holds, whether its files are whole, and how it fared against float32 torch."""
+"""`gen inspect`: what an engine bundle holds, whether its files are whole, and its parity with float32 torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def inspect_bundle(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
-    """Show a bundle's contents, files and parity certificate; every file is hashed.
+    """Show a bundle's contents, files and parity certificate. Every file is hashed.
 
     Exit status 1 if the certificate failed.
 
@@ -40,8 +40,8 @@ def inspect_bundle(
         console.out.print(_contents(found))
         console.out.print(_components(certificate))
         console.out.print(_images(certificate))
-        if not certificate.covers_plans:
-            console.out.print("The plans themselves were not run: no GPU of their kind was at the build.")
+        if not certificate.covers_engine_files:
+            console.out.print("The engine files were not run themselves: the machine of the build had no such GPU.")
     if not certificate.passed:
         raise CheckFailed(f"{bundle} failed its parity certificate: {'; '.join(certificate.failures)}")
 
@@ -50,14 +50,14 @@ def _contents(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     spec = manifest.spec
     # A CPU's target lists all its instruction sets after its architecture.
-    plans = sorted({f"{(a.target or '').partition(' ')[0]} ({a.builder})" for a in bundle.find("plan")})
-    rows: dict[str, Any] = {
+    targets = sorted({f"{(a.target or '').partition(' ')[0]} ({a.builder})" for a in bundle.engine_files().values()})
+    contents: dict[str, Any] = {
         "digest": bundle.digest,
         "model": manifest.model_digest,
         "backend": f"{manifest.backend}, {manifest.precision}",
-        "plans for": ", ".join(plans) or "none",
+        "engine files": f"for {', '.join(targets)}" if targets else "none",
         "size": f"{spec.size} px, latents {spec.latent_channels}x{spec.latent_size}x{spec.latent_size}",
-        "rows": f"{manifest.rows} a UNet call, {manifest.vae_batch} images a decoder call",
+        "batches": f"{manifest.rows} rows a UNet call, {manifest.vae_batch} images a decoder call",
         "prediction": spec.prediction_type,
         "classes": ", ".join(spec.classes or []) or "not named",
         "groups": ", ".join(spec.groups or []) or "not named",
@@ -65,7 +65,7 @@ def _contents(bundle: Bundle) -> Table:
         "files": f"{len(manifest.artefacts)}, {sum(a.bytes for a in manifest.artefacts) / 1e6:.1f} MB, all as recorded",
     }
     table = Table(show_header=False, title=str(bundle.folder), title_justify="left")
-    for name, value in rows.items():
+    for name, value in contents.items():
         table.add_row(name, str(value))
     return table
 

@@ -59,7 +59,7 @@ class BatchState:
         self.run: Call = (
             captured(partial(self.step, recordable), *idle)
             if recordable is not None
-            else partial(self.step, engine.calls.unet)
+            else partial(self.step, engine.calls.denoise)
         )
 
     def idle(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:

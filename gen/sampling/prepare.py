@@ -18,9 +18,6 @@ from gen.plan import masks
 from gen.plan.parents import Parents
 from gen.plan.plan import PlanRow
 
-#: Prompts whose embeddings are kept; those of Stable Diffusion take 0.24 MB each.
-EMBEDDINGS = 512
-
 
 class Preparer:
     """Makes images ready to be denoised, with the engine's text encoder and VAE encoder."""
@@ -31,7 +28,6 @@ class Preparer:
         self.shape = (self.spec.latent_channels, self.spec.latent_size, self.spec.latent_size)
         self.takes_masks = self.spec.unet_in_channels > self.spec.latent_channels
         self.table = lru_cache(maxsize=256)(self._table)
-        self.embedding = lru_cache(maxsize=EMBEDDINGS)(self._embedding)
 
     def new(self, number: int, row: PlanRow) -> InFlightImage:
         """The image of a plan row, with its phases, prompts and parent."""
@@ -45,8 +41,8 @@ class Preparer:
             row,
             strategies.phases(row, lesion),
             before=before,
-            text=self.embedding(row.prompt),
-            negative=self.embedding(row.negative_prompt) if row.guidance > 1 else None,
+            text=self._embedding(row.prompt),
+            negative=self._embedding(row.negative_prompt) if row.guidance > 1 else None,
         )
 
     def start(self, images: Sequence[InFlightImage]) -> None:
@@ -82,7 +78,7 @@ class Preparer:
         return list(self.engine.encode(pixels).cpu())
 
     def _embedding(self, prompt: str) -> torch.Tensor:
-        return self.engine.encode_text(self.engine.tokenize([prompt]))[0]
+        return self.engine.encode_text([prompt])[0]
 
     def _table(self, solver: str, steps: int, strength: float) -> StepTable:
         return solvers.table(solver, self.schedule, steps, strength)

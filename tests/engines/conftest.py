@@ -126,7 +126,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The tiny pipeline's CPU bundle, certified."""
-    return build(model, tmp_path_factory.mktemp("bundles") / "cpu", rows=4)
+    return build(model, tmp_path_factory.mktemp("bundles") / "bundle", rows=4)
+
+
+@pytest.fixture(scope="session")
+def half(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny pipeline in fp16 with engine files for sm_89."""
+    pytest.importorskip("tensorrt_rtx_bindings")
+    out = tmp_path_factory.mktemp("engine-files") / "bundle"
+    return build(model, out, backend="tensorrt-rtx", target="sm_89", precision="fp16", rows=4)
 
 
 @pytest.fixture

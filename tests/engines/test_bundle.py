@@ -21,7 +21,7 @@ def test_every_file_is_recorded_and_whole(bundle: Bundle) -> None:
     assert there - measured == recorded
 
 
-@pytest.mark.parametrize("name", ["unet/cpu.onnx", "unet/cpu.onnx.data", "vae_decoder/images.onnx"])
+@pytest.mark.parametrize("name", ["unet/rows.onnx", "unet/model.onnx.data", "vae_decoder/images.onnx"])
 def test_a_truncated_file_is_refused_before_it_is_opened(copied: Bundle, name: str) -> None:
     path = copied.folder / name
     path.write_bytes(path.read_bytes()[:-10])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import engines
 from engines import Bundle, load
 from engines.engine import in_batches
 from engines.errors import EngineError
@@ -43,10 +45,10 @@ def test_each_distinct_prompt_is_encoded_once(bundle: Bundle) -> None:
     encoded = []
     text = engine.calls.text
     engine.calls = replace(engine.calls, text=lambda x: encoded.append(len(x)) or text(x))  # type: ignore[func-returns-value]
-    first, again = engine.encode_text(ids), engine.encode_text(ids[[2, 1]])
+    first, again = engine.encode_tokens(ids), engine.encode_tokens(ids[[2, 1]])
     assert len(encoded) == 1
     torch.testing.assert_close(again, first[:2], rtol=0, atol=0)
-    torch.testing.assert_close(load(bundle.folder).encode_text(ids), first)
+    torch.testing.assert_close(load(bundle.folder).encode_text(["a", "b", "a", "", "b"]), first)
 
 
 def test_a_long_run_of_other_prompts_keeps_the_last_of_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,8 +56,8 @@ def test_a_long_run_of_other_prompts_keeps_the_last_of_them(bundle: Bundle, monk
     monkeypatch.setattr("engines.engine.TEXTS_KEPT", 3)
     engine = load(bundle.folder)
     ids = engine.tokenize(list("abcdefghij"))
-    together = engine.encode_text(ids)
-    one_by_one = torch.cat([engine.encode_text(row[None]) for row in ids])
+    together = engine.encode_tokens(ids)
+    one_by_one = torch.cat([engine.encode_tokens(row[None]) for row in ids])
     torch.testing.assert_close(one_by_one, together, rtol=0, atol=0)
     assert len(engine._texts) == 3
 
@@ -64,17 +66,26 @@ def test_shapes_and_types_are_checked(bundle: Bundle) -> None:
     engine = load(bundle.folder)
     words, times = torch.zeros(1, 16, 32), torch.zeros(1)
     with pytest.raises(EngineError, match=r"latents must be torch.float32 \[rows, 4, 8, 8\].*\[1, 9, 8, 8\]"):
-        engine.unet(torch.zeros(1, 9, 8, 8), times, words)
+        engine.denoise(torch.zeros(1, 9, 8, 8), times, words)
     with pytest.raises(EngineError, match="equal rows"):
-        engine.unet(torch.zeros(2, 4, 8, 8), times, words)
+        engine.denoise(torch.zeros(2, 4, 8, 8), times, words)
     with pytest.raises(EngineError, match=r"images must be torch\.uint8"):
         engine.encode(torch.zeros(1, 64, 64, 3))
     with pytest.raises(EngineError, match="token ids must be int64"):
-        engine.encode_text(torch.zeros(1, 3, dtype=torch.int64))
+        engine.encode_tokens(torch.zeros(1, 3, dtype=torch.int64))
 
 
 def test_no_rows_give_no_rows(bundle: Bundle) -> None:
     engine = load(bundle.folder)
-    assert engine.unet(torch.zeros(0, 4, 8, 8), torch.zeros(0), torch.zeros(0, 16, 32)).shape == (0, 4, 8, 8)
+    assert engine.denoise(torch.zeros(0, 4, 8, 8), torch.zeros(0), torch.zeros(0, 16, 32)).shape == (0, 4, 8, 8)
     assert engine.decode(torch.zeros(0, 4, 8, 8)).shape == (0, 64, 64, 3)
-    assert engine.encode_text(torch.zeros(0, 16, dtype=torch.int64)).shape == (0, 16, 32)
+    assert engine.encode_text([]).shape == (0, 16, 32)
+
+
+@pytest.mark.parametrize("documented", [engines.Engine, engines.load])
+def test_the_examples_run(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, documented: object) -> None:
+    """Of the docstrings, in a folder that holds the bundle they open."""
+    (found,) = doctest.DocTestFinder(recurse=False).find(documented, globs={})
+    assert found.examples
+    monkeypatch.chdir(bundle.folder.parent)
+    assert doctest.DocTestRunner().run(found).failed == 0

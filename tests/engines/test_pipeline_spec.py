@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from engines.backends.torch_eager import load_part
 from engines.errors import EngineError
-from engines.memory import build_bytes, float32_bytes
 from engines.pipeline_spec import model_digest, read_spec, resolve, weight_files
 
 
@@ -103,17 +101,3 @@ def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
     (unet / "diffusion_pytorch_model.fp16.safetensors").unlink()
     with pytest.raises(EngineError, match="has no weights"):
         read_spec(folder)
-
-
-def test_memory_is_estimated_from_the_numbers_and_not_from_how_they_are_stored(folder: Path) -> None:
-    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    before = float32_bytes(weights)
-    save_file({name: value.half() for name, value in load_file(weights).items()}, weights)
-    assert float32_bytes(weights) == before
-
-
-def test_truncated_weights_are_named_before_the_work(folder: Path) -> None:
-    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(EngineError, match=r"diffusion_pytorch_model\.safetensors is not a whole safetensors file"):
-        build_bytes(folder, "fp32")

@@ -55,10 +55,10 @@ def test_speedups_stand_beside_their_bars() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "plans", "possible"),
+    ("device", "files", "possible"),
     [("cpu", [], [8, 16, 24, 32]), ("cpu", ["unet.so"], [16, 32]), ("cuda", ["unet.plan"], [16])],
 )
-def test_a_sweep_leaves_out_what_plans_are_not_for(device: str, plans: list[str], possible: list[int]) -> None:
-    bundle = SimpleNamespace(find=lambda kind, backend: plans, manifest=SimpleNamespace(rows=16))
+def test_a_sweep_leaves_out_what_engine_files_are_not_for(device: str, files: list[str], possible: list[int]) -> None:
+    bundle = SimpleNamespace(engine_files=lambda backend: files, manifest=SimpleNamespace(rows=16))
     engine: Any = SimpleNamespace(bundle=bundle, backend="any", device=torch.device(device))
     assert measure.possible_rows(engine, [8, 16, 24, 32]) == possible

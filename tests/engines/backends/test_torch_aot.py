@@ -1,4 +1,4 @@
-"""Plans for a CPU: what was compiled computes what op by op does, in batches, on any number of cores, or is refused."""
+"""Engine files for a CPU compute what the plain network does, on any number of cores, or are refused."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from engines_helpers import gauss
 from torch import nn
 
 from engines import Bundle, build, load
-from engines.backends.torch_aot import Cores, Plan, builder, check_cpu, compile_call, this_cpu
-from engines.backends.torch_eager import BATCHES_A_CORE
+from engines.backends.torch_aot import AotRunner, Cores, builder, check_cpu, this_cpu
+from engines.backends.torch_compiled import BATCHES_A_CORE
 from engines.bundle import Artefact, read_bundle
 from engines.certificate import read_certificate
+from engines.compile.torch_build import compile_call
 from engines.errors import EngineError
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
 ROWS = 2
-
-
-def gauss(*shape: int) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +30,9 @@ def network() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def plan_file(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of `network(x) * s`, channels last inside as the real ones are: its result must come out contiguous."""
-    path = tmp_path_factory.mktemp("plan") / "small.so"
+def engine_file(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of `network(x) * s`, channels last inside as real ones are: its result must come out contiguous."""
+    path = tmp_path_factory.mktemp("engine") / "small.so"
     network = network.to(memory_format=torch.channels_last)
     compile_call(
         network, lambda x, s: network(x) * s[:, None, None, None], (torch.zeros(ROWS, 3, 8, 8), torch.zeros(ROWS)), path
@@ -42,38 +40,38 @@ def plan_file(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> P
     return path
 
 
-def test_a_plan_computes_what_op_by_op_does_for_any_multiple_of_its_rows(network: nn.Module, plan_file: Path) -> None:
-    plan = Plan(plan_file, Cores(2), ROWS, (3, 6, 6), torch.float32)
+def test_an_engine_file_computes_any_multiple_of_its_rows(network: nn.Module, engine_file: Path) -> None:
+    runner = AotRunner(engine_file, Cores(2), ROWS, (3, 6, 6), torch.float32)
     for batches in (1, 2, 5):
         x, s = gauss(batches * ROWS, 3, 8, 8), gauss(batches * ROWS)
         with torch.no_grad():
             expected = network(x) * s[:, None, None, None]
-        torch.testing.assert_close(plan(x, s), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(runner(x, s), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_bytes_do_not_depend_on_the_number_of_cores_nor_on_the_other_batches(plan_file: Path) -> None:
+def test_bytes_do_not_depend_on_the_number_of_cores_nor_on_the_other_batches(engine_file: Path) -> None:
     x, s = gauss(8 * ROWS, 3, 8, 8), gauss(8 * ROWS)
-    one, three = (Plan(plan_file, Cores(n), ROWS, (3, 6, 6), torch.float32) for n in (1, 3))
+    one, three = (AotRunner(engine_file, Cores(n), ROWS, (3, 6, 6), torch.float32) for n in (1, 3))
     together = three(x, s)
     assert torch.equal(one(x, s), together)
     assert torch.equal(one(x[ROWS : 2 * ROWS], s[ROWS : 2 * ROWS]), together[ROWS : 2 * ROWS])
 
 
-def test_strided_inputs_are_read_as_they_are_meant(plan_file: Path) -> None:
-    """A plan is given addresses: a view with other strides must not be read as if it were contiguous."""
-    plan = Plan(plan_file, Cores(1), ROWS, (3, 6, 6), torch.float32)
+def test_strided_inputs_are_read_as_they_are_meant(engine_file: Path) -> None:
+    """The library reads addresses: a view with other strides must not be read as if it were contiguous."""
+    runner = AotRunner(engine_file, Cores(1), ROWS, (3, 6, 6), torch.float32)
     x, s = gauss(ROWS, 8, 8, 3).permute(0, 3, 1, 2), gauss(2 * ROWS)[::2]
-    assert torch.equal(plan(x, s), plan(x.contiguous(), s.contiguous()))
+    assert torch.equal(runner(x, s), runner(x.contiguous(), s.contiguous()))
 
 
-def test_rows_that_would_be_read_beyond_their_end_are_refused(plan_file: Path) -> None:
-    plan = Plan(plan_file, Cores(1), ROWS, (3, 6, 6), torch.float32)
-    with pytest.raises(EngineError, match="takes rows by 2, got 3"):
-        plan(gauss(3, 3, 8, 8), gauss(3))
+def test_rows_that_would_be_read_beyond_their_end_are_refused(engine_file: Path) -> None:
+    runner = AotRunner(engine_file, Cores(1), ROWS, (3, 6, 6), torch.float32)
+    with pytest.raises(EngineError, match="takes a multiple of 2 rows, got 3"):
+        runner(gauss(3, 3, 8, 8), gauss(3))
 
 
 def test_opening_cores_leaves_the_other_threads_of_a_process_alone() -> None:
-    """This one, and those that start later: whoever trains beside an engine keeps all cores."""
+    """This one, and those that start later: training in the process of an engine keeps all cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -85,34 +83,23 @@ def test_opening_cores_leaves_the_other_threads_of_a_process_alone() -> None:
         torch.set_num_threads(before)
 
 
-def test_a_file_that_is_no_plan_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_engine_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "unet.so"
     path.write_bytes(b"not a library")
     with pytest.raises(EngineError, match=r"was refused by torch .*rebuild the bundle here"):
-        Plan(path, Cores(1), 1, (1,), torch.float32)
+        AotRunner(path, Cores(1), 1, (1,), torch.float32)
 
 
 def made(target: str, by: str) -> Artefact:
     return Artefact(path="plans/unet.so", sha256="0", bytes=1, kind="plan", backend="torch", target=target, builder=by)
 
 
-def test_a_plan_for_another_cpu_or_torch_is_refused_by_name() -> None:
+def test_an_engine_file_for_another_cpu_or_torch_is_refused_by_name() -> None:
     check_cpu(made(this_cpu(), builder()), this_cpu(), builder())
     with pytest.raises(EngineError, match=r"compiled by torch 1\.0 and this is torch 2"):
         check_cpu(made("x86_64 avx2", "torch 1.0"), "x86_64 avx2", "torch 2")
     with pytest.raises(EngineError, match="a CPU with amx_tile that this one lacks, and without nothing that it has"):
         check_cpu(made("x86_64 amx_tile avx2", "torch 2"), "x86_64 avx2", "torch 2")
-
-
-def test_a_target_is_refused_where_nothing_can_compile(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(EngineError, match=r"need a C\+\+ compiler and none is here: install g\+\+"):
-        build(model, tmp_path / "out", backend="torch", target="cpu")
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module")
@@ -129,20 +116,20 @@ def compiled(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.mark.slow
-def test_a_bundle_with_plans_is_certified_and_runs(compiled: Bundle) -> None:
+def test_a_bundle_with_engine_files_is_certified_and_runs(compiled: Bundle) -> None:
     certificate = read_certificate(compiled.folder)
-    assert certificate.covers_plans
+    assert certificate.covers_engine_files
     assert all(e < 3e-2 for errors in certificate.components.values() for e in errors.values())  # untrained, in bf16
     assert max(certificate.components["vae_encoder"].values()) < 1e-5  # which stays in float32
     one, two = (load(compiled.folder, threads=n) for n in (1, 2))
     assert (one.rows, two.rows) == (2 * BATCHES_A_CORE, 4 * BATCHES_A_CORE)
     args = gauss(7, 4, 8, 8), torch.linspace(1, 999, 7), gauss(7, 16, 32)
-    assert torch.equal(one.unet(*args), two.unet(*args))
+    assert torch.equal(one.denoise(*args), two.denoise(*args))
     assert torch.equal(one.decode(args[0]), two.decode(args[0]))
 
 
 @pytest.mark.slow
-def test_an_altered_plan_is_never_loaded(compiled: Bundle, tmp_path: Path) -> None:
+def test_an_altered_engine_file_is_never_loaded(compiled: Bundle, tmp_path: Path) -> None:
     folder = shutil.copytree(compiled.folder, tmp_path / "altered")
     path = next(folder.rglob("unet.so"))
     data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""FP8: what is rounded, and by how much; calibrated on what denoising reaches, compiled only where it can run."""
+"""FP8: which products are quantised, and how; the ranges are those of denoising; older GPUs are refused."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
 from engines import Bundle, build
-from engines.backends.tensorrt import GRAPHS, Target, resolve_target
+from engines.backends.tensorrt import GRAPHS, GpuTarget, resolve_target
 from engines.backends.torch_eager import Reference
-from engines.certificate import allowed_error, draw, read_certificate
+from engines.certificate import allowed_error, read_certificate
 from engines.compile.fp8 import LARGEST, PROMPTS, STEPS, calibrate, check_target, products, quantise, scale_for
 from engines.compile.tensorrt_build import compile_graph
+from engines.draw import draw
 from engines.errors import EngineError
 
 # What depends on the latents: of each block its queries, keys and values in one, its output, and so on.
@@ -28,7 +29,7 @@ ROUNDED = ("attn1.to_q", "attn1.to_out.0", "attn2.to_q", "attn2.to_out.0", "ff.n
 
 @pytest.fixture(scope="module")
 def bundle8(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The tiny pipeline in fp8 with plans for sm_89."""
+    """The tiny pipeline in fp8 with engine files for sm_89."""
     pytest.importorskip("tensorrt_rtx_bindings")
     out = tmp_path_factory.mktemp("float8") / "bundle"
     return build(model, out, backend="tensorrt-rtx", target="sm_89", precision="fp8", rows=4)
@@ -130,17 +131,17 @@ def test_the_certificate_tells_the_drift(bundle8: Bundle) -> None:
     assert [allowed_error(part, "fp8") for part in ("unet", "vae_decoder")] == [1e-1, 1e-2]
 
 
-def test_a_plan_in_fp8_is_for_sm_89_and_its_graph_cannot_be_compiled_for_less(bundle8: Bundle) -> None:
+def test_an_engine_file_in_fp8_is_for_sm_89_and_its_graph_cannot_be_compiled_for_less(bundle8: Bundle) -> None:
     """The compiler itself finds E4M3 in the graph: it was not taken out on the way."""
-    plan = next(a for a in bundle8.find("plan", "tensorrt-rtx") if a.component == "unet")
-    assert plan.path == "plans/tensorrt-rtx-sm_89-fp8-b4-64/unet.plan"
-    assert plan.bytes > (bundle8.folder / "unet" / "rows.onnx.data").stat().st_size
+    file = bundle8.engine_files("tensorrt-rtx")["unet"]
+    assert file.path == "plans/tensorrt-rtx-sm_89-fp8-b4-64/unet.plan"
+    assert file.bytes > (bundle8.folder / "unet" / "rows.onnx.data").stat().st_size
     with pytest.raises(EngineError, match="fp8_e4m3"):
         compile_graph(bundle8.folder / "unet" / "rows.onnx", resolve_target("tensorrt-rtx", "sm_86"), 4)
 
 
-def test_products_of_unlike_ranges_share_a_kernel_so_a_plan_is_smaller_than_in_fp16(tmp_path: Path) -> None:
-    """A kernel is 130 kB of the plan, and what is joined with a rounding (here Gelu) is one for each scale."""
+def test_products_of_unlike_ranges_share_a_kernel_so_an_engine_file_is_smaller_than_in_fp16(tmp_path: Path) -> None:
+    """A kernel is 130 kB of the file, and an operation fused with a rounding (here Gelu) has one for each scale."""
     pytest.importorskip("tensorrt_rtx_bindings")
     noise, depth, side = np.random.default_rng(0), 8, 256
     nodes = [f"x{i} = Gelu(y{i})  y{i + 1} = MatMul(x{i}, w{i})" for i in range(depth)]
@@ -163,9 +164,9 @@ def test_products_of_unlike_ranges_share_a_kernel_so_a_plan_is_smaller_than_in_f
     ("options", "named"),
     [
         ({"backend": "onnxruntime"}, "fp8 is for the tensorrt backends on sm_89 and later, not for onnxruntime"),
-        ({"backend": "torch"}, "not for torch: add --backend tensorrt-rtx --target sm_89"),
+        ({"backend": "torch"}, "not for torch: use the backend tensorrt-rtx and the target sm_89"),
         ({"backend": "tensorrt-rtx", "target": "sm_86"}, "sm_86 has no fp8 products"),
-        ({"backend": "tensorrt-rtx", "target": "sm_89", "refit": True}, "plans in fp8 are calibrated"),
+        ({"backend": "tensorrt-rtx", "target": "sm_89", "refit": True}, "fp8 engine files are calibrated"),
     ],
 )
 def test_where_fp8_cannot_be_it_is_refused_before_the_work(
@@ -180,4 +181,4 @@ def test_where_fp8_cannot_be_it_is_refused_before_the_work(
 
 def test_hopper_and_blackwell_count_as_later() -> None:
     for sm in ("sm_89", "sm_90", "sm_100", "sm_120"):
-        check_target("tensorrt", Target("tensorrt", sm, "tensorrt 11.4"))
+        check_target("tensorrt", GpuTarget("tensorrt", sm, "tensorrt 11.4"))

@@ -60,10 +60,10 @@ def alone(engine: Engine, image: InFlightImage) -> torch.Tensor:
     for i, time in enumerate(table.timesteps):
         x = state.x if image.extra is None else torch.cat([state.x, image.extra[None]], dim=1)
         at = torch.tensor([time], dtype=torch.float32)
-        out = engine.unet(x, at, image.text[None])
+        out = engine.denoise(x, at, image.text[None])
         if guided[i]:
             assert image.negative is not None
-            free = engine.unet(x, at, image.negative[None])
+            free = engine.denoise(x, at, image.negative[None])
             out = free + image.row.guidance * (out - free)
         state = advance(table.coefficients[i][None], state, out, image.noise(i, tuple(image.latents.shape))[None])
         if image.kept is not None:
@@ -114,7 +114,7 @@ def test_a_call_of_nothing_changes_nothing(open_engine: Callable[..., Engine]) -
 def test_a_step_reads_nothing_back(channels: int) -> None:
     """It runs on tensors that have no data: a value that decided anything would be an error, as it is in recording."""
     spec = SimpleNamespace(latent_channels=4, latent_size=8, unet_in_channels=channels, max_length=16, text_dim=16)
-    calls = SimpleNamespace(recordable=None, unet=lambda x, times, words: x.new_empty(6, 4, 8, 8))
+    calls = SimpleNamespace(recordable=None, denoise=lambda x, times, words: x.new_empty(6, 4, 8, 8))
     engine: Any = SimpleNamespace(spec=spec, device=torch.device("meta"), rows=6, calls=calls)
     slots = BatchState(engine)
     out = slots.run(*map(slots.upload, slots.idle()))
@@ -148,7 +148,7 @@ def test_the_recorded_step_is_the_step_and_waits_for_nothing(
     engine = engines.load(tmp_path / "bundle")
     assert engine.calls.recordable is not None
     eager, recorded = DenoisingLoop(engine), DenoisingLoop(engine)
-    eager.slots.run = partial(eager.slots.step, engine.calls.unet)
+    eager.slots.run = partial(eager.slots.step, engine.calls.denoise)
     expected, waiting, done = run(eager, images(engine)), images(engine), {}
     while waiting or recorded.busy:
         while waiting and recorded.hungry:

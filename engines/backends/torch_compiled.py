@@ -1,0 +1,122 @@
+"""Torch for speed: compiled when it first runs on CUDA and replayed as a CUDA graph, or engine files for a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from threading import Lock
+
+import torch
+
+from engines.backends import torch_aot
+from engines.backends.cuda_graph import captured
+from engines.backends.torch_eager import Modules, bare_calls, eager, load_modules, no_grad
+from engines.bundle import Bundle
+from engines.engine import Calls
+from engines.errors import EngineError
+from engines.memory import require_on_gpu
+from engines.pipeline_spec import PipelineSpec
+
+# CUDA graphs are ours: the compiler's own trees copy inputs and re-record when a buffer moves.
+COMPILE_MODE = "max-autotune-no-cudagraphs"
+# Added to the mode's own options: 1x1 convolutions are matrix products in the channels-last layout.
+COMPILE_OPTIONS = {"conv_1x1_as_mm": True}
+BATCHES_A_CORE = 2  # in one UNet call: between two calls every core waits
+FIRST_CALLS = Lock()  # two threads must not compile or record at once
+
+
+def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: int | None = None) -> Calls:
+    """A bundle's torch weights: compiled on CUDA; on a CPU its engine files, or else operation by operation.
+
+    Raises
+    ------
+    EngineError
+        The bundle has no torch weights, a file was altered, or the device is not there or has too little memory.
+    """
+    if not bundle.find("weights", "torch"):
+        raise EngineError(f"{bundle.folder} has no torch weights: build a bundle for the torch backend")
+    files = bundle.engine_files("torch")
+    place = torch_device(device or ("cpu" if files else None))
+    bundle.verify(a for a in bundle.manifest.artefacts if a.kind != "plan")
+    if threads:
+        torch.set_num_threads(threads)
+    if place.type == "cuda":
+        require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
+    modules = load_modules(bundle.folder, bundle.manifest.precision, place)
+    if place.type == "cuda":
+        return compiled(modules, bundle.manifest.spec, place)
+    calls = replace(eager(modules, bundle.manifest.spec, place), threads=torch.get_num_threads())
+    return torch_aot.with_engine_files(calls, bundle, rows) if files else calls
+
+
+def static_rows(bundle: Bundle, device: str | None = None, threads: int | None = None) -> int:
+    """Batch rows of one UNet call: the bundle's number; with engine files for a CPU, some batches of it a core."""
+    if not bundle.engine_files("torch") or device not in (None, "cpu"):
+        return bundle.manifest.rows
+    return bundle.manifest.rows * BATCHES_A_CORE * (threads or torch.get_num_threads())
+
+
+def for_speed(modules: Modules) -> Modules:
+    """The same networks laid out for tensor cores: channels last, one product for queries, keys and values."""
+    modules.unet.fuse_qkv_projections()
+    for network in (modules.unet, modules.vae):
+        network.to(memory_format=torch.channels_last)
+    return modules
+
+
+def compiled(modules: Modules, spec: PipelineSpec, device: torch.device, mode: str = COMPILE_MODE) -> Calls:
+    """The calls with the UNet and the decoder compiled, the UNet replayed as one CUDA graph.
+
+    Each is compiled at its first call, for the one static shape that it has.
+    """
+    modules = for_speed(modules)
+    from torch._inductor import list_mode_options
+
+    bare, options = bare_calls(modules, spec, device), {**list_mode_options(mode), **COMPILE_OPTIONS}
+    denoise = torch.compile(bare.denoise, options=options, dynamic=False)
+    decode = torch.compile(bare.decode, options=options, dynamic=False)
+    return replace(
+        eager(modules, spec, device),
+        denoise=no_grad(_at_first(lambda *arrays: captured(denoise, *arrays))),
+        decode=no_grad(_at_first(lambda *arrays: _ran(decode, *arrays))),
+        recordable=no_grad(denoise) if device.type == "cuda" else None,
+    )
+
+
+def _at_first(make: Callable[..., Callable[..., torch.Tensor]]) -> Callable[..., torch.Tensor]:
+    """A call that its first arrays make ready; only one call of all threads is made ready at a time."""
+    made: list[Callable[..., torch.Tensor]] = []
+
+    def call(*arrays: torch.Tensor) -> torch.Tensor:
+        with FIRST_CALLS if not made else nullcontext():
+            if not made:
+                made.append(make(*arrays))
+        return made[0](*arrays)
+
+    return call
+
+
+def _ran(call: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """The call, run once so that it is compiled."""
+    call(*arrays)
+    return call
+
+
+def torch_device(name: str | None) -> torch.device:
+    """The device of that name; without a name CUDA where there is a driver, else the CPU.
+
+    Raises
+    ------
+    EngineError
+        There is no such device.
+    """
+    if name is None:
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EngineError(f"unknown device {name!r}; expected cpu or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EngineError(f"device {name} was asked for, and torch sees no CUDA driver here: use cpu")
+    return device

@@ -1,0 +1,135 @@
+"""The torch backend's files: weights in one precision, and engine files for this machine's CPU by torch's Inductor.
+
+An engine file for a CPU is a shared library with torch's C interface for compiled models; `engines.backends.torch_aot`
+runs it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from engines.backends import torch_aot
+from engines.backends.torch_compiled import for_speed
+from engines.backends.torch_eager import bare_calls, load_modules
+from engines.bundle import Artefact, Bundle, describe_file
+from engines.compile.precision import DTYPES, vae_dtypes
+from engines.errors import EngineError
+from engines.pipeline_spec import weight_files
+from engines.silence import quiet
+
+# Weights folded and packed for this CPU's instructions (AMX where it has them); one thread a call.
+OPTIONS = {"freezing": True, "cpp.threads": 1}
+
+
+class Held(nn.Module):
+    """A call with the network whose weights it reads, as `torch.export` needs them."""
+
+    def __init__(self, network: nn.Module, call: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.network, self.call = network, call
+
+    def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
+        return self.call(*arrays).contiguous()  # the runner reads a result as contiguous memory
+
+
+def require_compiler() -> None:
+    """Refuse to compile where nothing can, before anything is built.
+
+    Raises
+    ------
+    EngineError
+        There is no C++ compiler.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise EngineError(
+            "engine files for a CPU need a C++ compiler and none is here: install g++ (running the bundle needs none), "
+            "or leave out the target"
+        ) from error
+
+
+def compile_call(
+    network: nn.Module, call: Callable[..., torch.Tensor], examples: tuple[torch.Tensor, ...], path: Path
+) -> None:
+    """Compile a function of tensors into a shared library, for the static shapes of the examples.
+
+    Parameters
+    ----------
+    network
+        The network whose weights the function reads: they go into the file.
+    """
+    from torch._inductor import aot_compile
+    from torch._inductor.utils import fresh_cache
+
+    with torch.no_grad(), quiet(), fresh_cache():  # no executable of an earlier build is taken from a shared folder
+        program = torch.export.export(Held(network, call), examples)
+        shutil.copyfile(str(aot_compile(program.module(), examples, options=OPTIONS)), path)
+
+
+def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Artefact]:
+    """Compile a torch bundle's UNet and decoder for this machine's CPU.
+
+    The other two stay operation by operation: the text encoder runs once a prompt, and the image encoder seldom.
+    """
+    manifest, cpu = bundle.manifest, torch.device("cpu")
+    spec, side = manifest.spec, manifest.spec.latent_size
+    modules = for_speed(load_modules(bundle.folder, manifest.precision))
+    bare = bare_calls(modules, spec, cpu)
+    rows, images = manifest.rows, max(1, manifest.vae_batch // 2)  # two cores share a decoder's batch
+    inputs = (
+        torch.zeros(rows, spec.unet_in_channels, side, side),
+        torch.zeros(rows),
+        torch.zeros(rows, spec.max_length, spec.text_dim),
+    )
+    latents = torch.zeros(images, spec.latent_channels, side, side)
+    place = bundle.folder / "plans" / f"torch-cpu-{manifest.precision}-b{rows}-{spec.size}"
+    place.mkdir(parents=True)
+
+    def write(part: str, network: nn.Module, call: Callable[..., torch.Tensor], *examples: torch.Tensor) -> Artefact:
+        progress(f"torch cpu {part}")
+        path = place / f"{part}.so"
+        compile_call(network, call, examples, path)
+        return describe_file(bundle.folder, path).model_copy(
+            update={
+                "component": part,
+                "precision": manifest.precision,
+                "rows": len(examples[0]),
+                "size": spec.size,
+                "target": torch_aot.this_cpu(),
+                "builder": torch_aot.builder(),
+            }
+        )
+
+    return [write("unet", modules.unet, bare.denoise, *inputs), write("vae_decoder", modules.vae, bare.decode, latents)]
+
+
+def copy_weights(model: Path, out: Path, precision: str) -> None:
+    """Copy the networks' configurations and weights in one precision; the bundle is a diffusers folder as well."""
+    from safetensors.torch import load_file, save_file
+
+    dtype = DTYPES[precision]
+
+    def lowered(part: str, name: str, value: torch.Tensor) -> torch.Tensor:
+        kinds = vae_dtypes(dtype) if part == "vae" else {}
+        return value.to(kinds.get(name.split(".")[0], dtype)) if value.is_floating_point() else value
+
+    for part in ("text_encoder", "unet", "vae"):
+        (out / part).mkdir()
+        shutil.copyfile(model / part / "config.json", out / part / "config.json")
+        for path in weight_files(model / part)[0]:
+            save_file(
+                {name: lowered(part, name, value) for name, value in load_file(path).items()},
+                out / part / path.name.replace(".fp16", ""),
+                metadata={"format": "pt"},
+            )
+        for index in (model / part).glob("*.safetensors.index.json"):
+            shutil.copyfile(index, out / part / index.name)

@@ -1,0 +1,70 @@
+"""One plain sampling loop, for the images of a certificate, a calibration or a preview; `gen` has the fast one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from engines.engine import Call, Engine
+
+STEPS, GUIDANCE = 8, 3.0
+
+
+def denoise(
+    unet: Call, scheduler: Any, latents: torch.Tensor, text: torch.Tensor, guidance: float, extra: torch.Tensor | None
+) -> torch.Tensor:
+    """Latents after every step of a diffusers scheduler with classifier-free guidance: float32 [n, C, h, w].
+
+    Parameters
+    ----------
+    unet
+        Latents, timesteps and conditioning of 2 n batch rows -> the UNet's prediction, float32.
+    scheduler
+        With its timesteps set.
+    latents
+        Standard normal noise, float32 [n, C, h, w].
+    text
+        Conditioning of the n conditional batch rows and then of the n unconditional ones, float32 [2 n, ...].
+    extra
+        Further channels of the UNet's input, for inpainting: float32 [n, 1 + C, h, w].
+    """
+    latents = latents * scheduler.init_noise_sigma
+    for time in scheduler.timesteps:
+        rows = latents if extra is None else torch.cat([latents, extra], dim=1)
+        prediction = unet(torch.cat([rows, rows]), time.to(latents.device).expand(2 * len(rows)), text)
+        conditional, unconditional = prediction.chunk(2)
+        guided = unconditional + guidance * (conditional - unconditional)
+        latents = scheduler.step(guided, time, latents).prev_sample
+    return latents
+
+
+def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
+    """Images of prompts by DDIM, from noise that each prompt's position seeds: uint8 [n, H, W, 3]."""
+    from diffusers import DDIMScheduler
+
+    spec = engine.spec
+    scheduler = DDIMScheduler.from_config(spec.scheduler)
+    scheduler.set_timesteps(steps)
+    shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
+    noise = [
+        np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32)
+        for i in range(len(prompts))
+    ]
+    latents = torch.from_numpy(np.stack(noise)).to(engine.device)
+    text = engine.encode_text([*prompts, *[""] * len(prompts)])
+    extra = _inpainting_channels(engine, len(prompts))
+    return engine.decode(denoise(engine.denoise, scheduler, latents, text, guidance, extra)).cpu().numpy()
+
+
+def _inpainting_channels(engine: Engine, n: int) -> torch.Tensor | None:
+    """The mask and the masked latents of a grey image with a hole, for a UNet that takes them."""
+    spec = engine.spec
+    if spec.unet_in_channels == spec.latent_channels:
+        return None
+    grey = torch.full((n, spec.size, spec.size, 3), 128, dtype=torch.uint8, device=engine.device)
+    mask = torch.zeros((n, 1, spec.latent_size, spec.latent_size), device=engine.device)
+    mask[:, :, spec.latent_size // 4 : -(spec.latent_size // 4), spec.latent_size // 4 : -(spec.latent_size // 4)] = 1
+    return torch.cat([mask, engine.encode(grey)], dim=1)

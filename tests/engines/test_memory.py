@@ -1,0 +1,48 @@
+"""Memory is estimated before the work, and running out of it is one line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from engines import build
+from engines.errors import EngineError
+from engines.memory import build_bytes, float32_bytes
+
+
+@pytest.fixture
+def folder(model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model, tmp_path / "model"))
+
+
+def test_memory_is_estimated_from_the_numbers_and_not_from_how_they_are_stored(folder: Path) -> None:
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    before = float32_bytes(weights)
+    save_file({name: value.half() for name, value in load_file(weights).items()}, weights)
+    assert float32_bytes(weights) == before
+
+
+def test_truncated_weights_are_named_before_the_work(folder: Path) -> None:
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(EngineError, match=r"diffusion_pytorch_model\.safetensors is not a whole safetensors file"):
+        build_bytes(folder, "fp32")
+
+
+def test_too_little_memory_is_said_before_the_work(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.memory.available_bytes", lambda: 500_000_000)
+    with pytest.raises(EngineError, match=r"needs about 1\.\d GB of memory and 0\.5 GB is free"):
+        build(model, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.gpu
+def test_too_many_rows_for_the_memory_is_one_line(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="ran out of GPU memory: use fewer rows"):
+        build(model, tmp_path / "out", backend="torch", rows=20_000_000)
+    assert list(tmp_path.iterdir()) == []
