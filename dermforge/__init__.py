@@ -9,12 +9,31 @@ from typing import TYPE_CHECKING
 from dermforge.common.lazy import lazy_names
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "fairness_card", "mix", "open_shards"]
+__all__ = [
+    "__version__",
+    "compare",
+    "fairness_card",
+    "generate",
+    "load_engine",
+    "mix",
+    "open_shards",
+    "privacy",
+    "quality",
+    "tone",
+]
 
 if TYPE_CHECKING:
     from dermforge.datasets import mix, open_shards
     from dermforge.fairness import compare, fairness_card
+    from dermforge.generation import generate, load_engine
+    from dermforge.image_checks import privacy, quality, tone
 else:
     __getattr__, __dir__ = lazy_names(
-        __name__, {"dermforge.datasets": ["mix", "open_shards"], "dermforge.fairness": ["compare", "fairness_card"]}
+        __name__,
+        {
+            "dermforge.datasets": ["mix", "open_shards"],
+            "dermforge.fairness": ["compare", "fairness_card"],
+            "dermforge.generation": ["generate", "load_engine"],
+            "dermforge.image_checks": ["privacy", "quality", "tone"],
+        },
     )
