@@ -16,7 +16,7 @@ def lazy_names(
     Parameters
     ----------
     package
-        Its `__name__`.
+        Its `__name__`. It has an `__all__`, which a notebook completes.
     modules
         Full name of a module -> the names that the package takes from it.
     """
@@ -30,4 +30,4 @@ def lazy_names(
         setattr(own, name, value)
         return value
 
-    return get, lambda: sorted({*vars(own), *homes})
+    return get, lambda: list(own.__all__)

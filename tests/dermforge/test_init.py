@@ -40,7 +40,7 @@ def test_the_import_is_quick() -> None:
 
 def test_all_and_dir_name_every_function() -> None:
     assert dermforge.__all__ == sorted(dermforge.__all__)
-    assert set(dermforge.__all__) <= set(dir(dermforge))
+    assert dir(dermforge) == dermforge.__all__
     assert all(callable(getattr(dermforge, name)) for name in FUNCTIONS)
     assert dermforge.__version__.count(".") == 2
     with pytest.raises(AttributeError, match="module 'dermforge' has no attribute 'fairness_crad'"):
