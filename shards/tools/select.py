@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dermforge.common.errors import UserError
@@ -50,7 +51,8 @@ def select(
     for position in data.rows["id"].argsort().tolist():
         by_provenance.setdefault(data.provenance(position), []).append(position)
     sidecars: list[Sidecar] = []
-    for provenance, positions in by_provenance.items():
+    for source, positions in by_provenance.items():
+        provenance = replace(source, lineage=tuple(sorted(source.lineage)))
         for start in range(0, len(positions), shard_size):
             items = _items(data, positions[start : start + shard_size], scores or {}, tick)
             sidecars.append(write_shard(out, name, len(sidecars), items, classes=data.classes, provenance=provenance))
