@@ -21,7 +21,7 @@ from dermforge.common.errors import UserError
 from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format import tar
 from shards.format.images import MAX_BYTES
-from shards.ingest.folder import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, names_files, split_of
+from shards.ingest.naming import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, names_files, split_of
 
 #: The columns of well-known data sets.
 PRESETS: dict[str, dict[str, str]] = {

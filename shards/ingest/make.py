@@ -22,8 +22,8 @@ from shards.format.images import decode_image, encode_image
 from shards.format.schema import SPLITS, Sample, canonical_json
 from shards.format.writer import ShardSetWriter
 from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
-from shards.ingest.folder import unique_ids
 from shards.ingest.importing import FoundImage
+from shards.ingest.naming import unique_ids
 from shards.storage.location import is_url, make_place
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import typer
 import webdataset as wds
 from PIL import Image
@@ -76,3 +77,13 @@ def write_card(folder: Path, *options: str) -> tuple[str, dict]:
     result = CliRunner().invoke(app, [str(folder), "--license", "cc-by-4.0", *options], catch_exceptions=False)
     assert result.exit_code == 0
     return (folder / "README.md").read_text(), json.loads((folder / "croissant.json").read_text())
+
+
+def metadata(path: Path, lines: list[dict[str, object]]) -> None:
+    """Hugging Face's table of that name, in the format that its suffix says."""
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    elif path.suffix == ".csv":
+        pd.DataFrame(lines).to_csv(path, index=False)
+    else:
+        pd.DataFrame(lines).to_parquet(path, index=False)

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from shards_helpers import foreign_tar, picture
+from shards_helpers import foreign_tar, metadata, picture
 
 from shards import ShardSet, UserError
 from shards.format.images import encode_image
 from shards.ingest.importing import find
 from shards.ingest.make import Splitting, make
-
-
-def metadata(path: Path, lines: list[dict[str, object]]) -> None:
-    """Hugging Face's table of that name, in the format that its suffix says."""
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    elif path.suffix == ".csv":
-        pd.DataFrame(lines).to_csv(path, index=False)
-    else:
-        pd.DataFrame(lines).to_parquet(path, index=False)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
@@ -93,39 +81,6 @@ def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
     assert "no such image file" in why["unnamed"]
     assert "points outside" in why["out"]
     assert why["loose"] == "has no class"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"file_name": "0.png", "label": "a"}\n{"file_name": ', r"metadata\.jsonl, line 2: .*expected a JSON object"),
-        ('["0.png"]\n', r"metadata\.jsonl, line 1: \[\"0\.png\"\]; expected a JSON object"),
-        ('{"image_name": "0.png"}\n', r"has no column file_name \(it has image_name\)"),
-        ("", r"has no column file_name \(it has no rows\)"),
-        (b"\xff\xfe", "cannot read the table"),
-    ],
-)
-def test_metadata_that_cannot_be_read(tmp_path: Path, content: str | bytes, message: str) -> None:
-    """Named with the line; the folder's other names are not taken instead."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "0.png").write_bytes(encode_image(picture(0)))
-    (tmp_path / "metadata.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match=message):
-        list(find(tmp_path, None, None, {}))
-
-
-def test_two_tables_and_columns_without_a_table(tmp_path: Path) -> None:
-    """Which table is meant must be said, and a column that is asked for must be found: nothing is guessed."""
-    (tmp_path / "in" / "a").mkdir(parents=True)
-    (tmp_path / "in" / "a" / "0.png").write_bytes(encode_image(picture(0)))
-    with pytest.raises(UserError, match=r"no table in .* in a column 'pic'; name the table to use"):
-        list(find(tmp_path / "in", None, None, {"file": "pic"}))
-    for suffix in (".csv", ".jsonl"):
-        metadata(tmp_path / "in" / f"metadata{suffix}", [{"file_name": "a/0.png", "label": "x"}])
-    with pytest.raises(UserError, match=r"several tables \(metadata\.csv, metadata\.jsonl\); name the one"):
-        list(find(tmp_path / "in", None, None, {}))
-    (found,) = find(tmp_path / "in", tmp_path / "in" / "metadata.jsonl", None, {})
-    assert found.facts["class"] == "x"
 
 
 def test_presets_keep_both_raters(tmp_path: Path) -> None:
