@@ -29,9 +29,9 @@ def run(workplace: Path, tmp_path: Path) -> Run:
 
 
 def test_tone(workplace: Path, run: Run) -> None:
-    test, train = (workplace / "demo" / "phantoms" / name for name in ("test", "train"))
-    out, verdict = run("tone", str(test), "--reference", str(train))
-    table = dermforge.tone(test, reference=train)
+    shards = workplace / "demo" / "shards"
+    out, verdict = run("tone", str(shards))
+    table = dermforge.tone(shards)
     pd.testing.assert_frame_equal(table, pd.read_parquet(out / "tone.parquet"), check_dtype=False)
     assert table.attrs["verdict"] == verdict
 
