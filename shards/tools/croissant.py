@@ -168,8 +168,9 @@ def refresh(data: ShardSet) -> list[str]:
         where.write(TABLE, rows) if data.n else where.remove(TABLE)
     if FILE not in names:
         return []
+    content = where.read(FILE)  # outside the try: a bucket that cannot be read is a UserError, which is a ValueError
     try:
-        old = json.loads(where.read(FILE))
+        old = json.loads(content)
         words = Description(**{field.name: str(old[field.name]) for field in fields(Description)})
     except (ValueError, KeyError, TypeError):
         return [FILE]
