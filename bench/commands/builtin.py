@@ -10,8 +10,10 @@ import torch
 import typer
 from rich.table import Table
 
+import engines
 from bench.commands import options
 from bench.commands.show import number
+from bench.measure import models
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement, save
 from bench.suites.builtin import Bar, GeneratedSet, phantom_bars, pipeline_bars
@@ -45,9 +47,10 @@ def builtin(
     work.mkdir(parents=True, exist_ok=True)
     facts = describe(torch.device("cpu"))
     bars = phantom_bars(work)
+    engine = engines.load(models.bundle(folder, "onnxruntime", "fp32", work)[0])
     wanted = GeneratedSet(per_cell, steps, guidance, seed)
     with console.progress("generate", wanted.n) as tick:
-        bars += pipeline_bars(folder, work, wanted, tick)
+        bars += pipeline_bars(engine, work, wanted, tick)
     if out:
         settings = {
             "model": model_digest(folder),

@@ -69,9 +69,3 @@ def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
     table = solvers.table(row.solver, NoiseSchedule.from_config(spec.scheduler), row.steps, row.strength)
     guided = table.guided(row.guidance_interval) & (row.guidance > 1)
     return len(guided) + int(guided.sum())
-
-
-def agreement(ours: Images, theirs: Images) -> float:
-    """PSNR of two stacks of images in dB, at most 99: whether a peer generated the same images."""
-    error = float(np.mean((ours.astype(np.float64) - theirs.astype(np.float64)) ** 2))
-    return 99.0 if error == 0 else min(99.0, 10 * float(np.log10(255**2 / error)))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dermforge.common.skin_tone import ita, srgb_to_lab
+from engines.certificate import psnr
+from engines.engine import Engine
 from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.images.tone.measure_ita import measure_ita
 from gen.builtin.classifier import predict, train_classifier
-from gen.builtin.data import CELLS, Phantoms, phantoms, to_tensor
+from gen.builtin.data import CELLS, Phantoms, phantoms
 from gen.builtin.model import prompt_for
 from gen.phantoms import draw
 from gen.phantoms.dataset import SPLIT_BASE
 from gen.phantoms.skin import ITA_RANGE
+from gen.plan.plan import PlanRow
+from gen.sampling.in_memory import sample_images
 
 JUDGE_PER_CLASS = 2000
 TEST_SEED = SPLIT_BASE["test"] + 999_000_000
@@ -76,24 +78,22 @@ def phantom_bars(work: Path) -> list[Bar]:
     ]
 
 
-def pipeline_bars(folder: Path, work: Path, wanted: GeneratedSet, tick: Callable[[int], None]) -> list[Bar]:
+def pipeline_bars(engine: Engine, work: Path, wanted: GeneratedSet, tick: Callable[[int], None]) -> list[Bar]:
     """Reconstruction by a pipeline's VAE, and class, tone and copies in the images that it generates."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder)
-    pipeline.set_progress_bar_config(disable=True)
     judge, fresh = _judge(work), unseen(work)
-    made = generate(pipeline, wanted, tick)
+    made = generate(engine, wanted, tick)
     right = predict(judge, made.images) == made.labels
     measured = np.array([measure_ita(image).ita for image in made.images])
     known = np.isfinite(measured)
-    restored = reconstruct(pipeline.vae, fresh.images)
-    trained_on = training_images(folder, work)
+    restored = engine.decode(engine.encode(torch.from_numpy(fresh.images))).numpy()
+    trained_on = training_images(engine.spec.lineage, work)
     audit = audit_copies(train=trained_on, synthetic=made.images, test=fresh.images, control=60, folder=work)
     planted = audit.control.set_index("kind")["rate"]
     honest = audit_copies(  # what the autoencoder alone makes suspect
         train=trained_on, synthetic=restored[::2], test=fresh.images[1::2], control=1, folder=work
     )
     return [
-        Bar("VAE: PSNR on unseen phantoms, dB", psnr(restored, fresh.images), 28),
+        Bar("VAE: PSNR on unseen phantoms, dB", float(np.mean(list(map(psnr, restored, fresh.images)))), 28),
         Bar(
             "VAE: share of reconstructions in which the judge sees the class",
             float((predict(judge, restored) == fresh.labels).mean()),
@@ -120,50 +120,36 @@ def unseen(work: Path, per_cell: int = 20) -> Phantoms:
     return phantoms(per_cell, TEST_SEED, work / "unseen.npz")
 
 
-def training_images(folder: Path, work: Path) -> NDArray[np.uint8]:
+def training_images(lineage: Sequence[str], work: Path) -> NDArray[np.uint8]:
     """The images that a built-in pipeline was trained on, drawn again from its lineage."""
-    first = json.loads((folder / "dermforge.json").read_text(encoding="utf-8"))["lineage"][0]
-    low, high = first.split("[")[1].split("]")[0].split("-")
+    low, high = lineage[0].split("[")[1].split("]")[0].split("-")
     return phantoms(int(high) - int(low) + 1, int(low), work / "pipeline-train.npz").images
 
 
-def generate(pipeline: StableDiffusionPipeline, wanted: GeneratedSet, tick: Callable[[int], None]) -> Phantoms:
-    """Images of every cell by diffusers' own loop; `ita` is the middle of the group's range."""
+def generate(engine: Engine, wanted: GeneratedSet, tick: Callable[[int], None]) -> Phantoms:
+    """Images of every cell by the sampler; `ita` is the middle of the group's range."""
     order = [i for i in range(len(CELLS)) for _ in range(wanted.per_cell)]
+    rows = [
+        PlanRow.model_validate(
+            {
+                "id": f"{number:06d}",
+                "class": CELLS[i][0],
+                "prompt": prompt_for(*CELLS[i]),
+                "seed": wanted.seed,
+                "solver": "ddim",
+                "steps": wanted.steps,
+                "guidance": wanted.guidance,
+                "size": engine.spec.size,
+            }
+        )
+        for number, i in enumerate(order)
+    ]
     images = []
-    generator = torch.Generator().manual_seed(wanted.seed)
-    for start in range(0, len(order), 36):
-        prompts = [prompt_for(*CELLS[i]) for i in order[start : start + 36]]
-        made = pipeline(
-            prompts,
-            num_inference_steps=wanted.steps,
-            guidance_scale=wanted.guidance,
-            generator=generator,
-            height=64,
-            width=64,
-            output_type="np",
-        ).images
-        images.append(np.round(made * 255).astype(np.uint8))
-        tick(len(prompts))
+    for start in range(0, len(rows), 72):
+        images.append(sample_images(engine, rows[start : start + 72]))
+        tick(len(images[-1]))
     middle = np.array([np.mean(ITA_RANGE[CELLS[i][1]]) for i in order])
     return Phantoms(np.concatenate(images), np.array(order), middle)
-
-
-@torch.no_grad()
-def reconstruct(vae: AutoencoderKL, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """decode(encode(x)) of uint8 [n, h, w, 3]."""
-    parts = []
-    for start in range(0, len(images), 60):
-        x = to_tensor(images[start : start + 60], vae.device)
-        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
-        parts.append(((y + 1) * 127.5).round().permute(0, 2, 3, 1).byte().cpu().numpy())
-    return np.concatenate(parts)
-
-
-def psnr(made: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Mean over images of the peak signal-to-noise ratio, dB; 8-bit images [n, h, w, 3]."""
-    error = np.square((made.astype(np.float32) - truth) / 255).mean((1, 2, 3))
-    return float(np.mean(-10 * np.log10(np.maximum(error, 1e-10))))
 
 
 def _judge(work: Path) -> torch.nn.Module:

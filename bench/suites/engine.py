@@ -16,9 +16,10 @@ from bench.measure.flops import Flops
 from bench.measure.record import Measurement, known, per_second
 from bench.measure.timing import Tick, in_turn, median, seconds, silent
 from bench.peers.pipelines import PEERS, PeerModel, precision_of
-from bench.peers.workload import Generate, Workload, agreement, unet_rows
+from bench.peers.workload import Generate, Workload, unet_rows
 from bench.suites import roofline
 from dermforge.common.errors import UserError
+from engines.certificate import psnr
 from engines.engine import TEXT_BATCH, Engine
 from engines.pipeline_spec import model_digest
 from gen.sampling.in_memory import sample_images
@@ -173,7 +174,7 @@ def whole(loaded: Sequence[Loaded], peers: Sequence[str], batches: Sequence[int]
         with PeakMemory(first.device) as memory:
             made = call()
         expected = made if expected is None else expected
-        details[name] |= {"agreement dB": agreement(expected, made), "memory MB": known(memory.megabytes)}
+        details[name] |= {"agreement dB": psnr(expected, made), "memory MB": known(memory.megabytes)}
         setup.tick(name)
     timed = in_turn(calls, first.device, repeats=setup.repeats, warmup=1, tick=setup.tick)
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image, ImageDraw
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.progress import Progress, silent
+from engines.draw import Step, denoise
 from gen.diffusion import noise, solvers
-from gen.diffusion.schedules import NoiseSchedule
-from gen.diffusion.steps import SolverState, advance
+from gen.diffusion.schedules import Array, NoiseSchedule
+from gen.diffusion.steps import SolverState, StepTable, advance
 from gen.diffusion.strategies import hide
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples
@@ -50,6 +52,10 @@ def draw(
     device = parts.unet.device
     for part in (parts.vae, parts.text_encoder):
         part.to(device)
+
+    def unet(*inputs: torch.Tensor) -> torch.Tensor:
+        return parts.unet(*inputs, return_dict=False)[0].float()
+
     table = solvers.table("dpmsolver++", NoiseSchedule.from_config(spec.scheduler), steps)
     nothing = _encoded(base, [""])
     for start in range(0, len(prompts), ROWS):
@@ -57,15 +63,24 @@ def draw(
         text = torch.cat([_encoded(base, [prompts[i] for i in chosen]), nothing.expand(len(chosen), -1, -1)])
         shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
         begun = np.stack([noise.normal(seeds[i], "validation", noise.START, shape) for i in chosen])
-        state = SolverState.start(torch.from_numpy(begun).to(device) * table.start_scale)
+        start_latents = torch.from_numpy(begun).to(device) * table.start_scale
         shown = _shown(base, sources and [sources[i] for i in chosen], len(chosen)) if base.inpaint else None
-        for t, coefficients in zip(table.timesteps, table.coefficients, strict=True):
-            x = state.x if shown is None else torch.cat([state.x, shown], dim=1)
-            out = parts.unet(torch.cat([x, x]), torch.tensor(t, device=device), text, return_dict=False)[0].float()
-            told, free = out.chunk(2)
-            state = advance(coefficients[None], state, free + guidance * (told - free))
-        pixels = parts.vae.decode(state.x / spec.scaling_factor + spec.shift_factor, return_dict=False)[0].float()
+        latents = denoise(unet, _steps(table, start_latents), start_latents, text, guidance, shown)
+        pixels = parts.vae.decode(latents / spec.scaling_factor + spec.shift_factor, return_dict=False)[0].float()
         yield from (_bytes(image) for image in torch.nan_to_num(pixels).cpu())
+
+
+def _steps(table: StepTable, latents: torch.Tensor) -> Iterator[Step]:
+    """The steps of a solver from these latents; they must be taken in order."""
+    state = SolverState.start(latents)
+
+    def update(coefficients: Array, prediction: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        nonlocal state
+        state = advance(coefficients[None], state, prediction)
+        return state.x
+
+    for time, coefficients in zip(table.timesteps, table.coefficients, strict=True):
+        yield torch.tensor(time), partial(update, coefficients)
 
 
 def _encoded(base: Base, prompts: Sequence[str]) -> torch.Tensor:

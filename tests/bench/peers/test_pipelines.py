@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from bench.cli import PROGRAM
 from bench.peers.pipelines import PeerModel, choose, diffusers, optimum, precision_of
-from bench.peers.workload import agreement, workload
+from bench.peers.workload import workload
 from dermforge.common.errors import UserError
+from engines.certificate import psnr
 from engines.engine import Engine
 from gen.sampling.in_memory import sample_images
 
@@ -23,7 +24,7 @@ def test_diffusers_draws_the_same_images(engine: Engine, random_pipeline: Path) 
     given = workload(engine.spec, 3, steps=4, guidance=3.0)
     theirs = diffusers(PeerModel(random_pipeline, CPU, "fp32"), given, 2)()
     assert theirs.shape == (3, engine.spec.size, engine.spec.size, 3)
-    assert agreement(sample_images(engine, given.rows), theirs) > 45
+    assert psnr(sample_images(engine, given.rows), theirs) > 45
 
 
 @pytest.mark.slow
@@ -32,7 +33,7 @@ def test_optimum_draws_the_same_images(engine: Engine, random_pipeline: Path) ->
     pytest.importorskip("optimum.onnxruntime")
     given = workload(engine.spec, 2, steps=4, guidance=3.0)
     theirs = optimum(PeerModel(random_pipeline, CPU, "fp32"), given, 2)()
-    assert agreement(sample_images(engine, given.rows), theirs) > 45
+    assert psnr(sample_images(engine, given.rows), theirs) > 45
 
 
 def test_a_peer_is_labelled_by_the_precision_that_it_runs_in() -> None:

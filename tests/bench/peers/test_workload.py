@@ -1,10 +1,11 @@
-"""The workload: an image does not depend on how many are generated, and agreement sees another setting."""
+"""The workload: an image does not depend on how many are generated, and PSNR sees another setting."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bench.peers.workload import agreement, workload
+from bench.peers.workload import workload
+from engines.certificate import psnr
 from engines.engine import Engine
 from gen.sampling.in_memory import sample_images
 
@@ -12,7 +13,7 @@ from gen.sampling.in_memory import sample_images
 def test_agreement_sees_another_number_of_steps(engine: Engine) -> None:
     """What the table's dB are for."""
     few, more = (workload(engine.spec, 2, steps=s, guidance=3.0) for s in (2, 6))
-    assert agreement(sample_images(engine, few.rows), sample_images(engine, more.rows)) < 45
+    assert psnr(sample_images(engine, few.rows), sample_images(engine, more.rows)) < 45
 
 
 def test_images_do_not_depend_on_how_many_are_drawn(engine: Engine) -> None:

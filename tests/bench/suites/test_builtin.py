@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 import torch
 
-from bench.suites.builtin import Bar, psnr
+from bench.suites.builtin import Bar, GeneratedSet, generate
+from engines.engine import Engine
 from gen.builtin.classifier import predict, train_classifier
-from gen.builtin.data import phantoms
+from gen.builtin.data import CELLS, phantoms
 
 
 def test_a_bar_is_met_only_inside_its_bounds() -> None:
@@ -19,10 +18,13 @@ def test_a_bar_is_met_only_inside_its_bounds() -> None:
     assert wanted == ("at least 2", "at most 2", "")
 
 
-def test_psnr_is_that_of_a_known_error() -> None:
-    """An error of one tenth of the range everywhere is 20 dB."""
-    truth = np.full((2, 8, 8, 3), 100, np.uint8)
-    assert psnr(truth + np.uint8(25), truth) == pytest.approx(-20 * np.log10(25 / 255))
+def test_every_cell_is_generated_with_its_label_and_tone(engine: Engine) -> None:
+    ticks: list[int] = []
+    made = generate(engine, GeneratedSet(per_cell=2, steps=1, guidance=1.0, seed=0), ticks.append)
+    assert made.images.shape == (2 * len(CELLS), 64, 64, 3)
+    assert made.cells.tolist() == [i for i in range(len(CELLS)) for _ in range(2)]
+    assert made.ita[0] == made.ita[1]
+    assert sum(ticks) == len(made.images)
 
 
 def test_a_judge_learns_and_predicts_in_class_order() -> None:

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from bench.peers.pipelines import PeerModel
-from bench.peers.workload import agreement, workload
+from bench.peers.workload import workload
 from bench.suites.sampling import Ours, peer
+from engines.certificate import psnr
 from engines.engine import Engine
 from shards.format.reader import ShardSet
 
@@ -25,5 +26,5 @@ def test_shards_and_loose_files_hold_the_same_images(engine: Engine, random_pipe
     mine = {s.id: pixels for s, pixels in ShardSet.open(tmp_path / "ours").images()}
     theirs = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "theirs").glob("*.png"))]
     assert len(theirs) == len(mine) == 5
-    assert agreement(np.stack([mine[row.id] for row in given.rows]), np.stack(theirs)) > 45
+    assert psnr(np.stack([mine[row.id] for row in given.rows]), np.stack(theirs)) > 45
     assert ours.summaries[0].forwards_per_image == 6
