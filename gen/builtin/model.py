@@ -44,14 +44,14 @@ def new_vae() -> AutoencoderKL:
         sample_size=SIZE,
         mid_block_add_attention=False,
     )
-    with torch.no_grad():  # the code is a point: its spread is exp(-4) of the codes', whatever the image
+    with torch.no_grad():  # the posterior is almost a point: its standard deviation is always exp(-4)
         vae.quant_conv.weight[LATENT_CHANNELS:] = 0.0
         vae.quant_conv.bias[LATENT_CHANNELS:] = -8.0
     return vae
 
 
 def new_unet(inpaint: bool = False) -> UNet2DConditionModel:
-    """A UNet whose residual blocks see the whole prompt too, so that class and tone are learnt early."""
+    """A UNet whose residual blocks also see the whole prompt, so that class and tone are learnt early."""
     return UNet2DConditionModel(
         sample_size=LATENT_SIZE,
         in_channels=2 * LATENT_CHANNELS + 1 if inpaint else LATENT_CHANNELS,

@@ -25,10 +25,12 @@ def finetune(
     template: Annotated[
         str | None, typer.Option(help="Prompts, with {class} and {group} [default: the model's, else the paper's]")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times every image is seen [default: full 4, others 20]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Times that each image is seen [default: full 4, others 20]")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, in place of epochs")] = None,
     batch: Annotated[int, typer.Option(help="Images of a step, over all processes")] = 4,
-    micro_batch: Annotated[int, typer.Option(help="Images a process takes at once [default: all of its own]")] = 0,
+    micro_batch: Annotated[int, typer.Option(help="Images that a process takes at once [default: its share]")] = 0,
     learning_rate: Annotated[
         float | None, typer.Option(help="Constant [default: full 5e-6, lora 1e-4, textual-inversion 5e-4]")
     ] = None,
@@ -39,7 +41,7 @@ def finetune(
     drop_prompt: Annotated[float, typer.Option(help="How often the prompt is left out, 0 to 1")] = 0.0,
     rank: Annotated[int, typer.Option(help="Of LoRA's updates")] = 16,
     keep_adapter: Annotated[
-        bool, typer.Option("--keep-adapter", help="Write LoRA's adapter by itself too, to OUT/lora")
+        bool, typer.Option("--keep-adapter", help="Also write LoRA's adapter alone, to OUT/lora")
     ] = False,
     prior: Annotated[int, typer.Option(help="Images drawn by the base model, against forgetting")] = 0,
     prior_prompt: Annotated[str, typer.Option(help="What they show")] = "An image of a skin disease",
@@ -51,16 +53,16 @@ def finetune(
     ] = False,
     checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints")] = 500,
     validate_every: Annotated[int, typer.Option(help="Steps between sheets of validation images; 0 for none")] = 0,
-    track: Annotated[str | None, typer.Option(help="tensorboard or wandb, beside log.csv")] = None,
+    track: Annotated[str | None, typer.Option(help="tensorboard or wandb, in addition to log.csv")] = None,
     seed: Annotated[int, typer.Option(help="Decides every draw")] = 0,
     work: Annotated[Path | None, typer.Option(help="Checkpoint, latents, log [default: OUT.work]")] = None,
     keep_work: Annotated[bool, typer.Option("--keep-work", help="Keep it, to train for longer later on")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew, not from the checkpoint")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
-    """Tune a pipeline on real images; run again to go on after a stop. Defaults are those of Sagers et al. 2023.
+    """Tune a pipeline on real images; run it again to resume. Defaults are those of Sagers et al. 2023.
 
-    Images marked validation or test are left out, and so must be whatever --holdout names. On several GPUs:
+    Images marked validation or test are left out; images that --holdout names are refused. On several GPUs,
     torchrun --no-python --nproc-per-node 4 gen finetune ... does the same steps as one process.
 
     Example: gen finetune --model ./sd21-base --data ./photos --method lora --holdout test.csv --out ./tuned
@@ -127,6 +129,6 @@ def finetune(
         state = "was done already" if result.already else f"{result.steps} steps"
         left = f", {result.left_out} left out" if result.left_out else ""
         console.say(
-            f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; see "
+            f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; next: "
             f"`gen build-engine --model {result.out}`"
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def plan(
     out: Annotated[Path | None, typer.Option(help="Where to write it: .csv or .parquet.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print cells, forwards per image and time.")] = False,
-    table: Annotated[Path | None, typer.Option(help="Rows of your own: CSV or parquet, a class column.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Your own plan rows: CSV or parquet with a class column.")] = None,
     preset: Annotated[str | None, typer.Option(help="sagers2023 (the paper) or fast.")] = None,
     engine: Annotated[Path, typer.Option(help="Bundle that names classes, groups and size.")] = DEFAULT_BUNDLE,
     classes: Annotated[str | None, typer.Option(help="Comma-separated [default: the bundle's].")] = None,
@@ -30,17 +30,17 @@ def plan(
     cells: Annotated[Path | None, typer.Option(help="Table of class, group, n.")] = None,
     balance: Annotated[Path | None, typer.Option(help="Real data to bring to equal cells.")] = None,
     from_predictions: Annotated[
-        Path | None, typer.Option(help="Predictions table: more where it errs, with --total and --floor.")
+        Path | None, typer.Option(help="Predictions table: more images where it errs, with --total and --floor.")
     ] = None,
     total: Annotated[int, typer.Option(help="Images in all, with --from-predictions.")] = 1000,
-    floor: Annotated[int, typer.Option(help="At least this many per cell.")] = 8,
+    floor: Annotated[int, typer.Option(help="Images that each cell gets at least.")] = 8,
     group_column: Annotated[str, typer.Option(help="Skin-type column of the predictions.")] = "group",
     parents: Annotated[Path | None, typer.Option(help="Real images: shards or a folder.")] = None,
     per_parent: Annotated[int | None, typer.Option(help="Images per real image.")] = None,
     to_groups: Annotated[str | None, typer.Option(help="Draw each parent in these skin types.")] = None,
     mask: Annotated[str | None, typer.Option(help="centre, lesion, ellipse or rectangle.")] = None,
     strength: Annotated[float | None, typer.Option(help="How far from the parent, 0 to 1.")] = None,
-    refill: Annotated[Path | None, typer.Option(help="Plan whose dropped images to make again.")] = None,
+    refill: Annotated[Path | None, typer.Option(help="Plan of which to make the dropped images again.")] = None,
     kept: Annotated[
         Path | None, typer.Option(help="With --refill: shards or a table of the ids that were kept.")
     ] = None,
@@ -52,15 +52,15 @@ def plan(
     steps: Annotated[int | None, typer.Option(help="Solver steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
     guidance_interval: Annotated[
-        str | None, typer.Option(help="Noise levels LOW:HIGH that are guided, as 0.28:5.42.")
+        str | None, typer.Option(help="Noise levels LOW:HIGH that are guided, such as 0.28:5.42.")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Pixels [default: the bundle's].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Lay out what to generate: a row an image, deterministic to the byte.
+    """Lay out what to generate, one row for each image; the same options give the same bytes.
 
-    A plan says nothing of the weights: the paper's two arms are one plan, sampled with a pretrained bundle and with
+    A plan does not depend on the weights: the paper's two arms are one plan, sampled with a pretrained bundle and with
     a fine-tuned one.
 
     Example: gen plan --preset sagers2023 --parents ./real --engine ./my-bundle --out plan.csv --show
@@ -106,7 +106,7 @@ def plan(
         )
         real = Parents(open_data(parents), parents) if parents else None
         made = new_plan(settings, wanted, spec, real, listed(to_groups))
-    # of a solver or a number of steps that cannot be, the costs say so before anything is written
+    # refuses an unknown solver or an impossible number of steps before anything is written
     forwards = cost.forwards(made, spec.scheduler if spec else {}) / len(made)
     seconds = cost.seconds(engine / TIMINGS, forwards, len(made))
     if out is not None:
@@ -141,4 +141,4 @@ def print_plan(made: Plan, report: dict[str, Any]) -> None:
     ways = ", ".join(f"{n} {name}" for name, n in made.frame["strategy"].value_counts().items())
     time = report["expected_seconds"]
     clock = "unknown (no bundle with timings)" if time != time else f"{time:.0f} s on this bundle's machine"
-    console.out.print(f"{ways}; {report['forwards_per_image']:.1f} UNet rows an image; time: {clock}", soft_wrap=True)
+    console.out.print(f"{ways}; {report['forwards_per_image']:.1f} UNet rows per image; time: {clock}", soft_wrap=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def sample(
-    shards: Annotated[str, typer.Option(help="Folder or s3:// address of the run; an unfinished one goes on.")],
+    shards: Annotated[str, typer.Option(help="Folder or s3:// address of the run; an unfinished run resumes.")],
     engine: Annotated[Path, typer.Option(help="Engine bundle.")] = DEFAULT_BUNDLE,
     plan: Annotated[Path | None, typer.Option(help="Plan [default: all classes and skin types alike].")] = None,
     per_cell: Annotated[int | None, typer.Option(help="Images per class and skin type [default: 32].")] = None,
@@ -35,7 +35,7 @@ def sample(
     guidance: Annotated[float | None, typer.Option(help="Guidance scale [default: 3].")] = None,
     guidance_interval: Annotated[str | None, typer.Option(help="Noise levels LOW:HIGH that are guided.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise [default: 0].")] = None,
-    parents: Annotated[str | None, typer.Option(help="Real images that the plan's rows start from.")] = None,
+    parents: Annotated[str | None, typer.Option(help="Real images that plan rows start from.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of the parents' lesion masks, <id>.png.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Images per shard [default: 1000].")] = None,
     image_format: Annotated[str | None, typer.Option("--format", help="png, jpg or webp [default: png].")] = None,
@@ -43,21 +43,21 @@ def sample(
     name: Annotated[str | None, typer.Option(help="Shards are called NAME-000000.tar.")] = None,
     backend: Annotated[str | None, typer.Option(help="[default: the bundle's]")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    rows: Annotated[int | None, typer.Option(help="Rows of one UNet call [default: the bundle's].")] = None,
+    rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the bundle's].")] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            help="CPU threads [default: the run's, else all cores]; with others the last bits may differ.", min=1
+            help="CPU threads [default: the run's, or all cores]; another number may change the last bits.", min=1
         ),
     ] = None,
     worker: Annotated[str, typer.Option(help="I/N: make every N-th shard, from the I-th.")] = "0/1",
     ray: Annotated[str | None, typer.Option(help="local, or the address of a Ray cluster.")] = None,
     workers: Annotated[int, typer.Option(help="Ray actors, each with an engine.")] = 1,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the run's shards and start anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove the run's shards and start again.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="A live line for each stage.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Sample a plan into verified shards; run it again to go on where it stopped.
+    """Sample a plan into verified shards; run it again to resume.
 
     Example: gen sample --shards out --per-cell 100 --guidance-interval 0.28:5.42
     """
@@ -93,7 +93,7 @@ def sample(
         image_format or (there.image_format if there else "png"),
         quality or (there.quality if there else 95),
     )
-    job = replace(job, threads=record.threads)  # for workers elsewhere, whatever cores they have
+    job = replace(job, threads=record.threads)  # the same on machines with other cores
     warn(table, loaded, job)
     if not record.certified:
         console.err.print("[red]warning:[/red] this bundle failed its parity certificate", soft_wrap=True)
@@ -119,7 +119,7 @@ def sample(
     if json:
         console.print_json(report)
     else:
-        tell(report, record, bool(left))
+        tell(shards, report, record, bool(left))
     if outcome is not None and outcome.quarantined:
         raise CheckFailed(
             f"{len(outcome.quarantined)} shards failed three times: {outcome.quarantined}; "
@@ -138,7 +138,7 @@ def plan_for(folder: str, spec: PipelineSpec, path: Path | None, asked: dict[str
     if path is not None:
         if given:
             flag = f"--{given[0].replace('_', '-')}"
-            raise UserError(f"--plan says all about the images; leave {flag} out, or make another plan")
+            raise UserError(f"the plan already says that; leave out {flag}, or make another plan")
         return load(path)
     if not given and not fresh and (there := run_record.read_plan(folder)) is not None:
         return there
@@ -174,14 +174,14 @@ def on_ray(job: SamplingJob, record: RunRecord, left: list[int], workers: int, a
         return sample_on_ray(job, left, workers, address, gpus, lambda shard, n: tick(n, f"shard {shard}"))
 
 
-def tell(report: dict[str, Any], record: RunRecord, sampled: bool) -> None:
+def tell(location: str, report: dict[str, Any], record: RunRecord, sampled: bool) -> None:
     """The summary for people."""
     if "images_per_second" in report:
         waited = max(report["waited"], key=report["waited"].get)
         console.out.print(
-            f"{report['images_per_second']:.1f} images/s, {report['forwards_per_image']:.1f} UNet rows an image, "
-            f"{report['filled']:.0%} of all rows of use; the engine waited {report['waiting']:.1%} of the time, mostly "
-            f"for {waited}; {report['peak_memory_mb']:.0f} MB",
+            f"{report['images_per_second']:.1f} images/s, {report['forwards_per_image']:.1f} UNet rows per image, "
+            f"{report['filled']:.0%} of all batch rows used; the engine waited {report['waiting']:.1%} of the time, "
+            f"mostly for {waited}; {report['peak_memory_mb']:.0f} MB",
             soft_wrap=True,
         )
     for shard, reasons in report.get("retried", {}).items():
@@ -193,7 +193,7 @@ def tell(report: dict[str, Any], record: RunRecord, sampled: bool) -> None:
         return
     state = "" if sampled else "nothing to do: "
     console.out.print(
-        f"{state}{record.images} images in {record.shards} verified shards in {report['shards']}; "
+        f"{state}{record.images} images in {record.shards} verified shards in {location}; "
         f"contact sheet {report['sheet']}",
         soft_wrap=True,
     )

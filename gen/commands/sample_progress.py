@@ -1,4 +1,4 @@
-"""What `gen sample` shows while it runs: images a second and the time left; with -v, a line for each stage too."""
+"""What `gen sample` shows while it runs: images a second and the time left; with -v, also a line for each stage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bar(images: int) -> Iterator[Show]:
 
 @contextmanager
 def lines(images: int) -> Iterator[Show]:
-    """The bar and, below it, a live line for each stage; off a terminal those lines every ten seconds."""
+    """The bar and, below it, a line for each stage; where there is no terminal, those lines every ten seconds."""
     if console.err.is_terminal:
         with _on_terminal(images) as show:
             yield show

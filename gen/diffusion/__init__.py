@@ -1,1 +1,1 @@
-"""From noise to latents: schedules, solvers, strategies, and batches of rows."""
+"""From noise to latents: schedules, solvers, strategies and continuous batching."""

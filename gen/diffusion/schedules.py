@@ -1,4 +1,4 @@
-"""The forward process that a pipeline was trained on, and how a solver's steps are spaced over it."""
+"""Noise schedules: the forward process of a pipeline's training, and how a solver's steps are spaced over it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NoiseSchedule:
 
     @property
     def finite(self) -> Array:
-        """`alphas_cumprod` with diffusers' stand-in for zero, for solvers that divide by it."""
+        """`alphas_cumprod` with the small number that diffusers has in place of 0, for solvers that divide by it."""
         values = self.alphas_cumprod.copy()
         if self.zero_snr:
             values[-1] = 2.0**-24
@@ -85,7 +85,7 @@ class NoiseSchedule:
     def timesteps(self, steps: int, short: bool, exact: bool = False) -> Array:
         """Training timesteps, highest first (arXiv 2305.08891, table 2).
 
-        `short` leaves the lowest of steps + 1 out, as the multistep schedulers do; `exact` does not round.
+        `short` leaves out the lowest of steps + 1, as the multistep schedulers do; `exact` does not round.
         """
         total = len(self.alphas_cumprod)
         count = steps + short
@@ -111,7 +111,7 @@ def karras(low: float, high: float, steps: int, rho: float = 7.0) -> Array:
 
 
 def sigma_to_t(sigmas: Array, levels: Array) -> Array:
-    """The timestep of each noise level, between those of training where it falls between them."""
+    """The timestep of each noise level, interpolated between those of training."""
     return np.interp(np.log(sigmas), np.log(levels), np.arange(len(levels)))
 
 

@@ -2,10 +2,9 @@
 
 Every solver here is linear in what it knows: the state `x`, the last corrected state `base`, the
 predictions of the clean latents at this step and at the two before it (`d0`, `d1`, `d2`), and fresh noise.
-So images at different steps of different solvers share a batch.
+So images at different steps of different solvers can share a batch.
 
-The state is kept in the variance-preserving scale (x = alpha * clean + sigma * noise), which is the UNet's
-input as it is.
+The state has the variance-preserving scale (x = alpha * clean + sigma * noise), which is the scale of the UNet's input.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ TERMS = ("d0<x", "d0<out", "base<x", "base<base", "base<d0", "base<d1", "base<d2
 
 
 def column(term: str) -> int:
-    """Where a term's coefficient stands in a row."""
+    """The column of a term's coefficient."""
     return TERMS.index(term)
 
 
@@ -41,7 +40,7 @@ class StepTable:
     coefficients
         One row a step, one column for each of `TERMS`, [K, 11].
     start_scale
-        The state before the first step is the starting noise times this (when nothing but noise is there).
+        From pure noise, the state before the first step is the starting noise times this.
     """
 
     timesteps: Array
@@ -95,10 +94,10 @@ class SolverState:
 
 
 def advance(c: Array, state: SolverState, out: torch.Tensor, noise: torch.Tensor | None = None) -> SolverState:
-    """One step of every image, each with its own row of coefficients, [n, 11].
+    """One step of every image, each with its own coefficients, [n, 11].
 
-    Only products and sums of single elements, in a fixed order: the result for one image does not depend
-    on its neighbours, to the bit.
+    It consists of element-wise products and sums in a fixed order, so the result for one image does not depend on the
+    others, to the bit.
     """
     used = np.any(c, axis=0).tolist()
     return combine(torch.from_numpy(c).to(out.device, state.x.dtype), state, out, noise, used)
@@ -111,7 +110,7 @@ def combine(
     noise: torch.Tensor | None = None,
     used: Sequence[bool] = (True,) * len(TERMS),
 ) -> SolverState:
-    """`advance` with its coefficients where the images are; columns that are not `used` must be 0."""
+    """`advance` with coefficients on the device of the images; columns that are not `used` must be 0."""
     columns = c.T[..., None, None, None]
 
     def total_of(**terms: torch.Tensor | None) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Strategies: what is redrawn in which phase, and what of the parent is kept to the pixel."""
+"""Strategies: what is redrawn in which phase, and which pixels of the parent are kept exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gen.plan import masks
 from gen.plan.plan import STRENGTHS, PlanRow
 
 Pixels = NDArray[np.uint8]
-#: What an inpainting UNet sees where pixels are hidden: 0 on the scale of -1 to 1.
+#: The grey that an inpainting UNet sees where pixels are hidden: 0 on the scale from -1 to 1.
 HIDDEN = 128
 
 
@@ -24,7 +24,7 @@ class Phase:
     strength
         How far towards pure noise the image is taken first.
     mask
-        True where pixels are drawn anew, [size, size]; None for everywhere.
+        True where pixels are redrawn, [size, size]; None for everywhere.
     """
 
     strength: float = 1.0
@@ -32,7 +32,7 @@ class Phase:
 
 
 def phases(row: PlanRow, lesion: masks.Mask | None = None) -> list[Phase]:
-    """The phases of a row.
+    """The phases of a plan row.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def phases(row: PlanRow, lesion: masks.Mask | None = None) -> list[Phase]:
 
 
 def keep(drawn: Pixels, before: Pixels, mask: masks.Mask | None) -> Pixels:
-    """Put the pixels that must be kept back as they were, which no autoencoder does."""
+    """Restore the pixels that must be kept, which an autoencoder does not return exactly."""
     return drawn if mask is None else np.where(mask[..., None], drawn, before)
 
 
 def hide(image: Pixels, mask: masks.Mask | None) -> Pixels:
-    """The image as an inpainting UNet is shown it: what will be redrawn is grey."""
+    """The image that an inpainting UNet is given: what will be redrawn is grey."""
     return np.full_like(image, HIDDEN) if mask is None else np.where(mask[..., None], np.uint8(HIDDEN), image)

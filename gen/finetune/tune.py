@@ -1,4 +1,4 @@
-"""One fine-tuning run, from the paths a user gives to the folder it leaves."""
+"""One fine-tuning run, from a task to the pipeline folder."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def new_accelerator(settings: Hyperparameters, execution: Execution) -> Accelera
         raise UserError(f"unknown tracker {execution.track!r}; expected tensorboard or wandb")
     if execution.track and importlib.util.find_spec(execution.track) is None:
         raise UserError(f"the tracker {execution.track} is not installed: pip install {execution.track}")
-    # each run tracks in its own folder, which is not known yet
+    # the folder of each run is set when the run begins
     accelerator = Accelerator(mixed_precision=settings.mixed_precision, log_with=execution.track, project_dir=TRACKING)
     allowed = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
     if accelerator.distributed_type not in allowed:

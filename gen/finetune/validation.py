@@ -1,4 +1,4 @@
-"""Images from the network as it is now: sheets to look at, and the images of prior preservation."""
+"""Images of the network in training: sheets to look at, and the images of prior preservation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def draw(
     Parameters
     ----------
     sources
-        For inpainting: what is kept around the paper's centre square; without, all is drawn anew.
+        For inpainting: images whose surroundings of the paper's centre square are kept; None redraws everything.
     """
     spec, parts = base.spec, base.pipeline
     device = parts.unet.device
@@ -104,7 +104,7 @@ def _shown(base: Base, sources: Sequence[Images] | None, n: int) -> torch.Tensor
 
 
 def prior_images(base: Base, settings: Hyperparameters, folder: Path, progress: Progress = silent) -> None:
-    """Draw what the base model makes of the prior prompt, into a folder; images that are there are kept."""
+    """Draw the base model's images of the prior prompt into a folder; images that are there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(settings.prior) if not (folder / f"{i:06d}.png").exists()]
     with progress("draw prior images", len(missing)) as tick:
@@ -115,7 +115,7 @@ def prior_images(base: Base, settings: Hyperparameters, folder: Path, progress: 
 
 
 def sheet(base: Base, examples: Examples, path: Path, seed: int, steps: int, guidance: float) -> Images:
-    """One image a cell, classes downwards and groups across, of the same seeds every time; written as PNG."""
+    """One image of each cell, classes downwards and groups across, always with the same seeds; written as PNG."""
     cells = examples.cells.head(CELLS)
     prompts = [examples.prompts[i] for i in cells["prompt"]]
     sources = None

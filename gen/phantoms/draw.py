@@ -93,12 +93,12 @@ def _entropy(cls: str, group: str, seed: int) -> int:
 
 
 def _white(linear: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Scale and slough: paler and yellower than the skin beneath, yet lit by the same light."""
+    """Scale and slough: paler and yellower than the skin below, in the same light."""
     return 0.3 * linear + 0.6 * np.sqrt(linear) * np.array([1.0, 0.96, 0.85], dtype=np.float32)
 
 
 def _photograph(rng: np.random.Generator, linear: NDArray[np.floating], size: int) -> NDArray[np.floating]:
-    """The camera: focus that varies from picture to picture, and the sensor's noise; sRGB, not yet clipped."""
+    """The camera: focus that varies between pictures, and the sensor's noise; sRGB, not yet clipped."""
     blur = rng.uniform(0.003, 0.020) * size
     seen = linear_to_srgb(ndimage.gaussian_filter(linear, (blur, blur, 0), mode="nearest"))
     return seen + rng.normal(0, rng.uniform(0.001, 0.010), linear.shape)

@@ -1,7 +1,7 @@
 """The six morphologies: what each adds to the skin's chromophores and relief.
 
 Every function takes a generator and the grid (x, y in [-1, 1], y downwards) and returns a `Lesion`.
-Outlines, contrast, colour, number and place vary so that the classes overlap at the edges, as in life.
+Outlines, contrast, colour, number and place vary, so that some lesions could be of two classes, as in patients.
 """
 
 from __future__ import annotations
@@ -39,27 +39,30 @@ class _Blob:
     radius: float
 
 
+@dataclass(frozen=True)
+class _Outline:
+    """A closed outline. ragged: depth of its notches; soft: width of its edge; aspect: how much it may be stretched."""
+
+    radius: float
+    ragged: float
+    soft: float
+    aspect: float = 0.25
+
+
 def _blob(
-    rng: np.random.Generator,
-    x: Array,
-    y: Array,
-    radius: float,
-    *,
-    ragged: float,
-    soft: float,
-    centre: tuple[float, float] | None = None,
-    aspect: float = 0.25,
+    rng: np.random.Generator, x: Array, y: Array, shape: _Outline, centre: tuple[float, float] | None = None
 ) -> _Blob:
     cx, cy = centre if centre is not None else rng.uniform(-0.25, 0.25, 2)
-    turn, stretch = rng.uniform(0, np.pi), 1 + rng.uniform(0, aspect)
+    turn, stretch = rng.uniform(0, np.pi), 1 + rng.uniform(0, shape.aspect)
     u = ((x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)) / stretch
     v = (-(x - cx) * np.sin(turn) + (y - cy) * np.cos(turn)) * stretch
     angle = np.arctan2(v, u)
+    radius = shape.radius
     outline = np.full_like(x, radius)
     for k in range(2, 7):
-        outline = outline + radius * ragged / k * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+        outline = outline + radius * shape.ragged / k * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
     depth = 1 - np.sqrt(u**2 + v**2) / np.maximum(outline, 0.3 * radius)
-    inside = 1 / (1 + np.exp(np.clip(-depth * radius / soft, -30, 30)))
+    inside = 1 / (1 + np.exp(np.clip(-depth * radius / shape.soft, -30, 30)))
     return _Blob(inside.astype(np.float32), depth.astype(np.float32), radius)
 
 
@@ -76,16 +79,16 @@ def _zeros(x: Array) -> Array:
 def macule(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """Flat, of one colour, smooth edge."""
     contrast = rng.uniform(0.35, 1.0)
-    blob = _blob(rng, x, y, rng.uniform(0.24, 0.48), ragged=rng.uniform(0.05, 0.25), soft=rng.uniform(0.015, 0.05))
+    blob = _blob(rng, x, y, _Outline(rng.uniform(0.24, 0.48), rng.uniform(0.05, 0.25), rng.uniform(0.015, 0.05)))
     m, h = _colour(rng, contrast)
     mottle = 1 + 0.10 * smooth_noise(rng, x.shape[0], 8)
     return Lesion(blob.inside, m * mottle * blob.inside, h * mottle * blob.inside, _zeros(x), _zeros(x))
 
 
 def plaque(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
-    """Broad, raised at a ragged edge, with pale scale upon it."""
+    """Broad, raised at a ragged edge, covered with pale scale."""
     contrast = rng.uniform(0.35, 1.0)
-    blob = _blob(rng, x, y, rng.uniform(0.30, 0.52), ragged=rng.uniform(0.15, 0.40), soft=rng.uniform(0.012, 0.03))
+    blob = _blob(rng, x, y, _Outline(rng.uniform(0.30, 0.52), rng.uniform(0.15, 0.40), rng.uniform(0.012, 0.03)))
     m, h = _colour(rng, contrast)
     size = x.shape[0]
     flakes = 0.7 * smooth_noise(rng, size, 10) + 0.7 * smooth_noise(rng, size, 18)
@@ -98,7 +101,7 @@ def nodule(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """One round dome."""
     contrast = rng.uniform(0.25, 0.9)
     blob = _blob(
-        rng, x, y, rng.uniform(0.26, 0.46), ragged=rng.uniform(0.0, 0.10), soft=rng.uniform(0.015, 0.04), aspect=0.12
+        rng, x, y, _Outline(rng.uniform(0.26, 0.46), rng.uniform(0.0, 0.10), rng.uniform(0.015, 0.04), aspect=0.12)
     )
     m, h = _colour(rng, contrast)
     dome = np.sqrt(np.clip(1 - (1 - np.clip(blob.depth, 0, 1)) ** 2, 0, 1))
@@ -110,7 +113,7 @@ def annulus(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """A ring with a cleared centre."""
     contrast = rng.uniform(0.35, 1.0)
     radius = rng.uniform(0.32, 0.54)
-    blob = _blob(rng, x, y, radius, ragged=rng.uniform(0.03, 0.20), soft=rng.uniform(0.012, 0.03))
+    blob = _blob(rng, x, y, _Outline(radius, rng.uniform(0.03, 0.20), rng.uniform(0.012, 0.03)))
     width, clearing = rng.uniform(0.25, 0.50), rng.uniform(0.55, 1.0)
     centre = 1 / (1 + np.exp(np.clip(-(blob.depth - width) / 0.06, -30, 30)))
     ring = (blob.inside * (1 - clearing * centre)).astype(np.float32)
@@ -130,9 +133,7 @@ def papules(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     for _ in range(number):
         way, far = rng.uniform(0, 2 * np.pi), spread * np.sqrt(rng.uniform(0.02, 1))
         centre = (cx + far * np.cos(way), cy + far * np.sin(way))
-        blob = _blob(
-            rng, x, y, rng.uniform(0.09, 0.15), ragged=0.08, soft=rng.uniform(0.012, 0.025), centre=centre, aspect=0.2
-        )
+        blob = _blob(rng, x, y, _Outline(rng.uniform(0.09, 0.15), 0.08, rng.uniform(0.012, 0.025), aspect=0.2), centre)
         dome = np.sqrt(np.clip(1 - (1 - np.clip(blob.depth, 0, 1)) ** 2, 0, 1))
         cover = np.maximum(cover, blob.inside)
         melanin, haemoglobin = np.maximum(melanin, m * blob.inside), np.maximum(haemoglobin, h * blob.inside)
@@ -143,7 +144,7 @@ def papules(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
 def ulcer(rng: np.random.Generator, x: Array, y: Array) -> Lesion:
     """A raw, sunken centre with yellow slough inside a raised rim."""
     contrast = rng.uniform(0.35, 1.0)
-    blob = _blob(rng, x, y, rng.uniform(0.30, 0.50), ragged=rng.uniform(0.10, 0.35), soft=rng.uniform(0.012, 0.035))
+    blob = _blob(rng, x, y, _Outline(rng.uniform(0.30, 0.50), rng.uniform(0.10, 0.35), rng.uniform(0.012, 0.035)))
     edge = rng.uniform(0.22, 0.42)
     crater = (1 / (1 + np.exp(np.clip(-(blob.depth - edge) / 0.05, -30, 30)))).astype(np.float32)
     m, h = _colour(rng, contrast)

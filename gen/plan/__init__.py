@@ -1,1 +1,1 @@
-"""What to generate: a table, one row per image."""
+"""What to generate: a table with one row for each image."""

@@ -1,4 +1,4 @@
-"""How many images each class and skin type gets: equal, to balance real data, or where a classifier errs."""
+"""How many images each class and skin type gets: the same, to balance real data, or more where a classifier errs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Counts = dict[Cell, int]
 
 
 def group_or_none(value: object) -> str | None:
-    """A table's skin type: an empty or missing one is None."""
+    """The skin type in a table's cell; None where it is empty or missing."""
     return None if value is None or value == "" or value != value else str(value)
 
 
@@ -26,14 +26,14 @@ def uniform(classes: Sequence[str], groups: Sequence[str] | None, n: int) -> Cou
 
 
 def balanced(real: pd.DataFrame, cells: Sequence[Cell], target: int | None = None) -> Counts:
-    """What brings every cell, real and synthetic together, to the same number.
+    """As many images as bring every cell, real and synthetic together, to the same number.
 
     Parameters
     ----------
     real
         One row a real image, with `class` and `group`.
     target
-        The number to reach; None for that of the largest cell.
+        The number to reach; None for the number in the largest cell.
     """
     have = dict.fromkeys(cells, 0)
     for label, group in zip(real["class"], real["group"], strict=True):
@@ -64,10 +64,10 @@ def from_table(path: Path) -> Counts:
 
 
 def from_errors(predictions: Path, cells: Sequence[Cell], total: int, floor: int, group: str = "group") -> Counts:
-    """More images for the cells in which a classifier errs most, and a floor for every cell.
+    """More images for the cells in which a classifier errs most, and at least `floor` for every cell.
 
-    Above the floor, images are shared in proportion to the cell's error rate, with one error in two added to
-    every cell (Agresti and Coull) so that a handful of test images does not decide everything.
+    Above the floor, images are shared in proportion to the cell's error rate. One error in two images is added to each
+    cell (Agresti and Coull), so that a few test images do not decide everything.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ def from_errors(predictions: Path, cells: Sequence[Cell], total: int, floor: int
     try:
         probabilities = table[columns].to_numpy(dtype=float)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{predictions}: a prob_<class> column holds something that is no number ({error})") from error
+        raise UserError(f"{predictions}: a prob_<class> column holds something other than numbers ({error})") from error
     if bad := int((~np.isfinite(probabilities)).any(axis=1).sum()):
-        raise UserError(f"{predictions}: {bad} of {len(table)} rows lack a probability; expected one a class")
+        raise UserError(f"{predictions}: {bad} of {len(table)} rows lack a probability; expected one for each class")
     best = probabilities.argmax(axis=1)
     guess = np.array([str(c).removeprefix("prob_") for c in columns])[best]
     wrong = guess != table["label"].astype(str).to_numpy()

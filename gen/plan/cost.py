@@ -1,4 +1,4 @@
-"""What a plan costs before it is run: UNet rows and seconds."""
+"""What a plan will cost: batch rows of the UNet, and seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gen.plan.plan import STRENGTHS, Plan, parse_interval
 
 
 def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
-    """Rows that the UNet has to run for a plan: one a step, and one more where a step is guided."""
+    """Batch rows that the UNet has to run for a plan: one for each step, and one more where it is guided."""
     schedule = NoiseSchedule.from_config(scheduler)
     columns = ["solver", "steps", "strength", "strategy", "guidance", "guidance_interval"]
     total = 0

@@ -1,4 +1,4 @@
-"""From counts and settings to the rows of a plan; the paper's experiment is a preset."""
+"""From counts and settings to plan rows; the paper's experiment is a preset."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.errors import UserError
-from gen.plan.cells import Counts, group_or_none
+from gen.plan.cells import Cell, Counts, group_or_none
 from gen.plan.plan import STRATEGIES, cell_id
 from gen.plan.prompts import PAPER, render
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How images are made, whatever they show.
+    """How images are made, apart from what they show.
 
     Attributes
     ----------
@@ -88,14 +88,14 @@ def rows(
     parents: pd.DataFrame | None = None,
     to_groups: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a plan.
+    """Plan rows, as mappings.
 
     Parameters
     ----------
     counts
         Images of each cell to make from text alone.
     parents
-        Real images that the other strategies start from: one row each, with `id`, `class` and `group`.
+        Real images that the other strategies start from, one in each row: `id`, `class` and `group`.
     to_groups
         Skin types to draw every parent in; None for its own.
 
@@ -110,7 +110,7 @@ def rows(
         if strategy == "text-to-image":
             for (label, group), n in counts.items():
                 for number in range(n):
-                    yield _row(settings, template, strategy, number, label, group)
+                    yield _row(settings, template, strategy, number, (label, group))
             continue
         if parents is None or parents.empty:
             raise UserError(f"{strategy} starts from real images; give parents")
@@ -118,7 +118,7 @@ def rows(
             name, label, own = str(parent["id"]), str(parent["class"]), group_or_none(parent.get("group"))
             for group in to_groups or (own,):
                 for number in range(settings.per_parent):
-                    yield _row(settings, template, strategy, number, label, group, name)
+                    yield _row(settings, template, strategy, number, (label, group), name)
 
 
 def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:
@@ -131,14 +131,9 @@ def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:
 
 
 def _row(
-    settings: GenerationSettings,
-    template: str,
-    strategy: str,
-    number: int,
-    label: str,
-    group: str | None,
-    parent: str | None = None,
+    settings: GenerationSettings, template: str, strategy: str, number: int, cell: Cell, parent: str | None = None
 ) -> dict[str, Any]:
+    label, group = cell
     more = () if parent is None else (strategy, hashlib.sha256(parent.encode()).hexdigest()[:12])
     row: dict[str, Any] = {
         "id": cell_id(number, label, group, *more),

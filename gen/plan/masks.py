@@ -1,4 +1,4 @@
-"""Masks in pixels: True is drawn anew, False is kept as it is."""
+"""Masks in pixels: True is redrawn, False is kept."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gen.diffusion import noise
 
 Mask = NDArray[np.bool_]
 
-#: The kept frame of the paper's outpainting, 16 of 512 px, as a part of the side.
+#: Width of the frame that the paper's outpainting keeps, as a part of the side: 16 of 512 px.
 FRAME = 16 / 512
-#: The step word of the draws that place a random mask, apart from every step of a solver.
+#: The step of the draws that place a random mask; no solver has as many steps.
 _DRAW = 1 << 32
 
 
 def centre(size: int, area: float = 0.25) -> Mask:
-    """A centred square of a part of the area (Sagers et al. 2023: 256 of 512 px, a quarter)."""
+    """A centred square with this share of the area (Sagers et al. 2023: a quarter, 256 of 512 px)."""
     side = round(size * area**0.5)
     start = (size - side) // 2
     mask = np.zeros((size, size), dtype=bool)
@@ -32,40 +32,40 @@ def frame(size: int) -> Mask:
     return mask
 
 
-def ellipse(size: int, seed: int, row: str) -> Mask:
-    """An ellipse of random place and axes, drawn from (seed, row)."""
-    top, left, height, width = _box(size, seed, row)
+def ellipse(size: int, seed: int, row_id: str) -> Mask:
+    """An ellipse of random place and axes, drawn from (seed, id of the plan row)."""
+    top, left, height, width = _box(size, seed, row_id)
     y, x = np.mgrid[:size, :size] + 0.5
     away = ((y - top - height / 2) / (height / 2)) ** 2 + ((x - left - width / 2) / (width / 2)) ** 2
     return np.asarray(away <= 1)
 
 
-def rectangle(size: int, seed: int, row: str) -> Mask:
-    """A rectangle of random place and sides, drawn from (seed, row)."""
-    top, left, height, width = (round(v) for v in _box(size, seed, row))
+def rectangle(size: int, seed: int, row_id: str) -> Mask:
+    """A rectangle of random place and sides, drawn from (seed, id of the plan row)."""
+    top, left, height, width = (round(v) for v in _box(size, seed, row_id))
     mask = np.zeros((size, size), dtype=bool)
     mask[top : top + height, left : left + width] = True
     return mask
 
 
-def for_word(word: str, size: int, seed: int, row: str, lesion: Mask | None = None) -> Mask:
+def for_word(word: str, size: int, seed: int, row_id: str, lesion: Mask | None = None) -> Mask:
     """The region a plan's `mask` column names; `lesion` is the parent's own mask at `size`."""
     if word == "lesion":
         assert lesion is not None
         return lesion
     if word == "centre":
         return centre(size)
-    return {"ellipse": ellipse, "rectangle": rectangle}[word](size, seed, row)
+    return {"ellipse": ellipse, "rectangle": rectangle}[word](size, seed, row_id)
 
 
 def latent(mask: Mask, factor: int) -> Mask:
-    """The latent cells that hold any pixel to be drawn anew, [h, w] from [H, W]."""
+    """The latent cells that hold at least one pixel to redraw, [h, w] from [H, W]."""
     h, w = mask.shape[0] // factor, mask.shape[1] // factor
     return np.asarray(mask.reshape(h, factor, w, factor).any(axis=(1, 3)))
 
 
-def _box(size: int, seed: int, row: str) -> tuple[float, float, float, float]:
+def _box(size: int, seed: int, row_id: str) -> tuple[float, float, float, float]:
     """Top, left, height and width; sides between a quarter and three quarters of the image."""
-    u = noise.uniform(seed, row, _DRAW, 4)
+    u = noise.uniform(seed, row_id, _DRAW, 4)
     height, width = (0.25 + 0.5 * u[:2]) * size
     return float(u[2] * (size - height)), float(u[3] * (size - width)), float(height), float(width)

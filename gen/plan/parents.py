@@ -36,7 +36,7 @@ class Parents:
         return rows if classes is None else rows[rows["class"].isin(classes)]
 
     def check(self, ids: Iterable[str], lesions: Iterable[str] = (), tick: Ticker = no_tick) -> None:
-        """Decode every parent that a plan names, before anything is generated: its header says too little.
+        """Decode every parent that a plan names, before anything is generated; a header alone does not show damage.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The plan: a table, a row an image, sorted and digested; the same inputs give the same bytes."""
+"""The plan: a table with one row for each image, sorted and digested; the same inputs give the same bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shards.format.schema import ID_LENGTH, ID_PATTERN
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]
 Mask = Literal["centre", "lesion", "ellipse", "rectangle"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
-#: The strategies that redraw a part of a parent, and so need to know which.
+#: The strategies that redraw a part of a parent, and so need a mask.
 MASKED = ("inpaint", "outpaint", "inpaint-outpaint")
 #: As in Sagers et al. 2023; for image-to-image the least that changes a skin tone (Wang et al. 2024).
 STRENGTHS: dict[str, float] = {
@@ -36,7 +36,7 @@ STRENGTHS: dict[str, float] = {
 
 
 class PlanRow(BaseModel):
-    """One image to make; everything that decides its pixels but the model is here.
+    """One image to make: everything that decides its pixels, except the model.
 
     `guidance_interval` is in noise levels sigma/alpha, (low, high]; empty guides every step.
     """
@@ -205,7 +205,7 @@ def cell_id(number: int, label: str, group: str | None, *more: str) -> str:
 
 
 def _plain(part: str) -> str:
-    """A name in an id's letters; a digest stands for those of another alphabet, so that names stay apart."""
+    """A name in an id's letters; a digest stands for letters of another alphabet, so that names stay distinct."""
     plain = re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-")
     if re.fullmatch(r"[A-Za-z0-9_ -]*", part):
         return plain or "x"
@@ -213,7 +213,7 @@ def _plain(part: str) -> str:
 
 
 def fitting_id(name: str) -> str:
-    """An id of at most `ID_LENGTH` characters; a longer one ends in its digest, so that it stays its own."""
+    """An id of at most `ID_LENGTH` characters; a longer one ends in its digest, so that it stays unique."""
     return name if len(name) <= ID_LENGTH else f"{name[: ID_LENGTH - 13]}-{_short(name)}"
 
 
@@ -244,7 +244,7 @@ def _text(value: object) -> str:
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
-        raise UserError(f"no plan at {path}; write one with `gen plan --out {path}`")
+        raise UserError(f"no plan at {path}; write one with `gen plan`")
     yield from records(read_table(path))
 
 

@@ -1,4 +1,4 @@
-"""Prompts: templates filled with class and skin type, and a warning where the tokenizer would cut one off."""
+"""Prompts: templates filled with class and skin type, and those that a tokenizer would cut."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def render(template: str, label: str, group: str | None) -> str:
     Raises
     ------
     UserError
-        For another field in the template, or a group that it needs and the row has not.
+        The template has another field, or it needs a group and there is none.
     """
     words = {"class": label, "group": group, "fst": group}
     try:
         fields = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
     except ValueError as error:
-        raise UserError(f"the prompt template {template!r} is not one ({error}); write {{class}}") from error
+        raise UserError(f"the prompt template {template!r} is not valid ({error}); write {{class}}") from error
     if unknown := sorted(fields - set(FIELDS)):
         expected = "{class}, {group} or {fst}"
         raise UserError(f"the prompt template names {{{unknown[0]}}}; expected {expected}")

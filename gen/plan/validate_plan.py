@@ -27,13 +27,14 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
     Raises
     ------
     UserError
-        Another size, an unknown solver, a missing parent or mask, a model of phantoms asked for another class.
+        Another size than the engine's, an unknown solver, a missing parent or mask, or a model of phantoms asked for
+        another class.
     """
     spec, frame = engine.spec, plan.frame
     if sizes := sorted(set(frame["size"]) - {str(spec.size)}):
         raise UserError(
             f"the plan asks for {sizes[0]} px and the engine makes {spec.size} px; "
-            f"build one with `gen build-engine --size {sizes[0]}`, or change the plan"
+            f"build one of that size, or change the plan"
         )
     schedule = NoiseSchedule.from_config(spec.scheduler)
     settings = frame[["solver", "steps", "strength", "strategy"]].drop_duplicates()

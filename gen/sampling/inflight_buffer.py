@@ -1,4 +1,4 @@
-"""What the sampler's stages share: a bounded number of images, their order, and the first failure."""
+"""What the sampler's stages share: a bounded number of images, their order, and the first error."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """Another stage failed; this one ends quietly."""
+    """Another stage failed, so this one ends without an error of its own."""
 
 
 class InFlightBuffer(Generic[T]):
-    """Bounds the run's memory: at most `window` images are anywhere between the plan and the disk.
+    """Bounds the run's memory: at most `window` images are between the plan and the disk.
 
-    Images enter in order and leave in order, so the one that the writer waits for is always under way.
+    Images enter and leave in order, so the one that the writer waits for is always inside.
 
     Attributes
     ----------
     again
         Images that go back to the first stage, for another phase.
     blocked
-        Whether the first stage waits for images to leave; then nothing more comes until one does.
+        Whether the first stage waits for images to leave; until one does, no new ones enter.
     """
 
     def __init__(self, window: int) -> None:
@@ -35,16 +35,16 @@ class InFlightBuffer(Generic[T]):
         self._change = threading.Condition()
 
     def enter(self, most: int, more: bool, returning: int) -> tuple[list[T], int]:
-        """Wait for something to do: images that came back, and how many new ones may enter.
+        """Wait for work; returns images that came back, and how many new ones may enter.
 
         Parameters
         ----------
         most
-            Images to take at once.
+            Most images to take at once.
         more
             Whether the plan has more.
         returning
-            Images that are still to come back; with none and no more in the plan, ([], 0) ends the run.
+            Images that are still to come back; where there are none, and no more in the plan, ([], 0) ends the run.
         """
         with self._change:
             while not self.again and not (more and self.inside < self.window):
@@ -60,7 +60,7 @@ class InFlightBuffer(Generic[T]):
             return back, new
 
     def unused(self, n: int) -> None:
-        """Places that were given and not taken, at the end of the plan."""
+        """Return places that were given and not used, at the end of the plan."""
         with self._change:
             self.inside -= n
 
@@ -87,7 +87,7 @@ class InFlightBuffer(Generic[T]):
             self._change.notify_all()
 
     def stop(self, error: BaseException) -> None:
-        """End every stage; the first error is the one that counts."""
+        """End every stage; the first error is the one that is raised."""
         with self._change:
             self.error = self.error or error
             self._change.notify_all()

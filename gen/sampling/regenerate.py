@@ -1,4 +1,4 @@
-"""One shard of a run made again, and compared with what its sidecar says."""
+"""Make one shard of a run again, and compare it with its sidecar."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _compare(where: Place, made: Path, stem: str, replace: bool) -> None:
         raise CheckFailed(
             f"{where}/{new.tar} has the sha256 {old.sha256[:12]} and the new shard {new.sha256[:12]}: {len(changed)} "
             f"of {new.n} images differ; images are the same only with the same bundle, device, libraries, batch and "
-            "threads (`shards diff --pixels` says by how much)"
+            "threads (`shards diff` says by how much)"
         )
     if replace:
         _put(where, made, new)

@@ -1,4 +1,4 @@
-"""A run's folder: what decides its bytes, what is done, and what is left to do."""
+"""The record of a run: what decides its bytes, which shards are there, and which are left to make."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunRecord(BaseModel):
     backend: str
     precision: str
     rows: int
-    threads: int | None = None  # on a CPU; records of before this was known have none
+    threads: int | None = None  # on a CPU; older records have none
     certified: bool
     phantom: bool
     created_by: str
@@ -130,7 +130,7 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
 
 
 def read(location: str | Path) -> RunRecord | None:
-    """The run that a folder or an address holds, if any."""
+    """The record of the run at a folder or an address, if there is one."""
     content = _content(location, RECORD)
     if content is None:
         return None
@@ -144,7 +144,7 @@ def read(location: str | Path) -> RunRecord | None:
 
 
 def read_plan(location: str | Path) -> Plan | None:
-    """The plan of the run that a folder or an address holds, if any."""
+    """The plan of the run at a folder or an address, if there is one."""
     content = _content(location, PLAN)
     return None if content is None else from_csv(content, f"{location}/{PLAN}")
 

@@ -1,7 +1,7 @@
-"""Many workers on one run: each has an engine, takes shard numbers and gives back what it committed.
+"""Many workers on one run: each has an engine, takes shard numbers and commits shards.
 
-A shard is a pure function of (plan, bundle, number), and committing one twice is harmless; so a worker that dies
-costs the shard in its hands, which is simply given to another. Images never leave the worker but to the disk.
+A shard is a pure function of (plan, bundle, number), and committing one twice is harmless; so when a worker dies, only
+its shard in progress is lost, and another worker makes it again. Images go from the worker to the disk only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class SamplingJob:
-    """Where a run lies (a folder or an fsspec address) and what it is run with; all that a worker needs to start."""
+    """All that a worker needs to start: where the run is (a folder or an fsspec address) and what it uses."""
 
     folder: str | Path
     engine: Path
@@ -91,7 +91,7 @@ class Outcome:
     retried
         Shard number -> why an attempt at it failed, in order.
     quarantined
-        Shards that failed three times; they are left to be looked at, and the rest is done.
+        Shards that failed three times; the others are made.
     """
 
     made: dict[int, int] = field(default_factory=dict)
@@ -112,8 +112,8 @@ def sample_on_ray(
     Parameters
     ----------
     address
-        `local` for actors on this machine only, bound to localhost and without a dashboard; else the address of
-        a cluster, whose nodes must all see the run's folder or bucket, and the bundle.
+        `local` for actors on this machine only, bound to localhost and without a dashboard; otherwise the address of
+        a cluster whose nodes all see the run's folder or bucket, and the bundle.
     gpus
         GPUs of each actor.
     on_shard
@@ -124,7 +124,7 @@ def sample_on_ray(
     UserError
         Ray is not installed, or there is no cluster at the address.
     CheckFailed
-        Every worker dies before it makes anything.
+        Workers keep dying before any shard is made.
     """
     ray = ray_cluster.connect(address)
     try:
@@ -134,7 +134,7 @@ def sample_on_ray(
 
 
 class _Driver:
-    """Hands out shard numbers, replaces workers that died, and gives up on a shard after `ATTEMPTS`."""
+    """Gives out shard numbers, replaces workers that died, and gives up on a shard after `ATTEMPTS`."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class _Driver:
         on_shard: Callable[[int, int], None],
     ) -> None:
         self.ray, self.job, self.on_shard = ray, job, on_shard
-        # Not Ray's own restarts: a call to an actor that is being restarted fails at once, and would count.
+        # Without Ray's own restarts: a call to an actor that is being restarted fails at once, and would count.
         self.actor = ray.remote(max_restarts=0, num_gpus=gpus)(_Worker)
         self.workers = min(workers, len(shards))
         self.idle = deque(self.actor.remote(job) for _ in range(self.workers))
@@ -190,7 +190,7 @@ class _Driver:
             self.outcome.quarantined.append(shard)
 
     def _died(self, error: Exception) -> None:
-        """Workers that never made a shard (no such bundle on their node, no GPU) will not make the others either."""
+        """Give up where no worker ever made a shard: the bundle may be missing on the nodes, or a GPU."""
         self.deaths += 1
         if not self.outcome.made and self.deaths > ATTEMPTS * self.workers:
             raise CheckFailed(f"{self.deaths} workers died and none made a shard; the last reason: {_reason(error)}")
@@ -201,7 +201,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Worker:
-    """One engine, kept from shard to shard."""
+    """An actor with one engine, which it keeps from shard to shard."""
 
     def __init__(self, job: SamplingJob) -> None:
         self.job, self.engine = job, job.load()

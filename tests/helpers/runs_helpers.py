@@ -9,6 +9,7 @@ from gen.plan import cells, grid, plan
 from gen.plan.grid import GenerationSettings
 from gen.plan.plan import Plan
 from gen.sampling import run_record
+from shards.storage.bucket import Bucket
 
 TEMPLATE = "An image of {class}, {group} skin"
 
@@ -26,3 +27,9 @@ def started(folder: Path, engine: Engine, made: Plan, shard_size: int = 4) -> ru
 
 def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name.startswith("s-")}
+
+
+def objects(url: str) -> dict[str, bytes]:
+    """The shards of a run in a bucket."""
+    bucket = Bucket(url)
+    return {name: bucket.read(name) for name in sorted(bucket.names()) if name.startswith("s-")}

@@ -1,4 +1,4 @@
-"""Images that must not be trained on: by id, by cluster (patient, near-duplicates) and by content."""
+"""Images that must not be trained on, by id, by cluster (patient, near-duplicates) and by content."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Holdout:
 def read_holdout(location: str | Path) -> Holdout:
     """Held-out images from a list of ids (.txt), a table with an `id` column, or shards or a folder of images.
 
-    Of a set that has a `train` split, the other images are held out.
+    Where a set has a `train` split, its other images are held out.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def of_images(data: ImageSet) -> Holdout:
 
 
 def of_splits(data: ImageSet) -> Holdout:
-    """The validation and test images of the training set itself: their patients must not be trained on either."""
+    """The validation and test images of the training set itself, with their patients."""
     rows = data.rows[data.rows["split"].isin(["validation", "test"])]
     return Holdout(_words(rows["id"]), _words(rows["cluster"]), _words(rows["image_sha256"]))
 

@@ -41,7 +41,7 @@ def predictions(path: Path) -> Path:
 
 
 def test_the_papers_plan_is_laid_out_and_costed(bundles: dict[str, Path], phantom_shards: Path, tmp_path: Path) -> None:
-    """`--preset sagers2023 --show`: 10 of each parent by each strategy; 50 steps, guided: 100 UNet rows an image."""
+    """`--preset sagers2023 --show`: 10 of each parent by each strategy; 50 steps, guided: 100 UNet rows per image."""
     out = tmp_path / "plan.csv"
     options = ("--parents", phantom_shards / "train", "--engine", bundles["text"], "--classes", "plaque,ulcer")
     shown = json.loads(call("--preset", "sagers2023", *options, "--out", out, "--json"))
@@ -54,7 +54,7 @@ def test_the_papers_plan_is_laid_out_and_costed(bundles: dict[str, Path], phanto
     fast = json.loads(call("--preset", "fast", *options, "--show", "--json"))
     assert fast["forwards_per_image"] < 0.4 * shown["forwards_per_image"]
     text = call("--preset", "sagers2023", *options, "--show")
-    assert "UNet rows an image" in text
+    assert "UNet rows per image" in text
     assert "plaque" in text
     assert text.index("very_light") < text.index("light", text.index("very_light") + 10) < text.index("dark")
 
@@ -86,7 +86,7 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
     (bundle / TIMINGS).write_text(measured.model_dump_json())
     options = ("--engine", bundle, "--per-cell", 3, "--steps", 5, "--solver", "ddim")
     assert json.loads(call(*options, "--show", "--json"))["expected_seconds"] == 12 * (10 * 0.5 + 2)
-    assert "10.0 UNet rows an image; time: 84 s on this bundle's machine" in call(*options, "--show")
+    assert "10.0 UNet rows per image; time: 84 s on this bundle's machine" in call(*options, "--show")
     (bundle / TIMINGS).unlink()
     assert json.loads(call(*options, "--show", "--json"))["expected_seconds"] is None
     assert "time: unknown (no bundle with timings)" in call(*options, "--show")

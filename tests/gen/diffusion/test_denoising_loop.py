@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from engines import Engine
-from gen.diffusion.batch_state import STEP_COLUMNS, BatchState
+from gen.diffusion.batch_state import STEP_COLUMNS
 from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
 from gen.diffusion.steps import SolverState, advance
 from gen.plan import plan
@@ -96,32 +95,6 @@ def test_an_image_among_others_is_the_image_alone(open_engine: Callable[..., Eng
     for number, latents in got.items():
         torch.testing.assert_close(latents, expected[number], rtol=1e-5, atol=1e-5)
     assert loop.rows > 0.8 * loop.calls * engine.rows
-
-
-def test_a_call_of_nothing_changes_nothing(open_engine: Callable[..., Engine]) -> None:
-    """What recording does before the first image: it must leave no trace in any slot."""
-    slots = BatchState(open_engine())
-    for tensor in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2):
-        tensor.normal_()
-    before = [t.clone() for t in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2)]
-    slots.run(*map(slots.upload, slots.idle()))
-    after = (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2)
-    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
-    assert not slots.outputs[:-1].any()
-
-
-@pytest.mark.parametrize("channels", [4, 9])
-def test_a_step_reads_nothing_back(channels: int) -> None:
-    """It runs on tensors that have no data: a value that decided anything would be an error, as it is in recording."""
-    spec = SimpleNamespace(latent_channels=4, latent_size=8, unet_in_channels=channels, max_length=16, text_dim=16)
-    calls = SimpleNamespace(recordable=None, denoise=lambda x, times, words: x.new_empty(6, 4, 8, 8))
-    engine: Any = SimpleNamespace(spec=spec, device=torch.device("meta"), rows=6, calls=calls)
-    slots = BatchState(engine)
-    out = slots.run(*map(slots.upload, slots.idle()))
-    assert out.device.type == "meta"
-    assert out is slots.state.x
-    with pytest.raises(RuntimeError, match="meta"):
-        out.sum().item()
 
 
 def test_the_settings_are_what_the_step_takes(open_engine: Callable[..., Engine]) -> None:

@@ -46,7 +46,7 @@ def test_more_images_where_a_classifier_errs(tmp_path: Path) -> None:
     ("text", "word"),
     [
         ("id,label,group,prob_a,prob_b\n1,a,dark,0.5,\n", "1 of 1 rows lack a probability"),
-        ("id,label,group,prob_a,prob_b\n1,a,dark,high,low\n", "no number"),
+        ("id,label,group,prob_a,prob_b\n1,a,dark,high,low\n", "other than numbers"),
         ("id,label,group,prob_a,prob_b\n1,A,VI,0.5,0.5\n", "none of the cells asked for"),
         ("id,label,group\n1,a,dark\n", "no prob_<class> columns"),
     ],

@@ -26,7 +26,7 @@ def test_the_phantoms_prompts_are_those_they_were_trained_with() -> None:
     [
         ("{colour}", None, "colour"),
         ("{group}", None, "without one"),
-        ("{class", None, "is not one"),
+        ("{class", None, "is not valid"),
         ("{}", None, "names"),
     ],
 )

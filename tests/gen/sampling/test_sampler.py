@@ -11,14 +11,12 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 import engines
-from dermforge.common.errors import UserError
 from engines import Engine
 from gen.diffusion import noise
 from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.plan import cells, grid, plan
 from gen.plan.grid import GenerationSettings
 from gen.plan.plan import Plan
-from gen.plan.validate_plan import check
 from gen.sampling import run_record
 from gen.sampling.progress import Summary
 from gen.sampling.sampler import Sampler
@@ -159,54 +157,3 @@ def test_ctrl_c_ends_every_stage(
     with pytest.raises(KeyboardInterrupt):
         sampled(open_engine(), mixed_plan(40), tmp_path, shard_size=40)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_everything_wrong_with_a_plan_is_found_first(
-    open_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = open_engine()
-    row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "An image", "size": 64}
-    with pytest.raises(UserError, match="128 px and the engine makes 64"):
-        check(plan.from_rows([{**row, "size": 128}]), engine, None)
-    with pytest.raises(UserError, match="unknown solver 'rk4'"):
-        check(plan.from_rows([{**row, "solver": "rk4"}]), engine, None)
-    with pytest.raises(UserError, match="as parents"):
-        check(plan.from_rows([{**row, "strategy": "inpaint", "parent": "p"}]), engine, None)
-    strange = plan.from_rows([{**row, "class": "wart", "group": "blue", "prompt": "an image of " * 9}])
-    with pytest.raises(UserError, match="model of phantoms for wart"):
-        check(strange, engine, None)
-    monkeypatch.setattr(engine, "spec", engine.spec.model_copy(update={"phantom": False}))
-    warnings = check(strange, engine, None)
-    assert [w.split(" (")[0] for w in warnings] == [
-        "the model was not tuned on wart",
-        "the model was not tuned on the skin types blue",
-        "1 prompts have more than the 16 tokens that the model reads",
-    ]
-    assert check(plan.from_rows([{k: v for k, v in row.items() if k != "group"}]), engine, None) == []
-
-
-def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(
-    open_engine: Callable[..., Engine], tmp_path: Path
-) -> None:
-    engine, one, other = open_engine(), plan_of(2), plan_of(3)
-    first = run_record.describe(engine, one, None, 5, "png", 95)
-    assert first.name == "phantom-synthetic"
-    run_record.open_run(tmp_path, first, one)
-    Sampler(engine, one, tmp_path, first).run([0])
-    assert run_record.todo(tmp_path, first) == [1]
-    assert run_record.todo(tmp_path, first, (0, 2)) == []
-    second = run_record.describe(engine, other, None, 5, "png", 95)
-    with pytest.raises(UserError, match=f"{one.digest} there, {other.digest} now"):
-        run_record.open_run(tmp_path, second, other)
-    run_record.open_run(tmp_path, first, one)
-    assert run_record.todo(tmp_path, first) == [1]
-    (tmp_path / "mine.txt").write_text("kept")
-    run_record.open_run(tmp_path, second, other, fresh=True)
-    assert run_record.todo(tmp_path, second) == [0, 1, 2]
-    assert (tmp_path / "mine.txt").exists()
-
-
-@pytest.mark.parametrize("text", ["3/3", "a/b", "1", "-1/2", "1/"])
-def test_a_bad_worker_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="expected I/N"):
-        run_record.parse_worker(text)

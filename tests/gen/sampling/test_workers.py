@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,18 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from runs_helpers import files, rows, started
-from typer.testing import CliRunner
+from runs_helpers import files, objects, rows, started
 
-from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines import Engine
 from gen.sampling import run_record
 from gen.sampling.workers import SamplingJob
-from shards import Provenance, Sample, encode_image, finished, write_shard
+from shards import finished
 from shards.storage.bucket import Bucket
 
 #: The command; a shell's background jobs, and so perhaps these tests, ignore Ctrl-C.
@@ -81,81 +76,6 @@ def test_a_plan_changed_under_a_run_is_refused(
     assert not files(tmp_path)
 
 
-@pytest.mark.parametrize("other", ["plan", "bundle"])
-def test_a_shard_of_another_run_is_refused(open_engine: Callable[..., Engine], tmp_path: Path, other: str) -> None:
-    """Copied into the folder, it would pass for made: the run would be of two plans, or of two models."""
-    record = started(tmp_path, open_engine(), rows())
-    digests = {"plan_digest": record.plan_digest, "bundle_digest": record.bundle_digest, f"{other}_digest": "b" * 64}
-    image = encode_image(np.zeros((64, 64, 3), np.uint8))
-    write_shard(
-        tmp_path,
-        record.name,
-        0,
-        [(Sample(id="a", origin="phantom", label="plaque"), image, "png")],
-        classes=["plaque", "ulcer"],
-        provenance=Provenance(**digests),
-    )
-    with pytest.raises(UserError, match=rf"s-000000.tar is of .*{other} {'b' * 64}"):
-        run_record.todo(tmp_path, record)
-
-
-def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
-    """On a CPU another number sums in another order; records of before that was known are gone on with."""
-    record = started(tmp_path, open_engine(), rows())
-    assert record.threads == torch.get_num_threads()
-    with pytest.raises(UserError, match=r"another threads: \d there, 99 now; resume with .* threads"):
-        run_record.open_run(tmp_path, record.model_copy(update={"threads": 99}), rows())
-    old = record.model_dump(exclude={"threads"}) | {"schema_version": 1}
-    (tmp_path / run_record.RECORD).write_text(json.dumps(old))
-    run_record.open_run(tmp_path, record, rows())
-    assert run_record.read(tmp_path) == record
-
-
-def test_the_command_makes_goes_on_and_refuses(bundles: dict[str, Path], tmp_path: Path) -> None:
-    """The user's road: sample, lose a shard, sample again; another plan is refused with both digests."""
-    app = console.new_app("test")
-    from gen.commands.sample import sample
-
-    app.command()(sample)
-    out = tmp_path / "out"
-
-    def call(*more: str) -> str:
-        result = CliRunner().invoke(
-            app,
-            [
-                "--shards",
-                str(out),
-                "--engine",
-                str(bundles["text"]),
-                "--device",
-                "cpu",
-                "--steps",
-                "2",
-                "--shard-size",
-                "4",
-                *more,
-            ],
-            catch_exceptions=False,
-        )
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    assert "8 images in 2 verified shards" in call("--per-cell", "2")
-    assert (out / "sheet.png").stat().st_size > 1000
-    before = {p.name: p.read_bytes() for p in out.iterdir()}
-    (out / "phantom-synthetic-000001.json").unlink()
-    call("--per-cell", "2", "--json")
-    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
-    assert "nothing to do" in call("--per-cell", "2")
-    with pytest.raises(UserError, match=r"there, .* now"):
-        call("--per-cell", "3")
-    assert "12 images in 3 verified shards" in call("--per-cell", "3", "--fresh")
-    with pytest.raises(UserError, match="gen build-engine"):
-        call("--engine", str(tmp_path / "none"))
-    with pytest.raises(UserError, match="expected I/N"):
-        call("--worker", "3/3")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_a_stopped_run_loses_only_the_shard_in_progress(
@@ -197,77 +117,6 @@ def test_a_stopped_run_loses_only_the_shard_in_progress(
     assert files(out) == files(long)
     assert all(files(out)[name] == data for name, data in kept.items())
     assert not list(out.glob(".*"))
-
-
-def objects(url: str) -> dict[str, bytes]:
-    """The shards of a run in a bucket."""
-    bucket = Bucket(url)
-    return {name: bucket.read(name) for name in sorted(bucket.names()) if name.startswith("s-")}
-
-
-def test_a_run_into_a_bucket_goes_on_where_the_network_died(
-    bundles: dict[str, Path], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is made twice, nothing is lost, and the objects are what a folder would hold."""
-    app = console.new_app("test")
-    from gen.commands.sample import sample
-    from gen.sampling import sampler
-
-    app.command()(sample)
-    made: list[int] = []
-
-    def counted(location: object, name: str, index: int, *more: object, **options: object) -> object:
-        sidecar = write_shard(location, name, index, *more, **options)  # type: ignore[arg-type]
-        made.append(index)
-        return sidecar
-
-    def call(where: object, *more: str) -> str:
-        planned = ["--steps", "2", *more] if more else []
-        result = CliRunner().invoke(
-            app,
-            [
-                "--shards",
-                str(where),
-                "--engine",
-                str(bundles["text"]),
-                "--device",
-                "cpu",
-                "--shard-size",
-                "4",
-                "--name",
-                "s",
-                *planned,
-            ],
-            catch_exceptions=False,
-        )
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    def dies(self: Bucket, name: str, content: bytes) -> None:
-        if name == "s-000001.json":
-            raise ConnectionError("gone")
-        whole(self, name, content)
-
-    monkeypatch.setattr(sampler, "write_shard", counted)
-    whole = Bucket.write
-    with monkeypatch.context() as broken:
-        broken.setattr(Bucket, "write", dies)
-        with pytest.raises(ConnectionError):
-            call(bucket, "--per-cell", "3")
-    assert made == [0]
-    first = objects(bucket)
-    assert "s-000001.tar" in first  # there, and not committed
-    assert "12 images in 3 verified shards" in call(bucket, "--per-cell", "3")
-    assert made == [0, 1, 2]
-    call(tmp_path / "folder", "--per-cell", "3")
-    assert objects(bucket) == files(tmp_path / "folder")
-    assert all(objects(bucket)[name] == first[name] for name in ("s-000000.tar", "s-000000.json"))
-    assert Bucket(bucket).read("sheet.png") == (tmp_path / "folder" / "sheet.png").read_bytes()
-    assert "nothing to do" in call(bucket)  # the plan is in the bucket too
-    with pytest.raises(UserError, match=r"there, .* now"):
-        call(bucket, "--per-cell", "2")
-    assert "8 images in 2 verified shards" in call(bucket, "--per-cell", "2", "--fresh")
-    assert len(objects(bucket)) == 6
 
 
 @pytest.mark.slow

@@ -1,0 +1,92 @@
+"""`gen sample` and `gen regenerate` as a user gives them: sampled, resumed in a folder and in a bucket, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runs_helpers import files, objects
+from typer.testing import CliRunner
+
+from dermforge.common import console
+from dermforge.common.errors import UserError
+from gen.commands.regenerate import regenerate
+from gen.commands.sample import sample
+from gen.sampling import sampler
+from shards import write_shard
+from shards.storage.bucket import Bucket
+
+
+def call(command: Callable[..., None], *words: object) -> str:
+    app = console.new_app("test")
+    app.command()(command)
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_command_samples_resumes_and_refuses(bundles: dict[str, Path], tmp_path: Path) -> None:
+    """The user's road: sample, lose a shard, sample again; another plan is refused with both digests."""
+    out = tmp_path / "out"
+    options = ("--shards", out, "--engine", bundles["text"], "--device", "cpu", "--steps", 2, "--shard-size", 4)
+    assert f"8 images in 2 verified shards in {out};" in call(sample, *options, "--per-cell", 2)
+    assert (out / "sheet.png").stat().st_size > 1000
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    (out / "phantom-synthetic-000001.json").unlink()
+    call(sample, *options, "--per-cell", 2, "--json")
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert "nothing to do" in call(sample, *options, "--per-cell", 2)
+    told = call(regenerate, out, "--shard", 1, "--engine", bundles["text"], "--check")
+    assert told == f"shard 1 of {out} has the same bytes\n"
+    with pytest.raises(UserError, match=r"there, .* now"):
+        call(sample, *options, "--per-cell", 3)
+    assert "12 images in 3 verified shards" in call(sample, *options, "--per-cell", 3, "--fresh")
+    with pytest.raises(UserError, match="gen build-engine"):
+        call(sample, *options, "--engine", tmp_path / "none")
+    with pytest.raises(UserError, match="expected I/N"):
+        call(sample, *options, "--worker", "3/3")
+    with pytest.raises(UserError, match="leave out --steps"):
+        call(sample, *options, "--plan", out / "plan.csv")
+
+
+def test_a_run_into_a_bucket_resumes_where_the_network_died(
+    bundles: dict[str, Path], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is made twice, nothing is lost, and the objects are what a folder would hold."""
+    made: list[int] = []
+
+    def counted(location: object, name: str, index: int, *more: object, **options: object) -> object:
+        sidecar = write_shard(location, name, index, *more, **options)  # type: ignore[arg-type]
+        made.append(index)
+        return sidecar
+
+    def run(where: object, *more: object) -> str:
+        options = ("--engine", bundles["text"], "--device", "cpu", "--shard-size", 4, "--name", "s")
+        return call(sample, "--shards", where, *options, *(("--steps", 2, *more) if more else ()))
+
+    def dies(self: Bucket, name: str, content: bytes) -> None:
+        if name == "s-000001.json":
+            raise ConnectionError("gone")
+        whole(self, name, content)
+
+    monkeypatch.setattr(sampler, "write_shard", counted)
+    whole = Bucket.write
+    with monkeypatch.context() as broken:
+        broken.setattr(Bucket, "write", dies)
+        with pytest.raises(ConnectionError):
+            run(bucket, "--per-cell", 3)
+    assert made == [0]
+    first = objects(bucket)
+    assert "s-000001.tar" in first  # there, and not committed
+    assert "12 images in 3 verified shards" in run(bucket, "--per-cell", 3)
+    assert made == [0, 1, 2]
+    run(tmp_path / "folder", "--per-cell", 3)
+    assert objects(bucket) == files(tmp_path / "folder")
+    assert all(objects(bucket)[name] == first[name] for name in ("s-000000.tar", "s-000000.json"))
+    assert Bucket(bucket).read("sheet.png") == (tmp_path / "folder" / "sheet.png").read_bytes()
+    assert "nothing to do" in run(bucket)  # the plan is in the bucket too
+    with pytest.raises(UserError, match=r"there, .* now"):
+        run(bucket, "--per-cell", 2)
+    assert "8 images in 2 verified shards" in run(bucket, "--per-cell", 2, "--fresh")
+    assert len(objects(bucket)) == 6

@@ -1,0 +1,36 @@
+"""What is wrong between a plan, an engine and parents is found before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dermforge.common.errors import UserError
+from engines import Engine
+from gen.plan import plan
+from gen.plan.validate_plan import check
+
+
+def test_everything_wrong_with_a_plan_is_found_first(
+    open_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine()
+    row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "An image", "size": 64}
+    with pytest.raises(UserError, match="128 px and the engine makes 64"):
+        check(plan.from_rows([{**row, "size": 128}]), engine, None)
+    with pytest.raises(UserError, match="unknown solver 'rk4'"):
+        check(plan.from_rows([{**row, "solver": "rk4"}]), engine, None)
+    with pytest.raises(UserError, match="as parents"):
+        check(plan.from_rows([{**row, "strategy": "inpaint", "parent": "p"}]), engine, None)
+    strange = plan.from_rows([{**row, "class": "wart", "group": "blue", "prompt": "an image of " * 9}])
+    with pytest.raises(UserError, match="model of phantoms for wart"):
+        check(strange, engine, None)
+    monkeypatch.setattr(engine, "spec", engine.spec.model_copy(update={"phantom": False}))
+    warnings = check(strange, engine, None)
+    assert [w.split(" (")[0] for w in warnings] == [
+        "the model was not tuned on wart",
+        "the model was not tuned on the skin types blue",
+        "1 prompts have more than the 16 tokens that the model reads",
+    ]
+    assert check(plan.from_rows([{k: v for k, v in row.items() if k != "group"}]), engine, None) == []

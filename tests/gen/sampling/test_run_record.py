@@ -1,0 +1,96 @@
+"""The record of a run: another plan, shard or number of threads is refused; a fresh start removes only the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from runs_helpers import rows, started
+
+from dermforge.common.errors import UserError
+from engines import Engine
+from gen.sampling import run_record
+from gen.sampling.sampler import Sampler
+from shards import Provenance, Sample, encode_image, write_shard
+
+
+def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(
+    open_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    engine, one, other = open_engine(), rows(2), rows(3)
+    first = run_record.describe(engine, one, None, 5, "png", 95)
+    assert first.name == "phantom-synthetic"
+    run_record.open_run(tmp_path, first, one)
+    Sampler(engine, one, tmp_path, first).run([0])
+    assert run_record.todo(tmp_path, first) == [1]
+    assert run_record.todo(tmp_path, first, (0, 2)) == []
+    second = run_record.describe(engine, other, None, 5, "png", 95)
+    with pytest.raises(UserError, match=f"{one.digest} there, {other.digest} now"):
+        run_record.open_run(tmp_path, second, other)
+    run_record.open_run(tmp_path, first, one)
+    assert run_record.todo(tmp_path, first) == [1]
+    (tmp_path / "mine.txt").write_text("kept")
+    run_record.open_run(tmp_path, second, other, fresh=True)
+    assert run_record.todo(tmp_path, second) == [0, 1, 2]
+    assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("text", ["3/3", "a/b", "1", "-1/2", "1/"])
+def test_a_bad_worker_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="expected I/N"):
+        run_record.parse_worker(text)
+
+
+@pytest.mark.parametrize("other", ["plan", "bundle"])
+def test_a_shard_of_another_run_is_refused(open_engine: Callable[..., Engine], tmp_path: Path, other: str) -> None:
+    """Copied into the folder, it would pass for made: the run would be of two plans, or of two models."""
+    record = started(tmp_path, open_engine(), rows())
+    digests = {"plan_digest": record.plan_digest, "bundle_digest": record.bundle_digest, f"{other}_digest": "b" * 64}
+    image = encode_image(np.zeros((64, 64, 3), np.uint8))
+    write_shard(
+        tmp_path,
+        record.name,
+        0,
+        [(Sample(id="a", origin="phantom", label="plaque"), image, "png")],
+        classes=["plaque", "ulcer"],
+        provenance=Provenance(**digests),
+    )
+    with pytest.raises(UserError, match=rf"s-000000.tar is of .*{other} {'b' * 64}"):
+        run_record.todo(tmp_path, record)
+
+
+def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """On a CPU another number sums in another order; records of before that was known are gone on with."""
+    record = started(tmp_path, open_engine(), rows())
+    assert record.threads == torch.get_num_threads()
+    with pytest.raises(UserError, match=r"another threads: \d there, 99 now; resume with .* threads"):
+        run_record.open_run(tmp_path, record.model_copy(update={"threads": 99}), rows())
+    old = record.model_dump(exclude={"threads"}) | {"schema_version": 1}
+    (tmp_path / run_record.RECORD).write_text(json.dumps(old))
+    run_record.open_run(tmp_path, record, rows())
+    assert run_record.read(tmp_path) == record
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name": "a b"}, "name 'a b' of the run"),
+        ({"shard_size": 0}, "shard size 0 of the run"),
+        ({"image_format": "gif"}, "image format 'gif' of the run: input should be 'png', 'jpg' or 'webp'"),
+        ({"quality": 101}, "quality 101 of the run"),
+    ],
+)
+def test_settings_that_are_not_possible_are_named(
+    open_engine: Callable[..., Engine], settings: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        run_record.describe(open_engine(), rows(), **settings)  # type: ignore[arg-type]
+
+
+def test_the_last_shard_may_hold_fewer(open_engine: Callable[..., Engine]) -> None:
+    record = run_record.describe(open_engine(), rows(), "s", 8)
+    assert [record.images_in(shard) for shard in range(record.shards)] == [8, 8, 4]
