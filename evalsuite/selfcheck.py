@@ -231,16 +231,8 @@ def exchange(seed: int) -> list[Check]:
     sizes, error, resamples = np.array([8.0, 16, 32, 64, 128, 256, 512]), 0.004, 300
     scores = truth(sizes) + rng.normal(0, error, len(sizes))
     mixed = float(truth(np.array([64 + 0.1 * 1000]))[0] + rng.normal(0, error))
-    found = dose.exchange(
-        sizes,
-        scores,
-        scores[:, None] + rng.normal(0, error, (len(sizes), resamples)),
-        64,
-        1000,
-        mixed,
-        mixed + rng.normal(0, error, resamples),
-        CONFIDENCE,
-    )
+    curve = dose.LearningCurve(sizes, scores, scores[:, None] + rng.normal(0, error, (len(sizes), resamples)))
+    found = dose.exchange(curve, 64, 1000, mixed, mixed + rng.normal(0, error, resamples), CONFIDENCE)
     inside = found.rate_low <= 0.1 <= found.rate_high
     return [
         Check(

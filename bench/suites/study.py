@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bench.measure.record import Measurement, per_second
-from evalsuite.study import design as studies
+from evalsuite.study import conduct
+from evalsuite.study.design import Design, Grid, new_study
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSetWriter, encode_image
@@ -47,7 +48,7 @@ def measure(
     seconds: dict[str, list[float]] = {"ours": [], "scikit-learn": []}
     for turn in range(repeats):
         start = time.perf_counter()
-        studies.execute(design, folder / f"study-{turn}", workers=workers)
+        conduct.execute(design, folder / f"study-{turn}", workers=workers)
         seconds["ours"].append(time.perf_counter() - start)
         tick("ours")
         start = time.perf_counter()
@@ -62,7 +63,7 @@ def measure(
     ]
 
 
-def feature_study(folder: Path, arms: int, width: int) -> studies.Design:
+def feature_study(folder: Path, arms: int, width: int) -> Design:
     """A study whose mixed arms have 100 real and 900 synthetic images of a mixture of Gaussians."""
     ids: list[str] = []
     labels: list[int] = []
@@ -78,7 +79,7 @@ def feature_study(folder: Path, arms: int, width: int) -> studies.Design:
     )
     recipe = make_recipe(tuning="features", steps=200, batch=64, lr=1e-2, evaluate_every=50)
     seeds = max(1, round(arms / 12))  # two sizes: 2 x (real, two doses, three controls)
-    return studies.new_design(places, recipe, (5, 10), (4.5, 9), seeds=seeds, controls_at=9)
+    return new_study(places, recipe, Grid(sizes=(5, 10), ratios=(4.5, 9), seeds=seeds, controls_at=9))
 
 
 def mixture(labels: NDArray[np.integer], width: int) -> tuple[NDArray[np.float32], NDArray[np.integer]]:

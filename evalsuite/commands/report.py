@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +14,10 @@ from evalsuite.page.blocks import Report
 from evalsuite.page.measurement import Measurement
 from evalsuite.page.render import write_page
 from evalsuite.report import images_report, run_report, study_report
-from evalsuite.study import analysis, findings
-from evalsuite.study import single_run as runs
+from evalsuite.study import analysis, run_findings, study_findings
+from evalsuite.study.design import PLAN, read_design
 
-PLAN, SECTION = "plan.json", "section.json"
+SECTION = "section.json"
 MEASUREMENTS = TypeAdapter(Measurement)
 
 
@@ -56,23 +55,18 @@ def report(
 
 
 def _one(place: Path, n_boot: int) -> Report:
-    """The report of a run or a study; its JSON and CSV are written anew."""
-    plan = place / PLAN
-    if not plan.is_file():
+    """The report of a run or a study; its JSON and CSV are written again."""
+    if not (place / PLAN).is_file():
         raise UserError(
             f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "
             "`evalsuite run`, `study`, `quality`, `tone`, `privacy`, `filter` or `reader-study`"
         )
-    try:
-        found = json.loads(plan.read_bytes())
-    except json.JSONDecodeError as error:
-        raise UserError(f"{plan} is not JSON ({error}); run the job again") from error
-    if isinstance(found, dict) and found.get("kind") == "study":
+    if read_design(place).kind == "study":
         study = analysis.analyse(place, n_boot=n_boot)
-        findings.write_record(study, place)
+        study_findings.write_record(study, place)
         return study_report.report(study)
-    found = runs.analyse(place, n_boot=n_boot)
-    runs.write_record(found, place)
+    found = run_findings.find(place, n_boot=n_boot)
+    run_findings.write_record(found, place)
     return run_report.report(found)
 
 

@@ -11,7 +11,8 @@ from rich.table import Table
 from dermforge.common.console import out, print_json, progress, say
 from evalsuite.page.render import write_page
 from evalsuite.report import run_report
-from evalsuite.study import single_run as runs
+from evalsuite.study import conduct, run_findings
+from evalsuite.study.run_findings import NAMES, RunFindings
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
 
@@ -35,12 +36,12 @@ def run(
     seed: Annotated[int, typer.Option()] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
     ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,
-    allow_leakage: Annotated[bool, typer.Option(help="Go on although the generator saw too much.")] = False,
+    allow_leakage: Annotated[bool, typer.Option(help="Continue although the generator saw too much.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline as JSON.")] = False,
 ) -> None:
     """Train with and without synthetic images, and report who gains: one HTML file, JSON and CSV.
 
-    Run again after an interruption, it goes on. Example:
+    Run the same command again after an interruption: it resumes. Example:
 
     evalsuite run --real demo/phantoms --synthetic demo/shards --out demo/report
     """
@@ -57,11 +58,11 @@ def run(
         evaluate_every=max(1, steps // 12),
     )
     places = datasets.Places(real=real, synthetic=tuple(synthetic), size=size)
-    plan = runs.plan(places, recipe, n_real=n_real, ratio=ratio, seeds=seeds, allow_leakage=allow_leakage)
-    runs.execute(plan, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
-    with progress("intervals", runs.steps(folder, n_boot), "resamples") as tick:
-        found = runs.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
-    record = runs.write_record(found, folder)
+    design = conduct.new_run(places, recipe, n_real=n_real, ratio=ratio, seeds=seeds, allow_leakage=allow_leakage)
+    conduct.execute(design, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
+    with progress("intervals", run_findings.steps(folder, n_boot), "resamples") as tick:
+        found = run_findings.find(folder, n_boot=n_boot, tick=lambda n: tick(n))
+    record = run_findings.write_record(found, folder)
     page = write_page([run_report.report(found)], folder)
     if as_json:
         print_json({**record["headline"], "report": str(page), "leakage": record["leakage"]})
@@ -69,14 +70,14 @@ def run(
     show(found, page)
 
 
-def show(found: runs.Analysis, page: Path) -> None:
+def show(found: RunFindings, page: Path) -> None:
     """The headline, the groups and where to read on."""
     head, (low, high) = found.headline(), found.gain_interval()
     table = Table(title=f"accuracy by {found.column} (95% intervals)")
-    for name in (found.column, "n", *runs.NAMES.values(), "difference"):
+    for name in (found.column, "n", *NAMES.values(), "difference"):
         table.add_column(name)
     for change in (*found.comparison.of("all"), *found.comparison.of(found.column)):
-        rows = [found.cards[kind].row(change.column, change.group)["accuracy"] for kind in runs.NAMES]
+        rows = [found.cards[kind].row(change.column, change.group)["accuracy"] for kind in NAMES]
         table.add_row(
             change.group,
             str(change.n),
@@ -84,9 +85,9 @@ def show(found: runs.Analysis, page: Path) -> None:
             f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f})",
         )
     out.print(table)
-    for text in runs.leakage(found):
+    for text in found.study.leakage:
         say("leakage: " + text, style="red")
-    for kind, name in runs.NAMES.items():
+    for kind, name in NAMES.items():
         h = head[kind]
         say(f"accuracy, {name}: {h['accuracy']:.3f} ({h['low']:.3f} to {h['high']:.3f})")
     say(f"gain: {found.gain.value:+.3f} ({low:+.3f} to {high:+.3f})")

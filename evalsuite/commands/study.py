@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -12,8 +15,8 @@ from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from evalsuite.page.render import write_page
 from evalsuite.report import study_report
-from evalsuite.study import analysis, findings
-from evalsuite.study import design as studies
+from evalsuite.study import analysis, body_features, conduct, study_findings
+from evalsuite.study.design import PRESETS, Design, Grid, Preset, new_study
 from evalsuite.study.paired_scores import Metric
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
@@ -28,7 +31,7 @@ def study(
         typer.Option(help="Synthetic shards, or a folder of such sets, one a generator; may be given again."),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for arms and report.")],
-    preset: Annotated[studies.Preset, typer.Option(help="Grid and recipe to start from.")] = "laptop",
+    preset: Annotated[Preset, typer.Option(help="Grid and recipe to start from.")] = "laptop",
     n_real: Annotated[str | None, typer.Option(help="Real images per class, e.g. 8,16,32.")] = None,
     ratios: Annotated[str | None, typer.Option(help="Synthetic images for each real one, e.g. 1,5,10.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Training runs of each arm.")] = None,
@@ -51,19 +54,27 @@ def study(
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 500,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
     ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,
-    allow_leakage: Annotated[bool, typer.Option(help="Go on although the generator saw too much.")] = False,
+    allow_leakage: Annotated[bool, typer.Option(help="Continue although the generator saw too much.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Train arms over real images x dose x seed with their controls; report saturation and exchange rates.
 
-    Run again after an interruption, it goes on. Of several generators an arm takes the one that was tuned on its own
-    real images. Example:
+    Run the same command again after an interruption: it resumes. Of several generators an arm takes the one that was
+    tuned on the arm's own real images. Example:
 
     evalsuite study --real demo/phantoms --synthetic demo/shards --preset laptop --out runs/study
     """
-    grid = studies.PRESETS[preset]
-    sizes = _numbers(n_real, "--n-real", int, 1) or grid.sizes
-    doses = _numbers(ratios, "--ratios", float, 0) or grid.ratios
+    start = PRESETS[preset]
+    grid = replace(
+        start,
+        sizes=_numbers(n_real, "--n-real", int, 1) or start.sizes,
+        ratios=_numbers(ratios, "--ratios", float, 0) or start.ratios,
+        seeds=seeds or start.seeds,
+        strategies=[s.strip() for s in strategies.split(",")] if strategies else (),
+        metric=metric,
+        margin=margin,
+        adaptive=adaptive,
+    )
     recipe = _recipe(
         grid,
         model=model,
@@ -78,24 +89,15 @@ def study(
     )
     places = datasets.Places(real=real, synthetic=datasets.sets_in(synthetic), size=recipe.size, features=features)
     opened = datasets.open_data(places)
-    leaks = datasets.check_held_out(opened, allow_leakage)
-    design = studies.new_design(
-        places,
-        recipe,
-        sizes,
-        doses,
-        seeds=seeds or grid.seeds,
-        strategies=[s.strip() for s in strategies.split(",")] if strategies else (),
-        metric=metric,
-        margin=margin,
-        adaptive=adaptive,
-        leakage=leaks,
-    )
-    studies.check(design, opened, allow_leakage)
+    design = new_study(places, recipe, grid, datasets.check_held_out(opened, allow_leakage))
+    conduct.check(design, opened, allow_leakage)
     limit = {n: min(max_ratio, opened.scarcest(n, design.arm_seeds)[0] / n) for n in design.sizes}
-    design = studies.prepare(design, folder, body)
-    found = _conduct(design, folder, limit, n_boot, workers, allow_leakage, ray)
-    record = findings.write_record(found, folder)
+    if body_features.needed(design):
+        with progress("features", sum(images.n for images in body_features.image_sets(opened))) as tick:
+            design = body_features.compute(design, opened, folder, body, lambda n: tick(n))
+    train = partial(conduct.execute, out=folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
+    found = _conduct(design, folder, limit, n_boot, train)
+    record = study_findings.write_record(found, folder)
     page = write_page([study_report.report(found)], folder)
     if as_json:
         print_json(
@@ -111,24 +113,18 @@ def study(
 
 
 def _conduct(
-    design: studies.Design,
-    folder: Path,
-    limit: dict[int, float],
-    n_boot: int,
-    workers: int | None,
-    allow_leakage: bool,
-    ray: str | None,
+    design: Design, folder: Path, limit: dict[int, float], n_boot: int, train: Callable[[Design], None]
 ) -> analysis.Analysis:
-    """Train and analyse; with --adaptive again and again, a doubling at a time."""
+    """Train and analyse; with `adaptive` repeatedly, each time with the ratio doubled."""
     design = design.model_copy(update={"controls": not design.adaptive})
     while True:
-        studies.execute(design, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
+        train(design)
         with progress("intervals", len(analysis.cells(design)), "arms") as tick:
             found = analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
-        following = studies.next_doses(design, found.flat(), limit) if design.adaptive else None
+        following = conduct.next_doses(design, found.flat(), limit) if design.adaptive else None
         if following is not None:
             say(
-                "the gain goes on: doses up to "
+                "the gain continues: doses up to "
                 + ", ".join(f"{r[-1]:g}:1 with {n}" for n, r in following.doses.items())
             )
         elif design.controls:
@@ -136,7 +132,7 @@ def _conduct(
         design = following or design.model_copy(update={"controls": True})
 
 
-def _recipe(grid: studies.Grid, **given: object) -> Recipe:
+def _recipe(grid: Grid, **given: object) -> Recipe:
     """The preset's recipe with what was given."""
     return make_recipe(**{**grid.recipe, **{k: v for k, v in given.items() if v is not None}})
 

@@ -9,10 +9,8 @@ import pandas as pd
 
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
-from evalsuite.fairness import predictions
-from evalsuite.study import arm as arms
-from evalsuite.study import run_arms
-from evalsuite.study import single_run as runs
+from evalsuite.study.analysis import arm_predictions
+from evalsuite.study.design import read_design
 
 
 def read_gains(place: Path) -> pd.DataFrame:
@@ -39,13 +37,12 @@ def read_gains(place: Path) -> pd.DataFrame:
 
 def _of_run(folder: Path) -> pd.DataFrame:
     """Recall of each class with synthetic images minus recall without, mean over seeds."""
-    plan = runs.read_plan(folder)
+    design = read_design(folder)
+    if design.kind != "run":
+        raise UserError(f"{folder} holds a study; expected the folder of `evalsuite run`")
     recalls: dict[str, list[pd.Series]] = {"real": [], "mix": []}
-    for arm in plan.arms():
-        file = folder / run_arms.FOLDER / arm.name / arms.PREDICTIONS
-        if not file.is_file():
-            raise UserError(f"{file.parent} is not finished; run the same `evalsuite run` again to resume it")
-        found = predictions.load(file)
+    for arm in design.arms():
+        found = arm_predictions(folder, arm)
         right = found.probs.argmax(axis=1) == found.labels
         recalls[arm.kind].append(pd.Series(right).groupby(np.array(found.classes)[found.labels]).mean())
     real, mix = (pd.concat(parts, axis=1).mean(axis=1) for parts in recalls.values())

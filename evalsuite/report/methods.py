@@ -12,7 +12,7 @@ from evalsuite.training.recipe import Recipe
 if TYPE_CHECKING:
     from evalsuite.fairness.card import Card
     from evalsuite.fairness.predictions import Predictions
-    from evalsuite.study.single_run import Analysis
+    from evalsuite.study.run_findings import RunFindings
 
 LIMITS = (
     "Skin type is as labelled. Labels by different raters agree exactly in only about half of the images of public "
@@ -28,14 +28,14 @@ PHANTOMS = (
 )
 
 
-def of_run(found: Analysis) -> list[str]:
+def of_run(found: RunFindings) -> list[str]:
     """The methods of a run."""
-    n = found.tests["real"].n
-    seeds = found.plan.seeds
+    n, design = found.tests["real"].n, found.study.design
+    seeds = design.seeds
     over = "test images" if seeds == 1 else f"test images and {seeds} seeds"
     return [
-        training(found.plan.recipe, found.results[0].real),
-        f"Two arms were compared: real images only, and real images with {found.plan.recipe.ratio:g} synthetic images "
+        training(design.recipe, found.study.results[0].real),
+        f"Two arms were compared: real images only, and real images with {found.ratio:g} synthetic images "
         "for each real one, mixed exactly (largest remainder) in every batch. Both made the same number of optimiser "
         f"steps. They were tested on the same {n} real images. Accuracies of single models have Wilson intervals, "
         "AUROC DeLong intervals, means of shares Price and Bonett's, average precision, macro F1 and the Brier score "

@@ -7,13 +7,20 @@ from evalsuite.page import curves
 from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table
 from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
-from evalsuite.study.single_run import MARGIN, NAMES, Analysis, leakage, notes
+from evalsuite.stats.verdict import verdict
+from evalsuite.study.run_findings import NAMES, RunFindings
+
+ANSWERS = {
+    "helps": "Yes, here they help",
+    "hurts": "No, here they hurt",
+    "no difference": "They make no difference that matters",
+}
 
 
-def report(found: Analysis) -> Report:
+def report(found: RunFindings) -> Report:
     """All sections of a run."""
-    synthetic = found.plan.places.synthetic
-    picture = sheet(synthetic)
+    places = found.study.design.places
+    picture = sheet(places.synthetic)
     sections = [
         Section("What the synthetic images look like", [picture] if picture else ["There are none."]),
         Section("Who gains, who loses", _comparison(found)),
@@ -21,25 +28,18 @@ def report(found: Analysis) -> Report:
         Section(f"Card: {NAMES['real']}", card_blocks.card_blocks(found.cards["real"], found.tests["real"])),
         Section("Training", _training(found)),
         Section("Methods", methods.of_run(found)),
-        Section("Data sheet", data_sheet(found.plan.places.real, synthetic)),
+        Section("Data sheet", data_sheet(places.real, places.synthetic)),
         Section("Limits", methods.limits(phantoms=_phantoms(found))),
     ]
-    return Report("Do these synthetic images help?", answer(found), sections, leakage(found), notes(found))
+    return Report("Do these synthetic images help?", answer(found), sections, found.study.leakage, found.notes)
 
 
-def answer(found: Analysis) -> Answer:
+def answer(found: RunFindings) -> Answer:
     """The answer in words, and the numbers under it."""
     head, (low, high) = found.headline(), found.gain_interval()
     gain = f"{100 * found.gain.value:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
-    n, ratio = found.results[0].real, found.plan.recipe.ratio
-    if low > 0:
-        words = "Yes, here they help"
-    elif high < 0:
-        words = "No, here they hurt"
-    elif low > -MARGIN and high < MARGIN:
-        words = "They make no difference that matters"
-    else:
-        words = "This run cannot determine it"
+    n, margin = found.study.results[0].real, found.study.design.margin
+    words = ANSWERS.get(verdict(found.gain.value, low, high, margin), "This run cannot determine it")
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
     worst = head["worst_group"]["mix"]
     numbers.append(("gain", f"{100 * found.gain.value:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}"))
@@ -52,7 +52,7 @@ def answer(found: Analysis) -> Answer:
             )
         )
     return Answer(
-        f"{words}: adding {ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
+        f"{words}: adding {found.ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
         numbers,
         who_moved(found.comparison, found.column),
     )
@@ -71,12 +71,12 @@ def who_moved(comparison: Comparison, column: str) -> list[str]:
     if changes and not sure:
         said.append("No single skin type gained or lost beyond chance.")
     worse = "shown" if comparison.no_group_worse else "not shown"
-    said.append(f"No group got worse by more than {100 * MARGIN:g} points: {worse}.")
+    said.append(f"No group got worse by more than {100 * comparison.margin:g} points: {worse}.")
     said += [f"Gap by {g.column}: {g.reading}." for g in comparison.gaps if g.column == column]
     return said
 
 
-def _comparison(found: Analysis) -> list[Block]:
+def _comparison(found: RunFindings) -> list[Block]:
     return [
         "Both arms were tested on the same images, so each row compares a model with itself plus synthetic images. "
         "The detectable difference is the one that a group of this size had an 80% chance to show: a smaller one would "
@@ -85,7 +85,7 @@ def _comparison(found: Analysis) -> list[Block]:
     ]
 
 
-def _training(found: Analysis) -> list[Block]:
+def _training(found: RunFindings) -> list[Block]:
     rows = [
         (
             r.arm.name,
@@ -99,7 +99,7 @@ def _training(found: Analysis) -> list[Block]:
             f"{r.test_accuracy:.3f}",
             f"{r.images_per_second:.0f}",
         )
-        for r in found.results
+        for r in found.study.results
     ]
     lines = [
         curves.Curve(
@@ -109,8 +109,8 @@ def _training(found: Analysis) -> list[Block]:
             [e["accuracy"] for e in r.history],
             [e["accuracy"] for e in r.history],
         )
-        for r in found.results
-        if r.arm.seed == found.plan.recipe.seed
+        for r in found.study.results
+        if r.arm.seed == found.study.design.recipe.seed
     ]
     plot = curves.doses(
         lines,
@@ -139,8 +139,8 @@ def _training(found: Analysis) -> list[Block]:
     ]
 
 
-def _phantoms(found: Analysis) -> bool:
-    return any("phantom" in note for r in found.results for note in r.notes)
+def _phantoms(found: RunFindings) -> bool:
+    return any("phantom" in note for r in found.study.results for note in r.notes)
 
 
 def _percent(value: float) -> str:

@@ -9,8 +9,8 @@ from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.study.analysis import ALL, Analysis, Line
-from evalsuite.study.findings import verdicts
 from evalsuite.study.scaling_laws import CHOSEN_BY
+from evalsuite.study.study_findings import notes, verdicts
 
 WHAT = {
     "real-short": "real images only, as few steps as their number alone would give",
@@ -37,7 +37,7 @@ def report(found: Analysis) -> Report:
         Section("Limits", methods.limits(phantoms=any("phantom" in note for note in found.notes))),
     ]
     return Report(
-        "At which dose do these synthetic images help, and whom?", answer(found), sections, found.leakage, found.notes
+        "At which dose do these synthetic images help, and whom?", answer(found), sections, found.leakage, notes(found)
     )
 
 
@@ -55,11 +55,11 @@ def answer(found: Analysis) -> Answer:
     ]
     details = [f"{group}: {text}" for group, text in words.items() if group != ALL]
     family = [g for g in found.gains if g.ratio == found.reference]
-    by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be told" for g in family)
+    by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be determined" for g in family)
     if by_chance:
         details.append(
-            f"{by_chance} of these {len(family)} intervals leave out 0 and still nothing is said to help or "
-            "hurt: among as many, some do so by chance (Holm)."
+            f"{by_chance} of these {len(family)} intervals exclude 0, and yet the verdict is neither helps nor hurts: "
+            "among so many intervals some exclude 0 by chance (Holm)."
         )
     return Answer(words[ALL], numbers, details)
 
@@ -143,9 +143,9 @@ def _by_group(found: Analysis) -> list[Block]:
         for g in found.gains
     ]
     return [
-        f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons; there helps and hurts "
-        "must survive Holm's correction over groups and sizes. No difference means that the whole interval lies within "
-        f"{100 * found.design.margin:g} points of none. Other doses are exploratory.",
+        f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons: there, 'helps' and "
+        "'hurts' must survive Holm's correction over groups and sizes. 'No difference' means that the whole interval "
+        f"lies within {100 * found.design.margin:g} points of 0. Other doses are exploratory.",
         Table(
             (
                 "group",
@@ -182,8 +182,8 @@ def _controls(found: Analysis) -> list[Block]:
                 if line.size == size:
                     rows.append((str(size), what, f"{line.score:.3f}", f"{line.low:.3f} to {line.high:.3f}"))
     return [
-        "What else the same effort would have bought. A gain over real images only that repeating or RandAugment "
-        "also gives is not owed to the synthetic images.",
+        "What the same training effort gives without synthetic images. Where repeated images or RandAugment gain as "
+        "much over real images only, the gain is not due to the synthetic images.",
         Table(("real per class", "arm", _metric(found), "95% interval"), rows),
     ]
 
@@ -217,7 +217,7 @@ def _laws(found: Analysis) -> list[Block]:
         for f in fits
     ]
     return [
-        f"Error as a function of n real and s synthetic images per class, r = s / n. Chosen by {CHOSEN_BY}; beside it "
+        f"Error as a function of n real and s synthetic images per class, r = s / n. Chosen by {CHOSEN_BY}; next to it "
         "the error in points at the largest dose when a law is fitted without it. A law that fits says nothing beyond "
         "the doses measured.",
         Table(("group", "strategy", "law", "error =", "AICc", "fit, points", "held out, points", "source"), rows),
@@ -228,11 +228,12 @@ def _methods(found: Analysis) -> list[Block]:
     d = found.design
     sizes = ", ".join(map(str, d.sizes))
     doses = ", ".join(f"{r:g}" for r in sorted({r for v in d.doses.values() for r in v}))
-    chosen = " Doses were doubled until the gain per doubling could not be told from zero." if d.adaptive else ""
+    doubled = " Doses were doubled until the gain per doubling could not be distinguished from zero."
+    doubled = doubled if d.adaptive else ""
     return [
         methods.training(d.recipe, d.sizes[-1] * len(methods.classes(d.places.real))),
         f"Arms were trained with {sizes} real images per class (nested subsets, spread over skin types) and {doses} "
-        f"synthetic images for each real one, {d.seeds} seeds each, all with {d.recipe.steps} optimiser steps.{chosen} "
+        f"synthetic images for each real one, {d.seeds} seeds each, all with {d.recipe.steps} steps.{doubled} "
         f"Controls: {'; '.join(WHAT[kind] for kind in d.control_kinds)}. "
         "Variances are from a bootstrap of test images (stratified by group and label, by cluster where there are any) "
         "and seeds, the same resamples for all arms, so that differences are paired; intervals are Student's for "

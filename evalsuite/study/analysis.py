@@ -1,10 +1,10 @@
-"""What a dose study says: gains, saturation, exchange rates and laws, for all and for each group."""
+"""What a study's predictions show: gains, saturation, exchange rates and laws, for all and for each group."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,14 +15,17 @@ from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.stats import hypothesis_tests
+from evalsuite.stats.verdict import Verdict, verdict
 from evalsuite.study import arm as arms
 from evalsuite.study import dose, run_arms, scaling_laws
+from evalsuite.study.arm import Arm, Kind, Result
 from evalsuite.study.design import Design, read_design
-from evalsuite.study.dose import Exchange, Saturation
-from evalsuite.study.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
+from evalsuite.study.dose import Exchange, LearningCurve, Saturation
+from evalsuite.study.paired_scores import MIN_ITEMS, Score, correct, resamples
 from evalsuite.study.scaling_laws import Fit
 
 ALL = "all"
+Place = tuple[str, str | None, int]  # group, strategy, size
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Gain:
     high: float
     p: float
     p_holm: float
-    verdict: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Line:
     """One arm's score over seeds and test items; kind is `real`, `mix` or a control."""
 
     group: str
-    kind: str
+    kind: Kind
     strategy: str | None
     size: int
     ratio: float
@@ -70,40 +73,68 @@ class Analysis:
 
     Attributes
     ----------
-    saturations, exchanges
-        By (group, strategy, size).
     laws
         By (group, strategy): the candidate laws, the chosen one first.
-    reference
-        The dose at which the family of verdicts is judged.
+    results
+        What training each arm reported.
     """
 
     design: Design
     groups: tuple[str, ...]
     lines: tuple[Line, ...]
     gains: tuple[Gain, ...]
-    saturations: dict[tuple[str, str | None, int], Saturation]
-    exchanges: dict[tuple[str, str | None, int], Exchange]
+    saturations: dict[Place, Saturation]
+    exchanges: dict[Place, Exchange]
     laws: dict[tuple[str, str | None], list[Fit]]
-    reference: float
-    notes: tuple[str, ...]
-    leakage: tuple[str, ...]
+    results: tuple[Result, ...]
+
+    @property
+    def reference(self) -> float:
+        """The dose at which the family of verdicts is judged."""
+        return self.design.reference
+
+    @property
+    def leakage(self) -> list[str]:
+        """Leaks that were allowed, each once."""
+        return list(dict.fromkeys([*self.design.leakage, *(text for r in self.results for text in r.leakage)]))
+
+    @property
+    def notes(self) -> list[str]:
+        """What the design and the arms have noted, each sentence once."""
+        return list(dict.fromkeys([*self.design.notes, *(text for r in self.results for text in r.notes)]))
 
     def flat(self) -> list[int]:
         """Sizes whose last doubling showed no gain in all, for any strategy."""
+        found = {size: [self.saturations[ALL, s, size] for s in self.design.strategies] for size in self.design.sizes}
+        return [size for size, of in found.items() if all(s.steps[-1].is_flat for s in of if s.steps)]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The score of every arm in every group: by (kind, strategy, size, ratio), then by group."""
+
+    design: Design
+    of: dict[tuple[Kind, str | None, int, float], dict[str, Score]]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(next(iter(self.of.values())))
+
+    def places(self) -> list[Place]:
+        """Every group, strategy and size."""
+        return list(itertools.product(self.groups, self.design.strategies, self.design.sizes))
+
+    def doses(self, place: Place) -> list[tuple[float, Score]]:
+        """(ratio, score) from real images only up."""
+        group, strategy, size = place
         return [
-            size
-            for size in self.design.sizes
-            if all(
-                self.saturations[ALL, s, size].steps[-1].is_flat
-                for s in self.design.strategies
-                if self.saturations[ALL, s, size].steps
-            )
+            (r, self.of["mix" if r else "real", strategy if r else None, size, r][group])
+            for r in self.design.doses[size]
         ]
 
 
 def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | None = None) -> Analysis:
-    """Read all predictions of a study and draw its conclusions.
+    """Read all predictions of a study or a run and draw its conclusions.
 
     Raises
     ------
@@ -111,51 +142,52 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
         An arm is missing, or arms were tested on different images.
     """
     design = read_design(folder)
-    base = _table(folder, design, design.arms()[0])
-    draws = resamples(base, design.seeds, n_boot)
-    masks = _masks(base)
-    scored: dict[tuple[str, str | None, int, float], dict[str, Score]] = {}
-    for kind, strategy, size, ratio in cells(design):
-        right = [
-            correct(_table(folder, design, design.arm(kind, size, ratio, strategy, seed)), base)  # type: ignore[arg-type]
-            for seed in range(design.seeds)
-        ]
-        scored[kind, strategy, size, ratio] = {g: draws.score(right, mask, design.metric) for g, mask in masks.items()}
-        if tick:
-            tick(1)
-    reference = _reference(design)
-    groups = tuple(masks)
-    gains = _holm([g for group in groups for g in _gains(design, scored, group)], reference)
-    results = [_result(folder, arm) for arm in design.arms()]
+    results = tuple(arm_result(folder, arm) for arm in design.arms())
+    scores = _scores(folder, design, n_boot, tick)
     return Analysis(
         design,
-        groups,
-        tuple(_lines(scored, groups)),
-        tuple(gains),
-        _saturations(design, scored, groups),
-        _exchanges(design, scored, groups, reference),
-        _laws(design, scored, groups),
-        reference,
-        tuple(dict.fromkeys(_notes(design, draws) + [n for r in results for n in r.notes])),
-        tuple(dict.fromkeys([*design.leakage, *(t for r in results for t in r.leakage)])),
+        scores.groups,
+        tuple(_lines(scores)),
+        tuple(_holm([g for place in scores.places() for g in _gains(scores, place)], design.reference)),
+        {place: _saturation(scores, place) for place in scores.places()},
+        _exchanges(scores),
+        _laws(scores),
+        results,
     )
 
 
-def cells(design: Design) -> list[tuple[str, str | None, int, float]]:
+def cells(design: Design) -> list[tuple[Kind, str | None, int, float]]:
     """(kind, strategy, size, ratio) of everything that has a score."""
-    seen = dict.fromkeys((a.kind, a.strategy, a.n_real, a.ratio) for a in design.arms())
-    return list(seen)
+    return list(dict.fromkeys((a.kind, a.strategy, a.n_real, a.ratio) for a in design.arms()))
 
 
-def _table(folder: Path, design: Design, arm: arms.Arm) -> Predictions:
-    path = folder / run_arms.FOLDER / arm.name / arms.PREDICTIONS
+def arm_predictions(folder: Path, arm: Arm, name: str = arms.PREDICTIONS) -> Predictions:
+    """The predictions of a finished arm."""
+    return predictions.load(_file(folder, arm, name))
+
+
+def arm_result(folder: Path, arm: Arm) -> Result:
+    """What training an arm reported."""
+    return Result.model_validate_json(_file(folder, arm, arms.RESULT).read_bytes())
+
+
+def _file(folder: Path, arm: Arm, name: str) -> Path:
+    path = folder / run_arms.FOLDER / arm.name / name
     if not path.is_file():
-        raise UserError(f"{path} is missing; run the same `evalsuite study` again, it goes on")
-    return predictions.load(path)
+        raise UserError(f"{path} is missing; run the same command again: it resumes")
+    return path
 
 
-def _result(folder: Path, arm: arms.Arm) -> arms.Result:
-    return arms.Result.model_validate_json((folder / run_arms.FOLDER / arm.name / arms.RESULT).read_bytes())
+def _scores(folder: Path, design: Design, n_boot: int, tick: Callable[[int], None] | None) -> Scores:
+    base = arm_predictions(folder, design.arms()[0])
+    draws, masks, found = resamples(base, design.seeds, n_boot), _masks(base), {}
+    for kind, strategy, size, ratio in cells(design):
+        made = [design.arm(kind, size, ratio, strategy, seed) for seed in range(design.seeds)]
+        right = [correct(arm_predictions(folder, arm), base) for arm in made]
+        found[kind, strategy, size, ratio] = {g: draws.score(right, mask, design.metric) for g, mask in masks.items()}
+        if tick:
+            tick(1)
+    return Scores(design, found)
 
 
 def _masks(base: Predictions) -> dict[str, NDArray[np.bool_]]:
@@ -167,146 +199,65 @@ def _masks(base: Predictions) -> dict[str, NDArray[np.bool_]]:
     return masks
 
 
-Scored = dict[tuple[str, str | None, int, float], dict[str, Score]]
-
-
-def _mixed(design: Design, scored: Scored, group: str, strategy: str | None, size: int) -> list[tuple[float, Score]]:
-    """(ratio, score) of a size, from real only up."""
-    return [(r, scored["mix" if r else "real", strategy if r else None, size, r][group]) for r in design.doses[size]]
-
-
-def _gains(design: Design, scored: Scored, group: str) -> list[Gain]:
+def _gains(scores: Scores, place: Place) -> list[Gain]:
+    (_, real), *mixed = scores.doses(place)
     found = []
-    for strategy in design.strategies:
-        for size in design.sizes:
-            (_, real), *mixed = _mixed(design, scored, group, strategy, size)
-            for ratio, score in mixed:
-                gain = score.minus(real)
-                low, high = gain.interval()
-                enough = score.n >= MIN_ITEMS
-                found.append(
-                    Gain(
-                        group,
-                        strategy,
-                        size,
-                        ratio,
-                        score.n,
-                        gain.value,
-                        low,
-                        high,
-                        gain.p(),
-                        math.nan,
-                        dose.verdict(gain.value, low, high, design.margin, enough),
-                    )
-                )
+    for ratio, score in mixed:
+        gain = score.minus(real)
+        low, high = gain.interval()
+        word = verdict(gain.value, low, high, scores.design.margin, score.n >= MIN_ITEMS)
+        found.append(Gain(*place, ratio, score.n, gain.value, low, high, gain.p(), math.nan, word))
     return found
 
 
 def _holm(gains: list[Gain], reference: float) -> list[Gain]:
     """Within the family (groups x sizes at the reference dose) a verdict must survive Holm's correction."""
     family = [i for i, g in enumerate(gains) if g.ratio == reference and math.isfinite(g.p)]
-    if not family:
-        return gains
-    adjusted = hypothesis_tests.holm(np.array([gains[i].p for i in family]))
-    out = list(gains)
-    for i, p in zip(family, adjusted, strict=True):
+    out, adjusted = list(gains), hypothesis_tests.holm(np.array([gains[i].p for i in family]))
+    for i, p in zip(family, adjusted.tolist(), strict=True):
         sure = p < 0.05 or gains[i].verdict not in ("helps", "hurts")
-        out[i] = replace(gains[i], p_holm=float(p), verdict=gains[i].verdict if sure else "cannot be told")
+        out[i] = replace(gains[i], p_holm=p, verdict=gains[i].verdict if sure else "cannot be determined")
     return out
 
 
-def _lines(scored: Scored, groups: Sequence[str]) -> list[Line]:
-    lines = []
-    for (kind, strategy, size, ratio), by_group in scored.items():
-        for group in groups:
-            s = by_group[group]
-            low, high = s.interval()
-            lines.append(Line(group, kind, strategy, size, ratio, s.n, s.value, low, high, tuple(s.by_seed.tolist())))
-    return lines
-
-
-def _saturations(
-    design: Design, scored: Scored, groups: Sequence[str]
-) -> dict[tuple[str, str | None, int], Saturation]:
-    found = {}
-    for group in groups:
-        for strategy in design.strategies:
-            for size in design.sizes:
-                points = _mixed(design, scored, group, strategy, size)
-                found[group, strategy, size] = dose.saturation(
-                    [r for r, _ in points],
-                    [(b.value - a.value, *b.minus(a).interval()) for (_, a), (_, b) in itertools.pairwise(points)],
-                )
-    return found
-
-
-def _exchanges(
-    design: Design, scored: Scored, groups: Sequence[str], reference: float
-) -> dict[tuple[str, str | None, int], Exchange]:
-    """For each size at the reference dose; none where the real-only curve has fewer than four sizes."""
-    found: dict[tuple[str, str | None, int], Exchange] = {}
-    if len(design.sizes) < 4:
-        return found
-    sizes = np.array(design.sizes, float)
-    for group in groups:
-        real = [scored["real", None, n, 0.0][group] for n in design.sizes]
-        samples = np.stack([s.widened() for s in real])
-        for strategy in design.strategies:
-            for size in design.sizes:
-                if reference not in design.doses[size]:
-                    continue
-                mixed = scored["mix", strategy, size, reference][group]
-                found[group, strategy, size] = dose.exchange(
-                    sizes,
-                    np.array([s.value for s in real]),
-                    samples,
-                    size,
-                    size * reference,
-                    mixed.value,
-                    mixed.widened(),
-                )
-    return found
-
-
-def _laws(design: Design, scored: Scored, groups: Sequence[str]) -> dict[tuple[str, str | None], list[Fit]]:
-    found = {}
-    for group in groups:
-        for strategy in design.strategies:
-            points = [
-                (size, size * r, s.value, max(float(s.samples.var(ddof=1)), 1e-6))
-                for size in design.sizes
-                for r, s in _mixed(design, scored, group, strategy, size)
-            ]
-            n, s, score, var = (np.array(v, float) for v in zip(*points, strict=True))
-            if len(points) >= 4:
-                found[group, strategy] = scaling_laws.compare_laws(n, s, score, 1 / var)
-    return found
-
-
-def _reference(design: Design) -> float:
-    """The dose nearest to `controls_at` that every size has, else the largest any has."""
-    common = set.intersection(*(set(r) for r in design.doses.values())) - {0.0}
-    present = common or {r for ratios in design.doses.values() for r in ratios if r}
-    return min(present, key=lambda r: (abs(r - design.controls_at), r))
-
-
-def _notes(design: Design, draws: Resamples) -> list[str]:
-    said = [
-        f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
-        "number of images; the control with fewer steps shows what that changes."
+def _lines(scores: Scores) -> list[Line]:
+    return [
+        Line(group, kind, strategy, size, ratio, s.n, s.value, *s.interval(), tuple(s.by_seed.tolist()))
+        for (kind, strategy, size, ratio), by_group in scores.of.items()
+        for group, s in by_group.items()
     ]
-    said += design.notes
-    if design.recipe.tuning == "features":
-        said.append(
-            "Features were computed once from images as they are: nothing is augmented, and there is no "
-            "RandAugment control."
-        )
-    if design.seeds == 1:
-        said.append("One seed: the intervals cover the test images, not the luck of training.")
-    elif design.seeds < 5:
-        said.append(f"{design.seeds} seeds: too few to know well how much luck there is; five are usual.")
+
+
+def _saturation(scores: Scores, place: Place) -> Saturation:
+    points = scores.doses(place)
+    gains = [(b.value - a.value, *b.minus(a).interval()) for (_, a), (_, b) in itertools.pairwise(points)]
+    return dose.saturation([r for r, _ in points], gains)
+
+
+def _exchanges(scores: Scores) -> dict[Place, Exchange]:
+    """For each size at the reference dose; none where the real-only curve has fewer than four sizes."""
+    design = scores.design
     if len(design.sizes) < 4:
-        said.append(
-            "Fewer than four numbers of real images: no exchange rate, since the real-only curve has three parameters."
-        )
-    return said
+        return {}
+    found, sizes, reference = {}, np.array(design.sizes, float), design.reference
+    for group, strategy, size in scores.places():
+        if reference in design.doses[size]:
+            real = [scores.of["real", None, n, 0.0][group] for n in design.sizes]
+            curve = LearningCurve(sizes, np.array([s.value for s in real]), np.stack([s.widened() for s in real]))
+            mixed = scores.of["mix", strategy, size, reference][group]
+            found[group, strategy, size] = dose.exchange(curve, size, size * reference, mixed.value, mixed.widened())
+    return found
+
+
+def _laws(scores: Scores) -> dict[tuple[str, str | None], list[Fit]]:
+    found = {}
+    for group, strategy in itertools.product(scores.groups, scores.design.strategies):
+        points = [
+            (size, size * r, s.value, max(float(s.samples.var(ddof=1)), 1e-6))
+            for size in scores.design.sizes
+            for r, s in scores.doses((group, strategy, size))
+        ]
+        if len(points) >= 4:
+            n, s, score, variance = np.array(points, float).T
+            found[group, strategy] = scaling_laws.compare_laws(n, s, score, 1 / variance)
+    return found

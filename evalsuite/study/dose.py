@@ -43,15 +43,15 @@ class Exchange:
     outside: str = ""
 
     @property
-    def told(self) -> bool:
-        """Whether the interval has an end within the sizes measured; else any number of real images would do."""
+    def conclusive(self) -> bool:
+        """Whether the interval has an end within the sizes measured, and so excludes some number of real images."""
         return not self.outside and (math.isfinite(self.low) or math.isfinite(self.high))
 
     def text(self) -> str:
         if self.outside:
             return f"outside the fitted range ({self.outside})"
-        if not self.told:
-            return "cannot be told: the interval holds every number of real images that was measured"
+        if not self.conclusive:
+            return "inconclusive: the interval holds every number of real images that was measured"
         return (
             f"{self.n_synthetic:.0f} synthetic images per class on top of {self.n_real:.0f} real ones are worth "
             f"{round(self.effective - self.n_real)} real ones ({_bound(self.low - self.n_real)} to "
@@ -60,7 +60,7 @@ class Exchange:
 
     def rate_text(self) -> tuple[str, str]:
         """The rate and its interval; empty where there is none."""
-        if not self.told:
+        if not self.conclusive:
             return "", ""
         return f"{self.rate:.3f}", f"{_bound(self.rate_low, 3)} to {_bound(self.rate_high, 3)}"
 
@@ -71,36 +71,42 @@ def _bound(value: float, digits: int = 0) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # never -0
 
 
+@dataclass(frozen=True)
+class LearningCurve:
+    """The score of real-only arms by their number of images.
+
+    Attributes
+    ----------
+    sizes, scores
+        Real images per class and the score of each arm, [m], m >= 3.
+    samples
+        Bootstrap samples of the scores, [m, b].
+    """
+
+    sizes: Array
+    scores: Array
+    samples: Array
+
+
 def exchange(
-    sizes: Array,
-    real_scores: Array,
-    real_samples: Array,
-    n_real: float,
-    n_synthetic: float,
-    mixed: float,
-    mixed_samples: Array,
-    confidence: float = 0.95,
+    curve: LearningCurve, n_real: float, n_synthetic: float, mixed: float, samples: Array, confidence: float = 0.95
 ) -> Exchange:
     """Invert the real-only learning curve at the score of a mixed arm.
 
     Parameters
     ----------
-    sizes, real_scores
-        Real images per class and the score of each real-only arm, [m], m >= 3.
-    real_samples, mixed_samples
-        Bootstrap samples of the same scores from the same resamples, [m, b] and [b].
+    mixed, samples
+        The score of the mixed arm, and its bootstrap from the same resamples, [b].
 
-    The curve is refitted in every resample, so the interval holds the curve's error too. Samples beyond the
-    measured sizes count as infinite; an interval that reaches there says so.
+    The curve is refitted in every resample, so the interval includes the curve's error. Samples beyond the measured
+    sizes count as infinite; an interval that reaches there says so.
     """
-    sizes = np.asarray(sizes, float)
-    value = float(_invert(_curves(sizes, np.asarray(real_scores, float)[:, None]), np.array([mixed]), sizes)[0])
-    samples = _invert(_curves(sizes, real_samples), mixed_samples, sizes)
+    value = float(_invert(_curves(curve.sizes, curve.scores[:, None]), np.array([mixed]), curve.sizes)[0])
+    inverted = _invert(_curves(curve.sizes, curve.samples), samples, curve.sizes)
     tail = (1 - confidence) / 2
-    low, high = (float(np.quantile(samples, q, method="nearest")) for q in (tail, 1 - tail))
-    outside = "" if math.isfinite(value) else f"{'above' if value > 0 else 'below'} the fitted range"
-    if outside:
-        nan = math.nan
+    low, high = (float(np.quantile(inverted, q, method="nearest")) for q in (tail, 1 - tail))
+    if not math.isfinite(value):
+        outside, nan = f"{'above' if value > 0 else 'below'} the fitted range", math.nan
         return Exchange(n_real, n_synthetic, nan, low, high, nan, nan, nan, outside)
     rate, rate_low, rate_high = ((v - n_real) / n_synthetic for v in (value, low, high))
     return Exchange(n_real, n_synthetic, value, low, high, rate, rate_low, rate_high)
@@ -110,7 +116,7 @@ def _curves(sizes: Array, scores: Array) -> tuple[Array, Array, Array]:
     """Floor, scale and exponent of the real-only power law of each column of scores, [m, b] -> 3 x [b].
 
     For a given exponent the law is linear, so the exponents are searched on a grid and the rest is solved: thousands
-    of resamples take milliseconds, and none stops in a local minimum.
+    of resamples take milliseconds, without local minima.
     """
     error = 1 - np.asarray(scores, float)
     best = np.full(error.shape[1], np.inf)
@@ -120,7 +126,7 @@ def _curves(sizes: Array, scores: Array) -> tuple[Array, Array, Array]:
         centred = x - x.mean()
         a = centred @ error / (centred @ centred)
         e = error.mean(axis=0) - a * x.mean()
-        below = e < 0  # an error below none: the floor is 0
+        below = e < 0  # an error below 0: the floor is 0
         e, a = np.where(below, 0.0, e), np.where(below, x @ error / (x @ x), a)
         loss = ((error - e - np.outer(x, a)) ** 2).sum(axis=0)
         better = (loss < best) & (a > 0)
@@ -157,18 +163,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Saturation:
-    """Smallest dose beyond which a doubling shows no gain; NaN: gains go on to the largest dose measured."""
+    """Smallest dose beyond which a doubling shows no gain; NaN: gains continue up to the largest dose measured."""
 
     ratio: float
     steps: tuple[Step, ...]
 
     def text(self) -> str:
         if math.isnan(self.ratio):
-            return f"not reached: the gain goes on to the largest dose measured, {self.steps[-1].end:g}:1"
+            return f"not reached: the gain continues up to the largest dose measured, {self.steps[-1].end:g}:1"
         if self.ratio == 0:
             first = self.steps[0]
             return (
-                f"at the first step already: {first.end:g}:1 alone adds {100 * first.gain:+.1f} points "
+                f"at the first step: {first.end:g}:1 alone adds {100 * first.gain:+.1f} points "
                 f"({100 * first.low:+.1f} to {100 * first.high:+.1f}); for larger doses see their gain"
             )
         step = next(s for s in self.steps if s.start == self.ratio)
@@ -194,22 +200,3 @@ def saturation(ratios: Sequence[float], gains: Sequence[tuple[float, float, floa
         steps.append(Step(start, end, *(v / doublings for v in gain)))
     flat = next((s for s in steps if s.is_flat), None)
     return Saturation(flat.start if flat else math.nan, tuple(steps))
-
-
-def verdict(gain: float, low: float, high: float, margin: float, enough: bool = True) -> str:
-    """What a gain in score means, in one of six words: helps, hurts, no difference, and so on.
-
-    Parameters
-    ----------
-    margin
-        Differences up to this are of no consequence; named before the study.
-    """
-    if not enough or not math.isfinite(gain):
-        return "not enough data"
-    if low > 0:
-        return "helps"
-    if high < 0:
-        return "hurts"
-    if low > -margin and high < margin:
-        return "no difference"
-    return "may hurt, cannot be told" if low <= -margin and gain < 0 else "cannot be told"

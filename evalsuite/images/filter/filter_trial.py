@@ -14,6 +14,7 @@ from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.page.measurement import Measurement, Status, frame_table
 from evalsuite.stats.estimate import Estimate
+from evalsuite.stats.verdict import verdict
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
@@ -133,20 +134,12 @@ def _row(drawn: Resamples, right: dict[str, list[np.ndarray]], mask: np.ndarray)
         "n": int(mask.sum()),
         **{side: _estimate(s) for side, s in scores.items()},
         "difference": difference,
-        "verdict": _verdict(difference),
+        "verdict": verdict(difference.value, difference.low, difference.high, MARGIN),
     }
 
 
 def _estimate(score: Score) -> Estimate:
     return Estimate(score.value, *score.interval(), score.n)
-
-
-def _verdict(difference: Estimate) -> str:
-    if difference.low > 0:
-        return "helps"
-    if difference.high < 0:
-        return "hurts"
-    return "no difference" if difference.low > -MARGIN and difference.high < MARGIN else "cannot be determined"
 
 
 def trial_section(trial: Trial) -> Measurement:

@@ -9,7 +9,7 @@ import pytest
 
 from dermforge.common.errors import UserError
 from evalsuite.reader_study.gains import read_gains
-from evalsuite.study import single_run as runs
+from evalsuite.study.design import Design
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Recipe
 
@@ -26,7 +26,7 @@ def test_gains_come_from_a_table_or_from_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_gains(tmp_path / "nowhere.csv")
     places = datasets.Places(real=tmp_path, synthetic=(tmp_path,))
-    plan = runs.Plan(places=places, recipe=Recipe(ratio=2.0), n_real=4, ratio_asked=2.0, seeds=2)
+    plan = Design(kind="run", places=places, recipe=Recipe(), doses={4: (0, 2)}, seeds=2, controls=False)
     (tmp_path / "plan.json").write_text(plan.model_dump_json())
     for arm in plan.arms():  # "a" is always right; "b" is right in the mixed arm of the first seed only
         right = arm.kind == "mix" and arm.seed == 0

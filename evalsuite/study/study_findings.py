@@ -1,4 +1,4 @@
-"""A study's findings as words, as JSON and as tables."""
+"""A study's findings in words, as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -53,11 +53,35 @@ def _words(found: Analysis, group: str) -> str:
     return " ".join(said)
 
 
+def notes(found: Analysis) -> list[str]:
+    """What a reader must know."""
+    design = found.design
+    said = [
+        f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
+        "number of images; the control with fewer steps shows what that changes."
+    ]
+    said += design.notes
+    if design.recipe.tuning == "features":
+        said.append(
+            "Features were computed once from images as they are: nothing is augmented, and there is no "
+            "RandAugment control."
+        )
+    if design.seeds == 1:
+        said.append("One seed: the intervals cover the test images, not the luck of training.")
+    elif design.seeds < 5:
+        said.append(f"{design.seeds} seeds: too few to know well how much luck there is; five are usual.")
+    if len(design.sizes) < 4:
+        said.append(
+            "Fewer than four numbers of real images: no exchange rate, since the real-only curve has three parameters."
+        )
+    return list(dict.fromkeys([*said, *found.notes]))
+
+
 def _exchange(rates: Sequence[Exchange]) -> str:
-    """What synthetic images are worth at the largest size where that can be told, or why it cannot."""
-    told = [rate for rate in rates if rate.told]
-    if told:
-        return told[-1].text()
+    """What synthetic images are worth at the largest size with a conclusive interval, or why there is none."""
+    conclusive = [rate for rate in rates if rate.conclusive]
+    if conclusive:
+        return conclusive[-1].text()
     within = [rate for rate in rates if not rate.outside]
     return within[-1].text() if within else "outside the fitted range at every size"
 
@@ -75,8 +99,8 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         "design": found.design.model_dump(mode="json"),
         "reference_ratio": found.reference,
         "verdicts": verdicts(found),
-        "notes": list(found.notes),
-        "leakage": list(found.leakage),
+        "notes": notes(found),
+        "leakage": found.leakage,
         "scores": [asdict(line) for line in found.lines],
         "gains": [asdict(g) for g in found.gains],
         "saturation": [

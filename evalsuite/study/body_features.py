@@ -1,0 +1,66 @@
+"""The features of a frozen body, computed once for all images of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
+from evalsuite.study.design import Design
+from evalsuite.training import checkpoint, frozen_features
+from evalsuite.training import model as models
+from evalsuite.training.data import datasets
+from shards.mixing.tensors import TensorSet
+
+FEATURES = "features.parquet"
+
+
+def needed(design: Design) -> bool:
+    """Whether a study works on features that nobody has computed yet."""
+    return design.recipe.tuning == "features" and design.places.features is None
+
+
+def image_sets(opened: datasets.Data) -> list[TensorSet]:
+    """All images that features are computed of."""
+    return [opened.train, opened.validation, opened.test, *([opened.synthetic] if opened.synthetic else [])]
+
+
+def compute(design: Design, opened: datasets.Data, out: Path, body: Path | None, tick: Callable[[int], None]) -> Design:
+    """Write the table of features; the design that reads it.
+
+    Parameters
+    ----------
+    body
+        A checkpoint whose body gives the features; None: the recipe's own model and weights.
+
+    Raises
+    ------
+    UserError
+        The body has seen test images, or has learnt nothing.
+    """
+    notes = design.notes
+    if body is not None:
+        network, record = checkpoint.load(body)
+        rows = opened.test.rows
+        ids, clusters = rows["id"].tolist(), rows["cluster"].dropna().tolist()
+        checkpoint.refuse_seen(record, body, ids, clusters, "use another body")
+        notes = (
+            f"The frozen body was trained on {len(record.images['train'])} real images before; arms with fewer "
+            "profit from those, with and without synthetic images alike.",
+        )
+    elif design.recipe.weights is None:
+        raise UserError("features need a body that has learnt something: give weights, or the checkpoint of a body")
+    else:
+        network = models.build(design.recipe, len(opened.classes))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    done = [frozen_features.extract(network, images, device, tick=tick) for images in image_sets(opened)]
+    real = np.full(sum(images.n for images in done[:3]), frozen_features.REAL)
+    frame = frozen_features.feature_table(done, np.concatenate([real, opened.made_by]))
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / FEATURES, frame.to_parquet(None, index=False))
+    places = design.places.model_copy(update={"features": out / FEATURES})
+    return design.model_copy(update={"places": places, "notes": notes})

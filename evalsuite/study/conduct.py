@@ -1,0 +1,131 @@
+"""A design held against the images there are, trained, and raised to the next dose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
+from evalsuite.study import run_arms
+from evalsuite.study.arm import check_lineage
+from evalsuite.study.design import PLAN, Design, read_design
+from evalsuite.training.data import datasets
+from evalsuite.training.recipe import Recipe
+from shards.format.schema import created_by
+
+
+def new_run(
+    places: datasets.Places, recipe: Recipe, *, n_real: int, ratio: float, seeds: int, allow_leakage: bool = False
+) -> Design:
+    """The design of a run; the ratio is lowered to what the shards hold.
+
+    Parameters
+    ----------
+    n_real
+        Real images per class; 0: all.
+
+    Raises
+    ------
+    UserError
+        Too few images, or a generator that saw what it must not.
+    """
+    if not ratio > 0:
+        raise UserError(f"a ratio of {ratio:g} was asked for; expected synthetic images for each real one, above 0")
+    opened = datasets.open_data(places)
+    per_class = n_real or opened.train.n / len(opened.classes)  # as an arm counts where classes are not equal
+    held, scarce = opened.scarcest(n_real, [recipe.seed + seed for seed in range(seeds)])
+    if not held:
+        raise UserError(
+            f"{scarce} has no synthetic images in {', '.join(map(str, places.synthetic))}; generate some "
+            f"of each of {', '.join(opened.classes)}"
+        )
+    possible = held / per_class
+    lowered = (
+        f"A ratio of {ratio:g}:1 was asked for; the synthetic shards hold {possible:.3g} images for each "
+        "real one, and all of them were used."
+    )
+    made = Design(
+        kind="run",
+        places=places,
+        recipe=recipe,
+        doses={n_real: (0.0, min(ratio, math.floor(possible * 1000) / 1000))},
+        seeds=seeds,
+        controls=False,
+        notes=(lowered,) if possible < ratio else (),
+        leakage=tuple(datasets.check_held_out(opened, allow_leakage)),
+        created_by=created_by(),
+    )
+    check(made, opened, allow_leakage)
+    return made
+
+
+def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) -> None:
+    """Refuse a grid that the images cannot fill, before anything is trained.
+
+    Raises
+    ------
+    UserError
+        Too few real or synthetic images of a class; says how many there are and what they allow. Or a generator saw
+        more of the data set than an arm has.
+    """
+    for size, ratios in design.doses.items():
+        for seed in range(design.seeds):
+            arm = design.arm("mix", size, max(ratios), None, seed)
+            check_lineage(opened, arm, opened.real(size, arm.seed), allow_leakage)
+        for strategy in design.strategies:
+            held, scarce = opened.scarcest(size, design.arm_seeds, strategy)
+            if ratios[-1] * size > held:
+                named = f" of the strategy {strategy}" if strategy else ""
+                raise UserError(
+                    f"{size} real images at {ratios[-1]:g}:1 need {round(ratios[-1] * size)} synthetic "
+                    f"images per class{named}; the shards hold {held} of {scarce}, which allows "
+                    f"{held / size:.3g}:1"
+                )
+
+
+def execute(
+    design: Design, out: Path, *, workers: int | None = None, allow_leakage: bool = False, ray: str | None = None
+) -> None:
+    """Train all arms that have no result yet; those of a run keep their checkpoints.
+
+    Raises
+    ------
+    UserError
+        The folder holds a study of other images or another recipe.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if design.kind == "study" and (out / PLAN).is_file():
+        before = read_design(out)
+        if before.recipe != design.recipe or before.places != design.places:
+            raise UserError(f"{out} holds a study of other images or another recipe; use another folder")
+    write_whole(out / PLAN, design.model_dump_json(indent=1).encode())
+    run_arms.run(
+        design.arms(),
+        design.places,
+        out,
+        workers=workers,
+        keep=design.kind == "run",
+        allow_leakage=allow_leakage,
+        ray=ray,
+        what="train" if design.kind == "run" else "study",
+    )
+
+
+def next_doses(design: Design, flat: Sequence[int], limit: dict[int, float]) -> Design | None:
+    """The same study with the ratio doubled for the sizes that still gain; None when there is nothing to raise.
+
+    Parameters
+    ----------
+    flat
+        Sizes whose last doubling showed no gain.
+    limit
+        Largest ratio of each size.
+    """
+    doses = dict(design.doses)
+    for size, ratios in design.doses.items():
+        following = ratios[-1] * 2 if ratios[-1] else 1.0
+        if size not in flat and following <= limit[size]:
+            doses[size] = (*ratios, following)
+    return None if doses == design.doses else design.model_copy(update={"doses": doses})

@@ -1,0 +1,145 @@
+"""What a run shows: the fairness card of both arms, their comparison, and the headline; run.json and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dermforge.common.atomic import write_whole
+from evalsuite.fairness.card import Card, CardSettings, plain
+from evalsuite.fairness.compare_models import compare
+from evalsuite.fairness.comparison import Comparison
+from evalsuite.fairness.compute_card import compute_card
+from evalsuite.fairness.compute_card import steps as card_steps
+from evalsuite.fairness.predictions import Predictions
+from evalsuite.study import arm as arms
+from evalsuite.study.analysis import ALL, Analysis, Gain, Line, analyse, arm_predictions
+from evalsuite.study.arm import Kind
+from evalsuite.study.design import read_design
+
+RECORD = "run.json"
+#: What the two arms are called wherever they are shown.
+NAMES: dict[Kind, str] = {"real": "real only", "mix": "real + synthetic"}
+
+
+@dataclass(frozen=True)
+class RunFindings:
+    """What a run says.
+
+    Attributes
+    ----------
+    study
+        The run as a study of one size and one ratio: scores and the gain over all seeds.
+    tests, cards
+        Test predictions of the first seed and their card, by arm.
+    column
+        The group column that the headline is about.
+    """
+
+    study: Analysis
+    tests: dict[Kind, Predictions]
+    cards: dict[Kind, Card]
+    comparison: Comparison
+    column: str
+
+    @property
+    def gain(self) -> Gain:
+        """Accuracy of real + synthetic less that of real only, paired."""
+        return next(g for g in self.study.gains if g.group == ALL)
+
+    @property
+    def ratio(self) -> float:
+        return self.study.reference
+
+    def headline(self) -> dict[str, Any]:
+        """The few numbers that a reader takes away."""
+        worst = {kind: self.cards[kind].worst(self.column) for kind in NAMES}
+        low, high = self.gain_interval()
+        return {
+            **{kind: self._accuracy(kind) for kind in NAMES},
+            "gain": {"value": self.gain.value, "low": low, "high": high, "seeds": self.study.design.seeds},
+            "worst_group": {
+                kind: None
+                if found is None
+                else {"group": found[0], "accuracy": found[1].value, "low": found[1].low, "high": found[1].high}
+                for kind, found in worst.items()
+            },
+        }
+
+    def gain_interval(self) -> tuple[float, float]:
+        """Over test items, and over seeds where there are several."""
+        over = self.gain if self.study.design.seeds > 1 else self.comparison.of("all")[0]
+        return over.low, over.high
+
+    def _accuracy(self, kind: Kind) -> dict[str, float]:
+        if self.study.design.seeds > 1:
+            line = self.line(kind)
+            return {"accuracy": line.score, "low": line.low, "high": line.high}
+        estimate = self.cards[kind].row()["accuracy"]
+        return {"accuracy": estimate.value, "low": estimate.low, "high": estimate.high}
+
+    def line(self, kind: Kind) -> Line:
+        """The score of an arm."""
+        return next(line for line in self.study.lines if (line.group, line.kind) == (ALL, kind))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know."""
+        one = "One seed: the intervals cover the test images, not the luck of the training run; five seeds cover both."
+        return [*self.study.notes, *([one] if self.study.design.seeds == 1 else [])]
+
+
+def find(folder: Path, *, n_boot: int = 1000, tick: Callable[[int], None] | None = None) -> RunFindings:
+    """Cards and comparisons from the predictions of a run.
+
+    Raises
+    ------
+    UserError
+        The run is not finished.
+    """
+    study = analyse(folder, n_boot=n_boot)
+    first = {arm.kind: arm for arm in reversed(study.design.arms())}
+    tests = {kind: replace(arm_predictions(folder, first[kind]), source=NAMES[kind]) for kind in NAMES}
+    held = {kind: replace(arm_predictions(folder, first[kind], arms.VALIDATION), source="validation") for kind in NAMES}
+    columns, settings = _columns(tests["real"]), CardSettings(n_boot)
+    cards = {kind: compute_card(tests[kind], columns, settings, validation=held[kind], tick=tick) for kind in NAMES}
+    comparison = compare(tests["real"], tests["mix"], columns, settings, margin=study.design.margin)
+    return RunFindings(study, tests, cards, comparison, columns[0])
+
+
+def steps(folder: Path, n_boot: int = 1000) -> int:
+    """Resamples that `find` reports."""
+    table = arm_predictions(folder, read_design(folder).arms()[0])
+    return len(NAMES) * card_steps(_columns(table), CardSettings(n_boot))
+
+
+def write_record(found: RunFindings, out: Path) -> dict[str, Any]:
+    """run.json and the CSVs; returns what run.json holds."""
+    design = found.study.design
+    record = {
+        "schema_version": 2,
+        "kind": design.kind,
+        "created_by": design.created_by,
+        "headline": found.headline(),
+        "plan": design.model_dump(mode="json"),
+        "arms": [r.model_dump(mode="json") for r in found.study.results],
+        "cards": {kind: card.to_dict() for kind, card in found.cards.items()},
+        "comparison": found.comparison.to_dict(),
+        "notes": found.notes,
+        "leakage": found.study.leakage,
+    }
+    write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
+    for kind, card in found.cards.items():
+        write_whole(out / f"card-{kind}.csv", card.to_frame().to_csv(index=False).encode())
+        write_whole(out / f"gaps-{kind}.csv", card.gaps_frame().to_csv(index=False).encode())
+    write_whole(out / "comparison.csv", found.comparison.to_frame().to_csv(index=False).encode())
+    return record
+
+
+def _columns(table: Predictions) -> list[str]:
+    """Group columns that vary, the skin type first: its groups are the family of Holm's correction."""
+    varied = [c for c in table.groups.columns if table.groups[c].nunique() > 1]
+    return sorted(varied, key=lambda column: column != "group")

@@ -1,0 +1,99 @@
+"""`evalsuite study`: from generators' shards or features to the page, and doses raised until the gain stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.suites.study import feature_study
+from dermforge.common.errors import UserError
+from evalsuite.cli import PROGRAM
+from evalsuite.study import analysis
+from evalsuite.study.design import read_design
+from evalsuite.training.data.datasets import Places, open_data, sets_in
+
+
+def test_the_command_takes_a_folder_of_sets(phantom_shards: Path, generators: Path, tmp_path: Path) -> None:
+    """From the generators' shards to the page; sets with the same ids are one too many where they share a lineage."""
+    words = [
+        "study",
+        "--real",
+        str(phantom_shards),
+        "--out",
+        str(tmp_path / "out"),
+        "--n-real",
+        "2,4",
+        "--ratios",
+        "1",
+        "--seeds",
+        "2",
+        "--steps",
+        "2",
+        "--batch",
+        "8",
+        "--size",
+        "32",
+        "--model",
+        "test_resnet",
+        "--n-boot",
+        "100",
+        "--workers",
+        "1",
+    ]
+    done = CliRunner().invoke(PROGRAM.app(), [*words, "--synthetic", str(generators / "made")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "phantoms that the real-only arm does not have" in (tmp_path / "out" / "report.html").read_text()
+    with pytest.raises(UserError, match="the same synthetic ids are in two"):
+        open_data(
+            Places(
+                real=phantom_shards, synthetic=sets_in([generators / "made", generators / "made" / "n2-s0"]), size=32
+            )
+        )
+
+
+def test_the_dose_is_raised_by_the_command_until_it_stops(tmp_path: Path) -> None:
+    """`--adaptive` from features to the page: doublings, controls at the last dose only, and nothing trained twice."""
+    made = feature_study(tmp_path, arms=12, width=512)
+    places = ["--real", made.places.real, "--synthetic", made.places.synthetic[0], "--features", made.places.features]
+    words = [
+        "study",
+        *places,
+        "--out",
+        tmp_path / "out",
+        "--adaptive",
+        "--max-ratio",
+        "4",
+        "--n-real",
+        "5",
+        "--seeds",
+        "4",
+        "--steps",
+        "30",
+        "--lr",
+        "0.01",
+        "--size",
+        "16",
+        "--n-boot",
+        "100",
+        "--workers",
+        "1",
+        "--json",
+    ]
+
+    def run() -> dict[str, float]:
+        done = CliRunner().invoke(PROGRAM.app(), [str(w) for w in words])
+        assert done.exit_code == 0, done.output
+        return {p.parent.name: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")}
+
+    trained = run()
+    doses = read_design(tmp_path / "out").doses[5]
+    assert doses == (0, 1, 2, 4)[: len(doses)]
+    assert len(doses) > 2
+    flat = analysis.analyse(tmp_path / "out", n_boot=100).flat()
+    assert flat == [5] or doses[-1] == 4
+    short = {name for name in trained if name.startswith("real-short")}
+    assert short == {f"real-short_n5_r{doses[-1]:g}_s{seed}" for seed in range(4)}
+    assert f"{doses[-1]:g}:1" in (tmp_path / "out" / "report.html").read_text()
+    assert run() == trained
