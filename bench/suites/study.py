@@ -93,7 +93,7 @@ def _write(folder: Path, name: str, origin: Origin, per_class: int, ids: list[st
     """Tiny images stand in for those whose features are cached."""
     split: Split | None = None if name == "synthetic" else name  # type: ignore[assignment]
     pixel = encode_image(np.zeros((16, 16, 3), np.uint8), "png")
-    with ShardSetWriter(folder, name, classes=CLASSES, shard_size=5000, fsync=False) as writer:
+    with ShardSetWriter(folder, name, classes=CLASSES, shard_size=5000) as writer:
         for label, cls in enumerate(CLASSES):
             for i in range(per_class):
                 ids.append(f"{name}-{cls}-{i:04d}")

@@ -99,15 +99,8 @@ def purge(
         raise UserError(f"--parent {parent!r} is not an id; expected letters, digits, - and _")
     done = remove(location, parent, signed_off_by or getpass.getuser())
     if as_json:
-        console.print_json(
-            {
-                "removed": done.removed,
-                "rewritten": done.rewritten,
-                "still_tuned_on_it": done.tuned,
-                "record": done.record,
-                "described": done.described,
-            }
-        )
+        facts = vars(done)
+        console.print_json({"still_tuned_on_it" if key == "tuned" else key: facts[key] for key in facts})
     elif done.removed:
         console.say(
             f"{len(done.removed)} images of {len(done.rewritten)} shards were removed; {done.record} lists them"

@@ -14,7 +14,7 @@ from shards.format.schema import Sidecar
 from shards.storage.location import is_url
 
 
-def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, replace: bool = False) -> None:
+def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = False) -> None:
     """Give a finished tar and its sidecar their final names, the sidecar last.
 
     A shard that is already there with the same bytes is left as it is. The new sidecar is complete on disk before the
@@ -28,7 +28,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, 
     folder = file.final.parent
     record = folder / f"{sidecar.stem}.json"
     file.sync()
-    with atomic.Pending(record, fsync) as side, atomic.locked(folder):
+    with atomic.Pending(record) as side, atomic.locked(folder):
         side.write([sidecar.to_bytes()])
         side.sync()
         if not replace and (there := committed(record)):
@@ -40,7 +40,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, fsync: bool = True, 
                 )
             return
         file.commit()
-        atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar), fsync)
+        atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar))
         side.commit()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import INFO
-from shards.format.schema import SHARD, Sidecar
+from shards.format.schema import REMEDY, SHARD, Sidecar
 from shards.storage.location import Place
 
 
@@ -86,16 +86,10 @@ def listed_in_info(where: Place) -> set[str]:
 
 
 def wrong_digest(path: str, expected: str, got: str) -> str:
-    """The fault of a tar whose bytes are not those that were written."""
-    return (
-        f"{path} has the sha256 {got[:12]}, its sidecar says {expected[:12]}; write the shard again, or save what is "
-        "whole with `shards repair`"
-    )
+    """The message for a tar whose bytes were changed."""
+    return f"{path} has the sha256 {got[:12]}, its sidecar says {expected[:12]}; {REMEDY}"
 
 
 def wrong_size(path: str, expected: int, got: int) -> str:
     """The message for a tar that is shorter or longer than its sidecar says."""
-    return (
-        f"{path} has {got} bytes, its sidecar says {expected}; write the shard again, or save what is whole "
-        "with `shards repair`"
-    )
+    return f"{path} has {got} bytes, its sidecar says {expected}; {REMEDY}"

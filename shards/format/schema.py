@@ -16,8 +16,6 @@ from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
 
-SCHEMA_VERSION = 1
-
 Origin = Literal["real", "synthetic", "phantom"]
 Split = Literal["train", "validation", "test"]
 Extension = Literal["cls", "jpg", "json", "png", "webp"]
@@ -30,6 +28,8 @@ ID_LENGTH = 95
 ID_PATTERN = rf"^[A-Za-z0-9_-]{{1,{ID_LENGTH}}}$"
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
 DIGEST_PATTERN = r"^([0-9a-f]{64})?$"
+#: What to do about a damaged shard.
+REMEDY = "write the shard again, or save what is whole with `shards repair`"
 #: The names of the two files of a shard.
 SHARD = re.compile(r"^[A-Za-z0-9_-]{1,80}-[0-9]{6}\.(tar|json)$")
 
@@ -51,8 +51,8 @@ def canonical_json(value: Any) -> bytes:
     return text.encode()
 
 
-class Sample(_Record):
-    """One image: what it shows, where it comes from and, if it is synthetic, everything that decides its pixels.
+class Facts(_Record):
+    """What both the tar and the sidecar say of an image.
 
     Attributes
     ----------
@@ -64,12 +64,10 @@ class Sample(_Record):
         Other columns to group by, such as sex, age band or a second rater's skin type.
     cluster
         Patient or family of duplicates; no cluster may cross a split.
-    image_sha256, width, height
-        Of the encoded image. The writer fills them in where they are "" and 0.
     parent
         Id of the real image from which this one was made.
-    params
-        The known truth of a phantom.
+    image_sha256
+        Of the encoded image.
     """
 
     id: str = Field(pattern=ID_PATTERN)
@@ -79,13 +77,27 @@ class Sample(_Record):
     attributes: dict[str, str] = {}
     cluster: str | None = None
     split: Split | None = None
+    strategy: str | None = None
+    parent: str | None = None
+    scores: dict[str, float] = {}
     image_sha256: str = Field(default="", pattern=DIGEST_PATTERN)
+
+
+class Sample(Facts):
+    """One image: what it shows, where it comes from and, if it is synthetic, everything that decides its pixels.
+
+    Attributes
+    ----------
+    width, height
+        In pixels. The writer fills in 0, and an `image_sha256` that is "".
+    params
+        The known truth of a phantom.
+    """
+
     width: int = Field(default=0, ge=0, le=65535)
     height: int = Field(default=0, ge=0, le=65535)
-    strategy: str | None = None
     prompt: str | None = None
     negative_prompt: str | None = None
-    parent: str | None = None
     mask: str | None = None
     seed: int | None = None
     solver: str | None = None
@@ -97,12 +109,11 @@ class Sample(_Record):
     plan_digest: str | None = None
     model_digest: str | None = None
     bundle_digest: str | None = None
-    scores: dict[str, float] = {}
     params: dict[str, float | str | int] = {}
 
 
-class SidecarRow(_Record):
-    """One image in a sidecar: the part of its sample that filters need, and where its members lie in the tar.
+class SidecarRow(Facts):
+    """One image in a sidecar, and where its members lie in the tar.
 
     Attributes
     ----------
@@ -112,17 +123,6 @@ class SidecarRow(_Record):
         Extension -> (offset of the content, size).
     """
 
-    id: str = Field(pattern=ID_PATTERN)
-    origin: Origin
-    label: str = Field(validation_alias=_CLASS, serialization_alias="class", min_length=1)
-    group: str | None
-    attributes: dict[str, str]
-    cluster: str | None
-    split: Split | None
-    strategy: str | None
-    parent: str | None
-    scores: dict[str, float]
-    image_sha256: str = Field(pattern=DIGEST_PATTERN)
     offset: int = Field(ge=0)
     bytes: int = Field(ge=0)
     members: dict[Extension, tuple[int, int]]
@@ -131,10 +131,6 @@ class SidecarRow(_Record):
     def ext(self) -> Extension:
         """The extension of the image."""
         return next(e for e in IMAGE_EXTENSIONS if e in self.members)
-
-
-#: The fields of a sample that its row repeats.
-SHARED_FIELDS = tuple(name for name in SidecarRow.model_fields if name in Sample.model_fields)
 
 
 @dataclass(frozen=True)
@@ -250,16 +246,11 @@ class Sidecar(_Record):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise CheckFailed(
-                f"{source} is not a valid sidecar: {where}: {first['msg']}; write the shard "
-                "again, or `shards repair` it"
-            ) from error
+            raise CheckFailed(f"{source} is not a valid sidecar: {where}: {first['msg']}; {REMEDY}") from error
         expected = _sign(content.replace(sidecar.digest.encode(), _NO_DIGEST.encode(), 1))
         if expected != content:
-            raise CheckFailed(
-                f"{source} was changed after it was written: its content does not match its "
-                f"digest {sidecar.digest[:12]}; write the shard again, or `shards repair` it"
-            )
+            found = f"its content does not match its digest {sidecar.digest[:12]}"
+            raise CheckFailed(f"{source} was changed after it was written: {found}; {REMEDY}")
         return sidecar
 
 

@@ -13,7 +13,7 @@ from dermforge.common.digests import digest_bytes, digest_stream
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
 from shards.format.consistency import wrong_digest, wrong_size
-from shards.format.schema import SHARED_FIELDS, Sample, Sidecar, SidecarRow
+from shards.format.schema import REMEDY, Facts, Sample, Sidecar, SidecarRow
 from shards.storage.location import Place
 
 
@@ -25,39 +25,29 @@ def unpack(data: bytes, row: SidecarRow, source: str, verify: bool) -> tuple[Sam
     CheckFailed
         A header, the JSON or (with `verify`) the image differs from the sidecar; names the file and the member.
     """
+
+    def damaged(what: str) -> CheckFailed:
+        return CheckFailed(f"{source} is damaged: {what}; {REMEDY}")
+
     if len(data) != row.bytes:
-        raise CheckFailed(
-            f"{source} ends inside {row.id}: expected {row.bytes} bytes at {row.offset}, got "
-            f"{len(data)}; write the shard again, or `shards repair` it"
-        )
+        raise damaged(f"it ends inside {row.id}: expected {row.bytes} bytes at {row.offset}, got {len(data)}")
     contents: dict[str, bytes] = {}
     for ext, (start, size) in row.members.items():
         at = start - row.offset
         if data[at - tar.BLOCK : at] != tar.header(f"{row.id}.{ext}", size):
-            raise CheckFailed(
-                f"{source} is damaged: the header of {row.id}.{ext} at byte {start - tar.BLOCK} is not "
-                "as it was written; write the shard again, or `shards repair` it"
-            )
+            raise damaged(f"the header of {row.id}.{ext} at byte {start - tar.BLOCK} is not as it was written")
         contents[ext] = data[at : at + size]
     image = contents[row.ext]
     if verify and row.image_sha256 and digest_bytes(image) != row.image_sha256:
-        raise CheckFailed(
-            f"{source} is damaged: {row.id}.{row.ext} at byte {row.members[row.ext][0]} does not have "
-            f"the sha256 {row.image_sha256[:12]}; write the shard again, or `shards repair` it"
-        )
+        place = f"{row.id}.{row.ext} at byte {row.members[row.ext][0]}"
+        raise damaged(f"{place} does not have the sha256 {row.image_sha256[:12]}")
     try:
         sample = Sample.model_validate_json(contents["json"])
     except ValidationError as error:
-        first = error.errors()[0]
-        raise CheckFailed(
-            f"{source} is damaged: {row.id}.json: {first['msg']}; write the shard again, or `shards repair` it"
-        ) from error
-    for name in SHARED_FIELDS:
-        if getattr(sample, name) != getattr(row, name):
-            raise CheckFailed(
-                f"{source} is damaged: {row.id}.json says {name} {getattr(sample, name)!r}, the sidecar "
-                f"{getattr(row, name)!r}; write the shard again, or `shards repair` it"
-            )
+        raise damaged(f"{row.id}.json: {error.errors()[0]['msg']}") from error
+    for name in Facts.model_fields:
+        if (inside := getattr(sample, name)) != (listed := getattr(row, name)):
+            raise damaged(f"{row.id}.json says {name} {inside!r}, the sidecar {listed!r}")
     return sample, image
 
 

@@ -20,7 +20,7 @@ from shards.format.interop import write_info
 from shards.format.schema import (
     IMAGE_EXTENSIONS,
     SHARD,
-    SHARED_FIELDS,
+    Facts,
     Provenance,
     Sample,
     Sidecar,
@@ -46,8 +46,6 @@ class ShardWriter:
         The shard will be `name-000042.tar`.
     classes
         The number in a `cls` member is a position in this list.
-    fsync
-        Wait until the disk has the data. Otherwise a power cut may lose a shard that was reported as written.
     digests
         Compute digests. Without them, damage is found only where it breaks the structure of the shard.
     replace
@@ -62,13 +60,12 @@ class ShardWriter:
         *,
         classes: Sequence[str],
         provenance: Provenance = Provenance(),
-        fsync: bool = True,
         digests: bool = True,
         replace: bool = False,
     ) -> None:
         make_folder(folder)
         self.name, self.index, self.classes, self.provenance = name, index, list(classes), provenance
-        self.fsync, self.digests, self.replace = fsync, digests, replace
+        self.digests, self.replace = digests, replace
         self.rows: list[SidecarRow] = []
         self.labels = {label: str(number).encode() for number, label in enumerate(self.classes)}
         self.ext, self.last_id, self.offset = "", "", 0
@@ -77,7 +74,7 @@ class ShardWriter:
         self.pool = ThreadPoolExecutor(1) if digests else None
         stem = shard_stem(name, index)
         atomic.sweep(folder, stem)
-        self.file = atomic.Pending(folder / f"{stem}.tar", fsync)
+        self.file = atomic.Pending(folder / f"{stem}.tar")
 
     def add(self, sample: Sample, image: bytes, ext: str) -> None:
         """Append a sample. Ids must ascend, so that a shard has one order and every id once.
@@ -124,7 +121,7 @@ class ShardWriter:
             created_by=created_by(),
             **asdict(self.provenance),
         )
-        commit_shard(self.file, sidecar, fsync=self.fsync, replace=self.replace)
+        commit_shard(self.file, sidecar, replace=self.replace)
         return sidecar
 
     def _check(self, sample: Sample, ext: str) -> None:
@@ -156,7 +153,7 @@ class ShardWriter:
             members[ext] = (at + tar.BLOCK, len(content))
             at += tar.BLOCK + len(content) + len(parts[-1])
         self._append(parts)
-        shared = {name: getattr(sample, name) for name in SHARED_FIELDS}
+        shared = {name: getattr(sample, name) for name in Facts.model_fields}
         self.rows.append(SidecarRow.model_construct(**shared, offset=start, bytes=at - start, members=members))
 
     def _append(self, parts: list[bytes]) -> None:
@@ -190,12 +187,11 @@ class ShardSetWriter:
         classes: Sequence[str],
         shard_size: int = 1000,
         provenance: Provenance = Provenance(),
-        fsync: bool = True,
     ) -> None:
         if shard_size < 1:
             raise UserError(f"a shard of {shard_size} images; expected at least 1")
         self.location, self.name, self.classes, self.shard_size = location, name, classes, shard_size
-        self.provenance, self.fsync = provenance, fsync
+        self.provenance = provenance
         self.staging = Staging() if is_url(location) else None
         self.folder = self.staging.path if self.staging else Path(location)
         self.sidecars: list[Sidecar] = []
@@ -205,14 +201,8 @@ class ShardSetWriter:
     def add(self, sample: Sample, image: bytes, ext: str) -> None:
         """Append a sample; ids must ascend over the whole set."""
         if self.current is None:
-            self.current = ShardWriter(
-                self.folder,
-                self.name,
-                len(self.sidecars),
-                classes=self.classes,
-                provenance=self.provenance,
-                fsync=self.fsync,
-            )
+            number = len(self.sidecars)
+            self.current = ShardWriter(self.folder, self.name, number, classes=self.classes, provenance=self.provenance)
             self.current.last_id = self.last_id
         self.current.add(sample, image, ext)
         self.last_id = sample.id

@@ -14,7 +14,7 @@ from dermforge.common.tables import as_text, read_table
 from shards.format.images import image_size
 from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import SHARD, SPLITS, Sample
-from shards.ingest.naming import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, split_of, unique_ids
+from shards.ingest.naming import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, split_and_class, split_of, unique_ids
 from shards.storage.location import is_url
 
 
@@ -104,17 +104,14 @@ def blank_rows(n: int) -> dict[str, list[Any]]:
 
 def _from_folders(path: Path) -> pd.DataFrame:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    inside = [p.relative_to(path).parts[:-1] for p in files]
-    first = [parts[0] if parts else "" for parts in inside]
-    split = [split_of(word) for word in first]
-    named = [parts[1:] if s else parts for parts, s in zip(inside, split, strict=True)]
+    named = [split_and_class(p.relative_to(path).parts[:-1]) for p in files]
     return pd.DataFrame(
         blank_rows(len(files))
         | {
             "id": [str(p.relative_to(path).with_suffix("")) for p in files],
             "path": [str(p) for p in files],
-            "class": [parts[-1] if parts else "image" for parts in named],
-            "split": split,
+            "class": [label or "image" for _, label in named],
+            "split": [split for split, _ in named],
         }
     )
 

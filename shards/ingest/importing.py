@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,7 @@ from dermforge.common.errors import UserError
 from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format import tar
 from shards.format.images import MAX_BYTES
-from shards.ingest.naming import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, names_files, split_of
+from shards.ingest.naming import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, names_files, split_and_class, split_of
 
 #: The columns of well-known data sets.
 PRESETS: dict[str, dict[str, str]] = {
@@ -153,11 +153,9 @@ def _columns(path: Path, table: pd.DataFrame, chosen: dict[str, str]) -> dict[st
 
 def _by_folders(source: Path) -> Iterator[FoundImage]:
     for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
-        parts = path.relative_to(source).parts[:-1]
-        split = split_of(*parts[:1])
-        labels = parts[1:] if split else parts
+        split, label = split_and_class(path.relative_to(source).parts[:-1])
         name = "-".join(path.relative_to(source).with_suffix("").parts)
-        yield FoundImage(name, {"class": labels[-1] if labels else None, "split": split, "attributes": {}}, path)
+        yield FoundImage(name, {"class": label, "split": split, "attributes": {}}, path)
 
 
 def _by_tars(tars: list[Path]) -> Iterator[FoundImage]:
@@ -214,15 +212,10 @@ def _from_members(key: str, members: dict[str, bytes], split: str | None, proble
     if said.get("origin") == "synthetic":
         raise UserError(f"{key} is synthetic, but only real images can be imported; copy shards with `shards select`")
     words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
-    facts: dict[str, Any] = {
-        ours: tidy(ours, next((words.pop(name) for name in names if name in words), None))
-        for ours, names in ALIASES.items()
-        if ours not in ("file", "id")
-    }
+    facts = _facts(words, {}, without=("file", "id"))
     facts["class"] = facts["class"] or members.get("cls", b"").decode(errors="replace").strip() or None
     facts["split"] = facts["split"] or split
     facts["origin"] = words.pop("origin") if words.get("origin") in ("real", "phantom") else None
-    facts["attributes"] = words
     data = next((members[ext] for ext in ("jpg", "jpeg", "png", "webp") if ext in members), b"")
     return FoundImage(key, facts, data, problem or ("" if data else "there is no image among its members"))
 
@@ -234,21 +227,21 @@ def _by_arrow(paths: list[Path], chosen: dict[str, str]) -> Iterator[FoundImage]
             image = next((v for v in row.values() if isinstance(v, dict) and "bytes" in v), None)
             if image is None:
                 raise UserError(f"{path} has no column of images; expected a Hugging Face image column (bytes, path)")
-            words_of = {k: names.get(k, {}).get(v, str(v)) for k, v in row.items() if _is_word(v)}
-            facts: dict[str, Any] = {}
-            for ours, candidates in ALIASES.items():
-                theirs = chosen.get(ours) or next((n for n in candidates if n in words_of), "")
-                facts[ours] = tidy(ours, words_of.pop(theirs, None))
-            facts["split"] = facts.get("split") or split
-            facts["attributes"] = words_of
-            name = facts.get("id") or Path(image.get("path") or "").stem or f"{path.stem}-{number:06d}"
-            yield FoundImage(
-                name, facts, image["bytes"] or b"", "" if image["bytes"] else "the file holds no image bytes"
-            )
+            words = {k: names.get(k, {}).get(v, str(v)) for k, v in row.items() if isinstance(v, str | int | float)}
+            facts = _facts(words, chosen)
+            facts["split"] = facts["split"] or split
+            name = facts["id"] or Path(image.get("path") or "").stem or f"{path.stem}-{number:06d}"
+            data = image["bytes"] or b""
+            yield FoundImage(name, facts, data, "" if data else "the file holds no image bytes")
 
 
-def _is_word(value: object) -> bool:
-    return isinstance(value, str | int | float)
+def _facts(words: dict[str, str], chosen: dict[str, str], without: Collection[str] = ()) -> dict[str, Any]:
+    """What the words say by our names of columns; those without such a name are attributes."""
+    facts: dict[str, Any] = {}
+    for ours in ALIASES.keys() - without:
+        theirs = chosen.get(ours) or next((name for name in ALIASES[ours] if name in words), "")
+        facts[ours] = tidy(ours, words.pop(theirs, None))
+    return facts | {"attributes": words}
 
 
 def _arrow_rows(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, dict[Any, str]]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -109,6 +110,13 @@ def split_of(*words: str | None) -> str | None:
     """The split that the first word with such a meaning names; None if there is none."""
     known = (_SPLIT_WORDS.get(word or "", word) for word in words)
     return next((word for word in known if word in SPLITS), None)
+
+
+def split_and_class(folders: Sequence[str]) -> tuple[str | None, str | None]:
+    """The split and the class that the folders above an image name."""
+    split = split_of(*folders[:1])
+    labels = folders[1:] if split else folders
+    return split, labels[-1] if labels else None
 
 
 def unique_ids(names: list[str]) -> list[str]:

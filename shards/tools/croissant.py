@@ -14,6 +14,10 @@ from dermforge.common.digests import digest_bytes
 from shards.format.reader import ShardSet
 from shards.format.schema import Sidecar
 
+_CROISSANT_TERMS = """
+citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath
+key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField transform
+"""
 #: The context of the specification, complete because readers compare it.
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -26,37 +30,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    **{
-        name: f"cr:{name}"
-        for name in (
-            "citeAs",
-            "column",
-            "equivalentProperty",
-            "extract",
-            "field",
-            "fileProperty",
-            "fileObject",
-            "fileSet",
-            "format",
-            "includes",
-            "isLiveDataset",
-            "jsonPath",
-            "key",
-            "md5",
-            "parentField",
-            "path",
-            "recordSet",
-            "references",
-            "regex",
-            "repeated",
-            "replace",
-            "samplingRate",
-            "separator",
-            "source",
-            "subField",
-            "transform",
-        )
-    },
+    **{name: f"cr:{name}" for name in _CROISSANT_TERMS.split()},
 }
 #: Columns of the table next to the shards: readers of Croissant do not look into JSON inside tars.
 COLUMNS = ("id", "class", "group", "origin", "split", "strategy", "parent", "cluster", "image_sha256")

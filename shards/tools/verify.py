@@ -16,11 +16,9 @@ from shards.format import tar
 from shards.format.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults, wrong_digest
 from shards.format.images import decode_image
 from shards.format.interop import INFO, dali_index
-from shards.format.schema import SHARD, Sidecar, SidecarRow
+from shards.format.schema import REMEDY, SHARD, Sidecar, SidecarRow
 from shards.format.unpack import unpack
 from shards.storage.location import Folder, Place, place
-
-REMEDY = "write the shard again, or save what is whole with `shards repair`"
 
 
 @dataclass

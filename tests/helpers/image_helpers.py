@@ -96,7 +96,7 @@ def write_shards(
     folder: Path, start: int, per_cell: int, origin: Origin, split: str | None = None, of_the_first: int | None = None
 ) -> Path:
     """Phantom shards of every cell; another number of the first class if asked for."""
-    with ShardSetWriter(folder, "p", classes=CLASSES, fsync=False) as writer:
+    with ShardSetWriter(folder, "p", classes=CLASSES) as writer:
         for c, cls in enumerate(CLASSES):
             for g, group in enumerate(TONE_GROUPS):
                 for i in range(of_the_first or per_cell if c == 0 else per_cell):

@@ -79,7 +79,7 @@ def only_light(kind: str, n: int, ratio: float, group: str) -> float:
 def generator(folder: Path, name: str, classes: list[str], lineage: tuple[str, ...], per_class: int = 6) -> None:
     """Shards of noise as a generator with this lineage would have made them; all generators use the same ids."""
     rng = np.random.default_rng(len(lineage))
-    with ShardSetWriter(folder, name, classes=classes, provenance=Provenance(lineage=lineage), fsync=False) as writer:
+    with ShardSetWriter(folder, name, classes=classes, provenance=Provenance(lineage=lineage)) as writer:
         for label in classes:
             for number in range(per_class):
                 image = encode_image(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), "png")
@@ -100,7 +100,7 @@ def write_noisy_copies(folder: Path, real: Path, lineage: tuple[str, ...] = (), 
     """Noisy copies of the training phantoms as a generator's output: two for each."""
     rng = np.random.default_rng(0)
     train = ShardSet.open(real / "train")
-    kept = {"classes": train.classes, "shard_size": 500, "provenance": Provenance(lineage=lineage), "fsync": False}
+    kept = {"classes": train.classes, "shard_size": 500, "provenance": Provenance(lineage=lineage)}
     with ShardSetWriter(folder, "synthetic", **kept) as writer:
         for number in range(2):
             for sample, image in train.images():

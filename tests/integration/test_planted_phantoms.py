@@ -35,7 +35,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> analysis.Analysis:
     folder = tmp_path_factory.mktemp("worth")
     for split, per_cell in (("train", 6), ("validation", 2), ("test", 7)):
         PhantomSplit(split, per_cell, 901, SIZE).write(folder / "real")  # type: ignore[arg-type]
-    with ShardSetWriter(folder / "synthetic", "synthetic", classes=CLASSES, fsync=False) as writer:
+    with ShardSetWriter(folder / "synthetic", "synthetic", classes=CLASSES) as writer:
         for draw in range(902_000_000, 902_000_006):
             for sample, png in _round(draw, split="train", size=SIZE):
                 writer.add(sample.model_copy(update={"origin": "synthetic", "split": None}), png, "png")

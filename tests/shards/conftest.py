@@ -22,7 +22,7 @@ def make_shards(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
     def make(n: int, shard_size: int = 5, name: str = "set", folder: Path | None = None, **more: object) -> Path:
         folder = folder or tmp_path_factory.mktemp("shards")
-        with ShardSetWriter(folder, name, classes=CLASSES, shard_size=shard_size, fsync=False) as writer:
+        with ShardSetWriter(folder, name, classes=CLASSES, shard_size=shard_size) as writer:
             for item in items(n, **more):
                 writer.add(*item)
         return folder

@@ -68,7 +68,7 @@ def test_an_image_of_another_tone_than_asked_is_dropped_for_its_tone(tmp_path: P
     """The whole command: four images say light and are drawn dark. They are lost for that, and nothing else is."""
     write_shards(tmp_path / "train", 0, 3, "real", None)
     write_shards(tmp_path / "validation", 1000, 3, "real", None)
-    with ShardSetWriter(tmp_path / "made", "p", classes=CLASSES, fsync=False) as writer:
+    with ShardSetWriter(tmp_path / "made", "p", classes=CLASSES) as writer:
         for i in range(24):
             shown = "dark" if i < 4 else "light"
             image = encode_image(draw("plaque", shown, 2000 + i).image, "png", 0)
@@ -95,7 +95,7 @@ def test_a_filter_of_inpainted_images_is_judged(tmp_path: Path) -> None:
     """An arm of few real images may use their own children only: the ratio is what those allow, and not a refusal."""
     for split, start in (("train", 0), ("validation", 1000), ("test", 1100)):
         write_shards(tmp_path / "real" / split, start, 1, "real")
-    with ShardSetWriter(tmp_path / "made", "p", classes=CLASSES, fsync=False) as writer:
+    with ShardSetWriter(tmp_path / "made", "p", classes=CLASSES) as writer:
         for sample, image in ShardSet.open(tmp_path / "real" / "train").images():
             for i in range(3):
                 child = image.copy()

@@ -100,7 +100,7 @@ def test_no_text_of_a_table_of_predictions_becomes_markup() -> None:
 def test_no_text_of_shards_or_measurements_becomes_markup(phantom_shards: Path, tmp_path: Path) -> None:
     """Classes, groups, prompts and folders of images, and what a measurement that was kept as JSON says."""
     folder, png = tmp_path / "<b>", encode_image(np.zeros((16, 16, 3), np.uint8), "png")
-    with ShardSetWriter(folder, "s", classes=(EVIL,), fsync=False) as writer:
+    with ShardSetWriter(folder, "s", classes=(EVIL,)) as writer:
         writer.add(Sample(id="a", label=EVIL, group=EVIL, strategy=EVIL, prompt=EVIL, origin="synthetic"), png, "png")
     picture = sheet([folder])
     assert picture is not None

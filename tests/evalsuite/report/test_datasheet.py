@@ -13,7 +13,7 @@ from shards import Provenance, Sample, ShardSetWriter, encode_image
 def test_the_data_sheet_names_the_settings_of_every_strategy(phantom_shards: Path, tmp_path: Path) -> None:
     """Inpainted images are made otherwise than drawn ones; a sheet that shows one setting for all is wrong."""
     png = encode_image(np.zeros((16, 16, 3), np.uint8), "png")
-    made, kept = {"origin": "synthetic", "label": "plaque", "group": "tan"}, {"classes": ("plaque",), "fsync": False}
+    made, kept = {"origin": "synthetic", "label": "plaque", "group": "tan"}, {"classes": ("plaque",)}
     for number, digest in enumerate("ab"):  # two plans in one folder
         with ShardSetWriter(tmp_path, f"s{number}", provenance=Provenance(digest * 64), **kept) as writer:
             writer.add(
