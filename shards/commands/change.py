@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import pandas as pd
 import typer
+from rich.markup import escape
 
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
@@ -108,22 +111,19 @@ def purge(
     else:
         console.say(f"nothing in {location} is {parent} or was made from it")
     if done.described:
-        console.err.print(
-            f"[yellow]warning:[/yellow] {', '.join(done.described)} still describes the removed images; "
-            "write it again with `shards card --force`, or edit it",
-            soft_wrap=True,
+        _warn(
+            f"{', '.join(done.described)} still describes the removed images; write it again with "
+            "`shards card --force`, or edit it"
         )
     if done.removed and is_url(location):
-        console.err.print(
-            "[yellow]warning:[/yellow] if the bucket keeps old versions of its objects, they still hold the images; "
-            "delete them too, and the copies in the caches of other machines",
-            soft_wrap=True,
+        _warn(
+            "if the bucket keeps old versions of its objects, they still hold the images; delete them too, and the "
+            "copies in the caches of other machines"
         )
     if done.tuned:
-        console.err.print(
-            f"[yellow]warning:[/yellow] {len(done.tuned)} shards come from a model that was trained on "
-            f"{parent}; only a model trained without it can replace them",
-            soft_wrap=True,
+        _warn(
+            f"{len(done.tuned)} shards come from a model that was trained on {parent}; only a model trained without "
+            "it can replace them"
         )
 
 
@@ -158,23 +158,15 @@ def repair(
         )
 
 
+def _warn(text: str) -> None:
+    console.err.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
+
+
 def _scores(path: Path) -> dict[str, dict[str, float]]:
-    if not path.is_file():
-        raise UserError(f"no file {path}; expected a table with a column id and columns of numbers")
+    """Id -> name -> number, from a table; a cell without a number is no score."""
     table = as_text(read_table(path))
     if "id" not in table:
         raise UserError(f"{path} has no column id (it has {', '.join(table.columns)})")
-    result: dict[str, dict[str, float]] = {}
-    columns = [name for name in table.columns if name != "id"]
-    for key, values in zip(table["id"], table[columns].to_numpy(), strict=True):
-        numbers = zip(columns, map(_number, values), strict=True)
-        result[key] = {name: value for name, value in numbers if value is not None}
-    return result
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
+    rows = table.drop(columns="id").apply(pd.to_numeric, errors="coerce").to_dict("records")
+    numbers = [{str(name): value for name, value in row.items() if np.isfinite(value)} for row in rows]
+    return dict(zip(table["id"], numbers, strict=True))

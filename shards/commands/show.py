@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from dermforge.common import console
@@ -107,9 +108,9 @@ def verify(
         console.print_json(vars(verdict))
     else:
         for fault in verdict.faults:
-            console.err.print(f"[red]fault:[/red] {_plain(fault)}", soft_wrap=True)
+            console.err.print(f"[red]fault:[/red] {escape(fault)}", soft_wrap=True)
         for note in verdict.notes:
-            console.err.print(f"note: {_plain(note)}", soft_wrap=True)
+            console.err.print(f"note: {escape(note)}", soft_wrap=True)
     if verdict.faults:
         raise CheckFailed(f"{len(verdict.faults)} faults in {verdict.shards} shards of {location}")
     if not as_json:
@@ -170,7 +171,3 @@ def sheet(
         raise UserError(f"{out.parent} is not a folder; make it, or give another --out")
     contact_sheet(open_data(location), out, per_cell=per_cell, thumb=thumb)
     console.say(f"contact sheet: {out}")
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

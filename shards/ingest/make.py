@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +26,8 @@ from shards.ingest.importing import FoundImage
 from shards.ingest.naming import unique_ids
 from shards.storage.location import is_url, make_place
 
-T = TypeVar("T")
-
-
-class Track(Protocol):
-    """Iterates over the items and shows the progress: the items, what is done, their number if it is known."""
-
-    def __call__(self, items: Iterable[T], what: str, total: int | None) -> Iterable[T]: ...
-
-
-def _untracked(items: Iterable[T], what: str, total: int | None) -> Iterable[T]:
-    return items
+#: Iterates over the items and shows the progress: the items, what is done, their number if it is known.
+Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 
 
 @dataclass
@@ -103,7 +94,7 @@ def make(
     encoding: Encoding = Encoding(),
     *,
     shard_size: int = 1000,
-    track: Track = _untracked,
+    track: Track = lambda items, what, total: items,
 ) -> MakeReport:
     """Write OUT/train, OUT/validation and OUT/test; `out` is a folder or an fsspec address.
 
