@@ -51,7 +51,7 @@ DOTTED = re.compile(rf"^((?:{NAMES})(?:\.\w+)+)(?::\w+)?$")
 
 
 def used_modules(source: str) -> set[str]:
-    """Every module of the project that a source uses: imports, names of modules in strings, programs it starts."""
+    """Every module of the project that a source imports, names in a string or starts as a process."""
     tree = ast.parse(source)
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     found: set[str] = set()
@@ -81,7 +81,7 @@ def started_programs(scope: ast.FunctionDef | ast.Module) -> set[str]:
 
 
 def own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
-    """What a function or module does itself: no nested functions, docstrings or messages of errors."""
+    """The nodes of a function or module itself, without nested functions, docstrings and error messages."""
     for node in ast.iter_child_nodes(scope):
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if not docstring and not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Raise):
@@ -104,14 +104,14 @@ def is_module(name: str) -> bool:
 
 
 def package_of(module: str) -> str:
-    """The key of `PACKAGES`; the version is no part of the door."""
+    """The key of `PACKAGES`; the version belongs to the common part."""
     if re.match(r"dermforge\.(common\b|__version__$)", module):
         return "common"
     return module.split(".")[0]
 
 
 def room_of(module: str) -> str:
-    """The room of a module in its package; "" for one that lies beside the rooms."""
+    """The room of a module in its package; "" for a module at the top."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and ROOT.joinpath(*parts[:2]).is_dir() else ""
 

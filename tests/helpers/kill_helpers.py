@@ -1,4 +1,4 @@
-"""Processes that die at a given call, so that every state of the disk is seen."""
+"""Processes that are killed at a given call, to test every state of the disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEPS = ("open", "writev", "fsync", "replace", "unlink")
 
 
 def in_child(body: Callable[[], object]) -> int:
-    """Run in a fork; the signal that ended it, or its exit status."""
+    """Run in a forked process; returns its exit status, or minus the signal that ended it."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -22,7 +22,7 @@ def in_child(body: Callable[[], object]) -> int:
 
 
 def killed_at(step: int, after: bool, body: Callable[[], object]) -> bool:
-    """Run in a fork that SIGKILLs itself at the given call; False when there are fewer calls."""
+    """Run in a forked process that kills itself at the given call; False if there are fewer calls."""
 
     def child() -> None:
         calls = 0

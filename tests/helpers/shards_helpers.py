@@ -1,4 +1,4 @@
-"""Small shards of noise, so that no test waits for drawings."""
+"""Small shards of noise, which are faster to make than phantoms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def noise(seed: int, size: int = 12) -> np.ndarray:
 def items(
     n: int, prefix: str = "s", fmt: str = "png", size: int = 12, **facts: object
 ) -> list[tuple[Sample, bytes, str]]:
-    """Samples over two classes and two groups, in turn."""
+    """Samples of two classes and two groups in turn."""
     return [
         (
             Sample.model_validate(
@@ -62,7 +62,7 @@ def names(folder: Path) -> list[str]:
 
 
 def foreign_tar(path: Path, folders: bool = False) -> list[str]:
-    """Six samples as webdataset's own writer makes them; their names."""
+    """Write six samples with webdataset's own writer; returns their names."""
     names = [f"{'ab'[i % 2]}/x{i // 2}" if folders else f"x{i}" for i in range(6)]
     with wds.TarWriter(str(path)) as writer:
         for i, name in enumerate(names):

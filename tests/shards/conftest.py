@@ -1,4 +1,4 @@
-"""Small shards of noise, so that no test waits for drawings."""
+"""Small shards of noise, which are faster to make than phantoms."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def shards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """40 photos of 20 patients, an exact copy, a recoded copy, a torn file, a missing one."""
+    """40 photos of 20 patients, an exact copy, a recompressed copy, a truncated file and a missing one."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rows = [("file", "diagnosis", "fitzpatrick", "patient_id", "sex")]

@@ -1,4 +1,4 @@
-"""The `shards` command as a whole: help, and what it says to mistakes."""
+"""The `shards` command as a whole: its help and its errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Make = Callable[..., Path]
 def test_mistakes_are_one_line_and_exit_2(
     make_shards: Make, shards: Callable[..., tuple[int, str, str]], words: list[str], message: str
 ) -> None:
-    """Bad input: what was got, what was expected, and nothing written."""
+    """The error names what was got and what was expected, and nothing is written."""
     folder = make_shards(6)
     status, _, err = shards(*(word.format(folder) for word in words))
     assert status == 2

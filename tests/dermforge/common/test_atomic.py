@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and leftovers of killed writers are told from files in use."""
+"""Files are written whole or not at all; leftovers of killed writers are recognised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dermforge.common import atomic
 
 
 def test_a_file_appears_on_commit_only(tmp_path: Path) -> None:
-    """An error on the way leaves the old content and no temporary file."""
+    """An error leaves the old content and no temporary file."""
     path = tmp_path / "x"
     atomic.write_whole(path, b"old")
 

@@ -1,4 +1,4 @@
-"""Digests are those of hashlib, whichever way the bytes come."""
+"""Digests equal those of hashlib for bytes, files and streams."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_stream_in_pieces_has_the_digest_of_the_whole(sizes: list[int]) -> Non
 
 
 def test_files_are_named_in_their_digest(tmp_path: Path) -> None:
-    """The same contents under swapped names are another folder."""
+    """Two files with swapped contents give another digest."""
     for name, content in (("a", b"1"), ("b", b"2")):
         (tmp_path / name).write_bytes(content)
     assert digest_file(tmp_path / "a") == digest_bytes(b"1")

@@ -1,4 +1,4 @@
-"""The lineage guard stands on these two functions: a missed id is a leak."""
+"""The lineage guard depends on these two functions: an id that they miss is a leak."""
 
 from __future__ import annotations
 

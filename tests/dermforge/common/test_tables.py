@@ -1,4 +1,4 @@
-"""One reader of tables: text stays text, what is missing is missing, and nothing is read by guess."""
+"""The reader of tables keeps text as text and missing cells as missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_tab_separated_gzipped_and_nameless_files(tmp_path: Path) -> None:
 
 
 def test_parquet_and_json_lines_keep_their_numbers(tmp_path: Path) -> None:
-    """A whole number with a gap is a float in pandas; as text it reads as it was."""
+    """Whole numbers with a missing cell are floats in pandas; as text they are whole numbers again."""
     frame = pd.DataFrame({"id": ["a", None], "group": [3.0, float("nan")], "p": [0.5, 0.25], "n": [1, 2]})
     frame.to_parquet(tmp_path / "t.parquet")
     table = read_table(tmp_path / "t.parquet")

@@ -18,7 +18,7 @@ Make = Callable[..., Path]
 
 
 def test_select_and_diff(make_shards: Make, shards: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    """Selected images are the same bytes; quarantined and low-scored ones stay behind; scores travel."""
+    """Selected images are the same bytes; quarantined and low-scored images are left out; scores are kept."""
     folder = make_shards(8)
     (tmp_path / "bad.txt").write_text("s-0001\ns-0003\n")
     (tmp_path / "scores.csv").write_text("id,quality\n" + "\n".join(f"s-{i:04d},{i / 10}" for i in range(8)))
@@ -65,7 +65,7 @@ def test_purge_repair_sheet(make_shards: Make, shards: Callable[..., tuple[int, 
 def test_regenerate_calls_the_installed_program(
     make_shards: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its words and its exit status come through; nothing that is called gen in the current folder is run."""
+    """Its output and its exit status are passed on; no file named gen in the current folder is run."""
     (tmp_path / "gen").mkdir()
     for file in ("gen/__init__.py", "gen/cli.py", "gen.py", "typer.py"):
         (tmp_path / file).write_text("raise SystemExit(7)")
@@ -82,7 +82,7 @@ def test_regenerate_calls_the_installed_program(
 def test_the_commands_write_to_buckets(
     bucket: str, make_shards: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`select --out s3://` and `make --out s3://` as to a folder, with `_info.json`; what is there is not replaced."""
+    """`select --out s3://` and `make --out s3://` write as to a folder, and replace nothing."""
     from dermforge.common import console
     from shards.cli import PROGRAM
 

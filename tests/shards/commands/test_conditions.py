@@ -1,4 +1,4 @@
-"""Options that choose images: what they take, and what they say to slips."""
+"""Options that choose images, and their errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shards.commands.conditions import choose, ids_of
 
 
 def test_a_word_that_no_image_has_is_a_slip(make_shards: Callable[..., Path]) -> None:
-    """Unlike a class of the set that happens to have no image."""
+    """A class of the set without images is no mistake."""
     data = ShardSet.open(make_shards(4))
     assert list(choose(data, ["nodule"], ["dark"], None, None).rows["id"]) == ["s-0003"]
     light = choose(data, ["macule"], ["light"], None, None)

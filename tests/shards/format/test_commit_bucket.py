@@ -17,7 +17,7 @@ from shards.tools.verify import verify
 
 
 def test_upload_that_dies(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut off before the sidecar, the shard does not count, is named, and is written again."""
+    """Interrupted before the sidecar, the shard does not count: it is named, and can be written again."""
 
     def dies(self: Bucket, name: str, content: bytes) -> None:
         raise ConnectionError("gone")
@@ -34,7 +34,7 @@ def test_upload_that_dies(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Throttle(socketserver.ThreadingTCPServer):
-    """A proxy before the S3 server that cuts every connection once so many bytes have gone to the server."""
+    """A proxy in front of the S3 server that cuts every connection after `budget` bytes."""
 
     allow_reuse_address = daemon_threads = True
 
@@ -67,7 +67,7 @@ class _Relay(socketserver.BaseRequestHandler):
 
 
 def test_connection_that_dies_in_the_middle(bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network goes after a megabyte of two: one line of error, no shard, and the next try writes it whole."""
+    """The network fails after one of two megabytes: one error, no shard, and the next try writes it whole."""
     import s3fs
 
     host, port = endpoint.removeprefix("http://").split(":")
@@ -113,7 +113,7 @@ def test_other_content_is_refused(bucket: str) -> None:
 
 
 def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Going on with a run while the network is away must not make every shard again."""
+    """Resuming a run without a network must not make every shard again."""
     import s3fs
 
     assert finished_in(f"{bucket}/new", "set") == {}
@@ -126,7 +126,7 @@ def test_a_store_that_cannot_be_asked_is_not_an_empty_one(bucket: str, monkeypat
 
 
 def test_a_record_that_did_not_arrive_whole_is_left_alone(bucket: str) -> None:
-    """The exchange had not begun, so the old shard is the shard; verification says what lies there."""
+    """The exchange had not begun, so the old shard counts; verification mentions the leftover."""
     sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
     Bucket(bucket).write(".set-000000.json.next", sidecar.to_bytes()[:-5])
     assert finish_uploads(bucket) == []

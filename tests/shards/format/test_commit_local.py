@@ -13,7 +13,7 @@ from shards.tools.verify import verify
 
 
 def test_two_writers_of_one_shard(tmp_path: Path) -> None:
-    """Writers of the same content race without harm: whoever is last, the files are the same."""
+    """Writers of the same content may race: the files are the same whichever is last."""
     children = []
     for _ in range(4):
         if (pid := os.fork()) == 0:
@@ -30,7 +30,7 @@ def test_two_writers_of_one_shard(tmp_path: Path) -> None:
 
 
 def test_two_writers_without_digests(tmp_path: Path) -> None:
-    """Without digests the bytes themselves are compared: the same are left, others are refused."""
+    """Without digests the bytes are compared: equal ones are kept, others are refused."""
     write(tmp_path, digests=False)
     write(tmp_path, digests=False)
     with pytest.raises(CheckFailed, match="other content"):

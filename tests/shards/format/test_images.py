@@ -1,4 +1,4 @@
-"""Images from anywhere: three formats, limits before any pixel is decoded, nothing but one line of error."""
+"""Three formats are decoded; limits are checked before any pixel; all errors are of one kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def saved(image: Image.Image, fmt: str) -> bytes:
 
 
 def test_png_is_lossless_and_all_formats_keep_the_shape() -> None:
-    """What goes in comes out; sizes are read from the header alone."""
+    """PNG keeps every pixel; sizes are read from the header alone."""
     pixels = noise(1, 20)[:13]
     assert (decode_image(encode_image(pixels, "png")) == pixels).all()
     for fmt in ("png", "jpg", "webp"):
@@ -84,7 +84,7 @@ def test_other_files_are_refused(data: bytes) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(fmt=st.sampled_from(["png", "jpg", "webp"]), cut=st.integers(1, 400))
 def test_truncated_images_are_named_or_whole(fmt: str, cut: int) -> None:
-    """A cut image raises our error or, where only a trailer went, decodes to its full size; it never crashes."""
+    """A truncated image raises our error, or decodes to its full size where only a trailer is missing."""
     data = encode_image(noise(3, 24), fmt)
     try:
         got = decode_image(data[:-cut])

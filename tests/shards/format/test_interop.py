@@ -43,7 +43,7 @@ def test_timm_reads_them(make_shards: Make, fmt: str) -> None:
 
 
 def test_hugging_face_reads_them(make_shards: Make, tmp_path: Path) -> None:
-    """`load_dataset("webdataset")` gives one row a sample, with an image and the record."""
+    """`load_dataset("webdataset")` gives one row per sample, with the image and the record."""
     datasets = pytest.importorskip("datasets")
     folder = make_shards(7)
     found = datasets.load_dataset(
@@ -55,7 +55,7 @@ def test_hugging_face_reads_them(make_shards: Make, tmp_path: Path) -> None:
 
 
 def test_a_shard_of_two_splits_is_neither(tmp_path: Path) -> None:
-    """timm reads whole shards by the split's name: one that holds test images must not be found under train."""
+    """timm reads whole shards by split, so a shard with test images must not be listed under train."""
     for index, splits in enumerate((("train",), ("train", "test"), ("test",), (None,))):
         some = [
             (sample.model_copy(update={"split": splits[i % len(splits)]}), image, ext)
@@ -72,7 +72,7 @@ def test_a_shard_of_two_splits_is_neither(tmp_path: Path) -> None:
 
 
 def test_dali_index_is_the_documented_one(make_shards: Make) -> None:
-    """As `wds2idx` makes it from GNU tar's block numbers: v1.2 and samples, then ext, offset, size, name."""
+    """Compared with `wds2idx`, which uses GNU tar's block numbers: v1.2 and samples, then ext, offset, size, name."""
     sidecar = ShardSet.open(folder := make_shards(4)).sidecars[0]
     head, *lines = (folder / f"{sidecar.stem}.idx").read_text().splitlines()
     assert head == f"v1.2 {sidecar.n}"

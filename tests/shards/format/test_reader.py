@@ -1,4 +1,4 @@
-"""Reading: filters and counts from sidecars alone, images by offset, views that keep their places."""
+"""Filters read only sidecars, images are read by offset, and views find their own images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def mixed(tmp_path: Path) -> Path:
 
 
 def test_filters_read_no_tar(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Class, group, strategy, split, score, ids: all from the sidecars."""
+    """Class, group, strategy, split, score and ids come from the sidecars."""
     monkeypatch.setattr(Folder, "open", lambda *a: pytest.fail("a tar was opened"))
     data = ShardSet.open(mixed)
 
@@ -70,7 +70,7 @@ def test_groups_go_from_light_to_dark(mixed: Path, tmp_path: Path) -> None:
 
 
 def test_views_read_their_own_images(mixed: Path) -> None:
-    """A view of a view reads the rows that it shows, by position and by id."""
+    """A view of a view reads its own rows, by position and by id."""
     data = ShardSet.open(mixed)
     view = data.where(cls="nodule").take([3, 0])
     assert [sample.id for sample, _ in view.samples()] == ["s-0007", "s-0001"]
@@ -90,7 +90,7 @@ def test_a_set_travels_to_another_process(mixed: Path) -> None:
 
 
 def test_open_files_are_bounded(make_shards: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More shards than may be open are read all the same."""
+    """More shards than may be open at once can still be read."""
     monkeypatch.setattr(Folder, "keep_open", 2)
     data = ShardSet.open(make_shards(12, shard_size=2))
     assert [s.id for s, _ in data.samples(verify=True)] == list(data.rows["id"])

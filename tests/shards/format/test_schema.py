@@ -12,7 +12,7 @@ from shards import CheckFailed, Sidecar
 
 
 def test_any_flipped_byte_of_the_sidecar_is_found(tmp_path: Path) -> None:
-    """A sidecar is its own check."""
+    """A sidecar contains its own digest."""
     record = tmp_path / f"{write(tmp_path, 1).stem}.json"
     content = bytearray(record.read_bytes())
     for at in range(len(content)):
@@ -23,7 +23,7 @@ def test_any_flipped_byte_of_the_sidecar_is_found(tmp_path: Path) -> None:
 
 
 def forged(sidecar: Sidecar, **row: object) -> bytes:
-    """A sidecar whose first row was changed, signed again: what a forger would write."""
+    """A sidecar with a changed first row and a new digest, as a forger would write it."""
     first = sidecar.samples[0].model_copy(update=row)
     return sidecar.model_copy(update={"samples": [first, *sidecar.samples[1:]]}).to_bytes()
 
@@ -44,7 +44,7 @@ def forged(sidecar: Sidecar, **row: object) -> bytes:
     ],
 )
 def test_forged_sidecars_are_refused(tmp_path: Path, row: dict[str, object]) -> None:
-    """Paths for names, pickles, missing members and enormous claims are refused before any tar is opened."""
+    """Paths as names, pickles, missing members and enormous sizes are refused before any tar is opened."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydantic's, on writing what it would not read
         content = forged(write(tmp_path), **row)

@@ -35,7 +35,7 @@ def test_tarfile_and_gnu_tar_read_them(make_shards: Make) -> None:
 
 
 def test_headers_are_those_of_tarfile() -> None:
-    """Python's tarfile writes the same bytes but for the device numbers, which GNU tar writes as we do."""
+    """Python's tarfile writes the same bytes except the device numbers, which GNU tar writes as we do."""
     from shards.format import tar
 
     for name, size in (("a-0001.json", 0), ("x" * 95 + ".webp", 123456), ("b.cls", 8**11 - 1)):

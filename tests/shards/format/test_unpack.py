@@ -14,7 +14,7 @@ from shards.format.unpack import unpack
 
 
 def test_truncation_while_open(make_shards: Callable[..., Path]) -> None:
-    """A tar that shrinks under an open reader raises; it does not end early."""
+    """A tar that shrinks while it is open raises an error; reading does not end early."""
     folder = make_shards(4)
     data = ShardSet.open(folder)
     os.truncate(folder / data.sidecars[0].tar, 4096)
@@ -23,7 +23,7 @@ def test_truncation_while_open(make_shards: Callable[..., Path]) -> None:
 
 
 def test_json_that_disagrees_is_named(tmp_path: Path) -> None:
-    """The record of a sample and the row of its sidecar must say the same."""
+    """The JSON of a sample must agree with its row in the sidecar."""
     sidecar = write(tmp_path, 1)
     row = sidecar.samples[0].model_copy(update={"group": "tan"})
     data = (tmp_path / sidecar.tar).read_bytes()[row.offset : row.offset + row.bytes]

@@ -1,4 +1,4 @@
-"""Faults while shards are written: none is silent, and nothing verified is lost."""
+"""Faults during writing are reported, and no committed shard is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shards.tools.verify import verify
 
 
 def test_sigkill_at_every_step_of_the_writer(tmp_path: Path) -> None:
-    """A killed writer leaves no shard or a whole one, and the next one ends with the same bytes and no rubbish."""
+    """A killed writer leaves no shard or a whole one; the next writer ends with the same bytes and no leftovers."""
     folder = tmp_path / "a"
     expected = write(tmp_path / "b")
 
@@ -45,7 +45,7 @@ def test_sigkill_at_every_step_of_the_writer(tmp_path: Path) -> None:
 
 
 def test_file_size_limit_leaves_nothing(tmp_path: Path) -> None:
-    """EFBIG in the middle of a shard: an error, and no file, temporary or final."""
+    """EFBIG in the middle of a shard raises an error and leaves no file, temporary or final."""
 
     def child() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -87,7 +87,7 @@ def test_full_disk_and_read_only_folder(tmp_path: Path, options: str, message: s
 
 
 def test_file_in_place_of_the_folder(tmp_path: Path) -> None:
-    """The user's slip is one line that says what to do; so is an address where only a folder will do."""
+    """A file in place of a folder, or an address where a folder is needed, is an error that says what to do."""
     (tmp_path / "a").write_text("")
     with pytest.raises(UserError, match="give another folder"):
         write(tmp_path / "a")
@@ -97,7 +97,7 @@ def test_file_in_place_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_living_writers_are_not_swept(tmp_path: Path) -> None:
-    """The temporary file of a writer at work stays; that of a dead one goes."""
+    """The temporary file of a living writer is kept; that of a dead writer is removed."""
     with atomic.Pending(tmp_path / "set-000000.tar") as file:
         atomic.sweep(tmp_path, "set-000000")
         assert file.path.exists()
@@ -109,7 +109,7 @@ def test_living_writers_are_not_swept(tmp_path: Path) -> None:
 
 
 def test_duplicate_ids_are_refused(make_shards: Callable[..., Path], tmp_path: Path) -> None:
-    """The writer refuses a second one; the reader refuses one that is in two shards."""
+    """The writer refuses an id twice; the reader refuses an id in two shards."""
     same = items(1)
     with pytest.raises(UserError, match="only once"):
         write_shard(tmp_path, "set", 0, same + same, classes=CLASSES)

@@ -21,7 +21,7 @@ def test_hashes_survive_recoding_and_part_others() -> None:
 
 
 def test_a_patient_of_many_images_leaves_the_shares_as_they_are() -> None:
-    """Large clusters are placed first: a fifth of a class in one cluster, and still every share within one image."""
+    """With a fifth of a class in one cluster, every share is still exact to one image."""
     clusters = ["patient"] * 20 + [f"c{i}" for i in range(80)]
     for seed in range(10):
         split = split_clusters(clusters, ["a"] * 100, SHARES, seed)
@@ -30,7 +30,7 @@ def test_a_patient_of_many_images_leaves_the_shares_as_they_are() -> None:
 
 
 def test_split_is_stratified_and_seeded() -> None:
-    """Every stratum is shared out to within one, whatever the order."""
+    """Every stratum is divided exactly to one image."""
     clusters, strata = [f"c{i}" for i in range(200)], [f"{i % 4}" for i in range(200)]
     one = split_clusters(clusters, strata, SHARES, seed=1)
     assert one == split_clusters(clusters, strata, SHARES, seed=1)
@@ -41,7 +41,7 @@ def test_split_is_stratified_and_seeded() -> None:
 
 
 def test_families_join_patients_and_near_duplicates() -> None:
-    """A chain of links is one family; it is called after the patient of its first image, else after that image."""
+    """A chain of links is one family, named after the patient of its first image, else after that image."""
     names = [f"i{n}" for n in range(7)]
     patients = [None, "p1", None, "p1", "p2", None, "p2"]
     assert families(names, patients, [(0, 1), (3, 4)]) == ["i0", "i0", "i2", "i0", "i0", "i5", "i0"]

@@ -1,4 +1,4 @@
-"""A plain folder reads like shards; names that are not clear are refused."""
+"""A plain folder is read through the same interface as shards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shards import UserError, open_data
 
 
 def test_plain_folder_reads_like_shards(photos: Path) -> None:
-    """`open_data` gives the same interface; a table that names lost files is refused."""
+    """A table that names missing files is refused; without them the folder is read."""
     with pytest.raises(UserError, match=r"names 1 files that are not in .*lost.png"):
         open_data(photos)
     text = (photos / "labels.csv").read_text().splitlines()

@@ -17,7 +17,7 @@ from shards.ingest.make import Splitting, make
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_metadata_of_hugging_face(tmp_path: Path, suffix: str) -> None:
-    """ImageFolder: `file_name` from the table's own folder, one a split; the same names in two splits are two images.
+    """ImageFolder: one table per split, with `file_name` relative to it; equal names in two splits are two images.
 
     `datasets` itself reads the same folder to the same rows.
     """
@@ -55,7 +55,7 @@ def test_metadata_of_hugging_face(tmp_path: Path, suffix: str) -> None:
 
 
 def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
-    """One table at the top, the classes in the folders' names, and images that it lacks are listed as left out."""
+    """Classes come from the folders; images that the table does not list are reported as dropped."""
     for i, name in enumerate(("a/0.png", "b/0.png", "b/1.png", "b/extra.png", "loose.png")):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(encode_image(picture(i)))
@@ -99,7 +99,7 @@ def test_presets_keep_both_raters(tmp_path: Path) -> None:
 
 
 def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path: Path) -> None:
-    """Shards of other tools and parquet with images come in with their labels."""
+    """Shards of other tools and parquet files with images are imported with their labels."""
     datasets = pytest.importorskip("datasets")
     folder = make_shards(6, size=32)
     made = make(find(folder, None, None, {}), tmp_path / "a", Splitting({"train": 1.0}))
@@ -123,7 +123,7 @@ def imported(folder: Path) -> list[str]:
 
 
 def test_torn_tars_are_named(tmp_path: Path) -> None:
-    """Cut at any block, a tar of another tool is refused; webdataset and tarfile read fewer without a word."""
+    """A tar truncated at any block is refused; webdataset and tarfile would silently read fewer samples."""
     names = foreign_tar(tmp_path / "t.tar")
     assert imported(tmp_path) == names
     whole = (tmp_path / "t.tar").read_bytes()
@@ -136,7 +136,7 @@ def test_torn_tars_are_named(tmp_path: Path) -> None:
 
 
 def test_flipped_headers_of_tars_are_named(tmp_path: Path) -> None:
-    """A bad header ends no tar early: it is refused, with the place."""
+    """A tar with a bad header is refused, with the position."""
     foreign_tar(tmp_path / "t.tar")
     content = bytearray((tmp_path / "t.tar").read_bytes())
     headers = [at for at in range(0, len(content), 512) if content[at + 257 : at + 262] == b"ustar"]
@@ -149,7 +149,7 @@ def test_flipped_headers_of_tars_are_named(tmp_path: Path) -> None:
 
 
 def test_tars_with_folders_keep_their_samples_apart(tmp_path: Path) -> None:
-    """a/x0 and b/x0 are two samples, as for webdataset."""
+    """a/x0 and b/x0 are two samples, as in webdataset."""
     (tmp_path / "in").mkdir()
     foreign_tar(tmp_path / "in" / "t.tar", folders=True)
     made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
@@ -158,7 +158,7 @@ def test_tars_with_folders_keep_their_samples_apart(tmp_path: Path) -> None:
 
 
 def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pickles are not looked at, names with `..` are only names, enormous members are dropped by name."""
+    """Pickles are ignored, names with `..` are only names, and enormous members are reported as dropped."""
     import io
     import tarfile
 
@@ -186,7 +186,7 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_synthetic_shards_are_not_made_real(make_shards: Callable[..., Path], tmp_path: Path) -> None:
-    """What says that it is synthetic is refused, what says that it is a phantom stays one."""
+    """Synthetic images are refused; phantoms stay phantoms."""
     with pytest.raises(UserError, match=r"is synthetic.*shards select"):
         imported(make_shards(4, origin="synthetic"))
     make(find(make_shards(4, size=32), None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))

@@ -18,7 +18,7 @@ SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 
 
 def test_folder_with_a_table(photos: Path, tmp_path: Path) -> None:
-    """Copies go, near copies and patients stay together, no cluster crosses a split, and the list says why."""
+    """Copies are dropped with the reason; near copies and patients stay together in one split."""
     made = make(find(photos, None, None, {}), tmp_path / "out", Splitting(SHARES, seed=1))
     assert sum(made.written.values()) == 41
     why = dict(made.dropped)
@@ -37,7 +37,7 @@ def test_folder_with_a_table(photos: Path, tmp_path: Path) -> None:
 
 
 def test_same_pixels_under_two_names_are_dropped(tmp_path: Path) -> None:
-    """A picture with two diagnoses teaches neither."""
+    """An image with two diagnoses is no evidence for either."""
     for label, seeds in (("a", (1, 2)), ("b", (1, 3))):
         (tmp_path / "in" / label).mkdir(parents=True)
         for seed in seeds:
@@ -60,7 +60,7 @@ def test_named_splits_are_kept(tmp_path: Path) -> None:
 
 
 def test_of_equal_pixels_the_test_image_stays(tmp_path: Path) -> None:
-    """The same file in both parts: what is tested on must not be what goes."""
+    """Of equal files in two splits, the test image is kept."""
     for split, seeds in (("train", (1, 2)), ("test", (2, 3))):
         (tmp_path / "in" / split / "a").mkdir(parents=True)
         for seed in seeds:
@@ -71,7 +71,7 @@ def test_of_equal_pixels_the_test_image_stays(tmp_path: Path) -> None:
 
 
 def test_camera_orientation(tmp_path: Path) -> None:
-    """An image that lies on its side by EXIF is stood up."""
+    """An image that EXIF marks as rotated is turned upright."""
     image = Image.fromarray(picture(1)[:, :40])
     exif = image.getexif()
     exif[0x0112] = 6
@@ -80,7 +80,7 @@ def test_camera_orientation(tmp_path: Path) -> None:
 
 
 def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
-    """JPEG and PNG in, one codec out; a checkerboard that is halved becomes grey, not a pattern."""
+    """JPEG and PNG become one codec; a checkerboard reduced by half becomes grey, without a pattern."""
     (tmp_path / "in" / "a").mkdir(parents=True)
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, 2)
     (tmp_path / "in" / "a" / "board.png").write_bytes(encode_image(board))
@@ -95,7 +95,7 @@ def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
 
 
 def test_archives_are_not_held_in_memory(tmp_path: Path) -> None:
-    """Bytes of images from archives wait on disk between the two passes."""
+    """Images from archives are on disk between the two passes."""
     (tmp_path / "in").mkdir()
     foreign_tar(tmp_path / "in" / "t.tar")
     seen = []

@@ -1,4 +1,4 @@
-"""Names of files, columns and splits in other data sets; what is not clear is refused."""
+"""Names of files, columns and splits in other data sets; ambiguous ones are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shards.ingest.naming import split_of, unique_ids
     ],
 )
 def test_metadata_that_cannot_be_read(tmp_path: Path, content: str | bytes, message: str) -> None:
-    """Named with the line; the folder's other names are not taken instead."""
+    """The error names the line; labels are not taken from the folder instead."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.png").write_bytes(encode_image(picture(0)))
     (tmp_path / "metadata.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -38,7 +38,7 @@ def test_metadata_that_cannot_be_read(tmp_path: Path, content: str | bytes, mess
 
 
 def test_two_tables_and_columns_without_a_table(tmp_path: Path) -> None:
-    """Which table is meant must be said, and a column that is asked for must be found: nothing is guessed."""
+    """With several tables, or a column that no table has, nothing is guessed."""
     (tmp_path / "in" / "a").mkdir(parents=True)
     (tmp_path / "in" / "a" / "0.png").write_bytes(encode_image(picture(0)))
     with pytest.raises(UserError, match=r"no table in .* in a column 'pic'; name the table to use"):
@@ -52,7 +52,7 @@ def test_two_tables_and_columns_without_a_table(tmp_path: Path) -> None:
 
 
 def test_names_in_tables(tmp_path: Path) -> None:
-    """A name that two files have, or that leads out of the folder, is dropped with the reason, not guessed."""
+    """A name of two files, or one that points outside the folder, is dropped with the reason."""
     folder = tmp_path / "in"
     for i, part in enumerate("ab"):
         (folder / part).mkdir(parents=True)
@@ -70,7 +70,7 @@ def test_names_in_tables(tmp_path: Path) -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=120), unique=True, max_size=20))
 def test_ids_are_valid_and_apart(names: list[str]) -> None:
-    """Whatever characters a name has, and however long it is."""
+    """For names of any characters and any length."""
     ids = unique_ids(names)
     assert len(set(ids)) == len(names)
     assert all(re.match(ID_PATTERN, one) for one in ids)

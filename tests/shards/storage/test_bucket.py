@@ -12,7 +12,7 @@ from shards.tools.verify import verify
 
 
 def test_write_read_verify(bucket: str) -> None:
-    """What comes back is what was written, by the same classes as from a folder."""
+    """The same classes read a bucket and a folder."""
     for index in range(2):
         write_shard(bucket, "set", index, items(4, prefix=f"p{index}"), classes=CLASSES)
     data = ShardSet.open(bucket)
@@ -22,7 +22,7 @@ def test_write_read_verify(bucket: str) -> None:
 
 
 def test_cache_is_bounded(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streaming over more shards than fit reads them all and keeps only the last."""
+    """Reading more shards than fit works, and keeps only the last."""
     for index in range(3):
         sidecar = write_shard(bucket, "set", index, items(4, prefix=f"p{index}"), classes=CLASSES)
     monkeypatch.setenv("DERMFORGE_CACHE_BYTES", str(sidecar.bytes))
@@ -33,7 +33,7 @@ def test_cache_is_bounded(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_tar_that_was_used_last_stays_in_the_cache(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two that fit, the one that is read again and again is not fetched again and again."""
+    """Of two that fit, the one that is read often stays."""
     tars = [write_shard(bucket, "set", index, items(4, prefix=f"p{index}"), classes=CLASSES) for index in range(3)]
     monkeypatch.setenv("DERMFORGE_CACHE_BYTES", str(2 * max(sidecar.bytes for sidecar in tars)))
     place = Bucket(bucket)
@@ -48,7 +48,7 @@ def test_nothing_there(bucket: str) -> None:
 
 
 def test_a_replaced_object_is_fetched_again(bucket: str) -> None:
-    """The cache goes by the object's version, not by its name and size."""
+    """The cache is keyed by the object's version, not by its name and size."""
     sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
     place = Bucket(bucket)
     with place.open(sidecar.tar) as file:
@@ -61,7 +61,7 @@ def test_a_replaced_object_is_fetched_again(bucket: str) -> None:
 
 
 def test_streams_read_buckets_in_worker_processes(bucket: str) -> None:
-    """Loader processes open connections of their own; what they read is what one process reads."""
+    """Loader processes open their own connections and read what one process reads."""
     from torch.utils.data import DataLoader
 
     from shards import MixedStream, Source
@@ -77,7 +77,7 @@ def test_streams_read_buckets_in_worker_processes(bucket: str) -> None:
 
 
 def test_a_store_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No server, an unknown kind of address: named, with what to check."""
+    """A missing server or an unknown kind of address is one error that says what to check."""
     import s3fs
 
     for name, value in (

@@ -1,4 +1,4 @@
-"""Which locations are folders and which are buckets."""
+"""Locations as addresses and as paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shards import ShardSet, Sidecar, write_shard
 
 
 def test_addresses_that_were_taken_for_paths(bucket: str) -> None:
-    """`Path("s3://b/x")` is s3:/b/x; commands that take paths read buckets all the same."""
+    """`Path("s3://b/x")` is s3:/b/x, and must still be read as an address."""
     from shards import open_data
 
     sidecar: Sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)

@@ -12,7 +12,7 @@ from shards.storage.staging import Staging
 
 
 def test_the_next_writer_removes_what_a_killed_one_staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shard is hundreds of megabytes; that of a writer at work stays."""
+    """Folders of dead writers are removed, those of living writers are kept."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     if (pid := os.fork()) == 0:
         staging = Staging()

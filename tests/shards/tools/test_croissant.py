@@ -17,7 +17,7 @@ from shards.tools.purge import purge
 
 @pytest.fixture
 def mlcroissant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The reference implementation, unpacking into this test's folder: it keeps archives by name, for ever."""
+    """The reference implementation, made to unpack into this test's folder: it never deletes what it unpacked."""
     module = pytest.importorskip("mlcroissant")
     from etils import epath
     from mlcroissant._src.operation_graph.operations import extract
@@ -36,7 +36,7 @@ def test_mlcroissant_accepts_it_without_a_warning(shard_set: Path, mlcroissant: 
 
 
 def test_mlcroissant_reads_the_samples_and_images(shard_set: Path, mlcroissant: ModuleType) -> None:
-    """Not only well formed: records come out of the tars, the right ones."""
+    """The records that it reads from the tars are the right ones."""
     write_card(shard_set)
     dataset = mlcroissant.Dataset(jsonld=shard_set / "croissant.json")
     samples = {_text(r["samples/id"]): _text(r["samples/class"]) for r in dataset.records("samples")}
@@ -53,7 +53,7 @@ def _text(value: object) -> str:
 
 
 def test_digests_and_sizes_are_those_of_the_tars(shard_set: Path) -> None:
-    """Who downloads a file can check it against the description."""
+    """A downloaded file can be checked against the description."""
     _, document = write_card(shard_set)
     files = {f["@id"]: f for f in document["distribution"] if f["@type"] == "cr:FileObject"}
     for sidecar in ShardSet.open(shard_set).sidecars:
@@ -63,7 +63,7 @@ def test_digests_and_sizes_are_those_of_the_tars(shard_set: Path) -> None:
 
 
 def test_after_a_purge_nothing_describes_what_went(shard_set: Path, mlcroissant: ModuleType) -> None:
-    """Table, description and digests follow the shards, with the author's words; the card is said to be old."""
+    """Table, description and digests are updated, with the author's words; the card is reported as outdated."""
     write_card(shard_set, "--cite", "Someone 2026")
     done = purge(shard_set, "s3")
     assert done.described == ["README.md"]
@@ -84,7 +84,7 @@ def test_after_a_purge_nothing_describes_what_went(shard_set: Path, mlcroissant:
 
 
 def test_files_of_others_are_named_and_left_by_a_purge(shard_set: Path) -> None:
-    """A samples.csv with other columns, a croissant.json of another tool."""
+    """A samples.csv with other columns and a croissant.json of another tool are not changed."""
     (shard_set / "samples.csv").write_text("mine\n")
     (shard_set / "croissant.json").write_text("[]")
     assert purge(shard_set, "s3").described == ["croissant.json"]

@@ -10,7 +10,7 @@ from shards.format.reader import ShardSet
 
 
 def test_the_hub_reads_the_card(shard_set: Path) -> None:
-    """Its head is what the hub's own parser understands: licence, size, and which tar is which split."""
+    """The hub's own parser reads licence, size and the tars of each split."""
     from huggingface_hub import DatasetCard
 
     text, _ = write_card(shard_set, "--name", "Lesions")
@@ -32,7 +32,7 @@ def test_the_card_counts_what_is_there_and_says_what_the_model_saw(shard_set: Pa
 
 
 def test_phantoms_are_called_phantoms(phantom_shards: Path) -> None:
-    """Nobody should take drawings for pictures of a disease."""
+    """The card says that drawings are not photographs."""
     from shards.tools.datacard import card as text_of
 
     text = text_of(ShardSet.open(phantom_shards / "train"), name="x", license_id="mit")

@@ -13,7 +13,7 @@ from shards.tools.diff import diff
 
 
 def test_ids_images_and_records_that_differ(tmp_path: Path) -> None:
-    """By how much the pixels differ is measured only where it is asked for."""
+    """The difference of the pixels is measured only on request."""
     one, two = items(5)[:4], items(5)[1:]
     sample, image, ext = two[0]
     brighter = np.minimum(decode_image(image).astype(int) + 7, 255).astype(np.uint8)

@@ -19,7 +19,7 @@ from shards.tools.verify import verify
 
 
 def test_sigkill_at_every_step_of_a_purge(tmp_path: Path) -> None:
-    """A purge that was killed goes on when it is called again; no other image is lost on the way."""
+    """A killed purge is finished by the next call, and no other image is lost."""
     folder, spare = tmp_path / "a", tmp_path / "b"
     write(spare, 4)
 
@@ -37,7 +37,7 @@ def test_sigkill_at_every_step_of_a_purge(tmp_path: Path) -> None:
 
 
 def test_a_purge_that_was_cut_off_is_not_undone(tmp_path: Path) -> None:
-    """Going on with the run after a purge was killed finds the old shard or the purged one, never one to make again."""
+    """A run that is resumed after a killed purge finds the old shard or the purged one, and makes neither again."""
     folder, spare = tmp_path / "a", tmp_path / "b"
     before = write(spare, 4)
     purged = {f"s-{i:04d}" for i in (0, 2, 3)}
@@ -55,7 +55,7 @@ def test_a_purge_that_was_cut_off_is_not_undone(tmp_path: Path) -> None:
 
 
 def test_a_purge_that_goes_on_lists_what_went_before(tmp_path: Path) -> None:
-    """The record is what a patient is told: the second half must not forget the first."""
+    """The record keeps what an interrupted purge removed before."""
     for index, prefix in enumerate(("s", "t")):
         write_shard(tmp_path, "set", index, items(2, prefix, parent="patient"), classes=CLASSES)
         purge(tmp_path, "patient")
@@ -64,7 +64,7 @@ def test_a_purge_that_goes_on_lists_what_went_before(tmp_path: Path) -> None:
 
 
 def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:
-    """Children of children go too, the contact sheet goes, and a lineage that names the image in a range is seen."""
+    """Children of children and the contact sheet are removed; a lineage range that covers the image is found."""
     chain = [
         (sample.model_copy(update={"parent": parent}), image, ext)
         for (sample, image, ext), parent in zip(
@@ -81,11 +81,11 @@ def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:
 
 
 class Killed(BaseException):
-    """Not an Exception: nothing may catch it."""
+    """Not an Exception, so that no handler catches it."""
 
 
 def dying_at(step: int, after: bool, body: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Run until the given change of the bucket, and no further; False when there are fewer changes."""
+    """Run up to the given change of the bucket; False if there are fewer changes."""
     import fsspec
 
     kind, calls = fsspec.get_filesystem_class("memory"), 0
@@ -114,7 +114,7 @@ def dying_at(step: int, after: bool, body: Callable[[], object], monkeypatch: py
 
 
 def described(data: ShardSet) -> None:
-    """Put Croissant's description beside a set."""
+    """Write a Croissant description next to a set."""
     rows = table(data.rows)
     words = Description("n", "4 images of macule, nodule.", "l", "u", "1.0.0", "2026-01-01", "c")
     document = describe(data.sidecars, rows, words)
@@ -123,7 +123,7 @@ def described(data: ShardSet) -> None:
 
 
 def test_a_purge_of_a_bucket_that_dies_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Called again it goes on, whatever was changed last; and going on with the run in between never undoes it."""
+    """The next call finishes the purge after any interruption, and a run resumed in between never undoes it."""
     monkeypatch.setenv("DERMFORGE_CACHE", str(tmp_path))
     points, after = 0, False
     while True:
@@ -151,7 +151,7 @@ def test_a_purge_of_a_bucket_that_dies_anywhere(tmp_path: Path, monkeypatch: pyt
 
 
 def test_purge_of_a_bucket(bucket: str, make_shards: Callable[..., Path]) -> None:
-    """On S3 as in a folder; nothing of the image stays in this machine's cache."""
+    """On S3 as in a folder; the local cache keeps nothing of the image."""
     for index in range(2):
         write_shard(bucket, "set", index, items(4, prefix=f"p{index}"), classes=CLASSES)
     gone = b"p0-0002.png"

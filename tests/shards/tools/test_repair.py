@@ -15,7 +15,7 @@ from shards.tools.verify import verify
 
 
 def test_truncation_at_every_block(tmp_path: Path) -> None:
-    """A torn tar is named with both sizes; repair saves exactly the samples that are whole."""
+    """A truncated tar is named with both sizes; repair saves exactly the whole samples."""
     sidecar = write(tmp_path)
     tar = tmp_path / sidecar.tar
     content = tar.read_bytes()
@@ -30,7 +30,7 @@ def test_truncation_at_every_block(tmp_path: Path) -> None:
 
 
 def test_repair_of_flipped_bytes(tmp_path: Path) -> None:
-    """What a flip did not touch is saved into a new shard that verifies; what it did is listed."""
+    """Samples without a flipped byte are saved into a new shard that verifies; the others are listed."""
     sidecar = write(tmp_path / "a", 6)
     tar = tmp_path / "a" / sidecar.tar
     content = bytearray(tar.read_bytes())
@@ -43,7 +43,7 @@ def test_repair_of_flipped_bytes(tmp_path: Path) -> None:
 
 
 def test_repair_of_a_shard_without_digests(tmp_path: Path) -> None:
-    """What is whole by structure and can be decoded is saved, and it is said that no digest vouches for it."""
+    """Samples that can be decoded are saved and counted as unchecked."""
     sidecar = write(tmp_path / "a", 6, digests=False)
     os.truncate(tmp_path / "a" / sidecar.tar, sidecar.samples[4].offset + 100)
     (result,) = repair(tmp_path / "a", tmp_path / "b")
@@ -52,7 +52,7 @@ def test_repair_of_a_shard_without_digests(tmp_path: Path) -> None:
 
 
 def test_repair_keeps_the_format_that_most_images_have(tmp_path: Path) -> None:
-    """One shard, one format: of a stretch of another file that lies in the tar, nothing is taken in."""
+    """A shard has one format, so images of another format inside the tar are left out."""
     for index, some in enumerate((items(3, "p"), items(1, "j", "jpg"))):
         write_shard(tmp_path, "set", index, some, classes=CLASSES)
     archive = b"".join((tmp_path / f"set-00000{index}.tar").read_bytes() for index in (1, 0))
@@ -61,7 +61,7 @@ def test_repair_keeps_the_format_that_most_images_have(tmp_path: Path) -> None:
 
 
 def test_repair_of_a_bucket(bucket: str) -> None:
-    """What is whole in a torn object is saved to another address; the torn one stays as it is."""
+    """Whole samples are saved to another address; the damaged object is not changed."""
     sidecar = write_shard(bucket, "set", 0, items(6), classes=CLASSES)
     place = Bucket(bucket)
     torn = bytearray(place.read(sidecar.tar))

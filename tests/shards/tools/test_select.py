@@ -1,4 +1,4 @@
-"""Selected images keep their bytes, and what made them."""
+"""Selected images keep their bytes and their provenance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def two_sources(tmp_path: Path) -> ShardSet:
 
 
 def test_images_of_two_sources_keep_their_own_digests_and_lineage(two_sources: ShardSet, tmp_path: Path) -> None:
-    """The digests of one source on the images of another are a false statement about where they come from."""
+    """Digests of one source on images of another would be a false statement."""
     wanted = two_sources.where(exclude=["s-0002", "s-0003"])
     select(wanted, tmp_path / "b", shard_size=2)
     kept = ShardSet.open(tmp_path / "b")
@@ -39,7 +39,7 @@ def test_images_of_two_sources_keep_their_own_digests_and_lineage(two_sources: S
 
 
 def test_a_folder_of_images_becomes_shards_with_scores(tmp_path: Path) -> None:
-    """Plain files have no provenance; scores are added to what the samples say."""
+    """Plain files have no provenance; scores are added to the samples."""
     for sample, image, ext in items(4):
         (tmp_path / f"{sample.id}.{ext}").write_bytes(image)
     ticks: list[int] = []

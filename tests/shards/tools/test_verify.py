@@ -15,7 +15,7 @@ from shards.tools.verify import verify
 
 
 def test_any_flipped_byte_of_the_tar_is_found(tmp_path: Path) -> None:
-    """Deep verification finds a flip anywhere; reading finds it in headers and images and names the member."""
+    """Deep verification finds a flipped byte anywhere; reading finds it in headers and images, and names the member."""
     sidecar = write(tmp_path, 2)
     tar = tmp_path / sidecar.tar
     content = bytearray(tar.read_bytes())
@@ -32,7 +32,7 @@ def test_any_flipped_byte_of_the_tar_is_found(tmp_path: Path) -> None:
 
 
 def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
-    """Not a fault, since a user may have wished it, but what a hurried copy looks like."""
+    """Not a fault, but it may be a copying mistake."""
     for index, plan in enumerate(("a" * 64, "a" * 64, "b" * 64)):
         write_shard(tmp_path, "set", index, items(2, f"s{index}"), classes=CLASSES, provenance=Provenance(plan))
     verdict = verify(tmp_path)
@@ -43,7 +43,7 @@ def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
 
 
 def test_other_members_have_no_place(tmp_path: Path) -> None:
-    """A pickle slipped into a tar fits no sidecar: its bytes are not those of the listed members."""
+    """A pickle that was added to a tar does not match the sidecar."""
     import io
     import tarfile
 
