@@ -22,12 +22,12 @@ PACKAGES = {
     "dermforge": {"dermforge", "gen", "engines", "shards", "evalsuite", "bench", "common"},
 }
 #: Room -> the other rooms of its package that it may use. `commands` may use all of them, and only `cli` uses it.
-ROOMS = {
+ROOMS: dict[str, dict[str, set[str]]] = {
     "shards": {
         "storage": set(),
         "format": {"storage"},
         "ingest": {"format", "storage"},
-        "mixing": {"format", "storage"},
+        "mixing": {"format"},
         "tools": {"format", "storage"},
     },
     "gen": {
@@ -37,6 +37,16 @@ ROOMS = {
         "diffusion": {"plan"},
         "sampling": {"plan", "diffusion"},
         "finetune": {"plan", "diffusion"},
+    },
+    "evalsuite": {
+        "stats": set(),
+        "page": {"stats", "fairness"},
+        "fairness": {"stats", "page", "report"},  # a card draws itself in a notebook
+        "training": {"fairness"},
+        "study": {"stats", "fairness", "training"},
+        "images": {"stats", "page", "fairness", "training", "study"},
+        "reader_study": {"stats", "page", "images", "study"},
+        "report": {"stats", "page", "fairness", "training", "study"},
     },
     "bench": {"measure": set(), "peers": {"measure"}, "suites": {"measure", "peers"}},
 }
