@@ -5,13 +5,13 @@
 #   docker run --rm --gpus all --shm-size 8g -v "$PWD:/data" dermforge bench all
 #
 # Another base (Debian 12 or Ubuntu 24.04, with Python 3.11 or later):  --build-arg BASE=debian:12-slim
-# The wheels bring CUDA; the base only has to be what the NVIDIA container toolkit puts the driver into.
+# The wheels bring CUDA; the base needs only what the NVIDIA container toolkit mounts the driver into.
 ARG BASE=nvidia/cuda:13.0.2-base-ubuntu24.04
 
 FROM ${BASE} AS python
 ENV DEBIAN_FRONTEND=noninteractive
-# gcc and the headers are for torch.compile, which builds its launchers at run time.
-# The distribution's own release pins these packages; exact versions vanish from its mirrors.
+# torch.compile builds its launchers at run time with gcc and the headers.
+# The distribution's release pins these packages; exact versions vanish from its mirrors.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv python3-dev gcc libc6-dev ca-certificates \
@@ -22,19 +22,19 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PATH=/opt/venv/bin:$PATH
 RUN python3 -m venv /opt/venv
 WORKDIR /build
-# A private mirror goes in by `--secret id=pip,src=pip.conf`: it stays out of the image and of its history.
+# Pass a private mirror with `--secret id=pip,src=pip.conf`: it stays out of the image and of its history.
 COPY requirements.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip install --no-compile -r requirements.lock
+    pip install --no-compile --require-hashes -r requirements.lock
 
-# ONNX Runtime for CUDA 13 takes the place of the one for the CPU (it runs on CPUs too); empty keeps that.
+# ONNX Runtime for CUDA 13 replaces the one for CPUs (it runs on CPUs too); an empty version keeps the latter.
 ARG ONNXRUNTIME_GPU=1.31.1
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
     if [ -n "${ONNXRUNTIME_GPU}" ]; then \
       pip uninstall -y onnxruntime && pip install --no-compile --no-deps "onnxruntime-gpu==${ONNXRUNTIME_GPU}"; \
     fi
 
-# TensorRT's libraries are only in NVIDIA's own package index; give its address to have them.
+# TensorRT's libraries are only in NVIDIA's own package index; give its address to install them.
 ARG TENSORRT_INDEX
 ARG TENSORRT=10.16.1.11
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
@@ -42,7 +42,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target
       pip install --no-compile --extra-index-url "${TENSORRT_INDEX}" "tensorrt-cu13==${TENSORRT}"; \
     fi
 
-# The code last: it changes most often, and this layer is small.
+# The code comes last: it changes most often, and this layer is small.
 COPY pyproject.toml README.md LICENSE ./
 COPY dermforge dermforge
 COPY engines engines
@@ -55,7 +55,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target
 
 FROM python
 COPY --from=wheels /opt/venv /opt/venv
-# The home is anybody's, so that `--user "$(id -u)"` works with folders that are mounted.
+# Everybody may write to the home, so that `--user "$(id -u)"` works with mounted folders.
 RUN useradd --create-home --uid 10001 dermforge && chmod 1777 /home/dermforge && install -d -m 1777 /data
 ARG DERMFORGE_COMMIT=unknown
 ENV PATH=/opt/venv/bin:$PATH \

@@ -7,7 +7,7 @@ from typing import NoReturn
 from dermforge.common.program import Program
 
 PROGRAM = Program(
-    "Measure: the device, engines, sampling, shards, training, each beside its peers.",
+    "Measure the device, engines, sampling, shards and training, each compared with its peers.",
     {
         "roofline": "bench.commands.roofline:roofline",
         "builtin": "bench.commands.builtin:builtin",

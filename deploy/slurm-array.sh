@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Sampling as a Slurm array: each task makes every N-th shard. A task that dies or runs out of time is submitted
-# again and goes on; it loses the shard in progress only.
+# Sampling as a Slurm array: each task makes every N-th shard. A task that dies or runs out of time loses only the shard
+# in progress; submit it again and it resumes.
 #
 #   sbatch --array=0-7 deploy/slurm-array.sh --shards /scratch/me/shards --engine /scratch/me/bundle --plan plan.csv
 #
 # Tried: run by bash with the variables that Slurm sets, tasks 0 to 2 of 3 on one machine (tests/test_deploy.py).
-# Not tried: no Slurm was at hand.
+# Not tried: no Slurm was available.
 #SBATCH --job-name=dermforge
 #SBATCH --gres=gpu:1
 #SBATCH --cpus-per-task=8

@@ -1,4 +1,4 @@
-"""Deployment files: they parse, their commands are options that exist, and the array script splits the work."""
+"""Deployment files: they parse, their commands and options exist, and the array script divides the work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMANDS: dict[str, Any] = {
 
 
 def parses(line: str) -> None:
-    """A command line is one that the program takes; nothing is run."""
+    """The program accepts the command line; nothing is run."""
     words = shlex.split(re.sub(r"\$\{?[A-Z_]+(?::-([^}]*))?\}?", lambda m: m[1] or "1", line))
     command = COMMANDS[words[0]].commands[words[1]]
     command.make_context(words[1], words[2:])
@@ -51,7 +51,7 @@ def test_the_ray_cluster_file_is_one_of_rays() -> None:
 
 
 def test_the_ray_example_is_a_command_that_exists() -> None:
-    """The line that a user copies from the comment."""
+    """The program accepts the line that a user copies from the comment."""
     text = (DEPLOY / "ray-cluster.yaml").read_text()
     lines = re.findall(r'ray exec \S+ "([^"]+)"', text)
     assert lines
@@ -61,7 +61,7 @@ def test_the_ray_example_is_a_command_that_exists() -> None:
 
 @pytest.mark.parametrize("first", [0, 5])
 def test_array_tasks_take_every_nth_shard(tmp_path: Path, first: int) -> None:
-    """Tasks of an array that need not start at 0 are workers 0 to N-1, and pass their options on unbroken."""
+    """Tasks of an array, which may start above 0, are workers 0 to N-1 and pass their options on unchanged."""
     said = tmp_path / "said"
     program = tmp_path / "gen"
     program.write_text(f'#!/bin/sh\nprintf "%s|" "$@" >> {said}\necho >> {said}\n')
@@ -77,7 +77,7 @@ def test_array_tasks_take_every_nth_shard(tmp_path: Path, first: int) -> None:
 
 
 def test_every_file_says_what_was_tried() -> None:
-    """Nobody should take an untried script for a tried one."""
+    """Nobody should mistake an untried script for a tried one."""
     for path in DEPLOY.iterdir():
         text = path.read_text()
         assert "# Tried:" in text, path.name

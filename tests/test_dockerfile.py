@@ -1,4 +1,4 @@
-"""The image: what it copies exists, versions are pinned, it is not root, and no address is written in."""
+"""The image: what it copies exists, versions are pinned, it does not run as root, and it has no index address."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def test_hadolint_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_another_base_can_be_put_in() -> None:
-    """Both stages grow from one build argument, whose default has a full version."""
+def test_the_base_can_be_changed() -> None:
+    """Both stages start from one build argument, whose default has a full version."""
     assert instructions()[0] == ("ARG", "BASE=nvidia/cuda:13.0.2-base-ubuntu24.04")
     assert values("FROM") == ["${BASE} AS python", "python AS wheels", "python"]
 
 
 def test_it_does_not_run_as_root() -> None:
-    """The last user is a number, which Kubernetes can check, and not 0."""
+    """The last user is a number, which Kubernetes can check, and it is not 0."""
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", values("USER")[-1])
     last_stage = instructions()[-1 - [i for i, _ in reversed(instructions())].index("FROM") :]
     assert "USER" in [i for i, _ in last_stage]
 
 
 def test_no_package_index_is_written_in() -> None:
-    """Addresses come from the one who builds: a build argument without a default, or a secret."""
+    """Whoever builds the image gives addresses: by a build argument without a default, or by a secret."""
     text = DOCKERFILE.read_text(encoding="utf-8")
     assert not re.search(r"https?://", text)
     assert "TENSORRT_INDEX" in values("ARG")
@@ -76,18 +76,18 @@ def test_every_install_is_pinned() -> None:
 
 
 def test_what_is_copied_exists_and_is_let_through() -> None:
-    """A package that .dockerignore keeps out would only be missed inside the image."""
+    """A package that .dockerignore excludes would be missing only inside the image."""
     ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     packages = {p.parent.name for p in ROOT.glob("*/__init__.py")}
     copied = {word for value in values("COPY") if not value.startswith("--from") for word in value.split()[:-1]}
     assert packages <= copied
     for name in copied:
-        assert f"!{name}" in ignore, f"{name} is copied but .dockerignore keeps it out"
+        assert f"!{name}" in ignore, f"{name} is copied but .dockerignore excludes it"
         assert (ROOT / name).exists() or name in ("requirements.lock", "LICENSE", "README.md"), name
 
 
 def test_layers_that_change_seldom_come_first() -> None:
-    """The lock file's gigabytes are installed before any code is copied, so that a change of code keeps the layer."""
+    """The lock file's gigabytes are installed before code is copied, so a change of code keeps that layer."""
     order = [f"{i} {v}" for i, v in instructions()]
     heavy = next(n for n, line in enumerate(order) if "-r requirements.lock" in line)
     code = next(n for n, line in enumerate(order) if line.startswith("COPY engines"))
@@ -105,7 +105,7 @@ def test_health_is_what_doctor_says() -> None:
 
 
 def test_what_is_copied_runs_away_from_the_source(tmp_path: Path) -> None:
-    """The image's last install step, on what it copies and no more: a file that packaging forgets would be missed."""
+    """The image's last install step, on what it copies and no more: a file that packaging forgets is missing here."""
     context = copied_into(tmp_path / "build")
     step = next(run for run in install_steps() if run.endswith(" ."))
     assert "--no-deps --no-build-isolation" in step
@@ -129,7 +129,7 @@ def test_what_is_copied_runs_away_from_the_source(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_all_install_steps_run_in_an_empty_environment(tmp_path: Path) -> None:
-    """The image's own steps, one after the other, as its shell would run them: it is known to install."""
+    """The image's own install steps in order, as its shell runs them."""
     context, binaries = copied_into(tmp_path / "build"), tmp_path / "venv" / "bin"
     for step in [f"{sys.executable} -m venv {tmp_path / 'venv'}", *install_steps()]:
         done = run(step, context, binaries)
@@ -139,14 +139,14 @@ def test_all_install_steps_run_in_an_empty_environment(tmp_path: Path) -> None:
 
 
 def install_steps() -> list[str]:
-    """The commands of the image that call pip, with the defaults of their build arguments, but without mounts."""
+    """The image's commands that call pip, with the defaults of their build arguments, without mounts."""
     defaults = dict(value.partition("=")[::2] for value in values("ARG"))
     steps = [re.sub(r"--mount=\S+\s*", "", command) for command in values("RUN") if "pip install" in command]
     return [re.sub(r"\$\{(\w+)\}", lambda m: defaults[m[1]], step) for step in steps]
 
 
 def copied_into(folder: Path) -> Path:
-    """What the build stage copies, through .dockerignore's rule for caches."""
+    """A folder with what the build stage copies, without caches."""
     folder.mkdir()
     for value in values("COPY"):
         *names, target = value.split()

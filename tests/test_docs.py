@@ -1,4 +1,4 @@
-"""Documentation: its commands are ones the programs take, its Python runs, its links lead somewhere."""
+"""Documentation: the programs accept its commands, its Python runs, and its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def command_lines(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_command_line_is_one_that_the_program_takes(page: Path) -> None:
-    """Names and options are parsed by the program itself; nothing is run."""
+def test_every_command_line_is_accepted_by_its_program(page: Path) -> None:
+    """The program itself parses names and options; nothing is run."""
     known = commands()
     for line in command_lines(page):
         words = shlex.split(line, comments=True)
@@ -72,7 +72,7 @@ def test_every_command_line_is_one_that_the_program_takes(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if any(blocks(p, "python"))], ids=lambda p: str(p.relative_to(ROOT)))
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
-    """All of a page in one process, one after the other, as a reader would."""
+    """All Python of a page in one process, in order, as a reader would run it."""
     script = tmp_path / "page.py"
     script.write_text("\n\n".join(blocks(page, "python")), encoding="utf-8")
     done = subprocess.run(
@@ -143,7 +143,7 @@ def test_every_command_has_an_example_in_its_help() -> None:
 
 
 def examples(text: str) -> list[str]:
-    """The command lines in a help text, wrapped ones joined, without rich's markup."""
+    """The example in a help text, on one line and without rich's markup."""
     _, _, after = re.sub(r"\[/?bold\]", "", text).partition("Example")
     return [" ".join(m.split()) for m in re.findall(rf"((?:{'|'.join(PROGRAMS)}) .+?)(?:\n\n|$)", after, re.DOTALL)][:1]
 
@@ -158,8 +158,8 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_every_command_is_in_the_walk_or_said_not_to_be() -> None:
     """A new command is run by the tests, or the page says why not."""
     walked = {tuple(shlex.split(line)[:2]) for line in walk()}
-    beside = WALK_PAGE.read_text(encoding="utf-8").partition("Not included:")[2].partition("\n\n")[0]
-    named = {tuple(words.split()[:2]) for words in re.findall(r"`([^`]+)`", beside)}
+    excluded = WALK_PAGE.read_text(encoding="utf-8").partition("Not included:")[2].partition("\n\n")[0]
+    named = {tuple(words.split()[:2]) for words in re.findall(r"`([^`]+)`", excluded)}
     assert walked | {name for name in named if name in commands()} == set(commands())
     assert not walked & named
 
@@ -176,7 +176,7 @@ def test_the_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert ended.value.code == 0, line
 
 
-#: What makes each command small; the last of an option counts.
+#: Options that make each command small; the last of an option counts.
 SMALL = {
     "gen finetune": "--steps 2 --views 1",
     "gen build-engine": "--rows 8",
@@ -191,8 +191,10 @@ SMALL = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["how-to/published-data-set.md", "tutorial/your-images.md"])
-def test_the_road_from_photos_to_an_answer_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every line of the page in order, on 240 files of two classes, from a checkpoint that reads 77 tokens."""
+def test_the_page_from_photographs_to_an_answer_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every line of the page in order, on 240 files of two classes and a checkpoint that reads 77 tokens."""
     photographs(tmp_path)
     model = str(checkpoint(tmp_path / "checkpoint"))
     monkeypatch.chdir(tmp_path)
@@ -206,7 +208,7 @@ def test_the_road_from_photos_to_an_answer_runs(page: str, tmp_path: Path, monke
 
 @pytest.mark.slow
 def test_the_loop_of_the_study_runs(tmp_path: Path) -> None:
-    """A generator for each seed, as the page has it but smaller: no arm may find that its generator saw more."""
+    """A generator for each seed, as on the page but smaller: no generator saw more than the images of its arm."""
     photographs(tmp_path)
     model = checkpoint(tmp_path / "checkpoint")
     loop = next(
@@ -239,7 +241,7 @@ def test_the_loop_of_the_study_runs(tmp_path: Path) -> None:
 
 
 def checkpoint(folder: Path) -> Path:
-    """The built-in pipeline as a published checkpoint is: it reads 77 tokens and says nothing of classes or groups."""
+    """The built-in pipeline in the form of a published checkpoint: 77 tokens, and no list of classes or groups."""
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel
 
@@ -257,7 +259,7 @@ def checkpoint(folder: Path) -> Path:
 
 
 def photographs(folder: Path) -> None:
-    """Phantoms as files with a table beside them, as a clinic and as Fitzpatrick 17k would have them."""
+    """Phantoms as files with a table, in the form of a clinic and of Fitzpatrick 17k."""
     from PIL import Image
 
     from dermforge.common.skin_tone import TONE_GROUPS

@@ -70,13 +70,13 @@ def all_benchmarks(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"{', '.join(PARTS)}; repeatable")] = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 5,
-    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to see that everything runs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, to check that everything runs.")] = False,
     work: options.Work = models.WORK,
 ) -> None:
     """Run every benchmark on this machine: one JSON each, pictures, and what failed.
 
-    Run it on a machine that does nothing else. On CUDA it measures Stable Diffusion 1.5's shapes with random weights,
-    engines at the paper's 50 steps and the sampler at 20; nothing is downloaded.
+    Run it on a machine that does nothing else. On CUDA it measures Stable Diffusion 1.5's shapes with random weights:
+    engines at the paper's 50 steps and the sampler at 20. Nothing is downloaded.
 
     Example: bench all --out results --quick
     """

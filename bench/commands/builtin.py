@@ -25,7 +25,7 @@ from gen.builtin import pipeline_folder
 
 def builtin(
     model: Annotated[Path | None, typer.Option(help="A pipeline folder; default: the committed one.")] = None,
-    work: Annotated[Path, typer.Option(help="Drawn images and trained judges are kept here.")] = Path(
+    work: Annotated[Path, typer.Option(help="Folder that keeps drawn images and trained judges.")] = Path(
         "runs/bench-builtin"
     ),
     per_cell: Annotated[int, typer.Option(help="Images generated per class and tone group.")] = 20,

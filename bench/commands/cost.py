@@ -23,7 +23,7 @@ def cost(
     price: Annotated[str, typer.Option(help="Of the machine, in any currency: 2.5/h, 0.04/min.")] = "2.5/h",
     as_json: Annotated[bool, typer.Option("--json", help="Print the costs as JSON.")] = False,
 ) -> None:
-    """Cost per 1,000 images of every measured rate, with the interval of its repeats.
+    """Cost per 1,000 images at every measured rate, with the interval of its repeats.
 
     Example: bench cost results --price 2.5/h
     """

@@ -13,10 +13,10 @@ from dermforge.common.errors import UserError
 
 
 def headlines(
-    demo: Annotated[Path, typer.Argument(help="The demonstration's folder.")] = Path("demo"),
+    demo: Annotated[Path, typer.Argument(help="The folder of `make demo`.")] = Path("demo"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the headlines as JSON.")] = False,
 ) -> None:
-    """Print where a demonstration's report, contact sheet and shards are, and its headline results.
+    """Print where the report, contact sheet and shards of `make demo` are, and its headline results.
 
     Example: bench headlines demo
     """

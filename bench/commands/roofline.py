@@ -1,4 +1,4 @@
-"""`bench roofline`: what this device can do at most."""
+"""`bench roofline`: the ceilings of this device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def roofline(
 ) -> None:
     """Measure the ceilings of a device: matrix products in each precision, and copies.
 
-    Every share of a ceiling that bench prints is of these numbers, measured in the same run, not of a data sheet.
+    Every share of a ceiling that bench prints is a share of these numbers, measured in the same run.
 
     Example: bench roofline --out results
     """

@@ -1,4 +1,4 @@
-"""`bench shards`: our shards beside webdataset and tarfile."""
+"""`bench shards`: our shards compared with webdataset and tarfile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shards(
     check: Annotated[bool, typer.Option("--check", help="Exit status 1 when a bar is missed.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write, read and mix the same files with ours, webdataset and raw tarfile, in turns.
+    """Write, read and mix the same files by dermforge, webdataset and raw tarfile, in turns.
 
     Example: bench shards --n 1000 --size 300000 --out results
     """

@@ -1,4 +1,4 @@
-"""`bench study`: arms a minute on cached features."""
+"""`bench study`: arms per minute on cached features."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def study(
     out: options.Out = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Arms a minute of `evalsuite study` on 1,000-image arms of cached features, starting the processes included.
+    """Arms per minute of `evalsuite study`: arms of 1,000 images on cached features, start of processes included.
 
     Example: bench study --arms 60
     """

@@ -1,4 +1,4 @@
-"""`bench train`: images a second of the training loop, beside the bare model's and a DataLoader's."""
+"""`bench train`: images per second of the training loop, of the bare model and of a DataLoader."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTESTANTS = 3
 
 
 def train(
-    models: Annotated[list[str] | None, typer.Option("--model", help="timm models; may be given again.")] = None,
+    models: Annotated[list[str] | None, typer.Option("--model", help="timm models; repeatable.")] = None,
     size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
     batch: Annotated[int, typer.Option(help="Images a step.")] = 64,
     steps: Annotated[int, typer.Option(help="Steps of one timed run.")] = 20,
@@ -31,7 +31,7 @@ def train(
     out: options.Out = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Training images a second of `evalsuite train` (drawing, augmenting, validating), bare model and timm's way.
+    """Training images per second of `evalsuite train`, of the bare model, and of timm's transforms in a DataLoader.
 
     Example: bench train --model test_efficientnet --threads 1
     """

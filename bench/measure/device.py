@@ -1,4 +1,4 @@
-"""What a number was measured on: device, driver, versions, commit, and how busy the machine was."""
+"""What a number was measured on: device, driver, versions, commit, and the load of other processes."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ STAT = Path("/proc/stat")
 
 
 class Facts(BaseModel):
-    """Where and with what a benchmark ran.
+    """The machine and the software that a benchmark ran on.
 
     Attributes
     ----------
     commit
-        Of the source tree; ends in "+" where files differ from it, "unknown" outside a checkout.
+        Of the source tree; ends in "+" if files were changed, and is "unknown" outside a checkout.
     load
-        Share of the cores' time that other processes took just before; above 0.2 they disturbed the numbers. (Not the
-        system's load average: on a free machine that shows the benchmark before.)
+        Share of the cores' time that other processes used just before; above 0.2 they disturb the numbers. (Not the
+        system's load average, which counts the benchmark that has just ended.)
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,7 +62,7 @@ class Facts(BaseModel):
 
     @property
     def quiet(self) -> bool:
-        """Whether the machine was free enough for its numbers to be quoted."""
+        """Whether other processes were idle enough for the numbers to be quoted."""
         return self.load <= BUSY
 
 
@@ -87,9 +87,9 @@ def describe(device: torch.device) -> Facts:
 
 
 def load_of_others(seconds: float = LOOK_S) -> float:
-    """Share of this process's cores that others keep busy, 0 to 1, during a short wait.
+    """Share of this process's cores that other processes use during a short wait, 0 to 1.
 
-    Where the system does not say, the load average per core.
+    The load average per core where the system has no per-core times.
     """
     cores = os.sched_getaffinity(0)
     if not STAT.exists():
@@ -101,7 +101,7 @@ def load_of_others(seconds: float = LOOK_S) -> float:
 
 
 def _busy_seconds(cores: Set[int]) -> float:
-    """CPU seconds since the start of the machine that these cores did not idle (man 5 proc_stat)."""
+    """CPU seconds that these cores were busy since the machine started (man 5 proc_stat)."""
     names = {f"cpu{core}" for core in cores}
     lines = [line.split() for line in STAT.read_text(encoding="ascii").splitlines()]
     ticks = [list(map(int, line[1:])) for line in lines if line[0] in names]
@@ -109,18 +109,18 @@ def _busy_seconds(cores: Set[int]) -> float:
 
 
 def wait(device: torch.device) -> None:
-    """Return when everything that was given to the device is done."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class PeakMemory:
-    """The most memory a block of code took: of the device on CUDA, else of this process.
+    """Peak memory of a block of code: of the device on CUDA, else of this process.
 
     Attributes
     ----------
     megabytes
-        Known when the block ends; NaN where the system does not say.
+        Set when the block ends; NaN where the system does not report it.
     """
 
     STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -132,12 +132,12 @@ class PeakMemory:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif os.access(self.RESET, os.W_OK):
-            self.RESET.write_text("5")  # forgets the high-water mark, man 5 proc
+            self.RESET.write_text("5")  # resets the high-water mark, man 5 proc
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.device.type == "cuda":
-            # What torch itself held, or all that is in use: ONNX Runtime and TensorRT allocate beside torch.
+            # The larger of torch's own peak and all memory in use: ONNX Runtime and TensorRT allocate outside torch.
             free, total = torch.cuda.mem_get_info(self.device)
             self.megabytes = max(torch.cuda.max_memory_allocated(self.device), total - free) / 1e6
         elif self.STATUS.exists():

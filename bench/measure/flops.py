@@ -1,4 +1,4 @@
-"""How much arithmetic an image takes: every convolution, linear layer and attention product, counted on no data."""
+"""Arithmetic of an image: every convolution, linear layer and attention product, counted without data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engines.pipeline_spec import PipelineSpec
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs (twice the multiply-adds) of one prompt, one row, one decoded and one encoded image."""
+    """FLOPs (twice the multiply-adds) of one prompt, one batch row, one decoded and one encoded image."""
 
     text: float
     unet: float
@@ -22,14 +22,14 @@ class Flops:
     encode: float
 
     def image(self, rows: float) -> float:
-        """Of one image whose denoising takes this many UNet rows; the prompt is encoded once for many images."""
+        """Of one image that takes this many batch rows of the UNet; the prompt is encoded once for many images."""
         return rows * self.unet + self.decode
 
 
 def count(model: Path, spec: PipelineSpec) -> Flops:
     """The FLOPs of a pipeline folder at the size in its spec; nothing is loaded or computed.
 
-    Attention is counted as its two matrix products, also where a fused kernel runs them.
+    Attention counts as its two matrix products, even if a fused kernel runs them.
     """
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel

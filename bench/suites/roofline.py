@@ -1,4 +1,4 @@
-"""The ceilings of a device, measured: how fast it multiplies matrices in each precision, and how fast it copies."""
+"""The measured ceilings of a device: matrix products in each precision, and copies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from bench.measure.record import Measurement
 from bench.measure.timing import seconds
 
-#: Sides of the square matrices that are tried; the best counts. A GPU needs large ones, a CPU caches small ones.
+#: Sides of the square matrices to try; the best counts. A GPU needs large ones, a CPU caches small ones.
 SIDES = {"cuda": (2048, 4096, 8192), "cpu": (512, 1024, 2048)}
 COPY_BYTES = {"cuda": 1 << 30, "cpu": 128 << 20}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -18,7 +18,7 @@ SLOW_S = 4.0
 
 
 def precisions(device: torch.device) -> tuple[str, ...]:
-    """What this device multiplies in; on CUDA also TF32 and, where the hardware has it, FP8."""
+    """The precisions that this device multiplies in; on CUDA also TF32 and, where the hardware has it, FP8."""
     if device.type != "cuda":
         return ("fp32", "bf16")
     fp8 = ("fp8",) if torch.cuda.get_device_capability(device) >= FP8_FROM else ()
@@ -33,7 +33,7 @@ def matmul(device: torch.device, precision: str, *, sides: tuple[int, ...] = (),
     precision
         One of `precisions`.
     sides
-        Matrix sides to try; those of the device by default.
+        Matrix sides to try [default: those of the device].
     """
     best: list[float] = []
     best_side = 0
@@ -42,7 +42,7 @@ def matmul(device: torch.device, precision: str, *, sides: tuple[int, ...] = (),
         rates = [2 * side**3 / t / 1e12 for t in times]
         if not best or sorted(rates)[len(rates) // 2] > sorted(best)[len(best) // 2]:
             best, best_side = rates, side
-        if 8 * min(times) > SLOW_S:  # a precision that this device only emulates
+        if 8 * min(times) > SLOW_S:  # the device only emulates this precision
             break
     return Measurement(
         name=f"matmul/{precision}", unit="TFLOP/s", better="higher", samples=best, details={"side": best_side}
@@ -93,5 +93,5 @@ def _product(device: torch.device, precision: str, side: int) -> Callable[[], ob
 def _fp8_product(device: torch.device, side: int) -> Callable[[], object]:
     a, b = (torch.randn(side, side, device=device).to(torch.float8_e4m3fn) for _ in range(2))
     one = torch.ones((), device=device)
-    columns = b.t()  # the kernel wants the second matrix column by column
+    columns = b.t()  # the kernel needs the second matrix in column-major order
     return lambda: torch._scaled_mm(a, columns, scale_a=one, scale_b=one, out_dtype=torch.bfloat16)

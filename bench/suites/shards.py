@@ -1,4 +1,4 @@
-"""Writing, reading and mixing shards beside webdataset's own writer and reader and raw tarfile."""
+"""Writing, reading and mixing shards, compared with webdataset's writer and reader and with raw tarfile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Files = list[tuple[Sample, bytes]]
 
 
 def make_files(n: int, size: int, seed: int = 0) -> Files:
-    """Samples whose images are random bytes: nothing here decodes them."""
+    """Samples whose images are random bytes, because nothing here decodes them."""
     random = np.random.default_rng(seed)
     return [
         (Sample(id=f"s-{i:07d}", origin="phantom", label=CLASSES[i % 2], width=64, height=64), random.bytes(size))
@@ -36,8 +36,7 @@ def measure(
 ) -> list[Measurement]:
     """Every writer, then every reader of what was written; the contestants take turns.
 
-    Writers end with fsync, all of them, except where the name says otherwise; files lie in the page cache when
-    they are read.
+    Every writer ends with fsync unless its name says otherwise. Files are in the page cache when they are read.
     """
     n, total = len(files), sum(len(image) for _, image in files)
     writers: dict[str, Callable[[Path], object]] = {
@@ -81,7 +80,7 @@ def measure(
 
 
 def shares(found: list[Measurement]) -> list[Measurement]:
-    """Our throughput as a share of the peer's that the bar names, turn by turn."""
+    """Our throughput as a share of the peer's in the same turn, with its bar."""
     bars = {
         "write/ours": ("write/tarfile", 0.80),
         "write/ours, no digests": ("write/tarfile", 0.95),

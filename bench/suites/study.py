@@ -1,4 +1,4 @@
-"""Arms a minute of the dose study on cached features, and of scikit-learn's own classifier on as many rows."""
+"""Arms per minute of the dose study on cached features, and of scikit-learn's own classifier on as many rows."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def measure(
     repeats: int,
     tick: Callable[[str], object] = lambda _: None,
 ) -> list[Measurement]:
-    """Both rates, in turn. Ours has the files, controls and processes of a study in it; the peer has none of them.
+    """Both rates, in turns. Ours includes the files, controls and processes of a study; the peer has none of them.
 
     Parameters
     ----------
     folder
-        An empty one.
+        An empty folder.
     arms
-        About how many are trained in one timed run.
+        About how many arms one timed run trains.
     """
     design = feature_study(folder, arms, width)
     count = len(design.arms())
@@ -64,7 +64,7 @@ def measure(
 
 
 def feature_study(folder: Path, arms: int, width: int) -> Design:
-    """A study whose mixed arms have 100 real and 900 synthetic images of a mixture of Gaussians."""
+    """A study whose mixed arms have 100 real and 900 synthetic images, with features from a mixture of Gaussians."""
     ids: list[str] = []
     labels: list[int] = []
     for split, per_class in (("train", 20), ("validation", 20), ("test", TEST_IMAGES // len(CLASSES))):
@@ -83,14 +83,14 @@ def feature_study(folder: Path, arms: int, width: int) -> Design:
 
 
 def mixture(labels: NDArray[np.integer], width: int) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
-    """Features [n, width] around a centre for each class, and the labels."""
+    """Features [n, width] around the centre of each class, and the labels."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(len(CLASSES), width)) * 0.12
     return (centres[labels] + rng.normal(size=(len(labels), width))).astype(np.float32), labels
 
 
 def _write(folder: Path, name: str, origin: Origin, per_class: int, ids: list[str], labels: list[int]) -> None:
-    """Tiny images stand in for those whose features are cached."""
+    """Tiny images in place of those whose features are cached."""
     split: Split | None = None if name == "synthetic" else name  # type: ignore[assignment]
     pixel = encode_image(np.zeros((16, 16, 3), np.uint8), "png")
     with ShardSetWriter(folder, name, classes=CLASSES, shard_size=5000) as writer:

@@ -1,8 +1,9 @@
-"""A user's mistakes on the main road, through the real commands: one line, exit status 2, nothing half-written."""
+"""A user's mistakes in the main commands: one line, exit status 2, nothing half-written."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,26 +29,26 @@ main()
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in pipeline, run by torch: the quickest to build."""
     out = tmp_path_factory.mktemp("built") / "bundle"
-    assert call("gen", "build-engine", "--backend", "torch", "--rows", "8", "--out", str(out)) == 0
+    assert call(f"gen build-engine --backend torch --rows 8 --out {out}") == 0
     return out
 
 
-def call(program: str, *words: str) -> int:
-    """Run a command in this process; its exit status."""
+def call(line: str) -> int:
+    """Run a command line in this process; its exit status."""
     before = sys.argv
-    sys.argv = [program, *words]
+    sys.argv = shlex.split(line)
     try:
         with pytest.raises(SystemExit) as ended:
-            import_module(f"{program}.cli").main()
+            import_module(f"{sys.argv[0]}.cli").main()
     finally:
         sys.argv = before
     return int(ended.value.code or 0)
 
 
-def refusal(capsys: pytest.CaptureFixture[str], program: str, *words: str) -> str:
-    """What a command that must refuse says: one line on stderr, and no traceback."""
+def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    """The one line on stderr of a command that must refuse; there is no traceback."""
     capsys.readouterr()
-    assert call(program, *words) == 2
+    assert call(line) == 2
     said = capsys.readouterr().err
     lines = [line for line in said.splitlines() if line.startswith("error:")]
     assert len(lines) == 1, said
@@ -57,7 +58,7 @@ def refusal(capsys: pytest.CaptureFixture[str], program: str, *words: str) -> st
 
 def test_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    said = refusal(capsys, "gen", "sample", "--shards", str(out), "--engine", str(tmp_path / "nowhere"))
+    said = refusal(capsys, f"gen sample --shards {out} --engine {tmp_path / 'nowhere'}")
     assert "nowhere" in said
     assert "gen build-engine" in said
     assert not out.exists()
@@ -74,11 +75,11 @@ def test_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("--format", "gif", "png"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named_with_what_can(
+def test_an_impossible_setting_is_named_with_possible_ones(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, expected: str
 ) -> None:
     out = tmp_path / "out"
-    said = refusal(capsys, "gen", "sample", "--shards", str(out), "--engine", str(bundle), option, value)
+    said = refusal(capsys, f"gen sample --shards {out} --engine {bundle} {option} {value}")
     assert value in said
     assert expected in said
     assert not list(out.rglob("*.tar"))
@@ -86,26 +87,14 @@ def test_a_setting_that_cannot_be_is_named_with_what_can(
 
 def test_a_folder_that_cannot_be_written(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
-    said = refusal(
-        capsys,
-        "gen",
-        "sample",
-        "--shards",
-        str(tmp_path / "file" / "out"),
-        "--engine",
-        str(bundle),
-        "--per-cell",
-        "1",
-        "--steps",
-        "1",
-    )
+    said = refusal(capsys, f"gen sample --shards {tmp_path / 'file' / 'out'} --engine {bundle} --per-cell 1 --steps 1")
     assert "file" in said
 
 
-def test_a_full_disk_leaves_no_part_of_a_shard_and_the_run_goes_on_later(bundle: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_part_of_a_shard_and_the_run_resumes_later(bundle: Path, tmp_path: Path) -> None:
     """A real limit on file sizes, in a process of its own; the same command then finishes the run."""
-    words = ["sample", "--shards", str(tmp_path / "out"), "--engine", str(bundle), "--per-cell", "1", "--steps", "1"]
-    run = [sys.executable, "-c", FULL_DISK, *words]
+    words = f"sample --shards {tmp_path / 'out'} --engine {bundle} --per-cell 1 --steps 1"
+    run = [sys.executable, "-c", FULL_DISK, *words.split()]
     done = subprocess.run(
         run, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
@@ -113,8 +102,8 @@ def test_a_full_disk_leaves_no_part_of_a_shard_and_the_run_goes_on_later(bundle:
     assert "Traceback" not in done.stderr
     assert "error:" in done.stderr
     assert not [p for p in (tmp_path / "out").rglob("*") if ".tar" in p.name], "part of a shard was left"
-    assert call("gen", *words) == 0
-    assert call("shards", "verify", str(tmp_path / "out"), "--deep") == 0
+    assert call(f"gen {words}") == 0
+    assert call(f"shards verify {tmp_path / 'out'} --deep") == 0
 
 
 def test_pickled_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +111,7 @@ def test_pickled_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     shutil.copytree(pipeline_folder(), model)
     (model / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     torch.save({}, model / "unet" / "diffusion_pytorch_model.bin")
-    said = refusal(capsys, "gen", "build-engine", "--model", str(model), "--out", str(tmp_path / "bundle"))
+    said = refusal(capsys, f"gen build-engine --model {model} --out {tmp_path / 'bundle'}")
     assert "pickle" in said
     assert "safetensors" in said
     assert not (tmp_path / "bundle").exists()
@@ -134,27 +123,19 @@ def test_a_pipeline_folder_with_a_part_missing(tmp_path: Path, capsys: pytest.Ca
     shutil.copytree(pipeline_folder(), model)
     gone = model / part
     gone.unlink() if gone.is_file() else shutil.rmtree(gone)
-    said = refusal(capsys, "gen", "build-engine", "--model", str(model), "--out", str(tmp_path / "bundle"))
+    said = refusal(capsys, f"gen build-engine --model {model} --out {tmp_path / 'bundle'}")
     assert part in said
     assert not (tmp_path / "bundle").exists()
 
 
 def test_no_such_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, "gen", "build-engine", "--model", str(tmp_path / "none"), "--out", str(tmp_path / "b"))
+    said = refusal(capsys, f"gen build-engine --model {tmp_path / 'none'} --out {tmp_path / 'b'}")
     assert str(tmp_path / "none") in said
 
 
 def test_no_real_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal(
-        capsys,
-        "evalsuite",
-        "run",
-        "--real",
-        str(tmp_path / "none"),
-        "--synthetic",
-        str(tmp_path / "x"),
-        "--out",
-        str(tmp_path / "report"),
+        capsys, f"evalsuite run --real {tmp_path / 'none'} --synthetic {tmp_path / 'x'} --out {tmp_path / 'report'}"
     )
     assert "none" in said
     assert not (tmp_path / "report").exists()
@@ -162,9 +143,9 @@ def test_no_real_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("written", ["[]", '"run"', '{"kind": "study"}', "{"])
 def test_a_report_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str], written: str) -> None:
-    """A plan that is JSON of another shape, or none, is named; nothing is written."""
+    """A plan.json of another shape, or that is not JSON, is named; nothing is written."""
     (tmp_path / "plan.json").write_text(written)
-    said = refusal(capsys, "evalsuite", "report", str(tmp_path))
+    said = refusal(capsys, f"evalsuite report {tmp_path}")
     assert str(tmp_path) in said
     assert not (tmp_path / "report.html").exists()
 
@@ -172,41 +153,23 @@ def test_a_report_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_section_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A measurement whose JSON is a list."""
     (tmp_path / "section.json").write_text("[]")
-    assert "not a report section" in refusal(capsys, "evalsuite", "report", str(tmp_path))
+    assert "not a report section" in refusal(capsys, f"evalsuite report {tmp_path}")
 
 
-def test_a_broken_parquet_of_predictions_or_beside_images(
+def test_a_broken_parquet_of_predictions_or_in_a_folder_of_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], phantom_shards: Path
 ) -> None:
-    """The card and a folder of images with a table name the file; in place of a folder it is none."""
+    """The card, and a folder of images with a table, name the broken file; a file in place of a folder is refused."""
     images = tmp_path / "images"
     images.mkdir()
     for broken in (images / "table.parquet", tmp_path / "table.parquet"):
         broken.write_bytes(b"PAR1 broken PAR1")
-    table, clf = str(tmp_path / "table.parquet"), tmp_path / "clf"
-    assert "table.parquet" in refusal(capsys, "evalsuite", "fairness", table, "--groups", "fst")
-    assert (
-        call(
-            "evalsuite",
-            "train",
-            "--real",
-            str(phantom_shards),
-            "--out",
-            str(clf),
-            "--model",
-            "test_resnet",
-            "--size",
-            "32",
-            "--steps",
-            "1",
-            "--batch",
-            "4",
-        )
-        == 0
-    )
-    out = tmp_path / "out.parquet"
-    assert "table.parquet" in refusal(capsys, "evalsuite", "predict", str(clf), str(images), "--out", str(out))
-    said = refusal(capsys, "evalsuite", "predict", str(clf), table, "--out", str(out))
+    table, clf, out = tmp_path / "table.parquet", tmp_path / "clf", tmp_path / "out.parquet"
+    assert "table.parquet" in refusal(capsys, f"evalsuite fairness {table} --groups fst")
+    small = "--model test_resnet --size 32 --steps 1 --batch 4"
+    assert call(f"evalsuite train --real {phantom_shards} --out {clf} {small}") == 0
+    assert "table.parquet" in refusal(capsys, f"evalsuite predict {clf} {images} --out {out}")
+    said = refusal(capsys, f"evalsuite predict {clf} {table} --out {out}")
     assert "not a folder" in said
     assert not out.exists()
 
@@ -216,10 +179,9 @@ def test_a_negative_number_of_real_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], phantom_shards: Path, command: str
 ) -> None:
     """`--n-real -1` is refused before anything is read or written."""
-    given = ["--synthetic", str(tmp_path)] if command != "train" else []
-    words = [command, "--real", str(phantom_shards), *given, "--n-real", "-1", "--out", str(tmp_path / "out")]
+    given = f"--synthetic {tmp_path}" if command != "train" else ""
     capsys.readouterr()
-    assert call("evalsuite", *words) == 2
+    assert call(f"evalsuite {command} --real {phantom_shards} {given} --n-real -1 --out {tmp_path / 'out'}") == 2
     said = capsys.readouterr().err
     assert "--n-real" in said
     assert "Traceback" not in said

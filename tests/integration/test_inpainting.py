@@ -1,8 +1,9 @@
-"""The built-in inpainting pipeline by the user's road: build an engine, lay out a plan from parents, sample it."""
+"""The built-in inpainting pipeline by the commands: build an engine, make a plan from parents, sample it."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -18,48 +19,23 @@ from shards.format.reader import ShardSet
 from shards.ingest.folder import open_data
 
 
-def call(*words: object) -> Result:
-    result = CliRunner().invoke(PROGRAM.app(), [str(word) for word in words], catch_exceptions=False)
+def call(line: str) -> Result:
+    result = CliRunner().invoke(PROGRAM.app(), shlex.split(line), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result
 
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
 def test_parents_are_redrawn_where_asked_and_kept_elsewhere(backend: str, phantom_shards: Path, tmp_path: Path) -> None:
-    """Nine channels from `gen build-engine` to shards: both of the paper's strategies, each image with its parent."""
+    """Nine channels, from `gen build-engine` to shards: both strategies of the paper, each image with its parent."""
     bundle, plan, shards, train = tmp_path / "bundle", tmp_path / "plan.csv", tmp_path / "out", phantom_shards / "train"
     ways = "inpaint,inpaint-outpaint"
-    call(
-        "build-engine",
-        "--model",
-        pipeline_folder(inpaint=True),
-        "--backend",
-        backend,
-        "--rows",
-        8,
-        "--out",
-        bundle,
-        "--prompt",
-        "An image",
-    )
+    pipeline = pipeline_folder(inpaint=True)
+    call(f"build-engine --model {pipeline} --backend {backend} --rows 8 --out {bundle} --prompt 'An image'")
     facts = json.loads((bundle / "bundle.json").read_text())["facts"]
     assert facts["unet_in_channels"] == 2 * facts["latent_channels"] + 1
-    call(
-        "plan",
-        "--engine",
-        bundle,
-        "--parents",
-        train,
-        "--classes",
-        "plaque",
-        "--strategy",
-        ways,
-        "--steps",
-        3,
-        "--out",
-        plan,
-    )
-    call("sample", "--engine", bundle, "--plan", plan, "--parents", train, "--shards", shards)
+    call(f"plan --engine {bundle} --parents {train} --classes plaque --strategy {ways} --steps 3 --out {plan}")
+    call(f"sample --engine {bundle} --plan {plan} --parents {train} --shards {shards}")
     rows, parents = {row.id: row for row in load(plan).rows()}, Parents(open_data(train), train)
     made = ShardSet.open(shards)
     assert made.n == len(rows) > 2

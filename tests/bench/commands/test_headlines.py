@@ -44,7 +44,7 @@ def test_results_stand_with_their_intervals(demo: Path) -> None:
 
 
 def test_what_was_not_measured_has_no_number(demo: Path) -> None:
-    """A demonstration that was finished before samples nothing; groups can be too small to be told."""
+    """A demo that was finished before samples nothing; groups can be too small for a number."""
     (demo / "sample.json").write_text(json.dumps({"images_per_second": None}))
     (demo / "report" / "run.json").write_text(json.dumps({"headline": {**HEAD, "worst_group": {"mix": None}}}))
     assert "none were sampled now" in said(demo)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -15,13 +17,15 @@ from bench.measure.record import BenchmarkRecord, Measurement
 FACTS = describe(torch.device("cpu"))
 
 
-def record(better: str = "higher", **samples: list[float]) -> BenchmarkRecord:
+def record(better: Literal["higher", "lower", "neither"] = "higher", **samples: list[float]) -> BenchmarkRecord:
     found = [Measurement(name=n, unit="x", better=better, samples=s) for n, s in samples.items()]
     return BenchmarkRecord(command="engine", facts=FACTS, measurements=found)
 
 
 @pytest.mark.parametrize(("better", "verdict"), [("higher", "better"), ("lower", "worse"), ("neither", "changed")])
-def test_a_change_beyond_noise_is_named_by_its_direction(better: str, verdict: str) -> None:
+def test_a_change_beyond_noise_is_named_by_its_direction(
+    better: Literal["higher", "lower", "neither"], verdict: str
+) -> None:
     """Twice as much is better for a rate and worse for a time."""
     a, b = record(better, m=[1.0, 1.01, 0.99, 1.02, 1.0]), record(better, m=[2.0, 2.1, 1.9, 2.02, 2.0])
     (change,) = compare(a, b)

@@ -26,7 +26,7 @@ def test_a_record_comes_back_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", '{"schema_version": 2}', "[1]"])
 def test_another_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
-    """A user who gives the wrong JSON is told which and what was expected."""
+    """The error names the file and says what was expected."""
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(UserError, match=r"x\.json is not a result of bench"):
         load(tmp_path / "x.json")

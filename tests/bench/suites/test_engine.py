@@ -22,7 +22,7 @@ def test_peers_of_other_weights_are_refused(engine: Engine, bundle: Path) -> Non
         measure.check_same_model(bundle, [Loaded("x", engine)])
 
 
-def test_speedups_stand_beside_their_bars() -> None:
+def test_speedups_have_their_bars() -> None:
     """On a CPU each peer's best batch counts; on a GPU plain diffusers at the paper's, and the share of the ceiling."""
 
     def rate(name: str, value: float, **details: object) -> Measurement:
