@@ -16,7 +16,7 @@ from gen.phantoms.dataset import PhantomSplit
 from gen.plan.grid import PRESETS, of_parents, rows
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, from_rows
-from gen.plan.prompts import PAPER
+from gen.plan.prompts import template_for
 from gen.sampling.progress import Summary
 from gen.sampling.run_record import describe
 from gen.sampling.sampler import Sampler
@@ -58,7 +58,7 @@ class PaperRuns:
         per_parent = max(1, -(-images // (len(settings.strategies) * len(usable))))
         settings = replace(settings, size=self.engine.spec.size, per_parent=max(per_parent, 10))
         used = usable.head(-(-images // (len(settings.strategies) * settings.per_parent)))
-        template = self.engine.spec.prompt_template or PAPER
+        template = self.engine.spec.prompt_template or template_for(used["group"].any())
         every = list(rows(settings, template, of_parents(used, settings.per_parent), used))
         by_strategy = [[row for row in every if row["strategy"] == s] for s in settings.strategies]
         in_turn = [row for trio in zip(*by_strategy, strict=True) for row in trio]

@@ -45,6 +45,9 @@ def plan(
         Path | None, typer.Option(help="With --refill: shards or a table of the ids that were kept.")
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Template with {class} and {group} or {fst}.")] = None,
+    one_prompt: Annotated[
+        bool, typer.Option("--one-prompt-for-all", help="Accept a template that does not name the skin types.")
+    ] = False,
     negative_prompt: Annotated[str | None, typer.Option(help="What not to draw.")] = None,
     solver: Annotated[
         str | None, typer.Option(help="ddim, euler, dpmsolver++, unipc, lcm; with :karras and so on.")
@@ -85,6 +88,7 @@ def plan(
         "mask": mask,
         "strength": strength,
         "template": prompt,
+        "one_for_all": one_prompt,
         "negative_prompt": negative_prompt,
         "solver": solver,
         "steps": steps,
@@ -99,7 +103,7 @@ def plan(
             raise UserError("--refill needs --kept: the shards, or a table, of the images that were kept")
         made = refill_plan(load(refill), kept_ids(kept))
     elif table is not None:
-        made = load(table, settings.row_defaults(spec.prompt_template if spec else None))
+        made = load(table, settings.row_defaults(spec.prompt_template if spec else None), one_prompt)
     else:
         wanted = CellRequest(
             listed(classes), listed(groups), per_cell, cells, balance, from_predictions, total, floor, group_column

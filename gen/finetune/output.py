@@ -21,6 +21,7 @@ from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.methods import PromptedUNet, Words
 from gen.finetune.settings import Hyperparameters
+from gen.plan.prompts import names_skin_type
 from shards.format.schema import created_by
 
 FACTS = "dermforge.json"
@@ -95,7 +96,7 @@ class TunedPipeline:
         cells = self.examples.cells
         return {
             "classes": sorted(set(data.rows["class"])),
-            "groups": data.groups,
+            "groups": data.groups if names_skin_type(self.examples.template) else None,
             "prompt_template": self.examples.template,
             "lineage": list(dict.fromkeys(lineage)),
             "lineage_sha256": inherited.get("lineage_sha256", {}) | digests,

@@ -147,7 +147,7 @@ def _examples(task: Task, spec: PipelineSpec, settings: Hyperparameters, progres
     held_out.check_lineage(spec.lineage, "the base model")
     held_out.check_lineage(lineage_of(data), f"the model that drew images of {task.data}")
     with progress("check images", data.n) as tick:
-        chosen = make_examples(data, template, tick)
+        chosen = make_examples(data, template, tick, one_for_all=settings.template is not None)
     held_out.check(data.rows, chosen.digests)
     return chosen
 

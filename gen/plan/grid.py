@@ -12,7 +12,7 @@ import pandas as pd
 from dermforge.common.errors import UserError
 from gen.plan.cells import Cell, Counts, group_or_none
 from gen.plan.plan import STRATEGIES, cell_id
-from gen.plan.prompts import PAPER, render
+from gen.plan.prompts import UNKNOWN, render
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class GenerationSettings:
         Side in pixels, where no bundle says it.
     template
         Prompt template; None for the pipeline's own.
+    one_for_all
+        Accept a template that does not name the skin types of the plan.
     """
 
     strategies: tuple[str, ...] = ("text-to-image",)
@@ -39,6 +41,7 @@ class GenerationSettings:
     strength: float | None = None
     size: int = 512
     template: str | None = None
+    one_for_all: bool = False
     negative_prompt: str = ""
     seed: int = 0
 
@@ -49,7 +52,8 @@ class GenerationSettings:
         return {key: value for key, value in chosen.items() if value is not None}
 
 
-#: Sagers et al. 2023 (arXiv 2308.12453): 10 images of each real one; its diffusers spaced steps linearly.
+#: Sagers et al. 2023 (arXiv 2308.12453): 10 images of each real one; its diffusers spaced steps linearly. Presets have
+#: no template: the words that a model was tuned on win, and a model without any gets the paper's.
 SAGERS_2023 = GenerationSettings(
     strategies=("text-to-image", "inpaint", "inpaint-outpaint"),
     per_parent=10,
@@ -57,7 +61,6 @@ SAGERS_2023 = GenerationSettings(
     steps=50,
     guidance=3.0,
     size=512,
-    template=PAPER,
     seed=42,
 )
 PRESETS: dict[str, GenerationSettings] = {
@@ -102,15 +105,17 @@ def rows(
     Raises
     ------
     UserError
-        For an unknown strategy, or one that needs parents where there are none.
+        For an unknown strategy, one that needs parents where there are none, or a template that lacks the skin type.
     """
+    typed = bool(to_groups) or any(group for _, group in counts) or _typed(parents)
+    words = _Words(template, UNKNOWN if typed else None, settings.one_for_all)
     for strategy in settings.strategies:
         if strategy not in STRATEGIES:
             raise UserError(f"unknown strategy {strategy!r}; expected one of {', '.join(STRATEGIES)}")
         if strategy == "text-to-image":
             for (label, group), n in counts.items():
                 for number in range(n):
-                    yield _row(settings, template, strategy, number, (label, group))
+                    yield _row(settings, words, strategy, number, (label, group))
             continue
         if parents is None or parents.empty:
             raise UserError(f"{strategy} starts from real images; give parents")
@@ -118,7 +123,7 @@ def rows(
             name, label, own = str(parent["id"]), str(parent["class"]), group_or_none(parent.get("group"))
             for group in to_groups or (own,):
                 for number in range(settings.per_parent):
-                    yield _row(settings, template, strategy, number, (label, group), name)
+                    yield _row(settings, words, strategy, number, (label, group), name)
 
 
 def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:
@@ -130,8 +135,22 @@ def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:
     return dict(sorted(counts.items(), key=lambda item: (item[0][0], item[0][1] or "")))
 
 
+@dataclass(frozen=True)
+class _Words:
+    template: str
+    untyped: str | None  # what a prompt says of a missing skin type, where others are known
+    one_for_all: bool
+
+    def prompt(self, label: str, group: str | None) -> str:
+        return render(self.template, label, group or self.untyped, self.one_for_all)
+
+
+def _typed(parents: pd.DataFrame | None) -> bool:
+    return parents is not None and any(group_or_none(group) for group in parents["group"])
+
+
 def _row(
-    settings: GenerationSettings, template: str, strategy: str, number: int, cell: Cell, parent: str | None = None
+    settings: GenerationSettings, words: _Words, strategy: str, number: int, cell: Cell, parent: str | None = None
 ) -> dict[str, Any]:
     label, group = cell
     more = () if parent is None else (strategy, hashlib.sha256(parent.encode()).hexdigest()[:12])
@@ -140,7 +159,7 @@ def _row(
         "class": label,
         "group": group,
         "strategy": strategy,
-        "prompt": render(template, label, group),
+        "prompt": words.prompt(label, group),
         "negative_prompt": settings.negative_prompt,
         "parent": parent,
         "seed": settings.seed,

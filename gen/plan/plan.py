@@ -171,7 +171,7 @@ def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the plan") -> Pl
     return Plan(frame, hashlib.sha256(plan.csv().encode()).hexdigest())
 
 
-def load(path: Path, defaults: Mapping[str, Any] | None = None) -> Plan:
+def load(path: Path, defaults: Mapping[str, Any] | None = None, one_for_all: bool = False) -> Plan:
     """Read a CSV or parquet table; a missing id is made from the row's number and cell.
 
     Parameters
@@ -180,8 +180,10 @@ def load(path: Path, defaults: Mapping[str, Any] | None = None) -> Plan:
         The table; it needs at least a `class` column, and a `prompt` unless `defaults` gives the template.
     defaults
         Values of columns that a row leaves out; `prompt` is a template.
+    one_for_all
+        Accept a template that does not name the rows' skin types.
     """
-    return from_rows(with_defaults(_read(path), defaults or {}), str(path))
+    return from_rows(with_defaults(_read(path), defaults or {}, one_for_all), str(path))
 
 
 def from_csv(content: bytes, source: str) -> Plan:
@@ -254,12 +256,14 @@ def records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield dict(zip((str(c) for c in frame.columns), values, strict=True))
 
 
-def with_defaults(rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def with_defaults(
+    rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any], one_for_all: bool = False
+) -> Iterator[dict[str, Any]]:
     """Rows with what they leave out: `defaults`, an id from number and cell, and a prompt from the template in them."""
     for number, given in enumerate(rows, 1):
         row = {**defaults, **{k: v for k, v in given.items() if v is not None and v != ""}}
         if "class" in row:
             row.setdefault("id", cell_id(number, str(row["class"]), row.get("group")))
             if "prompt" in defaults and not given.get("prompt"):
-                row["prompt"] = render(str(row["prompt"]), str(row["class"]), row.get("group"))
+                row["prompt"] = render(str(row["prompt"]), str(row["class"]), row.get("group"), one_for_all)
         yield row

@@ -105,7 +105,7 @@ def new_plan(
     found = None if parents is None else parents.usable(wanted.classes)
     counts = wanted.counts(spec, found, settings.per_parent) if "text-to-image" in settings.strategies else {}
     own = [] if found is None else [cells.group_or_none(group) for group in found["group"]]
-    groups = [group for _, group in counts] or own
+    groups = [*(group for _, group in counts), *own, *(to_groups or ())]
     template = settings.template or (spec and spec.prompt_template) or template_for(any(groups))
     return from_rows(grid.rows(settings, template, counts, found, to_groups))
 

@@ -73,19 +73,20 @@ def training_rows(data: ImageSet) -> ImageSet:
     return chosen
 
 
-def make_examples(data: ImageSet, template: str, tick: Ticker = no_tick) -> Examples:
+def make_examples(data: ImageSet, template: str, tick: Ticker = no_tick, one_for_all: bool = False) -> Examples:
     """Prompts for images; every image is decoded once, so that a broken one is found before the first step.
 
     Raises
     ------
     UserError
-        A broken image, or a template that needs a skin type where no image has one.
+        A broken image, a template that needs a skin type where no image has one, or one that does not name the skin
+        types that images have, unless `one_for_all`.
     """
     if not any(group for group in data.rows["group"]):
         written = [prompts.render(template, label, None) for label in data.rows["class"]]
     else:  # as the paper wrote it for images of unknown skin type
         written = [
-            prompts.render(template, label, group or "unknown")
+            prompts.render(template, label, group or prompts.UNKNOWN, one_for_all)
             for label, group in zip(data.rows["class"], data.rows["group"], strict=True)
         ]
     distinct = sorted(set(written))

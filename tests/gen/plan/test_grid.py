@@ -8,6 +8,7 @@ import pytest
 from dermforge.common.errors import UserError
 from gen.plan import grid, plan
 from gen.plan.grid import PRESETS, GenerationSettings
+from gen.plan.prompts import PAPER_WITH_GROUP
 
 TEMPLATE = "An image of {class}, {group} skin"
 PARENTS = pd.DataFrame({"id": ["p1", "p2"], "class": ["plaque", "ulcer"], "group": ["dark", None]})
@@ -17,7 +18,7 @@ def test_the_papers_experiment_is_a_preset() -> None:
     """Sagers 2023: three strategies, 10 images of each parent, DPM-Solver++, 50 steps, guidance 3, 512 px."""
     paper = PRESETS["sagers2023"]
     counts = grid.of_parents(PARENTS, 10)
-    rows = plan.from_rows(grid.rows(paper, paper.template or "", counts, PARENTS)).rows()
+    rows = plan.from_rows(grid.rows(paper, PAPER_WITH_GROUP, counts, PARENTS)).rows()
     assert len(rows) == 3 * 10 * 2
     by = {s: [r for r in rows if r.strategy == s] for s in ("text-to-image", "inpaint", "inpaint-outpaint")}
     assert {r.strength for r in by["inpaint"]} == {0.97}
@@ -26,7 +27,10 @@ def test_the_papers_experiment_is_a_preset() -> None:
     assert {r.parent for r in by["text-to-image"]} == {None}  # such an image owes nothing to one real image
     assert {r.parent for r in by["inpaint"]} == {"p1", "p2"}
     assert {(r.steps, r.guidance, r.size, r.guidance_interval) for r in rows} == {(50, 3.0, 512, None)}
-    assert rows[0].prompt == "An image of plaque, a skin disease"
+    assert {r.prompt for r in rows} == {
+        "An image of plaque, a skin disease, Fitzpatrick skin type dark",
+        "An image of ulcer, a skin disease, Fitzpatrick skin type unknown",
+    }
 
 
 def test_fast_differs_from_the_paper_in_steps_and_interval_only() -> None:
@@ -67,5 +71,5 @@ def test_changes_replace_what_a_preset_says() -> None:
     """None changes nothing."""
     changed = grid.settings_from("fast", {"steps": 7, "guidance": None})
     assert (changed.steps, changed.guidance, changed.strategies) == (7, 3.0, PRESETS["fast"].strategies)
-    assert changed.row_defaults("An image")["prompt"] == PRESETS["fast"].template
+    assert changed.row_defaults("An image")["prompt"] == "An image"
     assert grid.settings_from(None, {}).row_defaults("An image")["prompt"] == "An image"

@@ -32,7 +32,7 @@ def test_bytes_and_digest_are_a_function_of_the_inputs_alone() -> None:
 
 
 def test_a_plan_survives_csv_and_parquet_with_its_digest(tmp_path: Path) -> None:
-    made = plan.from_rows([*grid.rows(PRESETS["fast"], "An image of {class}", {("a, b", None): 2}, PARENTS)])
+    made = plan.from_rows([*grid.rows(PRESETS["fast"], "An image of {class}, {group}", {("a, b", None): 2}, PARENTS)])
     for name in ("plan.csv", "plan.parquet"):
         made.save(tmp_path / name)
         again = plan.load(tmp_path / name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dermforge.common.errors import UserError
 from gen.builtin.model import new_tokenizer, prompt_for
@@ -33,6 +35,22 @@ def test_the_phantoms_prompts_are_those_they_were_trained_with() -> None:
 def test_a_bad_template_is_one_line(template: str, group: str | None, word: str) -> None:
     with pytest.raises(UserError, match=word):
         prompts.render(template, "plaque", group)
+
+
+@given(
+    parts=st.lists(st.sampled_from(["{class}", "{group}", "{fst}", "skin of ", " and ", "<{class}>"]), min_size=1),
+    group=st.sampled_from(["I", "VI", "very_light", "5"]),
+)
+def test_a_prompt_names_the_skin_type_or_is_refused(parts: list[str], group: str) -> None:
+    """No image is labelled by a skin type that its prompt does not name."""
+    try:
+        filled = prompts.render("".join(parts), "plaque", group)
+    except UserError:
+        assert not {"{group}", "{fst}"} & set(parts)
+        filled = prompts.render("".join(parts), "plaque", group, one_for_all=True)
+        assert filled == prompts.render("".join(parts), "plaque", None)
+    else:
+        assert group.replace("_", " ") in filled
 
 
 def test_prompts_past_the_tokenizers_length_are_named_with_their_length(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from shards.format.schema import ID_LENGTH, ID_PATTERN
 
 def test_refill_makes_each_dropped_image_once_more_with_new_noise() -> None:
     counts = cells.uniform(["plaque", "ulcer"], ["dark", "very_light"], 3)
-    made = plan.from_rows(grid.rows(GenerationSettings(size=64), "An image of {class}", counts))
+    made = plan.from_rows(grid.rows(GenerationSettings(size=64), "An image of {class}, {group}", counts))
     ids = [r.id for r in made.rows()]
     again = refill(made, ids[3:])
     assert [r.id for r in again.rows()] == [f"{i}-r1" for i in ids[:3]]

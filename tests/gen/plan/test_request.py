@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from dermforge.common.errors import UserError
 from engines.pipeline_spec import PipelineSpec, read_spec
 from gen.builtin import pipeline_folder
-from gen.plan.grid import GenerationSettings
+from gen.plan import grid
+from gen.plan.grid import PRESETS, GenerationSettings
 from gen.plan.parents import Parents
 from gen.plan.request import CellRequest, new_plan
 from shards.ingest.folder import open_data
@@ -26,9 +28,27 @@ def test_all_cells_of_the_model_get_the_same(spec: PipelineSpec) -> None:
     assert made.cells().shape == (6, 6)
     assert (made.cells() == 2).all(axis=None)
     assert made.rows(0, 1)[0].prompt == "An image of annulus, brown skin"
-    mine = new_plan(GenerationSettings(size=64, template="{class}!"), CellRequest(["ulcer"], ["dark"]), spec)
-    assert {row.prompt for row in mine.rows()} == {"ulcer!"}
+    mine = new_plan(GenerationSettings(size=64, template="{class}, {fst}!"), CellRequest(["ulcer"], ["dark"]), spec)
+    assert {row.prompt for row in mine.rows()} == {"ulcer, dark!"}
     assert len(mine) == 32
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+def test_no_preset_overrides_the_words_that_a_model_was_tuned_on(spec: PipelineSpec, preset: str | None) -> None:
+    """The prompts name class and skin type by the model's own template, a learned word included."""
+    tuned = spec.model_copy(update={"prompt_template": "An image of <{class}>, Fitzpatrick skin type {fst}"})
+    settings = grid.settings_from(preset, {"size": 64, "strategies": ("text-to-image",)})
+    for row in new_plan(settings, CellRequest(per_cell=1), tuned).rows():
+        assert row.prompt == f"An image of <{row.label}>, Fitzpatrick skin type {row.group}".replace("_", " ")
+
+
+def test_a_template_without_the_skin_type_is_refused_unless_asked_for(spec: PipelineSpec) -> None:
+    """Rows would be labelled by a skin type that no prompt names."""
+    settings = GenerationSettings(size=64, template="{class}!")
+    with pytest.raises(UserError, match="does not name the skin type"):
+        new_plan(settings, CellRequest(["ulcer"], ["dark"]), spec)
+    made = new_plan(replace(settings, one_for_all=True), CellRequest(["ulcer"], ["dark"]), spec)
+    assert {row.prompt for row in made.rows()} == {"ulcer!"}
 
 
 def test_as_many_from_text_as_from_parents(images: Path) -> None:
