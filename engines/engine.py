@@ -220,13 +220,10 @@ def load_tokenizer(bundle: Bundle) -> Callable[[list[str]], torch.Tensor]:
     tokenizer = CLIPTokenizer.from_pretrained(bundle.folder / "tokenizer")
 
     def tokenize(prompts: list[str]) -> torch.Tensor:
-        return tokenizer(
-            prompts,
-            padding="max_length",
-            max_length=bundle.manifest.spec.max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
+        length = bundle.manifest.spec.max_length
+        encoded = tokenizer(prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        ids: torch.Tensor = encoded.input_ids
+        return ids
 
     return tokenize
 

@@ -99,7 +99,7 @@ def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[]
         Tables without any gap on which false alarms are counted.
     """
     checks: list[Check] = []
-    for part in (
+    parts: tuple[Callable[[], list[Check]], ...] = (
         lambda: known_gap(10 * seed + 1, n_boot),
         lambda: no_gap(seed, tables),
         lambda: levelling_down(10 * seed + 2, n_boot),
@@ -107,7 +107,8 @@ def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[]
         lambda: leakage(10 * seed + 4),
         lambda: saturation(seed),
         lambda: exchange(seed),
-    ):
+    )
+    for part in parts:
         checks += part()
         if tick is not None:
             tick()

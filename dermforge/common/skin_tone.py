@@ -59,4 +59,4 @@ def ita(lab: ArrayLike) -> NDArray[np.floating]:
         CIELAB, shape [..., 3]. Average the bare skin first: the mean of angles is not the angle of means.
     """
     lab = np.asarray(lab, dtype=np.float64)
-    return np.degrees(np.arctan2(lab[..., 0] - 50, lab[..., 2]))
+    return np.asarray(np.degrees(np.arctan2(lab[..., 0] - 50, lab[..., 2])))

@@ -258,7 +258,7 @@ def _torch_dtype(trt: Any, dtype: Any) -> torch.dtype:
 def quiet_log(trt: Any) -> Any:
     """A TensorRT logger that keeps errors for our messages and prints nothing."""
 
-    class Log(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []

@@ -64,11 +64,15 @@ def bare_calls(modules: Modules, spec: PipelineSpec, device: torch.device) -> Ca
     half = 127.5
 
     def text(ids: torch.Tensor) -> torch.Tensor:
-        return modules.text_encoder(ids.to(device), return_dict=False)[0].float()
+        out: torch.Tensor = modules.text_encoder(ids.to(device), return_dict=False)[0].float()
+        return out
 
     def denoise(latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
         kind = _dtype(modules.unet)
-        return modules.unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[0].float()
+        out: torch.Tensor = modules.unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[
+            0
+        ].float()
+        return out
 
     def decode(latents: torch.Tensor) -> torch.Tensor:
         return _decoded(modules, spec, latents).round_().to(torch.uint8)
@@ -76,7 +80,8 @@ def bare_calls(modules: Modules, spec: PipelineSpec, device: torch.device) -> Ca
     def encode(images: torch.Tensor) -> torch.Tensor:
         pixels = images.permute(0, 3, 1, 2).float() / half - 1
         mean = modules.vae.encode(pixels.to(_dtype(modules.vae.encoder)), return_dict=False)[0].mean.float()
-        return (mean - spec.shift_factor) * spec.scaling_factor
+        out: torch.Tensor = (mean - spec.shift_factor) * spec.scaling_factor
+        return out
 
     return Calls(text, denoise, decode, encode, device)
 
@@ -85,7 +90,8 @@ def _decoded(modules: Modules, spec: PipelineSpec, latents: torch.Tensor) -> tor
     """Images before they are rounded: float32 [n, H, W, 3] in 0..255."""
     unscaled = latents / spec.scaling_factor + spec.shift_factor
     pixels = modules.vae.decode(unscaled.to(_dtype(modules.vae.decoder)), return_dict=False)[0].float()
-    return (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
+    out: torch.Tensor = (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
+    return out
 
 
 def _dtype(module: nn.Module) -> torch.dtype:

@@ -51,7 +51,7 @@ def for_tensorrt(path: Path) -> bytes:
         kept = [a for a in node.attribute if a.name != SOFTMAX]
         del node.attribute[:]
         node.attribute.extend(kept)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def variant(source: Path, name: str, before: str, joint: str, after: str | None) -> None:

@@ -58,8 +58,9 @@ class UNetRows(nn.Module):
     def forward(
         self, sample: torch.Tensor, timesteps: torch.Tensor, encoder_hidden_states: torch.Tensor
     ) -> torch.Tensor:
-        out = self.unet(sample.to(self.dtype), timesteps, encoder_hidden_states.to(self.dtype), return_dict=False)[0]
-        return out.float()
+        words = encoder_hidden_states.to(self.dtype)
+        out: torch.Tensor = self.unet(sample.to(self.dtype), timesteps, words, return_dict=False)[0].float()
+        return out
 
 
 class _Decoder(nn.Module):
@@ -69,7 +70,10 @@ class _Decoder(nn.Module):
 
     def forward(self, latent_sample: torch.Tensor) -> torch.Tensor:
         latents = latent_sample.to(self.dtype)
-        return self.decoder(latents if self.post_quant_conv is None else self.post_quant_conv(latents)).float()
+        out: torch.Tensor = self.decoder(
+            latents if self.post_quant_conv is None else self.post_quant_conv(latents)
+        ).float()
+        return out
 
 
 class _Encoder(nn.Module):
@@ -79,7 +83,8 @@ class _Encoder(nn.Module):
 
     def forward(self, sample: torch.Tensor) -> torch.Tensor:
         moments = self.encoder(sample.to(self.dtype))
-        return (moments if self.quant_conv is None else self.quant_conv(moments)).float()
+        out: torch.Tensor = (moments if self.quant_conv is None else self.quant_conv(moments)).float()
+        return out
 
 
 class _Text(nn.Module):
@@ -88,7 +93,8 @@ class _Text(nn.Module):
         self.text_encoder = text_encoder
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return self.text_encoder(input_ids, return_dict=False)[0].float()
+        out: torch.Tensor = self.text_encoder(input_ids, return_dict=False)[0].float()
+        return out
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class _Export:
         if self.dtype == torch.float16:
             refuse_overflow("text encoder", text, ids[:1])
             with torch.inference_mode():
-                words = text(ids).clone()
+                words: torch.Tensor = text(ids).clone()
         else:
             words = self.gauss(2, spec.max_length, spec.text_dim)
         lower(encoder, self.dtype)

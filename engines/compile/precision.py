@@ -23,7 +23,8 @@ class Float32Norm(nn.Module):
         self.norm = norm.float()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(x.float()).to(x.dtype)
+        out: torch.Tensor = self.norm(x.float()).to(x.dtype)
+        return out
 
 
 NORMS = (nn.GroupNorm, nn.LayerNorm)

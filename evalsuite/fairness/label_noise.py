@@ -170,7 +170,7 @@ def _moved(
     shape = (len(codes), times)
     step = np.where(rng.random(shape) < 0.5, -1, 1)
     step = np.where(codes[:, None] == 0, 1, np.where(codes[:, None] == count - 1, -1, step))
-    return codes[:, None] + step * (rng.random(shape) < share)
+    return np.asarray(codes[:, None] + step * (rng.random(shape) < share))
 
 
 def _value(scored: Scored, inside: NDArray[np.bool_], metric: MetricKey, min_count: int) -> NDArray[np.floating]:

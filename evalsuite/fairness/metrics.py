@@ -49,7 +49,7 @@ class Scored:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        return self.labels == self.predicted
+        return np.asarray(self.labels == self.predicted)
 
 
 def score(
@@ -226,7 +226,7 @@ def _in_top(rows: Scored, k: int) -> NDArray[np.floating]:
     own = rows.probs[np.arange(len(rows.labels)), rows.labels][:, None]
     later = np.arange(rows.probs.shape[1])[None, :] > rows.labels[:, None]
     ahead = (rows.probs > own) | ((rows.probs == own) & later)
-    return (ahead.sum(axis=1) < k).astype(np.float64)
+    return np.asarray((ahead.sum(axis=1) < k).astype(np.float64))
 
 
 def _mean_defined(by_class: NDArray[np.floating]) -> NDArray[np.floating]:

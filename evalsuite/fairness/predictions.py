@@ -253,7 +253,7 @@ def _labels(words: NDArray[np.str_], classes: tuple[str, ...], ids: NDArray[np.s
 
 
 def _probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> NDArray[np.floating]:
-    values = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
+    values: NDArray[np.floating] = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise UserError(

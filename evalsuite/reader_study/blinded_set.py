@@ -107,7 +107,8 @@ def _choose(real: pd.DataFrame, synthetic: pd.DataFrame, per_cell: int, rng: np.
             parts.append(part.iloc[taken][["id", "class", "group"]].assign(origin=origin))
     if not parts:
         raise UserError("no class and group has both real and synthetic images; there is nothing to compare")
-    return pd.concat(parts, ignore_index=True)
+    answers: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return answers
 
 
 def open_study(folder: Path) -> BlindedSet:

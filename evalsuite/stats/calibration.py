@@ -95,7 +95,7 @@ def _plug_in_quantiles(
 
     def quantile(level: float) -> NDArray[np.floating]:
         z = float(norm.ppf(level))
-        return mean + spread * (z + skew * (z * z - 1) / 6)
+        return np.asarray(mean + spread * (z + skew * (z * z - 1) / 6))
 
     return quantile
 
@@ -113,7 +113,7 @@ def _bin_gaps(
 
 def _folded_normal_mean(mean: NDArray[np.floating], sd: NDArray[np.floating]) -> NDArray[np.floating]:
     scaled = mean / (sd * math.sqrt(2))
-    return sd * math.sqrt(2 / math.pi) * np.exp(-(scaled**2)) + mean * erf(scaled)
+    return np.asarray(sd * math.sqrt(2 / math.pi) * np.exp(-(scaled**2)) + mean * erf(scaled))
 
 
 @dataclass(frozen=True)

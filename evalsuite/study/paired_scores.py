@@ -72,7 +72,7 @@ class Score:
     def widened(self, confidence: float = 0.95) -> Array:
         """The samples, spread as far as Student's quantile goes beyond the normal's: for what has no closed form."""
         factor = intervals.t_of(confidence, self.degrees) / intervals.z_of(confidence)
-        return self.samples.mean() + factor * (self.samples - self.samples.mean())
+        return np.asarray(self.samples.mean() + factor * (self.samples - self.samples.mean()))
 
     def minus(self, other: Score) -> Score:
         """The paired difference."""
@@ -135,16 +135,16 @@ def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:
     """
     if not np.array_equal(table.ids, like.ids) or not np.array_equal(table.labels, like.labels):
         raise UserError(f"{table.source} and {like.source} are of different test images; run the study again")
-    return table.probs.argmax(axis=1) == table.labels
+    return np.asarray(table.probs.argmax(axis=1) == table.labels)
 
 
 def _mean_hits(hits: Array, weights: Array, labels: NDArray[np.int64], metric: Metric, classes: int) -> Array:
     """[seeds, n] and [n, b] to the score, [seeds, b]."""
     if metric == "accuracy":
-        return hits @ weights / weights.sum(axis=0)
+        return np.asarray(hits @ weights / weights.sum(axis=0))
     parts = []
     for label in range(classes):
         here = labels == label
         if here.any():
             parts.append(hits[:, here] @ weights[here] / weights[here].sum(axis=0))
-    return np.mean(parts, axis=0)
+    return np.asarray(np.mean(parts, axis=0))

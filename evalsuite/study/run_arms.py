@@ -164,7 +164,8 @@ def _work(tasks: Any, messages: Any) -> None:
 def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | None:
     while True:
         try:
-            return messages.get(timeout=1.0)
+            message: int | UserError | None = messages.get(timeout=1.0)
+            return message
         except queue.Empty:
             failed = [w for w in workers if w.exitcode not in (None, 0)]
             if failed:

@@ -83,7 +83,7 @@ def _mikami(p: Array, n: Array, s: Array) -> Array:
 
 def _saturating(p: Array, n: Array, s: Array) -> Array:
     dose = s / n
-    return _unit(p[0]) + _positive(p[1]) * n ** -_positive(p[2]) - p[3] * dose / (dose + _positive(p[4]))
+    return np.asarray(_unit(p[0]) + _positive(p[1]) * n ** -_positive(p[2]) - p[3] * dose / (dose + _positive(p[4])))
 
 
 LAWS: tuple[Law, ...] = (
@@ -144,7 +144,7 @@ def _solve(law: Law, n: Array, s: Array, error: Array, w: Array) -> Array:
     found = [
         least_squares(residuals, np.array(x, float), method="trf", max_nfev=400, bounds=(-15, 15)) for x in law.start
     ]
-    return min(found, key=lambda f: f.cost).x
+    return np.asarray(min(found, key=lambda f: f.cost).x)
 
 
 def _held_out(law: Law, n: Array, s: Array, error: Array, w: Array) -> float:

@@ -72,7 +72,8 @@ class Head(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear((x - self.mean) / self.std)
+        out: Tensor = self.linear((x - self.mean) / self.std)
+        return out
 
     def fold_into(self, body: nn.Module) -> None:
         """Make this head the body's classifier, the standardisation folded into its weights."""

@@ -30,7 +30,7 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
         near = ", ".join(timm.list_models(f"*{recipe.model.split('_')[0]}*")[:5]) or "timm.list_models() names them"
         raise UserError(f"timm has no model {recipe.model!r}; near it: {near}")
     try:
-        model = timm.create_model(recipe.model, pretrained=recipe.weights == "hub", num_classes=classes)
+        model: nn.Module = timm.create_model(recipe.model, pretrained=recipe.weights == "hub", num_classes=classes)
     except (RuntimeError, OSError) as error:
         if recipe.weights != "hub":
             raise
@@ -73,7 +73,8 @@ def load_body(model: nn.Module, path: Path) -> None:
 
 def features(model: nn.Module, images: Tensor) -> Tensor:
     """Pooled features before the classifier, float32 [n, d]."""
-    return model.forward_head(model.forward_features(images), pre_logits=True).float()  # type: ignore[operator]
+    out: Tensor = model.forward_head(model.forward_features(images), pre_logits=True).float()  # type: ignore[operator]
+    return out
 
 
 def normaliser(model: nn.Module) -> tuple[Tensor, Tensor]:

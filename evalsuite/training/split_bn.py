@@ -21,9 +21,11 @@ class SplitBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.synthetic is None or not self.synthetic.any():
-            return self.real(x)
+            real: Tensor = self.real(x)
+            return real
         if self.synthetic.all():
-            return self.other(x)
+            other: Tensor = self.other(x)
+            return other
         out = torch.empty_like(x)
         out[~self.synthetic] = self.real(x[~self.synthetic]).to(out.dtype)
         out[self.synthetic] = self.other(x[self.synthetic]).to(out.dtype)

@@ -28,7 +28,7 @@ def train_classifier(
     """Train on the first `per_class` phantoms of every class, turned at random; read from `cache` when it is there."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = timm.create_model(MODEL, num_classes=len(CLASSES))
+        net: nn.Module = timm.create_model(MODEL, num_classes=len(CLASSES))
         if cache is not None and cache.exists():
             net.load_state_dict(load_file(cache))
             return net.eval()

@@ -118,7 +118,8 @@ class _Encoder(nn.Module):
         self.encoder, self.quant_conv = vae.encoder, vae.quant_conv
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.quant_conv(self.encoder(x)).chunk(2, dim=1)[0]
+        out: Tensor = self.quant_conv(self.encoder(x)).chunk(2, dim=1)[0]
+        return out
 
 
 class _Decoder(nn.Module):
@@ -129,7 +130,8 @@ class _Decoder(nn.Module):
         self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.decoder(self.post_quant_conv(z))
+        out: Tensor = self.decoder(self.post_quant_conv(z))
+        return out
 
 
 def train_encoder(vae: AutoencoderKL, code: PatchCode, data: Phantoms, workshop: Workshop) -> None:
@@ -140,7 +142,8 @@ def train_encoder(vae: AutoencoderKL, code: PatchCode, data: Phantoms, workshop:
     def loss_at() -> Tensor:
         x = _batch(data, budget.vae_batch, device)
         x = x * (1 - _rectangles(x, hidden=0.25, all_hidden=0.0))
-        return (encoder(x) - code.encode(x)).abs().mean()
+        out: Tensor = (encoder(x) - code.encode(x)).abs().mean()
+        return out
 
     workshop.fit(Stage("encoder", budget.encoder_steps, budget.vae_batch, 2e-3, 0.995), encoder, loss_at)
 
@@ -185,13 +188,15 @@ class TextUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, ids: Tensor) -> Tensor:
         """Predict v; x [b, c, h, w], t [b], ids [b, 16]."""
-        return self.unet(x, t, self.text_encoder(ids).last_hidden_state).sample
+        out: Tensor = self.unet(x, t, self.text_encoder(ids).last_hidden_state).sample
+        return out
 
 
 def token_ids(unet: TextUNet) -> Tensor:
     """Token ids of every cell's prompt, then of the empty prompt, [37, 16]."""
     prompts = [*(prompt_for(c, g) for c, g in CELLS), ""]
-    return unet.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    out: Tensor = unet.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return out
 
 
 def train_unet(
@@ -222,7 +227,8 @@ def train_unet(
             noisy = torch.cat([noisy, F.max_pool2d(mask, PATCH), code.encode(image * (1 - mask))], dim=1)
         prompt = torch.where(torch.rand(batch, device=device) < 0.1, len(ids) - 1, labels[pick.to(device)])
         error = (unet(noisy, t, ids[prompt]) - target).square().mean((1, 2, 3))
-        return (error * weights[t]).mean()
+        out: Tensor = (error * weights[t]).mean()
+        return out
 
     stage = Stage("unet-inpaint" if inpaint else "unet", budget.unet_steps, batch, 8e-4, 0.999)
     workshop.fit(stage, unet, loss_at)

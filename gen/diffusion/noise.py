@@ -45,4 +45,4 @@ def normal(seed: int, key: str, step: int, shape: Sequence[int]) -> NDArray[np.f
     shape
         Shape of one latent, [C, h, w].
     """
-    return ndtri(uniform(seed, key, step, int(np.prod(shape)))).astype(np.float32).reshape(tuple(shape))
+    return np.asarray(ndtri(uniform(seed, key, step, int(np.prod(shape)))).astype(np.float32).reshape(tuple(shape)))

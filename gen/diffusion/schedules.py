@@ -107,7 +107,7 @@ def scales(level: Array) -> tuple[Array, Array]:
 def karras(low: float, high: float, steps: int, rho: float = 7.0) -> Array:
     """Noise levels of Karras et al. 2022, eq. 5, highest first."""
     ramp = np.linspace(0, 1, steps)
-    return (high ** (1 / rho) + ramp * (low ** (1 / rho) - high ** (1 / rho))) ** rho
+    return np.asarray((high ** (1 / rho) + ramp * (low ** (1 / rho) - high ** (1 / rho))) ** rho)
 
 
 def sigma_to_t(sigmas: Array, levels: Array) -> Array:
@@ -127,7 +127,7 @@ def _betas(config: Mapping[str, Any]) -> Array:
         return np.linspace(low**0.5, high**0.5, total) ** 2
     if kind == "squaredcos_cap_v2":
         curve = np.cos((np.arange(total + 1) / total + 0.008) / 1.008 * np.pi / 2) ** 2
-        return np.minimum(1 - curve[1:] / curve[:-1], 0.999)
+        return np.asarray(np.minimum(1 - curve[1:] / curve[:-1], 0.999))
     expected = "linear, scaled_linear or squaredcos_cap_v2"
     raise UserError(f"the pipeline's beta_schedule is {kind!r}; expected {expected}")
 
@@ -135,4 +135,4 @@ def _betas(config: Mapping[str, Any]) -> Array:
 def _zero_terminal_snr(alphas_cumprod: Array) -> Array:
     """Shift and scale so that no signal is left at the last timestep (arXiv 2305.08891, algorithm 1)."""
     root = np.sqrt(alphas_cumprod)
-    return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    return np.asarray(((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2)

@@ -54,7 +54,8 @@ def draw(
         part.to(device)
 
     def unet(*inputs: torch.Tensor) -> torch.Tensor:
-        return parts.unet(*inputs, return_dict=False)[0].float()
+        out: torch.Tensor = parts.unet(*inputs, return_dict=False)[0].float()
+        return out
 
     table = solvers.table("dpmsolver++", NoiseSchedule.from_config(spec.scheduler), steps)
     nothing = _encoded(base, [""])

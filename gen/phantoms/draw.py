@@ -94,7 +94,7 @@ def _entropy(cls: str, group: str, seed: int) -> int:
 
 def _white(linear: NDArray[np.floating]) -> NDArray[np.floating]:
     """Scale and slough: paler and yellower than the skin below, in the same light."""
-    return 0.3 * linear + 0.6 * np.sqrt(linear) * np.array([1.0, 0.96, 0.85], dtype=np.float32)
+    return np.asarray(0.3 * linear + 0.6 * np.sqrt(linear) * np.array([1.0, 0.96, 0.85], dtype=np.float32))
 
 
 def _photograph(rng: np.random.Generator, linear: NDArray[np.floating], size: int) -> NDArray[np.floating]:
@@ -109,4 +109,4 @@ def _shading(rng: np.random.Generator, relief: NDArray[np.floating], size: int) 
     way = rng.uniform(0, 2 * np.pi)
     dy, dx = np.gradient(relief, 2 / size)
     slope = -(dx * np.cos(way) + dy * np.sin(way))
-    return np.clip(1 + 0.45 * slope / np.sqrt(1 + dx**2 + dy**2), 0.35, 1.6).astype(np.float32)
+    return np.asarray(np.clip(1 + 0.45 * slope / np.sqrt(1 + dx**2 + dy**2), 0.35, 1.6).astype(np.float32))

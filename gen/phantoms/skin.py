@@ -33,7 +33,7 @@ ITA_RANGE: dict[str, tuple[float, float]] = {
 def reflect(melanin: Array, haemoglobin: Array) -> Array:
     """Linear RGB that two chromophore maps of shape [...] reflect, shape [..., 3] (Beer-Lambert)."""
     density = BASE + melanin[..., None] * MELANIN + haemoglobin[..., None] * HAEMOGLOBIN
-    return np.exp(-density)
+    return np.asarray(np.exp(-density))
 
 
 @cache
@@ -79,4 +79,4 @@ def light(rng: np.random.Generator, x: Array, y: Array) -> Array:
     gradient = 1 + fall_off * (np.cos(direction) * x + np.sin(direction) * y)
     vignette = 1 - rng.uniform(0, 0.08) * (x**2 + y**2)
     tint = 1 + rng.uniform(-0.035, 0.035, 3)
-    return ((gradient * vignette)[..., None] * tint).astype(np.float32)
+    return np.asarray(((gradient * vignette)[..., None] * tint).astype(np.float32))

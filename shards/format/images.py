@@ -68,7 +68,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     try:
         if image_format(data) == "jpg":
             try:
-                return simplejpeg.decode_jpeg(data, colorspace="RGB")
+                return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB"))
             except ValueError as error:
                 if "colorspace" not in str(error).lower():  # Pillow decodes CMYK and YCCK
                     raise
@@ -90,7 +90,7 @@ def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"an image of {image.dtype} {image.shape}; expected uint8 [height, width, 3]")
     if fmt == "jpg":
-        return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "444", fastdct=False)
+        return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "444", fastdct=False))
     out = io.BytesIO()
     if fmt == "png":
         Image.fromarray(image).save(out, "PNG", compress_level=1)  # higher levels cost more time than they save bytes

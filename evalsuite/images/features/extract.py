@@ -48,7 +48,7 @@ class Preprocess:
         coded = simplejpeg.encode_jpeg(
             np.ascontiguousarray(square), quality=self.quality, colorspace="RGB", colorsubsampling="444"
         )
-        return simplejpeg.decode_jpeg(coded, colorspace="RGB")
+        return np.asarray(simplejpeg.decode_jpeg(coded, colorspace="RGB"))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def extract(
 def read_stored(file: Path, rows: int) -> NDArray[Any]:
     """An array stored on disk, memory-mapped; UserError where it is damaged."""
     try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
+        values: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise UserError(f"{file} is damaged ({error}); delete it, and it will be computed again") from error
     if len(values) != rows:

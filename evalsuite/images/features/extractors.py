@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
+from dermforge.common.classifier import WEIGHTS
 from dermforge.common.digests import digest_file
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import srgb_to_lab
@@ -154,7 +155,7 @@ def timm_model(name: str, file: Path, sha256: str | None, device: str = "cpu") -
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:
         x = _tensor(images, config["input_size"][-1], (config["mean"], config["std"]), device)
-        return model(x).float().cpu().numpy()
+        return np.asarray(model(x).float().cpu().numpy())
 
     return Extractor(f"{name}@{digest[:8]}", f"timm/{name}/{digest}", embed)
 
@@ -184,7 +185,7 @@ def torchscript(file: Path, sha256: str, device: str = "cpu", size: int = 224) -
         else:
             out = network(_tensor(images, size, IMAGENET, device))
         out = out[0] if isinstance(out, tuple) else out
-        return out.flatten(1).float().cpu().numpy()
+        return np.asarray(out.flatten(1).float().cpu().numpy())
 
     return Extractor("inception-fid" if is_fid else f"{file.stem}@{digest[:8]}", f"ts/{digest}/{size}", embed)
 
@@ -213,7 +214,7 @@ def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
     def embed(images: Images) -> NDArray[np.float32]:
         out = model(pixel_values=_tensor(images, config.image_size, statistics, device))
         features = out.image_embeds if is_clip else out.last_hidden_state[:, 0]
-        return features.float().cpu().numpy()
+        return np.asarray(features.float().cpu().numpy())
 
     return Extractor(name, f"transformers/{digest}", embed)
 
@@ -226,7 +227,7 @@ def checkpoint(folder: Path, device: str = "cpu") -> Extractor:
     model, record = checkpoints.load(folder)
     model.to(device)
     mean, std = (tuple(t.flatten().tolist()) for t in models.normaliser(model))
-    digest = digest_file(folder / checkpoints.WEIGHTS)
+    digest = digest_file(folder / WEIGHTS)
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:

@@ -68,4 +68,4 @@ def _thumbnail(image: NDArray[np.uint8], size: int = 96) -> bytes:
     """A small JPEG."""
     small = Image.fromarray(image)
     small.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(np.asarray(small)), quality=85, colorspace="RGB")
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.asarray(small)), quality=85, colorspace="RGB"))

@@ -51,7 +51,7 @@ class Calibration:
     def score(self, found: pd.DataFrame) -> NDArray[np.float64]:
         """Nearness in the nearest of the spaces, in spreads above the median of unseen images, [n]."""
         spaces = [(found[s].to_numpy(dtype=float) - self.centre[s]) / self.spread[s] for s in self.centre]
-        return np.max(spaces, axis=0)
+        return np.asarray(np.max(spaces, axis=0))
 
     def sentence(self) -> str:
         """What the threshold promises, in words."""

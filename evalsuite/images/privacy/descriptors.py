@@ -59,7 +59,7 @@ def coarse(lab: Lab) -> NDArray[np.float32]:
     """Unit vector of a view: COARSE x COARSE colours less their mean, [COARSE^2 * 3]."""
     cells = shrink(lab, COARSE)
     cells = (cells - cells.mean((0, 1))).ravel()
-    return cells / max(float(np.linalg.norm(cells)), 1e-3)
+    return np.asarray(cells / max(float(np.linalg.norm(cells)), 1e-3))
 
 
 def views(lab: Lab) -> NDArray[np.float32]:
@@ -71,9 +71,9 @@ def perceptual_hash(lab: Lab) -> np.uint64:
     """One bit for each of the lowest 64 DCT coefficients of lightness: above the median or not (pHash, Zauner 2010)."""
     low = dctn(shrink(lab[..., :1], 32)[..., 0], norm="ortho")[:8, :8].ravel()
     bits = low > np.median(low[1:])
-    return np.packbits(bits).view(np.uint64)[0]
+    return np.uint64(np.packbits(bits).view(np.uint64)[0])
 
 
 def hamming(hashes: NDArray[np.uint64], other: np.uint64) -> NDArray[np.int64]:
     """Differing bits between hashes [n] and one hash."""
-    return np.bitwise_count(hashes ^ other).astype(np.int64)
+    return np.asarray(np.bitwise_count(hashes ^ other).astype(np.int64))

@@ -28,7 +28,7 @@ def _cropped(image: Image, rng: np.random.Generator) -> Image:
 
 def _recompressed(image: Image, rng: np.random.Generator) -> Image:
     coded = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=int(rng.integers(50, 80)), colorspace="RGB")
-    return simplejpeg.decode_jpeg(coded, colorspace="RGB")
+    return np.asarray(simplejpeg.decode_jpeg(coded, colorspace="RGB"))
 
 
 def _noised(image: Image, rng: np.random.Generator) -> Image:

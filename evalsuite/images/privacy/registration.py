@@ -36,7 +36,7 @@ def detail(lightness: Plane) -> Plane:
 @lru_cache(maxsize=256)
 def _smoother(n: int, sigma: float) -> NDArray[np.float32]:
     """A Gaussian filter of n pixels as a matrix [n, n]."""
-    return ndimage.gaussian_filter1d(np.eye(n, dtype=np.float32), sigma, axis=0)
+    return np.asarray(ndimage.gaussian_filter1d(np.eye(n, dtype=np.float32), sigma, axis=0))
 
 
 class FixedPicture:
@@ -104,7 +104,7 @@ def _closeness(moving: MovingPicture, fixed: FixedPicture, y: int, x: int, side:
 def low(lab: Lab) -> Lab:
     """LOW x LOW colours less their mean, so that a change of exposure or white balance hides no copy."""
     cells = shrink(lab, LOW)
-    return cells - cells.mean((0, 1))
+    return np.asarray(cells - cells.mean((0, 1)))
 
 
 def _integral(plane: Plane) -> NDArray[np.float64]:

@@ -180,4 +180,4 @@ def _stands_out(values: NDArray[np.floating], of: NDArray[np.object_]) -> float:
 def picture(index: TrainingIndex, id: str) -> Lab:
     """The small picture of a training image."""
     row = int(np.flatnonzero((index.frame["id"] == id).to_numpy())[0])
-    return index.pictures[row].astype(np.float32)
+    return np.asarray(index.pictures[row].astype(np.float32))

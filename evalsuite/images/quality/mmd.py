@@ -62,6 +62,6 @@ def _within(kernel: Array, weights: Array, codes: NDArray[np.intp]) -> Array:
     of_family = np.stack([np.bincount(codes, row) for row in weights])
     pairs = weights.sum(1) ** 2 - (of_family**2).sum(1)
     total = ((weights @ kernel) * weights).sum(1)
-    return np.divide(
-        total, pairs, out=np.full(len(total), np.nan), where=pairs > 0
-    )  # a resample of one family has no such pair
+    out = np.full(len(total), np.nan)  # a resample of one family has no such pair
+    np.divide(total, pairs, out=out, where=pairs > 0)
+    return out

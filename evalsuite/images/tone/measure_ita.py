@@ -140,7 +140,7 @@ def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _exposed(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels that hold a colour: neither highlight and white background nor black background."""
     bright, dark = (image >= 250).sum(-1) >= 2, image.max(-1) <= 10
-    return ~ndimage.binary_dilation(bright | dark)
+    return np.asarray(~ndimage.binary_dilation(bright | dark))
 
 
 def _hair(lightness: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -149,7 +149,7 @@ def _hair(lightness: NDArray[np.floating]) -> NDArray[np.bool_]:
     dark = ndimage.grey_closing(lightness, size=(width, width)) - lightness
     bright = lightness - ndimage.grey_opening(lightness, size=(width, width))
     strand = (dark > max(10.0, 3 * np.median(dark))) | (bright > max(10.0, 3 * np.median(bright)))
-    return ndimage.binary_dilation(strand)
+    return np.asarray(ndimage.binary_dilation(strand))
 
 
 def _hair_width(shape: tuple[int, ...]) -> int:
@@ -175,7 +175,7 @@ def _fit_plane(lab: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np
         coefficients = np.linalg.lstsq(rows[kept], colours[kept], rcond=None)[0]
         error = np.linalg.norm(rows @ coefficients - colours, axis=-1)
         kept = error <= np.quantile(error, 0.8)
-    return (design @ coefficients).astype(np.float32)
+    return np.asarray((design @ coefficients).astype(np.float32))
 
 
 def _departure(lab: NDArray[np.float32], plane: NDArray[np.float32]) -> NDArray[np.floating]:
