@@ -42,10 +42,10 @@ def find_table(path: Path, file_column: str | None = None) -> Path | None:
     UserError
         There are several such tables, or a `metadata.jsonl` names no files.
     """
-    beside = [path.with_suffix(suffix) for suffix in SUFFIXES]
+    next_to = [path.with_suffix(suffix) for suffix in SUFFIXES]
     inside = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and not p.name.startswith(("_", ".")))
     tables = [p for p in inside if p.suffix != ".jsonl" or p.name == METADATA]  # other JSON Lines are rarely tables
-    found = [p for p in tables + beside if p.is_file() and names_files(p, file_column)]
+    found = [p for p in tables + next_to if p.is_file() and names_files(p, file_column)]
     if len(found) > 1:
         raise UserError(f"{path} has several tables ({', '.join(p.name for p in found)}); name the one to use")
     return found[0] if found else None
