@@ -12,7 +12,7 @@ from gen.sampling.workers import SamplingJob
 from shards.format.commit_bucket import upload
 from shards.format.commit_local import commit_shard
 from shards.format.schema import Sidecar
-from shards.storage.location import Folder, Place, place
+from shards.storage.location import Folder, Storage, open_storage
 
 
 def regenerate(
@@ -43,7 +43,7 @@ def regenerate(
     CheckFailed
         The new shard has another digest; says how many images differ.
     """
-    where = place(location)
+    where = open_storage(location)
     run, plan = run_record.read(location), run_record.read_plan(location)
     if run is None or plan is None:
         raise UserError(f"{where} has no run.json and plan.csv; only shards that `gen sample` made can be made again")
@@ -59,7 +59,7 @@ def regenerate(
         _compare(where, made, f"{run.name}-{shard:06d}", replace)
 
 
-def _compare(where: Place, made: Path, stem: str, replace: bool) -> None:
+def _compare(where: Storage, made: Path, stem: str, replace: bool) -> None:
     record = f"{stem}.json"
     new = Sidecar.from_bytes((made / record).read_bytes(), f"the new {record}")
     try:
@@ -82,7 +82,7 @@ def _compare(where: Place, made: Path, stem: str, replace: bool) -> None:
         raise CheckFailed(f"{where}/{record} is missing, so there is nothing to compare the new shard with")
 
 
-def _put(where: Place, made: Path, new: Sidecar) -> None:
+def _put(where: Storage, made: Path, new: Sidecar) -> None:
     if not isinstance(where, Folder):
         upload(made, str(where), new, replace=True)
         return

@@ -17,7 +17,7 @@ from shards.format.commit_local import finished
 from shards.format.interop import INFO, write_info
 from shards.format.reader import ShardSet
 from shards.format.schema import NAME_PATTERN, SHARD, created_by
-from shards.storage.location import Folder, Place, is_url, make_place, place
+from shards.storage.location import Folder, Storage, create_storage, is_url, open_storage
 from shards.tools.contact_sheet import SHEET, drawn
 
 RECORD = "run.json"
@@ -114,7 +114,7 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
     UserError
         There is another run: both digests are shown, and nothing is changed.
     """
-    where = make_place(location)
+    where = create_storage(location)
     there, names = read(location), where.names(missing_ok=True)
     if fresh:
         _clear(where, names, there.name if there else record.name)
@@ -167,7 +167,7 @@ def finish(location: str | Path, record: RunRecord) -> list[int]:
     """Describe the set for timm and draw its contact sheet, once no shard is missing; the numbers of those missing."""
     missing = todo(location, record)
     if not missing:
-        where = place(location)
+        where = open_storage(location)
         write_info(where)
         where.write(SHEET, drawn(ShardSet.open(location)))
     return missing
@@ -200,11 +200,11 @@ def _show(value: object) -> str:
 def _content(location: str | Path, name: str) -> bytes | None:
     if not is_url(location) and not Path(location).is_dir():
         return None
-    where = place(location)
+    where = open_storage(location)
     return where.read(name) if name in where.names(missing_ok=True) else None
 
 
-def _clear(where: Place, names: Iterable[str], name: str) -> None:
+def _clear(where: Storage, names: Iterable[str], name: str) -> None:
     mine = [n for n in names if re.fullmatch(rf"{re.escape(name)}-[0-9]{{6}}\.(json|tar|idx)", n)]
     for one in sorted(mine, key=lambda n: not n.endswith(".json")):  # the commit record first
         where.remove(one)

@@ -36,7 +36,7 @@ def card(
     data = ShardSet.open(folder)
     if data.n == 0:
         raise UserError(f"{folder} holds no images; there is nothing to describe")
-    names = data.place.names()
+    names = data.storage.names()
     there = [file for file in (datacard.CARD, croissant.FILE, croissant.TABLE) if file in names]
     if there and not force:
         raise UserError(f"{folder}/{there[0]} already exists; move it away, or replace it with --force")
@@ -54,9 +54,9 @@ def card(
     )
     described = croissant.describe(data.sidecars, table, words)
     text = datacard.card(data, name=title, license_id=license_id, summary=summary, cite=cite)
-    data.place.write(croissant.TABLE, table)
-    data.place.write(croissant.FILE, croissant.to_bytes(described))
-    data.place.write(datacard.CARD, text.encode())
+    data.storage.write(croissant.TABLE, table)
+    data.storage.write(croissant.FILE, croissant.to_bytes(described))
+    data.storage.write(datacard.CARD, text.encode())
     console.say(
         f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in {len(data.sidecars)} shards"
     )

@@ -12,10 +12,10 @@ from pathlib import Path
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import INFO
 from shards.format.schema import REMEDY, SHARD, Sidecar
-from shards.storage.location import Place
+from shards.storage.location import Storage
 
 
-def file_fault(where: Place, names: dict[str, int], record: str, sidecar: Sidecar) -> str | None:
+def file_fault(where: Storage, names: dict[str, int], record: str, sidecar: Sidecar) -> str | None:
     """What is wrong with the name or the size of a tar, by its sidecar; None if nothing is wrong."""
     if record != f"{sidecar.stem}.json":
         return f"{where}/{record} describes {sidecar.tar}: it was renamed; give it its old name again"
@@ -26,7 +26,7 @@ def file_fault(where: Place, names: dict[str, int], record: str, sidecar: Sideca
     return None
 
 
-def orphan_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
+def orphan_faults(where: Storage, names: dict[str, int]) -> Iterator[str]:
     """Tars without a sidecar: they were never committed, or come from other tools."""
     for name in sorted(names):
         record = Path(name).with_suffix(".json").name
@@ -37,7 +37,7 @@ def orphan_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
             )
 
 
-def info_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
+def info_faults(where: Storage, names: dict[str, int]) -> Iterator[str]:
     """Shards that timm's `_info.json` lists but that are missing."""
     try:
         listed = listed_in_info(where) if INFO in names else set()
@@ -51,7 +51,7 @@ def info_faults(where: Place, names: dict[str, int]) -> Iterator[str]:
         )
 
 
-def set_faults(where: Place, sidecars: Sequence[Sidecar]) -> Iterator[str]:
+def set_faults(where: Storage, sidecars: Sequence[Sidecar]) -> Iterator[str]:
     """Shards that do not belong together: their classes differ, or they share an id."""
     seen: dict[str, str] = {}
     for sidecar in sidecars:
@@ -69,7 +69,7 @@ def set_faults(where: Place, sidecars: Sequence[Sidecar]) -> Iterator[str]:
             seen[row.id] = sidecar.tar
 
 
-def listed_in_info(where: Place) -> set[str]:
+def listed_in_info(where: Storage) -> set[str]:
     """The tars that timm's `_info.json` names.
 
     Raises

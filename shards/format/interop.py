@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shards.format.schema import SHARD, Sidecar, canonical_json
-from shards.storage.location import Folder, Place
+from shards.storage.location import Folder, Storage
 
 #: The description of a set that timm's `wds/` reader expects.
 INFO = "_info.json"
@@ -21,7 +21,7 @@ def dali_index(sidecar: Sidecar) -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
-def write_info(location: Path | Place) -> None:
+def write_info(location: Path | Storage) -> None:
     """Write timm's `_info.json` from the sidecars: the shards of each split, and their lengths."""
     where = Folder(location) if isinstance(location, Path) else location
     records = sorted(name for name in where.names() if SHARD.match(name) and name.endswith(".json"))

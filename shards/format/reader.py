@@ -20,7 +20,7 @@ from shards.format.consistency import file_fault, info_faults, orphan_faults, se
 from shards.format.images import decode_image
 from shards.format.schema import SHARD, Provenance, Sample, Sidecar, SidecarRow
 from shards.format.unpack import OpenTars, unpack
-from shards.storage.location import Place, place
+from shards.storage.location import Storage, open_storage
 
 Words = str | Collection[str] | None
 
@@ -170,9 +170,9 @@ class ShardSet(ImageSet):
     where `verify` is True, the digest of a whole tar by `check_shard`.
     """
 
-    def __init__(self, where: Place, sidecars: Sequence[Sidecar], classes: Sequence[str]) -> None:
+    def __init__(self, where: Storage, sidecars: Sequence[Sidecar], classes: Sequence[str]) -> None:
         super().__init__(_table(sidecars), classes)
-        self.place, self.sidecars = where, list(sidecars)
+        self.storage, self.sidecars = where, list(sidecars)
         self._files = OpenTars(where)
 
     @classmethod
@@ -187,7 +187,7 @@ class ShardSet(ImageSet):
             A sidecar is damaged, a tar is missing or has the wrong size, a tar has no sidecar, two shards share an
             id, or their classes differ.
         """
-        where = place(location)
+        where = open_storage(location)
         names = where.names()
         shards = [name for name in names if SHARD.match(name)]
         if not shards:
@@ -222,13 +222,13 @@ class ShardSet(ImageSet):
         """
         sidecar, row = self._locate(position)
         data = self._files.read(sidecar, row.offset, row.bytes)
-        return unpack(data, row, f"{self.place}/{sidecar.tar}", verify)
+        return unpack(data, row, f"{self.storage}/{sidecar.tar}", verify)
 
     def check_shard(self, position: int) -> None:
         self._files.check(self._locate(position)[0])
 
     def source(self, position: int) -> str:
-        return f"{self.place}/{self._locate(position)[0].tar}"
+        return f"{self.storage}/{self._locate(position)[0].tar}"
 
     def provenance(self, position: int) -> Provenance:
         return self._locate(position)[0].provenance
@@ -247,7 +247,7 @@ class ShardSet(ImageSet):
         return list(zip(self.rows["shard"].tolist(), self.rows["row"].tolist(), strict=True))
 
     def __str__(self) -> str:
-        return str(self.place)
+        return str(self.storage)
 
 
 def _table(sidecars: Sequence[Sidecar]) -> pd.DataFrame:

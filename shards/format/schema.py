@@ -51,7 +51,7 @@ def canonical_json(value: Any) -> bytes:
     return text.encode()
 
 
-class Facts(_Record):
+class ImageFacts(_Record):
     """What both the tar and the sidecar say of an image.
 
     Attributes
@@ -83,7 +83,7 @@ class Facts(_Record):
     image_sha256: str = Field(default="", pattern=DIGEST_PATTERN)
 
 
-class Sample(Facts):
+class Sample(ImageFacts):
     """One image: what it shows, where it comes from and, if it is synthetic, everything that decides its pixels.
 
     Attributes
@@ -112,7 +112,7 @@ class Sample(Facts):
     params: dict[str, float | str | int] = {}
 
 
-class SidecarRow(Facts):
+class SidecarRow(ImageFacts):
     """One image in a sidecar, and where its members lie in the tar.
 
     Attributes

@@ -13,8 +13,8 @@ from dermforge.common.digests import digest_bytes, digest_stream
 from dermforge.common.errors import CheckFailed
 from shards.format import tar
 from shards.format.consistency import wrong_digest, wrong_size
-from shards.format.schema import REMEDY, Facts, Sample, Sidecar, SidecarRow
-from shards.storage.location import Place
+from shards.format.schema import REMEDY, ImageFacts, Sample, Sidecar, SidecarRow
+from shards.storage.location import Storage
 
 
 def unpack(data: bytes, row: SidecarRow, source: str, verify: bool) -> tuple[Sample, bytes]:
@@ -45,7 +45,7 @@ def unpack(data: bytes, row: SidecarRow, source: str, verify: bool) -> tuple[Sam
         sample = Sample.model_validate_json(contents["json"])
     except ValidationError as error:
         raise damaged(f"{row.id}.json: {error.errors()[0]['msg']}") from error
-    for name in Facts.model_fields:
+    for name in ImageFacts.model_fields:
         if (inside := getattr(sample, name)) != (listed := getattr(row, name)):
             raise damaged(f"{row.id}.json says {name} {inside!r}, the sidecar {listed!r}")
     return sample, image
@@ -54,7 +54,7 @@ def unpack(data: bytes, row: SidecarRow, source: str, verify: bool) -> tuple[Sam
 class OpenTars:
     """The tars that were read last, kept open. Reads are by position, so threads and forked workers may share them."""
 
-    def __init__(self, where: Place) -> None:
+    def __init__(self, where: Storage) -> None:
         self.where = where
         self.files: OrderedDict[str, BinaryIO] = OrderedDict()
         self.checked: set[str] = set()

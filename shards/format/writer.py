@@ -20,7 +20,7 @@ from shards.format.interop import write_info
 from shards.format.schema import (
     IMAGE_EXTENSIONS,
     SHARD,
-    Facts,
+    ImageFacts,
     Provenance,
     Sample,
     Sidecar,
@@ -29,7 +29,7 @@ from shards.format.schema import (
     created_by,
     shard_stem,
 )
-from shards.storage.location import is_url, make_folder, make_place
+from shards.storage.location import create_storage, is_url, make_folder
 from shards.storage.staging import Staging
 
 
@@ -153,7 +153,7 @@ class ShardWriter:
             members[ext] = (at + tar.BLOCK, len(content))
             at += tar.BLOCK + len(content) + len(parts[-1])
         self._append(parts)
-        shared = {name: getattr(sample, name) for name in Facts.model_fields}
+        shared = {name: getattr(sample, name) for name in ImageFacts.model_fields}
         self.rows.append(SidecarRow.model_construct(**shared, offset=start, bytes=at - start, members=members))
 
     def _append(self, parts: list[bytes]) -> None:
@@ -245,7 +245,7 @@ def finish_set(location: str | Path, name: str, n_shards: int) -> None:
     UserError
         The folder holds more shards of this name than were written; they belong to an earlier, larger set.
     """
-    where = make_place(location)
+    where = create_storage(location)
     for other in sorted(where.names()):
         if SHARD.match(other) and other.endswith(".json") and other[:-12] == name and int(other[-11:-5]) >= n_shards:
             raise UserError(

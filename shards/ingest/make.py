@@ -24,7 +24,7 @@ from shards.format.writer import ShardSetWriter
 from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
 from shards.ingest.importing import FoundImage
 from shards.ingest.naming import unique_ids
-from shards.storage.location import is_url, make_place
+from shards.storage.location import create_storage, is_url
 
 #: Iterates over the items and shows the progress: the items, what is done, their number if it is known.
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
@@ -263,7 +263,7 @@ def _list_dropped(out: str | Path, report: MakeReport) -> None:
         "near_duplicates": report.near_duplicates,
         "clusters": report.clusters,
     }
-    where = make_place(out)
+    where = create_storage(out)
     where.write("_dropped.csv", text.getvalue().encode())
     where.write("_made.json", canonical_json(summary) + b"\n")
 

@@ -10,7 +10,7 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """A flat collection of files with names.
 
     Attributes
@@ -79,8 +79,8 @@ def address(location: str | Path) -> str:
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(location))
 
 
-def place(location: str | Path) -> Place:
-    """The place that a path or an fsspec address names.
+def open_storage(location: str | Path) -> Storage:
+    """The folder or bucket at a path or an fsspec address.
 
     Raises
     ------
@@ -94,17 +94,17 @@ def place(location: str | Path) -> Place:
     return Folder(Path(location))
 
 
-def make_place(location: str | Path) -> Place:
-    """The place to write to; a folder that does not exist is created.
+def create_storage(location: str | Path) -> Storage:
+    """The folder or bucket to write to; a folder that does not exist is created.
 
     Raises
     ------
     UserError
-        As `make_folder` and `place`.
+        As `make_folder` and `open_storage`.
     """
     if not is_url(location):
         make_folder(Path(location))
-    return place(location)
+    return open_storage(location)
 
 
 def make_folder(folder: Path) -> None:

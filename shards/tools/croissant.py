@@ -137,7 +137,7 @@ def refresh(data: ShardSet) -> list[str]:
     -------
     Names of the files that still describe the former set, because `shards card` did not write them.
     """
-    where, names, rows = data.place, data.place.names(), table(data.rows)
+    where, names, rows = data.storage, data.storage.names(), table(data.rows)
     if TABLE in names and where.read(TABLE).splitlines()[:1] == rows.splitlines()[:1]:
         where.write(TABLE, rows) if data.n else where.remove(TABLE)
     if FILE not in names:

@@ -53,7 +53,7 @@ def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
     """
     finish_commits(location)
     data = ShardSet.open(location)
-    where, names = data.place, data.place.names()
+    where, names = data.storage, data.storage.names()
     to_remove = _affected(data, descendants(data, parent))
     tuned = [s.tar for s in data.sidecars if id_ranges.overlap([parent], s.lineage)]
     record = f"_purged.{parent}.json"

@@ -16,7 +16,7 @@ from shards.format.images import decode_image
 from shards.format.interop import write_info
 from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Provenance, Sample, Sidecar, canonical_json
 from shards.format.writer import write_shard
-from shards.storage.location import Place, address, is_url, make_place, place
+from shards.storage.location import Storage, address, create_storage, is_url, open_storage
 from shards.tools.verify import check_deeply
 
 
@@ -50,7 +50,7 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     """
     if _same(location, out):
         raise UserError(f"{out} is the folder of the damaged shards; give another one, so that nothing is overwritten")
-    where = place(location)
+    where = open_storage(location)
     finish_commits(location)
     names = where.names()
     tars = sorted(name for name in names if SHARD.match(name) and name.endswith(".tar"))
@@ -71,7 +71,7 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
         lost = [row.id for row in sidecar.samples if row.id not in kept] if sidecar else None
         results.append(Repair(name, len(saved), lost, sum(not sample.image_sha256 for sample, _, _ in saved)))
     if results:
-        target = make_place(out)
+        target = create_storage(out)
         write_info(target)
         report = {r.shard: {"saved": r.saved, "lost": r.lost, "unchecked": r.unchecked} for r in results}
         target.write("_repaired.json", canonical_json(report) + b"\n")
@@ -147,7 +147,7 @@ def _members(archive: bytes) -> dict[str, dict[str, bytes]]:
     return members
 
 
-def _readable_sidecar(where: Place, record: str) -> Sidecar | None:
+def _readable_sidecar(where: Storage, record: str) -> Sidecar | None:
     try:
         return Sidecar.from_bytes(where.read(record), f"{where}/{record}")
     except CheckFailed:

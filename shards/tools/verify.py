@@ -18,7 +18,7 @@ from shards.format.images import decode_image
 from shards.format.interop import INFO, dali_index
 from shards.format.schema import REMEDY, SHARD, Sidecar, SidecarRow
 from shards.format.unpack import unpack
-from shards.storage.location import Folder, Place, place
+from shards.storage.location import Folder, Storage, open_storage
 
 
 @dataclass
@@ -54,7 +54,7 @@ def verify(
     tick
         Called after each shard of a deep check, with its number of images.
     """
-    where = place(location)
+    where = open_storage(location)
     names = where.names()
     records = sorted(name for name in names if SHARD.match(name) and name.endswith(".json"))
     tars = {name for name in names if SHARD.match(name) and name.endswith(".tar")}
@@ -119,7 +119,7 @@ def _sample_faults(data: bytes, row: SidecarRow, sidecar: Sidecar, source: str) 
 
 
 def _deep(
-    where: Place, sidecars: list[Sidecar], names: dict[str, int], workers: int | None
+    where: Storage, sidecars: list[Sidecar], names: dict[str, int], workers: int | None
 ) -> Iterator[tuple[list[str], int]]:
     jobs = [(where, sidecar, f"{sidecar.stem}.idx" in names) for sidecar in sidecars]
     if len(jobs) < 2 or workers == 1:
@@ -129,14 +129,14 @@ def _deep(
         yield from pool.map(_deep_one, jobs)
 
 
-def _deep_one(job: tuple[Place, Sidecar, bool]) -> tuple[list[str], int]:
+def _deep_one(job: tuple[Storage, Sidecar, bool]) -> tuple[list[str], int]:
     where, sidecar, indexed = job
     index = where.read(f"{sidecar.stem}.idx") if indexed else None
     with where.open(sidecar.tar) as file:
         return check_deeply(file, sidecar, f"{where}/{sidecar.tar}", index), sidecar.n
 
 
-def _sidecar(where: Place, name: str, names: dict[str, int], result: Verification) -> Sidecar | None:
+def _sidecar(where: Storage, name: str, names: dict[str, int], result: Verification) -> Sidecar | None:
     try:
         sidecar = Sidecar.from_bytes(where.read(name), f"{where}/{name}")
     except CheckFailed as error:
@@ -148,7 +148,7 @@ def _sidecar(where: Place, name: str, names: dict[str, int], result: Verificatio
     return sidecar
 
 
-def _notes(where: Place, names: dict[str, int], sidecars: list[Sidecar]) -> Iterator[str]:
+def _notes(where: Storage, names: dict[str, int], sidecars: list[Sidecar]) -> Iterator[str]:
     for sidecar in sidecars:
         if sidecar.plan_digest != sidecars[0].plan_digest:
             yield f"{where}/{sidecar.tar} is of another plan than {sidecars[0].tar}"

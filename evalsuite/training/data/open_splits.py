@@ -12,7 +12,7 @@ from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import some
 from shards import ImageSet
 from shards.format.schema import SHARD, SPLITS
-from shards.storage.location import is_url, place
+from shards.storage.location import is_url, open_storage
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_classes(classes: Iterable[str], expected: Sequence[str], source: str) 
 
 def _in_parts(folder: Path) -> bool:
     if is_url(folder):
-        return not any(map(SHARD.match, place(folder).names(missing_ok=True)))
+        return not any(map(SHARD.match, open_storage(folder).names(missing_ok=True)))
     return all((folder / part).is_dir() for part in SPLITS)
 
 

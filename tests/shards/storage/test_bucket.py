@@ -28,8 +28,8 @@ def test_cache_is_bounded(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERMFORGE_CACHE_BYTES", str(sidecar.bytes))
     data = ShardSet.open(bucket)
     assert sum(1 for _ in data.images()) == 12
-    assert isinstance(data.place, Bucket)
-    assert [p.name[17:] for p in data.place.cache.iterdir() if p.suffix == ".tar"] == ["set-000002.tar"]
+    assert isinstance(data.storage, Bucket)
+    assert [p.name[17:] for p in data.storage.cache.iterdir() if p.suffix == ".tar"] == ["set-000002.tar"]
 
 
 def test_the_tar_that_was_used_last_stays_in_the_cache(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

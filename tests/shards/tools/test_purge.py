@@ -118,8 +118,8 @@ def described(data: ShardSet) -> None:
     rows = table(data.rows)
     words = Description("n", "4 images of macule, nodule.", "l", "u", "1.0.0", "2026-01-01", "c")
     document = describe(data.sidecars, rows, words)
-    data.place.write("samples.csv", rows)
-    data.place.write("croissant.json", to_bytes(document))
+    data.storage.write("samples.csv", rows)
+    data.storage.write("croissant.json", to_bytes(document))
 
 
 def test_a_purge_of_a_bucket_that_dies_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +161,6 @@ def test_purge_of_a_bucket(bucket: str, make_shards: Callable[..., Path]) -> Non
     data = ShardSet.open(bucket)
     assert data.n == 7
     assert not verify(bucket, deep=True, workers=1).faults
-    assert isinstance(data.place, Bucket)
-    assert not [p for p in data.place.cache.glob("*.tar") if gone in p.read_bytes()]
+    assert isinstance(data.storage, Bucket)
+    assert not [p for p in data.storage.cache.glob("*.tar") if gone in p.read_bytes()]
     assert purge(bucket, "p0-0002").removed == []
