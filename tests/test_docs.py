@@ -70,7 +70,14 @@ def test_every_command_line_is_accepted_by_its_program(page: Path) -> None:
         known[words[0], words[1]][0].make_context(words[1], words[2:])
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(blocks(p, "python"))], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page.stem == "notebook" else [], id=str(page.relative_to(ROOT)))
+        for page in PAGES
+        if any(blocks(page, "python"))
+    ],
+)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     """All Python of a page in one process, in order, as a reader would run it."""
     script = tmp_path / "page.py"
