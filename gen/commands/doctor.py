@@ -1,4 +1,4 @@
-"""`gen doctor`: what this machine can build and run, and what is missing for the rest."""
+"""`gen doctor`: what this machine can build and run, and what is missing for other backends."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _backends() -> dict[str, str]:
             found[flavour] = f"not installed: pip install 'dermforge[{EXTRAS[flavour]}]'"
             continue
         ahead = "compiles for any --target here" if flavour == "tensorrt-rtx" else "compiles on a GPU only"
-        found[flavour] = f"{installed}: {ahead}" + (", runs here" if gpu else ", cannot run them here (no GPU)")
+        found[flavour] = f"{installed}: {ahead}" + (", runs here" if gpu else ", runs on a GPU only (none here)")
     return found
 
 

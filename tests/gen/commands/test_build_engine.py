@@ -1,0 +1,42 @@
+"""`gen build-engine`: options reach the build, and a classifier counts the labels that change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from dermforge.common.classifier import RECORD, WEIGHTS
+from engines import read_bundle
+from engines.certificate import read_certificate
+from gen.commands.build_engine import build_engine
+
+
+def test_a_classifier_judges_the_certificates_images(
+    pipelines: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=3).state_dict(), tmp_path / WEIGHTS)
+    record = {"recipe": {"model": "test_resnet", "size": 32}, "classes": ["a", "b", "c"]}
+    (tmp_path / RECORD).write_text(json.dumps(record))
+    out = tmp_path / "bundle"
+    build_engine(
+        str(pipelines["text"]),
+        out,
+        backend="torch",
+        rows=2,
+        prompt=["a"],
+        classifier=tmp_path,
+        allow_parity_failure=True,
+        json=True,
+    )
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["digest"] == read_bundle(out).digest
+    assert (shown["backend"], shown["rows"]) == ("torch", 2)
+    certificate = read_certificate(out)
+    assert certificate.images.n == 1
+    assert certificate.images.label_flips == 0
