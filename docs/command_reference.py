@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,7 +48,7 @@ def described(program: str) -> Iterator[str]:
 
 def prose(text: str) -> str:
     """A docstring as Markdown: the line after "Example:" becomes a code block."""
-    before, _, after = re.sub(r"\[/?bold\]", "", text).partition("Example:")
+    before, _, after = text.partition("Example:")
     example, _, rest = after.strip().partition("\n\n")
     code = f"```bash\n{' '.join(example.split())}\n```" if example else ""
     return "\n\n".join(part for part in (before.strip(), code, rest) if part)

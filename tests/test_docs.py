@@ -151,7 +151,7 @@ def test_every_command_has_an_example_in_its_help() -> None:
 
 def examples(text: str) -> list[str]:
     """The example in a help text, on one line and without rich's markup."""
-    _, _, after = re.sub(r"\[/?bold\]", "", text).partition("Example")
+    _, _, after = text.partition("Example")
     return [" ".join(m.split()) for m in re.findall(rf"((?:{'|'.join(PROGRAMS)}) .+?)(?:\n\n|$)", after, re.DOTALL)][:1]
 
 

@@ -36,7 +36,7 @@ err = Console(stderr=True, highlight=False)
 def new_app(help: str) -> typer.Typer:
     """A Typer application without Typer's own tracebacks and shell completion."""
     return typer.Typer(
-        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
     )
 
 

@@ -53,8 +53,8 @@ def fairness(
 ) -> None:
     """Subgroup card of a table of predictions: metrics by group with intervals, and gaps next to those by chance.
 
-    Example: [bold]evalsuite fairness test.parquet --groups fst,sex --cluster patient --validation val.parquet
-    --out card/[/bold]
+    Example: evalsuite fairness test.parquet --groups fst,sex --cluster patient --validation val.parquet
+    --out card/
     """
     columns = [c.strip() for c in groups.split(",") if c.strip()]
     keep = [*columns, *([rater_b] if rater_b else [])]

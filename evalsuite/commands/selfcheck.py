@@ -24,7 +24,7 @@ def selfcheck(
     The intervals are wide enough to hold together 95 times in 100, so an unlucky --seed may miss one; the last line
     says how often that is to be expected.
 
-    Example: [bold]evalsuite selfcheck[/bold]
+    Example: evalsuite selfcheck
     """
     with console.progress("selfcheck", checks.PARTS, "parts") as tick:
         found = checks.run(seed, n_boot=n_boot, tables=tables, tick=lambda: tick(1))

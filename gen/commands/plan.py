@@ -24,9 +24,14 @@ def plan(
     classes: Annotated[str | None, typer.Option(help="Comma-separated [default: the bundle's].")] = None,
     groups: Annotated[str | None, typer.Option(help="Skin types [default: the bundle's].")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="text-to-image, image-to-image, inpaint, outpaint, inpaint-outpaint.")
+        str | None,
+        typer.Option(
+            help="text-to-image, image-to-image, inpaint, outpaint, inpaint-outpaint [default: preset's, or first]."
+        ),
     ] = None,
-    per_cell: Annotated[int | None, typer.Option(help="Images per class and skin type, from text.")] = None,
+    per_cell: Annotated[
+        int | None, typer.Option(help="Images per class and skin type, from text [default: 32].")
+    ] = None,
     cells: Annotated[Path | None, typer.Option(help="Table of class, group, n.")] = None,
     balance: Annotated[Path | None, typer.Option(help="Real data to bring to equal cells.")] = None,
     from_predictions: Annotated[
@@ -36,29 +41,35 @@ def plan(
     floor: Annotated[int, typer.Option(help="Images that each cell gets at least.")] = 8,
     group_column: Annotated[str, typer.Option(help="Skin-type column of the predictions.")] = "group",
     parents: Annotated[Path | None, typer.Option(help="Real images: shards or a folder.")] = None,
-    per_parent: Annotated[int | None, typer.Option(help="Images per real image.")] = None,
+    per_parent: Annotated[int | None, typer.Option(help="Images per real image [default: the preset's, or 1].")] = None,
     to_groups: Annotated[str | None, typer.Option(help="Draw each parent in these skin types.")] = None,
-    mask: Annotated[str | None, typer.Option(help="centre, lesion, ellipse or rectangle.")] = None,
+    mask: Annotated[str | None, typer.Option(help="centre, lesion, ellipse or rectangle [default: centre].")] = None,
     strength: Annotated[float | None, typer.Option(help="How far from the parent, 0 to 1.")] = None,
     refill: Annotated[Path | None, typer.Option(help="Plan of which to make the dropped images again.")] = None,
     kept: Annotated[
         Path | None, typer.Option(help="With --refill: shards or a table of the ids that were kept.")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="Template with {class} and {group} or {fst}.")] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="Template with {class} and {group} or {fst} [default: the bundle's, or the paper's]."),
+    ] = None,
     one_prompt: Annotated[
         bool, typer.Option("--one-prompt-for-all", help="Accept a template that does not name the skin types.")
     ] = False,
     negative_prompt: Annotated[str | None, typer.Option(help="What not to draw.")] = None,
     solver: Annotated[
-        str | None, typer.Option(help="ddim, euler, dpmsolver++, unipc, lcm; with :karras and so on.")
+        str | None,
+        typer.Option(
+            help="ddim, euler, dpmsolver++, unipc, lcm; with :karras and so on [default: the preset's, or dpmsolver++]."
+        ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Solver steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Solver steps [default: the preset's, or 20].")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale [default: the preset's, or 3].")] = None,
     guidance_interval: Annotated[
         str | None, typer.Option(help="Noise levels LOW:HIGH that are guided, such as 0.28:5.42.")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Pixels [default: the bundle's].")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise [default: the preset's, or 0].")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Lay out what to generate, one row for each image; the same options give the same bytes.
