@@ -66,24 +66,21 @@ def reader_study(
 
 
 def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
-    study, answers = analysis.load(folder)
-    table = read_gains(gains) if gains else None
-    readers, agreement = analysis.reader_table(answers), analysis.agreement(answers, study)
-    part = analysis.study_section(folder, table)
-    artifacts.write_table(answers, folder / "answers.csv")
-    artifacts.write_table(readers, folder / "readers.csv")
-    artifacts.write_table(analysis.group_table(answers), folder / "cells.csv")
-    summary = {"readers": readers, "agreement": agreement, "verdict": part.verdict}
+    found = analysis.analyse(folder, read_gains(gains) if gains else None)
+    part = analysis.study_section(found)
+    artifacts.write_table(found.answers, folder / "answers.csv")
+    artifacts.write_table(found.readers, folder / "readers.csv")
+    artifacts.write_table(found.cells, folder / "cells.csv")
+    summary = {"readers": found.readers, "agreement": found.agreement, "verdict": part.verdict}
     artifacts.write_json(summary, folder / "analysis.json")
     artifacts.write_section(part, folder)
     if as_json:
         print_json(artifacts.plain(summary))
         return
-    for row in readers.to_dict("records"):
+    for row in found.readers.to_dict("records"):
         auc = row["discrimination"].text(2)
         say(f"{row['reader']:16} answers {row['answers']:5}  real or synthetic (AUC) {auc}")
-    for row in agreement.to_dict("records"):
+    for row in found.agreement.to_dict("records"):
         say(f"agreement on {row['what']}: {row['measure']} {row['value'].text(2)}, {row['items']} items")
-    if table is not None:
-        gain = analysis.gain_correlation(answers, table)
-        say(f"realism and gain by class (Spearman): {gain.text(2)}, {gain.n} classes")
+    if found.gain is not None:
+        say(f"realism and gain by class (Spearman): {found.gain.text(2)}, {found.gain.n} classes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
 from shards import open_data
 from shards.format.schema import Origin, Sample
@@ -50,26 +50,15 @@ ImageSource = str | Path | ImageData | NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images in memory with the interface of a shard set.
-
-    Attributes
-    ----------
-    samples
-        Id, class, group and origin of each image.
-    arrays
-        uint8 [h, w, 3] each.
-    """
+    """Images in memory, uint8 [h, w, 3] each, with the interface of a shard set."""
 
     samples: Sequence[Sample]
     arrays: Sequence[NDArray[np.uint8]]
 
     @property
     def rows(self) -> pd.DataFrame:
-        digests = [hashlib.sha256(a.tobytes()).hexdigest() for a in self.arrays]
-        records = [
-            s.model_dump(by_alias=True) | {"image_sha256": d} for s, d in zip(self.samples, digests, strict=True)
-        ]
-        return pd.DataFrame(records)
+        digests = [digest_bytes(a.tobytes()) for a in self.arrays]
+        return pd.DataFrame([s.model_dump(by_alias=True) for s in self.samples]).assign(image_sha256=digests)
 
     def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         return zip(self.samples, self.arrays, strict=True)
@@ -86,51 +75,31 @@ def array_images(
     classes: Sequence[str] | None = None,
     groups: Sequence[str | None] | None = None,
 ) -> ArrayImages:
-    """A set of the images of an array.
+    """A set of the RGB images of an array, uint8 [n, h, w, 3] with n at least 1; image i gets the id `name-i`.
 
     Parameters
     ----------
-    images
-        uint8 [n, h, w, 3], RGB, n at least 1.
-    name
-        Image i gets the id `name-i`.
     classes, groups
         Class and skin type of each image, [n]; without them all images are of one class and of no known skin type.
-
-    Raises
-    ------
-    UserError
-        The array is not uint8 [n, h, w, 3] or holds no image.
     """
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
         raise UserError(
             f"the {name} images are {images.dtype} {list(images.shape)}; expected uint8 [n, h, w, 3], n at least 1"
         )
-    n = len(images)
-    labels, skin = classes or ["image"] * n, groups or [None] * n
-    samples = [
-        Sample(id=f"{name}-{i}", origin=origin, label=label, group=group)
-        for i, (label, group) in enumerate(zip(labels, skin, strict=True))
-    ]
+    pairs = zip(classes or ["image"] * len(images), groups or [None] * len(images), strict=True)
+    samples = [Sample(id=f"{name}-{i}", origin=origin, label=c, group=g) for i, (c, g) in enumerate(pairs)]
     return ArrayImages(samples, list(images))
 
 
 def open_images(
     source: ImageSource, *, split: str | None = None, name: str = "image", origin: Origin = "real"
 ) -> ImageData:
-    """The images of a source, or of one of its splits.
+    """The images of a source (`name` and `origin` are those of an array's images); UserError where there are none.
 
     Parameters
     ----------
     split
         Only this split of a path: its subfolder of that name, or the samples that name it.
-    name, origin
-        What the images of an array are called (`array_images`).
-
-    Raises
-    ------
-    UserError
-        There are no images, or an array is not uint8 [n, h, w, 3].
     """
     if isinstance(source, np.ndarray):
         return array_images(source, name=name, origin=origin)
@@ -166,12 +135,8 @@ def sample_record(sample: Sample) -> dict[str, object]:
 def families(frame: pd.DataFrame, parents: pd.DataFrame | None = None) -> NDArray[np.object_]:
     """The family of each image, [n]: its patient or its cluster of duplicates, else the photograph it was made from.
 
-    An image with neither is a family of its own. A family crosses no fold and counts as one unit of an interval.
-
-    Parameters
-    ----------
-    parents
-        Real images; an image made from one of them belongs to that image's family.
+    An image with neither is a family of its own. A family crosses no fold and counts as one unit of an interval. An
+    image made from one of the real images `parents` belongs to that image's family.
     """
     columns = frame.reindex(columns=["cluster", "parent"]).astype(object)
     origin = columns["parent"]

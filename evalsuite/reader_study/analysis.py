@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -27,6 +28,24 @@ SHOWN = {
     "group_real": "right skin type, real images",
     "group_synthetic": "right skin type, synthetic",
 }
+
+
+@dataclass(frozen=True)
+class Readings:
+    """answers: one row per answer (`load`); readers, cells, agreement: one row per reader, cell and question."""
+
+    answers: pd.DataFrame
+    readers: pd.DataFrame
+    cells: pd.DataFrame
+    agreement: pd.DataFrame
+    gain: Estimate | None
+
+
+def analyse(folder: Path, gains: pd.DataFrame | None = None) -> Readings:
+    """Analyse a study's answers; with the classifier's gains (columns class and gain) also their correlation."""
+    study, answers = load(folder)
+    gain = None if gains is None else gain_correlation(answers, gains)
+    return Readings(answers, reader_table(answers), group_table(answers), agreement(answers, study), gain)
 
 
 def load(folder: Path) -> tuple[BlindedSet, pd.DataFrame]:
@@ -180,13 +199,7 @@ def icc(ratings: NDArray[np.floating]) -> float:
 
 
 def gain_correlation(answers: pd.DataFrame, gains: pd.DataFrame) -> Estimate:
-    """Spearman of the mean realism of a class's synthetic images with the classifier's gain on that class.
-
-    Parameters
-    ----------
-    gains
-        Columns class and gain.
-    """
+    """Spearman of the mean realism of a class's synthetic images with the classifier's gain on that class."""
     if not {"class", "gain"} <= set(gains.columns):
         raise UserError("the gains need the columns class and gain")
     synthetic = answers[answers["truth"] == "synthetic"]
@@ -201,26 +214,25 @@ def gain_correlation(answers: pd.DataFrame, gains: pd.DataFrame) -> Estimate:
     )
 
 
-def study_section(folder: Path, gains: pd.DataFrame | None = None) -> Measurement:
+def study_section(found: Readings) -> Measurement:
     """The section of the page on readers."""
-    study, answers = load(folder)
-    readers, groups = reader_table(answers), group_table(answers)
-    auc = readers.iloc[0]["discrimination"]
-    number = answers["reader"].nunique()
-    text = f"{number} readers gave {len(answers)} answers. They told real from synthetic with an AUC of {auc.text(2)} "
-    text += "(0.5: not at all)."
+    auc, answers = found.readers.iloc[0]["discrimination"], found.answers
+    text = (
+        f"{answers['reader'].nunique()} readers gave {len(answers)} answers. They told real from synthetic with an AUC "
+    )
+    text += f"of {auc.text(2)} (0.5: not at all)."
     status: Status = "unknown" if np.isnan(auc.value) else "good" if auc.low <= 0.5 <= auc.high else "warn"
-    if gains is not None:
-        text += f" Realism and the classifier's gain per class: Spearman {gain_correlation(answers, gains).text(2)}."
-    by_group, finer = groups["family"] == "group", groups.drop(columns="family").rename(columns=SHOWN)
+    if found.gain is not None:
+        text += f" Realism and the classifier's gain per class: Spearman {found.gain.text(2)}."
+    by_group, finer = found.cells["family"] == "group", found.cells.drop(columns="family").rename(columns=SHOWN)
     return Measurement(
         "Readers",
         text,
         status,
         {
             "fidelity": [
-                frame_table(readers.rename(columns=SHOWN), "Readers"),
-                frame_table(agreement(answers, study), "Agreement between readers"),
+                frame_table(found.readers.rename(columns=SHOWN), "Readers"),
+                frame_table(found.agreement, "Agreement between readers"),
                 frame_table(finer[~by_group], "By true class, all readers"),
             ],
             "fairness": [frame_table(finer[by_group], "By true skin type, all readers")],

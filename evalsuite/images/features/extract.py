@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 import simplejpeg
 from numpy.typing import NDArray
 
+from dermforge.common.atomic import Pending
 from dermforge.common.errors import UserError
 from evalsuite.images.features.extractors import Extractor, resized
 from evalsuite.images.image_data import ImageData, Track, describe, in_batches, untracked
@@ -25,17 +25,10 @@ class Preprocess:
     """What the images of both sides go through before any network: centre square, antialiased resize, one JPEG quality.
 
     Without it a difference of codec or of resize filter reads as a difference of images (Parmar 2022).
-
-    Attributes
-    ----------
-    size
-        Side of the square in pixels.
-    quality
-        JPEG quality, 0 to 100; None: no codec.
     """
 
-    size: int
-    quality: int | None = 95
+    size: int  # side of the square in pixels
+    quality: int | None = 95  # 0 to 100; None: no codec
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 [h, w, 3] to uint8 [size, size, 3]."""
@@ -53,22 +46,14 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a set of images.
-
-    Attributes
-    ----------
-    values
-        float32 [n, d], memory-mapped.
-    frame
-        One row per image in the same order (`evalsuite.images.image_data.COLUMNS`).
-    """
+    """values: float32 [n, d], memory-mapped; frame: one row per image in the same order (`describe`)."""
 
     values: NDArray[np.float32]
     frame: pd.DataFrame
     extractor: Extractor
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice = slice(None)) -> NDArray[np.float64]:
-        """The features of some rows, in memory; of all rows where none are named."""
+        """The features of some rows, or of all, in memory."""
         return np.asarray(self.values[rows], dtype=np.float64)
 
 
@@ -84,12 +69,8 @@ def extract(
     """Features of every image; read from `folder` when an earlier call has computed them.
 
     The file's name is the digest of extractor, preprocessing and images, so a stale file is never read.
-    Memory holds one batch, whatever the number of images.
-
-    Raises
-    ------
-    UserError
-        The set is empty, a stored file is damaged, or the extractor gives NaN or infinity for an image.
+    Memory holds one batch, whatever the number of images. UserError where the set is empty, a stored file is damaged,
+    or the extractor gives NaN or infinity for an image.
     """
     frame = describe(data)
     if frame.empty:
@@ -139,22 +120,19 @@ def _embedded(
 
 def _write(file: Path, batches: Iterator[tuple[list[str], NDArray[np.float32]]], frame: pd.DataFrame) -> None:
     """Stream batches into an array file, which gets its name when it is complete."""
-    partial = file.with_name(f".{file.name}.tmp-{os.getpid()}")
     store: NDArray[np.float32] | None = None
     done = 0
-    try:
+    with Pending(file, fsync=False) as pending:
         for ids, values in batches:
             if list(frame["id"][done : done + len(ids)]) != ids:
                 raise UserError(f"the rows and the images of the data differ at row {done} ({ids[0]})")
             if store is None:
                 shape = (len(frame), values.shape[1])
-                store = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+                store = np.lib.format.open_memmap(pending.path, mode="w+", dtype=np.float32, shape=shape)
             store[done : done + len(ids)] = values
             done += len(ids)
         if done != len(frame):
             raise UserError(f"the data lists {len(frame)} images and holds {done}")
         assert store is not None
         store.flush()  # type: ignore[attr-defined]
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+        pending.commit()

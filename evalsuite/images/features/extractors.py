@@ -54,33 +54,19 @@ class Extractor:
 
 
 def open_extractor(spec: str, device: str = "cpu") -> Extractor:
-    """The extractor that a specification names.
-
-    Parameters
-    ----------
-    spec
-        One of `SPECS`.
-    device
-        cpu, cuda, cuda:1.
-
-    Raises
-    ------
-    UserError
-        The specification is unknown, or its file is missing, of another kind or of another digest.
-    """
+    """The extractor that one of `SPECS` names; UserError where its file is missing, or of another kind or digest."""
     kind, _, rest = spec.partition(":")
+    path, _, tail = rest.partition("#")
     if spec == "random-conv-seed0":
         return random_conv(device=device)
     if spec == "colour-structure":
         return colour_structure()
     if kind == "timm" and "=" in rest:
-        name, _, path = rest.partition("=")
-        file, _, digest = path.partition("#")
-        return timm_model(name, Path(file), digest or None, device)
+        name, _, file = path.partition("=")
+        return timm_model(name, Path(file), tail or None, device)
     if kind == "torchscript" and rest:
-        file, _, tail = rest.partition("#")
         digest, _, size = tail.partition("@")
-        return torchscript(Path(file), digest, device, int(size or 224))
+        return torchscript(Path(path), digest, device, int(size or 224))
     if kind == "transformers" and rest:
         return transformers_folder(Path(rest), device)
     if kind == "checkpoint" and rest:
@@ -99,9 +85,8 @@ def random_conv(seed: int = 0, dim: int = 64, device: str = "cpu") -> Extractor:
     detail = drawn[0][::2]  # every other filter sees detail only
     drawn[0][::2] = 8 * (detail - detail.mean((2, 3), keepdims=True))
     kernels = [torch.from_numpy(k.astype(np.float32)).to(device) for k in drawn]
-    projection = torch.from_numpy(np.linalg.qr(rng.normal(size=(2 * sum(widths[1:]), dim)))[0].astype(np.float32)).to(
-        device
-    )
+    axes = np.linalg.qr(rng.normal(size=(2 * sum(widths[1:]), dim)))[0]
+    projection = torch.from_numpy(axes.astype(np.float32)).to(device)
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:

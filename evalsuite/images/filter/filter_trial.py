@@ -18,7 +18,7 @@ from evalsuite.stats.verdict import verdict
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
-from evalsuite.study.paired_scores import MIN_ITEMS, Resamples, Score, correct, resamples
+from evalsuite.study.paired_scores import MIN_ITEMS, Resamples, correct, resamples
 from evalsuite.training.data import datasets
 from evalsuite.training.data.datasets import Data
 from evalsuite.training.recipe import Recipe
@@ -29,38 +29,20 @@ MARGIN = 0.02  # differences of the accuracy up to this do not matter
 
 @dataclass(frozen=True)
 class TrialDesign:
-    """How both sides are trained.
-
-    Attributes
-    ----------
-    recipe
-        Its ratio is lowered to what the kept images allow, on both sides.
-    n_real
-        Real images per class; 0: all.
-    seeds
-        Training runs of each side.
-    """
+    """How both sides are trained: with the ratio of the recipe, or the lower one that the kept images allow."""
 
     recipe: Recipe
-    n_real: int = 0
-    seeds: int = 3
+    n_real: int = 0  # real images per class; 0: all
+    seeds: int = 3  # training runs of each side
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What `conduct` found.
-
-    Attributes
-    ----------
-    table
-        A row for all images and one per skin type: group, n, without, with, difference (paired), verdict.
-    ratio
-        Synthetic images per real one that both sides were trained with.
-    """
+    """A row for all images and one per skin type: group, n, without, with, difference (paired), verdict."""
 
     table: pd.DataFrame
     design: TrialDesign
-    ratio: float
+    ratio: float  # synthetic images per real one, on both sides
 
 
 def conduct(
@@ -73,14 +55,7 @@ def conduct(
     real
         A folder with train/, validation/ and test/.
     kept
-        Ids of the images that the filter keeps.
-    workers
-        Processes that train side by side; None: as many as the machine allows.
-
-    Raises
-    ------
-    UserError
-        A class has no kept image, or too few real ones.
+        Ids of the images that the filter keeps; UserError where a class has none.
     """
     recipe, n_real = design.recipe, design.n_real
     places = datasets.Places(real=real, synthetic=(synthetic,), size=recipe.size)
@@ -91,14 +66,8 @@ def conduct(
     datasets.check_held_out(datasets.open_data(places), allow=False)
     tables: dict[str, list[Predictions]] = {}
     for side in SIDES:
-        run_arms.run(
-            made,
-            places if side == "without" else filtered,
-            out / side,
-            workers=workers,
-            keep=False,
-            what=f"{side} the filter",
-        )
+        used, what = places if side == "without" else filtered, f"{side} the filter"
+        run_arms.run(made, used, out / side, workers=workers, keep=False, what=what)
         tables[side] = [predictions.load(out / side / run_arms.FOLDER / arm.name / arms.PREDICTIONS) for arm in made]
     return Trial(compare(tables), design, ratio)
 
@@ -129,17 +98,10 @@ def compare(tables: dict[str, list[Predictions]], n_boot: int = 1000) -> pd.Data
 
 def _row(drawn: Resamples, right: dict[str, list[np.ndarray]], mask: np.ndarray) -> dict[str, object]:
     scores = {side: drawn.score(found, mask, "accuracy") for side, found in right.items()}
-    difference = _estimate(scores["with"].minus(scores["without"]))
-    return {
-        "n": int(mask.sum()),
-        **{side: _estimate(s) for side, s in scores.items()},
-        "difference": difference,
-        "verdict": verdict(difference.value, difference.low, difference.high, MARGIN),
-    }
-
-
-def _estimate(score: Score) -> Estimate:
-    return Estimate(score.value, *score.interval(), score.n)
+    scores["difference"] = scores["with"].minus(scores["without"])
+    found = {name: Estimate(score.value, *score.interval(), score.n) for name, score in scores.items()}
+    change = found["difference"]
+    return {"n": int(mask.sum()), **found, "verdict": verdict(change.value, change.low, change.high, MARGIN)}
 
 
 def trial_section(trial: Trial) -> Measurement:

@@ -59,17 +59,8 @@ class Filtered:
 def thresholds_from(real: Mapping[str, Mapping[str, float]], rejection: float) -> tuple[dict[str, float], float]:
     """Least score of every criterion, and the share of real validation images that they drop together.
 
-    All criteria use one quantile of the real scores: the largest with which that share is at most `rejection`.
-
-    Parameters
-    ----------
-    real
-        Criterion -> id -> score of real validation images.
-
-    Raises
-    ------
-    UserError
-        Fewer than `MIN_VALIDATION` images.
+    All criteria use one quantile of the `real` scores (criterion -> id -> score): the largest with which that share is
+    at most `rejection`. UserError with fewer than `MIN_VALIDATION` images.
     """
     frame = pd.DataFrame(real)
     if len(frame) < MIN_VALIDATION:
@@ -141,13 +132,12 @@ def judge(
 def _surplus(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.intp]:
     """Rows to drop in addition, so that each cell keeps the same share as the cell that lost most."""
     cells = frame.groupby(["class", "group"], dropna=False)
-    share = float(cells["kept"].mean().min())
+    least = float(cells["kept"].mean().min())
     rank = frame[list(names)].rank(pct=True).min(axis=1)
     drop: list[int] = []
     for _, cell in cells:
-        surplus = int(cell["kept"].sum()) - int(np.ceil(share * len(cell) - 1e-9))
-        if surplus > 0:
-            drop += rank[cell.index[cell["kept"]]].nsmallest(surplus).index.tolist()
+        surplus = int(cell["kept"].sum()) - int(np.ceil(least * len(cell) - 1e-9))
+        drop += rank[cell.index[cell["kept"]]].nsmallest(max(surplus, 0)).index.tolist()
     return np.array(drop, dtype=np.intp)
 
 
@@ -160,11 +150,6 @@ def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05, of: str = "") -> li
     """Groups that lose more than all others together (Fisher's exact test, Holm's correction), in words.
 
     Counts are divided by the design effect where images come from one photograph or patient (Rao & Scott 1992).
-
-    Parameters
-    ----------
-    of
-        What the images are, if not the filtered ones: "real images of ".
     """
     known = frame[frame["group"].notna()]
     tests = []
@@ -198,12 +183,8 @@ def filter_section(done: Filtered) -> Measurement:
     text += f"the same thresholds drop {done.real_rejection:.1%} of real images. "
     text += " ".join(f"Warning: {w}." for w in done.warnings)
     why = done.images.loc[~done.images["kept"], "reasons"].str.split(", ").explode().value_counts()
-    reasons = pd.DataFrame(
-        {
-            "reason": [f"{name}: {CRITERIA.get(name, 'to keep the balance of cells')}" for name in why.index],
-            "images": why.to_numpy(),
-        }
-    )
+    named = [f"{name}: {CRITERIA.get(name, 'to keep the balance of cells')}" for name in why.index]
+    reasons = pd.DataFrame({"reason": named, "images": why.to_numpy()})
     groups = done.rates["family"] == "group"
     cells = done.rates["family"].isin(["overall", "class", "strategy"])
     return Measurement(
@@ -221,7 +202,7 @@ def filter_section(done: Filtered) -> Measurement:
 
 
 def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
-    """Shown columns; the share of real images stands next to it where that is known."""
+    """Shown columns, with the share of real images where that is known."""
     shown = {"cell": rates["cell"], "images": rates["n"], "dropped": rates["rejected"], "share": interval_texts(rates)}
     if "real_n" in rates:
         real = [None if np.isnan(n) else f"{n:.0f}" for n in rates["real_n"]]

@@ -174,9 +174,9 @@ def _floor(index: TrainingIndex, train: ImageData, unseen: ImageData | None, tra
     if unseen is not None:
         _disjoint(index, unseen)
         return "unseen test images", search(index, unseen, "unseen images", track=track)
-    ids = frozenset(index.frame["id"].sample(min(len(index.frame), MOST_SEARCHED), random_state=0))
+    rows = index.frame["id"].sample(min(len(index.frame), MOST_SEARCHED), random_state=0).index
     source = "training images, each searched for among the others (no test set was given)"
-    return source, search(index, train, "training images", leave_out_self=True, only=ids, track=track)
+    return source, search(index, train.take(np.sort(rows)), "training images", leave_out_self=True, track=track)
 
 
 def _disjoint(index: TrainingIndex, test: ImageData) -> None:

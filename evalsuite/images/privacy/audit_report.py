@@ -21,15 +21,9 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) ->
     by_group = audit.rates["family"] == "group"
     finer = audit.rates["family"].isin(["overall", "class", "strategy"])
     caption = "Share of copies; of inpainted photographs only the redrawn part is judged"
-    control = pd.DataFrame(
-        {
-            "kind": audit.control["kind"],
-            "planted": audit.control["n"],
-            "found": audit.control["found"],
-            "share found": interval_texts(audit.control),
-            "share whose original is named": audit.control["original_named"],
-        }
-    )
+    control = audit.control.assign(share=interval_texts(audit.control))
+    control = control[["kind", "n", "found", "share", "original_named"]]
+    control.columns = ["kind", "planted", "found", "share found", "share whose original is named"]
     copies: list[Table | Plot | Thumbnails] = [
         frame_table(_rates_shown(audit.rates[finer]), caption),
         frame_table(control, "Positive control: copies of training images planted among the audited images"),
@@ -48,15 +42,8 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) ->
 
 
 def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "cell": rates["cell"],
-            "judged by": rates["how"],
-            "images": rates["n"],
-            "copies": rates["copies"],
-            "share": interval_texts(rates),
-        }
-    )
+    shown = rates.assign(share=interval_texts(rates))[["cell", "how", "n", "copies", "share"]]
+    return shown.rename(columns={"how": "judged by", "n": "images"})
 
 
 def _thumbnails(data: ImageData, ids: pd.Series[str]) -> dict[str, bytes]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from evalsuite.images.features.extractors import resized
 from evalsuite.images.image_data import ArrayImages, ImageData
 from evalsuite.stats.estimate import share
-from shards.format.schema import Sample
 
 Image = NDArray[np.uint8]  # [h, w, 3]
 ENOUGH = 0.95  # share of planted copies below which "no copies" proves little
@@ -53,40 +52,18 @@ def plant_copies(train: ImageData, per_kind: int) -> ArrayImages:
     samples, arrays = [], []
     for i, (sample, image) in enumerate(train.take(rows).images()):
         for kind, alter in KINDS.items():
-            samples.append(
-                Sample(
-                    id=f"planted-{kind}-{i}",
-                    origin="synthetic",
-                    label=sample.label,
-                    group=sample.group,
-                    strategy=kind,
-                    parent=sample.id,
-                )
-            )
+            changes = {"id": f"planted-{kind}-{i}", "origin": "synthetic", "strategy": kind, "parent": sample.id}
+            samples.append(sample.model_copy(update=changes))
             arrays.append(np.ascontiguousarray(alter(image, rng)))
     return ArrayImages(samples, arrays)
 
 
 def control_table(planted: pd.DataFrame) -> pd.DataFrame:
-    """One row for all and one per kind: n, found, rate, low, high, and the share whose original was named.
-
-    Parameters
-    ----------
-    planted
-        Columns strategy (the kind), parent, nearest and copy.
-    """
+    """One row for all and one per kind: n, found, rate, low, high, and the share whose original was named."""
     records = []
     for kind, part in [("all", planted), *planted.groupby("strategy", sort=False)]:
-        found = share(part["copy"].to_numpy(dtype=bool), part["parent"].to_numpy())
-        records.append(
-            {
-                "kind": kind,
-                "n": len(part),
-                "found": int(part["copy"].sum()),
-                "rate": found.value,
-                "low": found.low,
-                "high": found.high,
-                "original_named": float((part["nearest"] == part["parent"]).mean()),
-            }
-        )
+        copies = part["copy"].to_numpy(dtype=bool)
+        found, named = share(copies, part["parent"].to_numpy()), float((part["nearest"] == part["parent"]).mean())
+        head = {"kind": kind, "n": len(part), "found": int(copies.sum())}
+        records.append(head | {"rate": found.value, "low": found.low, "high": found.high, "original_named": named})
     return pd.DataFrame(records)

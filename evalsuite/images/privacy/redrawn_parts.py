@@ -49,14 +49,8 @@ def judge_parts(
 ) -> tuple[pd.DataFrame, Calibration]:
     """Decide on inpainted images: kept (share of the parent), nearest, closeness, score, threshold, copy; by id.
 
-    An image without a redrawn part is the photograph itself: its closeness is infinite.
-
-    Parameters
-    ----------
-    unseen
-        Real images that the generator has not seen; without them training images stand in.
-    false_alarms, source
-        As `calibrate` takes them.
+    An image without a redrawn part is the photograph itself: its closeness is infinite. Unseen real images, or else
+    training images, set the threshold as `calibrate` does.
     """
     ids, parents, kept, parts = _redrawn(track(inpainted.images(), "redrawn parts", len(inpainted.rows)), index)
     closeness, row = nearest_parts(index, parts)
@@ -90,18 +84,14 @@ def nearest_parts(
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Closeness to the nearest training image (-log10 of the mean squared difference less means), and that image's row.
 
-    Parameters
-    ----------
-    own
-        Family of each part; training images of this family are left out.
+    Training images of the part's `own` family are left out.
     """
     best, row = np.full(len(parts.colours), np.inf), np.zeros(len(parts.colours), dtype=np.intp)
-    of = families(index.frame) if own is not None else None
     for start, block in _blocks(index):
         for axes in ((), (1,), (2,), (1, 2)):  # as it is, upside down, mirrored, turned by 180 degrees
             distance = part_distances(parts, np.flip(block, axes))
-            if own is not None and of is not None:
-                distance[own[:, None] == of[None, start : start + len(block)]] = np.inf
+            if own is not None:
+                distance[own[:, None] == index.family[None, start : start + len(block)]] = np.inf
             nearest = distance.argmin(1)
             value = np.take_along_axis(distance, nearest[:, None], 1)[:, 0]
             row, best = np.where(value < best, start + nearest, row), np.minimum(value, best)

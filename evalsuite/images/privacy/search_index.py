@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.atomic import Pending
 from dermforge.common.errors import UserError
 from evalsuite.images.features.extract import read_stored
 from evalsuite.images.image_data import ImageData, Track, describe, families, in_batches, sample_record, untracked
 from evalsuite.images.privacy.descriptors import (
     BOXES,
+    COARSE,
     SIDE,
     Lab,
     coarse,
@@ -36,9 +38,10 @@ SEARCHED = 32  # images searched for at a time
 
 @dataclass(frozen=True)
 class TrainingIndex:
-    """pictures: float16 [n, SIDE, SIDE, 3]; views: float16 [n, boxes, d]; both memory-mapped; hashes [n]."""
+    """pictures: float16 [n, SIDE, SIDE, 3]; views: float16 [n, boxes, d]; both memory-mapped; family, hashes [n]."""
 
     frame: pd.DataFrame
+    family: NDArray[np.object_]
     pictures: NDArray[np.float16]
     views: NDArray[np.float16]
     hashes: NDArray[np.uint64]
@@ -56,28 +59,24 @@ def build(data: ImageData, folder: Path, track: Track = untracked) -> TrainingIn
         folder.mkdir(parents=True, exist_ok=True)
         _write(track(data.images(), "index of training images", len(frame)), len(frame), names)
     pictures, vectors, hashes = (read_stored(name, len(frame)) for name in names)
-    return TrainingIndex(frame, pictures, vectors, np.asarray(hashes))
+    return TrainingIndex(frame, families(frame), pictures, vectors, np.asarray(hashes))
 
 
 def _write(images: Iterable[tuple[Sample, NDArray[np.uint8]]], n: int, names: list[Path]) -> None:
     """Stream into temporary files; the hashes get their name last, which marks all three files as complete."""
-    partial = [name.with_name(f".{name.name}.tmp-{os.getpid()}") for name in names]
-    hashes = np.zeros(n, dtype=np.uint64)
-    width = coarse(np.zeros((SIDE, SIDE, 3), dtype=np.float32)).size
-    try:
-        pictures = np.lib.format.open_memmap(partial[0], "w+", np.float16, (n, SIDE, SIDE, 3))
-        vectors = np.lib.format.open_memmap(partial[1], "w+", np.float16, (n, len(BOXES), width))
+    shapes: list[tuple[int, ...]] = [(n, SIDE, SIDE, 3), (n, len(BOXES), COARSE * COARSE * 3), (n,)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(Pending(name, fsync=False)) for name in names]
+        kinds = (np.float16, np.float16, np.uint64)
+        created = zip(files, kinds, shapes, strict=True)
+        stores = [np.lib.format.open_memmap(file.path, "w+", kind, shape) for file, kind, shape in created]
         for i, (_, image) in enumerate(images):
             lab = small_lab(image)
-            pictures[i], vectors[i], hashes[i] = lab, views(lab), perceptual_hash(lab)
-        del pictures, vectors
-        with partial[2].open("wb") as stream:
-            np.save(stream, hashes, allow_pickle=False)
-        for temporary, name in zip(partial, names, strict=True):
-            os.replace(temporary, name)
-    finally:
-        for temporary in partial:
-            temporary.unlink(missing_ok=True)
+            for store, value in zip(stores, (lab, views(lab), perceptual_hash(lab)), strict=True):
+                store[i] = value
+        for store, file in zip(stores, files, strict=True):
+            store.flush()
+            file.commit()
 
 
 def search(
@@ -86,7 +85,6 @@ def search(
     what: str = "nearest training images",
     *,
     leave_out_self: bool = False,
-    only: frozenset[str] | None = None,
     track: Track = untracked,
 ) -> pd.DataFrame:
     """One row per image: id, class, group, strategy, parent, nearness in each space, nearest training images.
@@ -95,29 +93,23 @@ def search(
     `distinct` say how far the best closeness and the best correlation of detail (Fisher's z) stand out from those of
     the other candidates: a plain spot resembles a dozen training images equally, while a copy resembles one.
 
-    Every orientation (mirrored, upside down, both) is compared coarsely with every part of every training image.
-    The best `CANDIDATES` are then registered exactly.
+    Every orientation (mirrored, upside down, both) is compared coarsely with every part of every training image. The
+    best `CANDIDATES` are then registered exactly. `what` names the pass in the progress display.
 
     Parameters
     ----------
-    what
-        What the progress display calls this pass.
     leave_out_self
         Ignore the training images of the image's own family, to measure how near training images lie to each other.
-    only
-        Ids to search for; None for all.
     """
     records = []
-    of = families(index.frame)
-    own = dict(zip(index.frame["id"], of, strict=True)) if leave_out_self else None
-    wanted = ((sample, image) for sample, image in data.images() if only is None or sample.id in only)
-    for block in in_batches(track(wanted, what, len(data.rows) if only is None else len(only)), SEARCHED):
+    own = dict(zip(index.frame["id"], index.family, strict=True)) if leave_out_self else None
+    for block in in_batches(track(data.images(), what, len(data.rows)), SEARCHED):
         orientations = [[MovingPicture(t) for t in turned(small_lab(image))] for _, image in block]
         vectors = np.stack([[coarse(picture.lab) for picture in turns] for turns in orientations])
         near, view = _nearest(index, vectors)
         for k, (sample, _) in enumerate(block):
-            allowed = None if own is None else of != own.get(sample.id, sample.id)
-            found = _register(index, orientations[k], near[k], view[k], allowed, of)
+            allowed = None if own is None else index.family != own.get(sample.id, sample.id)
+            found = _register(index, orientations[k], near[k], view[k], allowed)
             records.append(sample_record(sample) | {"mask": sample.mask} | found)
     return pd.DataFrame(records)
 
@@ -143,8 +135,8 @@ def _register(
     similarity: NDArray[np.float32],
     best: NDArray[np.int16],
     allowed: NDArray[np.bool_] | None,
-    of: NDArray[np.object_],
 ) -> dict[str, object]:
+    """Nearness of an image in each space, from its registration to the candidates among the allowed training images."""
     if allowed is not None:
         similarity = np.where(allowed, similarity, -2)
     count = min(CANDIDATES, len(similarity))
@@ -158,14 +150,14 @@ def _register(
     if allowed is not None:
         distance = np.where(allowed, distance, 64)
     closest = max(range(count), key=lambda k: matches[k].closeness)
-    ids = index.frame["id"].to_numpy()
+    ids, of = index.frame["id"].to_numpy(), index.family[candidates]
     return {
         "nearest": ids[candidates[closest]],
         "nearest_phash": ids[int(distance.argmin())],
         "closeness": matches[closest].closeness,
         "structure": max(m.structure for m in matches),
-        "apart": _stands_out(np.array([m.closeness for m in matches]), of[candidates]),
-        "distinct": _stands_out(np.arctanh(np.clip([m.structure for m in matches], -0.9999, 0.9999)), of[candidates]),
+        "apart": _stands_out(np.array([m.closeness for m in matches]), of),
+        "distinct": _stands_out(np.arctanh(np.clip([m.structure for m in matches], -0.9999, 0.9999)), of),
         "phash": -float(distance.min()),
     }
 

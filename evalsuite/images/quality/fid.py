@@ -5,7 +5,6 @@ The result is called FID only with the Inception FID weights; with other feature
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,32 +15,24 @@ from evalsuite.stats.resampling import Array, Families, bootstrap_rows, family_u
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean [d] and unbiased covariance [d, d] of n features, float64."""
+    """Mean [d] and unbiased covariance [d, d] of features, float64."""
 
-    n: int
     mean: Array
     covariance: Array
 
 
-def moments(batches: Iterable[Array]) -> Moments:
-    """Mean and covariance in one pass over batches [n, d], memory d x d (Chan 1983)."""
-    n, mean, scatter = 0, np.zeros(0), np.zeros((0, 0))
-    for batch in batches:
-        batch = np.asarray(batch, dtype=np.float64)
-        if n == 0:
-            mean, scatter = np.zeros(batch.shape[1]), np.zeros((batch.shape[1], batch.shape[1]))
-        centre = batch.mean(0)
-        centred, shift, m = batch - centre, centre - mean, len(batch)
-        scatter += centred.T @ centred + np.outer(shift, shift) * (n * m / (n + m))
-        mean, n = mean + shift * (m / (n + m)), n + m
-    return Moments(n, mean, scatter / max(n - 1, 1))
+def moments(features: Array) -> Moments:
+    """Of features [n, d]."""
+    mean = features.mean(0, dtype=np.float64)
+    centred = features - mean
+    return Moments(mean, centred.T @ centred / max(len(features) - 1, 1))
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)).
 
-    The last trace comes from the eigenvalues of the symmetric S_a^(1/2) S_b S_a^(1/2), which are those of
-    S_a S_b: no complex parts to drop.
+    The last trace is computed from the eigenvalues of the symmetric S_a^(1/2) S_b S_a^(1/2): they equal those of
+    S_a S_b, and are real.
     """
     shift = a.mean - b.mean
     values, vectors = np.linalg.eigh(a.covariance)
@@ -60,13 +51,11 @@ def fid(
     n, d = min(len(real), len(synthetic)), real.shape[1]
     if n <= d:
         return missing(n, f"covariance is rank-deficient: {n} samples, {d} features")
-    value = frechet_distance(moments([real]), moments([synthetic]))
+    value = frechet_distance(moments(real), moments(synthetic))
     rngs = np.random.default_rng(seed).spawn(2)
     drawn = (
         bootstrap_rows(rng, family_units(family, len(side)), resamples)
         for side, rng, family in zip((real, synthetic), rngs, families, strict=True)
     )
-    resampled = [frechet_distance(moments([real[a]]), moments([synthetic[b]])) for a, b in zip(*drawn, strict=True)]
-    if not resamples:
-        return Estimate(value, np.nan, np.nan, n)
+    resampled = [frechet_distance(moments(real[a]), moments(synthetic[b])) for a, b in zip(*drawn, strict=True)]
     return from_resamples(value, np.array(resampled), n, recentre=True)

@@ -28,7 +28,6 @@ from evalsuite.stats.resampling import Families, codes_of
 NONE = "all"  # stands for every metric of a cell with too few images
 MIN_N = 20  # fewest images of each side from which a cell is measured
 Rows = NDArray[np.integer]
-Namer = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -47,22 +46,14 @@ class MatchedCell:
 
 def cells_of(real: pd.DataFrame, synthetic: pd.DataFrame, family: str) -> Iterator[MatchedCell]:
     """The cells of a family, in order; a strategy is compared with all real images, as these have no strategy."""
-    keys = CELLS[family]
+    keys, everyone = list(CELLS[family]), np.arange(len(real))
     if not keys:
-        yield MatchedCell(family, "all", np.arange(len(real)), np.arange(len(synthetic)))
+        yield MatchedCell(family, "all", everyone, np.arange(len(synthetic)))
         return
-    names = synthetic[list(keys)].dropna().drop_duplicates().sort_values(list(keys))
-    for values in names.itertuples(index=False, name=None):
-        chosen = _matching(synthetic, keys, values)
-        matched = np.arange(len(real)) if family == "strategy" else _matching(real, keys, values)
-        yield MatchedCell(family, " x ".join(map(str, values)), matched, chosen)
-
-
-def _matching(frame: pd.DataFrame, keys: tuple[str, ...], values: tuple[object, ...]) -> Rows:
-    hit = np.ones(len(frame), dtype=bool)
-    for key, value in zip(keys, values, strict=True):
-        hit &= (frame[key] == value).to_numpy(dtype=bool)
-    return np.flatnonzero(hit)
+    for values in synthetic[keys].dropna().drop_duplicates().sort_values(keys).itertuples(index=False, name=None):
+        matched, chosen = (np.flatnonzero((frame[keys] == values).all(axis=1)) for frame in (real, synthetic))
+        name = " x ".join(map(str, values))
+        yield MatchedCell(family, name, everyone if family == "strategy" else matched, chosen)
 
 
 def quality_table(
@@ -77,16 +68,8 @@ def quality_table(
     """One row per metric of a cell: family, cell, n_real, n_synthetic, n, metric, value, low, high, note.
 
     The family "floor" compares two halves of the real images, at the overall n if there are enough of them. It is the
-    score of a perfect generator.
-
-    Parameters
-    ----------
-    max_n
-        Most images of each side in a cell.
-    resamples
-        Bootstrap resamples of the Frechet distance and the Vendi score; kernel distances get three times as many.
-    kinds
-        Which kinds of cells (`CELLS`).
+    score of a perfect generator. Each side of a cell has at most `max_n` images; kernel distances get three times as
+    many resamples as the others.
     """
     records: list[dict[str, object]] = []
     for family in kinds:
@@ -118,21 +101,13 @@ def _measure(
 def measure(
     real: NDArray[np.floating],
     synthetic: NDArray[np.floating],
-    name: Namer,
+    name: Callable[[str], str],
     *,
     seed: int = 0,
     resamples: int = 100,
     of: Families = (None, None),
 ) -> Iterator[tuple[str, Estimate]]:
-    """All metrics of two sets of features of equal size; the kernel distance comes first, because it is unbiased.
-
-    Parameters
-    ----------
-    name
-        Names a kind of metric (`Extractor.metric`).
-    of
-        Families of the real and of the synthetic rows.
-    """
+    """All metrics of two equally large sets of features `of` families; the first, the kernel distance, is unbiased."""
     yield name("KD"), kid(real, synthetic, resamples=3 * resamples, seed=seed, families=of)
     yield name("FD"), fid(real, synthetic, resamples=resamples, seed=seed, families=of)
     yield name("MMD"), cmmd(real, synthetic, resamples=3 * resamples, seed=seed, families=of)

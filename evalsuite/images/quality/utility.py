@@ -23,10 +23,11 @@ from evalsuite.images.features.extract import Features
 from evalsuite.images.image_data import families
 from evalsuite.images.quality.quality_table import MIN_N
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing
-from evalsuite.stats.resampling import Array, Family, of_rows
+from evalsuite.stats.resampling import Array
 
 Labels = NDArray[np.object_]
 FOLDS = 5
+TOO_FEW = "too few families, or a single class among those of a fold"
 MEASURES = ("real to real", "synthetic to real", "real to synthetic", "real or synthetic")
 
 
@@ -35,27 +36,14 @@ def linear() -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.1))
 
 
-def utility_table(
-    real: Features, synthetic: Features, *, max_n: int = 5000, seed: int = 0, resamples: int = 300
-) -> pd.DataFrame:
-    """Columns family, cell, metric, value, low, high, n, note: one row per measure (`MEASURES`) and cell.
+@dataclass(frozen=True)
+class Side:
+    """Real or synthetic images: features [n, d], and class, skin type and family of each."""
 
-    Each classifier is trained once, on equally many real and synthetic images of every class, and then scored on all
-    tested images and on those of each skin type.
-    """
-    name, records = real.extractor.name, []
-    rows = matched_rows(real.frame, synthetic.frame, seed, max_n)
-    if len(rows[0]) < MIN_N:
-        note = f"{len(rows[0])} real images have a synthetic one of their class"
-        return pd.DataFrame(
-            {"family": "overall", "cell": "all", "metric": f"{what} [{name}]", **missing(len(rows[0]), note).columns()}
-            for what in MEASURES
-        )
-    for what, tested in zip(MEASURES, _tested(real, synthetic, rows, seed), strict=True):
-        for family, cell, part in tested.cells():
-            estimate = part.estimate(resamples, seed)
-            records.append({"family": family, "cell": cell, "metric": f"{what} [{name}]", **estimate.columns()})
-    return pd.DataFrame(records)
+    x: Array
+    label: Labels
+    group: Labels
+    family: Labels
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ class HeldOut:
     truth: NDArray[Any]
     found: NDArray[Any] | None
     group: Labels
-    family: Family
+    family: Labels
     note: str = ""
 
     def estimate(self, resamples: int = 300, seed: int = 0) -> Estimate:
@@ -92,32 +80,40 @@ class HeldOut:
         yield "overall", "all", self
         for name in sorted({str(g) for g in self.group if g is not None}):
             here = self.group == name
-            part = replace(
-                self,
-                truth=self.truth[here],
-                group=self.group[here],
-                family=of_rows(self.family, here),
-                found=None if self.found is None else self.found[here],
-            )
-            if here.sum() < MIN_N or len(set(part.truth)) < 2:
+            truth, found = self.truth[here], None if self.found is None else self.found[here]
+            part = replace(self, truth=truth, found=found, group=self.group[here], family=self.family[here])
+            if here.sum() < MIN_N or len(set(truth)) < 2:
                 part = replace(part, found=None, note=f"{here.sum()} tested images, or of one class only")
             yield "group", name, part
 
 
-def _tested(
-    real: Features, synthetic: Features, rows: tuple[NDArray[np.intp], NDArray[np.intp]], seed: int
-) -> list[HeldOut]:
-    """The held-out images of each of `MEASURES`, in their order."""
-    a, b = real.frame.iloc[rows[0]], synthetic.frame.iloc[rows[1]]
-    x, u, y, v = real.take(rows[0]), synthetic.take(rows[1]), *(f["class"].to_numpy(dtype=object) for f in (a, b))
-    groups = [f["group"].to_numpy(dtype=object) for f in (a, b)]
-    of = [families(a), families(b, real.frame)]
-    return [
-        cross_accuracy(x, y, of[0], groups[0]),
-        transfer_accuracy(u, v, x, y, groups[0], of[0]),
-        transfer_accuracy(x, y, u, v, groups[1], of[1]),
-        discriminator(x, u, of[0], of[1], np.concatenate(groups), seed),
-    ]
+def utility_table(
+    real: Features, synthetic: Features, *, max_n: int = 5000, seed: int = 0, resamples: int = 300
+) -> pd.DataFrame:
+    """Columns family, cell, metric, value, low, high, n, note: one row per measure (`MEASURES`) and cell.
+
+    Each classifier is trained once, on equally many real and synthetic images of every class, and then scored on all
+    tested images and on those of each skin type.
+    """
+    names, records = [f"{measure} [{real.extractor.name}]" for measure in MEASURES], []
+    rows = matched_rows(real.frame, synthetic.frame, seed, max_n)
+    n = len(rows[0])
+    if n < MIN_N:
+        none = missing(n, f"{n} real images have a synthetic one of their class").columns()
+        return pd.DataFrame({"family": "overall", "cell": "all", "metric": name, **none} for name in names)
+    a, b = (_side(features, some, real.frame) for features, some in zip((real, synthetic), rows, strict=True))
+    tested = cross_accuracy(a), transfer_accuracy(b, a), transfer_accuracy(a, b), discriminator(a, b, seed)
+    for name, held_out in zip(names, tested, strict=True):
+        for family, cell, part in held_out.cells():
+            found = part.estimate(resamples, seed).columns()
+            records.append({"family": family, "cell": cell, "metric": name, **found})
+    return pd.DataFrame(records)
+
+
+def _side(features: Features, rows: NDArray[np.intp], parents: pd.DataFrame) -> Side:
+    frame = features.frame.iloc[rows]
+    label, group = (frame[column].to_numpy(dtype=object) for column in ("class", "group"))
+    return Side(features.take(rows), label, group, families(frame, parents))
 
 
 def matched_rows(
@@ -125,60 +121,63 @@ def matched_rows(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of both frames, drawn by the seed: equally many of every class, at most `max_n` on each side."""
     rng = np.random.default_rng(seed)
-    a, b = [], []
+    a, b = [np.zeros(0, dtype=np.intp)], [np.zeros(0, dtype=np.intp)]
     labels = sorted(set(real["class"]) & set(synthetic["class"]))
     for label in labels:
         i, j = (np.flatnonzero((f["class"] == label).to_numpy(dtype=bool)) for f in (real, synthetic))
         n = min(len(i), len(j), max(1, max_n // len(labels)))
         a.append(np.sort(rng.choice(i, n, replace=False)))
         b.append(np.sort(rng.choice(j, n, replace=False)))
-    none = np.zeros(0, dtype=np.intp)
-    return np.concatenate([none, *a]), np.concatenate([none, *b])
+    return np.concatenate(a), np.concatenate(b)
 
 
-def transfer_accuracy(x: Array, y: Labels, u: Array, v: Labels, group: Labels, family: Family = None) -> HeldOut:
-    """Balanced accuracy on (u, v) of a linear classifier fitted on (x, y)."""
-    if len(set(y)) < 2:
-        return HeldOut(_balanced, v, None, group, family, "a single class")
-    return _classified(v, linear().fit(x, y).predict(u), group, family)
+def transfer_accuracy(train: Side, test: Side) -> HeldOut:
+    """Balanced accuracy on one side of a linear classifier trained on the other."""
+    if len(set(train.label)) < 2:
+        return HeldOut(_balanced, test.label, None, test.group, test.family, "a single class")
+    return _classified(test, linear().fit(train.x, train.label).predict(test.x))
 
 
-def cross_accuracy(x: Array, y: Labels, family: Labels, group: Labels) -> HeldOut:
+def cross_accuracy(side: Side) -> HeldOut:
     """Balanced accuracy by cross-validation over families: the reference for the other directions."""
-    if len(set(y)) < 2 or len(set(family)) < FOLDS:
-        return HeldOut(_balanced, y, None, group, family, "a single class or too few families")
-    predicted = np.empty(len(y), dtype=object)
-    for fit, test in GroupKFold(FOLDS).split(x, y, family):
-        if len(set(y[fit])) < 2:
-            return HeldOut(_balanced, y, None, group, family, "a fold holds a single class")
-        predicted[test] = linear().fit(x[fit], y[fit]).predict(x[test])
-    return _classified(y, predicted, group, family)
+    found = _out_of_fold(side.x, side.label, side.family, GroupKFold(FOLDS), lambda model, x: model.predict(x))
+    if found is None:
+        return HeldOut(_balanced, side.label, None, side.group, side.family, TOO_FEW)
+    return _classified(side, found)
 
 
-def _classified(truth: Labels, predicted: Labels, group: Labels, family: Family) -> HeldOut:
+def _classified(side: Side, predicted: Labels) -> HeldOut:
     """Labels become numbers first, because resampling compares them thousands of times."""
-    codes = np.unique(np.concatenate([truth, predicted]).astype(str), return_inverse=True)[1]
-    return HeldOut(_balanced, codes[: len(truth)], codes[len(truth) :], group, family)
+    codes = np.unique(np.concatenate([side.label, predicted]).astype(str), return_inverse=True)[1]
+    return HeldOut(_balanced, codes[: len(predicted)], codes[len(predicted) :], side.group, side.family)
 
 
-def discriminator(
-    real: Array, synthetic: Array, real_family: Labels, synthetic_family: Labels, group: Labels, seed: int = 0
-) -> HeldOut:
+def discriminator(real: Side, synthetic: Side, seed: int = 0) -> HeldOut:
     """AUC of telling real from synthetic, cross-validated over families; 0.5: they cannot be told apart.
 
     A real image and the images made from it are one family, so no classifier is trained on a tested image's parent.
     """
-    x = np.concatenate([real, synthetic])
-    y = np.r_[np.zeros(len(real), dtype=int), np.ones(len(synthetic), dtype=int)]
-    family = np.concatenate([real_family, synthetic_family])
-    if len(set(real_family)) < FOLDS:
-        return HeldOut(_auc, y, None, group, family, "too few families")
-    score = np.empty(len(y))
-    for fit, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, family):
+    x, group, family = (np.concatenate([getattr(s, k) for s in (real, synthetic)]) for k in ("x", "group", "family"))
+    y, folds = np.repeat([0, 1], [len(real.x), len(synthetic.x)]), GroupKFold(FOLDS, shuffle=True, random_state=seed)
+    found = None
+    if len(set(real.family)) >= FOLDS:
+        found = _out_of_fold(x, y, family, folds, lambda model, x: model.predict_proba(x)[:, 1])
+    return HeldOut(_auc, y, found, group, family, TOO_FEW)
+
+
+def _out_of_fold(
+    x: Array, y: NDArray[Any], family: Labels, folds: GroupKFold, predict: Callable[[Pipeline, Array], NDArray[Any]]
+) -> NDArray[Any] | None:
+    """What a classifier of the other folds says of each row; None where these have a single class or are too few."""
+    if len(set(family)) < FOLDS:
+        return None
+    out: list[tuple[NDArray[np.intp], NDArray[Any]]] = []
+    for fit, test in folds.split(x, y, family):
         if len(set(y[fit])) < 2:
-            return HeldOut(_auc, y, None, group, family, "a fold holds one side only")
-        score[test] = linear().fit(x[fit], y[fit]).predict_proba(x[test])[:, 1]
-    return HeldOut(_auc, y, score, group, family)
+            return None
+        out.append((test, predict(linear().fit(x[fit], y[fit]), x[test])))
+    rows, found = (np.concatenate(part) for part in zip(*out, strict=True))
+    return found[np.argsort(rows)]
 
 
 def _balanced(y: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:

@@ -39,30 +39,16 @@ _MIN_BARE = 0.05  # an image with a smaller share of bare skin is not measured
 
 @dataclass(frozen=True)
 class ToneMeasure:
-    """One image's tone; NaN where it cannot be measured.
+    """One image's tone; NaN where it cannot be measured."""
 
-    Attributes
-    ----------
-    ita
-        Individual typology angle in degrees, higher is lighter.
-    lightness, a, b
-        Mean colour of the bare skin in CIELAB under D65.
-    bare_share, lesion_share
-        Shares of the image, from 0 to 1.
-    lesion_contrast
-        CIELAB distance between lesion and bare skin; 0: no lesion found.
-    shading
-        Span of L* that the fitted light covers across the image.
-    """
-
-    ita: float
-    lightness: float
+    ita: float  # individual typology angle in degrees, higher is lighter
+    lightness: float  # of the mean colour of the bare skin, CIELAB under D65
     a: float
     b: float
-    bare_share: float
+    bare_share: float  # of the image, 0 to 1
     lesion_share: float
-    lesion_contrast: float
-    shading: float
+    lesion_contrast: float  # CIELAB distance between lesion and bare skin; 0: no lesion found
+    shading: float  # span of L* that the fitted light covers across the image
     method: str = METHOD
 
 
@@ -71,12 +57,7 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
 
     A plane fitted to the border of the image models skin of one tone under uneven light; pixels that depart from it by
     more than Otsu's threshold are lesion. Hair, highlights and black or white background are left out. The angle is
-    that of the mean colour.
-
-    Raises
-    ------
-    UserError
-        The array is not uint8 [h, w, 3].
+    that of the mean colour. UserError for another kind of array.
     """
     lab = srgb_to_lab(_small(image).astype(np.float32) / 255).astype(np.float32)
     exposed = _exposed(_small(image))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import matplotlib.figure
@@ -17,6 +16,19 @@ from evalsuite.page.measurement import Measurement, Status, frame_table
 from evalsuite.page.svg import as_svg
 from evalsuite.stats.estimate import Estimate
 
+#: Shown columns: title -> estimate, digits.
+ORDER = {"order (Spearman)": ("spearman", 2), "order (Kendall)": ("kendall", 2)}
+ASKED = {
+    "share in the requested group": ("exact", 2),
+    "share within one group": ("within_one", 2),
+    "degrees outside the requested range": ("degrees_off", 1),
+    "drift from real images, degrees": ("drift", 1),
+}
+LESIONS = {
+    "share with a lesion": ("lesion_seen", 2),
+    "its contrast": ("lesion_contrast", 1),
+    "share that kept the parent's lesion": ("lesion_kept", 2),
+}
 SHIFT = 5.0  # degrees from real images that matter: less than half of the narrowest group
 
 
@@ -150,43 +162,21 @@ def tone_section(report: ToneReport) -> Measurement:
 
 def _asked(cells: pd.DataFrame, *, order: bool) -> pd.DataFrame:
     """Shown columns; the order is left out where a cell has one requested tone."""
-    columns = {
-        "cell": cells["cell"],
-        "images": cells["n"],
-        "ITA: median (5 to 95 %)": [
-            Estimate(middle, low, high, 0).text(1)
-            for middle, low, high in cells[["ita_median", "ita_q05", "ita_q95"]].itertuples(index=False, name=None)
-        ],
-    }
-    if order:
-        columns |= {"order (Spearman)": _texts(cells["spearman"], 2), "order (Kendall)": _texts(cells["kendall"], 2)}
-    return pd.DataFrame(
-        columns
-        | {
-            "share in the requested group": _texts(cells["exact"], 2),
-            "share within one group": _texts(cells["within_one"], 2),
-            "degrees outside the requested range": _texts(cells["degrees_off"], 1),
-            "drift from real images, degrees": _texts(cells["drift"], 1),
-        }
-    )
+    angles = zip(cells["ita_median"], cells["ita_q05"], cells["ita_q95"], strict=True)
+    shown = pd.DataFrame({"cell": cells["cell"], "images": cells["n"]})
+    shown["ITA: median (5 to 95 %)"] = [Estimate(*angle, 0).text(1) for angle in angles]
+    return shown.join(_texts(cells, ORDER | ASKED if order else ASKED))
 
 
 def _lesions(cells: pd.DataFrame) -> pd.DataFrame:
+    head = cells[["cell", "n", "not_measured"]].set_axis(["cell", "images", "tone not measurable"], axis=1)
+    return head.join(_texts(cells, LESIONS)).assign(**{"light across the image, L*": cells["shading"]})
+
+
+def _texts(cells: pd.DataFrame, columns: dict[str, tuple[str, int]]) -> pd.DataFrame:
     return pd.DataFrame(
-        {
-            "cell": cells["cell"],
-            "images": cells["n"],
-            "tone not measurable": cells["not_measured"],
-            "share with a lesion": _texts(cells["lesion_seen"], 2),
-            "its contrast": _texts(cells["lesion_contrast"], 1),
-            "share that kept the parent's lesion": _texts(cells["lesion_kept"], 2),
-            "light across the image, L*": cells["shading"],
-        }
+        {title: [e.text(digits) for e in cells[name]] for title, (name, digits) in columns.items()}, cells.index
     )
-
-
-def _texts(estimates: Iterable[Estimate], digits: int) -> list[str]:
-    return [estimate.text(digits) for estimate in estimates]
 
 
 def _boxes(measured: pd.DataFrame) -> str:
@@ -195,10 +185,9 @@ def _boxes(measured: pd.DataFrame) -> str:
     order = known.groupby("group")["requested"].first().sort_values(na_position="last").index
     drawing = matplotlib.figure.Figure(figsize=(7, 3.2), layout="constrained")
     axes = drawing.subplots()
-    axes.boxplot(
-        [known.loc[known["group"] == g, "ita"] for g in order], tick_labels=[str(g) for g in order], showfliers=False
-    )
+    angles = {str(g): known.loc[known["group"] == g, "ita"] for g in order}
+    axes.boxplot(list(angles.values()), tick_labels=list(angles), showfliers=False)
     axes.set_ylabel("ITA (degrees)")
     axes.set_xlabel("requested group")
-    medians = "; ".join(f"{g}: median {known.loc[known['group'] == g, 'ita'].median():.0f}" for g in order)
+    medians = "; ".join(f"{group}: median {values.median():.0f}" for group, values in angles.items())
     return as_svg(drawing, "Measured angle by requested group", medians)

@@ -43,14 +43,8 @@ def image_table(data: ImageData, cuts: tuple[float, ...], track: Track = untrack
     """One row per image: id, class, group, strategy, the measure, and how far it lies from the request.
 
     `steps_off` is positive where the image is darker than requested. `degrees_off` says how far the angle lies outside
-    the requested range, positive where lighter. Both are NaN where nothing was requested.
-
-    Parameters
-    ----------
-    cuts
-        Five lower bounds in degrees (`cut_points`).
-    what
-        What the progress display calls this pass.
+    the requested range, positive where lighter. Both are NaN where nothing was requested. `what` names the pass in the
+    progress display.
     """
     records = []
     for sample, image in track(data.images(), what, len(data.rows)):
@@ -85,17 +79,13 @@ def cell_table(
 ) -> pd.DataFrame:
     """One row per cell: quantiles of the angle, and estimates of order, accuracy, drift and what became of the lesion.
 
-    Parameters
-    ----------
-    reference
-        The same measures of real images. `drift` is the shift of the angles from their median, group by group, and
-        `lesion_kept` compares the lesion's contrast with the parent's where the parent is among them.
+    With a `reference`, the same measures of real images, `drift` is the shift of the angles from their median, group by
+    group, and `lesion_kept` compares the lesion's contrast with the parent's where the parent is among them.
     """
     records = []
     for family, keys in CELLS.items():
         for name, part in parts_of(measured, keys):
-            row_seed = seed + zlib.crc32(f"{family}/{name}".encode())
-            judged = _judge(part, reference, resamples, row_seed)
+            judged = _judge(part, reference, resamples, seed + zlib.crc32(f"{family}/{name}".encode()))
             records.append({"family": family, "cell": name, "n": len(part), **judged})
     return pd.DataFrame(records)
 

@@ -57,7 +57,7 @@ def test_perfect_readers_get_one_and_guessing_readers_a_half(tmp_path: Path) -> 
     assert chance.value == pytest.approx(expected)
     guessed = analysis.agreement(guessing, study)["value"].iloc[0]
     assert guessed.low < 0 < guessed.high
-    assert analysis.study_section(tmp_path / "guessing").shown["fidelity"]
+    assert analysis.study_section(analysis.analyse(tmp_path / "guessing")).shown["fidelity"]
 
 
 def test_icc_is_shrout_and_fleiss() -> None:

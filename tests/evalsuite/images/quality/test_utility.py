@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from image_helpers import features
 
-from evalsuite.images.quality.utility import discriminator, matched_rows, utility_table
+from evalsuite.images.quality.utility import Side, discriminator, matched_rows, utility_table
 
 
 def whole(utility: pd.DataFrame) -> pd.Series:
@@ -51,9 +51,9 @@ def test_a_parent_and_its_child_share_a_fold() -> None:
     """Copies of real images must not be told apart by having seen their parent in training."""
     real = features(100)
     child = features(100, parent=list(real.frame["id"]))
-    family = real.frame["id"].to_numpy(dtype=object)
-    group = np.concatenate([real.frame["group"], child.frame["group"]])
-    estimate = discriminator(real.values, child.values, family, family, group).estimate(resamples=50)
+    label, group, id = (real.frame[column].to_numpy(dtype=object) for column in ("class", "group", "id"))
+    sides = (Side(features.values, label, group, id) for features in (real, child))
+    estimate = discriminator(*sides).estimate(resamples=50)
     assert estimate.low <= 0.5 <= estimate.high + 0.05
 
 
