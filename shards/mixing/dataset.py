@@ -139,12 +139,10 @@ class MixedStream(IterableDataset[Batch]):
     def global_order(self, epoch: int, step: int) -> NDArray[np.int64]:
         """Source and row of every image of one global batch, in order, [global_batch, 2]."""
         starts = epoch * self._drawn_before[-1] + self._drawn_before[step]
-        batch = [
-            (number, draws[int(start) + i])
-            for number, (draws, start, count) in enumerate(zip(self._draws, starts, self.counts[step], strict=True))
-            for i in range(int(count))
-        ]
-        return np.array(batch)[generator(self.seed, epoch, step, 0x6D6978).permutation(len(batch))]
+        counts = self.counts[step]
+        rows = [draws.take(int(i), int(n)) for draws, i, n in zip(self._draws, starts, counts, strict=True)]
+        batch = np.stack([np.repeat(np.arange(len(counts)), counts), np.concatenate(rows)], axis=1)
+        return batch[generator(self.seed, epoch, step, 0x6D6978).permutation(len(batch))]
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
@@ -212,7 +210,9 @@ class MixedStream(IterableDataset[Batch]):
 
         def finish() -> Batch:
             back = np.argsort(np.concatenate(parts))
-            images = joined([one() for one, part in zip(waiting, parts, strict=True) if len(part)])[back]
+            images = joined([one() for one, part in zip(waiting, parts, strict=True) if len(part)])
+            if len(parts) > 1:
+                images = images.index_select(0, torch.from_numpy(back))
             if self.transform:
                 images = torch.stack(
                     [self._transformed(x, (*place, int(s))) for x, s in zip(images, slots, strict=True)]

@@ -70,14 +70,15 @@ def few_per_class(rows: pd.DataFrame, per_class: int, seed: int) -> NDArray[np.i
     """
     table = rows[["id", "class"]].assign(group=rows["group"].fillna("unknown")).reset_index(drop=True)
     table = table.sort_values("id", kind="stable")
-    chosen: list[int] = []
-    for name, mine in table.groupby("class", sort=True):
+    shuffled = [table.assign(lot=0).iloc[:0]]
+    for name, mine in table.groupby("class"):
         rng = generator(seed, 0x5EED, *str(name).encode())
         mine = mine.iloc[rng.permutation(len(mine))]
-        turn = mine.groupby("group").cumcount().to_numpy()
-        lot = rng.permutation(len(mine))  # who goes first in a turn must not be the same group each time
-        chosen += mine.index[np.lexsort((lot, turn))][:per_class].tolist()
-    return np.sort(np.array(chosen, dtype=np.int64))
+        shuffled.append(mine.assign(lot=rng.permutation(len(mine))))  # no group goes first in every turn
+    table = pd.concat(shuffled)
+    table["turn"] = table.groupby(["class", "group"]).cumcount()
+    chosen = table.sort_values(["turn", "lot"]).groupby("class").head(per_class)
+    return np.sort(chosen.index.to_numpy(np.int64))
 
 
 class Draws:
@@ -110,6 +111,17 @@ class Draws:
     def _remember(self) -> None:
         self._order = lru_cache(maxsize=4 + 2 * len(self.strata))(self._shuffled)
         self._turn = lru_cache(maxsize=8)(lambda block: generator(*self.seed, block, 1).permutation(len(self.strata)))
+
+    def take(self, start: int, count: int) -> NDArray[np.int64]:
+        """The rows of `count` draws, from number `start` on."""
+        if len(self.strata) > 1:
+            return np.array([self[number] for number in range(start, start + count)], dtype=np.int64)
+        parts = [np.zeros(0, dtype=np.int64)]
+        while count:
+            turn, place = divmod(start, len(self.strata[0]))
+            parts.append(self._order(0, turn)[place : place + count])
+            start, count = start + len(parts[-1]), count - len(parts[-1])
+        return np.concatenate(parts)
 
     def __getitem__(self, number: int) -> int:
         block, slot = divmod(number, len(self.strata))
