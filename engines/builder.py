@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference
-from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, describe, read_bundle, whole_folder, write_manifest
+from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, bundle_folder, describe, read_bundle, write_manifest
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
 from engines.compile import fp8, torch_build
@@ -110,7 +110,7 @@ def build(
             "artefacts": [],
         }
     )
-    with whole_folder(Path(out)) as partial:
+    with bundle_folder(Path(out)) as partial:
         bundle = _exported(folder, partial, manifest, progress)
         if precision == "fp8":
             progress("fp8 calibration")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from dermforge.common.atomic import whole_folder
 from dermforge.common.digests import digest_file
 from engines.errors import EngineError
 from engines.pipeline_spec import PipelineSpec
@@ -175,8 +174,7 @@ def describe_file(folder: Path, path: Path) -> Artefact:
     )
 
 
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def bundle_folder(out: Path) -> AbstractContextManager[Path]:
     """A folder that appears under its name only when everything in it is written.
 
     Raises
@@ -186,15 +184,4 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise EngineError(f"{out} exists and is not an engine bundle: give another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
-    try:
-        partial.mkdir()
-        yield partial
-        old = out.parent / f".{out.name}.old-{os.getpid()}"
-        if out.exists():
-            out.rename(old)
-        partial.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return whole_folder(out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,6 +62,22 @@ def write_whole(path: Path, content: bytes, fsync: bool = True) -> None:
     with Pending(path, fsync) as file:
         file.write([content])
         file.commit()
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder that takes its name only when everything in it is written; it replaces one that was there."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = (out.parent / f".{out.name}.{word}.tmp-{os.getpid()}" for word in ("partial", "old"))
+    try:
+        partial.mkdir()
+        yield partial
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_folder(folder: Path, fsync: bool = True) -> None:

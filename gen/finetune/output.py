@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 
+from dermforge.common.atomic import whole_folder
 from dermforge.common.errors import UserError
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
@@ -43,22 +41,6 @@ def finished(out: Path, identity: dict[str, Any], steps: int) -> bool:
     if "finetune" not in facts:
         raise UserError(f"{out} exists and is not a fine-tuned pipeline; write to another folder")
     return bool(facts["finetune"] == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes its name only when everything in it is written."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = (out.parent / f".{out.name}.{word}.tmp-{os.getpid()}" for word in ("partial", "old"))
-    try:
-        partial.mkdir()
-        yield partial
-        if out.exists():
-            out.rename(old)
-        partial.rename(out)
-    finally:
-        for path in (partial, old):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True)

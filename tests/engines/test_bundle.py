@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from engines import Bundle, load, read_bundle
-from engines.bundle import MANIFEST, Artefact, whole_folder
+from engines.bundle import MANIFEST, Artefact, bundle_folder
 from engines.errors import EngineError
 
 
@@ -64,7 +64,7 @@ def test_a_manifest_cannot_name_files_outside_its_folder(path: str) -> None:
 
 def test_nothing_is_left_of_a_folder_that_was_not_finished(tmp_path: Path) -> None:
     def write() -> None:
-        with whole_folder(tmp_path / "out") as partial:
+        with bundle_folder(tmp_path / "out") as partial:
             (partial / "half").write_text("")
             raise EngineError("no")
 
@@ -75,14 +75,14 @@ def test_nothing_is_left_of_a_folder_that_was_not_finished(tmp_path: Path) -> No
 
 def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
-    with pytest.raises(EngineError, match="is not an engine bundle"), whole_folder(tmp_path):
+    with pytest.raises(EngineError, match="is not an engine bundle"), bundle_folder(tmp_path):
         pass
     assert (tmp_path / "mine").read_text() == "precious"
 
 
 def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
     for text in ("old", "new"):
-        with whole_folder(tmp_path / "out") as partial:
+        with bundle_folder(tmp_path / "out") as partial:
             (partial / MANIFEST).write_text(text)
     assert (tmp_path / "out" / MANIFEST).read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -1,4 +1,4 @@
-"""Many workers write one run: byte-identical whoever makes a shard, whoever dies, in a folder and in a bucket."""
+"""Many workers write one run: the same bytes, whichever worker makes a shard or dies, in a folder and in a bucket."""
 
 from __future__ import annotations
 
@@ -51,6 +51,12 @@ def long(
     return folder
 
 
+def sampling(run: Path, out: str | Path, bundle: Path) -> list[str]:
+    """`gen sample` of the plan of a run, in a process of its own."""
+    program = [sys.executable, "-c", PROGRAM, "sample", "--shards", str(out), "--plan", str(run / run_record.PLAN)]
+    return [*program, *f"--engine {bundle} --device cpu --name s --shard-size 4".split()]
+
+
 def test_an_array_of_workers_writes_what_one_process_writes(
     bundles: dict[str, Path], open_engine: Callable[..., Engine], whole: Path, tmp_path: Path
 ) -> None:
@@ -83,24 +89,7 @@ def test_a_stopped_run_loses_only_the_shard_in_progress(
 ) -> None:
     """Killed without a chance to clean up, or asked to stop: what was committed stays, the rest comes out the same."""
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-c",
-        PROGRAM,
-        "sample",
-        "--shards",
-        str(out),
-        "--plan",
-        str(long / run_record.PLAN),
-        "--engine",
-        str(bundles["text"]),
-        "--device",
-        "cpu",
-        "--name",
-        "s",
-        "--shard-size",
-        "4",
-    ]
+    command = sampling(long, out, bundles["text"])
     threads = ["--threads", str(run_record.read(long).threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while not (out / "s-000001.json").exists() and process.poll() is None:
@@ -125,24 +114,7 @@ def test_a_run_into_a_bucket_that_is_killed_loses_only_the_shard_in_progress(
 ) -> None:
     """SIGKILL in the middle of thirty shards: what was committed stays as it is, nothing is left on this disk."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    command = [
-        sys.executable,
-        "-c",
-        PROGRAM,
-        "sample",
-        "--shards",
-        bucket,
-        "--plan",
-        str(long / run_record.PLAN),
-        "--engine",
-        str(bundles["text"]),
-        "--device",
-        "cpu",
-        "--name",
-        "s",
-        "--shard-size",
-        "4",
-    ]
+    command = sampling(long, bucket, bundles["text"])
     threads = ["--threads", str(run_record.read(long).threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while "s-000001.json" not in Bucket(bucket).names(missing_ok=True) and process.poll() is None:
