@@ -70,16 +70,26 @@ def test_every_command_line_is_accepted_by_its_program(page: Path) -> None:
         known[words[0], words[1]][0].make_context(words[1], words[2:])
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=[pytest.mark.slow] if page.stem == "notebook" else [], id=str(page.relative_to(ROOT)))
-        for page in PAGES
-        if any(blocks(page, "python"))
-    ],
-)
+#: Command lines that make what the README's Python reads: a small `make demo`.
+DEMO = """gen build-engine --out demo/bundle --backend torch
+gen phantoms demo/phantoms --per-cell 1 --test-per-cell 1
+gen sample --shards demo/shards --engine demo/bundle --per-cell 1 --steps 4"""
+SLOW = ("README.md", "notebook.md")
+PYTHON_PAGES = [
+    pytest.param(page, marks=pytest.mark.slow if page.name in SLOW else (), id=str(page.relative_to(ROOT)))
+    for page in PAGES
+    if any(blocks(page, "python"))
+]
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     """All Python of a page in one process, in order, as a reader would run it."""
+    if page.name == "README.md":
+        for line in DEMO.splitlines():
+            subprocess.run([sys.executable, "-m", "dermforge", *line.split()], cwd=tmp_path, check=True)
+        rows = [f"{i},{'ab'[i % 2]},{0.2 if i % 3 else 0.8},{0.8 if i % 3 else 0.2},{i % 6 + 1}" for i in range(240)]
+        (tmp_path / "predictions.csv").write_text("\n".join(["id,label,prob_a,prob_b,fst", *rows]))
     script = tmp_path / "page.py"
     script.write_text("\n\n".join(blocks(page, "python")), encoding="utf-8")
     done = subprocess.run(
