@@ -160,7 +160,7 @@ def describe(folder: Path) -> list[Artefact]:
 
 
 def describe_file(folder: Path, path: Path) -> Artefact:
-    """What can be told of one file from its name and content."""
+    """An artefact with what one file's name and content say."""
     kind, backend = KINDS.get(path.suffix, ("config", None))
     return Artefact.model_validate(
         {

@@ -34,7 +34,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "te
 ON_DEVICE = {PROVIDERS["tensorrt"]: (PROVIDERS["cuda"],)}  # nodes that TensorRT does not take stay on the GPU
 
 
-OLD_CPU_GRAPH = "unet/cpu.onnx"  # of bundles of version 0.1, which must go on giving the same bytes
+OLD_CPU_GRAPH = "unet/cpu.onnx"  # in bundles from before 0.1.0: their shards are regenerated with it
 SMALL = 200_000_000  # bytes of weights up to which every core can read all of them
 # The operations that take time: a device's own provider must run them. Shape arithmetic may stay on the CPU.
 HEAVY = ("Attention", "Conv", "Gemm", "GroupNormalization", "LayerNormalization", "MatMul", "Softmax")

@@ -56,7 +56,7 @@ def test_a_torch_bundle_runs_and_is_a_diffusers_folder(model: Path, tmp_path: Pa
 
 
 def test_a_checkpoint_with_a_safety_checker_gives_a_bundle_that_opens(model: Path, tmp_path: Path) -> None:
-    """As Stable Diffusion 1.5's own index names it: bundles leave that part out, and must not name it."""
+    """Stable Diffusion 1.5's index names a safety checker; bundles leave that part out, and must not name it."""
     from diffusers import StableDiffusionPipeline
 
     named = tmp_path / "model"

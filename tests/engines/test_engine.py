@@ -52,7 +52,7 @@ def test_each_distinct_prompt_is_encoded_once(bundle: Bundle) -> None:
 
 
 def test_a_long_run_of_other_prompts_keeps_the_last_of_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prompt an image: what is kept must not grow with the run, and a call may be longer than that."""
+    """With a prompt for every image the cache must not grow with the run; one call may be larger than the cache."""
     monkeypatch.setattr("engines.engine.TEXTS_KEPT", 3)
     engine = load(bundle.folder)
     ids = engine.tokenize(list("abcdefghij"))
@@ -84,7 +84,7 @@ def test_no_rows_give_no_rows(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("documented", [engines.Engine, engines.load])
 def test_the_examples_run(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, documented: object) -> None:
-    """Of the docstrings, in a folder that holds the bundle they open."""
+    """The examples of the docstrings, in a folder that holds the bundle they open."""
     (found,) = doctest.DocTestFinder(recurse=False).find(documented, globs={})
     assert found.examples
     monkeypatch.chdir(bundle.folder.parent)

@@ -89,7 +89,7 @@ def test_a_path_that_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
-    """Hub folders hold training and half-precision copies beside the weights; alone, half precision will do."""
+    """Hub folders also hold training and half-precision copies; half precision is read only if it is alone."""
     unet = folder / "unet"
     full = unet / "diffusion_pytorch_model.safetensors"
     for copy in ("non_ema", "fp16"):

@@ -1,4 +1,4 @@
-"""The ONNX Runtime engine gives what torch gives, and says so when it cannot run where it was told to."""
+"""The ONNX Runtime engine gives what torch gives, and refuses to run on another provider than was asked for."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_call_agrees_with_torch(bundle: Bundle, reference: Reference) -> N
 
 
 def test_an_old_bundle_runs_its_own_graph_for_the_cpu(copied: Bundle) -> None:
-    """Version 0.1 wrote one for small UNets: its shards must be regenerated with it."""
+    """Development versions before 0.1.0 wrote one for small UNets: its shards are regenerated with it."""
     shutil.copyfile(copied.folder / "unet" / "rows.onnx", copied.folder / OLD_CPU_GRAPH)
     write_manifest(copied.folder, copied.manifest.model_copy(update={"artefacts": describe(copied.folder)}))
     args, opened = (gauss(4, 4, 8, 8), torch.full((4,), 500.0), gauss(4, 16, 32)), load(copied.folder)

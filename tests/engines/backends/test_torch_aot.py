@@ -31,7 +31,7 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def engine_file(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of `network(x) * s`, channels last inside as real ones are: its result must come out contiguous."""
+    """An engine file of `network(x) * s` with channels last inside; its result must come out contiguous."""
     path = tmp_path_factory.mktemp("engine") / "small.so"
     network = network.to(memory_format=torch.channels_last)
     compile_call(

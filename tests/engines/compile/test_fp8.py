@@ -41,7 +41,7 @@ def graph_of(bundle: Bundle, name: str) -> onnx.ModelProto:
 
 @given(largest=st.floats(0, 6e4))
 def test_a_scale_is_the_smallest_power_of_two_that_reaches_the_largest_value(largest: float) -> None:
-    """And a normal number in fp16, in which activations are divided by it."""
+    """It is also a normal number in fp16, in which activations are divided by it."""
     scale, tiny = float(scale_for(largest)), float(np.finfo(np.float16).tiny)
     assert np.frexp(scale)[0] == 0.5
     assert scale * LARGEST >= largest
@@ -55,7 +55,7 @@ def test_what_overflowed_in_the_calibration_gets_no_scale_that_hides_it(largest:
 
 
 def test_a_product_is_rounded_as_torch_rounds(tmp_path: Path) -> None:
-    """ONNX Runtime's pairs and torch's float8_e4m3fn: the same numbers, and what lies past the range is cut to it."""
+    """ONNX Runtime's pairs and torch's float8_e4m3fn: the same numbers, and values beyond the range are clipped."""
     noise = np.random.default_rng(0)
     weight = noise.standard_normal((32, 16)).astype(np.float16)
     x = noise.standard_normal((3, 5, 32)).astype(np.float16)
@@ -81,7 +81,7 @@ def test_a_product_is_rounded_as_torch_rounds(tmp_path: Path) -> None:
 
 
 def test_the_ranges_are_those_of_whole_denoising_runs(model: Path, bundle: Bundle, bundle8: Bundle) -> None:
-    """Of the same prompts and steps in float32 torch, with hooks: every rounded input, none that text or time give."""
+    """Float32 torch with hooks gives the same ranges: of every quantised input, and of none that text or time give."""
     prompts = [p.prompt for p in bundle8.manifest.spec.validation_prompts][:PROMPTS]
     reference = Reference(model, bundle8, torch.device("cpu"))
     largest: dict[str, float] = {}
@@ -106,8 +106,8 @@ def test_the_ranges_are_those_of_whole_denoising_runs(model: Path, bundle: Bundl
     assert not (bundle8.folder / "unet" / "calibration.onnx").exists()
 
 
-def test_only_products_with_what_comes_of_the_latents_are_rounded(bundle8: Bundle) -> None:
-    """A byte a weight, in a file of their own; biases, convolutions and optimum's graph stay fp16."""
+def test_only_products_with_what_derives_from_the_latents_are_quantised(bundle8: Bundle) -> None:
+    """A weight takes one byte, in a file of its own; biases, convolutions and optimum's graph stay fp16."""
     plain, ours = graph_of(bundle8, "model.onnx"), graph_of(bundle8, "rows.onnx")
     chosen = list(products(plain.graph))
     assert 0 < len(chosen) < sum(n.op_type == "MatMul" for n in plain.graph.node)
@@ -121,8 +121,8 @@ def test_only_products_with_what_comes_of_the_latents_are_rounded(bundle8: Bundl
     assert all(t.data_type == TensorProto.FLOAT16 for t in ours.graph.initializer if t.name in convolutions)
 
 
-def test_the_certificate_tells_the_drift(bundle8: Bundle) -> None:
-    """More than fp16's, within a tenth, and of the UNet only."""
+def test_the_certificate_shows_the_error(bundle8: Bundle) -> None:
+    """The error is larger than fp16's, within a tenth, and only the UNet has it."""
     certificate = read_certificate(bundle8.folder)
     assert certificate.passed
     assert certificate.precision == "fp8"
@@ -132,7 +132,7 @@ def test_the_certificate_tells_the_drift(bundle8: Bundle) -> None:
 
 
 def test_an_engine_file_in_fp8_is_for_sm_89_and_its_graph_cannot_be_compiled_for_less(bundle8: Bundle) -> None:
-    """The compiler itself finds E4M3 in the graph: it was not taken out on the way."""
+    """The compiler itself finds E4M3 in the graph: nothing removed it."""
     file = bundle8.engine_files("tensorrt-rtx")["unet"]
     assert file.path == "plans/tensorrt-rtx-sm_89-fp8-b4-64/unet.plan"
     assert file.bytes > (bundle8.folder / "unet" / "rows.onnx.data").stat().st_size

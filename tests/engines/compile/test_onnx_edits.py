@@ -36,11 +36,11 @@ def test_graphs_hold_no_traces_of_the_machine(bundle: Bundle) -> None:
 
 
 def test_softmax_is_asked_for_in_float32(bundle: Bundle) -> None:
-    """Also in half precision, where the standard would let it be half; TensorRT's parser refuses to be told."""
+    """Also in half precision, where the standard allows half; TensorRT's parser refuses the attribute."""
     path = bundle.folder / "unet" / "rows.onnx"
     attention = [node for node in graph_of(bundle, "unet/rows.onnx").graph.node if node.op_type == "Attention"]
     assert attention
     assert all(a.i == onnx.TensorProto.FLOAT for n in attention for a in n.attribute if a.name == SOFTMAX)
     assert all(SOFTMAX in [a.name for a in n.attribute] for n in attention)
-    told = onnx.load_model_from_string(for_tensorrt(path)).graph.node
-    assert not any(a.name == SOFTMAX for n in told for a in n.attribute)
+    for_parser = onnx.load_model_from_string(for_tensorrt(path)).graph.node
+    assert not any(a.name == SOFTMAX for n in for_parser for a in n.attribute)

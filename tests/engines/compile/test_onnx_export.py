@@ -69,7 +69,7 @@ def test_optimum_opens_the_bundle_and_draws_what_diffusers_draws(model: Path, bu
 
 @pytest.mark.slow
 def test_optimum_opens_a_pipeline_of_the_2x_shape(make_model: Callable[..., Path], tmp_path: Path) -> None:
-    """Linear projections, heads by block, plain time shifts, v-prediction, exact GELU in the text: as 2.1."""
+    """Stable Diffusion 2.1 has linear projections, heads by block, plain time shifts, v-prediction and exact GELU."""
     model = make_model(
         seed=4,
         text_act="gelu",
@@ -116,7 +116,7 @@ def test_optimum_opens_an_inpainting_pipeline(make_model: Callable[..., Path], t
 def test_a_part_that_overflows_fp16_is_named_before_it_is_exported(
     make_model: Callable[..., Path], tmp_path: Path, part: str
 ) -> None:
-    """One weight that is far too large; float32 would bear it."""
+    """One weight is far too large for fp16, and fine in float32."""
     from safetensors.torch import load_file, save_file
 
     model = make_model(seed=6)

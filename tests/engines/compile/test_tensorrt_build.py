@@ -24,7 +24,7 @@ from engines.pipeline_spec import read_spec
 @pytest.mark.slow
 @pytest.mark.parametrize("sm", ["sm_80", "sm_89", "sm_120"])
 def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: Path, sm: str) -> None:
-    """At its real shape, with a size that shows its weights to be in it."""
+    """At its real shape; the size of the file shows that the weights are in it."""
     spec, unet = read_spec(random_pipeline), lower(load_part(random_pipeline, "unet"), torch.float16)
     side = spec.latent_size
     args = (
@@ -39,7 +39,7 @@ def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: P
 
 
 def test_an_engine_file_is_for_one_shape(bundle: Bundle) -> None:
-    """What the library is asked for, read back from it: no range of rows, which would cost speed."""
+    """The profile, read back from the library, has no range of batch rows, which would cost speed."""
     trt = library("tensorrt-rtx")
     builder = trt.Builder(quiet_log(trt))
     network = builder.create_network(strongly_typed(trt))
@@ -57,7 +57,7 @@ def test_an_engine_file_is_for_one_shape(bundle: Bundle) -> None:
 
 
 def test_refitting_needs_the_gpu(model: Path, bundle: Bundle, half: Bundle, tmp_path: Path) -> None:
-    """To build for it (TensorRT-RTX 1.7 fails deep inside without one) and to do it; both are said at once."""
+    """Both to build for it (TensorRT-RTX 1.7 fails deep inside without one) and to do it; each is refused at once."""
     target = resolve_target("tensorrt-rtx", "sm_89")
     with pytest.raises(EngineError, match="builds refittable engine files on a GPU only"):
         build(model, tmp_path / "out", backend="tensorrt-rtx", target="sm_89", refit=True)
@@ -87,7 +87,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
 def test_refitted_engine_files_hold_the_new_weights_only(
     model: Path, make_model: Callable[..., Path], tmp_path: Path, flavour: str
 ) -> None:
-    """The certificate is against the new model: a weight that stayed the old one would show."""
+    """The certificate compares with the new model: a weight of the old model would show."""
     old = build(
         model,
         tmp_path / "old",
