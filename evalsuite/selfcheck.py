@@ -1,4 +1,4 @@
-"""The suite on planted truths: tables whose gap, calibration, leak, saturation and exchange rate are known."""
+"""Check the suite on planted truths: tables whose gap, calibration, leak, saturation and exchange rate are known."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from evalsuite.study import dose
 PARTS = 7
 CLASSES = ("macule", "nodule", "plaque")
 LEAST, MOST = 0.4, 0.999  # confidence of the likeliest of three classes
-CONFIDENCE = 0.995  # of each interval: all of them must hold together 95 times in 100
-NO_ALARM = 0.999  # share of honest suites that stay within the allowed number of false alarms
+CONFIDENCE = 0.995  # of each interval, so that all of them hold in 95 of 100 seeds
+NO_ALARM = 0.999  # share of correct suites that stay within the allowed number of false alarms
 
 
 @dataclass(frozen=True)
 class Check:
-    """One planted truth and what was found; `miss_rate` is how often a sound suite misses it by bad luck, at most."""
+    """One planted truth and what was found; miss_rate: how often a correct suite misses it by chance, at most."""
 
     name: str
     planted: str
@@ -59,7 +59,7 @@ class Group:
 
 
 def table(groups: Sequence[Group], seed: int, prefix: str = "i") -> Predictions:
-    """Predictions with a known truth: each row is right with a probability that it knows, and tells with its slope."""
+    """Predictions with a known truth: each row is right with a chance that its confidence states, up to the slope."""
     rng = np.random.default_rng(seed)
     frames = []
     for group in groups:
@@ -125,7 +125,7 @@ def known_gap(seed: int, n_boot: int) -> list[Check]:
 
 
 def no_gap(seed: int, tables: int) -> list[Check]:
-    """Equal groups: alarms come at the stated rate of 5 %, no more than chance allows in so many tables."""
+    """Equal groups: alarms come at the stated rate of 5 %, up to chance in this number of tables."""
     groups = [Group(name, n, 0.8) for name, n in (("I", 160), ("II", 100), ("III", 60))]
     p = [
         compute_card(table(groups, 10_000 + seed * 997 + i), ["fst"], CardSettings(99, i)).gap("fst").p
@@ -159,7 +159,7 @@ def levelling_down(seed: int, n_boot: int) -> list[Check]:
 
 
 def miscalibration(seed: int, n_boot: int) -> list[Check]:
-    """One group is twice as confident as it should be; the other is calibrated."""
+    """One group is twice as confident as it should be, the other is calibrated."""
     own = table([Group("light", 2000, 0.75), Group("dark", 2000, 0.75, slope=0.5)], seed)
     made = compute_card(own, ["fst"], CardSettings(n_boot, seed, CONFIDENCE))
     checks = []

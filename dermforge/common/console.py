@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dermforge.common.as_json import document
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Ticker
 
@@ -82,17 +82,7 @@ def say(text: str, style: str | None = None) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document with sorted keys; NaN becomes null."""
-    sys.stdout.write(json.dumps(_finite(value), sort_keys=True, indent=2) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and value != value:
-        return None
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
+    sys.stdout.write(document(value))
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from rich.table import Table
 
 from dermforge.common import console
+from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from evalsuite.fairness import label_noise, predictions
@@ -76,7 +76,7 @@ def fairness(
     made: Comparison | None = None
     checked: label_noise.RaterCheck | None = None
     if baseline is not None:
-        made = compare(_with_groups(baseline, test), test, columns, settings, metric=metric, margin=margin)
+        made = compare(baseline, test, columns, settings, metric=metric, margin=margin)
         extra["comparison"] = made.to_dict()
     if rater_b or noise >= 0:
         checked = label_noise.check(
@@ -123,27 +123,6 @@ def _present(path: Path | None, cluster: str) -> str | None:
     return cluster if cluster in predictions.columns(path) else None
 
 
-def _with_groups(baseline: Predictions, test: Predictions) -> Predictions:
-    """The baseline with the groups and clusters of the test table: they belong to the images, not to the model."""
-    place = {name: i for i, name in enumerate(test.ids.tolist())}
-    missing = set(baseline.ids.tolist()) ^ set(place)
-    if missing:
-        raise UserError(
-            f"{baseline.source} and {test.source} hold different ids ({predictions.some(missing)}); two models are "
-            "compared on the same test set"
-        )
-    order = [place[name] for name in baseline.ids.tolist()]
-    return Predictions(
-        baseline.ids,
-        baseline.classes,
-        baseline.labels,
-        baseline.probs,
-        test.groups.iloc[order].reset_index(drop=True),
-        None if test.clusters is None else test.clusters[order],
-        baseline.source,
-    )
-
-
 def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").write_text(card.to_json())
@@ -157,7 +136,7 @@ def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[s
         (out / f"reliability_{name}.svg").write_text(prediction_plots.reliability(test, column))
         (out / f"roc_{name}.svg").write_text(prediction_plots.roc(test, column))
     for name, value in extra.items():
-        (out / f"{name}.json").write_text(dumps(value, sort_keys=True, indent=2) + "\n")
+        (out / f"{name}.json").write_text(document(value))
 
 
 def _table(card: Card, column: str) -> Table:

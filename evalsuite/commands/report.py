@@ -31,7 +31,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page (and JSON and CSV) of finished runs and studies.
 
-    What was measured on the images goes in one part: fidelity, diversity, utility, privacy, fairness.
+    What was measured on the images comes in one part: fidelity, diversity, utility, privacy, fairness.
 
     Example: evalsuite report runs/first runs/study --out runs/report
     """

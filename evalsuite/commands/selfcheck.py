@@ -21,8 +21,8 @@ def selfcheck(
 ) -> None:
     """Run the suite on planted truths: a gap, none, levelling down, miscalibration, a leak, saturation, exchange rate.
 
-    The intervals are wide enough to hold together 95 times in 100, so an unlucky --seed may miss one; the last line
-    says how often that is to be expected.
+    The intervals are wide enough that all of them hold in 95 of 100 seeds. An unlucky --seed may miss one; the last
+    line says how often to expect that.
 
     Example: evalsuite selfcheck
     """
@@ -38,7 +38,7 @@ def selfcheck(
         for c in found:
             table.add_row("ok" if c.passed else "MISSED", c.name, c.planted, c.found)
         console.out.print(table)
-        console.say(f"A sound suite misses one or more of these at {expected:.1%} of seeds, at most.")
+        console.say(f"A correct suite misses one or more of these at {expected:.1%} of seeds, at most.")
     missed = [c.name for c in found if not c.passed]
     if missed:
         raise CheckFailed(f"{len(missed)} of {len(found)} planted truths were missed: {', '.join(missed)}")

@@ -1,1 +1,1 @@
-"""The subgroup card of anybody's predictions."""
+"""The subgroup card of a table of predictions, by any model."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from dermforge.common.as_json import document, plain
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.stats.estimate import Estimate
 
@@ -180,7 +178,7 @@ class Card:
 
     def to_json(self) -> str:
         """One JSON document, keys sorted, NaN as null."""
-        return json.dumps(self.to_dict(), sort_keys=True, indent=2, allow_nan=False) + "\n"
+        return document(self.to_dict())
 
     def _repr_html_(self) -> str:
         """The card in a notebook."""
@@ -225,16 +223,3 @@ class Card:
 
 def _written(estimate: Estimate) -> dict[str, Any]:
     return {name: getattr(estimate, name) for name in WRITTEN}
-
-
-def plain(value: Any) -> Any:
-    """As JSON takes it: numpy's numbers as Python's, what is not finite as null."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return value

@@ -34,6 +34,8 @@ def compare(
 
     Parameters
     ----------
+    a, b
+        Groups and clusters are taken from the one that has the group columns: they belong to the images.
     groups
         Group columns; the groups of the first form the family of Holm's correction.
     metric
@@ -47,6 +49,8 @@ def compare(
         The tables hold different ids, labels or classes, or the metric cannot be compared.
     """
     b = _aligned(a, b)
+    if not set(groups) <= set(a.groups):
+        a = replace(a, groups=b.groups, clusters=b.clusters)
     metric = MetricKey.parse(metric)
     metrics.require(metric, metrics.score(a.probs, a.labels, a.classes), higher_is_better=True)
     pair = _Pair(a, b, metric, margin, settings, np.random.default_rng(settings.seed))

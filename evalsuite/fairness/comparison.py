@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
-from evalsuite.fairness.card import plain
+from dermforge.common.as_json import document, plain
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.stats.estimate import NOT_ENOUGH
 
@@ -100,7 +99,7 @@ class Comparison:
         return dict(plain({**asdict(self), "metric": str(self.metric)}))
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), sort_keys=True, indent=2, allow_nan=False) + "\n"
+        return document(self.to_dict())
 
     def to_frame(self) -> pd.DataFrame:
         return pd.DataFrame([{**asdict(c), "shown": c.text()} for c in self.changes])

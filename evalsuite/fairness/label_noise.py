@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dermforge.common.as_json import plain
 from dermforge.common.errors import UserError
 from evalsuite.fairness import metrics
-from evalsuite.fairness.card import DEFAULTS, CardSettings, Gap, plain
+from evalsuite.fairness.card import DEFAULTS, CardSettings, Gap
 from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.metrics import Scored

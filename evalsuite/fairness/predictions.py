@@ -1,4 +1,4 @@
-"""The predictions table: `id, label, prob_<class>..., group columns..., cluster`; anybody's, not only ours."""
+"""Tables of predictions by any model: `id, label, prob_<class>..., group columns..., cluster`."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def from_frame(
     probabilities = [c for c in names if c.startswith(PREFIX)]
     _require_columns(names, probabilities, groups, cluster, source)
     if not len(frame):
-        raise UserError(f"{source}: no rows; expected one row an image")
+        raise UserError(f"{source}: no rows; expected one row for each image")
     cluster = cluster or ("cluster" if "cluster" in names else None)
     if groups is None:
         groups = [c for c in names if c not in {"id", "label", cluster, *probabilities}]
@@ -154,7 +154,7 @@ def from_frame(
 
 
 def levels(values: Iterable[str]) -> list[str]:
-    """Distinct group names in their natural order: light to dark, I to VI, numbers, else the alphabet."""
+    """Distinct group names in their natural order: light to dark, I to VI, by number, else by the alphabet."""
     found = set(values)
     for order in (TONE_GROUPS, ROMAN):
         if {v.lower() for v in found} <= set(order):
@@ -235,7 +235,7 @@ def _words(column: pd.Series, what: str, source: str, ids: NDArray[np.str_] | No
 def _refuse_repeats(ids: NDArray[np.str_], source: str) -> None:
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
-        raise UserError(f"{source}: repeated ids {some(unique[counts > 1])}; expected one row an image")
+        raise UserError(f"{source}: repeated ids {some(unique[counts > 1])}; expected one row for each image")
 
 
 def _labels(words: NDArray[np.str_], classes: tuple[str, ...], ids: NDArray[np.str_], source: str) -> NDArray[np.int64]:

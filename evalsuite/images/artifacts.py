@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from dermforge.common import as_json
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from evalsuite.page.measurement import Measurement
@@ -42,7 +39,7 @@ def flatten(frame: pd.DataFrame) -> pd.DataFrame:
 def write_json(value: Any, file: Path) -> None:
     """Write plain JSON, NaN as null."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, (json.dumps(plain(value), indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+    write_whole(file, as_json.document(plain(value), indent=1).encode())
 
 
 def write_section(part: Measurement, folder: Path) -> None:
@@ -51,21 +48,11 @@ def write_section(part: Measurement, folder: Path) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, frames and numpy numbers as JSON types; NaN and infinity as None."""
+    """As `as_json.plain`; frames as lists of rows, estimates as their columns."""
     if isinstance(value, pd.DataFrame):
-        return [plain(row) for row in flatten(value).to_dict("records")]
+        return as_json.plain(flatten(value).to_dict("records"))
     if isinstance(value, Estimate):
-        return plain(value.columns())
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        return as_json.plain(value.columns())
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, str):
-        return value
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Iterable):
-        return [plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
+    return as_json.plain(value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from evalsuite.stats.estimate import Estimate
 
@@ -103,7 +104,13 @@ class Report:
     answer: Answer
     sections: Sequence[Section]
     leakage: Sequence[str] = ()
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
+
+
+def records(rows: Sequence[Mapping[str, str | Cell]], caption: str = "") -> Table:
+    """A table of rows that name their columns; a row may lack some."""
+    head = list(dict.fromkeys(name for row in rows for name in row))
+    return Table(head, [[row.get(name, "") for name in head] for row in rows], caption)
 
 
 def estimate_cell(found: Estimate) -> Cell:
@@ -115,3 +122,18 @@ def value_and_rest(text: str) -> tuple[str, str]:
     """`0.812 (0.761 to 0.853)` as value and interval."""
     value, _, rest = text.partition(" (")
     return value, rest.rstrip(")")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number that may be missing."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else ""
+
+
+def p_value(p: float) -> str:
+    """A p value that may be missing."""
+    return "<0.001" if p < 0.001 else number(p)
+
+
+def points(value: float, low: float, high: float) -> tuple[str, str]:
+    """A difference of shares and its interval, in points."""
+    return f"{100 * value:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"

@@ -13,16 +13,13 @@ from evalsuite.page.svg import DASHES, MARKERS, PALETTE, as_svg, short, style
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of `doses`: points with an interval each."""
+    """One line: points (x, y, low, high)."""
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
+    points: Sequence[tuple[float, float, float, float]]
 
 
-def doses(
+def plot_curves(
     curves: Sequence[Curve],
     *,
     title: str,
@@ -37,29 +34,23 @@ def doses(
         axes = figure.add_subplot()
         for place, curve in enumerate(curves):
             colour = PALETTE[place % len(PALETTE)]
+            x, y, low, high = np.array(curve.points, float).reshape(-1, 4).T
             axes.plot(
-                curve.x,
-                curve.y,
+                x,
+                y,
                 color=colour,
                 marker=MARKERS[place % len(MARKERS)],
                 markersize=4,
                 linestyle=DASHES[place % len(DASHES)],
                 label=short(curve.name, 60),
             )
-            axes.fill_between(
-                np.asarray(curve.x),
-                np.asarray(curve.low),
-                np.asarray(curve.high),
-                color=colour,
-                alpha=0.15,
-                linewidth=0,
-            )
-        for x, text in marks:
-            axes.axvline(x, color="0.3", linewidth=1, linestyle="--")
-            axes.annotate(text, (x, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top", in_layout=False)
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        for place_x, text in marks:
+            axes.axvline(place_x, color="0.3", linewidth=1, linestyle="--")
+            axes.annotate(text, (place_x, 1), xycoords=("data", "axes fraction"), fontsize=8, va="top", in_layout=False)
         if log_x:
             axes.set_xscale("symlog", linthresh=1)
-            ticks = sorted({float(v) for curve in curves for v in curve.x})
+            ticks = sorted({float(point[0]) for curve in curves for point in curve.points})
             axes.set_xticks(ticks, [f"{v:g}" for v in ticks])
             axes.minorticks_off()
         axes.set_xlabel(x_label)
@@ -67,7 +58,5 @@ def doses(
         axes.set_title(title)
         if curves:
             axes.legend(fontsize=8).set_in_layout(False)
-        told = "; ".join(
-            f"{c.name}: " + ", ".join(f"{x:g} {y:.3f}" for x, y in zip(c.x, c.y, strict=True)) for c in curves
-        )
+        told = "; ".join(f"{c.name}: " + ", ".join(f"{x:g} {y:.3f}" for x, y, *_ in c.points) for c in curves)
         return as_svg(figure, title, told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 
 from evalsuite.fairness.card import Card, GroupRow
 from evalsuite.fairness.comparison import Comparison
@@ -10,7 +10,7 @@ from evalsuite.fairness.label_noise import RaterCheck
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page import card_plots, prediction_plots
-from evalsuite.page.blocks import Block, Bullets, Cell, Heading, Plot, Table, estimate_cell
+from evalsuite.page.blocks import Block, Bullets, Cell, Heading, Plot, Table, estimate_cell, number, p_value, records
 
 #: Tables of a column: a caption and the metrics side by side, few enough for a printed page.
 TABLES = (
@@ -46,51 +46,47 @@ def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Bloc
 
 def comparison_blocks(made: Comparison) -> list[Block]:
     """Two models, group by group, and what happened to the gap."""
-    head = ("column", "group", "n", "before", "after", "difference", "p", "Holm p", "no worse", "detectable")
-    rows: list[Sequence[str | Cell]] = []
-    for c in made.changes:
-        if not c.enough or c.difference != c.difference:
-            rows.append((c.column, c.group, str(c.n), c.text(), *[""] * 6))
-            continue
-        rows.append(
-            (
-                c.column,
-                c.group,
-                str(c.n),
-                f"{c.a:.3f}",
-                f"{c.b:.3f}",
-                _with(f"{c.difference:+.3f}", c.low, c.high, "+"),
-                _p(c.p),
-                _p(c.p_holm),
-                "yes" if c.no_worse else "not shown",
-                _number(c.detectable),
-            )
-        )
+    rows = [
+        {
+            "column": c.column,
+            "group": c.group,
+            "n": str(c.n),
+            "before": f"{c.a:.3f}",
+            "after": f"{c.b:.3f}",
+            "difference": _with(f"{c.difference:+.3f}", c.low, c.high, "+"),
+            "p": p_value(c.p),
+            "Holm p": p_value(c.p_holm),
+            "no worse": "yes" if c.no_worse else "not shown",
+            "detectable": number(c.detectable),
+        }
+        if c.enough and math.isfinite(c.difference)
+        else {"column": c.column, "group": c.group, "n": str(c.n), "before": c.text()}
+        for c in made.changes
+    ]
     said = [
         f"{g.column}: gap {g.gap_a:.3f} to {g.gap_b:.3f}, {g.difference:+.3f} ({g.low:+.3f} to {g.high:+.3f}), "
-        f"p {_p(g.p)}; {g.reading}."
+        f"p {p_value(g.p)}; {g.reading}."
         for g in made.gaps
     ]
     worse = "shown for every group" if made.no_group_worse else "not shown"
     said.append(f"No group worse by more than {made.margin:g}: {worse}.")
-    return [Table(head, rows, f"Change in {made.metric.label()}"), Bullets(said)]
+    return [records(rows, f"Change in {made.metric.label()}"), Bullets(said)]
 
 
 def rater_table(made: RaterCheck) -> Table:
     """The gap under each way to label the skin types."""
-    return Table(
-        ("labels", "n", f"gap in {made.metric.label()}", "worst", "beyond chance", "conclusion"),
+    return records(
         [
-            (
-                s.name,
-                str(s.n),
-                _with(f"{s.difference:.3f}", s.low, s.high),
-                s.worst,
-                "yes" if s.beyond_chance else "no",
-                Cell("CHANGES", bold=True) if s.changed else "holds",
-            )
+            {
+                "labels": s.name,
+                "n": str(s.n),
+                f"gap in {made.metric.label()}": _with(f"{s.difference:.3f}", s.low, s.high),
+                "worst": s.worst,
+                "beyond chance": "yes" if s.beyond_chance else "no",
+                "conclusion": Cell("CHANGES", bold=True) if s.changed else "holds",
+            }
             for s in made.scenarios
-        ],
+        ]
     )
 
 
@@ -122,19 +118,18 @@ def _classes(card: Card, column: str, metric: str) -> Table:
 
 
 def _gaps(card: Card, column: str) -> Table:
-    return Table(
-        ("gap in", "difference", "ratio", "worst", "best", "by chance: mean, up to", "p", "beyond chance"),
+    return records(
         [
-            (
-                card.label(g.metric),
-                _with(f"{g.difference:.3f}", g.low, g.high),
-                _number(g.ratio),
-                f"{g.worst} {g.worst_value:.3f}",
-                f"{g.best} {g.best_value:.3f}",
-                f"{_number(g.null_mean)}, {_number(g.null_p95)}",
-                _p(g.p),
-                Cell("yes", bold=True) if g.beyond_chance else "no",
-            )
+            {
+                "gap in": card.label(g.metric),
+                "difference": _with(f"{g.difference:.3f}", g.low, g.high),
+                "ratio": number(g.ratio),
+                "worst": f"{g.worst} {g.worst_value:.3f}",
+                "best": f"{g.best} {g.best_value:.3f}",
+                "by chance: mean, up to": f"{number(g.null_mean)}, {number(g.null_p95)}",
+                "p": p_value(g.p),
+                "beyond chance": Cell("yes", bold=True) if g.beyond_chance else "no",
+            }
             for g in card.gaps
             if g.column == column and not g.metric.cls
         ],
@@ -144,22 +139,18 @@ def _gaps(card: Card, column: str) -> Table:
 
 
 def _crossed(card: Card, column: str) -> Table:
-    return Table(
-        ("group", "n", "accuracy", "accuracy, shrunk towards the others"),
+    return records(
         [
-            (r.group, str(r.n), estimate_cell(r["accuracy"]), estimate_cell(r.shrunk) if r.shrunk else "")
+            {
+                "group": r.group,
+                "n": str(r.n),
+                "accuracy": estimate_cell(r["accuracy"]),
+                "accuracy, shrunk towards the others": estimate_cell(r.shrunk) if r.shrunk else "",
+            }
             for r in card.of(column)
-        ],
+        ]
     )
 
 
 def _with(value: str, low: float, high: float, sign: str = "") -> Cell:
     return Cell(value, f"{low:{sign}.3f} to {high:{sign}.3f}")
-
-
-def _number(value: float) -> str:
-    return "" if value != value else f"{value:.3f}"
-
-
-def _p(value: float) -> str:
-    return "" if value != value else "<0.001" if value < 0.001 else f"{value:.3f}"

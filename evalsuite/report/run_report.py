@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evalsuite.fairness.comparison import Comparison
 from evalsuite.page import curves
-from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, points, records
 from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.stats.verdict import verdict
@@ -37,22 +37,18 @@ def report(found: RunFindings) -> Report:
 def answer(found: RunFindings) -> Answer:
     """The answer in words, and the numbers under it."""
     head, (low, high) = found.headline(), found.gain_interval()
-    gain = f"{100 * found.gain.value:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+    gain, between = points(found.gain.value, low, high)
     n, margin = found.study.results[0].real, found.study.design.margin
     words = ANSWERS.get(verdict(found.gain.value, low, high, margin), "This run cannot determine it")
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
     worst = head["worst_group"]["mix"]
-    numbers.append(("gain", f"{100 * found.gain.value:+.1f} points", f"{100 * low:+.1f} to {100 * high:+.1f}"))
+    numbers.append(("gain", f"{gain} points", between))
     if worst:
-        numbers.append(
-            (
-                "worst skin type with synthetic images",
-                worst["group"],
-                f"{_percent(worst['accuracy'])} ({_between(worst)})",
-            )
-        )
+        value = f"{_percent(worst['accuracy'])} ({_between(worst)})"
+        numbers.append(("worst skin type with synthetic images", worst["group"], value))
     return Answer(
-        f"{words}: adding {found.ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain}.",
+        f"{words}: adding {found.ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain} "
+        f"points (95% interval {between}).",
         numbers,
         who_moved(found.comparison, found.column),
     )
@@ -87,54 +83,36 @@ def _comparison(found: RunFindings) -> list[Block]:
 
 def _training(found: RunFindings) -> list[Block]:
     rows = [
-        (
-            r.arm.name,
-            NAMES[r.arm.kind],
-            str(r.real),
-            str(r.synthetic),
-            f"{r.seen_real} / {r.seen_synthetic}",
-            str(r.steps),
-            str(r.best_step),
-            f"{r.validation_accuracy:.3f}",
-            f"{r.test_accuracy:.3f}",
-            f"{r.images_per_second:.0f}",
-        )
+        {
+            "arm": r.arm.name,
+            "": NAMES[r.arm.kind],
+            "real": str(r.real),
+            "synthetic": str(r.synthetic),
+            "drawn: real / synthetic": f"{r.seen_real} / {r.seen_synthetic}",
+            "steps": str(r.steps),
+            "best step": str(r.best_step),
+            "validation accuracy": f"{r.validation_accuracy:.3f}",
+            "test accuracy": f"{r.test_accuracy:.3f}",
+            "images/s": f"{r.images_per_second:.0f}",
+        }
         for r in found.study.results
     ]
     lines = [
-        curves.Curve(
-            NAMES[r.arm.kind],
-            [e["step"] for e in r.history],
-            [e["accuracy"] for e in r.history],
-            [e["accuracy"] for e in r.history],
-            [e["accuracy"] for e in r.history],
-        )
+        curves.Curve(NAMES[r.arm.kind], [(e["step"], e["accuracy"], e["accuracy"], e["accuracy"]) for e in r.history])
         for r in found.study.results
         if r.arm.seed == found.study.design.recipe.seed
     ]
-    plot = curves.doses(
+    plot = curves.plot_curves(
         lines,
         title="Validation accuracy while training",
         x_label="optimiser step",
         y_label="accuracy on real validation images",
         log_x=False,
     )
-    head = (
-        "arm",
-        "",
-        "real",
-        "synthetic",
-        "drawn: real / synthetic",
-        "steps",
-        "best step",
-        "validation accuracy",
-        "test accuracy",
-        "images/s",
-    )
     return [
         "Every arm made the same number of optimiser steps with the same batch; the weights that did best on real "
         "validation images were kept.",
-        Table(head, rows),
+        records(rows),
         Plot(plot),
     ]
 

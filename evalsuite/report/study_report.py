@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from evalsuite.page import curves
-from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, p_value, points, records
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.study.analysis import ALL, Analysis, Line
@@ -47,8 +45,8 @@ def answer(found: Analysis) -> Answer:
     numbers = [
         (
             f"gain with {g.size} real images per class, {found.reference:g}:1",
-            f"{100 * g.value:+.1f} points",
-            f"{100 * g.low:+.1f} to {100 * g.high:+.1f}; {g.verdict}",
+            f"{points(g.value, g.low, g.high)[0]} points",
+            f"{points(g.value, g.low, g.high)[1]}; {g.verdict}",
         )
         for g in found.gains
         if g.group == ALL and g.ratio == found.reference
@@ -65,14 +63,15 @@ def answer(found: Analysis) -> Answer:
 
 
 def figure(found: Analysis, group: str, strategy: str | None = None) -> str:
-    """Sagers' figure: score against the number of real images, a line per ratio."""
+    """The figure of Sagers 2023: score against the number of real images, a line for each ratio."""
     ratios = sorted({r for doses in found.design.doses.values() for r in doses})
     lines = []
     for ratio in ratios:
         mine = _pick(found, group, "mix" if ratio else "real", strategy if ratio else None, ratio)
-        lines.append(_curve("real only" if not ratio else f"{ratio:g}:1", [x.size for x in mine], mine))
+        dots = [(float(x.size), x.score, x.low, x.high) for x in mine]
+        lines.append(curves.Curve("real only" if not ratio else f"{ratio:g}:1", dots))
     n = next(line.n for line in found.lines if line.group == group)
-    return curves.doses(
+    return curves.plot_curves(
         lines,
         title=f"{_metric(found)}, {group} (n={n})" + (f", {strategy}" if strategy else ""),
         x_label="real images per class",
@@ -98,21 +97,14 @@ def _dose(found: Analysis) -> list[Block]:
         lines, marks = [], []
         for size in found.design.sizes:
             mine = [g for g in found.gains if (g.group, g.strategy, g.size) == (ALL, strategy, size)]
-            lines.append(
-                curves.Curve(
-                    f"{size} real per class",
-                    [0.0, *(g.ratio for g in mine)],
-                    [0.0, *(g.value for g in mine)],
-                    [0.0, *(g.low for g in mine)],
-                    [0.0, *(g.high for g in mine)],
-                )
-            )
+            dots = [(0.0, 0.0, 0.0, 0.0), *((g.ratio, g.value, g.low, g.high) for g in mine)]
+            lines.append(curves.Curve(f"{size} real per class", dots))
         ratio = found.saturations[ALL, strategy, found.design.sizes[-1]].ratio
         if ratio > 0:  # NaN, not reached, and 0, at the first step already, have no line
             marks.append((ratio, f" saturation with {found.design.sizes[-1]}: {ratio:g}:1"))
         blocks.append(
             Plot(
-                curves.doses(
+                curves.plot_curves(
                     lines,
                     title="Gain over real images only" + (f", {strategy}" if strategy else ""),
                     x_label="synthetic images for each real one",
@@ -127,40 +119,28 @@ def _dose(found: Analysis) -> list[Block]:
 
 
 def _by_group(found: Analysis) -> list[Block]:
-    rows = [
-        (
-            g.group,
-            g.strategy or "all",
-            str(g.size),
-            f"{g.ratio:g}:1",
-            str(g.n),
-            f"{100 * g.value:+.1f}",
-            f"{100 * g.low:+.1f} to {100 * g.high:+.1f}",
-            _p(g.p),
-            _p(g.p_holm),
-            g.verdict,
+    rows = []
+    for g in found.gains:
+        gain, between = points(g.value, g.low, g.high)
+        rows.append(
+            {
+                "group": g.group,
+                "strategy": g.strategy or "all",
+                "real per class": str(g.size),
+                "dose": f"{g.ratio:g}:1",
+                "n": str(g.n),
+                "gain, points": gain,
+                "95% interval": between,
+                "p": p_value(g.p),
+                "Holm p": p_value(g.p_holm),
+                "verdict": g.verdict,
+            }
         )
-        for g in found.gains
-    ]
     return [
         f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons: there, 'helps' and "
         "'hurts' must survive Holm's correction over groups and sizes. 'No difference' means that the whole interval "
         f"lies within {100 * found.design.margin:g} points of 0. Other doses are exploratory.",
-        Table(
-            (
-                "group",
-                "strategy",
-                "real per class",
-                "dose",
-                "n",
-                "gain, points",
-                "95% interval",
-                "p",
-                "Holm p",
-                "verdict",
-            ),
-            rows,
-        ),
+        records(rows),
     ]
 
 
@@ -203,16 +183,16 @@ def _laws(found: Analysis) -> list[Block]:
     if not found.laws:
         return ["Too few points to fit a law."]
     rows = [
-        (
-            g,
-            s or "all",
-            f.law.name + (" (chosen)" if f is fits[0] else ""),
-            f.law.formula,
-            "too few points" if math.isinf(f.aicc) else f"{f.aicc:.1f}",
-            f"{100 * f.rmse:.2f}",
-            "" if math.isnan(f.held_out) else f"{100 * f.held_out:.2f}",
-            f.law.source,
-        )
+        {
+            "group": g,
+            "strategy": s or "all",
+            "law": f.law.name + (" (chosen)" if f is fits[0] else ""),
+            "error =": f.law.formula,
+            "AICc": number(f.aicc, 1) or "too few points",
+            "fit, points": f"{100 * f.rmse:.2f}",
+            "held out, points": number(100 * f.held_out, 2),
+            "source": f.law.source,
+        }
         for (g, s), fits in found.laws.items()
         for f in fits
     ]
@@ -220,7 +200,7 @@ def _laws(found: Analysis) -> list[Block]:
         f"Error as a function of n real and s synthetic images per class, r = s / n. Chosen by {CHOSEN_BY}; next to it "
         "the error in points at the largest dose when a law is fitted without it. A law that fits says nothing beyond "
         "the doses measured.",
-        Table(("group", "strategy", "law", "error =", "AICc", "fit, points", "held out, points", "source"), rows),
+        records(rows),
     ]
 
 
@@ -247,15 +227,5 @@ def _pick(found: Analysis, group: str, kind: str, strategy: str | None, ratio: f
     return [x for x in found.lines if (x.group, x.kind, x.strategy, x.ratio) == (group, kind, strategy, ratio)]
 
 
-def _curve(name: str, x: list[int], lines: list[Line]) -> curves.Curve:
-    return curves.Curve(
-        name, [float(v) for v in x], [v.score for v in lines], [v.low for v in lines], [v.high for v in lines]
-    )
-
-
 def _metric(found: Analysis) -> str:
     return found.design.metric.replace("_", " ")
-
-
-def _p(value: float) -> str:
-    return "" if math.isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""A design held against the images there are, trained, and raised to the next dose."""
+"""Check a design against the images there are, train its arms, raise it to the next dose."""
 
 from __future__ import annotations
 

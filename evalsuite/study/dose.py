@@ -29,7 +29,7 @@ class Exchange:
     rate
         Real images that one synthetic image stands for: (effective - n_real) / n_synthetic.
     outside
-        "" or the words "above the fitted range" / "below the fitted range": then the numbers are NaN.
+        "", or "above the fitted range" or "below the fitted range": then the numbers are NaN.
     """
 
     n_real: float
@@ -147,7 +147,7 @@ def _invert(curves: tuple[Array, Array, Array], scores: Array, sizes: Array) -> 
 
 @dataclass(frozen=True)
 class Step:
-    """The gain from one dose to the next, for each doubling of the dose; the first step starts from none."""
+    """The gain from one dose to the next, for each doubling of the dose; the first step starts at 0."""
 
     start: float
     end: float

@@ -46,12 +46,12 @@ class Score:
 
     @property
     def variance(self) -> float:
-        """Of the bootstrap; for a difference at least that of two items: few items that agree are no certainty."""
+        """Of the bootstrap. Of a difference at least that of two items: a few items that agree are no proof."""
         return max(float(self.samples.var(ddof=1)), 2 / (self.n + 2) ** 2 if self.signed else 0.0)
 
     @property
     def degrees(self) -> float:
-        """Of the variance: few where the seeds bring most of it and there are few (Satterthwaite 1946)."""
+        """Of the variance: few where few seeds make up most of it (Satterthwaite 1946)."""
         many, seeds = max(self.n - 1.0, 1.0), len(self.by_seed)
         if seeds < 2 or self.variance <= 0:
             return many
@@ -59,18 +59,18 @@ class Score:
         return 1 / (part**2 / (seeds - 1) + (1 - part) ** 2 / many)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Student's for a difference, Wilson's for a score: percentiles of two seeds would cover 70 % for 95."""
+        """Student's for a difference, Wilson's for a score: percentiles over two seeds cover 70 %, not 95."""
         if not self.signed:
             return intervals.score_interval(self.value, self.variance, self.n, self.degrees, confidence)
         half = intervals.t_of(confidence, self.degrees) * math.sqrt(self.variance)
         return self.value - half, self.value + half
 
     def p(self) -> float:
-        """Two-sided p that a difference is 0, of the same interval."""
+        """Two-sided p that a difference is 0, consistent with the interval."""
         return float(2 * t.sf(abs(self.value) / math.sqrt(self.variance), self.degrees))
 
     def widened(self, confidence: float = 0.95) -> Array:
-        """The samples, spread as far as Student's quantile goes beyond the normal's: for what has no closed form."""
+        """The samples, spread by Student's quantile over the normal's: where there is no closed form."""
         factor = intervals.t_of(confidence, self.degrees) / intervals.z_of(confidence)
         return np.asarray(self.samples.mean() + factor * (self.samples - self.samples.mean()))
 
@@ -88,8 +88,8 @@ class Resamples:
     items
         Weight of each test item, [n, b]; stratified by group x label, drawn by cluster.
     seeds
-        Weight of each seed, [s, b], summing to s; ones where there is one seed: then the interval covers the test
-        items only.
+        Weight of each seed, [s, b], summing to s. With one seed they are ones, and intervals cover the test items
+        only.
     """
 
     items: Array

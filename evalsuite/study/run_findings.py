@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
-from evalsuite.fairness.card import Card, CardSettings, plain
+from evalsuite.fairness.card import Card, CardSettings
 from evalsuite.fairness.compare_models import compare
 from evalsuite.fairness.comparison import Comparison
 from evalsuite.fairness.compute_card import compute_card
@@ -131,7 +131,7 @@ def write_record(found: RunFindings, out: Path) -> dict[str, Any]:
         "notes": found.notes,
         "leakage": found.study.leakage,
     }
-    write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
+    write_whole(out / RECORD, document(record, indent=1).encode())
     for kind, card in found.cards.items():
         write_whole(out / f"card-{kind}.csv", card.to_frame().to_csv(index=False).encode())
         write_whole(out / f"gaps-{kind}.csv", card.gaps_frame().to_csv(index=False).encode())

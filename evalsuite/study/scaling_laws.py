@@ -119,7 +119,7 @@ LAWS: tuple[Law, ...] = (
 
 
 def fit(law: Law, n_real: Array, n_synthetic: Array, score: Array, weight: Array | None = None) -> Fit:
-    """Least squares from each starting point; the best of them.
+    """The best least-squares fit over the starting points.
 
     Parameters
     ----------
@@ -158,6 +158,6 @@ def _held_out(law: Law, n: Array, s: Array, error: Array, w: Array) -> float:
 
 
 def compare_laws(n_real: Array, n_synthetic: Array, score: Array, weight: Array | None = None) -> list[Fit]:
-    """All laws, the chosen one first: least AICc, held-out error where too few points leave it undefined."""
+    """All laws, the chosen one first: by AICc, or by held-out error where there are too few points for it."""
     fits = [fit(law, n_real, n_synthetic, score, weight) for law in LAWS]
     return sorted(fits, key=lambda f: (f.aicc, f.held_out if math.isfinite(f.held_out) else math.inf, f.rmse))

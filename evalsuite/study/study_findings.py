@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
-from evalsuite.fairness.card import plain
 from evalsuite.study.analysis import Analysis
 from evalsuite.study.dose import Exchange
 from evalsuite.study.paired_scores import MIN_ITEMS
@@ -25,7 +24,7 @@ def verdicts(found: Analysis) -> dict[str, str]:
 
 
 def _words(found: Analysis, group: str) -> str:
-    """A group's verdict: what the reference dose does at each size, where it saturates, what it is worth."""
+    """What the reference dose does at each size for a group, where the gain saturates, what the images are worth."""
     said = []
     for strategy in found.design.strategies:
         mine = [g for g in found.gains if (g.group, g.strategy, g.ratio) == (group, strategy, found.reference)]
@@ -69,7 +68,7 @@ def notes(found: Analysis) -> list[str]:
     if design.seeds == 1:
         said.append("One seed: the intervals cover the test images, not the luck of training.")
     elif design.seeds < 5:
-        said.append(f"{design.seeds} seeds: too few to know well how much luck there is; five are usual.")
+        said.append(f"{design.seeds} seeds: too few to estimate well how much is luck; five are usual.")
     if len(design.sizes) < 4:
         said.append(
             "Fewer than four numbers of real images: no exchange rate, since the real-only curve has three parameters."
@@ -136,7 +135,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         ],
         "controls": list(found.design.control_kinds),
     }
-    write_whole(out / RECORD, (json.dumps(plain(record), sort_keys=True, indent=1) + "\n").encode())
+    write_whole(out / RECORD, document(record, indent=1).encode())
     for name in ("scores", "gains", "saturation", "exchange", "laws"):
         write_whole(out / f"{name}.csv", pd.DataFrame(record[name]).to_csv(index=False).encode())
     return record

@@ -16,7 +16,7 @@ from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.compare_models import compare
 from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import Predictions, from_frame
-from evalsuite.page.blocks import Answer, Bullets, Cell, Heading, Picture, Plot, Report, Section, Table
+from evalsuite.page.blocks import Answer, Block, Bullets, Cell, Heading, Picture, Plot, Report, Section, Table
 from evalsuite.page.measurement import Measurement, frame_table, thumbnails
 from evalsuite.page.render import fragment, page
 from evalsuite.page.svg import as_svg
@@ -38,7 +38,7 @@ class _Tags(HTMLParser):
 
 
 def report(**changes: object) -> Report:
-    blocks = [
+    blocks: list[Block] = [
         EVIL,
         Heading(EVIL),
         Bullets([EVIL]),

@@ -39,14 +39,16 @@ WHITE = XYZ.sum(axis=1)
 def drawn() -> dict[str, str]:
     own = selfcheck.table([Group("<b>&", 120, 0.8), Group("$\\frac", 120, 0.6), Group("few", 6, 0.7)], 0)
     card = compute_card(own, ["fst"], CardSettings(30))
-    curve = curves.Curve("real & synthetic", [0, 1, 2, 5], [0.5, 0.6, 0.7, 0.7], [0.4] * 4, [0.8] * 4)
+    curve = curves.Curve("real & synthetic", [(x, 0.5 + x / 20, 0.4, 0.8) for x in (0, 1, 2, 5)])
     return {
         "forest": card_plots.forest(card, "fst"),
         "gaps": card_plots.gaps(card, "fst"),
         "reliability": prediction_plots.reliability(own, "fst"),
         "roc": prediction_plots.roc(own, "fst", n_boot=20),
         "roc of a class": prediction_plots.roc(own, "fst", "nodule", n_boot=20),
-        "doses": curves.doses([curve], title="dose", x_label="ratio", y_label="accuracy", marks=[(2, "saturation")]),
+        "doses": curves.plot_curves(
+            [curve], title="dose", x_label="ratio", y_label="accuracy", marks=[(2, "saturation")]
+        ),
     }
 
 
@@ -74,8 +76,8 @@ def test_alternative_text_tells_the_numbers(drawn: dict[str, str]) -> None:
 
 def test_equal_input_gives_equal_bytes() -> None:
     """No dates, no random ids."""
-    curve = curves.Curve("a", [0, 1], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
-    first, second = (curves.doses([curve], title="t", x_label="x", y_label="y") for _ in range(2))
+    curve = curves.Curve("a", [(0, 0.5, 0.4, 0.6), (1, 0.6, 0.5, 0.7)])
+    first, second = (curves.plot_curves([curve], title="t", x_label="x", y_label="y") for _ in range(2))
     assert first == second
 
 
@@ -85,12 +87,12 @@ def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
     names = ["a" * 100, "b" * 100, "c"]
     own = selfcheck.table([Group(name, 2, 0.6) for name in names], 0)
     card = compute_card(own, ["fst"], CardSettings(20))
-    curve = curves.Curve(names[0], [4], [0.5], [0.4], [0.6])
+    curve = curves.Curve(names[0], [(4, 0.5, 0.4, 0.6)])
     for drawn in (
         card_plots.forest(card, "fst"),
         prediction_plots.roc(own, "fst", n_boot=20),
         prediction_plots.reliability(own, "fst"),
-        curves.doses([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])]),
+        curves.plot_curves([curve], title="dose", x_label="x", y_label="y", marks=[(4, names[1])]),
     ):
         root = ElementTree.fromstring(drawn)
         assert names[0] in (root.get("aria-label") or "")

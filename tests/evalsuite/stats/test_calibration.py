@@ -12,7 +12,8 @@ from evalsuite.stats import calibration
 @pytest.mark.parametrize("slope", [1.0, 0.5])
 def test_ece_is_without_its_bias_and_covered(n: int, slope: float) -> None:
     """The corrected value is nearer the truth than the plug-in; 93 to 97 % of intervals hold their bins' error."""
-    rng, times, covered, found = np.random.default_rng(n), 800, 0, []
+    rng, times, covered = np.random.default_rng(n), 800, 0
+    found: list[tuple[float, float]] = []
     chance = rng.uniform(0.5, 0.999, 200_000)
     logit = np.log(chance / (1 - chance)) / slope
     truth = float(np.abs(1 / (1 + np.exp(-logit)) - chance).mean())
@@ -22,7 +23,7 @@ def test_ece_is_without_its_bias_and_covered(n: int, slope: float) -> None:
         bins = calibration.equal_mass_bins(said)
         sums = [np.bincount(bins, weights=w).astype(float) for w in (np.ones(n), said, right)]
         plain, corrected = calibration.ece(*(s[:, None] for s in sums))
-        low, high = calibration.ece_interval(*sums)
+        low, high = calibration.ece_interval(sums[0], sums[1], sums[2])
         binned = np.abs(sums[1] - np.bincount(bins, weights=chance[pick])).sum() / n
         covered += low <= binned <= high
         found.append((plain[0], corrected[0]))

@@ -135,7 +135,8 @@ def test_calibration_slope_of_two_classes(n: int, spread: float, base: float) ->
 
     At n = 30 the intercept is held more often where the base rate is even: tables with nine events are left out.
     """
-    rng, held = np.random.default_rng(n), []
+    rng = np.random.default_rng(n)
+    held: list[tuple[bool, bool]] = []
     while len(held) < 3000:
         chance = 1 / (1 + np.exp(-rng.normal(size=n) * spread - base))
         found = held_by_recalibration(chance, rng.random(n) < chance, 1, 0)
@@ -149,7 +150,8 @@ def test_calibration_slope_of_two_classes(n: int, spread: float, base: float) ->
 @pytest.mark.parametrize("sure", [1, 2])
 def test_calibration_slope_of_the_likeliest_class(n: int, classes: int, separation: float, sure: int) -> None:
     """Of several classes: confidence against being right, predictions calibrated or twice as sure; 2,000 tables."""
-    rng, held = np.random.default_rng(n + classes), []
+    rng = np.random.default_rng(n + classes)
+    held: list[tuple[bool, bool]] = []
 
     def draw(rows: int) -> tuple[np.ndarray, np.ndarray]:
         probs, labels = tables(rng, [rows // classes] * classes, separation, sure)
@@ -167,7 +169,8 @@ def test_calibration_slope_of_the_likeliest_class(n: int, classes: int, separati
 @pytest.mark.parametrize("slope", [1.0, 0.5])
 def test_calibration_error(n: int, slope: float) -> None:
     """Calibrated predictions and ones twice as sure: the error of their own bins, 3,000 tables; shown from 50 rows."""
-    rng, held = np.random.default_rng(n), []
+    rng = np.random.default_rng(n)
+    held: list[tuple[bool, bool]] = []
     for _ in range(3000):
         chance = rng.uniform(0.5, 0.999, n)
         said, right = 1 / (1 + ((1 - chance) / chance) ** (1 / slope)), rng.random(n) < chance
