@@ -170,7 +170,7 @@ def test_calibration_slope_of_the_likeliest_class(n: int, classes: int, separati
 def test_calibration_error(n: int, slope: float) -> None:
     """Calibrated predictions and ones twice as sure: the error of their own bins, 3,000 tables; shown from 50 rows."""
     rng = np.random.default_rng(n)
-    held: list[tuple[bool, bool]] = []
+    held: list[bool] = []
     for _ in range(3000):
         chance = rng.uniform(0.5, 0.999, n)
         said, right = 1 / (1 + ((1 - chance) / chance) ** (1 / slope)), rng.random(n) < chance
