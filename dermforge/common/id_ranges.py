@@ -7,7 +7,7 @@ trained on many numbered images is small enough to be stored in every sidecar.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _RANGE = re.compile(r"^(?P<head>.*)\[(?P<low>\d+)-(?P<high>\d+)\](?P<tail>.*)$")
 
@@ -15,6 +15,16 @@ _RANGE = re.compile(r"^(?P<head>.*)\[(?P<low>\d+)-(?P<high>\d+)\](?P<tail>.*)$")
 def count(lineage: Sequence[str]) -> int:
     """The number of ids in a lineage."""
     return sum(int(m["high"]) - int(m["low"]) + 1 if (m := _RANGE.match(entry)) else 1 for entry in lineage)
+
+
+def expand(lineage: Sequence[str]) -> Iterator[str]:
+    """Each id of a lineage, in its order; an id that two entries name comes twice."""
+    for entry in lineage:
+        if m := _RANGE.match(entry):
+            for number in range(int(m["low"]), int(m["high"]) + 1):
+                yield f"{m['head']}{number:0{len(m['low'])}d}{m['tail']}"
+        else:
+            yield entry
 
 
 def overlap(ids: Iterable[str], lineage: Sequence[str]) -> list[str]:

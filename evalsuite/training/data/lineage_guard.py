@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from shards.mixing.tensors import TensorSet
 
 #: Side of the thumbnails that near-duplicates are looked for in, and the largest RMS distance of a pair, of 255.
 THUMBNAIL, NEAR = 16, 2.5
+#: Ids of phantoms name their draw (`gen phantoms`).
+PHANTOM = re.compile(r"phantom-\d+-")
 
 
 @dataclass(frozen=True)
@@ -72,26 +75,33 @@ def held_out_leaks(
 def arm_leaks(lineage: Sequence[str], arm_ids: Collection[str], phantoms: bool) -> tuple[list[Leak], str | None]:
     """What the generator saw beyond the real images of an arm: (leaks, a note).
 
-    With phantoms a generator that was trained on other phantoms plays the part of a pretrained base model: that is
-    a note, not a refusal. The arm's own data set beyond its n images is always a leak.
+    Phantoms show no patient. A generator that was trained on other phantoms plays the part of a pretrained base model,
+    also after it was tuned on photographs: that is a note, not a refusal. The arm's own data set beyond its n images is
+    always a leak.
     """
-    total = ranges.count(lineage)
-    extra = total - len(ranges.overlap(list(arm_ids), lineage))
-    if not extra:
+    known = set(arm_ids)
+    strangers = [one for one in dict.fromkeys(ranges.expand(lineage)) if one not in known]
+    photographs = [] if phantoms else [one for one in strangers if not PHANTOM.match(one)]
+    if photographs:
+        return [
+            Leak(
+                f"the generator was tuned on {len(photographs)} real images that are not among the {len(known)} real "
+                "images of this arm; tune one on the arm's own images",
+                tuple(photographs),
+            )
+        ], None
+    if not strangers:
         return [], None
-    if phantoms:
+    if not phantoms:
         return [], (
-            f"The generator was trained on {extra} phantoms that the real-only arm does not have. This run "
-            "shows that the chain works and how it is measured; it does not show that synthetic images "
-            "replace real ones."
+            f"The generator was first trained on {len(strangers)} drawn phantoms, which show no patient; they count as "
+            "a pretrained model's images."
         )
-    return [
-        Leak(
-            f"the generator was tuned on {total} real images, {extra} of them not among the {len(arm_ids)} real "
-            "images of this arm; tune one on the arm's own images",
-            tuple(lineage[:20]),
-        )
-    ], None
+    return [], (
+        f"The generator was trained on {len(strangers)} phantoms that the real-only arm does not have. This run "
+        "shows that the chain works and how it is measured; it does not show that synthetic images "
+        "replace real ones."
+    )
 
 
 def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Collection[str]) -> list[Leak]:

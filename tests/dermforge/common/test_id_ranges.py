@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dermforge.common.id_ranges import count, overlap
+from dermforge.common.id_ranges import count, expand, overlap
 
 
 @given(st.sets(st.integers(0, 9999)), st.integers(0, 9999), st.integers(0, 9999))
@@ -14,7 +14,8 @@ def test_a_range_covers_its_numbers_and_no_others(numbers: set[int], a: int, b: 
     ids = [f"phantom-{n:04d}-plaque-tan" for n in sorted(numbers)]
     lineage = [f"phantom-[{low:04d}-{high:04d}]-plaque-tan"]
     assert overlap(ids, lineage) == [i for i in ids if low <= int(i.split("-")[1]) <= high]
-    assert count(lineage) == high - low + 1
+    assert count(lineage) == high - low + 1 == len(list(expand(lineage)))
+    assert overlap(expand(lineage), lineage) == list(expand(lineage))
 
 
 def test_plain_ids_and_other_cells() -> None:

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dermforge.common.errors import UserError
 from evalsuite.training.data import lineage_guard
+from gen.phantoms.dataset import phantom_id
 from shards import ImageSet
 from shards.mixing.tensors import TensorSet
 
@@ -58,7 +61,8 @@ def test_an_arm_may_not_use_a_generator_that_saw_more_images() -> None:
     assert lineage_guard.arm_leaks(arm, arm, phantoms=False) == ([], None)
     leaks, note = lineage_guard.arm_leaks(["train-[000-005]"], arm, phantoms=False)
     assert note is None
-    assert "6 real images, 4 of them not among the 2" in leaks[0].what
+    assert "4 real images that are not among the 2" in leaks[0].what
+    assert leaks[0].ids == ("train-002", "train-003", "train-004", "train-005")
     assert lineage_guard.own_set_leak(["train-[000-005]"], arm, TRAIN.rows["id"].tolist())[0].ids == (
         "train-002",
         "train-003",
@@ -74,3 +78,27 @@ def test_other_phantoms_in_the_lineage_are_said_not_refused() -> None:
     assert leaks == []
     assert note is not None
     assert "100 phantoms" in note
+
+
+def test_a_built_in_model_tuned_on_photographs_may_be_used_with_these_photographs() -> None:
+    """Its own phantoms count as pretraining; a photograph that the arm lacks is named, and no phantom is."""
+    lineage = [phantom_id("plaque", "dark", 7), "phantom-[0000000000-0000000099]-ulcer-tan", "img-1", "img-2"]
+    leaks, note = lineage_guard.arm_leaks(lineage, ["img-1", "img-2"], phantoms=False)
+    assert leaks == []
+    assert note is not None
+    assert "101 drawn phantoms" in note
+    leaks, _ = lineage_guard.arm_leaks(lineage, ["img-2"], phantoms=False)
+    assert leaks[0].ids == ("img-1",)
+
+
+@given(
+    low=st.integers(0, 50), n=st.integers(1, 30), single=st.sets(st.integers(0, 99)), arm=st.sets(st.integers(0, 99))
+)
+def test_a_refusal_names_exactly_the_images_that_the_arm_lacks(
+    low: int, n: int, single: set[int], arm: set[int]
+) -> None:
+    """Whatever a lineage writes as ranges, and however often it names an image."""
+    seen = single | set(range(low, low + n))
+    lineage = [f"img-[{low:03d}-{low + n - 1:03d}]", *(f"img-{i:03d}" for i in single)]
+    leaks, _ = lineage_guard.arm_leaks(lineage, [f"img-{i:03d}" for i in arm], phantoms=False)
+    assert {i for leak in leaks for i in leak.ids} == {f"img-{i:03d}" for i in seen - arm}
