@@ -102,7 +102,7 @@ def sample(
     total = len(range(mine[0], record.shards, mine[1]))
     if left and len(left) < total:
         console.err.print(f"resuming: {total - len(left)} of {total} shards are there", soft_wrap=True)
-    report: dict[str, Any] = {"shards": shards, "plan_digest": record.plan_digest}
+    report: dict[str, Any] = {"folder": shards, "plan_digest": record.plan_digest}
     outcome = None
     if left and ray is not None:
         outcome = on_ray(job, record, left, workers, ray)
