@@ -12,10 +12,10 @@ from evalsuite.stats.estimate import Estimate
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell with a second line under it (its interval), or printed bold."""
+    """A table cell with small lines under it (its interval), or printed bold."""
 
     text: str
-    under: str = ""
+    under: Sequence[str] = ()
     bold: bool = False
 
 
@@ -115,7 +115,8 @@ def records(rows: Sequence[Mapping[str, str | Cell]], caption: str = "") -> Tabl
 
 def estimate_cell(found: Estimate) -> Cell:
     """The value with its interval under it."""
-    return Cell(*value_and_rest(found.text()))
+    value, rest = value_and_rest(found.text())
+    return Cell(value, [rest] if rest else [])
 
 
 def value_and_rest(text: str) -> tuple[str, str]:

@@ -107,7 +107,7 @@ def _classes(card: Card, column: str, metric: str) -> Table:
     def cell(row: GroupRow, cls: str) -> Cell:
         n = row.n - row.positives[cls] if metric == "specificity" else row.positives[cls]
         found = estimate_cell(row.metrics[MetricKey(metric, cls=cls)])
-        return Cell(found.text, f"{found.under}; n = {n}" if found.under else f"n = {n}")
+        return Cell(found.text, [*found.under, f"n = {n}"])
 
     return Table(
         ("class", *(row.group for row in rows)),
@@ -153,4 +153,4 @@ def _crossed(card: Card, column: str) -> Table:
 
 
 def _with(value: str, low: float, high: float, sign: str = "") -> Cell:
-    return Cell(value, f"{low:{sign}.3f} to {high:{sign}.3f}")
+    return Cell(value, [f"{low:{sign}.3f} to {high:{sign}.3f}"])

@@ -42,7 +42,7 @@ def report(**changes: object) -> Report:
         EVIL,
         Heading(EVIL),
         Bullets([EVIL]),
-        Table(("a", EVIL), [(EVIL, Cell(EVIL, EVIL, bold=True))], EVIL),
+        Table(("a", EVIL), [(EVIL, Cell(EVIL, [EVIL], bold=True))], EVIL),
         Picture(b"png", EVIL, EVIL),
         thumbnails([(b"jpeg", EVIL)], 6, EVIL),
         Plot(as_svg(Figure(), EVIL, EVIL), EVIL),
