@@ -1,8 +1,8 @@
-"""One plain sampling loop, for certificates, calibrations and previews; `gen` samples plans."""
+"""One plain sampling loop, for certificates and calibrations; `gen` samples plans."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,24 +13,17 @@ from engines.engine import Call, Engine
 STEPS, GUIDANCE = 8, 3.0
 
 
-#: A timestep, and the solver's update: the guided prediction and the latents -> the latents after the step.
-Step = tuple[torch.Tensor, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]
-
-
 def denoise(
-    unet: Call,
-    steps: Iterable[Step],
-    latents: torch.Tensor,
-    text: torch.Tensor,
-    guidance: float,
-    extra: torch.Tensor | None = None,
+    unet: Call, scheduler: Any, latents: torch.Tensor, text: torch.Tensor, guidance: float, extra: torch.Tensor | None
 ) -> torch.Tensor:
-    """Latents after every step with classifier-free guidance, float32 [n, C, h, w].
+    """Latents after every step of a diffusers scheduler with classifier-free guidance, float32 [n, C, h, w].
 
     Parameters
     ----------
     unet
         Latents, timesteps and conditioning of 2 n batch rows -> the UNet's prediction, float32.
+    scheduler
+        With its timesteps set.
     latents
         Where denoising starts, float32 [n, C, h, w].
     text
@@ -38,30 +31,22 @@ def denoise(
     extra
         Further channels of the UNet's input, for inpainting: float32 [n, 1 + C, h, w].
     """
-    for time, update in steps:
+    for time in scheduler.timesteps:
         rows = latents if extra is None else torch.cat([latents, extra], dim=1)
         prediction = unet(torch.cat([rows, rows]), time.to(latents.device).expand(2 * len(rows)), text)
         conditional, unconditional = prediction.chunk(2)
-        latents = update(unconditional + guidance * (conditional - unconditional), latents)
+        guided = unconditional + guidance * (conditional - unconditional)
+        latents = scheduler.step(guided, time, latents).prev_sample
     return latents
 
 
-def ddim_steps(config: Mapping[str, Any], steps: int) -> list[Step]:
-    """The steps of DDIM (Song et al. 2020, arXiv 2010.02502) by a pipeline's `scheduler_config.json`."""
+def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
+    """Images of prompts by DDIM (arXiv 2010.02502), from noise that each prompt's position seeds: uint8 [n, H, W, 3]."""
     from diffusers import DDIMScheduler
 
-    scheduler = DDIMScheduler.from_config(dict(config))
-    scheduler.set_timesteps(steps)
-
-    def step(time: torch.Tensor) -> Step:
-        return time, lambda prediction, latents: scheduler.step(prediction, time, latents).prev_sample
-
-    return [step(time) for time in scheduler.timesteps]
-
-
-def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
-    """Images of prompts by DDIM, from noise that each prompt's position seeds: uint8 [n, H, W, 3]."""
     spec = engine.spec
+    scheduler = DDIMScheduler.from_config(spec.scheduler)
+    scheduler.set_timesteps(steps)
     shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
     noise = [
         np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32)
@@ -70,7 +55,7 @@ def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: f
     latents = torch.from_numpy(np.stack(noise)).to(engine.device)
     text = engine.encode_text([*prompts, *[""] * len(prompts)])
     extra = _inpainting_channels(engine, len(prompts))
-    latents = denoise(engine.denoise, ddim_steps(spec.scheduler, steps), latents, text, guidance, extra)
+    latents = denoise(engine.denoise, scheduler, latents, text, guidance, extra)
     return engine.decode(latents).cpu().numpy()
 
 

@@ -43,8 +43,11 @@ def lazily(open_call: Callable[[], Call]) -> Call:
     return call
 
 
-class Engine:
-    """A bundle that is loaded and ready to run.
+Tokenizer = Callable[[list[str]], torch.Tensor]
+
+
+class Networks:
+    """The networks of a pipeline, ready to run.
 
     Every backend computes in batches of one static size, so the arithmetic of a batch does not depend on how many rows
     were asked for; a short batch is filled by repeating its last row.
@@ -61,39 +64,12 @@ class Engine:
         Where the tensors that are given and returned are.
     threads
         CPU threads, None on a GPU. With another number the last bits of results may differ.
-
-    Examples
-    --------
-    The engine computes the pipeline's networks; noise, guidance and the solver's steps are the caller's.
-
-    >>> import engines, torch
-    >>> engine = engines.load("bundle")
-    >>> side = engine.spec.latent_size
-    >>> latents = torch.randn(2, engine.spec.latent_channels, side, side)
-    >>> text = engine.encode_text(["An image of plaque, dark skin", ""])
-    >>> prediction = engine.denoise(latents, torch.tensor([999.0, 500.0]), text)
-    >>> prediction.shape == latents.shape
-    True
-    >>> images = engine.decode(latents)
-    >>> images.shape, images.dtype
-    (torch.Size([2, 64, 64, 3]), torch.uint8)
-    >>> engine.encode(images).shape == latents.shape
-    True
     """
 
-    def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
-        self.bundle = bundle
-        self.backend = backend
-        self.spec: PipelineSpec = bundle.manifest.spec
-        self.bundle_digest = bundle.digest
-        self.model_digest = bundle.manifest.model_digest
-        self.certified = bundle.manifest.certified
-        self.precision: str = bundle.manifest.precision
-        self.rows = rows
-        self.vae_batch = bundle.manifest.vae_batch
+    def __init__(self, spec: PipelineSpec, calls: Calls, tokenizer: Tokenizer, rows: int, vae_batch: int) -> None:
+        self.spec, self.calls, self.rows, self.vae_batch = spec, calls, rows, vae_batch
         self.device, self.threads = calls.device, calls.threads
-        self.calls = calls
-        self._tokenizer = load_tokenizer(bundle)
+        self._tokenizer = tokenizer
         self._texts: dict[bytes, torch.Tensor] = {}
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
@@ -212,7 +188,36 @@ class Engine:
             )
 
 
-def load_tokenizer(bundle: Bundle) -> Callable[[list[str]], torch.Tensor]:
+class Engine(Networks):
+    """A bundle that is loaded and ready to run; see `Networks` for its attributes.
+
+    Examples
+    --------
+    The engine computes the pipeline's networks; noise, guidance and the solver's steps are the caller's.
+
+    >>> import engines, torch
+    >>> engine = engines.load("bundle")
+    >>> side = engine.spec.latent_size
+    >>> latents = torch.randn(2, engine.spec.latent_channels, side, side)
+    >>> text = engine.encode_text(["An image of plaque, dark skin", ""])
+    >>> prediction = engine.denoise(latents, torch.tensor([999.0, 500.0]), text)
+    >>> prediction.shape == latents.shape
+    True
+    >>> images = engine.decode(latents)
+    >>> images.shape, images.dtype
+    (torch.Size([2, 64, 64, 3]), torch.uint8)
+    >>> engine.encode(images).shape == latents.shape
+    True
+    """
+
+    def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
+        manifest = bundle.manifest
+        super().__init__(manifest.spec, calls, load_tokenizer(bundle), rows, manifest.vae_batch)
+        self.bundle, self.backend, self.precision = bundle, backend, str(manifest.precision)
+        self.bundle_digest, self.model_digest, self.certified = bundle.digest, manifest.model_digest, manifest.certified
+
+
+def load_tokenizer(bundle: Bundle) -> Tokenizer:
     """The bundle's own tokenizer: prompts -> int64 [n, max_length]."""
     from transformers import CLIPTokenizer
 

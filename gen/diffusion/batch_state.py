@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines.backends.cuda_graph import captured
-from engines.engine import Call, Engine
+from engines.engine import Call, Networks
 from gen.diffusion.steps import TERMS, SolverState, combine
 
 #: What a step needs of a slot: the solver's coefficients; the guidance scale and whether this step is guided; whether
@@ -41,7 +41,7 @@ class BatchState:
         For inpainting with other models: latents to hold, their noise, and where to redraw [n, 1, h, w].
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Networks) -> None:
         spec, self.device, self.n = engine.spec, engine.device, engine.rows
         self.latent = (spec.latent_channels, spec.latent_size, spec.latent_size)
 

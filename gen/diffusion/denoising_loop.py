@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.engine import Engine
+from engines.engine import Networks
 from engines.memory import explained
 from gen.diffusion import noise
 from gen.diffusion.batch_state import BatchState
@@ -84,7 +84,7 @@ class DenoisingLoop:
         UNet calls so far, and the batch rows in them that were used.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Networks) -> None:
         self.engine = engine
         self.slots = BatchState(engine)
         self.images: list[InFlightImage | None] = [None] * engine.rows

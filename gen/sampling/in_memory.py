@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.engine import Engine
+from engines.engine import Networks
 from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
 from gen.plan.parents import Parents
 from gen.plan.plan import PlanRow
 from gen.sampling.prepare import Preparer
 
 
-def sample_images(engine: Engine, rows: Sequence[PlanRow], parents: Parents | None = None) -> NDArray[np.uint8]:
+def sample_images(engine: Networks, rows: Sequence[PlanRow], parents: Parents | None = None) -> NDArray[np.uint8]:
     """The images of plan rows in their order, uint8 [n, size, size, 3]; the same pixels as `Sampler` writes.
 
     Parameters

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from engines.engine import Engine
+from engines.engine import Networks
 from gen.diffusion import solvers, strategies
 from gen.diffusion.denoising_loop import InFlightImage
 from gen.diffusion.noise import START
@@ -22,7 +22,7 @@ from gen.plan.plan import PlanRow
 class Preparer:
     """Makes images ready to be denoised, with the engine's text encoder and VAE encoder."""
 
-    def __init__(self, engine: Engine, parents: Parents | None = None) -> None:
+    def __init__(self, engine: Networks, parents: Parents | None = None) -> None:
         self.engine, self.parents, self.spec = engine, parents, engine.spec
         self.schedule = NoiseSchedule.from_config(engine.spec.scheduler)
         self.shape = (self.spec.latent_channels, self.spec.latent_size, self.spec.latent_size)
