@@ -61,7 +61,8 @@ class Browser:
             reply = json.loads(line)
             if reply.get("id") == self.number:
                 assert "error" not in reply, reply
-                return reply["result"]
+                result: dict[str, Any] = reply["result"]
+                return result
 
     def value(self, script: str) -> Any:
         return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")

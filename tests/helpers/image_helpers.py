@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,7 @@ def renderings() -> list[np.ndarray]:
     return [crops[i] for i in np.random.default_rng(0).permutation(len(crops))]
 
 
-def synthetic_set(arrays: list[np.ndarray], word: str, **fields: str) -> ArrayImages:
+def synthetic_set(arrays: list[np.ndarray], word: str, **fields: Any) -> ArrayImages:
     samples = [
         Sample(id=f"{word}-{i}", origin="synthetic", label=CLASSES[i % 6], group=TONE_GROUPS[i % 6], **fields)
         for i in range(len(arrays))
@@ -93,7 +94,7 @@ def synthetic_set(arrays: list[np.ndarray], word: str, **fields: str) -> ArrayIm
 
 
 def write_shards(
-    folder: Path, start: int, per_cell: int, origin: Origin, split: str | None = None, of_the_first: int | None = None
+    folder: Path, start: int, per_cell: int, origin: Origin, split: Any = None, of_the_first: int | None = None
 ) -> Path:
     """Phantom shards of every cell; another number of the first class if asked for."""
     with ShardSetWriter(folder, "p", classes=CLASSES) as writer:

@@ -19,7 +19,7 @@ def images(word: str, n: int, start: int) -> ArrayImages:
     return ArrayImages(samples, arrays)
 
 
-def answer(study: Any, item: str, reader: str = "ann", **changes: object) -> dict[str, object]:
+def answer(study: Any, item: str, reader: str = "ann", **changes: object) -> dict[str, Any]:
     return {
         "reader": reader,
         "item": item,

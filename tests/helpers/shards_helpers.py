@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ def picture(seed: int, size: int = 64) -> np.ndarray:
     return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def write(folder: Path, n: int = 3, **more: object) -> Sidecar:
+def write(folder: Path, n: int = 3, **more: Any) -> Sidecar:
     return write_shard(folder, "set", 0, items(n), classes=CLASSES, **more)
 
 
@@ -70,7 +71,7 @@ def foreign_tar(path: Path, folders: bool = False) -> list[str]:
     return names
 
 
-def write_card(folder: Path, *options: str) -> tuple[str, dict]:
+def write_card(folder: Path, *options: str) -> tuple[str, dict[str, Any]]:
     """What `shards card` writes: the card and the Croissant document."""
     app = typer.Typer()
     app.command()(card)

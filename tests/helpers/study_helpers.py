@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def plant(folder: Path, made: Design, accuracy: Callable[[str, int, float, str],
 
 
 def curve(n: float) -> float:
-    return 1 - (0.1 + 1.0 * n**-0.5)
+    return float(1 - (0.1 + n**-0.5))
 
 
 def only_light(kind: str, n: int, ratio: float, group: str) -> float:
@@ -100,7 +101,7 @@ def write_noisy_copies(folder: Path, real: Path, lineage: tuple[str, ...] = (), 
     """Noisy copies of the training phantoms as a generator's output: two for each."""
     rng = np.random.default_rng(0)
     train = ShardSet.open(real / "train")
-    kept = {"classes": train.classes, "shard_size": 500, "provenance": Provenance(lineage=lineage)}
+    kept: dict[str, Any] = {"classes": train.classes, "shard_size": 500, "provenance": Provenance(lineage=lineage)}
     with ShardSetWriter(folder, "synthetic", **kept) as writer:
         for number in range(2):
             for sample, image in train.images():

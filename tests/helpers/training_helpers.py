@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -44,7 +46,7 @@ def images(
     return TensorSet([ImageSet(rows, ["a", "b", "c"])]).with_values(values)
 
 
-def data(**options: int) -> Data:
+def data(**options: Any) -> Data:
     return Data(
         images(24, seed=1, **options),
         images(12, seed=2, **options),

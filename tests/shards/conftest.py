@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from shards.format.images import encode_image
 def make_shards(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write n samples to a new folder; options as `items`."""
 
-    def make(n: int, shard_size: int = 5, name: str = "set", folder: Path | None = None, **more: object) -> Path:
+    def make(n: int, shard_size: int = 5, name: str = "set", folder: Path | None = None, **more: Any) -> Path:
         folder = folder or tmp_path_factory.mktemp("shards")
         with ShardSetWriter(folder, name, classes=CLASSES, shard_size=shard_size) as writer:
             for item in items(n, **more):

@@ -45,7 +45,7 @@ def test_progress_without_a_terminal_is_whole_lines(printed: io.StringIO, monkey
 def test_progress_without_a_total(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody knows how many there are, the line counts and says no remaining time."""
     monkeypatch.setattr(console._Lines, "INTERVAL_S", 0)
-    monkeypatch.setattr(console, "err", console.Console(stderr=True, highlight=False, force_terminal=False))
+    monkeypatch.setattr(console, "err", Console(stderr=True, highlight=False, force_terminal=False))
     assert list(console.track([1, 2], "reading", None)) == [1, 2]
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("reading: 2 (")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +23,8 @@ class Run:
 
     def __init__(self, path: Path, optimizer: str, **identity: object) -> None:
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
-        self.average = moving_average(self.net, 0.9)
+        self.net: Any = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+        self.average: Any = moving_average(self.net, 0.9)
         self.optimizer = OPTIMIZERS[optimizer](self.net.parameters())
         modules = {"weights": self.net, "average": self.average}
         self.checkpoint = Checkpoint(path, identity, modules, self.optimizer)

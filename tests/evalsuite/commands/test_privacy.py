@@ -30,5 +30,5 @@ def test_a_quarantine_is_obeyed_by_select(sets: dict[str, Path], tmp_path: Path)
     privacy(sets["train"], sets["train"], sets["validation"], tmp_path / "audit", control=1, as_json=True)
     copies = (tmp_path / "audit" / "quarantine.txt").read_text().split()
     (tmp_path / "quarantine.txt").write_text("\n".join(copies[:70]))
-    select(str(sets["train"]), tmp_path / "kept", quarantine=tmp_path / "quarantine.txt")
+    select(str(sets["train"]), str(tmp_path / "kept"), quarantine=tmp_path / "quarantine.txt")
     assert sorted(ShardSet.open(tmp_path / "kept").rows["id"]) == sorted(copies)[70:]

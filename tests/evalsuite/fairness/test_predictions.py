@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ def table(n: int = 12) -> pd.DataFrame:
     )
 
 
-def edit(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def edit(column: str, row: int, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def change(frame: pd.DataFrame) -> pd.DataFrame:
         frame[column] = frame[column].astype(object)
         frame.loc[row, column] = value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -32,7 +34,7 @@ def test_an_unknown_skin_type_is_a_cell_of_its_own() -> None:
 
 
 def test_shares_have_intervals_over_families() -> None:
-    table = share_table(FRAME, "hit", "hits").set_index(["family", "cell"])
+    table: Any = share_table(FRAME, "hit", "hits").set_index(["family", "cell"])
     assert table.loc[("overall", "all"), ["n", "hits", "rate"]].tolist() == [4, 3, 0.75]
     alone = share_table(FRAME.assign(parent=None), "hit", "hits").iloc[0]
     whole = table.loc[("overall", "all")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from image_helpers import features, write_shards
 
@@ -14,8 +15,8 @@ from evalsuite.images.image_data import array_images, describe, families, in_bat
 
 def test_a_child_is_of_its_parents_patient() -> None:
     """`shards make` names patients by cluster: by the parent's id alone a child would cross the folds."""
-    real = features(6).frame.assign(cluster=["p1", "p1", "p2", None, None, None])
-    made = features(4, seed=1).frame.assign(parent=["0-1", "0-3", "elsewhere", None])
+    real = features(6).frame.assign(cluster=pd.Series(["p1", "p1", "p2", None, None, None]))
+    made = features(4, seed=1).frame.assign(parent=pd.Series(["0-1", "0-3", "elsewhere", None]))
     assert families(real).tolist() == ["p1", "p1", "p2", "0-3", "0-4", "0-5"]
     assert families(made, real).tolist() == ["p1", "0-3", "elsewhere", "1-3"]
 

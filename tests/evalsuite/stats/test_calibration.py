@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def test_ece_is_without_its_bias_and_covered(n: int, slope: float) -> None:
         pick = rng.integers(0, len(chance), n)
         said, right = 1 / (1 + np.exp(-logit[pick])), (rng.random(n) < chance[pick]).astype(float)
         bins = calibration.equal_mass_bins(said)
-        sums = [np.bincount(bins, weights=w).astype(float) for w in (np.ones(n), said, right)]
+        sums: list[Any] = [np.bincount(bins, weights=w).astype(float) for w in (np.ones(n), said, right)]
         plain, corrected = calibration.ece(*(s[:, None] for s in sums))
         low, high = calibration.ece_interval(sums[0], sums[1], sums[2])
         binned = np.abs(sums[1] - np.bincount(bins, weights=chance[pick])).sum() / n

@@ -35,7 +35,7 @@ def test_wilson_coverage(n: int) -> None:
     n = 30 at 96 % of the shares, which is as many as Jeffreys, mid-p or Clopper & Pearson reach (docs/validation.md).
     """
     p, k = np.linspace(0.1, 0.9, 401), np.arange(n + 1)
-    low, high = np.array([intervals.wilson(i, n) for i in k]).T
+    low, high = np.array([intervals.wilson(float(i), n) for i in k]).T
     inside = (low[:, None] <= p) & (p <= high[:, None])
     found = (binom.pmf(k[:, None], n, p) * inside).sum(axis=0)
     assert 0.945 <= found.mean() <= 0.955

@@ -31,7 +31,7 @@ PEERS = {
     "unipc": UniPCMultistepScheduler,
     "lcm": LCMScheduler,
 }
-BETAS = {
+BETAS: dict[str, dict[str, Any]] = {
     "sd": {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"},
     "linear": {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"},
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_inpaints_what_diffusers_inpaints(
 ) -> None:
     """By an inpainting UNet and by blending latents: diffusers' pixels within the mask, from the same noise."""
     parents = parents_of(photos)
-    records = rows_of(photos, "centre", ("inpaint",)).frame.to_dict("records")
+    records: list[Any] = rows_of(photos, "centre", ("inpaint",)).frame.to_dict("records")
     plan = from_rows({**{k: v for k, v in row.items() if v != ""}, "strength": 1.0} for row in records)
     sampled(open_engine(unet), plan, tmp_path, parents)
     parts = DiffusionPipeline.from_pretrained(pipelines[unet], safety_checker=None).components
@@ -132,7 +133,7 @@ def test_a_redrawn_image_is_the_same_whoever_is_drawn_beside_it(
 ) -> None:
     """One, two or all eight in a call, in both phases of the chain: the same file to the byte."""
     plan, engine = rows_of(photos, "ellipse"), open_engine(unet)
-    records = [{k: v for k, v in row.items() if v != ""} for row in plan.frame.to_dict("records")]
+    records: list[Any] = [{k: v for k, v in row.items() if v != ""} for row in plan.frame.to_dict("records")]
     drawn: list[dict[str, bytes]] = []
     for number, some in enumerate((records, records[3:5], records[-1:])):
         sampled(engine, from_rows(some), tmp_path / str(number), parents_of(photos))

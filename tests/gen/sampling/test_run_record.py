@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,11 @@ def test_a_bad_worker_is_refused(text: str) -> None:
 def test_a_shard_of_another_run_is_refused(open_engine: Callable[..., Engine], tmp_path: Path, other: str) -> None:
     """Copied into the folder, it would pass for made: the run would be of two plans, or of two models."""
     record = started(tmp_path, open_engine(), rows())
-    digests = {"plan_digest": record.plan_digest, "bundle_digest": record.bundle_digest, f"{other}_digest": "b" * 64}
+    digests: dict[str, Any] = {
+        "plan_digest": record.plan_digest,
+        "bundle_digest": record.bundle_digest,
+        f"{other}_digest": "b" * 64,
+    }
     image = encode_image(np.zeros((64, 64, 3), np.uint8))
     write_shard(
         tmp_path,

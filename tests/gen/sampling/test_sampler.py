@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from gen.plan.plan import Plan
 from gen.sampling import run_record
 from gen.sampling.progress import Summary
 from gen.sampling.sampler import Sampler
+from shards.format.images import encode_image
 from shards.format.reader import ShardSet
 
 TEMPLATE = "An image of {class}, {group} skin"
@@ -90,7 +92,7 @@ def test_an_images_bytes_do_not_depend_on_its_neighbours(
     rows = mixed_plan()
     sampled(engine, rows, tmp_path / "all")
     together = images(tmp_path / "all")
-    records = rows.frame.to_dict("records")
+    records: list[Any] = rows.frame.to_dict("records")
     for part, name in (([records[3]], "one"), (records[::3], "third"), (records[::-1][:7], "seven")):
         some = plan.from_rows({k: v for k, v in r.items() if v != ""} for r in part)
         sampled(engine, some, tmp_path / name, shard_size=2)
@@ -123,18 +125,15 @@ def test_a_failure_leaves_finished_shards_and_no_part_of_another(
     open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk in the third shard: two are there, nothing else, and the error is the disk's."""
-    from gen.sampling import sampler
-
     made = []
 
-    def full_disk(*args: object, **kwargs: object) -> bytes:
+    def full_disk(*args: Any, **kwargs: Any) -> bytes:
         made.append(1)
         if len(made) > 12:
             raise OSError(28, "No space left on device")
-        return encode(*args, **kwargs)
+        return encode_image(*args, **kwargs)
 
-    encode = sampler.encode_image
-    monkeypatch.setattr(sampler, "encode_image", full_disk)
+    monkeypatch.setattr("gen.sampling.sampler.encode_image", full_disk)
     with pytest.raises(OSError, match="No space left"):
         sampled(open_engine(), mixed_plan(20), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".tar") == ["s-000000.tar", "s-000001.tar"]

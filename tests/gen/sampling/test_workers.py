@@ -90,7 +90,9 @@ def test_a_stopped_run_loses_only_the_shard_in_progress(
     """Killed without a chance to clean up, or asked to stop: what was committed stays, the rest comes out the same."""
     out = tmp_path / "out"
     command = sampling(long, out, bundles["text"])
-    threads = ["--threads", str(run_record.read(long).threads)]
+    record = run_record.read(long)
+    assert record is not None
+    threads = ["--threads", str(record.threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while not (out / "s-000001.json").exists() and process.poll() is None:
         time.sleep(0.002)
@@ -115,7 +117,9 @@ def test_a_run_into_a_bucket_that_is_killed_loses_only_the_shard_in_progress(
     """SIGKILL in the middle of thirty shards: what was committed stays as it is, nothing is left on this disk."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = sampling(long, bucket, bundles["text"])
-    threads = ["--threads", str(run_record.read(long).threads)]
+    record = run_record.read(long)
+    assert record is not None
+    threads = ["--threads", str(record.threads)]
     process = subprocess.Popen([*command, *threads], stderr=subprocess.PIPE, text=True)
     while "s-000001.json" not in Bucket(bucket).names(missing_ok=True) and process.poll() is None:
         time.sleep(0.01)

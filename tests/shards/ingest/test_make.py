@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,7 +29,7 @@ def test_folder_with_a_table(photos: Path, tmp_path: Path) -> None:
     sets = {split: ShardSet.open(tmp_path / "out" / split) for split in made.written}
     clusters = [set(data.rows["cluster"]) for data in sets.values()]
     assert sum(map(len, clusters)) == len(set.union(*clusters)) == 20
-    rows = {row.id: row for data in sets.values() for row in data.rows.itertuples()}
+    rows: dict[str, Any] = {str(row.id): row for data in sets.values() for row in data.rows.itertuples()}
     assert rows["near"].cluster == rows["p03"].cluster
     assert rows["p05"].attributes == {"sex": "f"}
     assert {row.origin for row in rows.values()} == {"real"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,12 @@ def test_an_image_that_fits_is_decoded_once(sets: list[ShardSet], monkeypatch: p
     """Also for views that were taken before, and arms that come later."""
     read: list[int] = []
     plain = ShardSet.image_at
-    monkeypatch.setattr(ShardSet, "image_at", lambda self, at, verify: read.append(at) or plain(self, at, verify))
+
+    def counted(self: ShardSet, at: int, verify: bool) -> Any:
+        read.append(at)
+        return plain(self, at, verify)
+
+    monkeypatch.setattr(ShardSet, "image_at", counted)
     whole = TensorSet(sets, 8)
     view = whole.where(ids=["a-0001", "b-0002"])
     for one in (view, whole, view, whole):
@@ -74,7 +80,7 @@ def test_jobs_are_started_ahead_and_an_error_arrives_in_order() -> None:
         started.append(job)
         return lambda: 12 // job
 
-    results = ahead([3, 2, 1, 4], start, steps=2)
+    results: Any = ahead([3, 2, 1, 4], start, steps=2)
     assert next(results) == 4
     assert started == [3, 2, 1]
     results.close()

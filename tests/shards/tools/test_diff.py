@@ -21,13 +21,13 @@ def test_ids_images_and_records_that_differ(tmp_path: Path) -> None:
     two[1] = (two[1][0].model_copy(update={"split": "test"}), *two[1][1:])
     for name, content in (("a", one), ("b", two)):
         write_shard(tmp_path / name, "set", 0, content, classes=CLASSES)
-    sets = [ShardSet.open(tmp_path / name) for name in "ab"]
-    found = diff(*sets, pixels=True)
+    first, second = (ShardSet.open(tmp_path / name) for name in "ab")
+    found = diff(first, second, pixels=True)
     assert (found.only_first, found.only_second) == (["s-0000"], ["s-0004"])
     assert (found.images, found.records, found.largest) == (["s-0001"], ["s-0002"], 7)
     assert not found.same
-    assert np.isnan(diff(*sets).largest)
-    assert diff(sets[0], sets[0]).same
+    assert np.isnan(diff(first, second).largest)
+    assert diff(first, first).same
 
 
 @pytest.mark.parametrize("size", [8, 20])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_purge_of_a_bucket_that_dies_anywhere(tmp_path: Path, monkeypatch: pyt
         url = f"memory://purged{after}{points}/set"
         before = write_shard(url, "set", 0, items(4), classes=CLASSES)
         described(ShardSet.open(url))
-        if not dying_at(points, after, lambda url=url: purge(url, "s-0001"), monkeypatch):
+        if not dying_at(points, after, partial(purge, url, "s-0001"), monkeypatch):
             if after:
                 break
             points, after = 0, True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,8 +77,9 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     small = extractors.Extractor("mean", "mean", lambda x: x.reshape(len(x), -1)[:, :4].astype(np.float32))
     peaks = []
     for n in (64, 640):
+        many: Any = Many(n)
         tracemalloc.start()
-        extract(Many(n), small, Preprocess(64, None), tmp_path, batch=16)
+        extract(many, small, Preprocess(64, None), tmp_path, batch=16)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 2_000_000, peaks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,7 +45,7 @@ def test_too_few_real_images_are_refused() -> None:
 def test_a_filter_that_deletes_dark_skin_is_named() -> None:
     frame = judged(300)
     rng = np.random.default_rng(0)
-    scores = {"typical": {r.id: rng.normal() - (1.5 if r.group == "g2" else 0) for r in frame.itertuples()}}
+    scores: Any = {"typical": {r.id: rng.normal() - (1.5 if r.group == "g2" else 0) for r in frame.itertuples()}}
     done = apply(frame, scores, {"typical": -1.5}, 0.05)
     assert len(done.warnings) == 1
     assert "group g2" in done.warnings[0]
@@ -55,7 +57,7 @@ def test_a_filter_that_deletes_dark_skin_is_named() -> None:
 def test_a_filter_stricter_on_real_dark_skin_is_named_too() -> None:
     """Real images of one skin type that fail more often mean that the rule, not the generator, is at fault."""
     frame, rng = judged(300), np.random.default_rng(0)
-    scores = {"typical": {r.id: rng.normal() for r in frame.itertuples()}}
+    scores: Any = {"typical": {r.id: rng.normal() for r in frame.itertuples()}}
     real = frame.assign(kept=(frame["group"] != "g1") | (rng.random(300) > 0.4))
     done = apply(frame, scores, {"typical": -1.5}, 0.05, real=real)
     assert len(done.warnings) == 1
@@ -89,7 +91,7 @@ def test_one_group_of_many_is_judged_by_what_chance_does_to_many() -> None:
 def test_keeping_the_balance_drops_the_worst_of_fuller_cells() -> None:
     frame = judged(240)
     rng = np.random.default_rng(0)
-    scores = {"typical": {r.id: rng.normal() - (1.0 if r.group == "g1" else 0) for r in frame.itertuples()}}
+    scores: Any = {"typical": {r.id: rng.normal() - (1.0 if r.group == "g1" else 0) for r in frame.itertuples()}}
     done = apply(frame, scores, {"typical": -1.0}, 0.05, keep_balance=True)
     shares = done.images.groupby(["class", "group"])["kept"].mean()
     assert shares.max() - shares.min() < 0.03

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,8 @@ def test_arrays_give_a_calibrated_verdict_with_its_controls() -> None:
     assert found.quarantine == [f"synthetic-{i}" for i in range(24, 30)]
     assert found.images["nearest"][24:].tolist() == [f"train-{i}" for i in range(6)]
     assert (found.images["score"] > found.calibration.threshold).sum() == 6
-    assert found.control.set_index("kind").loc["all", ["n", "found"]].tolist() == [20, 20]
+    planted: Any = found.control.set_index("kind")
+    assert planted.loc["all", ["n", "found"]].tolist() == [20, 20]
     assert found.alarms.low < found.calibration.false_alarms < found.alarms.high < 0.04  # 1 % of 300
     assert audit_copies(train=train, synthetic=fresh, test=test, control=4).status == "good"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ def test_a_shifted_set_is_further_than_the_floor_and_an_equal_one_is_not() -> No
     real = features(300)
     for shift, further in ((0.0, False), (1.0, True)):
         report = quality_report([(real, features(300, shift=shift, seed=1))], resamples=20)
-        cells = report.cells.set_index(["family", "metric"])
+        cells: Any = report.cells.set_index(["family", "metric"])
         distance, floor = cells.loc[("overall", "KD[plain]")], cells.loc[("floor", "KD[plain]")]
         assert (distance["low"] > floor["high"]) is np.bool_(further)
         assert report.status == ("bad" if further else "good"), report.sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_the_halves_of_the_floor_share_no_patient() -> None:
     real = features(240)
     real.values[1::2] = real.values[::2]
     apart = replace(real, frame=real.frame.assign(cluster=[f"patient-{i // 2}" for i in range(240)]))
-    floor = [
+    floor: list[Any] = [
         quality_table(x, features(240, seed=1), resamples=5, kinds=("overall",))
         .set_index(["family", "metric"])
         .loc[("floor", "density[plain]"), "value"]
@@ -80,8 +81,10 @@ def test_what_was_made_from_one_photograph_makes_no_interval_narrower() -> None:
         "Vendi, synthetic[plain]",
     ):
         assert widths[1][metric] > 1.3 * widths[0][metric], metric
-    told = [utility_table(real, made, resamples=200).set_index(["family", "metric"]) for made in (alone, of_a_few)]
-    same, fewer = (t.loc[("overall", "real to synthetic [plain]")] for t in told)
+    tables: list[Any] = [
+        utility_table(real, made, resamples=200).set_index(["family", "metric"]) for made in (alone, of_a_few)
+    ]
+    same, fewer = (t.loc[("overall", "real to synthetic [plain]")] for t in tables)
     assert same["value"] == fewer["value"]
     assert fewer["high"] - fewer["low"] > 1.3 * (same["high"] - same["low"])
 

@@ -52,8 +52,8 @@ def test_a_parent_and_its_child_share_a_fold() -> None:
     real = features(100)
     child = features(100, parent=list(real.frame["id"]))
     label, group, id = (real.frame[column].to_numpy(dtype=object) for column in ("class", "group", "id"))
-    sides = (Side(features.values, label, group, id) for features in (real, child))
-    estimate = discriminator(*sides).estimate(resamples=50)
+    first, second = (Side(features.values, label, group, id) for features in (real, child))
+    estimate = discriminator(first, second).estimate(resamples=50)
     assert estimate.low <= 0.5 <= estimate.high + 0.05
 
 
