@@ -7,8 +7,8 @@ Importing this package takes a moment only: each function is imported when it is
 from typing import TYPE_CHECKING
 
 from dermforge.common.lazy import lazy_names
+from dermforge.common.version import __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "__version__",
     "compare",

@@ -115,7 +115,7 @@ def is_module(name: str) -> bool:
 
 def package_of(module: str) -> str:
     """The key of `PACKAGES`; the version belongs to the common part."""
-    if re.match(r"dermforge\.(common\b|__version__$)", module):
+    if re.match(r"dermforge\.common\b", module):
         return "common"
     return module.split(".")[0]
 

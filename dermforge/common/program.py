@@ -13,8 +13,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dermforge import __version__
 from dermforge.common import console
+from dermforge.common.version import __version__
 
 
 @dataclass(frozen=True)

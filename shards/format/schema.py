@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dermforge import __version__
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed
+from dermforge.common.version import __version__
 from shards.format import tar
 
 Origin = Literal["real", "synthetic", "phantom"]
