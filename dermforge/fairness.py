@@ -11,6 +11,7 @@ from evalsuite.fairness.card import Card, CardSettings
 from evalsuite.fairness.comparison import Comparison
 from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import from_frame
+from evalsuite.report.notebook import shown_card, shown_comparison
 
 
 def fairness_card(
@@ -91,7 +92,8 @@ def fairness_card(
         own = cluster if cluster in validation.columns else None
         held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table")
     settings = CardSettings(n_boot, seed, confidence, specificity, min_count, intersections=intersections)
-    return compute_card(from_frame(predictions, groups=groups, cluster=cluster), groups, settings, validation=held_out)
+    card = compute_card(from_frame(predictions, groups=groups, cluster=cluster), groups, settings, validation=held_out)
+    return shown_card(card)
 
 
 def compare(
@@ -153,7 +155,7 @@ def compare(
     >>> print(made.of("fst")[1].text())
     0.600 -> 1.000, +0.400 (+0.294 to +0.491)
     """
-    return compare_models.compare(
+    made = compare_models.compare(
         from_frame(a, groups=groups, cluster=cluster, source="table a"),
         from_frame(b, groups=[], source="table b"),
         groups,
@@ -161,3 +163,4 @@ def compare(
         metric=metric,
         margin=margin,
     )
+    return shown_comparison(made)

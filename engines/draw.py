@@ -41,7 +41,7 @@ def denoise(
 
 
 def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
-    """Images of prompts by DDIM (arXiv 2010.02502), from noise that each prompt's position seeds: uint8 [n, H, W, 3]."""
+    """Images of prompts by DDIM (arXiv 2010.02502), with noise seeded by position: uint8 [n, H, W, 3]."""
     from diffusers import DDIMScheduler
 
     spec = engine.spec

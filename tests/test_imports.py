@@ -36,12 +36,12 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "plan": {"diffusion"},
         "diffusion": {"plan"},
         "sampling": {"plan", "diffusion"},
-        "finetune": {"plan", "diffusion"},
+        "finetune": {"plan", "diffusion", "sampling"},
     },
     "evalsuite": {
         "stats": set(),
         "page": {"stats", "fairness"},
-        "fairness": {"stats", "page", "report"},  # a card draws itself in a notebook
+        "fairness": {"stats"},
         "training": {"fairness"},
         "study": {"stats", "fairness", "training"},
         "images": {"stats", "page", "fairness", "training", "study"},

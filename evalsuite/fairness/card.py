@@ -180,13 +180,6 @@ class Card:
         """One JSON document, keys sorted, NaN as null."""
         return document(self.to_dict())
 
-    def _repr_html_(self) -> str:
-        """The card in a notebook."""
-        from evalsuite.page.render import fragment
-        from evalsuite.report import card_blocks, fairness_report
-
-        return fragment([fairness_report.answer(self).sentence, *card_blocks.card_blocks(self)])
-
     def to_frame(self) -> pd.DataFrame:
         """Long table: column, group, rows, metric, class, value, low, high, n, enough, n_needed, method, shown."""
         shrunk = MetricKey("accuracy_shrunk")

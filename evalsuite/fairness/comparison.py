@@ -103,10 +103,3 @@ class Comparison:
 
     def to_frame(self) -> pd.DataFrame:
         return pd.DataFrame([{**asdict(c), "shown": c.text()} for c in self.changes])
-
-    def _repr_html_(self) -> str:
-        """The comparison in a notebook."""
-        from evalsuite.page.render import fragment
-        from evalsuite.report.card_blocks import comparison_blocks
-
-        return fragment(comparison_blocks(self))
