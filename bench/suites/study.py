@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from bench.measure.record import Measurement, per_second
 from evalsuite.study import conduct
 from evalsuite.study.design import Design, Grid, new_study
+from evalsuite.study.run_arms import Options
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import make_recipe
 from shards import Sample, ShardSetWriter, encode_image
@@ -48,7 +49,7 @@ def measure(
     seconds: dict[str, list[float]] = {"ours": [], "scikit-learn": []}
     for turn in range(repeats):
         start = time.perf_counter()
-        conduct.execute(design, folder / f"study-{turn}", workers=workers)
+        conduct.execute(design, folder / f"study-{turn}", Options(workers))
         seconds["ours"].append(time.perf_counter() - start)
         tick("ours")
         start = time.perf_counter()

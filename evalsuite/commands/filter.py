@@ -17,6 +17,7 @@ from evalsuite.images.filter.filter_trial import TrialDesign, conduct, trial_sec
 from evalsuite.images.filter.rules import Filtered, apply, filter_section, judge, thresholds_from
 from evalsuite.images.filter.scores import score_images
 from evalsuite.images.image_data import image_side, open_images
+from evalsuite.study.run_arms import Options
 from evalsuite.training.recipe import make_recipe
 from shards import open_data
 from shards.tools.select import select
@@ -106,7 +107,7 @@ def _write(done: Filtered, found: dict[str, object], folder: Path) -> None:
 
 def _judge(done: Filtered, synthetic: Path, real: Path, folder: Path, design: TrialDesign) -> str:
     """Train without and with the filter; write the result and return its verdict."""
-    trial = conduct(real, synthetic, done.kept, folder, design)
+    trial = conduct(real, synthetic, done.kept, folder, design, Options(progress=progress))
     part = trial_section(trial)
     artifacts.write_table(trial.table, folder / "trial.csv")
     found = {"table": trial.table, "n_real": design.n_real, "ratio": trial.ratio, "seeds": design.seeds}

@@ -12,6 +12,7 @@ from dermforge.common.console import out, print_json, progress, say
 from evalsuite.page.render import write_page
 from evalsuite.report import run_report
 from evalsuite.study import conduct, run_findings
+from evalsuite.study.run_arms import Options
 from evalsuite.study.run_findings import NAMES, RunFindings
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
@@ -59,7 +60,7 @@ def run(
     )
     places = datasets.Places(real=real, synthetic=tuple(synthetic), size=size)
     design = conduct.new_run(places, recipe, n_real=n_real, ratio=ratio, seeds=seeds, allow_leakage=allow_leakage)
-    conduct.execute(design, folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
+    conduct.execute(design, folder, Options(workers, ray, allow_leakage=allow_leakage, progress=progress))
     with progress("intervals", run_findings.steps(folder, n_boot), "resamples") as tick:
         found = run_findings.find(folder, n_boot=n_boot, tick=lambda n: tick(n))
     record = run_findings.write_record(found, folder)

@@ -18,6 +18,7 @@ from evalsuite.report import study_report
 from evalsuite.study import analysis, body_features, conduct, study_findings
 from evalsuite.study.design import PRESETS, Design, Grid, Preset, new_study
 from evalsuite.study.paired_scores import Metric
+from evalsuite.study.run_arms import Options
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
 
@@ -95,7 +96,8 @@ def study(
     if body_features.needed(design):
         with progress("features", sum(images.n for images in body_features.image_sets(opened))) as tick:
             design = body_features.compute(design, opened, folder, body, lambda n: tick(n))
-    train = partial(conduct.execute, out=folder, workers=workers, allow_leakage=allow_leakage, ray=ray)
+    options = Options(workers, ray, allow_leakage=allow_leakage, progress=progress)
+    train = partial(conduct.execute, out=folder, options=options)
     found = _conduct(design, folder, limit, n_boot, train)
     record = study_findings.write_record(found, folder)
     page = write_page([study_report.report(found)], folder)

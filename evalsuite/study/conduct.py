@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dermforge.common.atomic import write_whole
@@ -85,9 +86,7 @@ def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) ->
                 )
 
 
-def execute(
-    design: Design, out: Path, *, workers: int | None = None, allow_leakage: bool = False, ray: str | None = None
-) -> None:
+def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Options()) -> None:
     """Train all arms that have no result yet; those of a run keep their checkpoints.
 
     Raises
@@ -101,16 +100,8 @@ def execute(
         if before.recipe != design.recipe or before.places != design.places:
             raise UserError(f"{out} holds a study of other images or another recipe; use another folder")
     write_whole(out / PLAN, design.model_dump_json(indent=1).encode())
-    run_arms.run(
-        design.arms(),
-        design.places,
-        out,
-        workers=workers,
-        keep=design.kind == "run",
-        allow_leakage=allow_leakage,
-        ray=ray,
-        what="train" if design.kind == "run" else "study",
-    )
+    options = replace(options, keep=design.kind == "run")
+    run_arms.run(design.arms(), design.places, out, options, "train" if design.kind == "run" else "study")
 
 
 def next_doses(design: Design, flat: Sequence[int], limit: dict[int, float]) -> Design | None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import queue
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from dermforge.common import ray_cluster
-from dermforge.common.console import progress
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.progress import Progress, Ticker, no_tick, silent
 from evalsuite.study import arm as arms_
 from evalsuite.study import train_arm
 from evalsuite.study.arm import Arm, Result
@@ -29,8 +29,27 @@ from evalsuite.training.distributed import World
 FOLDER = "arms"
 
 
-class Put(Protocol):
-    def put(self, images: int) -> None: ...
+@dataclass(frozen=True)
+class Options:
+    """How arms are trained, whatever they are.
+
+    Attributes
+    ----------
+    workers
+        Processes; None: one per core on CPUs, one on a GPU.
+    ray
+        `local`, or the address of a cluster that sees the same paths; None: processes on this machine.
+    keep
+        Keep checkpoints, and what an interrupted arm resumes from.
+    allow_leakage
+        Train although a generator saw too much.
+    """
+
+    workers: int | None = None
+    ray: str | None = None
+    keep: bool = True
+    allow_leakage: bool = False
+    progress: Progress = silent
 
 
 @dataclass(frozen=True)
@@ -46,52 +65,43 @@ class Job:
 
 
 def run(
-    arms: Sequence[Arm],
-    places: datasets.Places,
-    folder: Path,
-    *,
-    workers: int | None = None,
-    keep: bool = True,
-    allow_leakage: bool = False,
-    ray: str | None = None,
-    what: str = "train",
+    arms: Sequence[Arm], places: datasets.Places, folder: Path, options: Options = Options(), what: str = "train"
 ) -> list[Result]:
     """Train the arms that have no result yet; all results, in the order given.
 
     Parameters
     ----------
     folder
-        Each arm writes to `arms/<name>` in it. A result of other settings or other images is made anew.
-    workers
-        Processes; None: one a core on CPUs, one on a GPU.
-    keep
-        Keep checkpoints, and what an interrupted arm goes on from.
-    ray
-        `local`, or the address of a cluster that sees the same paths; None: processes on this machine.
+        Each arm writes to `arms/<name>` in it. An arm with a result of other settings or other images is trained again.
+    what
+        What the work is called in the progress.
     """
     digest = datasets.digest(places)
     where = {arm.name: folder / FOLDER / arm.name for arm in arms}
     waiting = [arm for arm in arms if read(where[arm.name], arms_.digest(arm, digest)) is None]
-    count = workers or (1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting))))
+    most = 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting)))
+    count = options.workers or most
     jobs = [
         Job(
             arm.model_dump_json(),
             places.model_dump_json(),
             str(where[arm.name]),
             _threads(arm, places, count),
-            allow_leakage,
-            keep,
+            options.allow_leakage,
+            options.keep,
         )
         for arm in waiting
     ]
-    if waiting and ray:
-        _by_ray(jobs, ray, what)
-    elif count > 1 and len(waiting) > 1:
-        _by_processes(jobs, waiting, count, what)
+    if waiting and options.ray:
+        with options.progress(what, len(jobs), "arms") as tick:
+            _by_ray(jobs, options.ray, tick)
     elif waiting:
-        with progress(what, _images(waiting)) as tick:
-            for job in jobs:
-                train(job, _Direct(tick))
+        with options.progress(what, sum(arm.recipe.steps * arm.recipe.batch for arm in waiting)) as tick:
+            if count > 1 and len(waiting) > 1:
+                _by_processes(jobs, count, tick)
+            else:
+                for job in jobs:
+                    train(job, tick)
     results = [read(where[arm.name], arms_.digest(arm, digest)) for arm in arms]
     return [r for r in results if r is not None]
 
@@ -108,12 +118,11 @@ def read(folder: Path, digest: str) -> Result | None:
     return result if result.digest == digest else None
 
 
-def train(job: Job, counter: Put | None = None) -> str:
+def train(job: Job, tick: Ticker = no_tick) -> str:
     """One arm, from and to JSON: what a worker does."""
     torch.set_num_threads(job.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tick = (lambda n, note: counter.put(n)) if counter else (lambda n, note: None)
-    execution = Execution(World(0, 1, device), job.allow_leakage, job.keep, tick)
+    execution = Execution(World(0, 1, device), job.allow_leakage, job.keep, lambda n, note: tick(n))
     result = train_arm.train(Arm.model_validate_json(job.arm), _opened(job.places), Path(job.folder), execution)
     return result.model_dump_json()
 
@@ -123,7 +132,7 @@ def _opened(places: str) -> datasets.Data:
     return datasets.open_data(datasets.Places.model_validate_json(places))
 
 
-def _by_processes(jobs: Sequence[Job], waiting: Sequence[Arm], count: int, what: str) -> None:
+def _by_processes(jobs: Sequence[Job], count: int, tick: Ticker) -> None:
     """The jobs over some processes; what they count and how they end comes back as messages."""
     context = get_context("spawn")  # a fork would inherit torch's threads
     tasks, messages = context.Queue(), context.Queue()
@@ -133,16 +142,15 @@ def _by_processes(jobs: Sequence[Job], waiting: Sequence[Arm], count: int, what:
     for worker in workers:
         worker.start()
     try:
-        with progress(what, _images(waiting)) as tick:
-            left = len(jobs)
-            while left:
-                message = _next(messages, workers)
-                if isinstance(message, UserError):
-                    raise message
-                if message is None:
-                    left -= 1
-                else:
-                    tick(message)
+        left = len(jobs)
+        while left:
+            message = _next(messages, workers)
+            if isinstance(message, ValueError):
+                raise message
+            if message is None:
+                left -= 1
+            else:
+                tick(message)
     finally:
         for worker in workers:
             worker.terminate()
@@ -150,68 +158,56 @@ def _by_processes(jobs: Sequence[Job], waiting: Sequence[Arm], count: int, what:
 
 
 def _work(tasks: Any, messages: Any) -> None:
-    """Messages: a number of images, None for a finished arm, a user's error."""
+    """Messages: a number of images, None for a finished arm, or the error of a user's mistake."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     for job in iter(tasks.get, None):
         try:
-            train(job, messages)
+            train(job, lambda n=1, note="": messages.put(n))
         except (UserError, CheckFailed) as error:
-            messages.put(UserError(str(error)))
+            messages.put(error)
             return
         messages.put(None)
 
 
-def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | UserError | None:
+def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | ValueError | None:
     while True:
         try:
-            message: int | UserError | None = messages.get(timeout=1.0)
+            message: int | ValueError | None = messages.get(timeout=1.0)
             return message
         except queue.Empty:
             failed = [w for w in workers if w.exitcode not in (None, 0)]
             if failed:
                 raise UserError(
-                    f"a training process ended with status {failed[0].exitcode} (-9: killed, often for "
-                    "lack of memory); run the same command again with --workers 1, it goes on"
+                    f"a training process ended with status {failed[0].exitcode} (-9: killed, often for lack of "
+                    "memory); run the same again with one worker: it resumes"
                 ) from None
 
 
-def _by_ray(jobs: Sequence[Job], address: str, what: str) -> None:
+def _by_ray(jobs: Sequence[Job], address: str, tick: Ticker) -> None:
     """The same jobs as Ray tasks of one core each; a task whose worker dies is given to another, three times."""
     ray = ray_cluster.connect(address)
     try:
         task = ray.remote(num_cpus=1, max_retries=3)(train)
         pending = [task.remote(replace(job, threads=1)) for job in jobs]
-        with progress(what, len(jobs), "arms") as tick:
-            while pending:
-                done, pending = ray.wait(pending)
-                for reference in done:
-                    ray.get(reference)
-                    tick()
+        while pending:
+            done, pending = ray.wait(pending)
+            for reference in done:
+                ray.get(reference)
+                tick()
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError | CheckFailed):
             raise error.cause from error
         raise
     except ray.exceptions.RayError as error:
         raise UserError(
-            f"Ray gave up on an arm ({str(error).splitlines()[0]}); run the same command again, it goes on"
+            f"Ray gave up on an arm ({str(error).splitlines()[0]}); run the same again: it resumes"
         ) from error
     finally:
         ray.shutdown()
 
 
 def _threads(arm: Arm, places: datasets.Places, count: int) -> int:
-    """A head on a table of features has too little to share: on busy cores a second thread took five times as long."""
+    """Threads of one arm; a head on a table of features takes one, as on busy cores two took five times as long."""
     if arm.recipe.tuning == "features" and places.features is not None:
         return 1
     return max(1, (os.cpu_count() or 1) // count)
-
-
-def _images(waiting: Sequence[Arm]) -> int:
-    return sum(a.recipe.steps * a.recipe.batch for a in waiting)
-
-
-class _Direct:
-    """A counter for an arm that is trained in this process."""
-
-    def __init__(self, tick: Callable[[int], None]) -> None:
-        self.put = tick

@@ -10,6 +10,7 @@ import pytest
 
 from evalsuite.study import analysis, conduct
 from evalsuite.study.design import Grid, new_study
+from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
 from gen.phantoms.dataset import PhantomSplit, _round
@@ -50,7 +51,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> analysis.Analysis:
     )
     recipe = make_recipe(tuning="features", steps=80, batch=32, lr=1e-2, evaluate_every=20)
     made = new_study(places, recipe, Grid((6, 12, 24, 36), (1,), seeds=3, controls_at=1))
-    conduct.execute(made, folder / "out", workers=1)
+    conduct.execute(made, folder / "out", Options(workers=1))
     return analysis.analyse(folder / "out", n_boot=200)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,12 @@ class Trial:
 
 
 def conduct(
-    real: Path, synthetic: Path, kept: Sequence[str], out: Path, design: TrialDesign, workers: int | None = None
+    real: Path,
+    synthetic: Path,
+    kept: Sequence[str],
+    out: Path,
+    design: TrialDesign,
+    options: run_arms.Options = run_arms.Options(),
 ) -> Trial:
     """Train on all synthetic images and on the kept ones, at one ratio, and compare on the real test images.
 
@@ -67,7 +72,7 @@ def conduct(
     tables: dict[str, list[Predictions]] = {}
     for side in SIDES:
         used, what = places if side == "without" else filtered, f"{side} the filter"
-        run_arms.run(made, used, out / side, workers=workers, keep=False, what=what)
+        run_arms.run(made, used, out / side, replace(options, keep=False), what)
         tables[side] = [predictions.load(out / side / run_arms.FOLDER / arm.name / arms.PREDICTIONS) for arm in made]
     return Trial(compare(tables), design, ratio)
 

@@ -13,6 +13,7 @@ from evalsuite.study import analysis, conduct
 from evalsuite.study.arm import check_lineage, training_set
 from evalsuite.study.conduct import next_doses
 from evalsuite.study.design import Design, Grid, new_study
+from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Data, Places, open_data, sets_in
 from evalsuite.training.recipe import make_recipe
 from shards import ShardSet
@@ -100,17 +101,17 @@ def test_a_feature_study_runs_and_resumes(tmp_path: Path) -> None:
     made = made.model_copy(update={"recipe": made.recipe.model_copy(update={"steps": 60})})
     opened = open_data(made.places)
     conduct.check(made, opened)
-    conduct.execute(made, tmp_path / "out", workers=1)
+    conduct.execute(made, tmp_path / "out", Options(workers=1))
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")}
     assert len(times) == 12
     assert not [p for p in times if "randaugment" in str(p)]  # features cannot be augmented: no control by name only
-    conduct.execute(made, tmp_path / "out", workers=1)
+    conduct.execute(made, tmp_path / "out", Options(workers=1))
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("result.json")} == times
     found = analysis.analyse(tmp_path / "out", n_boot=100)
     best = max(line.score for line in found.lines if line.group == "all")
     assert best > 0.3  # one in ten by chance
     with pytest.raises(UserError, match="another recipe"):
-        conduct.execute(made.model_copy(update={"recipe": make_recipe(lr=0.5)}), tmp_path / "out", workers=1)
+        conduct.execute(made.model_copy(update={"recipe": make_recipe(lr=0.5)}), tmp_path / "out", Options(workers=1))
     with pytest.raises(UserError, match="which allows 18:1"):
         conduct.check(made.model_copy(update={"doses": {10: (0, 50)}}), opened)
 

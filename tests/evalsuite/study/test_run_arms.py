@@ -17,6 +17,7 @@ import pytest
 from dermforge.common.errors import UserError
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
+from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
 
@@ -45,7 +46,7 @@ def one_thread() -> Iterator[None]:
 def alone(places: Places, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """The predictions of the arms, trained one after the other in this process."""
     folder = tmp_path_factory.mktemp("alone")
-    run_arms.run(ARMS, places, folder, workers=1)
+    run_arms.run(ARMS, places, folder, Options(workers=1))
     return tables(folder)
 
 
@@ -57,12 +58,12 @@ def assert_alike(found: dict[str, pd.DataFrame], expected: dict[str, pd.DataFram
 
 def test_processes_train_the_arms_as_one_does(places: Places, alone: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     """Each arm once, whichever process takes it; a mistake in one of them is raised here."""
-    results = run_arms.run(ARMS, places, tmp_path, workers=2)
+    results = run_arms.run(ARMS, places, tmp_path, Options(workers=2))
     assert [r.arm for r in results] == ARMS
     assert_alike(tables(tmp_path), alone)
     too_many = [a.model_copy(update={"n_real": n}) for a, n in zip(ARMS, (500, 600), strict=True)]
     with pytest.raises(UserError, match=r"n_real is [56]00, but \w+ has 12 training images"):
-        run_arms.run(too_many, places, tmp_path / "more", workers=2)
+        run_arms.run(too_many, places, tmp_path / "more", Options(workers=2))
 
 
 def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
     dead.start()
     os.kill(dead.pid or 0, signal.SIGKILL)
     dead.join()
-    with pytest.raises(UserError, match=r"ended with status -9 .*--workers 1, it goes on"):
+    with pytest.raises(UserError, match=r"ended with status -9 .*one worker: it resumes"):
         run_arms._next(context.Queue(), [dead])
 
 
@@ -88,13 +89,13 @@ def test_a_head_on_a_table_takes_one_thread(monkeypatch: pytest.MonkeyPatch, tmp
 def test_results_are_kept_until_settings_change(places: Places, tmp_path: Path) -> None:
     """Running again trains nothing; another recipe does not read old results."""
     arm = ARMS[0]
-    run_arms.run([arm], places, tmp_path, workers=1)
+    run_arms.run([arm], places, tmp_path, Options(workers=1))
     written = tmp_path / "arms" / arm.name / "result.json"
     before = written.stat().st_mtime_ns
-    assert run_arms.run([arm], places, tmp_path, workers=1)[0].arm == arm
+    assert run_arms.run([arm], places, tmp_path, Options(workers=1))[0].arm == arm
     assert written.stat().st_mtime_ns == before
     other = arm.model_copy(update={"recipe": RECIPE.model_copy(update={"lr": 1e-4})})
-    assert run_arms.run([other], places, tmp_path, workers=1)[0].arm == other
+    assert run_arms.run([other], places, tmp_path, Options(workers=1))[0].arm == other
     assert written.stat().st_mtime_ns != before
 
 
@@ -102,14 +103,15 @@ RAY = """
 import sys
 from pathlib import Path
 from evalsuite.study import run_arms
+from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Places
 from dermforge.common.errors import UserError
 from test_run_arms import ARMS
 real, out = map(Path, sys.argv[1:])
 places = Places(real=real, size=32)
-run_arms.run(ARMS, places, out, ray="local")
+run_arms.run(ARMS, places, out, Options(ray="local"))
 try:
-    run_arms.run([ARMS[0].model_copy(update={"n_real": 500})], places, out, ray="local")
+    run_arms.run([ARMS[0].model_copy(update={"n_real": 500})], places, out, Options(ray="local"))
 except UserError as error:
     print("refused:", error)
 """

@@ -14,6 +14,7 @@ from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import Predictions, from_frame
 from evalsuite.images.filter import filter_trial
 from evalsuite.images.filter.filter_trial import TrialDesign
+from evalsuite.study.run_arms import Options
 from evalsuite.training.recipe import make_recipe
 from shards import open_data
 
@@ -63,7 +64,7 @@ def test_the_trial_trains_both_sides_on_equally_many_images(tmp_path: Path) -> N
     write_shards(tmp_path / "made", 300, 2, "synthetic", None)
     ids = list(open_data(tmp_path / "made").rows["id"])
     design = TrialDesign(make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2), n_real=2, seeds=1)
-    trial = filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids[::2], tmp_path / "out", design, workers=1)
+    trial = filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids[::2], tmp_path / "out", design, Options(1))
     assert trial.ratio == 3.0  # 36 kept of 6 classes allow 6 for 2 real ones
     results = [json.loads(f.read_text()) for f in sorted((tmp_path / "out").rglob("result.json"))]
     assert [r["synthetic"] for r in results] == [36, 36]
@@ -85,7 +86,7 @@ def test_the_trial_takes_all_real_images_where_classes_are_unequal(tmp_path: Pat
         ids,
         tmp_path / "out",
         TrialDesign(make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2), seeds=1),
-        workers=1,
+        Options(1),
     )
     assert trial.ratio == 1.714  # 12 of a class for 42 real ones of 6 classes
     assert filter_trial.trial_section(trial).verdict.startswith("With all real images, 1.714 synthetic ones")
