@@ -16,7 +16,8 @@ import yaml
 import bench.cli
 import gen.cli
 
-DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy"
 COMMANDS: dict[str, Any] = {
     name: typer.main.get_command(program.app())
     for name, program in (("gen", gen.cli.PROGRAM), ("bench", bench.cli.PROGRAM))
@@ -74,6 +75,15 @@ def test_array_tasks_take_every_nth_shard(tmp_path: Path, first: int) -> None:
     assert lines == [f"sample|--worker|{i}/3|--shards|a b|" for i in range(3)]
     for line in lines:
         parses(shlex.join(["gen", *line.strip("|").split("|")]))
+
+
+def test_the_workflow_calls_targets_that_exist() -> None:
+    """Each `make` of the workflow is a target, and every job of the recipe is there."""
+    jobs: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    called = [step["run"] for job in jobs.values() for step in job["steps"] if step.get("run", "").startswith("make ")]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {line.split()[1] for line in called} == {"lint", "install", "wheel", "docs"} <= targets
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
 
 
 def test_every_file_says_what_was_tried() -> None:
