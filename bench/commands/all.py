@@ -7,12 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from bench.commands import options
 from bench.commands.show import note, show
-from bench.measure import models, plots
+from bench.measure import models
 from bench.measure.record import records
 from bench.suites.run_all import PARTS, run
 from dermforge.common import console
@@ -80,6 +79,10 @@ def all_benchmarks(
 
     Example: bench all --out results --quick
     """
+    import torch
+
+    from bench.measure import plots
+
     if unknown := [name for name in only or [] if name not in PARTS]:
         raise UserError(f"unknown benchmark {unknown[0]!r}; expected {', '.join(PARTS)}")
     cuda = torch.cuda.is_available()

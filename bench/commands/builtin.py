@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 from rich.table import Table
 
@@ -16,11 +15,13 @@ from bench.commands.show import number
 from bench.measure import models
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement, save
-from bench.suites.builtin import Bar, GeneratedSet, phantom_bars, pipeline_bars
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from engines.pipeline_spec import model_digest
 from gen.builtin import pipeline_folder
+
+if TYPE_CHECKING:
+    from bench.suites.builtin import Bar
 
 
 def builtin(
@@ -41,6 +42,10 @@ def builtin(
 
     Example: bench builtin --per-cell 20 --out results
     """
+    import torch
+
+    from bench.suites.builtin import GeneratedSet, phantom_bars, pipeline_bars
+
     folder = model or pipeline_folder()
     if not (folder / "model_index.json").exists():
         raise UserError(f"no model_index.json in {folder}, so it is no pipeline folder; `gen train-builtin` makes one")

@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 import engines
@@ -14,12 +13,8 @@ from bench.commands import options
 from bench.commands.show import deliver, note
 from bench.measure import models
 from bench.measure.device import describe
-from bench.measure.flops import count
 from bench.measure.record import BenchmarkRecord
 from bench.peers.pipelines import PEERS, choose
-from bench.peers.workload import SOLVER, workload
-from bench.suites import engine as measure
-from bench.suites.engine import Loaded, Setup
 from dermforge.common import console
 
 SWEEP = {"cpu": [1, 2, 4, 8, 16, 32], "cuda": [2, 8, 16, 32, 64, 128]}
@@ -57,6 +52,13 @@ def engine(
 
     Example: bench engine bundle --images 64 --steps 20 --out results
     """
+    import torch
+
+    from bench.measure.flops import count
+    from bench.peers.workload import SOLVER, workload
+    from bench.suites import engine as measure
+    from bench.suites.engine import Loaded, Setup
+
     on_gpu = torch.cuda.is_available() and device != "cpu"
     # On a CPU `torch.compile` takes minutes and gains little.
     peers = choose(peer, tuple(PEERS), tuple(PEERS) if on_gpu else ("diffusers", "optimum"), on_gpu)

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from bench.commands import options
@@ -14,7 +13,6 @@ from bench.commands.show import deliver, note
 from bench.measure import models
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
-from bench.suites.engine_files import STEPS, EngineFiles, measure
 from dermforge.common import console
 from dermforge.common.errors import UserError
 
@@ -37,6 +35,10 @@ def engine_files(
 
     Example: bench engine-files --model sd15 --target sm_89 --precision fp16 --out results
     """
+    import torch
+
+    from bench.suites.engine_files import STEPS, EngineFiles, measure
+
     if precision not in PRECISIONS:  # fp8 would be the fp16 graphs that a calibration, not made here, starts from
         raise UserError(
             f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}; "

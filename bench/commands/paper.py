@@ -13,7 +13,7 @@ from bench.commands.show import deliver, note
 from bench.measure import models
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
-from bench.suites import paper as measure
+from bench.peers.anchors import PAPER_IMAGES
 from dermforge.common import console
 from gen.plan.grid import PRESETS
 
@@ -28,7 +28,7 @@ def paper(
     images: Annotated[int, typer.Option(help="Images of one timed run.", min=1)] = 60,
     repeats: Annotated[int, typer.Option(help="Timed runs; the interval comes from their spread.", min=1)] = 5,
     growth: Annotated[int, typer.Option(help="Also time 1, 10 and 100 times this many images; 0 to skip.", min=0)] = 4,
-    total: Annotated[int, typer.Option(help="Images to extrapolate to.", min=1)] = measure.PAPER_IMAGES,
+    total: Annotated[int, typer.Option(help="Images to extrapolate to.", min=1)] = PAPER_IMAGES,
     work: options.Work = models.WORK,
     out: options.Out = None,
     as_json: options.AsJson = False,
@@ -40,6 +40,8 @@ def paper(
 
     Example: bench paper bundle --images 60
     """
+    from bench.suites import paper as measure
+
     work.mkdir(parents=True, exist_ok=True)
     path = bundle or models.bundle(models.find(model, work, note), backend, precision, work, say=note)[0]
     engine = engines.load(path, device=device)

@@ -10,10 +10,8 @@ from bench.commands import options
 from bench.commands.show import deliver
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
-from bench.suites import roofline as measure
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.backends.torch_compiled import torch_device
 
 
 def roofline(
@@ -30,6 +28,9 @@ def roofline(
 
     Example: bench roofline --out results
     """
+    from bench.suites import roofline as measure
+    from engines.backends.torch_compiled import torch_device
+
     place = torch_device(device)
     facts = describe(place)
     usable = dict.fromkeys((*measure.precisions(place), *measure.DTYPES))

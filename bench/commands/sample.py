@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
 import engines
@@ -16,12 +15,13 @@ from bench.measure import models
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement, per_second
 from bench.measure.timing import in_turn, median
-from bench.peers.pipelines import DTYPES, PEERS, PeerModel, choose
-from bench.peers.workload import SOLVER, workload
-from bench.suites.sampling import Ours, Run, peer
+from bench.peers.pipelines import PEERS, PeerModel, choose
 from dermforge.common import console
 from dermforge.common.errors import UserError
 from engines.pipeline_spec import model_digest
+
+if TYPE_CHECKING:
+    from bench.suites.sampling import Ours, Run
 
 NAMES = (*PEERS, "synderm")
 
@@ -57,6 +57,12 @@ def sample(
 
     Example: bench sample --bundle bundle --peer diffusers --peer synderm --out results
     """
+    import torch
+
+    from bench.peers.workload import SOLVER, workload
+    from bench.suites.sampling import Ours, peer
+    from engines.compile.precision import DTYPES
+
     on_gpu = torch.cuda.is_available() and device != "cpu"
     chosen = choose(peers, NAMES, ("diffusers", "optimum"), on_gpu)
     if peer_precision not in (None, *DTYPES):
@@ -103,6 +109,8 @@ def sample(
 def _measurements(
     runs: dict[str, Run], times: dict[str, list[float]], images: int, repeats: int, alone: Ours
 ) -> list[Measurement]:
+    from bench.suites.sampling import Ours
+
     found = [per_second(f"sample/{name}", seconds, images, "images/s") for name, seconds in times.items()]
     found.append(
         Measurement(

@@ -6,14 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from bench.commands import options
 from bench.commands.show import deliver
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
-from bench.suites import shards as bench_shards
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed
 
@@ -31,6 +29,10 @@ def shards(
 
     Example: bench shards --n 1000 --size 300000 --out results
     """
+    import torch
+
+    from bench.suites import shards as bench_shards
+
     files = bench_shards.make_files(n, size)
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix="bench-shards-") as scratch,

@@ -6,14 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from bench.commands import options
 from bench.commands.show import deliver
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
-from bench.suites import study as measure
 from dermforge.common import console
 
 
@@ -29,6 +27,10 @@ def study(
 
     Example: bench study --arms 60
     """
+    import torch
+
+    from bench.suites import study as measure
+
     facts = describe(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder, console.progress("studies", 2 * repeats, "runs") as bar:
         found = measure.measure(Path(folder), arms, width, workers, repeats, lambda note: bar(1, note))

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-import torch
 import typer
 
 from bench.commands import options
 from bench.commands.show import deliver
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement
-from bench.suites import train as measure
 from dermforge.common import console
-from engines.backends.torch_compiled import torch_device
 from evalsuite.training.recipe import DEFAULT_MODEL
 
 OTHERS = ("test_resnet", "test_convnext", "mobilenetv3_small_050", "resnet10t")
@@ -35,6 +32,11 @@ def train(
 
     Example: bench train --model test_efficientnet --threads 1
     """
+    import torch
+
+    from bench.suites import train as measure
+    from engines.backends.torch_compiled import torch_device
+
     torch.set_num_threads(threads or os.cpu_count() or 1)
     device = torch_device(None)
     facts, chosen = describe(device), models or [DEFAULT_MODEL, *OTHERS]

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
 from bench.measure.record import BenchmarkRecord, Measurement
 
 Verdict = Literal["better", "worse", "changed", "same", "not enough data"]
@@ -77,6 +75,8 @@ def _change(before: Measurement, after: Measurement, least: float) -> Measuremen
 
 
 def _p(one: Sequence[float], other: Sequence[float]) -> float:
+    from scipy import stats
+
     if min(len(one), len(other)) < ENOUGH:
         return float("nan")
     return float(stats.mannwhitneyu(one, other, method="auto").pvalue)

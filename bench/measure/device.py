@@ -10,9 +10,12 @@ from collections.abc import Set
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = (
     "dermforge",
@@ -68,6 +71,8 @@ class Facts(BaseModel):
 
 def describe(device: torch.device) -> Facts:
     """The facts of this machine and of one of its devices, now."""
+    import torch
+
     cuda = device.type == "cuda"
     cores = len(os.sched_getaffinity(0))
     return Facts(
@@ -110,6 +115,8 @@ def _busy_seconds(cores: Set[int]) -> float:
 
 def wait(device: torch.device) -> None:
     """Wait until the device has finished its work."""
+    import torch
+
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -129,6 +136,8 @@ class PeakMemory:
         self.device, self.megabytes = device, float("nan")
 
     def __enter__(self) -> PeakMemory:
+        import torch
+
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif os.access(self.RESET, os.W_OK):
@@ -136,6 +145,8 @@ class PeakMemory:
         return self
 
     def __exit__(self, *error: object) -> None:
+        import torch
+
         if self.device.type == "cuda":
             # The larger of torch's own peak and all memory in use: ONNX Runtime and TensorRT allocate outside torch.
             free, total = torch.cuda.mem_get_info(self.device)

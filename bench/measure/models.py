@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import engines
 from dermforge.common.errors import UserError
 from engines.bundle import read_bundle
@@ -134,6 +132,7 @@ def _is_of(folder: Path, model: Path) -> bool:
 
 def make_random(model: str, folder: Path, *, seed: int = 0) -> None:
     """Write a pipeline folder of a public shape with random half-precision weights: 2.1 GB, 6 GB of memory."""
+    import torch
     from diffusers import (
         AutoencoderKL,
         DDIMScheduler,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy import stats
 
 from bench.measure.device import wait
+
+if TYPE_CHECKING:
+    import torch
 
 #: A shorter call is repeated within one sample, because clocks and the scheduler jitter.
 LEAST_S = 0.05
@@ -83,6 +85,8 @@ def interval(samples: Sequence[float], level: float = 0.95) -> tuple[float, floa
 
     NaN with fewer than three samples: two repeats do not show their spread.
     """
+    from scipy import stats
+
     if len(samples) < ENOUGH:
         return float("nan"), float("nan")
     logs = np.log(np.asarray(samples, dtype=float))

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from bench.measure.record import BenchmarkRecord
 
+#: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). The paper does not say how many each of its three
+#: strategies made; its preset makes equally many.
+PAPER_IMAGES = 458_920
+
 
 @dataclass(frozen=True)
 class Anchor:

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from bench.peers import synderm
-from bench.peers.workload import Generate, Images, Workload
 from dermforge.common.errors import UserError
 from engines.silence import quiet
 
-# Peers have no fp8: compared with our fp8 engine they run in half precision.
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "fp8": torch.float16}
+if TYPE_CHECKING:
+    import torch
+
+    from bench.peers.workload import Generate, Images, Workload
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -37,6 +37,8 @@ def diffusers(model: PeerModel, work: Workload, batch: int) -> Generate:
 
 def diffusers_compiled(model: PeerModel, work: Workload, batch: int) -> Generate:
     """The same with the optimisations of diffusers' own guide: channels last, fused projections, `torch.compile`."""
+    import torch
+
     pipeline = diffusers_pipeline(model)
     on_gpu = model.device.type == "cuda"
     mode = "max-autotune" if on_gpu else "default"
@@ -90,6 +92,8 @@ def choose(asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[st
 
 def unavailable(peer: str, on_gpu: bool) -> str | None:
     """Why a peer cannot run here and what to do about it, or None if it can. The peer itself is not imported."""
+    from bench.peers import synderm
+
     if peer == "synderm":
         return None if find_spec("synderm") else f"it is not installed: {synderm.INSTALL}"
     if peer != "optimum":
@@ -114,6 +118,8 @@ def diffusers_pipeline(model: PeerModel) -> Any:
     """A `StableDiffusionPipeline` on its device, with our solver and without a progress bar."""
     from diffusers import StableDiffusionPipeline
 
+    from engines.compile.precision import DTYPES  # fp8 is half precision there, as peers have no fp8
+
     with quiet():
         pipeline = StableDiffusionPipeline.from_pretrained(
             model.folder, torch_dtype=DTYPES[model.precision], safety_checker=None, requires_safety_checker=False
@@ -130,6 +136,8 @@ def _prepared(pipeline: Any) -> Any:
 
 
 def _generator(pipeline: Any, work: Workload, batch: int) -> Generate:
+    import torch
+
     n, size = len(work.rows), work.rows[0].size
     dtype = getattr(pipeline, "dtype", torch.float32)
 

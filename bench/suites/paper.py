@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.measure.device import PeakMemory
 from bench.measure.record import Measurement, known
 from bench.measure.timing import Tick, interval, silent
+from bench.peers.anchors import PAPER_IMAGES
 from dermforge.common.errors import UserError
 from engines.engine import Engine
 from gen.phantoms.dataset import PhantomSplit
@@ -22,9 +23,6 @@ from gen.sampling.run_record import describe
 from gen.sampling.sampler import Sampler
 from shards.format.reader import ShardSet
 
-#: Synthetic images of Sagers et al. 2023 (arXiv 2308.12453). The paper does not say how many each of its three
-#: strategies made; its preset makes equally many.
-PAPER_IMAGES = 458_920
 PARENT_SEED = 990
 SHARD_SIZE = 1000
 

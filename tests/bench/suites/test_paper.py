@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.measure.record import Measurement
-from bench.suites.paper import PAPER_IMAGES, PaperRuns, growth, hours, rates
+from bench.peers.anchors import PAPER_IMAGES
+from bench.suites.paper import PaperRuns, growth, hours, rates
 from engines.engine import Engine
 
 RATE = Measurement(name="paper/fast", unit="images/s", better="higher", samples=[10.0, 10.0, 10.0])
