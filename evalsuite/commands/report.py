@@ -11,14 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from evalsuite.page.blocks import Report
-from evalsuite.page.measurement import Measurement
+from evalsuite.page.image_check import ImageCheck
 from evalsuite.page.render import write_page
 from evalsuite.report import images_report, run_report, study_report
 from evalsuite.study import analysis, run_findings, study_findings
 from evalsuite.study.design import PLAN, read_design
 
 SECTION = "section.json"
-MEASUREMENTS = TypeAdapter(Measurement)
+IMAGE_CHECKS = TypeAdapter(ImageCheck)
 
 
 def report(
@@ -70,10 +70,10 @@ def _one(place: Path, n_boot: int) -> Report:
     return run_report.report(found)
 
 
-def _measured(path: Path) -> Measurement:
+def _measured(path: Path) -> ImageCheck:
     """What `evalsuite quality`, `tone`, `privacy`, `filter` or `reader-study` left behind."""
     try:
-        return MEASUREMENTS.validate_json(path.read_bytes())
+        return IMAGE_CHECKS.validate_json(path.read_bytes())
     except ValidationError as error:
         wrong = error.errors()[0]
         raise UserError(

@@ -15,7 +15,7 @@ from evalsuite.fairness import metrics
 from evalsuite.fairness.card import DEFAULTS, CardSettings
 from evalsuite.fairness.comparison import Change, Comparison, GapChange
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
-from evalsuite.fairness.partition import Cell, Partition, cell, everyone, partition
+from evalsuite.fairness.partition import GroupData, Partition, everyone, group_data, partition
 from evalsuite.fairness.predictions import Predictions, some
 from evalsuite.stats import hypothesis_tests, intervals, resampling
 from evalsuite.stats.intervals import z_of
@@ -98,15 +98,15 @@ class _Pair:
     settings: CardSettings
     rng: np.random.Generator
 
-    def cells(self, part: Partition, group: int) -> tuple[Cell, Cell]:
+    def data(self, part: Partition, group: int) -> tuple[GroupData, GroupData]:
         """The rows of a group, as each model called them."""
         mask, clusters = part.codes == group, self.a.cluster_codes
-        return cell(self.a, mask, clusters), cell(self.b, mask, clusters)
+        return group_data(self.a, mask, clusters), group_data(self.b, mask, clusters)
 
     def bootstrap(self, part: Partition) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """The metric of both models in the same resamples, [groups, n_boot] each."""
         units = part.units(self.a.labels, len(self.a.classes), self.a.cluster_codes)
-        pairs = [self.cells(part, g) for g in range(len(part.names))]
+        pairs = [self.data(part, g) for g in range(len(part.names))]
         out = np.empty((2, len(pairs), self.settings.n_boot))
         done = 0
         for size in resampling.chunks(self.settings.n_boot):
@@ -120,7 +120,7 @@ class _Pair:
 
     def change(self, part: Partition, group: int, samples: NDArray[np.floating]) -> Change:
         """What happened to one group; samples: the difference in each resample."""
-        one, other = self.cells(part, group)
+        one, other = self.data(part, group)
         value_a, value_b = (metrics.one(c.scored)[self.metric] for c in (one, other))
         n, confidence = len(one.rows), self.settings.confidence
         percentiles = intervals.percentile(samples, confidence, n - int((one.counts > 0).sum()))

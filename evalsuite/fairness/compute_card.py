@@ -15,7 +15,7 @@ from evalsuite.fairness import gaps, group_estimates, metrics
 from evalsuite.fairness.card import DEFAULTS, Card, CardSettings, Gap, GroupRow
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.metrics import Values
-from evalsuite.fairness.partition import Above, Cell, Partition, cell, everyone, partition
+from evalsuite.fairness.partition import Above, GroupData, Partition, everyone, group_data, partition
 from evalsuite.fairness.predictions import Predictions, levels, refuse_overlap
 from evalsuite.stats import resampling, thresholds
 from evalsuite.stats.estimate import Estimate
@@ -62,8 +62,8 @@ def compute_card(
     overall: Mapping[MetricKey, Estimate] = {}
     for part in parts:
         above = calls.of(part.column)
-        cells = [cell(predictions, part.codes == g, clusters, above) for g in range(len(part.names))]
-        samples = draws.bootstrap(part, cells)
+        data = [group_data(predictions, part.codes == g, clusters, above) for g in range(len(part.names))]
+        samples = draws.bootstrap(part, data)
         made = [
             GroupRow(
                 part.column,
@@ -73,13 +73,15 @@ def compute_card(
                 dict(zip(predictions.classes, (int(c) for c in one.counts), strict=True)),
                 group_estimates.estimates(one, drawn, overall, settings),
             )
-            for name, one, drawn in zip(part.names, cells, samples, strict=True)
+            for name, one, drawn in zip(part.names, data, samples, strict=True)
         ]
         if part is whole:
             overall = made[0].metrics
         else:
-            null = draws.permutations(part, cell(predictions, np.ones(predictions.n, dtype=bool), clusters, above))
-            found += gaps.gaps(gaps.Drawn(part, cells, samples, null), made, settings)
+            null = draws.permutations(
+                part, group_data(predictions, np.ones(predictions.n, dtype=bool), clusters, above)
+            )
+            found += gaps.gaps(gaps.Drawn(part, data, samples, null), made, settings)
         is_crossed = part is not whole and part.column not in groups
         rows += group_estimates.shrink(made, settings.confidence) if is_crossed else made
     return Card(
@@ -175,18 +177,18 @@ class _Draws:
     rng: np.random.Generator
     tick: Callable[[int], None]
 
-    def bootstrap(self, part: Partition, cells: Sequence[Cell]) -> list[Values]:
-        """Metrics of each cell in each resample, [n_boot] each."""
+    def bootstrap(self, part: Partition, groups: Sequence[GroupData]) -> list[Values]:
+        """Metrics of each group in each resample, [n_boot] each."""
         units = part.units(self.predictions.labels, len(self.predictions.classes), self.clusters)
-        drawn: list[list[Values]] = [[] for _ in cells]
+        drawn: list[list[Values]] = [[] for _ in groups]
         for size in resampling.chunks(self.n_boot):
             weights = resampling.bootstrap_weights(self.rng, units, size).astype(np.float32)
-            for kept, one in zip(drawn, cells, strict=True):
+            for kept, one in zip(drawn, groups, strict=True):
                 kept.append(metrics.evaluate(one.scored, weights[one.rows]))
             self.tick(size)
         return [_joined(kept) for kept in drawn]
 
-    def permutations(self, part: Partition, whole: Cell) -> list[Values]:
+    def permutations(self, part: Partition, whole: GroupData) -> list[Values]:
         """Metrics of each group in each permutation of the groups, [n_boot] each; whole: all rows."""
         drawn: list[list[Values]] = [[] for _ in part.names]
         for size in resampling.chunks(self.n_boot):

@@ -17,7 +17,7 @@ from evalsuite.fairness import metrics
 from evalsuite.fairness.card import CardSettings, Gap, GroupRow
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.metrics import Values
-from evalsuite.fairness.partition import Cell, Partition
+from evalsuite.fairness.partition import GroupData, Partition
 from evalsuite.stats import hypothesis_tests, intervals
 
 CRITERIA = {
@@ -33,12 +33,12 @@ class Drawn:
 
     Attributes
     ----------
-    cells, samples, null
+    groups, samples, null
         Rows of each group, its metrics in each resample, and its metrics in each permutation of the groups.
     """
 
     part: Partition
-    cells: Sequence[Cell]
+    groups: Sequence[GroupData]
     samples: Sequence[Values]
     null: Sequence[Values]
 
@@ -118,9 +118,9 @@ def _criteria(drawn: Drawn, settings: CardSettings) -> list[Gap]:
     """
     out: list[Gap] = []
     found: dict[str, list[tuple[Gap, NDArray[np.floating]]]] = {name: [] for name in CRITERIA}
-    values = [metrics.evaluate(c.scored, ranked=False) for c in drawn.cells]
-    for index, cls in enumerate(drawn.cells[0].scored.classes):
-        sides = [min(c.counts[index], len(c.rows) - c.counts[index]) for c in drawn.cells]
+    values = [metrics.evaluate(c.scored, ranked=False) for c in drawn.groups]
+    for index, cls in enumerate(drawn.groups[0].scored.classes):
+        sides = [min(c.counts[index], len(c.rows) - c.counts[index]) for c in drawn.groups]
         used = [i for i, side in enumerate(sides) if side >= settings.min_count]
         if len(used) < 2:
             continue

@@ -13,7 +13,7 @@ from evalsuite.fairness import metrics
 from evalsuite.fairness.card import CardSettings, GroupRow
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.metrics import Values
-from evalsuite.fairness.partition import Cell
+from evalsuite.fairness.partition import GroupData
 from evalsuite.stats import average_precision, calibration, delong, intervals, shrinkage
 from evalsuite.stats.estimate import Estimate
 
@@ -22,7 +22,9 @@ MEANS_OF = {"balanced_accuracy": "sensitivity"}  # a mean of the classes' shares
 Estimates = dict[MetricKey, Estimate]
 
 
-def estimates(cell: Cell, samples: Values, overall: Mapping[MetricKey, Estimate], settings: CardSettings) -> Estimates:
+def estimates(
+    group: GroupData, samples: Values, overall: Mapping[MetricKey, Estimate], settings: CardSettings
+) -> Estimates:
     """All estimates of one group.
 
     Parameters
@@ -32,80 +34,80 @@ def estimates(cell: Cell, samples: Values, overall: Mapping[MetricKey, Estimate]
     overall
         The estimates of all rows: what "the n that would be needed" of a proportion is computed from.
     """
-    values = metrics.one(cell.scored)
+    values = metrics.one(group.scored)
     made: Estimates = {}
     for metric, value in values.items():
         if not metric.shown:
             continue
         if metric.kind in ("accuracy", "top3") or (metric.cls and metric.kind in SHARES_OF_CLASSES):
             expected = overall[metric].value if metric in overall else value
-            made[metric] = _proportion(metric, value, expected, cell, settings)
+            made[metric] = _proportion(metric, value, expected, group, settings)
         elif metric.kind == "auroc":
-            made[metric] = _auroc(metric.cls, value, cell, settings)
+            made[metric] = _auroc(metric.cls, value, group, settings)
         elif metric.kind == "auprc":
-            made[metric] = _auprc(metric.cls, value, cell, settings)
+            made[metric] = _auprc(metric.cls, value, group, settings)
         elif metric.kind == "ece":
-            made[metric] = _ece(value, cell, settings)
+            made[metric] = _ece(value, group, settings)
         elif metric.kind in MEANS_OF or metric.threshold:
-            made[metric] = _mean_of_shares(metric, values, samples[metric], cell, settings)
+            made[metric] = _mean_of_shares(metric, values, samples[metric], group, settings)
         else:
-            made[metric] = _composite(metric, value, samples[metric], cell, settings)
-    return made | _recalibrated(cell, settings)
+            made[metric] = _composite(metric, value, samples[metric], group, settings)
+    return made | _recalibrated(group, settings)
 
 
-def _proportion(metric: MetricKey, value: float, expected: float, cell: Cell, settings: CardSettings) -> Estimate:
+def _proportion(metric: MetricKey, value: float, expected: float, group: GroupData, settings: CardSettings) -> Estimate:
     """A share of rows: Wilson, on the effective size where rows are clustered."""
-    hits, rows = metrics.hits(metric, cell.scored)
-    deff = intervals.design_effect(hits, None if cell.clusters is None else cell.clusters[rows]) if len(hits) else 1.0
+    hits, rows = metrics.hits(metric, group.scored)
+    deff = intervals.design_effect(hits, None if group.clusters is None else group.clusters[rows]) if len(hits) else 1.0
     low, high = intervals.wilson(float(hits.sum()), len(hits), settings.confidence, deff)
     useful = intervals.n_for_half_width(expected, settings.half_width, settings.confidence) * deff
     needed = max(settings.min_count, math.ceil(useful))
     return Estimate(value, low, high, len(hits), len(hits) >= settings.min_count, needed, "wilson")
 
 
-def _auroc(cls: str, value: float, cell: Cell, settings: CardSettings) -> Estimate:
+def _auroc(cls: str, value: float, group: GroupData, settings: CardSettings) -> Estimate:
     """AUROC of a class, or the mean over the defined classes, by DeLong; clusters summed first."""
-    scored, n = cell.scored, len(cell.rows)
+    scored, n = group.scored, len(group.rows)
     wanted = range(len(scored.classes)) if not cls else [scored.classes.index(cls)]
     found = [
         delong.influence(scored.probs[:, index], scored.labels == index)[1]
         for index in wanted
-        if 0 < cell.counts[index] < n
+        if 0 < group.counts[index] < n
     ]
     if not found:
         return Estimate(math.nan, math.nan, math.nan, 0, False, settings.min_count, "delong")
-    sizes = [int(cell.counts[index]) for index in wanted]
+    sizes = [int(group.counts[index]) for index in wanted]
     least = min(s for s in sizes if s) if not cls else min(sizes[0], n - sizes[0])
-    variance = delong.variance(np.mean(found, axis=0), cell.clusters)
+    variance = delong.variance(np.mean(found, axis=0), group.clusters)
     low, high = intervals.auroc_interval(value, variance, least, n - least, settings.confidence)
     needed = settings.min_count if cls else _half(settings)
     return Estimate(value, low, high, least, least >= needed, needed, "delong")
 
 
-def _auprc(cls: str, value: float, cell: Cell, settings: CardSettings) -> Estimate:
+def _auprc(cls: str, value: float, group: GroupData, settings: CardSettings) -> Estimate:
     """Average precision of a class, or the mean over the classes that occur: the jackknife in Wilson's interval."""
-    scored, units = cell.scored, cell.units
-    wanted = np.flatnonzero(cell.counts) if not cls else np.array([scored.classes.index(cls)])
-    n = int(cell.counts[wanted].min())
+    scored, units = group.scored, group.units
+    wanted = np.flatnonzero(group.counts) if not cls else np.array([scored.classes.index(cls)])
+    n = int(group.counts[wanted].min())
     own = np.array([units[wanted[0]], units.sum() - units[wanted[0]]]) if cls else units
     size, most = intervals.effective_size(own)
     if cls:
         most = float(own[0] - 1)  # a mean over the class's own rows
     found = [average_precision.influence(scored.probs[:, index], scored.labels == index)[1] for index in wanted]
     influences = np.mean(found, axis=0)
-    degrees = min(average_precision.degrees(influences, cell.clusters), most)
-    variance = delong.variance(influences, cell.clusters)
+    degrees = min(average_precision.degrees(influences, group.clusters), most)
+    variance = delong.variance(influences, group.clusters)
     low, high = intervals.score_interval(value, variance, size, degrees, settings.confidence)
     needed = settings.min_count if cls else _half(settings)
     return Estimate(value, low, high, n, n >= needed, needed, "jackknife")
 
 
-def _ece(value: float, cell: Cell, settings: CardSettings) -> Estimate:
+def _ece(value: float, group: GroupData, settings: CardSettings) -> Estimate:
     """Calibration error of the likeliest class, its bias removed."""
-    scored, n, needed = cell.scored, len(cell.rows), 5 * settings.min_count
+    scored, n, needed = group.scored, len(group.rows), 5 * settings.min_count
     right = scored.correct.astype(np.float64)
     sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
-    deff = intervals.design_effect(right, cell.clusters)
+    deff = intervals.design_effect(right, group.clusters)
     low, high = calibration.ece_interval(sums[0], sums[1], sums[2], settings.confidence, deff)
     return Estimate(value, min(low, value), max(high, value), n, n >= needed, needed, "moments")
 
@@ -114,37 +116,37 @@ def _mean_of_shares(
     metric: MetricKey,
     values: Mapping[MetricKey, float],
     samples: NDArray[np.floating],
-    cell: Cell,
+    group: GroupData,
     settings: CardSettings,
 ) -> Estimate:
     """The mean of a share over the classes: Price & Bonett, on the effective sizes where rows are clustered."""
     share = MetricKey(MEANS_OF.get(metric.kind, metric.kind), metric.threshold)
-    rates = np.array([values[share._replace(cls=c)] for c in cell.scored.classes])
-    n, deff, used = int(cell.counts[cell.counts > 0].min()), 1.0, cell.counts > 0
-    if (cell.counts != cell.units).any():
-        alone = float((rates[used] * (1 - rates[used]) / cell.counts[used]).sum()) / used.sum() ** 2
-        deff = float(np.nanvar(samples, ddof=1)) / alone if alone > 0 else cell.counts.sum() / cell.units.sum()
-    low, high = intervals.mean_of_shares(rates, cell.counts, settings.confidence, deff)
+    rates = np.array([values[share._replace(cls=c)] for c in group.scored.classes])
+    n, deff, used = int(group.counts[group.counts > 0].min()), 1.0, group.counts > 0
+    if (group.counts != group.units).any():
+        alone = float((rates[used] * (1 - rates[used]) / group.counts[used]).sum()) / used.sum() ** 2
+        deff = float(np.nanvar(samples, ddof=1)) / alone if alone > 0 else group.counts.sum() / group.units.sum()
+    low, high = intervals.mean_of_shares(rates, group.counts, settings.confidence, deff)
     needed = _half(settings)
     return Estimate(values[metric], low, high, n, n >= needed, needed, "price-bonett")
 
 
 def _composite(
-    metric: MetricKey, value: float, samples: NDArray[np.floating], cell: Cell, settings: CardSettings
+    metric: MetricKey, value: float, samples: NDArray[np.floating], group: GroupData, settings: CardSettings
 ) -> Estimate:
     """Macro F1 and the Brier score: the variance of the bootstrap in Wilson's interval.
 
     The variance of counts follows from the counts, so the quantile is the normal one, as Wilson's is; that of clusters
     is estimated from them.
     """
-    units = cell.units
+    units = group.units
     size, degrees = intervals.effective_size(units)
-    n, needed, top, more = int(cell.counts[cell.counts > 0].min()), _half(settings), 1.0, 0.0
+    n, needed, top, more = int(group.counts[group.counts > 0].min()), _half(settings), 1.0, 0.0
     if metric.kind == "brier":
-        n, needed, top = len(cell.rows), settings.min_count, 2.0
+        n, needed, top = len(group.rows), settings.min_count, 2.0
         size, degrees = float(units.sum()), float(units.sum() - (units > 0).sum())
-        more = part_of_a_miss(cell.scored.confidence, len(cell.scored.classes), size)
-    if (cell.counts == units).all():
+        more = part_of_a_miss(group.scored.confidence, len(group.scored.classes), size)
+    if (group.counts == units).all():
         degrees = math.inf
     drawn = samples[np.isfinite(samples)]
     variance = float(drawn.var(ddof=1)) + more if len(drawn) > 1 else math.nan
@@ -162,12 +164,12 @@ def part_of_a_miss(confidence: NDArray[np.floating], classes: int, size: float) 
     return 0.25 * (float(cost.mean()) / size) ** 2
 
 
-def _recalibrated(cell: Cell, settings: CardSettings) -> Estimates:
+def _recalibrated(group: GroupData, settings: CardSettings) -> Estimates:
     """Calibration slope and intercept: of the second class where there are two, else of the likeliest class."""
-    scored = cell.scored
+    scored = group.scored
     two = len(scored.classes) == 2
     chance, event = (scored.probs[:, 1], scored.labels == 1) if two else (scored.confidence, scored.correct)
-    fit = calibration.recalibrate(chance, event, cell.clusters)
+    fit = calibration.recalibrate(chance, event, group.clusters)
     n = min(int(event.sum()), int((~event).sum()))
     found = {
         "calibration_slope": (fit.slope, *fit.slope_interval(settings.confidence)),

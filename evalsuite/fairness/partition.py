@@ -33,7 +33,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Cell:
+class GroupData:
     """The rows of one group.
 
     Attributes
@@ -79,12 +79,12 @@ def partition(predictions: Predictions, columns: Sequence[str]) -> Partition:
     )
 
 
-def cell(
+def group_data(
     predictions: Predictions,
     mask: NDArray[np.bool_],
     clusters: NDArray[np.int64] | None = None,
     above: Above | None = None,
-) -> Cell:
+) -> GroupData:
     """The rows of a mask."""
     rows = np.flatnonzero(mask)
     scored = metrics.score(
@@ -93,4 +93,4 @@ def cell(
         predictions.classes,
         {kind: calls[rows] for kind, calls in (above or {}).items()},
     )
-    return Cell(rows, scored, None if clusters is None else clusters[rows])
+    return GroupData(rows, scored, None if clusters is None else clusters[rows])

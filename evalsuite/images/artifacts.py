@@ -10,7 +10,7 @@ import pandas as pd
 from dermforge.common import as_json
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
-from evalsuite.page.measurement import Measurement
+from evalsuite.page.image_check import ImageCheck
 from evalsuite.stats.estimate import Estimate
 
 
@@ -42,7 +42,7 @@ def write_json(value: Any, file: Path) -> None:
     write_whole(file, as_json.document(plain(value), indent=1).encode())
 
 
-def write_section(part: Measurement, folder: Path) -> None:
+def write_section(part: ImageCheck, folder: Path) -> None:
     """Write the section for `evalsuite report`."""
     write_json(part, folder / "section.json")
 

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
-from evalsuite.page.measurement import Measurement, Status, frame_table
+from evalsuite.page.image_check import ImageCheck, Status, frame_table
 from evalsuite.reader_study.blinded_set import KEY, RESPONSES, BlindedSet, open_study
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
 
@@ -214,7 +214,7 @@ def gain_correlation(answers: pd.DataFrame, gains: pd.DataFrame) -> Estimate:
     )
 
 
-def study_section(found: Readings) -> Measurement:
+def study_section(found: Readings) -> ImageCheck:
     """The section of the page on readers."""
     auc, answers = found.readers.iloc[0]["discrimination"], found.answers
     text = (
@@ -225,7 +225,7 @@ def study_section(found: Readings) -> Measurement:
     if found.gain is not None:
         text += f" Realism and the classifier's gain per class: Spearman {found.gain.text(2)}."
     by_group, finer = found.cells["family"] == "group", found.cells.drop(columns="family").rename(columns=SHOWN)
-    return Measurement(
+    return ImageCheck(
         "Readers",
         text,
         status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalsuite.page.blocks import Answer, Block, Report, Section
-from evalsuite.page.measurement import AXES, Axis, Measurement
+from evalsuite.page.image_check import AXES, Axis, ImageCheck
 
 STATUS = {"good": "good", "warn": "to look at", "bad": "not good", "unknown": "cannot be determined"}
 #: What to run where an axis has nothing to show.
@@ -18,7 +18,7 @@ HOW = {
 }
 
 
-def report(parts: Sequence[Measurement]) -> Report:
+def report(parts: Sequence[ImageCheck]) -> Report:
     """One report of what `quality`, `tone`, `privacy`, `filter` and `reader-study` measured."""
     return Report(
         "Are the synthetic images any good?",
@@ -27,7 +27,7 @@ def report(parts: Sequence[Measurement]) -> Report:
     )
 
 
-def answer(parts: Sequence[Measurement]) -> Answer:
+def answer(parts: Sequence[ImageCheck]) -> Answer:
     """A line for each check, and a sentence that names those which are not good."""
     wrong = [f"{p.title} ({STATUS[p.status]})" for p in parts if p.status != "good"]
     sentence = f"{len(parts) - len(wrong)} of {len(parts)} checks are good"
@@ -35,7 +35,7 @@ def answer(parts: Sequence[Measurement]) -> Answer:
     return Answer(sentence, [(p.title, STATUS[p.status], "") for p in parts])
 
 
-def _blocks(axis: Axis, parts: Sequence[Measurement]) -> list[Block]:
+def _blocks(axis: Axis, parts: Sequence[ImageCheck]) -> list[Block]:
     """The parts' tables and figures on one axis; the verdict of each part stands where the part is shown first."""
     blocks: list[Block] = []
     for part in parts:

@@ -12,7 +12,7 @@ import pandas as pd
 from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions, levels
-from evalsuite.page.measurement import Measurement, Status, frame_table
+from evalsuite.page.image_check import ImageCheck, Status, frame_table
 from evalsuite.stats.estimate import Estimate
 from evalsuite.stats.verdict import verdict
 from evalsuite.study import arm as arms
@@ -109,7 +109,7 @@ def _row(drawn: Resamples, right: dict[str, list[np.ndarray]], mask: np.ndarray)
     return {"n": int(mask.sum()), **found, "verdict": verdict(change.value, change.low, change.high, MARGIN)}
 
 
-def trial_section(trial: Trial) -> Measurement:
+def trial_section(trial: Trial) -> ImageCheck:
     """The section of the page on whether the filter helps."""
     whole = trial.table.iloc[0]
     n_real, seeds = trial.design.n_real, trial.design.seeds
@@ -121,7 +121,7 @@ def trial_section(trial: Trial) -> Measurement:
     status: Status = "bad" if hurt else "good" if whole["verdict"] in ("helps", "no difference") else "unknown"
     groups = trial.table["group"] != "all"
     caption = "Accuracy on real test images without and with the filter, paired"
-    return Measurement(
+    return ImageCheck(
         "Trial of the filter",
         text,
         status,

@@ -18,7 +18,7 @@ from dermforge.common.errors import UserError
 from evalsuite.images.cells import share_table
 from evalsuite.images.filter.scores import CRITERIA
 from evalsuite.images.image_data import families
-from evalsuite.page.measurement import Measurement, frame_table, interval_texts
+from evalsuite.page.image_check import ImageCheck, frame_table, interval_texts
 from evalsuite.stats.estimate import share
 from evalsuite.stats.intervals import design_effect
 from evalsuite.stats.resampling import codes_of
@@ -177,7 +177,7 @@ def _counts(part: pd.DataFrame) -> list[int]:
     return [round(float(count) / effect) for count in (dropped.sum(), (~dropped).sum())]
 
 
-def filter_section(done: Filtered) -> Measurement:
+def filter_section(done: Filtered) -> ImageCheck:
     """The section of the page on the filter."""
     text = f"{done.images['kept'].mean():.0%} of the images are kept; "
     text += f"the same thresholds drop {done.real_rejection:.1%} of real images. "
@@ -187,7 +187,7 @@ def filter_section(done: Filtered) -> Measurement:
     reasons = pd.DataFrame({"reason": named, "images": why.to_numpy()})
     groups = done.rates["family"] == "group"
     cells = done.rates["family"].isin(["overall", "class", "strategy"])
-    return Measurement(
+    return ImageCheck(
         "Filter",
         text.strip(),
         "warn" if done.warnings else "good",

@@ -30,7 +30,7 @@ from evalsuite.images.privacy.calibration import Calibration, calibrate, measure
 from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, plant_copies
 from evalsuite.images.privacy.redrawn_parts import judge_parts, keeps_a_part
 from evalsuite.images.privacy.search_index import TrainingIndex, build, search
-from evalsuite.page.measurement import Status
+from evalsuite.page.image_check import Status
 from evalsuite.stats.estimate import Estimate, share
 
 SPACES = ("closeness", "apart", "distinct")  # phash misses crops, so it is reported and takes no part in the decision

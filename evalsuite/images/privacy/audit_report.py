@@ -11,12 +11,12 @@ from PIL import Image
 from evalsuite.images.image_data import ImageData
 from evalsuite.images.privacy.audit import CopyAudit
 from evalsuite.page.blocks import Plot, Table, Thumbnails
-from evalsuite.page.measurement import Axis, Measurement, frame_table, interval_texts, thumbnails
+from evalsuite.page.image_check import Axis, ImageCheck, frame_table, interval_texts, thumbnails
 
 PAIRS = 12  # nearest pairs that are shown
 
 
-def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> Measurement:
+def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> ImageCheck:
     """The section of the page on copies, with the nearest pairs side by side."""
     by_group = audit.rates["family"] == "group"
     finer = audit.rates["family"].isin(["overall", "class", "strategy"])
@@ -38,7 +38,7 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) ->
         copies.append(thumbnails(cells, 6, "Nearest pairs: synthetic, then its training image"))
     by_skin_type = frame_table(_rates_shown(audit.rates[by_group]), "Share of copies by skin type")
     shown: dict[Axis, list[Table | Plot | Thumbnails]] = {"privacy": copies, "fairness": [by_skin_type]}
-    return Measurement("Copies of training images", audit.sentence, audit.status, shown)
+    return ImageCheck("Copies of training images", audit.sentence, audit.status, shown)
 
 
 def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from evalsuite.images.image_data import ImageSource, Track, image_side, open_ima
 from evalsuite.images.quality.quality_table import NONE, quality_table
 from evalsuite.images.quality.utility import utility_table
 from evalsuite.page.blocks import Plot, Table, Thumbnails
-from evalsuite.page.measurement import Axis, Measurement, Status, frame_table
+from evalsuite.page.image_check import Axis, ImageCheck, Status, frame_table
 from evalsuite.stats.estimate import Estimate
 
 Pairs = Sequence[tuple[Features, Features]]
@@ -132,7 +132,7 @@ def _per_image(pairs: Pairs) -> pd.DataFrame:
     return frame
 
 
-def quality_section(report: QualityReport) -> Measurement:
+def quality_section(report: QualityReport) -> ImageCheck:
     """The section of the page on fidelity, diversity and utility."""
     cells, utility = report.cells, report.utility
     shown: dict[Axis, list[Table | Plot | Thumbnails]] = {}
@@ -148,7 +148,7 @@ def quality_section(report: QualityReport) -> Measurement:
         lines = [(row["metric"], row["n"], _estimate(row), row["note"]) for row in part.to_dict("records")]
         frame = pd.DataFrame(lines, columns=["metric", "n", "value", "remark"])
         shown.setdefault(axis, []).append(frame_table(frame, caption))
-    return Measurement("Images", report.sentence, report.status, shown)
+    return ImageCheck("Images", report.sentence, report.status, shown)
 
 
 def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[tuple[Axis, Table]]:

@@ -12,7 +12,7 @@ from evalsuite.images.image_data import ImageSource, Track, open_images, untrack
 from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD, cut_points
 from evalsuite.images.tone.tone_table import LESION_CONTRAST, MIN_CELL, cell_table, image_table
 from evalsuite.page.blocks import Plot
-from evalsuite.page.measurement import Measurement, Status, frame_table
+from evalsuite.page.image_check import ImageCheck, Status, frame_table
 from evalsuite.page.svg import as_svg
 from evalsuite.stats.estimate import Estimate
 
@@ -137,7 +137,7 @@ def _direction(degrees: float) -> str:
     return f"{abs(degrees):.0f} degrees {'lighter' if degrees > 0 else 'darker'}"
 
 
-def tone_section(report: ToneReport) -> Measurement:
+def tone_section(report: ToneReport) -> ImageCheck:
     """The section of the page on tone."""
     cells = report.cells
     groups = cells[cells["family"] == "group"]
@@ -145,7 +145,7 @@ def tone_section(report: ToneReport) -> Measurement:
     asked = f"Typology angle (ITA, degrees) on bare skin ({METHOD}), requested against measured"
     lesion = f"Did the lesion stay? CIELAB contrast with the skin; from {LESION_CONTRAST:g} on it counts as seen"
     caption = "Measured angle for each requested group; boxes hold the middle half"
-    return Measurement(
+    return ImageCheck(
         "Skin tone",
         report.sentence,
         report.status,

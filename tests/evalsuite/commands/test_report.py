@@ -12,7 +12,7 @@ from evalsuite.commands.privacy import privacy
 from evalsuite.commands.quality import quality
 from evalsuite.commands.report import report
 from evalsuite.commands.tone import tone
-from evalsuite.page.measurement import AXES
+from evalsuite.page.image_check import AXES
 
 
 def test_the_report_takes_all_in_under_five_headings(sets: dict[str, Path], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evalsuite import selfcheck
-from evalsuite.fairness.partition import cell, everyone, partition
+from evalsuite.fairness.partition import everyone, group_data, partition
 from evalsuite.selfcheck import Group
 
 
@@ -26,6 +26,6 @@ def test_a_cell_counts_rows_and_clusters_of_each_class() -> None:
     order = np.argsort(own.labels, kind="stable")
     own = own.take(order)
     clusters = own.labels * 100 + np.concatenate([np.arange(n) // 3 for n in np.bincount(own.labels)])
-    alone, clustered = (cell(own, np.ones(own.n, bool), c) for c in (None, clusters))
+    alone, clustered = (group_data(own, np.ones(own.n, bool), c) for c in (None, clusters))
     assert alone.units.tolist() == alone.counts.tolist() == np.bincount(own.labels).tolist()
     assert clustered.units.tolist() == [-(-n // 3) for n in clustered.counts.tolist()]

@@ -17,7 +17,7 @@ from evalsuite.fairness.compare_models import compare
 from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import Predictions, from_frame
 from evalsuite.page.blocks import Answer, Block, Bullets, Cell, Heading, Picture, Plot, Report, Section, Table
-from evalsuite.page.measurement import Measurement, frame_table, thumbnails
+from evalsuite.page.image_check import ImageCheck, frame_table, thumbnails
 from evalsuite.page.render import fragment, page
 from evalsuite.page.svg import as_svg
 from evalsuite.report import fairness_report, images_report
@@ -108,7 +108,7 @@ def test_no_text_of_shards_or_measurements_becomes_markup(phantom_shards: Path, 
     assert_harmless(html)
     assert "<b>" not in html
     frame = pd.DataFrame({EVIL: [EVIL, None], "x": [np.nan, 0.5]})
-    measured = Measurement(EVIL, EVIL, "bad", {"fidelity": [frame_table(frame, EVIL)]})
+    measured = ImageCheck(EVIL, EVIL, "bad", {"fidelity": [frame_table(frame, EVIL)]})
     assert measured.shown["fidelity"][0].rows[0][1] == "not enough data"  # type: ignore[union-attr]
     assert_harmless(page([images_report.report([measured])]))
 

@@ -12,15 +12,15 @@ from browser import CHROMIUM, Browser
 from evalsuite.images.quality import quality_report as quality
 from evalsuite.images.tone.tone_report import ToneReport, tone_section
 from evalsuite.images.tone.tone_table import cell_table
-from evalsuite.page.measurement import Measurement, frame_table
+from evalsuite.page.image_check import ImageCheck, frame_table
 from evalsuite.page.render import page
 from evalsuite.report import images_report
 
 
 def test_the_report_has_five_axes_and_says_what_was_not_measured() -> None:
     """Fidelity, diversity, utility, privacy and fairness: a gap must not look like a pass."""
-    copies = Measurement("Copies", "none", "good", {"privacy": [frame_table(pd.DataFrame({"n": [1]}), "rates")]})
-    tone = Measurement(
+    copies = ImageCheck("Copies", "none", "good", {"privacy": [frame_table(pd.DataFrame({"n": [1]}), "rates")]})
+    tone = ImageCheck(
         "Tone", "off", "bad", {axis: [frame_table(pd.DataFrame(), "t")] for axis in ("fairness", "fidelity")}
     )
     made = images_report.report([tone, copies])

@@ -17,7 +17,7 @@ from scipy.stats import norm
 from evalsuite.fairness import group_estimates, metrics
 from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.metric_key import MetricKey
-from evalsuite.fairness.partition import Cell
+from evalsuite.fairness.partition import GroupData
 from evalsuite.stats import average_precision as ap
 from evalsuite.stats import calibration, delong, intervals, resampling
 
@@ -107,7 +107,7 @@ def test_the_whole_card(n: int, classes: int, separation: float, sure: float) ->
         probs, labels = tables(rng, [n // classes] * classes, separation, sure)
         scored = metrics.score(probs, labels, names)
         weights = resampling.bootstrap_weights(rng, resampling.units(labels, None), settings.n_boot)
-        cell = Cell(np.arange(len(labels)), scored, None)
+        cell = GroupData(np.arange(len(labels)), scored, None)
         made = group_estimates.estimates(cell, metrics.evaluate(scored, weights, ranked=False), {}, settings)
         for metric, found in held.items():
             estimate = made[MetricKey(metric)]

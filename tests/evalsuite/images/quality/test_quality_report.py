@@ -13,7 +13,7 @@ from image_helpers import features
 from evalsuite.images.quality import quality_report as quality_report_module
 from evalsuite.images.quality.quality_report import by_cell, quality_report
 from evalsuite.images.quality.quality_table import NONE
-from evalsuite.page.measurement import frame_table
+from evalsuite.page.image_check import frame_table
 
 
 def test_a_shifted_set_is_further_than_the_floor_and_an_equal_one_is_not() -> None:

@@ -19,7 +19,7 @@ AXES: tuple[Axis, ...] = get_args(Axis)
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ImageCheck:
     """A title, a verdict in a sentence, a status, and what there is to show on each axis."""
 
     title: str
