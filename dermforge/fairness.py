@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from evalsuite.fairness import compare_models
-from evalsuite.fairness.card import Card, CardSettings
-from evalsuite.fairness.comparison import Comparison
+from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import from_frame
-from evalsuite.report.notebook import shown_card, shown_comparison
+from evalsuite.report.notebook import NotebookCard, NotebookComparison, shown_card, shown_comparison
 
 
 def fairness_card(
@@ -26,7 +25,7 @@ def fairness_card(
     intersections: bool = True,
     n_boot: int = 1000,
     seed: int = 0,
-) -> Card:
+) -> NotebookCard:
     """Metrics by group with intervals, and each gap compared with the gap that chance alone would show.
 
     The numbers are those of `evalsuite fairness`. A notebook shows the card as tables and plots.
@@ -59,7 +58,7 @@ def fairness_card(
 
     Returns
     -------
-    Card
+    NotebookCard
         `to_frame()`, `gaps_frame()` and `to_json()` give the numbers, `worst(column)` the worst group of a column.
 
     Raises
@@ -108,7 +107,7 @@ def compare(
     min_count: int = 10,
     n_boot: int = 1000,
     seed: int = 0,
-) -> Comparison:
+) -> NotebookComparison:
     """Compare model b with model a on the same test images, group by group, paired image by image.
 
     The numbers are those of `evalsuite fairness B --against A`. A notebook shows them as a table.
@@ -130,7 +129,7 @@ def compare(
 
     Returns
     -------
-    Comparison
+    NotebookComparison
         `to_frame()` gives a row for each group; `gaps` says what happened to each gap, and whether it closed because
         somebody got worse.
 
