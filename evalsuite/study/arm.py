@@ -113,7 +113,7 @@ def training_set(arm: Arm, data: Data) -> tuple[TensorSet, TrainingSet]:
         return real, TrainingSet(real.take(np.tile(np.arange(real.n), times)))
     if arm.kind not in ("mix", "synthetic-only"):
         return real, TrainingSet(real)
-    synthetic = data.beside(real, arm.strategy)
+    synthetic = data.synthetic_for(real, arm.strategy)
     per_class = round(real.n * arm.ratio / len(real.classes))
     counts = np.bincount(synthetic.labels, minlength=len(synthetic.classes))
     if counts.min() < per_class:

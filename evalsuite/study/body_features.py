@@ -13,7 +13,7 @@ from dermforge.common.errors import UserError
 from evalsuite.study.design import Design
 from evalsuite.training import checkpoint, frozen_features
 from evalsuite.training import model as models
-from evalsuite.training.data import datasets
+from evalsuite.training.data import datasets, feature_table
 from shards.mixing.tensors import TensorSet
 
 FEATURES = "features.parquet"
@@ -45,9 +45,7 @@ def compute(design: Design, opened: datasets.Data, out: Path, body: Path | None,
     notes = design.notes
     if body is not None:
         network, record = checkpoint.load(body)
-        rows = opened.test.rows
-        ids, clusters = rows["id"].tolist(), rows["cluster"].dropna().tolist()
-        checkpoint.refuse_seen(record, body, ids, clusters, "use another body")
+        checkpoint.refuse_seen(record, body, opened.test, "use another body")
         notes = (
             f"The frozen body was trained on {len(record.images['train'])} real images before; arms with fewer "
             "profit from those, with and without synthetic images alike.",
@@ -58,8 +56,8 @@ def compute(design: Design, opened: datasets.Data, out: Path, body: Path | None,
         network = models.build(design.recipe, len(opened.classes))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     done = [frozen_features.extract(network, images, device, tick=tick) for images in image_sets(opened)]
-    real = np.full(sum(images.n for images in done[:3]), frozen_features.REAL)
-    frame = frozen_features.feature_table(done, np.concatenate([real, opened.made_by]))
+    real = np.full(sum(images.n for images in done[:3]), feature_table.REAL)
+    frame = feature_table.to_frame(done, np.concatenate([real, opened.made_by]))
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / FEATURES, frame.to_parquet(None, index=False))
     places = design.places.model_copy(update={"features": out / FEATURES})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +18,7 @@ from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.split_bn import merged_state
+from shards import ImageSet
 from shards.format.schema import created_by
 
 
@@ -28,9 +28,9 @@ class Record(BaseModel):
     Attributes
     ----------
     images, clusters
-        Ids of the real images it was trained and validated on, and of their patients or families, by split.
+        Ids of the real images that it was trained and validated on, and of their patients or families, by split.
     synthetic, lineage
-        How many synthetic images it could draw from, and the real ids their generators saw.
+        How many synthetic images it could draw from, and the real ids that their generators saw.
     history
         Each evaluation: step, validation loss and accuracy, training loss.
     """
@@ -83,36 +83,28 @@ def read_record(folder: Path) -> Record:
         raise UserError(f"{path} is not a valid checkpoint: {where}: {first['msg']}; train it again") from error
 
 
-def refuse_seen(record: Record, folder: Path, ids: Collection[str], clusters: Collection[str], remedy: str) -> None:
+def refuse_seen(record: Record, folder: Path, images: ImageSet, remedy: str) -> None:
     """Refuse images that a checkpoint must not be tested on.
 
     Parameters
     ----------
-    ids, clusters
-        Of the images it is to be tested on.
+    folder
+        The checkpoint's, for the message.
     remedy
         What to do instead.
 
     Raises
     ------
     UserError
-        It was trained or validated on some, or on others of the same patient, or the generator of its synthetic images
-        saw some; they are named.
+        The checkpoint was trained or validated on some of the images or on others of the same patient, or the generator
+        of its synthetic images saw some; they are named.
     """
-    found = [
-        (set(ids) & set(known), "images", f"in the {part} set of {folder}") for part, known in record.images.items()
-    ]
-    found += [
-        (set(clusters) & set(known), "clusters", f"in the {part} set of {folder}")
-        for part, known in record.clusters.items()
-    ]
-    found.append(
-        (
-            set(ranges.overlap(list(ids), record.lineage)),
-            "images",
-            f"seen by the generator whose images {folder} was trained on",
-        )
-    )
+    ids, clusters = set(images.rows["id"]), set(images.rows["cluster"].dropna())
+    known = [(ids, "images", part, names) for part, names in record.images.items()]
+    known += [(clusters, "clusters", part, names) for part, names in record.clusters.items()]
+    found = [(mine & set(names), what, f"in the {part} set of {folder}") for mine, what, part, names in known]
+    by_generator = set(ranges.overlap(ids, record.lineage))
+    found.append((by_generator, "images", f"seen by the generator whose images {folder} was trained on"))
     for shared, what, where in found:
         if shared:
             raise UserError(f"{len(shared)} {what} were {where} ({some(shared, 20)}); {remedy}")

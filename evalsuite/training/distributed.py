@@ -1,4 +1,4 @@
-"""One process or several under `torchrun`: who am I, what do I train on, and do we stop."""
+"""One process or several under `torchrun`: which one this is, and whether all of them stop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dermforge.common.errors import UserError
-
 
 @dataclass(frozen=True)
 class World:
+    """The processes of a training run, and the device of this one."""
+
     rank: int
     size: int
     device: torch.device
@@ -32,19 +32,6 @@ class World:
         if self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return DistributedDataParallel(model, find_unused_parameters=True)
-
-    def share_of(self, batch: int) -> slice:
-        """This rank's part of a global batch.
-
-        Raises
-        ------
-        UserError
-            The batch cannot be cut evenly.
-        """
-        if batch % self.size:
-            raise UserError(f"--batch {batch} over {self.size} processes; choose a multiple of {self.size}")
-        part = batch // self.size
-        return slice(self.rank * part, (self.rank + 1) * part)
 
     def agree(self, stop: bool) -> bool:
         """Rank 0's decision, on all ranks."""

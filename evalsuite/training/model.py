@@ -1,4 +1,4 @@
-"""A timm model, with weights from nowhere, the hub or a local safetensors file, and what of it is trained."""
+"""A timm model: where its weights come from, and which of them are trained."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
         if recipe.weights != "hub":
             raise
         raise UserError(
-            f"the hub gave no weights for {recipe.model} ({str(error).splitlines()[0]}); pass "
-            "--weights FILE.safetensors, or leave it out to train from scratch"
+            f"the hub gave no weights for {recipe.model} ({str(error).splitlines()[0]}); give a "
+            ".safetensors file as weights, or no weights to train from scratch"
         ) from error
     if recipe.weights not in (None, "hub"):
         load_body(model, Path(str(recipe.weights)))
     if recipe.split_bn and not split_batch_norms(model):
-        raise UserError(f"--split-bn: {recipe.model} has no batch norm; choose a model that has, or leave it out")
+        raise UserError(f"split_bn: {recipe.model} has no batch norm; choose a model that has, or no split_bn")
     if recipe.tuning == "head":
         _freeze_body(model)
     return model
@@ -55,7 +55,7 @@ def load_body(model: nn.Module, path: Path) -> None:
             "with safetensors.torch.save_file)"
         )
     if not path.is_file():
-        raise UserError(f"weights {path}: no such file; give --weights a .safetensors file or `hub`")
+        raise UserError(f"weights {path}: no such file; give a .safetensors file or `hub`")
     try:
         state = load_file(path)
     except SafetensorError as error:

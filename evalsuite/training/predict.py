@@ -29,13 +29,7 @@ def predict(
     """
     classifier, record = checkpoint.load(folder)
     if not allow_leakage:
-        checkpoint.refuse_seen(
-            record,
-            folder,
-            images.rows["id"].tolist(),
-            images.rows["cluster"].dropna().tolist(),
-            "predict on others, or set `allow_leakage`",
-        )
+        checkpoint.refuse_seen(record, folder, images, "predict on others, or set `allow_leakage`")
     if not images.n:
         raise UserError(f"{images} holds no images")
     check_classes(images.rows["class"], record.classes, str(images))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Literal
 
@@ -19,17 +18,17 @@ DEFAULT_MODEL = "test_efficientnet"
 
 
 class Recipe(BaseModel):
-    """All that decides a training run beside its images.
+    """All that decides a training run apart from its images.
 
     Attributes
     ----------
     weights
         None: from scratch; "hub": timm's pretrained ones; else a safetensors file.
     tuning
-        `full`; `head` (classifier and batch norms, the body frozen, as Sagers 2023); `features` (a linear head on
-        the frozen body's features, computed once).
+        `full`; `head` (classifier and batch norms with the body frozen, as Sagers 2023); `features` (a linear head on
+        the features of the frozen body, computed once).
     ratio
-        Synthetic images for each real one, exact in every batch as far as whole images allow.
+        Synthetic images for each real one, exact to one image in every batch.
     size
         Side in pixels that the model sees.
     steps
@@ -39,12 +38,12 @@ class Recipe(BaseModel):
     ema
         Decay of the moving average of the weights; 0: none.
     patience
-        Evaluations without improvement before stopping; None: all steps are made. The best evaluation on the real
-        validation images is kept either way.
+        Evaluations without improvement before training stops; None: all steps are made. The weights of the best
+        evaluation on the real validation images are kept either way.
     pretrain_share
         Share of the steps spent on synthetic images first, for `pretrain-then-tune`.
     split_bn
-        Own batch norm statistics for synthetic images (Yu 2023); those of real images are used afterwards.
+        Keep own batch norm statistics for synthetic images (Yu 2023); those of real images are used afterwards.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,10 +72,6 @@ class Recipe(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = Field(default=0, ge=0)
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then a cosine to zero."""
         rise = max(1, round(self.warmup * self.steps))
@@ -86,16 +81,15 @@ class Recipe(BaseModel):
 
 
 def make_recipe(**fields: object) -> Recipe:
-    """A recipe from command-line options.
+    """A recipe of these fields.
 
     Raises
     ------
     UserError
-        Names the first option that is out of range.
+        Names the first field that is out of range.
     """
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise UserError(f"{option} {first['input']!r}: {first['msg'].lower()}") from error
+        raise UserError(f"{first['loc'][0]} {first['input']!r}: {first['msg'].lower()}") from error

@@ -18,7 +18,7 @@ NAME = "resume.safetensors"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One look at the real validation images."""
+    """Losses and accuracy at one step, on the real validation images except for `train_loss`."""
 
     step: int
     loss: float

@@ -1,4 +1,4 @@
-"""Own batch norm statistics for synthetic images (Yu 2023, after Xie 2020), for any share of them in a batch."""
+"""Separate batch norm statistics for synthetic images (Yu 2023, after Xie 2020), for any share of them in a batch."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ def split_batch_norms(model: nn.Module) -> int:
 
 
 def mark_synthetic(model: nn.Module, synthetic: Tensor) -> None:
+    """Say which images of the next forward pass are synthetic, bool [n]."""
     for module in model.modules():
         if isinstance(module, SplitBatchNorm2d):
             module.synthetic = synthetic
 
 
 def merged_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict as the unsplit model has it: the statistics of real images only."""
+    """The state dict of the model without split norms: the statistics of real images only."""
     kept = {k: v for k, v in state.items() if ".other." not in k}
     return {k.replace(".real.", "."): v for k, v in kept.items()}

@@ -1,4 +1,4 @@
-"""The dataset of training: several sources mixed exactly, in the same global order for any number of ranks."""
+"""The dataset of training: several sources mixed in an exact ratio, in the same order for any number of ranks."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ class MixedStream(IterableDataset[Batch]):
 
     Step k of epoch e is a pure function of (sources, global_batch, seed), so the order of images does not depend on
     the number of ranks. Each rank gets an even share of every source, and all ranks make equally many steps. Each
-    source is drawn without replacement, pass after pass over the ends of epochs: no image is seen twice more often
-    than another.
+    source is drawn without replacement, pass after pass, also over the ends of epochs, so that no image is drawn two
+    times more than another.
 
-    One iteration is the rest of an epoch; the next one is the next epoch. Images are decoded ahead in threads. A
-    `DataLoader` with `batch_size=None` may wrap the stream; its worker processes take steps in turn, and the position
-    must then be set by `set_epoch`.
+    Iterating yields the rest of an epoch; iterating again yields the next epoch. Images are decoded ahead in threads. A
+    `DataLoader` with `batch_size=None` may wrap the stream. Its worker processes take steps in turn and do not move the
+    stream of the main process: there `set_epoch` sets the position.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which images come when: shares to the last image, passes without replacement, all from (seed, number)."""
+"""The order in which images are drawn: exact shares, passes without replacement, all a function of the seed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dermforge.common.errors import UserError
 def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.int64]:
     """Images of each source in each of `steps` batches, [steps, sources], by largest remainder.
 
-    Every batch holds the whole part of each share, or one more; who gets one more is decided by what each has
-    been short of so far, so that every total from the start is within one image too. Of two sources the one that is
-    shorter gets it (Hamilton's method with the remainders carried over: within half an image). Of more, those that
-    would be a whole image short the soonest: the largest remainder alone can then be off by more than one (Tijdeman
+    Every batch holds each source's share rounded down, or one image more, and every total from the start is within one
+    image of its share. The extra images go to the sources that are owed most so far: with two sources this is
+    Hamilton's method with the remainders carried over, which stays within half an image. With more sources they go to
+    those that would be owed a whole image soonest, as largest remainders alone can be off by more than one (Tijdeman
     1980, the chairman assignment problem).
     """
     shares = _whole_numbers(weights)
@@ -46,22 +46,22 @@ def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.in
 
 
 def steps_for_pass(n: int, batch: int, weights: Sequence[float], anchor: int) -> int:
-    """Batches that it takes until the source at `anchor`, of n images, has given each once."""
+    """Batches until the source at `anchor`, of n images, has given each of them once."""
     shares = _whole_numbers(weights)
     return max(1, -(-n * sum(shares) // (batch * shares[anchor])))
 
 
 def generator(*key: int) -> np.random.Generator:
-    """Counter-based: a function of its key, whoever asks and when."""
+    """A counter-based generator: its numbers are a function of the key."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
 def few_per_class(rows: pd.DataFrame, per_class: int, seed: int) -> NDArray[np.int64]:
     """Positions of at most this many images of each class, spread over the groups in turn; ascending.
 
-    A function of these ids and the seed, whatever the order of the rows and whichever other classes there are, so that
-    `shards select --few` gives a generator the very images that an arm of a study has. Nested: a smaller number gives a
-    subset of a larger one's rows, so that arms that differ in it differ in nothing else.
+    A function of the ids and the seed: the order of the rows and other classes do not matter, so `shards select` can
+    give a generator the same images that an arm of a study has. Nested: a smaller number gives a subset of a larger
+    number's rows, so arms that differ in it differ in nothing else.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def few_per_class(rows: pd.DataFrame, per_class: int, seed: int) -> NDArray[np.i
 
 
 class Draws:
-    """The endless sequence of rows that a source gives: pass after pass, each in another order.
+    """The infinite sequence of rows that a source gives: pass after pass, each in another order.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class Draws:
         return int(self._order(stratum, turn)[place])
 
     def most_repeats(self, drawn: int) -> int:
-        """How often the most repeated image comes in this many draws."""
+        """How often the most repeated image occurs in this many draws."""
         return max(math.ceil(math.ceil(drawn / len(self.strata)) / len(rows)) for rows in self.strata)
 
     def _shuffled(self, stratum: int, turn: int) -> NDArray[np.int64]:
@@ -160,7 +160,7 @@ def _strata(rows: pd.DataFrame, balance: str | None) -> list[NDArray[np.int64]]:
 
 
 def _whole_numbers(weights: Sequence[float]) -> list[int]:
-    """The same shares as integers: 0.1 is a tenth, not its nearest double."""
+    """The weights as integers with the same ratios; 0.1 counts as a tenth, not as its nearest double."""
     if not weights or not all(0 < weight < math.inf for weight in weights):
         raise UserError(f"weights {list(weights)}; expected numbers above 0, one for each source")
     exact = [Fraction(weight).limit_denominator(10**9) for weight in weights]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 import shards
 from dermforge.common import id_ranges as ranges
 from dermforge.common.errors import UserError
-from evalsuite.training import frozen_features
+from evalsuite.training.data import feature_table
 from evalsuite.training.data import lineage_guard as guard
 from evalsuite.training.data.open_splits import check_classes, open_splits
 from shards import ImageSet, ShardSet
@@ -117,7 +117,7 @@ class Data:
             )
         return self.train.take(few_per_class(self.train.rows, n_real, seed)) if n_real else self.train
 
-    def beside(self, real: ImageSet, strategy: str | None = None) -> TensorSet:
+    def synthetic_for(self, real: ImageSet, strategy: str | None = None) -> TensorSet:
         """The synthetic images that an arm with these real images may draw from.
 
         Raises
@@ -139,7 +139,7 @@ class Data:
 
     def scarcest(self, n_real: int, seeds: Iterable[int], strategy: str | None = None) -> tuple[int, str]:
         """The fewest synthetic images of one class that arms of these seeds may draw from, and the class."""
-        found = [self.beside(self.real(n_real, seed), strategy) for seed in seeds]
+        found = [self.synthetic_for(self.real(n_real, seed), strategy) for seed in seeds]
         counts = np.min([np.bincount(images.labels, minlength=len(self.classes)) for images in found], axis=0)
         return int(counts.min()), self.classes[int(counts.argmin())]
 
@@ -170,11 +170,11 @@ def open_data(places: Places) -> Data:
     parts = [TensorSet([images], places.size, classes=classes) for images in real]
     synthetic = TensorSet(sets, places.size, classes=classes) if sets else None
     seen, made_by = _generators(sets)
-    table = frozen_features.read_table(places.features) if places.features is not None else None
+    table = feature_table.read_features(places.features) if places.features is not None else None
     if synthetic is not None:
         _check_synthetic(synthetic, made_by, places.keep is not None or (table is not None and not table.by_generator))
     if table is not None:
-        parts = [table.stand_in(part, np.full(part.n, frozen_features.REAL)) for part in parts]
+        parts = [table.stand_in(part, np.full(part.n, feature_table.REAL)) for part in parts]
         synthetic = None if synthetic is None else table.stand_in(synthetic, made_by)
     if synthetic is not None and places.keep is not None:
         kept = np.flatnonzero(synthetic.rows["id"].isin(set(places.keep)))

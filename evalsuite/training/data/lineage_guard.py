@@ -1,4 +1,4 @@
-"""The lineage guard: a generator must not have seen what a classifier is tested on, nor more than the arm may know."""
+"""The lineage guard: no generator may have seen test images, or more real images than the arm that uses it has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import some
 from shards.mixing.tensors import TensorSet
 
-#: Side of the thumbnails that near-duplicates are looked for in, and the largest RMS distance of a pair, of 255.
+#: Side of the thumbnails that are compared, and the largest RMS distance of near-duplicates, on a scale to 255.
 THUMBNAIL, NEAR = 16, 2.5
 #: Ids of phantoms name their draw (`gen phantoms`).
 PHANTOM = re.compile(r"phantom-\d+-")
@@ -22,7 +22,7 @@ PHANTOM = re.compile(r"phantom-\d+-")
 
 @dataclass(frozen=True)
 class Leak:
-    """Something the generator knows that it must not. `ids` are real images."""
+    """Something that a generator knows and must not. `ids` are real images."""
 
     what: str
     ids: tuple[str, ...]
@@ -105,7 +105,7 @@ def arm_leaks(lineage: Sequence[str], arm_ids: Collection[str], phantoms: bool) 
 
 
 def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Collection[str]) -> list[Leak]:
-    """Training images of this very data set that the generator saw and the arm does not have."""
+    """Training images of this data set that the generator saw and the arm does not have."""
     rest = sorted(set(train_ids) - set(arm_ids))
     seen = ranges.overlap(rest, lineage)
     if not seen:
@@ -120,7 +120,7 @@ def own_set_leak(lineage: Sequence[str], arm_ids: Collection[str], train_ids: Co
 
 
 def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
-    """The leaks as text where they are allowed.
+    """The leaks as text, where they are allowed.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
 def near_duplicates(a: TensorSet, b: TensorSet) -> list[tuple[str, str]]:
     """Pairs of ids whose thumbnails are nearly equal: the same picture, resized or coded again.
 
-    A mirrored, cropped or recoloured copy is not found; `evalsuite privacy` looks for those.
+    Mirrored, cropped or recoloured copies are not found; `evalsuite privacy` looks for those.
     """
     if not a.n or not b.n:
         return []
@@ -154,6 +154,6 @@ def near_duplicates(a: TensorSet, b: TensorSet) -> list[tuple[str, str]]:
 
 
 def _thumbnails(images: TensorSet) -> torch.Tensor:
-    """Grey levels of small versions of the images, float32 [n, 3 * 16 * 16]."""
+    """Small versions of the images, float32 [n, 3 * 16 * 16]."""
     pool = torch.nn.functional.adaptive_avg_pool2d
     return torch.cat([pool(batch.float(), THUMBNAIL).flatten(1) for batch in images.batches(256)])

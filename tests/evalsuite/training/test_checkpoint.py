@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dermforge.common.errors import UserError
 from evalsuite.training import checkpoint
+from shards import ImageSet
 
 
 def test_patients_and_what_the_generator_saw_are_refused_too(trained: Path) -> None:
@@ -15,11 +17,15 @@ def test_patients_and_what_the_generator_saw_are_refused_too(trained: Path) -> N
     record = checkpoint.read_record(trained).model_copy(
         update={"clusters": {"train": ["p1"], "validation": ["p2"]}, "lineage": ["x-[000-099]"]}
     )
-    checkpoint.refuse_seen(record, trained, ["new"], ["p3"], "use others")
+
+    def images(ids: list[str], clusters: list[str | None]) -> ImageSet:
+        return ImageSet(pd.DataFrame({"id": ids, "cluster": clusters}), [])
+
+    checkpoint.refuse_seen(record, trained, images(["new"], ["p3"]), "use others")
     with pytest.raises(UserError, match=r"1 clusters were in the validation set .*p2.*use others"):
-        checkpoint.refuse_seen(record, trained, ["new"], ["p2", "p3"], "use others")
+        checkpoint.refuse_seen(record, trained, images(["new", "newer"], ["p2", "p3"]), "use others")
     with pytest.raises(UserError, match=r"1 images were seen by the generator .*x-042"):
-        checkpoint.refuse_seen(record, trained, ["new", "x-042"], [], "use others")
+        checkpoint.refuse_seen(record, trained, images(["new", "x-042"], [None, None]), "use others")
 
 
 def test_a_damaged_checkpoint_is_named(trained: Path, tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
+from training_helpers import images
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
 from evalsuite.fairness import predictions
-from evalsuite.training.predict import predict
+from evalsuite.training.predict import predict, predictions_frame
 from shards import ShardSet
 
 
@@ -29,3 +32,19 @@ def test_training_images_are_refused_with_their_ids(trained: Path, phantom_shard
     """An accuracy on training images is none."""
     with pytest.raises(UserError, match=r"72 images were in the train set .*phantom-"):
         predict(trained, ShardSet.open(phantom_shards / "train"))
+
+
+def test_the_table_has_every_attribute_and_cluster(tmp_path: Path) -> None:
+    """What is missing is called unknown; an image without a patient is a cluster of its own."""
+    made = images(3)
+    made.rows["group"] = ["light", None, "dark"]
+    made.rows["attributes"] = pd.Series([{"sex": "f"}, {}, None], dtype=object)
+    assert "cluster" not in predictions_frame(made, torch.eye(3))
+    made.rows["cluster"] = ["p1", None, "p1"]
+    table = predictions_frame(made, 2 * torch.eye(3))
+    assert table[["prob_a", "prob_b", "prob_c"]].to_numpy().tolist() == torch.eye(3).tolist()
+    assert table[["group", "sex", "cluster"]].to_numpy().tolist() == [
+        ["light", "f", "p1"],
+        ["unknown", "unknown", "r0-001"],
+        ["dark", "unknown", "p1"],
+    ]

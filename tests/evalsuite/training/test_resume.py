@@ -19,7 +19,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def test_a_run_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
     """The weights after 2 + 2 steps equal those after 4, with augmentation, moving average and momentum."""
     arm = Arm(kind="mix", n_real=0, recipe=recipe(ratio=2, ema=0.9, augment="light"))
     train(arm, data(), tmp_path / "whole", Execution(ALONE))
@@ -28,20 +28,20 @@ def test_a_run_goes_on_exactly_where_it_was_stopped(tmp_path: Path) -> None:
         pass
 
     def stop(evaluation: resume.Evaluation) -> None:
-        if evaluation.step == 4 and not (tmp_path / "went-on").exists():
+        if evaluation.step == 4 and not (tmp_path / "resumed").exists():
             raise Stop
 
     with pytest.raises(Stop):
         train(arm, data(), tmp_path / "halves", Execution(ALONE, log=stop))
     assert (tmp_path / "halves" / "resume.safetensors").is_file()
-    (tmp_path / "went-on").touch()
+    (tmp_path / "resumed").touch()
     train(arm, data(), tmp_path / "halves", Execution(ALONE, log=stop))
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "halves")
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert not (tmp_path / "halves" / "resume.safetensors").exists()
 
 
-def test_going_on_with_another_recipe_is_refused(tmp_path: Path) -> None:
+def test_resuming_with_another_recipe_is_refused(tmp_path: Path) -> None:
     """Half a run of one learning rate and half of another is neither."""
     r, ids = recipe(), images().rows["id"].tolist()
     network = classifier(r).model

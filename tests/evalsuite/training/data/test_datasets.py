@@ -27,8 +27,8 @@ def test_synthetic_images_of_other_parents_are_left_out() -> None:
     real = made.real(2, 7)
     assert made.synthetic is not None
     made.synthetic.rows["parent"] = [real.rows["id"].iloc[0], "stranger", None] * 20
-    assert set(made.beside(real).rows["parent"].dropna()) == {real.rows["id"].iloc[0]}
-    assert made.beside(real).n == 40
+    assert set(made.synthetic_for(real).rows["parent"].dropna()) == {real.rows["id"].iloc[0]}
+    assert made.synthetic_for(real).n == 40
     made.synthetic.rows["parent"] = "stranger"
     with pytest.raises(UserError, match="no synthetic image is left"):
-        made.beside(real)
+        made.synthetic_for(real)
