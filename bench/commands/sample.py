@@ -13,7 +13,7 @@ from bench.commands import options
 from bench.commands.show import deliver, note
 from bench.measure import models
 from bench.measure.device import describe
-from bench.measure.record import BenchmarkRecord, Measurement, per_second
+from bench.measure.record import BenchmarkRecord, Measurement, higher, lower, per_second, ratios
 from bench.measure.timing import in_turn, median
 from bench.peers.pipelines import PEERS, PeerModel, choose
 from dermforge.common import console
@@ -112,39 +112,20 @@ def _measurements(
     from bench.suites.sampling import Ours
 
     found = [per_second(f"sample/{name}", seconds, images, "images/s") for name, seconds in times.items()]
-    found.append(
-        Measurement(
-            name="ours/peak memory",
-            unit="MB",
-            better="lower",
-            samples=[alone.summaries[0].peak_memory_mb],
-            details={"of": "the process with the engine, before any peer was loaded"},
-        )
-    )
+    of = {"of": "the process with the engine, before any peer was loaded"}
+    found.append(lower("ours/peak memory", "MB", [alone.summaries[0].peak_memory_mb], of))
     for name, run in runs.items():
         if isinstance(run, Ours):
             last = run.summaries[-repeats:]
-            rows, filled = [s.forwards_per_image for s in last], [s.filled for s in last]
+            waited = {k: median([s.waited[k] for s in last]) for k in last[0].waited}
             found += [
-                Measurement(name=f"{name}/rows", unit="UNet rows/image", better="lower", samples=rows),
-                Measurement(name=f"{name}/filled", unit="of all rows", better="higher", samples=filled),
-                Measurement(
-                    name=f"{name}/waiting",
-                    unit="of the time",
-                    better="lower",
-                    samples=[s.waiting for s in last],
-                    details={k: median([s.waited[k] for s in last]) for k in last[0].waited},
-                ),
+                lower(f"{name}/rows", "UNet rows/image", [s.forwards_per_image for s in last]),
+                higher(f"{name}/filled", "of all rows", [s.filled for s in last]),
+                lower(f"{name}/waiting", "of the time", [s.waiting for s in last], waited),
             ]
     found += [
-        Measurement(
-            name=f"speedup/{name}",
-            unit="times",
-            better="higher",
-            samples=[theirs / ours for theirs, ours in zip(seconds, times["ours"], strict=True)],
-            details={"bar": 2.0} if name.startswith("diffusers-b") else {},
-        )
-        for name, seconds in times.items()
+        higher(f"speedup/{name}", "times", ratios(took, times["ours"]), {"bar": 2.0} if "diffusers-b" in name else {})
+        for name, took in times.items()
         if not name.startswith("ours")
     ]
     return found

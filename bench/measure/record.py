@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +16,8 @@ from dermforge.common import atomic
 from dermforge.common.errors import UserError
 
 SCHEMA_VERSION: Literal[1] = 1
+Detail = str | int | float | bool | None
+NONE: Mapping[str, Detail] = MappingProxyType({})
 
 
 class Measurement(BaseModel):
@@ -38,7 +41,7 @@ class Measurement(BaseModel):
     unit: str
     better: Literal["higher", "lower", "neither"] = "neither"
     samples: list[float]
-    details: dict[str, str | int | float | bool | None] = {}
+    details: dict[str, Detail] = {}
 
     @property
     def median(self) -> float:
@@ -112,8 +115,21 @@ def known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def per_second(
-    name: str, seconds: Iterable[float], work: float, unit: str, **details: str | int | float | bool | None
-) -> Measurement:
+def higher(name: str, unit: str, samples: list[float], details: Mapping[str, Detail] = NONE) -> Measurement:
+    """A measurement of which more is better."""
+    return Measurement(name=name, unit=unit, better="higher", samples=samples, details=dict(details))
+
+
+def lower(name: str, unit: str, samples: list[float], details: Mapping[str, Detail] = NONE) -> Measurement:
+    """A measurement of which less is better."""
+    return Measurement(name=name, unit=unit, better="lower", samples=samples, details=dict(details))
+
+
+def per_second(name: str, seconds: Iterable[float], work: float, unit: str, **details: Detail) -> Measurement:
     """A rate: the work divided by each of these times."""
-    return Measurement(name=name, unit=unit, better="higher", samples=[work / s for s in seconds], details=details)
+    return higher(name, unit, [work / s for s in seconds], details)
+
+
+def ratios(ours: Iterable[float], theirs: Iterable[float]) -> list[float]:
+    """Our samples as multiples of theirs, turn by turn."""
+    return [a / b for a, b in zip(ours, theirs, strict=True)]

@@ -13,7 +13,7 @@ import torch
 import engines
 from bench.measure.device import PeakMemory
 from bench.measure.flops import Flops
-from bench.measure.record import Measurement, known, per_second
+from bench.measure.record import Detail, Measurement, higher, known, lower, per_second, ratios
 from bench.measure.timing import Tick, in_turn, median, seconds, silent
 from bench.peers.pipelines import PEERS, PeerModel, precision_of
 from bench.peers.workload import Generate, Workload, unet_rows
@@ -101,21 +101,14 @@ def components(one: Loaded, setup: Setup) -> list[Measurement]:
         with PeakMemory(device) as memory:
             took = seconds(call, device, repeats=setup.repeats, warmup=2)
         rate = rows * each / median(took) / 1e12
-        found.append(
-            Measurement(
-                name=f"component/{one.name}/{name}",
-                unit="s",
-                better="lower",
-                samples=took,
-                details={
-                    "rows": rows,
-                    "precision": engine.precision,
-                    "TFLOP/s": rate,
-                    "share": rate / ceiling,
-                    "memory MB": known(memory.megabytes),
-                },
-            )
-        )
+        details: dict[str, Detail] = {
+            "rows": rows,
+            "precision": engine.precision,
+            "TFLOP/s": rate,
+            "share": rate / ceiling,
+        }
+        details["memory MB"] = known(memory.megabytes)
+        found.append(lower(f"component/{one.name}/{name}", "s", took, details))
         setup.tick(name)
     return found
 
@@ -160,7 +153,7 @@ def whole(loaded: Sequence[Loaded], peers: Sequence[str], batches: Sequence[int]
     images = len(rows)
     work = setup.flops.image(unet_rows(first.spec, rows[0]))
     calls: dict[str, Generate] = {f"ours/{one.name}": partial(sample_images, one.engine, rows) for one in loaded}
-    details: dict[str, dict[str, str | int | float | bool | None]] = {
+    details: dict[str, dict[str, Detail]] = {
         f"ours/{one.name}": {"precision": one.engine.precision, "batch": one.engine.rows // 2} for one in loaded
     }
     for peer in peers:
@@ -207,44 +200,23 @@ def speedups(whole: Sequence[Measurement], kind: str) -> list[Measurement]:
         best = max(papers if papers and (kind, peer) == ("cuda", "diffusers") else tried, key=lambda m: m.median)
         for ours in mine:
             whose = "" if ours is mine[0] else ours.name.removeprefix("whole/ours/") + " "
-            found.append(
-                Measurement(
-                    name=f"speedup/{whose}over {peer}",
-                    unit="x",
-                    better="higher",
-                    samples=[a / b for a, b in zip(ours.samples, best.samples, strict=True)],
-                    details={
-                        "precision": ours.details["precision"],
-                        "its precision": best.details["precision"],
-                        "its batch": best.details["batch"],
-                        **_bar(BARS[kind].get(peer)),
-                    },
-                )
-            )
+            details = {
+                "precision": ours.details["precision"],
+                "its precision": best.details["precision"],
+                "its batch": best.details["batch"],
+                **({"bar": bar} if (bar := BARS[kind].get(peer)) else {}),
+            }
+            found.append(higher(f"speedup/{whose}over {peer}", "x", ratios(ours.samples, best.samples), details))
     share = mine[0].details.get("share")
     if kind == "cuda" and isinstance(share, float):
-        found.append(
-            Measurement(
-                name="share/ours", unit="of the ceiling", better="higher", samples=[share], details=_bar(SHARE_BAR)
-            )
-        )
+        found.append(higher("share/ours", "of the ceiling", [share], {"bar": SHARE_BAR}))
     return found
-
-
-def _bar(bar: float | None) -> dict[str, str | int | float | bool | None]:
-    return {} if bar is None else {"bar": bar}
 
 
 def builds(loaded: Sequence[Loaded]) -> list[Measurement]:
     """Seconds that bundles took to build, for those built here."""
     return [
-        Measurement(
-            name=f"build/{one.name}",
-            unit="s",
-            better="lower",
-            samples=[one.build_seconds],
-            details={"backend": one.engine.backend, "precision": one.engine.precision},
-        )
+        lower(f"build/{one.name}", "s", [took], {"backend": one.engine.backend, "precision": one.engine.precision})
         for one in loaded
-        if one.build_seconds is not None
+        if (took := one.build_seconds) is not None
     ]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bench.measure.device import PeakMemory
-from bench.measure.record import Measurement
+from bench.measure.record import Measurement, lower
 from engines.backends.tensorrt import GRAPHS, resolve_target
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import compile_graph
@@ -72,12 +72,8 @@ def _alone(name: str, step: Callable[..., int], *given: Any, **details: int) -> 
     """One step in a new process, so that the peak memory is of this step and its libraries alone."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
         seconds, megabytes, written = fresh.submit(_measured, step, given).result()
-    return Measurement(
-        name=name,
-        unit="s",
-        better="lower",
-        samples=[seconds],
-        details={**details, "memory MB": round(megabytes), "written MB": round(written / 1e6, 1)},
+    return lower(
+        name, "s", [seconds], {**details, "memory MB": round(megabytes), "written MB": round(written / 1e6, 1)}
     )
 
 

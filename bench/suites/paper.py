@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.measure.device import PeakMemory
-from bench.measure.record import Measurement, known
+from bench.measure.record import Measurement, higher, known, lower
 from bench.measure.timing import Tick, interval, silent
 from bench.peers.anchors import PAPER_IMAGES
 from dermforge.common.errors import UserError
@@ -84,31 +84,17 @@ def rates(
                 done.append(run(preset, images))
                 tick(preset)
         last = done[-1]
-        found.append(
-            Measurement(
-                name=f"paper/{preset}",
-                unit="images/s",
-                better="higher",
-                samples=[s.images_per_second for s in done],
-                details={
-                    "images": images,
-                    "UNet rows/image": last.forwards_per_image,
-                    "filled": last.filled,
-                    "waiting": last.waiting,
-                    "memory MB": known(memory.megabytes),
-                    "steps": PRESETS[preset].steps,
-                },
-            )
-        )
-        found += [
-            Measurement(
-                name=f"stage/{preset}/{stage}",
-                unit="s/image",
-                better="lower",
-                samples=[s.busy[stage] / s.images for s in done],
-            )
-            for stage in last.busy
-        ]
+        details = {
+            "images": images,
+            "UNet rows/image": last.forwards_per_image,
+            "filled": last.filled,
+            "waiting": last.waiting,
+            "memory MB": known(memory.megabytes),
+            "steps": PRESETS[preset].steps,
+        }
+        found.append(higher(f"paper/{preset}", "images/s", [s.images_per_second for s in done], details))
+        for stage in last.busy:
+            found.append(lower(f"stage/{preset}/{stage}", "s/image", [s.busy[stage] / s.images for s in done]))
     return found
 
 
@@ -118,19 +104,8 @@ def growth(run: PaperRuns, preset: str, base: int, *, tick: Tick = silent) -> li
     for factor in (1, 10, 100):
         with PeakMemory(run.engine.device) as memory:
             summary = run(preset, factor * base)
-        found.append(
-            Measurement(
-                name=f"growth/{factor:03d}x",
-                unit="s",
-                better="lower",
-                samples=[summary.seconds],
-                details={
-                    "images": factor * base,
-                    "images/s": summary.images_per_second,
-                    "memory MB": known(memory.megabytes),
-                },
-            )
-        )
+        details = {"images": factor * base, "images/s": summary.images_per_second, "memory MB": known(memory.megabytes)}
+        found.append(lower(f"growth/{factor:03d}x", "s", [summary.seconds], details))
         tick(f"{factor}x")
     return found
 
@@ -139,10 +114,5 @@ def hours(rate: Measurement, images: int = PAPER_IMAGES) -> Measurement:
     """Hours for this many images at a measured rate; low and high: 95 % interval, given three runs or more."""
     samples = [images / r / 3600 for r in rate.samples]
     low, high = interval(samples)
-    return Measurement(
-        name=f"hours/{rate.name.removeprefix('paper/')}",
-        unit="h",
-        better="lower",
-        samples=samples,
-        details={"images": images, "low": known(low), "high": known(high)},
-    )
+    details = {"images": images, "low": known(low), "high": known(high)}
+    return lower(f"hours/{rate.name.removeprefix('paper/')}", "h", samples, details)

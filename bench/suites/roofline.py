@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from bench.measure.record import Measurement
+from bench.measure.record import Measurement, higher
 from bench.measure.timing import seconds
 
 #: Sides of the square matrices to try; the best counts. A GPU needs large ones, a CPU caches small ones.
@@ -44,9 +44,7 @@ def matmul(device: torch.device, precision: str, *, sides: tuple[int, ...] = (),
             best, best_side = rates, side
         if 8 * min(times) > SLOW_S:  # the device only emulates this precision
             break
-    return Measurement(
-        name=f"matmul/{precision}", unit="TFLOP/s", better="higher", samples=best, details={"side": best_side}
-    )
+    return higher(f"matmul/{precision}", "TFLOP/s", best, {"side": best_side})
 
 
 def copy(device: torch.device, *, size: int = 0, repeats: int = 5) -> Measurement:
@@ -55,13 +53,7 @@ def copy(device: torch.device, *, size: int = 0, repeats: int = 5) -> Measuremen
     source = torch.randint(0, 256, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     times = seconds(lambda: target.copy_(source), device, repeats=repeats, warmup=2)
-    return Measurement(
-        name="copy",
-        unit="GB/s",
-        better="higher",
-        samples=[2 * size / t / 1e9 for t in times],
-        details={"megabytes": size >> 20},
-    )
+    return higher("copy", "GB/s", [2 * size / t / 1e9 for t in times], {"megabytes": size >> 20})
 
 
 def upload(device: torch.device, *, size: int = 256 << 20, repeats: int = 5) -> Measurement:
@@ -69,7 +61,7 @@ def upload(device: torch.device, *, size: int = 256 << 20, repeats: int = 5) -> 
     source = torch.empty(size, dtype=torch.uint8, pin_memory=True)
     target = torch.empty(size, dtype=torch.uint8, device=device)
     times = seconds(lambda: target.copy_(source, non_blocking=True), device, repeats=repeats, warmup=2)
-    return Measurement(name="upload", unit="GB/s", better="higher", samples=[size / t / 1e9 for t in times])
+    return higher("upload", "GB/s", [size / t / 1e9 for t in times])
 
 
 def _product(device: torch.device, precision: str, side: int) -> Callable[[], object]:

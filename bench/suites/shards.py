@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import webdataset as wds
 
-from bench.measure.record import Measurement
+from bench.measure.record import Measurement, higher, ratios
 from shards import MixedStream, Sample, ShardSet, Source, write_shard
 
 CLASSES = ("macule", "nodule")
@@ -86,26 +86,17 @@ def shares(found: list[Measurement]) -> list[Measurement]:
         "write/ours, no digests": ("write/tarfile", 0.95),
         "read/ours": ("read/webdataset", 0.90),
     }
-    by_name = {m.name: m for m in found}
+    rates = {m.name.removesuffix("/samples"): m.samples for m in found if m.name.endswith("/samples")}
     return [
-        Measurement(
-            name=f"share/{ours} of {peer}",
-            unit="",
-            better="higher",
-            details={"bar": bar},
-            samples=[
-                a / b
-                for a, b in zip(by_name[f"{ours}/samples"].samples, by_name[f"{peer}/samples"].samples, strict=True)
-            ],
-        )
+        higher(f"share/{ours} of {peer}", "", ratios(rates[ours], rates[peer]), {"bar": bar})
         for ours, (peer, bar) in bars.items()
     ]
 
 
 def _measurements(name: str, times: list[float], n: int, total: int) -> list[Measurement]:
     return [
-        Measurement(name=f"{name}/samples", unit="samples/s", better="higher", samples=[n / t for t in times]),
-        Measurement(name=f"{name}/bytes", unit="MB/s", better="higher", samples=[total / 1e6 / t for t in times]),
+        higher(f"{name}/samples", "samples/s", [n / t for t in times]),
+        higher(f"{name}/bytes", "MB/s", [total / 1e6 / t for t in times]),
     ]
 
 
