@@ -63,7 +63,12 @@ def filter_images(
         thresholds["novel"] = 0.5
     done = apply(made.rows, scores, thresholds, rate, real=kept_real, keep_balance=keep_balance)
     found = {"rates": done.rates, "thresholds": thresholds, "real_rejection": rate, "warnings": done.warnings}
-    _write(done, found | {"extractor": network.name}, folder)
+    scored = done.images[["id", *thresholds]]
+    tables = {"filter.parquet": done.images, "rates.csv": done.rates, "scores.parquet": scored}
+    artifacts.write_findings(filter_section(done), folder, "filter", found | {"extractor": network.name}, tables)
+    rejected = sorted(set(done.images["id"]) - set(done.kept))
+    for name, ids in (("kept.txt", done.kept), ("rejected.txt", rejected)):
+        write_whole(folder / name, "".join(f"{id}\n" for id in ids).encode())
     if write:
         _write_shards(done, synthetic, write)
     if judge_on:
@@ -93,26 +98,12 @@ def _listed(file: Path | None, present: set[str]) -> set[str] | None:
     return listed
 
 
-def _write(done: Filtered, found: dict[str, object], folder: Path) -> None:
-    artifacts.write_table(done.images, folder / "filter.parquet")
-    artifacts.write_table(done.rates, folder / "rates.csv")
-    rejected = sorted(set(done.images["id"]) - set(done.kept))
-    artifacts.write_table(done.images[["id", *done.thresholds]], folder / "scores.parquet")
-    write_whole(folder / "kept.txt", "".join(f"{id}\n" for id in done.kept).encode())
-    write_whole(folder / "rejected.txt", "".join(f"{id}\n" for id in rejected).encode())
-    part = filter_section(done)
-    artifacts.write_json(found | {"verdict": part.verdict}, folder / "filter.json")
-    artifacts.write_section(part, folder)
-
-
 def _judge(done: Filtered, synthetic: Path, real: Path, folder: Path, design: TrialDesign) -> str:
     """Train without and with the filter; write the result and return its verdict."""
     trial = conduct(real, synthetic, done.kept, folder, design, Options(progress=progress))
-    part = trial_section(trial)
-    artifacts.write_table(trial.table, folder / "trial.csv")
     found = {"table": trial.table, "n_real": design.n_real, "ratio": trial.ratio, "seeds": design.seeds}
-    artifacts.write_json(found | {"verdict": part.verdict}, folder / "trial.json")
-    artifacts.write_section(part, folder)
+    part = trial_section(trial)
+    artifacts.write_findings(part, folder, "trial", found, {"trial.csv": trial.table})
     return part.verdict
 
 

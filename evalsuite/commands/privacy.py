@@ -47,25 +47,14 @@ def privacy(
         folder=folder / "features",
         track=track,
     )
-    part = privacy_section(audit, trained, made)
-    artifacts.write_table(audit.images, folder / "privacy.parquet")
-    artifacts.write_table(audit.rates, folder / "rates.csv")
-    artifacts.write_table(audit.unseen, folder / "unseen.parquet")
-    artifacts.write_table(audit.control, folder / "control.csv")
+    tables = {"privacy.parquet": audit.images, "unseen.parquet": audit.unseen}
+    tables |= {"rates.csv": audit.rates, "control.csv": audit.control}
+    summary = {name: getattr(audit, name) for name in ("rates", "calibration", "parts", "control", "quarantine")}
+    summary["false_alarms_measured"] = audit.alarms
+    found = artifacts.write_findings(privacy_section(audit, trained, made), folder, "privacy", summary, tables)
     write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
-    summary = {
-        "rates": audit.rates,
-        "calibration": audit.calibration,
-        "parts": audit.parts,
-        "control": audit.control,
-        "false_alarms_measured": audit.alarms,
-        "verdict": part.verdict,
-        "quarantine": audit.quarantine,
-    }
-    artifacts.write_json(summary, folder / "privacy.json")
-    artifacts.write_section(part, folder)
     if as_json:
-        print_json(artifacts.plain(summary))
+        print_json(found)
     else:
         for row in audit.rates[audit.rates["family"].isin(["overall", "group", "strategy"])].itertuples():
             say(

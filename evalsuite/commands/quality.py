@@ -56,23 +56,13 @@ def quality(
         folder=folder / "features",
         track=track,
     )
-    part = quality_section(report)
-    artifacts.write_table(report.cells, folder / "quality.parquet")
-    artifacts.write_table(report.cells, folder / "quality.csv")
-    artifacts.write_table(report.utility, folder / "utility.csv")
-    artifacts.write_table(report.images, folder / "images.parquet")
-    summary = {
-        "cells": report.cells,
-        "utility": report.utility,
-        "verdict": part.verdict,
-        "size": step.size,
-        "jpeg": step.quality,
-        "extractors": {n.name: n.digest for n in networks},
-    }
-    artifacts.write_json(summary, folder / "quality.json")
-    artifacts.write_section(part, folder)
+    tables = {"quality.parquet": report.cells, "quality.csv": report.cells, "utility.csv": report.utility}
+    summary = {"cells": report.cells, "utility": report.utility, "size": step.size, "jpeg": step.quality}
+    summary["extractors"] = {n.name: n.digest for n in networks}
+    tables["images.parquet"] = report.images
+    found = artifacts.write_findings(quality_section(report), folder, "quality", summary, tables)
     if as_json:
-        print_json(artifacts.plain(summary))
+        print_json(found)
         return
     overall = report.cells[report.cells["family"].isin(["overall", "floor"])]
     for row in overall.to_dict("records") + report.utility.to_dict("records"):

@@ -67,15 +67,11 @@ def reader_study(
 
 def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
     found = analysis.analyse(folder, read_gains(gains) if gains else None)
-    part = analysis.study_section(found)
-    artifacts.write_table(found.answers, folder / "answers.csv")
-    artifacts.write_table(found.readers, folder / "readers.csv")
-    artifacts.write_table(found.cells, folder / "cells.csv")
-    summary = {"readers": found.readers, "agreement": found.agreement, "verdict": part.verdict}
-    artifacts.write_json(summary, folder / "analysis.json")
-    artifacts.write_section(part, folder)
+    tables = {"answers.csv": found.answers, "readers.csv": found.readers, "cells.csv": found.cells}
+    summary = {"readers": found.readers, "agreement": found.agreement}
+    written = artifacts.write_findings(analysis.study_section(found), folder, "analysis", summary, tables)
     if as_json:
-        print_json(artifacts.plain(summary))
+        print_json(written)
         return
     for row in found.readers.to_dict("records"):
         auc = row["discrimination"].text(2)

@@ -26,19 +26,12 @@ def tone(
     """
     report = measure_tone(images=data, reference=reference, cuts=cuts, track=track)
     cells, part = report.cells, tone_section(report)
-    artifacts.write_table(report.images, folder / "tone.parquet")
-    artifacts.write_table(cells, folder / "cells.csv")
-    summary = {
-        "cells": cells,
-        "verdict": part.verdict,
-        "method": METHOD,
-        "cuts": {"name": cuts, "degrees": cut_points(cuts)},
-        "caveat": LIGHTING_CAVEAT,
-    }
-    artifacts.write_json(summary, folder / "tone.json")
-    artifacts.write_section(part, folder)
+    named = {"name": cuts, "degrees": cut_points(cuts)}
+    summary = {"cells": cells, "method": METHOD, "cuts": named, "caveat": LIGHTING_CAVEAT}
+    tables = {"tone.parquet": report.images, "cells.csv": cells}
+    found = artifacts.write_findings(part, folder, "tone", summary, tables)
     if as_json:
-        print_json(artifacts.plain(summary))
+        print_json(found)
         return
     for row in cells[cells["family"].isin(["overall", "group"])].to_dict("records"):
         say(

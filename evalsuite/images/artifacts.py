@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,16 @@ def write_json(value: Any, file: Path) -> None:
     write_whole(file, as_json.document(plain(value), indent=1).encode())
 
 
-def write_section(part: ImageCheck, folder: Path) -> None:
-    """Write the section for `evalsuite report`."""
+def write_findings(
+    part: ImageCheck, folder: Path, name: str, summary: dict[str, Any], tables: Mapping[str, pd.DataFrame]
+) -> dict[str, Any]:
+    """Write tables, the summary with its verdict as NAME.json, and the section for `evalsuite report`."""
+    for file, frame in tables.items():
+        write_table(frame, folder / file)
+    found: dict[str, Any] = plain(summary | {"verdict": part.verdict})
+    write_json(found, folder / f"{name}.json")
     write_json(part, folder / "section.json")
+    return found
 
 
 def plain(value: Any) -> Any:

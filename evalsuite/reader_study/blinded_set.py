@@ -37,21 +37,11 @@ class BlindedSet(BaseModel):
 
 @dataclass(frozen=True)
 class SetDesign:
-    """How images are chosen and shown.
+    """How images are chosen and shown."""
 
-    Attributes
-    ----------
-    size
-        Side of the shown images in pixels.
-    per_cell
-        Most images of each side from a class x group cell.
-    seed
-        Of choice and order.
-    """
-
-    size: int
-    per_cell: int = 2
-    seed: int = 0
+    size: int  # side of the shown images in pixels
+    per_cell: int = 2  # most images of each side from a class x group cell
+    seed: int = 0  # of choice and order
 
 
 def make(

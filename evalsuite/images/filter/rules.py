@@ -28,27 +28,13 @@ MIN_VALIDATION = 20
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a filter keeps and drops.
+    """What a filter keeps and drops."""
 
-    Attributes
-    ----------
-    images
-        One row per image: id, class, group, strategy, scores, kept, reasons.
-    rates
-        Rejection rates, one row per cell, next to those of real validation images of the same cell (real_*).
-    thresholds
-        Least score of each criterion.
-    real_rejection
-        Share of real validation images that these thresholds drop.
-    warnings
-        Skin types that lose more than the others, among synthetic or among real images.
-    """
-
-    images: pd.DataFrame
-    rates: pd.DataFrame
-    thresholds: dict[str, float]
-    real_rejection: float
-    warnings: list[str]
+    images: pd.DataFrame  # one row per image: id, class, group, strategy, scores, kept, reasons
+    rates: pd.DataFrame  # one row per cell, next to the rates of real validation images of that cell (real_*)
+    thresholds: dict[str, float]  # least score of each criterion
+    real_rejection: float  # share of real validation images that the thresholds drop
+    warnings: list[str]  # skin types that lose more than the others, among synthetic or among real images
 
     @property
     def kept(self) -> list[str]:

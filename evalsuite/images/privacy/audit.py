@@ -170,7 +170,7 @@ def audit_copies(
 
 
 def _floor(index: TrainingIndex, train: ImageData, unseen: ImageData | None, track: Track) -> tuple[str, pd.DataFrame]:
-    """What the real images are that no synthetic image can be a copy of, and how near they lie."""
+    """Real images that the generator cannot have copied: what they are, and how near each lies to the training set."""
     if unseen is not None:
         _disjoint(index, unseen)
         return "unseen test images", search(index, unseen, "unseen images", track=track)

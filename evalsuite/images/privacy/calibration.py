@@ -20,33 +20,16 @@ MOST_FOLDS = 50  # folds by which unseen images are left out of the scale that s
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold on the joint score, and the false alarms to expect at it.
+    """A threshold on the joint score, and the false alarms to expect at it."""
 
-    Attributes
-    ----------
-    centre, spread
-        Median, and 95 % quantile less median, of the nearness of unseen images in each space.
-    threshold
-        An image with a larger joint score is called a copy.
-    false_alarms
-        Largest expected share of unseen real images called copies, on average over draws of the unseen set
-        (Vovk 2005).
-    worst
-        Largest share at this threshold, at 95 % confidence (Vovk 2012).
-    n, families
-        Unseen images, and their patients (or families of duplicates).
-    source
-        What the unseen images are, in words.
-    """
-
-    centre: dict[str, float]
-    spread: dict[str, float]
-    threshold: float
-    false_alarms: float
-    worst: float
-    n: int
-    families: int
-    source: str
+    centre: dict[str, float]  # median nearness of unseen images in each space
+    spread: dict[str, float]  # 95 % quantile less median
+    threshold: float  # an image with a larger joint score is called a copy
+    false_alarms: float  # largest expected share of unseen images called copies, over draws of them (Vovk 2005)
+    worst: float  # largest share at this threshold, at 95 % confidence (Vovk 2012)
+    n: int  # unseen images
+    families: int  # their patients or families of duplicates
+    source: str  # what they are, in words
 
     def score(self, found: pd.DataFrame) -> NDArray[np.float64]:
         """Nearness in the nearest of the spaces, in spreads above the median of unseen images, [n]."""
@@ -78,12 +61,8 @@ def calibrate(
     unseen
         Nearness of unseen real images to the training set: a column per space, larger is nearer.
     family
-        Patient of each image. Images of a patient are alike, so each patient counts once, by its nearest image.
-
-    Raises
-    ------
-    UserError
-        Fewer than `MIN_UNSEEN` patients.
+        Patient of each image. Images of a patient are alike, so each patient counts once, by its nearest image;
+        UserError with fewer than `MIN_UNSEEN` patients.
     """
     codes = codes_of(family, len(unseen))
     n = int(codes.max(initial=-1)) + 1

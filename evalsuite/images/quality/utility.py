@@ -48,26 +48,14 @@ class Side:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a classifier says of images it was not trained on.
+    """What a classifier says of images it was not trained on."""
 
-    Attributes
-    ----------
-    statistic
-        The score of (truth, found).
-    truth, found
-        True and found label or score of each image; `found` is None if the classifier could not be trained.
-    group, family
-        Skin type and family of each image.
-    note
-        Why `found` is None.
-    """
-
-    statistic: Callable[..., float]
+    statistic: Callable[..., float]  # the score of (truth, found)
     truth: NDArray[Any]
-    found: NDArray[Any] | None
+    found: NDArray[Any] | None  # label or score of each image; None if the classifier could not be trained
     group: Labels
     family: Labels
-    note: str = ""
+    note: str = ""  # why `found` is None
 
     def estimate(self, resamples: int = 300, seed: int = 0) -> Estimate:
         """The score with a percentile bootstrap interval over the families of tested images."""
