@@ -57,7 +57,8 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
 
     A plane fitted to the border of the image models skin of one tone under uneven light; pixels that depart from it by
     more than Otsu's threshold are lesion. Hair, highlights and black or white background are left out. The angle is
-    that of the mean colour. UserError for another kind of array.
+    that of the mean colour; it is undefined where that colour is not yellowish (b* of at most 0), unlike skin in white
+    light. UserError for another kind of array.
     """
     lab = srgb_to_lab(_small(image).astype(np.float32) / 255).astype(np.float32)
     exposed = _exposed(_small(image))
@@ -75,7 +76,7 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
     skin = lab[bare].mean(0, dtype=np.float64)
     contrast = float(np.linalg.norm((lab - plane)[lesion].mean(0))) if lesion.any() else 0.0
     return ToneMeasure(
-        ita=float(ita(skin)),
+        ita=float(ita(skin)) if skin[2] > 0 else float("nan"),
         lightness=float(skin[0]),
         a=float(skin[1]),
         b=float(skin[2]),

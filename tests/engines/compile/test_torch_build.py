@@ -30,12 +30,10 @@ def test_bf16_keeps_the_image_encoder_in_float32_in_memory_and_on_disk(model: Pa
     assert {name.split(".")[0]: value.dtype for name, value in load_file(weights).items()} == kinds
 
 
-def test_a_target_is_refused_where_nothing_can_compile(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_target_is_refused_where_nothing_can_compile(model: Path, tmp_path: Path) -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(EngineError, match=r"need a C\+\+ compiler and none is here: install g\+\+"):
+    nothing = config.patch({"cpp.cxx": ("no-such-compiler",)})  # pytest's monkeypatch deletes the entry afterwards
+    with nothing, pytest.raises(EngineError, match=r"need a C\+\+ compiler and none is here: install g\+\+"):
         build(model, tmp_path / "out", backend="torch", target="cpu")
     assert not (tmp_path / "out").exists()

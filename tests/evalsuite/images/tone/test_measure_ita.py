@@ -50,7 +50,14 @@ def test_an_image_without_skin_is_not_measured(value: int) -> None:
 @settings(max_examples=25, deadline=None)
 def test_any_picture_gives_a_number_or_nan(height: int, width: int, seed: int) -> None:
     measure = measure_ita(np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8))
-    assert np.isnan(measure.ita) or -90 <= measure.ita <= 180
+    assert np.isnan(measure.ita) or -90 < measure.ita < 90
+
+
+@pytest.mark.parametrize("colour", [(90, 110, 160), (150, 120, 170), (128, 128, 132)])
+def test_a_bluish_or_grey_picture_has_no_skin_tone(colour: tuple[int, int, int]) -> None:
+    """The angle of b* <= 0 runs to -180 and 180, which is no tone of skin."""
+    noise = np.random.default_rng(0).integers(-4, 5, (64, 64, 1))
+    assert np.isnan(measure_ita((np.array(colour) + noise).astype(np.uint8)).ita)
 
 
 def test_other_arrays_are_refused() -> None:
