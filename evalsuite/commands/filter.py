@@ -12,7 +12,8 @@ from dermforge.common.console import print_json, progress, say, track
 from dermforge.common.errors import UserError
 from evalsuite.images import artifacts
 from evalsuite.images.features.extract import Preprocess, extract
-from evalsuite.images.features.extractors import SPECS, open_extractor
+from evalsuite.images.features.extractors import open_extractor
+from evalsuite.images.features.names import SPECS
 from evalsuite.images.filter.filter_trial import TrialDesign, conduct, trial_section
 from evalsuite.images.filter.rules import Filtered, apply, filter_section, judge, thresholds_from
 from evalsuite.images.filter.scores import score_images

@@ -11,7 +11,8 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, say, track
 from dermforge.common.errors import CheckFailed
 from evalsuite.images import artifacts
-from evalsuite.images.features.extractors import SPECS, open_extractor
+from evalsuite.images.features.extractors import open_extractor
+from evalsuite.images.features.names import SPECS
 from evalsuite.images.image_data import open_images
 from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.images.privacy.audit_report import privacy_section

@@ -10,9 +10,10 @@ import typer
 from dermforge.common.console import print_json, say, track
 from evalsuite.images import artifacts
 from evalsuite.images.features.extract import Preprocess
-from evalsuite.images.features.extractors import SPECS, open_extractor
+from evalsuite.images.features.extractors import open_extractor
+from evalsuite.images.features.names import DEFAULT_EXTRACTORS, SPECS
 from evalsuite.images.image_data import image_side, open_images
-from evalsuite.images.quality.quality_report import DEFAULT_EXTRACTORS, measure_quality, quality_section
+from evalsuite.images.quality.quality_report import measure_quality, quality_section
 from evalsuite.stats.estimate import Estimate
 
 

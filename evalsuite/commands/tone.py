@@ -9,7 +9,8 @@ import typer
 
 from dermforge.common.console import print_json, say, track
 from evalsuite.images import artifacts
-from evalsuite.images.tone.measure_ita import CUTS, LIGHTING_CAVEAT, METHOD, cut_points
+from evalsuite.images.tone.cut_points import CUTS, cut_points
+from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
 from evalsuite.images.tone.tone_report import measure_tone, tone_section
 
 

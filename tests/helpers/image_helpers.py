@@ -14,7 +14,8 @@ from dermforge.common.skin_tone import TONE_GROUPS
 from evalsuite.images.features.extract import Features
 from evalsuite.images.features.extractors import Extractor
 from evalsuite.images.image_data import ArrayImages
-from evalsuite.images.tone.measure_ita import CUTS, tone_index
+from evalsuite.images.tone.cut_points import CUTS
+from evalsuite.images.tone.measure_ita import tone_index
 from evalsuite.images.tone.tone_table import requested_steps
 from gen.phantoms import CLASSES, draw
 from shards import Sample, ShardSetWriter, encode_image

@@ -24,6 +24,7 @@ from dermforge.common.classifier import WEIGHTS
 from dermforge.common.digests import digest_file
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import srgb_to_lab
+from evalsuite.images.features.names import SPECS
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
 Embed = Callable[[Images], NDArray[np.float32]]  # -> [n, d]
@@ -33,10 +34,6 @@ FID_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 #: Metrics with a published name, and the only extractor for which that name is right.
 PUBLISHED = {"FD": ("FID", "inception-fid"), "KD": ("KID", "inception-fid"), "MMD": ("CMMD", "clip-vit-l14-336")}
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SPECS = (
-    "random-conv-seed0 | colour-structure | timm:NAME=FILE.safetensors[#SHA256] | "
-    "torchscript:FILE#SHA256[@SIZE] | transformers:FOLDER | checkpoint:FOLDER"
-)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dermforge.common.errors import UserError
 from evalsuite.images.features.extract import Features
 from evalsuite.images.image_data import ImageData, Track, untracked
 from evalsuite.images.quality.utility import linear
-from evalsuite.images.tone.measure_ita import CUTS
+from evalsuite.images.tone.cut_points import CUTS
 from evalsuite.images.tone.tone_table import image_table
 
 #: Scores where more is better, with what a low one means.

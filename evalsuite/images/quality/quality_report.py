@@ -13,6 +13,7 @@ import pandas as pd
 
 from evalsuite.images.features.extract import Features, Preprocess, extract
 from evalsuite.images.features.extractors import Extractor, open_extractor
+from evalsuite.images.features.names import DEFAULT_EXTRACTORS
 from evalsuite.images.features.nearest import nearest_distance
 from evalsuite.images.image_data import ImageSource, Track, image_side, open_images, untracked
 from evalsuite.images.quality.quality_table import NONE, quality_table
@@ -22,7 +23,6 @@ from evalsuite.page.image_check import Axis, ImageCheck, Status, frame_table
 from evalsuite.stats.estimate import Estimate
 
 Pairs = Sequence[tuple[Features, Features]]
-DEFAULT_EXTRACTORS = ("random-conv-seed0", "colour-structure")  # both need no weights
 DIVERSITY = ("recall", "coverage", "Vendi")
 TOLD = "real or synthetic"
 
@@ -71,7 +71,7 @@ def measure_quality(
         Shards or a folder of images by path, an open set, or an array uint8 [n, h, w, 3]. Real images that the
         generator has not seen are the fair comparison.
     extractors
-        Feature spaces, opened or by name (`evalsuite.images.features.extractors.SPECS`).
+        Feature spaces, opened or by name (`evalsuite.images.features.names.SPECS`).
     preprocess
         What both sides go through first; None: squares of the synthetic images' side, JPEG at quality 95.
     max_n

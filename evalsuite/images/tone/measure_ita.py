@@ -7,7 +7,6 @@ compare requested with measured tone and real with synthetic images, never as a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +14,13 @@ from PIL import Image
 from scipy import ndimage
 
 from dermforge.common.errors import UserError
-from dermforge.common.skin_tone import DEL_BINO, ita, srgb_to_lab
+from dermforge.common.skin_tone import ita, srgb_to_lab
 
 METHOD = "border-plane-otsu"
 LIGHTING_CAVEAT = (
     "ITA mixes tone with light and camera: "
     "read it as a drift check between requested and measured tone, not as a label."
 )
-
-#: Published cut-points in degrees: lower bounds of the first five of six groups, from the lightest.
-CUTS: dict[str, tuple[float, ...]] = {
-    "del-bino": tuple(DEL_BINO.values())[:-1],  # Chardon 1991, Del Bino 2013
-    "groh-kinyanjui": (55.0, 41.0, 28.0, 19.0, 10.0),  # Groh 2021's reading of Kinyanjui 2019, as FST 1 to 6
-    "groh-empirical": (45.0, 28.0, 17.0, 5.0, -20.0),  # Groh 2021, fitted to annotations, FST 1 to 6
-    "derm-ita": (40.0, 23.0, 12.0, 0.0, -25.0),  # CVPRW 2021 as kept in derm_ita, FST 1 to 6
-    "equal-25": (50.0, 25.0, 0.0, -25.0, -50.0),  # arXiv 2104.14685
-}
 
 _BORDER = 0.15  # share of each side where skin is expected
 _WORK_PX = 160  # longer side at which an image is segmented
@@ -85,22 +75,6 @@ def measure_ita(image: NDArray[np.uint8]) -> ToneMeasure:
         lesion_contrast=contrast,
         shading=float(np.ptp(plane[..., 0])),
     )
-
-
-def cut_points(name: str) -> tuple[float, ...]:
-    """Lower bounds in degrees of the first five of six groups, from the lightest: by name, or as "55,41,28,10,-30"."""
-    if name in CUTS:
-        return CUTS[name]
-    try:
-        points = tuple(float(word) for word in name.split(","))
-    except ValueError:
-        points = ()
-    if len(points) != 5 or not all(-90 <= low < high <= 90 for high, low in pairwise(points)):
-        raise UserError(
-            f"unknown ITA cut-points {name!r}; expected one of {', '.join(CUTS)}, or five falling angles "
-            "such as 55,41,28,10,-30"
-        )
-    return points
 
 
 def tone_index(angle: float, cuts: tuple[float, ...]) -> int:

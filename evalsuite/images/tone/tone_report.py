@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from evalsuite.images.image_data import ImageSource, Track, open_images, untracked
-from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD, cut_points
+from evalsuite.images.tone.cut_points import cut_points
+from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
 from evalsuite.images.tone.tone_table import LESION_CONTRAST, MIN_CELL, cell_table, image_table
 from evalsuite.page.blocks import Plot
 from evalsuite.page.image_check import ImageCheck, Status, frame_table
@@ -68,7 +69,7 @@ def measure_tone(
     reference
         Real images from which drift is measured.
     cuts
-        ITA cut-points: a name in `evalsuite.images.tone.measure_ita.CUTS`, or five falling angles in degrees with
+        ITA cut-points: a name in `evalsuite.images.tone.cut_points.CUTS`, or five falling angles in degrees with
         commas between them.
     track
         Shows the progress of each pass over the images.

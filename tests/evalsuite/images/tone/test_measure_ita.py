@@ -13,7 +13,8 @@ from scipy.stats import spearmanr
 
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
-from evalsuite.images.tone.measure_ita import CUTS, cut_points, measure_ita, tone_index
+from evalsuite.images.tone.cut_points import CUTS
+from evalsuite.images.tone.measure_ita import measure_ita, tone_index
 from gen.phantoms import CLASSES, draw
 
 
@@ -70,11 +71,3 @@ def test_cut_points_descend_and_give_six_steps() -> None:
         assert list(cuts) == sorted(cuts, reverse=True)
         assert [tone_index(a, cuts) for a in (89, -89)] == [0, 5]
     assert tone_index(float("nan"), CUTS["del-bino"]) == -1
-
-
-def test_cut_points_are_a_parameter() -> None:
-    assert cut_points("del-bino") == CUTS["del-bino"]
-    assert cut_points("50,40,30,20,-10") == (50, 40, 30, 20, -10)
-    for wrong in ("50,40,30,20", "50,40,40,20,-10", "a,b,c,d,e", "500,40,30,20,10"):
-        with pytest.raises(UserError, match="five falling angles"):
-            cut_points(wrong)

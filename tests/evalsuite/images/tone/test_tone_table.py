@@ -8,7 +8,7 @@ from image_helpers import tone_measures, toned_phantoms
 from PIL import Image
 
 from evalsuite.images.image_data import ArrayImages
-from evalsuite.images.tone.measure_ita import CUTS
+from evalsuite.images.tone.cut_points import CUTS
 from evalsuite.images.tone.tone_table import cell_table, image_table, requested_steps
 
 
