@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,16 +12,14 @@ from dermforge.common import console
 from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
-from evalsuite.fairness import label_noise, predictions
-from evalsuite.fairness.card import Card, CardSettings
-from evalsuite.fairness.compare_models import compare
-from evalsuite.fairness.comparison import Comparison
-from evalsuite.fairness.compute_card import compute_card, steps
+from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions
-from evalsuite.page import card_plots, prediction_plots
-from evalsuite.page.blocks import Report
-from evalsuite.page.render import page as whole_page
-from evalsuite.report import fairness_report
+
+if TYPE_CHECKING:
+    from evalsuite.fairness import label_noise
+    from evalsuite.fairness.card import Card
+    from evalsuite.fairness.comparison import Comparison
+    from evalsuite.page.blocks import Report
 
 
 def fairness(
@@ -56,6 +54,12 @@ def fairness(
     Example: evalsuite fairness test.parquet --groups fst,sex --cluster patient --validation val.parquet
     --out card/
     """
+    from evalsuite.fairness import label_noise
+    from evalsuite.fairness.card import CardSettings
+    from evalsuite.fairness.compare_models import compare
+    from evalsuite.fairness.compute_card import compute_card, steps
+    from evalsuite.report import fairness_report
+
     columns = [c.strip() for c in groups.split(",") if c.strip()]
     keep = [*columns, *([rater_b] if rater_b else [])]
     _refuse_twice(keep)
@@ -124,6 +128,9 @@ def _present(path: Path | None, cluster: str) -> str | None:
 
 
 def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[str, Any]) -> None:
+    from evalsuite.page import card_plots, prediction_plots
+    from evalsuite.page.render import page as whole_page
+
     out.mkdir(parents=True, exist_ok=True)
     (out / "card.json").write_text(card.to_json())
     card.to_frame().to_csv(out / "groups.csv", index=False)

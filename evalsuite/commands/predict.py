@@ -10,7 +10,6 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.training.predict import predict as predictions
 from shards import open_data
 
 
@@ -26,6 +25,8 @@ def predict(
 
     Example: evalsuite predict runs/clf demo/phantoms/test --out predictions.parquet
     """
+    from evalsuite.training.predict import predict as predictions
+
     if table.suffix not in (".parquet", ".csv"):
         raise UserError(f"--out {table}: unknown kind of table {table.suffix!r}; expected .parquet or .csv")
     images = open_data(data)

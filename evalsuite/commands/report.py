@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.page.blocks import Report
-from evalsuite.page.image_check import ImageCheck
-from evalsuite.page.render import write_page
-from evalsuite.report import images_report, run_report, study_report
-from evalsuite.study import analysis, run_findings, study_findings
-from evalsuite.study.design import PLAN, read_design
+
+if TYPE_CHECKING:
+    from evalsuite.page.blocks import Report
+    from evalsuite.page.image_check import ImageCheck
 
 SECTION = "section.json"
-IMAGE_CHECKS = TypeAdapter(ImageCheck)
 
 
 def report(
@@ -35,6 +32,10 @@ def report(
 
     Example: evalsuite report runs/first runs/study --out runs/report
     """
+    from evalsuite.page.render import write_page
+    from evalsuite.report import images_report
+    from evalsuite.study.design import PLAN
+
     reports, measured = [], []
     with progress("report", len(folders), "runs") as tick:
         for place in folders:
@@ -56,6 +57,10 @@ def report(
 
 def _one(place: Path, n_boot: int) -> Report:
     """The report of a run or a study; its JSON and CSV are written again."""
+    from evalsuite.report import run_report, study_report
+    from evalsuite.study import analysis, run_findings, study_findings
+    from evalsuite.study.design import PLAN, read_design
+
     if not (place / PLAN).is_file():
         raise UserError(
             f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "
@@ -72,8 +77,10 @@ def _one(place: Path, n_boot: int) -> Report:
 
 def _measured(path: Path) -> ImageCheck:
     """What `evalsuite quality`, `tone`, `privacy`, `filter` or `reader-study` left behind."""
+    from evalsuite.page.image_check import ImageCheck
+
     try:
-        return IMAGE_CHECKS.validate_json(path.read_bytes())
+        return TypeAdapter(ImageCheck).validate_json(path.read_bytes())
     except ValidationError as error:
         wrong = error.errors()[0]
         raise UserError(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from dermforge.common.console import out, print_json, progress, say
-from evalsuite.page.render import write_page
-from evalsuite.report import run_report
-from evalsuite.study import conduct, run_findings
-from evalsuite.study.run_arms import Options
-from evalsuite.study.run_findings import NAMES, RunFindings
-from evalsuite.training.data import datasets
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
+
+if TYPE_CHECKING:
+    from evalsuite.study.run_findings import RunFindings
 
 
 def run(
@@ -46,6 +43,12 @@ def run(
 
     evalsuite run --real demo/phantoms --synthetic demo/shards --out demo/report
     """
+    from evalsuite.page.render import write_page
+    from evalsuite.report import run_report
+    from evalsuite.study import conduct, run_findings
+    from evalsuite.study.run_arms import Options
+    from evalsuite.training.data import datasets
+
     recipe = make_recipe(
         model=model,
         weights=weights,
@@ -73,6 +76,8 @@ def run(
 
 def show(found: RunFindings, page: Path) -> None:
     """The headline, the groups and where to read on."""
+    from evalsuite.study.run_findings import NAMES
+
     head, (low, high) = found.headline(), found.gain_interval()
     table = Table(title=f"accuracy by {found.column} (95% intervals)")
     for name in (found.column, "n", *NAMES.values(), "difference"):

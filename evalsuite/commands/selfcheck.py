@@ -10,7 +10,6 @@ from rich.table import Table
 
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed
-from evalsuite import selfcheck as checks
 
 
 def selfcheck(
@@ -26,6 +25,8 @@ def selfcheck(
 
     Example: evalsuite selfcheck
     """
+    from evalsuite import selfcheck as checks
+
     with console.progress("selfcheck", checks.PARTS, "parts") as tick:
         found = checks.run(seed, n_boot=n_boot, tables=tables, tick=lambda: tick(1))
     expected = sum(c.miss_rate for c in found)

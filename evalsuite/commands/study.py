@@ -7,20 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.page.render import write_page
-from evalsuite.report import study_report
-from evalsuite.study import analysis, body_features, conduct, study_findings
-from evalsuite.study.design import PRESETS, Design, Grid, Preset, new_study
-from evalsuite.study.paired_scores import Metric
-from evalsuite.study.run_arms import Options
-from evalsuite.training.data import datasets
+from evalsuite.study.names import Metric, Preset
 from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
+
+if TYPE_CHECKING:
+    from evalsuite.study import analysis
+    from evalsuite.study.design import Design, Grid
 
 Number = TypeVar("Number", int, float)
 
@@ -65,6 +63,13 @@ def study(
 
     evalsuite study --real demo/phantoms --synthetic demo/shards --preset laptop --out runs/study
     """
+    from evalsuite.page.render import write_page
+    from evalsuite.report import study_report
+    from evalsuite.study import body_features, conduct, study_findings
+    from evalsuite.study.design import PRESETS, new_study
+    from evalsuite.study.run_arms import Options
+    from evalsuite.training.data import datasets
+
     start = PRESETS[preset]
     grid = replace(
         start,
@@ -118,6 +123,8 @@ def _conduct(
     design: Design, folder: Path, limit: dict[int, float], n_boot: int, train: Callable[[Design], None]
 ) -> analysis.Analysis:
     """Train and analyse; with `adaptive` repeatedly, each time with the ratio doubled."""
+    from evalsuite.study import analysis, conduct
+
     design = design.model_copy(update={"controls": not design.adaptive})
     while True:
         train(design)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
-from evalsuite.study import arm as arms
-from evalsuite.study.train_arm import Execution
-from evalsuite.study.train_arm import train as train_arm
-from evalsuite.training.data import datasets
-from evalsuite.training.distributed import world
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
-from evalsuite.training.resume import Evaluation
+
+if TYPE_CHECKING:
+    from evalsuite.study import arm as arms
+    from evalsuite.training.resume import Evaluation
 
 
 def train(
@@ -57,6 +55,12 @@ def train(
 
     Several GPUs: torchrun --nproc-per-node 4 -m evalsuite.cli train ...
     """
+    from evalsuite.study import arm as arms
+    from evalsuite.study.train_arm import Execution
+    from evalsuite.study.train_arm import train as train_arm
+    from evalsuite.training.data import datasets
+    from evalsuite.training.distributed import world
+
     recipe = make_recipe(
         model=model,
         weights=weights,

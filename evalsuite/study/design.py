@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dermforge.common.errors import UserError
 from evalsuite.study.arm import Arm, Kind
-from evalsuite.study.paired_scores import Metric
+from evalsuite.study.names import Metric, Preset
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Recipe
 from shards.format.schema import created_by
 
 PLAN = "plan.json"
 CONTROLS: tuple[Kind, ...] = ("real-short", "real-repeated", "randaugment", "synthetic-only")
-Preset = Literal["sagers2023", "laptop"]
 
 
 @dataclass(frozen=True)

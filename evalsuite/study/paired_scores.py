@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,9 @@ from scipy.stats import t
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats import intervals, resampling
+from evalsuite.study.names import Metric
 
 Array = NDArray[np.float64]
-Metric = Literal["accuracy", "balanced_accuracy"]
 
 #: Test items that a group needs for a score of its own.
 MIN_ITEMS = 10

@@ -9,7 +9,6 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from gen.phantoms.dataset import PhantomSplit
 from shards.format.schema import Split
 
 
@@ -27,6 +26,8 @@ def phantoms(
 
     Example: gen phantoms demo/phantoms --per-cell 6 --test-per-cell 34 --size 64 --seed 1
     """
+    from gen.phantoms.dataset import PhantomSplit
+
     if not 64 <= size <= 512:
         raise UserError(f"--size {size}; expected 64 to 512 px")
     counts: dict[Split, int] = {

@@ -6,7 +6,8 @@ import pytest
 from study_helpers import PLACES, new_grid
 
 from dermforge.common.errors import UserError
-from evalsuite.study.design import CONTROLS, PRESETS, Preset, new_study
+from evalsuite.study.design import CONTROLS, PRESETS, new_study
+from evalsuite.study.names import Preset
 from evalsuite.training.recipe import make_recipe
 
 
