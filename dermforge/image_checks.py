@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from evalsuite.images.features.names import DEFAULT_EXTRACTORS
 from evalsuite.images.image_data import ImageSource
 from evalsuite.images.privacy.audit import audit_copies
-from evalsuite.images.quality.quality_report import DEFAULT_EXTRACTORS, measure_quality
+from evalsuite.images.quality.quality_report import measure_quality
 from evalsuite.images.tone.tone_report import measure_tone
 
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say, track
 from dermforge.common.errors import UserError
-from evalsuite.images import artifacts
-from evalsuite.images.features.extract import Preprocess, extract
-from evalsuite.images.features.extractors import open_extractor
 from evalsuite.images.features.names import SPECS
-from evalsuite.images.filter.filter_trial import TrialDesign, conduct, trial_section
-from evalsuite.images.filter.rules import Filtered, apply, filter_section, judge, thresholds_from
-from evalsuite.images.filter.scores import score_images
 from evalsuite.images.image_data import image_side, open_images
-from evalsuite.study.run_arms import Options
 from evalsuite.training.recipe import make_recipe
 from shards import open_data
 from shards.tools.select import select
+
+if TYPE_CHECKING:
+    from evalsuite.images.filter.filter_trial import TrialDesign
+    from evalsuite.images.filter.rules import Filtered
 
 
 def filter_images(
@@ -52,6 +49,13 @@ def filter_images(
 
     Example: evalsuite filter demo/shards --train demo/phantoms/train --validation demo/phantoms/validation
     """
+    from evalsuite.images import artifacts
+    from evalsuite.images.features.extract import Preprocess, extract
+    from evalsuite.images.features.extractors import open_extractor
+    from evalsuite.images.filter.filter_trial import TrialDesign
+    from evalsuite.images.filter.rules import apply, filter_section, judge, thresholds_from
+    from evalsuite.images.filter.scores import score_images
+
     made, real, held = open_images(synthetic), open_images(train), open_images(validation)
     known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))
@@ -101,6 +105,10 @@ def _listed(file: Path | None, present: set[str]) -> set[str] | None:
 
 def _judge(done: Filtered, synthetic: Path, real: Path, folder: Path, design: TrialDesign) -> str:
     """Train without and with the filter; write the result and return its verdict."""
+    from evalsuite.images import artifacts
+    from evalsuite.images.filter.filter_trial import conduct, trial_section
+    from evalsuite.study.run_arms import Options
+
     trial = conduct(real, synthetic, done.kept, folder, design, Options(progress=progress))
     found = {"table": trial.table, "n_real": design.n_real, "ratio": trial.ratio, "seeds": design.seeds}
     part = trial_section(trial)

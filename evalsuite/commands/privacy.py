@@ -10,12 +10,8 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, say, track
 from dermforge.common.errors import CheckFailed
-from evalsuite.images import artifacts
-from evalsuite.images.features.extractors import open_extractor
 from evalsuite.images.features.names import SPECS
 from evalsuite.images.image_data import open_images
-from evalsuite.images.privacy.audit import audit_copies
-from evalsuite.images.privacy.audit_report import privacy_section
 
 
 def privacy(
@@ -36,6 +32,11 @@ def privacy(
 
     Example: evalsuite privacy demo/phantoms/train demo/shards --test demo/phantoms/test --out demo/privacy
     """
+    from evalsuite.images import artifacts
+    from evalsuite.images.features.extractors import open_extractor
+    from evalsuite.images.privacy.audit import audit_copies
+    from evalsuite.images.privacy.audit_report import privacy_section
+
     spaces = [open_extractor(spec, device) for spec in extractor or []]
     trained, made = open_images(train), open_images(synthetic)
     audit = audit_copies(

@@ -8,13 +8,8 @@ from typing import Annotated
 import typer
 
 from dermforge.common.console import print_json, say, track
-from evalsuite.images import artifacts
-from evalsuite.images.features.extract import Preprocess
-from evalsuite.images.features.extractors import open_extractor
 from evalsuite.images.features.names import DEFAULT_EXTRACTORS, SPECS
 from evalsuite.images.image_data import image_side, open_images
-from evalsuite.images.quality.quality_report import measure_quality, quality_section
-from evalsuite.stats.estimate import Estimate
 
 
 def quality(
@@ -43,6 +38,12 @@ def quality(
 
     Example: evalsuite quality demo/phantoms/test demo/shards --out demo/quality
     """
+    from evalsuite.images import artifacts
+    from evalsuite.images.features.extract import Preprocess
+    from evalsuite.images.features.extractors import open_extractor
+    from evalsuite.images.quality.quality_report import measure_quality, quality_section
+    from evalsuite.stats.estimate import Estimate
+
     networks = [open_extractor(spec, device) for spec in extractor]
     made = open_images(synthetic)
     step = Preprocess(size or image_side(made), jpeg or None)

@@ -10,12 +10,7 @@ import typer
 
 from dermforge.common.console import err, print_json, say, track
 from dermforge.common.errors import UserError
-from evalsuite.images import artifacts
 from evalsuite.images.image_data import image_side, open_images
-from evalsuite.reader_study import analysis
-from evalsuite.reader_study.blinded_set import SetDesign, make, open_study
-from evalsuite.reader_study.gains import read_gains
-from evalsuite.reader_study.server import StudyServer
 
 
 class Action(StrEnum):
@@ -47,6 +42,9 @@ def reader_study(
 
     Example: evalsuite reader-study make study --real demo/phantoms/test --synthetic demo/shards
     """
+    from evalsuite.reader_study.blinded_set import SetDesign, make, open_study
+    from evalsuite.reader_study.server import StudyServer
+
     if step is Action.make:
         if real is None or synthetic is None:
             raise UserError("a study needs --real and --synthetic images")
@@ -66,6 +64,10 @@ def reader_study(
 
 
 def _analyse(folder: Path, gains: Path | None, as_json: bool) -> None:
+    from evalsuite.images import artifacts
+    from evalsuite.reader_study import analysis
+    from evalsuite.reader_study.gains import read_gains
+
     found = analysis.analyse(folder, read_gains(gains) if gains else None)
     tables = {"answers.csv": found.answers, "readers.csv": found.readers, "cells.csv": found.cells}
     summary = {"readers": found.readers, "agreement": found.agreement}

@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common.console import print_json, say, track
-from evalsuite.images import artifacts
 from evalsuite.images.tone.cut_points import CUTS, cut_points
-from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
-from evalsuite.images.tone.tone_report import measure_tone, tone_section
 
 
 def tone(
@@ -25,6 +22,10 @@ def tone(
 
     Example: evalsuite tone demo/shards --reference demo/phantoms/test --out demo/tone
     """
+    from evalsuite.images import artifacts
+    from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
+    from evalsuite.images.tone.tone_report import measure_tone, tone_section
+
     report = measure_tone(images=data, reference=reference, cuts=cuts, track=track)
     cells, part = report.cells, tone_section(report)
     named = {"name": cuts, "degrees": cut_points(cuts)}
