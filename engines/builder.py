@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from dermforge.common.output_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference
-from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, bundle_folder, describe, read_bundle, write_manifest
+from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, claim, describe, read_bundle, write_manifest
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
 from engines.compile import fp8, torch_build
@@ -43,6 +44,7 @@ def build(
     refit_from: str | Path | None = None,
     prompts: Sequence[ValidationPrompt | str] | None = None,
     allow_parity_failure: bool = False,
+    overwrite: bool = False,
     classify: Classify | None = None,
     progress: Progress = lambda _: None,
 ) -> Bundle:
@@ -53,7 +55,7 @@ def build(
     model
         A pipeline folder (SD 1.x, 2.x, inpainting; safetensors), or a hub id.
     out
-        The bundle's folder. If it is a bundle already, it is replaced whole.
+        The bundle's folder. A bundle of the same model is replaced whole.
     backend
         onnxruntime, tensorrt, tensorrt-rtx or torch.
     precision
@@ -73,6 +75,8 @@ def build(
         What the certificate draws and fp8 is calibrated on; None for the model's validation prompts.
     allow_parity_failure
         Write a bundle that fails its certificate, marked as failed.
+    overwrite
+        Replace a bundle of another model.
     classify
         uint8 images [n, H, W, 3] -> labels [n], to count the labels that change per group.
     progress
@@ -80,15 +84,17 @@ def build(
 
     Raises
     ------
-    EngineError
-        The model, an option or the machine is not usable. Nothing is left on disk.
+    UserError, EngineError
+        The model, an option or the machine is not usable, or the folder is not to be replaced. Nothing is left on
+        disk.
     ParityError
         The certificate failed. Nothing is left on disk.
     """
     _check(backend, precision, target, rows, refit or refit_from is not None)
     old = read_bundle(Path(refit_from)) if refit_from else None
     folder = resolve(model)
-    spec = read_spec(folder, size)
+    spec, digest = read_spec(folder, size), model_digest(folder)
+    claim(Path(out), digest, overwrite)
     require(build_bytes(folder, precision), f"building {folder.name} in {precision}")
     drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or spec.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
@@ -101,7 +107,7 @@ def build(
         {
             "backend": backend,
             "precision": precision,
-            "model_digest": model_digest(folder),
+            "model_digest": digest,
             "facts": spec,
             "rows": rows or (CPU_ROWS if target == "cpu" else ROWS),
             "vae_batch": VAE_BATCH,
@@ -110,7 +116,7 @@ def build(
             "artefacts": [],
         }
     )
-    with bundle_folder(Path(out)) as partial:
+    with whole_folder(Path(out)) as partial:
         bundle = _exported(folder, partial, manifest, progress)
         if precision == "fp8":
             progress("fp8 calibration")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from dermforge.common.atomic import whole_folder
+from dermforge.common import output_folder
 from dermforge.common.digests import digest_file
 from engines.errors import EngineError
 from engines.pipeline_spec import PipelineSpec
@@ -174,14 +173,35 @@ def describe_file(folder: Path, path: Path) -> Artefact:
     )
 
 
-def bundle_folder(out: Path) -> AbstractContextManager[Path]:
-    """A folder that appears under its name only when everything in it is written.
+def claim(out: Path, model_digest: str, overwrite: bool = False) -> None:
+    """Refuse to build into a folder that is no bundle, holds files of the user, or is of another model.
+
+    Parameters
+    ----------
+    overwrite
+        Allow replacing a bundle of another model, or one that cannot be read.
 
     Raises
     ------
-    EngineError
-        `out` exists and is not a bundle: files of the user are never replaced.
+    UserError, EngineError
+        Nothing was changed.
     """
-    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise EngineError(f"{out} exists and is not an engine bundle: give another folder")
-    return whole_folder(out)
+    output_folder.claim(out, "an engine bundle", [MANIFEST])
+    if not (out / MANIFEST).is_file():
+        return
+    try:
+        there = read_bundle(out).manifest
+    except EngineError as error:
+        if overwrite:
+            return
+        raise EngineError(f"{error}; give another folder, or replace it by overwrite") from error
+    if there.model_digest != model_digest and not overwrite:
+        raise EngineError(
+            f"{out} is a bundle of another model ({there.model_digest[:12]} there, {model_digest[:12]} now): give "
+            "another folder, or replace it by overwrite"
+        )
+    known = {*UNDIGESTED, *(a.path for a in there.artefacts)}
+    files = (p.relative_to(out).as_posix() for p in sorted(out.rglob("*")) if not p.is_dir())
+    strange = next((name for name in files if name not in known), None)
+    if strange is not None:
+        raise EngineError(f"{out} holds {strange}, which is no part of the bundle: move it, or give another folder")

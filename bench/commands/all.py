@@ -55,7 +55,9 @@ class EngineChoice:
 
 
 def all_benchmarks(
-    out: Annotated[Path, typer.Option(help="Folder for the results and pictures.")] = Path("results"),
+    out: Annotated[
+        Path, typer.Option(callback=options.results_folder, help="Folder for the results and pictures.")
+    ] = Path("results"),
     model: Annotated[
         str | None,
         typer.Option(help=f"A pipeline folder, or {models.WORDS_FOR_MODELS} [default: sd15 on CUDA, else built-in]"),

@@ -118,6 +118,7 @@ def bundle(
         backend=backend,
         precision=precision,
         allow_parity_failure="random-" in model.name,
+        overwrite=True,
         progress=lambda part: say(f"build {backend} {precision}: {part}"),
     )
     return folder, time.perf_counter() - start

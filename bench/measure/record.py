@@ -15,6 +15,12 @@ from bench.measure.timing import median
 from dermforge.common import atomic
 from dermforge.common.errors import UserError
 
+#: By one of these a folder of results is known; each is a command's name.
+FILES = tuple(
+    f"{command}.json"
+    for command in ("roofline", "builtin", "engine", "engine-files", "sample", "shards", "train", "study", "paper")
+)
+
 SCHEMA_VERSION: Literal[1] = 1
 Detail = str | int | float | bool | None
 NONE: Mapping[str, Detail] = MappingProxyType({})

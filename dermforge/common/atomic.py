@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,22 +63,6 @@ def write_whole(path: Path, content: bytes, fsync: bool = True) -> None:
         file.commit()
 
 
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes its name only when everything in it is written; it replaces one that was there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = (out.parent / f".{out.name}.{word}.tmp-{os.getpid()}" for word in ("partial", "old"))
-    try:
-        partial.mkdir()
-        yield partial
-        if out.exists():
-            out.rename(old)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def sync_folder(folder: Path, fsync: bool = True) -> None:
     """Make the renames in a folder survive a power cut."""
     if not fsync:
@@ -93,7 +76,7 @@ def sync_folder(folder: Path, fsync: bool = True) -> None:
 
 def leftovers(folder: Path, stem: str = "") -> list[Path]:
     """Temporary files whose writers are dead."""
-    return [path for path in sorted(folder.glob(f".{stem}*.tmp")) if not _alive(path)]
+    return [path for path in sorted(folder.glob(f".{stem}*.tmp")) if not is_locked(path)]
 
 
 def sweep(folder: Path, stem: str) -> None:
@@ -126,7 +109,8 @@ def _create(final: Path) -> tuple[Path, int]:
         os.close(fd)
 
 
-def _alive(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock of a file or folder."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:

@@ -12,6 +12,7 @@ from dermforge.common import console
 from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions
 
@@ -60,6 +61,8 @@ def fairness(
     from evalsuite.fairness.compute_card import compute_card, steps
     from evalsuite.report import fairness_report
 
+    if out is not None:
+        claim(out, "a fairness card", ["card.json"])
     columns = [c.strip() for c in groups.split(",") if c.strip()]
     keep = [*columns, *([rater_b] if rater_b else [])]
     _refuse_twice(keep)

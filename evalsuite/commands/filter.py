@@ -10,10 +10,12 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say, track
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from evalsuite.images.features.names import SPECS
 from evalsuite.images.image_data import image_side, open_images
 from evalsuite.training.recipe import make_recipe
 from shards import open_data
+from shards.storage.claim import claim_set
 from shards.tools.select import select
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ def filter_images(
     from evalsuite.images.filter.rules import apply, filter_section, judge, thresholds_from
     from evalsuite.images.filter.scores import score_images
 
+    claim(folder, "the result of a filter", ["filter.*"], ["features"])
+    if write:
+        claim_set(write)
     made, real, held = open_images(synthetic), open_images(train), open_images(validation)
     known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))

@@ -10,6 +10,7 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, say, track
 from dermforge.common.errors import CheckFailed
+from dermforge.common.output_folder import claim
 from evalsuite.images.features.names import SPECS
 from evalsuite.images.image_data import open_images
 
@@ -37,6 +38,7 @@ def privacy(
     from evalsuite.images.privacy.audit import audit_copies
     from evalsuite.images.privacy.audit_report import privacy_section
 
+    claim(folder, "an audit of copies", ["privacy.*"], ["features"])
     spaces = [open_extractor(spec, device) for spec in extractor or []]
     trained, made = open_images(train), open_images(synthetic)
     audit = audit_copies(

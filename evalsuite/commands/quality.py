@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common.console import print_json, say, track
+from dermforge.common.output_folder import claim
 from evalsuite.images.features.names import DEFAULT_EXTRACTORS, SPECS
 from evalsuite.images.image_data import image_side, open_images
 
@@ -44,6 +45,7 @@ def quality(
     from evalsuite.images.quality.quality_report import measure_quality, quality_section
     from evalsuite.stats.estimate import Estimate
 
+    claim(folder, "a measurement of quality", ["quality.*"], ["features"])
     networks = [open_extractor(spec, device) for spec in extractor]
     made = open_images(synthetic)
     step = Preprocess(size or image_side(made), jpeg or None)

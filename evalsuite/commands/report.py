@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 
 if TYPE_CHECKING:
     from evalsuite.page.blocks import Report
@@ -32,10 +33,12 @@ def report(
 
     Example: evalsuite report runs/first runs/study --out runs/report
     """
-    from evalsuite.page.render import write_page
+    from evalsuite.page.render import PAGE, write_page
     from evalsuite.report import images_report
     from evalsuite.study.design import PLAN
 
+    if folder is not None and folder.resolve() not in [place.resolve() for place in folders]:
+        claim(folder, "a report", [PAGE])
     reports, measured = [], []
     with progress("report", len(folders), "runs") as tick:
         for place in folders:

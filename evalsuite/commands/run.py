@@ -49,6 +49,7 @@ def run(
     from evalsuite.study.run_arms import Options
     from evalsuite.training.data import datasets
 
+    conduct.claim_folder(folder)
     recipe = make_recipe(
         model=model,
         weights=weights,

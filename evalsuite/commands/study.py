@@ -70,6 +70,7 @@ def study(
     from evalsuite.study.run_arms import Options
     from evalsuite.training.data import datasets
 
+    conduct.claim_folder(folder)
     start = PRESETS[preset]
     grid = replace(
         start,

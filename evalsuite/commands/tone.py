@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common.console import print_json, say, track
+from dermforge.common.output_folder import claim
 from evalsuite.images.tone.cut_points import CUTS, cut_points
 
 
@@ -26,6 +27,7 @@ def tone(
     from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
     from evalsuite.images.tone.tone_report import measure_tone, tone_section
 
+    claim(folder, "a measurement of tone", ["tone.*"])
     report = measure_tone(images=data, reference=reference, cuts=cuts, track=track)
     cells, part = report.cells, tone_section(report)
     named = {"name": cuts, "degrees": cut_points(cuts)}

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dermforge.common.classifier import RECORD, WEIGHTS
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
 
 if TYPE_CHECKING:
@@ -58,9 +60,12 @@ def train(
     from evalsuite.study import arm as arms
     from evalsuite.study.train_arm import Execution
     from evalsuite.study.train_arm import train as train_arm
+    from evalsuite.training import resume
     from evalsuite.training.data import datasets
     from evalsuite.training.distributed import world
 
+    files = (arms.RESULT, RECORD, arms.PREDICTIONS, arms.VALIDATION, resume.NAME)
+    claim(folder, "a trained classifier", files, [WEIGHTS, "tensorboard"])
     recipe = make_recipe(
         model=model,
         weights=weights,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from evalsuite.images.features.extract import Preprocess
 from evalsuite.images.image_data import ImageData, Track, describe, untracked
 from evalsuite.images.tone.tone_table import requested_steps
@@ -55,10 +56,11 @@ def make(
     Raises
     ------
     UserError
-        The folder already holds a study, or no cell has images of both sides.
+        The folder already holds a study or other files, or no cell has images of both sides.
     """
     if (folder / STUDY).exists():
         raise UserError(f"{folder} already holds a study; choose another folder, or serve or analyse this one")
+    claim(folder, "a reader study", [], [IMAGES, RESPONSES, KEY])
     rng, step = np.random.default_rng(design.seed), Preprocess(design.size)
     chosen = _choose(describe(real), describe(synthetic), design.per_cell, rng)
     chosen = chosen.iloc[rng.permutation(len(chosen))].reset_index(drop=True)

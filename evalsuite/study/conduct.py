@@ -9,8 +9,10 @@ from pathlib import Path
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from evalsuite.study import run_arms
 from evalsuite.study.arm import check_lineage
+from evalsuite.study.body_features import FEATURES
 from evalsuite.study.design import PLAN, Design, read_design
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Recipe
@@ -86,19 +88,25 @@ def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) ->
                 )
 
 
+def claim_folder(out: Path) -> None:
+    """Refuse a folder with files that is no run or study."""
+    claim(out, "a run or study", [PLAN], [FEATURES])
+
+
 def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Options()) -> None:
     """Train all arms that have no result yet; those of a run keep their checkpoints.
 
     Raises
     ------
     UserError
-        The folder holds a study of other images or another recipe.
+        The folder holds a run or study of other images or another recipe, or other files.
     """
+    claim_folder(out)
     out.mkdir(parents=True, exist_ok=True)
-    if design.kind == "study" and (out / PLAN).is_file():
+    if (out / PLAN).is_file():
         before = read_design(out)
-        if before.recipe != design.recipe or before.places != design.places:
-            raise UserError(f"{out} holds a study of other images or another recipe; use another folder")
+        if (before.kind, before.recipe, before.places) != (design.kind, design.recipe, design.places):
+            raise UserError(f"{out} holds a {before.kind} of other images or another recipe; use another folder")
     write_whole(out / PLAN, design.model_dump_json(indent=1).encode())
     options = replace(options, keep=design.kind == "run")
     run_arms.run(design.arms(), design.places, out, options, "train" if design.kind == "run" else "study")

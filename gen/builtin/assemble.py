@@ -9,12 +9,16 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
+from dermforge.common.output_folder import whole_folder
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.data import CELLS
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
 from gen.builtin.train_stages import LOG, Budget, TextUNet, Workshop
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
+
+#: Only the built-in pipeline has it.
+TRAINING_LOG = "training_log.csv"
 
 
 def assemble(
@@ -33,10 +37,11 @@ def assemble(
         image_encoder=None,
         requires_safety_checker=False,
     )
-    pipeline.save_pretrained(out, safe_serialization=True)
-    (out / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(_card(per_cell, workshop.budget, inpaint), encoding="utf-8")
-    shutil.copyfile(workshop.folder / LOG, out / "training_log.csv")
+    with whole_folder(out) as folder:
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        (folder / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(_card(per_cell, workshop.budget, inpaint), encoding="utf-8")
+        shutil.copyfile(workshop.folder / LOG, folder / TRAINING_LOG)
 
 
 def _facts(per_cell: int) -> dict[str, object]:

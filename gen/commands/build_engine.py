@@ -26,6 +26,7 @@ def build_engine(
     refit: Annotated[bool, typer.Option("--refit", help="Engine files whose weights can be replaced; slower")] = False,
     refit_from: Annotated[Path | None, typer.Option(help="A --refit bundle whose weights are replaced")] = None,
     allow_parity_failure: Annotated[bool, typer.Option(help="Write a bundle that fails, marked as failed")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle of another model")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
     """Export a pipeline, compile it and certify it against float32 torch.
@@ -54,6 +55,7 @@ def build_engine(
         prompts=prompt or None,
         classify=None if classifier is None else open_classifier(classifier),
         allow_parity_failure=allow_parity_failure,
+        overwrite=overwrite,
         progress=progress,
     )
     if json:

@@ -37,6 +37,8 @@ def phantoms(
     }
     splits = [PhantomSplit(split, n, seed, size, shard_size) for split, n in counts.items()]
     for one in splits:
+        one.claim(out)
+    for one in splits:
         with console.progress(f"draw {one.split} phantoms", one.images) as tick:
             one.write(out, tick)
     if as_json:

@@ -34,7 +34,8 @@ def train_builtin(
     """
     import torch
 
-    from gen.builtin.assemble import assemble
+    from dermforge.common.output_folder import claim
+    from gen.builtin.assemble import TRAINING_LOG, assemble
     from gen.builtin.classifier import train_classifier
     from gen.builtin.data import phantoms
     from gen.builtin.model import LATENT_CHANNELS, PATCH, new_vae
@@ -54,6 +55,10 @@ def train_builtin(
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     budget = Budget(encoder_steps=encoder_steps, decoder_steps=decoder_steps, unet_steps=unet_steps, unet_batch=batch)
+    inpainting = out.with_name(f"{out.name}-inpaint")
+    for place in (out, *([inpainting] if inpaint_steps else [])):
+        claim(place, "a pipeline that gen train-builtin wrote", [TRAINING_LOG])
+    claim(work, "the work of gen train-builtin", ["phantoms.npz", "code.safetensors"])
     work.mkdir(parents=True, exist_ok=True)
     workshop = Workshop(work, budget, device, console.progress)
     with console.progress("draw phantoms", per_cell, "rounds") as tick:
@@ -74,7 +79,7 @@ def train_builtin(
         torch.manual_seed(seed + 2)
         more = replace(workshop, budget=replace(budget, unet_steps=inpaint_steps))
         wide = train_unet(code, data, more, inpaint=True, start_from=expand_for_inpainting(unet))
-        made.append(out.with_name(f"{out.name}-inpaint"))
+        made.append(inpainting)
         assemble(vae.float(), wide, made[1], more, per_cell, inpaint=True)
     assemble(vae.float(), unet, out, workshop, per_cell)
     console.out.print("wrote " + " and ".join(str(m) for m in made) + "; measure it with: bench builtin")

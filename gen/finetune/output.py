@@ -13,8 +13,8 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 
-from dermforge.common.atomic import whole_folder
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim, whole_folder
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.methods import PromptedUNet, Words
@@ -27,20 +27,27 @@ PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
 KEPT = (".json", ".txt", ".model", ".safetensors")
 
 
-def finished(out: Path, identity: dict[str, Any], steps: int) -> bool:
+def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = False) -> bool:
     """Whether `out` is the result of this same run.
 
     Raises
     ------
     UserError
-        The folder exists and was not written by fine-tuning: files of the user are never replaced.
+        The folder exists and was not written by fine-tuning, or is the result of another run and not to be replaced
+        (`fresh`).
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    claim(out, "a fine-tuned pipeline", [FACTS])
+    if not (out / FACTS).is_file():
         return False
-    facts = json.loads((out / FACTS).read_text(encoding="utf-8")) if (out / FACTS).is_file() else {}
-    if "finetune" not in facts:
+    before = json.loads((out / FACTS).read_text(encoding="utf-8")).get("finetune")
+    if before is None:
         raise UserError(f"{out} exists and is not a fine-tuned pipeline; write to another folder")
-    return bool(facts["finetune"] == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
+    if before.get("identity") != _plain(identity) and not fresh:
+        raise UserError(
+            f"{out} was tuned from another model, on other images or with other settings; write to another folder, or "
+            "start again (fresh), which replaces it"
+        )
+    return bool(before == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from dermforge.common.progress import Progress, silent
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
@@ -26,7 +27,7 @@ from gen.finetune.data.latents import Latents
 from gen.finetune.data.views import Views
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Execution, Hyperparameters
-from gen.finetune.trainer import LOG, Training
+from gen.finetune.trainer import CHECKPOINT, LOG, Training
 from gen.plan import prompts
 from shards.format.reader import ImageSet
 from shards.ingest.folder import FolderSet
@@ -112,7 +113,8 @@ def tune(
     folder, spec = read_base(task.model, settings.size)
     chosen = _examples(task, spec, settings, progress)
     run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress)
-    already = output.finished(task.out, run.identity, run.steps) and not execution.fresh
+    already = output.finished(task.out, run.identity, run.steps, execution.fresh) and not execution.fresh
+    claim(task.folder, "the work of fine-tuning", [LOG, CHECKPOINT], ["latents", "prior", "validation", TRACKING])
     if not already:
         unet = run.train()
         if accelerator.is_main_process:

@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from dermforge.common.progress import Ticker, no_tick
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.phantoms.draw import CLASSES, draw
 from shards.format.images import encode_image
-from shards.format.schema import Sample, Split
+from shards.format.schema import SPLITS, Sample, Split
 from shards.format.writer import ShardSetWriter
+from shards.storage.claim import claim_set
 
 #: First draw of each split; a set of seed s starts s million draws later, so sets of other seeds share none.
 SPLIT_BASE: dict[Split, int] = {"train": 0, "validation": 1_000_000_000, "test": 2_000_000_000}
@@ -60,6 +62,11 @@ class PhantomSplit:
     @property
     def images(self) -> int:
         return self.per_cell * len(CELLS)
+
+    def claim(self, out: Path) -> None:
+        """Refuse an OUT whose folder of this split holds no shards, but other files."""
+        claim(out, "a set of phantoms", SPLITS)
+        claim_set(out / self.split)
 
     def write(self, out: Path, tick: Ticker = no_tick) -> None:
         """Draw the split into shards in OUT/split."""

@@ -17,6 +17,7 @@ from shards.format.commit_local import finished
 from shards.format.interop import INFO, write_info
 from shards.format.reader import ShardSet
 from shards.format.schema import NAME_PATTERN, SHARD, created_by
+from shards.storage.claim import claim_set
 from shards.storage.location import Folder, Storage, create_storage, is_url, open_storage
 from shards.tools.contact_sheet import SHEET, drawn
 
@@ -112,10 +113,12 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
     Raises
     ------
     UserError
-        There is another run: both digests are shown, and nothing is changed.
+        There is another run (both digests are shown), or the folder holds other files. Nothing is changed.
     """
     where = create_storage(location)
     there, names = read(location), where.names(missing_ok=True)
+    if there is None:
+        claim_set(location, [RECORD, PLAN])
     if fresh:
         _clear(where, names, there.name if there else record.name)
     elif there is not None:

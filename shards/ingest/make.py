@@ -18,13 +18,18 @@ from pydantic import ValidationError
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 from shards.format.images import decode_image, encode_image
 from shards.format.schema import SPLITS, Sample, canonical_json
 from shards.format.writer import ShardSetWriter
 from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
 from shards.ingest.importing import FoundImage
 from shards.ingest.naming import unique_ids
+from shards.storage.claim import claim_set
 from shards.storage.location import create_storage, is_url
+
+#: What is written next to the splits: the images left out, and a summary.
+DROPPED, MADE = "_dropped.csv", "_made.json"
 
 #: Iterates over the items and shows the progress: the items, what is done, their number if it is known.
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
@@ -108,6 +113,10 @@ def make(
         Wraps the loops over the images, for a progress display.
     """
     report = MakeReport()
+    if not is_url(out):
+        claim(out, "a set that shards make wrote", [DROPPED, MADE], SPLITS)
+    for split in SPLITS:
+        claim_set(_under(out, split))
     with tempfile.TemporaryFile() as scratch:
         kept = _without_copies(_decodable(track(found, "reading", None), report, scratch), report)
         if not kept:
@@ -264,8 +273,8 @@ def _list_dropped(out: str | Path, report: MakeReport) -> None:
         "clusters": report.clusters,
     }
     where = create_storage(out)
-    where.write("_dropped.csv", text.getvalue().encode())
-    where.write("_made.json", canonical_json(summary) + b"\n")
+    where.write(DROPPED, text.getvalue().encode())
+    where.write(MADE, canonical_json(summary) + b"\n")
 
 
 def _under(out: str | Path, split: str) -> str | Path:

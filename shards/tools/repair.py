@@ -16,6 +16,7 @@ from shards.format.images import decode_image
 from shards.format.interop import write_info
 from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Provenance, Sample, Sidecar, canonical_json
 from shards.format.writer import write_shard
+from shards.storage.claim import claim_set
 from shards.storage.location import Storage, address, create_storage, is_url, open_storage
 from shards.tools.verify import check_deeply
 
@@ -50,6 +51,7 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     """
     if _same(location, out):
         raise UserError(f"{out} is the folder of the damaged shards; give another one, so that nothing is overwritten")
+    claim_set(out)
     where = open_storage(location)
     finish_commits(location)
     names = where.names()

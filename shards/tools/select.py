@@ -11,6 +11,7 @@ from shards.format.images import image_format
 from shards.format.reader import ImageSet
 from shards.format.schema import Provenance, Sample, Sidecar
 from shards.format.writer import finish_set, write_shard
+from shards.storage.claim import claim_set
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -43,10 +44,11 @@ def select(
     Raises
     ------
     UserError
-        The view is empty.
+        The view is empty, or `out` holds other files and no shards.
     """
     if not data.n:
         raise UserError(f"no image of {data} meets the conditions; loosen them")
+    claim_set(out)
     by_provenance: dict[Provenance, list[int]] = {}
     for position in data.rows["id"].argsort().tolist():
         by_provenance.setdefault(data.provenance(position), []).append(position)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from dermforge.common.errors import UserError
 from engines import Bundle, load, read_bundle
-from engines.bundle import MANIFEST, Artefact, bundle_folder
+from engines.bundle import MANIFEST, Artefact, claim
 from engines.errors import EngineError
 
 
@@ -62,27 +63,30 @@ def test_a_manifest_cannot_name_files_outside_its_folder(path: str) -> None:
         Artefact(path=path, sha256="", bytes=0, kind="graph")
 
 
-def test_nothing_is_left_of_a_folder_that_was_not_finished(tmp_path: Path) -> None:
-    def write() -> None:
-        with bundle_folder(tmp_path / "out") as partial:
-            (partial / "half").write_text("")
-            raise EngineError("no")
-
-    with pytest.raises(EngineError, match="no"):
-        write()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("precious")
-    with pytest.raises(EngineError, match="is not an engine bundle"), bundle_folder(tmp_path):
-        pass
-    assert (tmp_path / "mine").read_text() == "precious"
+@pytest.mark.parametrize("digest", ["same", "another"])
+def test_a_bundle_is_replaced_by_one_of_the_same_model_or_by_consent(copied: Bundle, digest: str) -> None:
+    model = copied.manifest.model_digest if digest == "same" else "f" * 64
+    claim(copied.folder, model, overwrite=True)
+    if digest == "same":
+        claim(copied.folder, model)
+    else:
+        with pytest.raises(EngineError, match=r"is a bundle of another model.*overwrite"):
+            claim(copied.folder, model)
 
 
-def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
-    for text in ("old", "new"):
-        with bundle_folder(tmp_path / "out") as partial:
-            (partial / MANIFEST).write_text(text)
-    assert (tmp_path / "out" / MANIFEST).read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+def test_a_bundle_that_cannot_be_read_is_replaced_by_consent_only(copied: Bundle) -> None:
+    (copied.folder / MANIFEST).write_text("{}")
+    claim(copied.folder, "digest", overwrite=True)
+    with pytest.raises(EngineError, match=r"not a manifest.*overwrite"):
+        claim(copied.folder, "digest")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_the_user_are_never_replaced(copied: Bundle, tmp_path: Path, overwrite: bool) -> None:
+    (copied.folder / "unet" / "notes.txt").write_text("precious")
+    with pytest.raises(EngineError, match=r"holds unet/notes\.txt, which is no part of the bundle"):
+        claim(copied.folder, copied.manifest.model_digest, overwrite)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    with pytest.raises(UserError, match="is not an engine bundle"):
+        claim(tmp_path / "mine", copied.manifest.model_digest, overwrite)

@@ -1,0 +1,118 @@
+"""Every command that writes a folder refuses one that it did not make."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+
+PROGRAMS = ("gen", "shards", "evalsuite", "bench")
+LINES = {
+    "gen build-engine": "--model {pipeline} --backend torch --out {out}",
+    "gen sample": "--engine {bundle} --per-cell 1 --classes a --groups 1 --shards {out}",
+    "gen finetune": "--model {pipeline} --data {real}/train --out {out}",
+    "gen phantoms": "{out} --per-cell 1",
+    "gen train-builtin": "{out} --work {new}",
+    "shards make": "{photos} --out {out}",
+    "shards select": "{real}/train --out {out}",
+    "shards repair": "{real}/train --out {out}",
+    "evalsuite run": "--real {real} --synthetic {real}/train --out {out}",
+    "evalsuite train": "--real {real} --out {out}",
+    "evalsuite study": "--real {real} --synthetic {real}/train --out {out}",
+    "evalsuite quality": "{real}/test {real}/train --out {out}",
+    "evalsuite tone": "{real}/train --out {out}",
+    "evalsuite privacy": "{real}/train {real}/test --out {out}",
+    "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {out}",
+    "evalsuite fairness": "{table} --groups fst --out {out}",
+    "evalsuite report": "{real} --out {out}",
+    "evalsuite reader-study": "make {out} --real {real}/test --synthetic {real}/train",
+    **{
+        f"bench {name}": "--out {out}"
+        for name in (
+            "roofline",
+            "builtin",
+            "engine",
+            "engine-files",
+            "sample",
+            "shards",
+            "train",
+            "study",
+            "all",
+            "paper",
+        )
+    },
+}
+#: The same, where a command writes a second folder.
+MORE = {
+    "gen train-builtin": "{new} --work {out}",
+    "gen finetune": "--model {pipeline} --data {real}/train --out {new} --work {out} --fresh",
+    "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {new} --write {out}",
+}
+#: Their `out` is one file.
+FILES = {"gen plan", "evalsuite predict", "shards sheet"}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, random_pipeline: Path, phantom_shards: Path) -> dict[str, Path]:
+    """What the commands read."""
+    import numpy as np
+    from PIL import Image
+
+    import engines
+
+    folder = tmp_path_factory.mktemp("inputs")
+    for name in ("a", "b"):
+        (folder / "photos" / name).mkdir(parents=True)
+        pixels = np.random.default_rng(ord(name)).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / name / "one.png")
+    (folder / "table.csv").write_text("id,label,prob_a,prob_b,fst\nx,a,0.9,0.1,1\ny,b,0.2,0.8,2\n")
+    engines.build(random_pipeline, folder / "bundle", backend="torch", rows=2, prompts=["a"], allow_parity_failure=True)
+    return {
+        "pipeline": random_pipeline,
+        "real": phantom_shards,
+        "photos": folder / "photos",
+        "table": folder / "table.csv",
+        "bundle": folder / "bundle",
+    }
+
+
+def call(line: str) -> int:
+    """Run a command line in this process; its exit status."""
+    before = sys.argv
+    sys.argv = shlex.split(line)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            import_module(f"{sys.argv[0]}.cli").main()
+    finally:
+        sys.argv = before
+    return int(ended.value.code or 0)
+
+
+def test_every_command_with_an_output_is_tried() -> None:
+    writing = set()
+    for program in PROGRAMS:
+        group = typer.main.get_command(import_module(f"{program}.cli").PROGRAM.app())
+        for name, command in group.commands.items():  # type: ignore[attr-defined]
+            if any("--out" in p.opts or p.name == "out" for p in command.params):
+                writing.add(f"{program} {name}")
+    assert writing - FILES <= set(LINES)
+
+
+@pytest.mark.parametrize("command", [*LINES, *(f"{name} 2" for name in MORE)])
+def test_a_strangers_folder_is_refused_and_left_as_it_is(
+    command: str, places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "holiday.jpg").write_bytes(b"precious")
+    name = command.removesuffix(" 2")
+    options = (LINES if name == command else MORE)[name].format(out=out, new=tmp_path / "new", **places)
+    assert call(f"{name} {options}") == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(said) == 1
+    assert f"{out} holds holiday.jpg" in said[0]
+    assert [(p.name, p.read_bytes()) for p in out.iterdir()] == [("holiday.jpg", b"precious")]
