@@ -85,6 +85,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(document(value))
 
 
+def rate_text(done: float, seconds: float, unit: str = "images") -> str:
+    """`3.2 images/s`; where one of them takes longer than a second, `12.5 s per image`."""
+    rate = done / max(seconds, 1e-9)
+    return f"{1 / rate:.1f} s per {unit.removesuffix('s')}" if 0 < rate < 1 else f"{rate:.1f} {unit}/s"
+
+
 @contextmanager
 def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Ticker]:
     """Show progress on stderr, with a rate and, where the total is known, the remaining time.
@@ -121,8 +127,8 @@ class _Bar:
 
     def tick(self, n: int = 1, note: str = "") -> None:
         self.done += n
-        rate = self.done / max(time.monotonic() - self.start, 1e-9)
-        self.progress.update(self.task, advance=n, rate=f"{rate:.1f} {self.unit}/s", note=escape(note))
+        rate = rate_text(self.done, time.monotonic() - self.start, self.unit)
+        self.progress.update(self.task, advance=n, rate=rate, note=escape(note))
 
     def __enter__(self) -> None:
         self.progress.start()
@@ -147,12 +153,13 @@ class _Lines:
             self.line(now, note)
 
     def line(self, now: float, note: str = "") -> None:
-        rate = self.done / max(now - self.start, 1e-9)
+        seconds = now - self.start
+        rate = rate_text(self.done, seconds, self.unit)
         if self.total is None:
-            text = f"{self.what}: {self.done} ({rate:.1f} {self.unit}/s) {note}"
+            text = f"{self.what}: {self.done} ({rate}) {note}"
         else:
-            left = (self.total - self.done) / rate if rate else float("nan")
-            text = f"{self.what}: {self.done}/{self.total} ({rate:.1f} {self.unit}/s, {left:.0f} s left) {note}"
+            left = (self.total - self.done) * seconds / self.done if self.done else float("nan")
+            text = f"{self.what}: {self.done}/{self.total} ({rate}, {left:.0f} s left) {note}"
         err.print(text.rstrip(), markup=False, soft_wrap=True)
 
     def __enter__(self) -> None:

@@ -37,10 +37,7 @@ def build_engine(
     from dermforge.common.classifier import open_classifier
     from gen import builtin
 
-    start = time.monotonic()
-
-    def progress(part: str) -> None:
-        console.err.print(f"{time.monotonic() - start:6.1f} s  {part}", markup=False)
+    steps = Steps()
 
     bundle = engines.build(
         model or builtin.pipeline_folder(),
@@ -56,8 +53,9 @@ def build_engine(
         classify=None if classifier is None else open_classifier(classifier),
         allow_parity_failure=allow_parity_failure,
         overwrite=overwrite,
-        progress=progress,
+        progress=steps.begin,
     )
+    steps.end()
     if json:
         console.print_json({"bundle": str(out), "digest": bundle.digest} | bundle.manifest.model_dump(mode="json"))
         return
@@ -68,3 +66,22 @@ def build_engine(
         f"see `gen inspect {out}`",
         soft_wrap=True,
     )
+
+
+class Steps:
+    """A line on stderr as a step begins, and one with its duration as it ends."""
+
+    def __init__(self) -> None:
+        self.step, self.start = "", 0.0
+
+    def begin(self, step: str) -> None:
+        """End the step before, and begin this one."""
+        self.end()
+        self.step, self.start = step, time.monotonic()
+        console.err.print(f"{step} ...", markup=False)
+
+    def end(self) -> None:
+        """Print how long the step took."""
+        if self.step:
+            console.err.print(f"{self.step}: {time.monotonic() - self.start:.1f} s", markup=False)
+        self.step = ""

@@ -179,7 +179,8 @@ def tell(location: str, report: dict[str, Any], record: RunRecord, sampled: bool
     if "images_per_second" in report:
         waited = max(report["waited"], key=report["waited"].get)
         console.out.print(
-            f"{report['images_per_second']:.1f} images/s, {report['forwards_per_image']:.1f} UNet rows per image, "
+            f"{console.rate_text(report['images_per_second'], 1)}, "
+            f"{report['forwards_per_image']:.1f} UNet rows per image, "
             f"{report['filled']:.0%} of all batch rows used; the engine waited {report['waiting']:.1%} of the time, "
             f"mostly for {waited}; {report['peak_memory_mb']:.0f} MB",
             soft_wrap=True,

@@ -55,8 +55,9 @@ def _on_terminal(images: int) -> Iterator[Show]:
     def show(stages: list[StageProgress]) -> None:
         nonlocal done
         done += 1
-        rate = done / max(time.monotonic() - start, 1e-9)
-        bars.update(whole, advance=1, note=f"{done}/{images}, {rate:.1f} images/s, {(images - done) / rate:.0f} s left")
+        seconds = time.monotonic() - start
+        rate, left = console.rate_text(done, seconds), (images - done) * seconds / done
+        bars.update(whole, advance=1, note=f"{done}/{images}, {rate}, {left:.0f} s left")
         for stage in stages:
             bars.update(tasks[stage.name], completed=min(stage.busy, 1.0), note=describe(stage))
 

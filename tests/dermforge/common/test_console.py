@@ -42,6 +42,19 @@ def test_progress_without_a_terminal_is_whole_lines(printed: io.StringIO, monkey
     assert all("letters/s" in line and "s left)" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("done", "seconds", "unit", "text"),
+    [
+        (30, 10, "images", "3.0 images/s"),
+        (1, 25, "images", "25.0 s per image"),
+        (1, 1000, "steps", "1000.0 s per step"),
+        (0, 5, "images", "0.0 images/s"),
+    ],
+)
+def test_a_slow_rate_is_a_time_for_each(done: int, seconds: float, unit: str, text: str) -> None:
+    assert console.rate_text(done, seconds, unit) == text
+
+
 def test_progress_without_a_total(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody knows how many there are, the line counts and says no remaining time."""
     monkeypatch.setattr(console._Lines, "INTERVAL_S", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from dermforge.common.classifier import RECORD, WEIGHTS
 from engines import read_bundle
 from engines.certificate import read_certificate
-from gen.commands.build_engine import build_engine
+from gen.commands.build_engine import Steps, build_engine
 
 
 def test_a_classifier_judges_the_certificates_images(
@@ -40,3 +41,13 @@ def test_a_classifier_judges_the_certificates_images(
     certificate = read_certificate(out)
     assert certificate.images.n == 1
     assert certificate.images.label_flips == 0
+
+
+def test_a_step_says_how_long_it_took(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 12.5, 12.5, 13.5])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    steps = Steps()
+    for name in ("unet", "certificate"):
+        steps.begin(name)
+    steps.end()
+    assert capsys.readouterr().err.splitlines() == ["unet ...", "unet: 2.5 s", "certificate ...", "certificate: 1.0 s"]
