@@ -56,9 +56,7 @@ class Checkpoint:
         saved = tensor_files.record(self.path)
         if saved is None:
             raise UserError(f"{self.path} is damaged; delete it to start the run again")
-        then, now = saved["identity"], json.loads(json.dumps(self.identity))
-        if differ := sorted(k for k in now | then if now.get(k) != then.get(k)):
-            changes = ", ".join(f"{k} ({then.get(k)} then, {now.get(k)} now)" for k in differ)
+        if changes := changes_between(saved["identity"], self.identity):
             raise UserError(f"{self.path} is of another run: {changes}; use another folder, or delete the file")
         tensors = load_file(self.path)
         for name, module in self.modules.items():
@@ -69,6 +67,13 @@ class Checkpoint:
             moments.setdefault(int(number), {})[name] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         return saved["progress"], _part(tensors, "extra/")
+
+
+def changes_between(then: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    """What differs between the identity read from a file and a run's own; empty where nothing does."""
+    now = json.loads(json.dumps(identity))
+    differ = sorted(k for k in {*now, *then} if now.get(k) != then.get(k))
+    return ", ".join(f"{k} ({then.get(k)} then, {now.get(k)} now)" for k in differ)
 
 
 def moving_average(module: nn.Module, decay: float) -> AveragedModel:

@@ -15,6 +15,7 @@ from torch import nn
 
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim, whole_folder
+from dermforge.common.training_state import changes_between
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.methods import PromptedUNet, Words
@@ -42,10 +43,9 @@ def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = Fals
     before = json.loads((out / FACTS).read_text(encoding="utf-8")).get("finetune")
     if before is None:
         raise UserError(f"{out} exists and is not a fine-tuned pipeline; write to another folder")
-    if before.get("identity") != _plain(identity) and not fresh:
+    if not fresh and (changes := changes_between(before.get("identity", {}), identity)):
         raise UserError(
-            f"{out} was tuned from another model, on other images or with other settings; write to another folder, or "
-            "start again (fresh), which replaces it"
+            f"{out} is of another run: {changes}; write to another folder, or start again (fresh), which replaces it"
         )
     return bool(before == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
 

@@ -98,6 +98,10 @@ def test_another_run_s_checkpoint_and_folder_are_left_alone(
     assert run(monkeypatch, **options) == 0
     assert run(monkeypatch, **options, learning_rate=0.1) == 2
     assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err
+    assert (
+        run(monkeypatch, **options | {"out": tmp_path / "other"}, learning_rate=0.1, work=tmp_path / "tuned.work") == 2
+    )
+    assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err
     (tmp_path / "tuned.work" / "checkpoint.safetensors").write_bytes(b"damaged")
     assert run(monkeypatch, **options | {"steps": 2}) == 2
     assert "is damaged" in capsys.readouterr().err
