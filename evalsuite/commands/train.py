@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dermforge.common.classifier import RECORD, WEIGHTS
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
@@ -57,6 +56,7 @@ def train(
 
     Several GPUs: torchrun --nproc-per-node 4 -m evalsuite.cli train ...
     """
+    from dermforge.common.classifier import RECORD, WEIGHTS
     from evalsuite.study import arm as arms
     from evalsuite.study.train_arm import Execution
     from evalsuite.study.train_arm import train as train_arm
