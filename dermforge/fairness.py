@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from dermforge.common.least_numbers import GROUP_IMAGES
 from evalsuite.fairness import compare_models
 from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.compute_card import compute_card
@@ -21,7 +22,7 @@ def fairness_card(
     validation: pd.DataFrame | None = None,
     specificity: float = 0.9,
     confidence: float = 0.95,
-    min_count: int = 10,
+    min_count: int = GROUP_IMAGES,
     intersections: bool = True,
     n_boot: int = 1000,
     seed: int = 0,
@@ -104,7 +105,7 @@ def compare(
     metric: str = "accuracy",
     margin: float = 0.02,
     confidence: float = 0.95,
-    min_count: int = 10,
+    min_count: int = GROUP_IMAGES,
     n_boot: int = 1000,
     seed: int = 0,
 ) -> NotebookComparison:

@@ -12,6 +12,7 @@ from dermforge.common import console
 from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
+from dermforge.common.least_numbers import GROUP_IMAGES
 from dermforge.common.output_folder import claim
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions
@@ -42,7 +43,7 @@ def fairness(
     ] = -1.0,
     specificity: Annotated[float, typer.Option(min=0.01, max=0.999, help="the fixed specificity")] = 0.9,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
-    min_count: Annotated[int, typer.Option(min=2, help="rows a number needs")] = 10,
+    min_count: Annotated[int, typer.Option(min=2, help="rows a number needs")] = GROUP_IMAGES,
     half_width: Annotated[float, typer.Option(min=0.005, max=0.5, help="half width of a useful interval")] = 0.1,
     n_boot: Annotated[int, typer.Option(min=20, help="resamples")] = 1000,
     seed: Annotated[int, typer.Option()] = 0,

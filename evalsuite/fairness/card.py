@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.as_json import document, plain
+from dermforge.common.least_numbers import GROUP_IMAGES
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.stats.estimate import Estimate
 
@@ -39,7 +40,7 @@ class CardSettings:
     seed: int = 0
     confidence: float = 0.95
     specificity: float = 0.9
-    min_count: int = 10
+    min_count: int = GROUP_IMAGES
     half_width: float = 0.1
     intersections: bool = True
 

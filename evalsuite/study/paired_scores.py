@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from dermforge.common.errors import UserError
+from dermforge.common.least_numbers import GROUP_IMAGES
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats import intervals, resampling
 from evalsuite.study.names import Metric
@@ -18,7 +19,7 @@ from evalsuite.study.names import Metric
 Array = NDArray[np.float64]
 
 #: Test items that a group needs for a score of its own.
-MIN_ITEMS = 10
+MIN_ITEMS = GROUP_IMAGES
 
 
 @dataclass(frozen=True)

@@ -34,14 +34,19 @@ def make(
 ) -> None:
     """Check, deduplicate, split and write real images; _dropped.csv lists what was left out and why.
 
+    At the end it says what the numbers allow: the filter, study sizes, verdicts by skin type. Where they do not
+    suffice, it proposes another split. Take it before a generator is tuned: afterwards a new split would leak.
+
     Use the codec of the synthetic images that you will mix in (gen writes png by default). Otherwise a classifier can
     tell real from synthetic images by the codec.
 
     Example: shards make photos --table photos.csv --out data --size 512
     """
+    from shards.commands.allowed import advice, allowed
     from shards.ingest.importing import find
     from shards.ingest.make import Encoding, Splitting
     from shards.ingest.make import make as write
+    from shards.ingest.what_numbers_allow import count, propose, read_rows
 
     if image_format not in ("png", "jpg", "webp"):
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")
@@ -49,14 +54,18 @@ def make(
     found = find(source, table, preset, {k: v for k, v in named.items() if v})
     splitting, encoding = Splitting(_shares(split), seed, near), Encoding(size, image_format, quality)
     made = write(found, out, splitting, encoding, shard_size=shard_size, track=console.track)
+    rows = read_rows(out, made.written)
+    numbers, better = count(rows), None if made.named else propose(rows, seed)
     if as_json:
-        console.print_json(vars(made))
+        console.print_json(vars(made) | {"allows": numbers.record(), "proposal": better and better.record()})
         return
     parts = ", ".join(f"{n} {name}" for name, n in made.written.items())
     console.say(
         f"{out}: {parts}; {len(made.dropped)} dropped (see {out}/_dropped.csv), {made.near_duplicates} pairs of "
         f"near duplicates, {made.clusters} clusters"
     )
+    for line in (*allowed(numbers), *advice(rows, numbers, better, named=bool(made.named))):
+        console.say(line)
 
 
 def _shares(text: str) -> dict[str, float]:

@@ -84,12 +84,13 @@ class Encoding:
 
 @dataclass
 class MakeReport:
-    """What was written, and what was left out and why (name, reason)."""
+    """What was written, what was left out and why (name, reason), and of how many images the data named the split."""
 
     written: dict[str, int] = field(default_factory=dict)
     dropped: list[tuple[str, str]] = field(default_factory=list)
     near_duplicates: int = 0
     clusters: int = 0
+    named: int = 0
 
 
 def make(
@@ -209,6 +210,7 @@ def _split(kept: list[Candidate], splitting: Splitting, report: MakeReport) -> l
             given.setdefault(c.cluster, set()).add(c.found.facts["split"])
     fixed = {cluster: max(splits, key=SPLITS.index) for cluster, splits in given.items()}
     free = [c for c in kept if c.cluster not in fixed]
+    report.named = len(kept) - len(free)
     strata = [f"{c.found.facts['class']}\0{c.found.facts.get('group')}" for c in free]
     splits = split_clusters([c.cluster for c in free], strata, splitting.shares, splitting.seed)
     for candidate, split in zip(free, splits, strict=True):

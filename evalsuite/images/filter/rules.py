@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
 from dermforge.common.errors import UserError
+from dermforge.common.least_numbers import FILTER_VALIDATION
 from evalsuite.images.cells import share_table
 from evalsuite.images.filter.scores import CRITERIA
 from evalsuite.images.image_data import families
@@ -22,8 +23,6 @@ from evalsuite.page.image_check import ImageCheck, frame_table, interval_texts
 from evalsuite.stats.estimate import share
 from evalsuite.stats.intervals import design_effect
 from evalsuite.stats.resampling import codes_of
-
-MIN_VALIDATION = 20
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,13 @@ def thresholds_from(real: Mapping[str, Mapping[str, float]], rejection: float) -
     """Least score of every criterion, and the share of real validation images that they drop together.
 
     All criteria use one quantile of the `real` scores (criterion -> id -> score): the largest with which that share is
-    at most `rejection`. UserError with fewer than `MIN_VALIDATION` images.
+    at most `rejection`. UserError with fewer than `FILTER_VALIDATION` images.
     """
     frame = pd.DataFrame(real)
-    if len(frame) < MIN_VALIDATION:
+    if len(frame) < FILTER_VALIDATION:
         raise UserError(
-            f"{len(frame)} real validation images to set the thresholds; expected at least {MIN_VALIDATION}: "
-            "`shards make` can make that split larger"
+            f"{len(frame)} real validation images to set the thresholds; expected at least {FILTER_VALIDATION}: "
+            "`shards make` proposes a split that has them; split before a generator is tuned"
         )
     best: tuple[dict[str, float], float] = (dict.fromkeys(frame.columns, -np.inf), 0.0)
     for quantile in np.linspace(0, rejection, 41):

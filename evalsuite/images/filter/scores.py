@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 
 from dermforge.common.errors import UserError
+from dermforge.common.least_numbers import FILTER_CLASS
 from evalsuite.images.features.extract import Features
 from evalsuite.images.image_data import ImageData, Track, untracked
 from evalsuite.images.quality.utility import linear
@@ -20,7 +21,6 @@ CRITERIA = {
     "intact": "constant, saturated or empty",
     "novel": "a copy of a training image",
 }
-MIN_CLASS = 10  # fewest real images of a class from which its centre is known
 
 
 def score_images(
@@ -69,12 +69,12 @@ def recognition(train: Features, judged: Features) -> dict[str, float]:
 def typicality(train: Features, judged: Features) -> dict[str, float]:
     """Minus the Mahalanobis distance to the class's real features (shrunk covariance, Ledoit & Wolf 2004), by id.
 
-    NaN for a class with fewer than `MIN_CLASS` real images.
+    NaN for a class with fewer than `FILTER_CLASS` real images.
     """
     x, labels = train.take(), train.frame["class"].to_numpy(dtype=str)
     centred = np.concatenate([x[labels == c] - x[labels == c].mean(0) for c in sorted(set(labels))])
     precision = LedoitWolf(assume_centered=True).fit(centred).precision_
-    means = {c: x[labels == c].mean(0) for c in set(labels) if (labels == c).sum() >= MIN_CLASS}
+    means = {c: x[labels == c].mean(0) for c in set(labels) if (labels == c).sum() >= FILTER_CLASS}
     scores = {}
     for id, label, value in zip(judged.frame["id"], judged.frame["class"], judged.take(), strict=True):
         away = value - means[label] if label in means else np.full(len(value), np.nan)

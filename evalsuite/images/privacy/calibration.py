@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from dermforge.common.errors import UserError
+from dermforge.common.least_numbers import AUDIT_PATIENTS as MIN_UNSEEN
 from evalsuite.stats.estimate import Estimate, missing, share
 from evalsuite.stats.resampling import Family, codes_of
 
-MIN_UNSEEN = 20
 CONFIDENCE = 0.95
 MOST_FOLDS = 50  # folds by which unseen images are left out of the scale that scores them
 

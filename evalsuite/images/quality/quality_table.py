@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.least_numbers import QUALITY_IMAGES
 from evalsuite.images.cells import CELLS
 from evalsuite.images.features.extract import Features
 from evalsuite.images.image_data import families
@@ -26,7 +27,7 @@ from evalsuite.stats.estimate import Estimate, missing
 from evalsuite.stats.resampling import Families, codes_of
 
 NONE = "all"  # stands for every metric of a cell with too few images
-MIN_N = 20  # fewest images of each side from which a cell is measured
+MIN_N = QUALITY_IMAGES  # of each side, from which a cell is measured
 Rows = NDArray[np.integer]
 
 
