@@ -41,10 +41,12 @@ def filter_images(
     seeds: Annotated[int, typer.Option(min=1, help="--judge: training runs of each side.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="--judge: optimiser steps.")] = 200,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
+    allow_leakage: Annotated[bool, typer.Option(help="Continue although the generator saw validation images.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rates as JSON.")] = False,
 ) -> None:
     """Drop images that are broken, unlike their class, off tone or copies; thresholds come from real images.
 
+    Validation images that the generator saw are refused: it would be measured by its own examples.
     `gen plan --refill PLAN --kept OUT/filter.parquet` plans replacements for the dropped images. --judge trains a
     classifier without and with the filter. --write, or `shards select --scores OUT/scores.parquet`, stores the scores
     with the images.
@@ -57,11 +59,13 @@ def filter_images(
     from evalsuite.images.filter.filter_trial import TrialDesign
     from evalsuite.images.filter.rules import apply, filter_section, judge, thresholds_from
     from evalsuite.images.filter.scores import score_images
+    from evalsuite.training.data import datasets
 
     claim(folder, "the result of a filter", ["filter.*"], ["features"])
     if write:
         claim_set(write)
     made, real, held = open_images(synthetic), open_images(train), open_images(validation)
+    leakage = datasets.check_unseen(synthetic, validation, train, allow_leakage)
     known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))
     trained, judged, passed = (extract(d, network, step, folder / "features", track=track) for d in (real, made, held))
@@ -73,9 +77,12 @@ def filter_images(
         thresholds["novel"] = 0.5
     done = apply(made.rows, scores, thresholds, rate, real=kept_real, keep_balance=keep_balance)
     found = {"rates": done.rates, "thresholds": thresholds, "real_rejection": rate, "warnings": done.warnings}
+    found["leakage"] = leakage
     scored = done.images[["id", *thresholds]]
     tables = {"filter.parquet": done.images, "rates.csv": done.rates, "scores.parquet": scored}
-    artifacts.write_findings(filter_section(done), folder, "filter", found | {"extractor": network.name}, tables)
+    artifacts.write_findings(
+        filter_section(done, leakage), folder, "filter", found | {"extractor": network.name}, tables
+    )
     rejected = sorted(set(done.images["id"]) - set(done.kept))
     for name, ids in (("kept.txt", done.kept), ("rejected.txt", rejected)):
         write_whole(folder / name, "".join(f"{id}\n" for id in ids).encode())
@@ -83,12 +90,14 @@ def filter_images(
         _write_shards(done, synthetic, write)
     if judge_on:
         recipe = make_recipe(ratio=ratio, steps=steps, batch=32, lr=4e-3, evaluate_every=max(1, steps // 5))
-        verdict = _judge(done, synthetic, judge_on, folder / "trial", TrialDesign(recipe, n_real, seeds))
+        verdict = _judge(done, synthetic, judge_on, folder / "trial", TrialDesign(recipe, n_real, seeds), allow_leakage)
     if as_json:
         print_json(artifacts.plain(found | {"kept": len(done.kept), "n": len(done.images)}))
         return
     if judge_on:
         say(verdict)
+    for text in leakage:
+        say("leakage: " + text, style="red")
     for warning in done.warnings:
         say(f"warning: {warning}")
     for row in done.rates[done.rates["family"].isin(["overall", "group"])].itertuples():
@@ -108,13 +117,13 @@ def _listed(file: Path | None, present: set[str]) -> set[str] | None:
     return listed
 
 
-def _judge(done: Filtered, synthetic: Path, real: Path, folder: Path, design: TrialDesign) -> str:
+def _judge(done: Filtered, synthetic: Path, real: Path, folder: Path, design: TrialDesign, leakage: bool) -> str:
     """Train without and with the filter; write the result and return its verdict."""
     from evalsuite.images import artifacts
     from evalsuite.images.filter.filter_trial import conduct, trial_section
     from evalsuite.study.run_arms import Options
 
-    trial = conduct(real, synthetic, done.kept, folder, design, Options(progress=progress))
+    trial = conduct(real, synthetic, done.kept, folder, design, Options(allow_leakage=leakage, progress=progress))
     found = {"table": trial.table, "n_real": design.n_real, "ratio": trial.ratio, "seeds": design.seeds}
     part = trial_section(trial)
     artifacts.write_findings(part, folder, "trial", found, {"trial.csv": trial.table})

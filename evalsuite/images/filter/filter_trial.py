@@ -68,7 +68,7 @@ def conduct(
     drawn = [recipe.seed + s for s in range(design.seeds)]
     ratio = min(recipe.ratio, _possible(datasets.open_data(filtered), n_real, drawn))
     made = [Arm(kind="mix", n_real=n_real, recipe=recipe.model_copy(update={"ratio": ratio, "seed": s})) for s in drawn]
-    datasets.check_held_out(datasets.open_data(places), allow=False)
+    datasets.check_held_out(datasets.open_data(places), options.allow_leakage)
     tables: dict[str, list[Predictions]] = {}
     for side in SIDES:
         used, what = places if side == "without" else filtered, f"{side} the filter"

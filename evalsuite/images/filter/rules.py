@@ -162,11 +162,12 @@ def _counts(part: pd.DataFrame) -> list[int]:
     return [round(float(count) / effect) for count in (dropped.sum(), (~dropped).sum())]
 
 
-def filter_section(done: Filtered) -> ImageCheck:
-    """The section of the page on the filter."""
+def filter_section(done: Filtered, leakage: Sequence[str] = ()) -> ImageCheck:
+    """The section of the page on the filter; `leakage`: what its generator saw and must not have."""
     text = f"{done.images['kept'].mean():.0%} of the images are kept; "
     text += f"the same thresholds drop {done.real_rejection:.1%} of real images. "
     text += " ".join(f"Warning: {w}." for w in done.warnings)
+    text += "".join(f" Leakage: {leak}." for leak in leakage)
     why = done.images.loc[~done.images["kept"], "reasons"].str.split(", ").explode().value_counts()
     named = [f"{name}: {CRITERIA.get(name, 'to keep the balance of cells')}" for name in why.index]
     reasons = pd.DataFrame({"reason": named, "images": why.to_numpy()})
@@ -175,7 +176,7 @@ def filter_section(done: Filtered) -> ImageCheck:
     return ImageCheck(
         "Filter",
         text.strip(),
-        "warn" if done.warnings else "good",
+        "bad" if leakage else "warn" if done.warnings else "good",
         {
             "utility": [
                 frame_table(reasons, "Why images were dropped"),

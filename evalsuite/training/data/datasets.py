@@ -194,7 +194,18 @@ def check_held_out(data: Data, allow: bool) -> list[str]:
         return []
     parents = set(data.synthetic.rows["parent"].dropna()) - {""}
     train = None if data.train.holds_features else data.train
-    return guard.refuse(guard.held_out_leaks(data.lineage, parents, (data.validation, data.test), train), allow)
+    held_out = {"validation": data.validation, "test": data.test}
+    return guard.refuse(guard.held_out_leaks(data.lineage, parents, held_out, train), allow)
+
+
+def check_unseen(synthetic: Path, validation: Path, train: Path, allow: bool) -> list[str]:
+    """As `check_held_out`, for validation images that judge synthetic ones without a classifier."""
+    made = shards.open_data(synthetic)
+    seen, _ = _generators([made])
+    parents = set(made.rows["parent"].dropna()) - {""}
+    held_out, known = (TensorSet([shards.open_data(place)], guard.SIDE) for place in (validation, train))
+    leaks = guard.held_out_leaks([one for lineage in seen for one in lineage], parents, {"validation": held_out}, known)
+    return guard.refuse(leaks, allow)
 
 
 def _open(places: Places) -> tuple[list[ImageSet], list[ImageSet]]:

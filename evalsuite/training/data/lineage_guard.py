@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from shards.mixing.tensors import TensorSet
 
 #: Side of the thumbnails that are compared, and the largest RMS distance of near-duplicates, on a scale to 255.
 THUMBNAIL, NEAR = 16, 2.5
+#: Side at which images are read where only thumbnails are compared.
+SIDE = 64
 #: Ids of phantoms name their draw (`gen phantoms`).
 PHANTOM = re.compile(r"phantom-\d+-")
 
@@ -34,10 +36,10 @@ class Leak:
 def held_out_leaks(
     lineage: Sequence[str],
     parents: Collection[str],
-    held_out: tuple[TensorSet, TensorSet],
+    held_out: Mapping[str, TensorSet],
     real_train: TensorSet | None = None,
 ) -> list[Leak]:
-    """Validation and test images, or near-duplicates of them, that the generator saw.
+    """Held-out images, or near-duplicates of them, that the generator saw.
 
     Parameters
     ----------
@@ -46,12 +48,12 @@ def held_out_leaks(
     parents
         Real ids that synthetic images were made from.
     held_out
-        Validation and test images.
+        Images by what they are: validation, test.
     real_train
         Training images; held-out images are compared with those of them that are in the lineage or are parents.
     """
     leaks = []
-    for part, images in zip(("validation", "test"), held_out, strict=True):
+    for part, images in held_out.items():
         seen = ranges.overlap(images.rows["id"], lineage)
         if seen:
             leaks.append(Leak(f"{len(seen)} {part} images are in the lineage of the generator", tuple(seen)))
@@ -130,7 +132,7 @@ def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
     if leaks and not allow:
         raise UserError(
             "; ".join(leak.text() for leak in leaks)
-            + " (`allow_leakage` trains nevertheless, and the report says so in red)"
+            + " (`allow_leakage` goes on nevertheless, and the report says so in red)"
         )
     return [leak.text() for leak in leaks]
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from image_helpers import write_shards
@@ -168,3 +169,40 @@ def test_a_quarantine_of_another_set_is_refused(
         filter_images(
             sets["synthetic"], sets["train"], sets["validation"], tmp_path / "out", quarantine=tmp_path / name
         )
+
+
+@pytest.mark.parametrize("kind", ["lineage", "parent", "near"])
+def test_validation_images_that_the_generator_saw_are_refused(tmp_path: Path, kind: str) -> None:
+    """Its own examples would set the thresholds. What is allowed nevertheless is said in the record and on the page."""
+    train, validation = (write_shards(tmp_path / n, at, 1, "real") for n, at in (("train", 0), ("validation", 1000)))
+    seen = ShardSet.open(validation).rows["id"].iloc[3]
+    lineage, parent = (seen,) if kind == "lineage" else (), seen if kind == "parent" else None
+    if kind == "near":
+        sample, image = next(ShardSet.open(validation).images())
+        noisy = np.clip(image + np.random.default_rng(0).integers(-2, 3, image.shape), 0, 255).astype(np.uint8)
+        with ShardSetWriter(tmp_path / "train", "q", classes=CLASSES) as writer:
+            writer.add(sample.model_copy(update={"id": "twin", "image_sha256": ""}), encode_image(noisy), "png")
+        lineage, seen = ("twin",), f"{sample.id} ~ twin"
+    drawn = ShardSet.open(write_shards(tmp_path / "drawn", 2000, 1, "synthetic"))
+    items = [
+        (sample.model_copy(update={"parent": parent}), encode_image(image), "png") for sample, image in drawn.images()
+    ]
+    write_shard(tmp_path / "made", "p", 0, items, classes=CLASSES, provenance=Provenance(lineage=lineage))
+    places = tmp_path / "made", train, validation, tmp_path / "out"
+    with pytest.raises(UserError, match=f"{seen}.*allow_leakage"):
+        filter_images(*places, extractor="colour-structure", as_json=True)
+    filter_images(*places, extractor="colour-structure", as_json=True, allow_leakage=True)
+    assert seen in json.loads((tmp_path / "out" / "filter.json").read_text())["leakage"][0]
+    part = json.loads((tmp_path / "out" / "section.json").read_text())
+    assert part["status"] == "bad"
+    assert seen in part["verdict"]
+
+
+def test_training_images_may_have_been_seen(sets: dict[str, Path], tmp_path: Path) -> None:
+    """A generator is tuned on them."""
+    ids = tuple(ShardSet.open(sets["train"]).rows["id"])
+    items = [(sample, encode_image(image), "png") for sample, image in ShardSet.open(sets["synthetic"]).images()]
+    write_shard(tmp_path / "made", "p", 0, items, classes=CLASSES, provenance=Provenance(lineage=ids))
+    places = tmp_path / "made", sets["train"], sets["validation"], tmp_path / "out"
+    filter_images(*places, extractor="colour-structure", as_json=True)
+    assert json.loads((tmp_path / "out" / "filter.json").read_text())["leakage"] == []

@@ -24,11 +24,12 @@ def random_images(name: str, n: int = 6, seed: int = 0) -> TensorSet:
 
 
 TRAIN, VALIDATION, TEST = (random_images(name, seed=seed) for seed, name in enumerate(("train", "val", "test"), 1))
+HELD_OUT = {"validation": VALIDATION, "test": TEST}
 
 
 def test_a_generator_tuned_on_test_images_is_refused_with_their_ids() -> None:
     """The most common leak, and it must be named so that it can be mended."""
-    leaks = lineage_guard.held_out_leaks(["test-[001-002]", "val-004", "train-000"], [], (VALIDATION, TEST))
+    leaks = lineage_guard.held_out_leaks(["test-[001-002]", "val-004", "train-000"], [], HELD_OUT)
     with pytest.raises(UserError, match=r"val-004.*test-001, test-002.*allow_leakage"):
         lineage_guard.refuse(leaks, allow=False)
     assert len(lineage_guard.refuse(leaks, allow=True)) == 2
@@ -36,7 +37,7 @@ def test_a_generator_tuned_on_test_images_is_refused_with_their_ids() -> None:
 
 def test_synthetic_images_made_from_test_images_are_refused() -> None:
     """Inpainting keeps three quarters of its parent."""
-    leaks = lineage_guard.held_out_leaks([], {"test-003", "train-001"}, (VALIDATION, TEST))
+    leaks = lineage_guard.held_out_leaks([], {"test-003", "train-001"}, HELD_OUT)
     assert [leak.ids for leak in leaks] == [("test-003",)]
 
 
@@ -47,12 +48,14 @@ def test_a_near_duplicate_of_what_the_generator_saw_is_found() -> None:
     values = next(TEST.batches(6)).clone()
     values[4] = torch.from_numpy(copy[0])
     leaky = TEST.with_values(values)
-    leaks = lineage_guard.held_out_leaks(["train-002"], [], (VALIDATION, leaky), TRAIN)
+    leaks = lineage_guard.held_out_leaks(["train-002"], [], {"validation": VALIDATION, "test": leaky}, TRAIN)
     assert [leak.ids for leak in leaks] == [("test-004 ~ train-002",)]
-    made_from = lineage_guard.held_out_leaks([], ["train-002"], (VALIDATION, leaky), TRAIN)  # a parent is seen too
+    made_from = lineage_guard.held_out_leaks(
+        [], ["train-002"], {"validation": VALIDATION, "test": leaky}, TRAIN
+    )  # a parent is seen too
     assert [leak.ids for leak in made_from] == [("test-004 ~ train-002",)]
-    assert lineage_guard.held_out_leaks(["train-002"], [], (VALIDATION, TEST), TRAIN) == []
-    assert lineage_guard.held_out_leaks(["train-005"], [], (VALIDATION, leaky), TRAIN) == []
+    assert lineage_guard.held_out_leaks(["train-002"], [], HELD_OUT, TRAIN) == []
+    assert lineage_guard.held_out_leaks(["train-005"], [], {"validation": VALIDATION, "test": leaky}, TRAIN) == []
 
 
 def test_an_arm_may_not_use_a_generator_that_saw_more_images() -> None:
