@@ -20,9 +20,10 @@ from engines.compile.batch_tuning import choose_sizes
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import build_engine_files
 from engines.errors import EngineError, ParityError
+from engines.find_model import resolve
 from engines.loader import BACKENDS, open_bundle
 from engines.memory import build_bytes, require
-from engines.pipeline_spec import ValidationPrompt, model_digest, read_spec, resolve
+from engines.pipeline_spec import ValidationPrompt, model_digest, read_spec
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")

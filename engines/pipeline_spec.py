@@ -13,14 +13,6 @@ from engines.errors import EngineError
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline")
 PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
-HUB_FILES = [
-    "model_index.json",
-    "dermforge.json",
-    "scheduler/*",
-    "tokenizer/*",
-    *(f"{part}/*.{kind}" for part in PARTS for kind in ("json", "safetensors")),
-]
-HUB_SKIPPED = ["*.non_ema.*", "*flax*", "*openvino*"]
 
 
 class _Frozen(BaseModel):
@@ -76,33 +68,6 @@ class PipelineSpec(_Frozen):
     lineage: list[str] = []
     phantom: bool = False
     validation_prompts: list[ValidationPrompt] = []
-
-
-def resolve(model: str | Path) -> Path:
-    """The folder of a pipeline: a local path, or a hub id downloaded into the hub's own cache.
-
-    Raises
-    ------
-    EngineError
-        The model is neither a folder nor a hub id that can be reached.
-    """
-    folder = Path(model)
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or str(model).startswith(".") or str(model).count("/") != 1:
-        raise EngineError(
-            f"no pipeline folder at {model}: give a folder that save_pretrained wrote, or a hub id owner/name"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(model), allow_patterns=HUB_FILES, ignore_patterns=HUB_SKIPPED))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise EngineError(
-            f"{model} is neither a folder here nor a model that the hub gives ({type(error).__name__}): "
-            "download it elsewhere and give its folder"
-        ) from error
 
 
 def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:

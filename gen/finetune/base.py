@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineSpec, model_digest, read_spec, resolve
+from engines.find_model import resolve
+from engines.pipeline_spec import PipelineSpec, model_digest, read_spec
 from engines.silence import quiet
 
 

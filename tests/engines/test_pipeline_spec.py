@@ -11,7 +11,7 @@ import torch
 
 from engines.backends.torch_eager import load_part
 from engines.errors import EngineError
-from engines.pipeline_spec import model_digest, read_spec, resolve, weight_files
+from engines.pipeline_spec import model_digest, read_spec, weight_files
 
 
 @pytest.fixture
@@ -81,11 +81,6 @@ def test_the_digest_follows_the_weights_and_not_the_place(model: Path, folder: P
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert model_digest(folder) != model_digest(model)
-
-
-def test_a_path_that_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no pipeline folder"):
-        resolve(tmp_path / "nothing")
 
 
 def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
