@@ -30,7 +30,7 @@ demo: install
 		> $(DEMO)/sample.json
 	$(BIN)/gen phantoms $(DEMO)/phantoms --per-cell 6 --validation-per-cell 4 --test-per-cell 34
 	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --n-real 32 --ratio 3 \
-		--out $(DEMO)/report
+		--model test_efficientnet --weights scratch --size 64 --steps 600 --batch 48 --lr 4e-3 --out $(DEMO)/report
 	$(BIN)/bench headlines $(DEMO)
 
 lint: install

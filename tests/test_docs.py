@@ -200,9 +200,9 @@ SMALL = {
     "gen plan": "--per-cell 1 --steps 4",
     "evalsuite quality": "--resamples 10",
     "evalsuite privacy": "--control 2",
-    "evalsuite filter": "--steps 5 --seeds 1",
+    "evalsuite filter": "--steps 5 --seeds 1 --model test_resnet --weights scratch --size 64",
     "evalsuite report": "--n-boot 100",
-    "evalsuite run": "--steps 5 --model test_resnet --n-boot 100",
+    "evalsuite run": "--steps 5 --model test_resnet --weights scratch --size 64 --n-boot 100",
 }
 
 
@@ -236,7 +236,8 @@ def test_the_loop_of_the_study_runs(tmp_path: Path) -> None:
         ("8,16,32", "2,4"),
         ("0 1 2", "0 1"),
         ("--seeds 3", "--seeds 2 --steps 2"),
-        ("1,5,10", "1 --model test_resnet --n-boot 100"),
+        ("1,5,10", "1 --n-boot 100"),
+        ("--model resnet18 --weights auto --size 224", "--model test_resnet --weights scratch --size 64"),
         ("stable-diffusion-2-1-base", str(model)),
         ("--method lora", "--method lora --steps 2"),
         ("--per-cell 60", "--per-cell 2 --steps 2"),

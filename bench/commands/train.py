@@ -12,9 +12,8 @@ from bench.commands.show import deliver
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement
 from dermforge.common import console
-from evalsuite.training.recipe import DEFAULT_MODEL
 
-OTHERS = ("test_resnet", "test_convnext", "mobilenetv3_small_050", "resnet10t")
+MODELS = ("test_efficientnet", "test_resnet", "test_convnext", "mobilenetv3_small_050", "resnet10t")
 CONTESTANTS = 3
 
 
@@ -39,7 +38,7 @@ def train(
 
     torch.set_num_threads(threads or os.cpu_count() or 1)
     device = torch_device(None)
-    facts, chosen = describe(device), models or [DEFAULT_MODEL, *OTHERS]
+    facts, chosen = describe(device), models or list(MODELS)
     found: list[Measurement] = []
     with console.progress("training", len(chosen) * CONTESTANTS * (1 + repeats), "runs") as bar:
         for name in chosen:

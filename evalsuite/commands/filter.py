@@ -11,9 +11,10 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say, track
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from evalsuite.commands import options
 from evalsuite.images.features.names import SPECS
 from evalsuite.images.image_data import image_side, open_images
-from evalsuite.training.recipe import make_recipe
+from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE
 from shards import open_data
 from shards.storage.claim import claim_set
 from shards.tools.select import select
@@ -39,7 +40,11 @@ def filter_images(
     n_real: Annotated[int, typer.Option(min=0, help="--judge: real images per class; 0: all.")] = 0,
     ratio: Annotated[float, typer.Option(min=0.1, help="--judge: synthetic images for each, at most.")] = 5.0,
     seeds: Annotated[int, typer.Option(min=1, help="--judge: training runs of each side.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="--judge: optimiser steps.")] = 200,
+    model: options.Model = DEFAULT_MODEL,
+    weights: options.Weights = "auto",
+    size: options.Size = DEFAULT_SIZE,
+    steps: options.Steps = None,
+    lr: options.Rate = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1.")] = "cpu",
     allow_leakage: Annotated[bool, typer.Option(help="Continue although the generator saw validation images.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rates as JSON.")] = False,
@@ -49,14 +54,13 @@ def filter_images(
     Validation images that the generator saw are refused: it would be measured by its own examples.
     `gen plan --refill PLAN --kept OUT/filter.parquet` plans replacements for the dropped images. --judge trains a
     classifier without and with the filter. --write, or `shards select --scores OUT/scores.parquet`, stores the scores
-    with the images.
+    with the images. --model to --lr are of the classifier that --judge trains.
 
     Example: evalsuite filter demo/shards --train demo/phantoms/train --validation demo/phantoms/validation
     """
     from evalsuite.images import artifacts
     from evalsuite.images.features.extract import Preprocess, extract
     from evalsuite.images.features.extractors import open_extractor
-    from evalsuite.images.filter.filter_trial import TrialDesign
     from evalsuite.images.filter.rules import apply, filter_section, judge, thresholds_from
     from evalsuite.images.filter.scores import score_images
     from evalsuite.training.data import datasets
@@ -64,6 +68,11 @@ def filter_images(
     claim(folder, "the result of a filter", ["filter.*"], ["features"])
     if write:
         claim_set(write)
+    trial = (
+        None
+        if judge_on is None
+        else _trial(n_real, seeds, model=model, weights=weights, size=size, ratio=ratio, steps=steps, lr=lr)
+    )
     made, real, held = open_images(synthetic), open_images(train), open_images(validation)
     leakage = datasets.check_unseen(synthetic, validation, train, allow_leakage)
     known = _listed(quarantine, set(made.rows["id"]))
@@ -88,9 +97,8 @@ def filter_images(
         write_whole(folder / name, "".join(f"{id}\n" for id in ids).encode())
     if write:
         _write_shards(done, synthetic, write)
-    if judge_on:
-        recipe = make_recipe(ratio=ratio, steps=steps, batch=32, lr=4e-3, evaluate_every=max(1, steps // 5))
-        verdict = _judge(done, synthetic, judge_on, folder / "trial", TrialDesign(recipe, n_real, seeds), allow_leakage)
+    if trial and judge_on:
+        verdict = _judge(done, synthetic, judge_on, folder / "trial", trial, allow_leakage)
     if as_json:
         print_json(artifacts.plain(found | {"kept": len(done.kept), "n": len(done.images)}))
         return
@@ -117,6 +125,15 @@ def _listed(file: Path | None, present: set[str]) -> set[str] | None:
     return listed
 
 
+def _trial(n_real: int, seeds: int, **recipe: object) -> TrialDesign:
+    """How both sides will be trained; weights that cannot be had are named before anything is measured."""
+    from evalsuite.images.filter.filter_trial import TrialDesign
+    from evalsuite.training.pretrained import settled_recipe
+
+    made, note = settled_recipe(**recipe)
+    return TrialDesign(made, n_real, seeds, note)
+
+
 def _judge(done: Filtered, synthetic: Path, real: Path, folder: Path, design: TrialDesign, leakage: bool) -> str:
     """Train without and with the filter; write the result and return its verdict."""
     from evalsuite.images import artifacts
@@ -124,7 +141,14 @@ def _judge(done: Filtered, synthetic: Path, real: Path, folder: Path, design: Tr
     from evalsuite.study.run_arms import Options
 
     trial = conduct(real, synthetic, done.kept, folder, design, Options(allow_leakage=leakage, progress=progress))
-    found = {"table": trial.table, "n_real": design.n_real, "ratio": trial.ratio, "seeds": design.seeds}
+    found = {
+        "classifier": design.recipe.summary(),
+        "note": design.note,
+        "table": trial.table,
+        "n_real": design.n_real,
+        "ratio": trial.ratio,
+        "seeds": design.seeds,
+    }
     part = trial_section(trial)
     artifacts.write_findings(part, folder, "trial", found, {"trial.csv": trial.table})
     return part.verdict

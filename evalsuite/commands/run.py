@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from dermforge.common.console import out, print_json, progress, say
-from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Tuning, make_recipe
+from evalsuite.commands import options
+from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE, Augment, Tuning
 
 if TYPE_CHECKING:
     from evalsuite.study.run_findings import RunFindings
@@ -22,13 +23,13 @@ def run(
     ratio: Annotated[float, typer.Option(help="Synthetic images for each real one, at most.")] = 10.0,
     n_real: Annotated[int, typer.Option(min=0, help="Real images per class; 0: all.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Training runs of each arm.")] = 1,
-    model: Annotated[str, typer.Option(help="Any timm model.")] = DEFAULT_MODEL,
-    weights: Annotated[str | None, typer.Option(help="`hub`, a .safetensors file, or from scratch.")] = None,
+    model: options.Model = DEFAULT_MODEL,
+    weights: options.Weights = "auto",
     tuning: Annotated[Tuning, typer.Option(help="All, head and batch norms, or a head on features.")] = "full",
-    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of each arm.")] = 600,
-    batch: Annotated[int, typer.Option(help="Images a step.")] = 48,
-    lr: Annotated[float, typer.Option(help="Largest learning rate.")] = 4e-3,
+    size: options.Size = DEFAULT_SIZE,
+    steps: options.Steps = None,
+    batch: Annotated[int, typer.Option(help="Images a step.")] = 32,
+    lr: options.Rate = None,
     augment: Annotated[Augment, typer.Option(help="none, light, randaugment.")] = "light",
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option()] = 0,
@@ -41,16 +42,17 @@ def run(
 
     Run the same command again after an interruption: it resumes. Example:
 
-    evalsuite run --real demo/phantoms --synthetic demo/shards --out demo/report
+    evalsuite run --real data --synthetic synthetic --ratio 10 --model resnet18 --size 224 --out report
     """
     from evalsuite.page.render import write_page
     from evalsuite.report import run_report
     from evalsuite.study import conduct, run_findings
     from evalsuite.study.run_arms import Options
     from evalsuite.training.data import datasets
+    from evalsuite.training.pretrained import settled_recipe
 
     conduct.claim_folder(folder)
-    recipe = make_recipe(
+    recipe, note = settled_recipe(
         model=model,
         weights=weights,
         tuning=tuning,
@@ -60,17 +62,27 @@ def run(
         lr=lr,
         augment=augment,
         seed=seed,
-        evaluate_every=max(1, steps // 12),
     )
+    if not as_json:
+        say(f"classifier: {recipe.summary()}. {note}".rstrip())
     places = datasets.Places(real=real, synthetic=tuple(synthetic), size=size)
-    design = conduct.new_run(places, recipe, n_real=n_real, ratio=ratio, seeds=seeds, allow_leakage=allow_leakage)
+    design = conduct.new_run(
+        places,
+        recipe,
+        n_real=n_real,
+        ratio=ratio,
+        seeds=seeds,
+        allow_leakage=allow_leakage,
+        notes=[note] if note else (),
+    )
     conduct.execute(design, folder, Options(workers, ray, allow_leakage=allow_leakage, progress=progress))
     with progress("intervals", run_findings.steps(folder, n_boot), "resamples") as tick:
         found = run_findings.find(folder, n_boot=n_boot, tick=lambda n: tick(n))
     record = run_findings.write_record(found, folder)
     page = write_page([run_report.report(found)], folder)
     if as_json:
-        print_json({**record["headline"], "report": str(page), "leakage": record["leakage"]})
+        keys = ("classifier", "notes", "leakage")
+        print_json({**record["headline"], "report": str(page), **{key: record[key] for key in keys}})
         return
     show(found, page)
 
@@ -94,6 +106,7 @@ def show(found: RunFindings, page: Path) -> None:
     out.print(table)
     for text in found.study.leakage:
         say("leakage: " + text, style="red")
+    say(f"classifier: {found.study.design.recipe.summary()}")
     for kind, name in NAMES.items():
         h = head[kind]
         say(f"accuracy, {name}: {h['accuracy']:.3f} ({h['low']:.3f} to {h['high']:.3f})")

@@ -13,14 +13,17 @@ import typer
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
+from evalsuite.commands import options
 from evalsuite.study.names import Metric, Preset
-from evalsuite.training.recipe import Augment, Recipe, Tuning, make_recipe
+from evalsuite.training.recipe import Augment, Recipe, Tuning
 
 if TYPE_CHECKING:
     from evalsuite.study import analysis
     from evalsuite.study.design import Design, Grid
 
 Number = TypeVar("Number", int, float)
+#: What `--json` prints of study.json.
+PRINTED = ("classifier", "verdicts", "saturation", "exchange", "reference_ratio", "notes", "leakage")
 
 
 def study(
@@ -30,7 +33,13 @@ def study(
         typer.Option(help="Synthetic shards, or a folder of such sets, one a generator; may be given again."),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for arms and report.")],
-    preset: Annotated[Preset, typer.Option(help="Grid and recipe to start from.")] = "laptop",
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="Grid and classifier to start from: photographs (resnet18 at 224 px, for a GPU), laptop (a small one "
+            "at 64 px, for phantoms), sagers2023 (the paper's)."
+        ),
+    ] = "photographs",
     n_real: Annotated[str | None, typer.Option(help="Real images per class, e.g. 8,16,32.")] = None,
     ratios: Annotated[str | None, typer.Option(help="Synthetic images for each real one, e.g. 1,5,10.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Training runs of each arm.")] = None,
@@ -41,13 +50,17 @@ def study(
     margin: Annotated[float, typer.Option(help="Differences up to this do not matter.")] = 0.02,
     features: Annotated[Path | None, typer.Option(help="Parquet of features: id, f0, f1, ...")] = None,
     body: Annotated[Path | None, typer.Option(help="Checkpoint whose body gives the features.")] = None,
-    model: Annotated[str | None, typer.Option(help="Any timm model.")] = None,
-    weights: Annotated[str | None, typer.Option(help="`hub`, a .safetensors file, or from scratch.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The classifier: any timm model. [default: resnet18, or the preset's]")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help=f"{options.WEIGHTS} [default: auto, or the preset's]")] = None,
     tuning: Annotated[Tuning | None, typer.Option(help="full, head, features.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the images in pixels.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps of every arm.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side in pixels of the images that it sees. [default: 224, or the preset's]")
+    ] = None,
+    steps: options.Steps = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step. [default: 32, or the preset's]")] = None,
+    lr: options.Rate = None,
     augment: Annotated[Augment | None, typer.Option(help="none, light, randaugment.")] = None,
     seed: Annotated[int, typer.Option()] = 0,
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 500,
@@ -61,7 +74,7 @@ def study(
     Run the same command again after an interruption: it resumes. Of several generators an arm takes the one that was
     tuned on the arm's own real images. Example:
 
-    evalsuite study --real demo/phantoms --synthetic demo/shards --preset laptop --out runs/study
+    evalsuite study --real data --synthetic synthetic --n-real 8,16,32 --model resnet18 --size 224 --out study
     """
     from evalsuite.page.render import write_page
     from evalsuite.report import study_report
@@ -82,11 +95,13 @@ def study(
         margin=margin,
         adaptive=adaptive,
     )
-    recipe = _recipe(
+    recipe, note = _recipe(
         grid,
+        features,
+        body,
         model=model,
         weights=weights,
-        tuning="features" if features or body else tuning,
+        tuning=tuning,
         size=size,
         steps=steps,
         batch=batch,
@@ -96,22 +111,22 @@ def study(
     )
     places = datasets.Places(real=real, synthetic=datasets.sets_in(synthetic), size=recipe.size, features=features)
     opened = datasets.open_data(places)
-    design = new_study(places, recipe, grid, datasets.check_held_out(opened, allow_leakage))
+    leaks = datasets.check_held_out(opened, allow_leakage)
+    design = new_study(places, recipe, grid, leaks, notes=[note] if note else ())
+    if not as_json:
+        say(f"classifier: {recipe.summary()}. {note}".rstrip())
     conduct.check(design, opened, allow_leakage)
     limit = {n: min(max_ratio, opened.scarcest(n, design.arm_seeds)[0] / n) for n in design.sizes}
     if body_features.needed(design):
         with progress("features", sum(images.n for images in body_features.image_sets(opened))) as tick:
             design = body_features.compute(design, opened, folder, body, lambda n: tick(n))
-    options = Options(workers, ray, allow_leakage=allow_leakage, progress=progress)
-    train = partial(conduct.execute, out=folder, options=options)
+    execution = Options(workers, ray, allow_leakage=allow_leakage, progress=progress)
+    train = partial(conduct.execute, out=folder, options=execution)
     found = _conduct(design, folder, limit, n_boot, train)
     record = study_findings.write_record(found, folder)
     page = write_page([study_report.report(found)], folder)
     if as_json:
-        print_json(
-            {key: record[key] for key in ("verdicts", "saturation", "exchange", "reference_ratio", "leakage")}
-            | {"report": str(page)}
-        )
+        print_json({key: record[key] for key in PRINTED} | {"report": str(page)})
         return
     for text in found.leakage:
         say("leakage: " + text, style="red")
@@ -142,9 +157,24 @@ def _conduct(
         design = following or design.model_copy(update={"controls": True})
 
 
-def _recipe(grid: Grid, **given: object) -> Recipe:
-    """The preset's recipe with what was given."""
-    return make_recipe(**{**grid.recipe, **{k: v for k, v in given.items() if v is not None}})
+def _recipe(grid: Grid, features: Path | None, body: Path | None, **given: object) -> tuple[Recipe, str]:
+    """The preset's recipe with what was given, and a sentence on its weights; of a body given, that body's own."""
+    from dermforge.common.classifier import WEIGHTS
+    from evalsuite.training import checkpoint
+    from evalsuite.training.pretrained import settled_recipe
+    from evalsuite.training.recipe import SCRATCH
+
+    fields = {**grid.recipe, **{k: v for k, v in given.items() if v is not None}}
+    if body is not None:
+        own = checkpoint.read_record(body).recipe
+        brought = {"model": own.model, "size": own.size, "weights": str(body / WEIGHTS)}
+        other = [f"--{name} {given[name]}" for name in brought if given[name] not in (None, brought[name])]
+        if other:
+            raise UserError(f"{body} brings its own model ({own.model} at {own.size} px); leave out {', '.join(other)}")
+        fields |= brought
+    elif features is not None:
+        fields["weights"] = SCRATCH
+    return settled_recipe(**fields, **({"tuning": "features"} if features or body else {}))
 
 
 def _numbers(text: str | None, option: str, kind: type[Number], least: int) -> list[Number]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,8 @@ import typer
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
-from evalsuite.training.recipe import DEFAULT_MODEL, Augment, Mode, Tuning, make_recipe
+from evalsuite.commands import options
+from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE, Augment, Mode, Tuning
 
 if TYPE_CHECKING:
     from evalsuite.study import arm as arms
@@ -27,14 +29,14 @@ def train(
     n_real: Annotated[int, typer.Option(min=0, help="Real images per class; 0: all.")] = 0,
     strategy: Annotated[str | None, typer.Option(help="Synthetic images of this strategy only.")] = None,
     mode: Annotated[Mode, typer.Option(help="How real and synthetic images are combined.")] = "mix",
-    model: Annotated[str, typer.Option(help="Any timm model.")] = DEFAULT_MODEL,
-    weights: Annotated[str | None, typer.Option(help="`hub` or a .safetensors file; default: from scratch.")] = None,
+    model: options.Model = DEFAULT_MODEL,
+    weights: options.Weights = "auto",
     tuning: Annotated[Tuning, typer.Option(help="Train all, head and batch norms, or a head on features.")] = "full",
-    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 400,
-    batch: Annotated[int, typer.Option(help="Images per step, over all processes.")] = 64,
+    size: options.Size = DEFAULT_SIZE,
+    steps: options.Steps = None,
+    batch: Annotated[int, typer.Option(help="Images per step, over all processes.")] = 32,
     optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
-    lr: Annotated[float, typer.Option(help="Largest learning rate; warm-up, then a cosine.")] = 2e-3,
+    lr: options.Rate = None,
     weight_decay: Annotated[float, typer.Option()] = 0.05,
     label_smoothing: Annotated[float, typer.Option()] = 0.1,
     augment: Annotated[Augment, typer.Option(help="none, light or randaugment.")] = "light",
@@ -42,7 +44,10 @@ def train(
     balanced: Annotated[bool, typer.Option(help="Draw every class equally often.")] = False,
     ema: Annotated[float, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = 0.0,
     patience: Annotated[int | None, typer.Option(help="Evaluations without improvement before stopping.")] = None,
-    evaluate_every: Annotated[int, typer.Option(help="Steps between evaluations on the real validation images.")] = 50,
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(help="Steps between evaluations on the real validation images. [default: a twelfth of all]"),
+    ] = None,
     split_bn: Annotated[bool, typer.Option(help="Separate batch norm statistics for synthetic images.")] = False,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     seed: Annotated[int, typer.Option()] = 0,
@@ -52,7 +57,7 @@ def train(
 ) -> None:
     """Train a timm model on real and synthetic images; run it again after an interruption to resume exactly.
 
-    Example: evalsuite train --real demo/phantoms --synthetic demo/shards --ratio 10 --out runs/clf
+    Example: evalsuite train --real data --synthetic synthetic --ratio 10 --model resnet18 --size 224 --out classifier
 
     Several GPUs: torchrun --nproc-per-node 4 -m evalsuite.cli train ...
     """
@@ -63,10 +68,11 @@ def train(
     from evalsuite.training import resume
     from evalsuite.training.data import datasets
     from evalsuite.training.distributed import world
+    from evalsuite.training.pretrained import settled_recipe
 
     files = (arms.RESULT, RECORD, arms.PREDICTIONS, arms.VALIDATION, resume.NAME)
     claim(folder, "a trained classifier", files, [WEIGHTS, "tensorboard"])
-    recipe = make_recipe(
+    recipe, note = settled_recipe(
         model=model,
         weights=weights,
         tuning=tuning,
@@ -100,14 +106,17 @@ def train(
     arm = arms.Arm(kind=kind, n_real=n_real, strategy=strategy, recipe=recipe)
     places = datasets.Places(real=real, synthetic=tuple(synthetic or ()), size=size)
     with world() as group:
+        if group.is_main and not as_json:
+            say(f"classifier: {recipe.summary()}. {note}".rstrip())
         opened = datasets.open_data(places)
         leaks = datasets.check_held_out(opened, allow_leakage)
         with _log(folder if tensorboard and group.is_main else None) as log:
+            execution = Execution(group, allow_leakage, log=log, notes=[note] if note else ())
             if group.is_main:
                 with progress("train", recipe.steps * batch) as tick:
-                    result = train_arm(arm, opened, folder, Execution(group, allow_leakage, tick=tick, log=log))
+                    result = train_arm(arm, opened, folder, replace(execution, tick=tick))
             else:
-                result = train_arm(arm, opened, folder, Execution(group, allow_leakage))
+                result = train_arm(arm, opened, folder, execution)
         if not group.is_main:
             return
     _report(result, folder, leaks, as_json)
@@ -116,7 +125,8 @@ def train(
 def _report(result: arms.Result, folder: Path, leaks: list[str], as_json: bool) -> None:
     """Print the result for people or as JSON."""
     if as_json:
-        print_json({**result.model_dump(mode="json"), "folder": str(folder), "leakage": leaks + result.leakage})
+        facts = {"classifier": result.arm.recipe.summary(), "folder": str(folder), "leakage": leaks + result.leakage}
+        print_json({**result.model_dump(mode="json"), **facts})
         return
     for text in leaks + result.leakage:
         out.print(f"[red]leakage:[/red] {text}", soft_wrap=True)

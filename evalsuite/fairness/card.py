@@ -121,6 +121,8 @@ class Card:
         Thresholds from the validation predictions: {"global" | "column=group": {class: threshold}}.
     notes
         Sentences a reader must know.
+    classifier
+        Whose predictions they are; empty where the table does not say it.
     """
 
     source: str
@@ -131,6 +133,7 @@ class Card:
     thresholds: Mapping[str, Mapping[str, float]]
     settings: CardSettings
     notes: tuple[str, ...] = ()
+    classifier: str = ""
 
     def row(self, column: str = "all", group: str = "all") -> GroupRow:
         """The row of a group; KeyError where there is none."""

@@ -93,6 +93,7 @@ def compute_card(
         cuts,
         settings,
         tuple(_notes(predictions, validation, rows, settings)),
+        predictions.classifier,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,8 @@ class Predictions:
         Patient or duplicate family as text, [n]; None where each row stands alone.
     source
         Where the table came from, for messages.
+    classifier
+        Whose predictions they are, where the table says it (`attrs["classifier"]`, which parquet keeps); else empty.
     """
 
     ids: NDArray[np.str_]
@@ -49,6 +51,7 @@ class Predictions:
     groups: pd.DataFrame
     clusters: NDArray[np.str_] | None = None
     source: str = "the table"
+    classifier: str = ""
 
     @property
     def n(self) -> int:
@@ -73,12 +76,13 @@ class Predictions:
             else self.groups.iloc[rows].reset_index(drop=True),
             None if self.clusters is None else self.clusters[rows],
             self.source,
+            self.classifier,
         )
 
     def with_group(self, column: str, values: Sequence[str] | NDArray[np.str_]) -> Predictions:
         """The same table with a group column added or replaced."""
         groups = self.groups.assign(**{column: pd.Series(list(values), dtype=str)})
-        return Predictions(self.ids, self.classes, self.labels, self.probs, groups, self.clusters, self.source)
+        return replace(self, groups=groups)
 
     def to_frame(self) -> pd.DataFrame:
         """The table as it is written: id, label, prob_*, groups, cluster."""
@@ -150,6 +154,7 @@ def from_frame(
         pd.DataFrame(columns, index=range(len(ids)), dtype=str),
         None if cluster is None else _words(frame[cluster], f"cluster column {cluster!r}", source, ids),
         source,
+        str(frame.attrs.get("classifier", "")),
     )
 
 

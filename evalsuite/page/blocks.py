@@ -98,13 +98,22 @@ class Answer:
 
 @dataclass(frozen=True)
 class Report:
-    """What one run, study or card has to say. leakage: leaks that were allowed, shown in red."""
+    """What one run, study or card has to say.
+
+    Attributes
+    ----------
+    leakage
+        Leaks that were allowed, shown in red.
+    classifier
+        Whose predictions the answer rests on, shown next to it; empty where that is not known.
+    """
 
     title: str
     answer: Answer
     sections: Sequence[Section]
     leakage: Sequence[str] = ()
     notes: Sequence[str] = ()
+    classifier: str = ""
 
 
 def records(rows: Sequence[Mapping[str, str | Cell]], caption: str = "") -> Table:

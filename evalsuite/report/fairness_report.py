@@ -39,7 +39,8 @@ def report(
             )
         )
     sections += [Section("Methods", methods.of_card(card, test)), Section("Limits", methods.limits(phantoms=False))]
-    return Report(f"Fairness card of {card.source}", answer(card, compared, raters), sections)
+    title = f"Fairness card of {card.source}"
+    return Report(title, answer(card, compared, raters), sections, classifier=card.classifier)
 
 
 def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | None = None) -> Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalsuite.training.data.open_splits import open_splits
-from evalsuite.training.recipe import Recipe
+from evalsuite.training.recipe import HUB, SCRATCH, Recipe
 
 if TYPE_CHECKING:
     from evalsuite.fairness.card import Card
@@ -79,7 +79,7 @@ def of_card(card: Card, test: Predictions) -> list[str]:
 
 def training(recipe: Recipe, real: int) -> str:
     """One paragraph on how the classifier was trained."""
-    weights = {None: "from scratch", "hub": "from pretrained weights"}.get(recipe.weights, "from local weights")
+    weights = {SCRATCH: "from scratch", HUB: "from pretrained weights"}.get(recipe.weights, "from local weights")
     what = {
         "full": "all weights",
         "head": "the classifier and the batch norms, the body frozen",
@@ -99,8 +99,11 @@ def training(recipe: Recipe, real: int) -> str:
         f"a moving average of the weights ({recipe.ema:g})" if recipe.ema else "",
         "separate batch norm statistics for synthetic images" if recipe.split_bn else "",
     ]
+    subject = f"A {recipe.model} (timm) was trained {weights} ({what}) on {real} real images at {recipe.size} px"
+    if recipe.on_given_features:
+        subject = f"A linear classifier was trained on a table of features of {real} real images"
     return (
-        f"A {recipe.model} (timm) was trained {weights} ({what}) on {real} real images at {recipe.size} px with "
+        f"{subject} with "
         f"{'AdamW' if recipe.optimizer == 'adamw' else 'SGD'} (learning rate {recipe.lr:g}, weight decay "
         f"{recipe.weight_decay:g}, cosine schedule with warm-up) for {recipe.steps} steps of {recipe.batch} images, "
         f"with {', '.join(e for e in extras if e)}. The weights with the least loss on real validation images were "

@@ -17,7 +17,8 @@ class NotebookCard(Card):
     """A card that draws itself."""
 
     def _repr_html_(self) -> str:
-        return fragment([fairness_report.answer(self).sentence, *card_blocks.card_blocks(self)])
+        whose = [f"Classifier: {self.classifier}."] if self.classifier else []
+        return fragment([fairness_report.answer(self).sentence, *whose, *card_blocks.card_blocks(self)])
 
 
 class NotebookComparison(Comparison):

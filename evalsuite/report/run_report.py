@@ -31,7 +31,10 @@ def report(found: RunFindings) -> Report:
         Section("Data sheet", data_sheet(places.real, places.synthetic)),
         Section("Limits", methods.limits(phantoms=_phantoms(found))),
     ]
-    return Report("Do these synthetic images help?", answer(found), sections, found.study.leakage, found.notes)
+    classifier = found.study.design.recipe.summary()
+    return Report(
+        "Do these synthetic images help?", answer(found), sections, found.study.leakage, found.notes, classifier
+    )
 
 
 def answer(found: RunFindings) -> Answer:

@@ -35,7 +35,12 @@ def report(found: Analysis) -> Report:
         Section("Limits", methods.limits(phantoms=any("phantom" in note for note in found.notes))),
     ]
     return Report(
-        "At which dose do these synthetic images help, and whom?", answer(found), sections, found.leakage, notes(found)
+        "At which dose do these synthetic images help, and whom?",
+        answer(found),
+        sections,
+        found.leakage,
+        notes(found),
+        found.design.recipe.summary(),
     )
 
 

@@ -14,6 +14,7 @@ from evalsuite.study.design import Design
 from evalsuite.training import checkpoint, frozen_features
 from evalsuite.training import model as models
 from evalsuite.training.data import datasets, feature_table
+from evalsuite.training.recipe import SCRATCH
 from shards.mixing.tensors import TensorSet
 
 FEATURES = "features.parquet"
@@ -46,12 +47,16 @@ def compute(design: Design, opened: datasets.Data, out: Path, body: Path | None,
     if body is not None:
         network, record = checkpoint.load(body)
         checkpoint.refuse_seen(record, body, opened.test, "use another body")
-        notes = (
+        notes += (
             f"The frozen body was trained on {len(record.images['train'])} real images before; arms with fewer "
             "profit from those, with and without synthetic images alike.",
         )
-    elif design.recipe.weights is None:
-        raise UserError("features need a body that has learnt something: give weights, or the checkpoint of a body")
+    elif design.recipe.weights == SCRATCH:
+        raise UserError(
+            " ".join(
+                ["features need a body that has learnt something: give weights, or the checkpoint of a body.", *notes]
+            )
+        )
     else:
         network = models.build(design.recipe, len(opened.classes))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -10,6 +10,7 @@ from pathlib import Path
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from dermforge.common.training_state import changes_between
 from evalsuite.study import run_arms
 from evalsuite.study.arm import check_lineage
 from evalsuite.study.body_features import FEATURES
@@ -20,7 +21,14 @@ from shards.format.schema import created_by
 
 
 def new_run(
-    places: datasets.Places, recipe: Recipe, *, n_real: int, ratio: float, seeds: int, allow_leakage: bool = False
+    places: datasets.Places,
+    recipe: Recipe,
+    *,
+    n_real: int,
+    ratio: float,
+    seeds: int,
+    allow_leakage: bool = False,
+    notes: Sequence[str] = (),
 ) -> Design:
     """The design of a run; the ratio is lowered to what the shards hold.
 
@@ -28,6 +36,8 @@ def new_run(
     ----------
     n_real
         Real images per class; 0: all.
+    notes
+        What its report must say of it.
 
     Raises
     ------
@@ -56,7 +66,7 @@ def new_run(
         doses={n_real: (0.0, min(ratio, math.floor(possible * 1000) / 1000))},
         seeds=seeds,
         controls=False,
-        notes=(lowered,) if possible < ratio else (),
+        notes=(*notes, lowered) if possible < ratio else tuple(notes),
         leakage=tuple(datasets.check_held_out(opened, allow_leakage)),
         created_by=created_by(),
     )
@@ -106,7 +116,11 @@ def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Opti
     if (out / PLAN).is_file():
         before = read_design(out)
         if (before.kind, before.recipe, before.places) != (design.kind, design.recipe, design.places):
-            raise UserError(f"{out} holds a {before.kind} of other images or another recipe; use another folder")
+            then, now = ({**d.recipe.model_dump(), **d.places.model_dump(mode="json")} for d in (before, design))
+            raise UserError(
+                f"{out} holds a {before.kind} of other images or another recipe: {changes_between(then, now)}; "
+                "use another folder"
+            )
     write_whole(out / PLAN, design.model_dump_json(indent=1).encode())
     options = replace(options, keep=design.kind == "run")
     run_arms.run(design.arms(), design.places, out, options, "train" if design.kind == "run" else "study")

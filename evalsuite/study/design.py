@@ -16,7 +16,7 @@ from dermforge.common.errors import UserError
 from evalsuite.study.arm import Arm, Kind
 from evalsuite.study.names import Metric, Preset
 from evalsuite.training.data import datasets
-from evalsuite.training.recipe import Recipe
+from evalsuite.training.recipe import HUB, SCRATCH, Recipe
 from shards.format.schema import created_by
 
 PLAN = "plan.json"
@@ -56,15 +56,17 @@ class Grid:
     recipe: Mapping[str, object] = field(default_factory=dict)
 
 
-#: `sagers2023`: the grid of arXiv 2308.12453 and its code. `laptop`: about ten minutes on two cores.
+#: `photographs`: the default classifier. `laptop`: a small one that learns phantoms, about ten minutes on two cores.
+#: `sagers2023`: the grid of arXiv 2308.12453 and its code.
 PRESETS: dict[Preset, Grid] = {
+    "photographs": Grid(sizes=(4, 8, 16, 32), ratios=(0, 2, 5, 10), seeds=5),
     "sagers2023": Grid(
         sizes=(1, 8, 16, 32, 64, 128, 228),
         ratios=(0, 1, 2, 5, 10, 20, 25, 50, 75),
         seeds=5,
         recipe={
             "model": "tf_efficientnetv2_m",
-            "weights": "hub",
+            "weights": HUB,
             "tuning": "head",
             "size": 224,
             "lr": 1e-3,
@@ -76,7 +78,15 @@ PRESETS: dict[Preset, Grid] = {
         sizes=(4, 8, 16, 32),
         ratios=(0, 2, 5, 10),
         seeds=2,
-        recipe={"steps": 200, "batch": 32, "lr": 4e-3, "evaluate_every": 40},
+        recipe={
+            "model": "test_efficientnet",
+            "weights": SCRATCH,
+            "size": 64,
+            "steps": 200,
+            "batch": 32,
+            "lr": 4e-3,
+            "evaluate_every": 40,
+        },
     ),
 }
 
@@ -162,7 +172,9 @@ class Design(BaseModel):
         return min(present, key=lambda r: (abs(r - self.controls_at), r))
 
 
-def new_study(places: datasets.Places, recipe: Recipe, grid: Grid, leakage: Sequence[str] = ()) -> Design:
+def new_study(
+    places: datasets.Places, recipe: Recipe, grid: Grid, leakage: Sequence[str] = (), notes: Sequence[str] = ()
+) -> Design:
     """The design of a grid.
 
     Raises
@@ -183,6 +195,7 @@ def new_study(places: datasets.Places, recipe: Recipe, grid: Grid, leakage: Sequ
             margin=grid.margin,
             adaptive=grid.adaptive,
             leakage=tuple(leakage),
+            notes=tuple(notes),
             created_by=created_by(),
         )
     except ValidationError as error:

@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-Preset = Literal["sagers2023", "laptop"]
+Preset = Literal["photographs", "laptop", "sagers2023"]
 Metric = Literal["accuracy", "balanced_accuracy"]

@@ -123,6 +123,7 @@ def write_record(found: RunFindings, out: Path) -> dict[str, Any]:
         "schema_version": 2,
         "kind": design.kind,
         "created_by": design.created_by,
+        "classifier": design.recipe.summary(),
         "headline": found.headline(),
         "plan": design.model_dump(mode="json"),
         "arms": [r.model_dump(mode="json") for r in found.study.results],

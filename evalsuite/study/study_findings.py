@@ -95,6 +95,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         "schema_version": 1,
         "kind": "study",
         "created_by": found.design.created_by,
+        "classifier": found.design.recipe.summary(),
         "design": found.design.model_dump(mode="json"),
         "reference_ratio": found.reference,
         "verdicts": verdicts(found),

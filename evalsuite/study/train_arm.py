@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Execution:
         Called after each step with the number of its images and a note.
     log
         Called after each evaluation.
+    notes
+        What the result must say of it.
     """
 
     world: World
@@ -42,6 +44,7 @@ class Execution:
     keep: bool = True
     tick: Callable[[int, str], None] = lambda n, note: None
     log: Callable[[resume.Evaluation], None] = lambda evaluation: None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def fit(arm: Arm, data: Data, body: nn.Module | None, folder: Path | None, execu
     tables, correct = {}, 0.0
     for name, part in ((VALIDATION, data.validation), (PREDICTIONS, data.test)):
         scores = loop.logits(model, inputs.evaluate, part, world.device)
-        tables[name] = predictions_frame(part, scores.double().softmax(1))
+        tables[name] = predictions_frame(part, scores.double().softmax(1), recipe.summary())
         correct = float((scores.argmax(1) == torch.from_numpy(part.labels)).float().mean())
     best = next((e for e in progress.history if e.step == progress.best_step), None)
     result = Result(
@@ -110,7 +113,7 @@ def fit(arm: Arm, data: Data, body: nn.Module | None, folder: Path | None, execu
         validation_accuracy=best.accuracy if best else 0.0,
         test_accuracy=correct,
         leakage=leakage,
-        notes=notes,
+        notes=[*execution.notes, *notes],
         history=[asdict(e) for e in progress.history],
     )
     return Trained(model, result, tables, real)

@@ -16,7 +16,7 @@ from dermforge.common.classifier import RECORD, WEIGHTS
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
-from evalsuite.training.recipe import Recipe
+from evalsuite.training.recipe import SCRATCH, Recipe
 from evalsuite.training.split_bn import merged_state
 from shards import ImageSet
 from shards.format.schema import created_by
@@ -120,7 +120,7 @@ def load(folder: Path) -> tuple[nn.Module, Record]:
     """
     record = read_record(folder)
     path = Path(folder) / WEIGHTS
-    plain = record.recipe.model_copy(update={"weights": None, "split_bn": False, "tuning": "full"})
+    plain = record.recipe.model_copy(update={"weights": SCRATCH, "split_bn": False, "tuning": "full"})
     model = models.build(plain, len(record.classes))
     try:
         model.load_state_dict(load_file(path))

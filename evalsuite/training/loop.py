@@ -25,8 +25,8 @@ from evalsuite.training.split_bn import mark_synthetic
 from shards.mixing.dataset import Batch
 from shards.mixing.tensors import TensorSet
 
-#: Batch of the evaluation passes.
-EVALUATION_BATCH = 256
+#: Pixels in a batch of the evaluation passes (256 images of 64 px, 20 of 224 px), and most images of one.
+EVALUATION_PIXELS, EVALUATION_BATCH = 1 << 20, 256
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def logits(
     """Logits of every image in stored order, float32 [n, k], on the CPU."""
     model.eval()
     parts = [torch.zeros(0, len(images.classes))]
-    for batch in images.batches(EVALUATION_BATCH):
+    few = EVALUATION_BATCH if images.holds_features else max(1, EVALUATION_PIXELS // (images.size or 1) ** 2)
+    for batch in images.batches(min(EVALUATION_BATCH, few)):
         parts.append(model(prepare(batch.to(device))).float().cpu())
         tick(len(batch))
     return torch.cat(parts)

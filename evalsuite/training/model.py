@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dermforge.common.errors import UserError
-from evalsuite.training.recipe import Recipe
+from evalsuite.training import pretrained
+from evalsuite.training.recipe import HUB, SCRATCH, Recipe
 from evalsuite.training.split_bn import split_batch_norms
 
 
@@ -26,20 +27,15 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
         Unknown model name, unreadable or misfitting weights, split batch norm where there is none.
     """
     torch.manual_seed(recipe.seed)
-    if not timm.is_model(recipe.model):
-        near = ", ".join(timm.list_models(f"*{recipe.model.split('_')[0]}*")[:5]) or "timm.list_models() names them"
-        raise UserError(f"timm has no model {recipe.model!r}; near it: {near}")
-    try:
-        model: nn.Module = timm.create_model(recipe.model, pretrained=recipe.weights == "hub", num_classes=classes)
-    except (RuntimeError, OSError) as error:
-        if recipe.weights != "hub":
-            raise
-        raise UserError(
-            f"the hub gave no weights for {recipe.model} ({str(error).splitlines()[0]}); give a "
-            ".safetensors file as weights, or no weights to train from scratch"
-        ) from error
-    if recipe.weights not in (None, "hub"):
-        load_body(model, Path(str(recipe.weights)))
+    pretrained.check_name(recipe.model)
+    model: nn.Module
+    if recipe.weights == HUB:
+        source = {"file": str(pretrained.fetch(recipe.model))}
+        model = timm.create_model(recipe.model, pretrained=True, pretrained_cfg_overlay=source, num_classes=classes)
+    else:
+        model = timm.create_model(recipe.model, num_classes=classes)
+    if recipe.weights not in (SCRATCH, HUB):
+        load_body(model, Path(recipe.weights))
     if recipe.split_bn and not split_batch_norms(model):
         raise UserError(f"split_bn: {recipe.model} has no batch norm; choose a model that has, or no split_bn")
     if recipe.tuning == "head":
@@ -55,7 +51,7 @@ def load_body(model: nn.Module, path: Path) -> None:
             "with safetensors.torch.save_file)"
         )
     if not path.is_file():
-        raise UserError(f"weights {path}: no such file; give a .safetensors file or `hub`")
+        raise UserError(f"weights {path}: no such file; give a .safetensors file, `hub` or `scratch`")
     try:
         state = load_file(path)
     except SafetensorError as error:

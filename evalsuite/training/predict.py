@@ -37,16 +37,18 @@ def predict(
     prepare = preprocessing.evaluation_input(classifier, device)
     squares = TensorSet([images], record.recipe.size, classes=record.classes)
     scores = loop.logits(classifier.to(device), prepare, squares, device, tick)
-    return predictions_frame(squares, scores.double().softmax(1))
+    return predictions_frame(squares, scores.double().softmax(1), record.recipe.summary())
 
 
-def predictions_frame(images: ImageSet, probabilities: Tensor) -> pd.DataFrame:
+def predictions_frame(images: ImageSet, probabilities: Tensor, classifier: str = "") -> pd.DataFrame:
     """The predictions table: id, label, a column of probabilities a class, groups and, where there are any, clusters.
 
     Parameters
     ----------
     probabilities
         [n, k], in the order of the images' classes.
+    classifier
+        Whose they are, kept in `attrs`.
     """
     rows = images.rows
     frame = rows[["id", "class"]].rename(columns={"class": "label"}).astype(str)
@@ -61,4 +63,5 @@ def predictions_frame(images: ImageSet, probabilities: Tensor) -> pd.DataFrame:
     clusters = rows["cluster"].fillna(rows["id"]).astype(str)
     if (clusters != frame["id"]).any():
         frame["cluster"] = clusters
+    frame.attrs["classifier"] = classifier
     return frame

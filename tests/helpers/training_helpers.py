@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pandas as pd
+import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from evalsuite.training import model, preprocessing
 from evalsuite.training.data.datasets import Data
@@ -17,6 +22,8 @@ from shards import ImageSet
 from shards.mixing.tensors import TensorSet
 
 TINY = "test_efficientnet"
+#: The same as options of a command.
+SMALL = ("--model", TINY, "--weights", "scratch", "--size", "32")
 CPU = torch.device("cpu")
 ALONE = World(0, 1, CPU)
 
@@ -44,6 +51,21 @@ def images(
         }
     )
     return TensorSet([ImageSet(rows, ["a", "b", "c"])]).with_values(values)
+
+
+def publish(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Put weights of a timm model into a cache of the hub, which itself is out of reach; the weights."""
+    torch.manual_seed(11)
+    network = timm.create_model(name)
+    state = {k: v.contiguous() for k, v in network.state_dict().items()}
+    folder = cache / ("models--" + network.pretrained_cfg["hf_hub_id"].replace("/", "--"))
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    (folder / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(state, folder / "snapshots" / ("0" * 40) / "model.safetensors")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return state
 
 
 def data(**options: Any) -> Data:

@@ -166,7 +166,7 @@ def test_a_broken_parquet_of_predictions_or_in_a_folder_of_images(
         broken.write_bytes(b"PAR1 broken PAR1")
     table, clf, out = tmp_path / "table.parquet", tmp_path / "clf", tmp_path / "out.parquet"
     assert "table.parquet" in refusal(capsys, f"evalsuite fairness {table} --groups fst")
-    small = "--model test_resnet --size 32 --steps 1 --batch 4"
+    small = "--model test_resnet --weights scratch --size 32 --steps 1 --batch 4"
     assert call(f"evalsuite train --real {phantom_shards} --out {clf} {small}") == 0
     assert "table.parquet" in refusal(capsys, f"evalsuite predict {clf} {images} --out {out}")
     said = refusal(capsys, f"evalsuite predict {clf} {table} --out {out}")

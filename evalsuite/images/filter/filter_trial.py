@@ -34,6 +34,7 @@ class TrialDesign:
     recipe: Recipe
     n_real: int = 0  # real images per class; 0: all
     seeds: int = 3  # training runs of each side
+    note: str = ""  # what its report must say of it
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,11 @@ def trial_section(trial: Trial) -> ImageCheck:
     whole = trial.table.iloc[0]
     n_real, seeds = trial.design.n_real, trial.design.seeds
     real = f"{n_real} real images per class" if n_real else "all real images"
-    text = f"With {real}, {trial.ratio:g} synthetic ones for each and {seeds} seeds, filtering changes the accuracy by "
-    text += f"{whole['difference'].text()}: {whole['verdict']}."
+    text = f"With {real}, {trial.ratio:g} synthetic ones for each and {seeds} seeds, filtering changes the accuracy of "
+    text += f"the classifier ({trial.design.recipe.summary()}) by {whole['difference'].text()}: {whole['verdict']}."
     hurt = [str(g) for g in trial.table.loc[trial.table["verdict"] == "hurts", "group"]]
     text += f" It hurts {', '.join(hurt)}." if hurt else ""
+    text += f" {trial.design.note}" if trial.design.note else ""
     status: Status = "bad" if hurt else "good" if whole["verdict"] in ("helps", "no difference") else "unknown"
     groups = trial.table["group"] != "all"
     caption = "Accuracy on real test images without and with the filter, paired"

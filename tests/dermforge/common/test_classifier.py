@@ -13,7 +13,7 @@ from dermforge.common.classifier import RECORD, WEIGHTS, open_classifier
 from dermforge.common.errors import UserError
 from evalsuite.training import checkpoint
 from evalsuite.training.model import normaliser
-from evalsuite.training.recipe import Recipe
+from evalsuite.training.recipe import make_recipe
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(0)
     record = checkpoint.Record(
-        recipe=Recipe(model="test_resnet", size=32),
+        recipe=make_recipe(model="test_resnet", size=32),
         classes=["a", "b", "c"],
         images={},
         synthetic=0,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from image_helpers import write_shards
+from training_helpers import TINY
 
 from dermforge.common.errors import UserError
 from evalsuite.commands.filter import filter_images
@@ -123,6 +124,9 @@ def test_a_filter_of_inpainted_images_is_judged(tmp_path: Path) -> None:
         n_real=2,
         ratio=9.0,
         seeds=1,
+        model=TINY,
+        weights="scratch",
+        size=32,
         steps=2,
         as_json=True,
     )

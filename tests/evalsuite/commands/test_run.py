@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import huggingface_hub
 import pandas as pd
 import pytest
 from study_helpers import write_noisy_copies
+from training_helpers import SMALL
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
@@ -15,7 +17,7 @@ from evalsuite.cli import PROGRAM
 from shards import ShardSet
 from shards.tools.select import select
 
-FAST = ["--model", "test_efficientnet", "--size", "32", "--steps", "4", "--batch", "8", "--workers", "1"]
+FAST = [*SMALL, "--steps", "4", "--batch", "8", "--workers", "1"]
 
 
 def invoke(*words: object) -> str:
@@ -25,8 +27,12 @@ def invoke(*words: object) -> str:
     return done.stdout
 
 
-def test_a_run_ends_in_a_page_tables_and_a_headline(phantom_shards: Path, noisy_copies: Path, tmp_path: Path) -> None:
+def test_a_run_ends_in_a_page_tables_and_a_headline(
+    phantom_shards: Path, noisy_copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All that `make demo` shows: both accuracies with intervals, the worst group, the report; twice the same."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     out = tmp_path / "report"
     command = (
         "run",
@@ -41,6 +47,8 @@ def test_a_run_ends_in_a_page_tables_and_a_headline(phantom_shards: Path, noisy_
         "--n-boot",
         100,
         *FAST,
+        "--weights",
+        "auto",
     )
     printed = invoke(*command)
     assert "accuracy, real only: 0." in printed
@@ -58,6 +66,11 @@ def test_a_run_ends_in_a_page_tables_and_a_headline(phantom_shards: Path, noisy_
     assert "&lt;b&gt;an image&lt;/b&gt;" in html
     assert "<b>an image" not in html
     assert "10 phantoms that the real-only arm does not have" in html
+    classifier = "test_efficientnet (timm) at 32 px, trained from scratch, 4 steps of 8 images"
+    assert f"Classifier: {classifier}." in html.partition('id="r1-what')[0]
+    assert record["classifier"] == classifier
+    for where in (printed, html, " ".join(record["notes"])):
+        assert "hf download timm/test_efficientnet.r160_in1k model.safetensors" in where
     assert (out / "sheet.png").read_bytes().startswith(b"\x89PNG")
     times = {p: p.stat().st_mtime_ns for p in out.rglob("result.json")}
     assert json.loads(invoke(*command, "--json"))["real"] == record["headline"]["real"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from training_helpers import SMALL
 from typer.testing import CliRunner
 
 from bench.suites.study import feature_study
@@ -33,10 +34,7 @@ def test_the_command_takes_a_folder_of_sets(phantom_shards: Path, generators: Pa
         "2",
         "--batch",
         "8",
-        "--size",
-        "32",
-        "--model",
-        "test_resnet",
+        *SMALL,
         "--n-boot",
         "100",
         "--workers",
@@ -44,7 +42,9 @@ def test_the_command_takes_a_folder_of_sets(phantom_shards: Path, generators: Pa
     ]
     done = CliRunner().invoke(PROGRAM.app(), [*words, "--synthetic", str(generators / "made")], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert "phantoms that the real-only arm does not have" in (tmp_path / "out" / "report.html").read_text()
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "phantoms that the real-only arm does not have" in html
+    assert "Classifier: test_efficientnet (timm) at 32 px, trained from scratch, 2 steps of 8 images." in html
     with pytest.raises(UserError, match="the same synthetic ids are in two"):
         open_data(
             Places(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from training_helpers import SMALL
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
@@ -16,7 +17,7 @@ from evalsuite.training import checkpoint
 def test_a_tensorboard_log_of_a_run_reads_back(phantom_shards: Path, tmp_path: Path) -> None:
     """What TensorBoard's own reader finds is what the checkpoint records."""
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    options = ["--size", "32", "--steps", "4", "--batch", "6", "--evaluate-every", "2", "--tensorboard"]
+    options = [*SMALL, "--steps", "4", "--batch", "6", "--evaluate-every", "2", "--tensorboard"]
     words = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), *options]
     done = CliRunner().invoke(PROGRAM.app(), words)
     assert done.exit_code == 0, done.output
@@ -36,7 +37,7 @@ def test_a_log_without_tensorboard_is_refused_before_training(
     for name in [n for n in sys.modules if n.startswith(("tensorboard", "torch.utils.tensorboard"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    words = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), "--size", "32", "--tensorboard"]
+    words = ["train", "--real", str(phantom_shards), "--out", str(tmp_path / "out"), *SMALL, "--tensorboard"]
     done = CliRunner().invoke(PROGRAM.app(), words)
     assert isinstance(done.exception, UserError)
     assert "pip install 'dermforge[track]'" in str(done.exception)
@@ -54,7 +55,9 @@ def test_a_log_without_tensorboard_is_refused_before_training(
 )
 def test_synthetic_images_that_are_asked_for_must_be_given(tmp_path: Path, words: list[str], text: str) -> None:
     """Else the run would be one on real images only, under another name."""
-    done = CliRunner().invoke(PROGRAM.app(), ["train", "--real", str(tmp_path), "--out", str(tmp_path / "out"), *words])
+    done = CliRunner().invoke(
+        PROGRAM.app(), ["train", "--real", str(tmp_path), "--out", str(tmp_path / "out"), *SMALL, *words]
+    )
     assert isinstance(done.exception, UserError)
     assert text in str(done.exception)
     assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ from dermforge.common.errors import UserError
 from evalsuite.reader_study.gains import read_gains
 from evalsuite.study.design import Design
 from evalsuite.training.data import datasets
-from evalsuite.training.recipe import Recipe
+from evalsuite.training.recipe import make_recipe
 
 
 def test_gains_come_from_a_table_or_from_a_run(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_gains_come_from_a_table_or_from_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_gains(tmp_path / "nowhere.csv")
     places = datasets.Places(real=tmp_path, synthetic=(tmp_path,))
-    plan = Design(kind="run", places=places, recipe=Recipe(), doses={4: (0, 2)}, seeds=2, controls=False)
+    plan = Design(kind="run", places=places, recipe=make_recipe(), doses={4: (0, 2)}, seeds=2, controls=False)
     (tmp_path / "plan.json").write_text(plan.model_dump_json())
     for arm in plan.arms():  # "a" is always right; "b" is right in the mixed arm of the first seed only
         right = arm.kind == "mix" and arm.seed == 0

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from study_helpers import SEEDS, SIZES
+from training_helpers import SMALL
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
@@ -28,10 +29,7 @@ def test_generators_with_equal_ids_keep_their_features_apart(
         str(phantom_shards),
         "--out",
         str(tmp_path / "clf"),
-        "--model",
-        "test_resnet",
-        "--size",
-        "32",
+        *SMALL,
         "--steps",
         "2",
         "--batch",
@@ -56,8 +54,6 @@ def test_generators_with_equal_ids_keep_their_features_apart(
         "2",
         "--steps",
         "2",
-        "--size",
-        "32",
         "--n-boot",
         "100",
         "--workers",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from study_helpers import BASE, SEEDS, SIZES, generator, new_grid
+from training_helpers import recipe
 
 from bench.suites.study import feature_study
 from dermforge.common.errors import UserError
@@ -15,7 +16,6 @@ from evalsuite.study.conduct import next_doses
 from evalsuite.study.design import Design, Grid, new_study
 from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Data, Places, open_data, sets_in
-from evalsuite.training.recipe import make_recipe
 from shards import ShardSet
 
 
@@ -24,7 +24,7 @@ def opened(real: Path, *folders: Path) -> Data:
 
 
 def small_study(data: Data, real: Path, sizes: tuple[int, ...] = SIZES) -> Design:
-    return new_study(Places(real=real, size=32), make_recipe(steps=2), Grid(sizes, (1,), len(SEEDS)))
+    return new_study(Places(real=real, size=32), recipe(steps=2), Grid(sizes, (1,), len(SEEDS)))
 
 
 def test_every_arm_has_the_generator_that_was_tuned_on_its_images(phantom_shards: Path, generators: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_generator_of_fewer_images_serves_larger_arms_of_its_seed(phantom_shar
     conduct.check(small_study(data, phantom_shards), data, allow_leakage=True)
     places = Places(real=phantom_shards, synthetic=(generators / "made" / "n4-s0",), size=32)
     with pytest.raises(UserError, match="12 training images outside"):
-        conduct.new_run(places, make_recipe(steps=2), n_real=2, ratio=1, seeds=1)
+        conduct.new_run(places, recipe(steps=2), n_real=2, ratio=1, seeds=1)
 
 
 def test_sets_of_a_model_that_saw_none_of_the_data_stay(phantom_shards: Path, generators: Path, tmp_path: Path) -> None:
@@ -70,21 +70,19 @@ def test_sets_of_a_model_that_saw_none_of_the_data_stay(phantom_shards: Path, ge
 
 def test_too_few_images_and_missing_parts_are_named(phantom_shards: Path, noisy_copies: Path, tmp_path: Path) -> None:
     """Bad input: one line that says what is there."""
-    recipe = make_recipe(size=32)
+    small = recipe()
     with pytest.raises(UserError, match=r"n_real is 50, but \w+ has 12 training images"):
-        conduct.new_run(Places(real=phantom_shards, synthetic=(noisy_copies,)), recipe, n_real=50, ratio=1, seeds=1)
+        conduct.new_run(Places(real=phantom_shards, synthetic=(noisy_copies,)), small, n_real=50, ratio=1, seeds=1)
     with pytest.raises(UserError, match="not synthetic"):
         conduct.new_run(
             Places(real=phantom_shards, synthetic=(phantom_shards / "train",), size=32),
-            recipe,
+            small,
             n_real=2,
             ratio=1,
             seeds=1,
         )
     with pytest.raises(UserError, match="is not a folder"):
-        conduct.new_run(
-            Places(real=tmp_path / "nowhere", synthetic=(noisy_copies,)), recipe, n_real=2, ratio=1, seeds=1
-        )
+        conduct.new_run(Places(real=tmp_path / "nowhere", synthetic=(noisy_copies,)), small, n_real=2, ratio=1, seeds=1)
 
 
 def test_overlapping_splits_are_refused_with_the_ids(phantom_shards: Path, tmp_path: Path) -> None:
@@ -92,7 +90,7 @@ def test_overlapping_splits_are_refused_with_the_ids(phantom_shards: Path, tmp_p
     for part, source in (("train", "train"), ("validation", "validation"), ("test", "train")):
         (tmp_path / part).symlink_to(phantom_shards / source, target_is_directory=True)
     with pytest.raises(UserError, match=r"72 ids are in train and in test .*phantom-"):
-        conduct.new_run(Places(real=tmp_path, synthetic=()), make_recipe(), n_real=2, ratio=1, seeds=1)
+        conduct.new_run(Places(real=tmp_path, synthetic=()), recipe(), n_real=2, ratio=1, seeds=1)
 
 
 def test_a_feature_study_runs_and_resumes(tmp_path: Path) -> None:
@@ -111,7 +109,7 @@ def test_a_feature_study_runs_and_resumes(tmp_path: Path) -> None:
     best = max(line.score for line in found.lines if line.group == "all")
     assert best > 0.3  # one in ten by chance
     with pytest.raises(UserError, match="another recipe"):
-        conduct.execute(made.model_copy(update={"recipe": make_recipe(lr=0.5)}), tmp_path / "out", Options(workers=1))
+        conduct.execute(made.model_copy(update={"recipe": recipe(lr=0.5)}), tmp_path / "out", Options(workers=1))
     with pytest.raises(UserError, match="which allows 18:1"):
         conduct.check(made.model_copy(update={"doses": {10: (0, 50)}}), opened)
 

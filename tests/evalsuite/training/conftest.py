@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from training_helpers import SMALL
 from typer.testing import CliRunner
 
 from evalsuite.cli import PROGRAM
@@ -15,7 +16,7 @@ def trained(phantom_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     out = tmp_path_factory.mktemp("checkpoint")
     done = CliRunner().invoke(
         PROGRAM.app(),
-        ["train", "--real", str(phantom_shards), "--out", str(out), "--size", "32", "--steps", "3", "--batch", "8"],
+        ["train", "--real", str(phantom_shards), "--out", str(out), *SMALL, "--steps", "3", "--batch", "8"],
     )
     assert done.exit_code == 0, done.output
     return out

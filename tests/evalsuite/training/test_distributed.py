@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from training_helpers import SMALL
 
 
 @pytest.mark.slow
@@ -17,8 +18,7 @@ def test_two_processes_train_as_one_does(phantom_shards: Path, tmp_path: Path) -
     options = [
         "--model",
         "test_convnext",
-        "--size",
-        "32",
+        *SMALL,
         "--steps",
         "4",
         "--batch",

@@ -11,8 +11,11 @@ from training_helpers import images
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
+from dermforge.fairness import fairness_card
 from evalsuite.cli import PROGRAM
 from evalsuite.fairness import predictions
+from evalsuite.page.render import page
+from evalsuite.report import fairness_report
 from evalsuite.training.predict import predict, predictions_frame
 from shards import ShardSet
 
@@ -26,6 +29,17 @@ def test_predictions_equal_those_of_the_training_run(trained: Path, phantom_shar
     assert (again.ids == first.ids).all()
     assert abs(again.probs - first.probs).max() < 1e-5
     assert list(again.groups.columns) == ["group"]
+
+
+def test_a_card_names_the_classifier_of_our_own_table(trained: Path) -> None:
+    """In a notebook and on the page, from the parquet alone; a table of another classifier says nothing."""
+    frame = pd.read_parquet(trained / "predictions.parquet")
+    card = fairness_card(frame, groups=["group"], n_boot=20)
+    named = "Classifier: test_efficientnet (timm) at 32 px, trained from scratch, 3 steps of 8 images."
+    assert named in card._repr_html_()
+    assert named in page([fairness_report.report(card, predictions.from_frame(frame))])
+    frame.attrs.clear()
+    assert "Classifier" not in fairness_card(frame, groups=["group"], n_boot=20)._repr_html_()
 
 
 def test_training_images_are_refused_with_their_ids(trained: Path, phantom_shards: Path) -> None:

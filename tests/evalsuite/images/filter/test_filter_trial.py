@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from image_helpers import write_shards
+from training_helpers import recipe
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import Predictions, from_frame
 from evalsuite.images.filter import filter_trial
 from evalsuite.images.filter.filter_trial import TrialDesign
 from evalsuite.study.run_arms import Options
-from evalsuite.training.recipe import make_recipe
 from shards import open_data
 
 
@@ -50,7 +50,7 @@ def test_a_filter_is_judged_by_the_paired_difference_in_each_group() -> None:
     found = table.set_index("group")["difference"]
     assert found["light"].low < 0.2 < found["light"].high
     assert found["dark"].low < -0.2 < found["dark"].high
-    part = filter_trial.trial_section(filter_trial.Trial(table, TrialDesign(make_recipe(), 16), 5.0))
+    part = filter_trial.trial_section(filter_trial.Trial(table, TrialDesign(recipe(), 16), 5.0))
     assert part.status == "bad"
     assert "hurts dark" in part.verdict
     same = filter_trial.compare(dict.fromkeys(tables, tables["with"]), 300)
@@ -63,7 +63,7 @@ def test_the_trial_trains_both_sides_on_equally_many_images(tmp_path: Path) -> N
         write_shards(tmp_path / "real" / split, start, 1, "phantom", split)
     write_shards(tmp_path / "made", 300, 2, "synthetic", None)
     ids = list(open_data(tmp_path / "made").rows["id"])
-    design = TrialDesign(make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2), n_real=2, seeds=1)
+    design = TrialDesign(recipe(ratio=9.0, steps=2, batch=12), n_real=2, seeds=1)
     trial = filter_trial.conduct(tmp_path / "real", tmp_path / "made", ids[::2], tmp_path / "out", design, Options(1))
     assert trial.ratio == 3.0  # 36 kept of 6 classes allow 6 for 2 real ones
     results = [json.loads(f.read_text()) for f in sorted((tmp_path / "out").rglob("result.json"))]
@@ -85,7 +85,7 @@ def test_the_trial_takes_all_real_images_where_classes_are_unequal(tmp_path: Pat
         tmp_path / "made",
         ids,
         tmp_path / "out",
-        TrialDesign(make_recipe(ratio=9.0, steps=2, batch=12, evaluate_every=2), seeds=1),
+        TrialDesign(recipe(ratio=9.0, steps=2, batch=12), seeds=1),
         Options(1),
     )
     assert trial.ratio == 1.714  # 12 of a class for 42 real ones of 6 classes
