@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermforge.common.errors import UserError
+from dermforge.common.extras import how_to_install
 from engines.silence import quiet
 
 if TYPE_CHECKING:
@@ -99,11 +100,11 @@ def unavailable(peer: str, on_gpu: bool) -> str | None:
     if peer != "optimum":
         return None
     if find_spec("optimum") is None or find_spec("optimum.onnxruntime") is None:
-        return "it is not installed: pip install dermforge[optimum]"
+        return f"it is not installed: {how_to_install('optimum')}"
     import onnxruntime
 
     if on_gpu and PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
-        return "this ONNX Runtime has no CUDA provider: pip install dermforge[cuda]"
+        return f"this ONNX Runtime has no CUDA provider: {how_to_install('cuda')}"
     return None
 
 

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from dermforge.common.errors import UserError
+from dermforge.common.extras import how_to_install
 
 
 def connect(address: str) -> Any:
@@ -29,7 +30,7 @@ def connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UserError("Ray is not installed; install the extra dermforge[ray]") from error
+        raise UserError(f"Ray is not installed: {how_to_install('ray')}") from error
     if address == "local":
         ray.init(
             address="local",

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
+from dermforge.common.extras import how_to_install
 from engines.bundle import Bundle
 from engines.cache import cache_folder
 from engines.engine import TEXT_BATCH, Call, Calls, lazily
@@ -145,7 +146,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     if PROVIDERS[provider] not in ort.get_available_providers():
         raise EngineError(
             f"this ONNX Runtime has no {PROVIDERS[provider]} (it has {', '.join(ort.get_available_providers())}): "
-            "install the extra dermforge[cuda] on a machine with a GPU, or use the cpu device"
+            f"{how_to_install('cuda')} on a machine with a GPU, or use the cpu device"
         )
     bundle.verify([*bundle.find("graph"), *bundle.find("weights")])
     place = _place(bundle, provider, threads)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dermforge.common.extras import how_to_install
 from engines.backends.cuda_graph import record
 from engines.bundle import Artefact, Bundle
 from engines.engine import Calls
@@ -20,7 +21,6 @@ from engines.errors import EngineError
 from engines.memory import require_on_gpu
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
-EXTRAS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt-rtx"}
 GRAPHS = {
     "text_encoder": "text_encoder/model.onnx",
     "unet": "unet/rows.onnx",
@@ -52,7 +52,7 @@ def library(flavour: str) -> Any:
         return importlib.import_module(MODULES[flavour])
     except ImportError as error:
         raise EngineError(
-            f"{flavour} is not installed ({error}): install dermforge[{EXTRAS[flavour]}], or use another backend"
+            f"{flavour} is not installed ({error}): use another backend, or {how_to_install(flavour)}"
         ) from error
 
 

@@ -12,6 +12,7 @@ import typer
 
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
+from dermforge.common.extras import how_to_install
 from dermforge.common.output_folder import claim
 from evalsuite.commands import options
 from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE, Augment, Mode, Tuning
@@ -147,7 +148,7 @@ def _log(folder: Path | None) -> Iterator[Callable[[Evaluation], None]]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UserError("--tensorboard needs the package tensorboard; pip install 'dermforge[track]'") from error
+        raise UserError(f"--tensorboard needs the package tensorboard: {how_to_install('track')}") from error
     with SummaryWriter(str(folder / "tensorboard")) as writer:
 
         def write(evaluation: Evaluation) -> None:

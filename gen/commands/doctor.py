@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dermforge.common import console
+from dermforge.common.extras import PURPOSES, how_to_install, requirements
 
 NEEDED = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 
@@ -22,7 +24,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="One JSON document 
 
     Example: gen doctor
     """
-    found = {"machine": _machine(), "packages": _packages(), "backends": _backends()}
+    found = {"machine": _machine(), "packages": _packages(), "extras": _extras(), "backends": _backends()}
     if json:
         console.print_json(found)
         return
@@ -56,11 +58,23 @@ def _packages() -> dict[str, str]:
     return found
 
 
+def _extras() -> dict[str, str]:
+    """Each optional part: the versions of its packages, or what it is for and how to install it."""
+    found = {}
+    for extra, purpose in PURPOSES.items():
+        names = [re.split(r"[<>=!~ \[]", requirement)[0] for requirement in requirements(extra)]
+        try:
+            found[extra] = ", ".join(f"{name} {version(name)}" for name in names) or "not known: install dermforge"
+        except PackageNotFoundError:
+            found[extra] = f"not installed, for {purpose}: {how_to_install(extra)}"
+    return found
+
+
 def _backends() -> dict[str, str]:
     """Each backend: what it can do here, or the one thing to do first."""
     import onnxruntime
 
-    from engines.backends.tensorrt import EXTRAS, MODULES, this_gpu
+    from engines.backends.tensorrt import MODULES, this_gpu
 
     gpu = this_gpu()
     providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
@@ -72,7 +86,7 @@ def _backends() -> dict[str, str]:
         try:
             installed = importlib.import_module(module).__version__
         except ImportError:
-            found[flavour] = f"not installed: pip install 'dermforge[{EXTRAS[flavour]}]'"
+            found[flavour] = f"not installed: {how_to_install(flavour)}"
             continue
         ahead = "compiles for any --target here" if flavour == "tensorrt-rtx" else "compiles on a GPU only"
         found[flavour] = f"{installed}: {ahead}" + (", runs here" if gpu else ", runs on a GPU only (none here)")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from dermforge.common.errors import UserError
+from dermforge.common.extras import how_to_install
 from gen.finetune.base import Base
 
 #: The attention projections, as diffusers' own LoRA examples choose them.
@@ -89,7 +90,7 @@ def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> PromptedUN
     try:
         from peft import LoraConfig
     except ImportError as error:
-        raise UserError("LoRA needs peft, which is not installed: pip install 'dermforge[lora]'") from error
+        raise UserError(f"LoRA needs peft, which is not installed: {how_to_install('lora')}") from error
     denoiser = _with_frozen_text(base, prompts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

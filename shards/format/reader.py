@@ -18,6 +18,7 @@ from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.skin_tone import in_order
 from shards.format.consistency import file_fault, info_faults, orphan_faults, set_faults
 from shards.format.images import decode_image
+from shards.format.nearby import no_shards
 from shards.format.schema import SHARD, Provenance, Sample, Sidecar, SidecarRow
 from shards.format.unpack import OpenTars, unpack
 from shards.storage.location import Storage, open_storage
@@ -191,10 +192,7 @@ class ShardSet(ImageSet):
         names = where.names()
         shards = [name for name in names if SHARD.match(name)]
         if not shards:
-            raise UserError(
-                f"{where} holds no shards (name-000000.tar with name-000000.json); `shards make` "
-                "turns images into shards"
-            )
+            raise UserError(no_shards(location))
         records = sorted(name for name in shards if name.endswith(".json"))
         with ThreadPoolExecutor(8) as pool:
             contents = list(pool.map(where.read, records))

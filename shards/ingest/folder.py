@@ -12,6 +12,7 @@ from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.tables import as_text, read_table
 from shards.format.images import image_size
+from shards.format.nearby import sets_below
 from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import SHARD, SPLITS, Sample
 from shards.ingest.naming import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, split_and_class, split_of, unique_ids
@@ -42,7 +43,9 @@ class FolderSet(ImageSet):
         table = table or find_table(path)
         rows = _from_table(path, as_text(read_table(table)), str(table)) if table else _from_folders(path)
         if rows.empty:
-            raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+            below = sets_below(path)
+            instead = f", but {', '.join(below)} hold shards; give one" if below else ""
+            raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}){instead}")
         rows["id"] = unique_ids([str(name) for name in rows["id"]])
         return cls(path, rows.astype(object).sort_values("id", ignore_index=True), sorted(set(rows["class"])))
 

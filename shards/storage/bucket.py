@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from dermforge.common.atomic import Pending, locked, sweep
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.extras import how_to_install
 
 #: Size of the local cache in bytes; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change its size and its folder.
 CACHE_BYTES = 8 << 30
@@ -181,7 +182,7 @@ def _filesystem(url: str) -> Any:
     except ImportError as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"{url}: {reason}; s3:// needs `pip install 'dermforge[cloud]'`, other stores the package named here"
+            f"{url}: {reason}; s3:// needs `{how_to_install('cloud')}`, other stores the package named here"
         ) from error
     except ValueError as error:
         raise UserError(f"{url}: {error}; expected an address that fsspec knows, such as s3://bucket/folder") from error

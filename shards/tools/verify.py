@@ -16,6 +16,7 @@ from shards.format import tar
 from shards.format.consistency import file_fault, info_faults, listed_in_info, orphan_faults, set_faults, wrong_digest
 from shards.format.images import decode_image
 from shards.format.interop import INFO, dali_index
+from shards.format.nearby import no_shards
 from shards.format.schema import REMEDY, SHARD, Sidecar, SidecarRow
 from shards.format.unpack import unpack
 from shards.storage.location import Folder, Storage, open_storage
@@ -59,7 +60,7 @@ def verify(
     records = sorted(name for name in names if SHARD.match(name) and name.endswith(".json"))
     tars = {name for name in names if SHARD.match(name) and name.endswith(".tar")}
     if not records and not tars:
-        raise UserError(f"{where} holds no shards; expected name-000000.tar with name-000000.json")
+        raise UserError(no_shards(location))
     result = Verification(shards=len(tars))
     sidecars = [s for name in records if (s := _sidecar(where, name, names, result))]
     result.faults += [*orphan_faults(where, names), *set_faults(where, sidecars), *info_faults(where, names)]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from dermforge.common.extras import PURPOSES
 from engines.loader import BACKENDS
 from gen.commands.doctor import doctor
 
@@ -17,5 +18,7 @@ def test_every_backend_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CPU" in found["backends"]["onnxruntime"]
     assert int(found["machine"]["cores"]) >= 1
     assert found["packages"]["torch"][0].isdigit()
+    assert set(found["extras"]) == set(PURPOSES)
+    assert found["extras"]["lora"].startswith("peft ")
     doctor(json=False)
     assert "onnxruntime" in capsys.readouterr().out
