@@ -117,7 +117,7 @@ def finetune(
             replace(whole, data=images.where(cls=c), out=out / name, work=whole.folder / name)
             for c, name in names.items()
         ]
-    results = [tune(task, settings, execution, accelerator, console.progress) for task in tasks]
+    results = [tune(task, settings, execution, accelerator, console.progress, _note) for task in tasks]
     main = accelerator.is_main_process
     accelerator.end_training()
     if not main:
@@ -132,3 +132,8 @@ def finetune(
             f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; next: "
             f"`gen build-engine --model {result.out}`"
         )
+
+
+def _note(text: str) -> None:
+    """On stderr, like the progress; quiet in all processes but one."""
+    console.err.print(text, markup=False, soft_wrap=True)

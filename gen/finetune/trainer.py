@@ -42,7 +42,12 @@ class Training:
     identity: dict[str, Any]
     work: Path
 
-    def run(self, validate: Callable[[int], None], progress: Progress = silent) -> None:
+    def run(
+        self,
+        validate: Callable[[int], None],
+        progress: Progress = silent,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Train to the last step; the network ends with the averaged weights where an average is asked for.
 
         Raises
@@ -64,6 +69,7 @@ class Training:
         checkpoint, start = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer), 0
         if saved := checkpoint.load():
             start = int(saved[0]["step"])
+            say(f"resumes after step {start} of {self.steps}, from {self.work / CHECKPOINT}")
             if accelerator.scaler:
                 accelerator.scaler.load_state_dict(saved[0]["scaler"])
         log = Log(self.work / LOG, start) if accelerator.is_main_process else None

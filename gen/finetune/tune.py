@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,9 +100,19 @@ def new_accelerator(settings: Hyperparameters, execution: Execution) -> Accelera
 
 
 def tune(
-    task: Task, settings: Hyperparameters, execution: Execution, accelerator: Accelerator, progress: Progress = silent
+    task: Task,
+    settings: Hyperparameters,
+    execution: Execution,
+    accelerator: Accelerator,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
 ) -> FinetuneResult:
     """Tune a pipeline on the training images of a set and write it; an interrupted run resumes.
+
+    Parameters
+    ----------
+    say
+        Called with where the run resumes, if it does.
 
     Raises
     ------
@@ -112,7 +123,7 @@ def tune(
     """
     folder, spec = read_base(task.model, settings.size)
     chosen = _examples(task, spec, settings, progress)
-    run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress)
+    run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress, say)
     already = output.finished(task.out, run.identity, run.steps, execution.fresh) and not execution.fresh
     claim(task.folder, "the work of fine-tuning", [LOG, CHECKPOINT], ["latents", "prior", "validation", TRACKING])
     if not already:
@@ -163,6 +174,7 @@ class _Run:
     accelerator: Accelerator
     work: Path
     progress: Progress
+    say: Callable[[str], None]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -186,7 +198,7 @@ class _Run:
         training = Training(
             self.accelerator, unet, batches, settings, self.execution, self.steps, self.identity, self.work
         )
-        training.run(self._validate, self.progress)
+        training.run(self._validate, self.progress, self.say)
         for tracker in self.accelerator.trackers:
             tracker.finish()
         self.accelerator.trackers.clear()
@@ -235,7 +247,10 @@ class _Run:
         views = Views(self.base.spec.size, self.settings.seed, self.settings.jitter)
         identity = {"model": self.base.digest, "data": examples.digest} | asdict(views)
         cache = Latents(self.work / "latents" / name, identity, self.settings.views_for(len(examples)))
-        own = cache.missing()[self.accelerator.process_index :: self.accelerator.num_processes]
+        missing = cache.missing()
+        if len(missing) < cache.n_views:
+            self.say(f"takes {cache.n_views - len(missing)} of {cache.n_views} encoded views from {cache.folder}")
+        own = missing[self.accelerator.process_index :: self.accelerator.num_processes]
         self.accelerator.wait_for_everyone()  # all have looked before one writes
         with self.progress("encode views", len(own) * len(examples)) as tick:
             for number in own:

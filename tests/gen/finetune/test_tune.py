@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -108,12 +109,21 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
 
 def test_a_finished_run_can_be_made_longer(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """And where it goes on is said."""
     options = {"model": random_pipeline, "data": images, "method": "lora"}
     assert run(monkeypatch, **options, epochs=2, out=tmp_path / "whole") == 0
     assert run(monkeypatch, **options, epochs=1, out=tmp_path / "longer", keep_work=True) == 0
+    assert "resumes" not in capsys.readouterr().err
     assert run(monkeypatch, **options, epochs=2, out=tmp_path / "longer") == 0
+    said = capsys.readouterr().err
+    assert re.search(r"takes \d+ of \d+ encoded views from \S*longer\.work/latents/real", said)
+    assert re.search(r"resumes after step \d+ of \d+, from \S*longer\.work/checkpoint\.safetensors", said)
     assert same(unet(tmp_path / "whole"), unet(tmp_path / "longer"))
 
 
