@@ -17,7 +17,7 @@ def regenerate(
     check: Annotated[bool, typer.Option("--check", help="Only compare; change nothing.")] = False,
     engine: Annotated[Path, typer.Option(help="The bundle that the run used.")] = DEFAULT_BUNDLE,
     parents: Annotated[str | None, typer.Option(help="The real images that its plan starts from.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of their lesion masks.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of their lesion masks, as in gen sample.")] = None,
 ) -> None:
     """Make one shard of a `gen sample` run again; compare it, or put it in place of a damaged one.
 

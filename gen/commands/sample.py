@@ -36,7 +36,7 @@ def sample(
     guidance_interval: Annotated[str | None, typer.Option(help="Noise levels LOW:HIGH that are guided.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise [default: 0].")] = None,
     parents: Annotated[str | None, typer.Option(help="Real images that plan rows start from.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of the parents' lesion masks, <id>.png.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of lesion masks with the names of the images.")] = None,
     shard_size: Annotated[int | None, typer.Option(help="Images per shard [default: 1000].")] = None,
     image_format: Annotated[str | None, typer.Option("--format", help="png, jpg or webp [default: png].")] = None,
     quality: Annotated[int | None, typer.Option(help="Of jpg and webp, 1 to 100 [default: 95].")] = None,

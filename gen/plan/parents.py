@@ -12,16 +12,18 @@ from PIL import Image
 
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Ticker, no_tick
+from gen.plan.mask_files import MaskFiles
 from gen.plan.masks import Mask
 from shards.format.images import decode_image, image_size
 from shards.format.reader import ImageSet
 
 
 class Parents:
-    """Real images by id, from shards or a folder, and their lesion masks from a folder of `<id>.png`."""
+    """Real images by id, from shards or a folder, and their lesion masks from a folder of them."""
 
     def __init__(self, data: ImageSet, where: str | Path, masks: Path | None = None) -> None:
-        self.data, self.where, self.masks = data, where, masks
+        self.data, self.where = data, where
+        self.masks = MaskFiles(masks) if masks else None
         self.rows: pd.DataFrame = data.rows
 
     def usable(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
@@ -81,10 +83,8 @@ class Parents:
 
     def _mask(self, name: str) -> Image.Image:
         if self.masks is None:
-            raise UserError("the plan redraws lesions; give a folder of their masks, <id>.png")
-        path = self.masks / f"{name}.png"
-        if not path.is_file():
-            raise UserError(f"no mask {path}; expected one for each parent, white where the lesion is")
+            raise UserError("the plan redraws lesions; give a folder of their masks, each with the name of its image")
+        path = self.masks.find(name)
         data = path.read_bytes()
         try:
             got, expected = image_size(data), image_size(self._encoded(name))

@@ -119,9 +119,14 @@ def split_and_class(folders: Sequence[str]) -> tuple[str | None, str | None]:
     return split, labels[-1] if labels else None
 
 
+def id_of(name: str) -> str:
+    """The id of an image of this name, if no other image gets the same: other characters become hyphens."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:ID_LENGTH] or "image"
+
+
 def unique_ids(names: list[str]) -> list[str]:
     """Turn names into ids: other characters become hyphens; ids that are then equal get a digest of the name."""
-    ids = [re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:ID_LENGTH] or "image" for name in names]
+    ids = [id_of(name) for name in names]
     taken: dict[str, int] = {}
     for one in ids:
         taken[one] = taken.get(one, 0) + 1

@@ -1,0 +1,59 @@
+"""Finds the lesion masks of real images by the names that `shards make` turns into ids."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from dermforge.common.errors import UserError
+from shards.ingest.naming import id_of
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+#: What data sets add to an image's name to name its mask: ISIC 2016 to 2018, PH2, HAM10000.
+ENDINGS = ("_segmentation", "_lesion", "_mask")
+
+
+class MaskFiles:
+    """A folder of masks: each has the name of its image, or its id, and may have one of `ENDINGS` after it.
+
+    Masks in sub-folders count as images in sub-folders do.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder} is not a folder; expected one with a mask for each image, white where the lesion is"
+            )
+        self.folder = folder
+
+    def find(self, image: str) -> Path:
+        """The mask of the image with this id.
+
+        Raises
+        ------
+        UserError
+            There is none, or there are several.
+        """
+        found = [path for path in self._by_id.get(image, []) if path.is_file()]
+        exact = [path for path in found if path.stem == image]
+        if not found:
+            raise UserError(
+                f"no mask of {image} in {self.folder}; expected {image}.png, or the name of its image, white where the "
+                "lesion is"
+            )
+        if len(exact or found) > 1:
+            raise UserError(
+                f"{found[0]} and {found[1]} may both be the mask of {image}; call the right one {image}.png"
+            )
+        return (exact or found)[0]
+
+    @cached_property
+    def _by_id(self) -> dict[str, list[Path]]:
+        known: dict[str, list[Path]] = {}
+        for path in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+            whole = path.relative_to(self.folder).with_suffix("")
+            names = {str(whole), whole.name}
+            names |= {name.removesuffix(ending) for name in names for ending in ENDINGS}
+            for one in {id_of(name) for name in names}:
+                known.setdefault(one, []).append(path)
+        return known
