@@ -15,6 +15,7 @@ from dermforge.common.errors import UserError
 from dermforge.common.least_numbers import GROUP_IMAGES
 from dermforge.common.output_folder import claim
 from evalsuite.fairness import predictions
+from evalsuite.fairness.own_columns import OwnColumns
 from evalsuite.fairness.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def fairness(
     table: Annotated[Path, typer.Argument(help="predictions: parquet or CSV with id, label, prob_<class>..., groups")],
     groups: Annotated[str, typer.Option(help="group columns, separated by commas; Holm corrects over the first")],
     cluster: Annotated[str, typer.Option(help="column of the patient or duplicate family")] = "",
+    id_column: Annotated[str, typer.Option(help="column of the image's name")] = "id",
+    label_column: Annotated[str, typer.Option(help="column of the true class")] = "label",
+    prob_columns: Annotated[
+        str, typer.Option(help="CLASS=COLUMN, separated by commas; one of two classes will do [default: prob_<class>]")
+    ] = "",
     validation: Annotated[Path | None, typer.Option(help="validation predictions: they fix the thresholds")] = None,
     train: Annotated[
         Path | None, typer.Option(help="table with the ids that trained the model: refused if shared")
@@ -55,6 +61,9 @@ def fairness(
 
     Example: evalsuite fairness test.parquet --groups fst,sex --cluster patient --validation val.parquet
     --out card/
+
+    Of another classifier: evalsuite fairness mine.csv --groups fst --id-column image --label-column truth
+    --prob-columns benign=p0,malignant=p1
     """
     from evalsuite.fairness import label_noise
     from evalsuite.fairness.card import CardSettings
@@ -67,13 +76,16 @@ def fairness(
     columns = [c.strip() for c in groups.split(",") if c.strip()]
     keep = [*columns, *([rater_b] if rater_b else [])]
     _refuse_twice(keep)
-    test = predictions.load(table, groups=keep, cluster=cluster or None)
+    own = OwnColumns(id_column, label_column, tuple(word for word in prob_columns.split(",") if word.strip()))
+    test = predictions.load(table, groups=keep, cluster=cluster or None, columns=own)
     held_out = (
-        predictions.load(validation, groups=columns, cluster=_present(validation, cluster)) if validation else None
+        predictions.load(validation, groups=columns, cluster=_present(validation, cluster), columns=own)
+        if validation
+        else None
     )
-    baseline = predictions.load(against, groups=[], cluster=None) if against else None
+    baseline = predictions.load(against, groups=[], cluster=None, columns=own) if against else None
     if train is not None:
-        predictions.refuse_training_rows(test, train, cluster or None)
+        predictions.refuse_training_rows(test, train, cluster or None, id_column)
 
     settings = CardSettings(n_boot, seed, confidence, specificity, min_count, half_width, intersections)
     with console.progress("fairness card", steps(columns, settings), "resamples") as tick:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
 from dermforge.common.tables import read_table
+from evalsuite.fairness.own_columns import PREFIX, OwnColumns, text
 
-PREFIX = "prob_"
 SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
 MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>"}
 ROMAN = ("i", "ii", "iii", "iv", "v", "vi")
@@ -103,7 +103,9 @@ class Predictions:
             self.to_frame().to_csv(path, index=False)
 
 
-def load(path: Path, *, groups: Sequence[str] | None = None, cluster: str | None = None) -> Predictions:
+def load(
+    path: Path, *, groups: Sequence[str] | None = None, cluster: str | None = None, columns: OwnColumns = OwnColumns()
+) -> Predictions:
     """Read and validate a parquet or CSV table.
 
     Parameters
@@ -114,13 +116,18 @@ def load(path: Path, *, groups: Sequence[str] | None = None, cluster: str | None
         Group columns to keep; None keeps every column that has no other role.
     cluster
         Column that names the patient or duplicate family; None takes `cluster` where there is one.
+    columns
+        What id, label and probabilities are called.
 
     Raises
     ------
     UserError
         One line: what is wrong, where, and what to do.
     """
-    return from_frame(read_table(Path(path)), groups=groups, cluster=cluster, source=str(path))
+    frame = read_table(Path(path))
+    if columns != OwnColumns():
+        frame = columns.rename(frame, str(path))
+    return from_frame(frame, groups=groups, cluster=cluster, source=str(path))
 
 
 def from_frame(
@@ -177,12 +184,12 @@ def refuse_overlap(test: Predictions, other: Predictions, role: str) -> None:
         _refuse_shared(set(test.clusters) & set(other.clusters), "cluster", test, other.source, role)
 
 
-def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = None) -> None:
-    """Refuse when the test table shares an id or a cluster with a training list (any table with an `id` column)."""
+def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = None, id: str = "id") -> None:
+    """Refuse when the test table shares an id or a cluster with a training list: any table with the column `id`."""
     frame = read_table(Path(path))
-    if "id" not in frame.columns:
-        raise UserError(f"{path}: no column 'id'; expected a table of the training images with an id column")
-    _refuse_shared(set(test.ids) & set(_texts(frame["id"])), "id", test, str(path), "train")
+    if id not in frame.columns:
+        raise UserError(f"{path}: no column {id!r}; expected a table of the training images with an id column")
+    _refuse_shared(set(test.ids) & set(_texts(frame[id])), "id", test, str(path), "train")
     column = cluster if cluster in frame.columns else "cluster"
     if test.clusters is not None and column in frame.columns:
         shared = (set(test.clusters) & set(_texts(frame[column]))) - MISSING
@@ -210,19 +217,20 @@ def _require_columns(
     wanted = ["id", "label", *(groups or ()), *((cluster,) if cluster else ())]
     missing = [c for c in wanted if c not in names]
     if missing:
-        raise UserError(f"{source}: missing column {', '.join(missing)}; it has {', '.join(names)}")
+        raise UserError(
+            f"{source}: missing column {', '.join(missing)}; it has {', '.join(names)}: say which is the id, "
+            "the label, the probability of each class"
+        )
     if len(probabilities) < 2:
         raise UserError(
-            f"{source}: {len(probabilities)} columns named {PREFIX}<class>; expected one for each class, at least two"
+            f"{source}: {len(probabilities)} columns named {PREFIX}<class>; expected one for each class, at least two: "
+            f"rename yours, or say which they are; it has {', '.join(names)}"
         )
 
 
 def _texts(column: pd.Series) -> list[str]:
     """Names as text; 3.0 reads 3 (a group column of whole numbers with a gap becomes float in pandas)."""
-    return [
-        str(int(v)) if isinstance(v, float | np.floating) and v.is_integer() else str(v).strip()
-        for v in column.tolist()
-    ]
+    return [text(v) for v in column.tolist()]
 
 
 def _words(column: pd.Series, what: str, source: str, ids: NDArray[np.str_] | None) -> NDArray[np.str_]:

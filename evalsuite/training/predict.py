@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dermforge.common.errors import UserError
-from evalsuite.fairness.predictions import PREFIX
+from evalsuite.fairness.own_columns import PREFIX
 from evalsuite.training import checkpoint, loop, preprocessing
 from evalsuite.training.data.open_splits import check_classes
 from shards import ImageSet

@@ -92,3 +92,21 @@ def test_command_refuses_in_one_line(tmp_path: Path) -> None:
         _, _, error = invoke(str(tmp_path / "t.csv"), *extra)
         assert isinstance(error, UserError)
         assert expected in str(error)
+
+
+def test_a_table_of_another_classifier_gives_the_same_card(tmp_path: Path) -> None:
+    """Its columns are named, also those of the validation and training tables."""
+    frame = table(200, k=2)
+    frame.to_csv(tmp_path / "ours.csv", index=False)
+    names = {"id": "image", "label": "truth", "prob_c0": "p0", "prob_c1": "p1"}
+    frame.rename(columns=names).to_csv(tmp_path / "theirs.csv", index=False)
+    frame[["id"]].rename(columns=names).head(1).to_csv(tmp_path / "train.csv", index=False)
+    options = ("--groups", "fst", "--n-boot", "40", "--json")
+    own = ("--id-column", "image", "--label-column", "truth", "--prob-columns", "c0=p0,c1=p1")
+    status, ours, _ = invoke(str(tmp_path / "ours.csv"), *options)
+    assert status == 0
+    _, theirs, _ = invoke(str(tmp_path / "theirs.csv"), *options, *own)
+    assert {**json.loads(theirs), "source": ""} == {**json.loads(ours), "source": ""}
+    refused = invoke(str(tmp_path / "theirs.csv"), *options, *own, "--train", str(tmp_path / "train.csv"))[2]
+    assert isinstance(refused, UserError)
+    assert "i0" in str(refused)
