@@ -30,8 +30,8 @@ class FolderSet(ImageSet):
     def open(cls, path: Path, table: Path | None = None) -> FolderSet:
         """Find the images of a folder and their labels.
 
-        Labels come from a table with a column of file names and one of classes, else from sub-folders named after
-        classes; else every image has the class "image".
+        Labels come from a table with a column of file names, else from sub-folders named after classes. Without such a
+        column or sub-folders every image has the class "image".
 
         Raises
         ------
@@ -121,11 +121,10 @@ def _from_folders(path: Path) -> pd.DataFrame:
 
 def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
     columns = {ours: _column(table, ours) for ours in ALIASES}
-    if not columns["file"] or not columns["class"]:
-        missing = "file" if not columns["file"] else "class"
+    if not columns["file"]:
         raise UserError(
-            f"{source} has no column {missing!r} (it has {', '.join(table.columns)}); expected one of "
-            f"{', '.join(ALIASES[missing])}"
+            f"{source} has no column 'file' (it has {', '.join(table.columns)}); expected one of "
+            f"{', '.join(ALIASES['file'])}"
         )
     known = ImageFiles(path)
     files = [known.find(name or "") for name in table[columns["file"]]]
@@ -134,7 +133,7 @@ def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
             f"{source} names {len(lost)} files that are not in {path} (the first is {lost[0]}); remove "
             "these rows, or run `shards make`, which drops and lists them"
         )
-    rows = blank_rows(len(table)) | {"path": [str(file) for file in files]}
+    rows = blank_rows(len(table)) | {"path": [str(file) for file in files], "class": ["image"] * len(table)}
     rows["id"] = (
         list(table[columns["id"]])
         if columns["id"]
