@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common import console
+from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
 
 
@@ -67,6 +68,7 @@ def finetune(
 
     Example: gen finetune --model ./sd21-base --data ./photos --method lora --holdout test.csv --out ./tuned
     """
+    from engines.pipeline_spec import read_spec
     from gen import builtin
     from gen.finetune.data.holdout import Holdout, read_holdout
     from gen.finetune.settings import Execution, Hyperparameters
@@ -132,6 +134,8 @@ def finetune(
             f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; next: "
             f"`gen build-engine --model {result.out}`"
         )
+        if clear := in_clear(read_spec(Path(result.out)).lineage):
+            _note(f"warning: {warning(clear, f'{result.out}/dermforge.json')}")
 
 
 def _note(text: str) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from dermforge.common import console
+from dermforge.common.clear_names import in_clear
 from dermforge.common.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def _contents(bundle: Bundle) -> Table:
         "prediction": spec.prediction_type,
         "classes": ", ".join(spec.classes or []) or "not named",
         "groups": ", ".join(spec.groups or []) or "not named",
-        "lineage": f"{len(spec.lineage)} real images" + (", phantom" if spec.phantom else ""),
+        "lineage": f"{len(spec.lineage)} real images"
+        + (", phantom" if spec.phantom else "")
+        + (f", {len(names)} with their names in clear" if (names := in_clear(spec.lineage)) else ""),
         "files": f"{len(manifest.artefacts)}, {sum(a.bytes for a in manifest.artefacts) / 1e6:.1f} MB, all as recorded",
     }
     table = Table(show_header=False, title=str(bundle.folder), title_justify="left")

@@ -13,6 +13,7 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 
+from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim, whole_folder
 from dermforge.common.training_state import changes_between
@@ -114,7 +115,12 @@ prompts "{self.examples.template}". The log is `training/log.csv`.
 
 Lineage: `dermforge.json` names every real image behind these weights. Images made with them must not be used to train
 a classifier that is tested on one of those images.
-"""
+{self.caution()}"""
+
+    def caution(self) -> str:
+        """What the card says of names in clear; nothing where there are none."""
+        names = in_clear(self.facts()["lineage"])
+        return f"\nBefore you publish: {warning(names, FACTS)}.\n" if names else ""
 
 
 def _copy(base: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common import console
+from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
 from shards.format.reader import ShardSet
 from shards.tools import croissant, datacard
@@ -36,8 +38,8 @@ def card(
     data = ShardSet.open(folder)
     if data.n == 0:
         raise UserError(f"{folder} holds no images; there is nothing to describe")
-    names = data.storage.names()
-    there = [file for file in (datacard.CARD, croissant.FILE, croissant.TABLE) if file in names]
+    files = data.storage.names()
+    there = [file for file in (datacard.CARD, croissant.FILE, croissant.TABLE) if file in files]
     if there and not force:
         raise UserError(f"{folder}/{there[0]} already exists; move it away, or replace it with --force")
     title = name or Path(folder).resolve().name
@@ -57,6 +59,19 @@ def card(
     data.storage.write(croissant.TABLE, table)
     data.storage.write(croissant.FILE, croissant.to_bytes(described))
     data.storage.write(datacard.CARD, text.encode())
+    names = in_clear(_names(data))
+    if names:
+        console.err.print(f"warning: {warning(names, folder)}", style="yellow", markup=False, soft_wrap=True)
     console.say(
         f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in {len(data.sidecars)} shards"
     )
+
+
+def _names(data: ShardSet) -> Iterator[str]:
+    """What comes from the names of real images: ids and patients of those in the set, parents, lineage."""
+    for one in data.sidecars:
+        yield from one.lineage
+    yield from data.rows["parent"].dropna()
+    real = data.rows[data.rows["origin"] == "real"]
+    yield from real["id"]
+    yield from real["cluster"].dropna()

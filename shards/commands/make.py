@@ -30,6 +30,9 @@ def make(
     quality: Annotated[int, typer.Option(help="Quality of jpg and webp.", min=1, max=100)] = 95,
     near: Annotated[int, typer.Option(help="Bits of 256 in which near duplicates may differ.", min=0, max=128)] = 24,
     shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
+    hash_ids: Annotated[
+        Path | None, typer.Option(help="Private folder of a key and of names: ids become digests.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check, deduplicate, split and write real images; _dropped.csv lists what was left out and why.
@@ -40,9 +43,13 @@ def make(
     Use the codec of the synthetic images that you will mix in (gen writes png by default). Otherwise a classifier can
     tell real from synthetic images by the codec.
 
+    --hash-ids makes ids and patients keyed digests, which models and images made from this set then carry instead of
+    the names of files. Its folder gets the key, names.csv and _dropped.csv; keep it, and publish it never.
+
     Example: shards make photos --table photos.csv --out data --size 512
     """
     from shards.commands.allowed import advice, allowed
+    from shards.ingest.hidden_names import open_hidden
     from shards.ingest.importing import find
     from shards.ingest.make import Encoding, Splitting
     from shards.ingest.make import make as write
@@ -53,7 +60,8 @@ def make(
     named = {"file": file_column, "class": class_column, "group": group_column, "cluster": cluster_column}
     found = find(source, table, preset, {k: v for k, v in named.items() if v})
     splitting, encoding = Splitting(_shares(split), seed, near), Encoding(size, image_format, quality)
-    made = write(found, out, splitting, encoding, shard_size=shard_size, track=console.track)
+    hidden = open_hidden(hash_ids, out) if hash_ids else None
+    made = write(found, out, splitting, encoding, shard_size=shard_size, hidden=hidden, track=console.track)
     rows = read_rows(out, made.written)
     numbers, better = count(rows), None if made.named else propose(rows, seed)
     if as_json:
@@ -61,8 +69,8 @@ def make(
         return
     parts = ", ".join(f"{n} {name}" for name, n in made.written.items())
     console.say(
-        f"{out}: {parts}; {len(made.dropped)} dropped (see {out}/_dropped.csv), {made.near_duplicates} pairs of "
-        f"near duplicates, {made.clusters} clusters"
+        f"{out}: {parts}; {len(made.dropped)} dropped (see {hash_ids or out}/_dropped.csv), "
+        f"{made.near_duplicates} pairs of near duplicates, {made.clusters} clusters"
     )
     for line in (*allowed(numbers), *advice(rows, numbers, better, named=bool(made.named))):
         console.say(line)

@@ -23,6 +23,7 @@ from shards.format.images import decode_image, encode_image
 from shards.format.schema import SPLITS, Sample, canonical_json
 from shards.format.writer import ShardSetWriter
 from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
+from shards.ingest.hidden_names import HiddenNames
 from shards.ingest.importing import FoundImage
 from shards.ingest.naming import unique_ids
 from shards.storage.claim import claim_set
@@ -100,6 +101,7 @@ def make(
     encoding: Encoding = Encoding(),
     *,
     shard_size: int = 1000,
+    hidden: HiddenNames | None = None,
     track: Track = lambda items, what, total: items,
 ) -> MakeReport:
     """Write OUT/train, OUT/validation and OUT/test; `out` is a folder or an fsspec address.
@@ -110,6 +112,8 @@ def make(
 
     Parameters
     ----------
+    hidden
+        Makes the ids and clusters; what names photographs then goes into its private folder and not into `out`.
     track
         Wraps the loops over the images, for a progress display.
     """
@@ -123,6 +127,8 @@ def make(
         if not kept:
             raise UserError("no image is left to write; " + "; ".join(f"{n}: {why}" for n, why in report.dropped[:3]))
         kept = _split(_in_families(kept, splitting.near, report), splitting, report)
+        if hidden:
+            _hide(kept, hidden)
         classes = sorted({c.found.facts["class"] for c in kept})
         for split in SPLITS:
             mine = sorted((c for c in kept if c.split == split), key=lambda c: c.id)
@@ -131,7 +137,7 @@ def make(
                     for candidate in track(mine, f"writing {split}", len(mine)):
                         _write(writer, candidate, encoding)
                 report.written[split] = len(mine)
-    _list_dropped(out, report)
+    _list_dropped(out, report, hidden.folder if hidden else out)
     return report
 
 
@@ -264,7 +270,15 @@ def _reader(one: FoundImage, scratch: BinaryIO) -> Callable[[], bytes]:
     return read
 
 
-def _list_dropped(out: str | Path, report: MakeReport) -> None:
+def _hide(kept: list[Candidate], hidden: HiddenNames) -> None:
+    """Replace ids and clusters, after the split: it is the same with and without."""
+    hidden.record((c.found.name, hidden(c.id)) for c in kept)
+    hidden.record((c.cluster, hidden(c.cluster)) for c in kept)
+    for c in kept:
+        c.id, c.cluster = hidden(c.id), hidden(c.cluster)
+
+
+def _list_dropped(out: str | Path, report: MakeReport, lists: str | Path) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerows([("name", "why"), *sorted(report.dropped)])
@@ -275,7 +289,7 @@ def _list_dropped(out: str | Path, report: MakeReport) -> None:
         "clusters": report.clusters,
     }
     where = create_storage(out)
-    where.write(DROPPED, text.getvalue().encode())
+    create_storage(lists).write(DROPPED, text.getvalue().encode())
     where.write(MADE, canonical_json(summary) + b"\n")
 
 

@@ -124,6 +124,8 @@ def test_a_finished_run_can_be_made_longer(
     said = capsys.readouterr().err
     assert re.search(r"takes \d+ of \d+ encoded views from \S*longer\.work/latents/real", said)
     assert re.search(r"resumes after step \d+ of \d+, from \S*longer\.work/checkpoint\.safetensors", said)
+    assert re.search(r"longer/dermforge\.json holds \d+ names of photographs or patients in clear", said)
+    assert "Before you publish: dermforge.json holds" in (tmp_path / "longer" / "README.md").read_text()
     assert same(unet(tmp_path / "whole"), unet(tmp_path / "longer"))
 
 
