@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
@@ -9,9 +10,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 from dermforge.common.output_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
-from engines.backends.torch_eager import Lowered, Reference
+from engines.backends.torch_eager import Lowered, Reference, small_batches
 from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, claim, describe, read_bundle, write_manifest
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
@@ -19,6 +22,7 @@ from engines.compile import fp8, torch_build
 from engines.compile.batch_tuning import choose_sizes
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import build_engine_files
+from engines.engine import Engine
 from engines.errors import EngineError, ParityError
 from engines.find_model import resolve
 from engines.loader import BACKENDS, open_bundle
@@ -117,7 +121,8 @@ def build(
             "artefacts": [],
         }
     )
-    with whole_folder(Path(out)) as partial:
+    job = _job(manifest, gpu, refit, old) if backend != "torch" and precision != "fp8" else None
+    with whole_folder(Path(out), job) as partial:
         bundle = _exported(folder, partial, manifest, progress)
         if precision == "fp8":
             progress("fp8 calibration")
@@ -168,10 +173,16 @@ def _check(backend: str, precision: str, target: str | None, rows: int | None, r
         raise EngineError("fp8 engine files are calibrated for their weights: build again without refitting")
 
 
+def _job(manifest: Manifest, gpu: tensorrt.GpuTarget | None, refit: bool, old: Bundle | None) -> str:
+    """A digest of what the parts of a bundle depend on: a build that was stopped is resumed by an equal one only."""
+    parts = [manifest.model_dump_json(), gpu, refit, None if old is None else old.digest]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
 def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) -> Bundle:
     """The bundle's tokenizer, scheduler, graphs or torch weights, and manifest, written into a folder."""
     for part in ("tokenizer", "scheduler"):
-        shutil.copytree(model / part, out / part)
+        shutil.copytree(model / part, out / part, dirs_exist_ok=True)
     write_index(model, out)
     if manifest.backend == "torch":
         progress("weights")
@@ -205,12 +216,14 @@ def _certify(
     """Certify what can run here: the bundle's own backend, or the graphs that its engine files were compiled from."""
     backend = bundle.manifest.backend
     own = not backend.startswith("tensorrt") or tensorrt.can_run(bundle)
+    engine: Engine
     if own:
         engine = open_bundle(bundle)
     elif bundle.manifest.precision == "bf16":  # torch has bf16 convolutions for a CPU, ONNX Runtime has none
         engine = Lowered(model, bundle)
     else:
-        engine = open_bundle(bundle, "onnxruntime")
+        graphs = small_batches(bundle, torch.device("cpu"))
+        engine = open_bundle(graphs, "onnxruntime")
     reference = Reference(model, bundle, engine.device)
     return certify(engine, reference, prompts, covers_engine_files=own, classify=classify, tick=progress)
 

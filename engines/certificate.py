@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines.backends.torch_eager import Reference
 from engines.bundle import PARITY
-from engines.draw import GUIDANCE, STEPS, draw
+from engines.draw import GUIDANCE, STEPS
 from engines.engine import Engine
 from engines.errors import EngineError
+from engines.parity import component_errors, given, made
 from engines.pipeline_spec import ValidationPrompt
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
@@ -102,10 +103,14 @@ def certify(
     """
     precision, texts = engine.precision, [p.prompt for p in prompts]
     largest, smallest = THRESHOLDS[precision]
-    tick("components")
-    components = component_errors(engine, reference, texts)
-    tick("whole images")
-    expected, got = draw(reference, texts), draw(engine, texts)
+    tick("real input for the certificate")
+    inputs = given(reference, texts)
+    exact = made(reference, inputs, texts, "float32 torch", tick)
+    if engine.device.type == "cpu":
+        engine.one_at_a_time()
+    ours = made(engine, inputs, texts, f"this engine ({engine.backend} {precision})", tick)
+    components = component_errors(ours, exact, precision)
+    expected, got = exact.images, ours.images
     for i in np.flatnonzero(is_constant(got) & ~is_constant(expected)):
         raise EngineError(
             f"this engine draws one flat colour for {texts[i]!r} and float32 torch does not: "
@@ -149,74 +154,6 @@ def certify(
 def allowed_error(component: str, precision: str) -> float:
     """The largest relative L2 error that a component may have."""
     return THRESHOLDS["fp16" if precision == "fp8" and component != "unet" else precision][0]
-
-
-def component_errors(engine: Engine, reference: Reference, prompts: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Relative L2 error of each of the four calls, on random and on real input.
-
-    Raises
-    ------
-    EngineError
-        A component of the engine gives NaN or infinity.
-    """
-    spec, n = reference.spec, 4
-    noise = np.random.Generator(np.random.Philox(20240501))
-    side = spec.latent_size
-    real_ids = reference.tokenize(list(prompts[:n]))
-    rows = len(real_ids)
-    random_ids = torch.from_numpy(
-        np.concatenate(
-            [np.asarray(real_ids[:, :1]), noise.integers(0, int(real_ids.max()) + 1, (rows, spec.max_length - 1))],
-            axis=1,
-        )
-    )
-
-    def gauss(*shape: int) -> torch.Tensor:
-        return torch.from_numpy(noise.standard_normal(shape, dtype=np.float32))
-
-    latents = gauss(rows, spec.latent_channels, side, side)
-    unet_in = gauss(rows, spec.unet_in_channels, side, side)
-    times = torch.linspace(1, spec.num_train_timesteps - 1, rows)
-    words, images = reference.encode_tokens(real_ids).cpu(), draw(reference, list(prompts[:n]), steps=2)
-    static = torch.from_numpy(noise.integers(0, 256, images.shape, dtype=np.uint8))
-    drawn = torch.from_numpy(images)
-    real_latents = reference.encode(drawn.to(reference.device)).cpu()
-
-    def error(call: Callable[[Engine], Callable[..., torch.Tensor]], *arrays: torch.Tensor) -> float:
-        ours = call(engine)(*[a.to(engine.device) for a in arrays]).cpu().double()
-        theirs = call(reference)(*[a.to(reference.device) for a in arrays]).cpu().double()
-        return float((ours - theirs).norm() / theirs.norm().clamp_min(1e-12))
-
-    def decoder_error(latents: torch.Tensor) -> float:
-        # Rounding to 8 bits is the interface, not an error: only what is beyond half a level counts.
-        ours = engine.decode(latents.to(engine.device)).cpu().double()
-        exact = reference.decode_exact(latents.to(reference.device)).cpu().double()
-        return float(((ours - exact).abs() - 0.5).clamp_min(0).norm() / exact.norm().clamp_min(1e-12))
-
-    errors = {
-        "text_encoder": {
-            "random": error(lambda e: e.encode_tokens, random_ids),
-            "real": error(lambda e: e.encode_tokens, real_ids),
-        },
-        "unet": {
-            "random": error(
-                lambda e: e.denoise,
-                unet_in,
-                times,
-                torch.randn(words.shape, generator=torch.Generator().manual_seed(1)),
-            ),
-            "real": error(lambda e: e.denoise, unet_in, times, words),
-        },
-        "vae_decoder": {"random": decoder_error(latents), "real": decoder_error(real_latents)},
-        "vae_encoder": {"random": error(lambda e: e.encode, static), "real": error(lambda e: e.encode, drawn)},
-    }
-    for name, kinds in errors.items():
-        if not np.isfinite([*kinds.values()]).all():
-            raise EngineError(
-                f"the {name} of this engine gives NaN or infinity in {engine.precision}: "
-                "build with precision bf16 or fp32"
-            )
-    return errors
 
 
 def is_constant(images: np.ndarray) -> np.ndarray:

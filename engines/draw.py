@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,17 @@ import torch
 from engines.engine import Call, Engine
 
 STEPS, GUIDANCE = 8, 3.0
+Tick = Callable[[int, int], None]
 
 
 def denoise(
-    unet: Call, scheduler: Any, latents: torch.Tensor, text: torch.Tensor, guidance: float, extra: torch.Tensor | None
+    unet: Call,
+    scheduler: Any,
+    latents: torch.Tensor,
+    text: torch.Tensor,
+    guidance: float,
+    extra: torch.Tensor | None,
+    tick: Tick = lambda *_: None,
 ) -> torch.Tensor:
     """Latents after every step of a diffusers scheduler with classifier-free guidance, float32 [n, C, h, w].
 
@@ -31,32 +38,42 @@ def denoise(
     extra
         Further channels of the UNet's input, for inpainting: float32 [n, 1 + C, h, w].
     """
-    for time in scheduler.timesteps:
+    for step, time in enumerate(scheduler.timesteps):
         rows = latents if extra is None else torch.cat([latents, extra], dim=1)
         prediction = unet(torch.cat([rows, rows]), time.to(latents.device).expand(2 * len(rows)), text)
         conditional, unconditional = prediction.chunk(2)
         guided = unconditional + guidance * (conditional - unconditional)
         latents = scheduler.step(guided, time, latents).prev_sample
+        tick(step + 1, len(scheduler.timesteps))
     return latents
 
 
 def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
     """Images of prompts by DDIM (arXiv 2010.02502), with noise seeded by position: uint8 [n, H, W, 3]."""
+    text = engine.encode_text([*prompts, *[""] * len(prompts)])
+    return engine.decode(draw_latents(engine, text, steps, guidance)).cpu().numpy()
+
+
+def draw_latents(
+    engine: Engine, text: torch.Tensor, steps: int = STEPS, guidance: float = GUIDANCE, tick: Tick = lambda *_: None
+) -> torch.Tensor:
+    """The latents of `draw`, float32 [n, C, h, w], from the embeddings of n prompts and of n empty ones.
+
+    Parameters
+    ----------
+    tick
+        Called with the steps done and with all of them, after each step.
+    """
     from diffusers import DDIMScheduler
 
-    spec = engine.spec
+    spec, n = engine.spec, len(text) // 2
     scheduler = DDIMScheduler.from_config(spec.scheduler)
     scheduler.set_timesteps(steps)
     shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
-    noise = [
-        np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32)
-        for i in range(len(prompts))
-    ]
+    noise = [np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32) for i in range(n)]
     latents = torch.from_numpy(np.stack(noise)).to(engine.device)
-    text = engine.encode_text([*prompts, *[""] * len(prompts)])
-    extra = _inpainting_channels(engine, len(prompts))
-    latents = denoise(engine.denoise, scheduler, latents, text, guidance, extra)
-    return engine.decode(latents).cpu().numpy()
+    extra = _inpainting_channels(engine, n)
+    return denoise(engine.denoise, scheduler, latents, text, guidance, extra, tick)
 
 
 def _inpainting_channels(engine: Engine, n: int) -> torch.Tensor | None:

@@ -9,7 +9,7 @@ import torch
 
 from engines.bundle import Bundle
 from engines.errors import EngineError
-from engines.memory import explained
+from engines.memory import explained, give_back
 from engines.pipeline_spec import PipelineSpec
 
 TEXT_BATCH = 8
@@ -31,16 +31,34 @@ class Calls:
     recordable: Call | None = None  # `denoise` as kernels launched on the current stream, for a larger CUDA graph
 
 
-def lazily(open_call: Callable[[], Call]) -> Call:
-    """A call that is opened when it is first made: most jobs never encode an image."""
-    opened: list[Call] = []
+class Lazy:
+    """A call whose network is opened when it is first made: most jobs never encode an image.
 
-    def call(*arrays: torch.Tensor) -> torch.Tensor:
-        if not opened:
-            opened.append(open_call())
-        return opened[0](*arrays)
+    Attributes
+    ----------
+    others
+        Calls that are closed before this one opens its network, where memory does not hold them together.
+    """
 
-    return call
+    def __init__(self, open_call: Callable[[], Call]) -> None:
+        self._open, self.others = open_call, list[Lazy]()
+        self._opened: Call | None = None
+
+    def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
+        if self._opened is None:
+            for other in [o for o in self.others if o.is_open]:
+                other.close()
+            self._opened = self._open()
+        return self._opened(*arrays)
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened is not None
+
+    def close(self) -> None:
+        """Free the network; the next call opens it again."""
+        self._opened = None
+        give_back()
 
 
 Tokenizer = Callable[[list[str]], torch.Tensor]
@@ -71,6 +89,22 @@ class Networks:
         self.device, self.threads = calls.device, calls.threads
         self._tokenizer = tokenizer
         self._texts: dict[bytes, torch.Tensor] = {}
+
+    def one_at_a_time(self) -> None:
+        """From now on a network that is opened closes the others: for models that memory holds one part at a time."""
+        lazy = self.lazy()
+        for call in lazy:
+            call.others = [other for other in lazy if other is not call]
+
+    def release(self) -> None:
+        """Free the networks of the backends that open them on demand; a later call opens what it needs."""
+        for call in self.lazy():
+            call.close()
+
+    def lazy(self) -> list[Lazy]:
+        """The calls that open their networks on demand."""
+        calls = (self.calls.text, self.calls.denoise, self.calls.decode, self.calls.encode)
+        return [call for call in calls if isinstance(call, Lazy)]
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
         """Token ids, int64 [n, max_length] on the CPU; longer prompts are cut, as CLIP does."""

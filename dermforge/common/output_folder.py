@@ -15,6 +15,8 @@ from dermforge.common.errors import UserError
 
 #: A temporary file of `atomic.Pending`; its writer may have been killed.
 TEMPORARY = ".*.tmp"
+#: In a partial folder: the digest of the job that writes it.
+JOB = ".job"
 
 
 def claim(folder: str | Path, what: str, records: Sequence[str], begun: Sequence[str] = ()) -> None:
@@ -57,18 +59,28 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path, job: str | None = None) -> Iterator[Path]:
     """A folder that takes its name only when everything in it is written; what had the name is removed.
 
-    What a killed process left of the same folder is removed first.
+    Parameters
+    ----------
+    job
+        A digest of everything that the content depends on. What a killed process left of the same job is in the folder
+        then, so that the caller can use the parts that were finished. Without it the folder is empty.
+
+    Notes
+    -----
+    What killed processes left of other jobs at the same place is removed first. An error removes the folder.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(out)
     partial, old = (out.parent / f".{out.name}.{word}-{os.getpid()}" for word in ("partial", "old"))
     try:
-        partial.mkdir()
+        _adopt(out, partial, job)
         with locked(partial):
+            if job is not None:
+                (partial / JOB).write_text(job)
             yield partial
+            (partial / JOB).unlink(missing_ok=True)
             if out.exists():
                 out.rename(old)
             partial.rename(out)
@@ -77,14 +89,44 @@ def whole_folder(out: Path) -> Iterator[Path]:
         _set_aside(old, out)
 
 
-def remove_leftovers(out: Path) -> None:
-    """Remove the partial folders of processes that are dead; a finished folder that one had set aside comes back."""
-    ours = re.compile(rf"\.{re.escape(out.name)}\.(partial|old)-\d+")
-    for path in [p for p in out.parent.iterdir() if ours.fullmatch(p.name)]:
+def _adopt(out: Path, partial: Path, job: str | None) -> None:
+    """Make the partial folder, of what a dead process left of the same job if there is any; remove the rest."""
+    remove_leftovers(out, keep=job)
+    left = [p for p in _leftovers(out) if not is_locked(p) and _job(p) == job] if job is not None else []
+    if left:
+        left[0].rename(partial)
+        for path in partial.rglob(TEMPORARY):
+            path.unlink()
+    else:
+        partial.mkdir()
+
+
+def remove_leftovers(out: Path, keep: str | None = None) -> None:
+    """Remove the partial folders of processes that are dead; a finished folder that one had set aside comes back.
+
+    Parameters
+    ----------
+    keep
+        The job whose partial folder stays.
+    """
+    for path in _leftovers(out):
         if ".old-" in path.name:
             _set_aside(path, out)
-        elif not is_locked(path):
+        elif not is_locked(path) and (keep is None or _job(path) != keep):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _leftovers(out: Path) -> list[Path]:
+    ours = re.compile(rf"\.{re.escape(out.name)}\.(partial|old)-\d+")
+    return sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name))
+
+
+def _job(partial: Path) -> str | None:
+    """The job that a partial folder belongs to."""
+    try:
+        return (partial / JOB).read_text()
+    except OSError:
+        return None
 
 
 def _set_aside(old: Path, out: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from dermforge.common.extras import how_to_install
 from engines.bundle import Bundle
 from engines.cache import cache_folder
-from engines.engine import TEXT_BATCH, Call, Calls, lazily
+from engines.engine import TEXT_BATCH, Call, Calls, Lazy
 from engines.errors import EngineError
 from engines.memory import require_on_gpu
 
@@ -162,7 +162,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
             except ERRORS as error:
                 raise EngineError(f"ONNX Runtime {ort.__version__} cannot run {name}: {_one_line(error)}") from error
 
-        return lazily(open_session)
+        return Lazy(open_session)
 
     return Calls(
         session("text_encoder/model.onnx", TEXT_BATCH),

@@ -12,9 +12,12 @@ from torch import nn
 
 from engines.bundle import Bundle
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
-from engines.engine import Calls, Engine
+from engines.engine import Call, Calls, Engine, Lazy, in_batches
 from engines.pipeline_spec import PipelineSpec, weight_files
 from engines.silence import quiet
+
+HALF = 127.5  # pixels of -1..1 are x * HALF + HALF in 0..255
+CPU_PIXELS = 512 * 512  # of one batch on a CPU: one image of Stable Diffusion
 
 
 @dataclass(frozen=True)
@@ -61,37 +64,63 @@ def eager(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
 
 def bare_calls(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
     """The four calls without inference mode: a compiled function may run in it and must not enter it."""
-    half = 127.5
+    return Calls(
+        text_call(modules.text_encoder, device),
+        denoise_call(modules.unet),
+        lambda latents: rounded(exact_call(modules.vae, spec)(latents)),
+        encode_call(modules.vae, spec),
+        device,
+    )
+
+
+def text_call(text_encoder: Any, device: torch.device) -> Call:
+    """Token ids -> embeddings, float32."""
 
     def text(ids: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = modules.text_encoder(ids.to(device), return_dict=False)[0].float()
+        out: torch.Tensor = text_encoder(ids.to(device), return_dict=False)[0].float()
         return out
+
+    return text
+
+
+def denoise_call(unet: Any) -> Call:
+    """Latents, timesteps and conditioning -> the UNet's prediction, float32."""
 
     def denoise(latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
-        kind = _dtype(modules.unet)
-        out: torch.Tensor = modules.unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[
-            0
-        ].float()
+        kind = _dtype(unet)
+        out: torch.Tensor = unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[0].float()
         return out
 
+    return denoise
+
+
+def exact_call(vae: Any, spec: PipelineSpec) -> Call:
+    """Latents -> images before they are rounded, float32 [n, H, W, 3] in 0..255."""
+
     def decode(latents: torch.Tensor) -> torch.Tensor:
-        return _decoded(modules, spec, latents).round_().to(torch.uint8)
+        unscaled = latents / spec.scaling_factor + spec.shift_factor
+        pixels = vae.decode(unscaled.to(_dtype(vae.decoder)), return_dict=False)[0].float()
+        out: torch.Tensor = (pixels * HALF + HALF).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
+        return out
+
+    return decode
+
+
+def rounded(images: torch.Tensor) -> torch.Tensor:
+    """Images of 0..255 as uint8; overwrites them."""
+    return images.round_().to(torch.uint8)
+
+
+def encode_call(vae: Any, spec: PipelineSpec) -> Call:
+    """Images, uint8 [n, H, W, 3] -> the posterior's mean in the UNet's scale, float32."""
 
     def encode(images: torch.Tensor) -> torch.Tensor:
-        pixels = images.permute(0, 3, 1, 2).float() / half - 1
-        mean = modules.vae.encode(pixels.to(_dtype(modules.vae.encoder)), return_dict=False)[0].mean.float()
+        pixels = images.permute(0, 3, 1, 2).float() / HALF - 1
+        mean = vae.encode(pixels.to(_dtype(vae.encoder)), return_dict=False)[0].mean.float()
         out: torch.Tensor = (mean - spec.shift_factor) * spec.scaling_factor
         return out
 
-    return Calls(text, denoise, decode, encode, device)
-
-
-def _decoded(modules: Modules, spec: PipelineSpec, latents: torch.Tensor) -> torch.Tensor:
-    """Images before they are rounded: float32 [n, H, W, 3] in 0..255."""
-    unscaled = latents / spec.scaling_factor + spec.shift_factor
-    pixels = modules.vae.decode(unscaled.to(_dtype(modules.vae.decoder)), return_dict=False)[0].float()
-    out: torch.Tensor = (pixels * 127.5 + 127.5).clamp_(0, 255).permute(0, 2, 3, 1).contiguous()
-    return out
+    return encode
 
 
 def _dtype(module: nn.Module) -> torch.dtype:
@@ -99,25 +128,65 @@ def _dtype(module: nn.Module) -> torch.dtype:
     return next(p.dtype for p in module.parameters() if p.ndim > 1)
 
 
-class Reference(Engine):
+class OnePart(Engine):
+    """A pipeline folder in one precision, operation by operation, that holds one network in memory at a time.
+
+    It has the tokenizer and the numbers of a bundle of that pipeline.
+    """
+
+    def __init__(self, model: Path, bundle: Bundle, device: torch.device, precision: str) -> None:
+        spec, dtype = bundle.manifest.spec, DTYPES[precision]
+
+        def opened(part: str, call: Callable[[Any], Call]) -> Lazy:
+            def load() -> Call:
+                network = load_part(model, part)
+                lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
+                return no_grad(call(lowered.to(device).requires_grad_(False)))
+
+            return Lazy(load)
+
+        self.exact = opened("vae", lambda vae: exact_call(vae, spec))
+        calls = Calls(
+            opened("text_encoder", lambda text: text_call(text, device)),
+            opened("unet", denoise_call),
+            no_grad(lambda latents: rounded(self.exact(latents))),
+            opened("vae", lambda vae: encode_call(vae, spec)),
+            device,
+        )
+        super().__init__(small_batches(bundle, device), "torch", small_batches(bundle, device).manifest.rows, calls)
+        self.one_at_a_time()
+
+    def lazy(self) -> list[Lazy]:
+        """The calls that open their networks on demand."""
+        return [*super().lazy(), self.exact]
+
+
+class Reference(OnePart):
     """A pipeline folder in float32, operation by operation, with a bundle's tokenizer and numbers."""
 
     def __init__(self, model: Path, bundle: Bundle, device: torch.device) -> None:
-        self.modules = load_modules(model, "fp32", device)
-        super().__init__(bundle, "torch", bundle.manifest.rows, eager(self.modules, bundle.manifest.spec, device))
+        super().__init__(model, bundle, device, "fp32")
 
     def decode_exact(self, latents: torch.Tensor) -> torch.Tensor:
-        """`decode` before rounding, of all latents in one batch: float32 [n, H, W, 3] in 0..255."""
-        with torch.inference_mode():
-            return _decoded(self.modules, self.spec, latents)
+        """`decode` before rounding: float32 [n, H, W, 3] in 0..255."""
+        return in_batches(self.exact, self.vae_batch, latents)
 
 
-class Lowered(Engine):
+class Lowered(OnePart):
     """A pipeline folder in its bundle's precision on the CPU, for a graph that nothing on this machine can run."""
 
     def __init__(self, model: Path, bundle: Bundle) -> None:
-        modules, device = load_modules(model, bundle.manifest.precision), torch.device("cpu")
-        super().__init__(bundle, "torch", bundle.manifest.rows, eager(modules, bundle.manifest.spec, device))
+        super().__init__(model, bundle, torch.device("cpu"), bundle.manifest.precision)
+
+
+def small_batches(bundle: Bundle, device: torch.device) -> Bundle:
+    """The bundle with batches whose activations take less memory than its weights, where it runs on a CPU."""
+    manifest = bundle.manifest
+    if device.type != "cpu":
+        return bundle
+    most = max(1, CPU_PIXELS // manifest.spec.size**2)
+    sizes = {"rows": min(manifest.rows, most), "vae_batch": min(manifest.vae_batch, most)}
+    return Bundle(bundle.folder, manifest.model_copy(update=sizes))
 
 
 def no_grad(call: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

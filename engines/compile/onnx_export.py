@@ -12,7 +12,6 @@ All graphs take and give float32 (or integers): the precision is inside, as cast
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dermforge.common.atomic import write_whole
 from engines.backends.torch_eager import load_part
 from engines.compile.onnx_edits import (
     SCALAR_TIMESTEP,
@@ -43,10 +43,12 @@ from engines.compile.precision import (
     vae_dtypes,
 )
 from engines.errors import EngineError
+from engines.memory import give_back
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 
 OPSET = 23
+CONFIG = "config.json"
 Progress = Callable[[str], None]
 
 
@@ -111,6 +113,15 @@ class _Export:
     def gauss(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=self.noise)
 
+    def finished(self, *parts: str) -> bool:
+        """Whether the parts were written to their end, by a build that was stopped later."""
+        return all((self.out / part / CONFIG).exists() for part in parts)
+
+    def finish(self, part: str, source: str) -> None:
+        """Write a part's configuration, which marks it as finished."""
+        write_whole(self.out / part / CONFIG, (self.model / source / CONFIG).read_bytes(), fsync=False)
+        give_back()
+
     def text(self) -> torch.Tensor:
         """Write the text encoder; returns an example of what it gives, float32 [2, max_length, text_dim]."""
         self.progress("text encoder")
@@ -125,6 +136,7 @@ class _Export:
             words = self.gauss(2, spec.max_length, spec.text_dim)
         lower(encoder, self.dtype)
         write_graph(text, (ids,), ["input_ids"], "last_hidden_state", self.out / "text_encoder" / "model.onnx")
+        self.finish("text_encoder", "text_encoder")
         return words
 
     def unet(self, words: torch.Tensor) -> None:
@@ -138,6 +150,7 @@ class _Export:
         args, names = (sample, torch.tensor([3.0, 7.0]), words), ["sample", "timesteps", "encoder_hidden_states"]
         write_graph(UNetRows(lower(unet, self.dtype), self.dtype), args, names, "out_sample", path)
         variant(path, "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
+        self.finish("unet", "unet")
 
     def vae(self) -> None:
         """Write the two graphs of the VAE's decoder and of its encoder; a half that overflows fp16 stays in fp32."""
@@ -157,10 +170,12 @@ class _Export:
         path = self.out / "vae_decoder" / "model.onnx"
         write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], "sample", path)
         variant(path, "images.onnx", before_decoder(spec), "latent_sample", after_decoder(spec))
+        self.finish("vae_decoder", "vae")
         self.progress("vae encoder")
         path = self.out / "vae_encoder" / "model.onnx"
         write_graph(_Encoder(vae, kinds["encoder"]), (pixels,), ["sample"], "latent_parameters", path)
         variant(path, "images.onnx", before_encoder(spec), "sample", after_encoder(spec))
+        self.finish("vae_encoder", "vae")
 
 
 def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress: Progress = lambda _: None) -> None:
@@ -185,11 +200,14 @@ def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress:
         The text encoder or the UNet overflows in fp16.
     """
     job = _Export(model, out, spec, DTYPES[precision], torch.Generator().manual_seed(0), progress)
-    job.unet(job.text())
-    job.vae()
-    for part in ("text_encoder", "unet", "vae_decoder", "vae_encoder"):
-        source = "vae" if part.startswith("vae") else part
-        shutil.copyfile(model / source / "config.json", out / part / "config.json")
+    if job.finished("text_encoder", "unet"):
+        progress("text encoder and unet: kept from the build that was stopped")
+    else:
+        job.unet(job.text())
+    if job.finished("vae_decoder", "vae_encoder"):
+        progress("vae: kept from the build that was stopped")
+    else:
+        job.vae()
 
 
 def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> None:
@@ -209,7 +227,10 @@ def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> Non
 
 
 def write_graph(module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[str], output: str, path: Path) -> None:
-    """Export one module with dynamic batch rows; its weights go into `model.onnx.data` next to the graph."""
+    """Export one module with dynamic batch rows; its weights go into `model.onnx.data` next to the graph.
+
+    The module loses its weights.
+    """
     rows = torch.export.Dim("rows", min=1, max=4096)
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), quiet():
@@ -227,3 +248,5 @@ def write_graph(module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[
     assert program is not None
     program.save(path, external_data=True)
     tidy(path)
+    for value in (*module.parameters(), *module.buffers()):  # the exporter's caches keep the module
+        value.data = value.data.new_empty(0)

@@ -8,12 +8,14 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from dermforge.common.atomic import write_whole
 from dermforge.common.digests import digest_file
 from engines.backends.tensorrt import GRAPHS, GpuTarget, check_gpu, library, one_line, quiet_log, this_gpu
 from engines.bundle import Artefact, Bundle, Manifest, describe_file
 from engines.compile.onnx_edits import for_tensorrt
 from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
+from engines.memory import give_back
 
 
 def build_engine_files(
@@ -48,10 +50,13 @@ def build_engine_files(
     for part, name in GRAPHS.items():
         progress(f"{target.flavour} {target.sm} {part}")
         path, graph = place / f"{part}.plan", bundle.folder / name
-        if part in old:
-            path.write_bytes(refitted(old[part], graph, target))
+        if path.exists():
+            progress(f"{target.flavour} {target.sm} {part}: kept from the build that was stopped")
+        elif part in old:
+            write_whole(path, refitted(old[part], graph, target), fsync=False)
         else:
-            path.write_bytes(compile_graph(graph, target, batches[part], refit=refit, cache=cache))
+            write_whole(path, compile_graph(graph, target, batches[part], refit=refit, cache=cache), fsync=False)
+        give_back()
         written.append(
             describe_file(bundle.folder, path).model_copy(
                 update={

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,3 +122,21 @@ def test_a_plain_sd1_unet_is_built_and_certified(make_model: Callable[..., Path]
     folder = make_model(resnet_time_scale_shift="default", addition_embed_type=None, sample_size=32)
     built = build(folder, tmp_path / "out", rows=4)
     assert built.manifest.certified
+
+
+def test_a_killed_build_is_resumed_with_its_finished_parts(model: Path, tmp_path: Path) -> None:
+    whole = build(model, tmp_path / "whole", rows=2)
+    code = (
+        "import os, signal, sys, engines\n"
+        "def step(name): name.startswith('real input') and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "engines.build(sys.argv[1], sys.argv[2], rows=2, progress=step)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(model), str(tmp_path / "out")], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".out.partial-*"))) == 1
+    steps: list[str] = []
+    resumed = build(model, tmp_path / "out", rows=2, progress=steps.append)
+    kept = "kept from the build that was stopped"
+    assert steps[:2] == [f"text encoder and unet: {kept}", f"vae: {kept}"]
+    assert resumed.digest == whole.digest
+    assert not list(tmp_path.glob(".out.*"))

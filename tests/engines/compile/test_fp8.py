@@ -16,11 +16,12 @@ from onnx import TensorProto, numpy_helper
 
 from engines import Bundle, build
 from engines.backends.tensorrt import GRAPHS, GpuTarget, resolve_target
-from engines.backends.torch_eager import Reference
+from engines.backends.torch_eager import eager, load_modules
 from engines.certificate import allowed_error, read_certificate
 from engines.compile.fp8 import LARGEST, PROMPTS, STEPS, calibrate, check_target, products, quantise, scale_for
 from engines.compile.tensorrt_build import compile_graph
 from engines.draw import draw
+from engines.engine import Engine
 from engines.errors import EngineError
 
 # What depends on the latents: of each block its queries, keys and values in one, its output, and so on.
@@ -83,13 +84,14 @@ def test_a_product_is_rounded_as_torch_rounds(tmp_path: Path) -> None:
 def test_the_ranges_are_those_of_whole_denoising_runs(model: Path, bundle: Bundle, bundle8: Bundle) -> None:
     """Float32 torch with hooks gives the same ranges: of every quantised input, and of none that text or time give."""
     prompts = [p.prompt for p in bundle8.manifest.spec.validation_prompts][:PROMPTS]
-    reference = Reference(model, bundle8, torch.device("cpu"))
+    modules = load_modules(model)
+    reference = Engine(bundle8, "torch", 8, eager(modules, bundle8.manifest.spec, torch.device("cpu")))
     largest: dict[str, float] = {}
 
     def watch(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
         return lambda _, args: largest.update({name: max(largest.get(name, 0.0), float(args[0].abs().max()))})
 
-    for name, module in reference.modules.unet.named_modules():
+    for name, module in modules.unet.named_modules():
         if name.endswith(ROUNDED):
             module.register_forward_pre_hook(watch(name))
     draw(reference, prompts, STEPS)

@@ -1,0 +1,138 @@
+"""What two engines of one model make of the same input, one network after the other: the numbers of a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from engines.backends.torch_eager import Reference
+from engines.draw import STEPS, draw_latents
+from engines.engine import Engine
+from engines.errors import EngineError
+
+REAL = 4  # prompts of which real input is made
+REAL_STEPS = 2
+Tick = Callable[[str], None]
+Pair = tuple[torch.Tensor, torch.Tensor]  # for random and for real input
+
+
+@dataclass(frozen=True)
+class Given:
+    """Input for each network: random, and what the reference makes of real prompts."""
+
+    ids: Pair
+    unet: Pair
+    times: torch.Tensor
+    words: Pair
+    latents: Pair
+    images: Pair
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an engine makes of the input, and its images of the prompts, uint8 [n, H, W, 3]."""
+
+    text_encoder: Pair
+    unet: Pair
+    vae_decoder: Pair
+    vae_encoder: Pair
+    images: np.ndarray
+
+
+def given(reference: Reference, prompts: Sequence[str]) -> Given:
+    """The input, of fixed random numbers and of the first prompts."""
+    spec, few = reference.spec, list(prompts[:REAL])
+    noise = np.random.Generator(np.random.Philox(20240501))
+    real_ids = reference.tokenize(few)
+    rows, side = len(real_ids), spec.latent_size
+    rest = noise.integers(0, int(real_ids.max()) + 1, (rows, spec.max_length - 1))
+    random_ids = torch.from_numpy(np.concatenate([np.asarray(real_ids[:, :1]), rest], axis=1))
+
+    def gauss(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(noise.standard_normal(shape, dtype=np.float32))
+
+    latents = gauss(rows, spec.latent_channels, side, side)
+    unet_in = gauss(rows, spec.unet_in_channels, side, side)
+    times = torch.linspace(1, spec.num_train_timesteps - 1, rows)
+    words = reference.encode_tokens(real_ids).cpu()
+    text = reference.encode_text([*few, *[""] * rows])
+    drawn = reference.decode(draw_latents(reference, text, REAL_STEPS))
+    static = torch.from_numpy(noise.integers(0, 256, tuple(drawn.shape), dtype=np.uint8))
+    real_latents = reference.encode(drawn).cpu()
+    return Given(
+        ids=(random_ids, real_ids),
+        unet=(unet_in, unet_in),
+        times=times,
+        words=(torch.randn(words.shape, generator=torch.Generator().manual_seed(1)), words),
+        latents=(latents, real_latents),
+        images=(static, drawn.cpu()),
+    )
+
+
+def made(engine: Engine, inputs: Given, prompts: Sequence[str], name: str, tick: Tick = lambda _: None) -> Made:
+    """What an engine makes of the input and of prompts; each network is used to its end before the next one.
+
+    Parameters
+    ----------
+    name
+        Of the engine, for the names of the steps.
+    tick
+        Called with the name of each step as it starts.
+    """
+    here = engine.device
+
+    def both(call: Callable[..., torch.Tensor], *pairs: Pair) -> Pair:
+        first, second = (call(*[pair[i].to(here) for pair in pairs]).cpu() for i in (0, 1))
+        return first, second
+
+    tick(f"{name}: text encoder")
+    words = both(engine.encode_tokens, inputs.ids)
+    text = engine.encode_text([*prompts, *[""] * len(prompts)])
+    tick(f"{name}: unet")
+    predictions = both(engine.denoise, inputs.unet, (inputs.times, inputs.times), inputs.words)
+    tick(f"{name}: images of {len(prompts)} prompts, step 1 of {STEPS}")
+
+    def step(done: int, total: int) -> None:
+        if done < total:
+            tick(f"{name}: images of {len(prompts)} prompts, step {done + 1} of {total}")
+
+    latents = draw_latents(engine, text, tick=step)
+    tick(f"{name}: vae")
+    decode = engine.decode_exact if isinstance(engine, Reference) else engine.decode
+    decoded = both(decode, inputs.latents)
+    images = engine.decode(latents).cpu().numpy()
+    encoded = both(engine.encode, inputs.images)
+    engine.release()
+    return Made(words, predictions, decoded, encoded, images)
+
+
+def component_errors(ours: Made, theirs: Made, precision: str) -> dict[str, dict[str, float]]:
+    """Relative L2 error of each of the four calls, on random and on real input.
+
+    Raises
+    ------
+    EngineError
+        A component of the engine gives NaN or infinity.
+    """
+
+    def error(got: torch.Tensor, exact: torch.Tensor) -> float:
+        return float((got.double() - exact.double()).norm() / exact.double().norm().clamp_min(1e-12))
+
+    def decoder_error(got: torch.Tensor, exact: torch.Tensor) -> float:
+        # Rounding to 8 bits is the interface, not an error: only what is beyond half a level counts.
+        beyond = ((got.double() - exact.double()).abs() - 0.5).clamp_min(0)
+        return float(beyond.norm() / exact.double().norm().clamp_min(1e-12))
+
+    kinds = {"text_encoder": error, "unet": error, "vae_decoder": decoder_error, "vae_encoder": error}
+    errors = {}
+    for name, measure in kinds.items():
+        random, real = (measure(*pair) for pair in zip(getattr(ours, name), getattr(theirs, name), strict=True))
+        if not np.isfinite([random, real]).all():
+            raise EngineError(
+                f"the {name} of this engine gives NaN or infinity in {precision}: build with precision bf16 or fp32"
+            )
+        errors[name] = {"random": random, "real": real}
+    return errors
