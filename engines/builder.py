@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,13 +27,13 @@ from engines.errors import EngineError, ParityError
 from engines.find_model import resolve
 from engines.loader import BACKENDS, open_bundle
 from engines.memory import build_bytes, require
+from engines.parity import Tick as Progress
 from engines.pipeline_spec import ValidationPrompt, model_digest, read_spec
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
 ROWS, VAE_BATCH = 32, 8  # where batches are not tuned: an engine file has one size
 CPU_ROWS = 16  # of an engine file for a CPU, one of whose cores runs it
-Progress = Callable[[str], None]
 
 
 def build(
@@ -51,7 +51,7 @@ def build(
     allow_parity_failure: bool = False,
     overwrite: bool = False,
     classify: Classify | None = None,
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda *_: None,
 ) -> Bundle:
     """Build an engine bundle.
 
@@ -85,7 +85,7 @@ def build(
     classify
         uint8 images [n, H, W, 3] -> labels [n], to count the labels that change per group.
     progress
-        Called with the name of each part as it starts.
+        Called with the name of each step as it starts, and as a long one gets on.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def _check(backend: str, precision: str, target: str | None, rows: int | None, r
 def _job(manifest: Manifest, gpu: tensorrt.GpuTarget | None, refit: bool, old: Bundle | None) -> str:
     """A digest of what the parts of a bundle depend on: a build that was stopped is resumed by an equal one only."""
     parts = [manifest.model_dump_json(), gpu, refit, None if old is None else old.digest]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) -> Bundle:

@@ -15,7 +15,7 @@ from engines.bundle import PARITY
 from engines.draw import GUIDANCE, STEPS
 from engines.engine import Engine
 from engines.errors import EngineError
-from engines.parity import component_errors, given, made
+from engines.parity import Tick, component_errors, given, made
 from engines.pipeline_spec import ValidationPrompt
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
@@ -79,7 +79,7 @@ def certify(
     *,
     covers_engine_files: bool = True,
     classify: Classify | None = None,
-    tick: Callable[[str], None] = lambda _: None,
+    tick: Tick = lambda *_: None,
 ) -> Certificate:
     """Compare an engine with the float32 reference.
 
@@ -94,7 +94,7 @@ def certify(
     classify
         uint8 images [n, H, W, 3] -> labels [n], to count the images whose label the engine changes.
     tick
-        Called with the name of each part as it starts.
+        Called with the name of each step as it starts, and as the images get on.
 
     Raises
     ------

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from engines.backends.torch_eager import Reference
-from engines.draw import STEPS, draw_latents
+from engines.draw import draw_latents
 from engines.engine import Engine
 from engines.errors import EngineError
 
 REAL = 4  # prompts of which real input is made
 REAL_STEPS = 2
-Tick = Callable[[str], None]
+
+
+class Tick(Protocol):
+    """Told of each step as it starts, and again with how far the step is."""
+
+    def __call__(self, step: str, so_far: str = "") -> None: ...
+
+
 Pair = tuple[torch.Tensor, torch.Tensor]  # for random and for real input
 
 
@@ -72,7 +80,7 @@ def given(reference: Reference, prompts: Sequence[str]) -> Given:
     )
 
 
-def made(engine: Engine, inputs: Given, prompts: Sequence[str], name: str, tick: Tick = lambda _: None) -> Made:
+def made(engine: Engine, inputs: Given, prompts: Sequence[str], name: str, tick: Tick = lambda *_: None) -> Made:
     """What an engine makes of the input and of prompts; each network is used to its end before the next one.
 
     Parameters
@@ -80,7 +88,7 @@ def made(engine: Engine, inputs: Given, prompts: Sequence[str], name: str, tick:
     name
         Of the engine, for the names of the steps.
     tick
-        Called with the name of each step as it starts.
+        Called with the name of each step as it starts, and as the images get on.
     """
     here = engine.device
 
@@ -93,13 +101,9 @@ def made(engine: Engine, inputs: Given, prompts: Sequence[str], name: str, tick:
     text = engine.encode_text([*prompts, *[""] * len(prompts)])
     tick(f"{name}: unet")
     predictions = both(engine.denoise, inputs.unet, (inputs.times, inputs.times), inputs.words)
-    tick(f"{name}: images of {len(prompts)} prompts, step 1 of {STEPS}")
-
-    def step(done: int, total: int) -> None:
-        if done < total:
-            tick(f"{name}: images of {len(prompts)} prompts, step {done + 1} of {total}")
-
-    latents = draw_latents(engine, text, tick=step)
+    drawing = f"{name}: images of {len(prompts)} prompts"
+    tick(drawing)
+    latents = draw_latents(engine, text, tick=lambda done, total: tick(drawing, f"step {done} of {total}"))
     tick(f"{name}: vae")
     decode = engine.decode_exact if isinstance(engine, Reference) else engine.decode
     decoded = both(decode, inputs.latents)

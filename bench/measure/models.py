@@ -119,7 +119,7 @@ def bundle(
         precision=precision,
         allow_parity_failure="random-" in model.name,
         overwrite=True,
-        progress=lambda part: say(f"build {backend} {precision}: {part}"),
+        progress=lambda part, so_far="": say(f"build {backend} {precision}: {part} {so_far}".rstrip()),
     )
     return folder, time.perf_counter() - start
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ class Pending:
         self.final, self.fsync = final, fsync
         self.path, self.fd = _create(final)
 
-    def write(self, parts: list[bytes]) -> int:
+    def write(self, parts: Sequence[bytes | memoryview]) -> int:
         """Append without copying; returns the number of bytes.
 
         Raises
@@ -56,7 +56,7 @@ class Pending:
         os.close(self.fd)
 
 
-def write_whole(path: Path, content: bytes, fsync: bool = True) -> None:
+def write_whole(path: Path, content: bytes | memoryview, fsync: bool = True) -> None:
     """Write a small file; after an error the old one is still there."""
     with Pending(path, fsync) as file:
         file.write([content])

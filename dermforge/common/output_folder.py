@@ -15,8 +15,6 @@ from dermforge.common.errors import UserError
 
 #: A temporary file of `atomic.Pending`; its writer may have been killed.
 TEMPORARY = ".*.tmp"
-#: In a partial folder: the digest of the job that writes it.
-JOB = ".job"
 
 
 def claim(folder: str | Path, what: str, records: Sequence[str], begun: Sequence[str] = ()) -> None:
@@ -65,8 +63,8 @@ def whole_folder(out: Path, job: str | None = None) -> Iterator[Path]:
     Parameters
     ----------
     job
-        A digest of everything that the content depends on. What a killed process left of the same job is in the folder
-        then, so that the caller can use the parts that were finished. Without it the folder is empty.
+        A digest of everything that the content depends on, in letters and numbers. What a killed process left of the
+        same job is in the folder then, and its finished parts can be used. Without it the folder is empty.
 
     Notes
     -----
@@ -74,13 +72,12 @@ def whole_folder(out: Path, job: str | None = None) -> Iterator[Path]:
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial, old = (out.parent / f".{out.name}.{word}-{os.getpid()}" for word in ("partial", "old"))
+    if job is not None:
+        partial = partial.with_name(f"{partial.name}-{job}")
     try:
         _adopt(out, partial, job)
         with locked(partial):
-            if job is not None:
-                (partial / JOB).write_text(job)
             yield partial
-            (partial / JOB).unlink(missing_ok=True)
             if out.exists():
                 out.rename(old)
             partial.rename(out)
@@ -117,16 +114,14 @@ def remove_leftovers(out: Path, keep: str | None = None) -> None:
 
 
 def _leftovers(out: Path) -> list[Path]:
-    ours = re.compile(rf"\.{re.escape(out.name)}\.(partial|old)-\d+")
+    ours = re.compile(rf"\.{re.escape(out.name)}\.(partial|old)-\d+(-\w+)?")
     return sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name))
 
 
 def _job(partial: Path) -> str | None:
     """The job that a partial folder belongs to."""
-    try:
-        return (partial / JOB).read_text()
-    except OSError:
-        return None
+    found = re.search(r"\.partial-\d+-(\w+)$", partial.name)
+    return found[1] if found else None
 
 
 def _set_aside(old: Path, out: Path) -> None:

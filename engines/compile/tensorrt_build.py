@@ -78,7 +78,7 @@ def build_engine_files(
 
 def compile_graph(
     graph: Path, target: GpuTarget, rows: int, *, refit: bool = False, cache: Path | None = None
-) -> bytes:
+) -> memoryview:
     """Compile one graph for one static number of batch rows to the bytes of an engine file.
 
     Raises
@@ -112,7 +112,7 @@ def compile_graph(
     if cache is not None and target.flavour == "tensorrt":
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.write_bytes(config.get_timing_cache().serialize())
-    return bytes(compiled)
+    return memoryview(compiled)  # not a copy: an engine file takes gigabytes
 
 
 def static_profile(builder: Any, network: Any, rows: int) -> Any:

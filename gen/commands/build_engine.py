@@ -53,7 +53,7 @@ def build_engine(
         classify=None if classifier is None else open_classifier(classifier),
         allow_parity_failure=allow_parity_failure,
         overwrite=overwrite,
-        progress=steps.begin,
+        progress=steps,
     )
     steps.end()
     if json:
@@ -69,16 +69,23 @@ def build_engine(
 
 
 class Steps:
-    """A line on stderr as a step begins, and one with its duration as it ends."""
+    """A line on stderr as a step begins, lines as a long one gets on, and one with its duration as it ends."""
+
+    EVERY_S = 5.0
 
     def __init__(self) -> None:
-        self.step, self.start = "", 0.0
+        self.step, self.start, self.said = "", 0.0, 0.0
 
-    def begin(self, step: str) -> None:
-        """End the step before, and begin this one."""
-        self.end()
-        self.step, self.start = step, time.monotonic()
-        console.err.print(f"{step} ...", markup=False)
+    def __call__(self, step: str, so_far: str = "") -> None:
+        """Begin a step, which ends the one before; or say how far the present one is."""
+        now = time.monotonic()
+        if step != self.step:
+            self.end()
+            self.step, self.start, self.said = step, now, now
+            console.err.print(f"{step} ...", markup=False)
+        elif now - self.said >= self.EVERY_S:
+            self.said = now
+            console.err.print(f"  {so_far}, {now - self.start:.0f} s", markup=False)
 
     def end(self) -> None:
         """Print how long the step took."""

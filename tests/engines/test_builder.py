@@ -128,14 +128,14 @@ def test_a_killed_build_is_resumed_with_its_finished_parts(model: Path, tmp_path
     whole = build(model, tmp_path / "whole", rows=2)
     code = (
         "import os, signal, sys, engines\n"
-        "def step(name): name.startswith('real input') and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def step(name, so_far=''): name.startswith('real input') and os.kill(os.getpid(), signal.SIGKILL)\n"
         "engines.build(sys.argv[1], sys.argv[2], rows=2, progress=step)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(model), str(tmp_path / "out")], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob(".out.partial-*"))) == 1
     steps: list[str] = []
-    resumed = build(model, tmp_path / "out", rows=2, progress=steps.append)
+    resumed = build(model, tmp_path / "out", rows=2, progress=lambda step, so_far="": steps.append(step))
     kept = "kept from the build that was stopped"
     assert steps[:2] == [f"text encoder and unet: {kept}", f"vae: {kept}"]
     assert resumed.digest == whole.digest

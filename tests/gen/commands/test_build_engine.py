@@ -44,10 +44,13 @@ def test_a_classifier_judges_the_certificates_images(
 
 
 def test_a_step_says_how_long_it_took(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([10.0, 12.5, 12.5, 13.5])
+    clock = iter([10.0, 12.5, 12.5, 13.5, 20.5, 21.5])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     steps = Steps()
-    for name in ("unet", "certificate"):
-        steps.begin(name)
+    steps("unet")
+    steps("images")
+    steps("images", "step 1 of 8")  # too soon to be said
+    steps("images", "step 2 of 8")
     steps.end()
-    assert capsys.readouterr().err.splitlines() == ["unet ...", "unet: 2.5 s", "certificate ...", "certificate: 1.0 s"]
+    lines = ["unet ...", "unet: 2.5 s", "images ...", "  step 2 of 8, 8 s", "images: 9.0 s"]
+    assert capsys.readouterr().err.splitlines() == lines
