@@ -29,7 +29,7 @@ demo: install
 	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 16 --guidance-interval 0.28:5.42 --json \
 		> $(DEMO)/sample.json
 	$(BIN)/gen phantoms $(DEMO)/phantoms --per-cell 6 --validation-per-cell 4 --test-per-cell 34
-	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --n-real 32 --ratio 3 \
+	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --n-real 32 --ratio 3 --seeds 1 \
 		--model test_efficientnet --weights scratch --size 64 --steps 600 --batch 48 --lr 4e-3 --out $(DEMO)/report
 	$(BIN)/bench headlines $(DEMO)
 

@@ -21,6 +21,8 @@ from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats.estimate import Estimate
 from evalsuite.stats.intervals import z_of
 from evalsuite.study import dose
+from evalsuite.study.exchange import LearningCurve
+from evalsuite.study.exchange import exchange as exchange_rate
 
 PARTS = 7
 CLASSES = ("macule", "nodule", "plaque")
@@ -219,7 +221,14 @@ def saturation(seed: int) -> list[Check]:
     scores = truth + rng.normal(0, error, len(ratios))
     half = z_of(CONFIDENCE) * error * math.sqrt(2)
     found = dose.saturation(ratios.tolist(), [(g, g - half, g + half) for g in np.diff(scores).tolist()])
-    return [Check("saturation", "10:1", found.text(), found.ratio == 10, (1 - CONFIDENCE) / 2)]
+    rising, error = truth[0] + 0.03 * np.arange(len(ratios)), 0.03  # as 300 test images and a few seeds give
+    half = z_of(CONFIDENCE) * error * math.sqrt(2)
+    scores = rising + rng.normal(0, error, len(ratios))
+    noisy = dose.saturation(ratios.tolist(), [(g, g - half, g + half) for g in np.diff(scores).tolist()])
+    return [
+        Check("saturation", "10:1", found.text(), found.ratio == 10, (1 - CONFIDENCE) / 2),
+        Check("gain of 3 points a doubling, in noise", "no saturation", noisy.text(), math.isnan(noisy.ratio), 0.001),
+    ]
 
 
 def exchange(seed: int) -> list[Check]:
@@ -232,8 +241,8 @@ def exchange(seed: int) -> list[Check]:
     sizes, error, resamples = np.array([8.0, 16, 32, 64, 128, 256, 512]), 0.004, 300
     scores = truth(sizes) + rng.normal(0, error, len(sizes))
     mixed = float(truth(np.array([64 + 0.1 * 1000]))[0] + rng.normal(0, error))
-    curve = dose.LearningCurve(sizes, scores, scores[:, None] + rng.normal(0, error, (len(sizes), resamples)))
-    found = dose.exchange(curve, 64, 1000, mixed, mixed + rng.normal(0, error, resamples), CONFIDENCE)
+    curve = LearningCurve(sizes, scores, scores[:, None] + rng.normal(0, error, (len(sizes), resamples)))
+    found = exchange_rate(curve, 64, 1000, mixed, mixed + rng.normal(0, error, resamples), CONFIDENCE)
     inside = found.rate_low <= 0.1 <= found.rate_high
     return [
         Check(

@@ -10,5 +10,10 @@ FILTER_CLASS = 10
 AUDIT_PATIENTS = 20
 #: Real and synthetic images from which `evalsuite quality` measures a cell.
 QUALITY_IMAGES = 20
-#: Test images of a group from which a card or a study gives a number and a verdict.
+#: Test images of a group (a study: patients, where they are known) from which a card or a study gives a number and a
+#: verdict.
 GROUP_IMAGES = 10
+#: Test images of each class from which a study gives a verdict on a mean over classes.
+CLASS_IMAGES = 5
+#: Training runs of each arm from which a study gives a verdict: fewer do not show how much is luck.
+ARM_SEEDS = 3

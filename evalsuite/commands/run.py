@@ -22,7 +22,7 @@ def run(
     folder: Annotated[Path, typer.Option("--out", help="Folder for the report.")],
     ratio: Annotated[float, typer.Option(help="Synthetic images for each real one, at most.")] = 10.0,
     n_real: Annotated[int, typer.Option(min=0, help="Real images per class; 0: all.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Training runs of each arm.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Training runs of each arm; fewer than 3 give no verdict.")] = 3,
     model: options.Model = DEFAULT_MODEL,
     weights: options.Weights = "auto",
     tuning: Annotated[Tuning, typer.Option(help="All, head and batch norms, or a head on features.")] = "full",

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import metrics
@@ -18,7 +17,6 @@ from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.partition import GroupData, Partition, everyone, group_data, partition
 from evalsuite.fairness.predictions import Predictions, some
 from evalsuite.stats import hypothesis_tests, intervals, resampling
-from evalsuite.stats.intervals import z_of
 
 
 def compare(
@@ -172,8 +170,10 @@ def _gap_change(
     top_a, low_a, top_b, low_b = (used[int(i)] for i in (a.argmax(), a.argmin(), b.argmax(), b.argmin()))
     # keep the pairs: picking them again in each resample would fold a small gap at 0 and hide its error
     spread = _spread(drawn_b[top_b] - drawn_b[low_b] - drawn_a[top_a] + drawn_a[low_a])
-    low, high = change - z_of(confidence) * spread, change + z_of(confidence) * spread
-    p = float(2 * norm.sf(abs(change) / spread)) if spread > 0 else 1.0
+    low, high = (
+        intervals.difference_interval(change, spread**2, confidence=confidence) if spread > 0 else (change, change)
+    )
+    p = intervals.difference_p(change, spread**2) if spread > 0 else 1.0
     best, worst = own[top_a], own[low_a]
     # the best of many groups was partly lucky and regresses by itself, so its p is corrected for the number of groups
     adjusted = dict(zip(used, hypothesis_tests.holm(np.array([own[i].p for i in used])).tolist(), strict=True))

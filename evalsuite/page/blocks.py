@@ -142,8 +142,3 @@ def number(value: float, digits: int = 3) -> str:
 def p_value(p: float) -> str:
     """A p value that may be missing."""
     return "<0.001" if p < 0.001 else number(p)
-
-
-def points(value: float, low: float, high: float) -> tuple[str, str]:
-    """A difference of shares and its interval, in points."""
-    return f"{100 * value:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"

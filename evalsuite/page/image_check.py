@@ -28,6 +28,17 @@ class ImageCheck:
     shown: dict[Axis, list[Table | Plot | Thumbnails]]
 
 
+#: AUC from which a difference is plain to see.
+PLAIN = 0.9
+
+
+def told_apart(low: float, value: float, high: float) -> Status:
+    """What the AUC of telling real from synthetic says; an interval from 0.5 up to `PLAIN` says nothing."""
+    if low <= 0.5:
+        return "good" if high < PLAIN else "unknown"
+    return "warn" if value < PLAIN else "bad"
+
+
 def frame_table(frame: pd.DataFrame, caption: str) -> Table:
     """A frame as text; NaN reads "not enough data"."""
     rows = [[_text(v) for v in row] for row in frame.itertuples(index=False)]

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
-from evalsuite.page.image_check import ImageCheck, Status, frame_table
+from evalsuite.page.image_check import ImageCheck, Status, frame_table, told_apart
 from evalsuite.reader_study.blinded_set import KEY, RESPONSES, BlindedSet, open_study
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
 
@@ -221,7 +221,9 @@ def study_section(found: Readings) -> ImageCheck:
         f"{answers['reader'].nunique()} readers gave {len(answers)} answers. They told real from synthetic with an AUC "
     )
     text += f"of {auc.text(2)} (0.5: not at all)."
-    status: Status = "unknown" if np.isnan(auc.value) else "good" if auc.low <= 0.5 <= auc.high else "warn"
+    status: Status = "unknown" if np.isnan(auc.value) else told_apart(auc.low, auc.value, auc.high)
+    if auc.high < 0.5:  # they see the difference, and take it for the other
+        status = "warn"
     if found.gain is not None:
         text += f" Realism and the classifier's gain per class: Spearman {found.gain.text(2)}."
     by_group, finer = found.cells["family"] == "group", found.cells.drop(columns="family").rename(columns=SHOWN)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from evalsuite.fairness.comparison import Comparison
 from evalsuite.page import curves
-from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, points, records
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, records
 from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
+from evalsuite.stats.estimate import points
 from evalsuite.stats.verdict import verdict
+from evalsuite.study.analysis import ALL
 from evalsuite.study.run_findings import NAMES, RunFindings
 
 ANSWERS = {
     "helps": "Yes, here they help",
     "hurts": "No, here they hurt",
-    "no difference": "They make no difference that matters",
+    "no relevant difference": "They make no relevant difference",
 }
 
 
@@ -41,8 +43,9 @@ def answer(found: RunFindings) -> Answer:
     """The answer in words, and the numbers under it."""
     head, (low, high) = found.headline(), found.gain_interval()
     gain, between = points(found.gain.value, low, high)
-    n, margin = found.study.results[0].real, found.study.design.margin
-    words = ANSWERS.get(verdict(found.gain.value, low, high, margin), "This run cannot determine it")
+    n, margin, lacks = found.study.results[0].real, found.study.design.margin, found.study.lacking[ALL]
+    said = ANSWERS.get(verdict(found.gain.value, low, high, margin), "This cannot be determined from this run")
+    words = f"Not enough data for an answer ({lacks})" if lacks else said
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
     worst = head["worst_group"]["mix"]
     numbers.append(("gain", f"{gain} points", between))
@@ -53,7 +56,7 @@ def answer(found: RunFindings) -> Answer:
         f"{words}: adding {found.ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain} "
         f"points (95% interval {between}).",
         numbers,
-        who_moved(found.comparison, found.column),
+        [f"No verdict on skin types: {lacks}."] if lacks else who_moved(found.comparison, found.column),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from evalsuite.page import curves
-from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, p_value, points, records
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, p_value, records
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
+from evalsuite.stats.estimate import points
 from evalsuite.study.analysis import ALL, Analysis, Line
-from evalsuite.study.scaling_laws import CHOSEN_BY
+from evalsuite.study.scaling_laws import CHOSEN_BY, is_chosen
 from evalsuite.study.study_findings import notes, verdicts
 
 WHAT = {
@@ -51,12 +52,13 @@ def answer(found: Analysis) -> Answer:
         (
             f"gain with {g.size} real images per class, {found.reference:g}:1",
             f"{points(g.value, g.low, g.high)[0]} points",
-            f"{points(g.value, g.low, g.high)[1]}; {g.verdict}",
+            f"95% interval {points(g.value, g.low, g.high)[1]}; {g.verdict}",
         )
         for g in found.gains
         if g.group == ALL and g.ratio == found.reference
     ]
-    details = [f"{group}: {text}" for group, text in words.items() if group != ALL]
+    details = [f"{group}: {text}" for group, text in words.items() if group != ALL and not found.lacking[group]]
+    details += _not_judged(found)
     family = [g for g in found.gains if g.ratio == found.reference]
     by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be determined" for g in family)
     if by_chance:
@@ -65,6 +67,15 @@ def answer(found: Analysis) -> Answer:
             "among so many intervals some exclude 0 by chance (Holm)."
         )
     return Answer(words[ALL], numbers, details)
+
+
+def _not_judged(found: Analysis) -> list[str]:
+    """A sentence for each reason why groups are not judged, on which no number is shown either."""
+    reasons: dict[str, list[str]] = {}
+    for group, lacks in found.lacking.items():
+        if lacks and group != ALL:
+            reasons.setdefault(lacks, []).append(group)
+    return [f"Not enough data for {', '.join(groups)}: {lacks}." for lacks, groups in reasons.items()]
 
 
 def figure(found: Analysis, group: str, strategy: str | None = None) -> str:
@@ -89,11 +100,13 @@ def _figure(found: Analysis) -> list[Block]:
         f"Bands: 95% over {found.design.seeds} seeds and the test images. A line for each number of synthetic "
         "images per real one; all arms made equally many optimiser steps."
     )
-    return [
+    plots = [
         Plot(figure(found, group, strategy), caption if group == ALL else "")
         for strategy in found.design.strategies
         for group in found.groups
+        if group == ALL or not found.lacking[group]
     ]
+    return [*plots, *_not_judged(found)]
 
 
 def _dose(found: Analysis) -> list[Block]:
@@ -105,8 +118,8 @@ def _dose(found: Analysis) -> list[Block]:
             dots = [(0.0, 0.0, 0.0, 0.0), *((g.ratio, g.value, g.low, g.high) for g in mine)]
             lines.append(curves.Curve(f"{size} real per class", dots))
         ratio = found.saturations[ALL, strategy, found.design.sizes[-1]].ratio
-        if ratio > 0:  # NaN, not reached, and 0, at the first step already, have no line
-            marks.append((ratio, f" saturation with {found.design.sizes[-1]}: {ratio:g}:1"))
+        if ratio > 0:  # NaN, where there is none to name, and 0, where nothing is gained, have no line
+            marks.append((ratio, f" enough with {found.design.sizes[-1]}: {ratio:g}:1"))
         blocks.append(
             Plot(
                 curves.plot_curves(
@@ -116,16 +129,20 @@ def _dose(found: Analysis) -> list[Block]:
                     y_label=f"gain in {_metric(found)}",
                     marks=marks,
                 ),
-                "The saturation ratio is the smallest dose where the 95% interval of the gain per doubling includes 0.",
+                "A dose is enough where the 95% interval of every further doubling excludes a gain of "
+                f"{100 * found.design.margin:g} points. An interval that reaches further does not show whether more "
+                "images help.",
             )
         )
-    rows = [(g, s or "all", str(n), v.text()) for (g, s, n), v in found.saturations.items()]
-    return [*blocks, Table(("group", "strategy", "real per class", "saturation"), rows, "Saturation")]
+    head, shown = ("group", "strategy", "real per class", "how many are enough"), found.saturations.items()
+    rows = [(g, s or "all", str(n), v.text()) for (g, s, n), v in shown if g == ALL or not found.lacking[g]]
+    table = Table(head, rows, "How many synthetic images are enough")
+    return [*blocks, table, *_not_judged(found)]
 
 
 def _by_group(found: Analysis) -> list[Block]:
     rows = []
-    for g in found.gains:
+    for g in (g for g in found.gains if g.group == ALL or not found.lacking[g.group]):
         gain, between = points(g.value, g.low, g.high)
         rows.append(
             {
@@ -143,9 +160,10 @@ def _by_group(found: Analysis) -> list[Block]:
         )
     return [
         f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons: there, 'helps' and "
-        "'hurts' must survive Holm's correction over groups and sizes. 'No difference' means that the whole interval "
-        f"lies within {100 * found.design.margin:g} points of 0. Other doses are exploratory.",
+        "'hurts' must survive Holm's correction over groups and sizes. 'No relevant difference' means that the whole "
+        f"interval lies within {100 * found.design.margin:g} points of 0. Other doses are exploratory.",
         records(rows),
+        *_not_judged(found),
     ]
 
 
@@ -174,24 +192,28 @@ def _controls(found: Analysis) -> list[Block]:
 
 
 def _exchange(found: Analysis) -> list[Block]:
+    least = (
+        "it needs the real-only curve at four or more numbers of real images, and that more of them help beyond chance"
+    )
     if not found.exchanges:
-        return ["No exchange rate: it needs the real-only curve at four or more numbers of real images."]
+        return [f"Not enough data: {found.lacking[ALL]}." if found.lacking[ALL] else f"No exchange rate: {least}."]
     rows = [(g, s or "all", str(n), v.text(), *v.rate_text()) for (g, s, n), v in found.exchanges.items()]
     return [
         f"The real-only curve is fitted and read backwards: how many real images would have given the score that "
-        f"{found.reference:g}:1 gave. Nothing is extrapolated.",
+        f"{found.reference:g}:1 gave. Nothing is extrapolated, and a group is left out where there is none: {least}.",
         Table(("group", "strategy", "real per class", "worth", "real images per synthetic one", "95% interval"), rows),
     ]
 
 
 def _laws(found: Analysis) -> list[Block]:
     if not found.laws:
-        return ["Too few points to fit a law."]
+        lacks = found.lacking[ALL]
+        return [f"Not enough data: {lacks}." if lacks else "There are too few doses and sizes to fit a law."]
     rows = [
         {
             "group": g,
             "strategy": s or "all",
-            "law": f.law.name + (" (chosen)" if f is fits[0] else ""),
+            "law": f.law.name + (" (chosen)" if f is fits[0] and is_chosen(fits) else ""),
             "error =": f.law.formula,
             "AICc": number(f.aicc, 1) or "too few points",
             "fit, points": f"{100 * f.rmse:.2f}",
@@ -204,8 +226,9 @@ def _laws(found: Analysis) -> list[Block]:
     return [
         f"Error as a function of n real and s synthetic images per class, r = s / n. Chosen by {CHOSEN_BY}; next to it "
         "the error in points at the largest dose when a law is fitted without it. A law that fits says nothing beyond "
-        "the doses measured.",
+        "the doses measured. None is chosen where there are too few doses and sizes to tell all of them apart.",
         records(rows),
+        *_not_judged(found),
     ]
 
 
@@ -213,7 +236,7 @@ def _methods(found: Analysis) -> list[Block]:
     d = found.design
     sizes = ", ".join(map(str, d.sizes))
     doses = ", ".join(f"{r:g}" for r in sorted({r for v in d.doses.values() for r in v}))
-    doubled = " Doses were doubled until the gain per doubling could not be distinguished from zero."
+    doubled = " Doses were doubled until the interval of the gain per doubling lay below the margin."
     doubled = doubled if d.adaptive else ""
     return [
         methods.training(d.recipe, d.sizes[-1] * len(methods.classes(d.places.real))),
@@ -221,9 +244,9 @@ def _methods(found: Analysis) -> list[Block]:
         f"synthetic images for each real one, {d.seeds} seeds each, all with {d.recipe.steps} steps.{doubled} "
         f"Controls: {'; '.join(WHAT[kind] for kind in d.control_kinds)}. "
         "Variances are from a bootstrap of test images (stratified by group and label, by cluster where there are any) "
-        "and seeds, the same resamples for all arms, so that differences are paired; intervals are Student's for "
-        "differences and Wilson's for scores, with degrees of freedom after Satterthwaite, which are few where the "
-        "seeds bring most of the variance.",
+        "and seeds, the same resamples for all arms, so that differences are paired; intervals are Student's on "
+        "Fisher's z scale for differences (Edwardes 1995) and Wilson's for scores, with degrees of freedom after "
+        "Satterthwaite, which are few where the seeds bring most of the variance.",
         methods.software(),
     ]
 

@@ -60,6 +60,12 @@ class Estimate:
         return {name: getattr(self, name) for name in ("value", "low", "high", "n", "note")}
 
 
+def points(value: float, low: float, high: float) -> tuple[str, str]:
+    """A difference of shares and its interval, in points: `+1.2` and `-0.4 to +2.8`."""
+    texts = [f"{round(100 * v, 1) + 0.0:+.1f}" for v in (value, low, high)]  # never -0.0
+    return texts[0], f"{texts[1]} to {texts[2]}"
+
+
 def missing(n: int, note: str) -> Estimate:
     """An estimate without a value, and why it has none."""
     return Estimate(math.nan, math.nan, math.nan, n, note=note)

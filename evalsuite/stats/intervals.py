@@ -179,6 +179,42 @@ def paired_proportions(only_a: int, only_b: int, n: int, confidence: float = 0.9
     return max(-1.0, p - q - half), min(1.0, p - q + half)
 
 
+def difference_interval(
+    value: float, variance: float, degrees: float = math.inf, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a difference of two scores from 0 to 1, on Fisher's z scale: it stays within -1 and 1.
+
+    The difference of two shares is a Somers' D, for which Edwardes 1995 (Biometrics 51:571) takes this scale, with
+    clusters too. NaN where undefined.
+
+    Parameters
+    ----------
+    variance, degrees
+        Of the difference, and the degrees of freedom of that variance.
+    """
+    if not (math.isfinite(value) and variance > 0):
+        return math.nan, math.nan
+    centre, error = _fisher(value, variance)
+    half = t_of(confidence, degrees) * error
+    return min(math.tanh(centre - half), value), max(math.tanh(centre + half), value)
+
+
+def difference_p(value: float, variance: float, degrees: float = math.inf) -> float:
+    """Two-sided p that a difference is 0: below 0.05 where `difference_interval` excludes it; NaN where undefined."""
+    if not (math.isfinite(value) and variance > 0):
+        return math.nan
+    centre, error = _fisher(value, variance)
+    return float(2 * t.sf(abs(centre) / error, degrees))
+
+
+def _fisher(value: float, variance: float) -> tuple[float, float]:
+    """Fisher's z of a difference and its error; the scale has no end, so a value near 1 is drawn in by one error."""
+    error = math.sqrt(variance)
+    most = max(1 - error, 0.5)
+    inside = min(max(value, -most), most)
+    return math.atanh(inside), error / (1 - inside**2)
+
+
 def percentile(
     samples: NDArray[np.floating], confidence: float = 0.95, degrees: int | None = None
 ) -> tuple[float, float]:

@@ -17,11 +17,12 @@ from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.stats import hypothesis_tests
 from evalsuite.stats.verdict import Verdict, verdict
 from evalsuite.study import arm as arms
-from evalsuite.study import dose, run_arms, scaling_laws
+from evalsuite.study import dose, exchange, run_arms, scaling_laws
 from evalsuite.study.arm import Arm, Kind, Result
 from evalsuite.study.design import Design, read_design
-from evalsuite.study.dose import Exchange, LearningCurve, Saturation
-from evalsuite.study.paired_scores import MIN_ITEMS, Score, correct, resamples
+from evalsuite.study.dose import Saturation
+from evalsuite.study.exchange import Exchange, LearningCurve
+from evalsuite.study.paired_scores import Score, correct, resamples
 from evalsuite.study.scaling_laws import Fit
 
 ALL = "all"
@@ -73,14 +74,19 @@ class Analysis:
 
     Attributes
     ----------
+    lacking
+        What lacks for a verdict on a group, in words; empty where nothing does.
+    exchanges
+        Of the groups that nothing lacks for and that more real images help.
     laws
-        By (group, strategy): the candidate laws, the chosen one first.
+        Of the groups that nothing lacks for: the candidates by (group, strategy), the best one first.
     results
         What training each arm reported.
     """
 
     design: Design
     groups: tuple[str, ...]
+    lacking: dict[str, str]
     lines: tuple[Line, ...]
     gains: tuple[Gain, ...]
     saturations: dict[Place, Saturation]
@@ -104,9 +110,12 @@ class Analysis:
         return list(dict.fromkeys([*self.design.notes, *(text for r in self.results for text in r.notes)]))
 
     def flat(self) -> list[int]:
-        """Sizes whose last doubling showed no gain in all, for any strategy."""
+        """Sizes whose last doubling excludes a relevant gain in all, for every strategy."""
+        margin, enough = self.design.margin, not self.lacking[ALL]
         found = {size: [self.saturations[ALL, s, size] for s in self.design.strategies] for size in self.design.sizes}
-        return [size for size, of in found.items() if all(s.steps[-1].is_flat for s in of if s.steps)]
+        return [
+            size for size, of in found.items() if enough and all(s.steps[-1].is_flat(margin) for s in of if s.steps)
+        ]
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,11 @@ class Scores:
     @property
     def groups(self) -> tuple[str, ...]:
         return tuple(next(iter(self.of.values())))
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """What lacks for a verdict on each group: all arms have the same test images and seeds."""
+        return {group: score.lacking for group, score in next(iter(self.of.values())).items()}
 
     def places(self) -> list[Place]:
         """Every group, strategy and size."""
@@ -147,6 +161,7 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
     return Analysis(
         design,
         scores.groups,
+        scores.lacking,
         tuple(_lines(scores)),
         tuple(_holm([g for place in scores.places() for g in _gains(scores, place)], design.reference)),
         {place: _saturation(scores, place) for place in scores.places()},
@@ -205,14 +220,14 @@ def _gains(scores: Scores, place: Place) -> list[Gain]:
     for ratio, score in mixed:
         gain = score.minus(real)
         low, high = gain.interval()
-        word = verdict(gain.value, low, high, scores.design.margin, score.n >= MIN_ITEMS)
+        word = verdict(gain.value, low, high, scores.design.margin, not gain.lacking)
         found.append(Gain(*place, ratio, score.n, gain.value, low, high, gain.p(), math.nan, word))
     return found
 
 
 def _holm(gains: list[Gain], reference: float) -> list[Gain]:
-    """Within the family (groups x sizes at the reference dose) a verdict must survive Holm's correction."""
-    family = [i for i, g in enumerate(gains) if g.ratio == reference and math.isfinite(g.p)]
+    """Within the family (judged groups x sizes at the reference dose) a verdict must survive Holm's correction."""
+    family = [i for i, g in enumerate(gains) if g.ratio == reference and g.verdict != "not enough data"]
     out, adjusted = list(gains), hypothesis_tests.holm(np.array([gains[i].p for i in family]))
     for i, p in zip(family, adjusted.tolist(), strict=True):
         sure = p < 0.05 or gains[i].verdict not in ("helps", "hurts")
@@ -229,24 +244,40 @@ def _lines(scores: Scores) -> list[Line]:
 
 
 def _saturation(scores: Scores, place: Place) -> Saturation:
-    points = scores.doses(place)
-    gains = [(b.value - a.value, *b.minus(a).interval()) for (_, a), (_, b) in itertools.pairwise(points)]
-    return dose.saturation([r for r, _ in points], gains)
+    points, margin = scores.doses(place), scores.design.margin
+    changes = [b.minus(a) for (_, a), (_, b) in itertools.pairwise(points)]
+    found = dose.saturation([r for r, _ in points], [(c.value, *c.interval()) for c in changes], margin)
+    if lacks := scores.lacking[place[0]]:
+        return replace(found, ratio=math.nan, status="not enough data", lacking=lacks)
+    if found.status != "cannot be determined" or not changes:
+        return found
+    doses = points[-2][0], points[-1][0]
+    return replace(found, needed=changes[-1].needed(margin * dose.doublings(*doses) / dose.ERRORS_IN_MARGIN))
 
 
 def _exchanges(scores: Scores) -> dict[Place, Exchange]:
-    """For each size at the reference dose; none where the real-only curve has fewer than four sizes."""
+    """For each size at the reference dose, of the groups whose real-only curve has four sizes and is shown to rise."""
     design = scores.design
     if len(design.sizes) < 4:
         return {}
+    rising = {group for group in scores.groups if _rises(scores, group)}
     found, sizes, reference = {}, np.array(design.sizes, float), design.reference
     for group, strategy, size in scores.places():
-        if reference in design.doses[size]:
+        if reference in design.doses[size] and group in rising:
             real = [scores.of["real", None, n, 0.0][group] for n in design.sizes]
             curve = LearningCurve(sizes, np.array([s.value for s in real]), np.stack([s.widened() for s in real]))
             mixed = scores.of["mix", strategy, size, reference][group]
-            found[group, strategy, size] = dose.exchange(curve, size, size * reference, mixed.value, mixed.widened())
+            found[group, strategy, size] = exchange.exchange(
+                curve, size, size * reference, mixed.value, mixed.widened()
+            )
     return found
+
+
+def _rises(scores: Scores, group: str) -> bool:
+    """Whether more real images help, beyond chance: otherwise a score says nothing of how many there were."""
+    sizes = scores.design.sizes
+    least, most = (scores.of["real", None, size, 0.0][group] for size in (sizes[0], sizes[-1]))
+    return not most.lacking and most.minus(least).interval()[0] > 0
 
 
 def _laws(scores: Scores) -> dict[tuple[str, str | None], list[Fit]]:
@@ -257,7 +288,7 @@ def _laws(scores: Scores) -> dict[tuple[str, str | None], list[Fit]]:
             for size in scores.design.sizes
             for r, s in scores.doses((group, strategy, size))
         ]
-        if len(points) >= 4:
+        if len(points) >= 4 and not scores.lacking[group]:
             n, s, score, variance = np.array(points, float).T
             found[group, strategy] = scaling_laws.compare_laws(n, s, score, 1 / variance)
     return found

@@ -127,18 +127,21 @@ def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Opti
 
 
 def next_doses(design: Design, flat: Sequence[int], limit: dict[int, float]) -> Design | None:
-    """The same study with the ratio doubled for the sizes that still gain; None when there is nothing to raise.
+    """The same study with the ratio doubled for the sizes that may still gain; None when there is nothing to raise.
+
+    Every size reaches the dose at which verdicts are judged, if its images allow it.
 
     Parameters
     ----------
     flat
-        Sizes whose last doubling showed no gain.
+        Sizes whose last doubling excludes a relevant gain.
     limit
         Largest ratio of each size.
     """
     doses = dict(design.doses)
     for size, ratios in design.doses.items():
         following = ratios[-1] * 2 if ratios[-1] else 1.0
-        if size not in flat and following <= limit[size]:
+        judged = following <= design.controls_at  # the dose of the verdicts must not depend on what was found
+        if (judged or size not in flat) and following <= limit[size]:
             doses[size] = (*ratios, following)
     return None if doses == design.doses else design.model_copy(update={"doses": doses})

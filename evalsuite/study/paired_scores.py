@@ -8,18 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from dermforge.common.errors import UserError
-from dermforge.common.least_numbers import GROUP_IMAGES
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats import intervals, resampling
+from evalsuite.stats.verdict import lacking
 from evalsuite.study.names import Metric
 
 Array = NDArray[np.float64]
-
-#: Test items that a group needs for a score of its own.
-MIN_ITEMS = GROUP_IMAGES
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,8 @@ class Score:
         The score of each seed.
     n
         Test items.
+    lacking
+        What lacks for a verdict, in words; empty where nothing does.
     signed
         A difference, which may lie below 0.
     """
@@ -42,6 +40,7 @@ class Score:
     samples: Array
     by_seed: Array
     n: int
+    lacking: str = ""
     signed: bool = False
 
     @property
@@ -59,15 +58,21 @@ class Score:
         return 1 / (part**2 / (seeds - 1) + (1 - part) ** 2 / many)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Student's for a difference, Wilson's for a score: percentiles over two seeds cover 70 %, not 95."""
+        """Wilson's for a score, on Fisher's scale for a difference: percentiles over two seeds cover 70 %, not 95."""
         if not self.signed:
             return intervals.score_interval(self.value, self.variance, self.n, self.degrees, confidence)
-        half = intervals.t_of(confidence, self.degrees) * math.sqrt(self.variance)
-        return self.value - half, self.value + half
+        return intervals.difference_interval(self.value, self.variance, self.degrees, confidence)
 
     def p(self) -> float:
         """Two-sided p that a difference is 0, consistent with the interval."""
-        return float(2 * t.sf(abs(self.value) / math.sqrt(self.variance), self.degrees))
+        return intervals.difference_p(self.value, self.variance, self.degrees)
+
+    def needed(self, error: float) -> tuple[int, int]:
+        """About how many test items and seeds give a difference this standard error, half of its square from each."""
+        seeds = len(self.by_seed)
+        luck = min(self.variance, float(self.by_seed.var(ddof=1)) / seeds) if seeds > 1 else 0.0
+        times = [2 * part / error**2 for part in (self.variance - luck, luck)]
+        return max(self.n, math.ceil(self.n * times[0])), max(seeds, math.ceil(seeds * times[1]))
 
     def widened(self, confidence: float = 0.95) -> Array:
         """The samples, spread by Student's quantile over the normal's: where there is no closed form."""
@@ -76,7 +81,8 @@ class Score:
 
     def minus(self, other: Score) -> Score:
         """The paired difference."""
-        return Score(self.value - other.value, self.samples - other.samples, self.by_seed - other.by_seed, self.n, True)
+        samples, by_seed = self.samples - other.samples, self.by_seed - other.by_seed
+        return Score(self.value - other.value, samples, by_seed, self.n, self.lacking, signed=True)
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,15 @@ class Resamples:
     seeds
         Weight of each seed, [s, b], summing to s. With one seed they are ones, and intervals cover the test items
         only.
+    clusters
+        Patient or family of each item, as a code, [n].
     """
 
     items: Array
     seeds: Array
     labels: NDArray[np.int64]
     classes: int
+    clusters: NDArray[np.int64]
 
     def score(self, correct: Sequence[NDArray[np.bool_]], mask: NDArray[np.bool_], metric: Metric) -> Score:
         """The mean score over seeds, within a mask of items.
@@ -110,7 +119,9 @@ class Resamples:
         plain = _mean_hits(hits, np.ones((len(labels), 1)), labels, metric, self.classes)[:, 0]
         drawn = _mean_hits(hits, weights, labels, metric, self.classes)
         samples = (drawn * self.seeds).sum(axis=0) / self.seeds.sum(axis=0)
-        return Score(float(plain.mean()), samples, plain, len(labels))
+        rarest = int(np.bincount(labels, minlength=self.classes).min()) if metric == "balanced_accuracy" else None
+        lacks = lacking(len(labels), len(np.unique(self.clusters[mask])), rarest, len(correct))
+        return Score(float(plain.mean()), samples, plain, len(labels), lacks)
 
 
 def resamples(test: Predictions, seeds: int, n_boot: int = 1000, seed: int = 0, group: str = "group") -> Resamples:
@@ -122,7 +133,9 @@ def resamples(test: Predictions, seeds: int, n_boot: int = 1000, seed: int = 0, 
     clusters = None if test.clusters is None else np.unique(test.clusters, return_inverse=True)[1]
     items = resampling.bootstrap_weights(rng, resampling.units(strata, clusters), n_boot)
     drawn = resampling.bootstrap_weights(rng, resampling.units(np.zeros(seeds, dtype=np.int64), None), n_boot)
-    return Resamples(np.asarray(items, np.float64), np.asarray(drawn, np.float64), test.labels, len(test.classes))
+    own = np.arange(test.n) if clusters is None else clusters
+    weights = np.asarray(items, np.float64), np.asarray(drawn, np.float64)
+    return Resamples(*weights, test.labels, len(test.classes), own)
 
 
 def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:

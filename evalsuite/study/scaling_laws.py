@@ -157,6 +157,11 @@ def _held_out(law: Law, n: Array, s: Array, error: Array, w: Array) -> float:
     return float(np.abs(law.predict(p, n[last], s[last]) - error[last]).mean())
 
 
+def is_chosen(fits: list[Fit]) -> bool:
+    """Whether the first of compared laws is the choice: there must be points enough to tell all of them apart."""
+    return all(math.isfinite(f.aicc) for f in fits)
+
+
 def compare_laws(n_real: Array, n_synthetic: Array, score: Array, weight: Array | None = None) -> list[Fit]:
     """All laws, the chosen one first: by AICc, or by held-out error where there are too few points for it."""
     fits = [fit(law, n_real, n_synthetic, score, weight) for law in LAWS]

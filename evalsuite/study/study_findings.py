@@ -11,11 +11,19 @@ import pandas as pd
 
 from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
+from evalsuite.stats.estimate import points
 from evalsuite.study.analysis import Analysis
-from evalsuite.study.dose import Exchange
-from evalsuite.study.paired_scores import MIN_ITEMS
+from evalsuite.study.exchange import Exchange
+from evalsuite.study.scaling_laws import is_chosen
 
 RECORD = "study.json"
+#: What synthetic images do, by verdict; {} is where.
+EFFECTS = {
+    "helps": "they help {}",
+    "hurts": "they hurt {}",
+    "no relevant difference": "they make no relevant difference {}",
+    "cannot be determined": "it cannot be determined whether they help {}",
+}
 
 
 def verdicts(found: Analysis) -> dict[str, str]:
@@ -24,31 +32,31 @@ def verdicts(found: Analysis) -> dict[str, str]:
 
 
 def _words(found: Analysis, group: str) -> str:
-    """What the reference dose does at each size for a group, where the gain saturates, what the images are worth."""
+    """What the reference dose does at each size for a group, how many images are enough, and what they are worth."""
+    if found.lacking[group]:
+        return f"Not enough data: {found.lacking[group]}."
     said = []
     for strategy in found.design.strategies:
-        mine = [g for g in found.gains if (g.group, g.strategy, g.ratio) == (group, strategy, found.reference)]
-        if not mine:
+        sizes: dict[str, list[str]] = {}
+        for g in found.gains:
+            if (g.group, g.strategy, g.ratio) == (group, strategy, found.reference):
+                gain, between = points(g.value, g.low, g.high)
+                sizes.setdefault(g.verdict, []).append(f"{g.size} ({gain} points, {between})")
+        if not sizes:
             continue
-        if all(g.verdict == "not enough data" for g in mine):
-            return f"not enough data ({mine[0].n} test images; at least {MIN_ITEMS})."
-        by_verdict: dict[str, list[str]] = {}
-        for g in mine:
-            by_verdict.setdefault(g.verdict, []).append(
-                f"{g.size} ({100 * g.value:+.1f} points, {100 * g.low:+.1f} to {100 * g.high:+.1f})"
-            )
-        effects = "; ".join(f"{v} with {_list(sizes)} real images per class" for v, sizes in by_verdict.items())
+        effects = [EFFECTS[v].format(f"with {_list(of)} real images per class") for v, of in sizes.items()]
+        images = f"{found.reference:g} synthetic image{'' if found.reference == 1 else 's'}"
         last = found.design.sizes[-1]
         parts = [
-            f"at {found.reference:g}:1 {effects}",
-            f"saturation with {last}: {found.saturations[group, strategy, last].text()}",
+            f"With {images} for each real one, {'; '.join(effects)}",
+            f"How many are enough with {last} real images per class: {found.saturations[group, strategy, last].text()}",
         ]
         rates = [
             found.exchanges[group, strategy, n] for n in found.design.sizes if (group, strategy, n) in found.exchanges
         ]
         if rates:
-            parts.append("exchange: " + _exchange(rates))
-        said.append((f"{strategy}: " if strategy else "") + ". ".join(p[0].upper() + p[1:] for p in parts) + ".")
+            parts.append(f"What they are worth: {_exchange(rates)}")
+        said.append((f"{strategy}: " if strategy else "") + ". ".join(parts) + ".")
     return " ".join(said)
 
 
@@ -68,7 +76,7 @@ def notes(found: Analysis) -> list[str]:
     if design.seeds == 1:
         said.append("One seed: the intervals cover the test images, not the luck of training.")
     elif design.seeds < 5:
-        said.append(f"{design.seeds} seeds: too few to estimate well how much is luck; five are usual.")
+        said.append(f"{design.seeds} seeds: few to estimate how much is luck; five are usual.")
     if len(design.sizes) < 4:
         said.append(
             "Fewer than four numbers of real images: no exchange rate, since the real-only curve has three parameters."
@@ -99,6 +107,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         "design": found.design.model_dump(mode="json"),
         "reference_ratio": found.reference,
         "verdicts": verdicts(found),
+        "lacking": {group: text for group, text in found.lacking.items() if text},
         "notes": notes(found),
         "leakage": found.leakage,
         "scores": [asdict(line) for line in found.lines],
@@ -109,6 +118,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
                 "strategy": s,
                 "size": n,
                 "ratio": v.ratio,
+                "status": v.status,
                 "text": v.text(),
                 "steps": [asdict(step) for step in v.steps],
             }
@@ -129,7 +139,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
                 "aicc": f.aicc,
                 "rmse": f.rmse,
                 "held_out": f.held_out,
-                "chosen": f is fits[0],
+                "chosen": f is fits[0] and is_chosen(fits),
             }
             for (g, s), fits in found.laws.items()
             for f in fits

@@ -18,7 +18,7 @@ from evalsuite.stats.verdict import verdict
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
-from evalsuite.study.paired_scores import MIN_ITEMS, Resamples, correct, resamples
+from evalsuite.study.paired_scores import Resamples, correct, resamples
 from evalsuite.training.data import datasets
 from evalsuite.training.data.datasets import Data
 from evalsuite.training.recipe import Recipe
@@ -97,17 +97,16 @@ def compare(tables: dict[str, list[Predictions]], n_boot: int = 1000) -> pd.Data
     if "group" in base.groups:
         names = base.groups["group"].to_numpy(str)
         masks |= {name: names == name for name in levels(names.tolist()) if name != "all"}
-    return pd.DataFrame(
-        [{"group": name, **_row(drawn, right, mask)} for name, mask in masks.items() if mask.sum() >= MIN_ITEMS]
-    )
+    return pd.DataFrame([{"group": name, **_row(drawn, right, mask)} for name, mask in masks.items()])
 
 
 def _row(drawn: Resamples, right: dict[str, list[np.ndarray]], mask: np.ndarray) -> dict[str, object]:
     scores = {side: drawn.score(found, mask, "accuracy") for side, found in right.items()}
     scores["difference"] = scores["with"].minus(scores["without"])
-    found = {name: Estimate(score.value, *score.interval(), score.n) for name, score in scores.items()}
-    change = found["difference"]
-    return {"n": int(mask.sum()), **found, "verdict": verdict(change.value, change.low, change.high, MARGIN)}
+    change = scores["difference"]
+    found = {name: Estimate(s.value, *s.interval(), s.n, not s.lacking) for name, s in scores.items()}
+    word = verdict(change.value, *change.interval(), MARGIN, not change.lacking)
+    return {"n": change.n, **found, "verdict": f"{word}: {change.lacking}" if change.lacking else word}
 
 
 def trial_section(trial: Trial) -> ImageCheck:
@@ -115,12 +114,13 @@ def trial_section(trial: Trial) -> ImageCheck:
     whole = trial.table.iloc[0]
     n_real, seeds = trial.design.n_real, trial.design.seeds
     real = f"{n_real} real images per class" if n_real else "all real images"
+    changed = f"by {whole['difference'].text()}" if whole["difference"].enough else "by how much is not judged"
     text = f"With {real}, {trial.ratio:g} synthetic ones for each and {seeds} seeds, filtering changes the accuracy of "
-    text += f"the classifier ({trial.design.recipe.summary()}) by {whole['difference'].text()}: {whole['verdict']}."
+    text += f"the classifier ({trial.design.recipe.summary()}), {changed}; {whole['verdict']}."
     hurt = [str(g) for g in trial.table.loc[trial.table["verdict"] == "hurts", "group"]]
     text += f" It hurts {', '.join(hurt)}." if hurt else ""
     text += f" {trial.design.note}" if trial.design.note else ""
-    status: Status = "bad" if hurt else "good" if whole["verdict"] in ("helps", "no difference") else "unknown"
+    status: Status = "bad" if hurt else "good" if whole["verdict"] in ("helps", "no relevant difference") else "unknown"
     groups = trial.table["group"] != "all"
     caption = "Accuracy on real test images without and with the filter, paired"
     return ImageCheck(

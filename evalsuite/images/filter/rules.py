@@ -24,6 +24,9 @@ from evalsuite.stats.estimate import share
 from evalsuite.stats.intervals import design_effect
 from evalsuite.stats.resampling import codes_of
 
+#: Least share of images that is left where nothing is wrong.
+LEAST_KEPT = 0.5
+
 
 @dataclass(frozen=True)
 class Filtered:
@@ -33,7 +36,7 @@ class Filtered:
     rates: pd.DataFrame  # one row per cell, next to the rates of real validation images of that cell (real_*)
     thresholds: dict[str, float]  # least score of each criterion
     real_rejection: float  # share of real validation images that the thresholds drop
-    warnings: list[str]  # skin types that lose more than the others, among synthetic or among real images
+    warnings: list[str]  # too few images left; skin types that lose more than others, among synthetic or real images
 
     @property
     def kept(self) -> list[str]:
@@ -91,7 +94,7 @@ def apply(
         extra = _surplus(frame, list(thresholds))
         frame.loc[extra, "kept"] = False
         frame.loc[extra, "reasons"] = "balance"
-    rates, warnings = rejection_rates(frame), unequal_groups(frame)
+    rates, warnings = rejection_rates(frame), too_few_left(frame) + unequal_groups(frame)
     if real is not None:
         known = rejection_rates(real)[["family", "cell", "n", "rate", "low", "high"]]
         known.columns = ["family", "cell", *(f"real_{name}" for name in known.columns[2:])]
@@ -131,6 +134,24 @@ def rejection_rates(frame: pd.DataFrame) -> pd.DataFrame:
     return share_table(frame.assign(rejected=~frame["kept"].astype(bool)), "rejected", "rejected")
 
 
+def too_few_left(frame: pd.DataFrame) -> list[str]:
+    """What is wrong with the number of kept images, in words: none, none of a class or skin type, or a small share."""
+    kept = frame["kept"].astype(bool)
+    if not kept.any():
+        return [
+            f"none of the {len(frame)} images is left: the generator needs work, or the thresholds fit no such image"
+        ]
+    said = [
+        f"none of the {len(part)} images of {column} {name} is left"
+        for column in ("class", "group")
+        for name, part in frame.groupby(column)
+        if not part["kept"].any()
+    ]
+    if kept.mean() < LEAST_KEPT:
+        said.append(f"only {kept.sum()} of {len(frame)} images are left: the generator needs work, and not the filter")
+    return said
+
+
 def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05, of: str = "") -> list[str]:
     """Groups that lose more than all others together (Fisher's exact test, Holm's correction), in words.
 
@@ -164,7 +185,7 @@ def _counts(part: pd.DataFrame) -> list[int]:
 
 def filter_section(done: Filtered, leakage: Sequence[str] = ()) -> ImageCheck:
     """The section of the page on the filter; `leakage`: what its generator saw and must not have."""
-    text = f"{done.images['kept'].mean():.0%} of the images are kept; "
+    text = f"{len(done.kept)} of {len(done.images)} images ({done.images['kept'].mean():.0%}) are kept; "
     text += f"the same thresholds drop {done.real_rejection:.1%} of real images. "
     text += " ".join(f"Warning: {w}." for w in done.warnings)
     text += "".join(f" Leakage: {leak}." for leak in leakage)
@@ -172,11 +193,13 @@ def filter_section(done: Filtered, leakage: Sequence[str] = ()) -> ImageCheck:
     named = [f"{name}: {CRITERIA.get(name, 'to keep the balance of cells')}" for name in why.index]
     reasons = pd.DataFrame({"reason": named, "images": why.to_numpy()})
     groups = done.rates["family"] == "group"
+    whole = done.rates["family"].isin(["overall", "class", "group"])
+    emptied = bool((done.rates["rejected"] == done.rates["n"])[whole].any())
     cells = done.rates["family"].isin(["overall", "class", "strategy"])
     return ImageCheck(
         "Filter",
         text.strip(),
-        "bad" if leakage else "warn" if done.warnings else "good",
+        "bad" if leakage or emptied else "warn" if done.warnings else "good",
         {
             "utility": [
                 frame_table(reasons, "Why images were dropped"),

@@ -18,7 +18,7 @@ CRITERIA = {
     "recognised": "an independent classifier does not see the class",
     "typical": "far from all real images of the class",
     "on_tone": "not of the requested skin tone",
-    "intact": "constant, saturated or empty",
+    "intact": "less contrast, or more white and black pixels, than real images have",
     "novel": "a copy of a training image",
 }
 

@@ -19,7 +19,7 @@ from evalsuite.images.image_data import ImageSource, Track, image_side, open_ima
 from evalsuite.images.quality.quality_table import NONE, quality_table
 from evalsuite.images.quality.utility import utility_table
 from evalsuite.page.blocks import Plot, Table, Thumbnails
-from evalsuite.page.image_check import Axis, ImageCheck, Status, frame_table
+from evalsuite.page.image_check import Axis, ImageCheck, Status, frame_table, told_apart
 from evalsuite.stats.estimate import Estimate
 
 Pairs = Sequence[tuple[Features, Features]]
@@ -209,4 +209,4 @@ def verdict(cells: pd.DataFrame, utility: pd.DataFrame) -> tuple[str, Status]:
     auc = told.iloc[0]
     text += f"A linear classifier tells real from synthetic with an AUC of {auc['value']:.2f} "
     text += f"({auc['low']:.2f} to {auc['high']:.2f}; 0.5: not at all)."
-    return text, "good" if auc["low"] <= 0.5 else "warn" if auc["value"] < 0.9 else "bad"
+    return text, told_apart(auc["low"], auc["value"], auc["high"])

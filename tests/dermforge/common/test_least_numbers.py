@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from dermforge.common.errors import UserError
-from dermforge.common.least_numbers import AUDIT_PATIENTS, FILTER_VALIDATION, GROUP_IMAGES
+from dermforge.common.least_numbers import ARM_SEEDS, AUDIT_PATIENTS, FILTER_VALIDATION, GROUP_IMAGES
 from evalsuite.fairness.card import DEFAULTS
 from evalsuite.images.filter.rules import thresholds_from
 from evalsuite.images.privacy.calibration import calibrate
-from evalsuite.study.paired_scores import MIN_ITEMS
+from evalsuite.stats.verdict import lacking
 
 
 def test_the_filter_takes_its_least_number_and_no_fewer() -> None:
@@ -30,4 +30,6 @@ def test_the_audit_takes_its_least_number_of_patients_and_no_fewer() -> None:
 
 
 def test_card_and_study_have_one_least_number() -> None:
-    assert DEFAULTS.min_count == MIN_ITEMS == GROUP_IMAGES
+    assert DEFAULTS.min_count == GROUP_IMAGES
+    assert lacking(GROUP_IMAGES, GROUP_IMAGES, None, ARM_SEEDS) == ""
+    assert lacking(GROUP_IMAGES - 1, GROUP_IMAGES - 1, None, ARM_SEEDS)

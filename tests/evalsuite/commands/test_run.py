@@ -17,7 +17,7 @@ from evalsuite.cli import PROGRAM
 from shards import ShardSet
 from shards.tools.select import select
 
-FAST = [*SMALL, "--steps", "4", "--batch", "8", "--workers", "1"]
+FAST = [*SMALL, "--seeds", "1", "--steps", "4", "--batch", "8", "--workers", "1"]
 
 
 def invoke(*words: object) -> str:
@@ -77,6 +77,9 @@ def test_a_run_ends_in_a_page_tables_and_a_headline(
     assert {p: p.stat().st_mtime_ns for p in out.rglob("result.json")} == times
     again = invoke("report", out, "--out", tmp_path / "again", "--n-boot", 100)
     assert "synthetic images for each of 36 real ones" in again
+    assert again.startswith(
+        "Not enough data for an answer (1 training run of each arm, at least 3 are needed): adding "
+    )
 
 
 def test_a_leak_is_refused_and_red_when_it_is_allowed(phantom_shards: Path, tmp_path: Path) -> None:

@@ -147,3 +147,28 @@ def test_paired_interval_coverage(n: int) -> None:
         low, high = intervals.paired_proportions(int(only_a), int(only_b), n)
         covered += low <= 0.10 <= high
     assert 0.93 <= covered / times <= 0.98
+
+
+@given(value=st.floats(-1, 1), error=st.floats(0.001, 0.8), degrees=st.sampled_from([1.0, 2.5, 30.0, math.inf]))
+def test_the_interval_of_a_difference_is_possible_and_agrees_with_its_p(
+    value: float, error: float, degrees: float
+) -> None:
+    low, high = intervals.difference_interval(value, error**2, degrees)
+    assert -1 <= low <= value <= high <= 1
+    p = intervals.difference_p(value, error**2, degrees)
+    assert (p < 0.05) == (low > 0 or high < 0) or p == pytest.approx(0.05)
+    mirrored = intervals.difference_interval(-value, error**2, degrees)
+    assert mirrored == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize(("rates", "n"), [((0.7, 0.75), 300), ((0.9, 0.5), 40), ((0.95, 0.95), 60)])
+def test_the_interval_of_a_difference_covers(rates: tuple[float, float], n: int) -> None:
+    """With the binomial variances known, 95 % of intervals hold the truth, as the interval without the scale does."""
+    rng = np.random.default_rng(n)
+    variance = sum(p * (1 - p) / n for p in rates)
+    drawn = rng.binomial(n, rates, (4000, 2)) / n
+    held = [
+        low <= rates[1] - rates[0] <= high
+        for low, high in (intervals.difference_interval(b - a, variance) for a, b in drawn.tolist())
+    ]
+    assert 0.93 <= np.mean(held) <= 0.98

@@ -18,7 +18,7 @@ def test_the_group_that_gains_is_found_and_the_other_is_not(planted: analysis.An
     assert at["light", 8].verdict == "helps"
     assert at["light", 8].low < truth < at["light", 8].high
     assert all(at["dark", n].verdict not in ("helps", "hurts") for n in planted.design.sizes)
-    assert verdicts(planted)["light"].startswith("At 10:1 helps with 4 (+")
+    assert verdicts(planted)["light"].startswith("With 10 synthetic images for each real one, they help with 4 (+")
 
 
 def test_the_planted_saturation_and_exchange_rate_are_found(planted: analysis.Analysis) -> None:

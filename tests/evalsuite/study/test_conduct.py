@@ -118,7 +118,22 @@ def test_doses_are_doubled_until_the_gain_stops() -> None:
     """An adaptive study spends nothing on sizes that have stopped gaining, nor beyond what the shards hold."""
     first = new_grid(adaptive=True, sizes=(4, 8, 16))
     assert first.doses == {4: (0, 1), 8: (0, 1), 16: (0, 1)}
-    second = next_doses(first, [8], {4: 100, 8: 100, 16: 1.5})
+    limit = {4: 100.0, 8: 100.0, 16: 1.5}
+    second = next_doses(first, [], limit)
     assert second is not None
-    assert second.doses == {4: (0, 1, 2), 8: (0, 1), 16: (0, 1)}
-    assert next_doses(second, [4, 8], {4: 100, 8: 100, 16: 1.5}) is None
+    assert second.doses == {4: (0, 1, 2), 8: (0, 1, 2), 16: (0, 1)}
+    judged = second.model_copy(update={"doses": {4: (0, 1, 2, 4, 8), 8: (0, 1, 2, 4, 8), 16: (0, 1)}})
+    third = next_doses(judged, [8], limit)
+    assert third is not None
+    assert third.doses == {4: (0, 1, 2, 4, 8, 16), 8: (0, 1, 2, 4, 8), 16: (0, 1)}
+    assert next_doses(third, [4, 8], limit) is None
+
+
+def test_the_dose_of_the_verdicts_does_not_depend_on_what_was_found() -> None:
+    """Whatever is flat at once, every size reaches 8:1, and there the verdicts are."""
+    limit = {4: 100.0, 8: 100.0}
+    for flat in ([], [4], [4, 8]):
+        made = new_grid(adaptive=True, sizes=(4, 8))
+        while (following := next_doses(made, flat, limit)) is not None:
+            made = following
+        assert made.reference == 8

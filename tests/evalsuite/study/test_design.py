@@ -28,7 +28,7 @@ def test_bad_grids_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "arms"), [("sagers2023", 5 * 7 * (9 + 4)), ("laptop", 2 * 4 * (4 + 4)), ("photographs", 5 * 4 * (4 + 4))]
+    ("name", "arms"), [("sagers2023", 5 * 7 * (9 + 4)), ("laptop", 3 * 4 * (4 + 4)), ("photographs", 5 * 4 * (4 + 4))]
 )
 def test_presets_are_the_grids_they_name(name: Preset, arms: int) -> None:
     """The published grid: 1 to 228 real images per class, up to 75 synthetic ones for each, five seeds."""

@@ -1,4 +1,4 @@
-"""Planted curves come back: the saturation point and the exchange rate."""
+"""Saturation is said where a relevant gain is excluded, and not where none was seen."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalsuite.study import dose
-from evalsuite.study.dose import LearningCurve
-
-SIZES = np.array([8.0, 16, 32, 64, 128])
-
-
-def power(n: np.ndarray) -> np.ndarray:
-    return 1 - (0.1 + 1.2 * n**-0.6)
 
 
 def gains(scores: np.ndarray, sd: float) -> list[tuple[float, float, float]]:
@@ -23,57 +18,47 @@ def gains(scores: np.ndarray, sd: float) -> list[tuple[float, float, float]]:
     return [(g, g - half, g + half) for g in np.diff(scores).tolist()]
 
 
-def noisy(values: np.ndarray, sd: float, b: int = 200, seed: int = 0) -> np.ndarray:
-    return values[:, None] + np.random.default_rng(seed).normal(0, sd, (len(values), b))
-
-
-def test_exchange_rate_planted_in_the_curve_is_found_within_its_interval() -> None:
-    """16 real images plus synthetic ones that stand for 24 more must read 24, at 0.15 each."""
-    mixed = float(power(np.array([40.0]))[0])
-    scores = power(SIZES)
-    curve = LearningCurve(SIZES, scores, noisy(scores, 0.004))
-    found = dose.exchange(curve, 16, 160, mixed, mixed + np.random.default_rng(1).normal(0, 0.004, 200))
-    assert found.effective == pytest.approx(40, rel=0.01)
-    assert found.rate == pytest.approx(24 / 160, rel=0.01)
-    assert found.low < 40 < found.high < 60
-
-
-@pytest.mark.parametrize(("score", "word"), [(0.89, "above"), (0.3, "below")])
-def test_a_score_beyond_the_sizes_measured_is_not_extrapolated(score: float, word: str) -> None:
-    """Reading a curve beyond its points is guessing."""
-    scores = power(SIZES)
-    curve = LearningCurve(SIZES, scores, noisy(scores, 0.001, 20))
-    found = dose.exchange(curve, 16, 160, score, np.full(20, score))
-    assert math.isnan(found.rate)
-    assert found.text() == f"outside the fitted range ({word} the fitted range)"
-
-
-def test_an_interval_of_all_sizes_is_inconclusive() -> None:
-    """A level curve read backwards gives any number: not `worth -21 real images`, and no infinity on the page."""
-    level = np.full(len(SIZES), 0.5) + 0.001 * np.arange(len(SIZES))
-    curve = LearningCurve(SIZES, level, noisy(level, 0.05))
-    found = dose.exchange(curve, 16, 48, 0.502, noisy(np.array([0.502]), 0.05, seed=1)[0])
-    assert (found.low, found.high, found.outside) == (-math.inf, math.inf, "")
-    assert found.text().startswith("inconclusive")
-    assert found.rate_text() == ("", "")
-    scores = power(SIZES)
-    curve = LearningCurve(SIZES, scores, noisy(scores, 0.004))
-    near = dose.exchange(curve, 16, 800, 0.83, noisy(np.array([0.83]), 0.004, seed=1)[0])
-    assert near.conclusive
-    assert math.isinf(near.high)
-    assert near.rate_text()[1].endswith(" to beyond the largest size measured")
-
-
-def test_saturation_is_the_first_dose_without_gain() -> None:
+def test_saturation_is_the_first_dose_from_which_no_step_gains() -> None:
     """Gains up to 10:1 and none beyond, as Sagers 2023 reports."""
     scores = np.array([0.5, 0.56, 0.62, 0.68, 0.68, 0.68])
     found = dose.saturation([0, 2, 5, 10, 20, 50], gains(scores, 0.004))
-    assert found.ratio == 10
+    assert (found.ratio, found.status) == (10, "reached")
     assert found.steps[1].gain == pytest.approx(0.06 / math.log2(2.5))
+    assert found.text() == "10:1: from 10:1 to 20:1 a doubling adds +0.0 points (-1.1 to +1.1), less than 2"
 
 
-def test_saturation_not_reached_and_no_gain_at_all_are_told_apart() -> None:
-    """NaN means that gains continue; 0 means that there never was one."""
-    rising, level = np.array([0.5, 0.6, 0.7]), np.array([0.5, 0.5, 0.5])
-    assert math.isnan(dose.saturation([0, 1, 2], gains(rising, 0.004)).ratio)
-    assert dose.saturation([0, 1, 2], gains(level, 0.004)).ratio == 0
+def test_not_to_have_seen_a_gain_is_no_saturation() -> None:
+    """The interval reaches from a loss to 15 points: 300 test images cannot tell."""
+    found = dose.saturation([0, 10, 20], [(0.08, -0.01, 0.17), (0.06, -0.03, 0.15)])
+    assert math.isnan(found.ratio)
+    assert found.text() == "cannot be determined: from 10:1 to 20:1 a doubling adds +6.0 points (-3.0 to +15.0)"
+    assert not found.is_determined
+
+
+def test_what_is_not_reached_not_gained_and_not_clear_are_told_apart() -> None:
+    rising, level, leap = np.array([0.5, 0.6, 0.7]), np.array([0.5, 0.5, 0.5]), np.array([0.5, 0.51, 0.51])
+    status = [dose.saturation([0, 1, 2], gains(of, 0.003)).status for of in (rising, level)]
+    assert status == ["not reached", "nothing gained"]
+    wide, narrow = gains(leap, 0.01)[0], gains(leap, 0.003)[1]
+    assert dose.saturation([0, 1, 2], [wide, narrow]).status == "by then"
+    assert dose.saturation([0], []).status == "cannot be determined"
+
+
+@given(
+    steps=st.lists(st.tuples(st.floats(-0.3, 0.3), st.floats(0.001, 0.3)), min_size=1, max_size=6),
+    margin=st.floats(0.005, 0.05),
+)
+def test_saturation_is_named_only_where_each_later_interval_lies_below_the_margin(
+    steps: list[tuple[float, float]], margin: float
+) -> None:
+    ratios = [0.0, *(2.0**k for k in range(len(steps)))]
+    found = dose.saturation(ratios, [(g, g - half, g + half) for g, half in steps], margin)
+    later = [s for s in found.steps if s.start >= found.ratio]
+    assert math.isnan(found.ratio) == (not later)
+    assert all(s.high < margin for s in later)
+    if later:
+        before = [s for s in found.steps if s.end == found.ratio]
+        assert not before or before[0].high >= margin
+        assert (found.status == "nothing gained") == (found.ratio == 0)
+    else:
+        assert (found.status == "not reached") == (found.steps[-1].low > 0)

@@ -54,7 +54,7 @@ def test_a_filter_is_judged_by_the_paired_difference_in_each_group() -> None:
     assert part.status == "bad"
     assert "hurts dark" in part.verdict
     same = filter_trial.compare(dict.fromkeys(tables, tables["with"]), 300)
-    assert set(same["verdict"]) == {"no difference"}
+    assert set(same["verdict"]) == {"no relevant difference"}
 
 
 def test_the_trial_trains_both_sides_on_equally_many_images(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from scipy.stats import fisher_exact
 
 from dermforge.common.errors import UserError
 from evalsuite.images.filter.rules import apply, filter_section, rejection_rates, thresholds_from, unequal_groups
+from evalsuite.page.blocks import Table
 
 
 def judged(n: int, groups: int = 3) -> pd.DataFrame:
@@ -118,3 +119,41 @@ def test_images_of_one_photograph_count_as_one_when_groups_are_compared() -> Non
     }
     assert row["images"]["rate"] == row["photographs"]["rate"] == 0.3
     assert row["photographs"]["high"] - row["photographs"]["low"] > 2 * (row["images"]["high"] - row["images"]["low"])
+
+
+@pytest.mark.parametrize(
+    ("low", "status", "said"),
+    [
+        (1.0, "bad", "0 of 36 images (0%) are kept"),
+        (0.6, "warn", "only 14 of 36 images are left"),
+        (0.2, "good", "28 of 36 images (78%) are kept"),
+    ],
+)
+def test_a_filter_that_leaves_little_is_not_called_good(low: float, status: str, said: str) -> None:
+    """The status follows the share that is left, and not only how even it is."""
+    frame = judged(36)
+    scores = {"typical": {id: i / 36 for i, id in enumerate(frame["id"])}}
+    done = apply(frame.sample(frac=1, random_state=0), scores, {"typical": low}, 0.05)
+    part = filter_section(done)
+    assert (part.status, said in part.verdict) == (status, True)
+
+
+def test_a_class_without_a_kept_image_is_named() -> None:
+    frame = judged(36).assign(**{"class": ["a", "b", "c"] * 12})
+    done = apply(frame, {"typical": {id: float(i % 3) for i, id in enumerate(frame["id"])}}, {"typical": 0.5}, 0.05)
+    assert "none of the 12 images of class a is left" in done.warnings
+    assert filter_section(done).status == "bad"
+
+
+@given(scores=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=15))
+def test_each_dropped_image_is_counted_under_the_rules_that_dropped_it(scores: list[tuple[float, float]]) -> None:
+    scores = scores * 2
+    frame = judged(len(scores))
+    named = {
+        n: dict(zip(frame["id"], (s[i] for s in scores), strict=True)) for i, n in enumerate(("typical", "intact"))
+    }
+    table = filter_section(apply(frame, named, {"typical": 0.5, "intact": 0.5}, 0.05)).shown["utility"][0]
+    assert isinstance(table, Table)
+    found = {str(row[0]).partition(":")[0]: int(str(row[1])) for row in table.rows}
+    expected = {n: sum(s[i] < 0.5 for s in scores) for i, n in enumerate(("typical", "intact"))}
+    assert found == {n: k for n, k in expected.items() if k}
