@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -18,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dermforge.common.as_json import document
-from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, DataWarning, UserError
 from dermforge.common.progress import Ticker
 
 T = TypeVar("T")
@@ -43,7 +45,9 @@ def new_app(help: str) -> typer.Typer:
 def run(app: typer.Typer) -> NoReturn:
     """Run an application. A user's mistake becomes one line on stderr and exit status 2, a failed check status 1."""
     signal.signal(signal.SIGTERM, _terminate)
+    usual = warnings.showwarning
     try:
+        warnings.showwarning = functools.partial(_show_warning, usual)
         app()
     except CheckFailed as error:
         err.print(f"[red]check failed:[/red] {escape(str(error))}", soft_wrap=True)
@@ -63,7 +67,16 @@ def run(app: typer.Typer) -> NoReturn:
         if error.code == INTERRUPTED:
             _stopped()
         raise
+    finally:
+        warnings.showwarning = usual
     sys.exit(0)
+
+
+def _show_warning(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    if issubclass(category, DataWarning):
+        err.print(f"[yellow]note:[/yellow] {escape(str(message))}", soft_wrap=True)
+    else:
+        usual(message, category, *where)
 
 
 def _stopped() -> NoReturn:

@@ -5,5 +5,9 @@ class UserError(ValueError):
     """Something that the user gave is wrong: what was got, what was expected, what to do (exit status 2)."""
 
 
+class DataWarning(UserWarning):
+    """Something in the data that the user should know; a command prints it as one line and goes on."""
+
+
 class CheckFailed(ValueError):
     """A check ran and failed, such as a digest or a threshold (exit status 1)."""

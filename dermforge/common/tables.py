@@ -1,16 +1,22 @@
-"""Reading a user's table: CSV, TSV, parquet or JSON Lines, all by one function."""
+"""Reading a user's table: CSV, TSV, Excel, parquet or JSON Lines, all by one function."""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 
+from dermforge.common import xlsx
 from dermforge.common.errors import UserError
+from dermforge.common.missing import is_missing
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -18,9 +24,11 @@ def read_table(path: Path) -> pd.DataFrame:
 
     Returns
     -------
-    All cells of CSV and TSV are text, so that "03" and "NA" stay names; the files may be gzipped. Parquet and JSON
-    Lines keep their numbers; what is nested in JSON Lines is JSON text. A text cell that is empty or missing is None.
-    Columns without a name, such as the row numbers that pandas writes, are left out.
+    All cells of CSV, TSV and Excel are text, so that "03" stays a name; commas, semicolons, tabs and bars may part
+    them, and the files may be gzipped, in UTF-8 or UTF-16. Parquet and JSON Lines keep their numbers; what is nested in
+    JSON Lines is JSON text. A text cell that is empty or missing is None; "NA" is text here, and
+    `dermforge.common.missing` says what a column takes for missing. Columns without a name, such as the row numbers
+    that pandas writes, are left out.
 
     Raises
     ------
@@ -28,26 +36,31 @@ def read_table(path: Path) -> pd.DataFrame:
         No such file, another kind of file, one that cannot be read, or a column that is there twice.
     """
     if not path.is_file():
-        raise UserError(f"no file {path}; expected a CSV, TSV, parquet or JSON Lines table")
+        raise UserError(f"no file {path}; expected a CSV, TSV, Excel, parquet or JSON Lines table")
     kind = Path(path.name.removesuffix(".gz")).suffix.lower()
+    frame: pd.DataFrame
     try:
         if kind == ".parquet":
-            frame = pd.read_parquet(path)
+            # whole numbers beside empty cells stay whole numbers: as floats, ids of 64 bits would lose digits
+            frame = pyarrow.parquet.read_table(path).to_pandas(integer_object_nulls=True)
         elif kind == ".jsonl":
             frame = _json_lines(path)
+        elif kind == ".xlsx":
+            frame = _with_header(pd.DataFrame(xlsx.read_rows(path), dtype=str))
         elif kind in (".csv", ".tsv", ".txt", ""):
             frame = _separated(path, "\t" if kind == ".tsv" else ",")
         else:
             raise UserError(f"{path}: unknown kind of file {path.suffix!r}; expected {', '.join(SUFFIXES)}")
     except UserError:  # a line of JSON
         raise
-    except (OSError, ValueError, EOFError, pa.ArrowException) as error:
+    except (OSError, ValueError, EOFError, csv.Error, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot read the table {path} ({reason}); write it again") from error
     names = [str(name) for name in frame.columns]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: column {repeated[0]!r} appears twice; keep one")
-    frame = frame.set_axis(names, axis=1).loc[:, [not n.startswith("Unnamed: ") and n != "" for n in names]]
+    frame = frame.set_axis(names, axis=1)
+    frame = frame.loc[:, [not n.startswith("Unnamed: ") and n != "" for n in names]]
     return frame.assign(**{name: _missing_as_none(frame[name]) for name in frame.columns if not _typed(frame[name])})
 
 
@@ -56,10 +69,45 @@ def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.map(_text).astype(object).where(lambda f: f.notna(), None)
 
 
-def _separated(path: Path, separator: str) -> pd.DataFrame:
+def _separated(path: Path, usual: str) -> pd.DataFrame:
     """The first line is read as a row: pandas would rename repeated columns and take surplus cells for an index."""
-    whole = pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    return whole.iloc[1:].reset_index(drop=True).set_axis(whole.iloc[0].tolist(), axis=1)
+    encoding = _encoding(path)
+    try:
+        separator = _separator(path, encoding, usual)
+        whole = pd.read_csv(
+            path, sep=separator, header=None, dtype=str, keep_default_na=False, encoding=encoding, skipinitialspace=True
+        )
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}, {error.object[error.start]:#x}); "
+            "save it as UTF-8, such as CSV UTF-8 in Excel"
+        ) from error
+    return _with_header(whole)
+
+
+def _with_header(whole: pd.DataFrame) -> pd.DataFrame:
+    """The table below its first row, which names the columns."""
+    if whole.empty:
+        return pd.DataFrame()
+    return whole.iloc[1:].reset_index(drop=True).set_axis([str(n).strip() for n in whole.iloc[0]], axis=1)
+
+
+def _encoding(path: Path) -> str:
+    """UTF-16 by its mark, else UTF-8 with or without one."""
+    with _opened(path) as file:
+        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _separator(path: Path, encoding: str, usual: str) -> str:
+    """The character that parts the first line into most cells; `usual` where it parts none."""
+    with _opened(path) as file:
+        first = io.TextIOWrapper(io.BytesIO(file.read(1 << 20)), encoding=encoding, errors="replace").readline()
+    parts = {sep: len(next(csv.reader([first], delimiter=sep), [])) for sep in dict.fromkeys((usual, *",;\t|"))}
+    return str(max(parts, key=lambda sep: parts[sep]))
+
+
+def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.GzipFile(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _json_lines(path: Path) -> pd.DataFrame:
@@ -94,6 +142,6 @@ def _present(value: object) -> object:
 
 
 def _text(value: object) -> str | None:
-    if _present(value) is None:
+    if _present(value) is None or (not isinstance(value, str) and is_missing(value)):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

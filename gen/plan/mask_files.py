@@ -6,15 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 from dermforge.common.errors import UserError
+from shards.ingest.kinds import MASK_ENDINGS
 from shards.ingest.naming import id_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-#: What data sets add to an image's name to name its mask: ISIC 2016 to 2018, PH2, HAM10000.
-ENDINGS = ("_segmentation", "_lesion", "_mask")
 
 
 class MaskFiles:
-    """A folder of masks: each has the name of its image, or its id, and may have one of `ENDINGS` after it.
+    """A folder of masks: each has the name of its image, or its id, and may have one of `MASK_ENDINGS` after it.
 
     Masks in sub-folders count as images in sub-folders do.
     """
@@ -53,7 +52,7 @@ class MaskFiles:
         for path in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES):
             whole = path.relative_to(self.folder).with_suffix("")
             names = {str(whole), whole.name}
-            names |= {name.removesuffix(ending) for name in names for ending in ENDINGS}
+            names |= {name.removesuffix(ending) for name in names for ending in MASK_ENDINGS}
             for one in {id_of(name) for name in names}:
                 known.setdefault(one, []).append(path)
         return known

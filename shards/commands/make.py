@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dermforge.common import console
-from dermforge.common.errors import UserError
+from dermforge.common.errors import DataWarning, UserError
 from shards.commands.conditions import Json
+
+if TYPE_CHECKING:
+    from shards.ingest.found import Inventory
 
 
 def make(
@@ -33,9 +37,17 @@ def make(
     hash_ids: Annotated[
         Path | None, typer.Option(help="Private folder of a key and of names: ids become digests.")
     ] = None,
+    by_folders: Annotated[
+        bool, typer.Option("--by-folders", help="Folders name the classes; no table is read.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Import the images that are there, however many rows have none.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check, deduplicate, split and write real images; _dropped.csv lists what was left out and why.
+    """Check, deduplicate, split and write real images.
+
+    _dropped.csv lists the images that were left out, and _passed_over.csv the other files, each with the reason.
 
     At the end it says what the numbers allow: the filter, study sizes, verdicts by skin type. Where they do not
     suffice, it proposes another split. Take it before a generator is tuned: afterwards a new split would leak.
@@ -44,13 +56,12 @@ def make(
     tell real from synthetic images by the codec.
 
     --hash-ids makes ids and patients keyed digests, which models and images made from this set then carry instead of
-    the names of files. Its folder gets the key, names.csv and _dropped.csv; keep it, and publish it never.
+    the names of files. Its folder gets the key, names.csv and the lists; keep it, and publish it never.
 
     Example: shards make photos --table photos.csv --out data --size 512
     """
     from shards.commands.allowed import advice, allowed
     from shards.ingest.hidden_names import open_hidden
-    from shards.ingest.importing import find
     from shards.ingest.make import Encoding, Splitting
     from shards.ingest.make import make as write
     from shards.ingest.what_numbers_allow import count, propose, read_rows
@@ -58,7 +69,8 @@ def make(
     if image_format not in ("png", "jpg", "webp"):
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")
     named = {"file": file_column, "class": class_column, "group": group_column, "cluster": cluster_column}
-    found = find(source, table, preset, {k: v for k, v in named.items() if v})
+    columns = {ours: name for ours, name in named.items() if name}
+    found = _find(source, table, preset, columns, by_folders, allow_missing)
     splitting, encoding = Splitting(_shares(split), seed, near), Encoding(size, image_format, quality)
     hidden = open_hidden(hash_ids, out) if hash_ids else None
     made = write(found, out, splitting, encoding, shard_size=shard_size, hidden=hidden, track=console.track)
@@ -67,13 +79,33 @@ def make(
     if as_json:
         console.print_json(vars(made) | {"allows": numbers.record(), "proposal": better and better.record()})
         return
+    lists = hash_ids or out
     parts = ", ".join(f"{n} {name}" for name, n in made.written.items())
     console.say(
-        f"{out}: {parts}; {len(made.dropped)} dropped (see {hash_ids or out}/_dropped.csv), "
-        f"{made.near_duplicates} pairs of near duplicates, {made.clusters} clusters"
+        f"{out}: {parts}; {len(made.dropped)} dropped (see {lists}/_dropped.csv), {len(made.passed_over)} files passed "
+        f"over (see {lists}/_passed_over.csv), {made.near_duplicates} pairs of near duplicates, {made.clusters} clusters"
     )
+    for note in made.notes:
+        warnings.warn(note, DataWarning, stacklevel=2)
     for line in (*allowed(numbers), *advice(rows, numbers, better, named=bool(made.named))):
         console.say(line)
+
+
+def _find(
+    source: Path, table: Path | None, preset: str | None, columns: dict[str, str], by_folders: bool, allow_missing: bool
+) -> Inventory:
+    """What the source holds; errors name the options that answer them."""
+    from shards.ingest.by_table import ImagesMissing
+    from shards.ingest.importing import LEAST_FOUND, Labels, find
+    from shards.ingest.tables import TableNotUnderstood
+
+    try:
+        return find(source, Labels(table, preset, columns, by_folders, 0 if allow_missing else LEAST_FOUND))
+    except TableNotUnderstood as error:
+        options = "--file-column, --class-column, --group-column and --cluster-column, --table or --preset"
+        raise UserError(f"{error}: with {options}; --by-folders takes the classes from the folders") from error
+    except ImagesMissing as error:
+        raise UserError(f"{error} with --allow-missing") from error
 
 
 def _shares(text: str) -> dict[str, float]:

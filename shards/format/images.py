@@ -1,4 +1,4 @@
-"""Encoding and decoding of JPEG, PNG and WebP, with limits on what a header may claim."""
+"""The one reader of images: every format becomes upright sRGB, with limits on what a header may claim."""
 
 from __future__ import annotations
 
@@ -13,51 +13,81 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dermforge.common.errors import UserError
+from shards.format import dicom
+from shards.format.pixels import turned, upright_srgb
 
 MAX_BYTES = 256 << 20
 MAX_PIXELS = 64 << 20
+#: The formats in which shards hold images.
+STORED = ("jpg", "png", "webp")
 
+_PILLOW = {
+    "jpg": ("JPEG", "MPO"),
+    "png": ("PNG",),
+    "webp": ("WEBP",),
+    "tif": ("TIFF",),
+    "bmp": ("BMP",),
+    "gif": ("GIF",),
+}
+#: Markers of the JPEG segments with EXIF and with a colour profile, and how these begin.
+_PROFILES = {0xE1: b"Exif", 0xE2: b"ICC_PROFILE"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_KINDS = "a JPEG, PNG, WebP, TIFF, BMP, GIF or DICOM image"
 
 
 def image_format(data: bytes) -> str:
-    """jpg, png or webp, by the first bytes; "" for anything else."""
+    """jpg, png, webp, tif, bmp, gif or dcm, by the first bytes; "" for anything else."""
     if data[:3] == b"\xff\xd8\xff":
         return "jpg"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return "png"
-    return "webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else ""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return "tif"
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if data[128:132] == b"DICM":
+        return "dcm"
+    return "bmp" if data[:2] == b"BM" and len(data) >= 26 else ""
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the header alone.
+    """Width and height of the upright image, from the header alone.
 
     Raises
     ------
     UserError
-        Not a JPEG, PNG or WebP image, or too large.
+        Not an image of a known format, or too large.
     """
     if len(data) > MAX_BYTES:
         raise UserError(f"an image of {len(data)} bytes; at most {MAX_BYTES} are read")
     form = image_format(data)
+    turn = 1
     try:
-        if form == "jpg":
+        if form == "jpg" and not _has_profile(data):
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
-        elif form == "png":
+        elif form == "png" and b"eXIf" not in data:
             width, height = struct.unpack(">II", data[16:24])
-        elif form == "webp":
-            width, height = _open(data).size
+        elif form == "dcm":
+            width, height = dicom.size(data)
+        elif form:
+            with _open(data, form) as image:
+                (width, height), turn = image.size, _orientation(image)
         else:
-            raise UserError(f"not a JPEG, PNG or WebP image (it begins with {data[:8]!r})")
+            raise UserError(f"not {_KINDS} (it begins with {data[:8]!r})")
     except _BROKEN as error:
-        raise UserError(f"a broken image: {error}") from error
+        raise UserError(str(error) if isinstance(error, UserError) else f"a broken image: {error}") from error
     if width * height > MAX_PIXELS or not width * height:
         raise UserError(f"an image whose header says {width} x {height} pixels; 1 to {MAX_PIXELS} pixels are read")
-    return width, height
+    return (height, width) if turn in (5, 6, 7, 8) else (width, height)
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """Decode JPEG, PNG or WebP to RGB, uint8 [H, W, 3]; the header is checked before any pixel is decoded.
+    """Decode any format to upright sRGB, uint8 [H, W, 3]; the header is checked before any pixel is decoded.
+
+    EXIF orientation and colour profiles are applied, transparency is laid on white, 16 bits are scaled by the range
+    that they use: see `shards.format.pixels`. Of an animation, the first picture is taken.
 
     Raises
     ------
@@ -65,18 +95,29 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
         Not an image of these formats, or one that is broken, truncated or too large.
     """
     image_size(data)
+    form = image_format(data)
     try:
-        if image_format(data) == "jpg":
-            try:
-                return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB"))
-            except ValueError as error:
-                if "colorspace" not in str(error).lower():  # Pillow decodes CMYK and YCCK
-                    raise
-        with _open(data) as image:
+        if form == "dcm":
+            return dicom.decode(data)
+        if form == "jpg" and (pixels := _fast_jpeg(data)) is not None:
+            if not _has_profile(data):
+                return pixels
+            with _open(data, form) as image:
+                turn, profile = _orientation(image), image.info.get("icc_profile")
+            return pixels if turn == 1 and not profile else turned(upright_srgb(Image.fromarray(pixels), profile), turn)
+        with _open(data, form) as image:
+            if form == "tif" and getattr(image, "n_frames", 1) > 1:
+                raise UserError(f"a TIFF of {getattr(image, 'n_frames', 1)} pictures; expected one: save them as files")
+            turn = _orientation(image)
             image.load()
-            return np.asarray(_to_rgb(image))
+            return turned(upright_srgb(image, image.info.get("icc_profile"), data), turn)
     except _BROKEN as error:
-        raise UserError(f"a broken image: {error}") from error
+        raise UserError(str(error) if isinstance(error, UserError) else f"a broken image: {error}") from error
+
+
+def stored(data: bytes) -> bytes:
+    """The encoded image in a format that shards hold: as it is, or as PNG of the same pixels."""
+    return data if image_format(data) in STORED else encode_image(decode_image(data))
 
 
 def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) -> bytes:
@@ -101,14 +142,37 @@ def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) 
     return out.getvalue()
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, form: str) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower than Pillow's limit
-        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+        return Image.open(io.BytesIO(data), formats=_PILLOW[form])
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits: Pillow would clip them to white
-        high = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(high).convert("RGB")
-    return image.convert("RGB")
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; Pillow itself turns a TIFF."""
+    return 1 if image.format == "TIFF" else int(image.getexif().get(0x0112, 1) or 1)
+
+
+def _fast_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+    """RGB by libjpeg-turbo; None where the colours are CMYK or YCCK, which Pillow decodes."""
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB"))
+    except ValueError as error:
+        if "colorspace" not in str(error).lower():
+            raise
+        return None
+
+
+def _has_profile(data: bytes) -> bool:
+    """Whether the segments before a JPEG's pixels hold EXIF or a colour profile."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and len(data) >= at + 4:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDA or length < 2:
+            return False
+        if (marker == 0xE1 and data[at + 4 : at + 8] == b"Exif") or (
+            marker == 0xE2 and data[at + 4 : at + 15] == b"ICC_PROFILE"
+        ):
+            return True
+        at += 2 + length
+    return False

@@ -60,8 +60,10 @@ def split_clusters(
 ) -> list[str]:
     """The split of each image. Clusters stay whole, and every stratum (class x group) is divided by `shares`.
 
-    Clusters are placed from the largest to the smallest, each in the split whose strata are furthest below their
-    shares. The order of clusters of equal size depends on the seed.
+    Clusters are placed from the largest to the smallest. Each split first gets the whole images that its share of a
+    stratum comes to. What is left of a stratum goes where its class, its group and all images together are furthest
+    below their shares, so that strata of a few images each still fill every split (controlled rounding, Cox 1987). The
+    order of clusters of equal size depends on the seed.
     """
     random = np.random.Generator(np.random.Philox(seed))
     members: dict[str, list[int]] = {}
@@ -69,13 +71,56 @@ def split_clusters(
         members.setdefault(cluster, []).append(i)
     names = sorted(members)
     order = sorted((names[i] for i in random.permutation(len(names))), key=lambda c: -len(members[c]))
-    total = Counter(strata)
-    wanted = {(s, split): total[s] * share / sum(shares.values()) for s in total for split, share in shares.items()}
+    room = _Room(Counter(strata), {split: share / sum(shares.values()) for split, share in shares.items()})
     result = [""] * len(clusters)
     for cluster in order:
-        mine = [strata[i] for i in members[cluster]]
-        best = max(shares, key=lambda split: (sum(wanted[s, split] for s in mine), shares[split]))
-        for i, stratum in zip(members[cluster], mine, strict=True):
-            result[i] = best
-            wanted[stratum, best] -= 1
+        split = room.take([strata[i] for i in members[cluster]])
+        for i in members[cluster]:
+            result[i] = split
     return result
+
+
+class _Room:
+    """How many images each split still wants: whole images of each stratum, and parts of images of its margins.
+
+    A stratum such as "nevus\\0II" has the margins "nevus", "II" and all images.
+    """
+
+    def __init__(self, total: Mapping[str, int], shares: Mapping[str, float]) -> None:
+        self.shares = shares
+        self.wanted = {(s, split): total[s] * share for s in total for split, share in shares.items()}
+        self.whole = {cell: int(wanted + 1e-9) for cell, wanted in self.wanted.items()}
+        n = sum(total.values())
+        # a share of less than one image still asks for one, more than the three margins of another stratum do
+        self.beyond = {(_ALL, split): 3 * max(1 - n * share, 0.0) for split, share in shares.items()}
+        for (s, split), wanted in self.wanted.items():
+            for margin in _margins(s):
+                self.beyond.setdefault((margin, split), 0.0)
+                self.beyond[margin, split] += wanted - self.whole[s, split]
+
+    def take(self, strata: Sequence[str]) -> str:
+        """Place a cluster with images of these strata."""
+        wanted = {split: sum(self.wanted[s, split] for s in strata) for split in self.shares}
+        owed = [split for split in self.shares if any(self.whole[s, split] > 0 for s in strata)]
+        if owed:
+            best = max(owed, key=lambda split: (wanted[split], self.shares[split]))
+        else:
+            open_ = [split for split in self.shares if wanted[split] > 1e-9] or list(self.shares)
+            margins = [margin for s in strata for margin in _margins(s)]
+            best = max(open_, key=lambda split: (round(sum(self.beyond[m, split] for m in margins), 6), wanted[split]))
+        for s in strata:
+            self.wanted[s, best] -= 1
+            if self.whole[s, best] > 0:
+                self.whole[s, best] -= 1
+            else:
+                for margin in _margins(s):
+                    self.beyond[margin, best] -= 1
+        return best
+
+
+#: The margin of all images.
+_ALL = (-1, "")
+
+
+def _margins(stratum: str) -> list[tuple[int, str]]:
+    return [_ALL, *enumerate(stratum.split("\0"))]

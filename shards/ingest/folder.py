@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,29 +11,40 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import CheckFailed, UserError
-from dermforge.common.tables import as_text, read_table
-from shards.format.images import image_size
+from dermforge.common.errors import CheckFailed, DataWarning, UserError
+from shards.format.images import image_size, stored
 from shards.format.nearby import sets_below
 from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import SHARD, SPLITS, Sample
-from shards.ingest.naming import ALIASES, IMAGE_SUFFIXES, ImageFiles, find_table, split_and_class, split_of, unique_ids
+from shards.ingest.found import FoundImage, Inventory
+from shards.ingest.importing import Labels, find
+from shards.ingest.kinds import IMAGE_SUFFIXES
+from shards.ingest.naming import unique_ids
+from shards.ingest.walk import File, walk
 from shards.storage.location import is_url
 
 
 class FolderSet(ImageSet):
-    """Images in files. `rows` has their `path`; columns of the table without another use become attributes."""
+    """Images in files. `rows` has their `path`; columns of the table without another use become attributes.
 
-    def __init__(self, path: Path, rows: pd.DataFrame, classes: Sequence[str]) -> None:
+    Attributes
+    ----------
+    left_out
+        Place and reason of each file that is no image of the set.
+    """
+
+    def __init__(
+        self, path: Path, rows: pd.DataFrame, classes: Sequence[str], left_out: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__(rows, classes)
-        self.path = path
+        self.path, self.left_out = path, list(left_out)
 
     @classmethod
     def open(cls, path: Path, table: Path | None = None) -> FolderSet:
         """Find the images of a folder and their labels.
 
         Labels come from a table with a column of file names, else from sub-folders named after classes. Without such a
-        column or sub-folders every image has the class "image".
+        column or sub-folders every image has the class "image". A warning counts the files that are no images of the set.
 
         Raises
         ------
@@ -40,19 +53,25 @@ class FolderSet(ImageSet):
         """
         if not path.is_dir():
             raise UserError(f"{path} is not a folder; expected shards, or a folder of images")
-        table = table or find_table(path)
-        rows = _from_table(path, as_text(read_table(table)), str(table)) if table else _from_folders(path)
-        if rows.empty:
+        if not any(file.place.casefold().endswith(IMAGE_SUFFIXES) for file in walk(path)):
             below = sets_below(path)
             instead = f", but {', '.join(below)} hold shards; give one" if below else ""
             raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}){instead}")
-        rows["id"] = unique_ids([str(name) for name in rows["id"]])
-        return cls(path, rows.astype(object).sort_values("id", ignore_index=True), sorted(set(rows["class"])))
+        inventory = find(path, Labels(table, least_found=0, needs_classes=False))
+        found = list(inventory)
+        _refuse_gaps(path, found)
+        kept = [one for one in found if not one.problem]
+        inventory.passed_over += [(one.listed_as, one.problem) for one in found if one.data is not None and one.problem]
+        if not kept:
+            raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        _warn_of_the_rest(path, inventory)
+        rows = _rows(kept)
+        return cls(path, rows.sort_values("id", ignore_index=True), sorted(set(rows["class"])), inventory.passed_over)
 
     def at(self, position: int, verify: bool = True) -> tuple[Sample, bytes]:
         row = self.rows.iloc[position]
         try:
-            data = Path(row["path"]).read_bytes()
+            data = stored(row["file"].read())
             width, height = image_size(data)
         except (OSError, UserError) as error:
             raise CheckFailed(f"{row['path']}: {error}; expected a JPEG, PNG or WebP image") from error
@@ -94,65 +113,44 @@ def open_data(location: str | Path, table: Path | None = None) -> ImageSet:
     return FolderSet.open(path, table)
 
 
-def blank_rows(n: int) -> dict[str, list[Any]]:
-    """The columns of an `ImageSet` for n real images without labels."""
-    empty: dict[str, list[Any]] = {name: [None] * n for name in ("group", "cluster", "split", "strategy", "parent")}
-    return empty | {
-        "origin": ["real"] * n,
-        "attributes": [{} for _ in range(n)],
+def _refuse_gaps(path: Path, found: Sequence[FoundImage]) -> None:
+    """What `shards make` drops and lists is an error where nothing is written that could list it."""
+    if lost := [one for one in found if one.data is None]:
+        raise UserError(
+            f"the table of {path} names {len(lost)} files that are not in it (the first is {lost[0].name}: "
+            f"{lost[0].problem}); remove these rows, or run `shards make`, which drops and lists them"
+        )
+    if packed := next((one for one in found if not isinstance(one.data, File) or one.data.size >= 0), None):
+        raise UserError(
+            f"{path} holds images in an archive or a table ({packed.place}); turn them into shards with `shards make`"
+        )
+    good = [one for one in found if not one.problem]
+    if (unlabelled := sum(not one.facts.get("class") for one in good)) and unlabelled < len(good):
+        raise UserError(f"{path} has {unlabelled} images without a class; fill them in or remove the rows")
+    if strangers := {one.facts.get("split") for one in good} - {*SPLITS, None}:
+        raise UserError(f"the table of {path} has the split {min(map(str, strangers))!r}; expected {', '.join(SPLITS)}")
+
+
+def _warn_of_the_rest(path: Path, inventory: Inventory) -> None:
+    rest = Counter(why for _, why in inventory.passed_over if not why.startswith("read: "))
+    if rest:
+        kinds = "; ".join(f"{n} {why}" for why, n in rest.most_common(5))
+        warnings.warn(f"{path}: {rest.total()} files are no images of the set: {kinds}", DataWarning, 3)
+
+
+def _rows(found: Sequence[FoundImage]) -> pd.DataFrame:
+    n = len(found)
+    files = [one.data for one in found if isinstance(one.data, File)]
+    columns: dict[str, list[Any]] = {
+        "id": unique_ids([one.name for one in found], [one.listed_as for one in found]),
+        "class": [one.facts.get("class") or "image" for one in found],
+        "origin": [one.facts.get("origin") or "real" for one in found],
+        "attributes": [one.facts.get("attributes", {}) for one in found],
+        "path": [str(file.path) for file in files],
+        "file": list(files),
         "scores": [{} for _ in range(n)],
         "image_sha256": [""] * n,
     }
-
-
-def _from_folders(path: Path) -> pd.DataFrame:
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    named = [split_and_class(p.relative_to(path).parts[:-1]) for p in files]
-    return pd.DataFrame(
-        blank_rows(len(files))
-        | {
-            "id": [str(p.relative_to(path).with_suffix("")) for p in files],
-            "path": [str(p) for p in files],
-            "class": [label or "image" for _, label in named],
-            "split": [split for split, _ in named],
-        }
-    )
-
-
-def _from_table(path: Path, table: pd.DataFrame, source: str) -> pd.DataFrame:
-    columns = {ours: _column(table, ours) for ours in ALIASES}
-    if not columns["file"]:
-        raise UserError(
-            f"{source} has no column 'file' (it has {', '.join(table.columns)}); expected one of "
-            f"{', '.join(ALIASES['file'])}"
-        )
-    known = ImageFiles(path)
-    files = [known.find(name or "") for name in table[columns["file"]]]
-    if lost := [name for name, file in zip(table[columns["file"]], files, strict=True) if file is None]:
-        raise UserError(
-            f"{source} names {len(lost)} files that are not in {path} (the first is {lost[0]}); remove "
-            "these rows, or run `shards make`, which drops and lists them"
-        )
-    rows = blank_rows(len(table)) | {"path": [str(file) for file in files], "class": ["image"] * len(table)}
-    rows["id"] = (
-        list(table[columns["id"]])
-        if columns["id"]
-        else [known.name(file, name or "") for name, file in zip(table[columns["file"]], files, strict=True) if file]
-    )
-    for ours in ("class", "group", "cluster"):
-        if (theirs := columns[ours]) is not None:
-            rows[ours] = list(table[theirs])
-    if columns["split"]:
-        rows["split"] = [split_of(word) or word for word in table[columns["split"]]]
-        if strangers := set(rows["split"]) - {*SPLITS, None}:
-            raise UserError(f"{source} has the split {min(strangers)!r}; expected {', '.join(SPLITS)}")
-    if (unlabelled := rows["class"].count(None)) and rows["class"]:
-        raise UserError(f"{source} has {unlabelled} rows without a {columns['class']}; fill them in or remove the rows")
-    others = [name for name in table.columns if name not in columns.values()]
-    for attributes, values in zip(rows["attributes"], table[others].to_numpy(), strict=True):
-        attributes |= {k: v for k, v in zip(others, values, strict=True) if v is not None}
-    return pd.DataFrame(rows)
-
-
-def _column(table: pd.DataFrame, ours: str) -> str | None:
-    return next((name for name in ALIASES[ours] if name in table.columns), None)
+    columns |= {name: [one.facts.get(name) for one in found] for name in ("group", "cluster", "split")}
+    columns |= {name: [None] * n for name in ("strategy", "parent")}
+    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})

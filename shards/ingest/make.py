@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import ValidationError
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
 from shards.format.images import decode_image, encode_image
-from shards.format.schema import SPLITS, Sample, canonical_json
+from shards.format.schema import SPLITS, Sample
 from shards.format.writer import ShardSetWriter
 from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
+from shards.ingest.found import FoundImage, Inventory
 from shards.ingest.hidden_names import HiddenNames
-from shards.ingest.importing import FoundImage
+from shards.ingest.make_report import DROPPED, MADE, PASSED_OVER, MakeReport, write_report
 from shards.ingest.naming import unique_ids
+from shards.ingest.walk import File
 from shards.storage.claim import claim_set
-from shards.storage.location import create_storage, is_url
-
-#: What is written next to the splits: the images left out, and a summary.
-DROPPED, MADE = "_dropped.csv", "_made.json"
+from shards.storage.location import is_url
 
 #: Iterates over the items and shows the progress: the items, what is done, their number if it is known.
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
@@ -83,19 +80,8 @@ class Encoding:
     quality: int = 95
 
 
-@dataclass
-class MakeReport:
-    """What was written, what was left out and why (name, reason), and of how many images the data named the split."""
-
-    written: dict[str, int] = field(default_factory=dict)
-    dropped: list[tuple[str, str]] = field(default_factory=list)
-    near_duplicates: int = 0
-    clusters: int = 0
-    named: int = 0
-
-
 def make(
-    found: Iterable[FoundImage],
+    found: Inventory,
     out: str | Path,
     splitting: Splitting,
     encoding: Encoding = Encoding(),
@@ -119,13 +105,15 @@ def make(
     """
     report = MakeReport()
     if not is_url(out):
-        claim(out, "a set that shards make wrote", [DROPPED, MADE], SPLITS)
+        claim(out, "a set that shards make wrote", [DROPPED, PASSED_OVER, MADE], SPLITS)
     for split in SPLITS:
         claim_set(_under(out, split))
     with tempfile.TemporaryFile() as scratch:
         kept = _without_copies(_decodable(track(found, "reading", None), report, scratch), report)
+        report.passed_over, report.notes = found.passed_over, found.notes
+        report.files += len(report.passed_over)
         if not kept:
-            raise UserError("no image is left to write; " + "; ".join(f"{n}: {why}" for n, why in report.dropped[:3]))
+            raise UserError(report.why_nothing)
         kept = _split(_in_families(kept, splitting.near, report), splitting, report)
         if hidden:
             _hide(kept, hidden)
@@ -137,20 +125,8 @@ def make(
                     for candidate in track(mine, f"writing {split}", len(mine)):
                         _write(writer, candidate, encoding)
                 report.written[split] = len(mine)
-    _list_dropped(out, report, hidden.folder if hidden else out)
+    write_report(report, out, hidden.folder if hidden else out)
     return report
-
-
-def upright(data: bytes) -> NDArray[np.uint8]:
-    """Decode and rotate as the camera's EXIF says; RGB, uint8 [H, W, 3]."""
-    pixels = decode_image(data)
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-        turn = image.getexif().get(0x0112, 1)
-    if turn == 1:
-        return pixels
-    turned = Image.fromarray(pixels)
-    turned.getexif()[0x0112] = turn
-    return np.asarray(ImageOps.exif_transpose(turned))
 
 
 def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
@@ -166,16 +142,21 @@ def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
 def _decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO) -> list[Candidate]:
     kept = []
     for one in found:
+        report.files += one.data is not None
+        report.rows_without_image += one.data is None
+        if one.problem:
+            report.dropped.append((one.listed_as, one.problem))
+            continue
         try:
             read = _reader(one, scratch)
-            pixels = upright(read())
+            pixels = decode_image(read())
         except (OSError, ValueError) as error:
-            report.dropped.append((one.name, f"not readable: {error}"))
+            report.dropped.append((one.listed_as, f"not readable: {error}"))
             continue
         if not one.facts.get("class"):
-            report.dropped.append((one.name, "has no class"))
+            report.dropped.append((one.listed_as, "has no class"))
         elif one.facts.get("split") not in (None, *SPLITS):
-            report.dropped.append((one.name, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
+            report.dropped.append((one.listed_as, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
         else:
             digest = digest_bytes(str(pixels.shape).encode() + pixels.tobytes())
             kept.append(Candidate(one, read, digest, perceptual_hash(pixels)))
@@ -190,17 +171,21 @@ def _without_copies(candidates: list[Candidate], report: MakeReport) -> list[Can
     for copies in same.values():
         labels = sorted({c.found.facts["class"] for c in copies})
         if len(labels) > 1:
-            report.dropped += [(c.found.name, f"same pixels under {' and '.join(labels)}") for c in copies]
+            report.dropped += [(c.found.listed_as, f"same pixels under {' and '.join(labels)}") for c in copies]
             continue
         first = min(copies, key=lambda c: -SPLITS.index(c.found.facts.get("split") or "train"))
         kept.append(first)
-        report.dropped += [(c.found.name, f"same pixels as {first.found.name}") for c in copies if c is not first]
+        report.dropped += [
+            (c.found.listed_as, f"same pixels as {first.found.listed_as}") for c in copies if c is not first
+        ]
     return kept
 
 
 def _in_families(kept: list[Candidate], near: int, report: MakeReport) -> list[Candidate]:
     pairs = near_pairs(np.stack([c.hash for c in kept]), near)
-    for candidate, one in zip(kept, unique_ids([c.found.name for c in kept]), strict=True):
+    for candidate, one in zip(
+        kept, unique_ids([c.found.name for c in kept], [c.found.listed_as for c in kept]), strict=True
+    ):
         candidate.id = one
     clusters = families([c.id for c in kept], [c.found.facts.get("cluster") for c in kept], pairs)
     for candidate, cluster in zip(kept, clusters, strict=True):
@@ -227,12 +212,12 @@ def _split(kept: list[Candidate], splitting: Splitting, report: MakeReport) -> l
         if c.found.facts.get("split") in (None, c.split):
             result.append(c)
         else:
-            report.dropped.append((c.found.name, f"its duplicate or patient {c.cluster} is in {c.split}"))
+            report.dropped.append((c.found.listed_as, f"its duplicate or patient {c.cluster} is in {c.split}"))
     return result
 
 
 def _write(writer: ShardSetWriter, c: Candidate, encoding: Encoding) -> None:
-    pixels = reduce(upright(c.read()), encoding.size)
+    pixels = reduce(decode_image(c.read()), encoding.size)
     facts: dict[str, Any] = c.found.facts
     try:
         sample = Sample.model_validate(
@@ -255,12 +240,11 @@ def _write(writer: ShardSetWriter, c: Candidate, encoding: Encoding) -> None:
 
 def _reader(one: FoundImage, scratch: BinaryIO) -> Callable[[], bytes]:
     """A function that reads the image again. Bytes from an archive are put on disk, so that memory stays small."""
-    if one.problem:
-        raise UserError(one.problem)
-    if isinstance(one.data, Path):
-        return one.data.read_bytes
-    at, size = scratch.seek(0, os.SEEK_END), len(one.data)
-    scratch.write(one.data)
+    if isinstance(one.data, File):
+        return one.data.read
+    data = one.data or b""
+    at, size = scratch.seek(0, os.SEEK_END), len(data)
+    scratch.write(data)
     one.data = b""
 
     def read() -> bytes:
@@ -276,21 +260,6 @@ def _hide(kept: list[Candidate], hidden: HiddenNames) -> None:
     hidden.record((c.cluster, hidden(c.cluster)) for c in kept)
     for c in kept:
         c.id, c.cluster = hidden(c.id), hidden(c.cluster)
-
-
-def _list_dropped(out: str | Path, report: MakeReport, lists: str | Path) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerows([("name", "why"), *sorted(report.dropped)])
-    summary = {
-        "written": report.written,
-        "dropped": len(report.dropped),
-        "near_duplicates": report.near_duplicates,
-        "clusters": report.clusters,
-    }
-    where = create_storage(out)
-    create_storage(lists).write(DROPPED, text.getvalue().encode())
-    where.write(MADE, canonical_json(summary) + b"\n")
 
 
 def _under(out: str | Path, split: str) -> str | Path:

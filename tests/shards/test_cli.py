@@ -17,7 +17,7 @@ Make = Callable[..., Path]
         (["ls", "{}/none"], "is not a folder"),
         (["select", "{}", "--out", "{}/o", "--min-score", "x"], "NAME=LEAST"),
         (["purge", "{}", "--parent", "../x"], "is not an id"),
-        (["make", "{}/none", "--out", "{}/o"], "is not a folder"),
+        (["make", "{}/none", "--out", "{}/o"], "there is no"),
         (["verify", "{}/none"], "is not a folder"),
         (["select", "{}", "--out", "{}/o", "--group", "dark", "--class", "none"], "there are macule, nodule"),
         (["repair", "{}", "--out", "{}"], "give another one"),

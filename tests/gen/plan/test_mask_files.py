@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dermforge.common.errors import UserError
-from gen.plan.mask_files import ENDINGS, MaskFiles
+from gen.plan.mask_files import MaskFiles
 from gen.plan.parents import Parents
 from shards import open_data
 from shards.ingest.importing import find
+from shards.ingest.kinds import MASK_ENDINGS
 from shards.ingest.make import Splitting, make
 from shards.ingest.naming import id_of, unique_ids
 
@@ -31,7 +32,7 @@ def test_the_id_of_a_lone_name_is_that_of_the_image(name: str) -> None:
     assert unique_ids([name]) == [id_of(name)]
 
 
-@pytest.mark.parametrize("ending", ["", *ENDINGS])
+@pytest.mark.parametrize("ending", ["", *MASK_ENDINGS])
 @pytest.mark.parametrize("name", ["M0.28", "IMG 0012 (2)", "nævus-1", "ISIC_0000000", "a.b.c"])
 def test_a_mask_with_the_name_of_its_image_is_found(tmp_path: Path, name: str, ending: str) -> None:
     found = masks(tmp_path, f"{name}{ending}.png", "other.png").find(id_of(name))

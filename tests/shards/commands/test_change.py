@@ -102,4 +102,4 @@ def test_the_commands_write_to_buckets(
     assert run("select", folder, "--out", bucket, "--class", "macule") == 1
     assert run("make", folder, "--out", f"{bucket}/real", "--split", "1,0,0") == 0
     assert ShardSet.open(f"{bucket}/real/train").n == 8
-    assert {"_dropped.csv", "_made.json"} == set(Bucket(f"{bucket}/real").names())
+    assert {"_dropped.csv", "_passed_over.csv", "_made.json"} == set(Bucket(f"{bucket}/real").names())

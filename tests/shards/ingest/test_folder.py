@@ -11,7 +11,7 @@ from shards import UserError, open_data
 
 def test_plain_folder_reads_like_shards(photos: Path) -> None:
     """A table that names missing files is refused; without them the folder is read."""
-    with pytest.raises(UserError, match=r"names 1 files that are not in .*lost.png"):
+    with pytest.raises(UserError, match=r"names 1 files that are not in it .*lost.png"):
         open_data(photos)
     text = (photos / "labels.csv").read_text().splitlines()
     (photos / "labels.csv").write_text("\n".join(line for line in text if "lost" not in line and "torn" not in line))

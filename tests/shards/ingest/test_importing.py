@@ -11,7 +11,7 @@ from shards_helpers import foreign_tar, metadata, picture
 
 from shards import ShardSet, UserError
 from shards.format.images import encode_image
-from shards.ingest.importing import find
+from shards.ingest.importing import Labels, find
 from shards.ingest.make import Splitting, make
 
 
@@ -40,7 +40,7 @@ def test_metadata_of_hugging_face(tmp_path: Path, suffix: str) -> None:
                 {"file_name": "sub/1.png", "label": "wart", "fitzpatrick": 6, "patient_id": f"{split}2", "note": None},
             ],
         )
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     assert (made.written, made.dropped) == ({"train": 2, "test": 2}, [])
     theirs = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "in"), cache_dir=str(tmp_path / "cache"))
     for split in ("train", "test"):
@@ -71,16 +71,16 @@ def test_metadata_without_classes_takes_the_folders(tmp_path: Path) -> None:
             {"text": "no name"},
         ],
     )
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     rows = ShardSet.open(tmp_path / "out" / "train").rows
     assert list(zip(rows["id"], rows["class"], strict=True)) == [("a-0", "a"), ("b-0", "b"), ("b-1", "b")]
     assert rows["attributes"][0] == {"boxes": "[[1, 2]]"}
     why = dict(made.dropped)
     assert why["b/extra.png"].endswith("metadata.jsonl does not list it")
-    assert "no such image file" in why["gone"]
-    assert "no such image file" in why["unnamed"]
-    assert "points outside" in why["out"]
-    assert why["loose"] == "has no class"
+    assert "no such image file" in why["gone.png"]
+    assert "no such image file" in why["a row without a file name"]
+    assert "points outside" in why["../out.png"]
+    assert why["loose.png"] == "has no class"
 
 
 def test_presets_keep_both_raters(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_presets_keep_both_raters(tmp_path: Path) -> None:
         (folder / f"h{i}.jpg").write_bytes(encode_image(picture(i), "jpg"))
         lines.append(f"h{i},{i if i else -1},{i + 1 if i < 3 else -1},psoriasis,http://x/{i}")
     (folder / "fitzpatrick17k.csv").write_text("\n".join(lines))
-    make(find(folder, None, "fitzpatrick17k", {}), tmp_path / "out", Splitting({"train": 1.0}))
+    make(find(folder, Labels(preset="fitzpatrick17k")), tmp_path / "out", Splitting({"train": 1.0}))
     rows = ShardSet.open(tmp_path / "out" / "train").rows
     assert list(rows["group"]) == [None, "1", "2", "3"]
     assert [a.get("fst_b") for a in rows["attributes"]] == ["1", "2", "3", None]
@@ -102,7 +102,7 @@ def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path:
     """Shards of other tools and parquet files with images are imported with their labels."""
     datasets = pytest.importorskip("datasets")
     folder = make_shards(6, size=32)
-    made = make(find(folder, None, None, {}), tmp_path / "a", Splitting({"train": 1.0}))
+    made = make(find(folder), tmp_path / "a", Splitting({"train": 1.0}))
     assert made.written == {"train": 6}
     assert ShardSet.open(tmp_path / "a" / "train").classes == ["macule", "nodule"]
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["x", "y"])})
@@ -114,12 +114,12 @@ def test_webdataset_and_hugging_face(make_shards: Callable[..., Path], tmp_path:
     table.to_parquet(tmp_path / "hf" / "train-00000.parquet")
     table.save_to_disk(tmp_path / "disk")
     for source, out in (("hf", "b"), ("disk", "c")):
-        make(find(tmp_path / source, None, None, {}), tmp_path / out, Splitting({"train": 1.0}))
+        make(find(tmp_path / source), tmp_path / out, Splitting({"train": 1.0}))
         assert sorted(ShardSet.open(tmp_path / out / "train").rows["class"]) == ["x", "x", "y", "y"]
 
 
 def imported(folder: Path) -> list[str]:
-    return [f.name for f in find(folder, None, None, {})]
+    return [f.name for f in find(folder)]
 
 
 def test_torn_tars_are_named(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_tars_with_folders_keep_their_samples_apart(tmp_path: Path) -> None:
     """a/x0 and b/x0 are two samples, as in webdataset."""
     (tmp_path / "in").mkdir()
     foreign_tar(tmp_path / "in" / "t.tar", folders=True)
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     assert made.written == {"train": 6}
     assert set(ShardSet.open(tmp_path / "out" / "train").rows["id"]) == {f"{c}-x{i}" for c in "ab" for i in range(3)}
 
@@ -162,7 +162,7 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     import io
     import tarfile
 
-    monkeypatch.setattr("shards.ingest.importing.MAX_BYTES", 100_000)
+    monkeypatch.setattr("shards.ingest.walk.MAX_BYTES", 100_000)
     (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "t.tar", "w") as archive:
         for name, content in (
@@ -178,18 +178,18 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     assert list(ShardSet.open(tmp_path / "out" / "train").rows["id"]) == ["x1", "y"]
     why = dict(made.dropped)
-    assert "its png says it has 100001 bytes" in why["z"]
-    assert "no image among its members" in why["w"]
+    assert "it has 100001 bytes" in why["t.tar/z"]
+    assert "no image among its members" in why["t.tar/w"]
 
 
 def test_synthetic_shards_are_not_made_real(make_shards: Callable[..., Path], tmp_path: Path) -> None:
     """Synthetic images are refused; phantoms stay phantoms."""
     with pytest.raises(UserError, match=r"is synthetic.*shards select"):
         imported(make_shards(4, origin="synthetic"))
-    make(find(make_shards(4, size=32), None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    make(find(make_shards(4, size=32)), tmp_path / "out", Splitting({"train": 1.0}))
     assert set(ShardSet.open(tmp_path / "out" / "train").rows["origin"]) == {"phantom"}
 
 
@@ -215,7 +215,7 @@ def test_presets_of_other_data_sets(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "000001.png").write_bytes(encode_image(picture(1)))
     (tmp_path / "in" / "metadata.csv").write_text(table)
-    make(find(tmp_path / "in", None, preset, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    make(find(tmp_path / "in", Labels(preset=preset)), tmp_path / "out", Splitting({"train": 1.0}))
     sample, _ = ShardSet.open(tmp_path / "out" / "train").at(0)
     label, group, cluster, attributes = expected
     assert (sample.label, sample.group, sample.attributes) == (label, group, attributes)

@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from shards_helpers import foreign_tar, picture
 
 from shards import ShardSet
-from shards.format.images import encode_image
+from shards.format.images import decode_image, encode_image
 from shards.ingest.importing import find
-from shards.ingest.make import Encoding, Splitting, make, upright
+from shards.ingest.make import Encoding, Splitting, make
+from shards.ingest.walk import File
 
 SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 
 
 def test_folder_with_a_table(photos: Path, tmp_path: Path) -> None:
     """Copies are dropped with the reason; near copies and patients stay together in one split."""
-    made = make(find(photos, None, None, {}), tmp_path / "out", Splitting(SHARES, seed=1))
+    made = make(find(photos), tmp_path / "out", Splitting(SHARES, seed=1))
     assert sum(made.written.values()) == 41
     why = dict(made.dropped)
-    assert why["copy"] == "same pixels as p00"
-    assert "broken" in why["torn"]
-    assert "no such image" in why["lost"]
+    assert why["copy.png"] == "same pixels as p00.png"
+    assert "broken" in why["torn.png"]
+    assert "no such image" in why["lost.png"]
     sets = {split: ShardSet.open(tmp_path / "out" / split) for split in made.written}
     clusters = [set(data.rows["cluster"]) for data in sets.values()]
     assert sum(map(len, clusters)) == len(set.union(*clusters)) == 20
@@ -43,7 +45,7 @@ def test_same_pixels_under_two_names_are_dropped(tmp_path: Path) -> None:
         (tmp_path / "in" / label).mkdir(parents=True)
         for seed in seeds:
             (tmp_path / "in" / label / f"{label}{seed}.png").write_bytes(encode_image(picture(seed)))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     assert sorted(made.written.items()) == [("train", 2)]
     assert {why for _, why in made.dropped} == {"same pixels under a and b"}
 
@@ -55,9 +57,9 @@ def test_named_splits_are_kept(tmp_path: Path) -> None:
         for seed in seeds:
             fmt = "jpg" if split == "test" else "png"
             (tmp_path / "in" / split / "a" / f"{split}{seed}.{fmt}").write_bytes(encode_image(picture(seed), fmt))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     assert made.written == {"train": 1, "test": 2}
-    assert made.dropped[0][0] == "train-a-train2"
+    assert made.dropped[0][0] == "train/a/train2.png"
 
 
 def test_of_equal_pixels_the_test_image_stays(tmp_path: Path) -> None:
@@ -66,9 +68,9 @@ def test_of_equal_pixels_the_test_image_stays(tmp_path: Path) -> None:
         (tmp_path / "in" / split / "a").mkdir(parents=True)
         for seed in seeds:
             (tmp_path / "in" / split / "a" / f"{split}{seed}.png").write_bytes(encode_image(picture(seed)))
-    made = make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}))
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     assert made.written == {"train": 1, "test": 2}
-    assert made.dropped == [("train-a-train2", "same pixels as test-a-test2")]
+    assert made.dropped == [("train/a/train2.png", "same pixels as test/a/test2.png")]
 
 
 def test_camera_orientation(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_camera_orientation(tmp_path: Path) -> None:
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "x.jpg", exif=exif)
-    assert upright((tmp_path / "x.jpg").read_bytes()).shape == (40, 64, 3)
+    assert decode_image((tmp_path / "x.jpg").read_bytes()).shape == (40, 64, 3)
 
 
 def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
     (tmp_path / "in" / "a" / "board.png").write_bytes(encode_image(board))
     (tmp_path / "in" / "a" / "photo.jpg").write_bytes(encode_image(picture(1), "jpg"))
     (tmp_path / "in" / "a" / "small.png").write_bytes(encode_image(picture(2, 16)))
-    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}), Encoding(32, "webp"))
+    make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}), Encoding(32, "webp"))
     data = ShardSet.open(tmp_path / "out" / "train")
     assert {data.row(i).ext for i in range(data.n)} == {"webp"}
     pixels = {sample.id: image for sample, image in data.images()}
@@ -96,9 +98,11 @@ def test_one_codec_and_reduced_with_antialiasing(tmp_path: Path) -> None:
 
 
 def test_archives_are_not_held_in_memory(tmp_path: Path) -> None:
-    """Images from archives are on disk between the two passes."""
+    """Images from archives are on disk between the two passes; those of a tar stay in it."""
     (tmp_path / "in").mkdir()
     foreign_tar(tmp_path / "in" / "t.tar")
+    frame = pd.DataFrame({"image": [encode_image(picture(i)) for i in range(20, 26)], "label": list("abcdef")})
+    frame.to_parquet(tmp_path / "in" / "t.parquet")
     seen = []
 
     def watch(items: object, what: str, total: int | None) -> object:
@@ -106,6 +110,6 @@ def test_archives_are_not_held_in_memory(tmp_path: Path) -> None:
             yield item
             seen.append(getattr(item, "data", getattr(getattr(item, "found", None), "data", None)))
 
-    make(find(tmp_path / "in", None, None, {}), tmp_path / "out", Splitting({"train": 1.0}), track=watch)  # type: ignore[arg-type]
-    assert len(seen) == 12
-    assert set(seen) == {b""}
+    make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}), track=watch)  # type: ignore[arg-type]
+    assert len(seen) == 24
+    assert sum(data == b"" for data in seen) == sum(isinstance(data, File) for data in seen) == 12

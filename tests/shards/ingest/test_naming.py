@@ -13,9 +13,10 @@ from shards_helpers import metadata, picture
 from shards import UserError, open_data
 from shards.format.images import encode_image
 from shards.format.schema import ID_PATTERN
-from shards.ingest.importing import find
+from shards.ingest.importing import Labels, find
 from shards.ingest.make import Splitting, make
-from shards.ingest.naming import split_of, unique_ids
+from shards.ingest.naming import unique_ids
+from shards.ingest.splits import split_of
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,8 @@ from shards.ingest.naming import split_of, unique_ids
     [
         ('{"file_name": "0.png", "label": "a"}\n{"file_name": ', r"metadata\.jsonl, line 2: .*expected a JSON object"),
         ('["0.png"]\n', r"metadata\.jsonl, line 1: \[\"0\.png\"\]; expected a JSON object"),
-        ('{"image_name": "0.png"}\n', r"has no column file_name \(it has image_name\)"),
-        ("", r"has no column file_name \(it has no rows\)"),
+        ('{"picture": "0.png"}\n', r"has no column file_name .*\(it has picture\)"),
+        ("", r"has no column file_name .*\(it has no rows\)"),
         (b"\xff\xfe", "cannot read the table"),
     ],
 )
@@ -34,20 +35,20 @@ def test_metadata_that_cannot_be_read(tmp_path: Path, content: str | bytes, mess
     (tmp_path / "a" / "0.png").write_bytes(encode_image(picture(0)))
     (tmp_path / "metadata.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=message):
-        list(find(tmp_path, None, None, {}))
+        list(find(tmp_path))
 
 
 def test_two_tables_and_columns_without_a_table(tmp_path: Path) -> None:
     """With several tables, or a column that no table has, nothing is guessed."""
     (tmp_path / "in" / "a").mkdir(parents=True)
     (tmp_path / "in" / "a" / "0.png").write_bytes(encode_image(picture(0)))
-    with pytest.raises(UserError, match=r"no table in .* in a column 'pic'; name the table to use"):
-        list(find(tmp_path / "in", None, None, {"file": "pic"}))
+    with pytest.raises(UserError, match=r"no table in .* has the columns pic; name the table to use"):
+        list(find(tmp_path / "in", Labels(columns={"file": "pic"})))
     for suffix in (".csv", ".jsonl"):
         metadata(tmp_path / "in" / f"metadata{suffix}", [{"file_name": "a/0.png", "label": "x"}])
     with pytest.raises(UserError, match=r"several tables \(metadata\.csv, metadata\.jsonl\); name the one"):
-        list(find(tmp_path / "in", None, None, {}))
-    (found,) = find(tmp_path / "in", tmp_path / "in" / "metadata.jsonl", None, {})
+        list(find(tmp_path / "in"))
+    (found,) = find(tmp_path / "in", Labels(tmp_path / "in" / "metadata.jsonl"))
     assert found.facts["class"] == "x"
 
 
@@ -60,10 +61,10 @@ def test_names_in_tables(tmp_path: Path) -> None:
     (tmp_path / "out.png").write_bytes(encode_image(picture(5)))
     lines = ["file,class", "same.png,x", "../out.png,x", f"{tmp_path}/out.png,x", "a/same.png,x"]
     (folder / "table.csv").write_text("\n".join(lines))
-    made = make(find(folder, None, None, {}), tmp_path / "made", Splitting({"train": 1.0}))
+    made = make(find(folder, Labels(least_found=0)), tmp_path / "made", Splitting({"train": 1.0}))
     assert made.written == {"train": 1}
-    assert "give its path in" in dict(made.dropped)["same"]
-    assert "points outside" in dict(made.dropped)["out"]
+    assert "give its path in" in dict(made.dropped)["same.png"]
+    assert "points outside" in dict(made.dropped)["../out.png"]
     with pytest.raises(UserError, match="may mean"):
         open_data(folder)
 
@@ -78,4 +79,4 @@ def test_ids_are_valid_and_apart(names: list[str]) -> None:
 
 def test_the_first_word_that_names_a_split_counts() -> None:
     assert split_of("isic", "val", "train") == "validation"
-    assert split_of(None, "", "validate") is None
+    assert split_of(None, "", "fold 1") is None

@@ -1,0 +1,92 @@
+"""DICOM photographs, by pydicom (extra `dicom`): the standard's window, inversion and turn; no other tag is kept."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dermforge.common.errors import UserError
+from shards.format.pixels import scaled, to_srgb
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height of the upright image, from the header alone.
+
+    Raises
+    ------
+    UserError
+        Not readable, without pixels, or with several frames; or pydicom is not installed.
+    """
+    header = _read(data, pixels=False)
+    try:
+        width, height = int(header.Columns), int(header.Rows)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError("a DICOM file without an image") from error
+    if (frames := int(header.get("NumberOfFrames") or 1)) > 1:
+        raise UserError(f"a DICOM file of {frames} frames; expected one picture")
+    return (height, width) if int(header.get("ImageRotation") or 0) in (90, 270) else (width, height)
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The picture in sRGB, uint8 [H, W, 3].
+
+    Grey values go through the modality table and the window or table of interest (PS3.3 C.11.1 and C.11.2),
+    MONOCHROME1 is inverted, and a rotation or flip that the file asks for is applied (PS3.3 C.10.6).
+
+    Raises
+    ------
+    UserError
+        The pixels cannot be decoded.
+    """
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+
+    whole = _read(data, pixels=True)
+    try:
+        values: Any = pixel_array(io.BytesIO(data))  # YBR comes as RGB
+        kind = str(whole.PhotometricInterpretation)
+        if kind == "PALETTE COLOR":
+            values = _eight_bits(apply_color_lut(values, whole))
+        elif kind.startswith("MONOCHROME"):
+            values = _windowed(apply_voi_lut(apply_modality_lut(values, whole), whole), whole)
+            values = 255 - values if kind == "MONOCHROME1" else values
+    except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"a DICOM image that cannot be decoded: {error}") from error
+    image = Image.fromarray(values if values.dtype == np.uint8 else scaled(values))
+    image = to_srgb(image, whole.get("ICCProfile"))
+    if str(whole.get("ImageHorizontalFlip") or "N").strip() == "Y":
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    turn = int(whole.get("ImageRotation") or 0)  # clockwise, after the flip
+    return np.asarray(image.rotate(-turn, expand=True) if turn else image)
+
+
+def _read(data: bytes, pixels: bool) -> Any:
+    try:
+        import pydicom
+    except ImportError as error:
+        raise UserError("a DICOM image; to read it, `pip install pydicom`") from error
+    try:
+        return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+    except (pydicom.errors.InvalidDicomError, AttributeError, EOFError, KeyError, OSError, ValueError) as error:
+        raise UserError(f"a broken DICOM file: {error}") from error
+
+
+def _windowed(values: NDArray[Any], header: Any) -> NDArray[np.uint8]:
+    """Grey values after the window, as 8 bits: the window's range where there is one, else the range of the pixels."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind != "f":  # a table's result uses all its bits; without one, the stored bits count
+        return scaled(values)
+    bits = int(header.BitsStored)
+    low, high = (values.min(), values.max()) if header.get("WindowWidth") is None else (0.0, 2.0**bits - 1)
+    if header.get("RescaleSlope") is not None or values.min() < low or values.max() > high:
+        low, high = float(values.min()), float(values.max())
+    spread = max(high - low, 1e-9)
+    return np.asarray(((values - low) / spread * 255).round().clip(0, 255), dtype=np.uint8)
+
+
+def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return values if values.dtype == np.uint8 else np.asarray(values >> 8, dtype=np.uint8)

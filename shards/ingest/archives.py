@@ -1,0 +1,72 @@
+"""The members of tars, plain or compressed, as files of a data set. Nothing is ever extracted by a name."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dermforge.common.errors import UserError
+from shards.format import tar
+from shards.ingest.walk import File
+
+_OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+def members(path: Path, scratch: Path) -> list[File]:
+    """Every member of a tar that is no folder, in stored order; a compressed tar is unpacked into `scratch`.
+
+    Raises
+    ------
+    UserError
+        The tar is empty, damaged or truncated. `tarfile` and webdataset would stop silently at a bad header.
+    """
+    plain = _plain(path, scratch)
+    with plain.open("rb") as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                files = [_file(member, plain) for member in archive if not member.isdir()]
+                end = archive.offset
+        except (tarfile.TarError, EOFError) as error:
+            raise UserError(f"{path} is not a whole tar: {error}; repair it with the tool that wrote it") from error
+        _check_end(file, end, path)
+    if not files:
+        raise UserError(f"{path} is an empty tar; take it away, or write it again")
+    return files
+
+
+def _file(member: tarfile.TarInfo, plain: Path) -> File:
+    place = "/".join(part for part in member.name.split("/") if part not in ("", ".", ".."))
+    problem = "" if member.isreg() and not member.sparse else "a link or a special member of a tar"
+    return File(place or "unnamed", plain, member.offset_data, member.size, problem)
+
+
+def _plain(path: Path, scratch: Path) -> Path:
+    """The tar itself, or its decompressed copy."""
+    with path.open("rb") as file:
+        begin = file.read(6)
+    opener = next((opener for magic, opener in _OPENERS.items() if begin.startswith(magic)), None)
+    if opener is None:
+        return path
+    copy = scratch / f"{len(list(scratch.iterdir()))}.tar"
+    try:
+        with opener(path) as packed, copy.open("wb") as out:
+            shutil.copyfileobj(packed, out, 1 << 20)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise UserError(f"{path} cannot be decompressed: {error}; repair it with the tool that wrote it") from error
+    return copy
+
+
+def _check_end(file: BinaryIO, end: int, path: Path) -> None:
+    file.seek(end)
+    if file.read(tar.BLOCK) != bytes(tar.BLOCK):
+        raise UserError(
+            f"{path} is not a whole tar: expected the end of the archive at byte {end}, but it was truncated "
+            "or damaged there; repair it with the tool that wrote it"
+        )

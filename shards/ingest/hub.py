@@ -1,0 +1,139 @@
+"""Parquet and arrow files that hold their images, as Hugging Face's `datasets` writes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+
+from dermforge.common.errors import UserError
+from dermforge.common.missing import is_missing, is_missing_code
+from shards.ingest.columns import ALIASES, column_of, facts_of, folded
+from shards.ingest.found import FoundImage
+from shards.ingest.join import without_suffix
+from shards.ingest.splits import split_of
+from shards.ingest.walk import File
+
+#: Names of the column with the picture, where there are several.
+_PICTURES = ("image", "img", "picture", "photo", "jpg", "png", "bytes")
+
+
+def holds_images(file: File) -> bool:
+    """Whether a parquet file has a column of encoded pictures.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    try:
+        return bool(_pictures(pyarrow.parquet.read_schema(file.path)))
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot read the table {file.path}: {reason}; write it again, or move it away") from error
+
+
+def rows_of(file: File, chosen: Mapping[str, str]) -> Iterator[FoundImage]:
+    """The image in each row.
+
+    Parameters
+    ----------
+    chosen
+        Our name of a column -> its name in the table; `file` is the column of pictures.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, has no column of pictures, or several and none that is called image.
+    """
+    split = split_of(*re.split(r"[-_/.]", "/".join([*file.parts[-1:], PurePosixPath(file.place).stem])))
+    try:
+        schema, batches = _open(file)
+        picture = _picture_column(file, schema, chosen)
+        names = _class_names(schema)
+        columns = {ours: column_of(schema.names, ours, chosen) for ours in ALIASES.keys() - {"file"}}
+        for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
+            yield _image(file, number, row, picture, names, columns, split)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot read {file.path}: {reason}; expected a Hugging Face parquet or arrow file") from error
+
+
+def _image(
+    file: File,
+    number: int,
+    row: dict[str, Any],
+    picture: str,
+    names: Mapping[str, Mapping[Any, str]],
+    columns: Mapping[str, str | None],
+    split: str | None,
+) -> FoundImage:
+    held = row.pop(picture)
+    held = held if isinstance(held, dict) else {"bytes": held}
+    words = {key: _word(value, names.get(key)) for key, value in row.items()}
+    facts = facts_of(words, columns)
+    facts["class"] = None if is_missing_code(facts.get("class")) else facts["class"]
+    facts["split"] = facts.get("split") or split
+    path, data = str(held.get("path") or ""), held.get("bytes") or b""
+    name = facts.get("id") or without_suffix(PurePosixPath(path).name) or f"{file.path.stem}-{number:06d}"
+    problem = "" if data else "the file holds no image bytes"
+    return FoundImage(name, facts, data, problem, place=f"{file.place}, row {number}")
+
+
+def _word(value: Any, names: Mapping[Any, str] | None) -> str | None:
+    """A cell as text; the number of a class as its name, which is missing for -1."""
+    if is_missing(value):
+        return None
+    if names is not None:
+        return names.get(value)
+    if isinstance(value, bytes):
+        return None
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _open(file: File) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    if file.path.suffix.casefold() == ".parquet":
+        table = pyarrow.parquet.ParquetFile(file.path)
+        return table.schema_arrow, table.iter_batches(64)
+    stream = pa.ipc.open_stream(pa.memory_map(str(file.path)))
+    return stream.schema, iter(stream)
+
+
+def _pictures(schema: pa.Schema) -> list[str]:
+    def holds(kind: pa.DataType) -> bool:
+        if pa.types.is_struct(kind):
+            return "bytes" in [kind.field(i).name for i in range(kind.num_fields)]
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    return [field.name for field in schema if holds(field.type)]
+
+
+def _picture_column(file: File, schema: pa.Schema, chosen: Mapping[str, str]) -> str:
+    columns = _pictures(schema)
+    if "file" in chosen and chosen["file"] in columns:
+        return chosen["file"]
+    if not columns:
+        raise UserError(f"{file.path} has no column of images; expected a Hugging Face image column (bytes, path)")
+    known = [name for wanted in _PICTURES for name in columns if folded(name) == wanted]
+    if len(columns) > 1 and not known:
+        raise UserError(
+            f"{file.path} has several columns of images ({', '.join(columns)}); name the one to use as the file column"
+        )
+    return (known or columns)[0]
+
+
+def _class_names(schema: pa.Schema) -> dict[str, dict[Any, str]]:
+    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return {
+        name: dict(enumerate(feature["names"]))
+        for name, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }

@@ -1,0 +1,129 @@
+"""Samples in tars as webdataset writes them: files with one name and several suffixes are one image and its labels."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from dermforge.common.errors import UserError
+from shards.ingest.columns import column_of, facts_of
+from shards.ingest.found import FoundImage
+from shards.ingest.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
+from shards.ingest.splits import split_of
+from shards.ingest.walk import File
+
+#: The members that label a sample.
+_LABELS = ("cls", "json")
+
+
+def holds_samples(members: Sequence[File]) -> bool:
+    """Whether some picture of a tar has a member `cls` or `json` with its own name."""
+    keys = {_split(file)[0] for file in members if _ext(file) in _LABELS}
+    return any(_split(file)[0] in keys for file in members if _is_picture(file))
+
+
+def samples(members: Sequence[File], tar: File, notes: list[str]) -> Iterator[FoundImage]:
+    """The samples of a tar in stored order.
+
+    Raises
+    ------
+    UserError
+        The members of a sample do not follow each other, its pictures have names that do not say which one to take, or
+        it is synthetic.
+    """
+    unused: Counter[str] = Counter()
+    done: set[str] = set()
+    whole = _whole_names(members)
+    for key, group in groupby(members, key=lambda file: _split(file, whole)[0]):
+        if key in done:
+            raise UserError(
+                f"{tar.path}: the members of one sample do not follow each other ({key}); sort the tar by name"
+            )
+        done.add(key)
+        mine: dict[str, File] = {}
+        for file in group:
+            ext = _split(file, whole)[1]
+            unused.update([f"a second {ext}"] if ext in mine else [])
+            mine.setdefault(ext, file)
+        yield _sample(key, mine, tar, unused)
+    if unused:
+        listed = ", ".join(f"{ext} ({n})" for ext, n in sorted(unused.items()))
+        notes.append(f"{tar.place}: these members of samples are not used: {listed}")
+
+
+def unlabelled(members: Sequence[File]) -> list[str]:
+    """The suffixes of members that stand beside pictures of the same name, where no label is known."""
+    keys = {_split(file)[0] for file in members if _is_picture(file)}
+    return sorted({_ext(f) for f in members if not _is_picture(f) and _split(f)[0] in keys and _ext(f)})
+
+
+def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[str]) -> FoundImage:
+    pictures = {ext: file for ext, file in members.items() if f".{ext}" in IMAGE_SUFFIXES}
+    others = {ext: file for ext, file in members.items() if _is_picture(file) and ext not in pictures}
+    views = [ext for ext in others if "." in ext]
+    if not pictures and len(views) > 1:
+        raise UserError(
+            f"{tar.path}: the pictures of {key} are called {', '.join(sorted(views))}; expected one picture, such as "
+            f"{key}.jpg, in a sample"
+        )
+    split = split_of(*re.split(r"[-_.]", tar.name))
+    found = FoundImage(key, _facts(members, split, key), place=f"{tar.place}/{key}")
+    if pictures or others:
+        ext = next((e for e in ("jpg", "jpeg", "png", "webp") if e in pictures), next(iter({**pictures, **others})))
+        found.data = members[ext]
+        if f".{ext}" in OTHER_PICTURES:
+            found.problem = OTHER_PICTURES[f".{ext}"]
+        unused.update(e for e in members if e != ext and e not in _LABELS)
+    else:
+        found.data, found.problem = b"", "there is no image among its members"
+    return found
+
+
+def _facts(members: Mapping[str, File], split: str | None, key: str) -> dict[str, Any]:
+    try:
+        said = json.loads(members["json"].read()) if "json" in members else {}
+    except ValueError:
+        said = {}
+    said = said if isinstance(said, dict) else {}
+    if said.get("origin") == "synthetic":
+        raise UserError(f"{key} is synthetic, but only real images can be imported; copy shards with `shards select`")
+    words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
+    origin = words.pop("origin") if words.get("origin") in ("real", "phantom") else None
+    columns = {ours: column_of(words, ours) for ours in ("class", "group", "cluster", "split")}
+    facts = facts_of(words, columns)
+    if not facts.get("class") and "cls" in members:
+        facts["class"] = members["cls"].read().decode(errors="replace").strip() or None
+    return facts | {"split": facts.get("split") or split, "origin": origin}
+
+
+def _split(file: File, whole: frozenset[str] = frozenset()) -> tuple[str, str]:
+    """Key and extension, as webdataset cuts them: at the first dot of the name. Those in `whole` at the last."""
+    folder, _, base = file.place.rpartition("/")
+    stem, _, ext = base.partition(".")
+    if (by_last := base.rpartition("."))[0] and file.place.rpartition(".")[0] in whole:
+        stem, ext = by_last[0], by_last[2]
+    return (f"{folder}/{stem}" if folder else stem), ext.casefold()
+
+
+def _whole_names(members: Sequence[File]) -> frozenset[str]:
+    """Names with dots that have both a picture and a label: their dots are no extensions."""
+    pictures = {file.place.rpartition(".")[0] for file in members if _is_picture(file)}
+    labels = {file.place.rpartition(".")[0] for file in members if is_label(file)}
+    return frozenset(name for name in pictures & labels if "." in name.rpartition("/")[2])
+
+
+def is_label(file: File) -> bool:
+    """Whether a member says what a sample shows."""
+    return _ext(file) in _LABELS
+
+
+def _ext(file: File) -> str:
+    return file.name.rpartition(".")[2].casefold() if "." in file.name else ""
+
+
+def _is_picture(file: File) -> bool:
+    return classify(file.name)[0] in (Kind.IMAGE, Kind.MASK, Kind.PICTURE)
