@@ -82,8 +82,9 @@ def make(
     lists = hash_ids or out
     parts = ", ".join(f"{n} {name}" for name, n in made.written.items())
     console.say(
-        f"{out}: {parts}; {len(made.dropped)} dropped (see {lists}/_dropped.csv), {len(made.passed_over)} files passed "
-        f"over (see {lists}/_passed_over.csv), {made.near_duplicates} pairs of near duplicates, {made.clusters} clusters"
+        f"{out}: {parts}; {len(made.dropped)} dropped (see {lists}/_dropped.csv), {len(made.passed_over)} "
+        f"files passed over (see {lists}/_passed_over.csv), {made.near_duplicates} pairs of near "
+        f"duplicates, {made.clusters} clusters"
     )
     for note in made.notes:
         warnings.warn(note, DataWarning, stacklevel=2)

@@ -18,7 +18,7 @@ from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import SHARD, SPLITS, Sample
 from shards.ingest.found import FoundImage, Inventory
 from shards.ingest.importing import Labels, find
-from shards.ingest.kinds import IMAGE_SUFFIXES
+from shards.ingest.kinds import IMAGE_SUFFIXES, Kind, classify
 from shards.ingest.naming import unique_ids
 from shards.ingest.walk import File, walk
 from shards.storage.location import is_url
@@ -44,7 +44,7 @@ class FolderSet(ImageSet):
         """Find the images of a folder and their labels.
 
         Labels come from a table with a column of file names, else from sub-folders named after classes. Without such a
-        column or sub-folders every image has the class "image". A warning counts the files that are no images of the set.
+        column or sub-folders every image has the class "image". A warning counts the files that are no images.
 
         Raises
         ------
@@ -53,10 +53,8 @@ class FolderSet(ImageSet):
         """
         if not path.is_dir():
             raise UserError(f"{path} is not a folder; expected shards, or a folder of images")
-        if not any(file.place.casefold().endswith(IMAGE_SUFFIXES) for file in walk(path)):
-            below = sets_below(path)
-            instead = f", but {', '.join(below)} hold shards; give one" if below else ""
-            raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)}){instead}")
+        if (below := sets_below(path)) and not any(classify(file.place)[0] is Kind.IMAGE for file in walk(path)):
+            raise UserError(f"{path} holds no images itself, but {', '.join(below)} hold shards; give one")
         inventory = find(path, Labels(table, least_found=0, needs_classes=False))
         found = list(inventory)
         _refuse_gaps(path, found)

@@ -68,7 +68,7 @@ def test_photographs_and_masks_of_the_same_names_meet_after_import(tmp_path: Pat
         mask = np.zeros((32, 32), dtype=np.uint8)
         mask[: 4 * i + 4] = 255
         Image.fromarray(mask).save(tmp_path / "masks" / "naevus" / f"{name}.png")
-    make(find(tmp_path / "images", None, None, {}), tmp_path / "data", Splitting({"train": 1.0}))
+    make(find(tmp_path / "images"), tmp_path / "data", Splitting({"train": 1.0}))
     parents = Parents(open_data(tmp_path / "data" / "train"), "data", tmp_path / "masks")
     ids = parents.usable()["id"].tolist()
     assert len(ids) == 3

@@ -20,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 
 
 def saved(image: Image.Image, fmt: str, **more: object) -> bytes:
-    exact = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
+    exact: dict[str, dict[str, object]] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
     out = io.BytesIO()
     image.save(out, fmt, **exact.get(fmt, {}), **more)
     return out.getvalue()
