@@ -212,7 +212,7 @@ def test_the_page_from_photographs_to_an_answer_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every line of the page in order, on 240 files of two classes and a checkpoint that reads 77 tokens."""
-    photographs(tmp_path)
+    photographs(tmp_path, published=page.startswith("how-to"))
     model = str(checkpoint(tmp_path / "checkpoint"))
     monkeypatch.chdir(tmp_path)
     for line in command_lines(DOCS / page):
@@ -276,27 +276,23 @@ def checkpoint(folder: Path) -> Path:
     return folder
 
 
-def photographs(folder: Path) -> None:
-    """Phantoms as files with a table, in the form of a clinic and of Fitzpatrick 17k."""
+def photographs(folder: Path, published: bool = False) -> None:
+    """Phantoms as files with a table: in the form of a clinic, or of the published Fitzpatrick 17k."""
     from PIL import Image
 
     from dermforge.common.skin_tone import TONE_GROUPS
     from gen.phantoms import draw
 
-    rows = []
-    for place in (folder / "photos", folder / "data" / "images"):
-        place.mkdir(parents=True)
+    header = "url,md5hash,label,fitzpatrick_scale,patient" if published else "file,image,diagnosis,fst,patient"
+    place, rows = folder / ("data/images" if published else "photos"), [header]
+    place.mkdir(parents=True)
     for label, shape in (("psoriasis", "plaque"), ("lupus", "annulus")):
         for fst, tone in enumerate(sorted(TONE_GROUPS), start=1):
             for number in range(20):
                 name = f"{label}-{fst}-{number}"
                 rows.append(f"{name}.jpg,{name},{label},{fst},patient-{name}")
-                picture = Image.fromarray(draw(shape, tone, 77_000_000 + number).image)
-                for place in (folder / "photos", folder / "data" / "images"):
-                    picture.save(place / f"{name}.jpg", quality=95)
-    clinic, published = "file,image,diagnosis,fst,patient", "url,md5hash,label,fitzpatrick_scale,patient"
-    (folder / "photos.csv").write_text("\n".join([clinic, *rows]))
-    (folder / "data" / "fitzpatrick17k.csv").write_text("\n".join([published, *rows]))
+                Image.fromarray(draw(shape, tone, 77_000_000 + number).image).save(place / f"{name}.jpg", quality=95)
+    (folder / ("data/fitzpatrick17k.csv" if published else "photos.csv")).write_text("\n".join(rows))
 
 
 def walk() -> list[str]:
