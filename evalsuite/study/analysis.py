@@ -22,7 +22,7 @@ from evalsuite.study.arm import Arm, Kind, Result
 from evalsuite.study.design import Design, read_design
 from evalsuite.study.dose import Saturation
 from evalsuite.study.exchange import Exchange, LearningCurve
-from evalsuite.study.paired_scores import Score, correct, resamples
+from evalsuite.study.paired_scores import Score, correct, resamples, slope
 from evalsuite.study.scaling_laws import Fit
 
 ALL = "all"
@@ -110,12 +110,9 @@ class Analysis:
         return list(dict.fromkeys([*self.design.notes, *(text for r in self.results for text in r.notes)]))
 
     def flat(self) -> list[int]:
-        """Sizes whose last doubling excludes a relevant gain in all, for every strategy."""
-        margin, enough = self.design.margin, not self.lacking[ALL]
+        """Sizes whose last doses exclude a relevant gain in all, for every strategy."""
         found = {size: [self.saturations[ALL, s, size] for s in self.design.strategies] for size in self.design.sizes}
-        return [
-            size for size, of in found.items() if enough and all(s.steps[-1].is_flat(margin) for s in of if s.steps)
-        ]
+        return [size for size, of in found.items() if all(math.isfinite(s.ratio) for s in of)]
 
 
 @dataclass(frozen=True)
@@ -246,13 +243,15 @@ def _lines(scores: Scores) -> list[Line]:
 def _saturation(scores: Scores, place: Place) -> Saturation:
     points, margin = scores.doses(place), scores.design.margin
     changes = [b.minus(a) for (_, a), (_, b) in itertools.pairwise(points)]
-    found = dose.saturation([r for r, _ in points], [(c.value, *c.interval()) for c in changes], margin)
+    ratios, of = [r for r, _ in points], [score for _, score in points]
+    x = np.cumsum([0.0, *(dose.doublings(*pair) for pair in itertools.pairwise(ratios))])
+    tails = [slope(x[k:], of[k:]) for k in range(len(changes))]
+    found = dose.saturation(ratios, [(c.value, *c.interval()) for c in changes], margin, tails)
     if lacks := scores.lacking[place[0]]:
-        return replace(found, ratio=math.nan, status="not enough data", lacking=lacks)
+        return replace(found, ratio=math.nan, status="not enough data", tail=None, lacking=lacks)
     if found.status != "cannot be determined" or not changes:
         return found
-    doses = points[-2][0], points[-1][0]
-    return replace(found, needed=changes[-1].needed(margin * dose.doublings(*doses) / dose.ERRORS_IN_MARGIN))
+    return replace(found, needed=changes[-1].needed(margin * float(x[-1] - x[-2]) / dose.ERRORS_IN_MARGIN))
 
 
 def _exchanges(scores: Scores) -> dict[Place, Exchange]:

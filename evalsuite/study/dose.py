@@ -19,7 +19,7 @@ ERRORS_IN_MARGIN = 2.8
 
 @dataclass(frozen=True)
 class Step:
-    """The gain from one dose to the next, for each doubling of the dose; the first step starts at 0."""
+    """The gain from one dose to another, for each doubling of the dose; the first step starts at 0."""
 
     start: float
     end: float
@@ -48,6 +48,8 @@ class Saturation:
         not clear. `nothing gained`: no dose brings a relevant gain, `ratio` is 0. Otherwise `ratio` is NaN.
     margin
         Gains for each doubling up to this do not matter.
+    tail
+        The gain from `ratio` on; None where there is none to name.
     needed
         About how many test images and training runs of each arm would settle the last step; None: not asked.
     lacking
@@ -58,6 +60,7 @@ class Saturation:
     status: Status
     steps: tuple[Step, ...]
     margin: float
+    tail: Step | None = None
     needed: tuple[int, int] | None = None
     lacking: str = ""
 
@@ -73,11 +76,10 @@ class Saturation:
             return f"not reached at {last.end:g}:1, the largest dose measured: {last.text()}"
         if self.status == "cannot be determined":
             return f"cannot be determined: {last.text()}{self._would_tell()}"
-        first = next(step for step in self.steps if step.start == self.ratio)
+        after = f": {self.tail.text()}, {less}" if self.tail else ""
         if self.status == "nothing gained":
-            return f"no dose brings a relevant gain: {first.text()}, {less}"
-        latest = " or fewer" if self.status == "by then" else ""
-        return f"{self.ratio:g}:1{latest}: {first.text()}, {less}"
+            return f"no dose brings a relevant gain{after}"
+        return f"{self.ratio:g}:1{' or fewer' if self.status == 'by then' else ''}{after}"
 
     def _would_tell(self) -> str:
         if self.needed is None:
@@ -92,9 +94,12 @@ def doublings(start: float, end: float) -> float:
 
 
 def saturation(
-    ratios: Sequence[float], gains: Sequence[tuple[float, float, float]], margin: float = 0.02
+    ratios: Sequence[float],
+    gains: Sequence[tuple[float, float, float]],
+    margin: float = 0.02,
+    tails: Sequence[tuple[float, float, float]] = (),
 ) -> Saturation:
-    """The smallest dose from which on every step excludes a relevant gain.
+    """The smallest dose from which on a relevant gain is excluded.
 
     Not to have seen a gain is no saturation: where an interval reaches the margin, a gain may have been missed.
 
@@ -106,22 +111,23 @@ def saturation(
         Gain from each dose to the next with its interval (value, low, high), paired, [m - 1].
     margin
         Gains for each doubling up to this do not matter.
+    tails
+        Gain for each doubling from each dose to the last one, by a line through all of them, with its interval,
+        [m - 1]: it is surer than any step, and counts where no step of it is shown to rise.
     """
-    steps = [
+    steps = tuple(
         Step(start, end, *(value / doublings(start, end) for value in gain))
         for start, end, gain in zip(ratios[:-1], ratios[1:], gains, strict=True)
-    ]
-    flat = 0
-    while flat < len(steps) and steps[-1 - flat].is_flat(margin):
-        flat += 1
-    if not flat:
-        status: Status = "not reached" if steps and steps[-1].low > 0 else "cannot be determined"
-        return Saturation(math.nan, status, tuple(steps), margin)
-    first = len(steps) - flat
-    if not first:
-        return Saturation(0.0, "nothing gained", tuple(steps), margin)
-    status = "reached" if steps[first - 1].low > 0 else "by then"
-    return Saturation(steps[first].start, status, tuple(steps), margin)
+    )
+    lines = [Step(start, ratios[-1], *tail) for start, tail in zip(ratios, tails, strict=False)]
+    for first, start in enumerate(steps):
+        later, line = steps[first:], lines[first] if lines else start
+        on_a_line = bool(lines) and line.is_flat(margin) and not any(step.low > 0 for step in later)
+        if on_a_line or all(step.is_flat(margin) for step in later):
+            rose = first > 0 and steps[first - 1].low > 0
+            status: Status = "reached" if rose else "by then" if first else "nothing gained"
+            return Saturation(start.start, status, steps, margin, line)
+    return Saturation(math.nan, "not reached" if steps and steps[-1].low > 0 else "cannot be determined", steps, margin)
 
 
 def _round(number: int) -> str:

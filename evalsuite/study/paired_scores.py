@@ -81,8 +81,26 @@ class Score:
 
     def minus(self, other: Score) -> Score:
         """The paired difference."""
-        samples, by_seed = self.samples - other.samples, self.by_seed - other.by_seed
-        return Score(self.value - other.value, samples, by_seed, self.n, self.lacking, signed=True)
+        return contrast([self, other], np.array([1.0, -1.0]))
+
+
+def contrast(scores: Sequence[Score], weights: Array) -> Score:
+    """The paired difference of two means of scores of the same items; both kinds of weights sum to 1, as +1 and -1."""
+    value = float(weights @ [s.value for s in scores])
+    samples, by_seed = (
+        weights @ np.stack(parts) for parts in ([s.samples for s in scores], [s.by_seed for s in scores])
+    )
+    return Score(value, samples, by_seed, scores[0].n, scores[0].lacking, signed=True)
+
+
+def slope(x: Array, scores: Sequence[Score]) -> tuple[float, float, float]:
+    """The slope of the least-squares line through paired scores at x, [m], m >= 2, and its interval."""
+    centred = x - x.mean()
+    weights = centred / (centred @ centred)
+    total = float(weights[weights > 0].sum())
+    found = contrast(scores, weights / total)
+    low, high = found.interval()
+    return total * found.value, total * low, total * high
 
 
 @dataclass(frozen=True)
