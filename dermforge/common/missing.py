@@ -14,6 +14,9 @@ WORDS = frozenset(
     }
 )
 
+#: What a missing value is called where groups are shown; it is compared with none.
+UNKNOWN = "unknown"
+
 
 def is_missing(value: object) -> bool:
     """Whether a cell says nothing: None, NaN, NA, an empty list or mapping, or one of `WORDS`."""

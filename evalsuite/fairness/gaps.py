@@ -77,7 +77,7 @@ def gaps(drawn: Drawn, rows: Sequence[GroupRow], settings: CardSettings) -> list
     for metric in drawn.samples[0]:
         if not metric.shown or (metric.kind == "specificity" and metric.threshold):
             continue  # these have no gap of their own
-        used = [i for i, row in enumerate(rows) if row.metrics[metric].enough]
+        used = [i for i, row in enumerate(rows) if row.metrics[metric].enough and drawn.part.known[i]]
         if len(used) > 1:
             values = np.array([[rows[i].metrics[metric].value for i in used]])
             sampled, shuffled = (np.stack([of[i][metric] for i in used])[None] for of in (drawn.samples, drawn.null))
@@ -121,7 +121,7 @@ def _criteria(drawn: Drawn, settings: CardSettings) -> list[Gap]:
     values = [metrics.evaluate(c.scored, ranked=False) for c in drawn.groups]
     for index, cls in enumerate(drawn.groups[0].scored.classes):
         sides = [min(c.counts[index], len(c.rows) - c.counts[index]) for c in drawn.groups]
-        used = [i for i, side in enumerate(sides) if side >= settings.min_count]
+        used = [i for i, side in enumerate(sides) if side >= settings.min_count and drawn.part.known[i]]
         if len(used) < 2:
             continue
         for criterion, compared in CRITERIA.items():

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import metrics
 from evalsuite.fairness.metrics import Scored
 from evalsuite.fairness.predictions import Predictions, levels
@@ -26,6 +27,11 @@ class Partition:
     column: str
     names: tuple[str, ...]
     codes: NDArray[np.int64]
+
+    @property
+    def known(self) -> list[bool]:
+        """Which groups can be compared: not those whose name, or a part of it, is missing."""
+        return [UNKNOWN not in name.split(CROSS) for name in self.names]
 
     def units(self, labels: NDArray[np.int64], classes: int, clusters: NDArray[np.int64] | None) -> Units:
         """What a bootstrap draws: rows or clusters, within each group and class."""

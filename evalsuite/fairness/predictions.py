@@ -11,12 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
+from dermforge.common.missing import UNKNOWN, is_missing, is_missing_code
 from dermforge.common.skin_tone import TONE_GROUPS
 from dermforge.common.tables import read_table
 from evalsuite.fairness.own_columns import PREFIX, OwnColumns, text
+from shards.ingest.columns import ALIASES, folded
 
 SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
-MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>"}
+_SKIN_TYPES = frozenset(map(folded, ALIASES["group"]))
 ROMAN = ("i", "ii", "iii", "iv", "v", "vi")
 
 
@@ -147,27 +149,32 @@ def from_frame(
     if groups is None:
         groups = [c for c in names if c not in {"id", "label", cluster, *probabilities}]
 
-    ids = _words(frame["id"], "id", source, None)
+    ids = _words(frame["id"], "id", source)
     _refuse_repeats(ids, source)
     classes = tuple(c[len(PREFIX) :] for c in probabilities)
-    labels = _labels(_words(frame["label"], "label", source, ids), classes, ids, source)
+    labels = _labels(_words(frame["label"], "label", source, ids, classes), classes, ids, source)
     probs = _probabilities(frame[probabilities], ids, source)
-    columns = {c: _words(frame[c], f"group column {c!r}", source, ids) for c in groups}
+    columns = {c: _groups(frame[c]) for c in groups}
     return Predictions(
         ids,
         classes,
         labels,
         probs,
         pd.DataFrame(columns, index=range(len(ids)), dtype=str),
-        None if cluster is None else _words(frame[cluster], f"cluster column {cluster!r}", source, ids),
+        None if cluster is None else _clusters(frame[cluster], ids),
         source,
         str(frame.attrs.get("classifier", "")),
     )
 
 
 def levels(values: Iterable[str]) -> list[str]:
-    """Distinct group names in their natural order: light to dark, I to VI, by number, else by the alphabet."""
+    """Distinct group names in their natural order: light to dark, I to VI, by number, else by the alphabet.
+
+    What is missing, `UNKNOWN`, comes last.
+    """
     found = set(values)
+    if UNKNOWN in found and len(found) > 1:
+        return [*levels(found - {UNKNOWN}), UNKNOWN]
     for order in (TONE_GROUPS, ROMAN):
         if {v.lower() for v in found} <= set(order):
             return sorted(found, key=lambda v: order.index(v.lower()))
@@ -192,8 +199,8 @@ def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = No
     _refuse_shared(set(test.ids) & set(_texts(frame[id])), "id", test, str(path), "train")
     column = cluster if cluster in frame.columns else "cluster"
     if test.clusters is not None and column in frame.columns:
-        shared = (set(test.clusters) & set(_texts(frame[column]))) - MISSING
-        _refuse_shared(shared, "cluster", test, str(path), "train")
+        known = {name for name in _texts(frame[column]) if not is_missing(name)}
+        _refuse_shared(set(test.clusters) & known, "cluster", test, str(path), "train")
 
 
 def columns(path: Path) -> list[str]:
@@ -233,16 +240,29 @@ def _texts(column: pd.Series) -> list[str]:
     return [text(v) for v in column.tolist()]
 
 
-def _words(column: pd.Series, what: str, source: str, ids: NDArray[np.str_] | None) -> NDArray[np.str_]:
+def _words(
+    column: pd.Series, what: str, source: str, ids: NDArray[np.str_] | None = None, known: Sequence[str] = ()
+) -> NDArray[np.str_]:
+    """Names, of which none may be missing; those in `known` are not, whatever they say."""
     words = np.array(_texts(column), dtype=str)
-    empty = np.flatnonzero([w.lower() in MISSING for w in words])
+    empty = np.flatnonzero([w not in known and is_missing(w) for w in words])
     if len(empty):
         where = f"row {empty[0] + 1}" if ids is None else f"ids {some(ids[empty])}"
-        raise UserError(
-            f"{source}: {what} is empty in {len(empty)} rows ({where}); fill in a word such as 'unknown', "
-            "or drop the rows"
-        )
+        raise UserError(f"{source}: {what} is empty in {len(empty)} rows ({where}); fill it in, or drop the rows")
     return words
+
+
+def _groups(column: pd.Series) -> NDArray[np.str_]:
+    """Groups as text, every missing one as `UNKNOWN`; of skin types -1 is missing too."""
+    missing = is_missing_code if folded(str(column.name)) in _SKIN_TYPES else is_missing
+    return np.array([UNKNOWN if missing(word) else word for word in _texts(column)], dtype=str)
+
+
+def _clusters(column: pd.Series, ids: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Patients as text; a row whose patient is missing stands alone, under its own id."""
+    return np.array(
+        [one if is_missing(name) else name for name, one in zip(_texts(column), ids, strict=True)], dtype=str
+    )
 
 
 def _refuse_repeats(ids: NDArray[np.str_], source: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dermforge.common.errors import UserError
+from dermforge.common.missing import is_missing_code
 from dermforge.common.tables import read_table
 
 Cell = tuple[str, str | None]
@@ -16,8 +17,8 @@ Counts = dict[Cell, int]
 
 
 def group_or_none(value: object) -> str | None:
-    """The skin type in a table's cell; None where it is empty or missing."""
-    return None if value is None or value == "" or value != value else str(value)
+    """The skin type in a table's cell; None where it is missing."""
+    return None if is_missing_code(value) else str(value)
 
 
 def uniform(classes: Sequence[str], groups: Sequence[str] | None, n: int) -> Counts:
@@ -104,7 +105,11 @@ def from_errors(predictions: Path, cells: Sequence[Cell], total: int, floor: int
     best = probabilities.argmax(axis=1)
     guess = np.array([str(c).removeprefix("prob_") for c in columns])[best]
     wrong = guess != table["label"].astype(str).to_numpy()
-    groups = table[group].astype(str).to_numpy() if grouped else np.full(len(table), None)
+    groups = (
+        np.array([group_or_none(value) for value in table[group]], dtype=object)
+        if grouped
+        else np.full(len(table), None)
+    )
     labels = table["label"].astype(str).to_numpy()
     rates: dict[Cell, float] = {}
     seen = 0

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dermforge.common import id_ranges
 from dermforge.common.errors import UserError
+from dermforge.common.missing import is_missing
 from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format.reader import ImageSet
 from shards.ingest.folder import open_data
@@ -116,4 +117,4 @@ def _not_for_training(data: ImageSet) -> ImageSet:
 
 
 def _words(values: Iterable[object]) -> frozenset[str]:
-    return frozenset(str(v) for v in values if v)
+    return frozenset(str(v) for v in values if not is_missing(v))

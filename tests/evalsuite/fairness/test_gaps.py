@@ -61,3 +61,15 @@ def test_null_gap_matches_the_measured_anchor() -> None:
     gap = compute_card(own, ["fst"], CardSettings(300, intersections=False)).gap("fst")
     assert gap.null_mean == pytest.approx(0.062, abs=0.006)
     assert gap.null_p95 == pytest.approx(0.108, abs=0.014)
+
+
+def test_rows_of_unknown_group_are_shown_and_not_compared() -> None:
+    """The worst group of three, once it is unknown, is no end of any gap."""
+    own = planted()
+    named = own.with_group("fst", ["unknown" if g == "b" else g for g in own.groups["fst"]])
+    card = compute_card(named, ["fst"], CardSettings(20))
+    assert [row.group for row in card.rows if row.column == "fst"] == ["a", "c", "unknown"]
+    assert card.gaps
+    for gap in card.gaps:
+        assert "unknown" not in (gap.worst, gap.best)
+        assert "unknown" in gap.left_out

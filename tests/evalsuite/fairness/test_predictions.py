@@ -45,8 +45,7 @@ BAD = {
     "sum": (edit("prob_a", 4, 0.9), "sum to 1.65 instead of 1 in 1 rows (ids i4)"),
     "unknown label": (edit("label", 3, "z"), "unknown label z (ids i3)"),
     "single class": (lambda f: f.assign(label="a"), "a single class, 'a'"),
-    "empty group": (edit("fst", 5, ""), "'fst' is empty in 1 rows (ids i5)"),
-    "NaN group": (edit("fst", 5, np.nan), "'fst' is empty in 1 rows (ids i5)"),
+    "empty label": (edit("label", 5, "NA"), "label is empty in 1 rows (ids i5)"),
     "NaN": (edit("prob_b", 2, np.nan), "NaN"),
     "infinity": (edit("prob_b", 2, np.inf), "infinity"),
     "text": (edit("prob_b", 2, "high"), "text among the probabilities"),
@@ -121,3 +120,25 @@ def test_groups_keep_their_natural_order() -> None:
     assert levels(["10", "9"]) == ["9", "10"]
     assert levels(["m", "f"]) == ["f", "m"]
     assert predictions.some(range(7), 5).endswith("and 2 more")
+    assert levels(["unknown", "10", "9"]) == ["9", "10", "unknown"]
+
+
+@pytest.mark.parametrize("word", ["", "NA", "n/a", "Unknown", "NONE_SELECTED", np.nan])
+def test_missing_groups_are_one_and_missing_patients_stand_alone(word: str | float) -> None:
+    frame = table().assign(fst=[word, "NaN", "1", "2"] * 3, patient=[word, "p1", "p1", "?"] * 3)
+    found = from_frame(frame, groups=["fst"], cluster="patient")
+    assert found.groups["fst"].tolist() == ["unknown", "unknown", "1", "2"] * 3
+    assert found.clusters is not None
+    assert len(set(found.clusters)) == 1 + 6
+
+
+def test_minus_one_is_a_missing_skin_type_only() -> None:
+    found = from_frame(table().assign(fst=[-1, 1, 2] * 4, site=[-1, 1, 2] * 4), groups=["fst", "site"])
+    assert set(found.groups["fst"]) == {"unknown", "1", "2"}
+    assert set(found.groups["site"]) == {"-1", "1", "2"}
+
+
+def test_a_class_may_be_called_unknown() -> None:
+    frame = table()
+    frame = frame.rename(columns={"prob_a": "prob_UNK"}).assign(label=frame["label"].replace("a", "UNK"))
+    assert "UNK" in from_frame(frame, groups=["fst"]).classes
