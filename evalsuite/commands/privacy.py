@@ -35,8 +35,9 @@ def privacy(
     """
     from evalsuite.images import artifacts
     from evalsuite.images.features.extractors import open_extractor
-    from evalsuite.images.privacy.audit import audit_copies
+    from evalsuite.images.privacy.audit import alarms_sentence, audit_copies
     from evalsuite.images.privacy.audit_report import privacy_section
+    from evalsuite.images.privacy.planted_copies import missed_kinds
 
     claim(folder, "an audit of copies", ["privacy.*"], ["features"])
     spaces = [open_extractor(spec, device) for spec in extractor or []]
@@ -67,7 +68,8 @@ def privacy(
             )
         say(audit.calibration.sentence())
         planted = ", ".join(f"{row.kind} {row.found} of {row.n}" for row in audit.control.itertuples())
-        say(f"planted copies found: {planted}; unseen images called copies: {audit.alarms.text()}")
+        say(f"planted copies found: {planted}")
+        say(" ".join(filter(None, [missed_kinds(audit.control), alarms_sentence(audit.alarms)])))
         say(f"copies: {folder / 'quarantine.txt'} (`shards select --quarantine` drops them)")
     if fail_on_copies and audit.quarantine:
         raise CheckFailed(f"{len(audit.quarantine)} synthetic images are copies of training images; see {folder}")

@@ -27,7 +27,7 @@ from evalsuite.images.image_data import (
     untracked,
 )
 from evalsuite.images.privacy.calibration import Calibration, calibrate, measured_alarms
-from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, plant_copies
+from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, missed_kinds, plant_copies
 from evalsuite.images.privacy.redrawn_parts import judge_parts, keeps_a_part
 from evalsuite.images.privacy.search_index import TrainingIndex, build, search
 from evalsuite.page.image_check import Status
@@ -234,13 +234,15 @@ def rate_table(images: pd.DataFrame) -> pd.DataFrame:
 
 def _verdict(audit: CopyAudit) -> tuple[str, Status]:
     planted = audit.control.iloc[0]
-    text = f"{int(audit.images['copy'].sum())} of {len(audit.images)} synthetic images are nearer to a training image "
-    text += f"than unseen real images are. {audit.calibration.sentence()} "
-    kinds = audit.control.iloc[1:]
-    least = kinds.iloc[int(kinds["rate"].to_numpy().argmin())]
-    text += f"Controls: {planted['found']} of {planted['n']} planted copies found"
-    text += f" (of the {least['kind']} ones {least['found']} of {least['n']}), " if least["rate"] < ENOUGH else ", "
-    text += f"{audit.alarms.text(3)} of left-out unseen images called copies."
+    sentences = [
+        f"{int(audit.images['copy'].sum())} of {len(audit.images)} synthetic images are nearer to a training image "
+        "than unseen real images are.",
+        audit.calibration.sentence(),
+        f"Of the planted copies, {planted['found']} of {planted['n']} were found.",
+        missed_kinds(audit.control),
+        alarms_sentence(audit.alarms),
+    ]
+    text = " ".join(filter(None, sentences))
     alarms = {WHOLE: audit.calibration, PART: audit.parts}
     found = [_compared(part, known) for how, part in audit.images.groupby("how") if (known := alarms[str(how)])]
     ranks: tuple[Status, ...] = ("unknown", "good", "warn", "bad")
@@ -251,6 +253,16 @@ def _verdict(audit: CopyAudit) -> tuple[str, Status]:
     if outpainted.any() and worst != "bad":  # planted copies are whole pictures, so they do not test this
         return f"{text} This does not clear {outpainted.sum()} outpainted images: {UNCLEARED}.", "unknown"
     return text, worst
+
+
+def alarms_sentence(alarms: Estimate) -> str:
+    """The false alarms that were measured, or why there are none, in words."""
+    if np.isnan(alarms.value):
+        return f"The false alarms could not be measured: {alarms.note}."
+    return (
+        f"Of {alarms.n} unseen images, each judged by the others, {alarms.value:.1%} were called copies "
+        f"(95 % interval {alarms.low:.1%} to {alarms.high:.1%})."
+    )
 
 
 def _compared(part: pd.DataFrame, known: Calibration) -> Status:

@@ -28,17 +28,33 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) ->
         frame_table(_rates_shown(audit.rates[finer]), caption),
         frame_table(control, "Positive control: copies of training images planted among the audited images"),
     ]
-    nearest = audit.images.sort_values("score", ascending=False).head(PAIRS)
-    if len(nearest):
-        made, known = _thumbnails(synthetic, nearest["id"]), _thumbnails(train, nearest["nearest"])
-        cells = []
-        columns = (nearest[c] for c in ("id", "nearest", "copy", "score"))
-        for id, other, copy, score in zip(*columns, strict=True):
-            cells += [(made[id], "COPY" if copy else f"score {score:.1f}"), (known[other], str(other))]
-        copies.append(thumbnails(cells, 6, "Nearest pairs: synthetic, then its training image"))
+    copies += _nearest_pairs(audit, train, synthetic)
     by_skin_type = frame_table(_rates_shown(audit.rates[by_group]), "Share of copies by skin type")
     shown: dict[Axis, list[Table | Plot | Thumbnails]] = {"privacy": copies, "fairness": [by_skin_type]}
     return ImageCheck("Copies of training images", audit.sentence, audit.status, shown)
+
+
+def _nearest_pairs(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> list[Thumbnails]:
+    """The nearest synthetic image of each of the `PAIRS` training images that have the nearest ones."""
+    ranked = audit.images.assign(over=audit.images["score"] - audit.images["threshold"])
+    ranked = ranked.sort_values("over", ascending=False, kind="stable")
+    nearest = ranked.drop_duplicates("nearest").head(PAIRS)
+    if nearest.empty:
+        return []
+    made, known = _thumbnails(synthetic, nearest["id"]), _thumbnails(train, nearest["nearest"])
+    copies = audit.images[audit.images["copy"]]["nearest"].value_counts()
+    cells = []
+    columns = (nearest[c] for c in ("id", "nearest", "copy", "score", "threshold"))
+    for id, other, copy, score, threshold in zip(*columns, strict=True):
+        word = "COPY" if copy else "no copy"
+        more = f", {copies[other]} copies" if copies.get(other, 0) > 1 else ""
+        cells += [(made[id], f"{word}: {score:.1f} (threshold {threshold:.1f})"), (known[other], f"{other}{more}")]
+    caption = (
+        "Nearest pairs, nearest first: a synthetic image, then its training image. Each training image is shown once, "
+        "with the synthetic image nearest to it. The number is the nearness, in spreads above the median of unseen "
+        "real images; above the threshold an image is called a copy."
+    )
+    return [thumbnails(cells, 6, caption)]
 
 
 def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def measured_alarms(
     codes = codes_of(family, len(unseen))
     n = int(codes.max(initial=-1)) + 1
     if n * (folds - 1) // folds < MIN_UNSEEN:
-        return missing(len(unseen), "too few unseen images to leave some out")
+        return missing(len(unseen), f"{n} unseen images or patients are too few to leave a fifth of them out")
     fold = (np.random.default_rng(0).permutation(n) % folds)[codes]
     alarms = np.zeros(len(unseen), dtype=bool)
     for k in range(folds):

@@ -1,8 +1,9 @@
-"""Image descriptors by which copies are recognised: a small CIELAB picture, its coarse views, a perceptual hash."""
+"""Image descriptors by which copies are recognised: a small CIELAB picture, its orientations, a perceptual hash."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +13,10 @@ from scipy.fft import dctn
 from dermforge.common.skin_tone import srgb_to_lab
 from evalsuite.images.features.extractors import resized
 
+T = TypeVar("T", bound=np.generic)
 SIDE = 64  # pixels of the small picture
-COARSE = 8  # cells per side of a coarse view
-SCALES = (1.0, 0.9, 0.8, 0.7)  # parts of a training image that a synthetic one may have been cropped to
+LOW = 16  # cells per side of the pictures that are compared part by part: noise and JPEG blocks average out
 Lab = NDArray[np.float32]  # [SIDE, SIDE, 3]
-
-
-def _boxes() -> list[tuple[int, int, int]]:
-    found = []
-    for scale in SCALES:
-        side = round(SIDE * scale)
-        starts = np.linspace(0, SIDE - side, round((1 - scale) * 10) + 1).round().astype(int)
-        found += [(int(y), int(x), side) for y in starts for x in starts]
-    return found
-
-
-#: Top, left and side of the parts of a training image that are compared coarsely.
-BOXES = _boxes()
 
 
 def small_lab(image: NDArray[np.uint8]) -> Lab:
@@ -36,9 +24,18 @@ def small_lab(image: NDArray[np.uint8]) -> Lab:
     return srgb_to_lab(resized(image, SIDE).astype(np.float32) / 255).astype(np.float32)
 
 
-def turned(lab: Lab) -> tuple[Lab, ...]:
-    """As it is, mirrored, upside down and turned by 180 degrees."""
-    return lab, lab[:, ::-1], lab[::-1], lab[::-1, ::-1]
+def centre_square(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of a picture, [s, s, 3]: a side or a height cut off turns a circle into no ellipse."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def turned(pictures: NDArray[T]) -> tuple[NDArray[T], ...]:
+    """Square pictures [..., h, h, c] in their eight orientations: four right angles, mirrored or not."""
+    both = pictures, np.swapaxes(pictures, -3, -2)
+    return tuple(np.flip(p, axes) for p in both for axes in ((), (-3,), (-2,), (-3, -2)))
 
 
 @lru_cache(maxsize=256)
@@ -55,16 +52,10 @@ def shrink(lab: Lab, side: int, how: Image.Resampling = Image.Resampling.BOX) ->
     return (matrix @ lab.transpose(2, 0, 1) @ matrix.T).transpose(1, 2, 0).astype(np.float32, copy=False)
 
 
-def coarse(lab: Lab) -> NDArray[np.float32]:
-    """Unit vector of a view: COARSE x COARSE colours less their mean, [COARSE^2 * 3]."""
-    cells = shrink(lab, COARSE)
-    cells = (cells - cells.mean((0, 1))).ravel()
-    return np.asarray(cells / max(float(np.linalg.norm(cells)), 1e-3))
-
-
-def views(lab: Lab) -> NDArray[np.float32]:
-    """The coarse vectors of all parts of a training image, [len(BOXES), COARSE^2 * 3]."""
-    return np.stack([coarse(lab[y : y + side, x : x + side]) for y, x, side in BOXES])
+def low(lab: Lab) -> Lab:
+    """LOW x LOW colours less their mean, so that a change of exposure or white balance hides no copy."""
+    cells = shrink(lab, LOW)
+    return np.asarray(cells - cells.mean((0, 1)))
 
 
 def perceptual_hash(lab: Lab) -> np.uint64:

@@ -1,6 +1,7 @@
 """Copies in inpainted and outpainted images, which keep a part of a photograph by design: only the redrawn part counts.
 
-The redrawn part is compared with the same place of every training image, in four orientations. Unseen real images with
+The redrawn part is compared with the same place of every training image, in four orientations: a part turned by a right angle is not found, because the borders of plain
+pictures are too much alike for more. Unseen real images with
 the same part cut out of them set the threshold.
 """
 
@@ -16,8 +17,7 @@ from PIL import Image
 
 from evalsuite.images.image_data import ImageData, Track, describe, families, untracked
 from evalsuite.images.privacy.calibration import Calibration, calibrate
-from evalsuite.images.privacy.descriptors import SIDE, Lab, resampler, shrink, small_lab
-from evalsuite.images.privacy.registration import LOW, low
+from evalsuite.images.privacy.descriptors import LOW, SIDE, Lab, low, resampler, shrink, small_lab
 from evalsuite.images.privacy.search_index import BLOCK, TrainingIndex, picture
 from shards.format.schema import Sample
 

@@ -10,41 +10,46 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from dermforge.common.atomic import Pending
 from dermforge.common.errors import UserError
 from evalsuite.images.features.extract import read_stored
 from evalsuite.images.image_data import ImageData, Track, describe, families, in_batches, sample_record, untracked
-from evalsuite.images.privacy.descriptors import (
-    BOXES,
-    COARSE,
-    SIDE,
-    Lab,
-    coarse,
-    hamming,
-    perceptual_hash,
-    small_lab,
-    turned,
-    views,
-)
-from evalsuite.images.privacy.registration import FixedPicture, MovingPicture, match
+from evalsuite.images.privacy import polar
+from evalsuite.images.privacy.descriptors import SIDE, Lab, centre_square, hamming, perceptual_hash, small_lab, turned
+from evalsuite.images.privacy.registration import align, compare
 from shards.format.schema import Sample
 
 CANDIDATES = 12
-BLOCK = 512  # training images compared at a time
+BLOCK = 256  # training images compared at a time
 SEARCHED = 32  # images searched for at a time
 
 
 @dataclass(frozen=True)
 class TrainingIndex:
-    """pictures: float16 [n, SIDE, SIDE, 3]; views: float16 [n, boxes, d]; both memory-mapped; family, hashes [n]."""
+    """A prepared training set.
+
+    Attributes
+    ----------
+    frame, family, hashes
+        What is known of each image, its family, and its perceptual hash, [n].
+    pictures
+        Small CIELAB pictures, float16 [n, SIDE, SIDE, 3], memory-mapped.
+    views
+        Polar descriptors of all parts of all images, float16 [m, polar.SIZE], memory-mapped.
+    discs, first
+        The parts [m, 4], and the row of the first part of each image, [n + 1].
+    """
 
     frame: pd.DataFrame
     family: NDArray[np.object_]
     pictures: NDArray[np.float16]
     views: NDArray[np.float16]
     hashes: NDArray[np.uint64]
+    discs: NDArray[np.float32]
+    first: NDArray[np.intp]
 
 
 def build(data: ImageData, folder: Path, track: Track = untracked) -> TrainingIndex:
@@ -52,30 +57,35 @@ def build(data: ImageData, folder: Path, track: Track = untracked) -> TrainingIn
     frame = describe(data)
     if frame.empty:
         raise UserError("the training set is empty; nothing can be a copy of it")
-    digest = hashlib.sha256(b"copies/1" + "".join(f"{r.id}:{r.image_sha256}\n" for r in frame.itertuples()).encode())
+    digest = hashlib.sha256(b"copies/2" + "".join(f"{r.id}:{r.image_sha256}\n" for r in frame.itertuples()).encode())
     base = folder / f"copies-{digest.hexdigest()[:24]}"
-    names = [base.with_suffix(f".{part}.npy") for part in ("pictures", "views", "hashes")]
+    names = [base.with_suffix(f".{part}") for part in ("views", "pictures.npy", "shapes.npy", "hashes.npy")]
     if not all(name.exists() for name in names):
         folder.mkdir(parents=True, exist_ok=True)
         _write(track(data.images(), "index of training images", len(frame)), len(frame), names)
-    pictures, vectors, hashes = (read_stored(name, len(frame)) for name in names)
-    return TrainingIndex(frame, families(frame), pictures, vectors, np.asarray(hashes))
+    pictures, shapes, hashes = (read_stored(name, len(frame)) for name in names[1:])
+    parts = [polar.discs((float(tall), float(wide))) for tall, wide in shapes]
+    first = np.cumsum([0, *map(len, parts)])
+    if names[0].stat().st_size != first[-1] * polar.SIZE * 2:
+        raise UserError(f"{names[0]} is damaged (wrong length); delete it, and it will be computed again")
+    views = np.memmap(names[0], np.float16, "r", shape=(int(first[-1]), polar.SIZE))
+    return TrainingIndex(frame, families(frame), pictures, views, np.asarray(hashes), np.concatenate(parts), first)
 
 
 def _write(images: Iterable[tuple[Sample, NDArray[np.uint8]]], n: int, names: list[Path]) -> None:
-    """Stream into temporary files; the hashes get their name last, which marks all three files as complete."""
-    shapes: list[tuple[int, ...]] = [(n, SIDE, SIDE, 3), (n, len(BOXES), COARSE * COARSE * 3), (n,)]
+    """Stream into temporary files; the hashes get their name last, which marks all files as complete."""
+    kinds = ((np.float16, (n, SIDE, SIDE, 3)), (np.float64, (n, 2)), (np.uint64, (n,)))
     with ExitStack() as stack:
-        files = [stack.enter_context(Pending(name, fsync=False)) for name in names]
-        kinds = (np.float16, np.float16, np.uint64)
-        created = zip(files, kinds, shapes, strict=True)
-        stores = [np.lib.format.open_memmap(file.path, "w+", kind, shape) for file, kind, shape in created]
+        views, *files = [stack.enter_context(Pending(name, fsync=False)) for name in names]
+        stores = [np.lib.format.open_memmap(f.path, "w+", *kind) for f, kind in zip(files, kinds, strict=True)]
         for i, (_, image) in enumerate(images):
-            lab = small_lab(image)
-            for store, value in zip(stores, (lab, views(lab), perceptual_hash(lab)), strict=True):
+            lab, shape = small_lab(image), polar.shape_of(*image.shape[:2])
+            views.write([polar.describe_parts(lab, shape).astype(np.float16).tobytes()])
+            for store, value in zip(stores, (lab, shape, perceptual_hash(lab)), strict=True):
                 store[i] = value
-        for store, file in zip(stores, files, strict=True):
+        for store in stores:
             store.flush()
+        for file in (views, *files):
             file.commit()
 
 
@@ -93,72 +103,78 @@ def search(
     `distinct` say how far the best closeness and the best correlation of detail (Fisher's z) stand out from those of
     the other candidates: a plain spot resembles a dozen training images equally, while a copy resembles one.
 
-    Every orientation (mirrored, upside down, both) is compared coarsely with every part of every training image. The
-    best `CANDIDATES` are then registered exactly. `what` names the pass in the progress display.
+    The middle of each image, at every angle and mirrored, is compared roughly with every part of every training image.
+    The best `CANDIDATES` are then registered exactly. `what` names the pass in the progress display.
 
     Parameters
     ----------
     leave_out_self
         Ignore the training images of the image's own family, to measure how near training images lie to each other.
     """
-    records = []
+    records: list[dict[str, object]] = []
     own = dict(zip(index.frame["id"], index.family, strict=True)) if leave_out_self else None
     for block in in_batches(track(data.images(), what, len(data.rows)), SEARCHED):
-        orientations = [[MovingPicture(t) for t in turned(small_lab(image))] for _, image in block]
-        vectors = np.stack([[coarse(picture.lab) for picture in turns] for turns in orientations])
-        near, view = _nearest(index, vectors)
-        for k, (sample, _) in enumerate(block):
-            allowed = None if own is None else index.family != own.get(sample.id, sample.id)
-            found = _register(index, orientations[k], near[k], view[k], allowed)
+        labs = np.stack([small_lab(centre_square(image)) for _, image in block])
+        kin = None if own is None else [own.get(sample.id, sample.id) for sample, _ in block]
+        allowed = np.array([index.family != k for k in kin]) if kin else np.ones((len(block), len(index.frame)), bool)
+        candidates, starts = _candidates(index, labs, allowed)
+        structure, closeness = _registered(index, labs, candidates, starts)
+        for k, (sample, image) in enumerate(block):
+            hashes = [perceptual_hash(np.asarray(t)) for t in turned(small_lab(image))]
+            distance = np.where(allowed[k], np.min([hamming(index.hashes, h) for h in hashes], axis=0), 64)
+            found = _nearest(index, candidates[k], structure[k], closeness[k])
+            found |= {"nearest_phash": index.frame["id"].iloc[int(distance.argmin())], "phash": -float(distance.min())}
             records.append(sample_record(sample) | {"mask": sample.mask} | found)
     return pd.DataFrame(records)
 
 
-def _nearest(index: TrainingIndex, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
-    """Coarse similarity of each image to each training image [q, n], and its best (turn, view) as one number."""
-    q, turns, d = vectors.shape
-    similarity = np.empty((q, len(index.frame)), dtype=np.float32)
-    best = np.empty((q, len(index.frame)), dtype=np.int16)
+def _candidates(
+    index: TrainingIndex, labs: NDArray[np.float32], allowed: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """The training images that look most like each picture [q, k], and the places where they do, [q, k, 2, 3]."""
+    turns = polar.turned_descriptors(np.stack([polar.describe_whole(lab) for lab in labs]))
+    similarity = np.empty(allowed.shape, dtype=np.float32)
     for start in range(0, len(index.frame), BLOCK):
-        part = np.asarray(index.views[start : start + BLOCK], dtype=np.float32)
-        n, boxes, _ = part.shape
-        product = vectors.reshape(-1, d) @ part.reshape(-1, d).T
-        product = product.reshape(q, turns, n, boxes).transpose(0, 2, 1, 3).reshape(q, n, turns * boxes)
-        best[:, start : start + n] = product.argmax(-1)
-        similarity[:, start : start + n] = product.max(-1)
-    return similarity, best
+        first = index.first[start : start + BLOCK + 1]
+        part = np.asarray(index.views[first[0] : first[-1]], dtype=np.float32)
+        best = (turns.reshape(-1, polar.SIZE) @ part.T).reshape(*turns.shape[:2], -1).max(1)
+        similarity[:, start : start + BLOCK] = np.maximum.reduceat(best, first[:-1] - first[0], axis=1)
+    similarity[~allowed] = -np.inf
+    count = min(CANDIDATES, len(index.frame))
+    chosen = np.asarray(np.argpartition(-similarity, count - 1, axis=1)[:, :count])
+    places = np.empty((*chosen.shape, 2, 3), dtype=np.float32)
+    for k, row in np.ndindex(chosen.shape):
+        view = slice(*index.first[chosen[k, row] : chosen[k, row] + 2])
+        likeness = turns[k] @ index.views[view].astype(np.float32).T
+        turn, disc = divmod(int(likeness.argmax()), likeness.shape[1])
+        places[k, row] = polar.placement(turn, index.discs[view][disc])
+    return chosen, places
 
 
-def _register(
-    index: TrainingIndex,
-    turns: list[MovingPicture],
-    similarity: NDArray[np.float32],
-    best: NDArray[np.int16],
-    allowed: NDArray[np.bool_] | None,
+def _registered(
+    index: TrainingIndex, labs: NDArray[np.float32], candidates: NDArray[np.intp], starts: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Structure and closeness of each picture with each of its candidates, [q, k]."""
+    moving = torch.from_numpy(labs).permute(0, 3, 1, 2).repeat_interleave(candidates.shape[1], 0)
+    fixed = torch.from_numpy(index.pictures[candidates.ravel()].astype(np.float32)).permute(0, 3, 1, 2)
+    place = align(moving[:, 0], fixed[:, 0], torch.from_numpy(starts).flatten(0, 1))
+    structure, closeness = (v.double().numpy().reshape(candidates.shape) for v in compare(moving, fixed, place))
+    return structure, closeness
+
+
+def _nearest(
+    index: TrainingIndex, candidates: NDArray[np.intp], structure: NDArray[np.float64], closeness: NDArray[np.float64]
 ) -> dict[str, object]:
-    """Nearness of an image in each space, from its registration to the candidates among the allowed training images."""
-    if allowed is not None:
-        similarity = np.where(allowed, similarity, -2)
-    count = min(CANDIDATES, len(similarity))
-    candidates = np.argpartition(-similarity, count - 1)[:count]
-    matches = []
-    for i in candidates:
-        turn, view = divmod(int(best[i]), len(BOXES))
-        fixed = FixedPicture(index.pictures[i].astype(np.float32))
-        matches.append(match(turns[turn], fixed, BOXES[view][2] / SIDE))
-    distance = np.min([hamming(index.hashes, perceptual_hash(picture.lab)) for picture in turns], axis=0)
-    if allowed is not None:
-        distance = np.where(allowed, distance, 64)
-    closest = max(range(count), key=lambda k: matches[k].closeness)
-    ids, of = index.frame["id"].to_numpy(), index.family[candidates]
+    """The nearest of the candidates, how near it is, and how far that stands out from the others."""
+    of, z = index.family[candidates], np.arctanh(np.clip(structure, -0.9999, 0.9999))
+    apart, distinct = _stands_out(closeness, of), _stands_out(z, of)
+    likeness = closeness + z
     return {
-        "nearest": ids[candidates[closest]],
-        "nearest_phash": ids[int(distance.argmin())],
-        "closeness": matches[closest].closeness,
-        "structure": max(m.structure for m in matches),
-        "apart": _stands_out(np.array([m.closeness for m in matches]), of),
-        "distinct": _stands_out(np.arctanh(np.clip([m.structure for m in matches], -0.9999, 0.9999)), of),
-        "phash": -float(distance.min()),
+        "nearest": index.frame["id"].iloc[int(candidates[likeness.argmax()])],
+        "closeness": float(closeness.max()),
+        "structure": float(structure.max()),
+        "apart": apart,
+        "distinct": distinct,
     }
 
 
