@@ -247,12 +247,15 @@ def _verdict(audit: CopyAudit) -> tuple[str, Status]:
     found = [_compared(part, known) for how, part in audit.images.groupby("how") if (known := alarms[str(how)])]
     ranks: tuple[Status, ...] = ("unknown", "good", "warn", "bad")
     worst = max(found, key=ranks.index, default=ranks[0])
-    if planted["rate"] < ENOUGH and worst != "bad":
-        return f"{text} Too few planted copies are found for this to prove the absence of copies.", "unknown"
+    if worst == "bad":
+        return text, worst
+    doubts = []
+    if planted["rate"] < ENOUGH:
+        doubts.append("Too few planted copies are found for this to prove the absence of copies.")
     outpainted = audit.images["strategy"].eq("outpaint") & audit.images["how"].eq(PART)
-    if outpainted.any() and worst != "bad":  # planted copies are whole pictures, so they do not test this
-        return f"{text} This does not clear {outpainted.sum()} outpainted images: {UNCLEARED}.", "unknown"
-    return text, worst
+    if outpainted.any():  # planted copies are whole pictures, so they do not test this
+        doubts.append(f"This does not clear {outpainted.sum()} outpainted images: {UNCLEARED}.")
+    return " ".join([text, *doubts]), "unknown" if doubts else worst
 
 
 def alarms_sentence(alarms: Estimate) -> str:

@@ -1,8 +1,8 @@
 """Copies in inpainted and outpainted images, which keep a part of a photograph by design: only the redrawn part counts.
 
-The redrawn part is compared with the same place of every training image, in four orientations: a part turned by a right angle is not found, because the borders of plain
-pictures are too much alike for more. Unseen real images with
-the same part cut out of them set the threshold.
+The redrawn part is compared with the same place of every training image, in four orientations. A part turned by a right
+angle is not found: the borders of plain pictures are too much alike to search eight. Unseen real images with the same
+part cut out of them set the threshold.
 """
 
 from __future__ import annotations

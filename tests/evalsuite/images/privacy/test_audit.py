@@ -86,7 +86,8 @@ def test_arrays_give_a_calibrated_verdict_with_its_controls() -> None:
     assert found.images["nearest"][24:].tolist() == [f"train-{i}" for i in range(6)]
     assert (found.images["score"] > found.calibration.threshold).sum() == 6
     planted: Any = found.control.set_index("kind")
-    assert planted.loc["all", "n"] == 4 * len(KINDS) and planted.loc["all", "rate"] >= 0.95
+    assert planted.loc["all", "n"] == 4 * len(KINDS)
+    assert planted.loc["all", "rate"] >= 0.95
     assert found.alarms.low < found.calibration.false_alarms < found.alarms.high < 0.04  # 1 % of 300
     assert audit_copies(train=train, synthetic=fresh, test=test, control=4).status == "good"
 

@@ -63,7 +63,7 @@ def test_outpainting_is_judged_by_all_but_the_centre() -> None:
         for i in range(30)
     ]
     made = ArrayImages(samples, honest + copied)
-    audit = audit_copies(train=np.stack(train), synthetic=made, test=np.stack(unseen), control=1)
+    audit = audit_copies(train=np.stack(train), synthetic=made, test=np.stack(unseen), control=4)
     assert audit.images["copy"][20:].all()
     assert audit.images["copy"][:20].sum() <= 1
     assert audit.images["kept"].tolist() == [0.25] * 30
