@@ -91,12 +91,18 @@ class Parents:
             pixels = decode_image(data)
         except UserError as error:
             raise UserError(f"mask {path}: {error}") from error
-        if got != expected:
+        if not _same_shape(got, expected):
             raise UserError(
-                f"mask {path} has {got[0]} x {got[1]} pixels and its image {expected[0]} x "
-                f"{expected[1]}; they must be equal"
+                f"mask {path} has {got[0]} x {got[1]} pixels and its image {expected[0]} x {expected[1]}; one must be "
+                "the other, scaled"
             )
         return Image.fromarray(pixels).convert("L")
+
+
+def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes are of one picture, scaled: `shards make` reduces photographs, and masks stay as they were."""
+    (w, h), (width, height) = sorted((one, other))
+    return abs(w * height / width - h) <= 1 or abs(h * width / height - w) <= 1
 
 
 def _cut(image: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:

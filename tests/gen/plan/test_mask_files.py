@@ -74,3 +74,21 @@ def test_photographs_and_masks_of_the_same_names_meet_after_import(tmp_path: Pat
     assert len(ids) == 3
     parents.check(ids, ids)
     assert sorted(round(parents.lesion(one, 32).mean() * 8) for one in ids) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("size", "fits"), [((60, 40), True), ((600, 400), True), ((61, 40), True), ((40, 60), False)])
+def test_masks_keep_the_size_that_photographs_had(tmp_path: Path, size: tuple[int, int], fits: bool) -> None:
+    """`shards make` reduces photographs, not masks; a mask of another shape is of another picture."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (60, 40), (200, 150, 120)).save(tmp_path / "images" / "a.png")
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    mask.save(tmp_path / "masks" / "a.png")
+    parents = Parents(open_data(tmp_path / "images"), "images", tmp_path / "masks")
+    if not fits:
+        with pytest.raises(UserError, match="one must be the other, scaled"):
+            parents.check(["a"], ["a"])
+        return
+    parents.check(["a"], ["a"])
+    assert abs(parents.lesion("a", 16).mean() - 0.5) < 0.05
