@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from evalsuite.fairness.comparison import Comparison
+from collections.abc import Mapping, Sequence
+
 from evalsuite.page import curves
 from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, records
 from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
+from evalsuite.report.study_report import not_judged
 from evalsuite.stats.estimate import points
 from evalsuite.stats.verdict import verdict
-from evalsuite.study.analysis import ALL
+from evalsuite.study.analysis import ALL, Gain
 from evalsuite.study.run_findings import NAMES, RunFindings
 
 ANSWERS = {
@@ -44,6 +46,10 @@ def answer(found: RunFindings) -> Answer:
     head, (low, high) = found.headline(), found.gain_interval()
     gain, between = points(found.gain.value, low, high)
     n, margin, lacks = found.study.results[0].real, found.study.design.margin, found.study.lacking[ALL]
+    details = [f"No verdict on skin types: {lacks}."]
+    if not lacks:
+        details = who_moved(found.study.gains, found.study.lacking, margin)
+        details += [f"Gap by {g.column}, first seed: {g.reading}." for g in found.comparison.gaps]
     said = ANSWERS.get(verdict(found.gain.value, low, high, margin), "This cannot be determined from this run")
     words = f"Not enough data for an answer ({lacks})" if lacks else said
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
@@ -56,33 +62,42 @@ def answer(found: RunFindings) -> Answer:
         f"{words}: adding {found.ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain} "
         f"points (95% interval {between}).",
         numbers,
-        [f"No verdict on skin types: {lacks}."] if lacks else who_moved(found.comparison, found.column),
+        details,
     )
 
 
-def who_moved(comparison: Comparison, column: str) -> list[str]:
-    """Which groups gained or lost beyond chance, given their number, and what that means for the gap."""
-    changes = [c for c in comparison.of(column) if c.enough]
-    sure = [c for c in changes if c.beyond_chance]
-    gained, lost = [c.group for c in sure if c.difference > 0], [c.group for c in sure if c.difference < 0]
+def who_moved(gains: Sequence[Gain], lacking: Mapping[str, str], margin: float) -> list[str]:
+    """Which skin types gained or lost beyond chance, given their number, over all seeds.
+
+    Parameters
+    ----------
+    lacking
+        What lacks for a verdict on each of them: nobody may be passed over where it is said that none got worse.
+    """
+    of = [g for g in gains if g.group != ALL]
+    judged = [g for g in of if g.verdict != "not enough data"]
+    gained, lost = ([g.group for g in judged if g.verdict == word] for word in ("helps", "hurts"))
     said = []
     if gained:
         said.append(f"Gained beyond chance (Holm): {', '.join(gained)}.")
     if lost:
         said.append(f"Lost beyond chance (Holm): {', '.join(lost)}.")
-    if changes and not sure:
+    if judged and not gained and not lost:
         said.append("No single skin type gained or lost beyond chance.")
-    worse = "shown" if comparison.no_group_worse else "not shown"
-    said.append(f"No group got worse by more than {100 * comparison.margin:g} points: {worse}.")
-    said += [f"Gap by {g.column}: {g.reading}." for g in comparison.gaps if g.column == column]
+    said += not_judged(lacking)
+    if of:
+        shown = len(judged) == len(of) and all(g.low > -margin for g in judged)
+        worse = "shown for each of them" if shown else "not shown"
+        said.append(f"No skin type got worse by more than {100 * margin:g} points: {worse}.")
     return said
 
 
 def _comparison(found: RunFindings) -> list[Block]:
+    seeds = found.study.design.seeds
     return [
         "Both arms were tested on the same images, so each row compares a model with itself plus synthetic images. "
         "The detectable difference is the one that a group of this size had an 80% chance to show: a smaller one would "
-        "have been missed.",
+        f"have been missed.{f' The table is of the first of {seeds} seeds.' if seeds > 1 else ''}",
         *card_blocks.comparison_blocks(found.comparison),
     ]
 

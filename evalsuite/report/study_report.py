@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from evalsuite.page import curves
 from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, p_value, records
 from evalsuite.report import methods
@@ -58,7 +60,7 @@ def answer(found: Analysis) -> Answer:
         if g.group == ALL and g.ratio == found.reference
     ]
     details = [f"{group}: {text}" for group, text in words.items() if group != ALL and not found.lacking[group]]
-    details += _not_judged(found)
+    details += not_judged(found.lacking)
     family = [g for g in found.gains if g.ratio == found.reference]
     by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be determined" for g in family)
     if by_chance:
@@ -69,10 +71,10 @@ def answer(found: Analysis) -> Answer:
     return Answer(words[ALL], numbers, details)
 
 
-def _not_judged(found: Analysis) -> list[str]:
+def not_judged(lacking: Mapping[str, str]) -> list[str]:
     """A sentence for each reason why groups are not judged, on which no number is shown either."""
     reasons: dict[str, list[str]] = {}
-    for group, lacks in found.lacking.items():
+    for group, lacks in lacking.items():
         if lacks and group != ALL:
             reasons.setdefault(lacks, []).append(group)
     return [f"Not enough data for {', '.join(groups)}: {lacks}." for lacks, groups in reasons.items()]
@@ -106,7 +108,7 @@ def _figure(found: Analysis) -> list[Block]:
         for group in found.groups
         if group == ALL or not found.lacking[group]
     ]
-    return [*plots, *_not_judged(found)]
+    return [*plots, *not_judged(found.lacking)]
 
 
 def _dose(found: Analysis) -> list[Block]:
@@ -137,7 +139,7 @@ def _dose(found: Analysis) -> list[Block]:
     head, shown = ("group", "strategy", "real per class", "how many are enough"), found.saturations.items()
     rows = [(g, s or "all", str(n), v.text()) for (g, s, n), v in shown if g == ALL or not found.lacking[g]]
     table = Table(head, rows, "How many synthetic images are enough")
-    return [*blocks, table, *_not_judged(found)]
+    return [*blocks, table, *not_judged(found.lacking)]
 
 
 def _by_group(found: Analysis) -> list[Block]:
@@ -163,7 +165,7 @@ def _by_group(found: Analysis) -> list[Block]:
         "'hurts' must survive Holm's correction over groups and sizes. 'No relevant difference' means that the whole "
         f"interval lies within {100 * found.design.margin:g} points of 0. Other doses are exploratory.",
         records(rows),
-        *_not_judged(found),
+        *not_judged(found.lacking),
     ]
 
 
@@ -228,7 +230,7 @@ def _laws(found: Analysis) -> list[Block]:
         "the error in points at the largest dose when a law is fitted without it. A law that fits says nothing beyond "
         "the doses measured. None is chosen where there are too few doses and sizes to tell all of them apart.",
         records(rows),
-        *_not_judged(found),
+        *not_judged(found.lacking),
     ]
 
 

@@ -214,6 +214,10 @@ def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
     """Shown columns, with the share of real images where that is known."""
     shown = {"cell": rates["cell"], "images": rates["n"], "dropped": rates["rejected"], "share": interval_texts(rates)}
     if "real_n" in rates:
-        real = [None if np.isnan(n) else f"{n:.0f}" for n in rates["real_n"]]
-        shown |= {"real images": real, "share of those": interval_texts(rates, "real_rate", "real_low", "real_high")}
+        texts = interval_texts(rates, "real_rate", "real_low", "real_high")
+        known = ~rates["real_n"].isna()  # a strategy has no real images
+        shown["real images"] = [
+            f"{n:.0f}" if is_known else "" for n, is_known in zip(rates["real_n"], known, strict=True)
+        ]
+        shown["share of those"] = [text if is_known else "" for text, is_known in zip(texts, known, strict=True)]
     return pd.DataFrame(shown)
