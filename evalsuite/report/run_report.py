@@ -49,7 +49,6 @@ def answer(found: RunFindings) -> Answer:
     details = [f"No verdict on skin types: {lacks}."]
     if not lacks:
         details = who_moved(found.study.gains, found.study.lacking, margin)
-        details += [f"Gap by {g.column}, first seed: {g.reading}." for g in found.comparison.gaps]
     said = ANSWERS.get(verdict(found.gain.value, low, high, margin), "This cannot be determined from this run")
     words = f"Not enough data for an answer ({lacks})" if lacks else said
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
