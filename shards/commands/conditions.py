@@ -61,6 +61,28 @@ def ids_of(path: Path) -> list[str]:
     return [key for key in table["id"] if key]
 
 
+def names_of(path: Path) -> list[str]:
+    """Names of images in a file: the column of a table that names files or ids, or one name per line.
+
+    Raises
+    ------
+    UserError
+        The file does not exist, or the table has no such column.
+    """
+    from shards.ingest.columns import column_of
+
+    if not path.is_file():
+        raise UserError(f"no file {path}; expected a table of image files, or a text file with one name per line")
+    if path.suffix == ".txt":
+        return path.read_text(encoding="utf-8").split()
+    table = as_text(read_table(path))
+    names = [str(name) for name in table.columns]
+    column = column_of(names, "file") or column_of(names, "id")
+    if column is None:
+        raise UserError(f"{path} has no column of file names or ids (it has {', '.join(names)})")
+    return [name for name in table[column] if name]
+
+
 def _score(text: str) -> tuple[str, float]:
     name, _, least = text.partition("=")
     try:

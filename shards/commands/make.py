@@ -10,21 +10,28 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import DataWarning, UserError
-from shards.commands.conditions import Json
+from shards.commands.conditions import Json, names_of
 
 if TYPE_CHECKING:
     from shards.ingest.found import Inventory
+    from shards.ingest.importing import Labels
 
 
 def make(
     source: Annotated[Path, typer.Argument(help="Images with a table, class folders, webdataset or Hugging Face.")],
     out: Annotated[str, typer.Option(help="Folder or s3:// address; it gets train/, validation/ and test/.")],
-    table: Annotated[Path | None, typer.Option(help="CSV, TSV, parquet or JSON Lines [default: in the folder]")] = None,
-    preset: Annotated[str | None, typer.Option(help="fitzpatrick17k, ddi or pad-ufes-20: their columns.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV, Excel, parquet, JSON Lines [default: in the folder]")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A public data set, such as ham10000; a wrong name lists them.")
+    ] = None,
     file_column: Annotated[str | None, typer.Option(help="Column with file names.")] = None,
     class_column: Annotated[str | None, typer.Option(help="Column with classes.")] = None,
     group_column: Annotated[str | None, typer.Option(help="Column with skin types.")] = None,
     cluster_column: Annotated[str | None, typer.Option(help="Column with patients.")] = None,
+    onehot: Annotated[str | None, typer.Option(help="Columns of 0 and 1 that are the classes, A,B,C.")] = None,
+    join: Annotated[list[str] | None, typer.Option(help="TABLE:KEY: columns of another table; repeatable.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="COLUMN=VALUE or COLUMN!=VALUE; repeatable.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="List or table of images to leave out.")] = None,
     split: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "0.7,0.1,0.2",
     seed: Annotated[int, typer.Option(help="Seed of the split.", min=0)] = 0,
     size: Annotated[
@@ -62,6 +69,7 @@ def make(
     """
     from shards.commands.allowed import advice, allowed
     from shards.ingest.hidden_names import open_hidden
+    from shards.ingest.importing import LEAST_FOUND, Labels
     from shards.ingest.make import Encoding, Splitting
     from shards.ingest.make import make as write
     from shards.ingest.what_numbers_allow import count, propose, read_rows
@@ -69,8 +77,18 @@ def make(
     if image_format not in ("png", "jpg", "webp"):
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")
     named = {"file": file_column, "class": class_column, "group": group_column, "cluster": cluster_column}
-    columns = {ours: name for ours, name in named.items() if name}
-    found = _find(source, table, preset, columns, by_folders, allow_missing)
+    labels = Labels(
+        table,
+        preset,
+        {ours: name for ours, name in named.items() if name},
+        tuple(onehot.split(",")) if onehot else (),
+        tuple(join or ()),
+        tuple(where or ()),
+        names_of(exclude) if exclude else (),
+        by_folders,
+        0 if allow_missing else LEAST_FOUND,
+    )
+    found = _find(source, labels)
     splitting, encoding = Splitting(_shares(split), seed, near), Encoding(size, image_format, quality)
     hidden = open_hidden(hash_ids, out) if hash_ids else None
     made = write(found, out, splitting, encoding, shard_size=shard_size, hidden=hidden, track=console.track)
@@ -92,16 +110,14 @@ def make(
         console.say(line)
 
 
-def _find(
-    source: Path, table: Path | None, preset: str | None, columns: dict[str, str], by_folders: bool, allow_missing: bool
-) -> Inventory:
+def _find(source: Path, labels: Labels) -> Inventory:
     """What the source holds; errors name the options that answer them."""
     from shards.ingest.by_table import ImagesMissing
-    from shards.ingest.importing import LEAST_FOUND, Labels, find
+    from shards.ingest.importing import find
     from shards.ingest.tables import TableNotUnderstood
 
     try:
-        return find(source, Labels(table, preset, columns, by_folders, 0 if allow_missing else LEAST_FOUND))
+        return find(source, labels)
     except TableNotUnderstood as error:
         options = "--file-column, --class-column, --group-column and --cluster-column, --table or --preset"
         raise UserError(f"{error}: with {options}; --by-folders takes the classes from the folders") from error

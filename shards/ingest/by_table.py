@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from dermforge.common.errors import UserError
-from shards.ingest.columns import facts_of, resolve
+from shards.ingest import skin_types
+from shards.ingest.columns import facts_of, folded, resolve, tidy
 from shards.ingest.found import FoundImage
 from shards.ingest.join import ImageFiles, without_suffix
 from shards.ingest.kinds import Kind, classify
+from shards.ingest.labelling import Row, class_of, left_out
+from shards.ingest.recipe import Recipe
 from shards.ingest.splits import split_of
 from shards.ingest.tables import Described, is_metadata
 from shards.ingest.walk import File
@@ -24,7 +27,7 @@ def by_tables(
     source: Path,
     pictures: Sequence[File],
     tables: Sequence[Described],
-    chosen: Mapping[str, str],
+    recipe: Recipe,
     least_found: float,
     notes: list[str],
 ) -> list[FoundImage]:
@@ -34,12 +37,12 @@ def by_tables(
     ----------
     tables
         One for all images, or one for each of some folders.
-    chosen
-        Our name of a column -> its name in the tables.
+    recipe
+        How to read them.
     least_found
         The least share of a table's rows that must name an image which is there.
     notes
-        Gets a sentence for each table with missing images.
+        Gets a sentence for each table with missing images, and for skin types that were written otherwise.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def by_tables(
     for described in tables:
         mine = _of_folder(described, pictures)
         inside = described.inside if mine else ""
-        rows = _rows(described, ImageFiles(mine or pictures, source / inside, inside), chosen)
+        rows = _Rows(described, ImageFiles(mine or pictures, source / inside, inside), recipe).entries(notes)
         _check_share(source, described, rows, least_found, notes)
         used |= {one.place for one in rows if one.data is not None}
         found += rows
@@ -63,50 +66,84 @@ def by_tables(
     return found
 
 
-def _rows(described: Described, files: ImageFiles, chosen: Mapping[str, str]) -> list[FoundImage]:
-    """An entry for each row; several rows of one file are one entry if they say the same, and none if they do not."""
-    table = described.frame
-    columns = resolve(table, chosen, files.matches)
-    inside = described.inside.split("/") if described.inside else []
-    first: dict[str, tuple[int, FoundImage]] = {}
-    entries: list[FoundImage] = []
-    from_folders = is_metadata(described.file) and not columns["class"]
-    for number, values in enumerate(table.itertuples(index=False), 2):
-        row = dict(zip(table.columns, values, strict=True))
-        entry = _entry(row, columns, files, inside)
-        if from_folders and isinstance(entry.data, File) and entry.data.parts != tuple(inside):
-            entry.facts["class"] = entry.data.parts[-1]
-        if entry.data is None:
-            entries.append(entry)
-        elif entry.place not in first:
-            first[entry.place] = (number, entry)
-            entries.append(entry)
-        else:
-            before, kept = first[entry.place]
-            same = kept.facts == entry.facts
-            if not same:
-                kept.problem = f"rows {before} and {number} of {described.file.name} say different things of it"
-            why = f"row {number} of {described.file.name} names the same file as row {before}"
-            entries.append(FoundImage(f"{kept.place}, row {number}", {}, None, why))
-    return entries
+class _Rows:
+    """The rows of one table as entries."""
 
+    def __init__(self, described: Described, files: ImageFiles, recipe: Recipe) -> None:
+        self.described, self.files, self.recipe = described, files, recipe
+        names = [str(name) for name in described.frame.columns]
+        self.columns = resolve(described.frame, recipe.columns, None if recipe.prefix else files.matches)
+        self.inside = described.inside.split("/") if described.inside else []
+        by_key = {folded(name): name for name in names}
+        self.pictures = [by_key[key] for key in map(folded, recipe.files) if key in by_key]
+        self.same_as = next((by_key[key] for key in map(folded, recipe.same_as) if key in by_key), None)
+        self.onehot = [by_key[key] for key in map(folded, recipe.onehot) if key in by_key]
+        if recipe.onehot:
+            self.columns["class"] = None
+        self.from_folders = is_metadata(described.file) and not self.columns["class"] and not recipe.onehot
 
-def _entry(
-    row: Mapping[str, str | None], columns: Mapping[str, str | None], files: ImageFiles, inside: Sequence[str]
-) -> FoundImage:
-    cell = row[str(columns["file"])] or ""
-    facts: dict[str, Any] = facts_of(row, columns)
-    facts["split"] = facts.get("split") or split_of(*inside)
-    problem = "there is no such image file"
-    try:
-        file = files.find(cell)
-    except UserError as error:
-        file, problem = None, str(error)
-    if file is None:
-        return FoundImage(cell or "a row without a file name", facts, None, problem)
-    name = facts.get("id") or "-".join([*inside, files.name(file, cell)])
-    problem = classify(file.place)[1] if classify(file.place)[0] is Kind.PICTURE else ""
-    return FoundImage(name, facts, file, problem, file.place)
+    def entries(self, notes: list[str]) -> list[FoundImage]:
+        """An entry for each row and picture; rows of one picture are one entry if they agree, and none if not."""
+        table, entries = self.described.frame, list[FoundImage]()
+        first: dict[str, tuple[int, FoundImage]] = {}
+        for number, values in enumerate(table.itertuples(index=False), 2):
+            for entry in self._of_row(dict(zip(table.columns, values, strict=True))):
+                before, kept = first.setdefault(entry.place, (number, entry)) if entry.place else (number, entry)
+                if kept is not entry:
+                    entry = self._second(before, kept, number, entry)
+                entries.append(entry)
+        self._normalise(entries, notes)
+        return entries
+
+    def _second(self, before: int, kept: FoundImage, number: int, entry: FoundImage) -> FoundImage:
+        name = self.described.file.name
+        if kept.facts != entry.facts:
+            kept.problem = f"rows {before} and {number} of {name} say different things of it"
+        why = f"row {number} of {name} names the same file as row {before}"
+        return FoundImage(f"{kept.place}, row {number}", {}, None, why)
+
+    def _of_row(self, row: Row) -> Iterator[FoundImage]:
+        out = left_out(row, self.recipe.where, "where" in self.recipe.required)
+        cells = [cell for column in self.pictures if (cell := row[column])] or [row[str(self.columns["file"])] or ""]
+        for cell in cells:
+            for file, problem in self._files(cell):
+                yield self._entry(row, cell, file, problem, out)
+
+    def _files(self, cell: str) -> list[tuple[File | None, str]]:
+        try:
+            if self.recipe.prefix:
+                found: list[File | None] = [*self.files.beginning(cell)] or [None]
+            else:
+                found = [self.files.find(cell)]
+        except UserError as error:
+            return [(None, str(error))]
+        return [(file, "" if file else "there is no such image file") for file in found]
+
+    def _entry(self, row: Row, cell: str, file: File | None, problem: str, out: str) -> FoundImage:
+        facts = facts_of(row, self.columns, [*self.onehot, *self.pictures, *([self.same_as] if self.same_as else [])])
+        label, unclear = class_of(row, self.columns["class"], self.recipe)
+        facts["class"] = label if self.onehot else tidy("class", label)
+        facts["split"] = facts.get("split") or split_of(*self.inside)
+        if self.same_as and (other := tidy("same_as", row[self.same_as])):
+            facts["attributes"]["same_as"] = other
+        if file is None:
+            return FoundImage(cell or "a row without a file name", facts, None, problem)
+        if self.from_folders and file.parts != tuple(self.inside):
+            facts["class"] = file.parts[-1]
+        one_each = not self.pictures and not self.recipe.prefix
+        own = (facts.get("id") if one_each else None) or "-".join([*self.inside, self.files.name(file, cell)])
+        unread = classify(file.place)[1] if classify(file.place)[0] is Kind.PICTURE else ""
+        return FoundImage(own, facts, file, out or unclear or unread, file.place)
+
+    def _normalise(self, entries: Sequence[FoundImage], notes: list[str]) -> None:
+        """Write skin types in one notation, and say what became of them."""
+        counts = Counter(str(one.facts["group"]) for one in entries if one.facts.get("group") is not None)
+        names = skin_types.mapping(counts, self.recipe.scale, self.columns["group"] or "")
+        for one in entries:
+            if one.facts.get("group") is not None:
+                one.facts["group"] = names[one.facts["group"]]
+        if said := skin_types.changes(counts, names):
+            notes.append(f"skin types of {self.described.file.name}, column {self.columns['group']}: {said}")
 
 
 def _of_folder(described: Described, pictures: Sequence[File]) -> list[File]:

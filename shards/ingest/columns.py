@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from dermforge.common.missing import present, present_code
 from shards.ingest.splits import names_splits, split_of
+
+Chosen = Mapping[str, Sequence[str]]
 
 #: Our name of a column -> its names in other data sets, compared without case, spaces and punctuation; the first one
 #: that a table has is used.
@@ -36,21 +38,18 @@ def folded(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
-def column_of(names: Iterable[str], ours: str, chosen: Mapping[str, str] = {}) -> str | None:
-    """The column that `chosen` names, else the first alias that a table has."""
+def column_of(names: Iterable[str], ours: str, chosen: Chosen = ALIASES) -> str | None:
+    """The first of the chosen columns that a table has, else the first alias."""
     return next(iter(columns_of(names, ours, chosen)), None)
 
 
-def columns_of(names: Iterable[str], ours: str, chosen: Mapping[str, str] = {}) -> list[str]:
+def columns_of(names: Iterable[str], ours: str, chosen: Chosen = ALIASES) -> list[str]:
     """Every column that could be meant, the likeliest first."""
     by_key = {folded(name): name for name in reversed(list(names))}
-    wanted = (chosen[ours],) if ours in chosen else ALIASES[ours]
-    return list(dict.fromkeys(by_key[key] for key in map(folded, wanted) if key in by_key))
+    return list(dict.fromkeys(by_key[key] for key in map(folded, chosen.get(ours, ALIASES[ours])) if key in by_key))
 
 
-def resolve(
-    table: pd.DataFrame, chosen: Mapping[str, str], matches: Callable[[str], bool] | None = None
-) -> dict[str, str | None]:
+def resolve(table: pd.DataFrame, chosen: Chosen, matches: Callable[[str], bool] | None = None) -> dict[str, str | None]:
     """Our name of each column -> its name in the table, None where it has none.
 
     Of several columns that could name the files, the one that does so most often is taken. A column of splits or ids
@@ -65,7 +64,7 @@ def resolve(
     """
     names = [str(name) for name in table.columns]
     found = {ours: column_of(names, ours, chosen) for ours in ALIASES}
-    if matches and len(could := columns_of(names, "file", chosen)) > 1:
+    if matches and "file" not in chosen and len(could := columns_of(names, "file")) > 1:
         found["file"] = max(could, key=lambda name: sum(matches(str(cell)) for cell in table[name] if cell))
     if "split" not in chosen:
         could = columns_of(names, "split")
@@ -76,9 +75,17 @@ def resolve(
     return found
 
 
-def facts_of(row: Mapping[str, str | None], columns: Mapping[str, str | None]) -> dict[str, Any]:
-    """What a row says by our names; its other cells are attributes. Missing values are None, or left out."""
-    used = {name for name in columns.values() if name}
+def facts_of(
+    row: Mapping[str, str | None], columns: Mapping[str, str | None], without: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What a row says by our names; its other cells are attributes. Missing values are None, or left out.
+
+    Parameters
+    ----------
+    without
+        Columns with another use: they are no attributes.
+    """
+    used = {name for name in columns.values() if name} | set(without)
     facts: dict[str, Any] = {ours: tidy(ours, row.get(theirs)) for ours, theirs in columns.items() if theirs}
     facts["attributes"] = {
         RENAMED.get(key, key): text

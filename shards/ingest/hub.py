@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing, is_missing_code
-from shards.ingest.columns import ALIASES, column_of, facts_of, folded
+from shards.ingest.columns import ALIASES, Chosen, column_of, facts_of, folded
 from shards.ingest.found import FoundImage
 from shards.ingest.join import without_suffix
 from shards.ingest.splits import split_of
@@ -39,13 +39,13 @@ def holds_images(file: File) -> bool:
         raise UserError(f"cannot read the table {file.path}: {reason}; write it again, or move it away") from error
 
 
-def rows_of(file: File, chosen: Mapping[str, str]) -> Iterator[FoundImage]:
+def rows_of(file: File, chosen: Chosen) -> Iterator[FoundImage]:
     """The image in each row.
 
     Parameters
     ----------
     chosen
-        Our name of a column -> its name in the table; `file` is the column of pictures.
+        Our name of a column -> its names in the table; `file` is the column of pictures.
 
     Raises
     ------
@@ -116,10 +116,10 @@ def _pictures(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if holds(field.type)]
 
 
-def _picture_column(file: File, schema: pa.Schema, chosen: Mapping[str, str]) -> str:
+def _picture_column(file: File, schema: pa.Schema, chosen: Chosen) -> str:
     columns = _pictures(schema)
-    if "file" in chosen and chosen["file"] in columns:
-        return chosen["file"]
+    if named := next((name for name in chosen.get("file", ()) if name in columns), None):
+        return named
     if not columns:
         raise UserError(f"{file.path} has no column of images; expected a Hugging Face image column (bytes, path)")
     known = [name for wanted in _PICTURES for name in columns if folded(name) == wanted]

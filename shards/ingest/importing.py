@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from dermforge.common.errors import UserError
 from shards.ingest import hub
@@ -14,18 +15,13 @@ from shards.ingest.by_table import by_tables
 from shards.ingest.found import FoundImage, Inventory
 from shards.ingest.join import without_suffix
 from shards.ingest.kinds import Kind, classify
+from shards.ingest.recipe import Recipe, preset
 from shards.ingest.samples import samples
 from shards.ingest.sorting import Sorted, sort_files
 from shards.ingest.splits import split_and_class
-from shards.ingest.tables import Described, TableNotUnderstood, tables_for
+from shards.ingest.tables import Described, TableFinder, TableNotUnderstood
 from shards.ingest.walk import File, walk
 
-#: The columns of well-known data sets.
-PRESETS: dict[str, dict[str, str]] = {
-    "fitzpatrick17k": {"file": "md5hash", "class": "label", "group": "fitzpatrick_scale"},
-    "ddi": {"file": "DDI_file", "class": "disease", "group": "skin_tone"},
-    "pad-ufes-20": {"file": "img_id", "class": "diagnostic", "group": "fitspatrick", "cluster": "patient_id"},
-}
 #: The least share of a table's rows that must name an image which is there.
 LEAST_FOUND = 0.5
 
@@ -39,9 +35,13 @@ class Labels:
     table
         The table that describes the images; None looks for one.
     preset
-        A key of `PRESETS`.
+        The name of a file in `presets/`.
     columns
         Our name of a column -> its name in the table; these override the preset.
+    onehot, join, where
+        As in `Recipe`; they override the preset, and `where` adds to it.
+    exclude
+        Names or ids of images to leave out.
     from_folders
         Folders name the classes, whatever tables there are.
     least_found
@@ -53,16 +53,23 @@ class Labels:
     table: Path | None = None
     preset: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    onehot: tuple[str, ...] = ()
+    join: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    exclude: Collection[str] = ()
     from_folders: bool = False
     least_found: float = LEAST_FOUND
     needs_classes: bool = True
 
     @property
-    def chosen(self) -> dict[str, str]:
-        """The columns of the preset, and those that were named."""
-        if self.preset is not None and self.preset not in PRESETS:
-            raise UserError(f"preset {self.preset!r}; expected {', '.join(PRESETS)}")
-        return PRESETS.get(self.preset or "", {}) | dict(self.columns)
+    def recipe(self) -> Recipe:
+        """The preset, with what was said otherwise."""
+        recipe = (preset(self.preset) if self.preset else Recipe()).with_columns(self.columns)
+        changed: dict[str, Any] = {name: value for name in ("onehot", "join") if (value := getattr(self, name))}
+        if self.where:
+            changed["where"] = (*recipe.where, *self.where)
+        changed["required"] = recipe.required | {name for name in ("join", "where") if getattr(self, name)}
+        return recipe.model_copy(update=changed)
 
 
 def find(source: Path, labels: Labels = Labels()) -> Inventory:
@@ -75,50 +82,63 @@ def find(source: Path, labels: Labels = Labels()) -> Inventory:
     UserError
         There is nothing, a file is damaged, or the labels cannot be told: see `TableNotUnderstood`, `ImagesMissing`.
     """
-    chosen = labels.chosen
+    recipe, notes = labels.recipe, list[str]()
     if not source.exists():
         raise UserError(f"there is no {source}; expected a folder of images, a tar or a Hugging Face folder")
     files = walk(source) if source.is_dir() else [File(source.name, source)]
     scratch = tempfile.TemporaryDirectory(prefix="dermforge-")
     have = sort_files(files, Path(scratch.name))
-    tables = _tables(source, have, chosen, labels)
-    notes: list[str] = []
+    tables = _tables(source, have, recipe, labels, notes)
     streams: list[Iterable[FoundImage]] = [samples(members, tar, notes) for tar, members in have.samples]
-    streams += [hub.rows_of(file, chosen) for file in have.hubs]
+    streams += [hub.rows_of(file, recipe.columns) for file in have.hubs]
     if tables:
-        loose = by_tables(source, have.pictures, tables, chosen, labels.least_found, notes)
+        loose = by_tables(source, have.pictures, tables, recipe, labels.least_found, notes)
     else:
-        loose = list(_by_folders(have.pictures))
+        loose = list(_by_folders(have.pictures, recipe))
     listed = {one.place for one in loose}
     have.passed_over += [(f.place, classify(f.place)[1]) for f in have.pictures if f.place not in listed]
-    if not any(Path(scratch.name).iterdir()):
-        scratch.cleanup()
-        return Inventory(chain(chain.from_iterable(streams), loose), have.passed_over, notes)
-    return Inventory(chain(chain.from_iterable(streams), loose), have.passed_over, notes, scratch)
+    images: Iterator[FoundImage] = chain(chain.from_iterable(streams), loose)
+    if labels.exclude:
+        images = _without(images, labels.exclude)
+    if any(Path(scratch.name).iterdir()):
+        return Inventory(images, have.passed_over, notes, scratch)
+    scratch.cleanup()
+    return Inventory(images, have.passed_over, notes)
 
 
-def _tables(source: Path, have: Sorted, chosen: Mapping[str, str], labels: Labels) -> list[Described]:
+def _tables(source: Path, have: Sorted, recipe: Recipe, labels: Labels, notes: list[str]) -> list[Described]:
     """The tables to use; the others are passed over."""
     tables: list[Described] = []
     embedded = bool(have.samples or have.hubs) and not have.pictures
-    if labels.table or not (labels.from_folders or embedded):
-        tables = tables_for(source, have.tables, chosen, labels.table, labels.needs_classes)
-        if chosen and not tables and not have.hubs:
-            raise TableNotUnderstood(
-                f"no table in {source} has the columns {', '.join(chosen.values())}; name the table to use"
-            )
-    used = {described.file.path.resolve() for described in tables}
+    if labels.table or not (labels.from_folders or recipe.folders or embedded):
+        tables = TableFinder(source, have.tables, recipe, labels.needs_classes, notes).find(labels.table)
+        if recipe.columns and not tables and not have.hubs:
+            names = ", ".join(" or ".join(names) for names in recipe.columns.values())
+            raise TableNotUnderstood(f"no table in {source} has the columns {names}; name the table to use")
+    used = {file.path.resolve() for described in tables for file in (described.file, *described.read)}
     for file in have.tables:
         why = "read: it describes the images" if file.path.resolve() in used else "a table that is not used"
         have.passed_over.append((file.place, why))
     return tables
 
 
-def _by_folders(pictures: Iterable[File]) -> Iterator[FoundImage]:
+def _by_folders(pictures: Iterable[File], recipe: Recipe) -> Iterator[FoundImage]:
     """Every picture but masks, with the class and the split that its folders name."""
     for file in pictures:
         kind, why = classify(file.place)
         if kind is not Kind.MASK:
             split, label = split_and_class(file.parts)
+            for ending in recipe.trim:
+                label = label.removesuffix(ending) if label else label
             name = without_suffix(file.place).replace("/", "-")
             yield FoundImage(name, {"class": label, "split": split, "attributes": {}}, file, why, file.place)
+
+
+def _without(images: Iterable[FoundImage], names: Collection[str]) -> Iterator[FoundImage]:
+    """Images with a name, an id or a place among these get that as their problem."""
+    unwanted = {without_suffix(name).casefold() for name in names}
+    for one in images:
+        mine = {one.name, without_suffix(one.place), without_suffix(one.place.rpartition("/")[2])}
+        if one.data is not None and not unwanted.isdisjoint(name.casefold() for name in mine if name):
+            one.problem = "left out: it is among the images to exclude"
+        yield one

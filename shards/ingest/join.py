@@ -53,6 +53,12 @@ class ImageFiles:
                 return found[0]
         return None
 
+    def beginning(self, cell: str) -> list[File]:
+        """The files whose names begin with a cell, and then with no letter or digit that would make it another."""
+        key = _key(cell.strip())
+        found = [file for file in self.files if _key(file.name).startswith(key)] if key else []
+        return [file for file in found if not _key(file.name)[len(key) : len(key) + 1].isalnum()]
+
     def matches(self, cell: str) -> bool:
         """Whether a cell names one or several files."""
         try:

@@ -20,6 +20,7 @@ from dermforge.common.output_folder import claim
 from shards.format.images import decode_image, encode_image
 from shards.format.schema import SPLITS, Sample
 from shards.format.writer import ShardSetWriter
+from shards.ingest import missing_types
 from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
 from shards.ingest.found import FoundImage, Inventory
 from shards.ingest.hidden_names import HiddenNames
@@ -44,6 +45,10 @@ class Candidate:
     id: str = ""
     cluster: str = ""
     split: str = ""
+
+    @property
+    def group(self) -> str | None:
+        return self.found.facts.get("group")
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,9 @@ def make(
         claim_set(_under(out, split))
     with tempfile.TemporaryFile() as scratch:
         kept = _without_copies(_decodable(track(found, "reading", None), report, scratch), report)
-        report.passed_over, report.notes = found.passed_over, found.notes
+        report.passed_over, report.notes = found.passed_over, list(found.notes)
+        if unknown := missing_types.warning([c.found.facts["class"] for c in kept], [c.group for c in kept]):
+            report.notes.append(unknown)
         report.files += len(report.passed_over)
         if not kept:
             raise UserError(report.why_nothing)
@@ -202,7 +209,7 @@ def _split(kept: list[Candidate], splitting: Splitting, report: MakeReport) -> l
     fixed = {cluster: max(splits, key=SPLITS.index) for cluster, splits in given.items()}
     free = [c for c in kept if c.cluster not in fixed]
     report.named = len(kept) - len(free)
-    strata = [f"{c.found.facts['class']}\0{c.found.facts.get('group')}" for c in free]
+    strata = [f"{c.found.facts['class']}\0{c.group}" for c in free]
     splits = split_clusters([c.cluster for c in free], strata, splitting.shares, splitting.seed)
     for candidate, split in zip(free, splits, strict=True):
         candidate.split = split

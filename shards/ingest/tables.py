@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,14 +10,17 @@ import pandas as pd
 
 from dermforge.common.errors import UserError
 from dermforge.common.tables import as_text, read_table
-from shards.ingest.columns import column_of
+from shards.ingest.columns import column_of, folded
 from shards.ingest.kinds import TABLE_SUFFIXES
+from shards.ingest.labelling import joined
+from shards.ingest.recipe import Recipe, presets
 from shards.ingest.walk import File
 
 #: Hugging Face's ImageFolder describes images in a table of this name; only there may the class be missing.
 METADATA = "metadata"
 #: Text files and JSON Lines are often no tables.
 _RARELY_TABLES = (".txt", ".jsonl")
+_NAMES = {"file": "the image files", "class": "the classes", "group": "the skin types", "cluster": "the patients"}
 
 
 class TableNotUnderstood(UserError):
@@ -31,78 +34,123 @@ class Described:
     Attributes
     ----------
     frame
-        Cells of text, None where missing.
+        Cells of text, None where missing; with the columns of the tables that were joined.
     inside
         Folder within the data set to which its file names are relative; "" is the top.
+    read
+        The tables that were joined.
     """
 
     file: File
     frame: pd.DataFrame
     inside: str = ""
+    read: tuple[File, ...] = ()
 
 
-def tables_for(
-    source: Path, files: Sequence[File], chosen: Mapping[str, str], table: Path | None, needs_classes: bool
-) -> list[Described]:
-    """The tables that describe the images: one for all of them, or one for each of some folders; none if there is none.
+@dataclass(frozen=True)
+class TableFinder:
+    """Looks for tables with the columns of a recipe.
 
-    Parameters
+    Attributes
     ----------
     files
         Those that are tables by name.
-    chosen
-        Our name of a column -> its name in the table.
-    table
-        The one to use; None looks for one.
     needs_classes
         Whether a table must have a column of classes; Hugging Face's metadata never must.
-
-    Raises
-    ------
-    TableNotUnderstood
-        There are tables, and none has known columns.
-    UserError
-        Several tables describe the same images, or one cannot be read.
+    notes
+        Gets a sentence for each table of the recipe that is missing.
     """
-    if table is not None:
-        described = Described(File(table.name, table), as_text(read_table(table)))
-        _need_columns(described, chosen, needs_classes)
-        return [described]
-    beside = [File(path.name, path) for suffix in TABLE_SUFFIXES if (path := source.with_suffix(suffix)).is_file()]
-    top = [file for file in files if not file.parts] + [file for file in beside if source.is_dir()]
-    known, unknown = _understood(top, chosen, needs_classes)
-    if len(known) > 1:
-        raise UserError(f"{source} has several tables ({', '.join(d.file.name for d in known)}); name the one to use")
-    if known:
+
+    source: Path
+    files: Sequence[File]
+    recipe: Recipe
+    needs_classes: bool
+    notes: list[str]
+
+    def find(self, table: Path | None = None) -> list[Described]:
+        """The tables that describe the images: one for all, or one for each of some folders; none if there is none.
+
+        Raises
+        ------
+        TableNotUnderstood
+            There are tables, and none has known columns.
+        UserError
+            Several tables describe the same images, or one cannot be read.
+        """
+        if table is not None:
+            described = self._read(File(table.name, table))
+            self._need_columns(described)
+            return [described]
+        beside = [File(p.name, p) for suffix in TABLE_SUFFIXES if (p := self.source.with_suffix(suffix)).is_file()]
+        top = [file for file in self.files if not file.parts] + [file for file in beside if self.source.is_dir()]
+        known, unknown = self._understood(top)
+        self._refuse_several(known)
+        if known:
+            return known
+        known, more = self._understood([file for file in self.files if file.parts])
+        for inside in {described.inside for described in known}:
+            self._refuse_several([described for described in known if described.inside == inside])
+        if not known and unknown + more:
+            self._need_columns((unknown + more)[0])
         return known
-    known, more = _understood([file for file in files if file.parts], chosen, needs_classes)
-    folders = [described.inside for described in known]
-    if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
-        names = ", ".join(d.file.place for d in known if d.inside == twice)
-        raise UserError(f"{source / twice} has several tables ({names}); name the one to use")
-    if not known and unknown + more:
-        _need_columns((unknown + more)[0], chosen, needs_classes)
-    return known
 
+    def _understood(self, files: Sequence[File]) -> tuple[list[Described], list[Described]]:
+        """The tables with known columns, and those without."""
+        known, unknown = [], []
+        for file in files:
+            lenient = file.name.casefold().endswith(_RARELY_TABLES) and not is_metadata(file)
+            try:
+                described = self._read(file)
+            except UserError:
+                if lenient:
+                    continue
+                raise
+            if self.recipe.fits(file.name) and self._missing_column(described) is None:
+                known.append(described)
+            elif not lenient:
+                unknown.append(described)
+        return known, unknown
 
-def _understood(
-    files: Sequence[File], chosen: Mapping[str, str], needs_classes: bool
-) -> tuple[list[Described], list[Described]]:
-    """The tables with known columns, and those without."""
-    known, unknown = [], []
-    for file in files:
-        lenient = file.name.casefold().endswith(_RARELY_TABLES) and not is_metadata(file)
-        try:
-            described = Described(file, as_text(read_table(file.path)), "/".join(file.parts))
-        except UserError:
-            if lenient:
-                continue
-            raise
-        if _missing_column(described, chosen, needs_classes) is None:
-            known.append(described)
-        elif not lenient:
-            unknown.append(described)
-    return known, unknown
+    def _read(self, file: File) -> Described:
+        frame, inside = as_text(read_table(file.path)), "/".join(file.parts)
+        if not self.recipe.join or not self.recipe.fits(file.name):
+            return Described(file, frame, inside)
+        others = [other for other in self.files if other.path != file.path]
+        optional = () if "join" in self.recipe.required else self.recipe.join
+        frame, read = joined(frame, self.recipe.join, others, optional, self.notes)
+        return Described(file, frame, inside, tuple(read))
+
+    def _refuse_several(self, known: Sequence[Described]) -> None:
+        if len(known) > 1:
+            names = ", ".join(described.file.place for described in known)
+            raise UserError(f"{self.source} has several tables ({names}); name the one to use")
+
+    def _missing_column(self, described: Described) -> str | None:
+        """The first of our columns that the table needs and lacks."""
+        names, recipe = [str(name) for name in described.frame.columns], self.recipe
+        if recipe.onehot and not {folded(name) for name in recipe.onehot} <= set(map(folded, names)):
+            return "class"
+        needs_class = self.needs_classes and not recipe.onehot and not is_metadata(described.file)
+        needed = ("file", "class") if needs_class else ("file",)
+        wanted = (*needed, *(ours for ours in recipe.required if ours in recipe.columns))
+        return next((ours for ours in wanted if column_of(names, ours, recipe.columns) is None), None)
+
+    def _need_columns(self, described: Described) -> None:
+        ours = self._missing_column(described)
+        has = [str(name) for name in described.frame.columns]
+        if ours is None and self.recipe.fits(described.file.name):
+            return
+        if ours is None:
+            names = " or ".join(self.recipe.table)
+            raise TableNotUnderstood(f"{described.file.path} is not called {names}; name the table to use")
+        said = self.recipe.onehot if ours == "class" and self.recipe.onehot else self.recipe.columns.get(ours, ())
+        theirs = f" {' or '.join(said)}" if said else " file_name" if is_metadata(described.file) else ""
+        like = [name for name, one in presets().items() if _is_of(has, one)]
+        hint = f" (they are those of the preset {' or '.join(like)})" if like else ""
+        raise TableNotUnderstood(
+            f"{described.file.path} has no column{theirs} for {_NAMES.get(ours, ours)} (it has "
+            f"{', '.join(has) or 'no rows'}); name the columns to use{hint}"
+        )
 
 
 def is_metadata(table: File) -> bool:
@@ -110,21 +158,9 @@ def is_metadata(table: File) -> bool:
     return PurePosixPath(table.name).stem.casefold() == METADATA
 
 
-def _missing_column(described: Described, chosen: Mapping[str, str], needs_classes: bool) -> str | None:
-    """The first of our columns that the table needs and lacks."""
-    needed = ("file", "class") if needs_classes and not is_metadata(described.file) else ("file",)
-    return next((ours for ours in (*needed, *chosen) if column_of(described.frame.columns, ours, chosen) is None), None)
-
-
-def _need_columns(described: Described, chosen: Mapping[str, str], needs_classes: bool) -> None:
-    ours = _missing_column(described, chosen, needs_classes)
-    if ours is None:
-        return
-    theirs = f" {chosen[ours]!r}" if ours in chosen else ""
-    if is_metadata(described.file) and ours == "file" and not theirs:
-        theirs = " file_name"
-    what = {"file": "the image files", "class": "the classes", "group": "the skin types", "cluster": "the patients"}
-    raise TableNotUnderstood(
-        f"{described.file.path} has no column{theirs} for {what.get(ours, ours)} (it has "
-        f"{', '.join(described.frame.columns) or 'no rows'}); name the columns to use"
-    )
+def _is_of(names: Sequence[str], recipe: Recipe) -> bool:
+    """Whether a table has the columns of files and classes of a preset."""
+    have, columns = set(map(folded, names)), recipe.columns
+    if recipe.onehot:
+        return set(map(folded, recipe.onehot)) <= have
+    return all(not have.isdisjoint(map(folded, columns.get(ours, ()))) for ours in ("file", "class"))

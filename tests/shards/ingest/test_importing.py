@@ -199,7 +199,7 @@ def test_synthetic_shards_are_not_made_real(make_shards: Callable[..., Path], tm
         (
             "ddi",
             "DDI_ID,DDI_file,skin_tone,malignant,disease\n1,000001.png,12,True,melanoma-in-situ\n",
-            ("melanoma-in-situ", "12", None, {"DDI_ID": "1", "malignant": "True"}),
+            ("melanoma-in-situ", "1-2", None, {"DDI_ID": "1", "malignant": "True"}),
         ),
         (
             "pad-ufes-20",
