@@ -14,6 +14,7 @@ PROGRAM = Program(
         "ls": "shards.commands.show:ls",
         "verify": "shards.commands.show:verify",
         "diff": "shards.commands.show:diff",
+        "overlap": "shards.commands.overlap:overlap",
         "select": "shards.commands.change:select",
         "regenerate": "shards.commands.change:regenerate",
         "purge": "shards.commands.change:purge",

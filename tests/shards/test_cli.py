@@ -24,7 +24,7 @@ Make = Callable[..., Path]
         (["sheet", "{}", "--out", "{}/o/x.png"], "is not a folder"),
         (["make", "{}", "--out", "{}/o", "--split", "1,2"], "three shares"),
         (["repair", "{}/none", "--out", "{}/o"], "is not a folder"),
-        (["make", "{}", "--out", "{}/o", "--preset", "isic"], "expected fitzpatrick17k"),
+        (["make", "{}", "--out", "{}/o", "--preset", "isic"], "expected bcn20000"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(
