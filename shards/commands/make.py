@@ -11,10 +11,13 @@ import typer
 from dermforge.common import console
 from dermforge.common.errors import DataWarning, UserError
 from shards.commands.conditions import Json, names_of
+from shards.storage.location import is_url
 
 if TYPE_CHECKING:
     from shards.ingest.found import Inventory
     from shards.ingest.importing import Labels
+    from shards.ingest.make_report import MakeReport
+    from shards.ingest.make_synthetic import Generator
 
 
 def make(
@@ -41,6 +44,11 @@ def make(
     quality: Annotated[int, typer.Option(help="Quality of jpg and webp.", min=1, max=100)] = 95,
     near: Annotated[int, typer.Option(help="Bits of 256 in which near duplicates may differ.", min=0, max=128)] = 24,
     shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
+    origin: Annotated[str, typer.Option(help="real; or synthetic: another generator's images.")] = "real",
+    generator: Annotated[str | None, typer.Option(help="Name of the generator of synthetic images.")] = None,
+    lineage: Annotated[
+        str | None, typer.Option(help="Real images it was trained on: table, list or shards; or none.")
+    ] = None,
     hash_ids: Annotated[
         Path | None, typer.Option(help="Private folder of a key and of names: ids become digests.")
     ] = None,
@@ -65,6 +73,9 @@ def make(
     --hash-ids makes ids and patients keyed digests, which models and images made from this set then carry instead of
     the names of files. Its folder gets the key, names.csv and the lists; keep it, and publish it never.
 
+    --origin synthetic makes one synthetic set of the images of any generator, for evalsuite tone, quality, privacy, run
+    and study. --lineage names the images that it was trained on, so that a leak between them and test images is found.
+
     Example: shards make photos --table photos.csv --out data --size 512
     """
     from shards.commands.allowed import advice, allowed
@@ -72,6 +83,7 @@ def make(
     from shards.ingest.importing import LEAST_FOUND, Labels
     from shards.ingest.make import Encoding, Splitting
     from shards.ingest.make import make as write
+    from shards.ingest.make_synthetic import make_synthetic
     from shards.ingest.what_numbers_allow import count, propose, read_rows
 
     if image_format not in ("png", "jpg", "webp"):
@@ -87,9 +99,18 @@ def make(
         names_of(exclude) if exclude else (),
         by_folders,
         0 if allow_missing else LEAST_FOUND,
+        synthetic=origin == "synthetic",
     )
+    made_by = _generator(origin, generator, lineage)
     found = _find(source, labels)
     splitting, encoding = Splitting(_shares(split), seed, near), Encoding(size, image_format, quality)
+    if made_by:
+        made = make_synthetic(found, out, made_by, encoding, shard_size=shard_size, track=console.track)
+        if as_json:
+            console.print_json(vars(made))
+        else:
+            _say(made, out, out)
+        return
     hidden = open_hidden(hash_ids, out) if hash_ids else None
     made = write(found, out, splitting, encoding, shard_size=shard_size, hidden=hidden, track=console.track)
     rows = read_rows(out, made.written)
@@ -97,7 +118,12 @@ def make(
     if as_json:
         console.print_json(vars(made) | {"allows": numbers.record(), "proposal": better and better.record()})
         return
-    lists = hash_ids or out
+    _say(made, out, hash_ids or out)
+    for line in (*allowed(numbers), *advice(rows, numbers, better, named=bool(made.named))):
+        console.say(line)
+
+
+def _say(made: MakeReport, out: str, lists: str | Path) -> None:
     parts = ", ".join(f"{n} {name}" for name, n in made.written.items())
     console.say(
         f"{out}: {parts}; {len(made.dropped)} dropped (see {lists}/_dropped.csv), {len(made.passed_over)} "
@@ -106,8 +132,30 @@ def make(
     )
     for note in made.notes:
         warnings.warn(note, DataWarning, stacklevel=2)
-    for line in (*allowed(numbers), *advice(rows, numbers, better, named=bool(made.named))):
-        console.say(line)
+
+
+def _generator(origin: str, name: str | None, lineage: str | None) -> Generator | None:
+    """What made synthetic images; None for real ones."""
+    from shards.ingest.make_synthetic import Generator, lineage_ids
+
+    if origin not in ("real", "synthetic"):
+        raise UserError(f"--origin {origin!r}; expected real or synthetic")
+    if origin == "real":
+        if name or lineage:
+            raise UserError("--generator and --lineage are of synthetic images; give --origin synthetic as well")
+        return None
+    if not name or not lineage:
+        raise UserError(
+            "--origin synthetic needs --generator NAME and --lineage: a table, a list or shards of the real images "
+            "that it was trained on, or none if they are none of yours"
+        )
+    if lineage == "none":
+        return Generator(name, ())
+    if is_url(lineage) or Path(lineage).is_dir():
+        from shards.ingest.folder import open_data
+
+        return Generator(name, tuple(open_data(lineage).rows["id"]))
+    return Generator(name, lineage_ids(names_of(Path(lineage))))
 
 
 def _find(source: Path, labels: Labels) -> Inventory:

@@ -48,6 +48,8 @@ class Labels:
         The least share of a table's rows that must name an image which is there.
     needs_classes
         Whether a table must have a column of classes.
+    synthetic
+        Whether images may say that they are synthetic.
     """
 
     table: Path | None = None
@@ -60,6 +62,7 @@ class Labels:
     from_folders: bool = False
     least_found: float = LEAST_FOUND
     needs_classes: bool = True
+    synthetic: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -89,7 +92,9 @@ def find(source: Path, labels: Labels = Labels()) -> Inventory:
     scratch = tempfile.TemporaryDirectory(prefix="dermforge-")
     have = sort_files(files, Path(scratch.name))
     tables = _tables(source, have, recipe, labels, notes)
-    streams: list[Iterable[FoundImage]] = [samples(members, tar, notes) for tar, members in have.samples]
+    streams: list[Iterable[FoundImage]] = [
+        samples(members, tar, notes, labels.synthetic) for tar, members in have.samples
+    ]
     streams += [hub.rows_of(file, recipe.columns) for file in have.hubs]
     if tables:
         loose = by_tables(source, have.pictures, tables, recipe, labels.least_found, notes)

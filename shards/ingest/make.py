@@ -114,11 +114,10 @@ def make(
     for split in SPLITS:
         claim_set(_under(out, split))
     with tempfile.TemporaryFile() as scratch:
-        kept = _without_copies(_decodable(track(found, "reading", None), report, scratch), report)
-        report.passed_over, report.notes = found.passed_over, list(found.notes)
+        kept = without_copies(decodable(track(found, "reading", None), report, scratch), report)
+        report.close(found)
         if unknown := missing_types.warning([c.found.facts["class"] for c in kept], [c.group for c in kept]):
             report.notes.append(unknown)
-        report.files += len(report.passed_over)
         if not kept:
             raise UserError(report.why_nothing)
         kept = _split(_in_families(kept, splitting.near, report), splitting, report)
@@ -130,7 +129,7 @@ def make(
             if mine:
                 with ShardSetWriter(_under(out, split), split, classes=classes, shard_size=shard_size) as writer:
                     for candidate in track(mine, f"writing {split}", len(mine)):
-                        _write(writer, candidate, encoding)
+                        write(writer, candidate, encoding)
                 report.written[split] = len(mine)
     write_report(report, out, hidden.folder if hidden else out)
     return report
@@ -146,7 +145,8 @@ def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.LANCZOS))
 
 
-def _decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO) -> list[Candidate]:
+def decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO) -> list[Candidate]:
+    """The images that have a class and can be decoded; the others are dropped with the reason."""
     kept = []
     for one in found:
         report.files += one.data is not None
@@ -170,7 +170,8 @@ def _decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryI
     return kept
 
 
-def _without_copies(candidates: list[Candidate], report: MakeReport) -> list[Candidate]:
+def without_copies(candidates: list[Candidate], report: MakeReport) -> list[Candidate]:
+    """Of images with the same pixels the first; none where they are of several classes."""
     same: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         same.setdefault(candidate.digest, []).append(candidate)
@@ -188,12 +189,17 @@ def _without_copies(candidates: list[Candidate], report: MakeReport) -> list[Can
     return kept
 
 
+def with_ids(kept: list[Candidate]) -> list[Candidate]:
+    """The images, each with an id made of its name."""
+    ids = unique_ids([c.found.name for c in kept], [c.found.listed_as for c in kept])
+    for candidate, one in zip(kept, ids, strict=True):
+        candidate.id = one
+    return kept
+
+
 def _in_families(kept: list[Candidate], near: int, report: MakeReport) -> list[Candidate]:
     pairs = near_pairs(np.stack([c.hash for c in kept]), near)
-    for candidate, one in zip(
-        kept, unique_ids([c.found.name for c in kept], [c.found.listed_as for c in kept]), strict=True
-    ):
-        candidate.id = one
+    with_ids(kept)
     clusters = families([c.id for c in kept], [c.found.facts.get("cluster") for c in kept], pairs)
     for candidate, cluster in zip(kept, clusters, strict=True):
         candidate.cluster = cluster
@@ -223,7 +229,8 @@ def _split(kept: list[Candidate], splitting: Splitting, report: MakeReport) -> l
     return result
 
 
-def _write(writer: ShardSetWriter, c: Candidate, encoding: Encoding) -> None:
+def write(writer: ShardSetWriter, c: Candidate, encoding: Encoding) -> None:
+    """Encode an image and append it."""
     pixels = reduce(decode_image(c.read()), encoding.size)
     facts: dict[str, Any] = c.found.facts
     try:
@@ -234,8 +241,10 @@ def _write(writer: ShardSetWriter, c: Candidate, encoding: Encoding) -> None:
                 "class": facts["class"],
                 "group": facts.get("group"),
                 "attributes": facts["attributes"],
-                "cluster": c.cluster,
-                "split": c.split,
+                "cluster": c.cluster or None,
+                "split": c.split or None,
+                "strategy": facts.get("strategy"),
+                "parent": facts.get("parent"),
                 "width": pixels.shape[1],
                 "height": pixels.shape[0],
             }

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shards.format.schema import canonical_json
+from shards.ingest.found import Inventory
 from shards.storage.location import create_storage
 
 #: What is written next to the splits: the images left out, the other files, and a summary.
-DROPPED, PASSED_OVER, MADE = "_dropped.csv", "_passed_over.csv", "_made.json"
+RECORDS = DROPPED, PASSED_OVER, MADE = "_dropped.csv", "_passed_over.csv", "_made.json"
 
 
 @dataclass
@@ -45,6 +46,11 @@ class MakeReport:
     near_duplicates: int = 0
     clusters: int = 0
     named: int = 0
+
+    def close(self, found: Inventory) -> None:
+        """Take over what was passed over and said, once every image was read."""
+        self.passed_over, self.notes = found.passed_over, list(found.notes)
+        self.files += len(found.passed_over)
 
     @property
     def why_nothing(self) -> str:

@@ -26,8 +26,13 @@ def holds_samples(members: Sequence[File]) -> bool:
     return any(_split(file)[0] in keys for file in members if _is_picture(file))
 
 
-def samples(members: Sequence[File], tar: File, notes: list[str]) -> Iterator[FoundImage]:
+def samples(members: Sequence[File], tar: File, notes: list[str], synthetic: bool = False) -> Iterator[FoundImage]:
     """The samples of a tar in stored order.
+
+    Parameters
+    ----------
+    synthetic
+        Whether the images may say that they are synthetic.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def samples(members: Sequence[File], tar: File, notes: list[str]) -> Iterator[Fo
             ext = _split(file, whole)[1]
             unused.update([f"a second {ext}"] if ext in mine else [])
             mine.setdefault(ext, file)
-        yield _sample(key, mine, tar, unused)
+        yield _sample(key, mine, tar, unused, synthetic)
     if unused:
         listed = ", ".join(f"{ext} ({n})" for ext, n in sorted(unused.items()))
         notes.append(f"{tar.place}: these members of samples are not used: {listed}")
@@ -61,7 +66,7 @@ def unlabelled(members: Sequence[File]) -> list[str]:
     return sorted({_ext(f) for f in members if not _is_picture(f) and _split(f)[0] in keys and _ext(f)})
 
 
-def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[str]) -> FoundImage:
+def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[str], synthetic: bool) -> FoundImage:
     pictures = {ext: file for ext, file in members.items() if f".{ext}" in IMAGE_SUFFIXES}
     others = {ext: file for ext, file in members.items() if _is_picture(file) and ext not in pictures}
     views = [ext for ext in others if "." in ext]
@@ -71,7 +76,7 @@ def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[st
             f"{key}.jpg, in a sample"
         )
     split = split_of(*re.split(r"[-_.]", tar.name))
-    found = FoundImage(key, _facts(members, split, key), place=f"{tar.place}/{key}")
+    found = FoundImage(key, _facts(members, split, key, synthetic), place=f"{tar.place}/{key}")
     if pictures or others:
         ext = next((e for e in ("jpg", "jpeg", "png", "webp") if e in pictures), next(iter({**pictures, **others})))
         found.data = members[ext]
@@ -83,13 +88,13 @@ def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[st
     return found
 
 
-def _facts(members: Mapping[str, File], split: str | None, key: str) -> dict[str, Any]:
+def _facts(members: Mapping[str, File], split: str | None, key: str, synthetic: bool) -> dict[str, Any]:
     try:
         said = json.loads(members["json"].read()) if "json" in members else {}
     except ValueError:
         said = {}
     said = said if isinstance(said, dict) else {}
-    if said.get("origin") == "synthetic":
+    if said.get("origin") == "synthetic" and not synthetic:
         raise UserError(f"{key} is synthetic, but only real images can be imported; copy shards with `shards select`")
     words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
     origin = words.pop("origin") if words.get("origin") in ("real", "phantom") else None
