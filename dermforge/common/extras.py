@@ -14,6 +14,7 @@ PURPOSES = {
     "cuda": "the backend onnxruntime on CUDA",
     "ray": "--ray",
     "cloud": "s3:// and other buckets",
+    "dicom": "DICOM images",
     "track": "logs for TensorBoard",
     "optimum": "bench: comparison with optimum",
     "quality": "tests: FID and KID of torch-fidelity",

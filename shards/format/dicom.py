@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dermforge.common.errors import UserError
+from dermforge.common.extras import how_to_install
 from shards.format.pixels import scaled, to_srgb
 
 
@@ -67,7 +68,7 @@ def _read(data: bytes, pixels: bool) -> Any:
     try:
         import pydicom
     except ImportError as error:
-        raise UserError("a DICOM image; to read it, `pip install pydicom`") from error
+        raise UserError(f"a DICOM image; to read it, `{how_to_install('dicom')}`") from error
     try:
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
     except (pydicom.errors.InvalidDicomError, AttributeError, EOFError, KeyError, OSError, ValueError) as error:

@@ -17,7 +17,7 @@ EMPTY = bytes(128) + b"DICM" + bytes(64)
 def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
     assert image_format(EMPTY) == "dcm"
-    with pytest.raises(UserError, match="pip install pydicom"):
+    with pytest.raises(UserError, match="to read it, `pip install"):
         decode_image(EMPTY)
 
 
