@@ -11,6 +11,7 @@ import shards
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import some
 from shards import ImageSet
+from shards.format.nearby import sets_below
 from shards.format.schema import SHARD, SPLITS
 from shards.storage.location import is_url, open_storage
 
@@ -39,6 +40,12 @@ def open_splits(location: Path) -> Splits:
     folder = Path(location)
     if _in_parts(folder):
         parts = {name: shards.open_data(folder / name) for name in SPLITS}
+    elif there := {Path(place).name for place in sets_below(folder)} & set(SPLITS):
+        missing = " and ".join(name for name in SPLITS if name not in there)
+        raise UserError(
+            f"{folder} has no {missing} images, only {' and '.join(name for name in SPLITS if name in there)}; make them "
+            "with shares of all three, such as `shards make --split 0.7,0.1,0.2`, or name all three in the data"
+        )
     else:
         whole = shards.open_data(folder)
         parts = {name: whole.where(split=name) for name in SPLITS}

@@ -47,3 +47,12 @@ def test_images_in_two_parts_are_refused(tmp_path: Path) -> None:
         write(tmp_path / part, "real", prefix)
     with pytest.raises(UserError, match=r"2 ids are in train and in test of .*\(x-a, x-b\)"):
         open_splits(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["train", "validation", "test"])
+def test_a_missing_part_is_named(tmp_path: Path, missing: str) -> None:
+    """As `shards make` leaves it where the data name two of the splits."""
+    for part in {"train", "validation", "test"} - {missing}:
+        write(tmp_path / part, "real", part)
+    with pytest.raises(UserError, match=f"has no {missing} images, only"):
+        open_splits(tmp_path)
