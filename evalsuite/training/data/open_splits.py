@@ -43,8 +43,8 @@ def open_splits(location: Path) -> Splits:
     elif there := {Path(place).name for place in sets_below(folder)} & set(SPLITS):
         missing = " and ".join(name for name in SPLITS if name not in there)
         raise UserError(
-            f"{folder} has no {missing} images, only {' and '.join(name for name in SPLITS if name in there)}; make them "
-            "with shares of all three, such as `shards make --split 0.7,0.1,0.2`, or name all three in the data"
+            f"{folder} has no {missing} images, only {' and '.join(name for name in SPLITS if name in there)}; make "
+            "them with shares of all three, such as `shards make --split 0.7,0.1,0.2`, or name all three in the data"
         )
     else:
         whole = shards.open_data(folder)
