@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 import typer
+from documented_commands import PROGRAMS, command_lines
 
 import dermforge
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")), *sorted(DOCS.rglob("*.md"))]
-PROGRAMS = ("gen", "shards", "evalsuite", "bench")
 WALK_PAGE = DOCS / "tutorial" / "every-command.md"
 
 
@@ -44,20 +44,6 @@ def commands() -> dict[tuple[str, str], tuple[Any, str]]:
 
 def blocks(page: Path, language: str) -> Iterator[str]:
     yield from re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def command_lines(page: Path) -> list[str]:
-    """Lines of our programs in code blocks, fenced or indented, continued lines joined; in a container too."""
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    fenced = [
-        line
-        for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        for line in block.splitlines()
-    ]
-    unfenced = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    indented = [line.strip() for line in unfenced.splitlines() if line.startswith("    ")]
-    lines = [re.sub(r"^docker run .* dermforge ", "", line) for line in (*fenced, *indented)]
-    return [line for line in lines if line.split(" ")[0] in PROGRAMS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
