@@ -8,26 +8,26 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from dermforge.common.errors import UserError
-from shards.ingest.kinds import IMAGE_SUFFIXES, OTHER_PICTURES
+from shards.ingest.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
 from shards.ingest.walk import File
 
 
 class ImageFiles:
-    """Finds files by path, by file name, or by either without suffix.
+    """Finds files by path, by the end of a path, by file name, or by any of these without suffix.
 
     Letter case, composed or decomposed Unicode, backslashes, and another suffix of a picture make no difference where
-    only one file can be meant.
+    only one file can be meant. A file in another folder than the table says is taken only if there is no such folder.
     """
 
     def __init__(self, files: Iterable[File], folder: Path, inside: str = "") -> None:
         self.files, self.folder, self.inside = list(files), Path(os.path.abspath(folder)), inside
         self._exact = {self._local(file): file for file in self.files}
-        self._by_key: dict[str, list[File]] = {}
+        self._by_stem: dict[str, list[File]] = {}
+        self._folders: set[str] = set()
         for file in self.files:
-            local = _key(self._local(file))
-            keys = {local, _key(file.name), without_suffix(local), without_suffix(_key(file.name))}
-            for key in keys:
-                self._by_key.setdefault(key, []).append(file)
+            *above, name = _key(self._local(file)).split("/")
+            self._folders |= {"/".join(above[i:]) for i in range(len(above))}
+            self._by_stem.setdefault(without_suffix(name), []).append(file)
 
     def find(self, cell: str) -> File | None:
         """The file, None if there is none.
@@ -42,16 +42,28 @@ class ImageFiles:
             return None
         if name in self._exact:
             return self._exact[name]
-        key, base = _key(name), _key(name.rpartition("/")[2])
-        for candidate in (key, without_suffix(key), base, without_suffix(base)):
-            found = self._by_key.get(candidate, [])
-            found = _of_the_same_suffix(found, key) or found
-            if len(found) > 1:
-                places = f"{found[0].place} or {found[1].place}"
-                raise UserError(f"the name {cell!r} may mean {places}; give its path in {self.folder}")
-            if found:
-                return found[0]
-        return None
+        key = _key(name)
+        folder, _, base = key.rpartition("/")
+        candidates = self._by_stem.get(base, []) + self._by_stem.get(without_suffix(base), [])
+        found = self._nearest(key, list(dict.fromkeys(candidates)), folder in self._folders)
+        if len(found) > 1:
+            places = f"{found[0].place} or {found[1].place}"
+            raise UserError(f"the name {cell!r} may mean {places}; give its path in {self.folder}")
+        return found[0] if found else None
+
+    def _nearest(self, key: str, candidates: list[File], is_folder: bool) -> list[File]:
+        """Of files with the name, those with the same path, or the longest common end of it; images before masks."""
+        stem = without_suffix(key)
+        paths = [without_suffix(_key(self._local(file))) for file in candidates]
+        same = [path in (stem, key) for path in paths]
+        below = [f"/{path}".endswith((f"/{stem}", f"/{key}")) for path in paths]
+        above = [f"/{stem}".endswith(f"/{path}") for path in paths]
+        for chosen in (same, below, above, [not is_folder] * len(paths)):
+            if found := [file for file, one in zip(candidates, chosen, strict=True) if one]:
+                found = [file for file in found if classify(file.place)[0] is not Kind.MASK] or found
+                suffix = PurePosixPath(key).suffix
+                return [file for file in found if PurePosixPath(_key(file.name)).suffix == suffix] or found
+        return []
 
     def beginning(self, cell: str) -> list[File]:
         """The files whose names begin with a cell, and then with no letter or digit that would make it another."""
@@ -94,7 +106,3 @@ def without_suffix(name: str) -> str:
 
 def _key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def _of_the_same_suffix(found: list[File], key: str) -> list[File]:
-    return [file for file in found if PurePosixPath(_key(file.name)).suffix == PurePosixPath(key).suffix]

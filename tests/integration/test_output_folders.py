@@ -53,7 +53,7 @@ MORE = {
     "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {new} --write {out}",
 }
 #: Their `out` is one file.
-FILES = {"gen plan", "evalsuite predict", "shards sheet"}
+FILES = {"gen plan", "evalsuite predict", "shards overlap", "shards sheet"}
 
 
 @pytest.fixture(scope="module")

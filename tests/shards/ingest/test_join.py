@@ -40,6 +40,23 @@ def test_one_file_is_found_by_any_spelling(cell: str, place: str) -> None:
     assert found.place == place
 
 
+def test_folders_tell_equal_names_apart() -> None:
+    """By the end of the path; and where the folder is there and the file is not, another folder's is not taken."""
+    have = files("data/train/1.jpg", "data/test/1.jpg", "data/test/2.jpg", "3.jpg")
+    assert have.find("train/1").place == "data/train/1.jpg"  # type: ignore[union-attr]
+    assert have.find("test\\1.png").place == "data/test/1.jpg"  # type: ignore[union-attr]
+    assert have.find("/home/x/3.jpg".lstrip("/")).place == "3.jpg"  # type: ignore[union-attr]
+    assert have.find("train/2.jpg") is None
+    with pytest.raises(UserError, match="may mean"):
+        have.find("1.jpg")
+
+
+def test_images_come_before_masks_of_the_same_name() -> None:
+    have = files("images/a.jpg", "masks/a.png", "b_mask.png")
+    assert have.find("a").place == "images/a.jpg"  # type: ignore[union-attr]
+    assert have.find("b_mask").place == "b_mask.png"  # type: ignore[union-attr]
+
+
 def test_exact_names_come_first_and_two_meanings_are_refused() -> None:
     have = files("a.jpg", "A.jpg", "a.png", "x/b.jpg", "y/b.jpg")
     assert [have.find(cell).place for cell in ("a.jpg", "A.jpg", "a.png", "y/b.jpg")] == [  # type: ignore[union-attr]
