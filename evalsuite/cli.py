@@ -18,6 +18,7 @@ PROGRAM = Program(
         "quality": "evalsuite.commands.quality:quality",
         "tone": "evalsuite.commands.tone:tone",
         "privacy": "evalsuite.commands.privacy:privacy",
+        "leak": "evalsuite.commands.leak:leak",
         "filter": "evalsuite.commands.filter:filter_images",
         "reader-study": "evalsuite.commands.reader_study:reader_study",
         "selfcheck": "evalsuite.commands.selfcheck:selfcheck",

@@ -38,25 +38,27 @@ def privacy(
     from evalsuite.images.privacy.audit import alarms_sentence, audit_copies
     from evalsuite.images.privacy.audit_report import privacy_section
     from evalsuite.images.privacy.planted_copies import missed_kinds
+    from evalsuite.images.privacy.unseen_images import left_out_sentence
 
     claim(folder, "an audit of copies", ["privacy.*"], ["features"])
     spaces = [open_extractor(spec, device) for spec in extractor or []]
     trained, made = open_images(train), open_images(synthetic)
+    unseen = None if test is None else open_images(test)
     audit = audit_copies(
         train=trained,
         synthetic=made,
-        test=test,
+        test=unseen,
         false_alarms=false_alarms,
         extractors=spaces,
         control=control,
         folder=folder / "features",
         track=track,
     )
-    tables = {"privacy.parquet": audit.images, "unseen.parquet": audit.unseen}
+    tables = {"privacy.parquet": audit.images, "unseen.parquet": audit.unseen, "left_out.csv": audit.left_out}
     tables |= {"rates.csv": audit.rates, "control.csv": audit.control}
     summary = {name: getattr(audit, name) for name in ("rates", "calibration", "parts", "control", "quarantine")}
     summary["false_alarms_measured"] = audit.alarms
-    found = artifacts.write_findings(privacy_section(audit, trained, made), folder, "privacy", summary, tables)
+    found = artifacts.write_findings(privacy_section(audit, trained, made, unseen), folder, "privacy", summary, tables)
     write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
     if as_json:
         print_json(found)
@@ -66,7 +68,7 @@ def privacy(
                 f"{row.how:18} {row.cell:16} {row.copies:5} of {row.n:6}  {row.rate:.3f} "
                 f"({row.low:.3f} to {row.high:.3f})"
             )
-        say(audit.calibration.sentence())
+        say(" ".join(filter(None, [audit.calibration.sentence(), left_out_sentence(audit.left_out)])))
         planted = ", ".join(f"{row.kind} {row.found} of {row.n}" for row in audit.control.itertuples())
         say(f"planted copies found: {planted}")
         say(" ".join(filter(None, [missed_kinds(audit.control), alarms_sentence(audit.alarms)])))

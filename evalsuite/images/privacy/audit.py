@@ -11,30 +11,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dermforge.common.errors import UserError
 from evalsuite.images.cells import share_table
 from evalsuite.images.features.extract import Preprocess, extract
 from evalsuite.images.features.extractors import Extractor, open_extractor
 from evalsuite.images.features.nearest import largest_cosine
-from evalsuite.images.image_data import (
-    ImageData,
-    ImageSource,
-    Track,
-    describe,
-    families,
-    image_side,
-    open_images,
-    untracked,
-)
+from evalsuite.images.image_data import ImageData, ImageSource, Track, families, image_side, open_images, untracked
 from evalsuite.images.privacy.calibration import Calibration, calibrate, measured_alarms
 from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, missed_kinds, plant_copies
 from evalsuite.images.privacy.redrawn_parts import judge_parts, keeps_a_part
 from evalsuite.images.privacy.search_index import TrainingIndex, build, search
+from evalsuite.images.privacy.unseen_images import left_out_sentence, unseen_images
 from evalsuite.page.image_check import Status
 from evalsuite.stats.estimate import Estimate, share
 
 SPACES = ("closeness", "apart", "distinct")  # phash misses crops, so it is reported and takes no part in the decision
-MOST_SEARCHED = 1000  # training images that stand in for unseen ones where there is no test set
 WHOLE, PART = "whole picture", "redrawn part"  # what of an image the decision rests on
 UNCLEARED = "bare skin around a lesion is as near to other bare skin as to a noised copy of itself"
 
@@ -54,6 +44,9 @@ class CopyAudit:
         The thresholds for whole pictures and for redrawn parts (None without inpainted images).
     unseen
         The unseen real images that set the threshold, scored in the same way.
+    left_out
+        Unseen real images that show a lesion of the training set: copies and photographs taken again, with the nearest
+        training image. They are no measure of how near unseen lesions lie, and set no threshold.
     control
         Planted copies found, one row per kind (`control_table`).
     alarms
@@ -65,6 +58,7 @@ class CopyAudit:
     calibration: Calibration
     parts: Calibration | None
     unseen: pd.DataFrame
+    left_out: pd.DataFrame
     control: pd.DataFrame
     alarms: Estimate
 
@@ -149,7 +143,8 @@ def audit_copies(
         keep = folder or Path(scratch)
         index = build(known, keep, track)
         planted = plant_copies(known, control)
-        source, floor = _floor(index, known, unseen, track)
+        source, floor, left_out = unseen_images(index, known, unseen, track)
+        unseen = unseen and unseen.take(np.flatnonzero(unseen.rows["id"].isin(floor["id"]).to_numpy()))
         found = search(index, made, track=track)
         controls = search(index, planted, "planted copies", track=track)
         spaces = list(SPACES)
@@ -166,28 +161,7 @@ def audit_copies(
             judged, parts = judge_parts(made.take(rows), index, unseen, false_alarms, source, track)
             _replace(found, rows, judged)
     alarms = measured_alarms(floor, tuple(spaces), false_alarms, family=families(floor))
-    return CopyAudit(found, rate_table(found), calibration, parts, floor, control_table(controls), alarms)
-
-
-def _floor(index: TrainingIndex, train: ImageData, unseen: ImageData | None, track: Track) -> tuple[str, pd.DataFrame]:
-    """Real images that the generator cannot have copied: what they are, and how near each lies to the training set."""
-    if unseen is not None:
-        _disjoint(index, unseen)
-        return "unseen test images", search(index, unseen, "unseen images", track=track)
-    rows = index.frame["id"].sample(min(len(index.frame), MOST_SEARCHED), random_state=0).index
-    source = "training images, each searched for among the others (no test set was given)"
-    return source, search(index, train.take(np.sort(rows)), "training images", leave_out_self=True, track=track)
-
-
-def _disjoint(index: TrainingIndex, test: ImageData) -> None:
-    train, unseen = index.frame, describe(test)
-    same_content = set(train["image_sha256"]) & set(unseen["image_sha256"]) - {None, ""}
-    shared = set(train["id"]) & set(unseen["id"]) | same_content
-    if shared:
-        raise UserError(
-            f"{len(shared)} test images are in the training set ({min(shared)[:16]}, ...): they cannot calibrate it; "
-            "give images that the generator has not seen"
-        )
+    return CopyAudit(found, rate_table(found), calibration, parts, floor, left_out, control_table(controls), alarms)
 
 
 def _add_cosines(
@@ -238,6 +212,7 @@ def _verdict(audit: CopyAudit) -> tuple[str, Status]:
         f"{int(audit.images['copy'].sum())} of {len(audit.images)} synthetic images are nearer to a training image "
         "than unseen real images are.",
         audit.calibration.sentence(),
+        left_out_sentence(audit.left_out),
         f"Of the planted copies, {planted['found']} of {planted['n']} were found.",
         missed_kinds(audit.control),
         alarms_sentence(audit.alarms),

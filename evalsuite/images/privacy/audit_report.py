@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
-import simplejpeg
-from numpy.typing import NDArray
-from PIL import Image
 
 from evalsuite.images.image_data import ImageData
 from evalsuite.images.privacy.audit import CopyAudit
+from evalsuite.images.privacy.thumbnails import thumbnails_of
 from evalsuite.page.blocks import Plot, Table, Thumbnails
 from evalsuite.page.image_check import Axis, ImageCheck, frame_table, interval_texts, thumbnails
 
 PAIRS = 12  # nearest pairs that are shown
 
 
-def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> ImageCheck:
+def privacy_section(
+    audit: CopyAudit, train: ImageData, synthetic: ImageData, unseen: ImageData | None = None
+) -> ImageCheck:
     """The section of the page on copies, with the nearest pairs side by side."""
     by_group = audit.rates["family"] == "group"
     finer = audit.rates["family"].isin(["overall", "class", "strategy"])
@@ -29,6 +28,7 @@ def privacy_section(audit: CopyAudit, train: ImageData, synthetic: ImageData) ->
         frame_table(control, "Positive control: copies of training images planted among the audited images"),
     ]
     copies += _nearest_pairs(audit, train, synthetic)
+    copies += _left_out_pairs(audit, train, train if unseen is None else unseen)
     by_skin_type = frame_table(_rates_shown(audit.rates[by_group]), "Share of copies by skin type")
     shown: dict[Axis, list[Table | Plot | Thumbnails]] = {"privacy": copies, "fairness": [by_skin_type]}
     return ImageCheck("Copies of training images", audit.sentence, audit.status, shown)
@@ -41,7 +41,7 @@ def _nearest_pairs(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> 
     nearest = ranked.drop_duplicates("nearest").head(PAIRS)
     if nearest.empty:
         return []
-    made, known = _thumbnails(synthetic, nearest["id"]), _thumbnails(train, nearest["nearest"])
+    made, known = thumbnails_of(synthetic, nearest["id"]), thumbnails_of(train, nearest["nearest"])
     copies = audit.images[audit.images["copy"]]["nearest"].value_counts()
     cells = []
     columns = (nearest[c] for c in ("id", "nearest", "copy", "score", "threshold"))
@@ -57,18 +57,22 @@ def _nearest_pairs(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> 
     return [thumbnails(cells, 6, caption)]
 
 
+def _left_out_pairs(audit: CopyAudit, train: ImageData, unseen: ImageData) -> list[Thumbnails]:
+    """Real images that show a lesion of the training set, to be looked at."""
+    pairs = audit.left_out.sort_values("distinct", ascending=False).head(PAIRS)
+    if pairs.empty:
+        return []
+    left, known = thumbnails_of(unseen, pairs["id"]), thumbnails_of(train, pairs["nearest"])
+    cells = []
+    for id, other, by in zip(pairs["id"], pairs["nearest"], pairs["distinct"], strict=True):
+        cells += [(left[id], f"{id}: stands out by {by:.1f}"), (known[other], str(other))]
+    caption = (
+        f"{len(pairs)} of {len(audit.left_out)} real images that are left out of the calibration, each before the "
+        "training image of the same lesion (`evalsuite leak` lists such pairs)"
+    )
+    return [thumbnails(cells, 6, caption)]
+
+
 def _rates_shown(rates: pd.DataFrame) -> pd.DataFrame:
     shown = rates.assign(share=interval_texts(rates))[["cell", "how", "n", "copies", "share"]]
     return shown.rename(columns={"how": "judged by", "n": "images"})
-
-
-def _thumbnails(data: ImageData, ids: pd.Series[str]) -> dict[str, bytes]:
-    rows = np.flatnonzero(data.rows["id"].isin(set(ids)).to_numpy())
-    return {s.id: _thumbnail(image) for s, image in data.take(rows).images()}
-
-
-def _thumbnail(image: NDArray[np.uint8], size: int = 96) -> bytes:
-    """A small JPEG."""
-    small = Image.fromarray(image)
-    small.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.asarray(small)), quality=85, colorspace="RGB"))

@@ -56,7 +56,7 @@ def describe_parts(lab: Lab, shape: tuple[float, float]) -> Floats:
     """Descriptors of the parts of a square (perhaps squeezed) picture, [n, SIZE]."""
     across, down = _samplers(shape)
     planes = shrink(lab, GRID).transpose(2, 0, 1)
-    samples = (down * (planes @ across.T).transpose(0, 2, 1)).sum(-1)  # [3, n * rings * angles]
+    samples = (down * (planes.reshape(-1, GRID) @ across).reshape(3, GRID, -1)).sum(1)  # [3, n * rings * angles]
     return _described(samples.reshape(3, -1, len(RADII) * ANGLES))
 
 
@@ -93,7 +93,7 @@ def placement(turn: int, disc: Floats) -> Floats:
 
 @lru_cache(maxsize=16)
 def _samplers(shape: tuple[float, float]) -> tuple[Floats, Floats]:
-    """Gaussian weights of columns and of rows at every sample of every part, each [n * rings * angles, GRID]."""
+    """Gaussian weights of columns and of rows at every sample of every part, each [GRID, n * rings * angles]."""
     theta = np.arange(ANGLES) * 2 * np.pi / ANGLES
     unit = np.stack([np.outer(RADII, np.cos(theta)).ravel(), np.outer(RADII, np.sin(theta)).ravel()])
     pixels = (np.arange(GRID) + 0.5) / GRID * 2 - 1
@@ -102,7 +102,7 @@ def _samplers(shape: tuple[float, float]) -> tuple[Floats, Floats]:
         centre, radius = discs(shape)[:, axis, None], discs(shape)[:, axis + 2, None]
         at, blur = (centre + radius * unit[axis]).ravel(), np.repeat(radius * BLUR, unit.shape[1])
         found = np.exp(-0.5 * ((pixels - at[:, None]) / blur[:, None]) ** 2)
-        weights.append((found / found.sum(1, keepdims=True)).astype(np.float32))
+        weights.append(np.ascontiguousarray((found / found.sum(1, keepdims=True)).T, dtype=np.float32))
     return weights[0], weights[1]
 
 

@@ -92,15 +92,37 @@ def test_arrays_give_a_calibrated_verdict_with_its_controls() -> None:
     assert audit_copies(train=train, synthetic=fresh, test=test, control=4).status == "good"
 
 
-def test_an_audit_that_misses_planted_copies_says_that_it_proves_nothing() -> None:
-    """Unseen images as near to the training set as copies are leave no room for a threshold."""
+def test_unseen_images_that_are_all_copies_calibrate_nothing() -> None:
     rng = np.random.default_rng(0)
-    train, fresh = np.stack(phantoms(60, 0)), np.stack(phantoms(12, 20_000))
+    train, fresh = np.stack(phantoms(30, 0)), np.stack(phantoms(2, 20_000))
     near = np.clip(train + rng.normal(0, 1, train.shape), 0, 255).astype(np.uint8)
-    found = audit_copies(train=train, synthetic=fresh, test=near, control=4)
+    with pytest.raises(UserError, match=r"show a lesion of the training set .*split by lesion or patient"):
+        audit_copies(train=train, synthetic=fresh, test=near, control=1)
+
+
+def test_an_audit_that_misses_planted_copies_says_that_it_proves_nothing() -> None:
+    """Pictures of one colour are all copies of each other: no threshold can tell."""
+    train, test, fresh = (np.full((n, 32, 32, 3), 180, np.uint8) for n in (20, 30, 2))
+    steps = np.arange(20, dtype=np.uint8)[:, None, None, None]
+    unseen = test - np.arange(30, dtype=np.uint8)[:, None, None, None]
+    found = audit_copies(train=train + steps, synthetic=fresh, test=unseen[:, :, :, ::-1] - 40, control=4)
     assert found.status == "unknown"
     assert found.control.iloc[0]["rate"] < 0.95
     assert "Too few planted copies" in found.sentence
+
+
+def test_copies_among_the_unseen_images_do_not_move_the_threshold() -> None:
+    """Four per cent of the calibration set are altered training images: they are named, and nothing else changes."""
+    train, unseen, made = (np.stack(phantoms(n, start)) for n, start in ((40, 0), (75, 10_000), (4, 20_000)))
+    rng = np.random.default_rng(0)
+    kinds = ("noised", "turned by a right angle", "brighter")
+    planted = np.stack([KINDS[kind](train[5 * i], rng) for i, kind in enumerate(kinds)])
+    clean = audit_copies(train=train, synthetic=made, test=unseen, control=1)
+    leaky = audit_copies(train=train, synthetic=made, test=np.concatenate([unseen, planted]), control=1)
+    assert leaky.calibration.threshold == pytest.approx(clean.calibration.threshold, abs=1e-6)
+    named = leaky.left_out.set_index("id")["nearest"].to_dict()
+    assert named.items() >= {f"test-{75 + i}": f"train-{5 * i}" for i in range(3)}.items()
+    assert f"{len(leaky.left_out)} real images are left out of the calibration" in leaky.sentence
 
 
 def test_the_example_runs() -> None:
