@@ -42,7 +42,7 @@ def make(
     ] = None,
     image_format: Annotated[str, typer.Option("--format", help="Codec of all images: png, jpg or webp.")] = "png",
     quality: Annotated[int, typer.Option(help="Quality of jpg and webp.", min=1, max=100)] = 95,
-    near: Annotated[int, typer.Option(help="Bits of 256 in which near duplicates may differ.", min=0, max=128)] = 24,
+    near: Annotated[int, typer.Option(help="Bits of 256 in which near duplicates may differ.", min=0, max=128)] = 40,
     shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
     origin: Annotated[str, typer.Option(help="real; or synthetic: another generator's images.")] = "real",
     generator: Annotated[str | None, typer.Option(help="Name of the generator of synthetic images.")] = None,

@@ -25,6 +25,7 @@ LINES = {
     "evalsuite study": "--real {real} --synthetic {real}/train --out {out}",
     "evalsuite quality": "{real}/test {real}/train --out {out}",
     "evalsuite tone": "{real}/train --out {out}",
+    "evalsuite leak": "{real} --out {out}",
     "evalsuite privacy": "{real}/train {real}/test --out {out}",
     "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {out}",
     "evalsuite fairness": "{table} --groups fst --out {out}",

@@ -14,8 +14,8 @@ from evalsuite.page.image_check import frame_table, thumbnails
 
 SHOWN = 60  # pairs on the page; the table has all
 CURE = (
-    "Put all photographs of a lesion on one side: `shards make DATA --dedupe` keeps near duplicates together, and a "
-    "column of lesions or patients (`--cluster-column`) does so without guessing."
+    "Put all photographs of a lesion on one side: `shards make --cluster-column` does so by a column of lesions or "
+    "patients. Where there is none, `shards make` keeps near duplicates together, which are a part of these."
 )
 
 
