@@ -39,7 +39,8 @@ def shape_of(height: int, width: int) -> tuple[float, float]:
 def discs(shape: tuple[float, float]) -> Floats:
     """Parts of a picture: centre x, y and radius along x, y of each, [n, 4], where the picture reaches from -1 to 1.
 
-    An oblong picture is also described as a whole, because it may have been squeezed into a square.
+    An oblong picture is also described by its middle, which is what is searched for, and as a whole, because it may have
+    been squeezed into a square.
     """
     tall, wide = shape
     found = []
@@ -48,7 +49,7 @@ def discs(shape: tuple[float, float]) -> Floats:
         rows, columns = (np.linspace(-reach, reach, n) if n > 1 else np.zeros(1) for reach, n in reaches)
         found += [(x, y, scale / wide, scale / tall) for y in rows for x in columns]
     if max(shape) > 1:
-        found.append((0, 0, 1, 1))
+        found += [(0, 0, 1 / wide, 1 / tall), (0, 0, 1, 1)]
     return np.array(found, dtype=np.float32)
 
 

@@ -28,7 +28,8 @@ def same_lesion(found: pd.DataFrame, searched: int) -> pd.Series[bool]:
     The others among few images look less alike, so that an image stands out from them by chance: more is asked there.
     """
     least = DISTINCT + PER_TENTH * max(np.log10(MANY / searched), 0)
-    return (found["structure"] >= STRUCTURE) & (found["distinct"] >= least)
+    same: pd.Series[bool] = (found["structure"] >= STRUCTURE) & (found["distinct"] >= least)
+    return same
 
 
 def open_splits(source: str | Path) -> dict[str, ImageData]:
