@@ -39,8 +39,8 @@ def shape_of(height: int, width: int) -> tuple[float, float]:
 def discs(shape: tuple[float, float]) -> Floats:
     """Parts of a picture: centre x, y and radius along x, y of each, [n, 4], where the picture reaches from -1 to 1.
 
-    An oblong picture is also described by its middle, which is what is searched for, and as a whole, because it may have
-    been squeezed into a square.
+    An oblong picture is also described by its middle, which is what is searched for, and as a whole, because it may
+    have been squeezed into a square.
     """
     tall, wide = shape
     found = []
