@@ -46,13 +46,13 @@ def _nearest_pairs(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> 
     cells = []
     columns = (nearest[c] for c in ("id", "nearest", "copy", "score", "threshold"))
     for id, other, copy, score, threshold in zip(*columns, strict=True):
-        word = "COPY" if copy else "no copy"
+        verdict = f"COPY {score:.1f} > {threshold:.1f}" if copy else f"no copy {score:.1f} < {threshold:.1f}"
         more = f", {copies[other]} copies" if copies.get(other, 0) > 1 else ""
-        cells += [(made[id], f"{word}: {score:.1f} (threshold {threshold:.1f})"), (known[other], f"{other}{more}")]
+        cells += [(made[id], f"{verdict} {id}"), (known[other], f"{other}{more}")]
     caption = (
         "Nearest pairs, nearest first: a synthetic image, then its training image. Each training image is shown once, "
-        "with the synthetic image nearest to it. The number is the nearness, in spreads above the median of unseen "
-        "real images; above the threshold an image is called a copy."
+        "with the synthetic image nearest to it. The first number is the nearness, in spreads above the median of "
+        "unseen real images, and the second the threshold, above which an image is called a copy."
     )
     return [thumbnails(cells, 6, caption)]
 
@@ -65,10 +65,10 @@ def _left_out_pairs(audit: CopyAudit, train: ImageData, unseen: ImageData) -> li
     left, known = thumbnails_of(unseen, pairs["id"]), thumbnails_of(train, pairs["nearest"])
     cells = []
     for id, other, by in zip(pairs["id"], pairs["nearest"], pairs["distinct"], strict=True):
-        cells += [(left[id], f"{id}: stands out by {by:.1f}"), (known[other], str(other))]
+        cells += [(left[id], f"{by:.1f} {id}"), (known[other], str(other))]
     caption = (
         f"{len(pairs)} of {len(audit.left_out)} real images that are left out of the calibration, each before the "
-        "training image of the same lesion (`evalsuite leak` lists such pairs)"
+        "training image of the same lesion, and by how much it stands out (`evalsuite leak` lists such pairs)"
     )
     return [thumbnails(cells, 6, caption)]
 

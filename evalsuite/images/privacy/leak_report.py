@@ -38,8 +38,11 @@ def leak_report(pairs: pd.DataFrame, counts: pd.DataFrame, splits: Mapping[str, 
         (f"{row.split} in {row.other_split}", f"{row.leaked} of {row.n}", f"{row.same_class} of the same class")
         for row in counts.itertuples()
     ]
-    note = f"{min(SHOWN, len(pairs))} of {len(pairs)} pairs, those first that stand out most from other lesions that "
-    note += f"look alike; the least that counts is {DISTINCT}. Look at them: a few may be two lesions."
+    note = (
+        f"{min(SHOWN, len(pairs))} of {len(pairs)} pairs, those first that stand out most from other lesions that look "
+        f"alike; the least that counts is {DISTINCT}. Under each picture: split, class, by how much it stands out, "
+        "name. Look at them: a few may be two lesions."
+    )
     sections = [
         Section("Splits", [frame_table(shown, "Images of a split that show a lesion of an earlier one"), CURE]),
         Section("Pairs", [_pairs(pairs.head(SHOWN), splits, note)] if len(pairs) else ["None."]),
@@ -54,7 +57,8 @@ def _pairs(pairs: pd.DataFrame, splits: Mapping[str, ImageData], caption: str) -
         pictures |= {(split, id): jpeg for id, jpeg in thumbnails_of(data, ids).items()}
     cells = []
     for row in pairs.to_dict("records"):
-        cells.append((pictures[row["split"], row["id"]], f"{row['split']}: {row['id']} ({row['class']})"))
-        other = f"{row['other_split']}: {row['other']} ({row['other_class']}), stands out by {row['distinct']:.1f}"
+        first = f"{row['split']} {row['class']} {row['distinct']:.1f} {row['id']}"  # a long label is cut at its end
+        cells.append((pictures[row["split"], row["id"]], first))
+        other = f"{row['other_split']} {row['other_class']} {row['other']}"
         cells.append((pictures[row["other_split"], row["other"]], other))
     return thumbnails(cells, 6, caption)

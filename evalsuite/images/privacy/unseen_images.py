@@ -54,7 +54,5 @@ def left_out_sentence(left_out: pd.DataFrame) -> str:
     """How many real images set no threshold because they show a lesion of the training set; empty for none."""
     if left_out.empty:
         return ""
-    return (
-        f"{len(left_out)} real images are left out of the calibration, because they show a lesion of the training set "
-        "(copies, or photographs taken again)."
-    )
+    count = "One real image is" if len(left_out) == 1 else f"{len(left_out)} real images are"
+    return f"{count} left out of the calibration: a lesion of the training set (a copy, or photographed again)."

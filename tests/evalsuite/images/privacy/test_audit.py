@@ -122,7 +122,7 @@ def test_copies_among_the_unseen_images_do_not_move_the_threshold() -> None:
     assert leaky.calibration.threshold == pytest.approx(clean.calibration.threshold, abs=1e-6)
     named = leaky.left_out.set_index("id")["nearest"].to_dict()
     assert named.items() >= {f"test-{75 + i}": f"train-{5 * i}" for i in range(3)}.items()
-    assert f"{len(leaky.left_out)} real images are left out of the calibration" in leaky.sentence
+    assert f"{len(leaky.left_out)} real images are left out of the calibration:" in leaky.sentence
 
 
 def test_the_example_runs() -> None:
