@@ -15,7 +15,7 @@ from dermforge.common.missing import UNKNOWN, is_missing, is_missing_code
 from dermforge.common.skin_tone import TONE_GROUPS
 from dermforge.common.tables import read_table
 from evalsuite.fairness.own_columns import PREFIX, OwnColumns, text
-from shards.ingest.columns import ALIASES, folded
+from shards.ingest.tables.columns import ALIASES, folded
 
 SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
 _SKIN_TYPES = frozenset(map(folded, ALIASES["group"]))

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 
 from dermforge.common.errors import UserError
-from shards.ingest.kinds import MASK_ENDINGS
-from shards.ingest.naming import id_of
+from shards.ingest.files.kinds import MASK_ENDINGS
+from shards.ingest.files.naming import id_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 

@@ -10,7 +10,7 @@ from dermforge.common.least_numbers import AUDIT_PATIENTS, FILTER_CLASS, FILTER_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from shards.ingest.what_numbers_allow import Numbers, Proposal
+    from shards.ingest.write.what_numbers_allow import Numbers, Proposal
 
 
 def allowed(numbers: Numbers) -> Iterator[str]:
@@ -41,7 +41,7 @@ def advice(rows: pd.DataFrame, numbers: Numbers, better: Proposal | None, named:
     named
         Whether the data name splits, which --split leaves as they are.
     """
-    from shards.ingest.what_numbers_allow import needed, needed_for_groups
+    from shards.ingest.write.what_numbers_allow import needed, needed_for_groups
 
     if better:
         shares, n = ",".join(f"{share:g}" for share in better.shares), better.numbers.images

@@ -69,7 +69,7 @@ def names_of(path: Path) -> list[str]:
     UserError
         The file does not exist, or the table has no such column.
     """
-    from shards.ingest.columns import column_of
+    from shards.ingest.tables.columns import column_of
 
     if not path.is_file():
         raise UserError(f"no file {path}; expected a table of image files, or a text file with one name per line")

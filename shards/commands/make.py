@@ -14,10 +14,10 @@ from shards.commands.conditions import Json, names_of
 from shards.storage.location import is_url
 
 if TYPE_CHECKING:
-    from shards.ingest.found import Inventory
+    from shards.ingest.files.found import Inventory
     from shards.ingest.importing import Labels
-    from shards.ingest.make_report import MakeReport
-    from shards.ingest.make_synthetic import Generator
+    from shards.ingest.write.make_report import MakeReport
+    from shards.ingest.write.make_synthetic import Generator
 
 
 def make(
@@ -79,12 +79,12 @@ def make(
     Example: shards make photos --table photos.csv --out data --size 512
     """
     from shards.commands.allowed import advice, allowed
-    from shards.ingest.hidden_names import open_hidden
     from shards.ingest.importing import LEAST_FOUND, Labels
-    from shards.ingest.make import Encoding, Splitting
-    from shards.ingest.make import make as write
-    from shards.ingest.make_synthetic import make_synthetic
-    from shards.ingest.what_numbers_allow import count, propose, read_rows
+    from shards.ingest.write.hidden_names import open_hidden
+    from shards.ingest.write.make import Encoding, Splitting
+    from shards.ingest.write.make import make as write
+    from shards.ingest.write.make_synthetic import make_synthetic
+    from shards.ingest.write.what_numbers_allow import count, propose, read_rows
 
     if image_format not in ("png", "jpg", "webp"):
         raise UserError(f"--format {image_format!r}; expected png, jpg or webp")
@@ -136,7 +136,7 @@ def _say(made: MakeReport, out: str, lists: str | Path) -> None:
 
 def _generator(origin: str, name: str | None, lineage: str | None) -> Generator | None:
     """What made synthetic images; None for real ones."""
-    from shards.ingest.make_synthetic import Generator, lineage_ids
+    from shards.ingest.write.make_synthetic import Generator, lineage_ids
 
     if origin not in ("real", "synthetic"):
         raise UserError(f"--origin {origin!r}; expected real or synthetic")
@@ -160,9 +160,9 @@ def _generator(origin: str, name: str | None, lineage: str | None) -> Generator 
 
 def _find(source: Path, labels: Labels) -> Inventory:
     """What the source holds; errors name the options that answer them."""
-    from shards.ingest.by_table import ImagesMissing
     from shards.ingest.importing import find
-    from shards.ingest.tables import TableNotUnderstood
+    from shards.ingest.tables.by_table import ImagesMissing
+    from shards.ingest.tables.find_table import TableNotUnderstood
 
     try:
         return find(source, labels)

@@ -16,11 +16,11 @@ from shards.format.images import image_size, stored
 from shards.format.nearby import sets_below
 from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import SHARD, SPLITS, Sample
-from shards.ingest.found import FoundImage, Inventory
+from shards.ingest.files.found import FoundImage, Inventory
+from shards.ingest.files.kinds import IMAGE_SUFFIXES, Kind, classify
+from shards.ingest.files.naming import unique_ids
+from shards.ingest.files.walk import File, walk
 from shards.ingest.importing import Labels, find
-from shards.ingest.kinds import IMAGE_SUFFIXES, Kind, classify
-from shards.ingest.naming import unique_ids
-from shards.ingest.walk import File, walk
 from shards.storage.location import is_url
 
 

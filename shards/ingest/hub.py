@@ -14,11 +14,11 @@ import pyarrow.parquet
 
 from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing, is_missing_code
-from shards.ingest.columns import ALIASES, Chosen, column_of, facts_of, folded
-from shards.ingest.found import FoundImage
-from shards.ingest.join import without_suffix
-from shards.ingest.splits import split_of
-from shards.ingest.walk import File
+from shards.ingest.files.found import FoundImage
+from shards.ingest.files.walk import File
+from shards.ingest.tables.columns import ALIASES, Chosen, column_of, facts_of, folded
+from shards.ingest.tables.join import without_suffix
+from shards.ingest.tables.splits import split_of
 
 #: Names of the column with the picture, where there are several.
 _PICTURES = ("image", "img", "picture", "photo", "jpg", "png", "bytes")

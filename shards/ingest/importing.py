@@ -11,16 +11,16 @@ from typing import Any
 
 from dermforge.common.errors import UserError
 from shards.ingest import hub
-from shards.ingest.by_table import by_tables
-from shards.ingest.found import FoundImage, Inventory
-from shards.ingest.join import without_suffix
-from shards.ingest.kinds import Kind, classify
-from shards.ingest.recipe import Recipe, preset
+from shards.ingest.files.found import FoundImage, Inventory
+from shards.ingest.files.kinds import Kind, classify
+from shards.ingest.files.walk import File, walk
 from shards.ingest.samples import samples
 from shards.ingest.sorting import Sorted, sort_files
-from shards.ingest.splits import split_and_class
-from shards.ingest.tables import Described, TableFinder, TableNotUnderstood
-from shards.ingest.walk import File, walk
+from shards.ingest.tables.by_table import by_tables
+from shards.ingest.tables.find_table import Described, TableFinder, TableNotUnderstood
+from shards.ingest.tables.join import without_suffix
+from shards.ingest.tables.recipe import Recipe, preset
+from shards.ingest.tables.splits import split_and_class
 
 #: The least share of a table's rows that must name an image which is there.
 LEAST_FOUND = 0.5

@@ -10,11 +10,11 @@ from itertools import groupby
 from typing import Any
 
 from dermforge.common.errors import UserError
-from shards.ingest.columns import column_of, facts_of
-from shards.ingest.found import FoundImage
-from shards.ingest.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
-from shards.ingest.splits import split_of
-from shards.ingest.walk import File
+from shards.ingest.files.found import FoundImage
+from shards.ingest.files.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
+from shards.ingest.files.walk import File
+from shards.ingest.tables.columns import column_of, facts_of
+from shards.ingest.tables.splits import split_of
 
 #: The members that label a sample.
 _LABELS = ("cls", "json")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from dermforge.common.errors import UserError
-from shards.ingest import archives, hub
-from shards.ingest.kinds import Kind, classify
+from shards.ingest import hub
+from shards.ingest.files import archives
+from shards.ingest.files.kinds import Kind, classify
+from shards.ingest.files.walk import File
 from shards.ingest.samples import holds_samples, is_label, unlabelled
-from shards.ingest.walk import File
 
 _PICTURES = (Kind.IMAGE, Kind.MASK, Kind.PICTURE)
 

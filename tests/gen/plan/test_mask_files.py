@@ -14,10 +14,10 @@ from dermforge.common.errors import UserError
 from gen.plan.mask_files import MaskFiles
 from gen.plan.parents import Parents
 from shards import open_data
+from shards.ingest.files.kinds import MASK_ENDINGS
+from shards.ingest.files.naming import id_of, unique_ids
 from shards.ingest.importing import find
-from shards.ingest.kinds import MASK_ENDINGS
-from shards.ingest.make import Splitting, make
-from shards.ingest.naming import id_of, unique_ids
+from shards.ingest.write.make import Splitting, make
 
 
 def masks(folder: Path, *names: str) -> MaskFiles:

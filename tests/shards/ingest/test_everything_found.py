@@ -18,10 +18,10 @@ from shards_helpers import picture
 
 from shards import UserError
 from shards.format.images import decode_image, encode_image
-from shards.ingest.found import FoundImage
+from shards.ingest.files.found import FoundImage
+from shards.ingest.files.walk import File
 from shards.ingest.importing import Labels, find
-from shards.ingest.make import Splitting, make
-from shards.ingest.walk import File
+from shards.ingest.write.make import Splitting, make
 
 FOLDERS = ("nevus", "Wart", "train", "VAL", "a b/c.d", "masks", ".hidden", "__MACOSX", "x_images_part_1", "é")
 NAMES = (

@@ -12,7 +12,7 @@ from shards_helpers import foreign_tar, metadata, picture
 from shards import ShardSet, UserError
 from shards.format.images import encode_image
 from shards.ingest.importing import Labels, find
-from shards.ingest.make import Splitting, make
+from shards.ingest.write.make import Splitting, make
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
@@ -162,7 +162,7 @@ def test_hostile_members_of_tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     import io
     import tarfile
 
-    monkeypatch.setattr("shards.ingest.walk.MAX_BYTES", 100_000)
+    monkeypatch.setattr("shards.ingest.files.walk.MAX_BYTES", 100_000)
     (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "t.tar", "w") as archive:
         for name, content in (

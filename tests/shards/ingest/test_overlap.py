@@ -11,8 +11,8 @@ from shards_helpers import picture
 from shards import open_data
 from shards.format.images import encode_image
 from shards.ingest.importing import Labels, find
-from shards.ingest.make import Splitting, make
 from shards.ingest.overlap import overlap
+from shards.ingest.write.make import Splitting, make
 
 
 @pytest.fixture

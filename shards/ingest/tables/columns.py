@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.missing import present, present_code
-from shards.ingest.splits import names_splits, split_of
+from shards.ingest.tables.splits import names_splits, split_of
 
 Chosen = Mapping[str, Sequence[str]]
 

@@ -12,10 +12,10 @@ from shards_helpers import picture
 
 from shards import UserError
 from shards.format.images import encode_image
-from shards.ingest.found import FoundImage
+from shards.ingest.files.found import FoundImage
 from shards.ingest.importing import Labels, find
-from shards.ingest.recipe import preset, presets
-from shards.ingest.tables import TableNotUnderstood
+from shards.ingest.tables.find_table import TableNotUnderstood
+from shards.ingest.tables.recipe import preset, presets
 
 SHARED = Path(os.environ.get("DERMFORGE_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 
@@ -269,8 +269,8 @@ def test_the_published_tables_are_read_whole(
     with pytest.raises(UserError, match=f"has {rows} rows, and {rows} of them name no image"):
         find(tmp_path / "in", Labels(SHARED / "data" / table, preset=name))
     from dermforge.common.tables import as_text, read_table
-    from shards.ingest.columns import facts_of, resolve
-    from shards.ingest.labelling import class_of
+    from shards.ingest.tables.columns import facts_of, resolve
+    from shards.ingest.tables.labelling import class_of
 
     frame, recipe = as_text(read_table(SHARED / "data" / table)), preset(name)
     columns = resolve(frame, recipe.columns)

@@ -6,7 +6,7 @@ import numpy as np
 from shards_helpers import picture
 
 from shards.format.images import encode_image
-from shards.ingest.dedupe import families, near_pairs, perceptual_hash, split_clusters
+from shards.ingest.write.dedupe import families, near_pairs, perceptual_hash, split_clusters
 
 SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 

@@ -13,7 +13,7 @@ import pandas as pd
 from dermforge.common.least_numbers import AUDIT_PATIENTS, FILTER_CLASS, FILTER_VALIDATION, GROUP_IMAGES
 from shards.format.reader import ShardSet
 from shards.format.schema import SPLITS
-from shards.ingest.dedupe import split_clusters
+from shards.ingest.write.dedupe import split_clusters
 
 #: The shares that are tried: multiples of the first, at least the second of training and at most the third of test
 #: images. Verdicts on skin types are not worth more than half of the training images.

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from dermforge.common.errors import UserError
 from shards.format import tar
-from shards.ingest.walk import File
+from shards.ingest.files.walk import File
 
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards import UserError
-from shards.ingest.join import ImageFiles
-from shards.ingest.walk import File
+from shards.ingest.files.walk import File
+from shards.ingest.tables.join import ImageFiles
 
 
 def files(*places: str) -> ImageFiles:

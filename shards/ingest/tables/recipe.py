@@ -33,7 +33,7 @@ class Recipe(BaseModel):
     onehot, rest
         Columns of zeros and one 1, instead of `label`; the class of a row without a 1.
     scale
-        What the skin types are written in: see `shards.ingest.skin_types`.
+        What the skin types are written in: see `shards.ingest.tables.skin_types`.
     join
         `TABLE:KEY`: more columns from the table whose name has the pattern TABLE, where column KEY is the same.
     where
@@ -104,7 +104,7 @@ def presets() -> dict[str, Recipe]:
         A preset's file has a field that recipes do not have.
     """
     found = {}
-    for file in sorted((files("shards.ingest") / "presets").iterdir(), key=lambda f: f.name):
+    for file in sorted((files("shards.ingest.tables") / "presets").iterdir(), key=lambda f: f.name):
         if file.name.endswith(".toml"):
             try:
                 found[file.name.removesuffix(".toml")] = Recipe.model_validate(tomllib.loads(file.read_text("utf-8")))

@@ -20,13 +20,13 @@ from dermforge.common.output_folder import claim
 from shards.format.images import decode_image, encode_image
 from shards.format.schema import SPLITS, Sample
 from shards.format.writer import ShardSetWriter
-from shards.ingest import missing_types
-from shards.ingest.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
-from shards.ingest.found import FoundImage, Inventory
-from shards.ingest.hidden_names import HiddenNames
-from shards.ingest.make_report import DROPPED, MADE, PASSED_OVER, MakeReport, write_report
-from shards.ingest.naming import unique_ids
-from shards.ingest.walk import File
+from shards.ingest.files.found import FoundImage, Inventory
+from shards.ingest.files.naming import unique_ids
+from shards.ingest.files.walk import File
+from shards.ingest.write import missing_types
+from shards.ingest.write.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
+from shards.ingest.write.hidden_names import HiddenNames
+from shards.ingest.write.make_report import DROPPED, MADE, PASSED_OVER, MakeReport, write_report
 from shards.storage.claim import claim_set
 from shards.storage.location import is_url
 

@@ -12,9 +12,9 @@ import pandas as pd
 from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing
 from dermforge.common.tables import as_text, read_table
-from shards.ingest.columns import folded
-from shards.ingest.recipe import Recipe, matches
-from shards.ingest.walk import File
+from shards.ingest.files.walk import File
+from shards.ingest.tables.columns import folded
+from shards.ingest.tables.recipe import Recipe, matches
 
 Row = Mapping[str, str | None]
 _CONDITION = re.compile(r"\s*(.+?)\s*(!=|=)\s*(.*?)\s*")

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dermforge.common.errors import UserError
-from shards.ingest import skin_types
-from shards.ingest.columns import facts_of, folded, resolve, tidy
-from shards.ingest.found import FoundImage
-from shards.ingest.join import ImageFiles, without_suffix
-from shards.ingest.kinds import Kind, classify
-from shards.ingest.labelling import Row, class_of, left_out
-from shards.ingest.recipe import Recipe
-from shards.ingest.splits import split_of
-from shards.ingest.tables import Described, is_metadata
-from shards.ingest.walk import File
+from shards.ingest.files.found import FoundImage
+from shards.ingest.files.kinds import Kind, classify
+from shards.ingest.files.walk import File
+from shards.ingest.tables import skin_types
+from shards.ingest.tables.columns import facts_of, folded, resolve, tidy
+from shards.ingest.tables.find_table import Described, is_metadata
+from shards.ingest.tables.join import ImageFiles, without_suffix
+from shards.ingest.tables.labelling import Row, class_of, left_out
+from shards.ingest.tables.recipe import Recipe
+from shards.ingest.tables.splits import split_of
 
 
 class ImagesMissing(UserError):

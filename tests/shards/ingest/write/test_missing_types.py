@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shards.ingest.missing_types import warning
+from shards.ingest.write.missing_types import warning
 
 SHARED = Path(os.environ.get("DERMFORGE_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from dermforge.common.errors import UserError
 from dermforge.common.tables import as_text, read_table
-from shards.ingest.columns import column_of, folded
-from shards.ingest.kinds import TABLE_SUFFIXES
-from shards.ingest.labelling import joined
-from shards.ingest.recipe import Recipe, presets
-from shards.ingest.walk import File
+from shards.ingest.files.kinds import TABLE_SUFFIXES
+from shards.ingest.files.walk import File
+from shards.ingest.tables.columns import column_of, folded
+from shards.ingest.tables.labelling import joined
+from shards.ingest.tables.recipe import Recipe, presets
 
 #: Hugging Face's ImageFolder describes images in a table of this name; only there may the class be missing.
 METADATA = "metadata"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.ingest.skin_types import changes, mapping
+from shards.ingest.tables.skin_types import changes, mapping
 
 
 @pytest.mark.parametrize(

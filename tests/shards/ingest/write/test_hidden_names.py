@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dermforge.common.clear_names import HIDDEN, in_clear
 from dermforge.common.errors import UserError
 from shards import ShardSet
-from shards.ingest.hidden_names import KEY, NAMES, HiddenNames, open_hidden
+from shards.ingest.write.hidden_names import KEY, NAMES, HiddenNames, open_hidden
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shards.ingest.splits import names_splits, split_and_class, split_of
+from shards.ingest.tables.splits import names_splits, split_and_class, split_of
 
 
 def test_words_for_splits_in_any_case() -> None:

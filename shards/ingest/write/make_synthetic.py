@@ -10,11 +10,11 @@ from pathlib import Path
 from dermforge.common.errors import UserError
 from shards.format.schema import Provenance
 from shards.format.writer import ShardSetWriter
-from shards.ingest.found import Inventory
-from shards.ingest.join import without_suffix
-from shards.ingest.make import Encoding, Track, decodable, with_ids, without_copies, write
-from shards.ingest.make_report import RECORDS, MakeReport, write_report
-from shards.ingest.naming import id_of
+from shards.ingest.files.found import Inventory
+from shards.ingest.files.naming import id_of
+from shards.ingest.tables.join import without_suffix
+from shards.ingest.write.make import Encoding, Track, decodable, with_ids, without_copies, write
+from shards.ingest.write.make_report import RECORDS, MakeReport, write_report
 from shards.storage.claim import claim_set
 
 

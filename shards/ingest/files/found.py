@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from shards.ingest.walk import File
+from shards.ingest.files.walk import File
 
 
 @dataclass

@@ -13,10 +13,10 @@ from shards_helpers import metadata, picture
 from shards import UserError, open_data
 from shards.format.images import encode_image
 from shards.format.schema import ID_PATTERN
+from shards.ingest.files.naming import unique_ids
 from shards.ingest.importing import Labels, find
-from shards.ingest.make import Splitting, make
-from shards.ingest.naming import unique_ids
-from shards.ingest.splits import split_of
+from shards.ingest.tables.splits import split_of
+from shards.ingest.write.make import Splitting, make
 
 
 @pytest.mark.parametrize(

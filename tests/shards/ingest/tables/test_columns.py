@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from shards.ingest.columns import facts_of, folded, resolve
+from shards.ingest.tables.columns import facts_of, folded, resolve
 
 
 def test_columns_by_any_spelling() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermforge.common.least_numbers import AUDIT_PATIENTS, FILTER_VALIDATION, GROUP_IMAGES
-from shards.ingest.dedupe import split_clusters
-from shards.ingest.what_numbers_allow import count, needed, needed_for_groups, propose
+from shards.ingest.write.dedupe import split_clusters
+from shards.ingest.write.what_numbers_allow import count, needed, needed_for_groups, propose
 
 DEFAULT = (0.7, 0.1, 0.2)
 

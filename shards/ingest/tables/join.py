@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from dermforge.common.errors import UserError
-from shards.ingest.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
-from shards.ingest.walk import File
+from shards.ingest.files.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
+from shards.ingest.files.walk import File
 
 
 class ImageFiles:

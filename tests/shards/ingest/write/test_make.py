@@ -13,9 +13,9 @@ from shards_helpers import foreign_tar, picture
 
 from shards import ShardSet
 from shards.format.images import decode_image, encode_image
+from shards.ingest.files.walk import File
 from shards.ingest.importing import find
-from shards.ingest.make import Encoding, Splitting, make
-from shards.ingest.walk import File
+from shards.ingest.write.make import Encoding, Splitting, make
 
 SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 

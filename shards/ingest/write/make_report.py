@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shards.format.schema import canonical_json
-from shards.ingest.found import Inventory
+from shards.ingest.files.found import Inventory
 from shards.storage.location import create_storage
 
 #: What is written next to the splits: the images left out, the other files, and a summary.

@@ -1,0 +1,1 @@
+"""What files a data set holds."""

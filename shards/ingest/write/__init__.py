@@ -1,0 +1,1 @@
+"""Images that were found, written as shards without duplicates across splits."""
