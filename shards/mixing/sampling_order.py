@@ -19,30 +19,41 @@ def apportion(batch: int, weights: Sequence[float], steps: int) -> NDArray[np.in
     """Images of each source in each of `steps` batches, [steps, sources], by largest remainder.
 
     Every batch holds each source's share rounded down, or one image more, and every total from the start is within one
-    image of its share. The extra images go to the sources that are owed most so far: with two sources this is
-    Hamilton's method with the remainders carried over, which stays within half an image. With more sources they go to
-    those that would be owed a whole image soonest, as largest remainders alone can be off by more than one (Tijdeman
-    1980, the chairman assignment problem).
+    image of its share. With two sources the extra image goes to the source that is owed most so far: Hamilton's method
+    with the remainders carried over, which stays within half an image. With more sources largest remainders can be off
+    by more than one, so the extra images are scheduled as unit tasks on as many processors, by the algorithm PD2
+    (Anderson and Srinivasan, Mixed Pfair/ERfair scheduling, 2004), which is proven to stay within one.
     """
     shares = _whole_numbers(weights)
     total = sum(shares)
     whole = [batch * share // total for share in shares]
     more, left = [batch * share % total for share in shares], batch - sum(whole)
-    counts = np.tile(np.array(whole, dtype=np.int64), (steps, 1))
-    owed = [0] * len(shares)  # in parts of `total`
+    extra = np.zeros((steps, len(shares)), dtype=np.int64)
+    given = [0] * len(shares)
 
-    def urgency(source: int) -> tuple[bool, float, int]:
+    def urgency(source: int, step: int) -> tuple[object, ...]:
         if len(shares) == 2:
-            return False, 0, -owed[source]
-        steps_left = -((owed[source] - total) // more[source]) if more[source] else math.inf
-        return owed[source] <= 0, steps_left, -owed[source]
+            return (given[source] * total - more[source] * (step + 1),)
+        return _pd2(given[source] + 1, more[source], total, step)
 
     for step in range(steps if left else 0):
-        owed = [have + new for have, new in zip(owed, more, strict=True)]
-        for number in sorted(range(len(owed)), key=urgency)[:left]:
-            counts[step, number] += 1
-            owed[number] -= total
-    return counts
+        for source in sorted(range(len(shares)), key=lambda source: urgency(source, step))[:left]:
+            extra[step, source] += 1
+            given[source] += 1
+    return extra + np.array(whole, dtype=np.int64)
+
+
+def _pd2(unit: int, rate: int, total: int, step: int) -> tuple[object, ...]:
+    """How urgent a task's next unit is, the most urgent first; the task gets rate / total of a processor.
+
+    First the units that may run already, then the earliest deadline, then those whose window overlaps the next one,
+    then those that begin the longest chain of such windows (the group deadline, which only heavy tasks have).
+    """
+    if rate == 0:
+        return (True, math.inf, True, 0)
+    deadline, idle = -(-unit * total // rate), total - rate
+    group = -(-(-(-deadline * idle // total)) * total // idle) if 2 * rate >= total else 0
+    return ((unit - 1) * total // rate > step, deadline, unit * total % rate == 0, -group)
 
 
 def steps_for_pass(n: int, batch: int, weights: Sequence[float], anchor: int) -> int:
