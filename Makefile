@@ -11,7 +11,7 @@ DEMO ?= demo
 export HF_HUB_OFFLINE ?= 1
 export OMP_NUM_THREADS ?= 2
 
-EXTRAS := optimum tensorrt-rtx lora ray cloud quality track
+EXTRAS := optimum tensorrt-rtx lora ray cloud quality track dicom
 UV := build/uv/bin/uv
 
 .PHONY: install demo lint test test-slow test-gpu docs wheel lock clean

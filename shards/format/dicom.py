@@ -43,19 +43,13 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     UserError
         The pixels cannot be decoded.
     """
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
-
     whole = _read(data, pixels=True)
-    try:
-        values: Any = pixel_array(io.BytesIO(data))  # YBR comes as RGB
-        kind = str(whole.PhotometricInterpretation)
-        if kind == "PALETTE COLOR":
-            values = _eight_bits(apply_color_lut(values, whole))
-        elif kind.startswith("MONOCHROME"):
-            values = _windowed(apply_voi_lut(apply_modality_lut(values, whole), whole), whole)
-            values = 255 - values if kind == "MONOCHROME1" else values
-    except (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"a DICOM image that cannot be decoded: {error}") from error
+    values, kind = _displayed(data, whole)
+    if kind == "PALETTE COLOR":
+        values = _eight_bits(values)
+    elif kind.startswith("MONOCHROME"):
+        values = _windowed(values, whole)
+        values = 255 - values if kind == "MONOCHROME1" else values
     image = Image.fromarray(values if values.dtype == np.uint8 else scaled(values))
     image = to_srgb(image, whole.get("ICCProfile"))
     if str(whole.get("ImageHorizontalFlip") or "N").strip() == "Y":
@@ -73,6 +67,22 @@ def _read(data: bytes, pixels: bool) -> Any:
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
     except (pydicom.errors.InvalidDicomError, AttributeError, EOFError, KeyError, OSError, ValueError) as error:
         raise UserError(f"a broken DICOM file: {error}") from error
+
+
+def _displayed(data: bytes, whole: Any) -> tuple[NDArray[Any], str]:
+    """The pixel values after the tables of the standard, RGB or grey, and their photometric interpretation."""
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+
+    try:
+        values, kind = pixel_array(io.BytesIO(data)), str(whole.PhotometricInterpretation)  # YBR comes as RGB
+        if kind == "PALETTE COLOR":
+            return apply_color_lut(values, whole), kind
+        if kind.startswith("MONOCHROME"):
+            return apply_voi_lut(apply_modality_lut(values, whole), whole), kind
+    # What pydicom raises for a missing element, a codec that it lacks, a codec that fails, and values of no sense.
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise UserError(f"a DICOM image that cannot be decoded: {error}") from error
+    return values, kind
 
 
 def _windowed(values: NDArray[Any], header: Any) -> NDArray[np.uint8]:

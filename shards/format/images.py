@@ -37,6 +37,8 @@ _KINDS = "a JPEG, PNG, WebP, TIFF, BMP, GIF or DICOM image"
 
 def image_format(data: bytes) -> str:
     """jpg, png, webp, tif, bmp, gif or dcm, by the first bytes; "" for anything else."""
+    if data[128:132] == b"DICM":  # first: the 128 bytes before may be those of a TIFF (PS3.10, 7.1)
+        return "dcm"
     if data[:3] == b"\xff\xd8\xff":
         return "jpg"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -47,8 +49,6 @@ def image_format(data: bytes) -> str:
         return "tif"
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
-    if data[128:132] == b"DICM":
-        return "dcm"
     return "bmp" if data[:2] == b"BM" and len(data) >= 26 else ""
 
 

@@ -51,15 +51,19 @@ def _pd2(unit: int, rate: int, total: int, step: int) -> tuple[object, ...]:
     """
     if rate == 0:
         return (True, math.inf, True, 0)
-    deadline, idle = -(-unit * total // rate), total - rate
-    group = -(-(-(-deadline * idle // total)) * total // idle) if 2 * rate >= total else 0
+    deadline, idle = _rounded_up(unit * total, rate), total - rate
+    group = _rounded_up(_rounded_up(deadline * idle, total) * total, idle) if 2 * rate >= total else 0
     return ((unit - 1) * total // rate > step, deadline, unit * total % rate == 0, -group)
+
+
+def _rounded_up(number: int, parts: int) -> int:
+    return -(-number // parts)
 
 
 def steps_for_pass(n: int, batch: int, weights: Sequence[float], anchor: int) -> int:
     """Batches until the source at `anchor`, of n images, has given each of them once."""
     shares = _whole_numbers(weights)
-    return max(1, -(-n * sum(shares) // (batch * shares[anchor])))
+    return max(1, _rounded_up(n * sum(shares), batch * shares[anchor]))
 
 
 def generator(*key: int) -> np.random.Generator:

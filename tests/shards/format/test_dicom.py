@@ -59,6 +59,12 @@ def test_grey_goes_through_the_window_and_may_be_inverted() -> None:
     assert dark[0, 0, 0] > 250 > 5 > dark[-1, -1, 0]
 
 
+def test_a_dicom_file_that_begins_as_a_tiff_is_dicom() -> None:
+    values = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    data = written(values, "RGB")
+    np.testing.assert_array_equal(decode_image(b"II*\0" + data[4:]), values)
+
+
 def test_several_frames_are_refused() -> None:
     with pytest.raises(UserError, match="of 2 frames"):
         image_size(written(np.zeros((4, 4), np.uint8), "MONOCHROME2", NumberOfFrames=2))
