@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 
 from dermforge.common.errors import UserError
-from evalsuite.fairness import predictions
+from evalsuite.fairness import disjoint, predictions
 from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.compare_models import compare
 from evalsuite.fairness.compute_card import compute_card
@@ -192,13 +192,13 @@ def leakage(seed: int) -> list[Check]:
     frame.loc[[3, 7], "id"] = ["a000003", "a000007"]
     leaked = predictions.from_frame(frame, groups=["fst"], source="training table")
     try:
-        predictions.refuse_overlap(test, leaked, "train")
+        disjoint.refuse_overlap(test, leaked, "train")
         said = "nothing"
     except UserError as error:
         said = str(error)
     clean = True
     try:
-        predictions.refuse_overlap(test, other, "train")
+        disjoint.refuse_overlap(test, other, "train")
     except UserError:
         clean = False
     return [

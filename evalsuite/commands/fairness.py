@@ -14,7 +14,7 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from dermforge.common.least_numbers import GROUP_IMAGES
 from dermforge.common.output_folder import claim
-from evalsuite.fairness import predictions
+from evalsuite.fairness import disjoint, predictions
 from evalsuite.fairness.own_columns import OwnColumns
 from evalsuite.fairness.predictions import Predictions
 
@@ -85,7 +85,7 @@ def fairness(
     )
     baseline = predictions.load(against, groups=[], cluster=None, columns=own) if against else None
     if train is not None:
-        predictions.refuse_training_rows(test, train, cluster or None, id_column)
+        disjoint.refuse_training_rows(test, train, cluster or None, id_column)
 
     settings = CardSettings(n_boot, seed, confidence, specificity, min_count, half_width, intersections)
     with console.progress("fairness card", steps(columns, settings), "resamples") as tick:

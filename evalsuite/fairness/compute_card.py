@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from dermforge.common.errors import UserError
 from evalsuite.fairness import gaps, group_estimates, metrics
 from evalsuite.fairness.card import DEFAULTS, Card, CardSettings, Gap, GroupRow
+from evalsuite.fairness.disjoint import refuse_overlap
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.metrics import Values
 from evalsuite.fairness.partition import Above, GroupData, Partition, everyone, group_data, partition
-from evalsuite.fairness.predictions import Predictions, levels, refuse_overlap
+from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.stats import resampling, thresholds
 from evalsuite.stats.estimate import Estimate
 

@@ -184,25 +184,6 @@ def levels(values: Iterable[str]) -> list[str]:
         return sorted(found)
 
 
-def refuse_overlap(test: Predictions, other: Predictions, role: str) -> None:
-    """Refuse when the test table shares an id or a cluster with the `role` table (train, validation)."""
-    _refuse_shared(set(test.ids) & set(other.ids), "id", test, other.source, role)
-    if test.clusters is not None and other.clusters is not None:
-        _refuse_shared(set(test.clusters) & set(other.clusters), "cluster", test, other.source, role)
-
-
-def refuse_training_rows(test: Predictions, path: Path, cluster: str | None = None, id: str = "id") -> None:
-    """Refuse when the test table shares an id or a cluster with a training list: any table with the column `id`."""
-    frame = read_table(Path(path))
-    if id not in frame.columns:
-        raise UserError(f"{path}: no column {id!r}; expected a table of the training images with an id column")
-    _refuse_shared(set(test.ids) & set(_texts(frame[id])), "id", test, str(path), "train")
-    column = cluster if cluster in frame.columns else "cluster"
-    if test.clusters is not None and column in frame.columns:
-        known = {name for name in _texts(frame[column]) if not is_missing(name)}
-        _refuse_shared(set(test.clusters) & known, "cluster", test, str(path), "train")
-
-
 def columns(path: Path) -> list[str]:
     """Column names of a table."""
     return list(read_table(Path(path)).columns)
@@ -235,7 +216,7 @@ def _require_columns(
         )
 
 
-def _texts(column: pd.Series) -> list[str]:
+def texts(column: pd.Series) -> list[str]:
     """Names as text; 3.0 reads 3 (a group column of whole numbers with a gap becomes float in pandas)."""
     return [text(v) for v in column.tolist()]
 
@@ -244,7 +225,7 @@ def _words(
     column: pd.Series, what: str, source: str, ids: NDArray[np.str_] | None = None, known: Sequence[str] = ()
 ) -> NDArray[np.str_]:
     """Names, of which none may be missing; those in `known` are not, whatever they say."""
-    words = np.array(_texts(column), dtype=str)
+    words = np.array(texts(column), dtype=str)
     empty = np.flatnonzero([w not in known and is_missing(w) for w in words])
     if len(empty):
         where = f"row {empty[0] + 1}" if ids is None else f"ids {some(ids[empty])}"
@@ -255,13 +236,13 @@ def _words(
 def _groups(column: pd.Series) -> NDArray[np.str_]:
     """Groups as text, every missing one as `UNKNOWN`; of skin types -1 is missing too."""
     missing = is_missing_code if folded(str(column.name)) in _SKIN_TYPES else is_missing
-    return np.array([UNKNOWN if missing(word) else word for word in _texts(column)], dtype=str)
+    return np.array([UNKNOWN if missing(word) else word for word in texts(column)], dtype=str)
 
 
 def _clusters(column: pd.Series, ids: NDArray[np.str_]) -> NDArray[np.str_]:
     """Patients as text; a row whose patient is missing stands alone, under its own id."""
     return np.array(
-        [one if is_missing(name) else name for name, one in zip(_texts(column), ids, strict=True)], dtype=str
+        [one if is_missing(name) else name for name, one in zip(texts(column), ids, strict=True)], dtype=str
     )
 
 
@@ -309,11 +290,3 @@ def _probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> N
     rounded = np.abs(totals - 1) > 1e-6
     values[rounded] /= totals[rounded, None]
     return values
-
-
-def _refuse_shared(shared: set[str], what: str, test: Predictions, other: str, role: str) -> None:
-    if shared:
-        raise UserError(
-            f"{len(shared)} {what}s are in both {test.source} and the {role} table {other} ({some(shared, 20)}); "
-            "the test set must be disjoint: drop them from one side"
-        )

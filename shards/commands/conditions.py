@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dermforge.common.errors import UserError
-from dermforge.common.tables import as_text, read_table
+from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format.reader import ShardSet
 
 Location = Annotated[str, typer.Argument(metavar="SHARDS", help="Folder or s3:// address of shards.")]
@@ -51,14 +52,7 @@ def ids_of(path: Path) -> list[str]:
     UserError
         The file does not exist, or the table has no such column.
     """
-    if not path.is_file():
-        raise UserError(f"no file {path}; expected a table with a column id, or a text file with one id per line")
-    if path.suffix not in (".csv", ".tsv", ".parquet"):
-        return path.read_text(encoding="utf-8").split()
-    table = as_text(read_table(path))
-    if "id" not in table:
-        raise UserError(f"{path} has no column id (it has {', '.join(table.columns)})")
-    return [key for key in table["id"] if key]
+    return _listed(path, "ids", lambda columns: "id" if "id" in columns else None)
 
 
 def names_of(path: Path) -> list[str]:
@@ -71,16 +65,24 @@ def names_of(path: Path) -> list[str]:
     """
     from shards.ingest.tables.columns import column_of
 
+    return _listed(path, "file names or ids", lambda columns: column_of(columns, "file") or column_of(columns, "id"))
+
+
+def _listed(path: Path, what: str, find: Callable[[list[str]], str | None]) -> list[str]:
+    """What stands in one column of a table, which `find` finds among the columns; or in a text file, one per line."""
     if not path.is_file():
-        raise UserError(f"no file {path}; expected a table of image files, or a text file with one name per line")
-    if path.suffix == ".txt":
-        return path.read_text(encoding="utf-8").split()
+        raise UserError(f"no file {path}; expected a table with a column of {what}, or a text file with one per line")
+    if Path(path.name.removesuffix(".gz")).suffix.lower() not in SUFFIXES:
+        try:
+            return path.read_text(encoding="utf-8").split()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is neither a table ({', '.join(SUFFIXES)}) nor text in UTF-8") from error
     table = as_text(read_table(path))
     names = [str(name) for name in table.columns]
-    column = column_of(names, "file") or column_of(names, "id")
+    column = find(names)
     if column is None:
-        raise UserError(f"{path} has no column of file names or ids (it has {', '.join(names)})")
-    return [name for name in table[column] if name]
+        raise UserError(f"{path} has no column of {what} (it has {', '.join(names)})")
+    return [value for value in table[column] if value]
 
 
 def _score(text: str) -> tuple[str, float]:

@@ -71,7 +71,8 @@ def _read(data: bytes, pixels: bool) -> Any:
 
 def _displayed(data: bytes, whole: Any) -> tuple[NDArray[Any], str]:
     """The pixel values after the tables of the standard, RGB or grey, and their photometric interpretation."""
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.utils import pixel_array
 
     try:
         values, kind = pixel_array(io.BytesIO(data)), str(whole.PhotometricInterpretation)  # YBR comes as RGB

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
+from command_helpers import call
 
 from gen.builtin import pipeline_folder
 
@@ -31,18 +30,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "bundle"
     assert call(f"gen build-engine --backend torch --rows 8 --out {out}") == 0
     return out
-
-
-def call(line: str) -> int:
-    """Run a command line in this process; its exit status."""
-    before = sys.argv
-    sys.argv = shlex.split(line)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            import_module(f"{sys.argv[0]}.cli").main()
-    finally:
-        sys.argv = before
-    return int(ended.value.code or 0)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:

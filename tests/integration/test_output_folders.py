@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 import typer
+from command_helpers import call
 
 PROGRAMS = ("gen", "shards", "evalsuite", "bench")
 LINES = {
@@ -79,18 +78,6 @@ def places(tmp_path_factory: pytest.TempPathFactory, random_pipeline: Path, phan
         "table": folder / "table.csv",
         "bundle": folder / "bundle",
     }
-
-
-def call(line: str) -> int:
-    """Run a command line in this process; its exit status."""
-    before = sys.argv
-    sys.argv = shlex.split(line)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            import_module(f"{sys.argv[0]}.cli").main()
-    finally:
-        sys.argv = before
-    return int(ended.value.code or 0)
 
 
 def test_every_command_with_an_output_is_tried() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
-from evalsuite.fairness.predictions import from_frame, levels, load, refuse_overlap, refuse_training_rows
+from evalsuite.fairness.predictions import from_frame, levels, load
 
 
 def table(n: int = 12) -> pd.DataFrame:
@@ -95,22 +95,6 @@ def test_a_broken_file_is_refused(tmp_path: Path, content: bytes) -> None:
             load(path)
     with pytest.raises(UserError, match="no file"):
         load(tmp_path / "absent.csv")
-
-
-def test_shared_ids_and_clusters_are_named(tmp_path: Path) -> None:
-    """Overlap of test with validation or train is refused with the ids."""
-    test = from_frame(table(), groups=["fst"], cluster="patient")
-    other = table().assign(id=[f"v{k}" for k in range(12)])
-    with pytest.raises(UserError, match=r"6 clusters .*p0, p1"):
-        refuse_overlap(test, from_frame(other, groups=["fst"], cluster="patient"), "validation")
-    other = other.assign(patient=[f"q{k}" for k in range(12)])
-    refuse_overlap(test, from_frame(other, groups=["fst"], cluster="patient"), "validation")
-    other.loc[3, "id"] = "i7"
-    with pytest.raises(UserError, match=r"1 ids .*i7"):
-        refuse_overlap(test, from_frame(other, groups=["fst"], cluster="patient"), "validation")
-    other[["id"]].to_csv(tmp_path / "train.csv", index=False)
-    with pytest.raises(UserError, match="i7"):
-        refuse_training_rows(test, tmp_path / "train.csv")
 
 
 def test_groups_keep_their_natural_order() -> None:

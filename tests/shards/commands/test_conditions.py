@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shards import ShardSet, UserError
-from shards.commands.conditions import choose, ids_of
+from shards.commands.conditions import choose, ids_of, names_of
 
 
 def test_a_word_that_no_image_has_is_a_slip(make_shards: Callable[..., Path]) -> None:
@@ -29,7 +29,17 @@ def test_ids_come_from_a_table_or_a_list(tmp_path: Path) -> None:
     (tmp_path / "none.csv").write_text("name\na\n")
     assert ids_of(tmp_path / "ids.txt") == ["a", "b", "c"]
     assert ids_of(tmp_path / "ids.csv") == ["a", "b"]
-    with pytest.raises(UserError, match="has no column id"):
+    with pytest.raises(UserError, match="has no column of ids"):
         ids_of(tmp_path / "none.csv")
     with pytest.raises(UserError, match="no file"):
         ids_of(tmp_path / "lost.csv")
+
+
+def test_a_list_of_names_is_a_table_or_lines_and_never_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "names.tsv").write_text("dx\tImage Name\nmel\ta.jpg\n")
+    (tmp_path / "names.lst").write_text("a.jpg\nb.jpg\n")
+    (tmp_path / "picture").write_bytes(b"\x89PNG\xff\x00")
+    assert names_of(tmp_path / "names.tsv") == ["a.jpg"]
+    assert names_of(tmp_path / "names.lst") == ["a.jpg", "b.jpg"]
+    with pytest.raises(UserError, match="neither a table"):
+        names_of(tmp_path / "picture")
