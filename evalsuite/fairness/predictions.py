@@ -205,10 +205,8 @@ def _require_columns(
     wanted = ["id", "label", *(groups or ()), *((cluster,) if cluster else ())]
     missing = [c for c in wanted if c not in names]
     if missing:
-        raise UserError(
-            f"{source}: missing column {', '.join(missing)}; it has {', '.join(names)}: say which is the id, "
-            "the label, the probability of each class"
-        )
+        own = "say which is the id and which the label" if {"id", "label"} & set(missing) else "name one of these"
+        raise UserError(f"{source}: missing column {', '.join(missing)}; it has {', '.join(names)}: {own}")
     if len(probabilities) < 2:
         raise UserError(
             f"{source}: {len(probabilities)} columns named {PREFIX}<class>; expected one for each class, at least two: "

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from dermforge.common import console
 from gen.commands.finetune import finetune
 
-CLASSES, GROUPS = ["lichen_planus", "plaque"], ["I", "V"]  # of the fixture `images`
+CLASSES, GROUPS = ["lichen_planus", "plaque"], ["1", "5"]  # of the fixture `images`, which says I and V
 
 
 def words(**options: object) -> list[str]:

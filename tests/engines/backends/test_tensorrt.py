@@ -97,7 +97,7 @@ def test_a_mismatch_says_which(here: tuple[str, str, str], builder: str, named: 
 
 
 def test_the_other_flavour_says_what_to_install() -> None:
-    with pytest.raises(EngineError, match=r"dermforge\[tensorrt\]"):
+    with pytest.raises(EngineError, match=r"pip install 'tensorrt"):
         resolve_target("tensorrt", None)
 
 
