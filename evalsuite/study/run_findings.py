@@ -88,9 +88,7 @@ class RunFindings:
     @property
     def notes(self) -> list[str]:
         """What a reader must know."""
-        one = (
-            "One seed: the intervals cover the test images, not the luck of a training run; 3 or more seeds cover both."
-        )
+        one = "One seed: the intervals cover the test images, not the luck of a training run; 3 seeds cover both."
         return [*self.study.notes, *([one] if self.study.design.seeds == 1 else [])]
 
 

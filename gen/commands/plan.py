@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,10 @@ def plan(
     show: Annotated[bool, typer.Option("--show", help="Print cells, forwards per image and time.")] = False,
     table: Annotated[Path | None, typer.Option(help="Your own plan rows: CSV or parquet with a class column.")] = None,
     preset: Annotated[str | None, typer.Option(help="sagers2023 (the paper) or fast.")] = None,
-    engine: Annotated[Path, typer.Option(help="Bundle that names classes, groups and size.")] = DEFAULT_BUNDLE,
+    engine: Annotated[
+        Path | None,
+        typer.Option(help="Bundle that names classes, groups and size [default: bundle, where there is one]."),
+    ] = None,
     classes: Annotated[str | None, typer.Option(help="Comma-separated [default: the bundle's].")] = None,
     groups: Annotated[str | None, typer.Option(help="Skin types [default: the bundle's].")] = None,
     strategy: Annotated[
@@ -79,7 +83,7 @@ def plan(
 
     Example: gen plan --preset sagers2023 --parents ./real --engine ./my-bundle --out plan.csv --show
     """
-    from engines.bundle import TIMINGS, read_bundle
+    from engines.bundle import MANIFEST, TIMINGS, read_bundle
     from gen.plan import cost, grid
     from gen.plan.parents import Parents
     from gen.plan.plan import load, parse_interval
@@ -90,9 +94,9 @@ def plan(
 
     if out is None and not show:
         raise UserError("nothing to do; give --out FILE to write the plan, --show to look at it, or both")
-    spec = read_bundle(engine).manifest.spec if (engine / "bundle.json").is_file() else None
-    if spec is None and engine != DEFAULT_BUNDLE:
-        raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
+    if engine is None and (DEFAULT_BUNDLE / MANIFEST).is_file():
+        engine = DEFAULT_BUNDLE
+    spec = None if engine is None else read_bundle(engine).manifest.spec
     changes = {
         "strategies": tuple(listed(strategy) or ()) or None,
         "per_parent": per_parent,
@@ -123,7 +127,7 @@ def plan(
         made = new_plan(settings, wanted, spec, real, listed(to_groups))
     # refuses an unknown solver or an impossible number of steps before anything is written
     forwards = cost.forwards(made, spec.scheduler if spec else {}) / len(made)
-    seconds = cost.seconds(engine / TIMINGS, forwards, len(made))
+    seconds = math.nan if engine is None else cost.seconds(engine / TIMINGS, forwards, len(made))
     if out is not None:
         made.save(out)
     report = {

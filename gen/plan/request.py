@@ -56,6 +56,16 @@ class CellRequest:
         if self.per_cell is not None and self.per_cell < 1:
             raise UserError(f"{self.per_cell} images per cell; expected at least 1")
 
+    def named(self) -> str:
+        """The name of what says how many images each cell gets; "" where nothing does."""
+        says = {
+            "per_cell": self.per_cell,
+            "cells": self.table,
+            "balance": self.balance,
+            "from_predictions": self.predictions,
+        }
+        return next((name for name, value in says.items() if value is not None), "")
+
     def counts(
         self, spec: PipelineSpec | None, parents: pd.DataFrame | None = None, per_parent: int = 1
     ) -> cells.Counts:
@@ -103,7 +113,13 @@ def new_plan(
         Skin types to draw every parent in; None for its own.
     """
     found = None if parents is None else parents.usable(wanted.classes)
-    counts = wanted.counts(spec, found, settings.per_parent) if "text-to-image" in settings.strategies else {}
+    from_text = "text-to-image" in settings.strategies
+    if not from_text and (named := wanted.named()):
+        raise UserError(
+            f"{', '.join(settings.strategies)} draws {settings.per_parent} images of each parent, and {named} says how "
+            "many are drawn from text: leave it out, say how many per parent, or add the strategy text-to-image"
+        )
+    counts = wanted.counts(spec, found, settings.per_parent) if from_text else {}
     own = [] if found is None else [cells.group_or_none(group) for group in found["group"]]
     groups = [*(group for _, group in counts), *own, *(to_groups or ())]
     template = settings.template or (spec and spec.prompt_template) or template_for(any(groups))

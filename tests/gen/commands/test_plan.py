@@ -106,6 +106,7 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
         (("--guidance", "-1"), "row 1: guidance"),
         (("--per-cell", "0"), "0 images per cell"),
         (("--engine", "nowhere"), "no engine bundle at nowhere"),
+        (("--engine", "bundle"), "no engine bundle at bundle"),  # named, though it is also where one is looked for
         (("--prompt", "{disease}"), "{disease}"),
         (("--cells", "a.csv", "--balance", "b"), "exclude each other"),
         (("--refill", "plan.csv"), "--refill needs --kept"),

@@ -81,3 +81,12 @@ def test_a_class_that_the_model_does_not_know_is_refused(
     """Else the built-in model would draw phantoms under the name of a disease."""
     with pytest.raises(UserError, match=named):
         CellRequest(classes, groups).counts(spec)
+
+
+@pytest.mark.parametrize("asked", ["per_cell", "table", "balance", "predictions"])
+def test_a_number_of_images_from_text_is_refused_where_nothing_is_drawn_from_text(images: Path, asked: str) -> None:
+    parents = Parents(open_data(images), images)
+    settings = GenerationSettings(("inpaint",), size=64)
+    wanted = CellRequest(["plaque"], **{asked: 2 if asked == "per_cell" else images})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="inpaint draws 1 images of each parent, and"):
+        new_plan(settings, wanted, None, parents)
