@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
+from predictions_helpers import table
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness.disjoint import refuse_overlap, refuse_training_rows
 from evalsuite.fairness.predictions import from_frame
-
-
-def table(n: int = 12) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "id": [f"i{k}" for k in range(n)],
-            "label": ["a", "b"] * (n // 2),
-            "prob_a": 0.25,
-            "prob_b": 0.75,
-            "fst": ["1", "2", "3"] * (n // 3),
-            "patient": [f"p{k // 2}" for k in range(n)],
-        }
-    )
 
 
 def test_shared_ids_and_clusters_are_named(tmp_path: Path) -> None:

@@ -9,23 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from predictions_helpers import table
 
 from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import from_frame, levels, load
-
-
-def table(n: int = 12) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "id": [f"i{k}" for k in range(n)],
-            "label": ["a", "b"] * (n // 2),
-            "prob_a": 0.25,
-            "prob_b": 0.75,
-            "fst": ["1", "2", "3"] * (n // 3),
-            "patient": [f"p{k // 2}" for k in range(n)],
-        }
-    )
 
 
 def edit(column: str, row: int, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
