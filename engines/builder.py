@@ -189,7 +189,8 @@ def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) ->
         torch_build.copy_weights(model, out, manifest.precision)
     else:
         export(model, out, manifest.spec, manifest.precision, progress)
-    return _changed(Bundle(out, manifest), artefacts=describe(out))
+    kept = [file for file in describe(out) if file.kind != "plan"]  # those of a build that was stopped come later
+    return _changed(Bundle(out, manifest), artefacts=kept)
 
 
 def write_index(model: Path, out: Path) -> None:

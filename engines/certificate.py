@@ -15,7 +15,7 @@ from engines.bundle import PARITY
 from engines.draw import GUIDANCE, STEPS
 from engines.engine import Engine
 from engines.errors import EngineError
-from engines.parity import Tick, component_errors, given, made
+from engines.parity import Tick, component_errors, parity_inputs, parity_outputs
 from engines.pipeline_spec import ValidationPrompt
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
@@ -104,11 +104,11 @@ def certify(
     precision, texts = engine.precision, [p.prompt for p in prompts]
     largest, smallest = THRESHOLDS[precision]
     tick("real input for the certificate")
-    inputs = given(reference, texts)
-    exact = made(reference, inputs, texts, "float32 torch", tick)
+    inputs = parity_inputs(reference, texts)
+    exact = parity_outputs(reference, inputs, texts, "float32 torch", tick)
     if engine.device.type == "cpu":
         engine.one_at_a_time()
-    ours = made(engine, inputs, texts, f"this engine ({engine.backend} {precision})", tick)
+    ours = parity_outputs(engine, inputs, texts, f"this engine ({engine.backend} {precision})", tick)
     components = component_errors(ours, exact, precision)
     expected, got = exact.images, ours.images
     for i in np.flatnonzero(is_constant(got) & ~is_constant(expected)):

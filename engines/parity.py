@@ -28,7 +28,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]  # for random and for real input
 
 
 @dataclass(frozen=True)
-class Given:
+class ParityInputs:
     """Input for each network: random, and what the reference makes of real prompts."""
 
     ids: Pair
@@ -40,7 +40,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Made:
+class ParityOutputs:
     """What an engine makes of the input, and its images of the prompts, uint8 [n, H, W, 3]."""
 
     text_encoder: Pair
@@ -50,7 +50,7 @@ class Made:
     images: np.ndarray
 
 
-def given(reference: Reference, prompts: Sequence[str]) -> Given:
+def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
     """The input, of fixed random numbers and of the first prompts."""
     spec, few = reference.spec, list(prompts[:REAL])
     noise = np.random.Generator(np.random.Philox(20240501))
@@ -70,7 +70,7 @@ def given(reference: Reference, prompts: Sequence[str]) -> Given:
     drawn = reference.decode(draw_latents(reference, text, REAL_STEPS))
     static = torch.from_numpy(noise.integers(0, 256, tuple(drawn.shape), dtype=np.uint8))
     real_latents = reference.encode(drawn).cpu()
-    return Given(
+    return ParityInputs(
         ids=(random_ids, real_ids),
         unet=(unet_in, unet_in),
         times=times,
@@ -80,7 +80,9 @@ def given(reference: Reference, prompts: Sequence[str]) -> Given:
     )
 
 
-def made(engine: Engine, inputs: Given, prompts: Sequence[str], name: str, tick: Tick = lambda *_: None) -> Made:
+def parity_outputs(
+    engine: Engine, inputs: ParityInputs, prompts: Sequence[str], name: str, tick: Tick = lambda *_: None
+) -> ParityOutputs:
     """What an engine makes of the input and of prompts; each network is used to its end before the next one.
 
     Parameters
@@ -110,10 +112,10 @@ def made(engine: Engine, inputs: Given, prompts: Sequence[str], name: str, tick:
     images = engine.decode(latents).cpu().numpy()
     encoded = both(engine.encode, inputs.images)
     engine.release()
-    return Made(words, predictions, decoded, encoded, images)
+    return ParityOutputs(words, predictions, decoded, encoded, images)
 
 
-def component_errors(ours: Made, theirs: Made, precision: str) -> dict[str, dict[str, float]]:
+def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str) -> dict[str, dict[str, float]]:
     """Relative L2 error of each of the four calls, on random and on real input.
 
     Raises

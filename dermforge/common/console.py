@@ -171,8 +171,8 @@ class _Lines:
         if self.total is None:
             text = f"{self.what}: {self.done} ({rate}) {note}"
         else:
-            left = (self.total - self.done) * seconds / self.done if self.done else float("nan")
-            text = f"{self.what}: {self.done}/{self.total} ({rate}, {left:.0f} s left) {note}"
+            left = f", {(self.total - self.done) * seconds / self.done:.0f} s left" if self.done else ""
+            text = f"{self.what}: {self.done}/{self.total} ({rate}{left}) {note}"
         err.print(text.rstrip(), markup=False, soft_wrap=True)
 
     def __enter__(self) -> None:

@@ -153,7 +153,8 @@ class OnePart(Engine):
             opened("vae", lambda vae: encode_call(vae, spec)),
             device,
         )
-        super().__init__(small_batches(bundle, device), "torch", small_batches(bundle, device).manifest.rows, calls)
+        small = small_batches(bundle, device)
+        super().__init__(small, "torch", small.manifest.rows, calls)
         self.one_at_a_time()
 
     def lazy(self) -> list[Lazy]:

@@ -11,6 +11,7 @@ import typer
 from dermforge.common import console
 from dermforge.common.errors import DataWarning, UserError
 from shards.commands.conditions import Json, names_of
+from shards.ingest.near import NEAR
 from shards.storage.location import is_url
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def make(
     ] = None,
     image_format: Annotated[str, typer.Option("--format", help="Codec of all images: png, jpg or webp.")] = "png",
     quality: Annotated[int, typer.Option(help="Quality of jpg and webp.", min=1, max=100)] = 95,
-    near: Annotated[int, typer.Option(help="Bits of 256 in which near duplicates may differ.", min=0, max=128)] = 40,
+    near: Annotated[int, typer.Option(help="Bits of 256 in which near duplicates may differ.", min=0, max=128)] = NEAR,
     shard_size: Annotated[int, typer.Option(help="Images per shard.", min=1)] = 1000,
     origin: Annotated[str, typer.Option(help="real; or synthetic: another generator's images.")] = "real",
     generator: Annotated[str | None, typer.Option(help="Name of the generator of synthetic images.")] = None,

@@ -15,13 +15,14 @@ from dermforge.common import console
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import CheckFailed
 from shards.commands.conditions import Json
+from shards.ingest.near import NEAR
 
 
 def overlap(
     first: Annotated[str, typer.Argument(metavar="DATA", help="Shards, or a folder of images.")],
     second: Annotated[str, typer.Argument(metavar="OTHER", help="The other set.")],
     out: Annotated[Path | None, typer.Option(help="CSV of all pairs; without it the first 20 are printed.")] = None,
-    near: Annotated[int, typer.Option(help="Bits of 256 in which one picture may differ.", min=0, max=128)] = 24,
+    near: Annotated[int, typer.Option(help="Bits of 256 in which one picture may differ.", min=0, max=128)] = NEAR,
     as_json: Json = False,
 ) -> None:
     """List images that are in both sets: the same pixels, nearly the same, or one name. Exit status 1 if there are any.

@@ -170,9 +170,7 @@ def _has_profile(data: bytes) -> bool:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == 0xDA or length < 2:
             return False
-        if (marker == 0xE1 and data[at + 4 : at + 8] == b"Exif") or (
-            marker == 0xE2 and data[at + 4 : at + 15] == b"ICC_PROFILE"
-        ):
+        if marker in _PROFILES and data.startswith(_PROFILES[marker], at + 4):
             return True
         at += 2 + length
     return False

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dermforge.common.digests import digest_bytes
 from shards.format.reader import ImageSet
 from shards.ingest.files.naming import id_of
+from shards.ingest.near import NEAR
 from shards.ingest.tables.join import without_suffix
-from shards.ingest.write.dedupe import NEAR, perceptual_hash
+from shards.ingest.write.dedupe import perceptual_hash
 
 How = Literal["same pixels", "same name", "near"]
 #: Iterates over the rows and shows the progress: the rows, what is done, their number.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from engines import build
 from engines.errors import EngineError
-from engines.memory import build_bytes, float32_bytes
+from engines.memory import build_bytes, float32_bytes, give_back, resident_bytes
 
 
 @pytest.fixture
@@ -39,6 +41,23 @@ def test_too_little_memory_is_said_before_the_work(
     with pytest.raises(EngineError, match=r"needs about 1\.\d GB of memory and 0\.5 GB is free"):
         build(model, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cycles_hold_is_given_back_once_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        cycle: list[object] = [torch.ones(75_000_000)]
+        cycle.append(cycle)
+        held = resident_bytes()
+        del cycle
+        give_back()
+        assert resident_bytes() > held - 100_000_000
+        monkeypatch.setattr("engines.memory.MUCH", held // 2)
+        give_back()
+        assert resident_bytes() < held - 250_000_000
+    finally:
+        gc.enable()
 
 
 @pytest.mark.gpu

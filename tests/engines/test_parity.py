@@ -10,7 +10,7 @@ import torch
 from engines import Bundle, load
 from engines.backends.torch_eager import Reference
 from engines.engine import Engine, Lazy
-from engines.parity import component_errors, given, made
+from engines.parity import component_errors, parity_inputs, parity_outputs
 
 PROMPTS = ["a", "b"]
 
@@ -23,7 +23,7 @@ def engine(request: pytest.FixtureRequest, model: Path, bundle: Bundle) -> Engin
 def test_one_network_is_open_at_a_time_and_none_at_the_end(
     model: Path, bundle: Bundle, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = given(Reference(model, bundle, torch.device("cpu")), PROMPTS)
+    inputs = parity_inputs(Reference(model, bundle, torch.device("cpu")), PROMPTS)
     engine.release()
     engine.one_at_a_time()
     opened: list[int] = []
@@ -35,7 +35,7 @@ def test_one_network_is_open_at_a_time_and_none_at_the_end(
         return out
 
     monkeypatch.setattr(Lazy, "__call__", counted)
-    made(engine, inputs, PROMPTS, "engine")
+    parity_outputs(engine, inputs, PROMPTS, "engine")
     assert set(opened) == {1}
     assert not any(one.is_open for one in engine.lazy())
 
@@ -43,9 +43,9 @@ def test_one_network_is_open_at_a_time_and_none_at_the_end(
 def test_an_engine_that_is_the_reference_has_no_error(model: Path, bundle: Bundle) -> None:
     reference = Reference(model, bundle, torch.device("cpu"))
     steps: list[tuple[str, str]] = []
-    inputs = given(reference, PROMPTS)
-    first = made(reference, inputs, PROMPTS, "float32", lambda step, so_far="": steps.append((step, so_far)))
-    second = made(reference, inputs, PROMPTS, "float32")
+    inputs = parity_inputs(reference, PROMPTS)
+    first = parity_outputs(reference, inputs, PROMPTS, "float32", lambda step, so_far="": steps.append((step, so_far)))
+    second = parity_outputs(reference, inputs, PROMPTS, "float32")
     errors = component_errors(first, second, "fp32")
     assert {error for kinds in errors.values() for error in kinds.values()} == {0.0}
     assert ("float32: images of 2 prompts", "step 8 of 8") in steps

@@ -45,8 +45,8 @@ def _disjoint(index: TrainingIndex, test: ImageData) -> None:
     shared = set(train["id"]) & set(unseen["id"]) | same_content
     if shared:
         raise UserError(
-            f"{len(shared)} test images are in the training set ({min(shared)[:16]}, ...): they cannot calibrate it; "
-            "give images that the generator has not seen"
+            f"{len(shared)} test images have the id or the content of a training image ({min(shared)[:16]}, ...): they "
+            "cannot calibrate the audit; give images that the generator has not seen, under names of their own"
         )
 
 

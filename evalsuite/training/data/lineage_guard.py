@@ -132,7 +132,7 @@ def refuse(leaks: Sequence[Leak], allow: bool) -> list[str]:
     if leaks and not allow:
         raise UserError(
             "; ".join(leak.text() for leak in leaks)
-            + " (`allow_leakage` goes on nevertheless, and the report says so in red)"
+            + " (`allow_leakage` continues all the same, and the report says so in red)"
         )
     return [leak.text() for leak in leaks]
 

@@ -24,6 +24,10 @@ class FoundImage:
         The encoded image, or the file that holds it; None for a row without a file.
     problem
         Why there is no image; "" if there is one.
+    place
+        Where its file lies in the data set.
+    repeats
+        Whether it is a further row of an image that has an entry.
     """
 
     name: str
@@ -31,6 +35,7 @@ class FoundImage:
     data: bytes | File | None = None
     problem: str = ""
     place: str = ""
+    repeats: bool = False
 
     @property
     def listed_as(self) -> str:

@@ -100,7 +100,7 @@ class _Rows:
         if kept.facts != entry.facts:
             kept.problem = f"rows {before} and {number} of {name} say different things of it"
         why = f"row {number} of {name} names the same file as row {before}"
-        return FoundImage(f"{kept.place}, row {number}", {}, None, why)
+        return FoundImage(f"{kept.place}, row {number}", {}, None, why, repeats=True)
 
     def _of_row(self, row: Row) -> Iterator[FoundImage]:
         out = left_out(row, self.recipe.where, "where" in self.recipe.required)
@@ -155,7 +155,7 @@ def _of_folder(described: Described, pictures: Sequence[File]) -> list[File]:
 def _check_share(
     source: Path, described: Described, rows: Sequence[FoundImage], least: float, notes: list[str]
 ) -> None:
-    missing = [one for one in rows if one.data is None and "names the same file" not in one.problem]
+    missing = [one for one in rows if one.data is None and not one.repeats]
     if not missing:
         return
     have, total = len(rows) - len(missing), len(rows)

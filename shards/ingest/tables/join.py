@@ -12,6 +12,10 @@ from shards.ingest.files.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, clas
 from shards.ingest.files.walk import File
 
 
+class SeveralFiles(UserError):
+    """A name that several files have."""
+
+
 class ImageFiles:
     """Finds files by path, by the end of a path, by file name, or by any of these without suffix.
 
@@ -34,8 +38,10 @@ class ImageFiles:
 
         Raises
         ------
+        SeveralFiles
+            Several files have the name.
         UserError
-            The name points outside the folder, or several files have it.
+            It points outside the folder.
         """
         name = self._relative(cell)
         if not name:
@@ -48,7 +54,7 @@ class ImageFiles:
         found = self._nearest(key, list(dict.fromkeys(candidates)), folder in self._folders)
         if len(found) > 1:
             places = f"{found[0].place} or {found[1].place}"
-            raise UserError(f"the name {cell!r} may mean {places}; give its path in {self.folder}")
+            raise SeveralFiles(f"the name {cell!r} may mean {places}; give its path in {self.folder}")
         return found[0] if found else None
 
     def _nearest(self, key: str, candidates: list[File], is_folder: bool) -> list[File]:
@@ -75,8 +81,10 @@ class ImageFiles:
         """Whether a cell names one or several files."""
         try:
             return self.find(cell) is not None
-        except UserError as error:
-            return "may mean" in str(error)
+        except SeveralFiles:
+            return True
+        except UserError:
+            return False
 
     def name(self, file: File, cell: str) -> str:
         """What an image's id is made of: its file name, with its folders if the table gives them."""

@@ -12,11 +12,10 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from shards.ingest.near import NEAR
+
 #: Edge of the hash: 16 x 16 low frequencies, 256 bits. 64 bits are too few for smooth images of skin.
 _EDGE = 16
-#: How many bits may differ between near duplicates: recompression and resizing change about 10, other images 128. On
-#: DermaMNIST 41 of the 43 pairs across its split with at most 40 bits show one lesion, looked at one by one.
-NEAR = 40
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -23,8 +23,9 @@ from shards.format.writer import ShardSetWriter
 from shards.ingest.files.found import FoundImage, Inventory
 from shards.ingest.files.naming import unique_ids
 from shards.ingest.files.walk import File
+from shards.ingest.near import NEAR
 from shards.ingest.write import missing_types
-from shards.ingest.write.dedupe import NEAR, families, near_pairs, perceptual_hash, split_clusters
+from shards.ingest.write.dedupe import families, near_pairs, perceptual_hash, split_clusters
 from shards.ingest.write.hidden_names import HiddenNames
 from shards.ingest.write.make_report import DROPPED, MADE, PASSED_OVER, MakeReport, write_report
 from shards.storage.claim import claim_set
