@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 import engines
 from bench.commands import options
@@ -91,7 +92,7 @@ def _measured(bar: Bar) -> Measurement:
     )
 
 
-def _verdict(bar: Bar) -> str:
+def _verdict(bar: Bar) -> str | Text:
     if not bar.wanted:
         return ""
-    return "[green]met[/green]" if bar.passed else "[red]missed[/red]"
+    return Text("met", "green") if bar.passed else Text("missed", "red")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bench.commands.show import MISSING, number
 from bench.measure.compare_records import MeasurementChange, differing_facts, only_in_one
@@ -39,10 +39,7 @@ def compare(
     pairs = _pairs(first, second, before, after)
     for unmatched, place in ((_without(first, second), before), (_without(second, first), after)):
         if unmatched:
-            console.err.print(
-                f"[yellow]warning:[/yellow] only in {escape(str(place))}, so not compared: {', '.join(unmatched)}",
-                soft_wrap=True,
-            )
+            console.warn(f"only in {place}, so not compared: {', '.join(unmatched)}")
     found = {one.command: changes(one, other, least) for one, other in pairs}
     differing = {one.command: differing_facts(one, other) for one, other in pairs}
     missing = {one.command: only_in_one(one, other) for one, other in pairs}
@@ -91,14 +88,13 @@ def _show(command: str, listed: list[MeasurementChange], every: bool) -> None:
     table = Table("measured", "before", "after", "ratio", "p", "verdict", title=command, title_justify="left")
     for c in listed:
         if every or c.verdict not in ("same", MISSING):
-            colour = COLOUR.get(c.verdict, "white")
             table.add_row(
-                escape(c.name),
+                c.name,
                 number(c.before),
                 number(c.after),
                 f"{c.ratio:.3f}",
                 number(c.p),
-                f"[{colour}]{c.verdict}[/{colour}]",
+                Text(c.verdict, COLOUR.get(c.verdict, "white")),
             )
     same = sum(c.verdict == "same" for c in listed)
     unknown = sum(c.verdict == MISSING for c in listed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from bench.measure.device import Facts
@@ -36,12 +35,13 @@ def show(record: BenchmarkRecord, title: str = "") -> None:
         low, high = spread(m.samples)
         quartiles = f"{number(low)} to {number(high)}" if len(m.samples) > 1 else ""
         extra = ", ".join(f"{k} {number(v) if isinstance(v, float) else v}" for k, v in m.details.items())
-        table.add_row(escape(m.name), number(m.median), quartiles, m.unit, str(len(m.samples)), escape(extra))
+        table.add_row(m.name, number(m.median), quartiles, m.unit, str(len(m.samples)), extra)
     console.out.print(table)
     console.say(where(record.facts))
     if not record.facts.quiet:
         console.err.print(
-            f"[yellow]other processes used {record.facts.load:.0%} of the cores: do not quote these numbers[/yellow]",
+            f"other processes used {record.facts.load:.0%} of the cores: do not quote these numbers",
+            style="yellow",
             soft_wrap=True,
         )
 
@@ -64,4 +64,4 @@ def number(value: float) -> str:
 
 def note(text: str) -> None:
     """A line on stderr, as it is."""
-    console.err.print(text, markup=False, soft_wrap=True)
+    console.err.print(text, soft_wrap=True)

@@ -12,12 +12,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from dermforge.common.as_json import document
 from dermforge.common.errors import CheckFailed, DataWarning, UserError
@@ -31,8 +31,17 @@ INTERRUPTED = 130
 #: Columns where there is no terminal. Rich would take 80 and cut the names in a wide table short.
 WIDE = 160
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
-err = Console(stderr=True, highlight=False)
+
+def new_console(*, stderr: bool = False, width: int | None = None, file: IO[str] | None = None) -> Console:
+    """A console that prints every text as it is, in lines, titles and cells of tables: a group may be called [red].
+
+    Colour is a style of `rich.text.Text`, never a word in brackets.
+    """
+    return Console(stderr=stderr, width=width, file=file, highlight=False, markup=False, emoji=False)
+
+
+out = new_console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+err = new_console(stderr=True)
 
 
 def new_app(help: str) -> typer.Typer:
@@ -50,16 +59,16 @@ def run(app: typer.Typer) -> NoReturn:
         warnings.showwarning = functools.partial(_show_warning, usual)
         app()
     except CheckFailed as error:
-        err.print(f"[red]check failed:[/red] {escape(str(error))}", soft_wrap=True)
+        warn(str(error), "check failed", "red")
         sys.exit(1)
     except UserError as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        warn(str(error), "error", "red")
         sys.exit(2)
     except OSError as error:  # such as a full disk or a read-only folder: not a bug
         name = f" ({error.filename})" if error.filename else ""
         if error.errno == errno.ENOSPC:
             name += ": free some space and run the same command again; finished work is kept"
-        err.print(f"[red]error:[/red] {escape(str(error.strerror or error))}{escape(name)}", soft_wrap=True)
+        warn(f"{error.strerror or error}{name}", "error", "red")
         sys.exit(2)
     except KeyboardInterrupt:
         _stopped()
@@ -74,7 +83,7 @@ def run(app: typer.Typer) -> NoReturn:
 
 def _show_warning(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
     if issubclass(category, DataWarning):
-        err.print(f"[yellow]note:[/yellow] {escape(str(message))}", soft_wrap=True)
+        warn(str(message), "note")
     else:
         usual(message, category, *where)
 
@@ -90,7 +99,12 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 def say(text: str, style: str | None = None) -> None:
     """Print a line as it is: brackets are no markup, and long lines are not broken."""
-    out.print(text, style=style, markup=False, soft_wrap=True)
+    out.print(text, style=style, soft_wrap=True)
+
+
+def warn(text: str, word: str = "warning", style: str = "yellow") -> None:
+    """Print a line on stderr after a coloured word, such as `warning: ...`."""
+    err.print(Text.assemble((f"{word}:", style), " ", text), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -126,22 +140,22 @@ def track(items: Iterable[T], what: str, total: int | None, unit: str = "images"
 class _Bar:
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=err,
             transient=False,
         )
-        self.task = self.progress.add_task(escape(what), total=total, rate="", note="")
+        self.task = self.progress.add_task(what, total=total, rate="", note="")
         self.unit, self.start, self.done = unit, time.monotonic(), 0
 
     def tick(self, n: int = 1, note: str = "") -> None:
         self.done += n
         rate = rate_text(self.done, time.monotonic() - self.start, self.unit)
-        self.progress.update(self.task, advance=n, rate=rate, note=escape(note))
+        self.progress.update(self.task, advance=n, rate=rate, note=note)
 
     def __enter__(self) -> None:
         self.progress.start()
@@ -173,7 +187,7 @@ class _Lines:
         else:
             left = f", {(self.total - self.done) * seconds / self.done:.0f} s left" if self.done else ""
             text = f"{self.what}: {self.done}/{self.total} ({rate}{left}) {note}"
-        err.print(text.rstrip(), markup=False, soft_wrap=True)
+        err.print(text.rstrip(), soft_wrap=True)
 
     def __enter__(self) -> None:
         return None

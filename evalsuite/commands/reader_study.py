@@ -55,9 +55,7 @@ def reader_study(
     elif step is Action.serve:
         open_study(folder)
         with StudyServer(folder, port) as server:
-            err.print(
-                f"open {server.url} in a browser on this machine; Ctrl-C stops it; answers are kept", markup=False
-            )
+            err.print(f"open {server.url} in a browser on this machine; Ctrl-C stops it; answers are kept")
             server.serve_forever()
     else:
         _analyse(folder, gains, as_json)

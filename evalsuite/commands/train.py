@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
@@ -130,7 +131,7 @@ def _report(result: arms.Result, folder: Path, leaks: list[str], as_json: bool) 
         print_json({**result.model_dump(mode="json"), **facts})
         return
     for text in leaks + result.leakage:
-        out.print(f"[red]leakage:[/red] {text}", soft_wrap=True)
+        out.print(Text.assemble(("leakage:", "red"), " ", text), soft_wrap=True)
     say(
         f"accuracy {result.test_accuracy:.3f} on the real test images (validation {result.validation_accuracy:.3f}, "
         f"best at step {result.best_step} of {result.steps}); {result.images_per_second:.0f} images/s\n"

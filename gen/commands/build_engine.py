@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from dermforge.common import console
 
@@ -60,12 +61,9 @@ def build_engine(
         console.print_json({"bundle": str(out), "digest": bundle.digest} | bundle.manifest.model_dump(mode="json"))
         return
     manifest = bundle.manifest
-    verdict = "certified" if manifest.certified else "[red]FAILED its certificate[/red]"
-    console.out.print(
-        f"{out}: {manifest.backend} {manifest.precision}, {manifest.spec.size} px, {manifest.rows} rows, {verdict}; "
-        f"see `gen inspect {out}`",
-        soft_wrap=True,
-    )
+    verdict = "certified" if manifest.certified else Text("FAILED its certificate", "red")
+    parts = f"{out}: {manifest.backend} {manifest.precision}, {manifest.spec.size} px, {manifest.rows} rows, "
+    console.out.print(Text.assemble(parts, verdict, f"; see `gen inspect {out}`"), soft_wrap=True)
 
 
 class Steps:
@@ -82,13 +80,13 @@ class Steps:
         if step != self.step:
             self.end()
             self.step, self.start, self.said = step, now, now
-            console.err.print(f"{step} ...", markup=False)
+            console.err.print(f"{step} ...")
         elif now - self.said >= self.EVERY_S:
             self.said = now
-            console.err.print(f"  {so_far}, {now - self.start:.0f} s", markup=False)
+            console.err.print(f"  {so_far}, {now - self.start:.0f} s")
 
     def end(self) -> None:
         """Print how long the step took."""
         if self.step:
-            console.err.print(f"{self.step}: {time.monotonic() - self.start:.1f} s", markup=False)
+            console.err.print(f"{self.step}: {time.monotonic() - self.start:.1f} s")
         self.step = ""

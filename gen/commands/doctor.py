@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from dermforge.common import console
@@ -31,7 +30,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="One JSON document 
     for title, rows in found.items():
         table = Table(show_header=False, title=title, title_justify="left")
         for name, value in rows.items():
-            table.add_row(name, escape(value))
+            table.add_row(name, value)
         console.out.print(table)
 
 

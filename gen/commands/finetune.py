@@ -140,4 +140,4 @@ def finetune(
 
 def _note(text: str) -> None:
     """On stderr, like the progress; quiet in all processes but one."""
-    console.err.print(text, markup=False, soft_wrap=True)
+    console.err.print(text, soft_wrap=True)

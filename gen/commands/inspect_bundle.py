@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from dermforge.common import console
 from dermforge.common.clear_names import in_clear
@@ -76,14 +77,14 @@ def _contents(bundle: Bundle) -> Table:
 def _components(certificate: Certificate) -> Table:
     from engines.certificate import allowed_error
 
-    verdict = "passed" if certificate.passed else "[red]FAILED[/red]"
+    verdict = Text("passed") if certificate.passed else Text("FAILED", "red")
     table = Table(
         "component",
         "random input",
         "real input",
         "allowed",
         title_justify="left",
-        title=f"Relative error against float32 torch: {verdict} ({certificate.ran_on})",
+        title=Text.assemble("Relative error against float32 torch: ", verdict, f" ({certificate.ran_on})"),
     )
     for name, errors in certificate.components.items():
         found = (errors["random"], errors["real"], allowed_error(name, certificate.precision))

@@ -96,7 +96,7 @@ def sample(
     job = replace(job, threads=record.threads)  # the same on machines with other cores
     warn(table, loaded, job)
     if not record.certified:
-        console.err.print("[red]warning:[/red] this bundle failed its parity certificate", soft_wrap=True)
+        console.warn("this bundle failed its parity certificate", style="red")
     run_record.open_run(shards, record, table, fresh)
     left = run_record.todo(shards, record, mine)
     total = len(range(mine[0], record.shards, mine[1]))
@@ -160,7 +160,7 @@ def warn(plan: Plan, engine: Engine, job: SamplingJob) -> None:
     with console.progress("check parents", parents) if parents else nullcontext(no_tick) as tick:
         warnings = check(plan, engine, job.open_parents(), tick)
     for warning in warnings:
-        console.err.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
+        console.warn(warning)
 
 
 def on_ray(job: SamplingJob, record: RunRecord, left: list[int], workers: int, address: str) -> Outcome:

@@ -38,7 +38,7 @@ def lines(images: int) -> Iterator[Show]:
             if time.monotonic() - last >= INTERVAL_S:
                 last = time.monotonic()
                 for stage in stages:
-                    console.err.print(f"  {stage.name}: {describe(stage)}", markup=False, soft_wrap=True)
+                    console.err.print(f"  {stage.name}: {describe(stage)}", soft_wrap=True)
 
         yield plain
 

@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from rich.markup import escape
 
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
@@ -159,7 +158,7 @@ def repair(
 
 
 def _warn(text: str) -> None:
-    console.err.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
+    console.warn(text)
 
 
 def _scores(path: Path) -> dict[str, dict[str, float]]:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from dermforge.common import console
@@ -108,9 +107,9 @@ def verify(
         console.print_json(vars(verdict))
     else:
         for fault in verdict.faults:
-            console.err.print(f"[red]fault:[/red] {escape(fault)}", soft_wrap=True)
+            console.warn(fault, "fault", "red")
         for note in verdict.notes:
-            console.err.print(f"note: {escape(note)}", soft_wrap=True)
+            console.err.print(f"note: {note}", soft_wrap=True)
     if verdict.faults:
         raise CheckFailed(f"{len(verdict.faults)} faults in {verdict.shards} shards of {location}")
     if not as_json:

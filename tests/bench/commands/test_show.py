@@ -7,7 +7,6 @@ import math
 
 import pytest
 import torch
-from rich.console import Console
 
 from bench.commands.show import number, show
 from bench.measure.device import describe
@@ -18,7 +17,7 @@ from dermforge.common import console
 def test_no_two_names_look_alike_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rich would cut both to the same first letters; the whole name must stand there, on two lines if need be."""
     text = io.StringIO()
-    monkeypatch.setattr(console, "out", Console(file=text, width=60))
+    monkeypatch.setattr(console, "out", console.new_console(file=text, width=60))
     names = [f"train/test_resnet_with_a_long_name/{who}" for who in ("bare", "ours")]
     found = [
         Measurement(name=name, unit="training images/s", samples=[1.0], details={"parameters": 9}) for name in names

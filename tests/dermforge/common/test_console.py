@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+from pathlib import Path
 
 import pytest
-from rich.console import Console
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
 
 from dermforge.common import console
 
@@ -16,7 +20,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What the command prints to either stream; neither is a terminal."""
     file = io.StringIO()
     for name in ("out", "err"):
-        monkeypatch.setattr(console, name, Console(file=file, width=80, highlight=False))
+        monkeypatch.setattr(console, name, console.new_console(file=file, width=80))
     return file
 
 
@@ -25,6 +29,37 @@ def test_a_line_stays_whole_and_its_brackets_are_no_markup(printed: io.StringIO)
     line = "images of [red]/runs[/red]: " + ", ".join(f"{n / 7:.3f}" for n in range(40))
     console.say(line)
     assert printed.getvalue() == line + "\n"
+
+
+NAMES = st.text(st.sampled_from("[]/\\:a#=bold red "), min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+@given(name=NAMES | st.sampled_from(["[red]I[/blue]", "[other]", "[/]", ":warning:", "[link=x]y", "\\[a]", "[1]"]))
+def test_a_users_word_is_printed_as_it_is_everywhere(name: str) -> None:
+    """A group called [red]I[/blue] ended a command with rich's own traceback, and [other] vanished."""
+    file = io.StringIO()
+    printer = console.new_console(file=file, width=200)
+    table = Table(title=name)
+    table.add_column(name)
+    table.add_row(name)
+    printer.print(table)
+    printer.print(name, soft_wrap=True)
+    lines = [line.strip() for line in file.getvalue().splitlines()]
+    assert (lines[0], lines[-1]) == (name, name)
+    assert sum(name in line for line in lines) == 4
+
+
+def test_no_command_makes_a_console_of_its_own_or_escapes() -> None:
+    """The two consoles print texts as they are: another one would not, and a backslash too many would be seen."""
+    root = Path(__file__).parents[3]
+    wrong = []
+    for package in ("dermforge", "engines", "gen", "shards", "evalsuite", "bench"):
+        for file in (root / package).rglob("*.py"):
+            imported = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ImportFrom)]
+            modules = {n.module for n in imported}
+            own = "rich.console" in modules and file.name != "console.py"
+            wrong += [str(file)] if own or "rich.markup" in modules else []
+    assert not wrong
 
 
 def test_json_has_null_for_nan(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +93,7 @@ def test_a_slow_rate_is_a_time_for_each(done: int, seconds: float, unit: str, te
 def test_progress_without_a_total(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody knows how many there are, the line counts and says no remaining time."""
     monkeypatch.setattr(console._Lines, "INTERVAL_S", 0)
-    monkeypatch.setattr(console, "err", Console(stderr=True, highlight=False, force_terminal=False))
+    monkeypatch.setattr(console, "err", console.new_console(stderr=True))
     assert list(console.track([1, 2], "reading", None)) == [1, 2]
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("reading: 2 (")
