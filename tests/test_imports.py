@@ -45,8 +45,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "training": {"fairness"},
         "study": {"stats", "fairness", "training"},
         "images": {"stats", "page", "fairness", "training", "study"},
+        "readers": {"stats", "fairness"},
         "reader_study": {"stats", "page", "images", "study"},
-        "report": {"stats", "page", "fairness", "training", "study"},
+        "report": {"stats", "page", "fairness", "training", "study", "readers"},
     },
     "bench": {"measure": set(), "peers": {"measure"}, "suites": {"measure", "peers"}},
 }

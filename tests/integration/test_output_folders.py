@@ -28,6 +28,7 @@ LINES = {
     "evalsuite privacy": "{real}/train {real}/test --out {out}",
     "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {out}",
     "evalsuite fairness": "{table} --groups fst --out {out}",
+    "evalsuite readers": "{table} --out {out}",
     "evalsuite report": "{real} --out {out}",
     "evalsuite reader-study": "make {out} --real {real}/test --synthetic {real}/train",
     **{

@@ -1,0 +1,1 @@
+"""Readers with and without help: multi-reader multi-case (MRMC) analysis."""

@@ -1,0 +1,196 @@
+"""The report of `evalsuite readers`: do readers read better with help, and in which groups?"""
+
+from __future__ import annotations
+
+import math
+
+from evalsuite.page.blocks import Answer, Block, Report, Section, Table, number, p_value
+from evalsuite.readers.analysis import CaseSet, ReaderAnalysis
+from evalsuite.readers.choices import Fixed
+from evalsuite.readers.obuchowski_rockette import Difference
+
+#: What the conclusion holds for.
+REACH = {
+    Fixed.neither: "readers and cases like these",
+    Fixed.readers: "these readers, and cases like these",
+    Fixed.cases: "readers like these, and these cases",
+}
+METHODS = (
+    "Every reader rated every case in every modality. Modalities are compared by Obuchowski & Rockette's analysis of "
+    "variance with Hillis' degrees of freedom (Statistics in Medicine 2007, 26:596); with jackknife covariances it is "
+    "that of Dorfman, Berbaum & Metz. Intervals of one modality are from its data alone. Intervals of single readers "
+    "hold for cases like these and that reader."
+)
+
+
+def report(found: ReaderAnalysis) -> Report:
+    """All sections."""
+    sections = [Section("Modalities", _modalities(found))]
+    if found.groups:
+        sections.append(Section(f"By {found.group_column}", _groups(found)))
+    sections += [Section("Readers", _readers(found)), Section("Methods", _methods(found))]
+    return Report(f"Readers of {found.source}", answer(found), sections, notes=notes(found))
+
+
+def answer(found: ReaderAnalysis) -> Answer:
+    """The verdict in a sentence, and the numbers it rests on."""
+    best = found.whole.difference(found.settings.fixed)
+    numbers = [("readers", str(len(found.reader_names)), ""), ("cases", str(found.whole.cases), _cases(found.whole))]
+    main = found.whole.analyses.get(found.settings.fixed)
+    for mean in main.means if main else ():
+        numbers.append(
+            (f"{found.settings.metric}, {mean.modality}", number(mean.value), _interval(mean.low, mean.high))
+        )
+    return Answer(sentence(found, found.whole), numbers, _details(found, best))
+
+
+def sentence(found: ReaderAnalysis, one: CaseSet) -> str:
+    """What the comparison on these cases says."""
+    difference, metric = one.difference(found.settings.fixed), found.settings.metric
+    if difference is None:
+        if one.lacking:
+            return f"Not enough data: {one.lacking}."
+        return f"One modality, {found.modalities[0]}: nothing to compare."
+    numbers = f"{difference.value:+.3f} ({_interval(difference.low, difference.high)}, p {_p(difference.p)})"
+    what = f"The mean {metric} of readers with {difference.b} against {difference.a}: {numbers}"
+    for_whom = f"for {REACH[found.settings.fixed]}"
+    said = one.verdict(found.settings)
+    if said == "cannot be determined":
+        seen = difference.detectable()
+        rest = f"; a difference of {seen:.3f} would have been seen with 80 %" if math.isfinite(seen) else ""
+        return f"{what}. Whether it differs {for_whom} cannot be determined{rest}."
+    words = {
+        "helps": f"{difference.b} helps",
+        "hurts": f"{difference.b} hurts",
+        "no relevant difference": f"no difference beyond {found.settings.margin:g}",
+        "not enough data": "the readers did not differ at all, which shows no error: not enough data",
+    }
+    return f"{what}: {words[said]}, {for_whom}."
+
+
+def notes(found: ReaderAnalysis) -> list[str]:
+    """What a reader of the page must know besides."""
+    out = []
+    if found.left_out:
+        out.append(f"Left out, because a reader did not rate them in every modality: {len(found.left_out)} cases.")
+    values = found.whole.figures
+    if found.settings.metric == "auroc" and (values < 0.5).mean() > 0.5:
+        out.append("Most AUROCs lie below 0.5: is a higher rating surer of the finding?")
+    return out
+
+
+def _details(found: ReaderAnalysis, main: Difference | None) -> list[str]:
+    out = []
+    for kind in Fixed:
+        other = found.whole.difference(kind)
+        if kind is not found.settings.fixed and other is not None:
+            out.append(f"For {REACH[kind]}: {other.value:+.3f} ({_interval(other.low, other.high)}, p {_p(other.p)}).")
+    unjudged = [one.name for one in found.groups if one.difference(found.settings.fixed) is None]
+    if unjudged:
+        out.append(f"Not judged, for too few cases: {', '.join(unjudged)}.")
+    worse = [one.name for one in found.groups if one.verdict(found.settings) == "hurts"]
+    if worse and main is not None:
+        out.append(f"{main.b} hurts in {', '.join(worse)}.")
+    return out
+
+
+def _modalities(found: ReaderAnalysis) -> list[Block]:
+    rows, means = [], []
+    for kind, analysis in found.whole.analyses.items():
+        for one in analysis.differences:
+            rows.append(
+                [
+                    REACH[kind],
+                    f"{one.b} - {one.a}",
+                    f"{one.value:+.3f}",
+                    _interval(one.low, one.high),
+                    number(one.error, 4),
+                    _df(one.df),
+                    _p(one.p),
+                ]
+            )
+        if kind is found.settings.fixed:
+            means = [[m.modality, number(m.value), _interval(m.low, m.high), _df(m.df)] for m in analysis.means]
+    confidence = f"{found.settings.confidence:.0%} interval"
+    blocks: list[Block] = [
+        Table(
+            ["holds for", "difference", "value", confidence, "error", "df", "p"],
+            rows,
+            "Differences of the readers' mean",
+        ),
+        Table(["modality", str(found.settings.metric), confidence, "df"], means, "The readers' mean in each modality"),
+    ]
+    tests = [
+        [REACH[kind], number(a.test.f), str(a.test.df1), _df(a.test.df2), _p(a.test.p)]
+        for kind, a in found.whole.analyses.items()
+        if a.test is not None and len(found.modalities) > 2
+    ]
+    if tests:
+        blocks.append(Table(["holds for", "F", "df", "df", "p"], tests, "Are all modalities equal?"))
+    return blocks
+
+
+def _groups(found: ReaderAnalysis) -> list[Block]:
+    rows = []
+    for one in found.groups:
+        difference = one.difference(found.settings.fixed)
+        if difference is None:
+            rows.append([one.name, str(one.cases), _cases(one), f"not judged: {one.lacking}", "", "", ""])
+            continue
+        rows.append(
+            [
+                one.name,
+                str(one.cases),
+                _cases(one),
+                f"{difference.value:+.3f} ({_interval(difference.low, difference.high)})",
+                _p(difference.p),
+                _p(one.p_holm),
+                one.verdict(found.settings),
+            ]
+        )
+    head = ["group", "cases", "", f"{found.modalities[1] if len(found.modalities) > 1 else ''} - {found.modalities[0]}"]
+    return [Table([*head, "p", "Holm p", "verdict"], rows)]
+
+
+def _readers(found: ReaderAnalysis) -> list[Block]:
+    rows = [
+        [
+            str(one["reader"]),
+            f"{one['modality']} - {one['against']}",
+            f"{number(one['a'])} to {number(one['b'])}",
+            f"{one['difference']:+.3f}",
+            _interval(one["low"], one["high"]),
+            _p(one["p"]),
+        ]
+        for one in found.readers.to_dict("records")
+    ]
+    return [Table(["reader", "modalities", str(found.settings.metric), "difference", "interval", "p"], rows)]
+
+
+def _methods(found: ReaderAnalysis) -> list[Block]:
+    parts = found.whole.components
+    names = ["reader", "modality x reader", "error", "cov1", "cov2", "cov3"]
+    values = [parts.reader, parts.modality_reader, parts.error, parts.cov1, parts.cov2, parts.cov3]
+    rows = [[name, number(value, 7)] for name, value in zip(names, values, strict=True)]
+    return [
+        METHODS,
+        f"Covariances: {found.settings.method}. Margin: {found.settings.margin:g}.",
+        Table(["component", "estimate"], rows, "Variance components, for planning a study"),
+    ]
+
+
+def _cases(one: CaseSet) -> str:
+    patients = "" if one.patients == one.cases else f", {one.patients} patients"
+    return f"{one.positive} positive, {one.cases - one.positive} negative{patients}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}" if math.isfinite(low) else "not enough data"
+
+
+def _df(df: float) -> str:
+    return number(df, 1) if math.isfinite(df) else "normal"
+
+
+def _p(p: float) -> str:
+    return p_value(p) if math.isfinite(p) else "not known"
