@@ -92,7 +92,9 @@ def fairness_card(
         own = cluster if cluster in validation.columns else None
         held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table")
     settings = CardSettings(n_boot, seed, confidence, specificity, min_count, intersections=intersections)
-    card = compute_card(from_frame(predictions, groups=groups, cluster=cluster), groups, settings, validation=held_out)
+    test = from_frame(predictions, groups=groups, cluster=cluster)
+    held_out = None if held_out is None else held_out.written_like(test)
+    card = compute_card(test, groups, settings, validation=held_out)
     return shown_card(card)
 
 
@@ -155,9 +157,10 @@ def compare(
     >>> print(made.of("fst")[1].text())
     0.600 -> 1.000, +0.400 (+0.294 to +0.491)
     """
+    first = from_frame(a, groups=groups, cluster=cluster, source="table a")
     made = compare_models.compare(
-        from_frame(a, groups=groups, cluster=cluster, source="table a"),
-        from_frame(b, groups=[], source="table b"),
+        first,
+        from_frame(b, groups=[], source="table b").written_like(first),
         groups,
         CardSettings(n_boot, seed, confidence, min_count=min_count),
         metric=metric,

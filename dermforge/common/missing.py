@@ -10,6 +10,7 @@ WORDS = frozenset(
         *("", "-", "--", "---", ".", "?", "??", "[]", "{}", "()"),
         *("n/a", "#n/a", "<na>", "n.a.", "na", "nan", "nat", "nil", "none", "null", "unk", "unknown", "missing"),
         *("none selected", "not available", "not known", "not provided", "not recorded", "not specified"),
+        *("not applicable", "not assessed", "not determined", "not reported", "not stated", "no data", "undetermined"),
         *("prefer not to say", "unspecified"),
     }
 )

@@ -79,11 +79,13 @@ def fairness(
     own = OwnColumns(id_column, label_column, tuple(word for word in prob_columns.split(",") if word.strip()))
     test = predictions.load(table, groups=keep, cluster=cluster or None, columns=own)
     held_out = (
-        predictions.load(validation, groups=columns, cluster=_present(validation, cluster), columns=own)
+        predictions.load(validation, groups=columns, cluster=_present(validation, cluster), columns=own).written_like(
+            test
+        )
         if validation
         else None
     )
-    baseline = predictions.load(against, groups=[], cluster=None, columns=own) if against else None
+    baseline = predictions.load(against, groups=[], cluster=None, columns=own).written_like(test) if against else None
     if train is not None:
         disjoint.refuse_training_rows(test, train, cluster or None, id_column)
 

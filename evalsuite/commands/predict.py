@@ -27,7 +27,7 @@ def predict(
     """
     from evalsuite.training.predict import predict as predictions
 
-    if table.suffix not in (".parquet", ".csv"):
+    if table.suffix.lower() not in (".parquet", ".csv"):
         raise UserError(f"--out {table}: unknown kind of table {table.suffix!r}; expected .parquet or .csv")
     images = open_data(data)
     if split:
@@ -37,7 +37,11 @@ def predict(
     with progress("predict", images.n) as tick:
         frame = predictions(checkpoint, images, allow_leakage=allow_leakage, tick=tick)
     table.parent.mkdir(parents=True, exist_ok=True)
-    content = frame.to_parquet(None, index=False) if table.suffix == ".parquet" else frame.to_csv(index=False).encode()
+    content = (
+        frame.to_parquet(None, index=False)
+        if table.suffix.lower() == ".parquet"
+        else frame.to_csv(index=False).encode()
+    )
     write_whole(table, content)
     likeliest = frame.filter(like="prob_").idxmax(axis=1)
     accuracy = float((likeliest == "prob_" + frame["label"]).mean())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -76,3 +76,10 @@ def text(value: object) -> str:
     """A name as text; 3.0 reads 3."""
     whole = isinstance(value, float) and value.is_integer()
     return f"{value:.0f}" if whole else str(value).strip()
+
+
+def some(items: Iterable[object], most: int = 5) -> str:
+    """A few names for a message: 'a, b, c and 12 more'."""
+    texts = sorted(str(i) for i in items)
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

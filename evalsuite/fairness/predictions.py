@@ -11,14 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
-from dermforge.common.missing import UNKNOWN, is_missing, is_missing_code
+from dermforge.common.missing import UNKNOWN, is_missing
 from dermforge.common.skin_tone import TONE_GROUPS
 from dermforge.common.tables import read_table
+from evalsuite.fairness.group_columns import as_written, group_words, warn_of_weights
 from evalsuite.fairness.own_columns import PREFIX, OwnColumns, text
-from shards.ingest.tables.columns import ALIASES, folded
+from evalsuite.fairness.own_columns import some as some
+from evalsuite.fairness.probabilities import probabilities, row_weights
 
-SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
-_SKIN_TYPES = frozenset(map(folded, ALIASES["group"]))
 ROMAN = ("i", "ii", "iii", "iv", "v", "vi")
 
 
@@ -40,6 +40,8 @@ class Predictions:
         Group columns as text, [n, g].
     clusters
         Patient or duplicate family as text, [n]; None where each row stands alone.
+    weights
+        Survey or sampling weights as given, float64 [n]; None where each row counts once.
     source
         Where the table came from, for messages.
     classifier
@@ -54,6 +56,7 @@ class Predictions:
     clusters: NDArray[np.str_] | None = None
     source: str = "the table"
     classifier: str = ""
+    weights: NDArray[np.floating] | None = None
 
     @property
     def n(self) -> int:
@@ -79,12 +82,23 @@ class Predictions:
             None if self.clusters is None else self.clusters[rows],
             self.source,
             self.classifier,
+            None if self.weights is None else self.weights[rows],
         )
 
     def with_group(self, column: str, values: Sequence[str] | NDArray[np.str_]) -> Predictions:
         """The same table with a group column added or replaced."""
         groups = self.groups.assign(**{column: pd.Series(list(values), dtype=str)})
         return replace(self, groups=groups)
+
+    def written_like(self, other: Predictions) -> Predictions:
+        """The same table with the classes in the other's order, and its skin types in the other's words (VI for 6)."""
+        shared = [str(c) for c in self.groups if c in other.groups]
+        groups = self.groups.assign(**{c: as_written(self.groups[c].to_numpy(str), other.groups[c], c) for c in shared})
+        if sorted(self.classes) != sorted(other.classes):
+            return replace(self, groups=groups)
+        order = [self.classes.index(name) for name in other.classes]
+        labels = np.argsort(order)[self.labels].astype(np.int64)
+        return replace(self, groups=groups, classes=other.classes, probs=self.probs[:, order], labels=labels)
 
     def to_frame(self) -> pd.DataFrame:
         """The table as it is written: id, label, prob_*, groups, cluster."""
@@ -99,14 +113,19 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write parquet or CSV, by the suffix."""
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             self.to_frame().to_parquet(path, index=False)
         else:
             self.to_frame().to_csv(path, index=False)
 
 
 def load(
-    path: Path, *, groups: Sequence[str] | None = None, cluster: str | None = None, columns: OwnColumns = OwnColumns()
+    path: Path,
+    *,
+    groups: Sequence[str] | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    columns: OwnColumns = OwnColumns(),
 ) -> Predictions:
     """Read and validate a parquet or CSV table.
 
@@ -118,6 +137,8 @@ def load(
         Group columns to keep; None keeps every column that has no other role.
     cluster
         Column that names the patient or duplicate family; None takes `cluster` where there is one.
+    weight
+        Column of survey or sampling weights; None uses none, and a column that is called so is warned of.
     columns
         What id, label and probabilities are called.
 
@@ -129,11 +150,16 @@ def load(
     frame = read_table(Path(path))
     if columns != OwnColumns():
         frame = columns.rename(frame, str(path))
-    return from_frame(frame, groups=groups, cluster=cluster, source=str(path))
+    return from_frame(frame, groups=groups, cluster=cluster, weight=weight, source=str(path))
 
 
 def from_frame(
-    frame: pd.DataFrame, *, groups: Sequence[str] | None = None, cluster: str | None = None, source: str = "the table"
+    frame: pd.DataFrame,
+    *,
+    groups: Sequence[str] | None = None,
+    cluster: str | None = None,
+    weight: str | None = None,
+    source: str = "the table",
 ) -> Predictions:
     """Validate a table already in memory; see `load`."""
     names = [str(c) for c in frame.columns]
@@ -141,20 +167,21 @@ def from_frame(
     repeated = sorted({c for c in names if names.count(c) > 1})
     if repeated:
         raise UserError(f"{source}: column {repeated[0]!r} appears twice; keep one")
-    probabilities = [c for c in names if c.startswith(PREFIX)]
-    _require_columns(names, probabilities, groups, cluster, source)
+    by_class = [c for c in names if c.startswith(PREFIX)]
+    _require_columns(names, by_class, groups, [c for c in (cluster, weight) if c], source)
     if not len(frame):
         raise UserError(f"{source}: no rows; expected one row for each image")
     cluster = cluster or ("cluster" if "cluster" in names else None)
+    unused = [] if weight else warn_of_weights(names, [*(groups or ()), *([cluster] if cluster else [])], source)
     if groups is None:
-        groups = [c for c in names if c not in {"id", "label", cluster, *probabilities}]
+        groups = [c for c in names if c not in {"id", "label", cluster, weight, *unused, *by_class}]
 
     ids = _words(frame["id"], "id", source)
     _refuse_repeats(ids, source)
-    classes = tuple(c[len(PREFIX) :] for c in probabilities)
+    classes = tuple(c[len(PREFIX) :] for c in by_class)
     labels = _labels(_words(frame["label"], "label", source, ids, classes), classes, ids, source)
-    probs = _probabilities(frame[probabilities], ids, source)
-    columns = {c: _groups(frame[c]) for c in groups}
+    probs = probabilities(frame[by_class], ids, source)
+    columns = {c: group_words(frame[c], source) for c in groups}
     return Predictions(
         ids,
         classes,
@@ -164,6 +191,7 @@ def from_frame(
         None if cluster is None else _clusters(frame[cluster], ids),
         source,
         str(frame.attrs.get("classifier", "")),
+        None if weight is None else row_weights(frame[weight], ids, source),
     )
 
 
@@ -189,20 +217,13 @@ def columns(path: Path) -> list[str]:
     return list(read_table(Path(path)).columns)
 
 
-def some(items: Iterable[object], most: int = 5) -> str:
-    """A few names for a message: 'a, b, c and 12 more'."""
-    texts = sorted(str(i) for i in items)
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
-
-
 def _require_columns(
-    names: Sequence[str], probabilities: Sequence[str], groups: Sequence[str] | None, cluster: str | None, source: str
+    names: Sequence[str], probabilities: Sequence[str], groups: Sequence[str] | None, others: Sequence[str], source: str
 ) -> None:
     taken = [c for c in groups or () if c in ("id", "label", *probabilities)]
     if taken:
         raise UserError(f"{source}: column {taken[0]!r} cannot be a group; expected skin type, sex or the like")
-    wanted = ["id", "label", *(groups or ()), *((cluster,) if cluster else ())]
+    wanted = ["id", "label", *(groups or ()), *others]
     missing = [c for c in wanted if c not in names]
     if missing:
         own = "say which is the id and which the label" if {"id", "label"} & set(missing) else "name one of these"
@@ -231,12 +252,6 @@ def _words(
     return words
 
 
-def _groups(column: pd.Series) -> NDArray[np.str_]:
-    """Groups as text, every missing one as `UNKNOWN`; of skin types -1 is missing too."""
-    missing = is_missing_code if folded(str(column.name)) in _SKIN_TYPES else is_missing
-    return np.array([UNKNOWN if missing(word) else word for word in texts(column)], dtype=str)
-
-
 def _clusters(column: pd.Series, ids: NDArray[np.str_]) -> NDArray[np.str_]:
     """Patients as text; a row whose patient is missing stands alone, under its own id."""
     return np.array(
@@ -262,29 +277,3 @@ def _labels(words: NDArray[np.str_], classes: tuple[str, ...], ids: NDArray[np.s
     if len(np.unique(labels)) < 2:
         raise UserError(f"{source}: a single class, {str(words[0])!r}, in all {len(words)} rows; expected at least two")
     return labels
-
-
-def _probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> NDArray[np.floating]:
-    values: NDArray[np.floating] = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise UserError(
-            f"{source}: NaN, infinity or text among the probabilities of {bad.sum()} rows (ids {some(ids[bad])}); "
-            "expected numbers from 0 to 1"
-        )
-    bad = ((values < 0) | (values > 1 + SUM_TOLERANCE)).any(axis=1)
-    if bad.any():
-        raise UserError(
-            f"{source}: a probability outside 0 to 1 in {bad.sum()} rows (ids {some(ids[bad])}); "
-            "give softmax outputs, not logits or percent"
-        )
-    totals = values.sum(axis=1)
-    bad = np.abs(totals - 1) > SUM_TOLERANCE
-    if bad.any():
-        raise UserError(
-            f"{source}: probabilities sum to {totals[bad][0]:.4g} instead of 1 in {bad.sum()} rows "
-            f"(ids {some(ids[bad])}); give the softmax over all classes"
-        )
-    rounded = np.abs(totals - 1) > 1e-6
-    values[rounded] /= totals[rounded, None]
-    return values

@@ -17,11 +17,13 @@ from evalsuite.stats.estimate import Estimate
 
 def write_table(frame: pd.DataFrame, file: Path) -> None:
     """Write Parquet or CSV, as the suffix says; estimates become value, low and high columns."""
-    if file.suffix not in (".parquet", ".csv"):
+    if file.suffix.lower() not in (".parquet", ".csv"):
         raise UserError(f"{file}: unknown kind of table {file.suffix!r}; expected .parquet or .csv")
     file.parent.mkdir(parents=True, exist_ok=True)
     flat = flatten(frame)
-    content = flat.to_parquet(None, index=False) if file.suffix == ".parquet" else flat.to_csv(index=False).encode()
+    content = (
+        flat.to_parquet(None, index=False) if file.suffix.lower() == ".parquet" else flat.to_csv(index=False).encode()
+    )
     write_whole(file, content)
 
 

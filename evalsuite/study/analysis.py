@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
+from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.stats import hypothesis_tests
@@ -203,11 +204,11 @@ def _scores(folder: Path, design: Design, n_boot: int, tick: Callable[[int], Non
 
 
 def _masks(base: Predictions) -> dict[str, NDArray[np.bool_]]:
-    """Items of all and of each skin type."""
+    """Items of all and of each skin type; a missing one is no group."""
     masks = {ALL: np.ones(base.n, dtype=bool)}
     if "group" in base.groups and base.groups["group"].nunique() > 1:
         column = base.groups["group"].to_numpy(str)
-        masks |= {g: column == g for g in levels(column.tolist()) if g != ALL}
+        masks |= {g: column == g for g in levels(column.tolist()) if g not in (ALL, UNKNOWN)}
     return masks
 
 

@@ -145,7 +145,7 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write the plan, as parquet if the name says so, else as CSV."""
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             self.frame.to_parquet(path, index=False)
         else:
             path.write_text(self.csv(), encoding="utf-8", newline="")

@@ -82,7 +82,7 @@ def read_holdout(location: str | Path) -> Holdout:
         raise UserError(
             f"no held-out list {path}; expected ids (.txt, one a line), a table with a column id, or shards"
         )
-    if path.suffix in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         table = as_text(read_table(path))
         if "id" not in table.columns:
             raise UserError(f"{path} has no column 'id' (it has {', '.join(table.columns)})")

@@ -110,3 +110,25 @@ def test_a_table_of_another_classifier_gives_the_same_card(tmp_path: Path) -> No
     refused = invoke(str(tmp_path / "theirs.csv"), *options, *own, "--train", str(tmp_path / "train.csv"))[2]
     assert isinstance(refused, UserError)
     assert "i0" in str(refused)
+
+
+def test_groups_that_look_like_markup_are_printed_as_they_are(tmp_path: Path) -> None:
+    """[red]I[/blue] ended the command with rich's traceback, and [other] vanished from the table."""
+    frame = table(240)
+    frame["fst"] = frame["fst"].map({1: "[red]I[/blue]", 2: "[other]", 3: ":warning:"})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    status, out, error = invoke(str(tmp_path / "t.csv"), "--groups", "fst", "--n-boot", "20")
+    assert status == 0, error
+    for name in ("[red]I[/blue]", "[other]", ":warning:"):
+        assert f"│ {name}" in out
+
+
+def test_a_baseline_with_its_columns_in_another_order_is_the_same(tmp_path: Path) -> None:
+    frame = table(120)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame[frame.columns[::-1]].to_csv(tmp_path / "b.TSV", index=False, sep="\t")
+    status, out, error = invoke(
+        str(tmp_path / "t.csv"), "--groups", "fst", "--n-boot", "20", "--against", str(tmp_path / "b.TSV"), "--json"
+    )
+    assert status == 0, error
+    assert {change["difference"] for change in json.loads(out)["comparison"]["changes"]} == {0.0}

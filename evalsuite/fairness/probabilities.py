@@ -1,0 +1,67 @@
+"""The numbers of a user's table of predictions, checked: probabilities that sum to one, and weights of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dermforge.common.errors import UserError
+from evalsuite.fairness.own_columns import some
+
+SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
+ROUNDING = 1e-6  # how far below 0 a program's softmax may end
+
+
+def probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> NDArray[np.floating]:
+    """The columns as float64 [n, k], rows summing to one.
+
+    Raises
+    ------
+    UserError
+        Text, a value outside 0 to 1 by more than rounding, or a row that does not sum to 1.
+    """
+    values: NDArray[np.floating] = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64, copy=True)
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise UserError(
+            f"{source}: NaN, infinity or text among the probabilities of {bad.sum()} rows (ids {some(ids[bad])}); "
+            "expected numbers from 0 to 1"
+        )
+    bad = ((values < -ROUNDING) | (values > 1 + SUM_TOLERANCE)).any(axis=1)
+    if bad.any():
+        raise UserError(
+            f"{source}: a probability outside 0 to 1 in {bad.sum()} rows (ids {some(ids[bad])}); "
+            "give softmax outputs, not logits or percent"
+        )
+    values = np.maximum(values, 0.0)
+    totals = values.sum(axis=1)
+    bad = np.abs(totals - 1) > SUM_TOLERANCE
+    if bad.any():
+        raise UserError(
+            f"{source}: probabilities sum to {totals[bad][0]:.4g} instead of 1 in {bad.sum()} rows "
+            f"(ids {some(ids[bad])}); give the softmax over all classes"
+        )
+    rounded = np.abs(totals - 1) > 1e-6
+    values[rounded] /= totals[rounded, None]
+    return values
+
+
+def row_weights(column: pd.Series, ids: NDArray[np.str_], source: str) -> NDArray[np.floating]:
+    """Survey or sampling weights as float64, [n]: as given, none negative.
+
+    Raises
+    ------
+    UserError
+        Text, a missing or negative weight, or no row with a weight above 0.
+    """
+    values: NDArray[np.floating] = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, copy=True)
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        raise UserError(
+            f"{source}: no number, or one below 0, as the {column.name} of {bad.sum()} rows (ids {some(ids[bad])}); "
+            "expected how many people a row stands for"
+        )
+    if not values.any():
+        raise UserError(f"{source}: every {column.name} is 0; expected how many people a row stands for")
+    return values
