@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import NamedTuple
 
 LABELS = {
@@ -72,3 +73,11 @@ class MetricKey(NamedTuple):
 
 
 ACCURACY = MetricKey("accuracy")
+
+
+class ShareMetric(StrEnum):
+    """A share of images; the last two are of one class against the others."""
+
+    accuracy = "accuracy"
+    sensitivity = "sensitivity"
+    specificity = "specificity"

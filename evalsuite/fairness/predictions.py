@@ -174,7 +174,7 @@ def from_frame(
     cluster = cluster or ("cluster" if "cluster" in names else None)
     unused = [] if weight else warn_of_weights(names, [*(groups or ()), *([cluster] if cluster else [])], source)
     if groups is None:
-        groups = [c for c in names if c not in {"id", "label", cluster, weight, *unused, *by_class}]
+        groups = [c for c in names if c not in {"id", "label", "parent", cluster, weight, *unused, *by_class}]
 
     ids = _words(frame["id"], "id", source)
     _refuse_repeats(ids, source)

@@ -63,5 +63,7 @@ def predictions_frame(images: ImageSet, probabilities: Tensor, classifier: str =
     clusters = rows["cluster"].fillna(rows["id"]).astype(str)
     if (clusters != frame["id"]).any():
         frame["cluster"] = clusters
+    if "parent" in rows and (rows["parent"].fillna("") != "").any():
+        frame["parent"] = rows["parent"].fillna("").astype(str)
     frame.attrs["classifier"] = classifier
     return frame
