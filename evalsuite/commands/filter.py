@@ -19,6 +19,9 @@ from shards import open_data
 from shards.storage.claim import claim_set
 from shards.tools.select import select
 
+#: What the shards of kept images are called.
+FILTERED = "filtered"
+
 if TYPE_CHECKING:
     from evalsuite.images.filter.filter_trial import TrialDesign
     from evalsuite.images.filter.rules import Filtered
@@ -67,7 +70,7 @@ def filter_images(
 
     claim(folder, "the result of a filter", ["filter.*"], ["features"])
     if write:
-        claim_set(write)
+        claim_set(write, FILTERED)
     trial = (
         None
         if judge_on is None
@@ -162,4 +165,4 @@ def _write_shards(done: Filtered, synthetic: Path, folder: Path) -> None:
     scores = {str(id): {str(name): round(v, 6) for name, v in row.items() if v == v} for id, row in table.items()}
     view = open_data(synthetic).where(ids=done.kept)
     with progress("kept images", view.n) as tick:
-        select(view, folder, "filtered", scores=scores, tick=tick)
+        select(view, folder, FILTERED, scores=scores, tick=tick)

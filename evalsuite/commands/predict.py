@@ -10,6 +10,7 @@ import typer
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
+from dermforge.common.output_file import claim_table
 from shards import open_data
 
 
@@ -25,10 +26,14 @@ def predict(
 
     Example: evalsuite predict runs/clf demo/phantoms/test --out predictions.parquet
     """
+    from evalsuite.fairness.own_columns import PREFIX
+    from evalsuite.training.checkpoint import read_record
     from evalsuite.training.predict import predict as predictions
 
     if table.suffix.lower() not in (".parquet", ".csv"):
         raise UserError(f"--out {table}: unknown kind of table {table.suffix!r}; expected .parquet or .csv")
+    known = read_record(checkpoint).classes
+    claim_table(table, "a table of this classifier's predictions", ["id", "label", *(PREFIX + name for name in known)])
     images = open_data(data)
     if split:
         images = images.where(split=split)

@@ -64,9 +64,9 @@ class PhantomSplit:
         return self.per_cell * len(CELLS)
 
     def claim(self, out: Path) -> None:
-        """Refuse an OUT whose folder of this split holds no shards, but other files."""
-        claim(out, "a set of phantoms", SPLITS)
-        claim_set(out / self.split)
+        """Refuse an OUT that holds more than splits, or other files than shards in the folder of this split."""
+        claim(out, "a set of phantoms", [], SPLITS)
+        claim_set(out / self.split, self.split)
 
     def write(self, out: Path, tick: Ticker = no_tick) -> None:
         """Draw the split into shards in OUT/split."""

@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dermforge.common.errors import UserError
+from dermforge.common.output_file import claim_table
 from dermforge.common.tables import read_table
 from gen.plan.prompts import render
 from shards.format.schema import ID_LENGTH, ID_PATTERN
@@ -144,7 +145,8 @@ class Plan:
         return text.getvalue()
 
     def save(self, path: Path) -> None:
-        """Write the plan, as parquet if the name says so, else as CSV."""
+        """Write the plan, as parquet if the name says so, else as CSV; never over a file that is not a plan."""
+        claim_table(path, "a plan", COLUMNS)
         if path.suffix.lower() == ".parquet":
             self.frame.to_parquet(path, index=False)
         else:

@@ -118,7 +118,7 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
     where = create_storage(location)
     there, names = read(location), where.names(missing_ok=True)
     if there is None:
-        claim_set(location, [RECORD, PLAN])
+        claim_set(location, record.name, [RECORD, PLAN])
     if fresh:
         _clear(where, names, there.name if there else record.name)
     elif there is not None:

@@ -17,6 +17,9 @@ from dermforge.common.errors import CheckFailed
 from shards.commands.conditions import Json
 from shards.ingest.near import NEAR
 
+#: Of the table of pairs.
+COLUMNS = ("first", "second", "how", "bits")
+
 
 def overlap(
     first: Annotated[str, typer.Argument(metavar="DATA", help="Shards, or a folder of images.")],
@@ -32,14 +35,17 @@ def overlap(
 
     Example: shards overlap skincap/train fitzpatrick17k/test --out shared.csv
     """
+    from dermforge.common.output_file import claim_table
     from shards.ingest.folder import open_data
     from shards.ingest.overlap import overlap as compare
 
+    if out:
+        claim_table(out, "a list of shared images", COLUMNS)
     found = compare(open_data(first), open_data(second), near, console.track)
     rows = [(one.first, one.second, one.how, one.bits) for one in found]
     if out:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("first", "second", "how", "bits"), *rows])
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
         write_whole(out, text.getvalue().encode())
     if as_json:
         console.print_json([vars(one) for one in found])

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from dermforge.common.atomic import write_whole
-from shards.format.images import encode_image
+from dermforge.common.output_file import refuse, refuse_folder
 from shards.format.reader import ImageSet
 
 #: The file name of the sheet of a run.
 SHEET = "sheet.png"
+
+#: A text in the PNG, by which a sheet is known.
+_NOTE = ("Software", "dermforge contact sheet")
 
 _MARGIN = 4
 _INK, _PAPER, _EMPTY = (30, 30, 30), (255, 255, 255), (235, 235, 235)
 
 
 def contact_sheet(data: ImageSet, path: Path, *, per_cell: int = 2, thumb: int = 64) -> None:
-    """Write the first images of every cell to a PNG file; see `drawn`."""
+    """Write the first images of every cell to a PNG file, which replaces a contact sheet only; see `drawn`."""
+    refuse_folder(path, "a contact sheet")
+    if path.exists() and not _is_sheet(path):
+        refuse(path, "a contact sheet")
     write_whole(path, drawn(data, per_cell=per_cell, thumb=thumb))
 
 
@@ -60,7 +68,18 @@ def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
                     draw.rectangle((x, y, x + thumb - 1, y + thumb - 1), fill=_EMPTY)
     origins = ", ".join(sorted(set(data.rows["origin"])))
     draw.text((_MARGIN, sheet.height - 16), f"{data.n} images, {origins}", _INK, font)
-    return encode_image(np.asarray(sheet), "png")
+    note, out = PngInfo(), io.BytesIO()
+    note.add_text(*_NOTE)
+    sheet.save(out, "PNG", compress_level=1, pnginfo=note)
+    return out.getvalue()
+
+
+def _is_sheet(path: Path) -> bool:
+    try:
+        with Image.open(path) as there:
+            return there.info.get(_NOTE[0]) == _NOTE[1]
+    except (OSError, SyntaxError, ValueError):
+        return False
 
 
 def _first(data: ImageSet, per_cell: int) -> dict[tuple[str, str | None], list[int]]:

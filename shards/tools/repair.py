@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.output_folder import claim, claim_names
 from shards.format import tar
 from shards.format.commit_local import finish_commits
 from shards.format.images import decode_image
@@ -19,6 +20,9 @@ from shards.format.writer import write_shard
 from shards.storage.claim import claim_set
 from shards.storage.location import Storage, address, create_storage, is_url, open_storage
 from shards.tools.verify import check_deeply
+
+#: What was saved, and what was lost: by this a folder of saved images is known.
+RECORD = "_repaired.json"
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     """
     if _same(location, out):
         raise UserError(f"{out} is the folder of the damaged shards; give another one, so that nothing is overwritten")
-    claim_set(out)
     where = open_storage(location)
+    _claim(out, where.names())
     finish_commits(location)
     names = where.names()
     tars = sorted(name for name in names if SHARD.match(name) and name.endswith(".tar"))
@@ -60,7 +64,7 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
         name: _readable_sidecar(where, f"{name[:-4]}.json") if f"{name[:-4]}.json" in names else None for name in tars
     }
     known = next((s.classes for s in sidecars.values() if s), list(classes))
-    results = []
+    results: list[Repair] = []
     for name, sidecar in sidecars.items():
         with where.open(name) as file:
             if sidecar and not check_deeply(file, sidecar, f"{where}/{name}"):
@@ -68,6 +72,7 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
             file.seek(0)
             saved = salvage(file.read(), known)
         if saved:
+            _record(create_storage(out), results)  # first: by it the folder is known after an interruption
             _write(out, name, saved, sidecar, known)
         kept = {sample.id for sample, _, _ in saved}
         lost = [row.id for row in sidecar.samples if row.id not in kept] if sidecar else None
@@ -75,9 +80,22 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     if results:
         target = create_storage(out)
         write_info(target)
-        report = {r.shard: {"saved": r.saved, "lost": r.lost, "unchecked": r.unchecked} for r in results}
-        target.write("_repaired.json", canonical_json(report) + b"\n")
+        _record(target, results)
     return results
+
+
+def _claim(out: str | Path, damaged: Iterable[str]) -> None:
+    """Refuse a place that is not of saved images, or of those of shards with other names than the damaged ones."""
+    claim_set(out, sorted({name.rsplit("-", 1)[0] for name in damaged if SHARD.match(name)}), [RECORD])
+    if is_url(out):
+        claim_names(out, open_storage(out).names(missing_ok=True), "a set of saved images", [RECORD])
+    else:
+        claim(out, "a set of saved images", [RECORD])
+
+
+def _record(target: Storage, results: Sequence[Repair]) -> None:
+    report = {r.shard: {"saved": r.saved, "lost": r.lost, "unchecked": r.unchecked} for r in results}
+    target.write(RECORD, canonical_json(report) + b"\n")
 
 
 def _write(

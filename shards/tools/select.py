@@ -44,11 +44,11 @@ def select(
     Raises
     ------
     UserError
-        The view is empty, or `out` holds other files and no shards.
+        The view is empty, or `out` holds other files than shards of this name.
     """
     if not data.n:
         raise UserError(f"no image of {data} meets the conditions; loosen them")
-    claim_set(out)
+    claim_set(out, name)
     by_provenance: dict[Provenance, list[int]] = {}
     for position in data.rows["id"].argsort().tolist():
         by_provenance.setdefault(data.provenance(position), []).append(position)

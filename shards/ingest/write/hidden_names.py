@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 
 #: In the private folder: the key, and the ids of the names.
 KEY, NAMES = "key.txt", "names.csv"
@@ -53,10 +54,11 @@ def open_hidden(folder: Path, out: str | Path) -> HiddenNames:
     Raises
     ------
     UserError
-        The folder lies in the set, or its key is damaged.
+        The folder lies in the set, holds other files and no key, or its key is damaged.
     """
     if Path(out).resolve() in (folder.resolve(), *folder.resolve().parents):
         raise UserError(f"{folder} lies in {out}; give a private folder elsewhere: it holds the key and the names")
+    claim(folder, "a private folder of shards make", [KEY])
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     place = folder / KEY
     if not place.exists():

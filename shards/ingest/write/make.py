@@ -111,9 +111,9 @@ def make(
     """
     report = MakeReport()
     if not is_url(out):
-        claim(out, "a set that shards make wrote", [DROPPED, PASSED_OVER, MADE], SPLITS)
+        claim(out, "a set that shards make wrote", [MADE], [*SPLITS, DROPPED, PASSED_OVER])
     for split in SPLITS:
-        claim_set(_under(out, split))
+        claim_set(_under(out, split), split)
     with tempfile.TemporaryFile() as scratch:
         kept = without_copies(decodable(track(found, "reading", None), report, scratch), report)
         report.close(found)

@@ -53,7 +53,7 @@ def make_synthetic(
         No image is left, or `out` holds something else.
     """
     report = MakeReport()
-    claim_set(out, RECORDS)
+    claim_set(out, "synthetic", RECORDS)
     with tempfile.TemporaryFile() as scratch:
         kept = without_copies(decodable(track(found, "reading", None), report, scratch), report)
         report.close(found)

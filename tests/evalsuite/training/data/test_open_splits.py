@@ -10,6 +10,7 @@ import pytest
 from dermforge.common.errors import UserError
 from evalsuite.training.data.open_splits import open_splits
 from shards import Sample, ShardSet, ShardSetWriter, encode_image, open_data
+from shards.storage.location import create_storage
 from shards.tools.select import select
 
 
@@ -21,7 +22,8 @@ def test_the_three_parts_come_from_a_bucket(bucket: str, phantom_shards: Path) -
     assert (splits.train.n, splits.validation.n, splits.test.n) == (72, 36, 72)
     assert open_data(Path(bucket) / "test").n == 72
     for part in ("train", "validation", "test"):
-        select(ShardSet.open(phantom_shards / part), f"{bucket}-whole", part)
+        for file in (phantom_shards / part).glob(f"{part}-*"):
+            create_storage(f"{bucket}-whole").write(file.name, file.read_bytes())
     assert open_splits(Path(f"{bucket}-whole")).validation.n == 36
 
 
