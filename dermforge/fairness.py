@@ -24,10 +24,8 @@ def fairness_card(
     confidence: float = 0.95,
     min_count: int = GROUP_IMAGES,
     intersections: bool = True,
-    n_boot: int = 1000,
-    seed: int = 0,
 ) -> NotebookCard:
-    """Metrics by group with intervals, and each gap compared with the gap that chance alone would show.
+    """Metrics by group with intervals, and each gap with its own interval and p.
 
     The numbers are those of `evalsuite fairness`. A notebook shows the card as tables and plots.
 
@@ -39,8 +37,8 @@ def fairness_card(
     groups
         Names of the group columns, such as skin type and sex.
     cluster
-        Column that names the patient or lesion cluster, which is what the intervals resample. None: the column
-        `cluster` where there is one, else each row by itself.
+        Column that names the patient or lesion cluster, which is what the intervals take as independent. None: the
+        column `cluster` where there is one, else each row by itself.
     validation
         Predictions for validation images with the same columns. They set the thresholds of the sensitivity at a fixed
         specificity; without them that metric is left out.
@@ -52,10 +50,6 @@ def fairness_card(
         Rows that a number needs; below that it is shown as "not enough data".
     intersections
         Whether pairs of group columns are crossed.
-    n_boot
-        Resamples of each interval.
-    seed
-        Seed of the resamples.
 
     Returns
     -------
@@ -80,7 +74,7 @@ def fairness_card(
     >>> table = pd.DataFrame(
     ...     {"id": range(400), "label": label, "fst": fst, "prob_benign": 1 - malignant, "prob_malignant": malignant}
     ... )
-    >>> card = dermforge.fairness_card(table, groups=["fst"], n_boot=200)
+    >>> card = dermforge.fairness_card(table, groups=["fst"])
     >>> group, accuracy = card.worst("fst")
     >>> print(group, accuracy.text())
     V-VI 0.702 (0.625 to 0.769)
@@ -91,7 +85,9 @@ def fairness_card(
     if validation is not None:
         own = cluster if cluster in validation.columns else None
         held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table")
-    settings = CardSettings(n_boot, seed, confidence, specificity, min_count, intersections=intersections)
+    settings = CardSettings(
+        confidence=confidence, specificity=specificity, min_count=min_count, intersections=intersections
+    )
     test = from_frame(predictions, groups=groups, cluster=cluster)
     held_out = None if held_out is None else held_out.written_like(test)
     card = compute_card(test, groups, settings, validation=held_out)
@@ -108,8 +104,6 @@ def compare(
     margin: float = 0.02,
     confidence: float = 0.95,
     min_count: int = GROUP_IMAGES,
-    n_boot: int = 1000,
-    seed: int = 0,
 ) -> NotebookComparison:
     """Compare model b with model a on the same test images, group by group, paired image by image.
 
@@ -127,7 +121,7 @@ def compare(
         The metric that is compared; more must be better.
     margin
         Loss that still counts as no worse, in units of the metric.
-    confidence, min_count, n_boot, seed
+    confidence, min_count
         As for `fairness_card`.
 
     Returns
@@ -153,7 +147,7 @@ def compare(
     >>> after = images.assign(prob_malignant=malignant, prob_benign=1 - malignant)
     >>> malignant[120:] = 0.2
     >>> before = images.assign(prob_malignant=malignant, prob_benign=1 - malignant)
-    >>> made = dermforge.compare(before, after, groups=["fst"], n_boot=200)
+    >>> made = dermforge.compare(before, after, groups=["fst"])
     >>> print(made.of("fst")[1].text())
     0.600 -> 1.000, +0.400 (+0.294 to +0.491)
     """
@@ -162,7 +156,7 @@ def compare(
         first,
         from_frame(b, groups=[], source="table b").written_like(first),
         groups,
-        CardSettings(n_boot, seed, confidence, min_count=min_count),
+        CardSettings(confidence=confidence, min_count=min_count),
         metric=metric,
         margin=margin,
     )

@@ -92,7 +92,7 @@ def true_ece(accuracy: float, slope: float) -> float:
     return float(np.abs(expit(logit(chance) / slope) - chance).mean())
 
 
-def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[], None] | None = None) -> list[Check]:
+def run(seed: int = 0, *, tables: int = 60, tick: Callable[[], None] | None = None) -> list[Check]:
     """All checks.
 
     Parameters
@@ -102,10 +102,10 @@ def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[]
     """
     checks: list[Check] = []
     parts: tuple[Callable[[], list[Check]], ...] = (
-        lambda: known_gap(10 * seed + 1, n_boot),
+        lambda: known_gap(10 * seed + 1),
         lambda: no_gap(seed, tables),
-        lambda: levelling_down(10 * seed + 2, n_boot),
-        lambda: miscalibration(10 * seed + 3, n_boot),
+        lambda: levelling_down(10 * seed + 2),
+        lambda: miscalibration(10 * seed + 3),
         lambda: leakage(10 * seed + 4),
         lambda: saturation(seed),
         lambda: exchange(seed),
@@ -117,10 +117,10 @@ def run(seed: int = 0, *, n_boot: int = 400, tables: int = 60, tick: Callable[[]
     return checks
 
 
-def known_gap(seed: int, n_boot: int) -> list[Check]:
+def known_gap(seed: int) -> list[Check]:
     """One group in six is 15 points worse."""
     groups = [Group(name, 600, 0.70 if name == "V" else 0.85) for name in ("I", "II", "III", "IV", "V", "VI")]
-    gap = compute_card(table(groups, seed), ["fst"], CardSettings(n_boot, seed, CONFIDENCE)).gap("fst")
+    gap = compute_card(table(groups, seed), ["fst"], CardSettings(confidence=CONFIDENCE)).gap("fst")
     found = f"{gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), worst {gap.worst}, p {gap.p:.3g}"
     right = gap.low <= 0.15 <= gap.high and gap.worst == "V" and gap.beyond_chance
     return [Check("known gap", "0.150 in accuracy, worst V", found, right)]
@@ -130,7 +130,7 @@ def no_gap(seed: int, tables: int) -> list[Check]:
     """Equal groups: alarms come at the stated rate of 5 %, up to chance in this number of tables."""
     groups = [Group(name, n, 0.8) for name, n in (("I", 160), ("II", 100), ("III", 60))]
     p = [
-        compute_card(table(groups, 10_000 + seed * 997 + i), ["fst"], CardSettings(99, i)).gap("fst").p
+        compute_card(table(groups, 10_000 + seed * 997 + i), ["fst"], CardSettings()).gap("fst").p
         for i in range(tables)
     ]
     alarms = sum(v <= 0.05 for v in p)
@@ -139,13 +139,13 @@ def no_gap(seed: int, tables: int) -> list[Check]:
     return [Check("no gap", planted, f"{alarms}", alarms <= allowed, 1 - NO_ALARM)]
 
 
-def levelling_down(seed: int, n_boot: int) -> list[Check]:
+def levelling_down(seed: int) -> list[Check]:
     """A gap that closes because the better group got worse, and one that closes because the worse one gained."""
     before = table([Group("light", 1000, 0.90), Group("dark", 1000, 0.70)], seed)
     checks = []
     for name, light, dark, expected in (("levelled down", 0.72, 0.70, True), ("lifted", 0.90, 0.85, False)):
         after = table([Group("light", 1000, light), Group("dark", 1000, dark)], seed)
-        made = compare(before, after, ["fst"], CardSettings(n_boot, seed, CONFIDENCE))
+        made = compare(before, after, ["fst"], CardSettings(confidence=CONFIDENCE))
         gap, change = made.gaps[0], (light - dark) - 0.2
         inside = gap.low <= change <= gap.high
         checks.append(
@@ -160,10 +160,10 @@ def levelling_down(seed: int, n_boot: int) -> list[Check]:
     return checks
 
 
-def miscalibration(seed: int, n_boot: int) -> list[Check]:
+def miscalibration(seed: int) -> list[Check]:
     """One group is twice as confident as it should be, the other is calibrated."""
     own = table([Group("light", 2000, 0.75), Group("dark", 2000, 0.75, slope=0.5)], seed)
-    made = compute_card(own, ["fst"], CardSettings(n_boot, seed, CONFIDENCE))
+    made = compute_card(own, ["fst"], CardSettings(confidence=CONFIDENCE))
     checks = []
     for name, slope in (("light", 1.0), ("dark", 0.5)):
         row = made.row("fst", name)

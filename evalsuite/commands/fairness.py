@@ -51,8 +51,7 @@ def fairness(
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
     min_count: Annotated[int, typer.Option(min=2, help="rows a number needs")] = GROUP_IMAGES,
     half_width: Annotated[float, typer.Option(min=0.005, max=0.5, help="half width of a useful interval")] = 0.1,
-    n_boot: Annotated[int, typer.Option(min=20, help="resamples")] = 1000,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="of the relabelled skin types")] = 0,
     intersections: Annotated[bool, typer.Option(help="cross the group columns pairwise")] = True,
     out: Annotated[Path | None, typer.Option(help="folder for JSON, CSV, HTML and plots")] = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
@@ -89,8 +88,8 @@ def fairness(
     if train is not None:
         disjoint.refuse_training_rows(test, train, cluster or None, id_column)
 
-    settings = CardSettings(n_boot, seed, confidence, specificity, min_count, half_width, intersections)
-    with console.progress("fairness card", steps(columns, settings), "resamples") as tick:
+    settings = CardSettings(seed, confidence, specificity, min_count, half_width, intersections)
+    with console.progress("fairness card", steps(columns, settings), "columns") as tick:
         card = compute_card(test, columns, settings, validation=held_out, tick=lambda n: tick(n))
     if metric not in card.row():
         raise UserError(f"unknown metric {metric!r}; expected one of {', '.join(map(str, card.row().metrics))}")
@@ -104,7 +103,7 @@ def fairness(
         checked = label_noise.check(
             test,
             [columns[0], *([rater_b] if rater_b else [])],
-            CardSettings(min(n_boot, 500), seed, min_count=min_count),
+            CardSettings(seed, min_count=min_count),
             metric=metric,
             noise=None if noise < 0 else noise,
         )

@@ -76,7 +76,7 @@ def run(
         notes=[note] if note else (),
     )
     conduct.execute(design, folder, Options(workers, ray, allow_leakage=allow_leakage, progress=progress))
-    with progress("intervals", run_findings.steps(folder, n_boot), "resamples") as tick:
+    with progress("intervals", run_findings.steps(folder), "columns") as tick:
         found = run_findings.find(folder, n_boot=n_boot, tick=lambda n: tick(n))
     record = run_findings.write_record(found, folder)
     page = write_page([run_report.report(found)], folder)

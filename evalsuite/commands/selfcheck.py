@@ -14,7 +14,6 @@ from dermforge.common.errors import CheckFailed
 
 def selfcheck(
     seed: Annotated[int, typer.Option(help="seed of the planted tables")] = 0,
-    n_boot: Annotated[int, typer.Option(min=100, help="resamples")] = 400,
     tables: Annotated[int, typer.Option(min=1, help="tables without a gap, to count false alarms on")] = 60,
     json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
@@ -28,7 +27,7 @@ def selfcheck(
     from evalsuite import selfcheck as checks
 
     with console.progress("selfcheck", checks.PARTS, "parts") as tick:
-        found = checks.run(seed, n_boot=n_boot, tables=tables, tick=lambda: tick(1))
+        found = checks.run(seed, tables=tables, tick=lambda: tick(1))
     expected = sum(c.miss_rate for c in found)
     if json:
         console.print_json({"checks": [asdict(c) for c in found], "expected_miss_rate": expected})

@@ -24,8 +24,6 @@ class CardSettings:
 
     Attributes
     ----------
-    n_boot
-        Resamples of the bootstrap and of the permutations.
     specificity
         The fixed specificity of `sensitivity@...`.
     min_count
@@ -36,7 +34,6 @@ class CardSettings:
         Whether to cross the group columns pairwise.
     """
 
-    n_boot: int = 1000
     seed: int = 0
     confidence: float = 0.95
     specificity: float = 0.9
@@ -79,9 +76,12 @@ class Gap:
     ratio
         min / max.
     null_mean, null_p95
-        Mean and 95th percentile of the difference when groups of these sizes and case mix do not matter.
+        Mean and 95th percentile of the difference of equal groups with as wide intervals.
     p
-        Permutation p of the difference.
+        That all groups are equal, at which the interval touches 0: of the pair farthest apart beside its errors,
+        corrected for the number of pairs (max-T).
+    detectable
+        The true difference between these two groups that would have been seen with a chance of 80 %.
     left_out
         Groups without enough data.
     """
@@ -99,11 +99,12 @@ class Gap:
     null_mean: float
     null_p95: float
     p: float
+    detectable: float
     left_out: tuple[str, ...] = ()
 
     @property
     def beyond_chance(self) -> bool:
-        """Whether equal groups show so large a difference in at most 5 % of permutations."""
+        """Whether equal groups show so large a difference in at most 5 % of tables."""
         return self.p <= 0.05
 
 

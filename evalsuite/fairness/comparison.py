@@ -19,11 +19,13 @@ class Change:
 
     Attributes
     ----------
+    n
+        Rows that the metric uses: those of the class for a sensitivity.
     low, high
         Two-sided interval of the difference, paired.
     p, p_holm
-        McNemar for the accuracy (within clusters where there are any), else the bootstrap; Holm within the family
-        that was named in advance, NaN outside it.
+        The level at which the interval touches 0 (McNemar's for a share); Holm within the family that was named in
+        advance, NaN outside it.
     no_worse
         Whether the one-sided lower bound at the same alpha / 2 lies above -margin.
     detectable
@@ -90,16 +92,49 @@ class Comparison:
     margin: float
     changes: tuple[Change, ...]
     gaps: tuple[GapChange, ...]
-    no_group_worse: bool
 
     def of(self, column: str) -> tuple[Change, ...]:
         return tuple(c for c in self.changes if c.column == column)
 
+    @property
+    def unjudged(self) -> tuple[Change, ...]:
+        """Groups without enough rows to be judged."""
+        return tuple(c for c in self.changes if c.column != "all" and not c.enough)
+
+    @property
+    def no_group_worse(self) -> bool:
+        """Whether every group was judged, and shown to be no worse."""
+        judged = [c for c in self.changes if c.column != "all"]
+        return bool(judged) and all(c.enough and c.no_worse for c in judged)
+
+    def no_worse_sentence(self) -> str:
+        """Which groups got no worse by more than the margin, and which cannot be judged."""
+        judged = [c for c in self.changes if c.column != "all" and c.enough]
+        worse = [f"{c.column} {c.group}" for c in judged if not c.no_worse]
+        if not judged:
+            said = "cannot be determined, no group has enough data"
+        elif worse:
+            said = f"not shown for {', '.join(worse)}"
+        else:
+            said = "shown for every group" if not self.unjudged else "shown for the groups that could be judged"
+        lacking = ", ".join(f"{c.column} {c.group} ({_moved(c)})" for c in self.unjudged)
+        return f"No group worse by more than {self.margin:g}: {said}." + (
+            f" Not judged, too few rows: {lacking}." if lacking else ""
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        return dict(plain({**asdict(self), "metric": str(self.metric)}))
+        whole = {**asdict(self), "metric": str(self.metric), "no_group_worse": self.no_group_worse}
+        return dict(plain({**whole, "unjudged": [f"{c.column} {c.group}" for c in self.unjudged]}))
 
     def to_json(self) -> str:
         return document(self.to_dict())
 
     def to_frame(self) -> pd.DataFrame:
         return pd.DataFrame([{**asdict(c), "shown": c.text()} for c in self.changes])
+
+
+def _moved(change: Change) -> str:
+    """What a group shows that is too small for a verdict."""
+    if not math.isfinite(change.difference):
+        return f"n={change.n}"
+    return f"n={change.n}, {change.a:.3f} -> {change.b:.3f}"

@@ -5,20 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
-from evalsuite.fairness import gaps, group_estimates, metrics
+from evalsuite.fairness import gaps, group_estimates
 from evalsuite.fairness.card import DEFAULTS, Card, CardSettings, Gap, GroupRow
+from evalsuite.fairness.cuts import fix_cuts
 from evalsuite.fairness.disjoint import refuse_overlap
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
-from evalsuite.fairness.metrics import Values
-from evalsuite.fairness.partition import Above, GroupData, Partition, everyone, group_data, partition
-from evalsuite.fairness.predictions import Predictions, levels
-from evalsuite.stats import resampling, thresholds
+from evalsuite.fairness.partition import GroupData, everyone, group_data, partition
+from evalsuite.fairness.predictions import Predictions
+from evalsuite.stats import clusters
 from evalsuite.stats.estimate import Estimate
 
 
@@ -35,14 +33,14 @@ def compute_card(
     Parameters
     ----------
     predictions
-        The test set; its `clusters`, where it has them, are what is resampled.
+        The test set; its `clusters`, where it has them, are what is independent.
     groups
         Group columns of the table.
     validation
         Predictions that fix the thresholds of `sensitivity@global` and `sensitivity@group`; without them the card has
         no such metric.
     tick
-        Called with finished resamples; there are `steps(groups, settings)` in all.
+        Called with finished columns and crossings; there are `steps(groups, settings)` in all.
 
     Raises
     ------
@@ -50,11 +48,9 @@ def compute_card(
         A column is missing, or test and validation overlap or differ in their classes.
     """
     _require(predictions, groups, validation)
-    cuts, calls = _thresholds(predictions, groups, validation, settings)
+    cuts = fix_cuts(validation, predictions, groups, settings.specificity, settings.min_count)
     codes = predictions.cluster_codes
-    clusters = None if codes is None or len(np.unique(codes)) == len(codes) else codes
-    draws = _Draws(predictions, clusters, settings.n_boot, np.random.default_rng(settings.seed), tick or _silent)
-
+    alone = codes is None or len(np.unique(codes)) == len(codes)
     whole = everyone(predictions)
     crossed = list(itertools.combinations(groups, 2)) if settings.intersections else []
     parts = [whole, *(partition(predictions, columns) for columns in (*((c,) for c in groups), *crossed))]
@@ -62,46 +58,54 @@ def compute_card(
     found: list[Gap] = []
     overall: Mapping[MetricKey, Estimate] = {}
     for part in parts:
-        above = calls.of(part.column)
-        data = [group_data(predictions, part.codes == g, clusters, above) for g in range(len(part.names))]
-        samples = draws.bootstrap(part, data)
-        made = [
-            GroupRow(
-                part.column,
-                name,
-                len(one.rows),
-                None if one.clusters is None else len(np.unique(one.clusters)),
-                dict(zip(predictions.classes, (int(c) for c in one.counts), strict=True)),
-                group_estimates.estimates(one, drawn, overall, settings),
-            )
-            for name, one, drawn in zip(part.names, data, samples, strict=True)
+        data = [
+            group_data(predictions, part.codes == g, None if alone else codes, cuts.of(part.column, name))
+            for g, name in enumerate(part.names)
         ]
+        made = [_row(part.column, name, one, overall, settings) for name, one in zip(part.names, data, strict=True)]
         if part is whole:
             overall = made[0].metrics
         else:
-            null = draws.permutations(
-                part, group_data(predictions, np.ones(predictions.n, dtype=bool), clusters, above)
-            )
-            found += gaps.gaps(gaps.Drawn(part, data, samples, null), made, settings)
+            found += gaps.gaps(part, data, made, settings)
         is_crossed = part is not whole and part.column not in groups
-        rows += group_estimates.shrink(made, settings.confidence) if is_crossed else made
+        rows += (
+            group_estimates.shrink(made, [_effect(one) for one in data], settings.confidence) if is_crossed else made
+        )
+        if tick is not None:
+            tick(1)
     return Card(
         predictions.source,
         predictions.classes,
         tuple(groups),
         tuple(rows),
         tuple(found),
-        cuts,
+        cuts.to_dict(predictions.classes),
         settings,
         tuple(_notes(predictions, validation, rows, settings)),
         predictions.classifier,
     )
 
 
+def _row(
+    column: str, name: str, one: GroupData, overall: Mapping[MetricKey, Estimate], settings: CardSettings
+) -> GroupRow:
+    return GroupRow(
+        column,
+        name,
+        len(one.rows),
+        None if one.clusters is None else len(np.unique(one.clusters)),
+        dict(zip(one.scored.classes, (int(c) for c in one.counts), strict=True)),
+        group_estimates.estimates(one, overall, settings),
+    )
+
+
+def _effect(one: GroupData) -> float:
+    return clusters.design(one.scored.correct.astype(np.float64), one.clusters).effect
+
+
 def steps(groups: Sequence[str], settings: CardSettings) -> int:
-    """Resamples that `compute_card` reports through `tick`."""
-    parts = len(groups) + (math.comb(len(groups), 2) if settings.intersections else 0)
-    return settings.n_boot * (1 + 2 * parts)
+    """Columns and crossings that `compute_card` reports through `tick`."""
+    return 1 + len(groups) + (math.comb(len(groups), 2) if settings.intersections else 0)
 
 
 def _require(predictions: Predictions, groups: Sequence[str], validation: Predictions | None) -> None:
@@ -127,86 +131,6 @@ def _require(predictions: Predictions, groups: Sequence[str], validation: Predic
                 f"{predictions.source}: {', '.join(predictions.classes)}"
             )
         refuse_overlap(predictions, validation, "validation")
-
-
-@dataclass(frozen=True)
-class _Calls:
-    """Which test rows reach the thresholds, bool [n, k]: one threshold for all, and one for each group of a column."""
-
-    everywhere: NDArray[np.bool_] | None
-    own: Mapping[str, NDArray[np.bool_]]
-
-    def of(self, column: str) -> Above:
-        """By kind of threshold, for the groups of a column."""
-        if self.everywhere is None:
-            return {}
-        return {"global": self.everywhere} | ({"group": self.own[column]} if column in self.own else {})
-
-
-def _thresholds(
-    predictions: Predictions, groups: Sequence[str], validation: Predictions | None, settings: CardSettings
-) -> tuple[dict[str, dict[str, float]], _Calls]:
-    """Thresholds by their names, and which test rows reach them."""
-    if validation is None:
-        return {}, _Calls(None, {})
-
-    def fixed(rows: NDArray[np.bool_]) -> NDArray[np.floating]:
-        return thresholds.by_class(
-            validation.probs[rows], validation.labels[rows], settings.specificity, settings.min_count
-        )
-
-    whole = fixed(np.ones(validation.n, dtype=bool))
-    named, own = {"global": whole}, {}
-    for column in groups:
-        own[column] = np.zeros(predictions.probs.shape, dtype=bool)
-        for level in levels(predictions.groups[column]):
-            cut = fixed((validation.groups[column] == level).to_numpy())
-            cut = np.where(np.isfinite(cut), cut, whole)  # too few validation rows of the group: the global one
-            named[f"{column}={level}"] = cut
-            rows = (predictions.groups[column] == level).to_numpy()
-            own[column][rows] = predictions.probs[rows] >= cut
-    tables = {name: dict(zip(predictions.classes, (float(v) for v in cut), strict=True)) for name, cut in named.items()}
-    return tables, _Calls(predictions.probs >= whole, own)
-
-
-@dataclass(frozen=True)
-class _Draws:
-    """Draws resamples and permutations, a chunk at a time."""
-
-    predictions: Predictions
-    clusters: NDArray[np.int64] | None
-    n_boot: int
-    rng: np.random.Generator
-    tick: Callable[[int], None]
-
-    def bootstrap(self, part: Partition, groups: Sequence[GroupData]) -> list[Values]:
-        """Metrics of each group in each resample, [n_boot] each."""
-        units = part.units(self.predictions.labels, len(self.predictions.classes), self.clusters)
-        drawn: list[list[Values]] = [[] for _ in groups]
-        for size in resampling.chunks(self.n_boot):
-            weights = resampling.bootstrap_weights(self.rng, units, size).astype(np.float32)
-            for kept, one in zip(drawn, groups, strict=True):
-                kept.append(metrics.evaluate(one.scored, weights[one.rows]))
-            self.tick(size)
-        return [_joined(kept) for kept in drawn]
-
-    def permutations(self, part: Partition, whole: GroupData) -> list[Values]:
-        """Metrics of each group in each permutation of the groups, [n_boot] each; whole: all rows."""
-        drawn: list[list[Values]] = [[] for _ in part.names]
-        for size in resampling.chunks(self.n_boot):
-            shuffled = resampling.permuted_groups(self.rng, part.codes, self.predictions.labels, self.clusters, size)
-            for code, kept in enumerate(drawn):
-                kept.append(metrics.evaluate(whole.scored, (shuffled == code).astype(np.float32)))
-            self.tick(size)
-        return [_joined(kept) for kept in drawn]
-
-
-def _joined(parts: Sequence[Values]) -> Values:
-    return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]} if parts else {}
-
-
-def _silent(n: int) -> None:
-    return None
 
 
 def _notes(

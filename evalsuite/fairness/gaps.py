@@ -1,4 +1,4 @@
-"""The largest difference between groups of every metric, and of three criteria of parity, against chance.
+"""The largest difference between groups of every metric, and of three criteria of parity.
 
 The criteria are demographic parity (share predicted), equal opportunity (sensitivity) and equalised odds (sensitivity
 and false positive rate), each for a class against the rest; values are fairlearn's.
@@ -8,145 +8,141 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evalsuite.fairness import metrics
+from evalsuite.fairness import group_estimates, metrics
 from evalsuite.fairness.card import CardSettings, Gap, GroupRow
 from evalsuite.fairness.metric_key import MetricKey
-from evalsuite.fairness.metrics import Values
 from evalsuite.fairness.partition import GroupData, Partition
-from evalsuite.stats import hypothesis_tests, intervals
+from evalsuite.stats.estimate import Estimate
+from evalsuite.stats.intervals import Bounds
+from evalsuite.stats.largest_difference import Side, largest_difference
 
+FALSE_POSITIVES = "false positives"
 CRITERIA = {
     "demographic_parity": ("selection",),
     "equal_opportunity": ("sensitivity",),
-    "equalised_odds": ("sensitivity", "false positives"),
+    "equalised_odds": ("sensitivity", FALSE_POSITIVES),
 }
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The groups of a column, with what was drawn of them.
+class _Rate:
+    """A rate of the compared groups; `more_is_worse` for errors."""
 
-    Attributes
-    ----------
-    groups, samples, null
-        Rows of each group, its metrics in each resample, and its metrics in each permutation of the groups.
-    """
-
-    part: Partition
-    groups: Sequence[GroupData]
-    samples: Sequence[Values]
-    null: Sequence[Values]
-
-
-@dataclass(frozen=True)
-class _Rates:
-    """A rate of the compared groups, or several of which the largest difference counts.
-
-    Attributes
-    ----------
-    used
-        Which groups of the partition are compared.
-    values, sampled, shuffled
-        [rates, groups]; in each resample and in each permutation, [rates, groups, b].
-    """
-
-    used: Sequence[int]
-    values: NDArray[np.floating]
-    sampled: NDArray[np.floating]
-    shuffled: NDArray[np.floating]
+    sides: Sequence[Side]
+    more_is_worse: bool = False
 
     @property
-    def widest(self) -> int:
-        """The rate with the largest difference."""
-        return int(np.ptp(self.values, axis=1).argmax())
+    def spread(self) -> float:
+        return float(np.ptp([side.value for side in self.sides]))
 
     @property
-    def null(self) -> NDArray[np.floating]:
-        """The largest difference in each permutation, [b]."""
-        return np.asarray(np.ptp(self.shuffled, axis=1).max(axis=0))
+    def ends(self) -> tuple[int, int]:
+        """The worst and the best group."""
+        values = [side.value for side in self.sides]
+        low, high = int(np.argmin(values)), int(np.argmax(values))
+        return (high, low) if self.more_is_worse else (low, high)
 
 
-def gaps(drawn: Drawn, rows: Sequence[GroupRow], settings: CardSettings) -> list[Gap]:
+def gaps(part: Partition, groups: Sequence[GroupData], rows: Sequence[GroupRow], settings: CardSettings) -> list[Gap]:
     """Gaps of every metric that at least two groups have enough data for, then those of the criteria."""
     found = []
-    for metric in drawn.samples[0]:
-        if not metric.shown or (metric.kind == "specificity" and metric.threshold):
-            continue  # these have no gap of their own
-        used = [i for i, row in enumerate(rows) if row.metrics[metric].enough and drawn.part.known[i]]
+    for metric in rows[0].metrics:
+        if metric.kind == "specificity" and metric.threshold:
+            continue  # it shows how the threshold turned out, and has no gap of its own
+        own = [row.metrics[metric] for row in rows]
+        used = [i for i, made in enumerate(own) if made.enough and made.bounds is not None and part.known[i]]
         if len(used) > 1:
-            values = np.array([[rows[i].metrics[metric].value for i in used]])
-            sampled, shuffled = (np.stack([of[i][metric] for i in used])[None] for of in (drawn.samples, drawn.null))
-            ends = int(values.argmin()), int(values.argmax())
-            rates = _Rates(used, values, sampled, shuffled)
-            found.append(
-                _gap(drawn.part, metric, rates, ends[::-1] if metric.lower_is_better else ends, settings.confidence)
-            )
-    return found + _criteria(drawn, settings)
+            rate = _Rate([_side(own[i]) for i in used], metric.lower_is_better)
+            found.append(_gap(part, metric, used, [rate], settings.confidence))
+    return found + _criteria(part, groups, rows, settings)
 
 
-def _gap(part: Partition, metric: MetricKey, rates: _Rates, ends: tuple[int, int], confidence: float) -> Gap:
-    """ends: which of the compared groups are worst and best."""
-    difference, names = float(np.ptp(rates.values, axis=1).max()), [part.names[i] for i in rates.used]
-    pairs = zip(rates.values.min(axis=1), rates.values.max(axis=1), strict=True)
-    worst, best = ends
+def _side(made: Estimate) -> Side:
+    assert made.bounds is not None
+    return Side(made.value, made.bounds)
+
+
+def _gap(part: Partition, metric: MetricKey, used: Sequence[int], rates: Sequence[_Rate], confidence: float) -> Gap:
+    """Of one rate, or of the one with the largest difference; used: which groups of the partition are compared."""
+    widest = max(rates, key=lambda rate: rate.spread)
+    names = [part.names[i] for i in used]
+    ranges = [(min(values), max(values)) for rate in rates if (values := [side.value for side in rate.sides])]
+    worst, best = widest.ends
+    found = largest_difference([rate.sides for rate in rates], confidence)
     return Gap(
         part.column,
         metric,
-        difference,
-        *intervals.spread_interval(rates.values, rates.sampled, confidence),
-        min((float(low / high) for low, high in pairs if high > 0), default=math.nan),
+        widest.spread,
+        found.low,
+        found.high,
+        min((low / high for low, high in ranges if high > 0), default=math.nan),
         names[worst],
-        float(rates.values[rates.widest, worst]),
+        widest.sides[worst].value,
         names[best],
-        float(rates.values[rates.widest, best]),
-        *hypothesis_tests.null_summary(rates.null),
-        hypothesis_tests.permutation_p(difference, rates.null),
+        widest.sides[best].value,
+        found.null_mean,
+        found.null_p95,
+        found.p,
+        found.detectable,
         tuple(name for name in part.names if name not in names),
     )
 
 
-def _criteria(drawn: Drawn, settings: CardSettings) -> list[Gap]:
-    """Each criterion for each class, then its class with the largest difference, against the largest by chance.
+def _criteria(
+    part: Partition, groups: Sequence[GroupData], rows: Sequence[GroupRow], settings: CardSettings
+) -> list[Gap]:
+    """Each criterion for each class, then over all classes.
 
     Groups with fewer than `min_count` rows of the class or of the others are left out: fairlearn calls the true
     positive rate of a group without positives 0, which would make it the worst group.
     """
     out: list[Gap] = []
-    found: dict[str, list[tuple[Gap, NDArray[np.floating]]]] = {name: [] for name in CRITERIA}
-    values = [metrics.evaluate(c.scored, ranked=False) for c in drawn.groups]
-    for index, cls in enumerate(drawn.groups[0].scored.classes):
-        sides = [min(c.counts[index], len(c.rows) - c.counts[index]) for c in drawn.groups]
-        used = [i for i, side in enumerate(sides) if side >= settings.min_count and drawn.part.known[i]]
+    by_criterion: dict[str, list[tuple[list[int], list[_Rate]]]] = {name: [] for name in CRITERIA}
+    values = [metrics.evaluate(group.scored, ranked=False) for group in groups]
+    plain = [{key: float(value[0]) for key, value in of.items()} for of in values]
+    for index, cls in enumerate(groups[0].scored.classes):
+        sides = [min(group.counts[index], len(group.rows) - group.counts[index]) for group in groups]
+        used = [i for i, side in enumerate(sides) if side >= settings.min_count and part.known[i]]
         if len(used) < 2:
             continue
+        selection = MetricKey("selection", cls=cls)
+        own = {
+            "selection": [_side(group_estimates.estimate(selection, plain[i], groups[i], settings)) for i in used],
+            "sensitivity": [_side(rows[i].metrics[MetricKey("sensitivity", cls=cls)]) for i in used],
+            FALSE_POSITIVES: [_flipped(_side(rows[i].metrics[MetricKey("specificity", cls=cls)])) for i in used],
+        }
         for criterion, compared in CRITERIA.items():
-            plain, sampled, shuffled = (
-                np.stack([[_rate(of[i], name, cls) for i in used] for name in compared])
-                for of in (values, drawn.samples, drawn.null)
-            )
-            rates = _Rates(used, plain[:, :, 0], sampled, shuffled)
-            more_is_worse = compared[rates.widest] == "false positives"
-            order = np.argsort(-rates.values[rates.widest] if more_is_worse else rates.values[rates.widest])
-            ends = int(order[0]), int(order[-1])
-            gap = _gap(drawn.part, MetricKey(criterion, cls=cls), rates, ends, settings.confidence)
-            found[criterion].append((gap, rates.null))
-            out.append(gap)
-    for criterion, by_class in found.items():
-        if by_class:
-            top = max((gap for gap, _ in by_class), key=lambda gap: gap.difference)
-            largest = np.max([null for _, null in by_class], axis=0)
-            mean, p95 = hypothesis_tests.null_summary(largest)
-            p = hypothesis_tests.permutation_p(top.difference, largest)
-            out.append(replace(top, metric=MetricKey(criterion), null_mean=mean, null_p95=p95, p=p))
+            rates = [_Rate(own[name], name == FALSE_POSITIVES) for name in compared]
+            out.append(_gap(part, MetricKey(criterion, cls=cls), used, rates, settings.confidence))
+            by_criterion[criterion].append((used, rates))
+    for criterion, found in by_criterion.items():
+        out += _over_classes(part, MetricKey(criterion), found, settings.confidence)
     return out
 
 
-def _rate(values: Values, name: str, cls: str) -> NDArray[np.floating]:
-    if name == "false positives":
-        return 1 - values[MetricKey("specificity", cls=cls)]
-    return values[MetricKey(name, cls=cls)]
+def _over_classes(
+    part: Partition, metric: MetricKey, found: Sequence[tuple[list[int], list[_Rate]]], confidence: float
+) -> list[Gap]:
+    """The criterion over all classes that the same groups can be compared by."""
+    if not found:
+        return []
+    shared = max((used for used, _ in found), key=len)
+    rates = [rate for used, of_class in found if used == shared for rate in of_class]
+    return [_gap(part, metric, shared, rates, confidence)]
+
+
+def _flipped(side: Side) -> Side:
+    """The share of what is not a hit."""
+    return Side(1 - side.value, _flip(side.bounds))
+
+
+def _flip(bounds: Bounds) -> Bounds:
+    def flipped(confidence: float) -> tuple[float, float]:
+        low, high = bounds(confidence)
+        return 1 - high, 1 - low
+
+    return flipped

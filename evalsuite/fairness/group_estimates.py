@@ -11,58 +11,115 @@ from numpy.typing import NDArray
 
 from evalsuite.fairness import metrics
 from evalsuite.fairness.card import CardSettings, GroupRow
+from evalsuite.fairness.cuts import EVERYWHERE
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
-from evalsuite.fairness.metrics import Values
 from evalsuite.fairness.partition import GroupData
-from evalsuite.stats import average_precision, calibration, delong, intervals, shrinkage
+from evalsuite.stats import average_precision, calibration, clusters, delong, intervals, shrinkage
 from evalsuite.stats.estimate import Estimate
+from evalsuite.stats.intervals import Bounds, Quantile, t_of, z_of
+from evalsuite.stats.largest_difference import confidence_of
+from evalsuite.stats.resampling import Array
 
 SHARES_OF_CLASSES = ("sensitivity", "specificity")
 MEANS_OF = {"balanced_accuracy": "sensitivity"}  # a mean of the classes' shares under another name
 Estimates = dict[MetricKey, Estimate]
 
 
-def estimates(
-    group: GroupData, samples: Values, overall: Mapping[MetricKey, Estimate], settings: CardSettings
-) -> Estimates:
+def estimates(group: GroupData, overall: Mapping[MetricKey, Estimate], settings: CardSettings) -> Estimates:
     """All estimates of one group.
 
     Parameters
     ----------
-    samples
-        Its metrics in each resample.
     overall
         The estimates of all rows: what "the n that would be needed" of a proportion is computed from.
     """
     values = metrics.one(group.scored)
-    made: Estimates = {}
-    for metric, value in values.items():
-        if not metric.shown:
-            continue
-        if metric.kind in ("accuracy", "top3") or (metric.cls and metric.kind in SHARES_OF_CLASSES):
-            expected = overall[metric].value if metric in overall else value
-            made[metric] = _proportion(metric, value, expected, group, settings)
-        elif metric.kind == "auroc":
-            made[metric] = _auroc(metric.cls, value, group, settings)
-        elif metric.kind == "auprc":
-            made[metric] = _auprc(metric.cls, value, group, settings)
-        elif metric.kind == "ece":
-            made[metric] = _ece(value, group, settings)
-        elif metric.kind in MEANS_OF or metric.threshold:
-            made[metric] = _mean_of_shares(metric, values, samples[metric], group, settings)
-        else:
-            made[metric] = _composite(metric, value, samples[metric], group, settings)
+    shown = [metric for metric in values if metric.shown]
+    made = {metric: estimate(metric, values, group, settings, overall) for metric in shown}
     return made | _recalibrated(group, settings)
+
+
+def estimate(
+    metric: MetricKey,
+    values: Mapping[MetricKey, float],
+    group: GroupData,
+    settings: CardSettings,
+    overall: Mapping[MetricKey, Estimate] | None = None,
+) -> Estimate:
+    """One metric of one group; values: all of its plain values."""
+    value = values[metric]
+    if metric.kind in ("accuracy", "top3", "selection") or (metric.cls and metric.kind in SHARES_OF_CLASSES):
+        expected = overall[metric].value if overall and metric in overall else value
+        return _proportion(metric, value, expected, group, settings)
+    if metric.kind == "auroc":
+        return _auroc(metric.cls, value, group, settings)
+    if metric.kind == "auprc":
+        return _auprc(metric.cls, value, group, settings)
+    if metric.kind == "ece":
+        return _ece(value, group, settings)
+    if metric.kind in MEANS_OF or metric.threshold:
+        return _mean_of_shares(metric, values, group, settings)
+    return _composite(metric, value, group, settings)
+
+
+def _made(
+    value: float,
+    bounds: Bounds,
+    n: int,
+    needed: int,
+    method: str,
+    settings: CardSettings,
+    *,
+    least: int | None = None,
+    compared: Bounds | None = None,
+) -> Estimate:
+    """An estimate at the card's confidence.
+
+    Parameters
+    ----------
+    least
+        Rows from which on it is shown; `needed` unless given.
+    compared
+        The bounds that groups are compared by, where they differ.
+    """
+    low, high = bounds(settings.confidence)
+    enough = n >= (needed if least is None else least) and math.isfinite(value) and math.isfinite(low)
+    return Estimate(value, low, high, n, enough, needed, method, bounds=compared or bounds)
 
 
 def _proportion(metric: MetricKey, value: float, expected: float, group: GroupData, settings: CardSettings) -> Estimate:
     """A share of rows: Wilson, on the effective size where rows are clustered."""
     hits, rows = metrics.hits(metric, group.scored)
-    deff = intervals.design_effect(hits, None if group.clusters is None else group.clusters[rows]) if len(hits) else 1.0
-    low, high = intervals.wilson(float(hits.sum()), len(hits), settings.confidence, deff)
-    useful = intervals.n_for_half_width(expected, settings.half_width, settings.confidence) * deff
+    n, effect, quantile = len(hits), 1.0, intervals.few_rows(max(len(hits), 1))
+    if n and group.clusters is not None:
+        effect, degrees = clusters.design(hits, group.clusters[rows])
+        quantile = intervals.student(degrees) if math.isfinite(degrees) else quantile
+    cut = 1 + _cut_error(metric, group, settings) / max(effect * _smooth_variance(value, n), 1e-12)
+
+    def bounds(confidence: float) -> tuple[float, float]:
+        return intervals.wilson(value * n, n, confidence, effect * cut, quantile)
+
+    def given_the_cut(confidence: float) -> tuple[float, float]:
+        return intervals.wilson(value * n, n, confidence, effect, quantile)
+
+    useful = intervals.n_for_half_width(expected, settings.half_width, settings.confidence) * effect
     needed = max(settings.min_count, math.ceil(useful))
-    return Estimate(value, low, high, len(hits), len(hits) >= settings.min_count, needed, "wilson")
+    compared = given_the_cut if metric.threshold == EVERYWHERE else bounds
+    return _made(value, bounds, n, needed, "wilson", settings, least=settings.min_count, compared=compared)
+
+
+def _cut_error(metric: MetricKey, group: GroupData, settings: CardSettings) -> float:
+    """Variance that the choice of validation rows adds to a sensitivity; a specificity is that of the threshold."""
+    if not metric.threshold or metric.kind != "sensitivity":
+        return 0.0
+    index = group.scored.classes.index(metric.cls)
+    return group.cuts[metric.threshold].error(group.scored.probs, group.scored.labels == index, index)
+
+
+def _smooth_variance(p: float, n: int) -> float:
+    """Variance of a share of n rows, two hits and two misses added: not 0 where all are hits."""
+    smooth = (p * n + 2) / (n + 4)
+    return smooth * (1 - smooth) / max(n, 1)
 
 
 def _auroc(cls: str, value: float, group: GroupData, settings: CardSettings) -> Estimate:
@@ -78,10 +135,23 @@ def _auroc(cls: str, value: float, group: GroupData, settings: CardSettings) -> 
         return Estimate(math.nan, math.nan, math.nan, 0, False, settings.min_count, "delong")
     sizes = [int(group.counts[index]) for index in wanted]
     least = min(s for s in sizes if s) if not cls else min(sizes[0], n - sizes[0])
-    variance = delong.variance(np.mean(found, axis=0), group.clusters)
-    low, high = intervals.auroc_interval(value, variance, least, n - least, settings.confidence)
+    variance, quantile = _ranked_variance(np.mean(found, axis=0), cls, group)
     needed = settings.min_count if cls else _half(settings)
-    return Estimate(value, low, high, least, least >= needed, needed, "delong")
+
+    def bounds(confidence: float) -> tuple[float, float]:
+        return intervals.auroc_interval(value, variance, least, n - least, confidence, quantile)
+
+    return _made(value, bounds, least, needed, "delong", settings)
+
+
+def _ranked_variance(influences: Array, cls: str, group: GroupData) -> tuple[float, Quantile]:
+    """Variance of a ranking metric and its quantile: strata are the classes, or a class and the others."""
+    if group.clusters is None:
+        return float(influences @ influences), z_of
+    labels = group.scored.labels
+    strata = (labels == group.scored.classes.index(cls)).astype(np.int64) if cls else labels
+    variance, degrees = clusters.strata_variance(influences, strata, group.clusters)
+    return variance, intervals.student(degrees)
 
 
 def _auprc(cls: str, value: float, group: GroupData, settings: CardSettings) -> Estimate:
@@ -96,10 +166,13 @@ def _auprc(cls: str, value: float, group: GroupData, settings: CardSettings) -> 
     found = [average_precision.influence(scored.probs[:, index], scored.labels == index)[1] for index in wanted]
     influences = np.mean(found, axis=0)
     degrees = min(average_precision.degrees(influences, group.clusters), most)
-    variance = delong.variance(influences, group.clusters)
-    low, high = intervals.score_interval(value, variance, size, degrees, settings.confidence)
+    variance, _ = _ranked_variance(influences, cls, group)
     needed = settings.min_count if cls else _half(settings)
-    return Estimate(value, low, high, n, n >= needed, needed, "jackknife")
+
+    def bounds(confidence: float) -> tuple[float, float]:
+        return intervals.score_interval(value, variance, size, intervals.student(degrees), confidence)
+
+    return _made(value, bounds, n, needed, "jackknife", settings)
 
 
 def _ece(value: float, group: GroupData, settings: CardSettings) -> Estimate:
@@ -107,51 +180,68 @@ def _ece(value: float, group: GroupData, settings: CardSettings) -> Estimate:
     scored, n, needed = group.scored, len(group.rows), 5 * settings.min_count
     right = scored.correct.astype(np.float64)
     sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
-    deff = intervals.design_effect(right, group.clusters)
-    low, high = calibration.ece_interval(sums[0], sums[1], sums[2], settings.confidence, deff)
-    return Estimate(value, min(low, value), max(high, value), n, n >= needed, needed, "moments")
+    effect, degrees = clusters.design(right, group.clusters)
+
+    def bounds(confidence: float) -> tuple[float, float]:
+        level = min(confidence_of(t_of(confidence, degrees)), 1 - 1e-9)
+        low, high = calibration.ece_interval(sums[0], sums[1], sums[2], level, effect)
+        return min(low, value), max(high, value)
+
+    return _made(value, bounds, n, needed, "moments", settings)
 
 
 def _mean_of_shares(
-    metric: MetricKey,
-    values: Mapping[MetricKey, float],
-    samples: NDArray[np.floating],
-    group: GroupData,
-    settings: CardSettings,
+    metric: MetricKey, values: Mapping[MetricKey, float], group: GroupData, settings: CardSettings
 ) -> Estimate:
     """The mean of a share over the classes: Price & Bonett, on the effective sizes where rows are clustered."""
     share = MetricKey(MEANS_OF.get(metric.kind, metric.kind), metric.threshold)
-    rates = np.array([values[share._replace(cls=c)] for c in group.scored.classes])
-    n, deff, used = int(group.counts[group.counts > 0].min()), 1.0, group.counts > 0
-    if (group.counts != group.units).any():
-        alone = float((rates[used] * (1 - rates[used]) / group.counts[used]).sum()) / used.sum() ** 2
-        deff = float(np.nanvar(samples, ddof=1)) / alone if alone > 0 else group.counts.sum() / group.units.sum()
-    low, high = intervals.mean_of_shares(rates, group.counts, settings.confidence, deff)
-    needed = _half(settings)
-    return Estimate(values[metric], low, high, n, n >= needed, needed, "price-bonett")
+    classes = group.scored.classes
+    rates, value, used = np.array([values[share._replace(cls=c)] for c in classes]), values[metric], group.counts > 0
+    used &= np.isfinite(rates)
+    n, sizes = int(group.counts[used].min(initial=len(group.rows))), np.where(used, group.counts, 0)
+    effect, quantile = 1.0, intervals.few_rows(max(n, 1) * max(int(used.sum()), 1))
+    if group.clusters is not None:
+        rows = used[group.scored.labels]
+        hits = np.concatenate([metrics.hits(share._replace(cls=c), group.scored)[0] for c in np.array(classes)[used]])
+        order = np.argsort(np.argsort(group.scored.labels[rows], kind="stable"), kind="stable")
+        effect, degrees = clusters.design(hits[order], group.clusters[rows], group.scored.labels[rows])
+        quantile = intervals.student(degrees) if math.isfinite(degrees) else quantile
+    alone = sum(_smooth_variance(p, m) for p, m in zip(rates[used], sizes[used], strict=True))
+    more = sum(_cut_error(share._replace(cls=c), group, settings) for c in np.array(classes)[used])
+    cut = 1 + more / max(effect * alone, 1e-12)
+
+    def bounds(confidence: float) -> tuple[float, float]:
+        return intervals.mean_of_shares(rates, sizes, confidence, effect * cut, quantile)
+
+    def given_the_cut(confidence: float) -> tuple[float, float]:
+        return intervals.mean_of_shares(rates, sizes, confidence, effect, quantile)
+
+    compared = given_the_cut if metric.threshold == EVERYWHERE else bounds
+    return _made(value, bounds, n, _half(settings), "price-bonett", settings, compared=compared)
 
 
-def _composite(
-    metric: MetricKey, value: float, samples: NDArray[np.floating], group: GroupData, settings: CardSettings
-) -> Estimate:
-    """Macro F1 and the Brier score: the variance of the bootstrap in Wilson's interval.
-
-    The variance of counts follows from the counts, so the quantile is the normal one, as Wilson's is; that of clusters
-    is estimated from them.
-    """
-    units = group.units
-    size, degrees = intervals.effective_size(units)
+def _composite(metric: MetricKey, value: float, group: GroupData, settings: CardSettings) -> Estimate:
+    """Macro F1 and the Brier score: the variance by their derivatives in Wilson's interval."""
+    scored, units = group.scored, group.units
+    size, _ = intervals.effective_size(units)
     n, needed, top, more = int(group.counts[group.counts > 0].min()), _half(settings), 1.0, 0.0
     if metric.kind == "brier":
-        n, needed, top = len(group.rows), settings.min_count, 2.0
-        size, degrees = float(units.sum()), float(units.sum() - (units > 0).sum())
-        more = part_of_a_miss(group.scored.confidence, len(group.scored.classes), size)
-    if (group.counts == units).all():
-        degrees = math.inf
-    drawn = samples[np.isfinite(samples)]
-    variance = float(drawn.var(ddof=1)) + more if len(drawn) > 1 else math.nan
-    low, high = intervals.score_interval(value, variance, size, degrees, settings.confidence, top)
-    return Estimate(value, low, high, n, n >= needed, needed, "bootstrap")
+        n, needed, top = len(group.rows), settings.min_count, 2.0 / metrics.brier_scale(scored)
+        size = float(units.sum())
+        more = part_of_a_miss(scored.confidence, len(scored.classes), size) / metrics.brier_scale(scored) ** 2
+        errors = metrics.squared_errors(scored)
+        means = np.bincount(scored.labels, weights=errors) / np.maximum(np.bincount(scored.labels), 1)
+        influences: Array = (errors - means[scored.labels]) / n
+    else:
+        influences = metrics.macro_f1_influence(scored)
+    rows = np.arange(len(group.rows)) if group.clusters is None else group.clusters
+    variance, degrees = clusters.strata_variance(influences, scored.labels, rows)
+    quantile = intervals.few_rows(max(n, 1)) if (group.counts == units).all() else intervals.student(degrees)
+
+    def bounds(confidence: float) -> tuple[float, float]:
+        return intervals.score_interval(value, variance + more, size, quantile, confidence, top)
+
+    return _made(value, bounds, n, needed, "linearised", settings)
 
 
 def part_of_a_miss(confidence: NDArray[np.floating], classes: int, size: float) -> float:
@@ -186,9 +276,9 @@ def _half(settings: CardSettings) -> int:
     return math.ceil(settings.min_count / 2)
 
 
-def shrink(rows: Sequence[GroupRow], confidence: float) -> list[GroupRow]:
-    """The rows with their accuracy shrunk towards that of the others."""
-    n = np.array([row.n for row in rows], dtype=np.float64)
+def shrink(rows: Sequence[GroupRow], effects: Sequence[float], confidence: float) -> list[GroupRow]:
+    """The rows with their accuracy shrunk towards that of the others; effects: of the clusters of each."""
+    n = np.array([row.n for row in rows], dtype=np.float64) / np.array(effects)
     hits = np.array([row.metrics[ACCURACY].value for row in rows]) * n
     fit = shrinkage.beta_binomial(hits, n, confidence)
     bounds = zip(fit.value.tolist(), fit.low.tolist(), fit.high.tolist(), strict=True)

@@ -36,7 +36,8 @@ class Scored:
     bins
         Calibration bin of each row.
     above
-        Whether the probability of a class reaches its threshold, by kind of threshold: bool [n, k].
+        1 where the probability of a class reaches its threshold, else 0, by kind of threshold, [n, k]; NaN where there
+        is no threshold.
     """
 
     classes: tuple[str, ...]
@@ -45,7 +46,7 @@ class Scored:
     probs: NDArray[np.floating]
     confidence: NDArray[np.floating]
     bins: NDArray[np.int64]
-    above: Mapping[str, NDArray[np.bool_]]
+    above: Mapping[str, NDArray[np.floating]]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -56,7 +57,7 @@ def score(
     probs: NDArray[np.floating],
     labels: NDArray[np.int64],
     classes: tuple[str, ...],
-    above: Mapping[str, NDArray[np.bool_]] | None = None,
+    above: Mapping[str, NDArray[np.floating]] | None = None,
 ) -> Scored:
     """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equal ones."""
     confidence = probs.max(axis=1)
@@ -104,6 +105,11 @@ def require(metric: MetricKey, rows: Scored, *, higher_is_better: bool = False) 
         raise UserError(f"metric {str(metric)!r} cannot be compared here; expected one of {names}")
 
 
+def counts_rows(metric: MetricKey) -> bool:
+    """Whether it is one share of rows or one ranking, and not a mean over classes."""
+    return bool(metric.cls) or metric.kind in ("accuracy", "top3")
+
+
 def hits(metric: MetricKey, rows: Scored) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """A proportion taken apart: 1 or 0 for each row that counts, and which rows those are."""
     if metric.kind == "accuracy":
@@ -111,11 +117,38 @@ def hits(metric: MetricKey, rows: Scored) -> tuple[NDArray[np.floating], NDArray
     if metric.kind == "top3":
         return _in_top(rows, 3), np.arange(len(rows.labels))
     index = rows.classes.index(metric.cls)
+    if metric.kind == "selection":
+        return (rows.predicted == index).astype(np.float64), np.arange(len(rows.labels))
     called = rows.above[metric.threshold][:, index] if metric.threshold else rows.predicted == index
     positive = rows.labels == index
     used = np.flatnonzero(positive if metric.kind == "sensitivity" else ~positive)
-    right = called if metric.kind == "sensitivity" else ~called
+    right = called if metric.kind == "sensitivity" else 1.0 - called
     return right[used].astype(np.float64), used
+
+
+def squared_errors(rows: Scored) -> NDArray[np.floating]:
+    """What each row adds to the Brier score, [n]: from 0 to 1 for two classes, as scikit-learn has it, else to 2."""
+    errors = ((rows.probs - np.eye(len(rows.classes))[rows.labels]) ** 2).sum(axis=1)
+    return np.asarray(errors / brier_scale(rows))
+
+
+def brier_scale(rows: Scored) -> float:
+    """2 for two classes, where both squared errors are the same one; else 1."""
+    return 2.0 if len(rows.classes) == 2 else 1.0
+
+
+def macro_f1_influence(rows: Scored) -> NDArray[np.floating]:
+    """Influence of each row on the macro F1, [n], by its derivatives; the rows of a class sum to 0."""
+    k = len(rows.classes)
+    is_label, is_predicted = np.eye(k)[rows.labels], np.eye(k)[rows.predicted]
+    hit = is_label * is_predicted
+    both = is_label.sum(axis=0) + is_predicted.sum(axis=0)
+    defined = both > 0
+    f1 = 2 * hit.sum(axis=0) / np.maximum(both, 1)
+    parts = (2 * hit - f1 * (is_label + is_predicted)) / np.maximum(both, 1)
+    whole = parts[:, defined].sum(axis=1) / defined.sum()
+    mean = np.bincount(rows.labels, weights=whole, minlength=k) / np.maximum(is_label.sum(axis=0), 1)
+    return np.asarray(whole - mean[rows.labels])
 
 
 def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
@@ -127,7 +160,7 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
     blocks: dict[str, NDArray[np.floating]] = {
         "rows": np.ones((len(rows.labels), 1)),
         "top3": _in_top(rows, 3)[:, None],
-        "brier": ((rows.probs - is_label) ** 2).sum(axis=1, keepdims=True),
+        "brier": squared_errors(rows)[:, None],
         "label": is_label,
         "predicted": is_predicted,
         "hit": is_label * is_predicted,
@@ -136,7 +169,7 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
         "bin_hit": in_bin * rows.correct[:, None],
     }
     for threshold, above in rows.above.items():
-        blocks[f"above {threshold}"] = above.astype(np.float64)
+        blocks[f"above {threshold}"] = above
         blocks[f"hit {threshold}"] = above * is_label
     sums = np.concatenate(list(blocks.values()), axis=1).T @ w
     edges = np.cumsum([0, *(b.shape[1] for b in blocks.values())])
@@ -165,7 +198,9 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
             reached = s[f"hit {threshold}"] / s["label"]
             false = (s[f"above {threshold}"] - s[f"hit {threshold}"]) / (total - s["label"])
             key = MetricKey("sensitivity", threshold)
-            values |= {key: _mean_defined(reached)} | _by_class(key, rows.classes, reached)
+            lacking = ((s["label"] > 0) & np.isnan(reached)).any(axis=0)  # of the mean of some classes nobody asked
+            values |= {key: np.where(lacking, np.nan, _mean_defined(reached))}
+            values |= _by_class(key, rows.classes, reached)
             values |= _by_class(MetricKey("specificity", threshold), rows.classes, 1 - false)
     return values
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import metrics
+from evalsuite.fairness.cuts import Cut
 from evalsuite.fairness.metrics import Scored
 from evalsuite.fairness.predictions import Predictions, levels
-from evalsuite.stats import resampling
-from evalsuite.stats.resampling import Units
 
 CROSS = " x "
-Above = Mapping[str, NDArray[np.bool_]]  # which rows reach the threshold of each class, [n, k], by kind of threshold
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,6 @@ class Partition:
         """Which groups can be compared: not those whose name, or a part of it, is missing."""
         return [UNKNOWN not in name.split(CROSS) for name in self.names]
 
-    def units(self, labels: NDArray[np.int64], classes: int, clusters: NDArray[np.int64] | None) -> Units:
-        """What a bootstrap draws: rows or clusters, within each group and class."""
-        return resampling.units(self.codes * classes + labels, clusters)
-
 
 @dataclass(frozen=True)
 class GroupData:
@@ -50,11 +44,14 @@ class GroupData:
         Prepared for `metrics.evaluate`.
     clusters
         Their cluster codes; None where each row stands alone.
+    cuts
+        The decision thresholds by kind: `global`, and `group` for the group's own.
     """
 
     rows: NDArray[np.int64]
     scored: Scored
     clusters: NDArray[np.int64] | None
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
@@ -63,10 +60,11 @@ class GroupData:
 
     @cached_property
     def units(self) -> NDArray[np.int64]:
-        """Clusters (or rows) of each class, [k]: what is resampled."""
-        return np.bincount(
-            resampling.units(self.scored.labels, self.clusters).stratum, minlength=len(self.scored.classes)
-        )
+        """Clusters (or rows) of each class, [k]: what is independent."""
+        if self.clusters is None:
+            return self.counts
+        labels = np.unique(np.stack([self.scored.labels, self.clusters]), axis=1)[0]
+        return np.bincount(labels, minlength=len(self.scored.classes))
 
 
 def everyone(predictions: Predictions) -> Partition:
@@ -89,14 +87,14 @@ def group_data(
     predictions: Predictions,
     mask: NDArray[np.bool_],
     clusters: NDArray[np.int64] | None = None,
-    above: Above | None = None,
+    cuts: Mapping[str, Cut] | None = None,
 ) -> GroupData:
     """The rows of a mask."""
-    rows = np.flatnonzero(mask)
+    rows, cuts = np.flatnonzero(mask), cuts or {}
     scored = metrics.score(
         predictions.probs[rows],
         predictions.labels[rows],
         predictions.classes,
-        {kind: calls[rows] for kind, calls in (above or {}).items()},
+        {kind: cut.reached(predictions.probs[rows]) for kind, cut in cuts.items()},
     )
-    return GroupData(rows, scored, None if clusters is None else clusters[rows])
+    return GroupData(rows, scored, None if clusters is None else clusters[rows], cuts)

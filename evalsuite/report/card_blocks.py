@@ -68,8 +68,7 @@ def comparison_blocks(made: Comparison) -> list[Block]:
         f"p {p_value(g.p)}; {g.reading}."
         for g in made.gaps
     ]
-    worse = "shown for every group" if made.no_group_worse else "not shown"
-    said.append(f"No group worse by more than {made.margin:g}: {worse}.")
+    said.append(made.no_worse_sentence())
     return [records(rows, f"Change in {made.metric.label()}"), Bullets(said)]
 
 

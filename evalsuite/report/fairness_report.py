@@ -73,8 +73,7 @@ def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | 
         details.append(f"Not enough data, left out of the gap: {', '.join(first.left_out)}.")
     if compared is not None:
         details += [f"Against the baseline, by {g.column}: {g.reading}." for g in compared.gaps]
-        shown = "shown" if compared.no_group_worse else "not shown"
-        details.append(f"No group got worse by more than {compared.margin:g}: {shown}.")
+        details.append(compared.no_worse_sentence())
     if raters is not None:
         changed = [s.name for s in raters.scenarios if s.changed]
         details.append(

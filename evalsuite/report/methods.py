@@ -39,11 +39,10 @@ def of_run(found: RunFindings) -> list[str]:
         "for each real one, mixed exactly (largest remainder) in every batch. Both made the same number of optimiser "
         f"steps. They were tested on the same {n} real images. Accuracies of single models have Wilson intervals, "
         "AUROC DeLong intervals, means of shares Price and Bonett's, average precision, macro F1 and the Brier score "
-        "Wilson intervals with an effective sample size (of a jackknife, and of a bootstrap stratified by group and "
-        "label); the difference "
-        f"between the arms has a paired 95% interval over {over}, and McNemar's test for each group with Holm's "
-        "correction over the skin types. Gaps are shown next to the gap that equal groups of these sizes would show by "
-        "chance (permutation).",
+        "Wilson intervals with an effective sample size (of a jackknife, and of the metric's derivatives); the "
+        f"difference between the arms has a paired 95% interval over {over}, and each group Tango's score interval of "
+        "the paired difference, with Holm's correction over the skin types. The largest difference between groups has "
+        "an interval and a p from the intervals of the groups, corrected for the number of pairs (max-T).",
         software(),
     ]
 
@@ -65,13 +64,13 @@ def of_card(card: Card, test: Predictions) -> list[str]:
         f"{', '.join(card.columns)}, {many}. Proportions have Wilson intervals (counts divided by the design effect), "
         "AUROC DeLong intervals on the logit scale, means of shares (balanced accuracy) Price and Bonett's, average "
         "precision, macro F1 and the Brier score Wilson intervals with an effective sample size: of a jackknife, and "
-        f"of a bootstrap ({s.n_boot} resamples, stratified by group and label, by cluster); all at "
-        f"{s.confidence:.0%}. Calibration error is over equal-mass bins with its bias removed, slope and "
-        f"intercept by logistic recalibration with robust errors.{fixed} Numbers that rest on fewer than "
+        f"of the metric's derivatives; all at {s.confidence:.0%}. The variance of clustered rows is Bell and "
+        "McCaffrey's, with Student's quantile. Calibration error is over equal-mass bins with its bias removed, slope "
+        f"and intercept by logistic recalibration with robust errors.{fixed} Numbers that rest on fewer than "
         f"{s.min_count} images are not reported.",
-        "Gaps are the largest difference between groups with enough data; their intervals hold although the pair was "
-        "picked (max-T), and next to each is the gap that groups of these sizes and case mix show when the group "
-        f"makes no difference ({s.n_boot} permutations within labels). The gap in accuracy is primary; others are "
+        "Gaps are the largest difference between groups with enough data. The interval of each pair of groups follows "
+        "from the intervals of both (MOVER; Newcombe's for shares), all pairs hold together (max-T), and the p is the "
+        "level at which the interval touches 0. The gap in accuracy is primary; others are "
         "exploratory. Accuracies of intersections are also shown shrunk by a beta-binomial model.",
         software(),
     ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsuite.stats import intervals
+from evalsuite.stats import clusters, intervals
+from evalsuite.stats.intervals import Bounds
 from evalsuite.stats.resampling import Array, Family, bootstrap_rows, bootstrap_weights, chunks, codes_of, family_units
 
 NOT_ENOUGH = "not enough data"
@@ -33,10 +34,13 @@ class Estimate:
     n_needed
         The `n` that would do: the least count, and for a proportion an interval of the chosen half width. 0: not asked.
     method
-        How the interval was made: wilson, delong, price-bonett (means of shares), bootstrap or jackknife (its variance
-        in Wilson's interval), moments (ECE), robust, beta-binomial.
+        How the interval was made: wilson, delong, price-bonett (means of shares), linearised or jackknife (its variance
+        in Wilson's interval), bootstrap, moments (ECE), robust, beta-binomial.
     note
         Why a value is missing.
+    bounds
+        The interval at any confidence, of the errors that other groups do not share; None where groups are not compared
+        by it.
     """
 
     value: float
@@ -47,6 +51,7 @@ class Estimate:
     n_needed: int = 0
     method: str = ""
     note: str = ""
+    bounds: Bounds | None = field(default=None, repr=False, compare=False)
 
     def text(self, digits: int = 3, style: str = "f") -> str:
         """As shown: `0.812 (0.761 to 0.853)`, or what is missing; style "g" counts significant digits."""
@@ -77,14 +82,15 @@ def share(hits: NDArray[np.bool_], family: Family = None, confidence: float = 0.
     Five images made from one photograph fail or pass together, so counting them as five would make the interval too
     narrow. The interval has the variance between families and Student's quantile (docs/validation.md).
     """
-    n, codes = len(hits), codes_of(family, len(hits))
+    n = len(hits)
     if n == 0:
         return missing(0, "no samples")
-    value, m = float(hits.mean()), int(codes.max()) + 1
-    if m == n:
-        return Estimate(value, *intervals.wilson(int(hits.sum()), n, confidence), n)
-    variance = value * (1 - value) / n * intervals.design_effect(hits.astype(np.float64), codes)
-    return Estimate(value, *intervals.score_interval(value, variance, m, m - 1, confidence), n)
+    together = clusters.design(hits.astype(np.float64), None if family is None else codes_of(family, n))
+    return Estimate(
+        float(hits.mean()),
+        *intervals.wilson(int(hits.sum()), n, confidence, together.effect, intervals.student(together.degrees)),
+        n,
+    )
 
 
 def from_resamples(

@@ -45,19 +45,3 @@ def bootstrap_p(samples: NDArray[np.floating]) -> float:
         return math.nan
     side = min(int((samples <= 0).sum()), int((samples >= 0).sum()))
     return min(1.0, 2 * (side + 1) / (len(samples) + 1))
-
-
-def permutation_p(observed: float, null: NDArray[np.floating]) -> float:
-    """Share of null draws at least as large, the observed one counted among them; NaN where undefined."""
-    null = null[np.isfinite(null)]
-    if not np.isfinite(observed) or not len(null):
-        return math.nan
-    return (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
-
-
-def null_summary(null: NDArray[np.floating]) -> tuple[float, float]:
-    """Mean and 95th percentile of a null gap; NaN where undefined."""
-    null = null[np.isfinite(null)]
-    if not len(null):
-        return math.nan, math.nan
-    return float(null.mean()), float(np.quantile(null, 0.95))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
+
+#: The interval of an estimate at any confidence, and the quantile that belongs to a confidence.
+Bounds = Callable[[float], tuple[float, float]]
+Quantile = Callable[[float], float]
 
 
 @cache
@@ -22,17 +27,39 @@ def t_of(confidence: float, degrees: float) -> float:
     return float(t.ppf(0.5 + confidence / 2, degrees))
 
 
-def wilson(successes: float, n: float, confidence: float = 0.95, deff: float = 1.0) -> tuple[float, float]:
+def student(degrees: float) -> Quantile:
+    """Student's quantile, for a variance that was estimated with these degrees of freedom."""
+    return lambda confidence: t_of(confidence, max(degrees, 1.0))
+
+
+def few_rows(rows: float) -> Quantile:
+    """The normal quantile, its tail beyond 95 % as much heavier as that of Student's t with `rows` degrees.
+
+    Intervals of shares are made for 95 %. Where many pairs of groups must hold together each needs 99 % and more, and
+    with 30 rows Wilson's then err in up to 7 % instead of 5 (docs/validation.md).
+    """
+
+    def quantile(confidence: float) -> float:
+        if confidence <= 0.95:
+            return z_of(confidence)
+        return z_of(0.95) * t_of(confidence, rows) / t_of(0.95, rows)
+
+    return quantile
+
+
+def wilson(
+    successes: float, n: float, confidence: float = 0.95, deff: float = 1.0, quantile: Quantile = z_of
+) -> tuple[float, float]:
     """Wilson (1927) score interval of a proportion; NaN where n is 0.
 
     Parameters
     ----------
     deff
-        Design effect of clustered rows (`design_effect`): counts shrink to n / deff, as Korn & Graubard 1998 do.
+        Design effect of clustered rows (`clusters.design`): counts shrink to n / deff, as Korn & Graubard 1998 do.
     """
-    if n <= 0:
+    if n <= 0 or math.isnan(successes):
         return math.nan, math.nan
-    z, p, size = z_of(confidence), successes / n, n / max(deff, 1.0)
+    z, p, size = quantile(confidence), successes / n, n / max(deff, 1.0)
     centre = (p + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
     # at p = 0 and 1 the bound is p itself; rounding must not move it past
@@ -40,24 +67,25 @@ def wilson(successes: float, n: float, confidence: float = 0.95, deff: float = 1
 
 
 def score_interval(
-    value: float, variance: float, size: float, degrees: float, confidence: float = 0.95, top: float = 1.0
+    value: float, variance: float, size: float, quantile: Quantile, confidence: float = 0.95, top: float = 1.0
 ) -> tuple[float, float]:
     """Wilson's interval of any score from 0 to `top` (F1, Brier, average precision); NaN where undefined.
 
-    The counts are those of a share with this variance (Korn & Graubard 1998), the quantile is Student's. A percentile
+    The counts are those of a share with this variance (Korn & Graubard 1998). A percentile
     bootstrap sees almost no variance in a score near its top: its nominal 95 % covered 58 % (docs/validation.md).
 
     Parameters
     ----------
     variance
-        Of the score, from a bootstrap or a jackknife.
-    size, degrees
-        Number of independent rows, used where no variance was observed, and degrees of freedom of the variance
-        (`effective_size`; infinite where it follows from counts).
+        Of the score, from its derivatives or a jackknife.
+    size
+        Number of independent rows, used where no variance was observed (`effective_size`).
+    quantile
+        The normal one where the variance follows from counts, else Student's.
     """
     if not (math.isfinite(value) and math.isfinite(variance)):
         return math.nan, math.nan
-    p, z = min(max(value / top, 0.0), 1.0), t_of(confidence, max(degrees, 1.0))
+    p, z = min(max(value / top, 0.0), 1.0), quantile(confidence)
     spread = variance / top**2
     n = p * (1 - p) / spread if spread > 1e-12 and 0 < p < 1 else size
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -79,7 +107,11 @@ def effective_size(sizes: NDArray[np.int64]) -> tuple[float, float]:
 
 
 def mean_of_shares(
-    rates: NDArray[np.floating], sizes: NDArray[np.int64], confidence: float = 0.95, deff: float = 1.0
+    rates: NDArray[np.floating],
+    sizes: NDArray[np.int64],
+    confidence: float = 0.95,
+    deff: float = 1.0,
+    quantile: Quantile = z_of,
 ) -> tuple[float, float]:
     """Interval of the plain mean of k independent shares, such as balanced accuracy (Price & Bonett 2004).
 
@@ -97,37 +129,12 @@ def mean_of_shares(
     k = int(used.sum())
     if not k:
         return math.nan, math.nan
-    p, m, z = rates[used], sizes[used] / max(deff, 1.0), z_of(confidence)
+    p, m, z = rates[used], sizes[used] / max(deff, 1.0), quantile(confidence)
     total = m + z * z / k
     smooth = (p * m + z * z / (2 * k)) / total
     centre, half = float(smooth.mean()), z * math.sqrt(float((smooth * (1 - smooth) / total).sum())) / k
     value = float(p.mean())
     return min(max(0.0, centre - half), value), max(min(1.0, centre + half), value)
-
-
-def design_effect(hits: NDArray[np.floating], clusters: NDArray[np.int64] | None) -> float:
-    """Variance of a mean under clustering over its variance under independence, at least 1.
-
-    Parameters
-    ----------
-    hits
-        0 or 1, float [n].
-    clusters
-        Cluster code of each row, int [n]; None for independent rows.
-    """
-    n = len(hits)
-    if clusters is None or n < 2:
-        return 1.0
-    p = float(hits.mean())
-    _, codes = np.unique(clusters, return_inverse=True)
-    m = int(codes.max()) + 1
-    if m == n:
-        return 1.0
-    if m < 2 or p in (0.0, 1.0):  # the correlation is unknown: one cluster counts as one row
-        return n / m
-    sums = np.bincount(codes, weights=hits - p, minlength=m)
-    clustered = m / (m - 1) * float(sums @ sums) / n**2
-    return max(1.0, clustered / (p * (1 - p) / n))
 
 
 def n_for_half_width(p: float, half_width: float = 0.1, confidence: float = 0.95) -> int:
@@ -143,40 +150,38 @@ def n_for_half_width(p: float, half_width: float = 0.1, confidence: float = 0.95
 
 
 def auroc_interval(
-    area: float, variance: float, n_positive: int, n_negative: int, confidence: float = 0.95
+    area: float,
+    variance: float,
+    n_positive: float,
+    n_negative: float,
+    confidence: float = 0.95,
+    quantile: Quantile = z_of,
 ) -> tuple[float, float]:
     """Interval of an AUROC from DeLong's variance, on the logit scale: it stays within 0 and 1.
 
     Where the variance is 0 (a perfect separation does not show its own error) Newcombe's interval is used.
     """
-    if not math.isfinite(area):
+    if not (math.isfinite(area) and math.isfinite(variance)):
         return math.nan, math.nan
     if variance <= 0 or area <= 0 or area >= 1:
-        return newcombe_bounds(area, n_positive, n_negative, confidence)
-    centre, spread = math.log(area / (1 - area)), z_of(confidence) * math.sqrt(variance) / (area * (1 - area))
+        return newcombe_bounds(area, n_positive, n_negative, confidence, quantile)
+    centre, spread = math.log(area / (1 - area)), quantile(confidence) * math.sqrt(variance) / (area * (1 - area))
     return 1 / (1 + math.exp(-centre + spread)), 1 / (1 + math.exp(-centre - spread))
 
 
-def newcombe_bounds(area: float, m: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def newcombe_bounds(
+    area: float, m: float, n: float, confidence: float = 0.95, quantile: Quantile = z_of
+) -> tuple[float, float]:
     """Score-type interval of an AUROC from the sizes alone (Newcombe 2006, method 5)."""
     if not math.isfinite(area) or m == 0 or n == 0:
         return math.nan, math.nan
     grid = np.linspace(1e-6, 1 - 1e-6, 20_001)
     star = (m + n) / 2 - 1
     var = grid * (1 - grid) * (1 + star * (1 - grid) / (2 - grid) + star * grid / (1 + grid)) / (m * n)
-    inside = grid[np.abs(area - grid) <= z_of(confidence) * np.sqrt(var)]
+    inside = grid[np.abs(area - grid) <= quantile(confidence) * np.sqrt(var)]
     if not len(inside):
         return area, area
     return min(float(inside[0]), area), max(float(inside[-1]), area)
-
-
-def paired_proportions(only_a: int, only_b: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of share(b right) - share(a right) on the same rows (Bonett & Price 2012); NaN without rows."""
-    if n == 0:
-        return math.nan, math.nan
-    p, q = (only_b + 1) / (n + 2), (only_a + 1) / (n + 2)
-    half = z_of(confidence) * math.sqrt((p + q - (p - q) ** 2) / (n + 2))
-    return max(-1.0, p - q - half), min(1.0, p - q + half)
 
 
 def difference_interval(
@@ -233,30 +238,3 @@ def percentile(
         tail = float(norm.cdf(t.ppf(tail, max(degrees, 1))))
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def spread_interval(
-    values: NDArray[np.floating], drawn: NDArray[np.floating], confidence: float = 0.95
-) -> tuple[float, float]:
-    """Interval of the largest difference between groups, max - min, that holds although the pair was picked.
-
-    Parameters
-    ----------
-    values, drawn
-        The metric of each group, [groups], and its bootstrap, [groups, resamples]; with a leading axis where the
-        largest difference over several rates counts (equalised odds).
-
-    The lower bounds of all pairs hold together (max-T), which accounts for picking the largest difference. A plain
-    bootstrap of max - min is biased upwards, and once corrected for its bias it excludes its own estimate.
-    """
-    values, drawn = np.atleast_2d(values), drawn if drawn.ndim == 3 else drawn[None]
-    errors = drawn - drawn.mean(axis=2, keepdims=True)
-    i, j = np.triu_indices(values.shape[1], 1)
-    pair_errors = (errors[:, i] - errors[:, j]).reshape(-1, drawn.shape[2])
-    spread = np.maximum(pair_errors.std(axis=1, ddof=1), 1e-12)
-    difference = np.abs(values[:, i] - values[:, j]).ravel()
-    tail = (1 - confidence) / 2
-    together = float(np.quantile(np.abs(pair_errors / spread[:, None]).max(axis=0), 1 - 2 * tail))
-    low = float((difference - together * spread).max())
-    high = float((difference + norm.ppf(1 - tail) * spread).max())
-    return max(0.0, low), high

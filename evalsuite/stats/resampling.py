@@ -90,31 +90,3 @@ def _drawn(rng: np.random.Generator, of: Units, resamples: int) -> tuple[NDArray
             counts[members] = np.bincount(drawn.ravel(), minlength=m * resamples).reshape(m, resamples)
             weight[members] = m / (m - 1)
     return counts, weight
-
-
-def permuted_groups(
-    rng: np.random.Generator,
-    groups: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    clusters: NDArray[np.int64] | None,
-    resamples: int,
-) -> NDArray[np.int16]:
-    """Group codes shuffled among units of the same label, int16 [n, resamples]: groups that make no difference.
-
-    Sizes and case mix of the groups do not change. Rows of one cluster and group move together, so that the null
-    distribution has the correlation within patients too.
-    """
-    if clusters is None:
-        unit_of, unit_group, unit_label = np.arange(len(groups)), groups, labels
-    else:
-        _, block = np.unique(np.stack([clusters, groups]), axis=1, return_inverse=True)
-        blocks = units(labels, block.ravel())
-        unit_of, unit_label = blocks.of_row, blocks.stratum
-        unit_group = np.zeros(len(unit_label), dtype=np.int64)
-        unit_group[unit_of] = groups
-    shuffled = np.empty((len(unit_label), resamples), dtype=np.int16)
-    for label in np.unique(unit_label):
-        members = np.flatnonzero(unit_label == label)
-        column = np.repeat(unit_group[members].astype(np.int16)[:, None], resamples, axis=1)
-        shuffled[members] = rng.permuted(column, axis=0)
-    return shuffled[unit_of]

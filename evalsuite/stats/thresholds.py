@@ -6,6 +6,12 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
+
+from evalsuite.stats import clusters as clustering
+
+#: Thresholds that stand for all that other validation rows might have given.
+PLAUSIBLE = 99
 
 
 def at_specificity(scores: NDArray[np.floating], positive: NDArray[np.bool_], specificity: float) -> float:
@@ -17,13 +23,24 @@ def at_specificity(scores: NDArray[np.floating], positive: NDArray[np.bool_], sp
     return float(np.nextafter(negatives[kept - 1], math.inf))
 
 
-def by_class(
-    probs: NDArray[np.floating], labels: NDArray[np.int64], specificity: float, least_negatives: int
+def plausible(
+    scores: NDArray[np.floating],
+    positive: NDArray[np.bool_],
+    specificity: float,
+    clusters: NDArray[np.int64] | None = None,
 ) -> NDArray[np.floating]:
-    """Threshold of each class one-vs-rest, [k]; NaN where fewer than `least_negatives` rows could fix it."""
-    out = np.full(probs.shape[1], math.nan)
-    for index in range(probs.shape[1]):
-        positive = labels == index
-        if (~positive).sum() >= least_negatives:
-            out[index] = at_specificity(probs[:, index], positive, specificity)
-    return out
+    """Thresholds that other validation rows of the same number might have given, [PLAUSIBLE]; NaN without negatives.
+
+    The threshold is an order statistic, so the share of negatives below it follows a beta distribution. These are its
+    quantiles in equal steps: an average over them is an average over the validation set.
+    """
+    negatives = np.sort(scores[~positive])
+    if not len(negatives):
+        return np.full(PLAUSIBLE, math.nan)
+    above = (scores[~positive] >= at_specificity(scores, positive, specificity)).astype(np.float64)
+    n = len(negatives) / clustering.design(above, None if clusters is None else clusters[~positive]).effect
+    kept = max(math.ceil(specificity * n - 1e-9), 1)
+    middle = (np.arange(PLAUSIBLE) + 0.5) / PLAUSIBLE
+    share = beta.ppf(middle, kept, max(n + 1 - kept, 0.5))
+    place = np.clip(np.round(share * (len(negatives) + 1)).astype(np.int64) - 1, 0, len(negatives) - 1)
+    return np.asarray(np.nextafter(negatives[place], math.inf))

@@ -60,7 +60,9 @@ class Score:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Wilson's for a score, on Fisher's scale for a difference: percentiles over two seeds cover 70 %, not 95."""
         if not self.signed:
-            return intervals.score_interval(self.value, self.variance, self.n, self.degrees, confidence)
+            return intervals.score_interval(
+                self.value, self.variance, self.n, intervals.student(self.degrees), confidence
+            )
         return intervals.difference_interval(self.value, self.variance, self.degrees, confidence)
 
     def p(self) -> float:

@@ -104,16 +104,16 @@ def find(folder: Path, *, n_boot: int = 1000, tick: Callable[[int], None] | None
     first = {arm.kind: arm for arm in reversed(study.design.arms())}
     tests = {kind: replace(arm_predictions(folder, first[kind]), source=NAMES[kind]) for kind in NAMES}
     held = {kind: replace(arm_predictions(folder, first[kind], arms.VALIDATION), source="validation") for kind in NAMES}
-    columns, settings = _columns(tests["real"]), CardSettings(n_boot)
+    columns, settings = _columns(tests["real"]), CardSettings()
     cards = {kind: compute_card(tests[kind], columns, settings, validation=held[kind], tick=tick) for kind in NAMES}
     comparison = compare(tests["real"], tests["mix"], columns, settings, margin=study.design.margin)
     return RunFindings(study, tests, cards, comparison, columns[0])
 
 
-def steps(folder: Path, n_boot: int = 1000) -> int:
-    """Resamples that `find` reports."""
+def steps(folder: Path) -> int:
+    """Columns and crossings that `find` reports."""
     table = arm_predictions(folder, read_design(folder).arms()[0])
-    return len(NAMES) * card_steps(_columns(table), CardSettings(n_boot))
+    return len(NAMES) * card_steps(_columns(table), CardSettings())
 
 
 def write_record(found: RunFindings, out: Path) -> dict[str, Any]:

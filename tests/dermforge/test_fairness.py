@@ -43,7 +43,7 @@ def command(tmp_path: Path, table: pd.DataFrame, *options: str) -> dict[str, obj
     """What `evalsuite fairness --json` says of a table."""
     path = tmp_path / "table.csv"
     table.to_csv(path, index=False)
-    words = ["fairness", str(path), "--groups", "fst,sex", "--cluster", "patient", "--n-boot", "60", "--json", *options]
+    words = ["fairness", str(path), "--groups", "fst,sex", "--cluster", "patient", "--json", *options]
     done = CliRunner().invoke(PROGRAM.app(["fairness"]), words)
     assert done.exit_code == 0, done.output
     found: dict[str, object] = json.loads(done.stdout)
@@ -54,7 +54,7 @@ def test_the_card_is_the_commands(tmp_path: Path) -> None:
     test, validation = predictions(0.9, slice(150, None)), predictions(0.9, slice(0, 150))
     validation.to_csv(tmp_path / "validation.csv", index=False)
     said = command(tmp_path, test, "--validation", str(tmp_path / "validation.csv"))
-    card = dermforge.fairness_card(test, groups=GROUPS, cluster="patient", validation=validation, n_boot=60)
+    card = dermforge.fairness_card(test, groups=GROUPS, cluster="patient", validation=validation)
     found = json.loads(card.to_json())
     assert found.pop("source") != said.pop("source")
     assert found == said
@@ -64,14 +64,14 @@ def test_the_comparison_is_the_commands(tmp_path: Path) -> None:
     before, after = predictions(0.7, seed=1), predictions(0.95, seed=2)
     before.to_csv(tmp_path / "before.csv", index=False)
     said = command(tmp_path, after, "--against", str(tmp_path / "before.csv"))["comparison"]
-    made = dermforge.compare(before, after, groups=GROUPS, cluster="patient", n_boot=60)
+    made = dermforge.compare(before, after, groups=GROUPS, cluster="patient")
     assert json.loads(made.to_json()) == said | {"a": "table a", "b": "table b"}  # type: ignore[operator]
 
 
 def test_a_notebook_shows_both_as_safe_html() -> None:
     table = predictions(0.9).replace({"fst": {"V-VI": "<b>V-VI</b>"}})
-    card = dermforge.fairness_card(table, groups=["fst"], n_boot=20)
-    made = dermforge.compare(table, table, groups=["fst"], n_boot=20)
+    card = dermforge.fairness_card(table, groups=["fst"])
+    made = dermforge.compare(table, table, groups=["fst"])
     for html in (card._repr_html_(), made._repr_html_()):
         assert "&lt;b&gt;V-VI&lt;/b&gt;" in html
         assert "<b>" not in html

@@ -20,8 +20,8 @@ from evalsuite.images.cells import share_table
 from evalsuite.images.filter.scores import CRITERIA
 from evalsuite.images.image_data import families
 from evalsuite.page.image_check import ImageCheck, frame_table, interval_texts
+from evalsuite.stats import clusters
 from evalsuite.stats.estimate import share
-from evalsuite.stats.intervals import design_effect
 from evalsuite.stats.resampling import codes_of
 
 #: Least share of images that is left where nothing is wrong.
@@ -179,7 +179,7 @@ def unequal_groups(frame: pd.DataFrame, alpha: float = 0.05, of: str = "") -> li
 def _counts(part: pd.DataFrame) -> list[int]:
     """Dropped and kept images, as numbers of independent ones."""
     dropped = ~part["kept"].to_numpy(dtype=bool)
-    effect = design_effect(dropped.astype(np.float64), codes_of(families(part), len(part)))
+    effect = clusters.design(dropped.astype(np.float64), codes_of(families(part), len(part))).effect
     return [round(float(count) / effect) for count in (dropped.sum(), (~dropped).sum())]
 
 

@@ -48,8 +48,6 @@ def test_command_writes_a_self_contained_folder(tmp_path: Path) -> None:
         str(tmp_path / "base.parquet"),
         "--noise",
         "0.1",
-        "--n-boot",
-        "40",
         "--out",
         str(tmp_path / "card"),
         "--validation",
@@ -75,17 +73,17 @@ def test_command_refuses_in_one_line(tmp_path: Path) -> None:
     for extra, expected in (
         (["--groups", "age"], "missing column age"),
         (["--groups", "fst", "--train", str(tmp_path / "train.csv")], "2 ids are in both"),
-        (["--groups", "fst", "--n-boot", "20", "--metric", "beauty"], "unknown metric 'beauty'"),
+        (["--groups", "fst", "--metric", "beauty"], "unknown metric 'beauty'"),
         (["--groups", "fst", "--cluster", "family"], "missing column family"),
         (["--groups", "fst,sex,fst"], "'fst' is named twice"),
         (["--groups", "fst", "--rater-b", "fst"], "'fst' is named twice"),
         (["--groups", "label"], "column 'label' cannot be a group"),
         (
-            ["--groups", "fst", "--n-boot", "20", "--against", str(tmp_path / "t.csv"), "--metric", "brier"],
+            ["--groups", "fst", "--against", str(tmp_path / "t.csv"), "--metric", "brier"],
             "metric 'brier' cannot be compared here",
         ),
         (
-            ["--groups", "fst", "--n-boot", "20", "--noise", "0.1", "--metric", "calibration_slope"],
+            ["--groups", "fst", "--noise", "0.1", "--metric", "calibration_slope"],
             "metric 'calibration_slope' cannot be compared here",
         ),
     ):
@@ -101,7 +99,7 @@ def test_a_table_of_another_classifier_gives_the_same_card(tmp_path: Path) -> No
     names = {"id": "image", "label": "truth", "prob_c0": "p0", "prob_c1": "p1"}
     frame.rename(columns=names).to_csv(tmp_path / "theirs.csv", index=False)
     frame[["id"]].rename(columns=names).head(1).to_csv(tmp_path / "train.csv", index=False)
-    options = ("--groups", "fst", "--n-boot", "40", "--json")
+    options = ("--groups", "fst", "--json")
     own = ("--id-column", "image", "--label-column", "truth", "--prob-columns", "c0=p0,c1=p1")
     status, ours, _ = invoke(str(tmp_path / "ours.csv"), *options)
     assert status == 0

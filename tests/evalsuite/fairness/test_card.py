@@ -20,7 +20,7 @@ def row(column: str, group: str, value: float) -> GroupRow:
 
 
 def card() -> Card:
-    gap = Gap("fst", ACCURACY, 0.2, 0.1, 0.3, 0.75, "V", 0.6, "I", 0.8, 0.05, 0.1, 0.04, ("VI",))
+    gap = Gap("fst", ACCURACY, 0.2, 0.1, 0.3, 0.75, "V", 0.6, "I", 0.8, 0.05, 0.1, 0.04, 0.2, ("VI",))
     rows = (row("all", "all", 0.7), row("fst", "I", 0.8), row("fst", "V", 0.6))
     return Card("t.csv", ("a:b", "c"), ("fst",), rows, (gap,), {}, DEFAULTS)
 
@@ -46,7 +46,7 @@ def test_json_and_tables_name_metrics_as_text() -> None:
     assert written["rows"][0]["metrics"]["auroc:a:b"]["value"] is None
     assert "note" not in written["rows"][0]["metrics"]["accuracy"]
     assert written["gaps"][0]["metric"] == "accuracy"
-    assert written["settings"]["n_boot"] == 1000
+    assert written["settings"]["min_count"] == 10
     frame = card().to_frame()
     assert frame[["metric", "class"]].drop_duplicates().to_numpy().tolist() == [["accuracy", ""], ["auroc", "a:b"]]
     assert card().gaps_frame()["left_out"].tolist() == ["VI"]

@@ -33,7 +33,7 @@ def predictions(n: int = 400, seed: int = 0, prefix: str = "i") -> Predictions:
 
 @pytest.fixture(scope="module")
 def card() -> Card:
-    return compute_card(predictions(), ["fst", "sex"], CardSettings(100), validation=predictions(300, 1, "v"))
+    return compute_card(predictions(), ["fst", "sex"], CardSettings(), validation=predictions(300, 1, "v"))
 
 
 def test_it_holds_all_groups_and_intersections(card: Card) -> None:
@@ -66,7 +66,7 @@ def test_thresholds_come_from_validation_alone(card: Card) -> None:
         negative = validation.probs[validation.labels != index, index]
         assert (negative < cut).mean() >= 0.9
         assert (negative < np.nextafter(np.nextafter(cut, 0), 0)).mean() < 0.9 + 1 / len(negative)
-    again = compute_card(predictions(200, 5), ["fst"], CardSettings(20, intersections=False), validation=validation)
+    again = compute_card(predictions(200, 5), ["fst"], CardSettings(intersections=False), validation=validation)
     assert again.thresholds["global"] == card.thresholds["global"]
     assert "fst=1" in card.thresholds
 
@@ -80,7 +80,7 @@ def test_small_cells_say_so_and_stay_out_of_gaps() -> None:
         wrong = "prob_c0" if frame.loc[row, "label"] != "c0" else "prob_c1"
         frame.loc[row, [f"prob_c{i}" for i in range(4)]] = 0.0
         frame.loc[row, wrong] = 1.0
-    made = compute_card(from_frame(frame, groups=["fst"]), ["fst"], CardSettings(40))
+    made = compute_card(from_frame(frame, groups=["fst"]), ["fst"], CardSettings())
     estimate = made.row("fst", "9")["accuracy"]
     assert not estimate.enough
     assert estimate.n_needed >= 10
@@ -94,10 +94,10 @@ def test_patients_widen_the_intervals() -> None:
     """Each row five times, as five images of a patient: the intervals stay those of the patients."""
     frame = table(200)
     five = pd.concat([frame.assign(id=frame["id"] + f"_{i}") for i in range(5)], ignore_index=True)
-    one = compute_card(from_frame(frame, groups=["fst"]), ["fst"], CardSettings(300))
-    rows = compute_card(from_frame(five, groups=["fst"]), ["fst"], CardSettings(300))
+    one = compute_card(from_frame(frame, groups=["fst"]), ["fst"], CardSettings())
+    rows = compute_card(from_frame(five, groups=["fst"]), ["fst"], CardSettings())
     five["cluster"] = five["id"].str.partition("_")[0]
-    patients = compute_card(from_frame(five, groups=["fst"]), ["fst"], CardSettings(300))
+    patients = compute_card(from_frame(five, groups=["fst"]), ["fst"], CardSettings())
     for metric in ("accuracy", "auroc", "macro_f1", "brier"):
         width = [c.row()[metric].high - c.row()[metric].low for c in (one, rows, patients)]
         assert width[2] == pytest.approx(width[0], rel=0.2), metric
@@ -107,7 +107,7 @@ def test_patients_widen_the_intervals() -> None:
 
 def test_the_same_seed_gives_the_same_bytes(card: Card) -> None:
     """Reproducible to the byte; JSON without NaN; tables with a row a number."""
-    again = compute_card(predictions(), ["fst", "sex"], CardSettings(100), validation=predictions(300, 1, "v"))
+    again = compute_card(predictions(), ["fst", "sex"], CardSettings(), validation=predictions(300, 1, "v"))
     assert again.to_json() == card.to_json()
     assert "NaN" not in card.to_json()
     assert len(card.to_frame()) == sum(len(r.metrics) + (r.shrunk is not None) for r in card.rows)

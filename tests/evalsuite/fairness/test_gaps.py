@@ -20,7 +20,7 @@ def planted() -> Predictions:
 def test_parity_is_fairlearns() -> None:
     """Demographic parity, equal opportunity and equalised odds of each class, difference and ratio, to 1e-9."""
     own = planted()
-    card = compute_card(own, ["fst"], CardSettings(20))
+    card = compute_card(own, ["fst"], CardSettings())
     call = own.probs.argmax(axis=1)
     for index, cls in enumerate(own.classes):
         for name, difference, ratio in (
@@ -41,7 +41,7 @@ def test_parity_is_fairlearns() -> None:
 def test_gap_is_fairlearns_metric_frame() -> None:
     """Max - min and min / max of the accuracy as MetricFrame gives them."""
     own = planted()
-    card = compute_card(own, ["fst"], CardSettings(20))
+    card = compute_card(own, ["fst"], CardSettings())
     frame = fl.MetricFrame(
         metrics=lambda y_true, y_pred: float(np.mean(np.asarray(y_true) == np.asarray(y_pred))),
         y_true=own.labels,
@@ -58,7 +58,7 @@ def test_null_gap_matches_the_measured_anchor() -> None:
     """Equal accuracy 0.70 in six groups of 589, 962, 662, 556, 307, 127: chance alone shows 0.062, up to 0.108."""
     sizes = (589, 962, 662, 556, 307, 127)
     own = selfcheck.table([selfcheck.Group(str(i), n, 0.70) for i, n in enumerate(sizes)], 0)
-    gap = compute_card(own, ["fst"], CardSettings(300, intersections=False)).gap("fst")
+    gap = compute_card(own, ["fst"], CardSettings(intersections=False)).gap("fst")
     assert gap.null_mean == pytest.approx(0.062, abs=0.006)
     assert gap.null_p95 == pytest.approx(0.108, abs=0.014)
 
@@ -67,7 +67,7 @@ def test_rows_of_unknown_group_are_shown_and_not_compared() -> None:
     """The worst group of three, once it is unknown, is no end of any gap."""
     own = planted()
     named = own.with_group("fst", ["unknown" if g == "b" else g for g in own.groups["fst"]])
-    card = compute_card(named, ["fst"], CardSettings(20))
+    card = compute_card(named, ["fst"], CardSettings())
     assert [row.group for row in card.rows if row.column == "fst"] == ["a", "c", "unknown"]
     assert card.gaps
     for gap in card.gaps:

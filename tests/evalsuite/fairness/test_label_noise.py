@@ -15,12 +15,12 @@ def test_rater_noise_marks_conclusions_that_change() -> None:
     own = selfcheck.table([Group("I", 400, 0.9), Group("II", 400, 0.9), Group("III", 400, 0.6)], 0)
     rng = np.random.default_rng(0)
     near = np.where(rng.random(own.n) < 0.03, "II", own.groups["fst"].to_numpy())
-    found = label_noise.check(own.with_group("fst_b", near), ["fst", "fst_b"], CardSettings(60), n_relabel=50)
+    found = label_noise.check(own.with_group("fst_b", near), ["fst", "fst_b"], CardSettings(), n_relabel=50)
     assert found.holds
     assert [s.name for s in found.scenarios][:3] == ["rater A", "rater B", "both agree"]
     chance = rng.choice(["I", "II", "III"], own.n)
     found = label_noise.check(
-        own.with_group("fst_b", chance), ["fst", "fst_b"], CardSettings(60), n_relabel=50, noise=0.05
+        own.with_group("fst_b", chance), ["fst", "fst_b"], CardSettings(), n_relabel=50, noise=0.05
     )
     assert not found.holds
     assert found.scenarios[1].changed

@@ -26,6 +26,13 @@ def draw(seed: int, n: int, k: int, decimals: int) -> tuple[NDArray[np.float64],
     return np.round(p / p.sum(axis=1, keepdims=True), decimals), y
 
 
+def brier(p: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
+    """scikit-learn's own for two classes, which counts each error once; over more classes the errors are summed."""
+    if p.shape[1] == 2:
+        return float(sk.brier_score_loss(y, p[:, 1], sample_weight=w, pos_label=1))
+    return float(np.average(((p - np.eye(p.shape[1])[y]) ** 2).sum(axis=1), weights=w))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 60), st.integers(2, 5), st.sampled_from([1, 2, 12]))
 def test_agrees_with_scikit_learn(seed: int, n: int, k: int, decimals: int) -> None:
@@ -42,7 +49,7 @@ def test_agrees_with_scikit_learn(seed: int, n: int, k: int, decimals: int) -> N
             pairs = [("accuracy", sk.accuracy_score(y, call, sample_weight=w))]
             used = np.union1d(y[w > 0], call[w > 0])
             pairs.append(("macro_f1", sk.f1_score(y, call, labels=used, average="macro", sample_weight=w)))
-            pairs.append(("brier", np.average(((p - np.eye(k)[y]) ** 2).sum(axis=1), weights=w)))
+            pairs.append(("brier", brier(p, y, w)))
             drawn = w > 0
             balanced = sk.balanced_accuracy_score(y[drawn], call[drawn], sample_weight=w[drawn])
             pairs.append(("balanced_accuracy", balanced))
@@ -84,9 +91,10 @@ def test_weights_of_two_are_rows_twice() -> None:
     """A resample is the table with its rows repeated, whatever the metric but the binned ones."""
     p, y = draw(3, 80, 4, 2)
     counts = np.random.default_rng(0).integers(0, 4, 80)
-    rows = metrics.score(p, y, CLASSES[:4], {"global": p > 0.4})
+    rows = metrics.score(p, y, CLASSES[:4], {"global": (p > 0.4).astype(float)})
     repeated = np.repeat(np.arange(80), counts)
-    again = metrics.one(metrics.score(p[repeated], y[repeated], CLASSES[:4], {"global": p[repeated] > 0.4}))
+    above = {"global": (p[repeated] > 0.4).astype(float)}
+    again = metrics.one(metrics.score(p[repeated], y[repeated], CLASSES[:4], above))
     for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 2e-5)):
         weighted = metrics.evaluate(rows, counts[:, None].astype(dtype))
         for name, expected in again.items():
@@ -97,7 +105,7 @@ def test_weights_of_two_are_rows_twice() -> None:
 def test_hits_are_the_proportion_taken_apart() -> None:
     """Wilson's counts belong to the value that stands beside them."""
     p, y = draw(4, 60, 5, 3)
-    rows = metrics.score(p, y, CLASSES, {"global": p > 0.3})
+    rows = metrics.score(p, y, CLASSES, {"global": (p > 0.3).astype(float)})
     for name, value in metrics.one(rows).items():
         if name.kind in ("accuracy", "top3") or (name.kind in ("sensitivity", "specificity") and name.cls):
             hits, used = metrics.hits(name, rows)

@@ -90,10 +90,10 @@ def test_no_text_of_a_table_of_predictions_becomes_markup() -> None:
     """They come from files that others wrote. The second rater is the first, with half of the labels moved."""
     column, before, after = f"fst {EVIL}", evil_predictions(0, 0.9), evil_predictions(1, 0.6)
     before = before.with_group("b", before.groups[column].where(np.arange(before.n) % 4 != 0, "I").to_numpy(str))
-    card = compute_card(before, [column, "other"], CardSettings(20))
+    card = compute_card(before, [column, "other"], CardSettings())
     after = Predictions(before.ids, before.classes, before.labels, after.probs, before.groups, None, before.source)
-    compared = compare(before, after, [column], CardSettings(20))
-    raters = label_noise.check(before, [column, "b"], CardSettings(20), n_relabel=20)
+    compared = compare(before, after, [column], CardSettings())
+    raters = label_noise.check(before, [column, "b"], CardSettings(), n_relabel=20)
     assert_harmless(page([fairness_report.report(card, before, compared, raters)]))
 
 

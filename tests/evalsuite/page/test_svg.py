@@ -38,7 +38,7 @@ WHITE = XYZ.sum(axis=1)
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, str]:
     own = selfcheck.table([Group("<b>&", 120, 0.8), Group("$\\frac", 120, 0.6), Group("few", 6, 0.7)], 0)
-    card = compute_card(own, ["fst"], CardSettings(30))
+    card = compute_card(own, ["fst"], CardSettings())
     curve = curves.Curve("real & synthetic", [(x, 0.5 + x / 20, 0.4, 0.8) for x in (0, 1, 2, 5)])
     return {
         "forest": card_plots.forest(card, "fst"),
@@ -86,7 +86,7 @@ def test_tiny_groups_with_long_names_leave_room_for_the_axes() -> None:
     """Names of a hundred letters and two rows each: the layout holds, and a screen reader hears the whole name."""
     names = ["a" * 100, "b" * 100, "c"]
     own = selfcheck.table([Group(name, 2, 0.6) for name in names], 0)
-    card = compute_card(own, ["fst"], CardSettings(20))
+    card = compute_card(own, ["fst"], CardSettings())
     curve = curves.Curve(names[0], [(4, 0.5, 0.4, 0.6)])
     for drawn in (
         card_plots.forest(card, "fst"),

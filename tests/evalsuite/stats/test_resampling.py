@@ -34,18 +34,3 @@ def test_small_strata_show_their_whole_variance() -> None:
     rng, x = np.random.default_rng(0), np.array([1.0, 2, 4, 7, 11])
     weights = resampling.bootstrap_weights(rng, resampling.units(np.zeros(5, int), None), 40_000)
     assert (x @ weights / 5).var() == pytest.approx(x.var(ddof=1) / 5, rel=0.03)
-
-
-def test_permutation_keeps_sizes_within_labels() -> None:
-    """The case mix of every group stays as it is."""
-    rng = np.random.default_rng(0)
-    groups, labels = rng.integers(0, 3, 200), rng.integers(0, 4, 200)
-    for column in resampling.permuted_groups(rng, groups, labels, None, 10).T:
-        assert (np.bincount(column * 4 + labels) == np.bincount(groups * 4 + labels)).all()
-
-
-def test_three_hundred_groups_are_told_apart() -> None:
-    """Age in years crossed with skin type makes hundreds of cells; none may be lost to the size of a number."""
-    groups = np.arange(600) % 300
-    shuffled = resampling.permuted_groups(np.random.default_rng(0), groups, np.zeros(600, int), None, 2)
-    assert (np.bincount(shuffled[:, 0], minlength=300) == 2).all()

@@ -34,12 +34,12 @@ def test_predictions_equal_those_of_the_training_run(trained: Path, phantom_shar
 def test_a_card_names_the_classifier_of_our_own_table(trained: Path) -> None:
     """In a notebook and on the page, from the parquet alone; a table of another classifier says nothing."""
     frame = pd.read_parquet(trained / "predictions.parquet")
-    card = fairness_card(frame, groups=["group"], n_boot=20)
+    card = fairness_card(frame, groups=["group"])
     named = "Classifier: test_efficientnet (timm) at 32 px, trained from scratch, 3 steps of 8 images."
     assert named in card._repr_html_()
     assert named in page([fairness_report.report(card, predictions.from_frame(frame))])
     frame.attrs.clear()
-    assert "Classifier" not in fairness_card(frame, groups=["group"], n_boot=20)._repr_html_()
+    assert "Classifier" not in fairness_card(frame, groups=["group"])._repr_html_()
 
 
 def test_training_images_are_refused_with_their_ids(trained: Path, phantom_shards: Path) -> None:

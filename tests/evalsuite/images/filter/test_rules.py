@@ -145,6 +145,7 @@ def test_a_class_without_a_kept_image_is_named() -> None:
     assert filter_section(done).status == "bad"
 
 
+@settings(deadline=None)
 @given(scores=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=15))
 def test_each_dropped_image_is_counted_under_the_rules_that_dropped_it(scores: list[tuple[float, float]]) -> None:
     scores = scores * 2

@@ -1,0 +1,112 @@
+"""Decision thresholds that validation predictions fix, for all rows and for each group, with their own uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalsuite.fairness.predictions import Predictions, levels
+from evalsuite.stats import thresholds
+
+#: Name of the threshold of all rows, and of the group's own.
+EVERYWHERE, OWN = "global", "group"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The threshold of each class, one against the rest.
+
+    Attributes
+    ----------
+    values
+        [k]; a row is called positive where its probability reaches it. NaN where too few validation rows could fix it.
+    plausible
+        Thresholds that other validation rows might have given, [draws, k].
+    """
+
+    values: NDArray[np.floating]
+    plausible: NDArray[np.floating]
+
+    def reached(self, probs: NDArray[np.floating]) -> NDArray[np.floating]:
+        """1 where a probability reaches the threshold, else 0, [n, k]; NaN without a threshold."""
+        return np.where(np.isfinite(self.values), probs >= self.values, np.nan)
+
+    def error(self, probs: NDArray[np.floating], positive: NDArray[np.bool_], index: int) -> float:
+        """Variance that the choice of validation rows adds to the sensitivity of a class."""
+        own = np.sort(probs[positive, index])
+        if not len(own) or np.isnan(self.values[index]):
+            return 0.0
+        return float((1 - np.searchsorted(own, self.plausible[:, index], side="left") / len(own)).var())
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """All thresholds of a card: none without validation predictions."""
+
+    everywhere: Cut | None = None
+    own: Mapping[str, Mapping[str, Cut]] = field(default_factory=dict)
+
+    def of(self, column: str, group: str) -> dict[str, Cut]:
+        """By kind of threshold; a crossing of columns has no own ones."""
+        if self.everywhere is None:
+            return {}
+        own = self.own.get(column, {}).get(group)
+        return {EVERYWHERE: self.everywhere} | ({} if own is None else {OWN: own})
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+        """{"global" | "column=group": {class: threshold}}."""
+        if self.everywhere is None:
+            return {}
+        named = {EVERYWHERE: self.everywhere} | {
+            f"{column}={group}": cut for column, groups in self.own.items() for group, cut in groups.items()
+        }
+        return {name: dict(zip(classes, map(float, cut.values), strict=True)) for name, cut in named.items()}
+
+
+def fix_cuts(
+    validation: Predictions | None, test: Predictions, columns: Sequence[str], specificity: float, least: int
+) -> Cuts:
+    """Thresholds at a specificity.
+
+    Parameters
+    ----------
+    columns
+        Group columns; a group of the test set with too few validation rows takes the threshold of all.
+    least
+        Negatives that a threshold needs.
+    """
+    if validation is None:
+        return Cuts()
+    everywhere = _cut(validation, np.ones(validation.n, dtype=bool), specificity, least)
+    own = {
+        column: {
+            group: _filled(
+                _cut(validation, (validation.groups[column] == group).to_numpy(), specificity, least), everywhere
+            )
+            for group in levels(test.groups[column])
+        }
+        for column in columns
+    }
+    return Cuts(everywhere, own)
+
+
+def _cut(validation: Predictions, rows: NDArray[np.bool_], specificity: float, least: int) -> Cut:
+    probs, labels, codes = validation.probs[rows], validation.labels[rows], validation.cluster_codes
+    clusters = None if codes is None else codes[rows]
+    k = len(validation.classes)
+    values, plausible = np.full(k, np.nan), np.full((thresholds.PLAUSIBLE, k), np.nan)
+    for index in range(k):
+        positive = labels == index
+        if int((~positive).sum()) >= least:
+            values[index] = thresholds.at_specificity(probs[:, index], positive, specificity)
+            plausible[:, index] = thresholds.plausible(probs[:, index], positive, specificity, clusters)
+    return Cut(values, plausible)
+
+
+def _filled(own: Cut, everywhere: Cut) -> Cut:
+    """The group's own where it has one, else that of all rows."""
+    fixed = np.isfinite(own.values)
+    return Cut(np.where(fixed, own.values, everywhere.values), np.where(fixed, own.plausible, everywhere.plausible))
