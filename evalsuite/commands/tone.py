@@ -26,6 +26,7 @@ def tone(
     from evalsuite.images import artifacts
     from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
     from evalsuite.images.tone.tone_report import measure_tone, tone_section
+    from evalsuite.images.tone.tone_verdict import measured
 
     claim(folder, "a measurement of tone", ["tone.*"])
     report = measure_tone(images=data, reference=reference, cuts=cuts, track=track)
@@ -39,9 +40,10 @@ def tone(
         return
     for row in cells[cells["family"].isin(["overall", "group"])].to_dict("records"):
         say(
-            f"{row['cell']:16} n {row['n']:6}  ITA {row['ita_median']:6.1f} ({row['ita_q05']:.1f} to "
-            f"{row['ita_q95']:.1f})  within one group {row['within_one'].text(2)}"
+            f"{row['cell']:16} n {row['n']:6}  measured {row['measured'].value:4.0%}  ITA {row['ita_median']:6.1f} "
+            f"({row['ita_q05']:.1f} to {row['ita_q95']:.1f})  within one group {row['within_one'].text(2)}"
         )
+    say(measured(cells.iloc[0]))
     say(f"order (Spearman): {cells.iloc[0]['spearman'].text(2)}")
     say(LIGHTING_CAVEAT)
     say(f"every image: {folder / 'tone.parquet'}")

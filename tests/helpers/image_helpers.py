@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from gen.phantoms import CLASSES, draw
 from shards import Sample, ShardSetWriter, encode_image
 from shards.format.schema import Origin
 
-SSYNTH = Path(__file__).parents[3] / "shared" / "data" / "ssynth"
+DATA = Path(os.environ.get("DERMFORGE_SHARED", Path(__file__).parents[3] / "shared")) / "data"
+SSYNTH = DATA / "ssynth"
 PLAIN = Extractor("plain", "plain", lambda images: images.reshape(len(images), -1).astype(np.float32))
 
 
@@ -141,6 +143,7 @@ def tone_measures(angles: dict[str, list[float]], **fields: list[str]) -> pd.Dat
             "parent": None,
             "cluster": None,
             "ita": found,
+            "not_measured": "",
             "lesion_contrast": 9.0,
             "shading": 1.0,
             "requested": [float(s[0]) for s in steps],

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import matplotlib.figure
-import numpy as np
 import pandas as pd
 
 from evalsuite.images.image_data import ImageSource, Track, open_images, untracked
 from evalsuite.images.tone.cut_points import cut_points
-from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
-from evalsuite.images.tone.tone_table import LESION_CONTRAST, MIN_CELL, cell_table, image_table
+from evalsuite.images.tone.measure_ita import METHOD
+from evalsuite.images.tone.tone_table import LESION_CONTRAST, cell_table, image_table
+from evalsuite.images.tone.tone_verdict import verdict
 from evalsuite.page.blocks import Plot
 from evalsuite.page.image_check import ImageCheck, Status, frame_table
 from evalsuite.page.svg import as_svg
@@ -30,7 +30,6 @@ LESIONS = {
     "its contrast": ("lesion_contrast", 1),
     "share that kept the parent's lesion": ("lesion_kept", 2),
 }
-SHIFT = 5.0  # degrees from real images that matter: less than half of the narrowest group
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class ToneReport:
     cells
         One row per cell (`cell_table`), with an `Estimate` for each number that has an interval.
     sentence, status
-        The verdict on the whole set: good where requested and measured tone agree in order and in size, in every skin
-        type; unknown where no two tones were requested.
+        The verdict on the whole set (`tone_verdict.verdict`): good where requested and measured tone agree as well as
+        in real images, in every skin type; unknown where that cannot be determined.
     """
 
     images: pd.DataFrame
@@ -67,7 +66,7 @@ def measure_tone(
         Shards or a folder of images by path, an open set, or an array uint8 [n, h, w, 3], of which no skin type is
         known (`array_images` gives them some).
     reference
-        Real images from which drift is measured.
+        Real images: the bar for order and distance, and from which drift is measured.
     cuts
         ITA cut-points: a name in `evalsuite.images.tone.cut_points.CUTS`, or five falling angles in degrees with
         commas between them.
@@ -92,50 +91,7 @@ def measure_tone(
     real = None if reference is None else image_table(open_images(reference), points, track, "reference")
     measured = image_table(open_images(images), points, track)
     cells = cell_table(measured, real)
-    return ToneReport(measured, cells, *verdict(cells))
-
-
-def verdict(cells: pd.DataFrame) -> tuple[str, Status]:
-    """A sentence and a status for the whole set; a skin type that comes out wrong is named and is never good."""
-    row = cells[cells["family"] == "overall"].iloc[0]
-    order, within = row["spearman"], row["within_one"]
-    if np.isnan(row["ita_median"]):
-        return "No image shows enough bare skin to measure its tone.", "unknown"
-    wrong = off_tone(cells)
-    text = f"The typology angle has a median of {row['ita_median']:.0f} degrees (5 to 95 %: {row['ita_q05']:.0f} to "
-    text += f"{row['ita_q95']:.0f}). "
-    if np.isnan(order.value):
-        text += "The order cannot be judged: fewer than two requested tones are known. "
-    else:
-        text += f"Requested and measured tone correlate with Spearman {order.text(2)}; {within.text(2)} of the "
-        text += "images lie within one group of the request. "
-    text += f"Off tone: {'; '.join(wrong)}. " if wrong else ""
-    text += LIGHTING_CAVEAT
-    if np.isnan(order.value):
-        return text, "warn" if wrong else "unknown"
-    good = order.low >= 0.6 and within.low >= 0.75 and not wrong
-    return text, "good" if good else "warn" if order.low > 0 else "bad"
-
-
-def off_tone(cells: pd.DataFrame) -> list[str]:
-    """Skin types whose tone is shifted beyond chance, in words; they may still lie within one group of the request.
-
-    If there are real images of the skin type: shifted by more than `SHIFT` from their angles. Otherwise: most images
-    lie outside the range of angles that the request stands for.
-    """
-    found = []
-    for row in cells[cells["family"] == "group"].to_dict("records"):
-        drift, exact, off = row["drift"], row["exact"], row["degrees_off"]
-        if not np.isnan(drift.value):
-            if drift.low > SHIFT or drift.high < -SHIFT:
-                found.append(f"{row['cell']} ({_direction(drift.value)} than real images of it)")
-        elif exact.n >= MIN_CELL and exact.high < 0.5:
-            found.append(f"{row['cell']} ({1 - exact.value:.0%} miss its range, on average {_direction(off.value)})")
-    return found
-
-
-def _direction(degrees: float) -> str:
-    return f"{abs(degrees):.0f} degrees {'lighter' if degrees > 0 else 'darker'}"
+    return ToneReport(measured, cells, *verdict(cells, None if real is None else cell_table(real)))
 
 
 def tone_section(report: ToneReport) -> ImageCheck:
@@ -145,20 +101,33 @@ def tone_section(report: ToneReport) -> ImageCheck:
     others = cells[cells["family"].isin(["overall", "class", "strategy"])]
     asked = f"Typology angle (ITA, degrees) on bare skin ({METHOD}), requested against measured"
     lesion = f"Did the lesion stay? CIELAB contrast with the skin; from {LESION_CONTRAST:g} on it counts as seen"
+    counts = "Images whose tone was measured, and what the others show instead"
     caption = "Measured angle for each requested group; boxes hold the middle half"
     return ImageCheck(
         "Skin tone",
         report.sentence,
         report.status,
         {
-            "fidelity": [frame_table(_asked(others, order=True), asked), frame_table(_lesions(others), lesion)],
+            "fidelity": [
+                frame_table(_counts(others), counts),
+                frame_table(_asked(others, order=True), asked),
+                frame_table(_lesions(others), lesion),
+            ],
             "fairness": [
+                frame_table(_counts(groups), f"{counts}, by skin type"),
                 frame_table(_asked(groups, order=False), f"{asked}, by skin type"),
                 frame_table(_lesions(groups), f"{lesion}, by skin type"),
                 Plot(_boxes(report.images), caption),
             ],
         },
     )
+
+
+def _counts(cells: pd.DataFrame) -> pd.DataFrame:
+    shown = cells[["cell", "n"]].set_axis(["cell", "images"], axis=1)
+    shown["share measured"] = [e.text(2) for e in cells["measured"]]
+    shown["not measured"] = cells["why"]
+    return shown
 
 
 def _asked(cells: pd.DataFrame, *, order: bool) -> pd.DataFrame:
@@ -170,7 +139,7 @@ def _asked(cells: pd.DataFrame, *, order: bool) -> pd.DataFrame:
 
 
 def _lesions(cells: pd.DataFrame) -> pd.DataFrame:
-    head = cells[["cell", "n", "not_measured"]].set_axis(["cell", "images", "tone not measurable"], axis=1)
+    head = cells[["cell", "n"]].set_axis(["cell", "images"], axis=1)
     return head.join(_texts(cells, LESIONS)).assign(**{"light across the image, L*": cells["shading"]})
 
 

@@ -77,7 +77,8 @@ def _outside(angle: float, asked: tuple[int, int], cuts: tuple[float, ...]) -> f
 def cell_table(
     measured: pd.DataFrame, reference: pd.DataFrame | None = None, *, resamples: int = 300, seed: int = 0
 ) -> pd.DataFrame:
-    """One row per cell: quantiles of the angle, and estimates of order, accuracy, drift and what became of the lesion.
+    """One row per cell: the share measured and why the rest is not, quantiles of the angle, and estimates of order,
+    accuracy, drift and what became of the lesion.
 
     With a `reference`, the same measures of real images, `drift` is the shift of the angles from their median, group by
     group, and `lesion_kept` compares the lesion's contrast with the parent's where the parent is among them.
@@ -91,13 +92,15 @@ def cell_table(
 
 
 def _judge(part: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, seed: int) -> dict[str, object]:
-    seen = part[part["ita"].notna()]
+    seen, found = part[part["ita"].notna()], part[part["lesion_contrast"].notna()]
     asked = seen[seen["requested"].notna()]
-    of, of_asked = families(seen, reference), families(asked, reference)
+    of, of_asked = families(found, reference), families(asked, reference)
     quantiles = seen["ita"].quantile([0.05, 0.5, 0.95]) if len(seen) else [np.nan] * 3
     q05, q50, q95 = map(float, quantiles)
     return {
         "not_measured": len(part) - len(seen),
+        "why": _reasons(part),
+        "measured": share(part["ita"].notna().to_numpy(), families(part, reference)),
         "ita_q05": q05,
         "ita_median": q50,
         "ita_q95": q95,
@@ -108,21 +111,27 @@ def _judge(part: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, s
         "exact": share(asked["steps_off"].to_numpy() == 0, of_asked),
         "degrees_off": bootstrap_mean(asked["degrees_off"].to_numpy(), seed=seed, family=of_asked),
         "drift": _drift(seen, reference, resamples, seed),
-        "lesion_seen": share(seen["lesion_contrast"].to_numpy() >= LESION_CONTRAST, of),
-        "lesion_contrast": bootstrap_mean(seen["lesion_contrast"].to_numpy(), seed=seed, family=of),
-        "lesion_kept": _kept(seen, reference),
-        "shading": float(seen["shading"].median()) if len(seen) else float("nan"),
+        "lesion_seen": share(found["lesion_contrast"].to_numpy() >= LESION_CONTRAST, of),
+        "lesion_contrast": bootstrap_mean(found["lesion_contrast"].to_numpy(), seed=seed, family=of),
+        "lesion_kept": _kept(found, reference),
+        "shading": float(found["shading"].median()) if len(found) else float("nan"),
     }
 
 
-def _kept(seen: pd.DataFrame, reference: pd.DataFrame | None) -> Estimate:
+def _reasons(part: pd.DataFrame) -> str:
+    """Why images have no measured tone, with counts, the most frequent first."""
+    counts = part.loc[part["ita"].isna(), "not_measured"].value_counts()
+    return ", ".join(f"{n:,} {reason}" for reason, n in counts.items())
+
+
+def _kept(found: pd.DataFrame, reference: pd.DataFrame | None) -> Estimate:
     """Among images whose parent shows a lesion, the share that show one too, with at least half of its contrast."""
     if reference is None:
         return missing(0, "no reference images")
-    parent = seen["parent"].map(reference.set_index("id")["lesion_contrast"])
+    parent = found["parent"].map(reference.set_index("id")["lesion_contrast"])
     had = parent >= LESION_CONTRAST
-    kept = had & (seen["lesion_contrast"] >= np.maximum(LESION_CONTRAST, parent / 2))
-    return share(kept[had].to_numpy(), families(seen[had], reference))
+    kept = had & (found["lesion_contrast"] >= np.maximum(LESION_CONTRAST, parent / 2))
+    return share(kept[had].to_numpy(), families(found[had], reference))
 
 
 def _order(asked: pd.DataFrame, statistic: object, resamples: int, seed: int, family: Family) -> Estimate:
@@ -139,10 +148,14 @@ def _order(asked: pd.DataFrame, statistic: object, resamples: int, seed: int, fa
 
 
 def _drift(seen: pd.DataFrame, reference: pd.DataFrame | None, resamples: int, seed: int) -> Estimate:
-    """Median distance of the angles from the median of the real images of their group; both sides are resampled."""
+    """Median distance of the angles from the median of the real images of their group; both sides are resampled.
+
+    Groups of fewer than `MIN_CELL` real images are left out: resampling them shows too little of their spread.
+    """
     if reference is None:
         return missing(len(seen), "no reference images")
     known = reference.dropna(subset=["ita", "group"])
+    known = known[known.groupby("group")["ita"].transform("size") >= MIN_CELL]
     shared = seen[seen["group"].isin(set(known["group"]))]
     if len(shared) < MIN_CELL:
         return missing(len(shared), "too few images of groups that the reference has")

@@ -10,6 +10,8 @@ import pytest
 from browser import CHROMIUM, Browser
 
 from evalsuite.images.quality import quality_report as quality
+from evalsuite.images.tone.find_skin import TOO_LITTLE, UNEVEN
+from evalsuite.images.tone.measure_ita import NOT_SKIN_COLOUR
 from evalsuite.images.tone.tone_report import ToneReport, tone_section
 from evalsuite.images.tone.tone_table import cell_table
 from evalsuite.page.image_check import ImageCheck, frame_table
@@ -86,12 +88,15 @@ def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
             "cluster": None,
             "ita": np.linspace(-50, 60, 36),
             "lesion_contrast": 9.5,
+            "not_measured": "",
             "shading": 4.25,
             "requested": np.repeat([0.0, 2.0, 5.0], 12),
             "steps_off": 1.0,
             "degrees_off": -12.5,
         }
     )
+    angles.loc[:20, "not_measured"] = [NOT_SKIN_COLOUR, UNEVEN, TOO_LITTLE] * 7
+    angles.loc[:20, "ita"] = np.nan
     parts = [
         quality.quality_section(quality.QualityReport(angles, cells, utility, "", "good")),
         tone_section(ToneReport(angles, cell_table(angles, angles, resamples=20), "", "good")),

@@ -56,15 +56,17 @@ def test_a_lesion_that_went_with_the_tone_is_missed() -> None:
 
 
 def test_a_real_set_too_small_to_know_its_tone_makes_no_shift_certain() -> None:
-    """The interval of a drift holds the spread of both sides: three real images that scatter know no median."""
+    """The interval of a drift holds the spread of both sides: five real images that scatter know no median."""
     made = tone_measures({"light": [47.0 + k % 3 for k in range(60)]})
     sure, unsure = (
         cell_table(made, tone_measures({"light": angles}), resamples=200).iloc[0]["drift"]
-        for angles in ([40.0 + k % 3 for k in range(60)], [30.0, 41.0, 52.0])
+        for angles in ([40.0 + k % 3 for k in range(60)], [28.0, 30.0, 41.0, 52.0, 54.0])
     )
     assert (sure.value, unsure.value) == (7.0, 7.0)
     assert sure.low > 5
     assert unsure.low < 0
+    one = cell_table(made, tone_measures({"light": [30.0]}), resamples=20).iloc[0]["drift"]
+    assert np.isnan(one.value)  # one image has no spread to resample
 
 
 def test_images_of_one_photograph_are_one_in_the_intervals_of_tone() -> None:
