@@ -86,7 +86,7 @@ def powered_share(
     value = float(weight * others.mean() + (hits - weight * standin).mean())
     own = _covariance(hits - weight * standin, hits - weight * standin, here)
     variance = own + weight**2 * of_others
-    low, high = intervals.score_interval(min(max(value, 0.0), 1.0), variance, m, m - 1, confidence)
+    low, high = intervals.score_interval(min(max(value, 0.0), 1.0), variance, m, intervals.student(m - 1), confidence)
     moved = (float(standin.mean()) - float(others.mean())) / math.sqrt(spread) if spread > DUST else 0.0
     plain = _covariance(hits, hits, here)
     return Powered(
