@@ -22,12 +22,14 @@ from engines.compile import fp8, torch_build
 from engines.compile.batch_tuning import choose_sizes
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import build_engine_files
+from engines.draw import Solve, by_diffusers
 from engines.engine import Engine
 from engines.errors import EngineError, ParityError
 from engines.find_model import resolve
 from engines.loader import BACKENDS, open_bundle
 from engines.memory import build_bytes, require
 from engines.parity import Tick as Progress
+from engines.parity import advice
 from engines.pipeline_spec import ValidationPrompt, model_digest, read_spec
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
@@ -51,6 +53,7 @@ def build(
     allow_parity_failure: bool = False,
     overwrite: bool = False,
     classify: Classify | None = None,
+    solve: Solve = by_diffusers,
     progress: Progress = lambda *_: None,
 ) -> Bundle:
     """Build an engine bundle.
@@ -84,6 +87,8 @@ def build(
         Replace a bundle of another model.
     classify
         uint8 images [n, H, W, 3] -> labels [n], to count the labels that change per group.
+    solve
+        The steps by which the engine is going to draw, which the certificate draws by; by default those of diffusers.
     progress
         Called with the name of each step as it starts, and as a long one gets on.
 
@@ -142,12 +147,12 @@ def build(
             chosen = choose_sizes(bundle, backend)
             (partial / TIMINGS).write_text(chosen.model_dump_json(indent=1) + "\n")
             bundle = _changed(bundle, rows=chosen.rows, vae_batch=chosen.vae_batch)
-        certificate = _certify(bundle, folder, drawn, classify, progress)
+        certificate = _certify(bundle, folder, drawn, classify, solve, progress)
         (partial / PARITY).write_text(certificate.model_dump_json(indent=1) + "\n")
         if not certificate.passed and not allow_parity_failure:
             raise ParityError(
                 f"no bundle written: it fails its parity certificate ({'; '.join(certificate.failures)}); "
-                "try precision fp32 or bf16, or allow_parity_failure to write it marked as failed"
+                f"{advice(precision)}, or allow_parity_failure to write it marked as failed"
             )
         _changed(bundle, certified=certificate.passed)
     return read_bundle(Path(out))
@@ -212,7 +217,12 @@ def timing_cache(target: tensorrt.GpuTarget) -> Path:
 
 
 def _certify(
-    bundle: Bundle, model: Path, prompts: Sequence[ValidationPrompt], classify: Classify | None, progress: Progress
+    bundle: Bundle,
+    model: Path,
+    prompts: Sequence[ValidationPrompt],
+    classify: Classify | None,
+    solve: Solve,
+    progress: Progress,
 ) -> Certificate:
     """Certify what can run here: the bundle's own backend, or the graphs that its engine files were compiled from."""
     backend = bundle.manifest.backend
@@ -226,7 +236,7 @@ def _certify(
         graphs = small_batches(bundle, torch.device("cpu"))
         engine = open_bundle(graphs, "onnxruntime")
     reference = Reference(model, bundle, engine.device)
-    return certify(engine, reference, prompts, covers_engine_files=own, classify=classify, tick=progress)
+    return certify(engine, reference, prompts, covers_engine_files=own, classify=classify, solve=solve, tick=progress)
 
 
 def _changed(bundle: Bundle, **values: object) -> Bundle:

@@ -1,4 +1,7 @@
-"""The parity certificate: an engine compared with float32 torch, by component and as whole images of each cell."""
+"""The parity certificate: an engine compared with float32 torch by component, and with diffusers' pipeline by image.
+
+Whole images are those that a user's script draws: diffusers loads the folder, with its scheduler's class and settings.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines.backends.torch_eager import Reference
 from engines.bundle import PARITY
-from engines.draw import GUIDANCE, STEPS
+from engines.draw import GUIDANCE, STEPS, Solve, by_diffusers, start_of
 from engines.engine import Engine
 from engines.errors import EngineError
-from engines.parity import Tick, component_errors, parity_inputs, parity_outputs
+from engines.parity import Tick, advice, component_errors, parity_inputs, parity_outputs
 from engines.pipeline_spec import ValidationPrompt
+from engines.their_images import their_images
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
 # the UNet of an fp8 bundle may be a tenth off, which is 20 dB; the other components of such a bundle are fp16.
@@ -38,7 +42,16 @@ class ImageParity(BaseModel):
 
 
 class Certificate(BaseModel):
-    """`parity.json`."""
+    """`parity.json`.
+
+    Attributes
+    ----------
+    scheduler
+        Diffusers' class of the pipeline's scheduler, which drew the images that the engine's are compared with; None in
+        certificates from before that.
+    own_steps
+        Whether the engine's images were drawn by the caller's own steps of that scheduler, and not by diffusers'.
+    """
 
     model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
@@ -51,6 +64,8 @@ class Certificate(BaseModel):
     smallest_psnr_allowed: float
     steps: int
     guidance: float
+    scheduler: str | None = None
+    own_steps: bool = False
     components: dict[str, dict[str, float]]
     images: ImageParity
     by_class: dict[str, ImageParity]
@@ -79,9 +94,10 @@ def certify(
     *,
     covers_engine_files: bool = True,
     classify: Classify | None = None,
+    solve: Solve = by_diffusers,
     tick: Tick = lambda *_: None,
 ) -> Certificate:
-    """Compare an engine with the float32 reference.
+    """Compare an engine with float32 torch and with diffusers' pipeline.
 
     Parameters
     ----------
@@ -93,28 +109,36 @@ def certify(
         False where the graphs were run but the engine files compiled from them could not be (no GPU here).
     classify
         uint8 images [n, H, W, 3] -> labels [n], to count the images whose label the engine changes.
+    solve
+        The steps by which the engine is going to draw.
     tick
         Called with the name of each step as it starts, and as the images get on.
 
     Raises
     ------
     EngineError
-        The engine gives NaN, or an image of one colour where the reference does not.
+        The engine gives NaN, or an image of one colour where diffusers does not; or diffusers cannot draw.
     """
     precision, texts = engine.precision, [p.prompt for p in prompts]
     largest, smallest = THRESHOLDS[precision]
     tick("real input for the certificate")
     inputs = parity_inputs(reference, texts)
-    exact = parity_outputs(reference, inputs, texts, "float32 torch", tick)
+    exact = parity_outputs(reference, inputs, "float32 torch", tick)
+    start, drawing = start_of(engine.spec, len(texts)), f"diffusers: images of {len(texts)} prompts"
+    tick(drawing)
+    expected = their_images(
+        reference.model, engine.spec, texts, start, engine.device, lambda k, n: tick(drawing, f"step {k} of {n}")
+    )
     if engine.device.type == "cpu":
         engine.one_at_a_time()
-    ours = parity_outputs(engine, inputs, texts, f"this engine ({engine.backend} {precision})", tick)
+    name = f"this engine ({engine.backend} {precision})"
+    ours = parity_outputs(engine, inputs, name, tick, texts, start, solve)
     components = component_errors(ours, exact, precision)
-    expected, got = exact.images, ours.images
+    got = ours.images
     for i in np.flatnonzero(is_constant(got) & ~is_constant(expected)):
         raise EngineError(
-            f"this engine draws one flat colour for {texts[i]!r} and float32 torch does not: "
-            f"{precision} overflows in this model; build with precision bf16 or fp32"
+            f"this engine draws one flat colour for {texts[i]!r} in {precision}, and diffusers does not: "
+            f"{advice(precision)}"
         )
     flips = None if classify is None else classify(expected) != classify(got)
 
@@ -133,7 +157,9 @@ def certify(
         if error > allowed_error(name, precision)
     ]
     if images.psnr_worst < smallest:
-        failures.append(f"whole images: worst PSNR {images.psnr_worst:.1f} dB < {smallest:.0f} dB")
+        failures.append(
+            f"whole images compared with diffusers': worst PSNR {images.psnr_worst:.1f} dB < {smallest:.0f} dB"
+        )
     return Certificate(
         passed=not failures,
         failures=failures,
@@ -144,6 +170,8 @@ def certify(
         smallest_psnr_allowed=smallest,
         steps=STEPS,
         guidance=GUIDANCE,
+        scheduler=engine.spec.scheduler.get("_class_name"),
+        own_steps=ours.by_own_steps,
         components=components,
         images=images,
         by_class=split([p.label for p in prompts]),

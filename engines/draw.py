@@ -1,17 +1,53 @@
-"""One plain sampling loop, for certificates and calibrations; `gen` samples plans."""
+"""Plain sampling loops, for certificates and calibrations; `gen` samples plans."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from engines.engine import Call, Engine
+from engines.checkpoint.scheduler import own_scheduler
+from engines.engine import Call, Engine, Networks
+from engines.pipeline_spec import PipelineSpec
 
 STEPS, GUIDANCE = 8, 3.0
+GREY = 128
 Tick = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the images of a certificate start: one for each of n prompts, seeded by its place.
+
+    Attributes
+    ----------
+    noise
+        float32 [n, C, h, w], of unit variance.
+    """
+
+    noise: torch.Tensor
+    steps: int = STEPS
+    guidance: float = GUIDANCE
+
+    def generators(self) -> list[torch.Generator]:
+        """The source of each image's fresh noise, for solvers that add some at every step; on the CPU."""
+        return [torch.Generator().manual_seed(i) for i in range(len(self.noise))]
+
+
+#: An engine, the embeddings of n prompts and of n empty ones, further channels of the UNet's input or None, and where
+#: to start -> latents, float32 [n, C, h, w]; None where it does not have the steps of the pipeline's scheduler.
+Solve = Callable[[Networks, torch.Tensor, torch.Tensor | None, Start, Tick], torch.Tensor | None]
+
+
+def start_of(spec: PipelineSpec, n: int, steps: int = STEPS, guidance: float = GUIDANCE) -> Start:
+    """The start of n images of a pipeline."""
+    shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
+    noise = [np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32) for i in range(n)]
+    return Start(torch.from_numpy(np.stack(noise)), steps, guidance)
 
 
 def denoise(
@@ -22,6 +58,7 @@ def denoise(
     guidance: float,
     extra: torch.Tensor | None,
     tick: Tick = lambda *_: None,
+    generators: Sequence[torch.Generator] | None = None,
 ) -> torch.Tensor:
     """Latents after every step of a diffusers scheduler with classifier-free guidance, float32 [n, C, h, w].
 
@@ -32,20 +69,35 @@ def denoise(
     scheduler
         With its timesteps set.
     latents
-        Where denoising starts, float32 [n, C, h, w].
+        Where denoising starts, at the scheduler's own scale, float32 [n, C, h, w].
     text
         Conditioning of the n conditional batch rows and then of the n unconditional ones, float32 [2 n, ...].
     extra
         Further channels of the UNet's input, for inpainting: float32 [n, 1 + C, h, w].
+    generators
+        Of fresh noise, one an image, for schedulers that add some.
     """
+    takes = "generator" in inspect.signature(scheduler.step).parameters
+    more = {"generator": list(generators)} if takes and generators is not None else {}
     for step, time in enumerate(scheduler.timesteps):
-        rows = latents if extra is None else torch.cat([latents, extra], dim=1)
+        rows = scheduler.scale_model_input(latents, time)
+        rows = rows if extra is None else torch.cat([rows, extra], dim=1)
         prediction = unet(torch.cat([rows, rows]), time.to(latents.device).expand(2 * len(rows)), text)
         conditional, unconditional = prediction.chunk(2)
         guided = unconditional + guidance * (conditional - unconditional)
-        latents = scheduler.step(guided, time, latents).prev_sample
+        latents = scheduler.step(guided, time, latents, **more).prev_sample
         tick(step + 1, len(scheduler.timesteps))
     return latents
+
+
+def by_diffusers(
+    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, tick: Tick
+) -> torch.Tensor:
+    """A `Solve` by diffusers' scheduler of the pipeline's class and settings, around the engine's UNet."""
+    scheduler = own_scheduler(engine.spec.scheduler)
+    scheduler.set_timesteps(start.steps)
+    latents = start.noise.to(engine.device) * scheduler.init_noise_sigma
+    return denoise(engine.denoise, scheduler, latents, text, start.guidance, extra, tick, start.generators())
 
 
 def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
@@ -67,21 +119,25 @@ def draw_latents(
     from diffusers import DDIMScheduler
 
     spec, n = engine.spec, len(text) // 2
-    scheduler = DDIMScheduler.from_config(spec.scheduler)
+    scheduler = DDIMScheduler.from_config(spec.scheduler, clip_sample=False)
     scheduler.set_timesteps(steps)
-    shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
-    noise = [np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32) for i in range(n)]
-    latents = torch.from_numpy(np.stack(noise)).to(engine.device)
-    extra = _inpainting_channels(engine, n)
+    latents = start_of(spec, n).noise.to(engine.device)
+    extra = inpainting_channels(engine, n)
     return denoise(engine.denoise, scheduler, latents, text, guidance, extra, tick)
 
 
-def _inpainting_channels(engine: Engine, n: int) -> torch.Tensor | None:
-    """The mask and the masked latents of a grey image with a hole, for a UNet that takes them."""
+def inpainting_channels(engine: Networks, n: int) -> torch.Tensor | None:
+    """The mask and the masked latents of a grey image with a hole, for a UNet that takes them: [n, 1 + C, h, w]."""
     spec = engine.spec
     if spec.unet_in_channels == spec.latent_channels:
         return None
-    grey = torch.full((n, spec.size, spec.size, 3), 128, dtype=torch.uint8, device=engine.device)
-    mask = torch.zeros((n, 1, spec.latent_size, spec.latent_size), device=engine.device)
-    mask[:, :, spec.latent_size // 4 : -(spec.latent_size // 4), spec.latent_size // 4 : -(spec.latent_size // 4)] = 1
+    grey = torch.full((n, spec.size, spec.size, 3), GREY, dtype=torch.uint8, device=engine.device)
+    mask = hole(spec.latent_size).to(engine.device).expand(n, 1, -1, -1)
     return torch.cat([mask, engine.encode(grey)], dim=1)
+
+
+def hole(side: int) -> torch.Tensor:
+    """The mask of a certificate: 1 in the middle, where it is redrawn, float32 [side, side]."""
+    mask = torch.zeros(side, side)
+    mask[side // 4 : -(side // 4), side // 4 : -(side // 4)] = 1
+    return mask

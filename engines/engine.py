@@ -253,18 +253,11 @@ class Engine(Networks):
 
 def load_tokenizer(bundle: Bundle) -> Tokenizer:
     """The bundle's own tokenizer: prompts -> int64 [n, max_length]."""
-    from transformers import CLIPTokenizer
+    from engines.checkpoint.tokenizer import open_tokenizer, token_ids
 
     bundle.verify(a for a in bundle.find("config") if a.path.startswith("tokenizer/"))
-    tokenizer = CLIPTokenizer.from_pretrained(bundle.folder / "tokenizer")
-
-    def tokenize(prompts: list[str]) -> torch.Tensor:
-        length = bundle.manifest.spec.max_length
-        encoded = tokenizer(prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        ids: torch.Tensor = encoded.input_ids
-        return ids
-
-    return tokenize
+    tokenizer, length = open_tokenizer(bundle.folder), bundle.manifest.spec.max_length
+    return lambda prompts: token_ids(tokenizer, prompts, length)
 
 
 def in_batches(call: Call, size: int, *arrays: torch.Tensor) -> torch.Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engines.checkpoint.folder import PARTS
 from engines.errors import EngineError
-from engines.pipeline_spec import PARTS
 
 HUB_FILES = [
     "model_index.json",

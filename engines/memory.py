@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from engines.checkpoint.folder import PARTS, weight_files
 from engines.errors import EngineError
-from engines.pipeline_spec import PARTS, weight_files
 
 # Peak bytes per byte of the largest network's float32 weights, without what the libraries take. Measured with the
 # built-in pipeline, and with SD 1.5 in fp16 for sm_89: 7.1 GB for 3.4 GB, as the certificate runs the UNet's graph.
@@ -26,7 +26,7 @@ MUCH = 2_000_000_000
 
 def build_bytes(model: Path, precision: str) -> int:
     """Bytes of memory that a build of a pipeline folder is expected to reach."""
-    largest = max(sum(map(float32_bytes, weight_files(model / part)[0])) for part in PARTS)
+    largest = max(sum(map(float32_bytes, weight_files(model, part).files)) for part in PARTS)
     return LIBRARIES + int(largest * EXPORT_FACTOR[precision])
 
 

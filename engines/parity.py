@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from engines.backends.torch_eager import Reference
-from engines.draw import draw_latents
+from engines.draw import Solve, Start, by_diffusers, draw_latents, inpainting_channels
 from engines.engine import Engine
 from engines.errors import EngineError
 
@@ -41,13 +41,14 @@ class ParityInputs:
 
 @dataclass(frozen=True)
 class ParityOutputs:
-    """What an engine makes of the input, and its images of the prompts, uint8 [n, H, W, 3]."""
+    """What an engine makes of the input, and its images of the prompts, uint8 [n, H, W, 3], where there are any."""
 
     text_encoder: Pair
     unet: Pair
     vae_decoder: Pair
     vae_encoder: Pair
     images: np.ndarray
+    by_own_steps: bool = False
 
 
 def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
@@ -81,7 +82,13 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
 
 
 def parity_outputs(
-    engine: Engine, inputs: ParityInputs, prompts: Sequence[str], name: str, tick: Tick = lambda *_: None
+    engine: Engine,
+    inputs: ParityInputs,
+    name: str,
+    tick: Tick = lambda *_: None,
+    prompts: Sequence[str] = (),
+    start: Start | None = None,
+    solve: Solve = by_diffusers,
 ) -> ParityOutputs:
     """What an engine makes of the input and of prompts; each network is used to its end before the next one.
 
@@ -91,6 +98,10 @@ def parity_outputs(
         Of the engine, for the names of the steps.
     tick
         Called with the name of each step as it starts, and as the images get on.
+    prompts, start
+        Images to draw, and where they start; without a start none are drawn.
+    solve
+        How they are drawn; where it does not have the steps of the pipeline's scheduler, diffusers' own are taken.
     """
     here = engine.device
 
@@ -98,21 +109,30 @@ def parity_outputs(
         first, second = (call(*[pair[i].to(here) for pair in pairs]).cpu() for i in (0, 1))
         return first, second
 
+    extra = None if start is None else inpainting_channels(engine, len(prompts))
     tick(f"{name}: text encoder")
     words = both(engine.encode_tokens, inputs.ids)
     text = engine.encode_text([*prompts, *[""] * len(prompts)])
     tick(f"{name}: unet")
     predictions = both(engine.denoise, inputs.unet, (inputs.times, inputs.times), inputs.words)
-    drawing = f"{name}: images of {len(prompts)} prompts"
-    tick(drawing)
-    latents = draw_latents(engine, text, tick=lambda done, total: tick(drawing, f"step {done} of {total}"))
+    latents, own = None, False
+    if start is not None:
+        drawing = f"{name}: images of {len(prompts)} prompts"
+        tick(drawing)
+
+        def ended(done: int, total: int) -> None:
+            tick(drawing, f"step {done} of {total}")
+
+        latents = solve(engine, text, extra, start, ended)
+        own = latents is not None and solve is not by_diffusers
+        latents = by_diffusers(engine, text, extra, start, ended) if latents is None else latents
     tick(f"{name}: vae")
     decode = engine.decode_exact if isinstance(engine, Reference) else engine.decode
     decoded = both(decode, inputs.latents)
-    images = engine.decode(latents).cpu().numpy()
+    images = np.empty(0, np.uint8) if latents is None else engine.decode(latents).cpu().numpy()
     encoded = both(engine.encode, inputs.images)
     engine.release()
-    return ParityOutputs(words, predictions, decoded, encoded, images)
+    return ParityOutputs(words, predictions, decoded, encoded, images, own)
 
 
 def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str) -> dict[str, dict[str, float]]:
@@ -137,8 +157,13 @@ def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str)
     for name, measure in kinds.items():
         random, real = (measure(*pair) for pair in zip(getattr(ours, name), getattr(theirs, name), strict=True))
         if not np.isfinite([random, real]).all():
-            raise EngineError(
-                f"the {name} of this engine gives NaN or infinity in {precision}: build with precision bf16 or fp32"
-            )
+            raise EngineError(f"the {name} of this engine gives NaN or infinity in {precision}: {advice(precision)}")
         errors[name] = {"random": random, "real": real}
     return errors
+
+
+def advice(precision: str) -> str:
+    """What to do about an engine that differs from its model."""
+    if precision == "fp32":
+        return "float32 is as exact as an engine can be, so the fault is in the model or in this program"
+    return f"build with precision {'bf16 or ' if precision == 'fp16' else ''}fp32"

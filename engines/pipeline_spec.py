@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dermforge.common.digests import digest_files
+from engines.checkpoint.folder import PARTS, one_line, read_json
 from engines.errors import EngineError
 
-PIPELINES = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline")
-PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
+log = logging.getLogger("dermforge")
 
 
 class _Frozen(BaseModel):
@@ -41,7 +41,7 @@ class PipelineSpec(_Frozen):
     scaling_factor, shift_factor
         Latents in the UNet's scale are (the VAE's - shift) * scaling.
     scheduler
-        The pipeline's `scheduler_config.json`.
+        The settings of diffusers' scheduler, those that `scheduler_config.json` leaves out among them.
     max_length, text_dim
         Tokens of a prompt, and dimensions of the embedding of each.
     lineage
@@ -71,7 +71,7 @@ class PipelineSpec(_Frozen):
 
 
 def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
-    """Check a pipeline folder and read its numbers and words.
+    """Check a pipeline folder and read its numbers and words, as diffusers' own pipeline object has them.
 
     Parameters
     ----------
@@ -83,42 +83,49 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     Raises
     ------
     EngineError
-        A part is missing, pickled or of another class, or the size does not fit.
+        A part is missing, pickled or of another class, a setting is not followed here, weights are missing or unknown,
+        or the size does not fit. Names the part.
     """
-    index = _read_json(folder / "model_index.json")
-    if index.get("_class_name") not in PIPELINES:
+    from engines.checkpoint.scheduler import scheduler_settings
+    from engines.checkpoint.skeleton import empty_pipeline
+    from engines.checkpoint.tokenizer import check_tokenizer, open_tokenizer
+    from engines.checkpoint.weights import check_weights
+
+    pipeline = empty_pipeline(folder)
+    unet, vae, text = pipeline.unet.config, pipeline.vae.config, pipeline.text_encoder.config
+    _check_channels(folder, unet, vae)
+    widths = unet.cross_attention_dim
+    if {text.hidden_size} != set(widths if isinstance(widths, list | tuple) else [widths]):
         raise EngineError(
-            f"{folder} holds a {index.get('_class_name')}; expected one of {', '.join(PIPELINES)} "
-            "(SD 1.x, 2.x, inpainting)"
+            f"{folder}: the UNet expects text of {widths} dimensions and the text encoder gives {text.hidden_size}; "
+            "the parts are of different models"
         )
-    unet, vae, text = (_read_part(folder, part, expected) for part, expected in PARTS.items())
-    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json")
-    tokenizer = _read_json(folder / "tokenizer" / "tokenizer_config.json")
-    if unet.get("cross_attention_dim") != text["hidden_size"]:
-        raise EngineError(
-            f"{folder}: the UNet expects text of {unet.get('cross_attention_dim')} dimensions and the text encoder "
-            f"gives {text['hidden_size']}; the parts are of different models"
-        )
-    factor = 2 ** (len(vae["block_out_channels"]) - 1)
-    size = size or int(unet["sample_size"]) * factor
-    halvings = factor * 2 ** (len(unet["block_out_channels"]) - 1)
+    factor = pipeline.vae_scale_factor
+    size = size or _own_size(folder, unet.sample_size, factor)
+    halvings = factor * 2 ** (len(unet.block_out_channels) - 1)
     if size % halvings or size <= 0:
         raise EngineError(f"size {size} does not fit {folder.name}: give a multiple of {halvings}")
-    own = _read_json(folder / "dermforge.json") if (folder / "dermforge.json").exists() else {}
+    for part in PARTS:
+        if wrapped := check_weights(folder, part, getattr(pipeline, part)):
+            log.warning("%s: %s is taken away from the names of its weights", folder / part, ", ".join(wrapped))
+    tokenizer = open_tokenizer(folder)
+    check_tokenizer(folder, tokenizer, text.max_position_embeddings, text.vocab_size)
+    own = read_json(folder / "dermforge.json") if (folder / "dermforge.json").exists() else {}
+    scheduler = scheduler_settings(pipeline.scheduler)
     try:
         return PipelineSpec(
             size=size,
-            latent_channels=vae["latent_channels"],
+            latent_channels=vae.latent_channels,
             latent_size=size // factor,
-            unet_in_channels=unet["in_channels"],
+            unet_in_channels=unet.in_channels,
             vae_scale_factor=factor,
-            scaling_factor=vae.get("scaling_factor") or 0.18215,
-            shift_factor=vae.get("shift_factor") or 0.0,
-            prediction_type=scheduler.get("prediction_type", "epsilon"),
-            num_train_timesteps=scheduler.get("num_train_timesteps", 1000),
+            scaling_factor=vae.scaling_factor,
+            shift_factor=0.0,
+            prediction_type=scheduler["prediction_type"],
+            num_train_timesteps=scheduler["num_train_timesteps"],
             scheduler=scheduler,
-            max_length=min(int(tokenizer.get("model_max_length", 77)), text["max_position_embeddings"]),
-            text_dim=text["hidden_size"],
+            max_length=tokenizer.model_max_length,
+            text_dim=text.hidden_size,
             classes=own.get("classes"),
             groups=own.get("groups"),
             prompt_template=own.get("prompt_template"),
@@ -129,57 +136,41 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
                 for p in own.get("validation_prompts", [])
             ],
         )
-    except (ValidationError, KeyError) as error:
-        raise EngineError(f"{folder}: its configuration is not usable: {_one_line(error)}") from error
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"{folder}: its configuration is not usable: {one_line(error)}") from error
+
+
+def _check_channels(folder: Path, unet: Any, vae: Any) -> None:
+    """Refuse a UNet that takes or gives other channels than text to image or inpainting does."""
+    latent = vae.latent_channels
+    allowed = {latent: "text to image", 2 * latent + 1: "inpainting"}
+    if unet.in_channels not in allowed:
+        expected = " or ".join(f"{n} ({what})" for n, what in allowed.items())
+        raise EngineError(f"{folder / 'unet'} takes {unet.in_channels} channels; expected {expected}")
+    if unet.in_channels != latent and latent != 4:
+        raise EngineError(f"{folder / 'vae'} has {latent} latent channels; diffusers inpaints with 4 only")
+    if unet.out_channels != latent:
+        raise EngineError(
+            f"{folder / 'unet'} gives {unet.out_channels} channels; expected {latent}, as the VAE has: a learnt "
+            "variance is not supported"
+        )
+    scale = vae.scaling_factor
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+        raise EngineError(f"{folder / 'vae' / 'config.json'} has scaling_factor = {scale}; expected a number above 0")
+
+
+def _own_size(folder: Path, sample_size: Any, factor: int) -> int:
+    """The image side that a UNet was trained at, from its `sample_size`: a number, or height and width."""
+    sides = list(sample_size) if isinstance(sample_size, list | tuple) else [sample_size] * 2
+    if len(sides) == 2 and sides[0] == sides[1] and isinstance(sides[0], int) and not isinstance(sides[0], bool):
+        return sides[0] * factor
+    raise EngineError(
+        f"{folder / 'unet' / 'config.json'} has sample_size = {sample_size}, which is no side of a square: give the "
+        "size of an image in pixels"
+    )
 
 
 def model_digest(folder: Path) -> str:
     """sha256 of the weights and configurations of a pipeline folder, by relative name."""
     files = [p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json", ".txt") and p.is_file()]
     return digest_files(folder, files)
-
-
-def _read_part(folder: Path, part: str, expected: str) -> dict[str, Any]:
-    """The configuration of one part, after its class and weights were checked."""
-    place = folder / part
-    config = _read_json(place / "config.json")
-    got = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
-    if got != expected:
-        raise EngineError(f"{place} is a {got}; this version builds engines of {expected} only")
-    if not weight_files(place)[0]:
-        pickled = sorted(p.name for kind in ("*.bin", "*.ckpt", "*.pt", "*.pth") for p in place.glob(kind))
-        if pickled:
-            raise EngineError(
-                f"{place / pickled[0]} is a pickle, which can run code when opened; expected safetensors: convert it "
-                f'on a machine that trusts it with `python -c "from diffusers import DiffusionPipeline as P; '
-                f"P.from_pretrained('{folder}').save_pretrained('{folder}-safe')\"`"
-            )
-        raise EngineError(f"{place} has no weights: expected a .safetensors file")
-    return config
-
-
-def weight_files(place: Path) -> tuple[list[Path], str | None]:
-    """The files that a part's weights are loaded from, and diffusers' name of that variant.
-
-    Half precision is the second choice. Other copies of the same weights (such as `.non_ema.`) are not read.
-    """
-    found = sorted(place.glob("*.safetensors"))
-    if plain := [path for path in found if "." not in path.stem]:
-        return plain, None
-    return [path for path in found if ".fp16" in path.stem], "fp16"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise EngineError(f"{path} is missing: expected a pipeline folder as save_pretrained writes it")
-    try:
-        value = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EngineError(f"{path} is not JSON ({_one_line(error)}): restore it") from error
-    if not isinstance(value, dict):
-        raise EngineError(f"{path} holds a {type(value).__name__}; expected a JSON object")
-    return value
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

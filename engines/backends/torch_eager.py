@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from engines.bundle import Bundle
+from engines.checkpoint.weights import load_part
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.engine import Call, Calls, Engine, Lazy, in_batches
-from engines.pipeline_spec import PipelineSpec, weight_files
-from engines.silence import quiet
+from engines.pipeline_spec import PipelineSpec
 
 HALF = 127.5  # pixels of -1..1 are x * HALF + HALF in 0..255
 CPU_PIXELS = 512 * 512  # of one batch on a CPU: one image of Stable Diffusion
@@ -27,19 +27,6 @@ class Modules:
     text_encoder: Any
     unet: Any
     vae: Any
-
-
-def load_part(folder: Path, part: str) -> Any:
-    """One network of a pipeline folder in float32; safetensors only."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel
-
-    kinds = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
-    more = {"attn_implementation": "eager"} if part == "text_encoder" else {}
-    place = folder / part
-    with quiet():
-        found = kinds[part].from_pretrained(place, use_safetensors=True, variant=weight_files(place)[1], **more)
-    return found.float()  # some versions keep the precision of the file
 
 
 def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
@@ -135,7 +122,7 @@ class OnePart(Engine):
     """
 
     def __init__(self, model: Path, bundle: Bundle, device: torch.device, precision: str) -> None:
-        spec, dtype = bundle.manifest.spec, DTYPES[precision]
+        spec, dtype, self.model = bundle.manifest.spec, DTYPES[precision], model
 
         def opened(part: str, call: Callable[[Any], Call]) -> Lazy:
             def load() -> Call:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from dermforge.common.atomic import write_whole
-from engines.backends.torch_eager import load_part
+from engines.checkpoint.weights import load_part
 from engines.compile.onnx_edits import (
     SCALAR_TIMESTEP,
     after_decoder,

@@ -17,9 +17,10 @@ from engines.backends import torch_aot
 from engines.backends.torch_compiled import for_speed
 from engines.backends.torch_eager import bare_calls, load_modules
 from engines.bundle import Artefact, Bundle, describe_file
+from engines.checkpoint.folder import PARTS
+from engines.checkpoint.weights import copy_part
 from engines.compile.precision import DTYPES, vae_dtypes
 from engines.errors import EngineError
-from engines.pipeline_spec import weight_files
 from engines.silence import quiet
 
 # Weights folded and packed for this CPU's instructions (AMX where it has them); one thread a call.
@@ -114,22 +115,12 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
 
 def copy_weights(model: Path, out: Path, precision: str) -> None:
     """Copy the networks' configurations and weights in one precision; the bundle is a diffusers folder as well."""
-    from safetensors.torch import load_file, save_file
-
     dtype = DTYPES[precision]
 
-    def lowered(part: str, name: str, value: torch.Tensor) -> torch.Tensor:
+    for part in PARTS:
         kinds = vae_dtypes(dtype) if part == "vae" else {}
-        return value.to(kinds.get(name.split(".")[0], dtype)) if value.is_floating_point() else value
 
-    for part in ("text_encoder", "unet", "vae"):
-        (out / part).mkdir()
-        shutil.copyfile(model / part / "config.json", out / part / "config.json")
-        for path in weight_files(model / part)[0]:
-            save_file(
-                {name: lowered(part, name, value) for name, value in load_file(path).items()},
-                out / part / path.name.replace(".fp16", ""),
-                metadata={"format": "pt"},
-            )
-        for index in (model / part).glob("*.safetensors.index.json"):
-            shutil.copyfile(index, out / part / index.name)
+        def lowered(name: str, value: torch.Tensor, kinds: dict[str, torch.dtype] = kinds) -> torch.Tensor:
+            return value.to(kinds.get(name.split(".")[0], dtype)) if value.is_floating_point() else value
+
+        copy_part(model, out, part, lowered)

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.training_state import moving_average
 from evalsuite.training import resume
 from evalsuite.training.data.schedule import Schedule, TrainingSet, schedule
 from evalsuite.training.distributed import World
+from evalsuite.training.model import try_batch
 from evalsuite.training.preprocessing import Prepare, Preprocessing
 from evalsuite.training.recipe import Recipe
 from evalsuite.training.resume import Evaluation, Progress
@@ -60,11 +61,20 @@ def fit(
         Where to keep what an interrupted run resumes from; None keeps nothing.
     tick
         Called after each step with the number of its images and a note.
+
+    Raises
+    ------
+    UserError
+        The model cannot be trained on so few images at a time.
+    CheckFailed
+        The training diverged.
     """
     recipe, model, world = classifier.recipe, classifier.model, classifier.world
     plan = schedule(recipe, train, world)
     _require_both_kinds(recipe, plan, world)
     model.to(world.device)
+    if not validation.holds_features:
+        try_batch(model, recipe, _fewest(recipe, plan, world), training=True)
     step = _Step(classifier, train)
     average = moving_average(model, recipe.ema) if recipe.ema else None
     modules = {"model": model} | ({"average": average} if average else {})
@@ -105,6 +115,13 @@ def _require_both_kinds(recipe: Recipe, plan: Schedule, world: World) -> None:
         )
 
 
+def _fewest(recipe: Recipe, plan: Schedule, world: World) -> int:
+    """The fewest images that one batch norm sees at once."""
+    share = recipe.batch // world.size
+    of_a_kind = plan.fewest() if recipe.split_bn else None
+    return max(1, share if of_a_kind is None else min(share, of_a_kind // world.size))
+
+
 def make_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """AdamW, or SGD with Nesterov momentum; biases and norms are not decayed."""
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -135,14 +152,26 @@ def logits(
     device: torch.device,
     tick: Callable[[int], None] = lambda n: None,
 ) -> Tensor:
-    """Logits of every image in stored order, float32 [n, k], on the CPU."""
+    """Logits of every image in stored order, float32 [n, k], on the CPU.
+
+    Raises
+    ------
+    CheckFailed
+        Some are NaN or infinite: the training of the model diverged.
+    """
     model.eval()
     parts = [torch.zeros(0, len(images.classes))]
     few = EVALUATION_BATCH if images.holds_features else max(1, EVALUATION_PIXELS // (images.size or 1) ** 2)
     for batch in images.batches(min(EVALUATION_BATCH, few)):
         parts.append(model(prepare(batch.to(device))).float().cpu())
         tick(len(batch))
-    return torch.cat(parts)
+    scores = torch.cat(parts)
+    if wrong := int((~scores.isfinite()).any(1).sum()):
+        raise CheckFailed(
+            f"the classifier gives NaN or infinity for {wrong} of {len(scores)} images: its training diverged; train "
+            "again with a lower learning rate, or precision fp32"
+        )
+    return scores
 
 
 class _Step:

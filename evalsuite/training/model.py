@@ -24,7 +24,8 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
     Raises
     ------
     UserError
-        Unknown model name, unreadable or misfitting weights, split batch norm where there is none.
+        Unknown model name, unreadable or misfitting weights, split batch norm where there is none, or a model that does
+        not take images of the recipe's size.
     """
     torch.manual_seed(recipe.seed)
     pretrained.check_name(recipe.model)
@@ -40,7 +41,40 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
         raise UserError(f"split_bn: {recipe.model} has no batch norm; choose a model that has, or no split_bn")
     if recipe.tuning == "head":
         _freeze_body(model)
+    try_batch(model, recipe, 1, training=False)
     return model
+
+
+def try_batch(model: nn.Module, recipe: Recipe, images: int, training: bool) -> None:
+    """Run a model once on grey images of its recipe's size; nothing of the model is changed.
+
+    Raises
+    ------
+    UserError
+        The model does not take images of that size, or so few of them at a time.
+    """
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    device = next(model.parameters()).device
+    model.train(training)
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            model(torch.full((images, 3, recipe.size, recipe.size), 0.5, device=device))
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # each architecture refuses in its own way
+        reason = " ".join(str(error).split())[:200]
+        if training:
+            raise UserError(
+                f"{recipe.model} cannot be trained on {images} image{'s' if images > 1 else ''} at a time and at "
+                f"{recipe.size} px ({reason}); take a larger batch or size, or a model without batch norm"
+            ) from error
+        own = resolve_model_data_config(model)["input_size"][-1]
+        raise UserError(
+            f"{recipe.model} does not take images of {recipe.size} px ({reason}); its own size is {own}"
+        ) from error
+    finally:
+        for name, value in model.named_buffers():
+            value.copy_(before[name])
 
 
 def load_body(model: nn.Module, path: Path) -> None:

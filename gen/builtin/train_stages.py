@@ -6,7 +6,7 @@ import csv
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +63,16 @@ class Workshop:
         """Minimise `loss_at()` with AdamW and a cosine schedule; `module` ends with the averaged weights.
 
         Resumes from FOLDER/name.ckpt.safetensors when it exists and appends to FOLDER/log.csv.
+
+        Raises
+        ------
+        UserError
+            The checkpoint is damaged, or of a stage of other steps or batches.
         """
         optimizer = torch.optim.AdamW(module.parameters(), stage.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
         average = moving_average(module, stage.decay)
         modules = {"weights": module, "average": average}
-        checkpoint = Checkpoint(self.folder / f"{stage.name}.ckpt.safetensors", {}, modules, optimizer)
+        checkpoint = Checkpoint(self.folder / f"{stage.name}.ckpt.safetensors", asdict(stage), modules, optimizer)
         start = 0
         if saved := checkpoint.load():
             start = int(saved[0]["step"])

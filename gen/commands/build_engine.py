@@ -30,13 +30,14 @@ def build_engine(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle of another model")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
-    """Export a pipeline, compile it and certify it against float32 torch.
+    """Export a pipeline, compile it and certify it against diffusers in float32.
 
     Example: gen build-engine --model ./my-sd15 --precision fp16 --backend tensorrt-rtx --target sm_89 --out engine
     """
     import engines
     from dermforge.common.classifier import open_classifier
     from gen import builtin
+    from gen.sampling.own_steps import own_steps
 
     steps = Steps()
 
@@ -52,6 +53,7 @@ def build_engine(
         refit_from=refit_from,
         prompts=prompt or None,
         classify=None if classifier is None else open_classifier(classifier),
+        solve=own_steps,
         allow_parity_failure=allow_parity_failure,
         overwrite=overwrite,
         progress=steps,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from dermforge.common.errors import UserError
 Array = NDArray[np.float64]
 
 SPACINGS = ("leading", "trailing", "linspace", "karras")
+SAMPLING = frozenset({"timestep_spacing", "steps_offset", "set_alpha_to_one"})
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -25,16 +26,25 @@ class NoiseSchedule:
     ----------
     alphas_cumprod
         Signal variance at each training timestep, [T]; exactly 0 at the last one under zero terminal SNR.
+    karras
+        Noise levels are spaced as by Karras et al. 2022, within the range that `spacing` gives.
     cosine
         Its betas are `squaredcos_cap_v2`.
+    own_class
+        Diffusers' class of the pipeline's scheduler.
+    unset
+        Settings that the pipeline's file leaves out; they have the defaults of that class here.
     """
 
     alphas_cumprod: Array
     prediction_type: str = "epsilon"
     spacing: str = "leading"
+    karras: bool = False
     steps_offset: int = 0
     final_alpha_cumprod: float = 1.0
     cosine: bool = False
+    own_class: str | None = None
+    unset: frozenset[str] = frozenset()
 
     @property
     def zero_snr(self) -> bool:
@@ -55,7 +65,7 @@ class NoiseSchedule:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
-        """The schedule in a diffusers `scheduler_config.json`.
+        """The schedule in the settings of a diffusers scheduler, as an engine's spec has them.
 
         Raises
         ------
@@ -77,9 +87,32 @@ class NoiseSchedule:
             alphas_cumprod,
             prediction,
             config.get("timestep_spacing") or "leading",
+            bool(config.get("use_karras_sigmas")),
             int(config.get("steps_offset") or 0),
             1.0 if config.get("set_alpha_to_one", True) else float(alphas_cumprod[0]),
             config.get("trained_betas") is None and config.get("beta_schedule") == "squaredcos_cap_v2",
+            config.get("_class_name"),
+            frozenset(config.get("_use_default_values", ())) | (SAMPLING - config.keys()),
+        )
+
+    def as_class(self, name: str, spacing: str) -> Self:
+        """The schedule that a diffusers class takes from the pipeline's scheduler, by its `from_config`.
+
+        Parameters
+        ----------
+        name
+            The class. The pipeline's own takes it as it is; for another one, the settings that the pipeline's file
+            leaves out have the defaults of that class.
+        spacing
+            How that class spaces steps by default.
+        """
+        if name == self.own_class:
+            return self
+        return replace(
+            self,
+            spacing=spacing if "timestep_spacing" in self.unset else self.spacing,
+            steps_offset=0 if "steps_offset" in self.unset else self.steps_offset,
+            final_alpha_cumprod=1.0 if "set_alpha_to_one" in self.unset else self.final_alpha_cumprod,
         )
 
     def timesteps(self, steps: int, short: bool, exact: bool = False) -> Array:

@@ -6,8 +6,9 @@ precision; in single, diffusers' own rounding of a state at the scale of sigma i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +23,8 @@ def table(solver: str, schedule: NoiseSchedule, steps: int, strength: float = 1.
     Parameters
     ----------
     solver
-        A name in `SOLVERS`, optionally with a spacing: `dpmsolver++:karras`. Without one the pipeline's own
-        spacing is used.
+        A name in `SOLVERS`, optionally with a spacing: `dpmsolver++:karras`. Without one the steps are spaced as
+        diffusers' class of that solver spaces them, made `from_config` of the pipeline's scheduler.
     steps
         Number of steps from pure noise, 1 to the number of training timesteps.
     strength
@@ -52,7 +53,16 @@ def table(solver: str, schedule: NoiseSchedule, steps: int, strength: float = 1.
     if taken < 1:
         least = int(1 / strength) + 1
         raise UserError(f"strength {strength} of {steps} steps leaves no step; take at least {least} steps")
-    return SOLVERS[name](replace(schedule, spacing=spacing or schedule.spacing), steps, taken, strength)
+    seen = schedule.as_class(*CLASSES[name])
+    if spacing:
+        karras = spacing == "karras"
+        seen = replace(seen, spacing="linspace" if karras else spacing, karras=karras)
+    return SOLVERS[name](seen, steps, taken, strength)
+
+
+def of_pipeline(scheduler: Mapping[str, Any]) -> str | None:
+    """The solver that does what a pipeline's own scheduler does; None where only diffusers has its class."""
+    return next((solver for solver, (name, _) in CLASSES.items() if name == scheduler.get("_class_name")), None)
 
 
 def ddim(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> StepTable:
@@ -70,15 +80,14 @@ def ddim(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> St
 def euler(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> StepTable:
     """Euler on the ODE in sigma (Karras et al. 2022, arXiv 2206.00364, algorithm 1)."""
     levels = schedule.levels
-    spacing = "linspace" if schedule.spacing == "karras" else schedule.spacing
-    t = replace(schedule, spacing=spacing).timesteps(steps, short=False, exact=True)
+    t = schedule.timesteps(steps, short=False, exact=True)
     sigmas = np.interp(t, np.arange(len(levels)), levels)
-    if schedule.spacing == "karras":
+    if schedule.karras:
         sigmas = karras(sigmas[-1], sigmas[0], steps)
         t = sigma_to_t(sigmas, levels)
     alpha, sigma = scales(np.append(sigmas, 0.0)[-taken - 1 :])
     c = first_order(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], schedule.prediction_type)
-    return StepTable(t[-taken:], alpha, sigma, c, 1.0 if spacing == "leading" else float(sigma[0]))
+    return StepTable(t[-taken:], alpha, sigma, c, 1.0 if schedule.spacing == "leading" else float(sigma[0]))
 
 
 def dpmsolver(schedule: NoiseSchedule, steps: int, taken: int, strength: float) -> StepTable:
@@ -137,12 +146,21 @@ SOLVERS: dict[str, Callable[[NoiseSchedule, int, int, float], StepTable]] = {
     "lcm": lcm,
 }
 
+#: The diffusers class of each solver, and how it spaces steps where its settings do not say.
+CLASSES = {
+    "ddim": ("DDIMScheduler", "leading"),
+    "euler": ("EulerDiscreteScheduler", "linspace"),
+    "dpmsolver++": ("DPMSolverMultistepScheduler", "linspace"),
+    "unipc": ("UniPCMultistepScheduler", "linspace"),
+    "lcm": ("LCMScheduler", "leading"),
+}
+
 
 def _multistep_grid(
     schedule: NoiseSchedule, steps: int, taken: int, whole: Callable[[Array], Array]
 ) -> tuple[Array, Array, Array, Array]:
     levels = schedule.levels
-    if schedule.spacing == "karras":
+    if schedule.karras:
         sigmas = karras(levels[0], levels[-1], steps)
         t = whole(sigma_to_t(sigmas, levels))
     else:

@@ -12,6 +12,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
+from engines.checkpoint.tokenizer import token_ids as encoded_ids
+from engines.checkpoint.tokenizer import with_all_vectors
 from gen.finetune.base import Base
 
 #: The attention projections, as diffusers' own LoRA examples choose them.
@@ -141,16 +143,14 @@ def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> T
     UserError
         A prompt is too long for the text encoder.
     """
-    lengths = [len(ids) for ids in tokenizer(list(prompts), truncation=False, verbose=False).input_ids]
+    texts = [with_all_vectors(tokenizer, text) for text in prompts]
+    lengths = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False).input_ids]
     if cut := [(text, n) for text, n in zip(prompts, lengths, strict=True) if n > limit]:
         raise UserError(
             f"{len(cut)} prompts have more than the {limit} tokens that the model reads ({cut[0][1]}: "
             f"{cut[0][0]!r}); use a shorter template, or shorter names"
         )
-    ids: Tensor = tokenizer(
-        list(prompts), padding="max_length", max_length=limit, truncation=True, return_tensors="pt"
-    ).input_ids
-    return ids
+    return encoded_ids(tokenizer, prompts, limit)
 
 
 def _with_frozen_text(base: Base, prompts: Sequence[str]) -> PromptedUNet:

@@ -17,6 +17,8 @@ from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim, whole_folder
 from dermforge.common.training_state import changes_between
+from engines.checkpoint.folder import PARTS as NETWORKS
+from engines.checkpoint.weights import copy_part
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.methods import PromptedUNet, Words
@@ -25,8 +27,8 @@ from gen.plan.prompts import names_skin_type
 from shards.format.schema import created_by
 
 FACTS = "dermforge.json"
-PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
-KEPT = (".json", ".txt", ".model", ".safetensors")
+FILES = ("scheduler", "tokenizer")
+KEPT = (".json", ".txt", ".model")
 
 
 def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = False) -> bool:
@@ -35,8 +37,8 @@ def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = Fals
     Raises
     ------
     UserError
-        The folder exists and was not written by fine-tuning, or is the result of another run and not to be replaced
-        (`fresh`).
+        The folder exists and was not written by fine-tuning, or is the result of another run or of more steps and not
+        to be replaced (`fresh`).
     """
     claim(out, "a fine-tuned pipeline", [FACTS])
     if not (out / FACTS).is_file():
@@ -47,6 +49,11 @@ def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = Fals
     if not fresh and (changes := changes_between(before.get("identity", {}), identity)):
         raise UserError(
             f"{out} is of another run: {changes}; write to another folder, or start again (fresh), which replaces it"
+        )
+    if not fresh and (made := before.get("steps", 0)) > steps:
+        raise UserError(
+            f"{out} has made {made} steps, and {steps} are asked for: write to another folder, or start again (fresh), "
+            "which replaces it"
         )
     return bool(before == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
 
@@ -124,16 +131,22 @@ a classifier that is tested on one of those images.
 
 
 def _copy(base: Path, folder: Path) -> None:
-    """Copy what a pipeline needs: no pickles, no half-precision copies, no safety checker."""
+    """Copy what a pipeline needs: no pickles, one copy of the weights, no safety checker."""
     index = json.loads((base / "model_index.json").read_text(encoding="utf-8"))
-    extra = {name: [None, None] for name, value in index.items() if isinstance(value, list) and name not in PARTS}
+    extra = {
+        name: [None, None]
+        for name, value in index.items()
+        if isinstance(value, list) and name not in (*FILES, *NETWORKS)
+    }
     index |= extra | {"requires_safety_checker": False}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    for part in PARTS:
+    for part in FILES:
         (folder / part).mkdir()
         for path in sorted((base / part).iterdir()):
-            if path.suffix in KEPT and ".fp16." not in path.name:
+            if path.suffix in KEPT:
                 shutil.copyfile(path, folder / part / path.name)
+    for part in NETWORKS:
+        copy_part(base, folder, part)
     for licence in sorted(base.glob("LICENSE*")):
         shutil.copyfile(licence, folder / licence.name)
 

@@ -53,7 +53,7 @@ class Training:
         Raises
         ------
         UserError
-            The batch cannot be shared out, or the checkpoint is of another run.
+            The batch cannot be shared out, or the checkpoint is of another run or of more steps.
         CheckFailed
             The loss is not finite.
         """
@@ -69,6 +69,11 @@ class Training:
         checkpoint, start = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer), 0
         if saved := checkpoint.load():
             start = int(saved[0]["step"])
+            if start > self.steps:
+                raise UserError(
+                    f"{self.work / CHECKPOINT} has made {start} steps already, and {self.steps} are asked for: give at "
+                    f"least {start} steps, or start again (fresh)"
+                )
             say(f"resumes after step {start} of {self.steps}, from {self.work / CHECKPOINT}")
             if accelerator.scaler:
                 accelerator.scaler.load_state_dict(saved[0]["scaler"])

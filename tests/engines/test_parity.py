@@ -9,6 +9,7 @@ import torch
 
 from engines import Bundle, load
 from engines.backends.torch_eager import Reference
+from engines.draw import start_of
 from engines.engine import Engine, Lazy
 from engines.parity import component_errors, parity_inputs, parity_outputs
 
@@ -35,7 +36,7 @@ def test_one_network_is_open_at_a_time_and_none_at_the_end(
         return out
 
     monkeypatch.setattr(Lazy, "__call__", counted)
-    parity_outputs(engine, inputs, PROMPTS, "engine")
+    parity_outputs(engine, inputs, "engine", prompts=PROMPTS, start=start_of(engine.spec, len(PROMPTS)))
     assert set(opened) == {1}
     assert not any(one.is_open for one in engine.lazy())
 
@@ -44,8 +45,11 @@ def test_an_engine_that_is_the_reference_has_no_error(model: Path, bundle: Bundl
     reference = Reference(model, bundle, torch.device("cpu"))
     steps: list[tuple[str, str]] = []
     inputs = parity_inputs(reference, PROMPTS)
-    first = parity_outputs(reference, inputs, PROMPTS, "float32", lambda step, so_far="": steps.append((step, so_far)))
-    second = parity_outputs(reference, inputs, PROMPTS, "float32")
+    start = start_of(reference.spec, len(PROMPTS))
+    first = parity_outputs(
+        reference, inputs, "float32", lambda step, so_far="": steps.append((step, so_far)), PROMPTS, start
+    )
+    second = parity_outputs(reference, inputs, "float32")
     errors = component_errors(first, second, "fp32")
     assert {error for kinds in errors.values() for error in kinds.values()} == {0.0}
     assert ("float32: images of 2 prompts", "step 8 of 8") in steps

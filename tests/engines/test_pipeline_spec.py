@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engines.backends.torch_eager import load_part
+from engines.checkpoint.folder import Weights, weight_files
+from engines.checkpoint.weights import load_part
 from engines.errors import EngineError
-from engines.pipeline_spec import model_digest, read_spec, weight_files
+from engines.pipeline_spec import model_digest, read_spec
 
 
 @pytest.fixture
@@ -89,9 +90,9 @@ def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
     full = unet / "diffusion_pytorch_model.safetensors"
     for copy in ("non_ema", "fp16"):
         shutil.copyfile(full, unet / f"diffusion_pytorch_model.{copy}.safetensors")
-    assert weight_files(unet) == ([full], None)
+    assert weight_files(folder, "unet") == Weights([full])
     full.unlink()
-    assert weight_files(unet) == ([unet / "diffusion_pytorch_model.fp16.safetensors"], "fp16")
+    assert weight_files(folder, "unet") == Weights([unet / "diffusion_pytorch_model.fp16.safetensors"], "fp16")
     assert load_part(folder, "unet").dtype == torch.float32
     (unet / "diffusion_pytorch_model.fp16.safetensors").unlink()
     with pytest.raises(EngineError, match="has no weights"):

@@ -11,8 +11,8 @@ from engines_helpers import FLAVOURS, HALF_ERROR, flavour_here
 
 from engines import Bundle, build
 from engines.backends.tensorrt import library, quiet_log, resolve_target
-from engines.backends.torch_eager import load_part
 from engines.certificate import read_certificate
+from engines.checkpoint.weights import load_part
 from engines.compile.onnx_edits import for_tensorrt
 from engines.compile.onnx_export import UNetRows, write_graph
 from engines.compile.precision import lower

@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 from training_helpers import ALONE, classifier, images, recipe
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import CheckFailed, UserError
 from evalsuite.training import loop
 from evalsuite.training.data.schedule import TrainingSet, schedule
 from evalsuite.training.distributed import World
@@ -81,9 +81,22 @@ def test_class_weights_are_scikit_learns_balanced_ones() -> None:
 
 def test_early_stopping_stops() -> None:
     """Patience counts evaluations without improvement: a learning rate that wrecks the model ends the run early."""
-    r = recipe(patience=1, steps=40, evaluate_every=1, optimizer="sgd", lr=1e3, warmup=0.0)
+    r = recipe(patience=1, steps=40, evaluate_every=1, optimizer="sgd", lr=1.0, warmup=0.0)
     made = loop.fit(classifier(r), TrainingSet(images()), images(12, seed=2))
     assert made.step < 40
+
+
+def test_a_training_that_diverges_fails_and_says_so() -> None:
+    """Else its predictions would be NaN, read as the first class."""
+    r = recipe(steps=40, evaluate_every=10, optimizer="sgd", lr=1e3, warmup=0.0)
+    with pytest.raises(CheckFailed, match="NaN or infinity for 12 of 12 images: its training diverged"):
+        loop.fit(classifier(r), TrainingSet(images()), images(12, seed=2))
+
+
+def test_one_image_at_a_time_is_refused_where_a_batch_norm_sees_one_value() -> None:
+    few = recipe(model="efficientnet_lite0", batch=1)
+    with pytest.raises(UserError, match=r"cannot be trained on 1 image at a time and at 32 px.*larger batch"):
+        loop.fit(classifier(few), TrainingSet(images()), images(12, seed=2))
 
 
 def test_head_only_changes_the_classifier_and_the_batch_norms() -> None:

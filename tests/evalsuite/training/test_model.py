@@ -32,3 +32,21 @@ def test_weights_and_models_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         model.build(recipe(weights=str(tmp_path / "w.safetensors")), 3)
     with pytest.raises(UserError, match="has no batch norm"):
         model.build(recipe(model="test_convnext", split_bn=True), 3)
+
+
+@pytest.mark.parametrize(("name", "size", "own"), [("vit_tiny_patch16_224", 64, 224), ("vgg11", 16, 224)])
+def test_a_size_that_a_model_does_not_take_is_refused(name: str, size: int, own: int) -> None:
+    with pytest.raises(UserError, match=f"{name} does not take images of {size} px .*its own size is {own}") as caught:
+        model.build(recipe(model=name, size=size), 3)
+    assert "\n" not in str(caught.value)
+
+
+def test_trying_a_batch_changes_nothing_of_the_model() -> None:
+    built = model.build(recipe(), 3)
+    before = {name: value.clone() for name, value in built.state_dict().items()}
+    torch.manual_seed(5)
+    model.try_batch(built, recipe(), 4, training=True)
+    assert all(torch.equal(value, before[name]) for name, value in built.state_dict().items())
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(1))

@@ -74,7 +74,11 @@ def test_broken_images_and_models_are_named(
     (tmp_path / "empty").mkdir()
     refused(random_pipeline, tmp_path / "empty", "holds no images")
     weights = Path("unet", "diffusion_pytorch_model.safetensors")
-    for name, said in (("pickled", "is a pickle"), ("partial", "is missing"), ("damaged", "cannot be loaded")):
+    for name, said in (
+        ("pickled", "is a pickle"),
+        ("partial", "is missing"),
+        ("damaged", "not a whole safetensors file"),
+    ):
         model = tmp_path / name
         shutil.copytree(random_pipeline, model)
         if name == "pickled":
@@ -84,6 +88,29 @@ def test_broken_images_and_models_are_named(
         else:
             (model / weights).write_bytes((model / weights).read_bytes()[:5000])
         refused(model, images, said)
+
+
+def test_a_run_is_not_resumed_with_fewer_steps_than_it_has_made(
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What its card says is what was done: a checkpoint of 3 steps is no result of 2."""
+    out = tmp_path / "tuned"
+    options = {"model": random_pipeline, "data": images, "out": out, "keep_work": True}
+    assert run(monkeypatch, **options, steps=3) == 0
+    card = (out / "README.md").read_text()
+    assert run(monkeypatch, **options, steps=2) == 2
+    assert "has made 3 steps, and 2 are asked for" in capsys.readouterr().err
+    assert (out / "README.md").read_text() == card
+    shutil.rmtree(out)
+    assert run(monkeypatch, **options, steps=2) == 2
+    assert "checkpoint.safetensors has made 3 steps already, and 2 are asked for" in capsys.readouterr().err
+    assert not out.exists()
+    assert run(monkeypatch, **options, steps=2, fresh=True) == 0
+    assert "2 steps of" in (out / "README.md").read_text()
 
 
 def test_another_run_s_checkpoint_and_folder_are_left_alone(

@@ -1,0 +1,96 @@
+"""The files of a pipeline folder: which parts it has, and which of a part's files hold its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines.errors import EngineError
+
+PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
+#: The name of a part's weights, without what follows the first dot.
+NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+#: Copies of the same weights in another precision; the first that is there is read. Others (`non_ema`) are not.
+VARIANTS = (None, "fp32", "fp16", "bf16")
+PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The safetensors files that a part's weights are read from, and diffusers' name of that variant."""
+
+    files: list[Path]
+    variant: str | None = None
+
+
+def weight_files(folder: Path, part: str) -> Weights:
+    """The files of one part's weights: one file, or the shards that an index names.
+
+    Raises
+    ------
+    EngineError
+        There are none, they are pickled, or a shard is missing.
+    """
+    place, name = folder / part, NAMES[part]
+    for variant in VARIANTS:
+        one = place / ".".join(word for word in (name, variant, "safetensors") if word)
+        index = place / ".".join(word for word in (name, "safetensors.index", variant, "json") if word)
+        if one.is_file() and index.is_file():
+            raise EngineError(f"{place} holds two copies of the weights, {one.name} and {index.name}: delete one")
+        if one.is_file():
+            return Weights([one], variant)
+        if index.is_file():
+            return Weights(_shards(index), variant)
+    raise EngineError(_no_weights(folder, place, name))
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that an index of sharded weights names, all of which must lie next to it."""
+    named = read_json(index).get("weight_map")
+    names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
+    if not names:
+        raise EngineError(f"{index} names no files: restore it, or save the pipeline again with save_pretrained")
+    files = [index.parent / name for name in names]
+    for file in files:
+        if file.parent != index.parent or file.suffix != ".safetensors" or not file.is_file():
+            raise EngineError(f"{index} names {file.name}, which is not there: copy or download it again")
+    return files
+
+
+def _no_weights(folder: Path, place: Path, name: str) -> str:
+    """Why a part has no weights that are read, and what to do."""
+    if pickled := sorted(p.name for kind in PICKLES for p in place.glob(kind)):
+        return (
+            f"{place / pickled[0]} is a pickle, which can run code when opened; expected safetensors: convert it "
+            f'on a machine that trusts it with `python -c "from diffusers import DiffusionPipeline as P; '
+            f"P.from_pretrained('{folder}').save_pretrained('{folder}-safe')\"`"
+        )
+    found = sorted(p.name for p in place.glob("*.safetensors"))
+    others = f"; {', '.join(found[:3])} is not read: rename it if it holds the weights" if found else ""
+    return f"{place} has no weights: expected {name}.safetensors, or its shards with an index{others}"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of a pipeline folder.
+
+    Raises
+    ------
+    EngineError
+        The file is missing or damaged.
+    """
+    if not path.is_file():
+        raise EngineError(f"{path} is missing: expected a pipeline folder as save_pretrained writes it")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EngineError(f"{path} is not JSON ({one_line(error)}): restore it") from error
+    if not isinstance(value, dict):
+        raise EngineError(f"{path} holds a {type(value).__name__}; expected a JSON object")
+    return value
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message without line breaks, cut where it is long."""
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,114 @@
+"""The tokenizer of a pipeline folder, and prompts to token ids as diffusers' pipelines make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines.checkpoint import settings
+from engines.checkpoint.folder import one_line, read_json
+from engines.checkpoint.settings import check_settings
+from engines.checkpoint.skeleton import TOKENIZERS
+from engines.errors import EngineError
+from engines.silence import quiet
+
+LISTS = ("vocab.json", "merges.txt")
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder: of the class that its pipeline names, or the fast one where only that can read it.
+
+    Parameters
+    ----------
+    folder
+        Of the pipeline, or a bundle.
+
+    Raises
+    ------
+    EngineError
+        A file is missing or damaged, or a setting is not followed here.
+    """
+    from transformers import CLIPTokenizer, CLIPTokenizerFast
+
+    place = folder / "tokenizer"
+    path = place / "tokenizer_config.json"
+    config = read_json(path)
+    check_settings(path, config, settings.TOKENIZER)
+    named = config.get("tokenizer_class") or TOKENIZERS[0]
+    if named not in TOKENIZERS:
+        raise EngineError(f"{place} is a {named}; expected one of {', '.join(TOKENIZERS)}")
+    try:
+        with quiet():
+            return (CLIPTokenizerFast if is_fast(folder) else CLIPTokenizer).from_pretrained(place)
+    except Exception as error:  # whatever transformers makes of damaged files
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise EngineError(f"{place} cannot be opened ({reason}): copy or download it again") from error
+
+
+def is_fast(folder: Path) -> bool:
+    """Whether the tokenizer of a folder is the one that is read from `tokenizer.json`."""
+    place = folder / "tokenizer"
+    if all((place / name).is_file() for name in LISTS):
+        return bool(read_json(folder / "model_index.json")["tokenizer"][1] == TOKENIZERS[1])
+    if (place / "tokenizer.json").is_file():
+        return True
+    raise EngineError(f"{place} has neither {' and '.join(LISTS)} nor tokenizer.json: copy or download it again")
+
+
+def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings: int) -> None:
+    """Refuse a tokenizer that gives more than its text encoder takes.
+
+    Parameters
+    ----------
+    max_positions, embeddings
+        Tokens of a prompt, and different tokens, that the text encoder knows.
+
+    Raises
+    ------
+    EngineError
+        Names what is too large.
+    """
+    place = folder / "tokenizer"
+    if tokenizer.model_max_length > max_positions:
+        raise EngineError(
+            f"{place} cuts prompts at {tokenizer.model_max_length:.0f} tokens and the text encoder takes "
+            f"{max_positions}: set model_max_length to {max_positions} in tokenizer_config.json"
+        )
+    vocabulary = tokenizer.get_vocab()
+    if beyond := sorted((number, token) for token, number in vocabulary.items() if number >= embeddings):
+        raise EngineError(
+            f"{place} has {len(beyond)} tokens that the text encoder has no embedding for ({beyond[0][1]!r} is number "
+            f"{beyond[0][0]} of {embeddings}): save the text encoder again after "
+            f"resize_token_embeddings({beyond[-1][0] + 1}), with the embeddings that were learnt"
+        )
+
+
+def token_ids(tokenizer: Any, prompts: Sequence[str], length: int) -> torch.Tensor:
+    """Token ids of prompts, int64 [n, length]; longer prompts are cut, as CLIP does."""
+    texts = [with_all_vectors(tokenizer, text) for text in prompts]
+    ids: torch.Tensor = tokenizer(
+        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids
+
+
+def with_all_vectors(tokenizer: Any, prompt: str) -> str:
+    """A prompt in which a learnt word of several vectors stands with all of them: `<word> <word>_1 <word>_2`.
+
+    Textual inversion in diffusers adds a token for each vector, and diffusers' pipelines write them out like this.
+    """
+    added = tokenizer.added_tokens_encoder
+    several = [token for token in added if f"{token}_1" in added]
+    if not several:
+        return prompt
+    tokens = set(tokenizer.tokenize(prompt))
+    for token in [token for token in several if token in tokens]:
+        vectors, number = [token], 1
+        while f"{token}_{number}" in added:
+            vectors.append(f"{token}_{number}")
+            number += 1
+        prompt = prompt.replace(token, " ".join(vectors))
+    return prompt

@@ -1,0 +1,180 @@
+"""The weights of a part: read from safetensors, compared with its network by name and shape, and loaded whole."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from engines.checkpoint.folder import NAMES, PARTS, weight_files
+from engines.checkpoint.skeleton import empty_network
+from engines.errors import EngineError
+
+#: What wrappers of a network put into the names of its weights when the wrapper is saved and not the network.
+WRAPPERS = {
+    "_orig_mod.": r"(?:^|(?<=\.))_orig_mod\.",  # torch.compile
+    "_fsdp_wrapped_module.": r"(?:^|(?<=\.))_fsdp_wrapped_module\.",
+    "_checkpoint_wrapped_module.": r"(?:^|(?<=\.))_checkpoint_wrapped_module\.",
+    "module.": r"^module\.",  # DistributedDataParallel
+    "base_model.model.": r"^base_model\.model\.",  # peft
+    "base_layer.": r"(?<=\.)base_layer\.",  # peft
+}
+ADAPTER = re.compile(r"(^|\.)(lora_|lora\.|hada_|oft_|boft_|ia3_|vera_|loha_|lokr_)")
+#: Old names of the VAE's attention, which diffusers reads as well.
+OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+#: A buffer that older versions of transformers saved.
+UNUSED = {"text_model.embeddings.position_ids"}
+
+
+def check_weights(folder: Path, part: str, network: Any) -> list[str]:
+    """Compare the names and shapes in a part's files with its network; no weight is read.
+
+    Returns
+    -------
+    list
+        What a wrapper of the network has put into names, which is taken away when the weights are loaded.
+
+    Raises
+    ------
+    EngineError
+        Weights are missing, of other shapes, or unknown: names the first of them and says what to do.
+    """
+    place = folder / part
+    expected = {name: list(value.shape) for name, value in network.state_dict().items()}
+    got = {name: shape for file in weight_files(folder, part).files for name, shape in _shapes(file).items()}
+    names = own_names(place, got)
+    found = {own: got[name] for name, own in names.items()}
+    wrong = [name for name, shape in found.items() if name in expected and shape != expected[name]]
+    if wrong:
+        raise EngineError(
+            f"{place}: the weights do not fit config.json: {wrong[0]} is {found[wrong[0]]}, expected "
+            f"{expected[wrong[0]]}{_more(wrong)}; copy the configuration and the weights from the same model"
+        )
+    missing, unknown = sorted(expected.keys() - found), sorted(found.keys() - expected)
+    if missing or unknown:
+        parts = [f"{len(n)} {word} ({n[0]}{_more(n)})" for word, n in (("missing", missing), ("unknown", unknown)) if n]
+        raise EngineError(
+            f"{place}: weights are {' and '.join(parts)}: save the pipeline again with save_pretrained where it was "
+            f"trained, from the {PARTS[part]} itself and not from what wraps it"
+        )
+    return sorted(word for word, pattern in WRAPPERS.items() if any(re.search(pattern, name) for name in got))
+
+
+def own_names(place: Path, names: Iterable[str]) -> dict[str, str]:
+    """The network's name of each weight, without what a wrapper has put into it; weights of no use are left out.
+
+    Raises
+    ------
+    EngineError
+        There is an adapter that is not fused, or two weights have one name.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        if ADAPTER.search(name):
+            raise EngineError(
+                f"{place} holds an adapter that is not fused ({name}): load it in diffusers, call fuse_lora() and "
+                "unload_lora_weights(), and save the pipeline again"
+            )
+        own = _own_name(name)
+        if own not in UNUSED:
+            found[name] = own
+    if twice := [own for own, n in Counter(found.values()).items() if n > 1]:
+        raise EngineError(f"{place} holds the weight {twice[0]} under two names: save the pipeline again")
+    return found
+
+
+def read_weights(folder: Path, part: str) -> dict[str, torch.Tensor]:
+    """A part's weights by the network's own names, as they are stored.
+
+    Raises
+    ------
+    EngineError
+        A file is damaged, or a weight is NaN or infinite: names it.
+    """
+    weights: dict[str, torch.Tensor] = {}
+    for path in weight_files(folder, part).files:
+        with _opened(path) as file:
+            for name, own in own_names(path.parent, file.keys()).items():
+                value = file.get_tensor(name)
+                if value.is_floating_point() and not bool(value.isfinite().all()):
+                    raise EngineError(
+                        f"{path}: {own} holds NaN or infinity: the training diverged, or the file is damaged; take an "
+                        "earlier checkpoint"
+                    )
+                weights[own] = value
+    return weights
+
+
+def load_part(folder: Path, part: str) -> Any:
+    """One network of a pipeline folder in float32, every weight of it from the folder.
+
+    Raises
+    ------
+    EngineError
+        Weights are missing, unknown, damaged or not finite.
+    """
+    network = empty_network(folder, part)
+    check_weights(folder, part, network)
+    weights = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in read_weights(folder, part).items()
+    }
+    network.load_state_dict(weights, strict=True, assign=True)
+    return network
+
+
+def copy_part(
+    model: Path, out: Path, part: str, changed: Callable[[str, torch.Tensor], torch.Tensor] | None = None
+) -> None:
+    """Copy a part's configuration and weights into `out`/`part`: one file, under the network's own names.
+
+    Parameters
+    ----------
+    changed
+        Name and value of a weight -> the value that is written.
+    """
+    from safetensors.torch import save_file
+
+    place, source = out / part, model / part
+    place.mkdir(exist_ok=True)
+    shutil.copyfile(source / "config.json", place / "config.json")
+    files, path = weight_files(model, part).files, place / f"{NAMES[part]}.safetensors"
+    if (
+        changed is None
+        and len(files) == 1
+        and all(name == own for name, own in own_names(source, _shapes(files[0])).items())
+    ):
+        shutil.copyfile(files[0], path)
+        return
+    weights = read_weights(model, part)
+    values = {name: value if changed is None else changed(name, value) for name, value in weights.items()}
+    save_file({name: value.contiguous() for name, value in values.items()}, path, metadata={"format": "pt"})
+
+
+def _own_name(name: str) -> str:
+    for _ in WRAPPERS:  # one wrapper may be in another
+        for pattern in WRAPPERS.values():
+            name = re.sub(pattern, "", name)
+    return re.sub(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{OLD_ATTENTION[m[2]]}.", name)
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    with _opened(path) as file:
+        return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, "pt")
+    except SafetensorError as error:
+        raise EngineError(f"{path} is not a whole safetensors file ({error}): copy or download it again") from error

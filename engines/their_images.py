@@ -1,0 +1,142 @@
+"""What a user's own script draws: diffusers' pipeline, loaded from the folder by diffusers, with its own scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engines.checkpoint.folder import PARTS, one_line, weight_files
+from engines.checkpoint.skeleton import empty_network
+from engines.checkpoint.tokenizer import is_fast
+from engines.checkpoint.weights import check_weights, load_part
+from engines.draw import GREY, Start, Tick, hole
+from engines.errors import EngineError
+from engines.memory import give_back
+from engines.pipeline_spec import PipelineSpec
+from engines.silence import quiet, without_bars
+
+CPU_PIXELS = 512 * 512  # of one batch on a CPU
+GPU_IMAGES = 8
+
+
+def their_images(
+    folder: Path, spec: PipelineSpec, prompts: Sequence[str], start: Start, device: torch.device, tick: Tick
+) -> np.ndarray:
+    """Images of prompts by diffusers' pipeline in float32, uint8 [n, H, W, 3].
+
+    The text encoder is loaded first and freed, then the UNet with the small VAE; the UNet is freed before the VAE runs.
+
+    Parameters
+    ----------
+    tick
+        Called with the steps done and with all of them, after each step.
+
+    Raises
+    ------
+    EngineError
+        Diffusers cannot draw with this folder: says why.
+    """
+    try:
+        with quiet(), torch.inference_mode():
+            conditional, unconditional = _words(folder, spec, prompts, device)
+            pipeline = _open(folder, spec, without=("text_encoder", "tokenizer")).to(device)
+            batch = GPU_IMAGES if device.type != "cpu" else max(1, CPU_PIXELS // spec.size**2)
+            generators, latents = start.generators(), []
+            steps, n = start.steps, len(prompts)
+            for first in range(0, n, batch):
+                these = slice(first, first + batch)
+
+                def ended(
+                    _pipe: Any, step: int, _time: Any, kept: dict[str, Any], first: int = first
+                ) -> dict[str, Any]:
+                    tick(first * steps // n + step + 1, steps * -(-n // batch))
+                    return kept
+
+                drawn = pipeline(
+                    prompt_embeds=conditional[these],
+                    negative_prompt_embeds=unconditional[these],
+                    latents=start.noise[these].to(device),
+                    generator=generators[these],
+                    num_inference_steps=steps,
+                    guidance_scale=start.guidance,
+                    height=spec.size,
+                    width=spec.size,
+                    output_type="latent",
+                    callback_on_step_end=ended,
+                    **_hole(pipeline, spec, len(conditional[these]), device),
+                )
+                latents.append(drawn.images)
+            vae, processor = pipeline.vae, pipeline.image_processor
+            del pipeline
+            give_back()
+            return _decoded(vae, processor, torch.cat(latents), batch)
+    except EngineError:
+        raise
+    except Exception as error:  # whatever diffusers makes of a folder that passed every check
+        raise EngineError(f"diffusers cannot draw with {folder} ({type(error).__name__}: {one_line(error)})") from error
+
+
+def _open(folder: Path, spec: PipelineSpec, without: Sequence[str]) -> Any:
+    """Diffusers' own pipeline object of a folder, in float32, without some of its parts."""
+    import diffusers
+    from transformers import CLIPTokenizerFast
+
+    inpaint = spec.unet_in_channels != spec.latent_channels
+    kind = diffusers.StableDiffusionInpaintPipeline if inpaint else diffusers.StableDiffusionPipeline
+    given: dict[str, Any] = {part: _network(folder, part) for part in PARTS if part not in without}
+    if "tokenizer" not in without and is_fast(folder):
+        given["tokenizer"] = CLIPTokenizerFast.from_pretrained(folder / "tokenizer")
+    left_out = dict.fromkeys((*without, "safety_checker", "feature_extractor", "image_encoder"))
+    with without_bars():
+        pipeline = kind.from_pretrained(folder, **given, **left_out, torch_dtype=torch.float32, use_safetensors=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _network(folder: Path, part: str) -> Any:
+    """One network, as diffusers or transformers load it; by our own names where those of the file are a wrapper's."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    if check_weights(folder, part, empty_network(folder, part)):
+        return load_part(folder, part)
+    kind = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}[part]
+    variant = weight_files(folder, part).variant
+    return kind.from_pretrained(folder / part, variant=variant, torch_dtype=torch.float32, use_safetensors=True)
+
+
+def _words(
+    folder: Path, spec: PipelineSpec, prompts: Sequence[str], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings of prompts and of empty ones, each [n, tokens, text_dim]."""
+    pipeline = _open(folder, spec, without=("unet", "vae", "scheduler")).to(device)
+    pairs = [pipeline.encode_prompt(text, device, 1, True, negative_prompt="") for text in prompts]
+    conditional, unconditional = (torch.cat(rows) for rows in zip(*pairs, strict=True))
+    del pipeline
+    give_back()
+    return conditional, unconditional
+
+
+def _hole(pipeline: Any, spec: PipelineSpec, n: int, device: torch.device) -> dict[str, Any]:
+    """For inpainting: a grey image, the mask, and the latents of what is not masked."""
+    if spec.unet_in_channels == spec.latent_channels:
+        return {}
+    grey = torch.full((n, 3, spec.size, spec.size), GREY / 127.5 - 1, device=device)
+    mask = (
+        hole(spec.latent_size).repeat_interleave(spec.vae_scale_factor, 0).repeat_interleave(spec.vae_scale_factor, 1)
+    )
+    latents = pipeline.vae.encode(grey).latent_dist.mean * pipeline.vae.config.scaling_factor
+    masks = mask.expand(n, 1, -1, -1).to(device)
+    return {"image": grey, "mask_image": masks, "masked_image_latents": latents, "strength": 1.0}
+
+
+def _decoded(vae: Any, processor: Any, latents: torch.Tensor, batch: int) -> np.ndarray:
+    images = []
+    for these in latents.split(batch):
+        pixels = vae.decode(these / vae.config.scaling_factor, return_dict=False)[0]
+        images.append(processor.postprocess(pixels, output_type="np", do_denormalize=[True] * len(these)))
+    return np.asarray((np.concatenate(images) * 255).round().astype(np.uint8))

@@ -1,0 +1,66 @@
+"""The steps of `gen sample` from where a certificate starts, so that what is certified is what will be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from engines.draw import Start, Tick
+from engines.engine import Networks
+from gen.diffusion import solvers
+from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
+from gen.diffusion.schedules import NoiseSchedule
+from gen.diffusion.strategies import Phase
+from gen.plan.plan import PlanRow
+
+
+@dataclass
+class _Certified(InFlightImage):
+    """An image whose fresh noise is that of diffusers' generators."""
+
+    source: torch.Generator = field(default_factory=torch.Generator)
+
+    def noise(self, step: int, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randn(shape, generator=self.source)
+
+
+def own_steps(
+    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, tick: Tick
+) -> torch.Tensor | None:
+    """The latents of a certificate's images by this package's solver and loop: an `engines.draw.Solve`.
+
+    Returns
+    -------
+    torch.Tensor or None
+        float32 [n, C, h, w]; None where no solver here has the steps of the pipeline's scheduler.
+    """
+    spec, n = engine.spec, len(start.noise)
+    solver = solvers.of_pipeline(spec.scheduler)
+    if solver is None:
+        return None
+    table = solvers.table(solver, NoiseSchedule.from_config(spec.scheduler), start.steps)
+    settings = {"class": "-", "prompt": "-", "solver": solver, "size": spec.size}
+    settings |= {"steps": start.steps, "guidance": start.guidance}
+    loop, done = DenoisingLoop(engine), dict[int, torch.Tensor]()
+    for number, source in enumerate(start.generators()):
+        row = PlanRow.model_validate(settings | {"id": str(number)})
+        image = _Certified(
+            number,
+            row,
+            [Phase()],
+            table=table,
+            guided=table.guided(None),
+            text=text[number],
+            negative=text[n + number],
+            latents=start.noise[number] * table.start_scale,
+            extra=None if extra is None else extra[number],
+            source=source,
+        )
+        loop.admit(image)
+        while loop.busy and (not loop.hungry or number == n - 1):
+            for finished in loop.step():
+                assert finished.latents is not None
+                done[finished.number] = finished.latents
+                tick(len(done), n)
+    return torch.stack([done[number] for number in range(n)])

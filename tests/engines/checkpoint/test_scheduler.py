@@ -1,0 +1,78 @@
+"""The scheduler of a folder is diffusers' own of its class, with what its file leaves out; others are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.checkpoint.scheduler import FOREIGN, OWN, open_scheduler, own_scheduler, scheduler_settings
+from engines.errors import EngineError
+from engines.pipeline_spec import read_spec
+
+SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+@pytest.mark.parametrize("name", [*OWN, *FOREIGN])
+def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
+    scheduler = open_scheduler(Path("p"), name, {})
+    found = scheduler_settings(scheduler)
+    assert found["beta_end"] == scheduler.config.beta_end
+    assert {"beta_start", "prediction_type"} <= set(found["_use_default_values"])
+    again = own_scheduler(found)
+    assert type(again).__name__ == found["_class_name"] == name
+    assert again.alphas_cumprod.equal(scheduler.alphas_cumprod)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "word"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", {}, "is a FlowMatchEulerDiscreteScheduler; expected one of.*Flow matching"),
+        ("EDMEulerScheduler", {}, "is a EDMEulerScheduler"),
+        ("DDIMScheduler", {"thresholding": True}, "thresholding = True"),
+        ("EulerDiscreteScheduler", {"thresholding": True}, "thresholding = True, which a EulerDiscreteScheduler"),
+        ("PNDMScheduler", {"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr = True, which a PNDMScheduler"),
+        ("DDIMScheduler", {"rescale_betas_zero_snr": True}, "zero_snr with prediction_type epsilon"),
+        ("DDIMScheduler", {"trained_betas": [0.001] * 500}, "500 trained_betas for 1000"),
+        ("DDIMScheduler", {"trained_betas": [2.0] * 1000}, "no noise schedule"),
+        ("DDIMScheduler", {"beta_end": float("nan")}, "no noise schedule"),
+        ("DDIMScheduler", {"beta_schedule": "cosine"}, "makes no DDIMScheduler of it"),
+        ("DDPMScheduler", {"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'"),
+        ("DDIMScheduler", {"prediction_type": "flow_prediction"}, "prediction_type = 'flow_prediction'"),
+        ("EulerDiscreteScheduler", {"timestep_spacing": "cosine"}, "scheduler_config.json"),
+        ("EulerDiscreteScheduler", {"use_beta_sigmas": True}, "use_beta_sigmas = True"),
+        ("EulerDiscreteScheduler", {"sigma_min": 0.1}, "sigma_min = 0.1"),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type = 'sde-dpmsolver"),
+        ("DPMSolverMultistepScheduler", {"solver_order": 3}, "solver_order = 3"),
+        ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "use_flow_sigmas = True"),
+        ("UniPCMultistepScheduler", {"solver_type": "bh1"}, "solver_type = 'bh1'"),
+        ("LCMScheduler", {"original_inference_steps": 100}, "original_inference_steps = 100"),
+        ("DDIMScheduler", {"invented": 1}, "invented = 1, which this version does not know"),
+        ("DDIMScheduler", {"num_train_timesteps": 0}, "scheduler_config.json"),
+        ("DDIMScheduler", {"num_train_timesteps": "1000"}, "scheduler_config.json"),
+        ("DDIMScheduler", {"num_train_timesteps": None}, "scheduler_config.json"),
+    ],
+)
+def test_what_is_not_followed_is_refused_in_one_line(name: str, config: dict[str, object], word: str) -> None:
+    with pytest.raises(EngineError, match=word) as caught:
+        open_scheduler(Path("p"), name, config)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_of_other_classes_are_left_overs_without_influence() -> None:
+    """A file that was made from another scheduler's keeps its keys."""
+    open_scheduler(Path("p"), "EulerDiscreteScheduler", SD | {"skip_prk_steps": True, "solver_order": 3})
+
+
+def test_the_pipeline_repairs_old_settings_as_diffusers_does(folder: Path, edit: Callable[..., None]) -> None:
+    """Diffusers' pipelines take steps_offset 0 for 1, and clip nothing, whatever the file says."""
+    edit("scheduler/scheduler_config.json", steps_offset=0, clip_sample=True)
+    spec = read_spec(folder)
+    assert (spec.scheduler["steps_offset"], spec.scheduler["clip_sample"]) == (1, False)
+
+
+def test_the_class_is_that_of_the_index(folder: Path, edit: Callable[..., None]) -> None:
+    """Diffusers loads the class that model_index.json names, whatever the scheduler's own file says."""
+    edit("model_index.json", scheduler=["diffusers", "EulerDiscreteScheduler"])
+    assert read_spec(folder).scheduler["_class_name"] == "EulerDiscreteScheduler"
