@@ -87,12 +87,14 @@ def _open(folder: Path, spec: PipelineSpec, without: Sequence[str]) -> Any:
 
     inpaint = spec.unet_in_channels != spec.latent_channels
     kind = diffusers.StableDiffusionInpaintPipeline if inpaint else diffusers.StableDiffusionPipeline
-    given: dict[str, Any] = {part: _network(folder, part) for part in PARTS if part not in without}
-    if "tokenizer" not in without and is_fast(folder):
-        given["tokenizer"] = CLIPTokenizerFast.from_pretrained(folder / "tokenizer")
-    left_out = dict.fromkeys((*without, "safety_checker", "feature_extractor", "image_encoder"))
+    fast = "tokenizer" not in without and is_fast(folder)
+    left_out = (*without, "safety_checker", "feature_extractor", "image_encoder", *(["tokenizer"] if fast else []))
     with without_bars():
-        pipeline = kind.from_pretrained(folder, **given, **left_out, torch_dtype=torch.float32, use_safetensors=True)
+        given = {part: _network(folder, part) for part in PARTS if part not in without}
+        given |= dict.fromkeys(left_out)
+        pipeline = kind.from_pretrained(folder, **given, torch_dtype=torch.float32, use_safetensors=True)
+    if fast:  # an index that names the slow one would not let it in
+        pipeline.register_modules(tokenizer=CLIPTokenizerFast.from_pretrained(folder / "tokenizer"))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
