@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,8 +17,9 @@ from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing, is_missing_code
 from shards.ingest.files.found import FoundImage
 from shards.ingest.files.walk import File
-from shards.ingest.tables.columns import ALIASES, Chosen, column_of, facts_of, folded
+from shards.ingest.tables.columns import ALIASES, Chosen, column_of, facts_of, folded, tidy
 from shards.ingest.tables.join import without_suffix
+from shards.ingest.tables.skin_types import Notation
 from shards.ingest.tables.splits import split_of
 
 #: Names of the column with the picture, where there are several.
@@ -39,13 +41,36 @@ def holds_images(file: File) -> bool:
         raise UserError(f"cannot read the table {file.path}: {reason}; write it again, or move it away") from error
 
 
-def rows_of(file: File, chosen: Chosen) -> Iterator[FoundImage]:
+def skin_types_of(file: File, chosen: Chosen) -> Counter[tuple[str, str]]:
+    """How often each skin type occurs, by the column's name and the value; no picture is read.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    try:
+        schema = _open(file)[0]
+        column = column_of(schema.names, "group", chosen)
+        if column is None:
+            return Counter()
+        names = _class_names(schema).get(column)
+        batches = _open(file, [column])[1]
+        values = (tidy("group", _word(value, names)) for batch in batches for value in batch.column(column).to_pylist())
+        return Counter((column, value) for value in values if value is not None)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from error
+
+
+def rows_of(file: File, chosen: Chosen, notation: Notation | None = None) -> Iterator[FoundImage]:
     """The image in each row.
 
     Parameters
     ----------
     chosen
         Our name of a column -> its names in the table; `file` is the column of pictures.
+    notation
+        Of the skin types; None leaves them as they are.
 
     Raises
     ------
@@ -59,10 +84,17 @@ def rows_of(file: File, chosen: Chosen) -> Iterator[FoundImage]:
         names = _class_names(schema)
         columns = {ours: column_of(schema.names, ours, chosen) for ours in ALIASES.keys() - {"file"}}
         for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
-            yield _image(file, number, row, picture, names, columns, split)
+            found = _image(file, number, row, picture, names, columns, split)
+            if notation:
+                found.facts["group"] = notation.of(columns["group"], found.facts.get("group"))
+            yield found
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cannot read {file.path}: {reason}; expected a Hugging Face parquet or arrow file") from error
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: File, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(f"cannot read {file.path}: {reason}; expected a Hugging Face parquet or arrow file")
 
 
 def _image(
@@ -99,10 +131,11 @@ def _word(value: Any, names: Mapping[Any, str] | None) -> str | None:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _open(file: File) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _open(file: File, columns: Sequence[str] | None = None) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema and the rows, with some columns or all (an arrow file gives all)."""
     if file.path.suffix.casefold() == ".parquet":
         table = pyarrow.parquet.ParquetFile(file.path)
-        return table.schema_arrow, table.iter_batches(64)
+        return table.schema_arrow, table.iter_batches(64, columns=columns)
     stream = pa.ipc.open_stream(pa.memory_map(str(file.path)))
     return stream.schema, iter(stream)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,12 +15,13 @@ from shards.ingest import hub
 from shards.ingest.files.found import FoundImage, Inventory
 from shards.ingest.files.kinds import Kind, classify
 from shards.ingest.files.walk import File, walk
-from shards.ingest.samples import samples
+from shards.ingest.samples import samples, skin_types_of
 from shards.ingest.sorting import Sorted, sort_files
 from shards.ingest.tables.by_table import by_tables
 from shards.ingest.tables.find_table import Described, TableFinder, TableNotUnderstood
 from shards.ingest.tables.join import without_suffix
 from shards.ingest.tables.recipe import Recipe, preset
+from shards.ingest.tables.skin_types import Notation
 from shards.ingest.tables.splits import split_and_class
 
 #: The least share of a table's rows that must name an image which is there.
@@ -92,10 +94,11 @@ def find(source: Path, labels: Labels = Labels()) -> Inventory:
     scratch = tempfile.TemporaryDirectory(prefix="dermforge-")
     have = sort_files(files, Path(scratch.name))
     tables = _tables(source, have, recipe, labels, notes)
+    notation = _notation(have, recipe, notes)
     streams: list[Iterable[FoundImage]] = [
-        samples(members, tar, notes, labels.synthetic) for tar, members in have.samples
+        samples(members, tar, notes, labels.synthetic, notation) for tar, members in have.samples
     ]
-    streams += [hub.rows_of(file, recipe.columns) for file in have.hubs]
+    streams += [hub.rows_of(file, recipe.columns, notation) for file in have.hubs]
     if tables:
         loose = by_tables(source, have.pictures, tables, recipe, labels.least_found, notes)
     else:
@@ -125,6 +128,19 @@ def _tables(source: Path, have: Sorted, recipe: Recipe, labels: Labels, notes: l
         why = "read: it describes the images" if file.path.resolve() in used else "a table that is not used"
         have.passed_over.append((file.place, why))
     return tables
+
+
+def _notation(have: Sorted, recipe: Recipe, notes: list[str]) -> Notation:
+    """The one notation of skin types in tars and Hugging Face's files, told from all of them together."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for _, members in have.samples:
+        counts += skin_types_of(members)
+    for file in have.hubs:
+        counts += hub.skin_types_of(file, recipe.columns)
+    notation = Notation(counts, recipe.scale)
+    files = [*(tar.name for tar, _ in have.samples), *(file.name for file in have.hubs)]
+    notes += notation.notes(" and ".join(files[:3]))
+    return notation
 
 
 def _by_folders(pictures: Iterable[File], recipe: Recipe) -> Iterator[FoundImage]:

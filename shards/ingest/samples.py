@@ -13,7 +13,8 @@ from dermforge.common.errors import UserError
 from shards.ingest.files.found import FoundImage
 from shards.ingest.files.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
 from shards.ingest.files.walk import File
-from shards.ingest.tables.columns import column_of, facts_of
+from shards.ingest.tables.columns import column_of, facts_of, tidy
+from shards.ingest.tables.skin_types import Notation
 from shards.ingest.tables.splits import split_of
 
 #: The members that label a sample.
@@ -26,13 +27,29 @@ def holds_samples(members: Sequence[File]) -> bool:
     return any(_split(file)[0] in keys for file in members if _is_picture(file))
 
 
-def samples(members: Sequence[File], tar: File, notes: list[str], synthetic: bool = False) -> Iterator[FoundImage]:
+def skin_types_of(members: Sequence[File]) -> Counter[tuple[str, str]]:
+    """How often each skin type occurs in the JSON of a tar, by the key and the value; no picture is read."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for file in members:
+        if _ext(file) == "json":
+            words = _words(file)
+            key = column_of(words, "group")
+            if key and (value := tidy("group", words[key])) is not None:
+                counts[key, value] += 1
+    return counts
+
+
+def samples(
+    members: Sequence[File], tar: File, notes: list[str], synthetic: bool = False, notation: Notation | None = None
+) -> Iterator[FoundImage]:
     """The samples of a tar in stored order.
 
     Parameters
     ----------
     synthetic
         Whether the images may say that they are synthetic.
+    notation
+        Of the skin types; None leaves them as they are.
 
     Raises
     ------
@@ -54,7 +71,7 @@ def samples(members: Sequence[File], tar: File, notes: list[str], synthetic: boo
             ext = _split(file, whole)[1]
             unused.update([f"a second {ext}"] if ext in mine else [])
             mine.setdefault(ext, file)
-        yield _sample(key, mine, tar, unused, synthetic)
+        yield _sample(key, mine, tar, unused, synthetic, notation or Notation({}))
     if unused:
         listed = ", ".join(f"{ext} ({n})" for ext, n in sorted(unused.items()))
         notes.append(f"{tar.place}: these members of samples are not used: {listed}")
@@ -66,7 +83,9 @@ def unlabelled(members: Sequence[File]) -> list[str]:
     return sorted({_ext(f) for f in members if not _is_picture(f) and _split(f)[0] in keys and _ext(f)})
 
 
-def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[str], synthetic: bool) -> FoundImage:
+def _sample(
+    key: str, members: Mapping[str, File], tar: File, unused: Counter[str], synthetic: bool, notation: Notation
+) -> FoundImage:
     pictures = {ext: file for ext, file in members.items() if f".{ext}" in IMAGE_SUFFIXES}
     others = {ext: file for ext, file in members.items() if _is_picture(file) and ext not in pictures}
     views = [ext for ext in others if "." in ext]
@@ -76,7 +95,7 @@ def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[st
             f"{key}.jpg, in a sample"
         )
     split = split_of(*re.split(r"[-_.]", tar.name))
-    found = FoundImage(key, _facts(members, split, key, synthetic), place=f"{tar.place}/{key}")
+    found = FoundImage(key, _facts(members, split, key, synthetic, notation), place=f"{tar.place}/{key}")
     if pictures or others:
         ext = next((e for e in ("jpg", "jpeg", "png", "webp") if e in pictures), next(iter({**pictures, **others})))
         found.data = members[ext]
@@ -88,21 +107,28 @@ def _sample(key: str, members: Mapping[str, File], tar: File, unused: Counter[st
     return found
 
 
-def _facts(members: Mapping[str, File], split: str | None, key: str, synthetic: bool) -> dict[str, Any]:
-    try:
-        said = json.loads(members["json"].read()) if "json" in members else {}
-    except ValueError:
-        said = {}
-    said = said if isinstance(said, dict) else {}
-    if said.get("origin") == "synthetic" and not synthetic:
+def _facts(
+    members: Mapping[str, File], split: str | None, key: str, synthetic: bool, notation: Notation
+) -> dict[str, Any]:
+    words = _words(members["json"]) if "json" in members else {}
+    if words.get("origin") == "synthetic" and not synthetic:
         raise UserError(f"{key} is synthetic, but only real images can be imported; copy shards with `shards select`")
-    words = {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)}
     origin = words.pop("origin") if words.get("origin") in ("real", "phantom") else None
     columns = {ours: column_of(words, ours) for ours in ("class", "group", "cluster", "split")}
     facts = facts_of(words, columns)
+    facts["group"] = notation.of(columns["group"], facts.get("group"))
     if not facts.get("class") and "cls" in members:
         facts["class"] = members["cls"].read().decode(errors="replace").strip() or None
     return facts | {"split": facts.get("split") or split, "origin": origin}
+
+
+def _words(file: File) -> dict[str, str]:
+    """The plain values of a JSON object as text; nothing of another JSON, or of what is none."""
+    try:
+        said = json.loads(file.read())
+    except ValueError:
+        return {}
+    return {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)} if isinstance(said, dict) else {}
 
 
 def _split(file: File, whole: frozenset[str] = frozenset()) -> tuple[str, str]:

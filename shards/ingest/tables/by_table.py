@@ -137,13 +137,12 @@ class _Rows:
 
     def _normalise(self, entries: Sequence[FoundImage], notes: list[str]) -> None:
         """Write skin types in one notation, and say what became of them."""
-        counts = Counter(str(one.facts["group"]) for one in entries if one.facts.get("group") is not None)
-        names = skin_types.mapping(counts, self.recipe.scale, self.columns["group"] or "")
+        column = self.columns["group"] or ""
+        counts = Counter((column, str(group)) for one in entries if (group := one.facts.get("group")) is not None)
+        notation = skin_types.Notation(counts, self.recipe.scale)
         for one in entries:
-            if one.facts.get("group") is not None:
-                one.facts["group"] = names[one.facts["group"]]
-        if said := skin_types.changes(counts, names):
-            notes.append(f"skin types of {self.described.file.name}, column {self.columns['group']}: {said}")
+            one.facts["group"] = notation.of(column, one.facts.get("group"))
+        notes += notation.notes(self.described.file.name)
 
 
 def _of_folder(described: Described, pictures: Sequence[File]) -> list[File]:

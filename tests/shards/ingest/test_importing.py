@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import webdataset as wds
 from shards_helpers import foreign_tar, metadata, picture
 
 from shards import ShardSet, UserError
@@ -221,3 +224,24 @@ def test_presets_of_other_data_sets(
     assert (sample.label, sample.group, sample.attributes) == (label, group, attributes)
     assert sample.cluster == cluster or cluster is None
     assert sample.origin == "real"
+
+
+def test_skin_types_of_tars_and_parquet_files_are_written_as_those_of_tables(tmp_path: Path) -> None:
+    """All files together tell the scale: one tar holds the pair 12 only."""
+    for tar, words in (("a", ["12"]), ("b", ["34", "56"])):
+        with wds.TarWriter(str(tmp_path / f"{tar}.tar")) as writer:
+            for i, word in enumerate(words):
+                sample = {"class": "nevus", "fitzpatrick": word, "diabetes": "type 2 diabetes"}
+                key = f"{tar}{i}"
+                writer.write({"__key__": key, "png": encode_image(picture(i)), "json": json.dumps(sample).encode()})
+    found = find(tmp_path)
+    assert [one.facts["group"] for one in found] == ["1-2", "3-4", "5-6"]
+    assert found.notes == [
+        "skin types of a.tar and b.tar, column fitzpatrick: 12 is 1-2 (1), 34 is 3-4 (1), 56 is 5-6 (1)"
+    ]
+    frame = pd.DataFrame({"image": [{"bytes": encode_image(picture(0)), "path": "a.png"}] * 3})
+    frame = frame.assign(label="nevus", skin_type=["IV", "FST 2", "NA"])
+    frame.to_parquet(tmp_path / "c.parquet")
+    held = find(tmp_path / "c.parquet")
+    assert [one.facts["group"] for one in held] == ["4", "2", None]
+    assert held.notes == ["skin types of c.parquet, column skin_type: FST 2 is 2 (1), IV is 4 (1)"]
