@@ -11,6 +11,7 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, progress, say, track
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
 from evalsuite.images.features.names import SPECS
 from evalsuite.images.image_data import image_side, open_images
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from evalsuite.images.filter.rules import Filtered
 
 
+@used_only(
+    "with --judge",
+    lambda given: given["judge_on"],
+    *("n_real", "ratio", "seeds", "model", "weights", "size", "steps", "lr"),
+)
 def filter_images(
     synthetic: Annotated[Path, typer.Argument(help="Synthetic images: shards or a folder.")],
     train: Annotated[Path, typer.Option(help="Real training images.")],

@@ -32,7 +32,7 @@ def run(
     lr: options.Rate = None,
     augment: Annotated[Augment, typer.Option(help="none, light, randaugment.")] = "light",
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="Of the first training run; the others follow.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
     ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,
     allow_leakage: Annotated[bool, typer.Option(help="Continue although the generator saw too much.")] = False,

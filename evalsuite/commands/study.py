@@ -13,6 +13,7 @@ import typer
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
+from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
 from evalsuite.study.names import Metric, Preset
 from evalsuite.training.recipe import Augment, Recipe, Tuning
@@ -26,6 +27,7 @@ Number = TypeVar("Number", int, float)
 PRINTED = ("classifier", "verdicts", "saturation", "exchange", "reference_ratio", "notes", "leakage")
 
 
+@used_only("with --adaptive", lambda given: given["adaptive"], "max_ratio")
 def study(
     real: Annotated[Path, typer.Option(help="Real images: a folder with train/, validation/ and test/.")],
     synthetic: Annotated[
@@ -62,7 +64,7 @@ def study(
     batch: Annotated[int | None, typer.Option(help="Images a step. [default: 32, or the preset's]")] = None,
     lr: options.Rate = None,
     augment: Annotated[Augment | None, typer.Option(help="none, light, randaugment.")] = None,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="Of the first training run; the others follow.")] = 0,
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 500,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
     ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,

@@ -15,6 +15,7 @@ from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
 from dermforge.common.output_folder import claim
+from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
 from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE, Augment, Mode, Tuning
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from evalsuite.training.resume import Evaluation
 
 
+@used_only("with --synthetic", lambda given: given["synthetic"], "split_bn")
 def train(
     real: Annotated[Path, typer.Option(help="Real images: a folder with train/, validation/ and test/.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for checkpoint and predictions.")],
@@ -39,8 +41,8 @@ def train(
     batch: Annotated[int, typer.Option(help="Images per step, over all processes.")] = 32,
     optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
     lr: options.Rate = None,
-    weight_decay: Annotated[float, typer.Option()] = 0.05,
-    label_smoothing: Annotated[float, typer.Option()] = 0.1,
+    weight_decay: Annotated[float, typer.Option(help="Of the optimiser.")] = 0.05,
+    label_smoothing: Annotated[float, typer.Option(help="Share of each label that goes to all.")] = 0.1,
     augment: Annotated[Augment, typer.Option(help="none, light or randaugment.")] = "light",
     class_weights: Annotated[bool, typer.Option(help="Weigh the loss by inverse class frequency.")] = False,
     balanced: Annotated[bool, typer.Option(help="Draw every class equally often.")] = False,
@@ -52,7 +54,7 @@ def train(
     ] = None,
     split_bn: Annotated[bool, typer.Option(help="Separate batch norm statistics for synthetic images.")] = False,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="Decides every draw.")] = 0,
     allow_leakage: Annotated[bool, typer.Option(help="Train although the generator saw too much.")] = False,
     tensorboard: Annotated[bool, typer.Option(help="Write a TensorBoard log next to the checkpoint.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -12,8 +12,12 @@ import typer
 from dermforge.common import console
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
+from dermforge.common.unused_options import used_only
 
 
+@used_only("with --method lora", lambda given: given["method"] == "lora", "rank", "keep_adapter")
+@used_only("without --steps", lambda given: given["steps"] is None, "epochs")
+@used_only("with --prior", lambda given: given["prior"], "prior_prompt", "prior_weight")
 def finetune(
     data: Annotated[str, typer.Option(help="Shards, or a folder of images with a CSV or a folder a class")],
     out: Annotated[Path, typer.Option(help="The pipeline folder to write")],
@@ -31,7 +35,7 @@ def finetune(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, in place of epochs")] = None,
     batch: Annotated[int, typer.Option(help="Images of a step, over all processes")] = 4,
-    micro_batch: Annotated[int, typer.Option(help="Images that a process takes at once [default: its share]")] = 0,
+    micro_batch: Annotated[int, typer.Option(help="Images that a process takes at once; 0: its whole share")] = 0,
     learning_rate: Annotated[
         float | None, typer.Option(help="Constant [default: full 5e-6, lora 1e-4, textual-inversion 5e-4]")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,12 +11,45 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
+from dermforge.common.tables import read_table
+from dermforge.common.unused_options import used_only
 from gen.commands import DEFAULT_BUNDLE, listed
 
 if TYPE_CHECKING:
     from gen.plan.plan import Plan
 
 
+#: Options of how images are made, and of which cells.
+HOW = ("preset", "prompt", "one_prompt", "solver", "steps", "guidance", "guidance_interval", "size", "seed")
+CELLS = (
+    *("classes", "groups", "strategy", "per_cell", "cells", "balance", "from_predictions", "total", "floor"),
+    *("group_column", "parents", "per_parent", "to_groups", "mask", "strength", "negative_prompt"),
+)
+
+
+def _strategies(given: Mapping[str, Any]) -> set[str]:
+    from gen.plan.grid import settings_from
+
+    return set(settings_from(given["preset"], {"strategies": listed(given["strategy"])}).strategies)
+
+
+@used_only("without --refill", lambda given: given["refill"] is None, "table", *HOW, *CELLS)
+@used_only("with --refill", lambda given: given["refill"], "kept")
+@used_only("without --table", lambda given: given["table"] is None, *CELLS)
+@used_only("without --cells", lambda given: given["cells"] is None, "classes", "groups", "per_cell")
+@used_only("without --from-predictions", lambda given: given["from_predictions"] is None, "per_cell")
+@used_only("with --from-predictions", lambda given: given["from_predictions"], "total", "floor", "group_column")
+@used_only("with --parents", lambda given: given["parents"], "per_parent", "to_groups", "mask", "strength")
+@used_only(
+    "with a --strategy that starts from photographs",
+    lambda given: _strategies(given) - {"text-to-image"},
+    *("to_groups", "strength"),
+)
+@used_only(
+    "with --strategy inpaint, outpaint or inpaint-outpaint",
+    lambda given: _strategies(given) - {"text-to-image", "image-to-image"},
+    "mask",
+)
 def plan(
     out: Annotated[Path | None, typer.Option(help="Where to write it: .csv or .parquet.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Print cells, forwards per image and time.")] = False,
@@ -118,6 +152,9 @@ def plan(
             raise UserError("--refill needs --kept: the shards, or a table, of the images that were kept")
         made = refill_plan(load(refill), kept_ids(kept))
     elif table is not None:
+        _refuse_useless(
+            table, {name: changes[name] for name in HOW if name in changes} | {"prompt": prompt, "size": size}
+        )
         made = load(table, settings.row_defaults(spec.prompt_template if spec else None), one_prompt)
     else:
         wanted = CellRequest(
@@ -144,6 +181,15 @@ def plan(
         print_plan(made, report)
     if out is not None:
         console.out.print(f"{out}: {len(made)} images, digest {made.digest}", soft_wrap=True)
+
+
+def _refuse_useless(table: Path, told: Mapping[str, Any]) -> None:
+    """Refuse options for what every row of a table says itself."""
+    rows = read_table(table)
+    for name, value in told.items():
+        if value not in (None, False) and name in rows and rows[name].notna().all():
+            flag = name.replace("_", "-")
+            raise UserError(f"every row of {table} has its own {name}, which wins: leave out --{flag}, or the column")
 
 
 def print_plan(made: Plan, report: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import typer
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import no_tick
+from dermforge.common.unused_options import used_only
 from gen.commands import DEFAULT_BUNDLE, listed
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from gen.sampling.workers import Outcome, SamplingJob
 
 
+@used_only("with --format jpg or webp", lambda given: given["image_format"] in ("jpg", "webp"), "quality")
+@used_only("with --ray", lambda given: given["ray"], "workers")
+@used_only("with --parents", lambda given: given["parents"], "masks")
 def sample(
     shards: Annotated[str, typer.Option(help="Folder or s3:// address of the run; an unfinished run resumes.")],
     engine: Annotated[Path, typer.Option(help="Engine bundle.")] = DEFAULT_BUNDLE,
@@ -41,7 +45,9 @@ def sample(
     image_format: Annotated[str | None, typer.Option("--format", help="png, jpg or webp [default: png].")] = None,
     quality: Annotated[int | None, typer.Option(help="Of jpg and webp, 1 to 100 [default: 95].")] = None,
     name: Annotated[str | None, typer.Option(help="Shards are called NAME-000000.tar.")] = None,
-    backend: Annotated[str | None, typer.Option(help="[default: the bundle's]")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="What runs it: onnxruntime, torch or tensorrt [default: the bundle's].")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the bundle's].")] = None,
     threads: Annotated[

@@ -118,7 +118,7 @@ def rows(
                     yield _row(settings, words, strategy, number, (label, group))
             continue
         if parents is None or parents.empty:
-            raise UserError(f"{strategy} starts from real images; give parents")
+            raise UserError(f"{strategy} starts from real images; give parents, or take text-to-image")
         for parent in parents.to_dict("records"):
             name, label, own = str(parent["id"]), str(parent["class"]), group_or_none(parent.get("group"))
             for group in to_groups or (own,):

@@ -119,6 +119,16 @@ def new_plan(
             f"{', '.join(settings.strategies)} draws {settings.per_parent} images of each parent, and {named} says how "
             "many are drawn from text: leave it out, say how many per parent, or add the strategy text-to-image"
         )
+    if found is not None and set(settings.strategies) == {"text-to-image"} and (named := wanted.named()):
+        raise UserError(
+            f"text-to-image starts from no photograph, and {named} says how many images are drawn: leave out the "
+            "parents, or take a strategy that starts from them, such as inpaint"
+        )
+    if wanted.groups and found is not None and not wanted.named():
+        raise UserError(
+            "images that follow parents have the skin types of these: leave out the groups, or say in which ones to "
+            "draw each parent (to_groups)"
+        )
     counts = wanted.counts(spec, found, settings.per_parent) if from_text else {}
     own = [] if found is None else [cells.group_or_none(group) for group in found["group"]]
     groups = [*(group for _, group in counts), *own, *(to_groups or ())]

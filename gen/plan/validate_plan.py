@@ -27,8 +27,8 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
     Raises
     ------
     UserError
-        Another size than the engine's, an unknown solver, a missing parent or mask, or a model of phantoms asked for
-        another class.
+        Another size than the engine's, an unknown solver, a missing parent or mask, parents or masks that no row uses,
+        or a model of phantoms asked for another class.
     """
     spec, frame = engine.spec, plan.frame
     if sizes := sorted(set(frame["size"]) - {str(spec.size)}):
@@ -43,11 +43,16 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
         if strategy == "inpaint-outpaint":
             solvers.table(solver, schedule, int(steps), STRENGTHS["inpaint"])
     named = frame[frame["parent"] != ""]
+    lesions = named[named["mask"] == "lesion"]
+    if parents is not None and named.empty:
+        raise UserError("no row of the plan starts from a photograph: leave out the parents, or plan another strategy")
+    if parents is not None and parents.masks is not None and lesions.empty:
+        raise UserError('no row of the plan redraws a lesion: leave out the masks, or plan the mask "lesion"')
     if len(named):
         if parents is None:
             n = named["parent"].nunique()
             raise UserError(f"the plan names {n} parents; give their images as parents")
-        parents.check(named["parent"], named[named["mask"] == "lesion"]["parent"], tick)
+        parents.check(named["parent"], lesions["parent"], tick)
     warnings = []
     if spec.classes and (strange := sorted(set(frame["class"]) - set(spec.classes))):
         if spec.phantom:  # a drawing must never travel under the name of a disease

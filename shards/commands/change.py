@@ -16,6 +16,7 @@ import typer
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.tables import as_text, read_table
+from dermforge.common.unused_options import used_only
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose, ids_of
 from shards.format.reader import ShardSet
 from shards.format.schema import ID_PATTERN
@@ -23,6 +24,7 @@ from shards.mixing.sampling_order import few_per_class
 from shards.storage.location import is_url
 
 
+@used_only("with --few", lambda given: given["few"], "seed")
 def select(
     location: Location,
     out: Annotated[str, typer.Option(help="Folder or s3:// address for the new shards.")],
@@ -62,6 +64,7 @@ def select(
     console.say(f"{chosen.n} of {data.n} images in {len(sidecars)} shards: {out}")
 
 
+@used_only("with --parents", lambda given: given["parents"], "masks")
 def regenerate(
     location: Location,
     shard: Annotated[int, typer.Option(help="Number of the shard.", min=0)],

@@ -10,6 +10,7 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import DataWarning, UserError
+from dermforge.common.unused_options import used_only
 from shards.commands.conditions import Json, names_of
 from shards.ingest.near import NEAR
 from shards.storage.location import is_url
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from shards.ingest.write.make_synthetic import Generator
 
 
+@used_only("with --format jpg or webp", lambda given: given["image_format"] in ("jpg", "webp"), "quality")
+@used_only("with --origin real", lambda given: given["origin"] != "synthetic", "split", "seed", "near", "hash_ids")
 def make(
     source: Annotated[Path, typer.Argument(help="Images with a table, class folders, webdataset or Hugging Face.")],
     out: Annotated[str, typer.Option(help="Folder or s3:// address; it gets train/, validation/ and test/.")],

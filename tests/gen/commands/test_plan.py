@@ -121,3 +121,17 @@ def test_a_mistake_is_named_and_nothing_is_written(
     with pytest.raises(UserError, match=said):
         call(*(word for pair in given.items() for word in pair))
     assert not out.exists()
+
+
+def test_an_option_for_what_a_table_says_itself_is_refused(tmp_path: Path) -> None:
+    """A number in every row wins; where a row has none, the option fills it."""
+    rows = pd.DataFrame({"class": ["plaque", "ulcer"], "prompt": ["a", "b"], "steps": ["5", None], "size": "64"})
+    for steps, said in ((["5", "6"], "has its own steps, which wins: leave out --steps"), (["5", None], None)):
+        rows.assign(steps=pd.Series(steps)).to_csv(tmp_path / "rows.csv", index=False)
+        words = ("--table", tmp_path / "rows.csv", "--steps", 9, "--out", tmp_path / "plan.csv")
+        if said:
+            with pytest.raises(UserError, match=said):
+                call(*words)
+        else:
+            call(*words)
+    assert [row.steps for row in plans.load(tmp_path / "plan.csv").rows()] == [5, 9]

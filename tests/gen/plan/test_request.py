@@ -90,3 +90,19 @@ def test_a_number_of_images_from_text_is_refused_where_nothing_is_drawn_from_tex
     wanted = CellRequest(["plaque"], **{asked: 2 if asked == "per_cell" else images})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="inpaint draws 1 images of each parent, and"):
         new_plan(settings, wanted, None, parents)
+
+
+@pytest.mark.parametrize(
+    ("strategies", "wanted", "said"),
+    [
+        (("text-to-image",), CellRequest(["plaque"], per_cell=2), "starts from no photograph, and per_cell says"),
+        (("inpaint",), CellRequest(["plaque"], ["I"]), "leave out the groups"),
+        (("text-to-image", "inpaint"), CellRequest(["plaque"], ["I"]), "leave out the groups"),
+    ],
+)
+def test_photographs_or_skin_types_that_nothing_would_use_are_refused(
+    images: Path, strategies: tuple[str, ...], wanted: CellRequest, said: str
+) -> None:
+    """Else images from text would pass for redrawn photographs, and all skin types for the one that was asked for."""
+    with pytest.raises(UserError, match=said):
+        new_plan(GenerationSettings(strategies, size=64), wanted, None, Parents(open_data(images), images))

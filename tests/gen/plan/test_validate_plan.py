@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from dermforge.common.errors import UserError
 from engines import Engine
 from gen.plan import plan
+from gen.plan.parents import Parents
 from gen.plan.validate_plan import check
+from shards.ingest.folder import open_data
 
 
 def test_everything_wrong_with_a_plan_is_found_first(
@@ -34,3 +37,15 @@ def test_everything_wrong_with_a_plan_is_found_first(
         "1 prompts have more than the 16 tokens that the model reads",
     ]
     assert check(plan.from_rows([{k: v for k, v in row.items() if k != "group"}]), engine, None) == []
+
+
+def test_photographs_and_masks_that_no_row_uses_are_refused(
+    open_engine: Callable[..., Engine], images: Path, tmp_path: Path
+) -> None:
+    engine = open_engine()
+    row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "An image", "size": 64}
+    with pytest.raises(UserError, match="no row of the plan starts from a photograph"):
+        check(plan.from_rows([row]), engine, Parents(open_data(images), images))
+    redrawn = {**row, "strategy": "inpaint", "mask": "centre", "parent": open_data(images).rows["id"][0]}
+    with pytest.raises(UserError, match="no row of the plan redraws a lesion"):
+        check(plan.from_rows([redrawn]), engine, Parents(open_data(images), images, tmp_path))
