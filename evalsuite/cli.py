@@ -21,6 +21,7 @@ PROGRAM = Program(
         "leak": "evalsuite.commands.leak:leak",
         "filter": "evalsuite.commands.filter:filter_images",
         "reader-study": "evalsuite.commands.reader_study:reader_study",
+        "plan-size": "evalsuite.commands.plan_size:plan_size",
         "rare-groups": "evalsuite.commands.rare_groups:rare_groups",
         "readers": "evalsuite.commands.readers:readers",
         "selfcheck": "evalsuite.commands.selfcheck:selfcheck",

@@ -21,6 +21,7 @@ from dermforge.common.missing import UNKNOWN, is_missing
 from dermforge.common.tables import read_table
 from evalsuite.fairness.metric_key import ShareMetric
 from evalsuite.fairness.predictions import Predictions, levels, texts
+from evalsuite.fairness.share_rows import share_rows
 from evalsuite.stats.prediction_powered import Powered, powered_share
 
 MISMATCH = 0.01  # below this p the two kinds of synthetic images are of different images
@@ -109,27 +110,13 @@ def estimate(
             f"{synthetic.source}: classes {', '.join(synthetic.classes)}; expected those of {real.source}: "
             f"{', '.join(real.classes)}"
         )
-    if metric is not ShareMetric.accuracy and positive not in real.classes:
-        raise UserError(f"{real.source}: no class {positive!r} for the {metric}; it has {', '.join(real.classes)}")
-    labelled = _rows(real, column, metric, positive).assign(unit=real.ids)
-    made = _rows(synthetic, column, metric, positive).assign(unit=[parent[name] for name in synthetic.ids.tolist()])
+    labelled = share_rows(real, column, metric, positive).assign(unit=real.ids)
+    made = share_rows(synthetic, column, metric, positive).assign(
+        unit=[parent[name] for name in synthetic.ids.tolist()]
+    )
     known = set(labelled["unit"])
     names = [name for name in levels(labelled["group"]) if name != UNKNOWN]
     return [_group(name, labelled, made, known, confidence) for name in names]
-
-
-def _rows(table: Predictions, column: str, metric: ShareMetric, positive: str) -> pd.DataFrame:
-    """label, group, family, whether the metric counts the row, and whether it was right."""
-    called = table.probs.argmax(axis=1)
-    right, counts = called == table.labels, np.ones(table.n, dtype=bool)
-    if metric is not ShareMetric.accuracy:
-        of_class, wanted = table.labels == table.classes.index(positive), metric is ShareMetric.sensitivity
-        counts = of_class == wanted
-        right = (called == table.classes.index(positive)) == wanted
-    family = table.ids if table.clusters is None else table.clusters
-    return pd.DataFrame(
-        {"label": table.labels, "group": table.groups[column], "family": family, "counts": counts, "right": right}
-    )
 
 
 def _group(name: str, labelled: pd.DataFrame, made: pd.DataFrame, known: set[str], confidence: float) -> RareGroup:
