@@ -11,7 +11,22 @@ WORDS = frozenset(
         *("n/a", "#n/a", "<na>", "n.a.", "na", "nan", "nat", "nil", "none", "null", "unk", "unknown", "missing"),
         *("none selected", "not available", "not known", "not provided", "not recorded", "not specified"),
         *("not applicable", "not assessed", "not determined", "not reported", "not stated", "no data", "undetermined"),
-        *("prefer not to say", "unspecified"),
+        *("prefer not to say", "unspecified", "n.d.", "nd", "no answer", "don't know", "do not know", "not sure"),
+        # German, French, Spanish, Portuguese, Italian, Dutch, Polish, Turkish, Russian, Chinese, Japanese, Korean
+        *("unbekannt", "keine angabe", "k.a.", "k. a.", "fehlt", "inconnu", "inconnue", "non renseigné", "non précisé"),
+        *("desconocido", "desconocida", "sin dato", "sin datos", "no especificado", "no disponible", "desconhecido"),
+        *("desconhecida", "não informado", "sem dados", "não especificado", "sconosciuto", "sconosciuta", "non noto"),
+        *(
+            "non disponibile",
+            "onbekend",
+            "niet bekend",
+            "nieznany",
+            "nieznane",
+            "brak danych",
+            "bilinmiyor",
+            "неизвестно",
+        ),
+        *("не указано", "нет данных", "未知", "不明", "不详", "无", "미상", "알 수 없음"),
     }
 )
 

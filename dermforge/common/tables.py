@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +34,8 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises
     ------
     UserError
-        No such file, another kind of file, one that cannot be read, or a column that is there twice.
+        No such file, another kind of file, one that cannot be read, a first line that does not name the columns, or a
+        column that is there twice.
     """
     if not path.is_file():
         raise UserError(f"no file {path}; expected a CSV, TSV, Excel, parquet or JSON Lines table")
@@ -55,13 +57,36 @@ def read_table(path: Path) -> pd.DataFrame:
         raise
     except (OSError, ValueError, EOFError, csv.Error, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
+            named, line, cells = uneven.groups()
+            reason = f"line {line} has {cells} cells and the lines above it {named}"
+            hint = "remove what stands above the names of the columns, or quote cells that hold the separator"
+            raise UserError(f"cannot read the table {path} ({reason}); {hint}") from error
         raise UserError(f"cannot read the table {path} ({reason}); write it again") from error
     names = [str(name) for name in frame.columns]
+    frame = _named(path, frame.set_axis(names, axis=1))
+    names = list(frame.columns)
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: column {repeated[0]!r} appears twice; keep one")
-    frame = frame.set_axis(names, axis=1)
-    frame = frame.loc[:, [not n.startswith("Unnamed: ") and n != "" for n in names]]
     return frame.assign(**{name: _missing_as_none(frame[name]) for name in frame.columns if not _typed(frame[name])})
+
+
+def _named(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that have a name. Of the others one may hold something: the row numbers that pandas writes."""
+    nameless = [name == "" or name.startswith("Unnamed: ") for name in frame.columns]
+    held = [i for i, no_name in enumerate(nameless) if no_name and not frame.iloc[:, i].map(_is_empty).all()]
+    named = frame.loc[:, [not no_name for no_name in nameless]]
+    if len(held) > 1:
+        said = ", ".join(named.columns) or "nothing"
+        raise UserError(
+            f"{path}: the first line names {named.shape[1]} of {named.shape[1] + len(held)} columns ({said}); remove "
+            "what stands above the names of the columns"
+        )
+    return named
+
+
+def _is_empty(value: object) -> bool:
+    return _present(value) is None or (isinstance(value, str) and not value.strip())
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -73,9 +98,16 @@ def _separated(path: Path, usual: str) -> pd.DataFrame:
     """The first line is read as a row: pandas would rename repeated columns and take surplus cells for an index."""
     encoding = _encoding(path)
     try:
-        separator = _separator(path, encoding, usual)
+        said = re.fullmatch(r'"?sep=(.)"?\s*', _first_line(path, encoding))  # for Excel
         whole = pd.read_csv(
-            path, sep=separator, header=None, dtype=str, keep_default_na=False, encoding=encoding, skipinitialspace=True
+            path,
+            sep=said[1] if said else _separator(path, encoding, usual),
+            skiprows=1 if said else 0,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding,
+            skipinitialspace=True,
         )
     except UnicodeDecodeError as error:
         raise UserError(
@@ -100,10 +132,14 @@ def _encoding(path: Path) -> str:
 
 def _separator(path: Path, encoding: str, usual: str) -> str:
     """The character that parts the first line into most cells; `usual` where it parts none."""
-    with _opened(path) as file:
-        first = io.TextIOWrapper(io.BytesIO(file.read(1 << 20)), encoding=encoding, errors="replace").readline()
+    first = _first_line(path, encoding)
     parts = {sep: len(next(csv.reader([first], delimiter=sep), [])) for sep in dict.fromkeys((usual, *",;\t|"))}
     return str(max(parts, key=lambda sep: parts[sep]))
+
+
+def _first_line(path: Path, encoding: str) -> str:
+    with _opened(path) as file:
+        return io.TextIOWrapper(io.BytesIO(file.read(1 << 20)), encoding=encoding, errors="replace").readline()
 
 
 def _opened(path: Path) -> gzip.GzipFile | io.BufferedReader:

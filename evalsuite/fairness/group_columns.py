@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.alike import alike
 from dermforge.common.errors import DataWarning
 from dermforge.common.missing import UNKNOWN, is_missing, is_missing_code
 from evalsuite.fairness.own_columns import text
@@ -39,8 +40,8 @@ def group_words(column: pd.Series, source: str) -> NDArray[np.str_]:
         said = skin_types.changes(counts, one)
         warnings.warn(f"{source}: {name} is written in two ways, and now in one: {said}", DataWarning, stacklevel=2)
         words = [one.get(word, word) for word in words]
-    elif alike := _alike(counts):
-        first, second = alike
+    elif pair := alike(counts):
+        first, second = pair
         warnings.warn(
             f"{source}: {first!r} and {second!r} in {name} are taken for two groups; if they are one, write them alike",
             DataWarning,
@@ -87,13 +88,3 @@ def warn_of_weights(names: Sequence[str], used: Sequence[str], source: str) -> l
             stacklevel=2,
         )
     return unused
-
-
-def _alike(words: Iterable[str]) -> tuple[str, str] | None:
-    """Two words that differ in case and spaces only."""
-    seen: dict[str, str] = {}
-    for word in sorted(words):
-        first = seen.setdefault(" ".join(word.split()).casefold(), word)
-        if first != word:
-            return first, word
-    return None

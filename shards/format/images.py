@@ -45,7 +45,7 @@ def image_format(data: bytes) -> str:
         return "png"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    if data[:4] in (b"II*\0", b"MM\0*"):
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):  # the latter: BigTIFF
         return "tif"
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"

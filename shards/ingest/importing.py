@@ -13,7 +13,7 @@ from typing import Any
 from dermforge.common.errors import UserError
 from shards.ingest import hub
 from shards.ingest.files.found import FoundImage, Inventory
-from shards.ingest.files.kinds import Kind, classify
+from shards.ingest.files.kinds import UNREAD_TABLES, Kind, classify
 from shards.ingest.files.walk import File, walk
 from shards.ingest.samples import samples, skin_types_of
 from shards.ingest.sorting import Sorted, sort_files
@@ -22,7 +22,7 @@ from shards.ingest.tables.find_table import Described, TableFinder, TableNotUnde
 from shards.ingest.tables.join import without_suffix
 from shards.ingest.tables.recipe import Recipe, preset
 from shards.ingest.tables.skin_types import Notation
-from shards.ingest.tables.splits import split_and_class
+from shards.ingest.tables.splits import split_and_class, split_of
 
 #: The least share of a table's rows that must name an image which is there.
 LEAST_FOUND = 0.5
@@ -103,6 +103,7 @@ def find(source: Path, labels: Labels = Labels()) -> Inventory:
         loose = by_tables(source, have.pictures, tables, recipe, labels.least_found, notes)
     else:
         loose = list(_by_folders(have.pictures, recipe))
+        notes += _outer_folders(have.pictures)
     listed = {one.place for one in loose}
     have.passed_over += [(f.place, classify(f.place)[1]) for f in have.pictures if f.place not in listed]
     images: Iterator[FoundImage] = chain(chain.from_iterable(streams), loose)
@@ -123,11 +124,20 @@ def _tables(source: Path, have: Sorted, recipe: Recipe, labels: Labels, notes: l
         if recipe.columns and not tables and not have.hubs:
             names = ", ".join(" or ".join(names) for names in recipe.columns.values())
             raise TableNotUnderstood(f"no table in {source} has the columns {names}; name the table to use")
+        unread = [one for one in have.passed_over if _is_unread_table(one[0])]
+        if unread and not tables:
+            place, why = unread[0]
+            raise TableNotUnderstood(f"{source / place}: {why}, or take the classes from the folders")
     used = {file.path.resolve() for described in tables for file in (described.file, *described.read)}
     for file in have.tables:
         why = "read: it describes the images" if file.path.resolve() in used else "a table that is not used"
         have.passed_over.append((file.place, why))
     return tables
+
+
+def _is_unread_table(place: str) -> bool:
+    """Whether a file is a table that cannot be read; JSON mostly holds something else."""
+    return place.casefold().endswith(UNREAD_TABLES) and not place.casefold().endswith(".json")
 
 
 def _notation(have: Sorted, recipe: Recipe, notes: list[str]) -> Notation:
@@ -153,6 +163,17 @@ def _by_folders(pictures: Iterable[File], recipe: Recipe) -> Iterator[FoundImage
                 label = label.removesuffix(ending) if label else label
             name = without_suffix(file.place).replace("/", "-")
             yield FoundImage(name, {"class": label, "split": split, "attributes": {}}, file, why, file.place)
+
+
+def _outer_folders(pictures: Iterable[File]) -> list[str]:
+    """Which folders name the classes and which do not, where several stand above images; one that holds all is none."""
+    above = [[part for part in f.parts if not split_of(part)] for f in pictures if classify(f.place)[0] is Kind.IMAGE]
+    inner = sorted({parts[-1] for parts in above if len(parts) > 1})
+    outer = sorted({"/".join(parts[:-1]) for parts in above if len(parts) > 1})
+    if len(outer) < 2:
+        return []
+    few = [", ".join(names[:3]) + (" ..." if len(names) > 3 else "") for names in (inner, outer)]
+    return [f"the innermost folders name the classes ({few[0]}); those above them are not used ({few[1]})"]
 
 
 def _without(images: Iterable[FoundImage], names: Collection[str]) -> Iterator[FoundImage]:

@@ -31,7 +31,7 @@ def members(path: Path, scratch: Path) -> list[File]:
     with plain.open("rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
-                files = [_file(member, plain) for member in archive if not member.isdir()]
+                files = _last_of_each([_file(member, plain) for member in archive if not member.isdir()])
                 end = archive.offset
         except (tarfile.TarError, EOFError) as error:
             raise UserError(f"{path} is not a whole tar: {error}; repair it with the tool that wrote it") from error
@@ -39,6 +39,17 @@ def members(path: Path, scratch: Path) -> list[File]:
     if not files:
         raise UserError(f"{path} is an empty tar; take it away, or write it again")
     return files
+
+
+def _last_of_each(files: list[File]) -> list[File]:
+    """Of members with one name the last counts, as where a tar is unpacked; the others say so."""
+    last = {file.place: number for number, file in enumerate(files)}
+    return [
+        file
+        if last[file.place] == number
+        else File(f"{file.place} ({number})", file.path, file.at, file.size, "a later member of the tar has its name")
+        for number, file in enumerate(files)
+    ]
 
 
 def _file(member: tarfile.TarInfo, plain: Path) -> File:

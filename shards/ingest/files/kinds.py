@@ -8,11 +8,27 @@ from pathlib import PurePosixPath
 #: Pictures that can be read. DICOM needs the extra `dicom`.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".dcm")
 #: Pictures that cannot, and what to do about it.
-OTHER_PICTURES = dict.fromkeys((".heic", ".heif", ".hif", ".avif"), "HEIC is not read; save it as JPEG or PNG") | {
+OTHER_PICTURES = dict.fromkeys((".heic", ".heif", ".hif"), "HEIC is not read; save it as JPEG or PNG") | {
     suffix: f"{suffix[1:].upper()} is not read; save it as JPEG or PNG"
-    for suffix in (".jp2", ".j2k", ".jxl", ".svg", ".psd", ".raw", ".dng", ".cr2", ".nef", ".arw", ".tga", ".ppm")
+    for suffix in (
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".svg",
+        ".psd",
+        ".raw",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".arw",
+        ".tga",
+        ".ppm",
+    )
 }
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".jsonl", ".csv.gz", ".tsv.gz")
+#: Tables that are not read.
+UNREAD_TABLES = (".xls", ".xlsb", ".ods", ".numbers", ".sav", ".dta", ".sas7bdat", ".rds", ".json")
 #: Tables that hold their images, in the formats of Hugging Face.
 HUB_SUFFIXES = (".parquet", ".arrow")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -66,6 +82,8 @@ def classify(place: str) -> tuple[Kind, str]:
         return Kind.OTHER, "a record that shards make or another command wrote"
     if name.endswith(TABLE_SUFFIXES):
         return Kind.TABLE, ""
+    if suffix in UNREAD_TABLES:
+        return Kind.OTHER, f"{suffix[1:].upper()} is not read as a table; save it as CSV"
     return Kind.OTHER, "an archive; unpack it" if name.endswith(_CLOSED) else "not an image, a table or a tar"
 
 

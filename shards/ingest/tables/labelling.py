@@ -117,6 +117,8 @@ def class_of(row: Row, column: str | None, recipe: Recipe) -> tuple[str | None, 
     if recipe.onehot:
         by_key = {folded(name): cell for name, cell in row.items()}
         ones = [name for name in recipe.onehot if _is_one(by_key.get(folded(name)))]
+        if strange := [cell for name in recipe.onehot if not _is_binary(cell := by_key.get(folded(name)))]:
+            return None, f"has {strange[0]!r} in a column of a class; expected 0 or 1"
         if len(ones) > 1:
             return None, f"is of several classes: {', '.join(ones)}"
         return (ones[0] if ones else recipe.rest), ""
@@ -124,6 +126,10 @@ def class_of(row: Row, column: str | None, recipe: Recipe) -> tuple[str | None, 
     if is_missing(cell) or cell is None:
         return None, ""
     return (_heaviest(cell), "") if recipe.weighted else (cell, "")
+
+
+def _is_binary(cell: str | None) -> bool:
+    return is_missing(cell) or _is_one(cell) or str(cell).strip().casefold() in ("0", "0.0", "false")
 
 
 def _is_one(cell: str | None) -> bool:

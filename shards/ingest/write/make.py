@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
+from dermforge.common.alike import alike
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
@@ -119,6 +120,7 @@ def make(
         report.close(found)
         if unknown := missing_types.warning([c.found.facts["class"] for c in kept], [c.group for c in kept]):
             report.notes.append(unknown)
+        report.notes += _alike(kept)
         if not kept:
             raise UserError(report.why_nothing)
         kept = _split(_in_families(kept, splitting.near, report), splitting, report)
@@ -188,6 +190,16 @@ def without_copies(candidates: list[Candidate], report: MakeReport) -> list[Cand
             (c.found.listed_as, f"same pixels as {first.found.listed_as}") for c in copies if c is not first
         ]
     return kept
+
+
+def _alike(kept: Sequence[Candidate]) -> list[str]:
+    """Classes and skin types that differ in case and spaces only, in words."""
+    words = {"classes": {c.found.facts["class"] for c in kept}, "skin types": {c.group for c in kept if c.group}}
+    return [
+        f"{pair[0]!r} and {pair[1]!r} are taken for two {what}; if they are one, write them alike"
+        for what, found in words.items()
+        if (pair := alike(found))
+    ]
 
 
 def with_ids(kept: list[Candidate]) -> list[Candidate]:

@@ -55,7 +55,8 @@ class MakeReport:
     @property
     def why_nothing(self) -> str:
         """Why no image is left: the first reasons, or what there is instead."""
-        few = "; ".join(f"{name}: {why}" for name, why in (self.dropped or self.passed_over)[:3])
+        unread = [(name, why) for name, why in self.passed_over if "not read as a table" in why]
+        few = "; ".join(f"{name}: {why}" for name, why in (unread[:1] + self.dropped or self.passed_over)[:3])
         return f"no image is left to write of {self.files} files; {few or 'the folder is empty'}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -47,7 +48,7 @@ def test_parquet_and_json_lines_keep_their_numbers(tmp_path: Path) -> None:
     ("content", "name", "message"),
     [
         ("a,b,a\n1,2,3\n", "t.csv", "column 'a' appears twice"),
-        ("a,b\n1,2,3\n", "t.csv", "cannot read the table .*Expected 2 fields in line 2, saw 3"),
+        ("a,b\n1,2,3\n", "t.csv", "cannot read the table .*line 2 has 3 cells and the lines above it 2"),
         ("", "t.csv", "cannot read the table"),
         (b"a,b\n\xff\xfe,1\n", "t.csv", "not text in UTF-8 .* at byte 4"),
         (b"PAR1 broken PAR1", "t.parquet", "cannot read the table"),
@@ -62,3 +63,29 @@ def test_what_is_no_table_is_named(tmp_path: Path, content: str | bytes, name: s
         read_table(written(tmp_path, content, name))
     with pytest.raises(UserError, match="no file"):
         read_table(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Our data set,,\nfile,label,fst\na.jpg,wart,2\n", "the first line names 1 of 3 columns (Our data set)"),
+        ("# made in 2024\nfile,label,fst\na.jpg,wart,2\n", "line 2 has 3 cells and the lines above it 1"),
+        ("file,label\na.jpg,wart\nb.jpg,wart,flat\n", "line 3 has 3 cells and the lines above it 2"),
+    ],
+)
+def test_lines_that_name_no_columns_are_said(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        read_table(tmp_path / "t.csv")
+    assert "remove what stands above the names of the columns" in str(caught.value)
+
+
+def test_empty_columns_and_row_numbers_without_a_name_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(",file,label,,\n0,a.jpg,wart,,\n1,b.jpg,cyst, ,\n")
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg", "b.jpg"], "label": ["wart", "cyst"]}
+
+
+@pytest.mark.parametrize(("line", "sep"), [("sep=;", ";"), ("SEP=|".lower(), "|"), ('"sep=,"', ",")])
+def test_the_line_that_tells_excel_the_separator_is_understood(tmp_path: Path, line: str, sep: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{line}\r\nfile{sep}label\r\na.jpg{sep}wart\r\n")
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg"], "label": ["wart"]}

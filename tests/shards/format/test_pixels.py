@@ -161,6 +161,12 @@ def test_other_formats_are_read_and_stored_as_png(fmt: str) -> None:
     assert stored(jpeg) is jpeg
 
 
+def test_tiffs_with_places_of_64_bits_are_read() -> None:
+    data = saved(Image.fromarray(picture(2)), "TIFF", big_tiff=True)
+    assert image_format(data) == "tif"
+    np.testing.assert_array_equal(decode_image(data), picture(2))
+
+
 def test_tiffs_of_several_pages_are_refused() -> None:
     pages = [Image.fromarray(picture(i)) for i in range(3)]
     with pytest.raises(UserError, match="a TIFF of 3 pictures"):

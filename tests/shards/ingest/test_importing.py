@@ -245,3 +245,41 @@ def test_skin_types_of_tars_and_parquet_files_are_written_as_those_of_tables(tmp
     held = find(tmp_path / "c.parquet")
     assert [one.facts["group"] for one in held] == ["4", "2", None]
     assert held.notes == ["skin types of c.parquet, column skin_type: FST 2 is 2 (1), IV is 4 (1)"]
+
+
+def photographs(folder: Path, places: list[str]) -> Path:
+    for i, place in enumerate(places):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(encode_image(picture(i)))
+    return folder
+
+
+def test_folders_above_the_classes_that_are_not_used_are_said(tmp_path: Path) -> None:
+    """A folder a patient within each class would make patients classes."""
+    two = photographs(tmp_path / "two", ["nevus/p1/a.png", "nevus/p2/a.png", "mel/p1/a.png", "mel/p3/a.png"])
+    assert find(two).notes == [
+        "the innermost folders name the classes (p1, p2, p3); those above them are not used (mel, nevus)"
+    ]
+    for name, places in {
+        "wrapped": ["images/nevus/a.png", "images/mel/a.png"],
+        "split": ["train/nevus/a.png", "test/nevus/b.png", "train/mel/a.png"],
+        "plain": ["nevus/a.png", "mel/a.png"],
+    }.items():
+        assert find(photographs(tmp_path / name, places)).notes == []
+
+
+def test_a_table_of_a_kind_that_is_not_read_is_named(tmp_path: Path) -> None:
+    """Folders name no classes while a table lies there."""
+    photographs(tmp_path / "in", ["HAM_part_1/a.png", "HAM_part_2/b.png"])
+    (tmp_path / "in" / "labels.xls").write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(
+        UserError, match=r"labels\.xls: XLS is not read as a table; save it as CSV, or take the classes"
+    ):
+        find(tmp_path / "in")
+    assert len(list(find(tmp_path / "in", Labels(from_folders=True)))) == 2
+
+
+def test_classes_that_differ_in_case_only_are_said(tmp_path: Path) -> None:
+    photographs(tmp_path / "in", ["Nevus/a.png", "nevus/b.png", "mel/c.png"])
+    made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1}))
+    assert "'Nevus' and 'nevus' are taken for two classes; if they are one, write them alike" in made.notes

@@ -1,0 +1,26 @@
+"""The class of a row, and why it has none."""
+
+from __future__ import annotations
+
+import pytest
+
+from shards.ingest.tables.labelling import class_of
+from shards.ingest.tables.recipe import Recipe
+
+ONEHOT = Recipe(onehot=("MEL", "NV", "BCC"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (("1", "0", "0"), ("MEL", "")),
+        (("0.0", "1.0", None), ("NV", "")),
+        (("FALSE", "", "TRUE"), ("BCC", "")),
+        (("0", "0", "0"), (None, "")),
+        (("1", "0", "1"), (None, "is of several classes: MEL, BCC")),
+        (("0.8", "0.1", "0.1"), (None, "has '0.8' in a column of a class; expected 0 or 1")),
+        (("1", "0", "yes"), (None, "has 'yes' in a column of a class; expected 0 or 1")),
+    ],
+)
+def test_one_hot_columns(cells: tuple[str | None, ...], expected: tuple[str | None, str]) -> None:
+    assert class_of(dict(zip(ONEHOT.onehot, cells, strict=True)), None, ONEHOT) == expected
