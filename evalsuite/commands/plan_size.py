@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
+from dermforge.common.unused_options import used_only
 from evalsuite.fairness.metric_key import ShareMetric
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from evalsuite.study.planner import GainPlan, GapPlan, Plan
 
 
+@used_only("with --groups", lambda given: given["groups"], "gap", "balanced")
+@used_only(
+    "with --difference or --gains",
+    lambda given: given["difference"] is not None or given["gains"],
+    "against",
+    "seeds",
+    "seed_sd",
+    "discordant",
+)
+@used_only("with a sensitivity or a specificity", lambda given: given["metric"] != "accuracy", "positive")
 def plan_size(
     pilot: Annotated[list[Path], typer.Argument(help="predictions of a pilot; a table for each training of the arm")],
     groups: Annotated[str, typer.Option(help="group column: plan for a gap")] = "",

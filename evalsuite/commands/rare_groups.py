@@ -9,9 +9,11 @@ import typer
 from rich.table import Table
 
 from dermforge.common import console
+from dermforge.common.unused_options import used_only
 from evalsuite.fairness.metric_key import ShareMetric
 
 
+@used_only("with a sensitivity or a specificity", lambda given: given["metric"] != "accuracy", "positive")
 def rare_groups(
     real: Annotated[Path, typer.Argument(help="predictions on labelled images: id, label, prob_<class>..., groups")],
     synthetic: Annotated[
@@ -22,7 +24,7 @@ def rare_groups(
     positive: Annotated[str, typer.Option(help="class of a sensitivity or a specificity")] = "",
     cluster: Annotated[str, typer.Option(help="column of the patient, in both tables")] = "",
     parent: Annotated[str, typer.Option(help="column of the parent")] = "parent",
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="of the intervals")] = 0.95,
     json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
     """Estimate accuracy or sensitivity in rare groups, from few labels and many synthetic images of unlabelled images.

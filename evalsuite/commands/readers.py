@@ -14,12 +14,14 @@ from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from dermforge.common.unused_options import used_only
 from evalsuite.readers.choices import CovarianceMethod, Fixed, Metric
 
 if TYPE_CHECKING:
     from evalsuite.readers.analysis import ReaderAnalysis
 
 
+@used_only("with a sensitivity or a specificity", lambda given: given["metric"] != "auroc", "threshold")
 def readers(
     table: Annotated[Path, typer.Argument(help="ratings: a row for each reader, case and modality")],
     against: Annotated[
@@ -45,7 +47,7 @@ def readers(
         bool, typer.Option("--drop-incomplete", help="leave out cases that lack a rating, and say how many")
     ] = False,
     margin: Annotated[float, typer.Option(min=0, max=1, help="difference that does not matter")] = 0.02,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="of the intervals")] = 0.95,
     out: Annotated[Path | None, typer.Option(help="folder for the page, JSON and CSV")] = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
@@ -101,8 +103,9 @@ def _roles(words: str, known: tuple[str, ...]) -> dict[str, str]:
 
 def _show(found: ReaderAnalysis) -> None:
     from evalsuite.page.blocks import number
+    from evalsuite.report.readers_report import interval, label
 
-    shown = Table(title=f"{found.settings.metric} of {len(found.reader_names)} readers")
+    shown = Table(title=f"{label(found)} of {len(found.reader_names)} readers")
     for name in ("reader", *found.modalities):
         shown.add_column(name)
     for place, reader in enumerate(found.reader_names):
@@ -115,7 +118,7 @@ def _show(found: ReaderAnalysis) -> None:
             f"not judged: {one.lacking}"
             if difference is None
             else (
-                f"{difference.value:+.3f} ({difference.low:.3f} to {difference.high:.3f}), Holm p {one.p_holm:.3g}: "
+                f"{difference.value:+.3f} ({interval(difference.low, difference.high)}), Holm p {one.p_holm:.3g}: "
                 f"{one.verdict(found.settings)}"
             )
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from evalsuite.page.blocks import Answer, Block, Report, Section, Table, number, p_value
+from evalsuite.page.blocks import Answer, Block, Cell, Report, Section, Table, number, p_value
 from evalsuite.readers.analysis import CaseSet, ReaderAnalysis
-from evalsuite.readers.choices import Fixed
+from evalsuite.readers.choices import Fixed, Metric
 from evalsuite.readers.obuchowski_rockette import Difference
 
 #: What the conclusion holds for.
@@ -38,21 +38,19 @@ def answer(found: ReaderAnalysis) -> Answer:
     numbers = [("readers", str(len(found.reader_names)), ""), ("cases", str(found.whole.cases), _cases(found.whole))]
     main = found.whole.analyses.get(found.settings.fixed)
     for mean in main.means if main else ():
-        numbers.append(
-            (f"{found.settings.metric}, {mean.modality}", number(mean.value), _interval(mean.low, mean.high))
-        )
+        numbers.append((f"{label(found)}, {mean.modality}", number(mean.value), interval(mean.low, mean.high)))
     return Answer(sentence(found, found.whole), numbers, _details(found, best))
 
 
 def sentence(found: ReaderAnalysis, one: CaseSet) -> str:
     """What the comparison on these cases says."""
-    difference, metric = one.difference(found.settings.fixed), found.settings.metric
+    difference = one.difference(found.settings.fixed)
     if difference is None:
         if one.lacking:
             return f"Not enough data: {one.lacking}."
         return f"One modality, {found.modalities[0]}: nothing to compare."
-    numbers = f"{difference.value:+.3f} ({_interval(difference.low, difference.high)}, p {_p(difference.p)})"
-    what = f"The mean {metric} of readers with {difference.b} against {difference.a}: {numbers}"
+    numbers = f"{difference.value:+.3f} ({interval(difference.low, difference.high)}, p {_p(difference.p)})"
+    what = f"The readers' mean {label(found)}, {difference.b} against {difference.a}: {numbers}"
     for_whom = f"for {REACH[found.settings.fixed]}"
     said = one.verdict(found.settings)
     if said == "cannot be determined":
@@ -68,13 +66,19 @@ def sentence(found: ReaderAnalysis, one: CaseSet) -> str:
     return f"{what}: {words[said]}, {for_whom}."
 
 
+def label(found: ReaderAnalysis) -> str:
+    """The metric as a reader knows it."""
+    metric = found.settings.metric
+    return "AUROC" if metric is Metric.auroc else f"{metric} from {found.settings.threshold:g}"
+
+
 def notes(found: ReaderAnalysis) -> list[str]:
     """What a reader of the page must know besides."""
     out = []
     if found.left_out:
         out.append(f"Left out, because a reader did not rate them in every modality: {len(found.left_out)} cases.")
     values = found.whole.figures
-    if found.settings.metric == "auroc" and (values < 0.5).mean() > 0.5:
+    if found.settings.metric is Metric.auroc and (values < 0.5).mean() > 0.5:
         out.append("Most AUROCs lie below 0.5: is a higher rating surer of the finding?")
     return out
 
@@ -84,7 +88,7 @@ def _details(found: ReaderAnalysis, main: Difference | None) -> list[str]:
     for kind in Fixed:
         other = found.whole.difference(kind)
         if kind is not found.settings.fixed and other is not None:
-            out.append(f"For {REACH[kind]}: {other.value:+.3f} ({_interval(other.low, other.high)}, p {_p(other.p)}).")
+            out.append(f"For {REACH[kind]}: {other.value:+.3f} ({interval(other.low, other.high)}, p {_p(other.p)}).")
     unjudged = [one.name for one in found.groups if one.difference(found.settings.fixed) is None]
     if unjudged:
         out.append(f"Not judged, for too few cases: {', '.join(unjudged)}.")
@@ -103,14 +107,14 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
                     REACH[kind],
                     f"{one.b} - {one.a}",
                     f"{one.value:+.3f}",
-                    _interval(one.low, one.high),
+                    interval(one.low, one.high),
                     number(one.error, 4),
                     _df(one.df),
                     _p(one.p),
                 ]
             )
         if kind is found.settings.fixed:
-            means = [[m.modality, number(m.value), _interval(m.low, m.high), _df(m.df)] for m in analysis.means]
+            means = [[m.modality, number(m.value), interval(m.low, m.high), _df(m.df)] for m in analysis.means]
     confidence = f"{found.settings.confidence:.0%} interval"
     blocks: list[Block] = [
         Table(
@@ -118,7 +122,7 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
             rows,
             "Differences of the readers' mean",
         ),
-        Table(["modality", str(found.settings.metric), confidence, "df"], means, "The readers' mean in each modality"),
+        Table(["modality", label(found), confidence, "df"], means, "The readers' mean in each modality"),
     ]
     tests = [
         [REACH[kind], number(a.test.f), str(a.test.df1), _df(a.test.df2), _p(a.test.p)]
@@ -131,25 +135,16 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
 
 
 def _groups(found: ReaderAnalysis) -> list[Block]:
-    rows = []
+    rows: list[list[str | Cell]] = []
     for one in found.groups:
-        difference = one.difference(found.settings.fixed)
+        difference, cases = one.difference(found.settings.fixed), Cell(str(one.cases), [_cases(one)])
         if difference is None:
-            rows.append([one.name, str(one.cases), _cases(one), f"not judged: {one.lacking}", "", "", ""])
+            rows.append([one.name, cases, Cell("not judged", [one.lacking]), "", "", ""])
             continue
-        rows.append(
-            [
-                one.name,
-                str(one.cases),
-                _cases(one),
-                f"{difference.value:+.3f} ({_interval(difference.low, difference.high)})",
-                _p(difference.p),
-                _p(one.p_holm),
-                one.verdict(found.settings),
-            ]
-        )
-    head = ["group", "cases", "", f"{found.modalities[1] if len(found.modalities) > 1 else ''} - {found.modalities[0]}"]
-    return [Table([*head, "p", "Holm p", "verdict"], rows)]
+        value = Cell(f"{difference.value:+.3f}", [interval(difference.low, difference.high)])
+        rows.append([one.name, cases, value, _p(difference.p), _p(one.p_holm), one.verdict(found.settings)])
+    head = ["group", "cases", " - ".join(reversed(found.modalities[:2])), "p", "Holm p", "verdict"]
+    return [Table(head, rows, label(found))]
 
 
 def _readers(found: ReaderAnalysis) -> list[Block]:
@@ -157,14 +152,15 @@ def _readers(found: ReaderAnalysis) -> list[Block]:
         [
             str(one["reader"]),
             f"{one['modality']} - {one['against']}",
-            f"{number(one['a'])} to {number(one['b'])}",
+            number(one["a"]),
+            number(one["b"]),
             f"{one['difference']:+.3f}",
-            _interval(one["low"], one["high"]),
+            interval(one["low"], one["high"]),
             _p(one["p"]),
         ]
         for one in found.readers.to_dict("records")
     ]
-    return [Table(["reader", "modalities", str(found.settings.metric), "difference", "interval", "p"], rows)]
+    return [Table(["reader", "modalities", "from", "to", "difference", "interval", "p"], rows, label(found))]
 
 
 def _methods(found: ReaderAnalysis) -> list[Block]:
@@ -184,8 +180,9 @@ def _cases(one: CaseSet) -> str:
     return f"{one.positive} positive, {one.cases - one.positive} negative{patients}"
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{low:.3f} to {high:.3f}" if math.isfinite(low) else "not enough data"
+def interval(low: float, high: float) -> str:
+    """The interval of a difference or a mean, never -0.000."""
+    return f"{round(low, 3) + 0.0:.3f} to {round(high, 3) + 0.0:.3f}" if math.isfinite(low) else "not enough data"
 
 
 def _df(df: float) -> str:

@@ -65,6 +65,9 @@ def test_a_difference_is_planned_for_each_dose_and_number_of_trainings(
         ("--difference 0.1 --discordant 0.2 --seed-sd 0.01 --seeds x", "--seeds 'x'"),
         ("--groups fst --gap 0.9", "the others reach 0."),
         ("--groups fst --metric sensitivity", "no class ''"),
+        ("--groups fst --seed-sd 0.01", "--seed-sd is used only with --difference or --gains"),
+        ("--difference 0.1 --balanced", "--balanced is used only with --groups"),
+        ("--groups fst --positive a", "--positive is used only with a sensitivity"),
     ],
 )
 def test_bad_input_ends_with_2(words: str, said: str, tables: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,7 @@ def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ("--columns rader=x", "expected ROLE=COLUMN with one of reader, case"),
         ("--columns reader=x,reader=y", "reader is named twice"),
         ("--metric sensitivity", "needs a threshold"),
+        ("--threshold 1", "--threshold is used only with a sensitivity or a specificity"),
         ("--against AI", "no modality 'AI'; it has alone, helped"),
         ("--groups fst", "no column fst"),
     ],
