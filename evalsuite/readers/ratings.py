@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +14,17 @@ from dermforge.common.errors import UserError
 from dermforge.common.missing import UNKNOWN, is_missing
 from dermforge.common.tables import read_table
 from evalsuite.fairness.predictions import some, texts
+from shards.ingest.tables.columns import folded
 
 ROLES = ("reader", "case", "modality", "truth", "rating")
+#: What other programs call them (iMRMC, MRMCaov), without case and punctuation.
+_ALIASES = {
+    "readerid": "reader",
+    "caseid": "case",
+    "modalityid": "modality",
+    "treatment": "modality",
+    "score": "rating",
+}
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,7 @@ def from_frame(frame: pd.DataFrame, reading: Reading = Reading(), source: str = 
 
 def _named(frame: pd.DataFrame, reading: Reading, source: str) -> pd.DataFrame:
     """The columns by our names, as text."""
+    frame = _with_truth(frame.rename(columns=_usual(frame.columns, reading.columns or {})))
     names = {role: role for role in ROLES} | dict(reading.columns or {})
     names |= {role: name for role, name in (("cluster", reading.cluster), ("group", reading.group)) if name}
     missing = [name for name in names.values() if name not in frame.columns]
@@ -179,6 +189,28 @@ def _named(frame: pd.DataFrame, reading: Reading, source: str) -> pd.DataFrame:
         alone = rows["cluster"].map(is_missing)
         rows["cluster"] = rows["cluster"].where(~alone, "case " + rows["case"])
     return rows
+
+
+def _usual(names: Iterable[object], chosen: Mapping[str, str]) -> dict[str, str]:
+    """The columns of other programs by our names, where a role has no column yet."""
+    present = {str(name) for name in names}
+    found: dict[str, str] = {}
+    for name in sorted(present - set(chosen.values())):
+        role = _ALIASES.get(folded(name))
+        if role and role not in present and role not in chosen and role not in found.values():
+            found[name] = role
+    return found
+
+
+def _with_truth(frame: pd.DataFrame) -> pd.DataFrame:
+    """The truth as a column, where it has rows of its own: iMRMC's reader `truth`, whose rating is 0 or 1."""
+    if "truth" in frame or not {"reader", "case", "rating"} <= set(frame.columns):
+        return frame
+    of_truth = frame["reader"].astype(str).str.strip().str.casefold() == "truth"
+    if not of_truth.any():
+        return frame
+    truth = frame[of_truth].drop_duplicates("case").set_index("case")["rating"]
+    return frame[~of_truth].assign(truth=lambda rows: rows["case"].map(truth))
 
 
 def _positive(rows: pd.DataFrame, word: str, source: str) -> Sequence[bool]:

@@ -33,6 +33,26 @@ def test_the_order_of_rows_does_not_matter() -> None:
     assert (one.positive == other.positive[order]).all()
 
 
+def test_tables_of_other_programs_are_read_as_they_are() -> None:
+    """iMRMC has the truth in rows of a reader `truth`; MRMCaov calls the modality a treatment."""
+    frame = table().drop(columns="fst")
+    truth = frame.drop_duplicates("case").assign(reader="truth", modality="truth", rating=lambda f: f["truth"])
+    names = {"reader": "readerID", "case": "caseID", "modality": "modalityID", "rating": "score"}
+    theirs = pd.concat([truth, frame]).drop(columns="truth").rename(columns=names)
+    one, other = from_frame(frame), from_frame(theirs)
+    assert one.modalities == other.modalities
+    assert (one.values == other.values).all()
+    assert (one.positive == other.positive).all()
+    assert (from_frame(frame.rename(columns={"modality": "treatment"})).values == one.values).all()
+
+
+def test_a_case_without_a_truth_is_refused() -> None:
+    frame = table().drop(columns=["fst", "truth"])
+    truth = pd.DataFrame({"reader": "truth", "case": [f"c{k}" for k in range(19)], "modality": "truth", "rating": 1})
+    with pytest.raises(UserError, match="no truth in 4 rows"):
+        from_frame(pd.concat([truth, frame]))
+
+
 def test_the_modality_to_compare_with_comes_first() -> None:
     assert from_frame(table(), Reading(against="helped")).modalities == ("helped", "alone")
     assert from_frame(table()).modalities == ("alone", "helped")
