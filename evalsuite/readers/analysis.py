@@ -81,12 +81,13 @@ class CaseSet:
         return found.differences[0] if found and found.differences and not self.lacking else None
 
     def verdict(self, settings: ReaderSettings) -> Verdict:
-        """What the interval of the first difference allows to say; of one group among several, also its Holm p."""
+        """What the interval of the first difference allows to say; of several groups or modalities, also Holm's p."""
         found = self.difference(settings.fixed)
         if found is None:
             return "not enough data"
         said = verdict(found.value, found.low, found.high, settings.margin)
-        by_luck = self.p_holm > 1 - settings.confidence and said in ("helps", "hurts")
+        among = holm(np.array([one.p for one in self.analyses[settings.fixed].differences]))[0]
+        by_luck = any(p > 1 - settings.confidence for p in (self.p_holm, among)) and said in ("helps", "hurts")
         return "cannot be determined" if by_luck else said
 
 

@@ -51,9 +51,10 @@ def left_out(
     won = wins(ratings, positive)
     m, n = (np.bincount(units, weights=side.astype(float)) for side in (positive, ~positive))
     without = won[positive].sum() - np.bincount(units, weights=won)
-    for unit in np.flatnonzero((m > 0) & (n > 0)):  # its own pairs were taken away twice
-        own = units == unit
-        without[unit] += wins(ratings[own], positive[own])[positive[own]].sum()
+    # a unit's own pairs were taken away twice; ranked by unit first, all negatives of lower units lie below
+    by_unit = wins(units * (len(ratings) + 1.0) + rankdata(ratings), positive)[positive]
+    lower = np.cumsum(n) - n
+    without += np.bincount(units[positive], by_unit - lower[units[positive]], len(n))
     return _ratio(without, (m.sum() - m) * (n.sum() - n))
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from evalsuite.page.blocks import Answer, Block, Cell, Report, Section, Table, number, p_value
 from evalsuite.readers.analysis import CaseSet, ReaderAnalysis
 from evalsuite.readers.choices import Fixed, Metric
-from evalsuite.readers.obuchowski_rockette import Difference
+from evalsuite.readers.obuchowski_rockette import Analysis, Difference
+from evalsuite.stats.hypothesis_tests import holm
 
 #: What the conclusion holds for.
 REACH = {
@@ -61,8 +64,9 @@ def sentence(found: ReaderAnalysis, one: CaseSet) -> str:
         "helps": f"{difference.b} helps",
         "hurts": f"{difference.b} hurts",
         "no relevant difference": f"no difference beyond {found.settings.margin:g}",
-        "not enough data": "the readers did not differ at all, which shows no error: not enough data",
     }
+    if said == "not enough data":
+        return f"{what}: the readers did not differ at all, which shows no error."
     return f"{what}: {words[said]}, {for_whom}."
 
 
@@ -84,7 +88,10 @@ def notes(found: ReaderAnalysis) -> list[str]:
 
 
 def _details(found: ReaderAnalysis, main: Difference | None) -> list[str]:
-    out = []
+    out = [
+        f"{one.b} against {one.a}: {one.value:+.3f} ({interval(one.low, one.high)}, Holm p {_p(p)})."
+        for one, p in _pairs(found.whole.analyses.get(found.settings.fixed))[1:]
+    ]
     for kind in Fixed:
         other = found.whole.difference(kind)
         if kind is not found.settings.fixed and other is not None:
@@ -99,9 +106,9 @@ def _details(found: ReaderAnalysis, main: Difference | None) -> list[str]:
 
 
 def _modalities(found: ReaderAnalysis) -> list[Block]:
-    rows, means = [], []
+    rows, means, several = [], [], len(found.modalities) > 2
     for kind, analysis in found.whole.analyses.items():
-        for one in analysis.differences:
+        for one, p_holm in _pairs(analysis):
             rows.append(
                 [
                     REACH[kind],
@@ -111,6 +118,7 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
                     number(one.error, 4),
                     _df(one.df),
                     _p(one.p),
+                    *([_p(p_holm)] if several else []),
                 ]
             )
         if kind is found.settings.fixed:
@@ -118,7 +126,7 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
     confidence = f"{found.settings.confidence:.0%} interval"
     blocks: list[Block] = [
         Table(
-            ["holds for", "difference", "value", confidence, "error", "df", "p"],
+            ["holds for", "difference", "value", confidence, "error", "df", "p", *(["Holm p"] if several else [])],
             rows,
             "Differences of the readers' mean",
         ),
@@ -127,11 +135,18 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
     tests = [
         [REACH[kind], number(a.test.f), str(a.test.df1), _df(a.test.df2), _p(a.test.p)]
         for kind, a in found.whole.analyses.items()
-        if a.test is not None and len(found.modalities) > 2
+        if a.test is not None and several
     ]
     if tests:
         blocks.append(Table(["holds for", "F", "df", "df", "p"], tests, "Are all modalities equal?"))
     return blocks
+
+
+def _pairs(analysis: Analysis | None) -> list[tuple[Difference, float]]:
+    """Each difference with Holm's p over all of them."""
+    differences = analysis.differences if analysis else ()
+    adjusted = holm(np.array([one.p for one in differences]))
+    return list(zip(differences, adjusted.tolist(), strict=True))
 
 
 def _groups(found: ReaderAnalysis) -> list[Block]:

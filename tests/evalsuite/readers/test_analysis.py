@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from mrmc_helpers import imrmc_example, simulated
 
@@ -64,6 +66,22 @@ def test_a_group_helps_only_by_holms_p() -> None:
     for one in found.groups:
         if one.verdict(found.settings) in ("helps", "hurts"):
             assert one.p_holm <= 0.05
+
+
+def test_a_modality_helps_only_by_holms_p_among_all_pairs() -> None:
+    """With a modality more than the question needs, the same difference has more to withstand."""
+    frame = simulated(5, 120, 0.7, seed=3)
+    extra = frame[frame["modality"] == "helped"].assign(modality="third")
+    extra["rating"] += np.random.default_rng(0).normal(0, 2, len(extra))
+    found = analyse(from_frame(pd.concat([frame, extra])))
+    first, *_ = found.whole.analyses[Fixed.neither].differences
+    assert len(found.whole.analyses[Fixed.neither].differences) == 3
+    settings = replace(found.settings, confidence=1 - 1.5 * first.p, margin=0.0)  # by its own p, not by Holm's
+    again = analyse(from_frame(pd.concat([frame, extra])), settings)
+    mine = again.whole.difference(Fixed.neither)
+    assert mine is not None
+    assert mine.low > 0
+    assert again.whole.verdict(settings) == "cannot be determined"
 
 
 def test_one_reader_is_judged_only_as_fixed() -> None:
