@@ -105,16 +105,3 @@ def test_one_modality_has_means_and_nothing_to_compare() -> None:
 def test_a_share_needs_a_threshold() -> None:
     with pytest.raises(UserError, match="needs a threshold"):
         analyse(from_frame(simulated(2, 40)), ReaderSettings(Metric.sensitivity))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("readers", [3, 5])
-def test_intervals_hold_and_false_alarms_are_few(readers: int) -> None:
-    """400 studies of Roe & Metz without a difference; 3 binomial errors are allowed around 95 %."""
-    studies = 400
-    held = 0
-    for seed in range(studies):
-        one = analyse(from_frame(simulated(readers, 100, 0.0, seed))).whole.difference(Fixed.neither)
-        assert one is not None
-        held += one.low <= 0 <= one.high
-    assert 0.95 - 3 * math.sqrt(0.95 * 0.05 / studies) <= held / studies
