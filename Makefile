@@ -1,5 +1,6 @@
 # make demo   the main job on this machine: install, build an engine, sample, train, evaluate, report
 # make test   lint, types and the fast tests          make test-slow / make test-gpu   the others
+# make validate-statistics   what the intervals of the fairness suite hold, by simulation; a stopped run goes on
 # make docs   the site, in build/site; a broken link fails
 # make wheel  the wheel, in dist/, and a try of it away from the source
 # make lock   requirements.lock again, with hashes; pins stay unless UPGRADE=--upgrade or UPGRADE="-P package"
@@ -14,7 +15,7 @@ export OMP_NUM_THREADS ?= 2
 EXTRAS := optimum tensorrt-rtx lora ray cloud quality track dicom
 UV := build/uv/bin/uv
 
-.PHONY: install demo lint test test-slow test-gpu docs wheel lock clean
+.PHONY: install demo lint test test-slow test-gpu validate-statistics docs wheel lock clean
 
 install: $(STAMP)
 
@@ -46,6 +47,10 @@ test-slow: install
 
 test-gpu: install
 	$(BIN)/python -m pytest -m gpu --timeout 3600
+
+validate-statistics: install
+	$(BIN)/bench statistics --worker 0/2 & $(BIN)/bench statistics --worker 1/2; wait
+	$(BIN)/bench statistics --share 0
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -17,6 +17,7 @@ PROGRAM = Program(
         "shards": "bench.commands.shards:shards",
         "train": "bench.commands.train:train",
         "study": "bench.commands.study:study",
+        "statistics": "bench.commands.statistics:statistics",
         "all": "bench.commands.all:all_benchmarks",
         "compare": "bench.commands.compare:compare",
         "cost": "bench.commands.cost:cost",

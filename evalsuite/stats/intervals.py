@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from scipy.stats import norm, t
 
 #: The interval of an estimate at any confidence, and the quantile that belongs to a confidence.
@@ -166,7 +167,7 @@ def auroc_interval(
     if variance <= 0 or area <= 0 or area >= 1:
         return newcombe_bounds(area, n_positive, n_negative, confidence, quantile)
     centre, spread = math.log(area / (1 - area)), quantile(confidence) * math.sqrt(variance) / (area * (1 - area))
-    return 1 / (1 + math.exp(-centre + spread)), 1 / (1 + math.exp(-centre - spread))
+    return float(expit(centre - spread)), float(expit(centre + spread))
 
 
 def newcombe_bounds(

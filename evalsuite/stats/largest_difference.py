@@ -84,7 +84,7 @@ def crossing(bounds: Bounds) -> float:
         return bounds(confidence_of(z))[0]
 
     if low(_LEVELS[0]) <= 0:
-        return 0.0 if low(1e-6) <= 0 else float(brentq(low, 1e-6, _LEVELS[0]))
+        return 0.0 if low(1e-4) <= 0 else float(brentq(low, 1e-4, _LEVELS[0]))
     return float(_LEVELS[-1]) if low(_LEVELS[-1]) > 0 else float(brentq(low, _LEVELS[0], _LEVELS[-1], xtol=1e-9))
 
 

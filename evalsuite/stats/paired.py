@@ -41,13 +41,14 @@ def tango(
         variance = m * max(2 * one_sided + delta * (1 - delta), 0.0)
         return (b - a - m * delta) ** 2 - z * z * variance
 
-    # at the difference itself the distance is 0, and so may the variance be: start a little beside it
-    low, high = -1.0, 1.0
-    if difference > -1 + 1e-6 and beyond(-1 + 1e-12) > 0:
-        low = float(brentq(beyond, -1 + 1e-12, difference - 1e-9))
-    if difference < 1 - 1e-6 and beyond(1 - 1e-12) > 0:
-        high = float(brentq(beyond, difference + 1e-9, 1 - 1e-12))
-    return min(low, difference), max(high, difference)
+    def bound(end: float) -> float:
+        """Between the difference and an end. At the difference itself the variance may be 0: start beside it."""
+        beside = difference + math.copysign(1e-9, end)
+        if abs(difference - end) < 1e-6 or beyond(end * (1 - 1e-12)) <= 0:
+            return end
+        return float(brentq(beyond, beside, end * (1 - 1e-12))) if beyond(beside) < 0 else difference
+
+    return min(bound(-1.0), difference), max(bound(1.0), difference)
 
 
 def mean_of(parts: Sequence[Side]) -> Side:
