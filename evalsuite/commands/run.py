@@ -95,14 +95,8 @@ def show(found: RunFindings, page: Path) -> None:
     table = Table(title=f"accuracy by {found.column} (95% intervals)")
     for name in (found.column, "n", *NAMES.values(), "difference"):
         table.add_column(name)
-    for change in (*found.comparison.of("all"), *found.comparison.of(found.column)):
-        rows = [found.cards[kind].row(change.column, change.group)["accuracy"] for kind in NAMES]
-        table.add_row(
-            change.group,
-            str(change.n),
-            *(r.text() for r in rows),
-            f"{change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f})",
-        )
+    for row in found.by_group():
+        table.add_row(*row)
     out.print(table)
     for text in found.study.leakage:
         say("leakage: " + text, style="red")

@@ -180,7 +180,9 @@ def _ece(value: float, group: GroupData, settings: CardSettings) -> Estimate:
     scored, n, needed = group.scored, len(group.rows), 5 * settings.min_count
     right = scored.correct.astype(np.float64)
     sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
-    effect, degrees = clusters.design(right, group.clusters)
+    effect, degrees = clusters.design(right, group.clusters, scored.bins)
+    if math.isnan(effect):  # a bin of one patient does not show how patients vary
+        effect, degrees = clusters.design(right, group.clusters)
 
     def bounds(confidence: float) -> tuple[float, float]:
         level = min(confidence_of(t_of(confidence, degrees)), 1 - 1e-9)

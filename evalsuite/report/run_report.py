@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evalsuite.page import curves
-from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, records
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, records
 from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.study_report import not_judged
 from evalsuite.stats.estimate import points
 from evalsuite.stats.verdict import verdict
 from evalsuite.study.analysis import ALL, Gain
+from evalsuite.study.arm import Kind
 from evalsuite.study.run_findings import NAMES, RunFindings
 
 ANSWERS = {
@@ -28,8 +29,7 @@ def report(found: RunFindings) -> Report:
     sections = [
         Section("What the synthetic images look like", [picture] if picture else ["There are none."]),
         Section("Who gains, who loses", _comparison(found)),
-        Section(f"Card: {NAMES['mix']}", card_blocks.card_blocks(found.cards["mix"], found.tests["mix"])),
-        Section(f"Card: {NAMES['real']}", card_blocks.card_blocks(found.cards["real"], found.tests["real"])),
+        *(Section(f"Card: {NAMES[kind]}", _card(found, kind)) for kind in ("mix", "real")),
         Section("Training", _training(found)),
         Section("Methods", methods.of_run(found)),
         Section("Data sheet", data_sheet(places.real, places.synthetic)),
@@ -50,6 +50,9 @@ def answer(found: RunFindings) -> Answer:
     if not lacks:
         details = who_moved(found.study.gains, found.study.lacking, margin)
     said = ANSWERS.get(verdict(found.gain.value, low, high, margin), "This cannot be determined from this run")
+    gap = found.gap("mix")
+    if gap is not None:
+        details = [f"With synthetic images: {gap.text()}", *details]
     words = f"Not enough data for an answer ({lacks})" if lacks else said
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
     worst = head["worst_group"]["mix"]
@@ -91,14 +94,36 @@ def who_moved(gains: Sequence[Gain], lacking: Mapping[str, str], margin: float) 
     return said
 
 
-def _comparison(found: RunFindings) -> list[Block]:
+def _card(found: RunFindings, kind: Kind) -> list[Block]:
     seeds = found.study.design.seeds
+    of_one: list[Block] = [
+        f"This card is of one model, trained with the first of {seeds} seeds. A gap here may be the luck of that "
+        "training; the verdicts above are over all seeds."
+    ]
+    return [*(of_one if seeds > 1 else []), *card_blocks.card_blocks(found.cards[kind], found.tests[kind])]
+
+
+def _comparison(found: RunFindings) -> list[Block]:
+    same = "Both arms were tested on the same images, so each row compares a model with itself plus synthetic images."
+    if found.study.design.seeds > 1:
+        return [same, _over_seeds(found)]
     return [
-        "Both arms were tested on the same images, so each row compares a model with itself plus synthetic images. "
-        "The detectable difference is the one that a group of this size had an 80% chance to show: a smaller one would "
-        f"have been missed.{f' The table is of the first of {seeds} seeds.' if seeds > 1 else ''}",
+        f"{same} The detectable difference is the one that a group of this size had an 80% chance to show: a smaller "
+        "one would have been missed.",
         *card_blocks.comparison_blocks(found.comparison),
     ]
+
+
+def _over_seeds(found: RunFindings) -> Table:
+    """Each skin type over all training runs: what one run shows may be its luck."""
+    score = {(line.group, line.kind): line for line in found.study.lines}
+    rows = []
+    for gain in found.study.gains:
+        difference, between = points(gain.value, gain.low, gain.high)
+        row = {"skin type": gain.group, "n": str(gain.n)}
+        row |= {name: _percent(score[gain.group, kind].score) for kind, name in NAMES.items()}
+        rows.append({**row, "difference in points": f"{difference} ({between})", "verdict": gain.verdict})
+    return records(rows, f"Accuracy over {found.study.design.seeds} training runs")
 
 
 def _training(found: RunFindings) -> list[Block]:

@@ -25,9 +25,11 @@ from evalsuite.study.dose import Saturation
 from evalsuite.study.exchange import Exchange, LearningCurve
 from evalsuite.study.paired_scores import Score, correct, resamples, slope
 from evalsuite.study.scaling_laws import Fit
+from evalsuite.study.skin_type_gap import SkinTypeGap, skin_type_gap
 
 ALL = "all"
 Place = tuple[str, str | None, int]  # group, strategy, size
+Cell = tuple[Kind, str | None, int, float]  # kind, strategy, size, ratio
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Analysis:
     ----------
     lacking
         What lacks for a verdict on a group, in words; empty where nothing does.
+    gaps
+        The largest difference between skin types of each cell (kind, strategy, size, ratio), over all seeds.
     exchanges
         Of the groups that nothing lacks for and that more real images help.
     laws
@@ -90,6 +94,7 @@ class Analysis:
     lacking: dict[str, str]
     lines: tuple[Line, ...]
     gains: tuple[Gain, ...]
+    gaps: dict[Cell, SkinTypeGap | None]
     saturations: dict[Place, Saturation]
     exchanges: dict[Place, Exchange]
     laws: dict[tuple[str, str | None], list[Fit]]
@@ -121,7 +126,7 @@ class Scores:
     """The score of every arm in every group: by (kind, strategy, size, ratio), then by group."""
 
     design: Design
-    of: dict[tuple[Kind, str | None, int, float], dict[str, Score]]
+    of: dict[Cell, dict[str, Score]]
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -162,6 +167,7 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
         scores.lacking,
         tuple(_lines(scores)),
         tuple(_holm([g for place in scores.places() for g in _gains(scores, place)], design.reference)),
+        {cell: skin_type_gap({g: s for g, s in of.items() if g != ALL}) for cell, of in scores.of.items()},
         {place: _saturation(scores, place) for place in scores.places()},
         _exchanges(scores),
         _laws(scores),
@@ -169,7 +175,7 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
     )
 
 
-def cells(design: Design) -> list[tuple[Kind, str | None, int, float]]:
+def cells(design: Design) -> list[Cell]:
     """(kind, strategy, size, ratio) of everything that has a score."""
     return list(dict.fromkeys((a.kind, a.strategy, a.n_real, a.ratio) for a in design.arms()))
 

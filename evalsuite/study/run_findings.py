@@ -19,6 +19,7 @@ from evalsuite.study import arm as arms
 from evalsuite.study.analysis import ALL, Analysis, Gain, Line, analyse, arm_predictions
 from evalsuite.study.arm import Kind
 from evalsuite.study.design import read_design
+from evalsuite.study.skin_type_gap import SkinTypeGap
 
 RECORD = "run.json"
 #: What the two arms are called wherever they are shown.
@@ -56,7 +57,7 @@ class RunFindings:
 
     def headline(self) -> dict[str, Any]:
         """The few numbers that a reader takes away."""
-        worst = {kind: self.cards[kind].worst(self.column) for kind in NAMES}
+        worst = {kind: self.worst(kind) for kind in NAMES}
         low, high = self.gain_interval()
         return {
             **{kind: self._accuracy(kind) for kind in NAMES},
@@ -64,10 +65,22 @@ class RunFindings:
             "worst_group": {
                 kind: None
                 if found is None
-                else {"group": found[0], "accuracy": found[1].value, "low": found[1].low, "high": found[1].high}
+                else {"group": found[0], "accuracy": found[1], "low": found[2], "high": found[3]}
                 for kind, found in worst.items()
             },
         }
+
+    def gap(self, kind: Kind) -> SkinTypeGap | None:
+        """The largest difference between skin types of an arm, over all seeds."""
+        return next((gap for cell, gap in self.study.gaps.items() if cell[0] == kind), None)
+
+    def worst(self, kind: Kind) -> tuple[str, float, float, float] | None:
+        """The worst skin type, its accuracy and interval: over all seeds, or of the one model."""
+        gap = self.gap(kind)
+        if self.study.design.seeds > 1 and gap is not None:
+            return gap.worst, gap.worst_score.value, *gap.worst_score.interval()
+        found = self.cards[kind].worst(self.column)
+        return None if found is None else (found[0], found[1].value, found[1].low, found[1].high)
 
     def gain_interval(self) -> tuple[float, float]:
         """Over test items, and over seeds where there are several."""
@@ -80,6 +93,21 @@ class RunFindings:
             return {"accuracy": line.score, "low": line.low, "high": line.high}
         estimate = self.cards[kind].row()["accuracy"]
         return {"accuracy": estimate.value, "low": estimate.low, "high": estimate.high}
+
+    def by_group(self) -> list[tuple[str, str, str, str, str]]:
+        """Group, test images, accuracy of both arms and the difference: over all seeds, or of the one model."""
+        if self.study.design.seeds > 1:
+            shown = {(line.group, line.kind): _shown(line.score, line.low, line.high) for line in self.study.lines}
+            return [
+                (g.group, str(g.n), shown[g.group, "real"], shown[g.group, "mix"], _shown(g.value, g.low, g.high, "+"))
+                for g in self.study.gains
+            ]
+        rows = []
+        for change in (*self.comparison.of("all"), *self.comparison.of(self.column)):
+            real, mix = (self.cards[kind].row(change.column, change.group)["accuracy"].text() for kind in NAMES)
+            difference = _shown(change.difference, change.low, change.high, "+")
+            rows.append((change.group, str(change.n), real, mix, difference))
+        return rows
 
     def line(self, kind: Kind) -> Line:
         """The score of an arm."""
@@ -144,3 +172,7 @@ def _columns(table: Predictions) -> list[str]:
     """Group columns that vary, the skin type first: its groups are the family of Holm's correction."""
     varied = [c for c in table.groups.columns if table.groups[c].nunique() > 1]
     return sorted(varied, key=lambda column: column != "group")
+
+
+def _shown(value: float, low: float, high: float, sign: str = "") -> str:
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
