@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf, expit
-from scipy.stats import norm
+from scipy.special import erf, expit, ndtri
 
 from evalsuite.stats.intervals import t_of
 
@@ -94,7 +93,7 @@ def _plug_in_quantiles(
     skew = ((third - 3 * first * second + 2 * first**3) @ share**3) / spread**3
 
     def quantile(level: float) -> NDArray[np.floating]:
-        z = float(norm.ppf(level))
+        z = float(ndtri(level))
         return np.asarray(mean + spread * (z + skew * (z * z - 1) / 6))
 
     return quantile

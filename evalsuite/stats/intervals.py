@@ -8,8 +8,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
-from scipy.stats import norm, t
+from scipy.special import expit, ndtr, ndtri, stdtr, stdtrit
 
 #: The interval of an estimate at any confidence, and the quantile that belongs to a confidence.
 Bounds = Callable[[float], tuple[float, float]]
@@ -19,13 +18,13 @@ Quantile = Callable[[float], float]
 @cache
 def z_of(confidence: float) -> float:
     """The two-sided normal quantile of a confidence level."""
-    return float(norm.ppf(0.5 + confidence / 2))
+    return float(ndtri(0.5 + confidence / 2))
 
 
 @cache
 def t_of(confidence: float, degrees: float) -> float:
     """The two-sided quantile of Student's t."""
-    return float(t.ppf(0.5 + confidence / 2, degrees))
+    return z_of(confidence) if math.isinf(degrees) else float(stdtrit(degrees, 0.5 + confidence / 2))
 
 
 def student(degrees: float) -> Quantile:
@@ -210,7 +209,8 @@ def difference_p(value: float, variance: float, degrees: float = math.inf) -> fl
     if not (math.isfinite(value) and variance > 0):
         return math.nan
     centre, error = _fisher(value, variance)
-    return float(2 * t.sf(abs(centre) / error, degrees))
+    tail = ndtr(-abs(centre) / error) if math.isinf(degrees) else stdtr(degrees, -abs(centre) / error)
+    return 2 * float(tail)
 
 
 def _fisher(value: float, variance: float) -> tuple[float, float]:
@@ -236,6 +236,6 @@ def percentile(
         return math.nan, math.nan
     tail = (1 - confidence) / 2
     if degrees is not None:
-        tail = float(norm.cdf(t.ppf(tail, max(degrees, 1))))
+        tail = float(ndtr(stdtrit(max(degrees, 1), tail)))
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)

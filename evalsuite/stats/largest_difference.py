@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from evalsuite.stats.intervals import Bounds, z_of
 from evalsuite.stats.resampling import Array
@@ -26,7 +26,7 @@ DRAWS = 20_000
 #: Beyond this number of pairs their correlation is not simulated: each pair is tested at an equal share of 5 %.
 MOST_PAIRS = 2_000
 _LEVELS = np.arange(0.25, 6.26, 0.5)  # normal quantiles at which pairs are compared first
-_POWER = float(norm.ppf(0.8))
+_POWER = float(ndtri(0.8))
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def crossing(bounds: Bounds) -> float:
 
 def confidence_of(z: float) -> float:
     """The two-sided confidence of a normal quantile."""
-    return 1 - 2 * float(norm.sf(z))
+    return 1 - 2 * float(ndtr(-z))
 
 
 def largest_difference(rates: Sequence[Sequence[Side]], confidence: float = 0.95) -> LargestDifference:
@@ -163,15 +163,15 @@ class _Largest:
 
     def p(self, z: float) -> float:
         """How often it reaches z; from the number of pairs alone where draws cannot tell."""
-        alone: float = min(1.0, self.pairs * 2 * float(norm.sf(z)))
+        alone: float = min(1.0, self.pairs * 2 * float(ndtr(-z)))
         reached = int((self.largest >= z).sum())
         return min(alone, reached / len(self.largest)) if reached >= 20 else alone
 
     def critical(self, p: float) -> float:
         """The value that it reaches with this chance, such that `p` agrees."""
         if self.pairs > MOST_PAIRS:
-            return float(norm.isf(p / self.pairs / 2))
-        return min(float(np.quantile(self.largest, 1 - p)), float(norm.isf(p / self.pairs / 2)))
+            return -float(ndtri(p / self.pairs / 2))
+        return min(float(np.quantile(self.largest, 1 - p)), -float(ndtri(p / self.pairs / 2)))
 
 
 @cache

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from evalsuite.stats.intervals import Bounds, Quantile, z_of
 from evalsuite.stats.largest_difference import Side, crossing
@@ -69,7 +69,7 @@ def p_of(difference: Side) -> float:
         return math.nan
     if difference.value == 0:
         return 1.0
-    return 2 * float(norm.sf(crossing(difference.bounds if difference.value > 0 else _mirrored(difference.bounds))))
+    return 2 * float(ndtr(-crossing(difference.bounds if difference.value > 0 else _mirrored(difference.bounds))))
 
 
 def _mirrored(bounds: Bounds) -> Bounds:
