@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from bench.suites.statistics import planted_studies
 from bench.suites.statistics.planted_tables import CLASSES, MANY, Design, draw, true_sensitivity, truth
 from evalsuite.fairness import metrics
 from evalsuite.fairness.card import Card, CardSettings
@@ -20,9 +21,9 @@ from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats.estimate import Estimate
 
 Outcome = dict[str, bool]
-ALARM, COVERED, WRONG = "false alarm", "covered", "called no worse"
+ALARM, COVERED, WRONG, FOUND = "false alarm", "covered", "called no worse", "found"
 #: Percent that an outcome may have, least and most.
-BARS: Mapping[str, tuple[float, float]] = {ALARM: (0, 6), COVERED: (93, 97), WRONG: (0, 2.5)}
+BARS: Mapping[str, tuple[float, float]] = {ALARM: (0, 6), COVERED: (93, 97), WRONG: (0, 2.5), FOUND: (80, 100)}
 
 TWO_UNEQUAL = Design((500, 60))
 SIX_LIKE_FITZPATRICK = Design((589, 962, 662, 556, 307, 127))
@@ -78,6 +79,10 @@ def experiments() -> list[Experiment]:
             for held_out, test in ((600, 600), (600, 6000), (2400, 2400))
         ),
         Experiment("crossings of 20 patients", 300, _crossings),
+        *(
+            Experiment(f"doses, {n} test images, {seeds} seeds", 60, _doses(n, seeds))
+            for n, seeds in ((300, 3), (2000, 5))
+        ),
     ]
 
 
@@ -162,6 +167,23 @@ def _crossings(rng: np.random.Generator) -> Outcome:
     first = shrunk[int(rng.integers(len(shrunk)))]
     assert first is not None
     return {f"{COVERED}: accuracy of a crossing, shrunk": first.low <= true <= first.high}
+
+
+def _doses(n: int, seeds: int) -> Callable[[np.random.Generator], Outcome]:
+    """A saturation at 10:1, and a gain of three points a doubling that does not end."""
+
+    def one(rng: np.random.Generator) -> Outcome:
+        found = planted_studies.saturation(rng, planted_studies.UP_TO_TEN, n, seeds)
+        rising = planted_studies.saturation(rng, planted_studies.RISING, n, seeds)
+        out = {
+            f"{ALARM}: saturation below 10:1": found.ratio < 10 and found.status == "reached",
+            f"{ALARM}: saturation of a rising gain": rising.status not in ("not reached", "cannot be determined"),
+        }
+        if n >= 2000:
+            out[f"{FOUND}: saturation at 10:1"] = (found.ratio, found.status) == (10, "reached")
+        return out
+
+    return one
 
 
 def _pair(rng: np.random.Generator, design: Design, loss: float, gain: float) -> tuple[Predictions, Predictions]:
