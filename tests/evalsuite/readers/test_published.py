@@ -148,6 +148,38 @@ def test_each_modality_alone_is_that_of_mrmcaov() -> None:
     ]
 
 
+def test_readers_who_agree_more_than_chance_are_those_of_rjafroc() -> None:
+    """Franken et al. 1992 (4 readers, 100 cases; RJafroc's `dataset03`): cov2 below cov3 counts as equal to it."""
+    values = np.array([[0.8534600, 0.8649932, 0.8573044, 0.8152420], [0.8496156, 0.8435097, 0.8401176, 0.8143374]])
+    case, by_modality, by_reader, rest = (v / 100 for v in (0.05125091, -0.002887147, 0.0279173, 0.07629656))
+    own = (0.0004722991, 0.0004949762)
+    found = np.full((2, 4, 2, 4), case)
+    for i in range(2):
+        found[i, :, i, :] = own[i]
+        for j in range(4):
+            found[i, j, 1 - i, j] = case + by_reader
+            found[i, j, i, j] = case + by_modality + by_reader + rest
+    assert np.mean(own) == pytest.approx(case + by_modality, rel=1e-6)
+    covariances = found.reshape(8, 8)
+    parts = components(values, covariances)
+    assert (parts.reader, parts.modality_reader) == pytest.approx((3.775568e-05, -0.0007127629), rel=2e-4)
+    made = obuchowski_rockette.analyse(("1", "2"), values, covariances, Fixed.neither)
+    assert made.test is not None
+    assert (made.test.f, made.test.df2, made.test.p) == pytest.approx((4.694058, 3, 0.1188379), rel=1e-4)
+    one = made.differences[0]
+    assert (one.error, one.low, one.high) == pytest.approx((0.005010122, -0.02679926, 0.005089627), rel=1e-4)
+    assert [(m.value, m.error, m.df, m.low, m.high) for m in made.means] == [
+        pytest.approx(row, rel=1e-5)
+        for row in (
+            (0.8477499, 0.02440215, 70.12179, 0.7990828, 0.8964170),
+            (0.8368951, 0.02356642, 253.64403, 0.7904843, 0.8833058),
+        )
+    ]
+    fixed = obuchowski_rockette.analyse(("1", "2"), values, covariances, Fixed.readers).test
+    assert fixed is not None
+    assert fixed.f == pytest.approx(0.363956, rel=1e-4)
+
+
 def test_ratings_give_what_imrmc_gives() -> None:
     """AUROCs, U-statistic variances, Obuchowski-Rockette components and Hillis' degrees of freedom, to all digits."""
     table = ratings.from_frame(imrmc_example())
