@@ -6,8 +6,12 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from dermforge.common.skin_tone import in_order
 from evalsuite.images.image_data import families
 from evalsuite.stats.estimate import share
+
+#: What the cell of images without a skin type is called.
+UNKNOWN = "unknown"
 
 #: Kinds of cells, and the columns whose values tell the cells of a kind apart.
 CELLS: dict[str, tuple[str, ...]] = {
@@ -20,15 +24,24 @@ CELLS: dict[str, tuple[str, ...]] = {
 
 
 def parts_of(frame: pd.DataFrame, keys: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Name and rows of each cell of a family, in order; an unknown skin type is called "unknown"."""
+    """Name and rows of each cell of a family, skin types from light to dark; an unknown one is called "unknown"."""
     if not keys:
         yield "all", frame
         return
     named = frame[list(keys)].reset_index(drop=True).astype(object)
     if "group" in keys:
-        named["group"] = named["group"].where(named["group"].notna(), "unknown")
-    for values, rows in sorted(named.groupby(list(keys)).indices.items()):
-        yield " x ".join(map(str, values if isinstance(values, tuple) else (values,))), frame.iloc[rows]
+        named["group"] = named["group"].where(named["group"].notna(), UNKNOWN)
+    order = {key: _in_order(set(named[key].dropna().map(str))) for key in keys}
+    found = named.groupby(list(keys)).indices
+    cells = [(values if isinstance(values, tuple) else (values,), rows) for values, rows in found.items()]
+    for values, rows in sorted(
+        cells, key=lambda cell: [order[k].index(str(v)) for k, v in zip(keys, cell[0], strict=True)]
+    ):
+        yield " x ".join(map(str, values)), frame.iloc[rows]
+
+
+def _in_order(names: set[str]) -> list[str]:
+    return in_order(names - {UNKNOWN}) + [UNKNOWN] * (UNKNOWN in names)
 
 
 def share_table(frame: pd.DataFrame, column: str, count: str) -> pd.DataFrame:

@@ -144,6 +144,11 @@ def tune(
 def _examples(task: Task, spec: PipelineSpec, settings: Hyperparameters, progress: Progress) -> Examples:
     data = training_rows(task.data)
     template = settings.template or spec.prompt_template or prompts.template_for(data.groups)
+    if "{class}" in template and isinstance(data, FolderSet) and not data.labelled:
+        raise UserError(
+            f"{data} names no class of its images, which the prompts name: add a table with a column of file names and "
+            "one of classes, sort the images into a folder a class, or give a template without {class}"
+        )
     if settings.method == "textual-inversion":
         if "{class}" not in template:
             raise UserError(

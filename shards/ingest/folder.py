@@ -31,13 +31,20 @@ class FolderSet(ImageSet):
     ----------
     left_out
         Place and reason of each file that is no image of the set.
+    labelled
+        Whether a table or sub-folders name the classes; without them the class "image" stands for all.
     """
 
     def __init__(
-        self, path: Path, rows: pd.DataFrame, classes: Sequence[str], left_out: Sequence[tuple[str, str]] = ()
+        self,
+        path: Path,
+        rows: pd.DataFrame,
+        classes: Sequence[str],
+        left_out: Sequence[tuple[str, str]] = (),
+        labelled: bool = True,
     ) -> None:
         super().__init__(rows, classes)
-        self.path, self.left_out = path, list(left_out)
+        self.path, self.left_out, self.labelled = path, list(left_out), labelled
 
     @classmethod
     def open(cls, path: Path, table: Path | None = None) -> FolderSet:
@@ -64,7 +71,8 @@ class FolderSet(ImageSet):
             raise UserError(f"{path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
         _warn_of_the_rest(path, inventory)
         rows = _rows(kept)
-        return cls(path, rows.sort_values("id", ignore_index=True), sorted(set(rows["class"])), inventory.passed_over)
+        classes, labelled = sorted(set(rows["class"])), any(one.facts.get("class") for one in kept)
+        return cls(path, rows.sort_values("id", ignore_index=True), classes, inventory.passed_over, labelled)
 
     def at(self, position: int, verify: bool = True) -> tuple[Sample, bytes]:
         row = self.rows.iloc[position]

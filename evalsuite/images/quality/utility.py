@@ -19,6 +19,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from dermforge.common.skin_tone import in_order
 from evalsuite.images.features.extract import Features
 from evalsuite.images.image_data import families
 from evalsuite.images.quality.quality_table import MIN_N
@@ -66,7 +67,7 @@ class HeldOut:
     def cells(self) -> Iterator[tuple[str, str, HeldOut]]:
         """Family, name and images of each cell: all, and each skin type."""
         yield "overall", "all", self
-        for name in sorted({str(g) for g in self.group if g is not None}):
+        for name in in_order({str(g) for g in self.group if g is not None}):
             here = self.group == name
             truth, found = self.truth[here], None if self.found is None else self.found[here]
             part = replace(self, truth=truth, found=found, group=self.group[here], family=self.family[here])

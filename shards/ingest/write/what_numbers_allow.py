@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.least_numbers import AUDIT_PATIENTS, FILTER_CLASS, FILTER_VALIDATION, GROUP_IMAGES
+from dermforge.common.skin_tone import in_order
 from shards.format.reader import ShardSet
 from shards.format.schema import SPLITS
 from shards.ingest.write.dedupe import split_clusters
@@ -117,7 +118,7 @@ def count(rows: pd.DataFrame) -> Numbers:
         A row an image: class, group, cluster, split.
     """
     test, train = rows[rows["split"] == "test"], rows[rows["split"] == "train"]
-    labels, groups = sorted(set(rows["class"])), sorted(set(rows["group"].dropna()), key=str)
+    labels, groups = sorted(set(rows["class"])), in_order(set(rows["group"].dropna().map(str)))
     return Numbers(
         images={split: int((rows["split"] == split).sum()) for split in SPLITS},
         patients=_patients(test),

@@ -187,3 +187,21 @@ def test_two_processes_do_the_steps_of_one(
     subprocess.run([*launch, *words(**options, out=tmp_path / "two")], check=True, timeout=500)
     for key, value in unet(tmp_path / "one").items():
         torch.testing.assert_close(unet(tmp_path / "two")[key], value, atol=3e-5, rtol=0)
+
+
+def test_images_without_classes_are_no_class_called_image(
+    random_pipeline: Path,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A missing label must not become a word of the prompts; without {class} in the template nothing is missing."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for file in images.glob("*.png"):
+        (bare / file.name).write_bytes(file.read_bytes())
+    options = {"model": random_pipeline, "data": bare, "out": tmp_path / "tuned", "steps": 1, "views": 1}
+    assert run(monkeypatch, **options) == 2
+    assert "names no class of its images" in capsys.readouterr().err
+    assert run(monkeypatch, **options, template="An image of skin") == 0
