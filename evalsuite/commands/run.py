@@ -89,10 +89,13 @@ def run(
 
 def show(found: RunFindings, page: Path) -> None:
     """The headline, the groups and where to read on."""
+    from evalsuite.study.analysis import ALL
     from evalsuite.study.run_findings import NAMES
 
     head, (low, high) = found.headline(), found.gain_interval()
-    table = Table(title=f"accuracy by {found.column} (95% intervals)")
+    seeds = found.study.design.seeds
+    over = f" over {seeds} seeds" if seeds > 1 else ""
+    table = Table(title=f"accuracy by {found.column}{over} (95% intervals)")
     for name in (found.column, "n", *NAMES.values(), "difference"):
         table.add_column(name)
     for row in found.by_group():
@@ -103,8 +106,10 @@ def show(found: RunFindings, page: Path) -> None:
     say(f"classifier: {found.study.design.recipe.summary()}")
     for kind, name in NAMES.items():
         h = head[kind]
-        say(f"accuracy, {name}: {h['accuracy']:.3f} ({h['low']:.3f} to {h['high']:.3f})")
+        say(f"accuracy{over}, {name}: {h['accuracy']:.3f} ({h['low']:.3f} to {h['high']:.3f})")
     say(f"gain: {found.gain.value:+.3f} ({low:+.3f} to {high:+.3f})")
+    if lacks := found.study.lacking[ALL]:
+        say(f"no answer: not enough data ({lacks})")
     worst = head["worst_group"]["mix"]
     if worst:
         say(

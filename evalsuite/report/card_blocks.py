@@ -32,8 +32,7 @@ def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Bloc
             Heading(column),
             Plot(card_plots.forest(card, column)),
             *_groups(card, column),
-            _gaps(card, column),
-            Plot(card_plots.gaps(card, column)),
+            *_gaps(card, column),
             *(_classes(card, column, metric) for metric in BY_CLASS),
         ]
         if predictions is not None:
@@ -116,8 +115,12 @@ def _classes(card: Card, column: str, metric: str) -> Table:
     )
 
 
-def _gaps(card: Card, column: str) -> Table:
-    return records(
+def _gaps(card: Card, column: str) -> list[Block]:
+    """The largest differences, or why there is none."""
+    rows = [g for g in card.gaps if g.column == column and not g.metric.cls]
+    if not rows:
+        return ["No difference between groups: a gap needs two groups with enough data."]
+    table = records(
         [
             {
                 "gap in": card.label(g.metric),
@@ -129,12 +132,12 @@ def _gaps(card: Card, column: str) -> Table:
                 "p": p_value(g.p),
                 "beyond chance": Cell("yes", bold=True) if g.beyond_chance else "no",
             }
-            for g in card.gaps
-            if g.column == column and not g.metric.cls
+            for g in rows
         ],
         "Largest difference between groups, next to what equal groups of these sizes show by chance (mean and 95th "
         "percentile of permutations)",
     )
+    return [table, Plot(card_plots.gaps(card, column))]
 
 
 def _crossed(card: Card, column: str) -> Table:

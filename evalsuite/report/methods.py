@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalsuite.training.data.open_splits import open_splits
 from evalsuite.training.recipe import HUB, SCRATCH, Recipe
 
 if TYPE_CHECKING:
@@ -76,8 +74,9 @@ def of_card(card: Card, test: Predictions) -> list[str]:
     ]
 
 
-def training(recipe: Recipe, real: int) -> str:
-    """One paragraph on how the classifier was trained."""
+def training(recipe: Recipe, real: int | None = None) -> str:
+    """One paragraph on how the classifier was trained; `real` is its number of real images, where there is but one."""
+    images = "real images" if real is None else f"{real} real images"
     weights = {SCRATCH: "from scratch", HUB: "from pretrained weights"}.get(recipe.weights, "from local weights")
     what = {
         "full": "all weights",
@@ -98,9 +97,9 @@ def training(recipe: Recipe, real: int) -> str:
         f"a moving average of the weights ({recipe.ema:g})" if recipe.ema else "",
         "separate batch norm statistics for synthetic images" if recipe.split_bn else "",
     ]
-    subject = f"A {recipe.model} (timm) was trained {weights} ({what}) on {real} real images at {recipe.size} px"
+    subject = f"A {recipe.model} (timm) was trained {weights} ({what}) on {images} at {recipe.size} px"
     if recipe.on_given_features:
-        subject = f"A linear classifier was trained on a table of features of {real} real images"
+        subject = f"A linear classifier was trained on a table of features of {images}"
     return (
         f"{subject} with "
         f"{'AdamW' if recipe.optimizer == 'adamw' else 'SGD'} (learning rate {recipe.lr:g}, weight decay "
@@ -108,10 +107,6 @@ def training(recipe: Recipe, real: int) -> str:
         f"with {', '.join(e for e in extras if e)}. The weights with the least loss on real validation images were "
         "kept."
     )
-
-
-def classes(real: Path) -> tuple[str, ...]:
-    return open_splits(real).classes
 
 
 def software() -> str:

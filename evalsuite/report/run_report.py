@@ -9,7 +9,7 @@ from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, r
 from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.study_report import not_judged
-from evalsuite.stats.estimate import points
+from evalsuite.stats.estimate import NOT_ENOUGH, points
 from evalsuite.stats.verdict import verdict
 from evalsuite.study.analysis import ALL, Gain
 from evalsuite.study.arm import Kind
@@ -56,13 +56,14 @@ def answer(found: RunFindings) -> Answer:
     words = f"Not enough data for an answer ({lacks})" if lacks else said
     numbers = [(f"accuracy, {NAMES[k]}", _percent(head[k]["accuracy"]), _between(head[k])) for k in NAMES]
     worst = head["worst_group"]["mix"]
-    numbers.append(("gain", f"{gain} points", between))
+    of = (NOT_ENOUGH, f"{gain} points, {between}") if lacks else (f"{gain} points", between)
+    numbers.append(("gain", *of))
     if worst:
         value = f"{_percent(worst['accuracy'])} ({_between(worst)})"
         numbers.append(("worst skin type with synthetic images", worst["group"], value))
     return Answer(
-        f"{words}: adding {found.ratio:g} synthetic images for each of {n} real ones changed the accuracy by {gain} "
-        f"points (95% interval {between}).",
+        f"{words}: adding {found.ratio:g} synthetic image{'' if found.ratio == 1 else 's'} for each of {n} real ones "
+        f"changed the accuracy by {gain} points (95% interval {between}).",
         numbers,
         details,
     )

@@ -8,8 +8,8 @@ from evalsuite.page import curves
 from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, p_value, records
 from evalsuite.report import methods
 from evalsuite.report.datasheet import data_sheet, sheet
-from evalsuite.stats.estimate import points
-from evalsuite.study.analysis import ALL, Analysis, Line
+from evalsuite.stats.estimate import NOT_ENOUGH, points
+from evalsuite.study.analysis import ALL, Analysis, Gain, Line
 from evalsuite.study.scaling_laws import CHOSEN_BY, is_chosen
 from evalsuite.study.study_findings import notes, verdicts
 
@@ -51,11 +51,7 @@ def answer(found: Analysis) -> Answer:
     """The answer for all, the numbers at the reference dose, and a sentence for each group."""
     words = verdicts(found)
     numbers = [
-        (
-            f"gain with {g.size} real images per class, {found.reference:g}:1",
-            f"{points(g.value, g.low, g.high)[0]} points",
-            f"95% interval {points(g.value, g.low, g.high)[1]}; {g.verdict}",
-        )
+        (f"gain with {g.size} real images per class, {found.reference:g}:1", *gain_tile(g))
         for g in found.gains
         if g.group == ALL and g.ratio == found.reference
     ]
@@ -69,6 +65,14 @@ def answer(found: Analysis) -> Answer:
             "among so many intervals some exclude 0 by chance (Holm)."
         )
     return Answer(words[ALL], numbers, details)
+
+
+def gain_tile(gain: Gain) -> tuple[str, str]:
+    """What stands large, and under it: no number stands large that says nothing."""
+    value, between = points(gain.value, gain.low, gain.high)
+    if gain.verdict == NOT_ENOUGH:
+        return NOT_ENOUGH, f"{value} points, 95% interval {between}"
+    return f"{value} points", f"95% interval {between}; {gain.verdict}"
 
 
 def not_judged(lacking: Mapping[str, str]) -> list[str]:
@@ -241,7 +245,7 @@ def _methods(found: Analysis) -> list[Block]:
     doubled = " Doses were doubled until the interval of the gain per doubling lay below the margin."
     doubled = doubled if d.adaptive else ""
     return [
-        methods.training(d.recipe, d.sizes[-1] * len(methods.classes(d.places.real))),
+        methods.training(d.recipe),
         f"Arms were trained with {sizes} real images per class (nested subsets, spread over skin types) and {doses} "
         f"synthetic images for each real one, {d.seeds} seeds each, all with {d.recipe.steps} steps.{doubled} "
         f"Controls: {'; '.join(WHAT[kind] for kind in d.control_kinds)}. "

@@ -96,7 +96,7 @@ def run(
         with options.progress(what, len(jobs), "arms") as tick:
             _by_ray(jobs, options.ray, tick)
     elif waiting:
-        with options.progress(what, sum(arm.recipe.steps * arm.recipe.batch for arm in waiting)) as tick:
+        with options.progress(what, sum(arm.trained_as().steps * arm.recipe.batch for arm in waiting)) as tick:
             if count > 1 and len(waiting) > 1:
                 _by_processes(jobs, count, tick)
             else:

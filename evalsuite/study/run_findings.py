@@ -15,6 +15,7 @@ from evalsuite.fairness.comparison import Comparison
 from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.compute_card import steps as card_steps
 from evalsuite.fairness.predictions import Predictions
+from evalsuite.stats.estimate import NOT_ENOUGH
 from evalsuite.study import arm as arms
 from evalsuite.study.analysis import ALL, Analysis, Gain, Line, analyse, arm_predictions
 from evalsuite.study.arm import Kind
@@ -98,14 +99,16 @@ class RunFindings:
         """Group, test images, accuracy of both arms and the difference: over all seeds, or of the one model."""
         if self.study.design.seeds > 1:
             shown = {(line.group, line.kind): _shown(line.score, line.low, line.high) for line in self.study.lines}
-            return [
-                (g.group, str(g.n), shown[g.group, "real"], shown[g.group, "mix"], _shown(g.value, g.low, g.high, "+"))
-                for g in self.study.gains
-            ]
+            rows = []
+            for g in self.study.gains:
+                numbers = shown[g.group, "real"], shown[g.group, "mix"], _shown(g.value, g.low, g.high, "+")
+                lacks = g.group != ALL and self.study.lacking[g.group]
+                rows.append((g.group, str(g.n), *((NOT_ENOUGH,) * 3 if lacks else numbers)))
+            return rows
         rows = []
         for change in (*self.comparison.of("all"), *self.comparison.of(self.column)):
             real, mix = (self.cards[kind].row(change.column, change.group)["accuracy"].text() for kind in NAMES)
-            difference = _shown(change.difference, change.low, change.high, "+")
+            difference = _shown(change.difference, change.low, change.high, "+") if change.enough else NOT_ENOUGH
             rows.append((change.group, str(change.n), real, mix, difference))
         return rows
 

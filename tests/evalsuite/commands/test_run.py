@@ -53,6 +53,7 @@ def test_a_run_ends_in_a_page_tables_and_a_headline(
     printed = invoke(*command)
     assert "accuracy, real only: 0." in printed
     assert "worst group with synthetic images" in printed
+    assert "no answer: not enough data (1 training run of each arm, at least 3 are needed)" in printed
     record = json.loads((out / "run.json").read_text())
     assert record["plan"]["doses"] == {"6": [0, 4]}  # 10 were asked for, 24 of a class are there for 6 real ones
     for arm in ("real", "mix"):

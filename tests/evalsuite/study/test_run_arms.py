@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 from dermforge.common.errors import UserError
+from dermforge.common.progress import Ticker
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
 from evalsuite.study.run_arms import Options
@@ -106,6 +108,7 @@ from evalsuite.study import run_arms
 from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Places
 from dermforge.common.errors import UserError
+from dermforge.common.progress import Ticker
 from test_run_arms import ARMS
 real, out = map(Path, sys.argv[1:])
 places = Places(real=real, size=32)
@@ -136,3 +139,19 @@ def test_ray_trains_the_arms_as_one_process_does(
     assert said
     assert "n_real is 500, but annulus has 12 training images" in said[0]
     assert_alike(tables(tmp_path), alone)
+
+
+def test_the_progress_ends_at_its_total(places: Places, tmp_path: Path) -> None:
+    """Also of an arm that makes fewer steps than its recipe says, for the control of training effort."""
+    counts: list[int] = []
+
+    @contextmanager
+    def counted(what: str, total: int | None, unit: str = "images") -> Iterator[Ticker]:
+        counts.append(total or 0)
+        yield lambda n=1, note="": counts.append(-n)
+
+    recipe = RECIPE.model_copy(update={"ratio": 2.0})
+    arms = [Arm(kind="real-short", n_real=2, recipe=recipe)]
+    run_arms.run(arms, places, tmp_path, Options(workers=1, progress=counted))
+    assert len(counts) > 1
+    assert sum(counts) == 0

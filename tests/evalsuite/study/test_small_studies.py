@@ -15,6 +15,7 @@ from dermforge.common.least_numbers import ARM_SEEDS, CLASS_IMAGES, GROUP_IMAGES
 from evalsuite.page.blocks import Report, Section
 from evalsuite.page.render import page
 from evalsuite.report import study_report
+from evalsuite.stats.estimate import NOT_ENOUGH
 from evalsuite.study import analysis, study_findings
 
 VERDICTS = r"\bhelp|\bhurt|no relevant|cannot be determined|not reached|\(chosen\)|at the latest|or fewer"
@@ -49,7 +50,9 @@ def test_a_page_says_nothing_impossible_and_judges_nothing_from_too_little(
         assert -1 <= step.low <= step.gain <= step.high <= 1
     parts = [study_report._figure, study_report._dose, study_report._by_group, study_report._exchange]
     sections = [Section(str(i), part(found)) for i, part in enumerate([*parts, study_report._laws])]
-    text = page([Report("title", study_report.answer(found), sections)])
+    answer = study_report.answer(found)
+    assert {value for _, value, _ in answer.numbers if found.lacking[analysis.ALL]} <= {NOT_ENOUGH}
+    text = page([Report("title", answer, sections)])
     shown = [float(end) for pair in POINTS.findall(text) for end in pair]
     assert shown
     assert all(-100 <= end <= 100 for end in shown)
