@@ -8,6 +8,7 @@ import pandas as pd
 
 from shards.format.reader import ShardSet
 from shards.format.schema import Sample
+from shards.tools.hub_features import features
 
 #: The file name of a card on the hub.
 CARD = "README.md"
@@ -45,6 +46,7 @@ def card(data: ShardSet, *, name: str, license_id: str, summary: str = "", cite:
         configs=[
             {"config_name": "default", "data_files": [{"split": split, "path": _tars(data, split)} for split in splits]}
         ],
+        dataset_info={"features": features(data)},
     ).to_yaml()
     first, _ = data.at(0)
     sections = [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from dermforge.common.atomic import leftovers
 from dermforge.common.digests import digest_stream
@@ -89,13 +89,19 @@ def check_deeply(file: BinaryIO, sidecar: Sidecar, source: str, index: bytes | N
     for row in sidecar.samples:
         end = row.offset + row.bytes
         faults += _sample_faults(os.pread(file.fileno(), row.bytes, row.offset), row, sidecar, source)
-    if os.pread(file.fileno(), tar.RECORD + 1, end) != tar.trailer(end):
+    if not ends_as_an_archive(file, end):
         faults.append(f"{source} does not end as an archive ends after byte {end}; {REMEDY}")
     if index is not None and index != dali_index(sidecar):
         faults.append(
             f"{source.removesuffix('.tar')}.idx is not the index of {sidecar.tar}; remove it, or write the shard again"
         )
     return faults
+
+
+def ends_as_an_archive(file: IO[bytes], end: int) -> bool:
+    """Whether nothing but an archive's own ending follows the members, which take `end` bytes."""
+    ending = tar.trailer(end)
+    return os.pread(file.fileno(), len(ending) + 1, end) == ending
 
 
 def _sample_faults(data: bytes, row: SidecarRow, sidecar: Sidecar, source: str) -> Iterator[str]:

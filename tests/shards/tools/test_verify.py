@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shards_helpers import CLASSES, items, write
 
 from shards import CheckFailed, Provenance, ShardSet, write_shard
 from shards.format.interop import dali_index
+from shards.format.tar import trailer
 from shards.storage.bucket import Bucket
 from shards.tools.repair import salvage
-from shards.tools.verify import verify
+from shards.tools.verify import ends_as_an_archive, verify
 
 
 def test_any_flipped_byte_of_the_tar_is_found(tmp_path: Path) -> None:
@@ -31,6 +36,29 @@ def test_any_flipped_byte_of_the_tar_is_found(tmp_path: Path) -> None:
         content[at] ^= 0x10
 
 
+def test_a_whole_shard_of_any_length_has_no_fault(tmp_path: Path) -> None:
+    """Members may end anywhere in a record of 20 blocks: one block more of JSON each time, over two records."""
+    for blocks in range(42):
+        (tmp_path / str(blocks)).mkdir()
+        samples = items(1, prompt="x" * 512 * blocks)
+        sidecar = write_shard(tmp_path / str(blocks), "set", 0, samples, classes=CLASSES)
+        tar = tmp_path / str(blocks) / sidecar.tar
+        assert tar.stat().st_size % tarfile.RECORDSIZE == 0
+        assert not verify(tmp_path / str(blocks), deep=True, workers=1).faults
+
+
+@given(blocks=st.integers(0, 60), change=st.sampled_from(["none", "less", "more", "byte"]))
+def test_the_end_of_an_archive_is_checked_to_its_last_byte(blocks: int, change: str) -> None:
+    content = bytearray(bytes(512 * blocks) + trailer(512 * blocks))
+    if change == "byte":
+        content[-1] = 1
+    more = {"less": content[:-1], "more": content + b"\0"}.get(change, content)
+    with tempfile.TemporaryFile() as file:
+        file.write(more)
+        file.flush()
+        assert ends_as_an_archive(file, 512 * blocks) == (change == "none")
+
+
 def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
     """Not a fault, but it may be a copying mistake."""
     for index, plan in enumerate(("a" * 64, "a" * 64, "b" * 64)):
@@ -45,7 +73,6 @@ def test_shards_of_two_plans_in_one_folder_are_noted(tmp_path: Path) -> None:
 def test_other_members_have_no_place(tmp_path: Path) -> None:
     """A pickle that was added to a tar does not match the sidecar."""
     import io
-    import tarfile
 
     sidecar = write(tmp_path)
     with tarfile.open(tmp_path / sidecar.tar, "a") as archive:
