@@ -127,11 +127,11 @@ def _hole(pipeline: Any, spec: PipelineSpec, n: int, device: torch.device) -> di
     """For inpainting: a grey image, the mask, and the latents of what is not masked."""
     if spec.unet_in_channels == spec.latent_channels:
         return {}
-    grey = torch.full((n, 3, spec.size, spec.size), GREY / 127.5 - 1, device=device)
+    grey = torch.full((n, 3, spec.size, spec.size), GREY / 255, device=device)
     mask = (
         hole(spec.latent_size).repeat_interleave(spec.vae_scale_factor, 0).repeat_interleave(spec.vae_scale_factor, 1)
     )
-    latents = pipeline.vae.encode(grey).latent_dist.mean * pipeline.vae.config.scaling_factor
+    latents = pipeline.vae.encode(grey * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
     masks = mask.expand(n, 1, -1, -1).to(device)
     return {"image": grey, "mask_image": masks, "masked_image_latents": latents, "strength": 1.0}
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from engines.checkpoint.folder import one_line
 from engines.checkpoint.settings import Known, check_settings, known
 from engines.errors import EngineError
+from engines.silence import quiet
 
 #: What every class takes: the forward process that the UNet was trained on, and how steps are spaced over it.
 COMMON = (
     "num_train_timesteps beta_start beta_end beta_schedule trained_betas prediction_type timestep_spacing steps_offset "
     "rescale_betas_zero_snr set_alpha_to_one use_karras_sigmas "
 )
-#: Diffusers' Stable Diffusion pipelines set clip_sample to False, whatever the file says; the rest tune clipping.
+#: Diffusers' pipeline for text to image sets clip_sample to False, whatever the file says; the rest tune clipping.
 CLIPPING = "clip_sample clip_sample_range dynamic_thresholding_ratio sample_max_value "
 _NEVER = {"thresholding": (False, None)}  # it is for pixels
 _SIGMAS = {
@@ -124,15 +128,30 @@ def open_scheduler(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
     for key in ("thresholding", "rescale_betas_zero_snr"):
         if config.get(key) and key not in taken:
             raise EngineError(f"{path} has {key} = {config[key]}, which a {name} does not have: remove it")
-    try:
+    with _explained(path, name):
         scheduler = kind.from_config(dict(config))
-        scheduler.set_timesteps(8)
-    except Exception as error:  # whatever a class makes of settings that do not fit each other
-        raise EngineError(
-            f"{path}: diffusers makes no {name} of it ({type(error).__name__}: {one_line(error)})"
-        ) from error
     _check_process(path, scheduler)
+    with _explained(path, name):
+        _try(scheduler)
     return scheduler
+
+
+@contextmanager
+def _explained(path: Path, name: str) -> Iterator[None]:
+    """Say in one line, whatever a class makes of settings that do not fit each other."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:
+        raise EngineError(f"{path} makes no {name} ({type(error).__name__}: {one_line(error)})") from error
+
+
+def _try(scheduler: Any) -> None:
+    """Take eight steps from nothing: a class refuses some settings only when it is used."""
+    scheduler.set_timesteps(8)
+    latents = torch.zeros(1, 4, 8, 8)
+    for time in scheduler.timesteps:
+        latents = scheduler.step(scheduler.scale_model_input(latents, time), time, latents).prev_sample
 
 
 def scheduler_settings(scheduler: Any) -> dict[str, Any]:

@@ -37,15 +37,20 @@ def empty_pipeline(folder: Path) -> Any:
     kind = diffusers.StableDiffusionPipeline
     if networks["unet"].config.in_channels != networks["vae"].config.latent_channels:
         kind = diffusers.StableDiffusionInpaintPipeline
-    with quiet():
-        return kind(
-            **networks,
-            tokenizer=None,
-            scheduler=open_scheduler(folder, index["scheduler"][1], scheduler_config),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+    scheduler = open_scheduler(folder, index["scheduler"][1], scheduler_config)
+    others = {"tokenizer": None, "safety_checker": None, "feature_extractor": None}
+    try:
+        with quiet():
+            pipeline = kind(**networks, scheduler=scheduler, **others, requires_safety_checker=False)
+    except Exception as error:  # whatever a pipeline makes of parts that do not fit each other
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise EngineError(f"{folder} is not opened by diffusers' {kind.__name__} ({reason})") from error
+    if pipeline.scheduler.config.get("clip_sample"):  # which the pipeline for text to image sets to False
+        raise EngineError(
+            f"{folder / 'scheduler' / 'scheduler_config.json'} has clip_sample = True, by which diffusers' "
+            f"{kind.__name__} clips latents: set it to false, as Stable Diffusion has it"
         )
+    return pipeline
 
 
 def check_index(folder: Path, index: dict[str, Any]) -> None:

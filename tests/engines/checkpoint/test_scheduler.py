@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
         ("DDIMScheduler", {"trained_betas": [0.001] * 500}, "500 trained_betas for 1000"),
         ("DDIMScheduler", {"trained_betas": [2.0] * 1000}, "no noise schedule"),
         ("DDIMScheduler", {"beta_end": float("nan")}, "no noise schedule"),
-        ("DDIMScheduler", {"beta_schedule": "cosine"}, "makes no DDIMScheduler of it"),
+        ("DDIMScheduler", {"beta_schedule": "cosine"}, "makes no DDIMScheduler"),
         ("DDPMScheduler", {"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'"),
         ("DDIMScheduler", {"prediction_type": "flow_prediction"}, "prediction_type = 'flow_prediction'"),
         ("EulerDiscreteScheduler", {"timestep_spacing": "cosine"}, "scheduler_config.json"),
@@ -48,6 +49,7 @@ def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
         ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "use_flow_sigmas = True"),
         ("UniPCMultistepScheduler", {"solver_type": "bh1"}, "solver_type = 'bh1'"),
         ("LCMScheduler", {"original_inference_steps": 100}, "original_inference_steps = 100"),
+        ("EulerAncestralDiscreteScheduler", {"prediction_type": "sample"}, "makes no EulerAncestral.*not implemented"),
         ("DDIMScheduler", {"invented": 1}, "invented = 1, which this version does not know"),
         ("DDIMScheduler", {"num_train_timesteps": 0}, "scheduler_config.json"),
         ("DDIMScheduler", {"num_train_timesteps": "1000"}, "scheduler_config.json"),
@@ -66,10 +68,19 @@ def test_settings_of_other_classes_are_left_overs_without_influence() -> None:
 
 
 def test_the_pipeline_repairs_old_settings_as_diffusers_does(folder: Path, edit: Callable[..., None]) -> None:
-    """Diffusers' pipelines take steps_offset 0 for 1, and clip nothing, whatever the file says."""
+    """Diffusers' pipeline takes steps_offset 0 for 1, and clips nothing, whatever the file says."""
     edit("scheduler/scheduler_config.json", steps_offset=0, clip_sample=True)
     spec = read_spec(folder)
     assert (spec.scheduler["steps_offset"], spec.scheduler["clip_sample"]) == (1, False)
+
+
+def test_clipped_latents_are_refused_where_diffusers_clips_them(make_model: Callable[..., Path]) -> None:
+    """The pipeline for inpainting does not repair clip_sample, which a DDIMScheduler has by default."""
+    folder = make_model(in_channels=9)
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "clip_sample"}))
+    with pytest.raises(EngineError, match="clip_sample = True, by which diffusers' StableDiffusionInpaintPipeline"):
+        read_spec(folder)
 
 
 def test_the_class_is_that_of_the_index(folder: Path, edit: Callable[..., None]) -> None:

@@ -1,0 +1,80 @@
+"""The images that an engine is compared with are those of a plain script of diffusers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
+
+from engines.draw import Start, hole, start_of
+from engines.errors import EngineError
+from engines.pipeline_spec import PipelineSpec, read_spec
+from engines.their_images import their_images
+
+PROMPTS = ["An image of plaque, dark skin", "a", ""]
+CPU = torch.device("cpu")
+
+
+def images_of(folder: Path, spec: PipelineSpec, start: Start) -> np.ndarray:
+    return their_images(folder, spec, PROMPTS, start, CPU, lambda *_: None)
+
+
+@pytest.mark.parametrize("scheduler", ["DDIMScheduler", "EulerAncestralDiscreteScheduler"])
+def test_they_are_those_of_a_plain_script(scheduler: str, make_model: Callable[..., Path]) -> None:
+    folder = make_model(seed=5)
+    index = json.loads((folder / "model_index.json").read_text()) | {"scheduler": ["diffusers", scheduler]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    start = start_of(read_spec(folder), len(PROMPTS))
+    pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    plain = pipeline(
+        PROMPTS,
+        num_inference_steps=start.steps,
+        guidance_scale=start.guidance,
+        latents=start.noise,
+        generator=start.generators(),
+        output_type="np",
+    ).images
+    assert plain.std() > 0.01
+    difference = images_of(folder, read_spec(folder), start).astype(int) - (plain * 255).round().astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_an_inpainting_model_redraws_the_middle_of_a_grey_image(make_model: Callable[..., Path]) -> None:
+    folder = make_model(in_channels=9)
+    spec = read_spec(folder)
+    start = start_of(spec, len(PROMPTS))
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    grey = torch.full((3, 3, spec.size, spec.size), 128 / 255)
+    with torch.no_grad():  # by the mean: the script alone would add noise
+        seen = pipeline.vae.encode(grey * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
+    side = spec.vae_scale_factor
+    mask = hole(spec.latent_size).repeat_interleave(side, 0).repeat_interleave(side, 1)[None, None]
+    plain = pipeline(
+        PROMPTS,
+        image=grey,
+        mask_image=mask.expand(3, 1, -1, -1),
+        masked_image_latents=seen,
+        num_inference_steps=start.steps,
+        guidance_scale=start.guidance,
+        latents=start.noise,
+        strength=1.0,
+        output_type="np",
+    ).images
+    difference = images_of(folder, spec, start).astype(int) - (plain * 255).round().astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_what_diffusers_cannot_draw_with_is_said_in_one_line(make_model: Callable[..., Path]) -> None:
+    folder = make_model(seed=6)
+    spec = read_spec(folder)
+    wrong = spec.model_copy(update={"size": 60})
+    with pytest.raises(EngineError, match=r"diffusers cannot draw with .*divisible by 8") as caught:
+        images_of(folder, wrong, start_of(spec, len(PROMPTS)))
+    assert "\n" not in str(caught.value)
