@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from types import NoneType
 from typing import Any, get_args, get_origin
 
+import numpy as np
+
 from shards.format.reader import ShardSet
 from shards.format.schema import Sample
 
@@ -17,9 +19,13 @@ def features(data: ShardSet) -> list[dict[str, Any]]:
 
     A value that is missing in the first samples has its type, and a key that only later samples have is there.
     """
-    firsts = data.rows.drop_duplicates("shard").index
-    params = [data.at(data.rows.index.get_loc(first), verify=False)[0].params for first in firsts]
-    held = {"attributes": data.rows["attributes"], "scores": data.rows["scores"], "params": params}
+    firsts = np.flatnonzero(~data.rows["shard"].duplicated())
+    params = [data.at(int(first), verify=False)[0].params for first in firsts]
+    held: dict[str, Iterable[Mapping[str, Any] | None]] = {
+        "attributes": data.rows["attributes"],
+        "scores": data.rows["scores"],
+        "params": params,
+    }
     record = [_column(name, data=held.get(name, ())) for name in Sample.model_fields]
     return [
         {"name": "cls", "dtype": "int64"},

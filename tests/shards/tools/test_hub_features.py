@@ -19,9 +19,10 @@ def loaded(folder: Path, cache: Path) -> Any:
 
 def test_values_that_the_first_samples_lack_are_read(tmp_path: Path) -> None:
     """A column whose first values are missing has the type of the others: else it would be one of nulls."""
-    later = {"group": "5", "attributes": {"note": "left arm"}, "scores": {"sharpness": 0.5}, "seed": 3}
+    later: dict[str, Any] = {"group": "5", "attributes": {"note": "left arm"}, "scores": {"sharpness": 0.5}, "seed": 3}
     later |= {"origin": "synthetic", "guidance_interval": (0.0, 1.5), "guidance": 3, "params": {"a": 1, "b": "x"}}
-    for index, facts in enumerate(({"group": None}, {"group": None}, later)):
+    parts: list[dict[str, Any]] = [{"group": None}, {"group": None}, later]
+    for index, facts in enumerate(parts):
         write_shard(tmp_path / "set", "set", index, items(6, f"s{index}", **facts), classes=CLASSES)
     write_card(tmp_path / "set")
     rows = loaded(tmp_path / "set", tmp_path / "cache")["train"]
