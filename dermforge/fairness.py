@@ -19,6 +19,7 @@ def fairness_card(
     *,
     groups: Sequence[str],
     cluster: str | None = None,
+    weight: str | None = None,
     validation: pd.DataFrame | None = None,
     specificity: float = 0.9,
     confidence: float = 0.95,
@@ -39,6 +40,8 @@ def fairness_card(
     cluster
         Column that names the patient or lesion cluster, which is what the intervals take as independent. None: the
         column `cluster` where there is one, else each row by itself.
+    weight
+        Column of survey or sampling weights. None: every row counts alike.
     validation
         Predictions for validation images with the same columns. They set the thresholds of the sensitivity at a fixed
         specificity; without them that metric is left out.
@@ -88,7 +91,7 @@ def fairness_card(
     settings = CardSettings(
         confidence=confidence, specificity=specificity, min_count=min_count, intersections=intersections
     )
-    test = from_frame(predictions, groups=groups, cluster=cluster)
+    test = from_frame(predictions, groups=groups, cluster=cluster, weight=weight)
     held_out = None if held_out is None else held_out.written_like(test)
     card = compute_card(test, groups, settings, validation=held_out)
     return shown_card(card)

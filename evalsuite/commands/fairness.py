@@ -29,6 +29,7 @@ def fairness(
     table: Annotated[Path, typer.Argument(help="predictions: parquet or CSV with id, label, prob_<class>..., groups")],
     groups: Annotated[str, typer.Option(help="group columns, separated by commas; Holm corrects over the first")],
     cluster: Annotated[str, typer.Option(help="column of the patient or duplicate family")] = "",
+    weight: Annotated[str, typer.Option(help="column of survey or sampling weights")] = "",
     id_column: Annotated[str, typer.Option(help="column of the image's name")] = "id",
     label_column: Annotated[str, typer.Option(help="column of the true class")] = "label",
     prob_columns: Annotated[
@@ -76,7 +77,7 @@ def fairness(
     keep = [*columns, *([rater_b] if rater_b else [])]
     _refuse_twice(keep)
     own = OwnColumns(id_column, label_column, tuple(word for word in prob_columns.split(",") if word.strip()))
-    test = predictions.load(table, groups=keep, cluster=cluster or None, columns=own)
+    test = predictions.load(table, groups=keep, cluster=cluster or None, weight=weight or None, columns=own)
     held_out = (
         predictions.load(validation, groups=columns, cluster=_present(validation, cluster), columns=own).written_like(
             test

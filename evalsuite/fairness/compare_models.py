@@ -35,7 +35,7 @@ def compare(
     Parameters
     ----------
     a, b
-        Groups and clusters are taken from the one that has the group columns: they belong to the images.
+        Groups, clusters and weights are taken from the one that has them: they belong to the images.
     groups
         Group columns; the groups of the first form the family of Holm's correction.
     metric
@@ -51,6 +51,8 @@ def compare(
     b = _aligned(a, b)
     if not set(groups) <= set(a.groups):
         a = replace(a, groups=b.groups, clusters=b.clusters)
+    weights = b.weights if a.weights is None else a.weights  # they belong to the images, as groups do
+    a, b = replace(a, weights=weights), replace(b, weights=weights)
     metric = MetricKey.parse(metric)
     metrics.require(metric, metrics.score(a.probs, a.labels, a.classes), higher_is_better=True)
     changes: list[Change] = []

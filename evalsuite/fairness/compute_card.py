@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from evalsuite.fairness.disjoint import refuse_overlap
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.partition import GroupData, everyone, group_data, partition
 from evalsuite.fairness.predictions import Predictions
-from evalsuite.stats import clusters
+from evalsuite.stats import clusters, shrinkage
 from evalsuite.stats.estimate import Estimate
 
 
@@ -68,9 +69,7 @@ def compute_card(
         else:
             found += gaps.gaps(part, data, made, settings)
         is_crossed = part is not whole and part.column not in groups
-        rows += (
-            group_estimates.shrink(made, [_effect(one) for one in data], settings.confidence) if is_crossed else made
-        )
+        rows += _shrunk(made, [_effect(one) for one in data], settings.confidence) if is_crossed else made
         if tick is not None:
             tick(1)
     return Card(
@@ -100,7 +99,19 @@ def _row(
 
 
 def _effect(one: GroupData) -> float:
-    return clusters.design(one.scored.correct.astype(np.float64), one.clusters).effect
+    return clusters.design(one.scored.correct.astype(np.float64), one.clusters, None, one.scored.weights).effect
+
+
+def _shrunk(rows: Sequence[GroupRow], effects: Sequence[float], confidence: float) -> list[GroupRow]:
+    """The rows with their accuracy shrunk towards that of the others; effects: of the clusters of each."""
+    n = np.array([row.n for row in rows], dtype=np.float64) / np.array(effects)
+    hits = np.array([row.metrics[ACCURACY].value for row in rows]) * n
+    fit = shrinkage.beta_binomial(hits, n, confidence)
+    bounds = zip(fit.value.tolist(), fit.low.tolist(), fit.high.tolist(), strict=True)
+    return [
+        replace(row, shrunk=Estimate(*bound, row.n, method="beta-binomial"))
+        for row, bound in zip(rows, bounds, strict=True)
+    ]
 
 
 def steps(groups: Sequence[str], settings: CardSettings) -> int:
@@ -137,6 +148,11 @@ def _notes(
     predictions: Predictions, validation: Predictions | None, rows: Sequence[GroupRow], settings: CardSettings
 ) -> list[str]:
     notes = ["The gap of accuracy is the primary one; the p of the others are exploratory and not corrected."]
+    if predictions.weights is not None:
+        notes.append(
+            "Rows are weighted. Average precision, the calibration error and the calibration slope are left out, since "
+            "no interval of them is known here for weighted rows. Thresholds are fixed on unweighted validation rows."
+        )
     if validation is None:
         notes.append("No validation predictions: sensitivity at a fixed specificity is not reported.")
     if predictions.clusters is None:

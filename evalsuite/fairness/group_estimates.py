@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalsuite.fairness import metrics
-from evalsuite.fairness.card import CardSettings, GroupRow
+from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.cuts import EVERYWHERE
-from evalsuite.fairness.metric_key import ACCURACY, MetricKey
+from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.partition import GroupData
-from evalsuite.stats import average_precision, calibration, clusters, delong, intervals, shrinkage
+from evalsuite.stats import average_precision, calibration, clusters, delong, intervals
 from evalsuite.stats.estimate import Estimate
 from evalsuite.stats.intervals import Bounds, Quantile, t_of, z_of
 from evalsuite.stats.largest_difference import confidence_of
 from evalsuite.stats.resampling import Array
 
 SHARES_OF_CLASSES = ("sensitivity", "specificity")
+#: Of which no interval for weighted rows is known here.
+WITHOUT_WEIGHTS = ("auprc", "ece")
 MEANS_OF = {"balanced_accuracy": "sensitivity"}  # a mean of the classes' shares under another name
 Estimates = dict[MetricKey, Estimate]
 
@@ -34,9 +36,10 @@ def estimates(group: GroupData, overall: Mapping[MetricKey, Estimate], settings:
         The estimates of all rows: what "the n that would be needed" of a proportion is computed from.
     """
     values = metrics.one(group.scored)
-    shown = [metric for metric in values if metric.shown]
+    weighted = group.scored.weights is not None
+    shown = [metric for metric in values if metric.shown and not (weighted and metric.kind in WITHOUT_WEIGHTS)]
     made = {metric: estimate(metric, values, group, settings, overall) for metric in shown}
-    return made | _recalibrated(group, settings)
+    return made if weighted else made | _recalibrated(group, settings)
 
 
 def estimate(
@@ -91,8 +94,8 @@ def _proportion(metric: MetricKey, value: float, expected: float, group: GroupDa
     """A share of rows: Wilson, on the effective size where rows are clustered."""
     hits, rows = metrics.hits(metric, group.scored)
     n, effect, quantile = len(hits), 1.0, intervals.few_rows(max(len(hits), 1))
-    if n and group.clusters is not None:
-        effect, degrees = clusters.design(hits, group.clusters[rows])
+    if n:
+        effect, degrees = clusters.design(hits, _of(group.clusters, rows), None, _of(group.scored.weights, rows))
         quantile = intervals.student(degrees) if math.isfinite(degrees) else quantile
     cut = 1 + _cut_error(metric, group, settings) / max(effect * _smooth_variance(value, n), 1e-12)
 
@@ -106,6 +109,10 @@ def _proportion(metric: MetricKey, value: float, expected: float, group: GroupDa
     needed = max(settings.min_count, math.ceil(useful))
     compared = given_the_cut if metric.threshold == EVERYWHERE else bounds
     return _made(value, bounds, n, needed, "wilson", settings, least=settings.min_count, compared=compared)
+
+
+def _of(column: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any] | None:
+    return None if column is None else column[rows]
 
 
 def _cut_error(metric: MetricKey, group: GroupData, settings: CardSettings) -> float:
@@ -126,11 +133,7 @@ def _auroc(cls: str, value: float, group: GroupData, settings: CardSettings) -> 
     """AUROC of a class, or the mean over the defined classes, by DeLong; clusters summed first."""
     scored, n = group.scored, len(group.rows)
     wanted = range(len(scored.classes)) if not cls else [scored.classes.index(cls)]
-    found = [
-        delong.influence(scored.probs[:, index], scored.labels == index)[1]
-        for index in wanted
-        if 0 < group.counts[index] < n
-    ]
+    found = [auroc_influence(scored, index) for index in wanted if 0 < group.counts[index] < n]
     if not found:
         return Estimate(math.nan, math.nan, math.nan, 0, False, settings.min_count, "delong")
     sizes = [int(group.counts[index]) for index in wanted]
@@ -144,13 +147,22 @@ def _auroc(cls: str, value: float, group: GroupData, settings: CardSettings) -> 
     return _made(value, bounds, least, needed, "delong", settings)
 
 
+def auroc_influence(scored: metrics.Scored, index: int) -> Array:
+    """The influence of each row on the AUROC of a class, with the rows' weights."""
+    scores, positive = scored.probs[:, index], scored.labels == index
+    if scored.weights is None:
+        return delong.influence(scores, positive)[1]
+    return delong.weighted_influence(scores, positive, scored.weights)
+
+
 def _ranked_variance(influences: Array, cls: str, group: GroupData) -> tuple[float, Quantile]:
     """Variance of a ranking metric and its quantile: strata are the classes, or a class and the others."""
-    if group.clusters is None:
+    if group.clusters is None and group.scored.weights is None:
         return float(influences @ influences), z_of
     labels = group.scored.labels
     strata = (labels == group.scored.classes.index(cls)).astype(np.int64) if cls else labels
-    variance, degrees = clusters.strata_variance(influences, strata, group.clusters)
+    rows = np.arange(len(labels)) if group.clusters is None else group.clusters
+    variance, degrees = clusters.strata_variance(influences, strata, rows)
     return variance, intervals.student(degrees)
 
 
@@ -202,11 +214,13 @@ def _mean_of_shares(
     used &= np.isfinite(rates)
     n, sizes = int(group.counts[used].min(initial=len(group.rows))), np.where(used, group.counts, 0)
     effect, quantile = 1.0, intervals.few_rows(max(n, 1) * max(int(used.sum()), 1))
-    if group.clusters is not None:
+    if group.clusters is not None or group.scored.weights is not None:
         rows = used[group.scored.labels]
         hits = np.concatenate([metrics.hits(share._replace(cls=c), group.scored)[0] for c in np.array(classes)[used]])
         order = np.argsort(np.argsort(group.scored.labels[rows], kind="stable"), kind="stable")
-        effect, degrees = clusters.design(hits[order], group.clusters[rows], group.scored.labels[rows])
+        effect, degrees = clusters.design(
+            hits[order], _of(group.clusters, rows), group.scored.labels[rows], _of(group.scored.weights, rows)
+        )
         quantile = intervals.student(degrees) if math.isfinite(degrees) else quantile
     alone = sum(_smooth_variance(p, m) for p, m in zip(rates[used], sizes[used], strict=True))
     more = sum(_cut_error(share._replace(cls=c), group, settings) for c in np.array(classes)[used])
@@ -231,9 +245,7 @@ def _composite(metric: MetricKey, value: float, group: GroupData, settings: Card
         n, needed, top = len(group.rows), settings.min_count, 2.0 / metrics.brier_scale(scored)
         size = float(units.sum())
         more = part_of_a_miss(scored.confidence, len(scored.classes), size) / metrics.brier_scale(scored) ** 2
-        errors = metrics.squared_errors(scored)
-        means = np.bincount(scored.labels, weights=errors) / np.maximum(np.bincount(scored.labels), 1)
-        influences: Array = (errors - means[scored.labels]) / n
+        influences: Array = metrics.within_labels(metrics.squared_errors(scored), scored) / scored.row_weights.sum()
     else:
         influences = metrics.macro_f1_influence(scored)
     rows = np.arange(len(group.rows)) if group.clusters is None else group.clusters
@@ -276,15 +288,3 @@ def _recalibrated(group: GroupData, settings: CardSettings) -> Estimates:
 def _half(settings: CardSettings) -> int:
     """Rows that a mean over classes needs in each class."""
     return math.ceil(settings.min_count / 2)
-
-
-def shrink(rows: Sequence[GroupRow], effects: Sequence[float], confidence: float) -> list[GroupRow]:
-    """The rows with their accuracy shrunk towards that of the others; effects: of the clusters of each."""
-    n = np.array([row.n for row in rows], dtype=np.float64) / np.array(effects)
-    hits = np.array([row.metrics[ACCURACY].value for row in rows]) * n
-    fit = shrinkage.beta_binomial(hits, n, confidence)
-    bounds = zip(fit.value.tolist(), fit.low.tolist(), fit.high.tolist(), strict=True)
-    return [
-        replace(row, shrunk=Estimate(*bound, row.n, method="beta-binomial"))
-        for row, bound in zip(rows, bounds, strict=True)
-    ]

@@ -38,6 +38,8 @@ class Scored:
     above
         1 where the probability of a class reaches its threshold, else 0, by kind of threshold, [n, k]; NaN where there
         is no threshold.
+    weights
+        Survey or sampling weights, [n]; None where each row counts once.
     """
 
     classes: tuple[str, ...]
@@ -47,6 +49,12 @@ class Scored:
     confidence: NDArray[np.floating]
     bins: NDArray[np.int64]
     above: Mapping[str, NDArray[np.floating]]
+    weights: NDArray[np.floating] | None = None
+
+    @property
+    def row_weights(self) -> NDArray[np.floating]:
+        """The weights, or ones, [n]."""
+        return np.ones(len(self.labels)) if self.weights is None else self.weights
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -58,16 +66,24 @@ def score(
     labels: NDArray[np.int64],
     classes: tuple[str, ...],
     above: Mapping[str, NDArray[np.floating]] | None = None,
+    weights: NDArray[np.floating] | None = None,
 ) -> Scored:
     """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equal ones."""
     confidence = probs.max(axis=1)
     return Scored(
-        classes, labels, probs.argmax(axis=1), probs, confidence, calibration.equal_mass_bins(confidence), above or {}
+        classes,
+        labels,
+        probs.argmax(axis=1),
+        probs,
+        confidence,
+        calibration.equal_mass_bins(confidence),
+        above or {},
+        weights,
     )
 
 
 def evaluate(rows: Scored, weights: NDArray[np.floating] | None = None, *, ranked: bool = True) -> Values:
-    """All metrics under weights [n, b] (None: ones, b = 1), each [b].
+    """All metrics under weights [n, b] (None: those of the rows, else ones; b = 1), each [b].
 
     Keys as text: accuracy, top3, balanced_accuracy, macro_f1, brier, ece (bias removed), ece_plugin, auroc and auprc
     (macro over the classes that are defined), `sensitivity:<class>`, `specificity:<class>`, `selection:<class>`
@@ -79,7 +95,7 @@ def evaluate(rows: Scored, weights: NDArray[np.floating] | None = None, *, ranke
     ranked
         Whether to compute AUROC and AUPRC, the costly part.
     """
-    w = np.ones((len(rows.labels), 1)) if weights is None else weights
+    w = rows.row_weights[:, None] if weights is None else weights
     values = _counted(rows, w)
     if ranked:
         values |= _ranked(rows, w)
@@ -139,16 +155,23 @@ def brier_scale(rows: Scored) -> float:
 
 def macro_f1_influence(rows: Scored) -> NDArray[np.floating]:
     """Influence of each row on the macro F1, [n], by its derivatives; the rows of a class sum to 0."""
-    k = len(rows.classes)
+    k, w = len(rows.classes), rows.row_weights
     is_label, is_predicted = np.eye(k)[rows.labels], np.eye(k)[rows.predicted]
     hit = is_label * is_predicted
-    both = is_label.sum(axis=0) + is_predicted.sum(axis=0)
+    both = w @ (is_label + is_predicted)
     defined = both > 0
-    f1 = 2 * hit.sum(axis=0) / np.maximum(both, 1)
-    parts = (2 * hit - f1 * (is_label + is_predicted)) / np.maximum(both, 1)
+    f1 = 2 * (w @ hit) / np.where(defined, both, 1)
+    parts = (2 * hit - f1 * (is_label + is_predicted)) / np.where(defined, both, 1)
     whole = parts[:, defined].sum(axis=1) / defined.sum()
-    mean = np.bincount(rows.labels, weights=whole, minlength=k) / np.maximum(is_label.sum(axis=0), 1)
-    return np.asarray(whole - mean[rows.labels])
+    return within_labels(whole, rows)
+
+
+def within_labels(values: NDArray[np.floating], rows: Scored) -> NDArray[np.floating]:
+    """Weighted deviations of values from their mean within the label, [n]: those of a label sum to 0."""
+    w, k = rows.row_weights, len(rows.classes)
+    total = np.bincount(rows.labels, weights=w, minlength=k)
+    mean = np.bincount(rows.labels, weights=w * values, minlength=k) / np.where(total > 0, total, 1)
+    return np.asarray(w * (values - mean[rows.labels]))
 
 
 def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:

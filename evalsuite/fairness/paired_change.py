@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalsuite.fairness import metrics
-from evalsuite.fairness.group_estimates import MEANS_OF, SHARES_OF_CLASSES
+from evalsuite.fairness.group_estimates import MEANS_OF, SHARES_OF_CLASSES, auroc_influence
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.partition import GroupData
-from evalsuite.stats import average_precision, clusters, delong, intervals, paired
+from evalsuite.stats import average_precision, clusters, intervals, paired
 from evalsuite.stats.intervals import Bounds, Quantile, few_rows
 from evalsuite.stats.largest_difference import Side
 from evalsuite.stats.resampling import Array
-
-_RANKED = {"auroc": delong.influence, "auprc": average_precision.influence}
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def paired_change(metric: MetricKey, one: GroupData, other: GroupData) -> Paired
         n, difference = _share(metric, one, other)
     elif metric.kind in MEANS_OF:
         n, difference = _mean_of_shares(metric, one, other)
-    elif metric.kind in _RANKED:
+    elif metric.ranked:
         n, difference = _ranked(metric, one, other)
     else:
         n, difference = _macro_f1(metric, one, other)
@@ -62,16 +60,18 @@ def _steps(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[Array, 
 
 def _share(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[int, Bounds]:
     steps, rows = _steps(metric, one, other)
-    effect, degrees = clusters.design(steps, None if one.clusters is None else one.clusters[rows])
-    return len(rows), _tango(steps, effect, _quantile(degrees, len(rows)))
+    weights = None if one.scored.weights is None else one.scored.weights[rows]
+    effect, degrees = clusters.design(steps, None if one.clusters is None else one.clusters[rows], None, weights)
+    return len(rows), _tango(steps, effect, _quantile(degrees, len(rows)), weights)
 
 
 def _quantile(degrees: float, rows: int) -> Quantile:
     return intervals.student(degrees) if math.isfinite(degrees) else few_rows(max(rows, 1))
 
 
-def _tango(steps: Array, effect: float, quantile: Quantile) -> Bounds:
-    only_a, only_b, n = int((steps < 0).sum()), int((steps > 0).sum()), len(steps)
+def _tango(steps: Array, effect: float, quantile: Quantile, weights: Array | None) -> Bounds:
+    n = len(steps)
+    only_a, only_b = (n * float(np.average(side, weights=weights)) for side in (steps < 0, steps > 0))
 
     def bounds(confidence: float) -> tuple[float, float]:
         return paired.tango(only_a, only_b, n, confidence, effect, quantile)
@@ -84,13 +84,14 @@ def _mean_of_shares(metric: MetricKey, one: GroupData, other: GroupData) -> tupl
     used = np.flatnonzero(one.counts)
     share = MetricKey(MEANS_OF[metric.kind])
     by_class = [_steps(share._replace(cls=one.scored.classes[i]), one, other) for i in used]
-    effect, quantile = 1.0, few_rows(int(one.counts.sum()))
-    if one.clusters is not None:
-        rows = np.concatenate([rows for _, rows in by_class])
-        steps = np.concatenate([steps for steps, _ in by_class])
-        effect, degrees = clusters.design(steps, one.clusters[rows], one.scored.labels[rows])
-        quantile = _quantile(degrees, len(rows))
-    parts = [Side(float(steps.mean()), _tango(steps, effect, quantile)) for steps, _ in by_class]
+    w, order = one.scored.weights, np.concatenate([rows for _, rows in by_class])
+    together = None if one.clusters is None else one.clusters[order]
+    all_steps, weights = np.concatenate([steps for steps, _ in by_class]), None if w is None else w[order]
+    effect, degrees = clusters.design(all_steps, together, one.scored.labels[order], weights)
+    quantile, parts = _quantile(degrees, len(order)), []
+    for steps, rows in by_class:
+        own = None if w is None else w[rows]
+        parts.append(Side(float(np.average(steps, weights=own)), _tango(steps, effect, quantile, own)))
     return int(one.counts[used].min()), paired.mean_of(parts).bounds
 
 
@@ -98,11 +99,12 @@ def _ranked(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[int, B
     """AUROC or average precision, of a class or the mean over classes: the influences of each row in both models."""
     classes, counts, n = one.scored.classes, one.counts, len(one.rows)
     wanted = [classes.index(metric.cls)] if metric.cls else [i for i, c in enumerate(counts) if 0 < c < n]
-    influence = _RANKED[metric.kind]
 
     def of(data: GroupData) -> Array:
+        if metric.kind == "auroc":
+            return np.asarray(np.mean([auroc_influence(data.scored, i) for i in wanted], axis=0))
         scores, labels = data.scored.probs, data.scored.labels
-        return np.asarray(np.mean([influence(scores[:, i], labels == i)[1] for i in wanted], axis=0))
+        return np.asarray(np.mean([average_precision.influence(scores[:, i], labels == i)[1] for i in wanted], axis=0))
 
     if not wanted or not all(0 < counts[i] < n for i in wanted):
         return 0, _undefined

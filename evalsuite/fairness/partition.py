@@ -96,5 +96,6 @@ def group_data(
         predictions.labels[rows],
         predictions.classes,
         {kind: cut.reached(predictions.probs[rows]) for kind, cut in cuts.items()},
+        None if predictions.weights is None else predictions.weights[rows],
     )
     return GroupData(rows, scored, None if clusters is None else clusters[rows], cuts)

@@ -110,7 +110,12 @@ def _degrees(sizes: Array, influences: Array, sums: Array) -> float:
     return expected**2 / square
 
 
-def design(values: Array, clusters: NDArray[np.int64] | None, strata: NDArray[np.int64] | None = None) -> Design:
+def design(
+    values: Array,
+    clusters: NDArray[np.int64] | None,
+    strata: NDArray[np.int64] | None = None,
+    weights: Array | None = None,
+) -> Design:
     """What clusters do to the variance of a mean of few distinct values, [n]: hits of 0 and 1, changes of -1, 0 and 1.
 
     Where all are equal the correlation is not known, so that one cluster counts as one row.
@@ -119,21 +124,26 @@ def design(values: Array, clusters: NDArray[np.int64] | None, strata: NDArray[np
     ----------
     strata
         Where given, the plain mean of the strata's means is meant (balanced accuracy).
+    weights
+        Survey or sampling weights; unequal ones make a sample count as a smaller one (Kish 1965).
     """
     n = len(values)
-    if clusters is None or n < 2:
+    if n < 2 or (clusters is None and weights is None):
         return INDEPENDENT
+    together_with = np.arange(n) if clusters is None else clusters
     within = np.zeros(n, dtype=np.int64) if strata is None else codes(strata)
-    sizes = np.unique(np.stack([within, clusters]), axis=1, return_counts=True)[1]
-    if len(sizes) == n:
+    sizes = np.unique(np.stack([within, together_with]), axis=1, return_counts=True)[1]
+    if len(sizes) == n and weights is None:
         return INDEPENDENT
-    rows = np.bincount(within)
-    deviation = values - (np.bincount(within, weights=values) / rows)[within]
-    influences = deviation / rows[within] / len(rows)
-    m, alone, together = len(np.unique(clusters)), float(influences @ influences), float((sizes**2).sum()) / n
+    w = np.ones(n) if weights is None else weights
+    total, rows = np.bincount(within, weights=w), np.bincount(within)
+    deviation = values - (np.bincount(within, weights=w * values) / total)[within]
+    influences = w * deviation / total[within] / len(rows)
+    alone = float((w * deviation**2 / total[within] / rows[within]).sum()) / len(rows) ** 2
+    m, together = len(np.unique(together_with)), float((sizes**2).sum()) / n
     if m < 2 or alone < 1e-15:
-        return Design(n / len(sizes), max(1.0, m - 1.0))
-    variance = strata_variance(influences, within, clusters)
+        return Design(n * float((w**2).sum()) / float(w.sum()) ** 2 * n / len(sizes), max(1.0, m - 1.0))
+    variance = strata_variance(influences, within, together_with)
     rarer = n - int(np.unique(values, return_counts=True)[1].max())
     effect = (rarer * max(1.0, variance.value / alone) + together * PRIOR) / (rarer + PRIOR)
-    return Design(effect, max(1.0, variance.degrees))
+    return Design(effect, math.inf if clusters is None else max(1.0, variance.degrees))

@@ -14,6 +14,22 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 
+def weighted_influence(
+    scores: NDArray[np.floating], positive: NDArray[np.bool_], weights: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """The influence of each row on a weighted AUROC, [n]: the weighted share of the other side that it beats."""
+    values = np.zeros(len(scores))
+    sides = (positive, ~positive, 1.0), (~positive, positive, -1.0)
+    for own, other, sign in sides:
+        order = np.argsort(scores[other], kind="stable")
+        against, sums = scores[other][order], np.r_[0, np.cumsum(weights[other][order])]
+        below, level = (np.searchsorted(against, scores[own], side=side) for side in ("left", "right"))
+        placement = (sums[below] + sums[level]) / 2 / sums[-1]
+        w = weights[own]
+        values[own] = sign * w * (placement - w @ placement / w.sum()) / w.sum()
+    return values
+
+
 def influence(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tuple[float, NDArray[np.floating]]:
     """AUROC and the influence of each row, [n]; NaN where a side is empty.
 
