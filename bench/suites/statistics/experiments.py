@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.suites.statistics import planted_studies
 from bench.suites.statistics.planted_tables import CLASSES, MANY, Design, draw, true_sensitivity, truth
+from bench.suites.statistics.reader_studies import RARE_GROUPS, STUDIES_OF_READERS, rare_group, reader_study
 from evalsuite.fairness import metrics
 from evalsuite.fairness.card import Card, CardSettings
 from evalsuite.fairness.compare_models import compare
@@ -82,6 +83,15 @@ def experiments() -> list[Experiment]:
         *(
             Experiment(f"doses, {n} test images, {seeds} seeds", 60, _doses(n, seeds))
             for n, seeds in ((300, 3), (2000, 5))
+        ),
+        *(
+            Experiment(f"{readers} readers, {cases} cases{scale}", 1000, reader_study(readers, cases, steps))
+            for readers, cases, scale, steps in STUDIES_OF_READERS
+        ),
+        *(
+            Experiment(f"rare group, {n} labels, share {share:g}, stand-ins {agree:g} and {bias:g}", 2000, judge)
+            for n, share, agree, bias in RARE_GROUPS
+            for judge in (rare_group(n, 10 * n, share, agree, bias),)
         ),
     ]
 

@@ -12,6 +12,15 @@ from evalsuite.readers.analysis import analyse
 from evalsuite.readers.choices import Fixed
 from evalsuite.stats.prediction_powered import powered_share
 
+#: Readers, cases, and the scale of their ratings in words and as its largest number.
+STUDIES_OF_READERS = ((3, 60, "", None), (5, 100, "", None), (5, 100, ", ratings of 0 to 4", 4), (10, 200, "", None))
+#: Labels, true share, how often a stand-in agrees with the truth, and what it is off by otherwise.
+RARE_GROUPS = (
+    *((20, 0.6, 0.95, 0.0), (20, 0.8, 0.8, -0.2), (20, 0.95, 0.8, 0.0), (20, 0.95, 0.5, 0.0)),
+    *((40, 0.8, 0.95, 0.0), (40, 0.8, 0.5, 0.0)),
+    *((100, 0.6, 0.95, 0.0), (100, 0.8, 0.8, -0.2), (100, 0.95, 0.8, 0.0)),
+)
+
 Judge = Callable[[np.random.Generator], dict[str, bool]]
 
 
