@@ -27,6 +27,7 @@ def tone(
     from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT, METHOD
     from evalsuite.images.tone.tone_report import measure_tone, tone_section
     from evalsuite.images.tone.tone_verdict import measured
+    from evalsuite.stats.estimate import Estimate
 
     claim(folder, "a measurement of tone", ["tone.*"])
     report = measure_tone(images=data, reference=reference, cuts=cuts, track=track)
@@ -39,9 +40,10 @@ def tone(
         print_json(found)
         return
     for row in cells[cells["family"].isin(["overall", "group"])].to_dict("records"):
+        angle = Estimate(row["ita_median"], row["ita_q05"], row["ita_q95"], row["n"]).text(1)
         say(
-            f"{row['cell']:16} n {row['n']:6}  measured {row['measured'].value:4.0%}  ITA {row['ita_median']:6.1f} "
-            f"({row['ita_q05']:.1f} to {row['ita_q95']:.1f})  within one group {row['within_one'].text(2)}"
+            f"{row['cell']:16} n {row['n']:6}  measured {row['measured'].value:4.0%}  ITA {angle}  within one group "
+            f"{row['within_one'].text(2)}"
         )
     say(measured(cells.iloc[0]))
     say(f"order (Spearman): {cells.iloc[0]['spearman'].text(2)}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common.errors import UserError
+from dermforge.common.missing import present
 from dermforge.common.tables import SUFFIXES, as_text, read_table
 from shards.format.reader import ShardSet
 
@@ -45,14 +46,14 @@ def choose(
 
 
 def ids_of(path: Path) -> list[str]:
-    """The ids in a file: the `id` column of a table, or one id per line.
+    """The ids in a file: the `id` column of a table, or words of a text.
 
     Raises
     ------
     UserError
         The file does not exist, or the table has no such column.
     """
-    return _listed(path, "ids", lambda columns: "id" if "id" in columns else None)
+    return _listed(path, "ids", lambda columns: "id" if "id" in columns else None, str.split)
 
 
 def names_of(path: Path) -> list[str]:
@@ -65,24 +66,33 @@ def names_of(path: Path) -> list[str]:
     """
     from shards.ingest.tables.columns import column_of
 
-    return _listed(path, "file names or ids", lambda columns: column_of(columns, "file") or column_of(columns, "id"))
+    def column(columns: list[str]) -> str | None:
+        return column_of(columns, "file") or column_of(columns, "id")
+
+    return _listed(path, "file names or ids", column, str.splitlines)  # names may hold spaces
 
 
-def _listed(path: Path, what: str, find: Callable[[list[str]], str | None]) -> list[str]:
-    """What stands in one column of a table, which `find` finds among the columns; or in a text file, one per line."""
+def _listed(
+    path: Path, what: str, find: Callable[[list[str]], str | None], parts: Callable[[str], list[str]]
+) -> list[str]:
+    """What stands in one column of a table, which `find` finds among the columns; or the `parts` of a text.
+
+    Missing values are left out: the id NA would be one that no image has.
+    """
     if not path.is_file():
         raise UserError(f"no file {path}; expected a table with a column of {what}, or a text file with one per line")
     if Path(path.name.removesuffix(".gz")).suffix.lower() not in SUFFIXES:
         try:
-            return path.read_text(encoding="utf-8").split()
+            words = parts(path.read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is neither a table ({', '.join(SUFFIXES)}) nor text in UTF-8") from error
+        return [name for word in words if (name := present(word)) is not None]
     table = as_text(read_table(path))
     names = [str(name) for name in table.columns]
     column = find(names)
     if column is None:
         raise UserError(f"{path} has no column of {what} (it has {', '.join(names)})")
-    return [value for value in table[column] if value]
+    return [name for cell in table[column] if (name := present(cell)) is not None]
 
 
 def _score(text: str) -> tuple[str, float]:

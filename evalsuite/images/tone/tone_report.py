@@ -117,7 +117,7 @@ def tone_section(report: ToneReport) -> ImageCheck:
                 frame_table(_counts(groups), f"{counts}, by skin type"),
                 frame_table(_asked(groups, order=False), f"{asked}, by skin type"),
                 frame_table(_lesions(groups), f"{lesion}, by skin type"),
-                Plot(_boxes(report.images), caption),
+                *([Plot(_boxes(report.images), caption)] if report.images["ita"].notna().any() else []),
             ],
         },
     )

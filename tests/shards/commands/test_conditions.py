@@ -37,9 +37,11 @@ def test_ids_come_from_a_table_or_a_list(tmp_path: Path) -> None:
 
 def test_a_list_of_names_is_a_table_or_lines_and_never_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "names.tsv").write_text("dx\tImage Name\nmel\ta.jpg\n")
-    (tmp_path / "names.lst").write_text("a.jpg\nb.jpg\n")
+    (tmp_path / "names.lst").write_text("\ufeffa.jpg\r\n\n  b (2).jpg \r\nNA\n")
+    (tmp_path / "gaps.csv").write_text("image,n\na.jpg,1\nNA,2\n?,3\n")
     (tmp_path / "picture").write_bytes(b"\x89PNG\xff\x00")
     assert names_of(tmp_path / "names.tsv") == ["a.jpg"]
-    assert names_of(tmp_path / "names.lst") == ["a.jpg", "b.jpg"]
+    assert names_of(tmp_path / "names.lst") == ["a.jpg", "b (2).jpg"]
+    assert names_of(tmp_path / "gaps.csv") == ["a.jpg"]  # nobody's image is called NA
     with pytest.raises(UserError, match="neither a table"):
         names_of(tmp_path / "picture")

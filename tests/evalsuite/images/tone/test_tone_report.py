@@ -11,6 +11,7 @@ from image_helpers import toned_phantoms
 from evalsuite.images.tone import tone_report
 from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT
 from evalsuite.images.tone.tone_report import measure_tone, tone_section
+from evalsuite.page.blocks import Plot
 
 
 def test_right_tones_pass_and_planted_wrong_ones_are_found() -> None:
@@ -36,6 +37,7 @@ def test_raw_angles_come_first_and_the_caveat_is_always_there() -> None:
     assert LIGHTING_CAVEAT in text
     blank = measure_tone(images=np.zeros((3, 64, 64, 3), np.uint8))
     assert blank.status == "unknown"
+    assert not any(isinstance(part, Plot) for part in tone_section(blank).shown["fairness"])
     assert blank.sentence == "The tone of no image can be measured (3 too little bare skin)."
 
 
