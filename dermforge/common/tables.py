@@ -125,9 +125,17 @@ def _with_header(whole: pd.DataFrame) -> pd.DataFrame:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-16 by its mark, else UTF-8 with or without one."""
+    """UTF-16 by its mark or by its zeros, else UTF-8 with or without a mark."""
     with _opened(path) as file:
-        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        data = file.read(1 << 20)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    for encoding, zeros in (("utf-16-le", data[1::2]), ("utf-16-be", data[::2])):
+        if zeros.count(0) > len(zeros) / 2:
+            return encoding
+    if b"\0" in data:
+        raise UserError(f"{path} is not text: byte {data.index(0)} is zero; save it as CSV again")
+    return "utf-8-sig"
 
 
 def _separator(path: Path, encoding: str, usual: str) -> str:

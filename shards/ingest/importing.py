@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dermforge.common.errors import UserError
+from dermforge.common.missing import is_missing_code
 from shards.ingest import hub
 from shards.ingest.files.found import FoundImage, Inventory
 from shards.ingest.files.kinds import UNREAD_TABLES, Kind, classify
@@ -161,6 +162,8 @@ def _by_folders(pictures: Iterable[File], recipe: Recipe) -> Iterator[FoundImage
             split, label = split_and_class(file.parts)
             for ending in recipe.trim:
                 label = label.removesuffix(ending) if label else label
+            if label is not None and is_missing_code(label):
+                label, why = None, why or f"its folder {label!r} names no class"
             name = without_suffix(file.place).replace("/", "-")
             yield FoundImage(name, {"class": label, "split": split, "attributes": {}}, file, why, file.place)
 

@@ -123,7 +123,9 @@ class TableFinder:
     def _refuse_several(self, known: Sequence[Described]) -> None:
         if len(known) > 1:
             names = ", ".join(described.file.place for described in known)
-            raise UserError(f"{self.source} has several tables ({names}); name the one to use")
+            raise UserError(
+                f"{self.source} has several tables ({names}); name the one to use, or write one with all rows"
+            )
 
     def _missing_column(self, described: Described) -> str | None:
         """The first of our columns that the table needs and lacks."""

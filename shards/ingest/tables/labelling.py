@@ -17,6 +17,7 @@ from shards.ingest.tables.columns import folded
 from shards.ingest.tables.recipe import Recipe, matches
 
 Row = Mapping[str, str | None]
+_NESTED = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _CONDITION = re.compile(r"\s*(.+?)\s*(!=|=)\s*(.*?)\s*")
 
 
@@ -125,7 +126,11 @@ def class_of(row: Row, column: str | None, recipe: Recipe) -> tuple[str | None, 
     cell = row[column] if column else None
     if is_missing(cell) or cell is None:
         return None, ""
-    return (_heaviest(cell), "") if recipe.weighted else (cell, "")
+    if recipe.weighted:
+        return _heaviest(cell), ""
+    if _NESTED.fullmatch(cell.strip()):
+        return None, f"has {cell[:40]} for a class; expected one word"
+    return cell, ""
 
 
 def _is_binary(cell: str | None) -> bool:

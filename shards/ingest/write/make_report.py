@@ -55,7 +55,7 @@ class MakeReport:
     @property
     def why_nothing(self) -> str:
         """Why no image is left: the first reasons, or what there is instead."""
-        unread = [(name, why) for name, why in self.passed_over if "not read as a table" in why]
+        unread = [(name, why) for name, why in self.passed_over if "not read as a table" in why or "not used" in why]
         few = "; ".join(f"{name}: {why}" for name, why in (unread[:1] + self.dropped or self.passed_over)[:3])
         return f"no image is left to write of {self.files} files; {few or 'the folder is empty'}"
 

@@ -89,3 +89,15 @@ def test_empty_columns_and_row_numbers_without_a_name_are_left_out(tmp_path: Pat
 def test_the_line_that_tells_excel_the_separator_is_understood(tmp_path: Path, line: str, sep: str) -> None:
     (tmp_path / "t.csv").write_text(f"{line}\r\nfile{sep}label\r\na.jpg{sep}wart\r\n")
     assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg"], "label": ["wart"]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_read_with_and_without_its_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.csv").write_bytes("file,label\na.jpg,verruga é\n".encode(encoding))
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg"], "label": ["verruga é"]}
+
+
+def test_a_zero_byte_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"file,label\na.jpg,wart\0\n")
+    with pytest.raises(UserError, match="is not text: byte 21 is zero"):
+        read_table(tmp_path / "t.csv")

@@ -283,3 +283,14 @@ def test_classes_that_differ_in_case_only_are_said(tmp_path: Path) -> None:
     photographs(tmp_path / "in", ["Nevus/a.png", "nevus/b.png", "mel/c.png"])
     made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1}))
     assert "'Nevus' and 'nevus' are taken for two classes; if they are one, write them alike" in made.notes
+
+
+def test_a_folder_whose_name_says_nothing_is_no_class(tmp_path: Path) -> None:
+    """The words that are missing in a table are missing as folders too."""
+    found = list(find(photographs(tmp_path, ["unknown/a.png", "-1/b.png", "None/c.png", "nevus/d.png"])))
+    assert {one.place: (one.facts["class"], one.problem) for one in found} == {
+        "unknown/a.png": (None, "its folder 'unknown' names no class"),
+        "-1/b.png": (None, "its folder '-1' names no class"),
+        "None/c.png": (None, "its folder 'None' names no class"),
+        "nevus/d.png": ("nevus", ""),
+    }

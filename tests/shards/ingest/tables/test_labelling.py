@@ -24,3 +24,21 @@ ONEHOT = Recipe(onehot=("MEL", "NV", "BCC"))
 )
 def test_one_hot_columns(cells: tuple[str | None, ...], expected: tuple[str | None, str]) -> None:
     assert class_of(dict(zip(ONEHOT.onehot, cells, strict=True)), None, ONEHOT) == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("wart", ("wart", "")),
+        ("NA", (None, "")),
+        ("['wart', 'cyst']", (None, "has ['wart', 'cyst'] for a class; expected one word")),
+        ('{"name": "wart"}', (None, 'has {"name": "wart"} for a class; expected one word')),
+        ("[]", (None, "")),
+    ],
+)
+def test_a_class_is_one_word(cell: str, expected: tuple[str | None, str]) -> None:
+    assert class_of({"label": cell}, "label", Recipe()) == expected
+
+
+def test_a_recipe_with_weights_takes_the_heaviest() -> None:
+    assert class_of({"label": "{'wart': 0.2, 'cyst': 0.8}"}, "label", Recipe(weighted=True)) == ("cyst", "")
