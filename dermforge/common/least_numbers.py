@@ -8,6 +8,8 @@ FILTER_VALIDATION = 20
 FILTER_CLASS = 10
 #: Patients (or images without one) that the generator has not seen and that calibrate `evalsuite privacy`.
 AUDIT_PATIENTS = 20
+#: Planted copies of each kind from which the audit may say that there are no copies.
+PLANTED_COPIES = 10
 #: Real and synthetic images from which `evalsuite quality` measures a cell.
 QUALITY_IMAGES = 20
 #: Test images of a group (a study: patients, where they are known) from which a card or a study gives a number and a

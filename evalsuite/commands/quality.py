@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -71,5 +72,6 @@ def quality(
     overall = report.cells[report.cells["family"].isin(["overall", "floor"])]
     for row in overall.to_dict("records") + report.utility.to_dict("records"):
         number = Estimate(row["value"], row["low"], row["high"], row["n"]).text(4)
-        say(f"{row.get('cell', ''):20} {row['metric']:38} {number}")
+        why = f": {row['note']}" if row["note"] and math.isnan(row["value"]) else ""
+        say(f"{row.get('cell', ''):20} {row['metric']:38} {number}{why}")
     say(f"every cell: {folder / 'quality.csv'}")

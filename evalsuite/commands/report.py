@@ -64,6 +64,8 @@ def _one(place: Path, n_boot: int) -> Report:
     from evalsuite.study import analysis, run_findings, study_findings
     from evalsuite.study.design import PLAN, read_design
 
+    if not place.is_dir():
+        raise UserError(f"no folder {place}; expected what `evalsuite run`, `study` or a measurement wrote")
     if not (place / PLAN).is_file():
         raise UserError(
             f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "

@@ -5,10 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from dermforge.common.clear_names import HIDDEN
 from dermforge.common.errors import UserError
 from shards.ingest.files.kinds import MASK_ENDINGS
 from shards.ingest.files.naming import id_of
 
+#: What to do where the ids are digests, and so no mask has the name of its image.
+HASHED = (
+    "; the ids of these images are digests: names.csv in their private folder says whose they are, and a mask needs "
+    "the id"
+)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -38,7 +44,7 @@ class MaskFiles:
         if not found:
             raise UserError(
                 f"no mask of {image} in {self.folder}; expected {image}.png, or the name of its image, white where the "
-                "lesion is"
+                f"lesion is{HASHED if HIDDEN.fullmatch(image) else ''}"
             )
         if len(exact or found) > 1:
             raise UserError(

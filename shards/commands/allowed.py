@@ -49,6 +49,7 @@ def advice(rows: pd.DataFrame, numbers: Numbers, better: Proposal | None, named:
         judged = f", verdicts for {', '.join(better.numbers.judged)}" if better.numbers.judged else ""
         parts = ", ".join(f"{count} {name}" for name, count in n.items())
         yield f"--split {shares} {gain} ({parts}{judged}): make a new folder with it, before a generator is tuned"
+        yield from _costs(numbers, better.numbers)
     elif not numbers.ends and named:
         yield "the splits that the data name do not let every command run: change them before a generator is tuned"
     elif not numbers.ends and len(numbers.classes) > 1:
@@ -60,6 +61,14 @@ def advice(rows: pd.DataFrame, numbers: Numbers, better: Proposal | None, named:
     best = better.numbers if better else numbers
     if len(best.judged) < len(best.groups) and best.images["test"]:
         yield f"verdicts for every skin type need about {needed_for_groups(rows, best)} images like these"
+
+
+def _costs(now: Numbers, then: Numbers) -> Iterator[str]:
+    """What a proposed split takes away."""
+    if then.study < now.study:
+        yield f"  it leaves a study up to {then.study} real images per class, and not {now.study}"
+    if unknown := [name for name in then.atypical if name not in now.atypical]:
+        yield f"  with it evalsuite filter cannot tell what is typical of {', '.join(unknown)} either"
 
 
 def _may(has: int, least: int, what: str) -> str:

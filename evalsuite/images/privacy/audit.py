@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.least_numbers import PLANTED_COPIES
 from evalsuite.images.cells import share_table
 from evalsuite.images.features.extract import Preprocess, extract
 from evalsuite.images.features.extractors import Extractor, open_extractor
 from evalsuite.images.features.nearest import largest_cosine
 from evalsuite.images.image_data import ImageData, ImageSource, Track, families, image_side, open_images, untracked
-from evalsuite.images.privacy.calibration import Calibration, calibrate, measured_alarms
+from evalsuite.images.privacy.calibration import Calibration, calibrate, measured_alarms, refuse_too_few
 from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, missed_kinds, plant_copies
 from evalsuite.images.privacy.redrawn_parts import judge_parts, keeps_a_part
 from evalsuite.images.privacy.search_index import TrainingIndex, build, search
@@ -139,6 +140,8 @@ def audit_copies(
     """
     known, made = open_images(train, name="train"), open_images(synthetic, name="synthetic", origin="synthetic")
     unseen = None if test is None else open_images(test, name="test")
+    calibrating = (known if unseen is None else unseen).rows
+    refuse_too_few(len(calibrating), len(set(families(calibrating))))  # before minutes of work
     with tempfile.TemporaryDirectory() as scratch:
         keep = folder or Path(scratch)
         index = build(known, keep, track)
@@ -225,6 +228,11 @@ def _verdict(audit: CopyAudit) -> tuple[str, Status]:
     if worst == "bad":
         return text, worst
     doubts = []
+    if (least := int(audit.control["n"].iloc[1:].min())) < PLANTED_COPIES:
+        doubts.append(
+            f"{least} planted copies of a kind are too few to prove the absence of copies; "
+            f"{PLANTED_COPIES} are the least."
+        )
     if planted["rate"] < ENOUGH:
         doubts.append("Too few planted copies are found for this to prove the absence of copies.")
     outpainted = audit.images["strategy"].eq("outpaint") & audit.images["how"].eq(PART)

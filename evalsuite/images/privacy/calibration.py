@@ -46,6 +46,16 @@ class Calibration:
         )
 
 
+def refuse_too_few(images: int, patients: int) -> None:
+    """Refuse unseen real images that cannot calibrate the audit; UserError with fewer than `MIN_UNSEEN` patients."""
+    if patients < MIN_UNSEEN:
+        of = f" of {patients} patients" if patients < images else ""
+        raise UserError(
+            f"{images} unseen real images{of} to calibrate the audit; expected at least {MIN_UNSEEN} of different "
+            "patients"
+        )
+
+
 def calibrate(
     unseen: pd.DataFrame, spaces: tuple[str, ...], false_alarms: float, source: str, family: Family = None
 ) -> Calibration:
@@ -66,12 +76,7 @@ def calibrate(
     """
     codes = codes_of(family, len(unseen))
     n = int(codes.max(initial=-1)) + 1
-    if n < MIN_UNSEEN:
-        of = f" of {n} patients" if n < len(unseen) else ""
-        raise UserError(
-            f"{len(unseen)} unseen real images{of} to calibrate the audit; expected at least {MIN_UNSEEN} of different "
-            "patients"
-        )
+    refuse_too_few(len(unseen), n)
     values, largest = unseen[list(spaces)].to_numpy(dtype=float), np.full(n, -np.inf)
     for part in np.array_split(np.random.default_rng(0).permutation(n), min(n, MOST_FOLDS)):
         left_out = np.isin(codes, part)

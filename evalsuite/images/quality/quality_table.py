@@ -88,7 +88,9 @@ def _measure(
 ) -> Iterator[dict[str, object]]:
     head = {"family": cell.family, "cell": cell.name, "n_real": len(cell.real), "n_synthetic": len(cell.synthetic)}
     if n == 0:
-        estimate = missing(cell.n, f"{len(cell.real)} real and {len(cell.synthetic)} synthetic: too few")
+        estimate = missing(
+            cell.n, f"{len(cell.real)} real and {len(cell.synthetic)} synthetic images; {MIN_N} of each are the least"
+        )
         yield head | {"metric": NONE} | estimate.columns()
         return
     rng = np.random.default_rng((seed, zlib.crc32(f"{cell.family}/{cell.name}".encode())))

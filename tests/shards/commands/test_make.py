@@ -50,6 +50,11 @@ def test_what_the_numbers_allow_is_said_at_once(
     assert "make a new folder with it, before a generator is tuned" in out
     found = re.search(r"--split (\S+) lets every command run", out)
     assert found
+    now = re.search(r"study: yes, up to (\d+) real", out)
+    assert now
+    left = re.search(r"it leaves a study up to (\d+) real images per class, and not (\d+)", out)
+    assert left
+    assert int(left[1]) < int(left[2]) == int(now[1])
     _, out, _ = shards("make", hundred, "--out", tmp_path / "again", "--split", found[1])
     assert "evalsuite filter: yes" in out
     assert "evalsuite privacy: yes" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from image_helpers import phantoms, renderings, synthetic_set
 
 from dermforge.common.errors import UserError
+from dermforge.common.least_numbers import PLANTED_COPIES
 from evalsuite.images.privacy import audit
 from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.images.privacy.planted_copies import KINDS
@@ -44,8 +46,11 @@ def test_planted_copies_are_found_without_false_alarms(source: str, tmp_path: Pa
 def test_a_clean_set_passes_and_one_with_copies_fails(tmp_path: Path) -> None:
     train, test = synthetic_set(phantoms(60, 0), "train"), synthetic_set(phantoms(100, 10_000), "test")
     made = synthetic_set(phantoms(36, 20_000), "s")
-    clean = audit_copies(train=train, synthetic=made, test=test, control=2, folder=tmp_path)
+    clean = audit_copies(train=train, synthetic=made, test=test, control=PLANTED_COPIES, folder=tmp_path)
     assert clean.status == "good"
+    few = audit_copies(train=train, synthetic=made, test=test, control=2, folder=tmp_path)
+    assert few.status == "unknown"
+    assert "2 planted copies of a kind are too few" in few.sentence
     half = synthetic_set(phantoms(18, 20_000) + phantoms(18, 0), "s")
     copied = audit_copies(train=train, synthetic=half, test=test, control=2, folder=tmp_path)
     assert copied.status == "bad"
@@ -89,7 +94,7 @@ def test_arrays_give_a_calibrated_verdict_with_its_controls() -> None:
     assert planted.loc["all", "n"] == 4 * len(KINDS)
     assert planted.loc["all", "rate"] >= 0.95
     assert found.alarms.low < found.calibration.false_alarms < found.alarms.high < 0.04  # 1 % of 300
-    assert audit_copies(train=train, synthetic=fresh, test=test, control=4).status == "good"
+    assert audit_copies(train=train, synthetic=fresh, test=test, control=PLANTED_COPIES).status == "good"
 
 
 def test_unseen_images_that_are_all_copies_calibrate_nothing() -> None:
@@ -127,3 +132,14 @@ def test_copies_among_the_unseen_images_do_not_move_the_threshold() -> None:
 
 def test_the_example_runs() -> None:
     assert doctest.testmod(audit).failed == 0
+
+
+def test_too_few_patients_are_refused_before_any_search() -> None:
+    """Else minutes pass before it is said."""
+    train, test = np.stack(phantoms(2, 0)), np.stack(phantoms(4, 10_000))
+    with pytest.raises(UserError, match="4 unseen real images to calibrate the audit; expected at least 20"):
+        audit_copies(train=train, synthetic=train, test=test, track=_no_work)
+
+
+def _no_work(items: Iterable[Any], what: str, total: int | None) -> Iterable[Any]:
+    raise AssertionError(what)

@@ -34,7 +34,7 @@ def test_small_cells_are_named_and_do_not_shrink_the_others() -> None:
     rare = cells[cells["cell"] == "rare"]
     assert len(rare) == 1
     assert np.isnan(rare.iloc[0]["value"])
-    assert "too few" in rare.iloc[0]["note"]
+    assert "20 of each are the least" in rare.iloc[0]["note"]
     assert cells[cells["cell"] == "light"]["n"].max() >= 100
 
 
