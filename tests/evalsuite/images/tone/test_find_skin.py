@@ -69,7 +69,7 @@ ADDED: dict[str, tuple[Marks, tuple[int, int, int], float]] = {
 }
 
 
-@pytest.mark.parametrize("size", [64, 160])
+@pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("what", ADDED)
 def test_what_is_no_skin_is_left_out(what: str, size: int) -> None:
     """In every tone: of what was added at most a few pixels count as skin, and the angle moves by at most three."""

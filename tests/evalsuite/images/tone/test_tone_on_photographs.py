@@ -97,6 +97,7 @@ def test_skin_agrees_with_the_lesion_masks_and_with_published_values() -> None:
     assert np.abs(apart).max() < 2.5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SSYNTH.is_dir(), reason="the S-SYNTH renderings are not here")
 def test_angle_falls_with_melanin_in_renderings_under_all_lights() -> None:
     """Order over all, and of the means of six bins of equal size."""
