@@ -134,8 +134,9 @@ def finetune(
     for result in results:
         state = "was done already" if result.already else f"{result.steps} steps"
         left = f", {result.left_out} left out" if result.left_out else ""
+        prompts = f"{result.prompts} prompt{'s' * (result.prompts != 1)}"
         console.say(
-            f"{result.out}: {result.images} images{left}, {result.prompts} prompts, {state}; next: "
+            f"{result.out}: {result.images} images{left}, {result.prompts} prompt{'s' * (result.prompts != 1)}, {state}; next: "
             f"`gen build-engine --model {result.out}`"
         )
         if clear := in_clear(read_spec(Path(result.out)).lineage):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from dermforge.common.errors import UserError
 from dermforge.common.progress import Ticker, no_tick
 from engines.engine import Engine
+from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import solvers
 from gen.diffusion.schedules import NoiseSchedule
 from gen.plan.parents import Parents
@@ -22,7 +25,8 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
 
     Returns
     -------
-    Warnings, one line each: classes the model was not tuned on, prompts that the tokenizer cuts.
+    Warnings, one line each: classes, skin types and pairs of them that the model was not tuned on, prompts that the
+    tokenizer cuts.
 
     Raises
     ------
@@ -68,6 +72,12 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
         warnings.append(
             f"the model was not tuned on the skin types {', '.join(strange)} (it knows {', '.join(spec.groups)})"
         )
+    if unseen := _unseen_cells(frame, spec):
+        names = ", ".join(f"{label} of skin type {group}" for label, group in unseen[:5])
+        more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+        warnings.append(
+            f"no image that the model was tuned on shows {names}{more}: look at these before you trust their labels"
+        )
     texts = set(frame["prompt"]) | set(frame["negative_prompt"])
     if cut := too_long(texts, engine.bundle.folder / "tokenizer", spec.max_length):
         warnings.append(
@@ -75,3 +85,12 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"reads ({cut[0][1]}: {cut[0][0]!r}); the rest of them is cut off"
         )
     return warnings
+
+
+def _unseen_cells(frame: pd.DataFrame, spec: PipelineSpec) -> list[tuple[str, str]]:
+    """Class and skin type of the rows whose model knows both, but not from one image."""
+    seen = {(prompt.label, prompt.group) for prompt in spec.validation_prompts if prompt.label}
+    if not seen or not spec.classes or not spec.groups:
+        return []
+    asked = set(zip(frame["class"], frame["group"], strict=True))
+    return sorted((c, g) for c, g in asked - seen if c in spec.classes and g in spec.groups)

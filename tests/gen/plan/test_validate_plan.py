@@ -9,6 +9,7 @@ import pytest
 
 from dermforge.common.errors import UserError
 from engines import Engine
+from engines.pipeline_spec import ValidationPrompt
 from gen.plan import plan
 from gen.plan.parents import Parents
 from gen.plan.validate_plan import check
@@ -49,3 +50,19 @@ def test_photographs_and_masks_that_no_row_uses_are_refused(
     redrawn = {**row, "strategy": "inpaint", "mask": "centre", "parent": open_data(images).rows["id"][0]}
     with pytest.raises(UserError, match="no row of the plan redraws a lesion"):
         check(plan.from_rows([redrawn]), engine, Parents(open_data(images), images, tmp_path))
+
+
+def test_a_pair_of_class_and_skin_type_that_the_model_never_saw_is_named(
+    open_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows both words, and has not seen them together: the images would be labelled all the same."""
+    engine = open_engine()
+    seen = [ValidationPrompt(prompt="p", label="plaque", group="dark"), ValidationPrompt(prompt="p", label="ulcer")]
+    monkeypatch.setattr(engine, "spec", engine.spec.model_copy(update={"validation_prompts": seen}))
+    rows = [
+        {"id": f"{label}-{group}", "class": label, "group": group, "prompt": "An image", "size": 64}
+        for label, group in (("plaque", "dark"), ("ulcer", "dark"))
+    ]
+    assert check(plan.from_rows(rows[:1]), engine, None) == []
+    (said,) = check(plan.from_rows(rows), engine, None)
+    assert said.startswith("no image that the model was tuned on shows ulcer of skin type dark: look at these")
