@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from shards.ingest.files.walk import File
 from shards.ingest.tables.columns import column_of, folded
 from shards.ingest.tables.labelling import joined
 from shards.ingest.tables.recipe import Recipe, presets
+from shards.ingest.tables.splits import split_of
 
 #: Hugging Face's ImageFolder describes images in a table of this name; only there may the class be missing.
 METADATA = "metadata"
@@ -84,15 +86,13 @@ class TableFinder:
         beside = [File(p.name, p) for suffix in TABLE_SUFFIXES if (p := self.source.with_suffix(suffix)).is_file()]
         top = [file for file in self.files if not file.parts] + [file for file in beside if self.source.is_dir()]
         known, unknown = self._understood(top)
-        self._refuse_several(known)
         if known:
-            return known
+            return [self._one(known)]
         known, more = self._understood([file for file in self.files if file.parts])
-        for inside in {described.inside for described in known}:
-            self._refuse_several([described for described in known if described.inside == inside])
+        folders = sorted({described.inside for described in known})
         if not known and unknown + more:
             self._need_columns((unknown + more)[0])
-        return known
+        return [self._one([described for described in known if described.inside == inside]) for inside in folders]
 
     def _understood(self, files: Sequence[File]) -> tuple[list[Described], list[Described]]:
         """The tables with known columns, and those without."""
@@ -120,12 +120,21 @@ class TableFinder:
         frame, read = joined(frame, self.recipe.join, others, optional, self.notes)
         return Described(file, frame, inside, tuple(read))
 
-    def _refuse_several(self, known: Sequence[Described]) -> None:
-        if len(known) > 1:
-            names = ", ".join(described.file.place for described in known)
+    def _one(self, known: Sequence[Described]) -> Described:
+        """The table of a folder; tables that are called train, val and test are the parts of one."""
+        if len(known) == 1:
+            return known[0]
+        names = ", ".join(described.file.place for described in known)
+        splits = [split_of(*re.split(r"[\W_]+", described.file.name)) for described in known]
+        if None in splits or len(set(splits)) < len(splits):
             raise UserError(
                 f"{self.source} has several tables ({names}); name the one to use, or write one with all rows"
             )
+        parts = [_with_split(d.frame, str(split)) for d, split in zip(known, splits, strict=True)]
+        frame = pd.concat(parts, ignore_index=True).astype(object)
+        self.notes.append(f"{names} are the tables of the splits")
+        read = tuple(file for described in known for file in (described.file, *described.read))
+        return Described(File(names, known[0].file.path), frame.where(frame.notna(), None), known[0].inside, read)
 
     def _missing_column(self, described: Described) -> str | None:
         """The first of our columns that the table needs and lacks."""
@@ -153,6 +162,11 @@ class TableFinder:
             f"{described.file.path} has no column{theirs} for {_NAMES.get(ours, ours)} (it has "
             f"{', '.join(has) or 'no rows'}); name the columns to use{hint}"
         )
+
+
+def _with_split(frame: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The table with a column of this split, where it has none of its own."""
+    return frame if "split" in map(folded, frame.columns) else frame.assign(split=split)
 
 
 def is_metadata(table: File) -> bool:

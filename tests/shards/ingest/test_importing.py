@@ -294,3 +294,22 @@ def test_a_folder_whose_name_says_nothing_is_no_class(tmp_path: Path) -> None:
         "None/c.png": (None, "its folder 'None' names no class"),
         "nevus/d.png": ("nevus", ""),
     }
+
+
+def test_a_table_for_each_split_is_a_part_of_one(tmp_path: Path) -> None:
+    photographs(tmp_path, [f"images/i{i}.png" for i in range(6)])
+    for name, numbers in {"train": (0, 1, 2), "Val_labels": (3,), "test": (4, 5, 0)}.items():
+        rows = [f"images/i{i}.png,{'nevus' if i % 2 else 'mel'}" for i in numbers]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["file,label", *rows]))
+    found = find(tmp_path)
+    images = {one.place: one.facts["split"] for one in found if one.data is not None and not one.problem}
+    assert images == {f"images/i{i}.png": split for i, split in ((1, "train"), (2, "train"), (3, "validation"))} | {
+        "images/i4.png": "test",
+        "images/i5.png": "test",
+    }
+    assert found.notes == ["Val_labels.csv, test.csv, train.csv are the tables of the splits"]
+    assert {why for _, why in found.passed_over} == {"read: it describes the images"}
+    assert any("say different things of it" in one.problem for one in find(tmp_path))  # i0 is in two splits
+    (tmp_path / "other.csv").write_text("file,label\nimages/i1.png,mel")
+    with pytest.raises(UserError, match=r"several tables .*; name the one to use, or write one with all rows"):
+        find(tmp_path)
