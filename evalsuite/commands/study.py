@@ -15,7 +15,7 @@ from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
-from evalsuite.study.names import Metric, Preset
+from evalsuite.study.names import ControlDoses, Metric, Preset
 from evalsuite.training.recipe import Augment, Recipe, Tuning
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", int, float)
 #: What `--json` prints of study.json.
-PRINTED = ("classifier", "verdicts", "saturation", "exchange", "reference_ratio", "notes", "leakage")
+PRINTED = ("classifier", "verdicts", "compared", "saturation", "exchange", "reference_ratio", "notes", "leakage")
 
 
 @used_only("with --adaptive", lambda given: given["adaptive"], "max_ratio")
@@ -48,6 +48,13 @@ def study(
     strategies: Annotated[str | None, typer.Option(help="Strategies to compare, e.g. inpaint,text-to-image.")] = None,
     adaptive: Annotated[bool, typer.Option(help="Double the dose until the gain stops, then stop.")] = False,
     max_ratio: Annotated[float, typer.Option(help="Largest dose of --adaptive.")] = 128.0,
+    controls_at: Annotated[
+        ControlDoses,
+        typer.Option(
+            help="Train the controls at the dose of the verdicts (reference), or at every dose (all; with the default "
+            "grid 280 arms in place of 160)."
+        ),
+    ] = "reference",
     metric: Annotated[Metric, typer.Option(help="accuracy or balanced_accuracy.")] = "accuracy",
     margin: Annotated[float, typer.Option(help="Differences up to this do not matter.")] = 0.02,
     features: Annotated[Path | None, typer.Option(help="Parquet of features: id, f0, f1, ...")] = None,
@@ -93,6 +100,7 @@ def study(
         ratios=_numbers(ratios, "--ratios", float, 0) or start.ratios,
         seeds=seeds or start.seeds,
         strategies=[s.strip() for s in strategies.split(",")] if strategies else (),
+        control_doses=controls_at,
         metric=metric,
         margin=margin,
         adaptive=adaptive,
@@ -133,7 +141,7 @@ def study(
     for text in found.leakage:
         say("leakage: " + text, style="red")
     for group, words in record["verdicts"].items():
-        say(f"{group}: {words}")
+        say(f"{group}: {' '.join([words, *record['compared'].get(group, ())])}")
     say(f"report: {page}")
 
 
@@ -141,12 +149,12 @@ def _conduct(
     design: Design, folder: Path, limit: dict[int, float], n_boot: int, train: Callable[[Design], None]
 ) -> analysis.Analysis:
     """Train and analyse; with `adaptive` repeatedly, each time with the ratio doubled."""
-    from evalsuite.study import analysis, conduct
+    from evalsuite.study import analysis, arm_scores, conduct
 
     design = design.model_copy(update={"controls": not design.adaptive})
     while True:
         train(design)
-        with progress("intervals", len(analysis.cells(design)), "arms") as tick:
+        with progress("intervals", len(arm_scores.cells(design)), "arms") as tick:
             found = analysis.analyse(folder, n_boot=n_boot, tick=lambda n: tick(n))
         following = conduct.next_doses(design, found.flat(), limit) if design.adaptive else None
         if following is not None:

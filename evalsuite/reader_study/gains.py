@@ -9,7 +9,7 @@ import pandas as pd
 
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
-from evalsuite.study.analysis import arm_predictions
+from evalsuite.study.arm_scores import arm_predictions
 from evalsuite.study.design import read_design
 
 

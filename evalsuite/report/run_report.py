@@ -11,8 +11,9 @@ from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.study_report import not_judged
 from evalsuite.stats.estimate import NOT_ENOUGH, points
 from evalsuite.stats.verdict import verdict
-from evalsuite.study.analysis import ALL, Gain
-from evalsuite.study.arm import Kind
+from evalsuite.study.arm_scores import ALL
+from evalsuite.study.gains import Gain
+from evalsuite.study.kinds import Kind
 from evalsuite.study.run_findings import NAMES, RunFindings
 
 ANSWERS = {

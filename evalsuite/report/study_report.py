@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from evalsuite.page import curves
-from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, p_value, records
-from evalsuite.report import methods
+from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, records
+from evalsuite.report import methods, study_contrasts
 from evalsuite.report.datasheet import data_sheet, sheet
+from evalsuite.report.study_lines import differences, metric, not_judged, pick
 from evalsuite.stats.estimate import NOT_ENOUGH, points
-from evalsuite.study.analysis import ALL, Analysis, Gain, Line
+from evalsuite.study.analysis import Analysis
+from evalsuite.study.arm_scores import ALL
+from evalsuite.study.gains import Gain
+from evalsuite.study.kinds import WHAT
 from evalsuite.study.scaling_laws import CHOSEN_BY, is_chosen
-from evalsuite.study.study_findings import notes, verdicts
-
-WHAT = {
-    "real-short": "real images only, as few steps as their number alone would give",
-    "real-repeated": "real images repeated to the mixed arm's count",
-    "randaugment": "real images with RandAugment",
-    "synthetic-only": "synthetic images only",
-}
+from evalsuite.study.study_findings import compared, notes, verdicts
 
 
 def report(found: Analysis) -> Report:
@@ -30,7 +25,7 @@ def report(found: Analysis) -> Report:
         Section("Score against real images", _figure(found)),
         Section("Gain against dose", _dose(found)),
         Section("Verdict for each skin type", _by_group(found)),
-        Section("Controls", _controls(found)),
+        *study_contrasts.sections(found),
         Section("What synthetic images are worth", _exchange(found)),
         Section("Laws", _laws(found)),
         Section("Methods", _methods(found)),
@@ -56,6 +51,7 @@ def answer(found: Analysis) -> Answer:
         if g.group == ALL and g.ratio == found.reference
     ]
     details = [f"{group}: {text}" for group, text in words.items() if group != ALL and not found.lacking[group]]
+    details += [text for group, said in compared(found).items() if group == ALL for text in said]
     details += not_judged(found.lacking)
     family = [g for g in found.gains if g.ratio == found.reference]
     by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be determined" for g in family)
@@ -75,29 +71,20 @@ def gain_tile(gain: Gain) -> tuple[str, str]:
     return f"{value} points", f"95% interval {between}; {gain.verdict}"
 
 
-def not_judged(lacking: Mapping[str, str]) -> list[str]:
-    """A sentence for each reason why groups are not judged, on which no number is shown either."""
-    reasons: dict[str, list[str]] = {}
-    for group, lacks in lacking.items():
-        if lacks and group != ALL:
-            reasons.setdefault(lacks, []).append(group)
-    return [f"Not enough data for {', '.join(groups)}: {lacks}." for lacks, groups in reasons.items()]
-
-
 def figure(found: Analysis, group: str, strategy: str | None = None) -> str:
     """The figure of Sagers 2023: score against the number of real images, a line for each ratio."""
     ratios = sorted({r for doses in found.design.doses.values() for r in doses})
     lines = []
     for ratio in ratios:
-        mine = _pick(found, group, "mix" if ratio else "real", strategy if ratio else None, ratio)
+        mine = pick(found, group, "mix" if ratio else "real", strategy if ratio else None, ratio)
         dots = [(float(x.size), x.score, x.low, x.high) for x in mine]
         lines.append(curves.Curve("real only" if not ratio else f"{ratio:g}:1", dots))
     n = next(line.n for line in found.lines if line.group == group)
     return curves.plot_curves(
         lines,
-        title=f"{_metric(found)}, {group} (n={n})" + (f", {strategy}" if strategy else ""),
+        title=f"{metric(found)}, {group} (n={n})" + (f", {strategy}" if strategy else ""),
         x_label="real images per class",
-        y_label=_metric(found),
+        y_label=metric(found),
     )
 
 
@@ -132,7 +119,7 @@ def _dose(found: Analysis) -> list[Block]:
                     lines,
                     title="Gain over real images only" + (f", {strategy}" if strategy else ""),
                     x_label="synthetic images for each real one",
-                    y_label=f"gain in {_metric(found)}",
+                    y_label=f"gain in {metric(found)}",
                     marks=marks,
                 ),
                 "A dose is enough where the 95% interval of every further doubling excludes a gain of "
@@ -147,53 +134,12 @@ def _dose(found: Analysis) -> list[Block]:
 
 
 def _by_group(found: Analysis) -> list[Block]:
-    rows = []
-    for g in (g for g in found.gains if g.group == ALL or not found.lacking[g.group]):
-        gain, between = points(g.value, g.low, g.high)
-        rows.append(
-            {
-                "group": g.group,
-                "strategy": g.strategy or "all",
-                "real per class": str(g.size),
-                "dose": f"{g.ratio:g}:1",
-                "n": str(g.n),
-                "gain, points": gain,
-                "95% interval": between,
-                "p": p_value(g.p),
-                "Holm p": p_value(g.p_holm),
-                "verdict": g.verdict,
-            }
-        )
     return [
         f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons: there, 'helps' and "
         "'hurts' must survive Holm's correction over groups and sizes. 'No relevant difference' means that the whole "
         f"interval lies within {100 * found.design.margin:g} points of 0. Other doses are exploratory.",
-        records(rows),
+        differences(found, found.gains),
         *not_judged(found.lacking),
-    ]
-
-
-def _controls(found: Analysis) -> list[Block]:
-    rows = []
-    for size in found.design.sizes:
-        ratio = found.design.control_ratio(size)
-        shown = [("real images only", _pick(found, ALL, "real", None, 0.0))]
-        shown += [
-            (f"with synthetic images, {ratio:g}:1" + (f", {s}" if s else ""), _pick(found, ALL, "mix", s, ratio))
-            for s in found.design.strategies
-        ]
-        for kind in found.design.control_kinds:
-            for strategy in found.design.strategies if kind == "synthetic-only" else (None,):
-                what = WHAT[kind] + (f", {strategy}" if strategy else "")
-                shown.append((what, _pick(found, ALL, kind, strategy, ratio)))
-        for what, lines in shown:
-            for line in lines:
-                if line.size == size:
-                    rows.append((str(size), what, f"{line.score:.3f}", f"{line.low:.3f} to {line.high:.3f}"))
-    return [
-        "What the same training effort gives without synthetic images. Where repeated images or RandAugment gain as "
-        "much over real images only, the gain is not due to the synthetic images.",
-        Table(("real per class", "arm", _metric(found), "95% interval"), rows),
     ]
 
 
@@ -255,11 +201,3 @@ def _methods(found: Analysis) -> list[Block]:
         "Satterthwaite, which are few where the seeds bring most of the variance.",
         methods.software(),
     ]
-
-
-def _pick(found: Analysis, group: str, kind: str, strategy: str | None, ratio: float) -> list[Line]:
-    return [x for x in found.lines if (x.group, x.kind, x.strategy, x.ratio) == (group, kind, strategy, ratio)]
-
-
-def _metric(found: Analysis) -> str:
-    return found.design.metric.replace("_", " ")

@@ -9,50 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dermforge.common.errors import UserError
-from dermforge.common.missing import UNKNOWN
-from evalsuite.fairness import predictions
-from evalsuite.fairness.predictions import Predictions, levels
-from evalsuite.stats import hypothesis_tests
-from evalsuite.stats.verdict import Verdict, verdict
-from evalsuite.study import arm as arms
-from evalsuite.study import dose, exchange, run_arms, scaling_laws
-from evalsuite.study.arm import Arm, Kind, Result
+from evalsuite.study import dose, exchange, scaling_laws
+from evalsuite.study.arm import Result
+from evalsuite.study.arm_scores import ALL, Cell, Place, Scores, arm_result, read_scores
 from evalsuite.study.design import Design, read_design
 from evalsuite.study.dose import Saturation
 from evalsuite.study.exchange import Exchange, LearningCurve
-from evalsuite.study.paired_scores import Score, correct, resamples, slope
+from evalsuite.study.gains import Contrast, Gain, contrasts, gains
+from evalsuite.study.kinds import Kind
+from evalsuite.study.paired_scores import slope
 from evalsuite.study.scaling_laws import Fit
 from evalsuite.study.skin_type_gap import SkinTypeGap, skin_type_gap
-
-ALL = "all"
-Place = tuple[str, str | None, int]  # group, strategy, size
-Cell = tuple[Kind, str | None, int, float]  # kind, strategy, size, ratio
-
-
-@dataclass(frozen=True)
-class Gain:
-    """A dose against real images only, in one group: points of score, paired.
-
-    Attributes
-    ----------
-    p_holm
-        Holm's p over the groups and sizes at the reference dose, the family named in advance; NaN elsewhere.
-    """
-
-    group: str
-    strategy: str | None
-    size: int
-    ratio: float
-    n: int
-    value: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -79,6 +47,8 @@ class Analysis:
     ----------
     lacking
         What lacks for a verdict on a group, in words; empty where nothing does.
+    contrasts
+        Paired differences against the controls, and between strategies.
     gaps
         The largest difference between skin types of each cell (kind, strategy, size, ratio), over all seeds.
     exchanges
@@ -94,6 +64,7 @@ class Analysis:
     lacking: dict[str, str]
     lines: tuple[Line, ...]
     gains: tuple[Gain, ...]
+    contrasts: tuple[Contrast, ...]
     gaps: dict[Cell, SkinTypeGap | None]
     saturations: dict[Place, Saturation]
     exchanges: dict[Place, Exchange]
@@ -121,35 +92,6 @@ class Analysis:
         return [size for size, of in found.items() if all(math.isfinite(s.ratio) for s in of)]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The score of every arm in every group: by (kind, strategy, size, ratio), then by group."""
-
-    design: Design
-    of: dict[Cell, dict[str, Score]]
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return tuple(next(iter(self.of.values())))
-
-    @property
-    def lacking(self) -> dict[str, str]:
-        """What lacks for a verdict on each group: all arms have the same test images and seeds."""
-        return {group: score.lacking for group, score in next(iter(self.of.values())).items()}
-
-    def places(self) -> list[Place]:
-        """Every group, strategy and size."""
-        return list(itertools.product(self.groups, self.design.strategies, self.design.sizes))
-
-    def doses(self, place: Place) -> list[tuple[float, Score]]:
-        """(ratio, score) from real images only up."""
-        group, strategy, size = place
-        return [
-            (r, self.of["mix" if r else "real", strategy if r else None, size, r][group])
-            for r in self.design.doses[size]
-        ]
-
-
 def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | None = None) -> Analysis:
     """Read all predictions of a study or a run and draw its conclusions.
 
@@ -160,83 +102,20 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
     """
     design = read_design(folder)
     results = tuple(arm_result(folder, arm) for arm in design.arms())
-    scores = _scores(folder, design, n_boot, tick)
+    scores = read_scores(folder, design, n_boot, tick)
     return Analysis(
         design,
         scores.groups,
         scores.lacking,
         tuple(_lines(scores)),
-        tuple(_holm([g for place in scores.places() for g in _gains(scores, place)], design.reference)),
+        tuple(gains(scores)),
+        tuple(contrasts(scores)),
         {cell: skin_type_gap({g: s for g, s in of.items() if g != ALL}) for cell, of in scores.of.items()},
         {place: _saturation(scores, place) for place in scores.places()},
         _exchanges(scores),
         _laws(scores),
         results,
     )
-
-
-def cells(design: Design) -> list[Cell]:
-    """(kind, strategy, size, ratio) of everything that has a score."""
-    return list(dict.fromkeys((a.kind, a.strategy, a.n_real, a.ratio) for a in design.arms()))
-
-
-def arm_predictions(folder: Path, arm: Arm, name: str = arms.PREDICTIONS) -> Predictions:
-    """The predictions of a finished arm."""
-    return predictions.load(_file(folder, arm, name))
-
-
-def arm_result(folder: Path, arm: Arm) -> Result:
-    """What training an arm reported."""
-    return Result.model_validate_json(_file(folder, arm, arms.RESULT).read_bytes())
-
-
-def _file(folder: Path, arm: Arm, name: str) -> Path:
-    path = folder / run_arms.FOLDER / arm.name / name
-    if not path.is_file():
-        raise UserError(f"{path} is missing; run the same command again: it resumes")
-    return path
-
-
-def _scores(folder: Path, design: Design, n_boot: int, tick: Callable[[int], None] | None) -> Scores:
-    base = arm_predictions(folder, design.arms()[0])
-    draws, masks, found = resamples(base, design.seeds, n_boot), _masks(base), {}
-    for kind, strategy, size, ratio in cells(design):
-        made = [design.arm(kind, size, ratio, strategy, seed) for seed in range(design.seeds)]
-        right = [correct(arm_predictions(folder, arm), base) for arm in made]
-        found[kind, strategy, size, ratio] = {g: draws.score(right, mask, design.metric) for g, mask in masks.items()}
-        if tick:
-            tick(1)
-    return Scores(design, found)
-
-
-def _masks(base: Predictions) -> dict[str, NDArray[np.bool_]]:
-    """Items of all and of each skin type; a missing one is no group."""
-    masks = {ALL: np.ones(base.n, dtype=bool)}
-    if "group" in base.groups and base.groups["group"].nunique() > 1:
-        column = base.groups["group"].to_numpy(str)
-        masks |= {g: column == g for g in levels(column.tolist()) if g not in (ALL, UNKNOWN)}
-    return masks
-
-
-def _gains(scores: Scores, place: Place) -> list[Gain]:
-    (_, real), *mixed = scores.doses(place)
-    found = []
-    for ratio, score in mixed:
-        gain = score.minus(real)
-        low, high = gain.interval()
-        word = verdict(gain.value, low, high, scores.design.margin, not gain.lacking)
-        found.append(Gain(*place, ratio, score.n, gain.value, low, high, gain.p(), math.nan, word))
-    return found
-
-
-def _holm(gains: list[Gain], reference: float) -> list[Gain]:
-    """Within the family (judged groups x sizes at the reference dose) a verdict must survive Holm's correction."""
-    family = [i for i, g in enumerate(gains) if g.ratio == reference and g.verdict != "not enough data"]
-    out, adjusted = list(gains), hypothesis_tests.holm(np.array([gains[i].p for i in family]))
-    for i, p in zip(family, adjusted.tolist(), strict=True):
-        sure = p < 0.05 or gains[i].verdict not in ("helps", "hurts")
-        out[i] = replace(gains[i], p_holm=p, verdict=gains[i].verdict if sure else "cannot be determined")
-    return out
 
 
 def _lines(scores: Scores) -> list[Line]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from dermforge.common.errors import UserError
+from evalsuite.study.kinds import REAL_ONLY, Kind
 from evalsuite.training.data import lineage_guard
 from evalsuite.training.data.datasets import Data
 from evalsuite.training.data.schedule import TrainingSet
@@ -16,7 +16,6 @@ from evalsuite.training.recipe import Recipe
 from shards.mixing.sampling_order import few_per_class
 from shards.mixing.tensors import TensorSet
 
-Kind = Literal["real", "mix", "real-short", "real-repeated", "randaugment", "synthetic-only"]
 RESULT, PREDICTIONS, VALIDATION = "result.json", "predictions.parquet", "validation.parquet"
 
 
@@ -60,7 +59,7 @@ class Arm(BaseModel):
     def trained_as(self) -> Recipe:
         """The recipe as this kind of arm is trained."""
         changes: dict[str, object] = {}
-        if self.kind in ("real", "real-short", "real-repeated", "randaugment"):
+        if self.kind in REAL_ONLY:
             changes |= {"ratio": 0.0, "mode": "mix"}
         if self.kind == "real-short":
             changes["steps"] = max(1, round(self.recipe.steps / (1 + self.ratio)))
@@ -111,7 +110,7 @@ def training_set(arm: Arm, data: Data) -> tuple[TensorSet, TrainingSet]:
     if arm.kind == "real-repeated":
         times = max(1, round(1 + arm.ratio))
         return real, TrainingSet(real.take(np.tile(np.arange(real.n), times)))
-    if arm.kind not in ("mix", "synthetic-only"):
+    if arm.kind in REAL_ONLY:
         return real, TrainingSet(real)
     synthetic = data.synthetic_for(real, arm.strategy)
     per_class = round(real.n * arm.ratio / len(real.classes))
@@ -128,7 +127,7 @@ def training_set(arm: Arm, data: Data) -> tuple[TensorSet, TrainingSet]:
 def check_lineage(data: Data, arm: Arm, real: TensorSet, allow: bool) -> tuple[list[str], list[str]]:
     """Refuse an arm whose generator knows too much: (allowed leaks, notes)."""
     data = data.for_arm(real)
-    if arm.kind not in ("mix", "synthetic-only") or not data.lineage:
+    if arm.kind in REAL_ONLY or not data.lineage:
         return [], []
     ids = real.rows["id"].tolist()
     own = lineage_guard.own_set_leak(data.lineage, ids, data.train.rows["id"].tolist())

@@ -13,14 +13,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dermforge.common.errors import UserError
-from evalsuite.study.arm import Arm, Kind
-from evalsuite.study.names import Metric, Preset
+from evalsuite.study.arm import Arm
+from evalsuite.study.kinds import CONTROLS, REAL_ONLY, WITHOUT_DOSE, Kind
+from evalsuite.study.names import ControlDoses, Metric, Preset
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import HUB, SCRATCH, Recipe
 from shards.format.schema import created_by
 
 PLAN = "plan.json"
-CONTROLS: tuple[Kind, ...] = ("real-short", "real-repeated", "randaugment", "synthetic-only")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class Grid:
     strategies
         Strategies to compare; none: all synthetic images together.
     controls_at
-        Ratio whose number of steps and images the controls match.
+        Ratio at which verdicts are judged, as near as there is one.
+    control_doses
+        Train the controls at that ratio only, or at all.
     margin
         Differences of the score up to this do not matter.
     adaptive
@@ -50,6 +52,7 @@ class Grid:
     seeds: int = 1
     strategies: Sequence[str] = ()
     controls_at: float = 10.0
+    control_doses: ControlDoses = "reference"
     metric: Metric = "accuracy"
     margin: float = 0.02
     adaptive: bool = False
@@ -100,6 +103,9 @@ class Design(BaseModel):
         Ratios for each number of real images per class (of a run 0: all there are), ascending, beginning with 0.
     controls
         Whether the controls are trained too; with `adaptive` they wait for the last dose.
+    control_doses
+        The ratios whose number of steps and images the controls match: the reference, or all. `below`: the largest up
+        to `controls_at`, as studies did before there was a choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +117,7 @@ class Design(BaseModel):
     strategies: tuple[str | None, ...] = (None,)
     seeds: int = Field(ge=1)
     controls_at: float = Field(default=10.0, gt=0)
+    control_doses: Literal["below"] | ControlDoses = "below"
     metric: Metric = "accuracy"
     margin: float = Field(default=0.02, gt=0, lt=1)
     adaptive: bool = False
@@ -149,9 +156,10 @@ class Design(BaseModel):
                         one = self.arm("mix" if ratio else "real", size, ratio, strategy, seed)
                         made[one.name] = one
                     for kind in self.control_kinds if self.controls else ():
-                        needs = strategy if kind == "synthetic-only" else None
-                        one = self.arm(kind, size, self.control_ratio(size), needs, seed)
-                        made[one.name] = one
+                        needs = None if kind in REAL_ONLY else strategy
+                        for ratio in self.control_ratios(kind, size):
+                            one = self.arm(kind, size, ratio, needs, seed)
+                            made[one.name] = one
         return list(made.values())
 
     @property
@@ -159,16 +167,24 @@ class Design(BaseModel):
         """Features are computed once from images as they are, so RandAugment could not change them."""
         return tuple(k for k in CONTROLS if k != "randaugment" or self.recipe.tuning != "features")
 
+    def control_ratios(self, kind: Kind, size: int) -> tuple[float, ...]:
+        """The ratios at which a control is trained; one that no dose changes is trained once."""
+        if self.control_doses == "all" and kind not in WITHOUT_DOSE:
+            return tuple(r for r in self.doses[size] if r > 0)
+        return (self.control_ratio(size),)
+
     def control_ratio(self, size: int) -> float:
-        """The ratio of a size that its controls match: the largest up to `controls_at`, else the smallest."""
+        """The ratio of a size that its controls match: the reference, else the largest up to it, else the smallest."""
         present = [r for r in self.doses[size] if r > 0] or [self.controls_at]
+        if self.control_doses != "below" and self.reference in present:
+            return self.reference
         return max((r for r in present if r <= self.controls_at), default=present[0])
 
     @property
     def reference(self) -> float:
         """The ratio at which verdicts are judged: nearest to `controls_at` among those that every size has."""
         common = set.intersection(*(set(r) for r in self.doses.values())) - {0.0}
-        present = common or {r for ratios in self.doses.values() for r in ratios if r}
+        present = common or {r for ratios in self.doses.values() for r in ratios if r} or {self.controls_at}
         return min(present, key=lambda r: (abs(r - self.controls_at), r))
 
 
@@ -191,6 +207,7 @@ def new_study(
             strategies=tuple(grid.strategies) or (None,),
             seeds=grid.seeds,
             controls_at=grid.controls_at,
+            control_doses=grid.control_doses,
             metric=grid.metric,
             margin=grid.margin,
             adaptive=grid.adaptive,

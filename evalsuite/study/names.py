@@ -4,3 +4,4 @@ from typing import Literal
 
 Preset = Literal["photographs", "laptop", "sagers2023"]
 Metric = Literal["accuracy", "balanced_accuracy"]
+ControlDoses = Literal["reference", "all"]

@@ -17,9 +17,11 @@ from evalsuite.fairness.compute_card import steps as card_steps
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats.estimate import NOT_ENOUGH
 from evalsuite.study import arm as arms
-from evalsuite.study.analysis import ALL, Analysis, Gain, Line, analyse, arm_predictions
-from evalsuite.study.arm import Kind
+from evalsuite.study.analysis import Analysis, Line, analyse
+from evalsuite.study.arm_scores import ALL, arm_predictions
 from evalsuite.study.design import read_design
+from evalsuite.study.gains import Gain
+from evalsuite.study.kinds import Kind
 from evalsuite.study.skin_type_gap import SkinTypeGap
 
 RECORD = "run.json"

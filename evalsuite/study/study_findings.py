@@ -60,6 +60,22 @@ def _words(found: Analysis, group: str) -> str:
     return " ".join(said)
 
 
+def compared(found: Analysis) -> dict[str, list[str]]:
+    """What the contrasts at the reference dose say, a sentence for each pair of arms, for all and each group."""
+    said: dict[str, list[str]] = {group: [] for group in found.groups if not found.lacking[group]}
+    pairs = dict.fromkeys((c.group, c.first, c.second) for c in found.contrasts)
+    for group, first, second in (pair for pair in pairs if pair[0] in said):
+        sizes: dict[str, list[str]] = {}
+        for c in found.contrasts:
+            if (c.group, c.first, c.second, c.ratio) == (group, first, second, found.reference):
+                gain, between = points(c.value, c.low, c.high)
+                sizes.setdefault(c.words, []).append(f"{c.size} ({gain} points, {between})")
+        if sizes:
+            verdicts_ = "; ".join(f"{word} with {_list(of)} real images per class" for word, of in sizes.items())
+            said[group].append(f"{first.capitalize()} against {second}, {found.reference:g}:1: {verdicts_}.")
+    return said
+
+
 def notes(found: Analysis) -> list[str]:
     """What a reader must know."""
     design = found.design
@@ -107,11 +123,13 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         "design": found.design.model_dump(mode="json"),
         "reference_ratio": found.reference,
         "verdicts": verdicts(found),
+        "compared": compared(found),
         "lacking": {group: text for group, text in found.lacking.items() if text},
         "notes": notes(found),
         "leakage": found.leakage,
         "scores": [asdict(line) for line in found.lines],
         "gains": [asdict(g) for g in found.gains],
+        "contrasts": [asdict(c) for c in found.contrasts],
         "saturation": [
             {
                 "group": g,
@@ -147,6 +165,6 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         "controls": list(found.design.control_kinds),
     }
     write_whole(out / RECORD, document(record, indent=1).encode())
-    for name in ("scores", "gains", "saturation", "exchange", "laws"):
+    for name in ("scores", "gains", "contrasts", "saturation", "exchange", "laws"):
         write_whole(out / f"{name}.csv", pd.DataFrame(record[name]).to_csv(index=False).encode())
     return record

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from evalsuite.report.run_report import who_moved
 from evalsuite.stats.verdict import Verdict
-from evalsuite.study.analysis import ALL, Gain
+from evalsuite.study.arm_scores import ALL
+from evalsuite.study.gains import Gain
 
 
 def gain(group: str, value: float, verdict: Verdict) -> Gain:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from study_helpers import curve, new_grid, plant
 
-from evalsuite.fairness.predictions import from_frame
 from evalsuite.study import analysis
 from evalsuite.study.study_findings import verdicts
 
@@ -42,9 +40,3 @@ def test_false_alarms_stay_at_the_stated_rate(tmp_path: Path) -> None:
         gains = analysis.analyse(tmp_path / str(seed), n_boot=100).gains
         said += [g.verdict for g in gains]
     assert sum(v in ("helps", "hurts") for v in said) <= 1
-
-
-def test_a_missing_skin_type_is_no_group_of_a_study() -> None:
-    frame = pd.DataFrame({"id": range(4), "label": list("abab"), "prob_a": 0.5, "prob_b": 0.5})
-    base = from_frame(frame.assign(group=["1", "unknown", "", "2"]))
-    assert list(analysis._masks(base)) == [analysis.ALL, "1", "2"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from study_helpers import PLACES, new_grid
 
 from dermforge.common.errors import UserError
-from evalsuite.study.design import CONTROLS, PRESETS, new_study
+from evalsuite.study.design import PRESETS, new_study
+from evalsuite.study.kinds import CONTROLS
 from evalsuite.study.names import Preset
 from evalsuite.training.recipe import make_recipe
 
@@ -35,6 +38,9 @@ def test_presets_are_the_grids_they_name(name: Preset, arms: int) -> None:
     grid = PRESETS[name]
     made = new_study(PLACES, make_recipe(**grid.recipe), grid)
     assert len(made.arms()) == arms
+    if name == "photographs":
+        everywhere = new_study(PLACES, make_recipe(**grid.recipe), replace(grid, control_doses="all"))
+        assert len(everywhere.arms()) == 280  # as the help of --controls-at says, beside 160
     if name == "sagers2023":
         assert made.doses[228] == (0, 1, 2, 5, 10, 20, 25, 50, 75)
         assert made.sizes == [1, 8, 16, 32, 64, 128, 228]

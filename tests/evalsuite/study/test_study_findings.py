@@ -9,7 +9,7 @@ import pandas as pd
 
 from evalsuite.page.blocks import Report, Section
 from evalsuite.page.render import page
-from evalsuite.report import study_report
+from evalsuite.report import study_contrasts, study_report
 from evalsuite.study import analysis, study_findings
 
 
@@ -26,7 +26,7 @@ def test_the_record_and_the_page_hold_the_same_verdict(planted: analysis.Analysi
         words,
         [
             Section("f", study_report._figure(planted)),
-            Section("c", study_report._controls(planted)),
+            *study_contrasts.sections(planted),
             Section("l", study_report._laws(planted)),
         ],
     )

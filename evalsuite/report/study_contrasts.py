@@ -1,0 +1,88 @@
+"""The parts of a study's page that compare arms: with the controls, and strategies with each other."""
+
+from __future__ import annotations
+
+from evalsuite.page import curves
+from evalsuite.page.blocks import Block, Plot, Section, Table
+from evalsuite.report.study_lines import differences, metric, not_judged, pick
+from evalsuite.study.analysis import Analysis
+from evalsuite.study.arm_scores import ALL
+from evalsuite.study.kinds import CAUSAL, REAL_ONLY, WHAT
+
+
+def sections(found: Analysis) -> list[Section]:
+    """The parts that this study's arms allow."""
+    made = [Section("Are the synthetic images the cause?", _causal(found))]
+    if len(found.design.strategies) > 1:
+        made.append(Section("Strategies compared", _strategies(found)))
+    return [*made, Section("Controls", _controls(found))]
+
+
+def _causal(found: Analysis) -> list[Block]:
+    shown = [c for c in found.contrasts if c.family == "controls"]
+    if not shown:
+        return [f"Not measured: this study has no arm of {' or '.join(WHAT[kind] for kind in CAUSAL)}."]
+    dose = f"{found.reference:g}:1"
+    doses = {
+        "all": "The control of repeated images was trained at every dose.",
+        "reference": f"The control of repeated images was trained at {dose} only; `--controls-at all` trains it at "
+        "every dose.",
+    }.get(found.design.control_doses, "")
+    return [
+        "Two arms made the same effort with the same real images and no synthetic ones: one repeats them to the mixed "
+        "arm's count, one changes them by RandAugment. Only a gain over both is due to what the synthetic images show. "
+        "Differences are paired: the same test images and the same seeds.",
+        f"The family named in advance is every contrast at {dose}: groups, numbers of real images and controls; there "
+        "'helps' and 'hurts' must survive Holm's correction. Other doses are exploratory. RandAugment does not depend "
+        f"on the dose and was trained once. {doses}".rstrip(),
+        differences(found, shown, "With synthetic images against the same effort without"),
+        *not_judged(found.lacking),
+    ]
+
+
+def _strategies(found: Analysis) -> list[Block]:
+    plots: list[Block] = []
+    for size in found.design.sizes:
+        (real,) = (line for line in pick(found, ALL, "real", None, 0.0) if line.size == size)
+        lines = []
+        for strategy in found.design.strategies:
+            mine = [x for x in found.lines if (x.group, x.kind, x.strategy, x.size) == (ALL, "mix", strategy, size)]
+            dots = [(x.ratio, x.score, x.low, x.high) for x in [real, *mine]]
+            lines.append(curves.Curve(strategy or "all synthetic images", dots))
+        title = f"Strategies, {size} real images per class"
+        words = {"x_label": "synthetic images for each real one", "y_label": metric(found)}
+        plots.append(Plot(curves.plot_curves(lines, title=title, **words)))
+    return [
+        *plots,
+        "Strategies are compared at equal doses and numbers of real images, paired. The family named in advance is "
+        f"every pair at {found.reference:g}:1 in every group and size; there a verdict must survive Holm's correction.",
+        differences(found, [c for c in found.contrasts if c.family == "strategies"], "One strategy against another"),
+        *not_judged(found.lacking),
+    ]
+
+
+def _controls(found: Analysis) -> list[Block]:
+    rows = []
+    for size in found.design.sizes:
+        ratio = found.design.control_ratio(size)
+        shown = [("real images only", pick(found, ALL, "real", None, 0.0))]
+        shown += [
+            (f"with synthetic images, {ratio:g}:1" + (f", {s}" if s else ""), pick(found, ALL, "mix", s, ratio))
+            for s in found.design.strategies
+        ]
+        for kind in found.design.control_kinds:
+            for strategy in (None,) if kind in REAL_ONLY else found.design.strategies:
+                what = WHAT[kind] + (f", {strategy}" if strategy else "")
+                shown += [
+                    (f"{what}, {dose:g}:1" if found.design.control_doses == "all" else what, lines)
+                    for dose in found.design.control_ratios(kind, size)
+                    if (lines := pick(found, ALL, kind, strategy, dose))
+                ]
+        for what, lines in shown:
+            for line in lines:
+                if line.size == size:
+                    rows.append((str(size), what, f"{line.score:.3f}", f"{line.low:.3f} to {line.high:.3f}"))
+    return [
+        "The scores of what the same training effort gives without synthetic images.",
+        Table(("real per class", "arm", metric(found), "95% interval"), rows),
+    ]
