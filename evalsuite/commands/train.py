@@ -17,6 +17,7 @@ from dermforge.common.extras import how_to_install
 from dermforge.common.output_folder import claim
 from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
+from evalsuite.study.kinds import Kind
 from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE, Augment, Mode, Tuning
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def train(
         precision=precision,
         seed=seed,
     )
-    kind: arms.Kind = "synthetic-only" if mode == "synthetic-only" else "mix" if synthetic and recipe.ratio else "real"
+    kind: Kind = "synthetic-only" if mode == "synthetic-only" else "mix" if synthetic and recipe.ratio else "real"
     if not synthetic and (mode != "mix" or recipe.ratio or strategy):
         raise UserError(
             f"--mode {mode} at ratio {recipe.ratio:g}"

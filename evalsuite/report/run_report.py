@@ -8,7 +8,7 @@ from evalsuite.page import curves
 from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, records
 from evalsuite.report import card_blocks, methods
 from evalsuite.report.datasheet import data_sheet, sheet
-from evalsuite.report.study_report import not_judged
+from evalsuite.report.study_lines import not_judged
 from evalsuite.stats.estimate import NOT_ENOUGH, points
 from evalsuite.stats.verdict import verdict
 from evalsuite.study.arm_scores import ALL

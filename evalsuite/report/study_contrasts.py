@@ -50,8 +50,8 @@ def _strategies(found: Analysis) -> list[Block]:
             dots = [(x.ratio, x.score, x.low, x.high) for x in [real, *mine]]
             lines.append(curves.Curve(strategy or "all synthetic images", dots))
         title = f"Strategies, {size} real images per class"
-        words = {"x_label": "synthetic images for each real one", "y_label": metric(found)}
-        plots.append(Plot(curves.plot_curves(lines, title=title, **words)))
+        x_label = "synthetic images for each real one"
+        plots.append(Plot(curves.plot_curves(lines, title=title, x_label=x_label, y_label=metric(found))))
     return [
         *plots,
         "Strategies are compared at equal doses and numbers of real images, paired. The family named in advance is "
