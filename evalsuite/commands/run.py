@@ -89,7 +89,7 @@ def run(
 
 def show(found: RunFindings, page: Path) -> None:
     """The headline, the groups and where to read on."""
-    from evalsuite.study.analysis import ALL
+    from evalsuite.study.arm_scores import ALL
     from evalsuite.study.run_findings import NAMES
 
     head, (low, high) = found.headline(), found.gain_interval()

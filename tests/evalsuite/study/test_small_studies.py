@@ -17,6 +17,7 @@ from evalsuite.page.render import page
 from evalsuite.report import study_report
 from evalsuite.stats.estimate import NOT_ENOUGH
 from evalsuite.study import analysis, study_findings
+from evalsuite.study.arm_scores import ALL
 
 VERDICTS = r"\bhelp|\bhurt|no relevant|cannot be determined|not reached|\(chosen\)|at the latest|or fewer"
 POINTS = re.compile(r"([-+]\d+\.\d) to ([-+]\d+\.\d)")
@@ -51,7 +52,7 @@ def test_a_page_says_nothing_impossible_and_judges_nothing_from_too_little(
     parts = [study_report._figure, study_report._dose, study_report._by_group, study_report._exchange]
     sections = [Section(str(i), part(found)) for i, part in enumerate([*parts, study_report._laws])]
     answer = study_report.answer(found)
-    assert {value for _, value, _ in answer.numbers if found.lacking[analysis.ALL]} <= {NOT_ENOUGH}
+    assert {value for _, value, _ in answer.numbers if found.lacking[ALL]} <= {NOT_ENOUGH}
     text = page([Report("title", answer, sections)])
     shown = [float(end) for pair in POINTS.findall(text) for end in pair]
     assert shown
