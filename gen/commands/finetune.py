@@ -136,7 +136,7 @@ def finetune(
         left = f", {result.left_out} left out" if result.left_out else ""
         prompts = f"{result.prompts} prompt{'s' * (result.prompts != 1)}"
         console.say(
-            f"{result.out}: {result.images} images{left}, {result.prompts} prompt{'s' * (result.prompts != 1)}, {state}; next: "
+            f"{result.out}: {result.images} images{left}, {prompts}, {state}; next: "
             f"`gen build-engine --model {result.out}`"
         )
         if clear := in_clear(read_spec(Path(result.out)).lineage):
