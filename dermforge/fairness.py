@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from dermforge.common.least_numbers import GROUP_IMAGES
 from evalsuite.fairness import compare_models
+from evalsuite.fairness import merge as merging
 from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import from_frame
+from evalsuite.fairness.question import Question
 from evalsuite.report.notebook import NotebookCard, NotebookComparison, shown_card, shown_comparison
 
 
@@ -18,6 +20,10 @@ def fairness_card(
     predictions: pd.DataFrame,
     *,
     groups: Sequence[str],
+    positive: str | Sequence[str] = (),
+    primary: str = "",
+    merge: Mapping[str, Sequence[str]] | Sequence[str] = (),
+    contrast: str = "",
     cluster: str | None = None,
     weight: str | None = None,
     validation: pd.DataFrame | None = None,
@@ -37,6 +43,17 @@ def fairness_card(
         summing to 1), and the group columns.
     groups
         Names of the group columns, such as skin type and sex.
+    positive
+        The class, or the classes together, that matter: `"melanoma"`. The first sentence is about their sensitivity.
+    primary
+        Metric of the first sentence: `sensitivity`, `sensitivity@spec90` (with `validation`), `auroc`, `accuracy` and
+        so on. None named: the sensitivity of `positive`, without it the accuracy.
+    merge
+        Groups to put together: `["I-II", "III-IV", "V-VI"]` in the first column, or a mapping of columns to ranges.
+        Missing groups stay apart.
+    contrast
+        Groups of the first column that are compared with all others, such as `"V-VI"`. None named: the last of three
+        or more merged ranges; `"none"`: no such comparison.
     cluster
         Column that names the patient or lesion cluster, which is what the intervals take as independent. None: the
         column `cluster` where there is one, else each row by itself.
@@ -93,7 +110,12 @@ def fairness_card(
     )
     test = from_frame(predictions, groups=groups, cluster=cluster, weight=weight)
     held_out = None if held_out is None else held_out.written_like(test)
-    card = compute_card(test, groups, settings, validation=held_out)
+    ranges = merging.given(merge, groups)
+    test = merging.merge(test, ranges)
+    held_out = None if held_out is None else merging.merge(held_out, ranges, may_lack=True)
+    planned = merging.planned(contrast, ranges.get(groups[0], ()))
+    question = Question((positive,) if isinstance(positive, str) and positive else tuple(positive), primary, planned)
+    card = compute_card(test, groups, settings, validation=held_out, question=question)
     return shown_card(card)
 
 
@@ -102,6 +124,7 @@ def compare(
     b: pd.DataFrame,
     *,
     groups: Sequence[str],
+    merge: Mapping[str, Sequence[str]] | Sequence[str] = (),
     cluster: str | None = None,
     metric: str = "accuracy",
     margin: float = 0.02,
@@ -118,7 +141,7 @@ def compare(
         Predictions of each model as for `fairness_card`, for the same ids and labels.
     groups
         Names of the group columns of `a`; p values are corrected (Holm) over the groups of the first.
-    cluster
+    merge, cluster
         As for `fairness_card`, of `a`.
     metric
         The metric that is compared; more must be better.
@@ -155,6 +178,7 @@ def compare(
     0.600 -> 1.000, +0.400 (+0.294 to +0.491)
     """
     first = from_frame(a, groups=groups, cluster=cluster, source="table a")
+    first = merging.merge(first, merging.given(merge, groups))
     made = compare_models.compare(
         first,
         from_frame(b, groups=[], source="table b").written_like(first),

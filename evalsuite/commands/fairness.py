@@ -15,6 +15,8 @@ from dermforge.common.errors import UserError
 from dermforge.common.least_numbers import GROUP_IMAGES
 from dermforge.common.output_folder import claim
 from evalsuite.fairness import disjoint, predictions
+from evalsuite.fairness import merge as merging
+from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.own_columns import OwnColumns
 from evalsuite.fairness.predictions import Predictions
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from evalsuite.fairness import label_noise
     from evalsuite.fairness.card import Card
     from evalsuite.fairness.comparison import Comparison
+    from evalsuite.page import blocks
     from evalsuite.page.blocks import Report
 
 
@@ -35,6 +38,27 @@ def fairness(
     prob_columns: Annotated[
         str, typer.Option(help="CLASS=COLUMN, separated by commas; one of two classes will do [default: prob_<class>]")
     ] = "",
+    positive: Annotated[
+        str, typer.Option(help="classes that count together against the rest, separated by commas")
+    ] = "",
+    primary: Annotated[
+        str,
+        typer.Option(
+            help="metric of the answer: sensitivity, sensitivity@spec90, auroc, accuracy and so on "
+            "[default: sensitivity with --positive, else accuracy]"
+        ),
+    ] = "",
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(help="groups to put together: I-II,III-IV,V-VI, or age=0-39,40-99; may be given again"),
+    ] = None,
+    contrast: Annotated[
+        str,
+        typer.Option(
+            help="groups compared with all others, such as V-VI; none: no such comparison "
+            "[default: the last of three or more merged ranges]"
+        ),
+    ] = "",
     validation: Annotated[Path | None, typer.Option(help="validation predictions: they fix the thresholds")] = None,
     train: Annotated[
         Path | None, typer.Option(help="table with the ids that trained the model: refused if shared")
@@ -42,7 +66,9 @@ def fairness(
     against: Annotated[
         Path | None, typer.Option(help="predictions of a baseline on the same rows, to compare with")
     ] = None,
-    metric: Annotated[str, typer.Option(help="metric of the comparison and of the rater check")] = "accuracy",
+    metric: Annotated[
+        str, typer.Option(help="metric of the comparison and of the rater check [default: the primary one]")
+    ] = "",
     margin: Annotated[float, typer.Option(min=0, max=1, help="loss that still counts as no worse")] = 0.02,
     rater_b: Annotated[str, typer.Option(help="a second rater's column for the first group column")] = "",
     noise: Annotated[
@@ -57,10 +83,12 @@ def fairness(
     out: Annotated[Path | None, typer.Option(help="folder for JSON, CSV, HTML and plots")] = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
-    """Subgroup card of a table of predictions: metrics by group with intervals, and gaps next to those by chance.
+    """Subgroup card of a table of predictions: metrics by group, and gaps between groups, with intervals and p.
 
     Example: evalsuite fairness test.parquet --groups fst,sex --cluster patient --validation val.parquet
     --out card/
+
+    Of one class: evalsuite fairness test.parquet --groups fst --positive melanoma --merge I-II,III-IV,V-VI
 
     Of another classifier: evalsuite fairness mine.csv --groups fst --id-column image --label-column truth
     --prob-columns benign=p0,malignant=p1
@@ -69,14 +97,15 @@ def fairness(
     from evalsuite.fairness.card import CardSettings
     from evalsuite.fairness.compare_models import compare
     from evalsuite.fairness.compute_card import compute_card, steps
+    from evalsuite.fairness.question import Question, as_asked
     from evalsuite.report import fairness_report
 
     if out is not None:
         claim(out, "a fairness card", ["card.json"])
-    columns = [c.strip() for c in groups.split(",") if c.strip()]
+    columns = list(_words(groups))
     keep = [*columns, *([rater_b] if rater_b else [])]
     _refuse_twice(keep)
-    own = OwnColumns(id_column, label_column, tuple(word for word in prob_columns.split(",") if word.strip()))
+    own = OwnColumns(id_column, label_column, _words(prob_columns))
     test = predictions.load(table, groups=keep, cluster=cluster or None, weight=weight or None, columns=own)
     held_out = (
         predictions.load(validation, groups=columns, cluster=_present(validation, cluster), columns=own).written_like(
@@ -88,24 +117,30 @@ def fairness(
     baseline = predictions.load(against, groups=[], cluster=None, columns=own).written_like(test) if against else None
     if train is not None:
         disjoint.refuse_training_rows(test, train, cluster or None, id_column)
+    ranges = merging.parse(merge or (), columns)
+    test = merging.merge(test, ranges, {rater_b: columns[0]} if rater_b else None)
+    held_out = None if held_out is None else merging.merge(held_out, ranges, may_lack=True)
+    question = Question(_words(positive), primary.strip(), merging.planned(contrast, ranges.get(columns[0], ())))
 
     settings = CardSettings(seed, confidence, specificity, min_count, half_width, intersections)
-    with console.progress("fairness card", steps(columns, settings), "columns") as tick:
-        card = compute_card(test, columns, settings, validation=held_out, tick=lambda n: tick(n))
-    if metric not in card.row():
+    with console.progress("fairness card", steps(columns, settings, question), "columns") as tick:
+        card = compute_card(test, columns, settings, validation=held_out, question=question, tick=lambda n: tick(n))
+    key = MetricKey.parse(metric) if metric else card.primary._replace(threshold="")
+    if key not in card.row():
         raise UserError(f"unknown metric {metric!r}; expected one of {', '.join(map(str, card.row().metrics))}")
     extra: dict[str, Any] = {}
     made: Comparison | None = None
     checked: label_noise.RaterCheck | None = None
     if baseline is not None:
-        made = compare(baseline, test, columns, settings, metric=metric, margin=margin)
+        before, after = as_asked(baseline, key, question), as_asked(test, key, question)
+        made = compare(before, after, columns, settings, metric=key, margin=margin)
         extra["comparison"] = made.to_dict()
     if rater_b or noise >= 0:
         checked = label_noise.check(
-            test,
+            as_asked(test, key, question),
             [columns[0], *([rater_b] if rater_b else [])],
             CardSettings(seed, min_count=min_count),
-            metric=metric,
+            metric=key,
             noise=None if noise < 0 else noise,
         )
         extra["raters"] = checked.to_dict()
@@ -115,9 +150,7 @@ def fairness(
     if json:
         console.print_json({**card.to_dict(), **extra})
         return
-    for column in columns:
-        console.out.print(_table(card, column))
-        _say(card, column)
+    _print(card)
     if made is not None:
         console.out.print(_compared(made))
     if checked is not None:
@@ -130,6 +163,11 @@ def fairness(
         console.say(note)
     if out is not None:
         console.say(f"written: {out}/card.html, card.json, groups.csv, gaps.csv")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words between commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _refuse_twice(names: list[str]) -> None:
@@ -164,27 +202,37 @@ def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[s
         (out / f"{name}.json").write_text(document(value))
 
 
-def _table(card: Card, column: str) -> Table:
-    shown = [m for m in ("accuracy", "auroc", "sensitivity@global", "ece") if m in card.row()]
+def _print(card: Card) -> None:
+    """The answer, class by class, then each column."""
+    from evalsuite.report import headline
+
+    for sentence in (*headline.sentences(card), headline.exploratory(card)):
+        if sentence:
+            console.say(sentence)
+    for column in card.columns:
+        console.out.print(_groups(card, column))
+        console.out.print(_classes(headline.by_class(card, column)))
+
+
+def _groups(card: Card, column: str) -> Table:
+    wanted = dict.fromkeys((card.primary, *map(MetricKey.parse, ("accuracy", "auroc", "sensitivity@global", "ece"))))
+    shown = [m for m in wanted if m in card.row()]
     table = Table(title=f"{column} ({card.settings.confidence:.0%} intervals)")
-    for name in ("group", "n", *shown):
+    for name in ("group", "n", *map(str, shown)):
         table.add_column(name)
     for row in (card.row(), *card.of(column)):
         table.add_row(row.group, str(row.n), *(row[m].text(2) for m in shown))
     return table
 
 
-def _say(card: Card, column: str) -> None:
-    for metric in ("accuracy", "auroc", "equal_opportunity"):
-        try:
-            gap = card.gap(column, metric)
-        except KeyError:
-            continue
-        verdict = "beyond chance" if gap.beyond_chance else "within chance"
-        console.say(
-            f"{column}: worst {gap.worst} in {metric}; gap {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}); "
-            f"equal groups of these sizes show {gap.null_mean:.3f}, up to {gap.null_p95:.3f}; p {gap.p:.3g}: {verdict}"
-        )
+def _classes(found: blocks.Table) -> Table:
+    """A table of the page for a terminal: what stands under a value comes behind it."""
+    table = Table(title=found.caption)
+    for name in found.head:
+        table.add_column(name)
+    for row in found.rows:
+        table.add_row(*(c if isinstance(c, str) else " ".join((c.text, *(f"({u})" for u in c.under))) for c in row))
+    return table
 
 
 def _compared(made: Comparison) -> Table:

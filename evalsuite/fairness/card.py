@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,6 +85,8 @@ class Gap:
         The true difference between these two groups that would have been seen with a chance of 80 %.
     left_out
         Groups without enough data.
+    surest
+        The difference that the p is of, which a small group may not have: worse group, value, better group, value.
     """
 
     column: str
@@ -101,11 +104,17 @@ class Gap:
     p: float
     detectable: float
     left_out: tuple[str, ...] = ()
+    surest: tuple[str, float, str, float] = ("", math.nan, "", math.nan)
 
     @property
     def beyond_chance(self) -> bool:
         """Whether equal groups show so large a difference in at most 5 % of tables."""
         return self.p <= 0.05
+
+    def undetermined(self) -> str:
+        """What is said where p is above 0.05."""
+        seen = f"; a gap of {self.detectable:.2f} would have been seen with a chance of 80 %"
+        return "cannot be determined" + (seen if self.detectable < 1 else "; no gap would have been seen with 80 %")
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,13 @@ class Card:
         Sentences a reader must know.
     classifier
         Whose predictions they are; empty where the table does not say it.
+    primary
+        The metric that the first screen is about.
+    positive
+        The positive classes as one class, such as melanoma or melanoma+bcc; "" where none are named.
+    contrast
+        Column of the planned comparison of one part of the first column with all others; "" without one. It has rows
+        and gaps like other columns, and is not among `columns`.
     """
 
     source: str
@@ -135,6 +151,9 @@ class Card:
     settings: CardSettings
     notes: tuple[str, ...] = ()
     classifier: str = ""
+    primary: MetricKey = ACCURACY
+    positive: str = ""
+    contrast: str = ""
 
     def row(self, column: str = "all", group: str = "all") -> GroupRow:
         """The row of a group; KeyError where there is none."""
@@ -163,9 +182,20 @@ class Card:
             return None
         return gap.worst, self.row(column, gap.worst)[metric]
 
+    def primary_gap(self, column: str) -> Gap | None:
+        """The gap of the primary metric; None where fewer than two groups have enough data."""
+        return next((g for g in self.gaps if (g.column, g.metric) == (column, self.primary)), None)
+
+    @property
+    def all_classes(self) -> tuple[str, ...]:
+        """The classes one against the rest, the positive ones first; several as one, and each by itself too."""
+        first = (self.positive,) if self.positive else ()
+        return (*first, *(c for c in self.classes if c != self.positive))
+
     def label(self, metric: MetricKey) -> str:
-        """A metric as a reader knows it, with the card's specificity."""
-        return metric.label(self.settings.specificity)
+        """A metric as a reader knows it, with the card's specificity and the class."""
+        of_class = f" for {metric.cls}" if metric.cls else ""
+        return metric.label(self.settings.specificity) + of_class
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; NaN as None."""
@@ -178,7 +208,8 @@ class Card:
             for row in self.rows
         ]
         gaps = [{**vars(gap), "metric": str(gap.metric)} for gap in self.gaps]
-        whole = {**vars(self), "settings": asdict(self.settings), "rows": rows, "gaps": gaps}
+        named = {"settings": asdict(self.settings), "primary": str(self.primary)}
+        whole = {**vars(self), **named, "rows": rows, "gaps": gaps}
         return dict(plain({"version": CARD_VERSION, **whole}))
 
     def to_json(self) -> str:
@@ -212,6 +243,7 @@ class Card:
                     **vars(gap),
                     "metric": str(gap.metric),
                     "left_out": " ".join(gap.left_out),
+                    "surest": " below ".join(gap.surest[::2]),
                     "beyond_chance": gap.beyond_chance,
                 }
                 for gap in self.gaps

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
+from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import gaps, group_estimates
 from evalsuite.fairness.card import DEFAULTS, Card, CardSettings, Gap, GroupRow
-from evalsuite.fairness.cuts import fix_cuts
+from evalsuite.fairness.cuts import Cuts, fix_cuts
 from evalsuite.fairness.disjoint import refuse_overlap
+from evalsuite.fairness.merge import ALL_OTHERS, against_others, names_of
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.partition import GroupData, everyone, group_data, partition
 from evalsuite.fairness.predictions import Predictions
+from evalsuite.fairness.question import ANYTHING, Question, collapse
 from evalsuite.stats import clusters, shrinkage
 from evalsuite.stats.estimate import Estimate
 
@@ -27,6 +31,7 @@ def compute_card(
     settings: CardSettings = DEFAULTS,
     *,
     validation: Predictions | None = None,
+    question: Question = ANYTHING,
     tick: Callable[[int], None] | None = None,
 ) -> Card:
     """Compute the card.
@@ -40,21 +45,28 @@ def compute_card(
     validation
         Predictions that fix the thresholds of `sensitivity@global` and `sensitivity@group`; without them the card has
         no such metric.
+    question
+        What the first screen answers: positive classes, primary metric, planned contrast.
     tick
         Called with finished columns and crossings; there are `steps(groups, settings)` in all.
 
     Raises
     ------
     UserError
-        A column is missing, or test and validation overlap or differ in their classes.
+        A column is missing, test and validation overlap or differ in their classes, or the question names a class,
+        group or metric that is not there.
     """
     _require(predictions, groups, validation)
-    cuts = fix_cuts(validation, predictions, groups, settings.specificity, settings.min_count)
+    settings, primary = question.settings(settings), question.metric
+    contrast, predictions, validation = _contrasted(predictions, validation, groups[0], question.contrast)
+    columns = [*groups, *([contrast] if contrast else [])]
+    cuts = fix_cuts(validation, predictions, columns, settings.specificity, settings.min_count)
+    together = _Together.of(predictions, validation, columns, question, settings)
     codes = predictions.cluster_codes
-    alone = codes is None or len(np.unique(codes)) == len(codes)
+    alone = codes is None or _alone(codes)
     whole = everyone(predictions)
     crossed = list(itertools.combinations(groups, 2)) if settings.intersections else []
-    parts = [whole, *(partition(predictions, columns) for columns in (*((c,) for c in groups), *crossed))]
+    parts = [whole, *(partition(predictions, of) for of in (*((c,) for c in columns), *crossed))]
     rows: list[GroupRow] = []
     found: list[Gap] = []
     overall: Mapping[MetricKey, Estimate] = {}
@@ -64,14 +76,17 @@ def compute_card(
             for g, name in enumerate(part.names)
         ]
         made = [_row(part.column, name, one, overall, settings) for name, one in zip(part.names, data, strict=True)]
+        if together is not None:
+            made = [together.added(row, part.codes == g, overall) for g, row in enumerate(made)]
         if part is whole:
             overall = made[0].metrics
         else:
             found += gaps.gaps(part, data, made, settings)
-        is_crossed = part is not whole and part.column not in groups
+        is_crossed = part is not whole and part.column not in columns
         rows += _shrunk(made, [_effect(one) for one in data], settings.confidence) if is_crossed else made
         if tick is not None:
             tick(1)
+    _require_primary(primary, rows[0], validation)
     return Card(
         predictions.source,
         predictions.classes,
@@ -82,7 +97,76 @@ def compute_card(
         settings,
         tuple(_notes(predictions, validation, rows, settings)),
         predictions.classifier,
+        primary,
+        question.positive_name,
+        contrast,
     )
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Several positive classes as one: the same rows as a table of two classes.
+
+    Attributes
+    ----------
+    clusters
+        Cluster codes of all rows; None where each row stands alone.
+    """
+
+    table: Predictions
+    cuts: Cuts
+    clusters: NDArray[np.int64] | None
+    settings: CardSettings
+
+    @classmethod
+    def of(
+        cls,
+        predictions: Predictions,
+        validation: Predictions | None,
+        columns: Sequence[str],
+        question: Question,
+        settings: CardSettings,
+    ) -> _Together | None:
+        """None where no class or a single one is positive: a card has every class against the rest anyway."""
+        if not question.positive:
+            return None
+        table = collapse(predictions, question.positive)
+        if len(question.positive) == 1:
+            return None
+        held = None if validation is None else collapse(validation, question.positive)
+        cuts = fix_cuts(held, table, columns, settings.specificity, settings.min_count)
+        codes = table.cluster_codes
+        return cls(table, cuts, None if codes is None or _alone(codes) else codes, settings)
+
+    def added(self, row: GroupRow, mask: NDArray[np.bool_], overall: Mapping[MetricKey, Estimate]) -> GroupRow:
+        """The row of a group with the metrics of the positive classes."""
+        name = self.table.classes[0]
+        one = group_data(self.table, mask, self.clusters, self.cuts.of(row.column, row.group))
+        found = group_estimates.estimates(one, overall, self.settings)
+        return replace(
+            row,
+            positives={**row.positives, name: int(one.counts[0])},
+            metrics={**row.metrics, **{key: made for key, made in found.items() if key.cls == name}},
+        )
+
+
+def _alone(codes: NDArray[np.int64]) -> bool:
+    """Whether each row is a cluster of its own."""
+    return len(np.unique(codes)) == len(codes)
+
+
+def _contrasted(
+    predictions: Predictions, validation: Predictions | None, column: str, one: str
+) -> tuple[str, Predictions, Predictions | None]:
+    """The column of a planned contrast, and the tables with it."""
+    if not one:
+        return "", predictions, validation
+    name, predictions = against_others(predictions, column, one)
+    if validation is not None:
+        inside = names_of(validation.groups[column], [one], column, predictions.source, may_lack=True)
+        groups = [g if g == UNKNOWN else inside.get(g, ALL_OTHERS) for g in validation.groups[column]]
+        validation = validation.with_group(name, groups)
+    return name, predictions, validation
 
 
 def _row(
@@ -114,9 +198,9 @@ def _shrunk(rows: Sequence[GroupRow], effects: Sequence[float], confidence: floa
     ]
 
 
-def steps(groups: Sequence[str], settings: CardSettings) -> int:
+def steps(groups: Sequence[str], settings: CardSettings, question: Question = ANYTHING) -> int:
     """Columns and crossings that `compute_card` reports through `tick`."""
-    return 1 + len(groups) + (math.comb(len(groups), 2) if settings.intersections else 0)
+    return 1 + bool(question.contrast) + len(groups) + (math.comb(len(groups), 2) if settings.intersections else 0)
 
 
 def _require(predictions: Predictions, groups: Sequence[str], validation: Predictions | None) -> None:
@@ -144,10 +228,18 @@ def _require(predictions: Predictions, groups: Sequence[str], validation: Predic
         refuse_overlap(predictions, validation, "validation")
 
 
+def _require_primary(primary: MetricKey, whole: GroupRow, validation: Predictions | None) -> None:
+    if primary in whole:
+        return
+    if primary.threshold and validation is None:
+        raise UserError(f"the primary metric {str(primary)!r} needs validation predictions: they fix its threshold")
+    raise UserError(f"unknown primary metric {str(primary)!r}; expected one of {', '.join(map(str, whole.metrics))}")
+
+
 def _notes(
     predictions: Predictions, validation: Predictions | None, rows: Sequence[GroupRow], settings: CardSettings
 ) -> list[str]:
-    notes = ["The gap of accuracy is the primary one; the p of the others are exploratory and not corrected."]
+    notes = ["The gap of the primary metric was named in advance; the p of the others are exploratory."]
     if predictions.weights is not None:
         notes.append(
             "Rows are weighted. Average precision, the calibration error and the calibration slope are left out, since "

@@ -89,7 +89,15 @@ def _gap(part: Partition, metric: MetricKey, used: Sequence[int], rates: Sequenc
         found.p,
         found.detectable,
         tuple(name for name in part.names if name not in names),
+        _surest(rates, names, found.surest),
     )
+
+
+def _surest(rates: Sequence[_Rate], names: Sequence[str], found: tuple[int, int, int]) -> tuple[str, float, str, float]:
+    """Worse group, its value, better group, its value."""
+    rate, higher, lower = rates[found[0]], found[1], found[2]
+    worse, better = (higher, lower) if rate.more_is_worse else (lower, higher)
+    return names[worse], rate.sides[worse].value, names[better], rate.sides[better].value
 
 
 def _criteria(

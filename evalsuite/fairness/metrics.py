@@ -67,13 +67,14 @@ def score(
     classes: tuple[str, ...],
     above: Mapping[str, NDArray[np.floating]] | None = None,
     weights: NDArray[np.floating] | None = None,
+    called: NDArray[np.int64] | None = None,
 ) -> Scored:
-    """Prepare rows for `evaluate`; the predicted class is the likeliest, the first of equal ones."""
+    """Prepare rows for `evaluate`; called: the predicted class, else the likeliest, the first of equal ones."""
     confidence = probs.max(axis=1)
     return Scored(
         classes,
         labels,
-        probs.argmax(axis=1),
+        probs.argmax(axis=1) if called is None else called,
         probs,
         confidence,
         calibration.equal_mass_bins(confidence),

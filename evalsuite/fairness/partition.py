@@ -97,5 +97,6 @@ def group_data(
         predictions.classes,
         {kind: cut.reached(predictions.probs[rows]) for kind, cut in cuts.items()},
         None if predictions.weights is None else predictions.weights[rows],
+        None if predictions.called is None else predictions.called[rows],
     )
     return GroupData(rows, scored, None if clusters is None else clusters[rows], cuts)

@@ -42,6 +42,8 @@ class Predictions:
         Patient or duplicate family as text, [n]; None where each row stands alone.
     weights
         Survey or sampling weights as given, float64 [n]; None where each row counts once.
+    called
+        Index of the class that a row is called, int64 [n]; None: the likeliest.
     source
         Where the table came from, for messages.
     classifier
@@ -57,6 +59,12 @@ class Predictions:
     source: str = "the table"
     classifier: str = ""
     weights: NDArray[np.floating] | None = None
+    called: NDArray[np.int64] | None = None
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Index of the class that each row is called, [n]; the first of equally likely ones."""
+        return self.probs.argmax(axis=1) if self.called is None else self.called
 
     @property
     def n(self) -> int:
@@ -83,6 +91,7 @@ class Predictions:
             self.source,
             self.classifier,
             None if self.weights is None else self.weights[rows],
+            None if self.called is None else self.called[rows],
         )
 
     def with_group(self, column: str, values: Sequence[str] | NDArray[np.str_]) -> Predictions:
@@ -198,18 +207,23 @@ def from_frame(
 def levels(values: Iterable[str]) -> list[str]:
     """Distinct group names in their natural order: light to dark, I to VI, by number, else by the alphabet.
 
-    What is missing, `UNKNOWN`, comes last.
+    A range (I-II) has the place of its first group. What is missing, `UNKNOWN`, comes last.
     """
     found = set(values)
     if UNKNOWN in found and len(found) > 1:
         return [*levels(found - {UNKNOWN}), UNKNOWN]
     for order in (TONE_GROUPS, ROMAN):
-        if {v.lower() for v in found} <= set(order):
-            return sorted(found, key=lambda v: order.index(v.lower()))
+        if {_start(v).lower() for v in found} <= set(order):
+            return sorted(found, key=lambda v: (order.index(_start(v).lower()), v))
     try:
-        return sorted(found, key=float)
+        return sorted(found, key=lambda v: (float(_start(v)), v))
     except ValueError:
         return sorted(found)
+
+
+def _start(name: str) -> str:
+    """The first group of a range: I of I-II; a name that is no range is its own."""
+    return name.partition("-")[0] or name
 
 
 def columns(path: Path) -> list[str]:

@@ -89,11 +89,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer in one sentence, and the numbers it rests on: (what, value, interval or remark)."""
+    """The answer in one sentence, the numbers it rests on: (what, value, interval or remark), and a table or two."""
 
     sentence: str
     numbers: Sequence[tuple[str, str, str]]
     details: Sequence[str] = ()
+    blocks: Sequence[Block] = ()
 
 
 @dataclass(frozen=True)

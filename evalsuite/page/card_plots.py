@@ -1,4 +1,4 @@
-"""Plots of a fairness card: the groups of a column, and the gaps between them."""
+"""Plots of a fairness card: the groups of a column, and the gaps between them, with their intervals."""
 
 from __future__ import annotations
 
@@ -47,21 +47,23 @@ def forest(card: Card, column: str, metric: MetricKey = ACCURACY) -> str:
 
 
 def gaps(card: Card, column: str) -> str:
-    """Each gap with its interval, against what chance alone would show."""
-    chosen = [g for g in card.gaps if g.column == column and not g.metric.cls]
-    title = f"Gaps by {column}, and the null gap"
+    """Each gap with its interval; filled where p is at most 0.05, which is where the interval leaves 0 out."""
+    chosen = [g for g in card.gaps if g.column == column and (not g.metric.cls or g.metric == card.primary)]
+    title = f"Gaps by {column}"
     with style():
         figure = Figure(figsize=(7.4, 1.4 + 0.34 * max(len(chosen), 1)), layout="constrained")
         axes = figure.add_subplot()
         for place, gap in enumerate(chosen):
-            axes.barh(
-                place,
-                gap.null_p95,
-                color="0.85",
-                height=0.7,
-                label="chance, up to its 95th percentile" if place == 0 else None,
-            )
             axes.plot([gap.low, gap.high], [place, place], color=PALETTE[1], linewidth=2)
+            axes.plot(
+                min(gap.detectable, 1.0),
+                place,
+                marker="|",
+                markersize=9,
+                color="0.4",
+                linestyle="none",
+                label="would have been seen with a chance of 80 %" if place == 0 else None,
+            )
             axes.plot(
                 gap.difference,
                 place,
@@ -74,13 +76,12 @@ def gaps(card: Card, column: str) -> str:
         axes.set_yticks(range(len(chosen)), [card.label(g.metric) for g in chosen])
         axes.set_ylim(max(len(chosen), 1) - 0.5, -0.5)
         axes.set_xlim(left=0)
-        axes.set_xlabel("difference (filled: beyond chance)")
+        axes.set_xlabel("difference (filled: p of at most 0.05)")
         axes.set_title(title)
         if chosen:
             figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         told = "; ".join(
-            f"{card.label(g.metric)}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), chance up to "
-            f"{g.null_p95:.3f}, worst {g.worst}"
+            f"{card.label(g.metric)}: {g.difference:.3f} ({g.low:.3f} to {g.high:.3f}), p {g.p:.3f}, worst {g.worst}"
             for g in chosen
         )
         return as_svg(figure, title, told or NOT_ENOUGH)

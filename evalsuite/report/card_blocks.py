@@ -7,10 +7,11 @@ import math
 from evalsuite.fairness.card import Card, GroupRow
 from evalsuite.fairness.comparison import Comparison
 from evalsuite.fairness.label_noise import RaterCheck
-from evalsuite.fairness.metric_key import MetricKey
+from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page import card_plots, prediction_plots
 from evalsuite.page.blocks import Block, Bullets, Cell, Heading, Plot, Table, estimate_cell, number, p_value, records
+from evalsuite.report import headline
 
 #: Tables of a column: a caption and the metrics side by side, few enough for a printed page.
 TABLES = (
@@ -22,6 +23,8 @@ TABLES = (
     ("Calibration", ("brier", "ece", "calibration_slope", "calibration_intercept")),
 )
 BY_CLASS = ("sensitivity", "specificity", "auroc")
+#: Gaps of a class that stand in the table of gaps, where classes are named positive.
+OF_THE_POSITIVE = (*BY_CLASS, "auprc")
 
 
 def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Block]:
@@ -30,7 +33,9 @@ def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Bloc
     for column in card.columns:
         blocks += [
             Heading(column),
-            Plot(card_plots.forest(card, column)),
+            Plot(card_plots.forest(card, column, card.primary)),
+            *([Plot(card_plots.forest(card, column))] if card.primary != ACCURACY else []),
+            headline.by_class(card, column),
             *_groups(card, column),
             *_gaps(card, column),
             *(_classes(card, column, metric) for metric in BY_CLASS),
@@ -38,7 +43,7 @@ def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Bloc
         if predictions is not None:
             blocks.append(Plot(prediction_plots.reliability(predictions, column)))
             blocks.append(Plot(prediction_plots.roc(predictions, column)))
-    for column in dict.fromkeys(r.column for r in card.rows if r.column not in ("all", *card.columns)):
+    for column in dict.fromkeys(r.column for r in card.rows if r.column not in ("all", card.contrast, *card.columns)):
         blocks += [Heading(column), _crossed(card, column)]
     return [*blocks, Bullets(card.notes)]
 
@@ -109,7 +114,7 @@ def _classes(card: Card, column: str, metric: str) -> Table:
 
     return Table(
         ("class", *(row.group for row in rows)),
-        [(cls, *(cell(row, cls) for row in rows)) for cls in card.classes],
+        [(cls, *(cell(row, cls) for row in rows)) for cls in card.all_classes],
         f"{MetricKey(metric).label()} of each class, one against the rest; n: images "
         f"{'not of' if metric == 'specificity' else 'of'} the class",
     )
@@ -117,7 +122,7 @@ def _classes(card: Card, column: str, metric: str) -> Table:
 
 def _gaps(card: Card, column: str) -> list[Block]:
     """The largest differences, or why there is none."""
-    rows = [g for g in card.gaps if g.column == column and not g.metric.cls]
+    rows = [g for g in card.gaps if g.column == column and _listed(card, g.metric)]
     if not rows:
         return ["No difference between groups: a gap needs two groups with enough data."]
     table = records(
@@ -128,16 +133,20 @@ def _gaps(card: Card, column: str) -> list[Block]:
                 "ratio": number(g.ratio),
                 "worst": f"{g.worst} {g.worst_value:.3f}",
                 "best": f"{g.best} {g.best_value:.3f}",
-                "by chance: mean, up to": f"{number(g.null_mean)}, {number(g.null_p95)}",
-                "p": p_value(g.p),
-                "beyond chance": Cell("yes", bold=True) if g.beyond_chance else "no",
+                "p": Cell(p_value(g.p), bold=g.beyond_chance),
+                "seen with a chance of 80 %": number(g.detectable, 2),
             }
             for g in rows
         ],
-        "Largest difference between groups, next to what equal groups of these sizes show by chance (mean and 95th "
-        "percentile of permutations)",
+        f"Largest difference between groups. Only that of {card.label(card.primary)} was named in advance. A p above "
+        "0.05 does not say that groups are equal: the last column is the gap that would have been seen",
     )
     return [table, Plot(card_plots.gaps(card, column))]
+
+
+def _listed(card: Card, metric: MetricKey) -> bool:
+    """Gaps over all classes and those of the positive ones; the other classes have a table of their own."""
+    return not metric.cls or (metric.cls == card.positive and metric.kind in OF_THE_POSITIVE)
 
 
 def _crossed(card: Card, column: str) -> Table:

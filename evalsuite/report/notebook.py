@@ -18,7 +18,8 @@ class NotebookCard(Card):
 
     def _repr_html_(self) -> str:
         whose = [f"Classifier: {self.classifier}."] if self.classifier else []
-        return fragment([fairness_report.answer(self).sentence, *whose, *card_blocks.card_blocks(self)])
+        said = fairness_report.answer(self)
+        return fragment([said.sentence, *whose, *said.details, *said.blocks, *card_blocks.card_blocks(self)])
 
 
 class NotebookComparison(Comparison):

@@ -57,6 +57,8 @@ class LargestDifference:
         Mean and 95th percentile of the largest difference of equal groups with these errors.
     detectable
         The true difference between the two groups farthest apart that would have been seen with a chance of 80 %.
+    surest
+        Rate, higher group and lower group of the difference that the p is of: the largest beside its own errors.
     """
 
     low: float
@@ -65,6 +67,7 @@ class LargestDifference:
     null_mean: float
     null_p95: float
     detectable: float
+    surest: tuple[int, int, int] = (0, 0, 0)
 
 
 def mover(first: Side, second: Side, confidence: float) -> tuple[float, float]:
@@ -103,16 +106,19 @@ def largest_difference(rates: Sequence[Sequence[Side]], confidence: float = 0.95
     """
     largest = _Largest(np.array([[side.error for side in sides] for sides in rates]))
     together = confidence_of(largest.critical(1 - confidence))
-    first, second = max((_strongest(sides) for sides in rates), key=lambda pair: crossing(_difference(*pair)))
+    pairs = [_strongest(sides) for sides in rates]
+    reached = [crossing(_difference(sides[i], sides[j])) for sides, (i, j) in zip(rates, pairs, strict=True)]
+    surest = max(range(len(rates)), key=reached.__getitem__)
     ends = [(max(sides, key=_value), min(sides, key=_value)) for sides in rates]
     widest = max(ends, key=lambda pair: pair[0].value - pair[1].value)
     return LargestDifference(
         max(0.0, *(float(_lows(sides, together).max()) for sides in rates)),
         max(float(_highs(sides, confidence).max()) for sides in rates),
-        largest.p(crossing(_difference(first, second))),
+        largest.p(reached[surest]),
         float(largest.plain.mean()),
         float(np.quantile(largest.plain, 0.95)),
         (largest.critical(0.05) + _POWER) * math.hypot(widest[0].error, widest[1].error),
+        (surest, *pairs[surest]),
     )
 
 
@@ -136,7 +142,7 @@ def _highs(sides: Sequence[Side], confidence: float) -> Array:
     return -_lows(sides, confidence).T
 
 
-def _strongest(sides: Sequence[Side]) -> tuple[Side, Side]:
+def _strongest(sides: Sequence[Side]) -> tuple[int, int]:
     """The ordered pair that is farthest apart beside its own errors: whose lower bound stays above 0 for longest."""
     lows = np.stack([_lows(sides, confidence_of(z)) for z in _LEVELS])
     beyond = (lows > 0).sum(axis=0)
@@ -145,7 +151,7 @@ def _strongest(sides: Sequence[Side]) -> tuple[Side, Side]:
     reached = beyond + np.where(beyond > 0, before / np.where(before > after, before - after, 1), before)
     np.fill_diagonal(reached, -np.inf)
     i, j = divmod(int(reached.argmax()), len(sides))
-    return sides[i], sides[j]
+    return i, j
 
 
 class _Largest:

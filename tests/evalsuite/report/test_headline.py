@@ -1,0 +1,94 @@
+"""The first sentence: what is known, what cannot be determined, who was not judged."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import dermforge
+from evalsuite.page.blocks import Cell
+from evalsuite.report import fairness_report, headline
+from evalsuite.report.notebook import NotebookCard
+from tests.helpers.planted_tables import dermatology
+
+MERGED = ["I-II", "III-IV", "V-VI"]
+
+
+def card(loss: float, frame: pd.DataFrame | None = None, **options: object) -> NotebookCard:
+    whole = dermatology(0, loss) if frame is None else frame
+    named = {"groups": ["fst"], "positive": "melanoma", "intersections": False} | options
+    return dermforge.fairness_card(whole, **named)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def lost() -> NotebookCard:
+    return card(0.4, merge=MERGED)
+
+
+@pytest.fixture(scope="module")
+def equal() -> NotebookCard:
+    return card(0.0, merge=MERGED)
+
+
+def test_a_loss_is_named_with_group_numbers_and_p(lost: NotebookCard) -> None:
+    said = headline.sentences(lost)[0]
+    gap = lost.primary_gap(lost.contrast)
+    assert gap is not None
+    assert said.startswith("By fst, V-VI against the others: sensitivity for melanoma differs: lowest for V-VI")
+    assert f"a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), p < 0.001" in said
+    assert gap.low > 0
+
+
+def test_no_difference_is_never_taken_from_a_large_p(equal: NotebookCard) -> None:
+    """p above 0.05 says what could have been seen, on the page and in a notebook."""
+    said = headline.sentences(equal)
+    gap = equal.primary_gap(equal.contrast)
+    assert gap is not None
+    assert gap.p > 0.05
+    assert f"cannot be determined; a gap of {gap.detectable:.2f} would have been seen with a chance of 80 %" in said[0]
+    shown = equal._repr_html_()
+    for words in ("no more than", "by chance", "beyond chance"):
+        assert words not in " ".join(said) + shown
+
+
+def test_each_class_has_its_worst_and_best_group(lost: NotebookCard) -> None:
+    """The positive one first and by its own p; the others by Holm's."""
+    found = headline.by_class(lost, lost.contrast)
+    assert [row[0] for row in found.rows] == ["melanoma", "benign nevus", "keratosis"]
+    melanoma, nevus = found.rows[0], found.rows[1]
+    assert isinstance(melanoma[3], Cell)
+    assert melanoma[3].text.startswith("V-VI 0.")
+    assert isinstance(melanoma[1], Cell)
+    assert melanoma[1].text.startswith("V-VI lower than the others")
+    assert str(nevus[1]).startswith("cannot be determined; a gap of")
+
+
+def test_a_group_without_enough_images_is_named() -> None:
+    """One melanoma of VI: its sensitivity of 0 or 1 is no end of a gap, and is not passed over."""
+    frame = dermatology(3, 0.0)
+    few = frame[~((frame.fst == "VI") & (frame.label == "melanoma"))]
+    one = frame[(frame.fst == "VI") & (frame.label == "melanoma")].head(1)
+    said = headline.sentences(card(0.0, pd.concat([few, one], ignore_index=True)))[0]
+    assert "Not judged: VI (n = 1)." in said
+    rows = headline.by_class(card(0.0, few.head(60), min_count=40), "fst").rows
+    assert str(rows[0][1]).startswith("cannot be determined: not enough images (I ")
+
+
+def test_a_small_group_does_not_hide_which_difference_is_sure() -> None:
+    """The lowest of the groups by luck is not the group that the p is of: both are named."""
+    frame = dermatology(5, 0.4)
+    frame = frame[~frame.fst.isin(["II", "III"]) | (frame.index % 3 == 0)].reset_index(drop=True)
+    found = card(0.4, frame, min_count=5)
+    gap = found.primary_gap("fst")
+    assert gap is not None
+    assert gap.beyond_chance
+    assert gap.surest[1] == found.row("fst", gap.surest[0])[found.primary].value
+    assert gap.surest[1] < gap.surest[3]
+    named = (gap.surest[0], gap.surest[2]) != (gap.worst, gap.best)
+    assert ("surest difference" in headline.sentences(found)[0]) == named
+
+
+def test_the_answer_has_the_numbers_and_the_classes(lost: NotebookCard) -> None:
+    answer = fairness_report.answer(lost)
+    assert [what for what, _, _ in answer.numbers][2:4] == ["gap", "gap that would have been seen"]
+    assert len(answer.blocks) == 1
