@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from predictions_helpers import table
 
 from dermforge.common.errors import UserError
 from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import merge
 from evalsuite.fairness.predictions import Predictions, from_frame, levels
-from tests.helpers.predictions_helpers import table
 
 ROMAN = ["I", "II", "III", "IV", "V", "VI"]
 

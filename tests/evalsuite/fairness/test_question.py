@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from planted_tables import dermatology
 from sklearn.metrics import recall_score, roc_auc_score
 
 from dermforge.common.errors import UserError
@@ -13,7 +14,6 @@ from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.predictions import Predictions, from_frame
 from evalsuite.fairness.question import Question, collapse
-from tests.helpers.planted_tables import dermatology
 
 BOTH = ("keratosis", "melanoma")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from planted_tables import dermatology
 
 import dermforge
 from evalsuite.page.blocks import Cell
 from evalsuite.report import fairness_report, headline
 from evalsuite.report.notebook import NotebookCard
-from tests.helpers.planted_tables import dermatology
 
 MERGED = ["I-II", "III-IV", "V-VI"]
 
