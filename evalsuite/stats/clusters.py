@@ -84,7 +84,7 @@ def strata_variance(influences: Array, strata: NDArray[np.int64], clusters: NDAr
         return Variance(0.0, float(m - 1))
     own = np.array([p.value for p in parts])
     degrees = own.sum() ** 2 / float((own**2 / np.array([p.degrees for p in parts])).sum())
-    return Variance(float(total @ total), max(1.0, degrees))
+    return Variance(float(total @ total), max(1.0, min(degrees, m - 1.0)))  # strata may hold the same clusters
 
 
 def _degrees(sizes: Array, influences: Array, sums: Array) -> float:
