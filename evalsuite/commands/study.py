@@ -55,7 +55,12 @@ def study(
             "grid 280 arms in place of 160)."
         ),
     ] = "reference",
-    metric: Annotated[Metric, typer.Option(help="accuracy or balanced_accuracy.")] = "accuracy",
+    metric: Annotated[
+        Metric, typer.Option(help="accuracy, balanced_accuracy, auroc (mean over classes) or sensitivity:CLASS.")
+    ] = "accuracy",
+    groups: Annotated[
+        str, typer.Option(help="Column of the test images whose groups are judged; `group` is the skin type.")
+    ] = "group",
     margin: Annotated[float, typer.Option(help="Differences up to this do not matter.")] = 0.02,
     features: Annotated[Path | None, typer.Option(help="Parquet of features: id, f0, f1, ...")] = None,
     body: Annotated[Path | None, typer.Option(help="Checkpoint whose body gives the features.")] = None,
@@ -102,6 +107,7 @@ def study(
         strategies=[s.strip() for s in strategies.split(",")] if strategies else (),
         control_doses=controls_at,
         metric=metric,
+        groups=groups,
         margin=margin,
         adaptive=adaptive,
     )

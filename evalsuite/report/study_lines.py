@@ -9,6 +9,7 @@ from evalsuite.stats.estimate import points
 from evalsuite.study.analysis import Analysis, Line
 from evalsuite.study.arm_scores import ALL
 from evalsuite.study.gains import Contrast, Gain
+from evalsuite.study.outcomes import in_words
 
 
 def pick(found: Analysis, group: str, kind: str, strategy: str | None, ratio: float) -> list[Line]:
@@ -18,7 +19,7 @@ def pick(found: Analysis, group: str, kind: str, strategy: str | None, ratio: fl
 
 def metric(found: Analysis) -> str:
     """What is measured, in words."""
-    return found.design.metric.replace("_", " ")
+    return in_words(found.design.metric)
 
 
 def not_judged(lacking: Mapping[str, str]) -> list[str]:

@@ -24,7 +24,7 @@ def report(found: Analysis) -> Report:
         Section("What the synthetic images look like", [picture] if picture else ["There are none."]),
         Section("Score against real images", _figure(found)),
         Section("Gain against dose", _dose(found)),
-        Section("Verdict for each skin type", _by_group(found)),
+        Section(f"Verdict for each {_group_word(found)}", _by_group(found)),
         *study_contrasts.sections(found),
         Section("What synthetic images are worth", _exchange(found)),
         Section("Laws", _laws(found)),
@@ -131,6 +131,10 @@ def _dose(found: Analysis) -> list[Block]:
     rows = [(g, s or "all", str(n), v.text()) for (g, s, n), v in shown if g == ALL or not found.lacking[g]]
     table = Table(head, rows, "How many synthetic images are enough")
     return [*blocks, table, *not_judged(found.lacking)]
+
+
+def _group_word(found: Analysis) -> str:
+    return "skin type" if found.design.groups == "group" else found.design.groups
 
 
 def _by_group(found: Analysis) -> list[Block]:

@@ -19,7 +19,8 @@ from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm, Result
 from evalsuite.study.design import Design
 from evalsuite.study.kinds import WITHOUT_DOSE, Kind
-from evalsuite.study.paired_scores import Score, correct, resamples
+from evalsuite.study.outcomes import counted, outcome
+from evalsuite.study.paired_scores import Score, resamples
 
 ALL = "all"
 Place = tuple[str, str | None, int]  # group, strategy, size
@@ -72,11 +73,12 @@ def read_scores(folder: Path, design: Design, n_boot: int, tick: Callable[[int],
         An arm is missing, or arms were tested on different images.
     """
     base = arm_predictions(folder, design.arms()[0])
-    draws, masks, found = resamples(base, design.seeds, n_boot), group_masks(base), {}
+    draws, found = resamples(base, design.seeds, n_boot, group=design.groups), {}
+    masks = {g: mask & counted(design.metric, base) for g, mask in group_masks(base, design.groups).items()}
     for kind, strategy, size, ratio in cells(design):
         made = [design.arm(kind, size, ratio, strategy, seed) for seed in range(design.seeds)]
-        right = [correct(arm_predictions(folder, arm), base) for arm in made]
-        found[kind, strategy, size, ratio] = {g: draws.score(right, mask, design.metric) for g, mask in masks.items()}
+        of = [outcome(arm_predictions(folder, arm), base, design.metric) for arm in made]
+        found[kind, strategy, size, ratio] = {g: draws.score(of, mask, design.metric) for g, mask in masks.items()}
         if tick:
             tick(1)
     return Scores(design, found)
@@ -104,10 +106,10 @@ def _file(folder: Path, arm: Arm, name: str) -> Path:
     return path
 
 
-def group_masks(base: Predictions) -> dict[str, NDArray[np.bool_]]:
-    """Items of all and of each skin type; a missing one is no group."""
+def group_masks(base: Predictions, column: str = "group") -> dict[str, NDArray[np.bool_]]:
+    """Items of all and of each group of a column; a missing value is no group."""
     masks = {ALL: np.ones(base.n, dtype=bool)}
-    if "group" in base.groups and base.groups["group"].nunique() > 1:
-        column = base.groups["group"].to_numpy(str)
-        masks |= {g: column == g for g in levels(column.tolist()) if g not in (ALL, UNKNOWN)}
+    if column in base.groups and base.groups[column].nunique() > 1:
+        values = base.groups[column].to_numpy(str)
+        masks |= {g: values == g for g in levels(values.tolist()) if g not in (ALL, UNKNOWN)}
     return masks

@@ -15,9 +15,11 @@ from evalsuite.study import run_arms
 from evalsuite.study.arm import check_lineage
 from evalsuite.study.body_features import FEATURES
 from evalsuite.study.design import PLAN, Design, read_design
+from evalsuite.study.outcomes import check_class
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Recipe
 from shards.format.schema import created_by
+from shards.mixing.tensors import TensorSet
 
 
 def new_run(
@@ -83,6 +85,8 @@ def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) ->
         Too few real or synthetic images of a class; says how many there are and what they allow. Or a generator saw
         more of the data set than an arm has.
     """
+    check_class(design.metric, opened.classes)
+    _check_groups(design.groups, opened.test)
     for size, ratios in design.doses.items():
         for seed in range(design.seeds):
             arm = design.arm("mix", size, max(ratios), None, seed)
@@ -96,6 +100,13 @@ def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) ->
                     f"images per class{named}; the shards hold {held} of {scarce}, which allows "
                     f"{held / size:.3g}:1"
                 )
+
+
+def _check_groups(column: str, test: TensorSet) -> None:
+    """Refuse a group column that no test image has."""
+    there = {"group", *(name for held in test.rows.get("attributes", ()) for name in held or {})}
+    if column not in there:
+        raise UserError(f"the test images have no column {column!r} of groups; they have {', '.join(sorted(there))}")
 
 
 def claim_folder(out: Path) -> None:

@@ -16,6 +16,7 @@ from dermforge.common.errors import UserError
 from evalsuite.study.arm import Arm
 from evalsuite.study.kinds import CONTROLS, REAL_ONLY, WITHOUT_DOSE, Kind
 from evalsuite.study.names import ControlDoses, Metric, Preset
+from evalsuite.study.outcomes import is_outcome
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import HUB, SCRATCH, Recipe
 from shards.format.schema import created_by
@@ -39,6 +40,8 @@ class Grid:
         Ratio at which verdicts are judged, as near as there is one.
     control_doses
         Train the controls at that ratio only, or at all.
+    metric, groups
+        The outcome, and the column of test images whose groups are judged.
     margin
         Differences of the score up to this do not matter.
     adaptive
@@ -54,6 +57,7 @@ class Grid:
     controls_at: float = 10.0
     control_doses: ControlDoses = "reference"
     metric: Metric = "accuracy"
+    groups: str = "group"
     margin: float = 0.02
     adaptive: bool = False
     recipe: Mapping[str, object] = field(default_factory=dict)
@@ -119,6 +123,7 @@ class Design(BaseModel):
     controls_at: float = Field(default=10.0, gt=0)
     control_doses: Literal["below"] | ControlDoses = "below"
     metric: Metric = "accuracy"
+    groups: str = "group"
     margin: float = Field(default=0.02, gt=0, lt=1)
     adaptive: bool = False
     controls: bool = True
@@ -128,6 +133,10 @@ class Design(BaseModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Design:
+        if not is_outcome(self.metric):
+            raise ValueError(
+                f"the outcome is {self.metric!r}; expected accuracy, balanced_accuracy, auroc or sensitivity:CLASS"
+            )
         least = 0 if self.kind == "run" else 1
         for size, ratios in self.doses.items():
             if size < least or list(ratios) != sorted(set(ratios)) or not ratios or ratios[0] != 0:
@@ -209,6 +218,7 @@ def new_study(
             controls_at=grid.controls_at,
             control_doses=grid.control_doses,
             metric=grid.metric,
+            groups=grid.groups,
             margin=grid.margin,
             adaptive=grid.adaptive,
             leakage=tuple(leakage),

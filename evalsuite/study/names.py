@@ -3,5 +3,6 @@
 from typing import Literal
 
 Preset = Literal["photographs", "laptop", "sagers2023"]
-Metric = Literal["accuracy", "balanced_accuracy"]
+#: accuracy, balanced_accuracy, auroc or sensitivity:CLASS (`evalsuite.study.outcomes`).
+Metric = str
 ControlDoses = Literal["reference", "all"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.stats import intervals, resampling
 from evalsuite.stats.verdict import lacking
 from evalsuite.study.names import Metric
+from evalsuite.study.outcomes import weighted_score
 
 Array = NDArray[np.float64]
 
@@ -126,21 +126,23 @@ class Resamples:
     classes: int
     clusters: NDArray[np.int64]
 
-    def score(self, correct: Sequence[NDArray[np.bool_]], mask: NDArray[np.bool_], metric: Metric) -> Score:
+    def score(self, outcomes: Sequence[Array | NDArray[np.bool_]], mask: NDArray[np.bool_], metric: Metric) -> Score:
         """The mean score over seeds, within a mask of items.
 
         Parameters
         ----------
-        correct
-            For each seed, whether each test item was right, [n].
+        outcomes
+            For each seed what `outcome` gives of each test item, [n] or [n, k].
         """
-        hits = np.stack([c[mask] for c in correct]).astype(np.float64)
+        values = [np.asarray(one, np.float64)[mask] for one in outcomes]
         weights, labels = self.items[mask], self.labels[mask]
-        plain = _mean_hits(hits, np.ones((len(labels), 1)), labels, metric, self.classes)[:, 0]
-        drawn = _mean_hits(hits, weights, labels, metric, self.classes)
+        once = np.ones((len(labels), 1))
+        plain = np.stack([weighted_score(one, once, labels, metric, self.classes)[0] for one in values])
+        drawn = np.stack([weighted_score(one, weights, labels, metric, self.classes) for one in values])
         samples = (drawn * self.seeds).sum(axis=0) / self.seeds.sum(axis=0)
-        rarest = int(np.bincount(labels, minlength=self.classes).min()) if metric == "balanced_accuracy" else None
-        lacks = lacking(len(labels), len(np.unique(self.clusters[mask])), rarest, len(correct))
+        by_class = metric in ("balanced_accuracy", "auroc")
+        rarest = int(np.bincount(labels, minlength=self.classes).min()) if by_class else None
+        lacks = lacking(len(labels), len(np.unique(self.clusters[mask])), rarest, len(values))
         return Score(float(plain.mean()), samples, plain, len(labels), lacks)
 
 
@@ -156,28 +158,3 @@ def resamples(test: Predictions, seeds: int, n_boot: int = 1000, seed: int = 0, 
     own = np.arange(test.n) if clusters is None else clusters
     weights = np.asarray(items, np.float64), np.asarray(drawn, np.float64)
     return Resamples(*weights, test.labels, len(test.classes), own)
-
-
-def correct(table: Predictions, like: Predictions) -> NDArray[np.bool_]:
-    """Whether each item of `like` was predicted right in another table of the same test set.
-
-    Raises
-    ------
-    UserError
-        The tables are of different test sets.
-    """
-    if not np.array_equal(table.ids, like.ids) or not np.array_equal(table.labels, like.labels):
-        raise UserError(f"{table.source} and {like.source} are of different test images; run the study again")
-    return np.asarray(table.probs.argmax(axis=1) == table.labels)
-
-
-def _mean_hits(hits: Array, weights: Array, labels: NDArray[np.int64], metric: Metric, classes: int) -> Array:
-    """[seeds, n] and [n, b] to the score, [seeds, b]."""
-    if metric == "accuracy":
-        return np.asarray(hits @ weights / weights.sum(axis=0))
-    parts = []
-    for label in range(classes):
-        here = labels == label
-        if here.any():
-            parts.append(hits[:, here] @ weights[here] / weights[here].sum(axis=0))
-    return np.asarray(np.mean(parts, axis=0))

@@ -18,7 +18,8 @@ from evalsuite.stats.verdict import verdict
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
-from evalsuite.study.paired_scores import Resamples, correct, resamples
+from evalsuite.study.outcomes import outcome
+from evalsuite.study.paired_scores import Resamples, resamples
 from evalsuite.training.data import datasets
 from evalsuite.training.data.datasets import Data
 from evalsuite.training.recipe import Recipe
@@ -92,7 +93,7 @@ def compare(tables: dict[str, list[Predictions]], n_boot: int = 1000) -> pd.Data
     """The paired table from the predictions of both sides: one table per seed, all on the same test images."""
     base = tables["without"][0]
     drawn = resamples(base, len(tables["without"]), n_boot)
-    right = {side: [correct(t, base) for t in found] for side, found in tables.items()}
+    right = {side: [outcome(t, base, "accuracy") for t in found] for side, found in tables.items()}
     masks = {"all": np.ones(base.n, dtype=bool)}
     if "group" in base.groups:
         names = base.groups["group"].to_numpy(str)
