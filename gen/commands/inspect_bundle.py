@@ -1,4 +1,4 @@
-"""`gen inspect`: what an engine bundle holds, whether its files are whole, and its parity with float32 torch."""
+"""`gen inspect`: what an engine bundle holds, whether its files are whole, and its parity certificate."""
 
 from __future__ import annotations
 
@@ -42,10 +42,21 @@ def inspect_bundle(
         console.out.print(_contents(found))
         console.out.print(_components(certificate))
         console.out.print(_images(certificate))
+        console.out.print(compared_with(certificate), soft_wrap=True)
         if not certificate.covers_engine_files:
             console.out.print("The engine files were not run themselves: the machine of the build had no such GPU.")
     if not certificate.passed:
         raise CheckFailed(f"{bundle} failed its parity certificate: {'; '.join(certificate.failures)}")
+
+
+def compared_with(certificate: Certificate) -> str:
+    """What drew the images that the engine's were compared with, and whose steps drew the engine's."""
+    if certificate.scheduler is None:
+        return "The images were compared with the model's own networks, by DDIM: the bundle is of a former version."
+    theirs = f"The images were compared with those of diffusers' pipeline, by its {certificate.scheduler}"
+    if certificate.own_steps:
+        return f"{theirs}; the engine's were drawn by the steps of gen sample."
+    return f"{theirs}, whose steps gen sample does not have: a plan draws by the solver that it names."
 
 
 def _contents(bundle: Bundle) -> Table:

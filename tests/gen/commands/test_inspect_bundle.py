@@ -31,6 +31,26 @@ def test_the_tables_name_the_parts(
         assert words in shown
 
 
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (
+            {"scheduler": "DDIMScheduler", "own_steps": True},
+            "by its DDIMScheduler; the engine's were drawn by the steps",
+        ),
+        ({"scheduler": "PNDMScheduler", "own_steps": False}, "PNDMScheduler, whose steps gen sample does not have"),
+        ({"scheduler": None}, "of a former version"),
+    ],
+)
+def test_it_says_whose_steps_drew_the_images(
+    record: dict[str, object], said: str, bundles: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = mark(bundles["text"], tmp_path / "bundle", passed=True)
+    (bundle / PARITY).write_text(json.dumps(json.loads((bundle / PARITY).read_text()) | record))
+    inspect_bundle(bundle)
+    assert said in capsys.readouterr().out
+
+
 def test_json_has_the_keys_of_the_files(
     bundles: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
