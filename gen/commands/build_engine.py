@@ -36,7 +36,9 @@ def build_engine(
     """
     import engines
     from dermforge.common.classifier import open_classifier
+    from engines.certificate import read_certificate
     from gen import builtin
+    from gen.commands.inspect_bundle import compared_with
     from gen.sampling.own_steps import own_steps
 
     steps = Steps()
@@ -62,6 +64,9 @@ def build_engine(
     if json:
         console.print_json({"bundle": str(out), "digest": bundle.digest} | bundle.manifest.model_dump(mode="json"))
         return
+    certificate = read_certificate(out)
+    if not certificate.own_steps:
+        console.err.print(compared_with(certificate), soft_wrap=True)
     manifest = bundle.manifest
     verdict = "certified" if manifest.certified else Text("FAILED its certificate", "red")
     parts = f"{out}: {manifest.backend} {manifest.precision}, {manifest.spec.size} px, {manifest.rows} rows, "
