@@ -153,6 +153,7 @@ def fairness(
     _print(card)
     if made is not None:
         console.out.print(_compared(made))
+        console.say(made.no_worse_sentence())
     if checked is not None:
         for s in checked.scenarios:
             console.say(
@@ -240,6 +241,9 @@ def _compared(made: Comparison) -> Table:
     for name in ("column", "group", "n", "change", "p", "Holm p", f"no worse than -{made.margin:g}"):
         table.add_column(name)
     for c in made.changes:
+        if not c.enough:
+            table.add_row(c.column, c.group, str(c.n), c.text(), "", "", "not judged")
+            continue
         holm = "" if c.p_holm != c.p_holm else f"{c.p_holm:.3g}"
         table.add_row(c.column, c.group, str(c.n), c.text(), f"{c.p:.3g}", holm, "yes" if c.no_worse else "not shown")
     table.caption = "; ".join(f"{g.column}: {g.reading}" for g in made.gaps)

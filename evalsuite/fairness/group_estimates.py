@@ -212,6 +212,9 @@ def _mean_of_shares(
     classes = group.scored.classes
     rates, value, used = np.array([values[share._replace(cls=c)] for c in classes]), values[metric], group.counts > 0
     used &= np.isfinite(rates)
+    if not used.any() or math.isnan(value):
+        n = int(group.counts[group.counts > 0].min(initial=len(group.rows)))
+        return Estimate(math.nan, math.nan, math.nan, n, False, _half(settings), "price-bonett")
     n, sizes = int(group.counts[used].min(initial=len(group.rows))), np.where(used, group.counts, 0)
     effect, quantile = 1.0, intervals.few_rows(max(n, 1) * max(int(used.sum()), 1))
     if group.clusters is not None or group.scored.weights is not None:

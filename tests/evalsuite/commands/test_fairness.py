@@ -130,3 +130,15 @@ def test_a_baseline_with_its_columns_in_another_order_is_the_same(tmp_path: Path
     )
     assert status == 0, error
     assert {change["difference"] for change in json.loads(out)["comparison"]["changes"]} == {0.0}
+
+
+def test_a_group_too_small_to_be_judged_is_named(tmp_path: Path) -> None:
+    """Nine images of VI that the new model has all wrong: no yes and no p, but a line that names them."""
+    frame = pd.DataFrame({"id": range(100), "label": ["a", "b"] * 50, "fst": ["I"] * 91 + ["VI"] * 9})
+    for name, wrong in (("before", frame["id"] < 0), ("after", frame["fst"] == "VI")):
+        a = np.where((frame["label"] == "a") ^ wrong, 0.9, 0.1)
+        frame.assign(prob_a=a, prob_b=1 - a).to_csv(tmp_path / f"{name}.csv", index=False)
+    status, out, _ = invoke(str(tmp_path / "after.csv"), "--groups", "fst", "--against", str(tmp_path / "before.csv"))
+    assert status == 0
+    assert "Not judged, too few rows: fst VI (n=9, 1.000 -> 0.000)." in " ".join(out.split())
+    assert "not judged" in out

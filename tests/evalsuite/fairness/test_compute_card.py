@@ -134,3 +134,16 @@ def test_ten_thousand_rows_take_less_than_twenty_seconds() -> None:
     start = time.process_time()
     compute_card(own, ["fst"], validation=from_frame(table(2000, 9, 1, prefix="v"), groups=["fst"]))
     assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize("held_out", [2, 4, 12])
+def test_a_few_rows_of_a_few_patients_are_not_enough_and_no_crash(held_out: int) -> None:
+    """Eleven test images of patients, thresholds that nothing fixes."""
+    frame, few = table(11, 2), table(held_out, 2, 1, prefix="v")
+    frame["fst"], few["fst"] = np.arange(11) % 2, np.arange(held_out) % 2
+    few["patient"] += 100
+    own, validation = (from_frame(t, groups=["fst"], cluster="patient") for t in (frame, few))
+    made = compute_card(own, ["fst"], validation=validation)
+    for row in made.rows:
+        assert not row["sensitivity@global"].enough
+        assert np.isnan(row["sensitivity@global"].value)
