@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from dermforge.common.errors import UserError
 from dermforge.common.least_numbers import GROUP_IMAGES
 from evalsuite.fairness import compare_models
 from evalsuite.fairness import merge as merging
@@ -24,6 +25,7 @@ def fairness_card(
     primary: str = "",
     merge: Mapping[str, Sequence[str]] | Sequence[str] = (),
     contrast: str = "",
+    prevalence: float | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     validation: pd.DataFrame | None = None,
@@ -54,6 +56,8 @@ def fairness_card(
     contrast
         Groups of the first column that are compared with all others, such as `"V-VI"`. None named: the last of three
         or more merged ranges; `"none"`: no such comparison.
+    prevalence
+        Share of `positive` where the classifier will be used, above 0 and below 1: adds PPV and NPV.
     cluster
         Column that names the patient or lesion cluster, which is what the intervals take as independent. None: the
         column `cluster` where there is one, else each row by itself.
@@ -105,8 +109,14 @@ def fairness_card(
     if validation is not None:
         own = cluster if cluster in validation.columns else None
         held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table")
+    if prevalence is not None and not (positive and 0 < prevalence < 1):
+        raise UserError(f"prevalence {prevalence:g}: expected a share above 0 and below 1 of the positive classes")
     settings = CardSettings(
-        confidence=confidence, specificity=specificity, min_count=min_count, intersections=intersections
+        confidence=confidence,
+        specificity=specificity,
+        min_count=min_count,
+        intersections=intersections,
+        prevalence=prevalence,
     )
     test = from_frame(predictions, groups=groups, cluster=cluster, weight=weight)
     held_out = None if held_out is None else held_out.written_like(test)

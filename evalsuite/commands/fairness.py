@@ -59,6 +59,10 @@ def fairness(
             "[default: the last of three or more merged ranges]"
         ),
     ] = "",
+    prevalence: Annotated[
+        float,
+        typer.Option(min=0, max=0.999, help="share of the positive classes in use: PPV, NPV, net benefit; 0: none"),
+    ] = 0.0,
     validation: Annotated[Path | None, typer.Option(help="validation predictions: they fix the thresholds")] = None,
     train: Annotated[
         Path | None, typer.Option(help="table with the ids that trained the model: refused if shared")
@@ -122,7 +126,11 @@ def fairness(
     held_out = None if held_out is None else merging.merge(held_out, ranges, may_lack=True)
     question = Question(_words(positive), primary.strip(), merging.planned(contrast, ranges.get(columns[0], ())))
 
-    settings = CardSettings(seed, confidence, specificity, min_count, half_width, intersections)
+    if prevalence and not question.positive:
+        raise UserError("--prevalence is that of the positive classes; name them with --positive")
+    settings = CardSettings(
+        seed, confidence, specificity, min_count, half_width, intersections, prevalence=prevalence or None
+    )
     with console.progress("fairness card", steps(columns, settings, question), "columns") as tick:
         card = compute_card(test, columns, settings, validation=held_out, question=question, tick=lambda n: tick(n))
     key = MetricKey.parse(metric) if metric else card.primary._replace(threshold="")

@@ -33,6 +33,10 @@ class CardSettings:
         Half width of a useful interval, for "the n that would be needed".
     intersections
         Whether to cross the group columns pairwise.
+    sensitivity
+        The fixed sensitivity of `specificity@sens`.
+    prevalence
+        Share of the positive classes where the classifier will be used, for PPV, NPV and net benefit; None: not stated.
     """
 
     seed: int = 0
@@ -41,6 +45,8 @@ class CardSettings:
     min_count: int = GROUP_IMAGES
     half_width: float = 0.1
     intersections: bool = True
+    sensitivity: float = 0.9
+    prevalence: float | None = None
 
 
 DEFAULTS = CardSettings()
@@ -135,8 +141,8 @@ class Card:
         Whose predictions they are; empty where the table does not say it.
     primary
         The metric that the first screen is about.
-    positive
-        The positive classes as one class, such as melanoma or melanoma+bcc; "" where none are named.
+    positive_classes
+        The classes that count together against the rest; none where none are named.
     contrast
         Column of the planned comparison of one part of the first column with all others; "" without one. It has rows
         and gaps like other columns, and is not among `columns`.
@@ -152,8 +158,13 @@ class Card:
     notes: tuple[str, ...] = ()
     classifier: str = ""
     primary: MetricKey = ACCURACY
-    positive: str = ""
+    positive_classes: tuple[str, ...] = ()
     contrast: str = ""
+
+    @property
+    def positive(self) -> str:
+        """The positive classes as one class: melanoma, melanoma+bcc; "" where none are named."""
+        return "+".join(self.positive_classes)
 
     def row(self, column: str = "all", group: str = "all") -> GroupRow:
         """The row of a group; KeyError where there is none."""
@@ -195,7 +206,8 @@ class Card:
     def label(self, metric: MetricKey) -> str:
         """A metric as a reader knows it, with the card's specificity and the class."""
         of_class = f" for {metric.cls}" if metric.cls else ""
-        return metric.label(self.settings.specificity) + of_class
+        at = f" at a prevalence of {self.settings.prevalence:.2g}" if metric.kind in ("ppv", "npv") else ""
+        return metric.label(self.settings.specificity, self.settings.sensitivity) + of_class + at
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; NaN as None."""

@@ -5,22 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
-from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import gaps, group_estimates
+from evalsuite.fairness.asked import Together, contrasted, is_alone, require_primary, with_predictive_values
 from evalsuite.fairness.card import DEFAULTS, Card, CardSettings, Gap, GroupRow
-from evalsuite.fairness.cuts import Cuts, fix_cuts
+from evalsuite.fairness.cuts import fix_cuts
 from evalsuite.fairness.disjoint import refuse_overlap
-from evalsuite.fairness.merge import ALL_OTHERS, against_others, names_of
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.partition import GroupData, everyone, group_data, partition
 from evalsuite.fairness.predictions import Predictions
-from evalsuite.fairness.question import ANYTHING, Question, collapse
+from evalsuite.fairness.question import ANYTHING, Question
 from evalsuite.stats import clusters, shrinkage
 from evalsuite.stats.estimate import Estimate
 
@@ -58,12 +56,12 @@ def compute_card(
     """
     _require(predictions, groups, validation)
     settings, primary = question.settings(settings), question.metric
-    contrast, predictions, validation = _contrasted(predictions, validation, groups[0], question.contrast)
+    contrast, predictions, validation = contrasted(predictions, validation, groups[0], question.contrast)
     columns = [*groups, *([contrast] if contrast else [])]
-    cuts = fix_cuts(validation, predictions, columns, settings.specificity, settings.min_count)
-    together = _Together.of(predictions, validation, columns, question, settings)
+    cuts = fix_cuts(validation, predictions, columns, settings.specificity, settings.min_count, settings.sensitivity)
+    together = Together.of(predictions, validation, columns, question, settings)
     codes = predictions.cluster_codes
-    alone = codes is None or _alone(codes)
+    alone = codes is None or is_alone(codes)
     whole = everyone(predictions)
     crossed = list(itertools.combinations(groups, 2)) if settings.intersections else []
     parts = [whole, *(partition(predictions, of) for of in (*((c,) for c in columns), *crossed))]
@@ -78,6 +76,7 @@ def compute_card(
         made = [_row(part.column, name, one, overall, settings) for name, one in zip(part.names, data, strict=True)]
         if together is not None:
             made = [together.added(row, part.codes == g, overall) for g, row in enumerate(made)]
+        made = [with_predictive_values(row, question.positive_name, settings) for row in made]
         if part is whole:
             overall = made[0].metrics
         else:
@@ -86,7 +85,7 @@ def compute_card(
         rows += _shrunk(made, [_effect(one) for one in data], settings.confidence) if is_crossed else made
         if tick is not None:
             tick(1)
-    _require_primary(primary, rows[0], validation)
+    require_primary(primary, rows[0], validation)
     return Card(
         predictions.source,
         predictions.classes,
@@ -98,75 +97,9 @@ def compute_card(
         tuple(_notes(predictions, validation, rows, settings)),
         predictions.classifier,
         primary,
-        question.positive_name,
+        question.positive,
         contrast,
     )
-
-
-@dataclass(frozen=True)
-class _Together:
-    """Several positive classes as one: the same rows as a table of two classes.
-
-    Attributes
-    ----------
-    clusters
-        Cluster codes of all rows; None where each row stands alone.
-    """
-
-    table: Predictions
-    cuts: Cuts
-    clusters: NDArray[np.int64] | None
-    settings: CardSettings
-
-    @classmethod
-    def of(
-        cls,
-        predictions: Predictions,
-        validation: Predictions | None,
-        columns: Sequence[str],
-        question: Question,
-        settings: CardSettings,
-    ) -> _Together | None:
-        """None where no class or a single one is positive: a card has every class against the rest anyway."""
-        if not question.positive:
-            return None
-        table = collapse(predictions, question.positive)
-        if len(question.positive) == 1:
-            return None
-        held = None if validation is None else collapse(validation, question.positive)
-        cuts = fix_cuts(held, table, columns, settings.specificity, settings.min_count)
-        codes = table.cluster_codes
-        return cls(table, cuts, None if codes is None or _alone(codes) else codes, settings)
-
-    def added(self, row: GroupRow, mask: NDArray[np.bool_], overall: Mapping[MetricKey, Estimate]) -> GroupRow:
-        """The row of a group with the metrics of the positive classes."""
-        name = self.table.classes[0]
-        one = group_data(self.table, mask, self.clusters, self.cuts.of(row.column, row.group))
-        found = group_estimates.estimates(one, overall, self.settings)
-        return replace(
-            row,
-            positives={**row.positives, name: int(one.counts[0])},
-            metrics={**row.metrics, **{key: made for key, made in found.items() if key.cls == name}},
-        )
-
-
-def _alone(codes: NDArray[np.int64]) -> bool:
-    """Whether each row is a cluster of its own."""
-    return len(np.unique(codes)) == len(codes)
-
-
-def _contrasted(
-    predictions: Predictions, validation: Predictions | None, column: str, one: str
-) -> tuple[str, Predictions, Predictions | None]:
-    """The column of a planned contrast, and the tables with it."""
-    if not one:
-        return "", predictions, validation
-    name, predictions = against_others(predictions, column, one)
-    if validation is not None:
-        inside = names_of(validation.groups[column], [one], column, predictions.source, may_lack=True)
-        groups = [g if g == UNKNOWN else inside.get(g, ALL_OTHERS) for g in validation.groups[column]]
-        validation = validation.with_group(name, groups)
-    return name, predictions, validation
 
 
 def _row(
@@ -226,14 +159,6 @@ def _require(predictions: Predictions, groups: Sequence[str], validation: Predic
                 f"{predictions.source}: {', '.join(predictions.classes)}"
             )
         refuse_overlap(predictions, validation, "validation")
-
-
-def _require_primary(primary: MetricKey, whole: GroupRow, validation: Predictions | None) -> None:
-    if primary in whole:
-        return
-    if primary.threshold and validation is None:
-        raise UserError(f"the primary metric {str(primary)!r} needs validation predictions: they fix its threshold")
-    raise UserError(f"unknown primary metric {str(primary)!r}; expected one of {', '.join(map(str, whole.metrics))}")
 
 
 def _notes(

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.stats import thresholds
 
-#: Name of the threshold of all rows, and of the group's own.
-EVERYWHERE, OWN = "global", "group"
+#: Name of the threshold of all rows, of the group's own, and of the one of all rows that keeps a sensitivity.
+EVERYWHERE, OWN, SENSITIVE = "global", "group", "sens"
+#: Thresholds that all groups share: what its validation rows add to the error is no difference between groups.
+SHARED = (EVERYWHERE, SENSITIVE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Cut:
         return np.where(np.isfinite(self.values), probs >= self.values, np.nan)
 
     def error(self, probs: NDArray[np.floating], positive: NDArray[np.bool_], index: int) -> float:
-        """Variance that the choice of validation rows adds to the sensitivity of a class."""
+        """Variance that the choice of validation rows adds to the share of these rows that are called a class."""
         own = np.sort(probs[positive, index])
         if not len(own) or np.isnan(self.values[index]):
             return 0.0
@@ -47,36 +49,42 @@ class Cuts:
     """All thresholds of a card: none without validation predictions."""
 
     everywhere: Cut | None = None
+    sensitive: Cut | None = None
     own: Mapping[str, Mapping[str, Cut]] = field(default_factory=dict)
 
     def of(self, column: str, group: str) -> dict[str, Cut]:
         """By kind of threshold; a crossing of columns has no own ones."""
-        if self.everywhere is None:
+        if self.everywhere is None or self.sensitive is None:
             return {}
         own = self.own.get(column, {}).get(group)
-        return {EVERYWHERE: self.everywhere} | ({} if own is None else {OWN: own})
+        return {EVERYWHERE: self.everywhere, SENSITIVE: self.sensitive} | ({} if own is None else {OWN: own})
 
     def to_dict(self, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-        """{"global" | "column=group": {class: threshold}}."""
-        if self.everywhere is None:
+        """{"global" | "sens" | "column=group": {class: threshold}}."""
+        if self.everywhere is None or self.sensitive is None:
             return {}
-        named = {EVERYWHERE: self.everywhere} | {
+        named = {EVERYWHERE: self.everywhere, SENSITIVE: self.sensitive} | {
             f"{column}={group}": cut for column, groups in self.own.items() for group, cut in groups.items()
         }
         return {name: dict(zip(classes, map(float, cut.values), strict=True)) for name, cut in named.items()}
 
 
 def fix_cuts(
-    validation: Predictions | None, test: Predictions, columns: Sequence[str], specificity: float, least: int
+    validation: Predictions | None,
+    test: Predictions,
+    columns: Sequence[str],
+    specificity: float,
+    least: int,
+    sensitivity: float = 0.9,
 ) -> Cuts:
-    """Thresholds at a specificity.
+    """Thresholds at a specificity, and one at a sensitivity.
 
     Parameters
     ----------
     columns
         Group columns; a group of the test set with too few validation rows takes the threshold of all.
     least
-        Negatives that a threshold needs.
+        Negatives that a threshold at a specificity needs, and positives that one at a sensitivity needs.
     """
     if validation is None:
         return Cuts()
@@ -90,7 +98,19 @@ def fix_cuts(
         }
         for column in columns
     }
-    return Cuts(everywhere, own)
+    return Cuts(everywhere, _sensitive_cut(validation, sensitivity, least), own)
+
+
+def _sensitive_cut(validation: Predictions, sensitivity: float, least: int) -> Cut:
+    """As `_cut` of all rows, at a sensitivity."""
+    k, codes = len(validation.classes), validation.cluster_codes
+    values, plausible = np.full(k, np.nan), np.full((thresholds.PLAUSIBLE, k), np.nan)
+    for index in range(k):
+        positive, scores = validation.labels == index, validation.probs[:, index]
+        if int(positive.sum()) >= least:
+            values[index] = thresholds.at_sensitivity(scores, positive, sensitivity)
+            plausible[:, index] = thresholds.plausible_at_sensitivity(scores, positive, sensitivity, codes)
+    return Cut(values, plausible)
 
 
 def _cut(validation: Predictions, rows: NDArray[np.bool_], specificity: float, least: int) -> Cut:

@@ -51,7 +51,7 @@ def gaps(part: Partition, groups: Sequence[GroupData], rows: Sequence[GroupRow],
     """Gaps of every metric that at least two groups have enough data for, then those of the criteria."""
     found = []
     for metric in rows[0].metrics:
-        if metric.kind == "specificity" and metric.threshold:
+        if metric.fixed:
             continue  # it shows how the threshold turned out, and has no gap of its own
         own = [row.metrics[metric] for row in rows]
         used = [i for i, made in enumerate(own) if made.enough and made.bounds is not None and part.known[i]]

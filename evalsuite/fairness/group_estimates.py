@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evalsuite.fairness import metrics
 from evalsuite.fairness.card import CardSettings
-from evalsuite.fairness.cuts import EVERYWHERE
+from evalsuite.fairness.cuts import SHARED
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.partition import GroupData
 from evalsuite.stats import average_precision, calibration, clusters, delong, intervals
@@ -107,7 +107,7 @@ def _proportion(metric: MetricKey, value: float, expected: float, group: GroupDa
 
     useful = intervals.n_for_half_width(expected, settings.half_width, settings.confidence) * effect
     needed = max(settings.min_count, math.ceil(useful))
-    compared = given_the_cut if metric.threshold == EVERYWHERE else bounds
+    compared = given_the_cut if metric.threshold in SHARED else bounds
     return _made(value, bounds, n, needed, "wilson", settings, least=settings.min_count, compared=compared)
 
 
@@ -116,11 +116,12 @@ def _of(column: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def _cut_error(metric: MetricKey, group: GroupData, settings: CardSettings) -> float:
-    """Variance that the choice of validation rows adds to a sensitivity; a specificity is that of the threshold."""
-    if not metric.threshold or metric.kind != "sensitivity":
+    """Variance that the choice of validation rows adds to a share; none to the one that the threshold was fixed by."""
+    if not metric.threshold or metric.fixed:
         return 0.0
     index = group.scored.classes.index(metric.cls)
-    return group.cuts[metric.threshold].error(group.scored.probs, group.scored.labels == index, index)
+    rows = (group.scored.labels == index) == (metric.kind == "sensitivity")
+    return group.cuts[metric.threshold].error(group.scored.probs, rows, index)
 
 
 def _smooth_variance(p: float, n: int) -> float:
@@ -235,7 +236,7 @@ def _mean_of_shares(
     def given_the_cut(confidence: float) -> tuple[float, float]:
         return intervals.mean_of_shares(rates, sizes, confidence, effect, quantile)
 
-    compared = given_the_cut if metric.threshold == EVERYWHERE else bounds
+    compared = given_the_cut if metric.threshold in SHARED else bounds
     return _made(value, bounds, n, _half(settings), "price-bonett", settings, compared=compared)
 
 

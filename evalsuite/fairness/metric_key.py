@@ -13,6 +13,8 @@ LABELS = {
     "top3": "top-3 accuracy",
     "ece": "calibration error",
     "equalised_odds": "equalised odds",
+    "ppv": "PPV",
+    "npv": "NPV",
 }
 
 
@@ -55,6 +57,11 @@ class MetricKey(NamedTuple):
         return self.kind in ("brier", "ece", "ece_plugin")
 
     @property
+    def fixed(self) -> bool:
+        """Whether the threshold was chosen for this value: its groups are shown and not judged by it."""
+        return bool(self.threshold) and self.kind == ("sensitivity" if self.threshold == "sens" else "specificity")
+
+    @property
     def ranked(self) -> bool:
         """Whether it needs the order of the scores, the costly part of `metrics.evaluate`."""
         return self.kind in ("auroc", "auprc")
@@ -64,12 +71,13 @@ class MetricKey(NamedTuple):
         """Whether a group has it on its card; the others are computed for gaps and tests alone."""
         return self.kind not in ("ece_plugin", "selection")
 
-    def label(self, specificity: float | None = None) -> str:
+    def label(self, specificity: float | None = None, sensitivity: float | None = None) -> str:
         """As a reader knows it: `sensitivity@group` reads "sensitivity at 90% specificity, own threshold"."""
         if not self.threshold:
             return LABELS.get(self.kind, self.kind.replace("_", " "))
-        at = "fixed" if specificity is None else f"{specificity:.0%}"
-        return f"{self.kind} at {at} specificity, {'one threshold' if self.threshold == 'global' else 'own threshold'}"
+        level, what = (sensitivity, "sensitivity") if self.threshold == "sens" else (specificity, "specificity")
+        at, whose = "fixed" if level is None else f"{level:.0%}", "own" if self.threshold == "group" else "one"
+        return f"{LABELS.get(self.kind, self.kind)} at {at} {what}, {whose} threshold"
 
 
 ACCURACY = MetricKey("accuracy")

@@ -223,7 +223,8 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
             false = (s[f"above {threshold}"] - s[f"hit {threshold}"]) / (total - s["label"])
             key = MetricKey("sensitivity", threshold)
             lacking = ((s["label"] > 0) & np.isnan(reached)).any(axis=0)  # of the mean of some classes nobody asked
-            values |= {key: np.where(lacking, np.nan, _mean_defined(reached))}
+            if threshold != "sens":  # of the specificities at a sensitivity nobody asked the mean
+                values |= {key: np.where(lacking, np.nan, _mean_defined(reached))}
             values |= _by_class(key, rows.classes, reached)
             values |= _by_class(MetricKey("specificity", threshold), rows.classes, 1 - false)
     return values

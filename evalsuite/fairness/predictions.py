@@ -44,6 +44,8 @@ class Predictions:
         Survey or sampling weights as given, float64 [n]; None where each row counts once.
     called
         Index of the class that a row is called, int64 [n]; None: the likeliest.
+    alone
+        Whether the patient of a row is missing, so that it counts by itself, [n]; None without a cluster column.
     source
         Where the table came from, for messages.
     classifier
@@ -60,6 +62,7 @@ class Predictions:
     classifier: str = ""
     weights: NDArray[np.floating] | None = None
     called: NDArray[np.int64] | None = None
+    alone: NDArray[np.bool_] | None = None
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -92,6 +95,7 @@ class Predictions:
             self.classifier,
             None if self.weights is None else self.weights[rows],
             None if self.called is None else self.called[rows],
+            None if self.alone is None else self.alone[rows],
         )
 
     def with_group(self, column: str, values: Sequence[str] | NDArray[np.str_]) -> Predictions:
@@ -201,6 +205,7 @@ def from_frame(
         source,
         str(frame.attrs.get("classifier", "")),
         None if weight is None else row_weights(frame[weight], ids, source),
+        alone=None if cluster is None else np.array([is_missing(name) for name in texts(frame[cluster])]),
     )
 
 

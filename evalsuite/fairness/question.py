@@ -14,8 +14,19 @@ from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.predictions import Predictions
 
 #: Metrics of one class against the rest: with positive classes named, theirs is meant.
-OF_A_CLASS = ("sensitivity", "specificity", "auroc", "auprc", "selection", "equal_opportunity", "equalised_odds")
-_AT = re.compile(r"sensitivity@spec(\d+(?:\.\d+)?)")
+OF_A_CLASS = (
+    "sensitivity",
+    "specificity",
+    "auroc",
+    "auprc",
+    "selection",
+    "ppv",
+    "npv",
+    "equal_opportunity",
+    "equalised_odds",
+)
+_AT = re.compile(r"(sensitivity@spec|specificity@sens)(\d+(?:\.\d+)?)")
+_KINDS = {"sensitivity@spec": "sensitivity@global", "specificity@sens": "specificity@sens"}
 REST = "all other classes"
 
 
@@ -30,7 +41,8 @@ class Question:
         row is called positive where its likeliest class is one of them.
     primary
         `sensitivity`, `specificity`, `auroc`, `accuracy` and so on, or `sensitivity@spec90` (at 90 % specificity, by a
-        threshold of the validation predictions). "": sensitivity of the positive classes, without them the accuracy.
+        threshold of the validation predictions) and `specificity@sens90`. "": sensitivity of the positive classes,
+        without them the accuracy.
     contrast
         Groups of the first column that are compared with all others, such as V-VI; "": all groups with each other.
     """
@@ -56,7 +68,8 @@ class Question:
         if not self.primary:
             return MetricKey("sensitivity", cls=self.positive_name) if self.positive else ACCURACY
         at = _AT.match(self.primary)
-        key = MetricKey.parse(self.primary if at is None else "sensitivity@global" + self.primary[at.end() :])
+        named = "" if at is None else _KINDS[at[1]] + self.primary[at.end() :]
+        key = MetricKey.parse(named or self.primary)
         if not key.cls and self.positive and key.kind in OF_A_CLASS:
             key = key._replace(cls=self.positive_name)
         if not key.cls and not key.threshold and key.kind in ("sensitivity", "specificity", "selection"):
@@ -64,7 +77,7 @@ class Question:
         return key
 
     def settings(self, settings: CardSettings) -> CardSettings:
-        """The settings with the specificity that the primary metric names.
+        """The settings with the specificity or sensitivity that the primary metric names.
 
         Raises
         ------
@@ -74,9 +87,11 @@ class Question:
         at = _AT.match(self.primary)
         if at is None:
             return settings
-        percent = float(at[1])
+        percent = float(at[2])
         if not 0 < percent < 100:
-            raise UserError(f"the primary metric {self.primary!r}: expected a specificity above 0 and below 100")
+            raise UserError(f"the primary metric {self.primary!r}: expected a percentage above 0 and below 100")
+        if at[1].startswith("specificity"):
+            return replace(settings, sensitivity=percent / 100)
         return replace(settings, specificity=percent / 100)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,25 +16,43 @@ from evalsuite.stats import calibration, intervals, resampling
 from evalsuite.stats.estimate import NOT_ENOUGH
 
 
-def reliability(predictions: Predictions, column: str | None = None, least: int = 50) -> str:
-    """Accuracy against confidence in bins of equal counts, with Wilson intervals; a panel for each group."""
-    names, masks = _split(predictions, column)
-    across = min(len(names), 3)
-    down = math.ceil(len(names) / across)
-    title = "Reliability" + (f" by {column}" if column else "")
-    told = []
+def reliability(predictions: Predictions, column: str | None = None, least: int = 50, cls: str = "") -> str:
+    """Accuracy against confidence in bins of equal counts, with Wilson intervals; a panel for each group.
+
+    Parameters
+    ----------
+    cls
+        Share of this class against its probability instead.
+    """
+    names, masks = split(predictions, column)
+    title = (f"Calibration for {short(cls)}" if cls else "Reliability") + (f" by {column}" if column else "")
+    panels = [(name, predictions.take(mask), cls) for name, mask in zip(names, masks, strict=True)]
+    return _panels(title, panels, least)
+
+
+def calibration_by_class(predictions: Predictions, least: int = 50) -> str:
+    """Share of each class against its probability, over all rows; a panel for each class, the first twelve of many."""
+    panels = [(cls, predictions, cls) for cls in predictions.classes[:12]]
+    return _panels("Calibration of each class", panels, least)
+
+
+def _panels(title: str, panels: Sequence[tuple[str, Predictions, str]], least: int) -> str:
+    across = min(len(panels), 3)
+    down = math.ceil(len(panels) / across)
+    told, of_class = [], bool(panels[0][2])
     with style():
         figure = Figure(figsize=(2.3 * across + 0.4, 2.2 * down + 0.4), layout="constrained")
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
         for place, axes in enumerate(grid):
-            if place >= len(names):
+            if place >= len(panels):
                 axes.set_visible(False)
                 continue
+            name, own, cls = panels[place]
             axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
-            axes.set_title(short(names[place]), fontsize=9)
-            told.append(f"{names[place]}: {_bins(axes, predictions.take(masks[place]), least)}")
-        figure.supxlabel("confidence")
-        figure.supylabel("accuracy")
+            axes.set_title(short(name), fontsize=9)
+            told.append(f"{name}: {_bins(axes, own, least, cls)}")
+        figure.supxlabel("probability of the class" if of_class else "confidence")
+        figure.supylabel("share of the class" if of_class else "accuracy")
         figure.suptitle(title)
         return as_svg(figure, title, "; ".join(told))
 
@@ -48,7 +67,7 @@ def roc(
     least: int = 10,
 ) -> str:
     """ROC curves of a class, or the mean over the classes; a line with a bootstrap band for each group."""
-    names, masks = _split(predictions, column)
+    names, masks = split(predictions, column)
     grid, rng = np.linspace(0, 1, 101), np.random.default_rng(seed)
     title = f"ROC of {cls or 'the mean over classes'}" + (f" by {column}" if column else "")
     told = []
@@ -77,19 +96,22 @@ def roc(
         return as_svg(figure, title, "; ".join(told))
 
 
-def _split(predictions: Predictions, column: str | None) -> tuple[list[str], list[NDArray[np.bool_]]]:
+def split(predictions: Predictions, column: str | None) -> tuple[list[str], list[NDArray[np.bool_]]]:
+    """Names and rows of the groups of a column; all rows as one without a column."""
     if column is None:
         return ["all"], [np.ones(predictions.n, dtype=bool)]
     names = levels(predictions.groups[column])
     return names, [(predictions.groups[column] == name).to_numpy() for name in names]
 
 
-def _bins(axes: Axes, own: Predictions, least: int) -> str:
+def _bins(axes: Axes, own: Predictions, least: int, cls: str) -> str:
     """Draw the reliability of one group; returns it in words."""
     if own.n < least:
         axes.text(0.5, 0.5, f"{NOT_ENOUGH}\n({own.n} of {least})", ha="center", va="center", fontsize=8)
         return NOT_ENOUGH
-    confidence, correct = own.probs.max(axis=1), own.probs.argmax(axis=1) == own.labels
+    confidence, correct = own.probs.max(axis=1), own.predicted == own.labels
+    if cls:
+        confidence, correct = own.probs[:, own.classes.index(cls)], own.labels == own.classes.index(cls)
     bins = calibration.equal_mass_bins(confidence, most=10)
     n = np.bincount(bins)
     x, hits = np.bincount(bins, weights=confidence) / n, np.bincount(bins, weights=correct)
@@ -106,7 +128,10 @@ def _bins(axes: Axes, own: Predictions, least: int) -> str:
     )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    return ", ".join(f"confidence {a:.2f} accuracy {b:.2f}" for a, b in zip(x, y, strict=True))
+    return ", ".join(
+        f"{'probability' if cls else 'confidence'} {a:.2f} {'share' if cls else 'accuracy'} {b:.2f}"
+        for a, b in zip(x, y, strict=True)
+    )
 
 
 def _enough_for_roc(own: Predictions, cls: str | None, least: int) -> bool:

@@ -11,7 +11,7 @@ from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page import card_plots, prediction_plots
 from evalsuite.page.blocks import Block, Bullets, Cell, Heading, Plot, Table, estimate_cell, number, p_value, records
-from evalsuite.report import headline
+from evalsuite.report import clinical_blocks, headline
 
 #: Tables of a column: a caption and the metrics side by side, few enough for a printed page.
 TABLES = (
@@ -24,7 +24,7 @@ TABLES = (
 )
 BY_CLASS = ("sensitivity", "specificity", "auroc")
 #: Gaps of a class that stand in the table of gaps, where classes are named positive.
-OF_THE_POSITIVE = (*BY_CLASS, "auprc")
+OF_THE_POSITIVE = (*BY_CLASS, "auprc", "ppv", "npv")
 
 
 def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Block]:
@@ -40,11 +40,15 @@ def card_blocks(card: Card, predictions: Predictions | None = None) -> list[Bloc
             *_gaps(card, column),
             *(_classes(card, column, metric) for metric in BY_CLASS),
         ]
+        if card.positive:
+            blocks += clinical_blocks.of_positive(card, column, predictions)
         if predictions is not None:
             blocks.append(Plot(prediction_plots.reliability(predictions, column)))
             blocks.append(Plot(prediction_plots.roc(predictions, column)))
     for column in dict.fromkeys(r.column for r in card.rows if r.column not in ("all", card.contrast, *card.columns)):
         blocks += [Heading(column), _crossed(card, column)]
+    if predictions is not None:
+        blocks += [Heading("Calibration"), Plot(prediction_plots.calibration_by_class(predictions))]
     return [*blocks, Bullets(card.notes)]
 
 
@@ -131,8 +135,8 @@ def _gaps(card: Card, column: str) -> list[Block]:
                 "gap in": card.label(g.metric),
                 "difference": _with(f"{g.difference:.3f}", g.low, g.high),
                 "ratio": number(g.ratio),
-                "worst": f"{g.worst} {g.worst_value:.3f}",
-                "best": f"{g.best} {g.best_value:.3f}",
+                "worst": f"{g.worst}\u00a0{g.worst_value:.3f}",
+                "best": f"{g.best}\u00a0{g.best_value:.3f}",
                 "p": Cell(p_value(g.p), bold=g.beyond_chance),
                 "seen with a chance of 80 %": number(g.detectable, 2),
             }

@@ -7,14 +7,17 @@ from evalsuite.fairness.comparison import Comparison
 from evalsuite.fairness.label_noise import RaterCheck
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page.blocks import Answer, Report, Section
-from evalsuite.report import card_blocks, headline, methods
+from evalsuite.report import card_blocks, flow, headline, methods
 
 
 def report(
     card: Card, test: Predictions, compared: Comparison | None = None, raters: RaterCheck | None = None
 ) -> Report:
     """All sections of a card."""
-    sections = [Section("Card", card_blocks.card_blocks(card, test))]
+    sections = [
+        Section("Card", card_blocks.card_blocks(card, test)),
+        Section("Which images the answer rests on", flow.flow_blocks(card, test)),
+    ]
     if compared is not None:
         sections.append(
             Section(

@@ -68,8 +68,9 @@ def of_card(card: Card, test: Predictions) -> list[str]:
         f"{s.min_count} images are not reported.",
         "Gaps are the largest difference between groups with enough data. The interval of each pair of groups follows "
         "from the intervals of both (MOVER; Newcombe's for shares), all pairs hold together (max-T), and the p is the "
-        "level at which the interval touches 0. The gap in accuracy is primary; others are "
-        "exploratory. Accuracies of intersections are also shown shrunk by a beta-binomial model.",
+        f"level at which the interval touches 0. The gap in {card.label(card.primary)} was named in advance"
+        f"{f', of {card.contrast}' if card.contrast else ''}; others are exploratory. "
+        "Accuracies of intersections are also shown shrunk by a beta-binomial model.",
         software(),
     ]
 

@@ -23,6 +23,21 @@ def at_specificity(scores: NDArray[np.floating], positive: NDArray[np.bool_], sp
     return float(np.nextafter(negatives[kept - 1], math.inf))
 
 
+def at_sensitivity(scores: NDArray[np.floating], positive: NDArray[np.bool_], sensitivity: float) -> float:
+    """The highest threshold t (call positive where score >= t) that keeps the sensitivity; NaN without positives."""
+    return -at_specificity(-scores, ~positive, sensitivity)
+
+
+def plausible_at_sensitivity(
+    scores: NDArray[np.floating],
+    positive: NDArray[np.bool_],
+    sensitivity: float,
+    clusters: NDArray[np.int64] | None = None,
+) -> NDArray[np.floating]:
+    """As `plausible`, of the threshold that keeps a sensitivity."""
+    return -plausible(-scores, ~positive, sensitivity, clusters)
+
+
 def plausible(
     scores: NDArray[np.floating],
     positive: NDArray[np.bool_],
