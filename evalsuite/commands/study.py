@@ -15,6 +15,7 @@ from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
+from evalsuite.study.kinds import CONTROLS, WHAT, Kind
 from evalsuite.study.names import ControlDoses, Metric, Preset
 from evalsuite.training.recipe import Augment, Recipe, Tuning
 
@@ -46,6 +47,25 @@ def study(
     ratios: Annotated[str | None, typer.Option(help="Synthetic images for each real one, e.g. 1,5,10.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Training runs of each arm.")] = None,
     strategies: Annotated[str | None, typer.Option(help="Strategies to compare, e.g. inpaint,text-to-image.")] = None,
+    arms: Annotated[
+        str,
+        typer.Option(
+            help="Optional arms: real-short, real-repeated, randaugment, synthetic-only, pretrain (synthetic, then "
+            "real), all-real (upper bound), untuned, shuffled-labels (placebo), dark-only; or none."
+        ),
+    ] = ",".join(CONTROLS),
+    untuned: Annotated[
+        list[Path] | None, typer.Option(help="Shards of a generator that was not tuned; adds the arm untuned.")
+    ] = None,
+    external: Annotated[
+        Path | None, typer.Option(help="Real images of another source, on which every arm is tested too.")
+    ] = None,
+    val_fraction: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.9, help="Share of each arm's own real images that choose its checkpoint; 0: validation/ does."
+        ),
+    ] = 0.0,
     adaptive: Annotated[bool, typer.Option(help="Double the dose until the gain stops, then stop.")] = False,
     max_ratio: Annotated[float, typer.Option(help="Largest dose of --adaptive.")] = 128.0,
     controls_at: Annotated[
@@ -110,6 +130,8 @@ def study(
         groups=groups,
         margin=margin,
         adaptive=adaptive,
+        arms=_arms(arms, bool(untuned)),
+        val_fraction=val_fraction,
     )
     recipe, note = _recipe(
         grid,
@@ -125,16 +147,23 @@ def study(
         augment=augment,
         seed=seed,
     )
-    places = datasets.Places(real=real, synthetic=datasets.sets_in(synthetic), size=recipe.size, features=features)
+    places = datasets.Places(
+        real=real,
+        synthetic=datasets.sets_in(synthetic),
+        size=recipe.size,
+        features=features,
+        untuned=datasets.sets_in(untuned or []),
+        external=external,
+    )
     opened = datasets.open_data(places)
     leaks = datasets.check_held_out(opened, allow_leakage)
     design = new_study(places, recipe, grid, leaks, notes=[note] if note else ())
     if not as_json:
         say(f"classifier: {recipe.summary()}. {note}".rstrip())
     conduct.check(design, opened, allow_leakage)
-    limit = {n: min(max_ratio, opened.scarcest(n, design.arm_seeds)[0] / n) for n in design.sizes}
+    limit = {n: min(max_ratio, conduct.largest_dose(design, opened, n)) for n in design.sizes}
     if body_features.needed(design):
-        with progress("features", sum(images.n for images in body_features.image_sets(opened))) as tick:
+        with progress("features", sum(images.n for images in opened.parts.values())) as tick:
             design = body_features.compute(design, opened, folder, body, lambda n: tick(n))
     execution = Options(workers, ray, allow_leakage=allow_leakage, progress=progress)
     train = partial(conduct.execute, out=folder, options=execution)
@@ -191,6 +220,17 @@ def _recipe(grid: Grid, features: Path | None, body: Path | None, **given: objec
     elif features is not None:
         fields["weights"] = SCRATCH
     return settled_recipe(**fields, **({"tuning": "features"} if features or body else {}))
+
+
+def _arms(text: str, untuned: bool) -> list[Kind]:
+    """The optional arms that are named; shards of an untuned generator name one too."""
+    words = [word.strip() for word in text.split(",") if word.strip() not in ("", "none")]
+    unknown = [word for word in words if word not in WHAT]
+    if unknown:
+        raise UserError(f"--arms {text}: no such arm as {', '.join(unknown)}; expected {', '.join(WHAT)}, or none")
+    if "untuned" in words and not untuned:
+        raise UserError("--arms untuned needs --untuned SHARDS, images of a generator that was not tuned")
+    return [kind for kind in WHAT if kind in words or (kind == "untuned" and untuned)]
 
 
 def _numbers(text: str | None, option: str, kind: type[Number], least: int) -> list[Number]:

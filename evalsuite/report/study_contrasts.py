@@ -7,12 +7,15 @@ from evalsuite.page.blocks import Block, Plot, Section, Table
 from evalsuite.report.study_lines import differences, metric, not_judged, pick
 from evalsuite.study.analysis import Analysis
 from evalsuite.study.arm_scores import ALL
-from evalsuite.study.kinds import CAUSAL, REAL_ONLY, WHAT
+from evalsuite.study.gains import Contrast
+from evalsuite.study.kinds import CAUSAL, WHAT, WITHOUT_STRATEGY
 
 
 def sections(found: Analysis) -> list[Section]:
     """The parts that this study's arms allow."""
     made = [Section("Are the synthetic images the cause?", _causal(found))]
+    if others := [c for c in found.contrasts if c.family == "arms"]:
+        made.append(Section("Against the other arms", _others(found, others)))
     if len(found.design.strategies) > 1:
         made.append(Section("Strategies compared", _strategies(found)))
     return [*made, Section("Controls", _controls(found))]
@@ -35,13 +38,24 @@ def _causal(found: Analysis) -> list[Block]:
         f"The family named in advance is every contrast at {dose}: groups, numbers of real images and controls; there "
         "'helps' and 'hurts' must survive Holm's correction. Other doses are exploratory. RandAugment does not depend "
         f"on the dose and was trained once. {doses}".rstrip(),
-        differences(found, shown, "With synthetic images against the same effort without"),
+        differences(found.lacking, shown, "With synthetic images against the same effort without"),
+        *not_judged(found.lacking),
+    ]
+
+
+def _others(found: Analysis, shown: list[Contrast]) -> list[Block]:
+    return [
+        f"Each optional arm at equal doses, paired. The family named in advance is every such contrast at "
+        f"{found.reference:g}:1. Against shuffled labels nothing but the labels differs; against all real images the "
+        "difference is what synthetic images leave to gain.",
+        differences(found.lacking, shown, "With synthetic images against the other arms"),
         *not_judged(found.lacking),
     ]
 
 
 def _strategies(found: Analysis) -> list[Block]:
     plots: list[Block] = []
+    pairs = [c for c in found.contrasts if c.family == "strategies"]
     for size in found.design.sizes:
         (real,) = (line for line in pick(found, ALL, "real", None, 0.0) if line.size == size)
         lines = []
@@ -56,7 +70,7 @@ def _strategies(found: Analysis) -> list[Block]:
         *plots,
         "Strategies are compared at equal doses and numbers of real images, paired. The family named in advance is "
         f"every pair at {found.reference:g}:1 in every group and size; there a verdict must survive Holm's correction.",
-        differences(found, [c for c in found.contrasts if c.family == "strategies"], "One strategy against another"),
+        differences(found.lacking, pairs, "One strategy against another"),
         *not_judged(found.lacking),
     ]
 
@@ -71,7 +85,7 @@ def _controls(found: Analysis) -> list[Block]:
             for s in found.design.strategies
         ]
         for kind in found.design.control_kinds:
-            for strategy in (None,) if kind in REAL_ONLY else found.design.strategies:
+            for strategy in (None,) if kind in WITHOUT_STRATEGY else found.design.strategies:
                 what = WHAT[kind] + (f", {strategy}" if strategy else "")
                 shown += [
                     (f"{what}, {dose:g}:1" if found.design.control_doses == "all" else what, lines)
@@ -80,9 +94,9 @@ def _controls(found: Analysis) -> list[Block]:
                 ]
         for what, lines in shown:
             for line in lines:
-                if line.size == size:
+                if line.size in (size, 0):  # 0: all real images, whatever the size
                     rows.append((str(size), what, f"{line.score:.3f}", f"{line.low:.3f} to {line.high:.3f}"))
     return [
-        "The scores of what the same training effort gives without synthetic images.",
+        "The scores of the optional arms beside those that they are compared with.",
         Table(("real per class", "arm", metric(found), "95% interval"), rows),
     ]

@@ -31,10 +31,10 @@ def not_judged(lacking: Mapping[str, str]) -> list[str]:
     return [f"Not enough data for {', '.join(groups)}: {lacks}." for lacks, groups in reasons.items()]
 
 
-def differences(found: Analysis, shown: Sequence[Gain], caption: str = "") -> Table:
+def differences(lacking: Mapping[str, str], shown: Sequence[Gain], caption: str = "") -> Table:
     """A row for each difference in all and in the groups that nothing lacks for."""
     rows = []
-    for g in (g for g in shown if g.group == ALL or not found.lacking[g.group]):
+    for g in (g for g in shown if g.group == ALL or not lacking[g.group]):
         gain, between = points(g.value, g.low, g.high)
         arms = (
             {"arm": g.first, "against": g.second}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evalsuite.page import curves
 from evalsuite.page.blocks import Answer, Block, Plot, Report, Section, Table, number, records
-from evalsuite.report import methods, study_contrasts
+from evalsuite.report import methods, study_contrasts, study_external
 from evalsuite.report.datasheet import data_sheet, sheet
 from evalsuite.report.study_lines import differences, metric, not_judged, pick
 from evalsuite.stats.estimate import NOT_ENOUGH, points
@@ -25,6 +25,7 @@ def report(found: Analysis) -> Report:
         Section("Score against real images", _figure(found)),
         Section("Gain against dose", _dose(found)),
         Section(f"Verdict for each {_group_word(found)}", _by_group(found)),
+        *study_external.sections(found),
         *study_contrasts.sections(found),
         Section("What synthetic images are worth", _exchange(found)),
         Section("Laws", _laws(found)),
@@ -52,6 +53,7 @@ def answer(found: Analysis) -> Answer:
     ]
     details = [f"{group}: {text}" for group, text in words.items() if group != ALL and not found.lacking[group]]
     details += [text for group, said in compared(found).items() if group == ALL for text in said]
+    details += study_external.details(found)
     details += not_judged(found.lacking)
     family = [g for g in found.gains if g.ratio == found.reference]
     by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be determined" for g in family)
@@ -142,7 +144,7 @@ def _by_group(found: Analysis) -> list[Block]:
         f"Verdicts at {found.reference:g}:1 were named in advance as the family of comparisons: there, 'helps' and "
         "'hurts' must survive Holm's correction over groups and sizes. 'No relevant difference' means that the whole "
         f"interval lies within {100 * found.design.margin:g} points of 0. Other doses are exploratory.",
-        differences(found, found.gains),
+        differences(found.lacking, found.gains),
         *not_judged(found.lacking),
     ]
 

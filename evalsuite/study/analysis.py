@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from evalsuite.study import dose, exchange, scaling_laws
-from evalsuite.study.arm import Result
+from evalsuite.study.arm import EXTERNAL, Result
 from evalsuite.study.arm_scores import ALL, Cell, Place, Scores, arm_result, read_scores
 from evalsuite.study.design import Design, read_design
 from evalsuite.study.dose import Saturation
@@ -40,6 +40,16 @@ class Line:
 
 
 @dataclass(frozen=True)
+class External:
+    """The same arms on the external test images."""
+
+    lacking: dict[str, str]
+    lines: tuple[Line, ...]
+    gains: tuple[Gain, ...]
+    contrasts: tuple[Contrast, ...]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """A study's findings.
 
@@ -57,6 +67,8 @@ class Analysis:
         Of the groups that nothing lacks for: the candidates by (group, strategy), the best one first.
     results
         What training each arm reported.
+    external
+        What holds on the external test images; None where there are none.
     """
 
     design: Design
@@ -70,6 +82,7 @@ class Analysis:
     exchanges: dict[Place, Exchange]
     laws: dict[tuple[str, str | None], list[Fit]]
     results: tuple[Result, ...]
+    external: External | None = None
 
     @property
     def reference(self) -> float:
@@ -115,7 +128,12 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
         _exchanges(scores),
         _laws(scores),
         results,
+        None if design.places.external is None else _external(read_scores(folder, design, n_boot, None, EXTERNAL)),
     )
+
+
+def _external(scores: Scores) -> External:
+    return External(scores.lacking, tuple(_lines(scores)), tuple(gains(scores)), tuple(contrasts(scores)))
 
 
 def _lines(scores: Scores) -> list[Line]:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from dermforge.common.errors import UserError
 from evalsuite.study.kinds import REAL_ONLY, Kind
-from evalsuite.training.data import lineage_guard
-from evalsuite.training.data.datasets import Data
-from evalsuite.training.data.schedule import TrainingSet
 from evalsuite.training.recipe import Recipe
-from shards.mixing.sampling_order import few_per_class
-from shards.mixing.tensors import TensorSet
 
 RESULT, PREDICTIONS, VALIDATION = "result.json", "predictions.parquet", "validation.parquet"
+#: Predictions on the external test images.
+EXTERNAL = "external.parquet"
 
 
 class Arm(BaseModel):
@@ -28,11 +23,15 @@ class Arm(BaseModel):
         `real`: real images only, as many steps as every other arm. `mix`: with synthetic ones. The controls:
         `real-short` (only the steps that the real images would make in as many epochs as the mixed arm makes),
         `real-repeated` (real images repeated to the mixed arm's count), `randaugment` (real images, RandAugment),
-        `synthetic-only`.
+        `synthetic-only`. The others are mixed arms with another thing changed: `pretrain` (synthetic images first,
+        then real ones), `all-real` (no synthetic images, every real one there is), `untuned` (images of a generator
+        that was not tuned), `shuffled-labels` (placebo), `dark-only` (all synthetic images of dark skin types).
     n_real
         Real images per class; 0: all there are.
     strategy
         Synthetic images of this strategy only; None: of all.
+    val_fraction
+        Share of the real images that choose the checkpoint in place of the validation images; 0: none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +40,7 @@ class Arm(BaseModel):
     n_real: int = Field(ge=0)
     strategy: str | None = None
     recipe: Recipe
+    val_fraction: float = Field(default=0.0, ge=0, lt=1)
 
     @property
     def ratio(self) -> float:
@@ -67,6 +67,8 @@ class Arm(BaseModel):
             changes["augment"] = "randaugment"
         if self.kind == "synthetic-only":
             changes["mode"] = "synthetic-only"
+        if self.kind == "pretrain":
+            changes["mode"] = "pretrain-then-tune"
         return self.recipe.model_copy(update=changes)
 
 
@@ -95,41 +97,5 @@ class Result(BaseModel):
 
 def digest(arm: Arm, data_digest: str) -> str:
     """What decides an arm's result: its settings and the images it may use."""
-    return hashlib.sha256(f"{arm.model_dump_json()} {data_digest}".encode()).hexdigest()
-
-
-def training_set(arm: Arm, data: Data) -> tuple[TensorSet, TrainingSet]:
-    """The real images of an arm, and all it draws from.
-
-    Raises
-    ------
-    UserError
-        There are too few synthetic images for the ratio, or too few real ones.
-    """
-    real = data.real(arm.n_real, arm.seed)
-    if arm.kind == "real-repeated":
-        times = max(1, round(1 + arm.ratio))
-        return real, TrainingSet(real.take(np.tile(np.arange(real.n), times)))
-    if arm.kind in REAL_ONLY:
-        return real, TrainingSet(real)
-    synthetic = data.synthetic_for(real, arm.strategy)
-    per_class = round(real.n * arm.ratio / len(real.classes))
-    counts = np.bincount(synthetic.labels, minlength=len(synthetic.classes))
-    if counts.min() < per_class:
-        raise UserError(
-            f"{per_class} synthetic (ratio {arm.ratio:g}) images per class are asked for, but "
-            f"{synthetic.classes[int(counts.argmin())]} has {counts.min()}; generate more, or ask for less"
-        )
-    synthetic = synthetic.take(few_per_class(synthetic.rows, per_class, arm.seed))
-    return real, TrainingSet(None if arm.kind == "synthetic-only" else real, synthetic)
-
-
-def check_lineage(data: Data, arm: Arm, real: TensorSet, allow: bool) -> tuple[list[str], list[str]]:
-    """Refuse an arm whose generator knows too much: (allowed leaks, notes)."""
-    data = data.for_arm(real)
-    if arm.kind in REAL_ONLY or not data.lineage:
-        return [], []
-    ids = real.rows["id"].tolist()
-    own = lineage_guard.own_set_leak(data.lineage, ids, data.train.rows["id"].tolist())
-    other, note = lineage_guard.arm_leaks(data.lineage, ids, phantoms=bool((real.rows["origin"] == "phantom").all()))
-    return lineage_guard.refuse(own or other, allow), [note] if note else []
+    later = set() if arm.val_fraction else {"val_fraction"}  # arms of before had no such setting
+    return hashlib.sha256(f"{arm.model_dump_json(exclude=later)} {data_digest}".encode()).hexdigest()

@@ -18,7 +18,7 @@ from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm, Result
 from evalsuite.study.design import Design
-from evalsuite.study.kinds import WITHOUT_DOSE, Kind
+from evalsuite.study.kinds import WITHOUT_DOSE, WITHOUT_STRATEGY, Kind
 from evalsuite.study.outcomes import counted, outcome
 from evalsuite.study.paired_scores import Score, resamples
 
@@ -57,27 +57,31 @@ class Scores:
 
     def control(self, kind: Kind, place: Place, ratio: float) -> Score | None:
         """The arm of a kind that is compared with the mixed one at a dose; None where there is none at this dose."""
-        group, _, size = place
-        if kind in WITHOUT_DOSE:
+        group, strategy, size = place
+        if kind == "all-real":
+            size, ratio = 0, 0.0
+        elif kind in WITHOUT_DOSE:
             ratio = self.design.control_ratio(size)
-        found = self.of.get((kind, None, size, ratio))
+        found = self.of.get((kind, None if kind in WITHOUT_STRATEGY else strategy, size, ratio))
         return None if found is None else found[group]
 
 
-def read_scores(folder: Path, design: Design, n_boot: int, tick: Callable[[int], None] | None = None) -> Scores:
-    """Read the predictions of all arms.
+def read_scores(
+    folder: Path, design: Design, n_boot: int, tick: Callable[[int], None] | None = None, name: str = arms.PREDICTIONS
+) -> Scores:
+    """Read the predictions of all arms, on the test images or (by the file's name) on others.
 
     Raises
     ------
     UserError
         An arm is missing, or arms were tested on different images.
     """
-    base = arm_predictions(folder, design.arms()[0])
+    base = arm_predictions(folder, design.arms()[0], name)
     draws, found = resamples(base, design.seeds, n_boot, group=design.groups), {}
     masks = {g: mask & counted(design.metric, base) for g, mask in group_masks(base, design.groups).items()}
     for kind, strategy, size, ratio in cells(design):
         made = [design.arm(kind, size, ratio, strategy, seed) for seed in range(design.seeds)]
-        of = [outcome(arm_predictions(folder, arm), base, design.metric) for arm in made]
+        of = [outcome(arm_predictions(folder, arm, name), base, design.metric) for arm in made]
         found[kind, strategy, size, ratio] = {g: draws.score(of, mask, design.metric) for g, mask in masks.items()}
         if tick:
             tick(1)

@@ -15,7 +15,6 @@ from evalsuite.training import checkpoint, frozen_features
 from evalsuite.training import model as models
 from evalsuite.training.data import datasets, feature_table
 from evalsuite.training.recipe import SCRATCH
-from shards.mixing.tensors import TensorSet
 
 FEATURES = "features.parquet"
 
@@ -23,11 +22,6 @@ FEATURES = "features.parquet"
 def needed(design: Design) -> bool:
     """Whether a study works on features that nobody has computed yet."""
     return design.recipe.tuning == "features" and design.places.features is None
-
-
-def image_sets(opened: datasets.Data) -> list[TensorSet]:
-    """All images that features are computed of."""
-    return [opened.train, opened.validation, opened.test, *([opened.synthetic] if opened.synthetic else [])]
 
 
 def compute(design: Design, opened: datasets.Data, out: Path, body: Path | None, tick: Callable[[int], None]) -> Design:
@@ -60,9 +54,8 @@ def compute(design: Design, opened: datasets.Data, out: Path, body: Path | None,
     else:
         network = models.build(design.recipe, len(opened.classes))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    done = [frozen_features.extract(network, images, device, tick=tick) for images in image_sets(opened)]
-    real = np.full(sum(images.n for images in done[:3]), feature_table.REAL)
-    frame = feature_table.to_frame(done, np.concatenate([real, opened.made_by]))
+    done = [frozen_features.extract(network, images, device, tick=tick) for images in opened.parts.values()]
+    frame = feature_table.to_frame(done, np.concatenate([opened.makers[name] for name in opened.parts]))
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / FEATURES, frame.to_parquet(None, index=False))
     places = design.places.model_copy(update={"features": out / FEATURES})

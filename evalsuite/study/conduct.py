@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +13,13 @@ from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
 from dermforge.common.training_state import changes_between
 from evalsuite.study import run_arms
-from evalsuite.study.arm import check_lineage
+from evalsuite.study.arm_images import check_lineage
 from evalsuite.study.body_features import FEATURES
 from evalsuite.study.design import PLAN, Design, read_design
+from evalsuite.study.kinds import Kind
 from evalsuite.study.outcomes import check_class
+from evalsuite.study.own_validation import split
+from evalsuite.study.synthetic_set import fewest
 from evalsuite.training.data import datasets
 from evalsuite.training.recipe import Recipe
 from shards.format.schema import created_by
@@ -90,16 +94,37 @@ def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) ->
     for size, ratios in design.doses.items():
         for seed in range(design.seeds):
             arm = design.arm("mix", size, max(ratios), None, seed)
-            check_lineage(opened, arm, opened.real(size, arm.seed), allow_leakage)
-        for strategy in design.strategies:
-            held, scarce = opened.scarcest(size, design.arm_seeds, strategy)
+            real = opened.real(size, arm.seed)
+            split(arm, real)
+            for one in synthetic_kinds(design):
+                check_lineage(opened, arm.model_copy(update={"kind": one}), real, allow_leakage)
+        for kind, strategy in itertools.product(synthetic_kinds(design), design.strategies):
+            held, scarce = scarcest(design, opened, size, kind, strategy)
             if ratios[-1] * size > held:
                 named = f" of the strategy {strategy}" if strategy else ""
+                named += "" if kind == "mix" else f" for the arm {kind}"
                 raise UserError(
                     f"{size} real images at {ratios[-1]:g}:1 need {round(ratios[-1] * size)} synthetic "
                     f"images per class{named}; the shards hold {held} of {scarce}, which allows "
                     f"{held / size:.3g}:1"
                 )
+
+
+def synthetic_kinds(design: Design) -> tuple[Kind, ...]:
+    """The kinds of arms whose synthetic images must suffice: those that do not draw from the mixed arm's."""
+    return ("mix", *(kind for kind in design.optional if kind in ("untuned", "dark-only")))
+
+
+def scarcest(design: Design, opened: datasets.Data, size: int, kind: Kind, strategy: str | None) -> tuple[int, str]:
+    """The fewest synthetic images of one class that arms of a kind may draw from over all seeds, and the class."""
+    made = [design.arm(kind, size, 1.0, strategy, seed) for seed in range(design.seeds)]
+    return min(fewest(arm, opened, opened.real(size, arm.seed)) for arm in made)
+
+
+def largest_dose(design: Design, opened: datasets.Data, size: int) -> float:
+    """The largest ratio that the synthetic images of every strategy and kind of arm allow."""
+    places = itertools.product(synthetic_kinds(design), design.strategies)
+    return min(scarcest(design, opened, size, kind, strategy)[0] for kind, strategy in places) / size
 
 
 def _check_groups(column: str, test: TensorSet) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dermforge.common.errors import UserError
 from evalsuite.study.arm import Arm
-from evalsuite.study.kinds import CONTROLS, REAL_ONLY, WITHOUT_DOSE, Kind
+from evalsuite.study.kinds import CONTROLS, WITHOUT_DOSE, WITHOUT_STRATEGY, Kind
 from evalsuite.study.names import ControlDoses, Metric, Preset
 from evalsuite.study.outcomes import is_outcome
 from evalsuite.training.data import datasets
@@ -36,6 +36,8 @@ class Grid:
         Synthetic images for each real one.
     strategies
         Strategies to compare; none: all synthetic images together.
+    arms
+        The optional kinds of arms.
     controls_at
         Ratio at which verdicts are judged, as near as there is one.
     control_doses
@@ -54,6 +56,8 @@ class Grid:
     ratios: Sequence[float] = ()
     seeds: int = 1
     strategies: Sequence[str] = ()
+    arms: Sequence[Kind] = CONTROLS
+    val_fraction: float = 0.0
     controls_at: float = 10.0
     control_doses: ControlDoses = "reference"
     metric: Metric = "accuracy"
@@ -106,7 +110,11 @@ class Design(BaseModel):
     doses
         Ratios for each number of real images per class (of a run 0: all there are), ascending, beginning with 0.
     controls
-        Whether the controls are trained too; with `adaptive` they wait for the last dose.
+        Whether the optional arms are trained too; with `adaptive` they wait for the last dose.
+    optional
+        The kinds of the optional arms.
+    val_fraction
+        Share of each arm's own real images that choose its checkpoint; 0: the validation images do.
     control_doses
         The ratios whose number of steps and images the controls match: the reference, or all. `below`: the largest up
         to `controls_at`, as studies did before there was a choice.
@@ -119,6 +127,8 @@ class Design(BaseModel):
     recipe: Recipe
     doses: dict[int, tuple[float, ...]]
     strategies: tuple[str | None, ...] = (None,)
+    optional: tuple[Kind, ...] = CONTROLS
+    val_fraction: float = Field(default=0.0, ge=0, lt=1)
     seeds: int = Field(ge=1)
     controls_at: float = Field(default=10.0, gt=0)
     control_doses: Literal["below"] | ControlDoses = "below"
@@ -153,7 +163,8 @@ class Design(BaseModel):
 
     def arm(self, kind: Kind, size: int, ratio: float, strategy: str | None, seed: int) -> Arm:
         recipe = self.recipe.model_copy(update={"ratio": float(ratio), "seed": self.recipe.seed + seed})
-        return Arm(kind=kind, n_real=size, strategy=strategy if ratio else None, recipe=recipe)
+        strategy = None if kind in WITHOUT_STRATEGY else strategy
+        return Arm(kind=kind, n_real=size, strategy=strategy, recipe=recipe, val_fraction=self.val_fraction)
 
     def arms(self) -> list[Arm]:
         """All arms: for every size the grid, then its controls."""
@@ -165,19 +176,20 @@ class Design(BaseModel):
                         one = self.arm("mix" if ratio else "real", size, ratio, strategy, seed)
                         made[one.name] = one
                     for kind in self.control_kinds if self.controls else ():
-                        needs = None if kind in REAL_ONLY else strategy
                         for ratio in self.control_ratios(kind, size):
-                            one = self.arm(kind, size, ratio, needs, seed)
+                            one = self.arm(kind, 0 if kind == "all-real" else size, ratio, strategy, seed)
                             made[one.name] = one
         return list(made.values())
 
     @property
     def control_kinds(self) -> tuple[Kind, ...]:
         """Features are computed once from images as they are, so RandAugment could not change them."""
-        return tuple(k for k in CONTROLS if k != "randaugment" or self.recipe.tuning != "features")
+        return tuple(k for k in self.optional if k != "randaugment" or self.recipe.tuning != "features")
 
     def control_ratios(self, kind: Kind, size: int) -> tuple[float, ...]:
         """The ratios at which a control is trained; one that no dose changes is trained once."""
+        if kind == "all-real":
+            return (0.0,)
         if self.control_doses == "all" and kind not in WITHOUT_DOSE:
             return tuple(r for r in self.doses[size] if r > 0)
         return (self.control_ratio(size),)
@@ -214,6 +226,8 @@ def new_study(
             recipe=recipe,
             doses=dict.fromkeys(sorted(set(grid.sizes)), ratios),
             strategies=tuple(grid.strategies) or (None,),
+            optional=tuple(dict.fromkeys(grid.arms)),
+            val_fraction=grid.val_fraction,
             seeds=grid.seeds,
             controls_at=grid.controls_at,
             control_doses=grid.control_doses,

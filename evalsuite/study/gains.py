@@ -13,10 +13,10 @@ import numpy as np
 from evalsuite.stats import hypothesis_tests
 from evalsuite.stats.verdict import Verdict, verdict
 from evalsuite.study.arm_scores import Place, Scores
-from evalsuite.study.kinds import CAUSAL, WHAT
+from evalsuite.study.kinds import CAUSAL, WHAT, Kind
 from evalsuite.study.paired_scores import Score
 
-Family = Literal["controls", "strategies"]
+Family = Literal["controls", "arms", "strategies"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class Contrast(Gain):
     Attributes
     ----------
     family
-        `controls`: against what the same effort gives without synthetic images. `strategies`: one strategy against
-        another. Holm's p is over all contrasts of the family at the reference dose: groups, sizes and arms.
+        `controls`: against what the same effort gives without synthetic images. `arms`: against the other optional
+        arms, but for that of fewer steps. `strategies`: one strategy against another. Holm's p is over all contrasts of
+        the family at the reference dose: groups, sizes and arms.
     first, second
         The arms in words; the value is the first one's score less the second one's.
     """
@@ -80,18 +81,19 @@ def gains(scores: Scores) -> list[Gain]:
 
 
 def contrasts(scores: Scores) -> list[Contrast]:
-    """Every dose against the controls of the causal question, and every pair of strategies."""
-    reference = scores.design.reference
-    return holm(list(_controls(scores)), reference) + holm(list(_strategies(scores)), reference)
+    """Every dose against the controls of the causal question and the other arms, and every pair of strategies."""
+    others = tuple(kind for kind in scores.design.control_kinds if kind not in (*CAUSAL, "real-short"))
+    families = (_against(scores, "controls", CAUSAL), _against(scores, "arms", others), _strategies(scores))
+    return [found for family in families for found in holm(list(family), scores.design.reference)]
 
 
-def _controls(scores: Scores) -> Iterator[Contrast]:
-    for place, kind in itertools.product(scores.places(), CAUSAL):
+def _against(scores: Scores, family: Family, kinds: Sequence[Kind]) -> Iterator[Contrast]:
+    for place, kind in itertools.product(scores.places(), kinds):
         for ratio, mixed in scores.doses(place)[1:]:
             control = scores.control(kind, place, ratio)
             if control is not None:
                 named = "with synthetic images" + (f", {place[1]}" if place[1] else "")
-                yield Contrast(*_difference(scores, place, ratio, mixed, control), "controls", named, WHAT[kind])
+                yield Contrast(*_difference(scores, place, ratio, mixed, control), family, named, WHAT[kind])
 
 
 def _strategies(scores: Scores) -> Iterator[Contrast]:

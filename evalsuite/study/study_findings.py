@@ -12,7 +12,7 @@ import pandas as pd
 from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
 from evalsuite.stats.estimate import points
-from evalsuite.study.analysis import Analysis
+from evalsuite.study.analysis import Analysis, External
 from evalsuite.study.exchange import Exchange
 from evalsuite.study.scaling_laws import is_chosen
 
@@ -83,6 +83,13 @@ def notes(found: Analysis) -> list[str]:
         f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
         "number of images; the control with fewer steps shows what that changes."
     ]
+    if design.val_fraction:
+        said.append(
+            f"Checkpoints were chosen on {100 * design.val_fraction:g} % of each arm's own real images, which it did "
+            "not learn from; they are part of its number of real images."
+        )
+    else:
+        said.append("Checkpoints were chosen on validation images that are no part of an arm's number of real images.")
     said += design.notes
     if design.recipe.tuning == "features":
         said.append(
@@ -111,6 +118,17 @@ def _exchange(rates: Sequence[Exchange]) -> str:
 
 def _list(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _external(found: External | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "lacking": {group: text for group, text in found.lacking.items() if text},
+        "scores": [asdict(line) for line in found.lines],
+        "gains": [asdict(g) for g in found.gains],
+        "contrasts": [asdict(c) for c in found.contrasts],
+    }
 
 
 def write_record(found: Analysis, out: Path) -> dict[str, Any]:
@@ -162,6 +180,7 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
             for (g, s), fits in found.laws.items()
             for f in fits
         ],
+        "external": _external(found.external),
         "controls": list(found.design.control_kinds),
     }
     write_whole(out / RECORD, document(record, indent=1).encode())

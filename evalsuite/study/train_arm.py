@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from dermforge.common.atomic import write_whole
-from evalsuite.study.arm import PREDICTIONS, RESULT, VALIDATION, Arm, Result, check_lineage, digest, training_set
+from evalsuite.study.arm import EXTERNAL, PREDICTIONS, RESULT, VALIDATION, Arm, Result, digest
+from evalsuite.study.arm_images import check_lineage, training_set, validation_set
 from evalsuite.training import checkpoint, frozen_features, loop, preprocessing, resume
 from evalsuite.training import model as models
 from evalsuite.training.data.datasets import Data
@@ -82,7 +83,7 @@ def fit(arm: Arm, data: Data, body: nn.Module | None, folder: Path | None, execu
     """Train `body`, or a head where the data are features, and predict; `folder`: where it can be resumed."""
     real, images = training_set(arm, data)
     leakage, notes = check_lineage(data, arm, real, execution.allow_leakage)
-    recipe, world = arm.trained_as(), execution.world
+    recipe, world, validation = arm.trained_as(), execution.world, validation_set(arm, data, real)
     model: nn.Module
     if body is None:
         model, inputs = frozen_features.new_head(images), preprocessing.OF_FEATURES
@@ -90,10 +91,11 @@ def fit(arm: Arm, data: Data, body: nn.Module | None, folder: Path | None, execu
         model, inputs = body, preprocessing.of_images(body, recipe.augment, world.device)
     begun = time.monotonic()
     classifier = loop.Classifier(recipe, model, inputs, world)
-    progress = loop.fit(classifier, images, data.validation, folder=folder, tick=execution.tick, log=execution.log)
+    progress = loop.fit(classifier, images, validation, folder=folder, tick=execution.tick, log=execution.log)
     seconds = max(progress.seconds, time.monotonic() - begun)
     tables, correct = {}, 0.0
-    for name, part in ((VALIDATION, data.validation), (PREDICTIONS, data.test)):
+    external = {} if data.external is None else {EXTERNAL: data.external}
+    for name, part in {VALIDATION: validation, **external, PREDICTIONS: data.test}.items():
         scores = loop.logits(model, inputs.evaluate, part, world.device)
         tables[name] = predictions_frame(part, scores.double().softmax(1), recipe.summary())
         correct = float((scores.argmax(1) == torch.from_numpy(part.labels)).float().mean())
@@ -121,11 +123,8 @@ def fit(arm: Arm, data: Data, body: nn.Module | None, folder: Path | None, execu
 
 def _featured(data: Data, body: nn.Module, device: torch.device) -> Data:
     """The same data as features of a frozen body."""
-    train_, validation, test = (
-        frozen_features.extract(body, images, device) for images in (data.train, data.validation, data.test)
-    )
-    synthetic = None if data.synthetic is None else frozen_features.extract(body, data.synthetic, device)
-    return replace(data, train=train_, validation=validation, test=test, synthetic=synthetic)
+    parts = {name: frozen_features.extract(body, images, device) for name, images in data.parts.items()}
+    return data.with_parts(parts)
 
 
 def _record(data: Data, trained: Trained) -> checkpoint.Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 import shards
 from dermforge.common import id_ranges as ranges
 from dermforge.common.errors import UserError
-from evalsuite.training.data import feature_table
+from evalsuite.training.data import feature_table, other_sets
 from evalsuite.training.data import lineage_guard as guard
 from evalsuite.training.data.open_splits import check_classes, open_splits
 from shards import ImageSet, ShardSet
@@ -37,6 +37,10 @@ class Places(BaseModel):
         A parquet table of features (id, f0, f1, ...) of all those images; images themselves where None.
     keep
         Ids of synthetic images to use (a filter's list); None: all.
+    untuned
+        Folders of shards of a generator that was not tuned.
+    external
+        Real images of another source, on which every arm is tested too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +50,8 @@ class Places(BaseModel):
     features: Path | None = None
     size: int = 64
     keep: tuple[str, ...] | None = None
+    untuned: tuple[Path, ...] = ()
+    external: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ class Data:
         The lineage (real ids, or ranges of them) of each generator.
     made_by
         The generator of each synthetic image, as a position in `seen`.
+    untuned, untuned_lineage
+        Images of a generator that was not tuned, and what it saw.
+    external
+        Test images of another source.
     """
 
     train: TensorSet
@@ -67,6 +77,26 @@ class Data:
     seen: tuple[tuple[str, ...], ...]
     made_by: NDArray[np.int64]
     digest: str
+    untuned: TensorSet | None = None
+    untuned_lineage: tuple[str, ...] = ()
+    external: TensorSet | None = None
+
+    @property
+    def parts(self) -> dict[str, TensorSet]:
+        """The sets of images that there are, by name."""
+        names = ("train", "validation", "test", "external", "synthetic", "untuned")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
+
+    @property
+    def makers(self) -> dict[str, NDArray[np.int64]]:
+        """The generator of each image of each part, as a table of features names it."""
+        of = {"synthetic": self.made_by, "untuned": len(self.seen)}
+        real = feature_table.REAL
+        return {n: np.broadcast_to(np.asarray(of.get(n, real), np.int64), part.n) for n, part in self.parts.items()}
+
+    def with_parts(self, parts: Mapping[str, TensorSet]) -> Data:
+        """The same data with features, or other images, in place of these parts."""
+        return replace(self, **parts)  # type: ignore[arg-type]
 
     @property
     def classes(self) -> list[str]:
@@ -162,40 +192,46 @@ def open_data(places: Places) -> Data:
         Something is missing, overlaps, or does not fit together.
     """
     real, sets = _open(places)
+    untuned, external = other_sets.open_others(places.untuned, places.external)
     classes = sorted(set(real[0].rows["class"]))
-    for images in sets:
+    for images in [*sets, *untuned, *external]:
         if not images.n:
             raise UserError(f"{images} holds no images")
         check_classes(images.rows["class"], classes, str(images))
+    other_sets.check(untuned, external, real)
     parts = [TensorSet([images], places.size, classes=classes) for images in real]
-    synthetic = TensorSet(sets, places.size, classes=classes) if sets else None
+    made = [TensorSet(of, places.size, classes=classes) if of else None for of in (sets, untuned, external)]
     seen, made_by = _generators(sets)
     table = feature_table.read_features(places.features) if places.features is not None else None
-    if synthetic is not None:
-        _check_synthetic(synthetic, made_by, places.keep is not None or (table is not None and not table.by_generator))
+    named_by_id = places.keep is not None or (table is not None and not table.by_generator)
+    for some, makers in ((made[0], made_by), (made[1], np.zeros(made[1].n if made[1] else 0, dtype=np.int64))):
+        if some is not None:
+            _check_synthetic(some, makers, named_by_id)
+    sources = _digest([*real, *sets, *untuned, *external], places)
+    lineage = tuple(sorted({one for entries in _generators(untuned)[0] for one in entries}))
+    data = Data(parts[0], parts[1], parts[2], made[0], seen, made_by, sources, made[1], lineage, made[2])
     if table is not None:
-        parts = [table.stand_in(part, np.full(part.n, feature_table.REAL)) for part in parts]
-        synthetic = None if synthetic is None else table.stand_in(synthetic, made_by)
-    if synthetic is not None and places.keep is not None:
-        kept = np.flatnonzero(synthetic.rows["id"].isin(set(places.keep)))
-        synthetic, made_by = synthetic.take(kept), made_by[kept]
-    return Data(parts[0], parts[1], parts[2], synthetic, seen, made_by, _digest([*real, *sets], places))
+        data = data.with_parts({n: table.stand_in(of, data.makers[n]) for n, of in data.parts.items()})
+    if data.synthetic is not None and places.keep is not None:
+        kept = np.flatnonzero(data.synthetic.rows["id"].isin(set(places.keep)))
+        data = replace(data, synthetic=data.synthetic.take(kept), made_by=made_by[kept])
+    return data
 
 
 def digest(places: Places) -> str:
     """What the images are, without reading one."""
-    real, sets = _open(places)
-    return _digest([*real, *sets], places)
+    others = other_sets.open_others(places.untuned, places.external)
+    return _digest([images for part in (*_open(places), *others) for images in part], places)
 
 
 def check_held_out(data: Data, allow: bool) -> list[str]:
-    """Refuse when a generator saw validation or test images; the allowed leaks as text."""
-    if data.synthetic is None:
-        return []
-    parents = set(data.synthetic.rows["parent"].dropna()) - {""}
+    """Refuse when a generator saw validation, test or external images; the allowed leaks as text."""
+    made = [part for part in (data.synthetic, data.untuned) if part is not None]
+    parents = {name for part in made for name in part.rows["parent"].dropna()} - {""}
     train = None if data.train.holds_features else data.train
-    held_out = {"validation": data.validation, "test": data.test}
-    return guard.refuse(guard.held_out_leaks(data.lineage, parents, held_out, train), allow)
+    held_out = {name: part for name, part in data.parts.items() if name in ("validation", "test", "external")}
+    leaks = guard.held_out_leaks([*data.lineage, *data.untuned_lineage], parents, held_out, train) if made else []
+    return guard.refuse([*leaks, *other_sets.near_external(data.external, train)], allow)
 
 
 def check_unseen(synthetic: Path, validation: Path, train: Path, allow: bool) -> list[str]:

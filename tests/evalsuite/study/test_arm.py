@@ -6,7 +6,8 @@ import pytest
 from training_helpers import data, recipe
 
 from dermforge.common.errors import UserError
-from evalsuite.study.arm import Arm, training_set
+from evalsuite.study.arm import Arm
+from evalsuite.study.arm_images import training_set
 
 
 def test_controls_get_the_images_and_steps_they_stand_for() -> None:

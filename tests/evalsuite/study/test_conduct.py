@@ -11,7 +11,7 @@ from training_helpers import recipe
 from bench.suites.study import feature_study
 from dermforge.common.errors import UserError
 from evalsuite.study import analysis, conduct
-from evalsuite.study.arm import check_lineage, training_set
+from evalsuite.study.arm_images import check_lineage, training_set
 from evalsuite.study.conduct import next_doses
 from evalsuite.study.design import Design, Grid, new_study
 from evalsuite.study.run_arms import Options

@@ -9,7 +9,8 @@ import pandas as pd
 from safetensors.torch import save_file
 from training_helpers import ALONE, CPU, data, recipe
 
-from evalsuite.study.arm import Arm, training_set
+from evalsuite.study.arm import Arm
+from evalsuite.study.arm_images import training_set
 from evalsuite.study.train_arm import Execution, train
 from evalsuite.training import checkpoint, frozen_features, loop, model, preprocessing
 
