@@ -8,11 +8,13 @@ import numpy as np
 
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import TONE_GROUPS
-from evalsuite.images.tone.tone_table import requested_steps
 from evalsuite.study.arm import Arm
 from evalsuite.training.data.datasets import Data
 from shards.mixing.sampling_order import few_per_class, generator
 from shards.mixing.tensors import TensorSet
+
+#: V, VI or both, in digits or Roman numerals: 5, FST VI, 5-6, 56.
+_FITZPATRICK = re.compile(r"(fst|fitzpatrick|type|skin|tone)*([56]|vi?)([-/\u2013]?([56]|vi?))?")
 
 
 def candidates(arm: Arm, data: Data, real: TensorSet) -> TensorSet:
@@ -80,5 +82,4 @@ def is_dark(group: str) -> bool:
         return TONE_GROUPS.index(group) >= len(TONE_GROUPS) // 2
     if monk := re.fullmatch(r"monk-(\d+)", group):
         return int(monk[1]) >= 6
-    steps = requested_steps(group)
-    return steps is not None and steps[0] >= 4
+    return _FITZPATRICK.fullmatch(re.sub(r"[\s_]+", "", group.lower())) is not None

@@ -77,7 +77,8 @@ def test_what_is_not_untuned_or_not_external_is_refused(
     assert data.external is not None
     seen = tmp_path / "seen"
     generator(seen, "s", train.classes, (data.external.rows["id"].iloc[0],))
+    none = Places(real=phantom_shards, external=external, size=32)
     for field in ("synthetic", "untuned"):
-        leaky = open_data(Places(**{"real": phantom_shards, "external": external, "size": 32, field: (seen,)}))
+        leaky = open_data(none.model_copy(update={field: (seen,)}))
         with pytest.raises(UserError, match="1 external images are in the lineage"):
             check_held_out(leaky, allow=False)
