@@ -16,6 +16,8 @@ from engines.checkpoint.folder import NAMES, PARTS, weight_files
 from engines.checkpoint.skeleton import empty_network
 from engines.errors import EngineError
 
+Change = Callable[[str, torch.Tensor], torch.Tensor]
+
 #: What wrappers of a network put into the names of its weights when the wrapper is saved and not the network.
 WRAPPERS = {
     "_orig_mod.": r"(?:^|(?<=\.))_orig_mod\.",  # torch.compile
@@ -89,8 +91,13 @@ def own_names(place: Path, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def read_weights(folder: Path, part: str) -> dict[str, torch.Tensor]:
-    """A part's weights by the network's own names, as they are stored.
+def read_weights(folder: Path, part: str, changed: Change = lambda _, value: value) -> dict[str, torch.Tensor]:
+    """A part's weights by the network's own names.
+
+    Parameters
+    ----------
+    changed
+        Name and value of a weight -> the value that is kept, so that no more than one is held twice.
 
     Raises
     ------
@@ -107,7 +114,7 @@ def read_weights(folder: Path, part: str) -> dict[str, torch.Tensor]:
                         f"{path}: {own} holds NaN or infinity: the training diverged, or the file is damaged; take an "
                         "earlier checkpoint"
                     )
-                weights[own] = value
+                weights[own] = changed(own, value)
     return weights
 
 
@@ -121,17 +128,12 @@ def load_part(folder: Path, part: str) -> Any:
     """
     network = empty_network(folder, part)
     check_weights(folder, part, network)
-    weights = {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in read_weights(folder, part).items()
-    }
+    weights = read_weights(folder, part, lambda _, value: value.float() if value.is_floating_point() else value)
     network.load_state_dict(weights, strict=True, assign=True)
     return network
 
 
-def copy_part(
-    model: Path, out: Path, part: str, changed: Callable[[str, torch.Tensor], torch.Tensor] | None = None
-) -> None:
+def copy_part(model: Path, out: Path, part: str, changed: Change | None = None) -> None:
     """Copy a part's configuration and weights into `out`/`part`: one file, under the network's own names.
 
     Parameters
@@ -145,16 +147,12 @@ def copy_part(
     place.mkdir(exist_ok=True)
     shutil.copyfile(source / "config.json", place / "config.json")
     files, path = weight_files(model, part).files, place / f"{NAMES[part]}.safetensors"
-    if (
-        changed is None
-        and len(files) == 1
-        and all(name == own for name, own in own_names(source, _shapes(files[0])).items())
-    ):
+    as_it_is = len(files) == 1 and all(name == own for name, own in own_names(source, _shapes(files[0])).items())
+    if changed is None and as_it_is:
         shutil.copyfile(files[0], path)
         return
-    weights = read_weights(model, part)
-    values = {name: value if changed is None else changed(name, value) for name, value in weights.items()}
-    save_file({name: value.contiguous() for name, value in values.items()}, path, metadata={"format": "pt"})
+    weights = read_weights(model, part, changed or (lambda _, value: value))
+    save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata={"format": "pt"})
 
 
 def _own_name(name: str) -> str:
