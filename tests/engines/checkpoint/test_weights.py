@@ -16,7 +16,7 @@ from transformers import CLIPTextModel
 
 from engines.checkpoint.folder import weight_files
 from engines.checkpoint.skeleton import empty_network
-from engines.checkpoint.weights import WRAPPERS, check_weights, copy_part, load_part, own_names
+from engines.checkpoint.weights import WRAPPERS, check_weights, copy_part, is_finite, load_part, own_names
 from engines.errors import EngineError
 
 FILE = "diffusion_pytorch_model.safetensors"
@@ -88,6 +88,18 @@ def test_weights_of_another_shape_are_named(folder: Path, edit: Callable[..., No
     edit("text_encoder/config.json", intermediate_size=48)
     with pytest.raises(EngineError, match=r"do not fit config.json: .*fc1.bias is \[64\], expected \[48\]"):
         load_part(folder, "text_encoder")
+
+
+@given(
+    st.sampled_from([float("nan"), float("inf"), -float("inf")]),
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    st.integers(0, 99),
+)
+def test_a_number_that_is_not_finite_is_found(value: float, dtype: torch.dtype, place: int) -> None:
+    numbers = torch.arange(100).to(dtype)
+    assert is_finite(numbers)
+    numbers[place] = value
+    assert not is_finite(numbers)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
