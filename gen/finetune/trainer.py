@@ -55,7 +55,7 @@ class Training:
         UserError
             The batch cannot be shared out, or the checkpoint is of another run or of more steps.
         CheckFailed
-            The loss is not finite.
+            The loss or its gradient is not finite.
         """
         accelerator, settings = self.accelerator, self.settings
         parts = shares(settings.batch, accelerator.num_processes, accelerator.process_index, self.execution.micro_batch)
@@ -85,10 +85,11 @@ class Training:
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 value, norm = self._step(model, optimizer, weights, parts, step)
-                if not math.isfinite(value):
+                skipped = accelerator.scaler is not None  # in fp16 a step whose gradient overflows is not made
+                if not math.isfinite(value) or not (math.isfinite(norm) or skipped):
                     raise CheckFailed(
-                        f"the loss is {value} at step {step + 1}; use a lower learning rate, or mixed precision "
-                        "bf16 in place of fp16"
+                        f"the loss is {value} and its gradient {norm:g} at step {step + 1}; use a lower learning rate, "
+                        "or mixed precision bf16 in place of fp16"
                     )
                 if average:
                     average.update_parameters(weights)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import CheckFailed, UserError
 from gen.finetune.settings import Execution, Hyperparameters
 from gen.finetune.trainer import due, shares
 from gen.finetune.tune import Task, new_accelerator, tune
@@ -96,3 +97,18 @@ def test_batches_that_do_not_divide_are_refused() -> None:
 def test_due_at_multiples_and_at_the_end() -> None:
     assert [s for s in range(1, 8) if due(s, 3, 7)] == [3, 6, 7]
     assert [s for s in range(1, 8) if due(s, 0, 7)] == [7]
+
+
+def test_weights_that_are_not_finite_are_never_written(
+    random_pipeline: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of the last step is finite where its gradient is not: the weights after it would be NaN."""
+    backward = Accelerator.backward
+
+    def overflowing(self: Accelerator, part: Tensor) -> None:
+        backward(self, part * 1e38 * 1e38)
+
+    monkeypatch.setattr(Accelerator, "backward", overflowing)
+    with pytest.raises(CheckFailed, match=r"the loss is \d.* and its gradient (nan|inf) at step 1; use a lower"):
+        tuned(random_pipeline, photos, tmp_path / "out", steps=1)
+    assert not (tmp_path / "out").exists()
