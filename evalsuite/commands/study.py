@@ -176,7 +176,9 @@ def study(
     for text in found.leakage:
         say("leakage: " + text, style="red")
     for group, words in record["verdicts"].items():
-        say(f"{group}: {' '.join([words, *record['compared'].get(group, ())])}")
+        say(f"{group}: {words}")
+    for sentence in record["compared"].get("all", ()):
+        say(sentence)
     say(f"report: {page}")
 
 

@@ -25,19 +25,25 @@ def _causal(found: Analysis) -> list[Block]:
     shown = [c for c in found.contrasts if c.family == "controls"]
     if not shown:
         return [f"Not measured: this study has no arm of {' or '.join(WHAT[kind] for kind in CAUSAL)}."]
-    dose = f"{found.reference:g}:1"
-    doses = {
-        "all": "The control of repeated images was trained at every dose.",
-        "reference": f"The control of repeated images was trained at {dose} only; `--controls-at all` trains it at "
-        "every dose.",
-    }.get(found.design.control_doses, "")
-    return [
-        "Two arms made the same effort with the same real images and no synthetic ones: one repeats them to the mixed "
-        "arm's count, one changes them by RandAugment. Only a gain over both is due to what the synthetic images show. "
-        "Differences are paired: the same test images and the same seeds.",
+    dose, kinds = f"{found.reference:g}:1", [kind for kind in CAUSAL if kind in found.design.control_kinds]
+    said = [
+        "The same real images and the same effort without synthetic ones: "
+        f"{'; '.join(WHAT[kind] for kind in kinds)}. "
+        "Only a gain over "
+        + ("both" if len(kinds) > 1 else "this")
+        + " is due to what the synthetic images show. Differences are paired: the same test images and the same seeds.",
         f"The family named in advance is every contrast at {dose}: groups, numbers of real images and controls; there "
-        "'helps' and 'hurts' must survive Holm's correction. Other doses are exploratory. RandAugment does not depend "
-        f"on the dose and was trained once. {doses}".rstrip(),
+        "'helps' and 'hurts' must survive Holm's correction. Other doses are exploratory.",
+    ]
+    if len(kinds) < len(CAUSAL):
+        lacks = [WHAT[kind] for kind in CAUSAL if kind not in kinds]
+        said.append(f"Not measured: {'; '.join(lacks)}. Such an arm may explain a gain over the other.")
+    if "randaugment" in kinds:
+        said.append("RandAugment does not depend on the dose and was trained once.")
+    if "real-repeated" in kinds and found.design.control_doses == "reference":
+        said.append(f"Images were repeated for {dose} only; `--controls-at all` trains that arm at every dose.")
+    return [
+        " ".join(said),
         differences(found.lacking, shown, "With synthetic images against the same effort without"),
         *not_judged(found.lacking),
     ]

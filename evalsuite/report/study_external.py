@@ -35,8 +35,8 @@ def _blocks(found: Analysis, external: External) -> list[Block]:
             where = (g.group, g.strategy or "all", str(g.size), f"{g.ratio:g}:1", str(g.n))
             rows.append((*where, "not judged" if internal is None else _gain(internal), _gain(g)))
     head = ("group", "strategy", "real per class", "dose", "external images", "gain, internal", "gain, external")
-    controls = [c for c in external.contrasts if c.family == "controls"]
-    caption = "External test images: with synthetic images against the same effort without"
+    controls = [c for c in external.contrasts if c.family == "controls" and c.ratio == found.reference]
+    caption = f"External test images, {found.reference:g}:1: with synthetic images against the same effort without"
     return [
         f"Every arm was tested on the images of {found.design.places.external} too; nothing was chosen by them. Gains "
         f"are in points over real images only; those on external images at {found.reference:g}:1 are a family of their "

@@ -47,13 +47,16 @@ def answer(found: Analysis) -> Answer:
     """The answer for all, the numbers at the reference dose, and a sentence for each group."""
     words = verdicts(found)
     numbers = [
-        (f"gain with {g.size} real images per class, {found.reference:g}:1", *gain_tile(g))
+        (
+            f"gain with {g.size} real images per class, {found.reference:g}:1"
+            + (f", {g.strategy}" if g.strategy else ""),
+            *gain_tile(g),
+        )
         for g in found.gains
         if g.group == ALL and g.ratio == found.reference
     ]
-    details = [f"{group}: {text}" for group, text in words.items() if group != ALL and not found.lacking[group]]
-    details += [text for group, said in compared(found).items() if group == ALL for text in said]
-    details += study_external.details(found)
+    details = [*compared(found).get(ALL, ()), *study_external.details(found)]
+    details += [f"{group}: {text}" for group, text in words.items() if group != ALL and not found.lacking[group]]
     details += not_judged(found.lacking)
     family = [g for g in found.gains if g.ratio == found.reference]
     by_chance = sum((g.low > 0 or g.high < 0) and g.verdict == "cannot be determined" for g in family)

@@ -61,12 +61,13 @@ def _words(found: Analysis, group: str) -> str:
 
 
 def compared(found: Analysis) -> dict[str, list[str]]:
-    """What the contrasts at the reference dose say, a sentence for each pair of arms, for all and each group."""
+    """Whether the images are the cause: a sentence for each control at the reference dose, for all and each group."""
     said: dict[str, list[str]] = {group: [] for group in found.groups if not found.lacking[group]}
-    pairs = dict.fromkeys((c.group, c.first, c.second) for c in found.contrasts)
+    causal = [c for c in found.contrasts if c.family == "controls"]
+    pairs = dict.fromkeys((c.group, c.first, c.second) for c in causal)
     for group, first, second in (pair for pair in pairs if pair[0] in said):
         sizes: dict[str, list[str]] = {}
-        for c in found.contrasts:
+        for c in causal:
             if (c.group, c.first, c.second, c.ratio) == (group, first, second, found.reference):
                 gain, between = points(c.value, c.low, c.high)
                 sizes.setdefault(c.words, []).append(f"{c.size} ({gain} points, {between})")
@@ -81,7 +82,8 @@ def notes(found: Analysis) -> list[str]:
     design = found.design
     said = [
         f"All arms made {design.recipe.steps} optimiser steps of {design.recipe.batch} images, whatever their "
-        "number of images; the control with fewer steps shows what that changes."
+        "number of images"
+        + ("; the control with fewer steps shows what that changes." if "real-short" in design.control_kinds else ".")
     ]
     if design.val_fraction:
         said.append(
