@@ -150,6 +150,7 @@ def fairness(
             CardSettings(seed, min_count=min_count),
             metric=key,
             noise=None if noise < 0 else noise,
+            contrast=question.contrast,
         )
         extra["raters"] = checked.to_dict()
 
@@ -168,6 +169,8 @@ def fairness(
                 f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
                 f"the conclusion {'CHANGES' if s.changed else 'holds'}"
             )
+        if checked.corrected is not None:
+            console.say(f"corrected for disagreement of the raters: {checked.corrected.text()}")
     for note in card.notes:
         console.say(note)
     if out is not None:

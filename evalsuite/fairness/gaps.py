@@ -61,6 +61,19 @@ def gaps(part: Partition, groups: Sequence[GroupData], rows: Sequence[GroupRow],
     return found + _criteria(part, groups, rows, settings)
 
 
+def gap_of(part: Partition, groups: Sequence[GroupData], metric: MetricKey, settings: CardSettings) -> Gap | None:
+    """The gap of one metric that rows alone give; None where fewer than two groups have enough data."""
+    own = []
+    for group in groups:
+        values = {key: float(v[0]) for key, v in metrics.evaluate(group.scored, ranked=metric.ranked).items()}
+        own.append(group_estimates.estimate(metric, values, group, settings))
+    used = [i for i, made in enumerate(own) if made.enough and made.bounds is not None and part.known[i]]
+    if len(used) < 2:
+        return None
+    rate = _Rate([_side(own[i]) for i in used], metric.lower_is_better)
+    return _gap(part, metric, used, [rate], settings.confidence)
+
+
 def _side(made: Estimate) -> Side:
     assert made.bounds is not None
     return Side(made.value, made.bounds)

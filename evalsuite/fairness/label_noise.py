@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 
 from dermforge.common.as_json import plain
 from dermforge.common.errors import UserError
+from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import metrics
 from evalsuite.fairness.card import DEFAULTS, CardSettings, Gap
-from evalsuite.fairness.compute_card import compute_card
+from evalsuite.fairness.gaps import gap_of
+from evalsuite.fairness.merge import members
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
-from evalsuite.fairness.metrics import Scored
+from evalsuite.fairness.partition import group_data, partition
 from evalsuite.fairness.predictions import Predictions, levels
-from evalsuite.stats import resampling
+from evalsuite.fairness.rater_correction import Corrected, correct
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Scenario:
     difference, low, high
         The gap; for `one step aside` the mean over relabellings and their 2.5 and 97.5 percentiles.
     beyond_chance
-        Whether the gap exceeds the null gap's 95th percentile (for relabellings: in most of them).
+        Whether the p of the gap is at most 0.05 (for relabellings: in most of them).
     same_worst
         Whether the worst group is that of rater A; for relabellings the share of them in which it is.
     changed
@@ -53,12 +56,13 @@ class Scenario:
 
 @dataclass(frozen=True)
 class RaterCheck:
-    """The conclusion under label noise."""
+    """The conclusion under label noise, and the difference corrected for it where there are two raters."""
 
     column: str
     metric: MetricKey
     agreement: float
     scenarios: tuple[Scenario, ...]
+    corrected: Corrected | None = None
 
     @property
     def holds(self) -> bool:
@@ -75,6 +79,7 @@ def check(
     *,
     metric: str | MetricKey = ACCURACY,
     noise: float | None = None,
+    contrast: str = "",
     n_relabel: int = 200,
 ) -> RaterCheck:
     """Repeat the gap of a metric by rater A, by rater B, where both agree, and with labels moved one step.
@@ -86,11 +91,13 @@ def check(
     noise
         Share of rows whose label moves one step up or down; None takes the raters' disagreement, or 0.2 with one
         rater.
+    contrast
+        Groups that are compared with all others in the corrected difference; "": the worst and the best of rater A.
     n_relabel
         How often labels are moved at random.
     """
     metric, column = MetricKey.parse(metric), raters[0]
-    scored = metrics.score(predictions.probs, predictions.labels, predictions.classes)
+    scored = metrics.score(predictions.probs, predictions.labels, predictions.classes, called=predictions.called)
     metrics.require(metric, scored)
     found = _gap(predictions, column, metric, settings)
     scenarios, agreement = [_scenario("rater A", predictions.n, found, found)], math.nan
@@ -107,19 +114,31 @@ def check(
             )
         scenarios.append(_scenario("both agree", both.n, _gap(both, column, metric, settings), found))
     share = noise if noise is not None else 0.2 if math.isnan(agreement) else 1 - agreement
-    scenarios.append(_aside(predictions, scored, found, share, n_relabel, settings))
-    return RaterCheck(column, metric, agreement, tuple(scenarios))
+    scenarios.append(_aside(predictions, found, share, n_relabel, settings))
+    worse: tuple[str, ...] = (found.worst,)
+    better: tuple[str, ...] = (found.best,)
+    if contrast:
+        names = [name for name in levels(predictions.groups[column]) if name != UNKNOWN]
+        worse = tuple(members(names, contrast, column))
+        better = tuple(name for name in names if name not in worse)
+    corrected = correct(predictions, raters, metric, worse, better, seed=settings.seed) if raters[1:] else None
+    return RaterCheck(column, metric, agreement, tuple(scenarios), corrected)
 
 
 def _gap(predictions: Predictions, column: str, metric: MetricKey, settings: CardSettings) -> Gap:
-    made = compute_card(predictions, [column], settings)
-    try:
-        return made.gap(column, metric)
-    except KeyError:
+    found = _found(predictions, column, metric, settings)
+    if found is None:
         raise UserError(
             f"{predictions.source}: fewer than two groups of {column!r} have enough data for {metric}; "
             "merge groups or lower min_count"
-        ) from None
+        )
+    return found
+
+
+def _found(predictions: Predictions, column: str, metric: MetricKey, settings: CardSettings) -> Gap | None:
+    part = partition(predictions, (column,))
+    data = [group_data(predictions, part.codes == g, predictions.cluster_codes) for g in range(len(part.names))]
+    return gap_of(part, data, metric, settings)
 
 
 def _scenario(name: str, n: int, gap: Gap, reference: Gap) -> Scenario:
@@ -128,27 +147,22 @@ def _scenario(name: str, n: int, gap: Gap, reference: Gap) -> Scenario:
     return Scenario(name, n, gap.difference, gap.low, gap.high, gap.worst, gap.beyond_chance, float(same), changed)
 
 
-def _aside(
-    predictions: Predictions, scored: Scored, reference: Gap, share: float, times: int, settings: CardSettings
-) -> Scenario:
-    """Labels moved one step at random: the spread of the gap, and how often the conclusion holds."""
-    names = levels(predictions.groups[reference.column])
-    index = {name: i for i, name in enumerate(names)}
-    codes = np.array([index[v] for v in predictions.groups[reference.column]])
-    rng = np.random.default_rng(settings.seed)
-    values = []
-    for size in resampling.chunks(times, 50):
-        moved = _moved(rng, codes, len(names), share, size)
-        values.append(
-            np.stack([_value(scored, moved == g, reference.metric, settings.min_count) for g in range(len(names))])
-        )
-    by_group = np.concatenate(values, axis=1)
-    by_group = by_group[:, np.isfinite(by_group).sum(axis=0) > 1]
-    spread = np.nanmax(by_group, axis=0) - np.nanmin(by_group, axis=0)
-    worst = np.nanargmax(by_group, axis=0) if reference.metric.lower_is_better else np.nanargmin(by_group, axis=0)
-    same = float((worst == index[reference.worst]).mean())
-    beyond = float((spread > reference.null_p95).mean())
-    usual = names[int(np.bincount(worst, minlength=len(names)).argmax())]
+def _aside(predictions: Predictions, reference: Gap, share: float, times: int, settings: CardSettings) -> Scenario:
+    """Labels moved one step at random: the spread of the gap, and how often the conclusion, by its p, holds."""
+    groups = predictions.groups[reference.column].to_numpy(str)
+    names = np.array([name for name in levels(groups) if name != UNKNOWN])
+    known, rng = groups != UNKNOWN, np.random.default_rng(settings.seed)
+    codes = np.array([int(np.flatnonzero(names == g)[0]) for g in groups[known]])
+    found: list[Gap] = []
+    for moved in _moved(rng, codes, len(names), share, times).T:
+        relabelled = groups.copy()
+        relabelled[known] = names[moved]
+        gap = _found(predictions.with_group(reference.column, relabelled), reference.column, reference.metric, settings)
+        found += [] if gap is None else [gap]
+    spread = np.array([gap.difference for gap in found])
+    same = float(np.mean([gap.worst == reference.worst for gap in found]))
+    beyond = float(np.mean([gap.beyond_chance for gap in found]))
+    usual = Counter(gap.worst for gap in found).most_common(1)[0][0]
     stands = same >= 0.95 and beyond >= 0.95 if reference.beyond_chance else beyond <= 0.05
     low, high = np.quantile(spread, [0.025, 0.975])
     return Scenario(
@@ -172,8 +186,3 @@ def _moved(
     step = np.where(rng.random(shape) < 0.5, -1, 1)
     step = np.where(codes[:, None] == 0, 1, np.where(codes[:, None] == count - 1, -1, step))
     return np.asarray(codes[:, None] + step * (rng.random(shape) < share))
-
-
-def _value(scored: Scored, inside: NDArray[np.bool_], metric: MetricKey, min_count: int) -> NDArray[np.floating]:
-    value = metrics.evaluate(scored, inside.astype(np.float32), ranked=metric.ranked)[metric]
-    return np.where(inside.sum(axis=0) >= min_count, value, np.nan)

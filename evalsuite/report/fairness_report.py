@@ -37,6 +37,7 @@ def report(
                     "Skin types are opinions. This is the gap by each rater, where both agree, and with labels moved "
                     "one step.",
                     card_blocks.rater_table(raters),
+                    *([card_blocks.corrected_words(raters)] if raters.corrected else []),
                 ],
             )
         )
@@ -60,5 +61,7 @@ def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | 
             if changed
             else "The conclusion holds under every way to label the skin types that was tried."
         )
+        if raters.corrected is not None:
+            details.append(f"Corrected for disagreement of the raters, {raters.corrected.text()}.")
     tables = [headline.by_class(card, card.contrast or card.columns[0])]
     return Answer(first, headline.numbers(card), details, tables)
