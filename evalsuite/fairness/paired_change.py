@@ -111,8 +111,8 @@ def _ranked(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[int, B
     labels = one.scored.labels
     strata = (labels == wanted[0]).astype(np.int64) if metric.cls else labels
     sizes = [min(int(counts[i]), n - int(counts[i])) for i in wanted]
-    # one row that passes half of the others
-    unseen = sum((0.5 / size) ** 2 for size in sizes) / len(wanted) ** 2
+    # one row that passes a quarter of the others
+    unseen = sum((0.25 / size) ** 2 for size in sizes) / len(wanted) ** 2
     return min(sizes), _linearised(of(other) - of(one), _change(metric, one, other), strata, one, unseen)
 
 

@@ -23,8 +23,16 @@ from evalsuite.stats.estimate import Estimate
 
 Outcome = dict[str, bool]
 ALARM, COVERED, WRONG, FOUND = "false alarm", "covered", "called no worse", "found"
+#: Of a largest difference: an interval that holds whichever groups are apart holds more where several share an end.
+AT_LEAST = "covered at least"
 #: Percent that an outcome may have, least and most.
-BARS: Mapping[str, tuple[float, float]] = {ALARM: (0, 6), COVERED: (93, 97), WRONG: (0, 2.5), FOUND: (80, 100)}
+BARS: Mapping[str, tuple[float, float]] = {
+    ALARM: (0, 6),
+    COVERED: (93, 97),
+    WRONG: (0, 2.5),
+    FOUND: (80, 100),
+    AT_LEAST: (93, 100),
+}
 
 TWO_UNEQUAL = Design((500, 60))
 SIX_LIKE_FITZPATRICK = Design((589, 962, 662, 556, 307, 127))
@@ -118,7 +126,7 @@ def _planted_gap(n: int) -> Callable[[np.random.Generator], Outcome]:
         for gap in card.gaps:
             if str(gap.metric) in TESTED:
                 true = abs(truth(design, 0)[gap.metric] - truth(design, 4)[gap.metric])
-                out[f"{COVERED}: gap in {gap.metric}"] = gap.low <= true <= gap.high
+                out[f"{AT_LEAST}: gap in {gap.metric}"] = gap.low <= true <= gap.high
         return out
 
     return one
