@@ -20,7 +20,7 @@ UV := build/uv/bin/uv
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -P -m venv .venv
 	$(BIN)/pip install --quiet --progress-bar off --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
@@ -40,13 +40,13 @@ lint: install
 	$(BIN)/mypy
 
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m pytest -n 2
 
 test-slow: install
-	$(BIN)/python -m pytest -m slow --timeout 3600
+	$(BIN)/python -P -m pytest -m slow --timeout 3600
 
 test-gpu: install
-	$(BIN)/python -m pytest -m gpu --timeout 3600
+	$(BIN)/python -P -m pytest -m gpu --timeout 3600
 
 validate-statistics: install
 	$(BIN)/bench statistics --worker 0/2 & $(BIN)/bench statistics --worker 1/2; wait
@@ -59,11 +59,11 @@ wheel: install
 	rm -rf dist build/lib build/wheel
 	$(BIN)/pip wheel . --quiet --no-deps --no-build-isolation --wheel-dir dist
 	$(BIN)/pip install --quiet --no-deps --target build/wheel dist/dermforge-*.whl
-	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python -m dermforge gen phantoms smoke --per-cell 1 --test-per-cell 1
-	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python -m dermforge shards verify smoke/train --deep
+	cd build/wheel && PYTHONPATH=$(CURDIR)/build/wheel ../../$(BIN)/python -P -m dermforge gen phantoms smoke --per-cell 1 --test-per-cell 1
+	cd build/wheel && PYTHONPATH=$(CURDIR)/build/wheel ../../$(BIN)/python -P -m dermforge shards verify smoke/train --deep
 
 lock:
-	test -x $(UV) || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9; }
+	test -x $(UV) || { $(PYTHON) -P -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9; }
 	$(UV) pip compile pyproject.toml --group dev $(EXTRAS:%=--extra %) --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --quiet $(UPGRADE) -o requirements.lock
 

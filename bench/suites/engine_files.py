@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 
 from bench.measure.device import PeakMemory
 from bench.measure.record import Measurement, lower
+from dermforge.common import processes
 from engines.backends.tensorrt import GRAPHS, resolve_target
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import compile_graph
@@ -70,7 +70,7 @@ def measure(wanted: EngineFiles, work: Path, tick: Callable[[str], object]) -> l
 
 def _alone(name: str, step: Callable[..., int], *given: Any, **details: int) -> Measurement:
     """One step in a new process, so that the peak memory is of this step and its libraries alone."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+    with ProcessPoolExecutor(1, mp_context=processes.spawning()) as fresh:
         seconds, megabytes, written = fresh.submit(_measured, step, given).result()
     return lower(
         name, "s", [seconds], {**details, "memory MB": round(megabytes), "written MB": round(written / 1e6, 1)}

@@ -23,7 +23,7 @@ def run(name: str, options: Sequence[str], out: Path, say: Callable[[str], objec
     None, or the last of those lines if the benchmark failed.
     """
     last = ""
-    command = [sys.executable, "-m", "bench", name, *options, "--out", str(out), "--json"]
+    command = [sys.executable, "-P", "-m", "bench", name, *options, "--out", str(out), "--json"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr or ():
             say(line.rstrip())

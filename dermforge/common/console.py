@@ -21,6 +21,7 @@ from rich.text import Text
 
 from dermforge.common.as_json import document
 from dermforge.common.errors import CheckFailed, DataWarning, UserError
+from dermforge.common.processes import find_only_installed_modules
 from dermforge.common.progress import Ticker
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ def new_app(help: str) -> typer.Typer:
 def run(app: typer.Typer) -> NoReturn:
     """Run an application. A user's mistake becomes one line on stderr and exit status 2, a failed check status 1."""
     signal.signal(signal.SIGTERM, _terminate)
+    find_only_installed_modules()
     usual = warnings.showwarning
     try:
         warnings.showwarning = functools.partial(_show_warning, usual)

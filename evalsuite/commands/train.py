@@ -64,7 +64,7 @@ def train(
 
     Example: evalsuite train --real data --synthetic synthetic --ratio 10 --model resnet18 --size 224 --out classifier
 
-    Several GPUs: torchrun --nproc-per-node 4 -m evalsuite.cli train ...
+    Several GPUs: torchrun --no-python --nproc-per-node 4 evalsuite train ...
     """
     from dermforge.common.classifier import RECORD, WEIGHTS
     from evalsuite.study import arm as arms

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from dermforge.common import ray_cluster
+from dermforge.common import processes, ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Progress, Ticker, no_tick, silent
 from evalsuite.study import arm as arms_
@@ -134,7 +133,7 @@ def _opened(places: str) -> datasets.Data:
 
 def _by_processes(jobs: Sequence[Job], count: int, tick: Ticker) -> None:
     """The jobs over some processes; what they count and how they end comes back as messages."""
-    context = get_context("spawn")  # a fork would inherit torch's threads
+    context = processes.spawning()
     tasks, messages = context.Queue(), context.Queue()
     for job in [*jobs, *[None] * count]:
         tasks.put(job)
