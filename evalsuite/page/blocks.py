@@ -52,7 +52,7 @@ class Thumbnails:
 
 @dataclass(frozen=True)
 class Plot:
-    """An <svg> element made by `evalsuite.page.svg`: the one block that goes into the page as it is."""
+    """An <svg> element made by `evalsuite.page.svg`; a page has what `evalsuite.page.safe_svg` lets through."""
 
     svg: str
     caption: str = ""

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from dermforge.common.atomic import write_whole
 from evalsuite.page.blocks import Block, Picture, Report
+from evalsuite.page.safe_svg import safe_svg
 from shards.format.schema import created_by
 
 PAGE, SHEET = "report.html", "sheet.png"
@@ -34,7 +35,7 @@ def _breakable(text: str) -> Markup:
     return Markup(re.sub(r"(?=\[)|(?<=[_@.])", "<wbr>", str(escape(text))))
 
 
-_ENVIRONMENT.filters |= {"kind": _kind, "breakable": _breakable}
+_ENVIRONMENT.filters |= {"kind": _kind, "breakable": _breakable, "safe_svg": safe_svg}
 
 
 def page(reports: Sequence[Report]) -> str:
