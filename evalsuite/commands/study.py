@@ -60,6 +60,9 @@ def study(
     external: Annotated[
         Path | None, typer.Option(help="Real images of another source, on which every arm is tested too.")
     ] = None,
+    generators: Annotated[
+        int, typer.Option(min=1, help="Generators tuned on each arm's real images, with other seeds; each a set.")
+    ] = 1,
     val_fraction: Annotated[
         float,
         typer.Option(
@@ -132,6 +135,7 @@ def study(
         adaptive=adaptive,
         arms=_arms(arms, bool(untuned)),
         val_fraction=val_fraction,
+        generators=generators,
     )
     recipe, note = _recipe(
         grid,
@@ -154,6 +158,7 @@ def study(
         features=features,
         untuned=datasets.sets_in(untuned or []),
         external=external,
+        generators_apart=generators > 1,
     )
     opened = datasets.open_data(places)
     leaks = datasets.check_held_out(opened, allow_leakage)

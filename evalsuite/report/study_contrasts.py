@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evalsuite.page import curves
-from evalsuite.page.blocks import Block, Plot, Section, Table
+from evalsuite.page.blocks import Block, Plot, Section, Table, number
 from evalsuite.report.study_lines import differences, metric, not_judged, pick
 from evalsuite.study.analysis import Analysis
 from evalsuite.study.arm_scores import ALL
@@ -18,6 +18,8 @@ def sections(found: Analysis) -> list[Section]:
         made.append(Section("Against the other arms", _others(found, others)))
     if len(found.design.strategies) > 1:
         made.append(Section("Strategies compared", _strategies(found)))
+    if found.lucks:
+        made.append(Section("Luck of the generator and of the classifier", _luck(found)))
     return [*made, Section("Controls", _controls(found))]
 
 
@@ -79,6 +81,26 @@ def _strategies(found: Analysis) -> list[Block]:
         differences(found.lacking, pairs, "One strategy against another"),
         *not_judged(found.lacking),
     ]
+
+
+def _luck(found: Analysis) -> list[Block]:
+    rows = [
+        (kind if kind == "mix" else WHAT[kind], strategy or "all", str(size), f"{ratio:g}:1", *map(_points, sds))
+        for (kind, strategy, size, ratio), of in found.lucks.items()
+        for sds in [(of.generators, of.classifiers)]
+    ]
+    head = ("arm", "strategy", "real per class", "dose", "between generators, points", "between classifiers, points")
+    return [
+        f"{found.design.generators} generators were tuned on the same real images, with other seeds. Standard "
+        "deviation between them with one classifier's seed; and between classifier's seeds, each with its own draw of "
+        "real images, of what the generators do not explain. Few of either say little. All intervals of this page hold "
+        "both.",
+        Table(head, rows),
+    ]
+
+
+def _points(value: float) -> str:
+    return number(100 * value, 1) or "one seed"
 
 
 def _controls(found: Analysis) -> list[Block]:

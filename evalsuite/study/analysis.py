@@ -18,6 +18,7 @@ from evalsuite.study.dose import Saturation
 from evalsuite.study.exchange import Exchange, LearningCurve
 from evalsuite.study.gains import Contrast, Gain, contrasts, gains
 from evalsuite.study.kinds import Kind
+from evalsuite.study.luck import Luck
 from evalsuite.study.paired_scores import slope
 from evalsuite.study.scaling_laws import Fit
 from evalsuite.study.skin_type_gap import SkinTypeGap, skin_type_gap
@@ -67,6 +68,8 @@ class Analysis:
         Of the groups that nothing lacks for: the candidates by (group, strategy), the best one first.
     results
         What training each arm reported.
+    lucks
+        Of each cell with several generators: what differs between them and between seeds.
     external
         What holds on the external test images; None where there are none.
     """
@@ -82,6 +85,7 @@ class Analysis:
     exchanges: dict[Place, Exchange]
     laws: dict[tuple[str, str | None], list[Fit]]
     results: tuple[Result, ...]
+    lucks: dict[Cell, Luck]
     external: External | None = None
 
     @property
@@ -128,6 +132,7 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
         _exchanges(scores),
         _laws(scores),
         results,
+        scores.lucks,
         None if design.places.external is None else _external(read_scores(folder, design, n_boot, None, EXTERNAL)),
     )
 

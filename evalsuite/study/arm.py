@@ -32,6 +32,8 @@ class Arm(BaseModel):
         Synthetic images of this strategy only; None: of all.
     val_fraction
         Share of the real images that choose the checkpoint in place of the validation images; 0: none.
+    generator
+        Which of several generators that were tuned on the same images; None: all of them together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +43,7 @@ class Arm(BaseModel):
     strategy: str | None = None
     recipe: Recipe
     val_fraction: float = Field(default=0.0, ge=0, lt=1)
+    generator: int | None = Field(default=None, ge=0)
 
     @property
     def ratio(self) -> float:
@@ -54,6 +57,7 @@ class Arm(BaseModel):
     def name(self) -> str:
         """Readable, and a folder's name."""
         words = [self.kind, f"n{self.n_real or 'all'}", f"r{self.ratio:g}", self.strategy or "", f"s{self.seed}"]
+        words.append("" if self.generator is None else f"g{self.generator}")
         return "_".join(w for w in words if w).replace(".", "p")
 
     def trained_as(self) -> Recipe:
@@ -97,5 +101,6 @@ class Result(BaseModel):
 
 def digest(arm: Arm, data_digest: str) -> str:
     """What decides an arm's result: its settings and the images it may use."""
-    later = set() if arm.val_fraction else {"val_fraction"}  # arms of before had no such setting
+    new = {"val_fraction": not arm.val_fraction, "generator": arm.generator is None}  # arms of before had neither
+    later = {name for name, unset in new.items() if unset}
     return hashlib.sha256(f"{arm.model_dump_json(exclude=later)} {data_digest}".encode()).hexdigest()

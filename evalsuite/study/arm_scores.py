@@ -19,8 +19,9 @@ from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm, Result
 from evalsuite.study.design import Design
 from evalsuite.study.kinds import WITHOUT_DOSE, WITHOUT_STRATEGY, Kind
+from evalsuite.study.luck import Luck, luck
 from evalsuite.study.outcomes import counted, outcome
-from evalsuite.study.paired_scores import Score, resamples
+from evalsuite.study.paired_scores import Score, mean_of, resamples
 
 ALL = "all"
 Place = tuple[str, str | None, int]  # group, strategy, size
@@ -29,10 +30,17 @@ Cell = tuple[Kind, str | None, int, float]  # kind, strategy, size, ratio
 
 @dataclass(frozen=True)
 class Scores:
-    """The score of every arm in every group: by (kind, strategy, size, ratio), then by group."""
+    """The score of every arm in every group: by (kind, strategy, size, ratio), then by group.
+
+    Attributes
+    ----------
+    lucks
+        In all, of arms with several generators.
+    """
 
     design: Design
     of: dict[Cell, dict[str, Score]]
+    lucks: dict[Cell, Luck]
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -78,14 +86,21 @@ def read_scores(
     """
     base = arm_predictions(folder, design.arms()[0], name)
     draws, found = resamples(base, design.seeds, n_boot, group=design.groups), {}
+    lucks: dict[Cell, Luck] = {}
     masks = {g: mask & counted(design.metric, base) for g, mask in group_masks(base, design.groups).items()}
     for kind, strategy, size, ratio in cells(design):
-        made = [design.arm(kind, size, ratio, strategy, seed) for seed in range(design.seeds)]
-        of = [outcome(arm_predictions(folder, arm, name), base, design.metric) for arm in made]
-        found[kind, strategy, size, ratio] = {g: draws.score(of, mask, design.metric) for g, mask in masks.items()}
+        made = [design.trained(kind, size, ratio, strategy, seed) for seed in range(design.seeds)]
+        by_generator = [
+            [outcome(arm_predictions(folder, arm, name), base, design.metric) for arm in of]
+            for of in zip(*made, strict=True)
+        ]
+        each = {g: [draws.score(of, mask, design.metric) for of in by_generator] for g, mask in masks.items()}
+        found[kind, strategy, size, ratio] = {g: mean_of(scores) for g, scores in each.items()}
+        if len(by_generator) > 1:
+            lucks[kind, strategy, size, ratio] = luck(np.stack([one.by_seed for one in each[ALL]], axis=1))
         if tick:
             tick(1)
-    return Scores(design, found)
+    return Scores(design, found, lucks)
 
 
 def cells(design: Design) -> list[Cell]:

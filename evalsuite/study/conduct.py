@@ -96,6 +96,7 @@ def check(design: Design, opened: datasets.Data, allow_leakage: bool = False) ->
             arm = design.arm("mix", size, max(ratios), None, seed)
             real = opened.real(size, arm.seed)
             split(arm, real)
+            _check_generators(design, opened, real)
             for one in synthetic_kinds(design):
                 check_lineage(opened, arm.model_copy(update={"kind": one}), real, allow_leakage)
         for kind, strategy in itertools.product(synthetic_kinds(design), design.strategies):
@@ -117,7 +118,7 @@ def synthetic_kinds(design: Design) -> tuple[Kind, ...]:
 
 def scarcest(design: Design, opened: datasets.Data, size: int, kind: Kind, strategy: str | None) -> tuple[int, str]:
     """The fewest synthetic images of one class that arms of a kind may draw from over all seeds, and the class."""
-    made = [design.arm(kind, size, 1.0, strategy, seed) for seed in range(design.seeds)]
+    made = [arm for seed in range(design.seeds) for arm in design.trained(kind, size, 1.0, strategy, seed)]
     return min(fewest(arm, opened, opened.real(size, arm.seed)) for arm in made)
 
 
@@ -125,6 +126,16 @@ def largest_dose(design: Design, opened: datasets.Data, size: int) -> float:
     """The largest ratio that the synthetic images of every strategy and kind of arm allow."""
     places = itertools.product(synthetic_kinds(design), design.strategies)
     return min(scarcest(design, opened, size, kind, strategy)[0] for kind, strategy in places) / size
+
+
+def _check_generators(design: Design, opened: datasets.Data, real: TensorSet) -> None:
+    """Refuse another number of generators than was named, where each is an arm of its own."""
+    count = len(opened.fitting(real))
+    if design.generators > 1 and count != design.generators:
+        raise UserError(
+            f"{design.generators} generators were named, but {count} were tuned on the {real.n} real images of an arm; "
+            "give each as a set of its own, and as many for every number of real images and seed"
+        )
 
 
 def _check_groups(column: str, test: TensorSet) -> None:

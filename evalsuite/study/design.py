@@ -38,6 +38,8 @@ class Grid:
         Strategies to compare; none: all synthetic images together.
     arms
         The optional kinds of arms.
+    generators
+        Generators (with other seeds) that were tuned on the real images of each arm.
     controls_at
         Ratio at which verdicts are judged, as near as there is one.
     control_doses
@@ -58,6 +60,7 @@ class Grid:
     strategies: Sequence[str] = ()
     arms: Sequence[Kind] = CONTROLS
     val_fraction: float = 0.0
+    generators: int = 1
     controls_at: float = 10.0
     control_doses: ControlDoses = "reference"
     metric: Metric = "accuracy"
@@ -115,6 +118,8 @@ class Design(BaseModel):
         The kinds of the optional arms.
     val_fraction
         Share of each arm's own real images that choose its checkpoint; 0: the validation images do.
+    generators
+        Arms with synthetic images are trained on those of each of so many generators, tuned on the same real images.
     control_doses
         The ratios whose number of steps and images the controls match: the reference, or all. `below`: the largest up
         to `controls_at`, as studies did before there was a choice.
@@ -129,6 +134,7 @@ class Design(BaseModel):
     strategies: tuple[str | None, ...] = (None,)
     optional: tuple[Kind, ...] = CONTROLS
     val_fraction: float = Field(default=0.0, ge=0, lt=1)
+    generators: int = Field(default=1, ge=1)
     seeds: int = Field(ge=1)
     controls_at: float = Field(default=10.0, gt=0)
     control_doses: Literal["below"] | ControlDoses = "below"
@@ -161,24 +167,33 @@ class Design(BaseModel):
     def arm_seeds(self) -> list[int]:
         return [self.recipe.seed + seed for seed in range(self.seeds)]
 
-    def arm(self, kind: Kind, size: int, ratio: float, strategy: str | None, seed: int) -> Arm:
+    def arm(
+        self, kind: Kind, size: int, ratio: float, strategy: str | None, seed: int, generator: int | None = None
+    ) -> Arm:
         recipe = self.recipe.model_copy(update={"ratio": float(ratio), "seed": self.recipe.seed + seed})
         strategy = None if kind in WITHOUT_STRATEGY else strategy
-        return Arm(kind=kind, n_real=size, strategy=strategy, recipe=recipe, val_fraction=self.val_fraction)
+        own = {"val_fraction": self.val_fraction, "generator": generator}
+        return Arm.model_validate({"kind": kind, "n_real": size, "strategy": strategy, "recipe": recipe, **own})
+
+    def trained(self, kind: Kind, size: int, ratio: float, strategy: str | None, seed: int) -> list[Arm]:
+        """The arms of a cell and a seed: one for each generator, where several were tuned on the same images."""
+        one = self.generators == 1 or kind in WITHOUT_STRATEGY
+        numbers = [None] if one else range(self.generators)
+        return [self.arm(kind, size, ratio, strategy, seed, number) for number in numbers]
 
     def arms(self) -> list[Arm]:
         """All arms: for every size the grid, then its controls."""
-        made = {}
+        made: dict[str, Arm] = {}
         for seed in range(self.seeds):
             for size, ratios in self.doses.items():
                 for strategy in self.strategies:
                     for ratio in ratios:
-                        one = self.arm("mix" if ratio else "real", size, ratio, strategy, seed)
-                        made[one.name] = one
+                        kind: Kind = "mix" if ratio else "real"
+                        made |= {a.name: a for a in self.trained(kind, size, ratio, strategy, seed)}
                     for kind in self.control_kinds if self.controls else ():
                         for ratio in self.control_ratios(kind, size):
-                            one = self.arm(kind, 0 if kind == "all-real" else size, ratio, strategy, seed)
-                            made[one.name] = one
+                            n = 0 if kind == "all-real" else size
+                            made |= {a.name: a for a in self.trained(kind, n, ratio, strategy, seed)}
         return list(made.values())
 
     @property
@@ -228,6 +243,7 @@ def new_study(
             strategies=tuple(grid.strategies) or (None,),
             optional=tuple(dict.fromkeys(grid.arms)),
             val_fraction=grid.val_fraction,
+            generators=grid.generators,
             seeds=grid.seeds,
             controls_at=grid.controls_at,
             control_doses=grid.control_doses,

@@ -35,7 +35,7 @@ CONTROLS: tuple[Kind, ...] = ("real-short", "real-repeated", "randaugment", "syn
 REAL_ONLY: tuple[Kind, ...] = ("real", "real-short", "real-repeated", "randaugment", "all-real")
 #: Trained alike whatever the dose.
 WITHOUT_DOSE: tuple[Kind, ...] = ("real", "randaugment", "all-real")
-#: Trained alike whatever the strategy.
+#: Trained alike whatever the strategy, and whichever tuned generator there is.
 WITHOUT_STRATEGY: tuple[Kind, ...] = (*REAL_ONLY, "untuned")
 #: What excludes other causes of a gain: the same effort without synthetic images, and strong classic augmentation.
 CAUSAL: tuple[Kind, ...] = ("real-repeated", "randaugment")

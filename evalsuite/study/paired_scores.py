@@ -86,6 +86,15 @@ class Score:
         return contrast([self, other], np.array([1.0, -1.0]))
 
 
+def mean_of(scores: Sequence[Score]) -> Score:
+    """The mean over generators of the same seeds; their luck is part of what differs between seeds."""
+    first = scores[0]
+    if len(scores) == 1:
+        return first
+    samples, by_seed = (np.mean(parts, axis=0) for parts in zip(*((s.samples, s.by_seed) for s in scores), strict=True))
+    return Score(float(by_seed.mean()), samples, by_seed, first.n, first.lacking)
+
+
 def contrast(scores: Sequence[Score], weights: Array) -> Score:
     """The paired difference of two means of scores of the same items; both kinds of weights sum to 1, as +1 and -1."""
     value = float(weights @ [s.value for s in scores])

@@ -182,6 +182,9 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
             for (g, s), fits in found.laws.items()
             for f in fits
         ],
+        "luck": [
+            {"kind": k, "strategy": s, "size": n, "ratio": r, **asdict(v)} for (k, s, n, r), v in found.lucks.items()
+        ],
         "external": _external(found.external),
         "controls": list(found.design.control_kinds),
     }

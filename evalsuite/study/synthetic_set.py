@@ -29,7 +29,7 @@ def candidates(arm: Arm, data: Data, real: TensorSet) -> TensorSet:
         if data.untuned is None:
             raise UserError("there are no images of a generator that was not tuned; give its shards as `untuned`")
         return data.untuned
-    images = data.synthetic_for(real, arm.strategy)
+    images = data.synthetic_for(real, arm.strategy, arm.generator)
     if arm.kind != "dark-only":
         return images
     dark = [group for group in images.groups if is_dark(group)]

@@ -17,8 +17,9 @@ from dermforge.common import id_ranges as ranges
 from dermforge.common.errors import UserError
 from evalsuite.training.data import feature_table, other_sets
 from evalsuite.training.data import lineage_guard as guard
+from evalsuite.training.data.generators import generators
 from evalsuite.training.data.open_splits import check_classes, open_splits
-from shards import ImageSet, ShardSet
+from shards import ImageSet
 from shards.mixing.sampling_order import few_per_class
 from shards.mixing.tensors import TensorSet
 from shards.storage.location import is_url
@@ -41,6 +42,8 @@ class Places(BaseModel):
         Folders of shards of a generator that was not tuned.
     external
         Real images of another source, on which every arm is tested too.
+    generators_apart
+        Each synthetic folder is a generator of its own, also where some were tuned on the same images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +55,7 @@ class Places(BaseModel):
     keep: tuple[str, ...] | None = None
     untuned: tuple[Path, ...] = ()
     external: Path | None = None
+    generators_apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,17 +116,30 @@ class Data:
         ids = self.train.rows["id"].tolist()
         return [set(ranges.overlap(ids, lineage)) for lineage in self.seen]
 
-    def for_arm(self, real: ImageSet) -> Data:
+    def fitting(self, real: ImageSet) -> list[int]:
+        """The generators that were tuned on most of an arm's real images, and on no others of this data set."""
+        mine = set(real.rows["id"])
+        known = {n: len(own) for n, own in enumerate(self._own) if own and own <= mine}
+        return [n for n, count in known.items() if count == max(known.values())]
+
+    def for_arm(self, real: ImageSet, generator: int | None = None) -> Data:
         """The same data with the synthetic images that an arm with these real images may use.
 
         Keep generators trained only on this arm's images; among them prefer those trained on most. Generators that saw
         none of this data set are kept too. If no generator fits, keep all: the lineage guard refuses them.
+
+        Parameters
+        ----------
+        generator
+            This one of those that fit, and no other; None: all of them.
         """
-        mine = set(real.rows["id"])
-        fitting = [len(own) for own in self._own if own and own <= mine]
-        if self.synthetic is None or not fitting:
+        fitting = self.fitting(real)
+        if self.synthetic is None or (not fitting and generator is None):
             return self
-        kept = [n for n, own in enumerate(self._own) if not own or (own <= mine and len(own) == max(fitting))]
+        if generator is None:
+            kept = sorted({*fitting, *(n for n, own in enumerate(self._own) if not own)})
+        else:
+            kept = fitting[generator : generator + 1]
         rows = np.isin(self.made_by, kept)
         return replace(
             self,
@@ -147,7 +164,7 @@ class Data:
             )
         return self.train.take(few_per_class(self.train.rows, n_real, seed)) if n_real else self.train
 
-    def synthetic_for(self, real: ImageSet, strategy: str | None = None) -> TensorSet:
+    def synthetic_for(self, real: ImageSet, strategy: str | None = None, generator: int | None = None) -> TensorSet:
         """The synthetic images that an arm with these real images may draw from.
 
         Raises
@@ -155,7 +172,7 @@ class Data:
         UserError
             There are none.
         """
-        images = self.for_arm(real).synthetic
+        images = self.for_arm(real, generator).synthetic
         if images is None or not images.n:
             raise UserError("there are no synthetic images; give synthetic shards")
         images = images.where(strategy=strategy)
@@ -201,14 +218,14 @@ def open_data(places: Places) -> Data:
     other_sets.check(untuned, external, real)
     parts = [TensorSet([images], places.size, classes=classes) for images in real]
     made = [TensorSet(of, places.size, classes=classes) if of else None for of in (sets, untuned, external)]
-    seen, made_by = _generators(sets)
+    seen, made_by = generators(sets, places.generators_apart)
     table = feature_table.read_features(places.features) if places.features is not None else None
     named_by_id = places.keep is not None or (table is not None and not table.by_generator)
     for some, makers in ((made[0], made_by), (made[1], np.zeros(made[1].n if made[1] else 0, dtype=np.int64))):
         if some is not None:
             _check_synthetic(some, makers, named_by_id)
     sources = _digest([*real, *sets, *untuned, *external], places)
-    lineage = tuple(sorted({one for entries in _generators(untuned)[0] for one in entries}))
+    lineage = tuple(sorted({one for entries in generators(untuned)[0] for one in entries}))
     data = Data(parts[0], parts[1], parts[2], made[0], seen, made_by, sources, made[1], lineage, made[2])
     if table is not None:
         data = data.with_parts({n: table.stand_in(of, data.makers[n]) for n, of in data.parts.items()})
@@ -237,7 +254,7 @@ def check_held_out(data: Data, allow: bool) -> list[str]:
 def check_unseen(synthetic: Path, validation: Path, train: Path, allow: bool) -> list[str]:
     """As `check_held_out`, for validation images that judge synthetic ones without a classifier."""
     made = shards.open_data(synthetic)
-    seen, _ = _generators([made])
+    seen, _ = generators([made])
     parents = set(made.rows["parent"].dropna()) - {""}
     held_out, known = (TensorSet([shards.open_data(place)], guard.SIDE) for place in (validation, train))
     leaks = guard.held_out_leaks([one for lineage in seen for one in lineage], parents, {"validation": held_out}, known)
@@ -268,19 +285,6 @@ def _check_synthetic(images: TensorSet, made_by: NDArray[np.int64], named_by_id:
             f"{images} holds {len(wrong)} images that are not synthetic, the first {wrong.iloc[0]}; put them among the "
             "real images"
         )
-
-
-def _generators(sets: Sequence[ImageSet]) -> tuple[tuple[tuple[str, ...], ...], NDArray[np.int64]]:
-    """The lineage of each generator, and the generator of each image."""
-    numbers: dict[tuple[str, ...], int] = {}
-    parts = [np.zeros(0, dtype=np.int64)]
-    for images in sets:
-        sidecars = images.sidecars if isinstance(images, ShardSet) else []
-        mine = [numbers.setdefault(tuple(sorted(s.lineage)), len(numbers)) for s in sidecars]
-        parts.append(
-            np.array(mine)[images.rows["shard"]] if mine else np.full(images.n, numbers.setdefault((), len(numbers)))
-        )
-    return tuple(numbers), np.concatenate(parts)
 
 
 def _digest(sets: Sequence[ImageSet], places: Places) -> str:
