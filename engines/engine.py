@@ -255,7 +255,7 @@ def load_tokenizer(bundle: Bundle) -> Tokenizer:
     """The bundle's own tokenizer: prompts -> int64 [n, max_length]."""
     from engines.checkpoint.tokenizer import open_tokenizer, token_ids
 
-    bundle.verify(a for a in bundle.find("config") if a.path.startswith("tokenizer/"))
+    bundle.verify(a for a in bundle.find("config") if a.path.startswith(("tokenizer/", "model_index.json")))
     tokenizer, length = open_tokenizer(bundle.folder), bundle.manifest.spec.max_length
     return lambda prompts: token_ids(tokenizer, prompts, length)
 

@@ -15,6 +15,8 @@ from engines.silence import quiet
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline")
 TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
+LIBRARIES = dict.fromkeys(("unet", "vae", "scheduler"), "diffusers")
+LIBRARIES |= dict.fromkeys(("text_encoder", "tokenizer"), "transformers")
 KNOWN = {"unet": settings.UNET, "vae": settings.VAE, "text_encoder": settings.TEXT_ENCODER}
 
 
@@ -72,6 +74,11 @@ def check_index(folder: Path, index: dict[str, Any]) -> None:
         entry = index.get(part)
         if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(word, str) for word in entry)):
             raise EngineError(f"{folder / 'model_index.json'} names no {part}: restore it")
+        if entry[0] != LIBRARIES[part]:  # diffusers would import any other, from the folder itself if it lies there
+            raise EngineError(
+                f"{folder / 'model_index.json'} takes its {part} from {entry[0]!r}; expected {LIBRARIES[part]!r}: "
+                "code in a model's folder is not run"
+            )
         if expected and entry[1] not in expected:
             raise EngineError(f"{folder / part} is a {entry[1]}; this version builds engines of {expected[0]} only")
 
