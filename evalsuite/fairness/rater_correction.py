@@ -63,8 +63,8 @@ class Corrected:
         """In a sentence."""
         said = (
             f"{', '.join(self.better)} less {', '.join(self.worse)}: {self.observed:+.3f} by rater A, "
-            f"{self.corrected:+.3f} ({self.low:+.3f} to {self.high:+.3f}) without rating errors, of which "
-            f"{self.off:.0%} of ratings are estimated to have one"
+            f"{self.corrected:+.3f} ({self.low:+.3f} to {self.high:+.3f}) without rating errors ({self.off:.0%} of the "
+            "ratings are estimated to be off)"
         )
         unlike = f"; the raters use the scale differently (p {self.alike_p:.3f}), so that this may be wrong"
         return said + (unlike if self.alike_p < 0.05 else "")

@@ -89,7 +89,7 @@ def rater_table(made: RaterCheck) -> Table:
                 "n": str(s.n),
                 f"gap in {made.metric.label()}": _with(f"{s.difference:.3f}", s.low, s.high),
                 "worst": s.worst,
-                "beyond chance": "yes" if s.beyond_chance else "no",
+                "p of at most 0.05": "yes" if s.beyond_chance else "no",
                 "conclusion": Cell("CHANGES", bold=True) if s.changed else "holds",
             }
             for s in made.scenarios

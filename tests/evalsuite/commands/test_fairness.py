@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import typer
+from planted_tables import dermatology
 from typer.testing import CliRunner
 
 from dermforge.common.errors import UserError
@@ -142,3 +143,47 @@ def test_a_group_too_small_to_be_judged_is_named(tmp_path: Path) -> None:
     assert status == 0
     assert "Not judged, too few rows: fst VI (n=9, 1.000 -> 0.000)." in " ".join(out.split())
     assert "not judged" in out
+
+
+def test_a_question_is_answered_on_the_page_and_in_the_terminal(tmp_path: Path) -> None:
+    """Positive classes, merged groups and a prevalence reach the page, the JSON and the terminal alike."""
+    frame = dermatology(0, 0.4)
+    frame["rater"] = np.where(np.arange(len(frame)) % 9 == 0, "III", frame["fst"])
+    frame.to_parquet(tmp_path / "t.parquet")
+    dermatology(1, n=800, prefix="v").to_parquet(tmp_path / "v.parquet")
+    asked = (
+        *(str(tmp_path / "t.parquet"), "--groups", "fst", "--cluster", "patient", "--positive", "melanoma"),
+        *("--merge", "I-II,III-IV,V-VI", "--prevalence", "0.02", "--validation", str(tmp_path / "v.parquet")),
+        *("--rater-b", "rater", "--out", str(tmp_path / "card")),
+    )
+    status, out, error = invoke(*asked)
+    assert status == 0, error
+    said = " ".join(out.split())
+    assert "By fst, V-VI against the others: sensitivity for melanoma differs: lowest for V-VI" in said
+    assert "corrected for disagreement of the raters" in said
+    page = (tmp_path / "card" / "card.html").read_text()
+    assert "V-VI lower than the others" in page
+    for words in (
+        "PPV",
+        "Decision curve for melanoma",
+        "Which images the answer rests on",
+        "corrected for attenuation",
+    ):
+        assert words in page
+    card = json.loads((tmp_path / "card" / "card.json").read_text())
+    assert (card["primary"], card["contrast"]) == ("sensitivity:melanoma", "fst, V-VI against the others")
+    assert card["settings"]["prevalence"] == 0.02
+
+
+def test_a_question_that_cannot_be_meant_is_refused(tmp_path: Path) -> None:
+    dermatology(0, n=200).to_parquet(tmp_path / "t.parquet")
+    for extra, expected in (
+        (["--positive", "freckle"], "unknown positive class freckle"),
+        (["--prevalence", "0.1"], "name them with --positive"),
+        (["--merge", "sex=f"], "merge names the column 'sex'"),
+        (["--contrast", "VII"], "no group of 'fst' is in 'VII'"),
+        (["--primary", "sensitivity"], "name the positive class"),
+    ):
+        _, _, error = invoke(str(tmp_path / "t.parquet"), "--groups", "fst", *extra)
+        assert isinstance(error, UserError)
+        assert expected in str(error)
