@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from study_helpers import curve, new_grid, plant
 
 from evalsuite.stats.hypothesis_tests import holm
 from evalsuite.study import analysis
-from evalsuite.study.design import Design
+from evalsuite.study.arm import RESULT
+from evalsuite.study.design import PLAN, Design
 from evalsuite.study.kinds import CAUSAL, CONTROLS, WHAT
 
 
@@ -56,10 +58,22 @@ def test_every_pair_of_strategies_is_compared_at_every_size_and_dose(tmp_path: P
     assert all(c.value == 0 and c.words in ("no relevant difference", "cannot be determined") for c in mine)
 
 
-def test_a_study_of_before_keeps_the_arms_that_it_has() -> None:
-    """Before there was a choice, controls were at the largest dose up to 10:1."""
+def test_a_study_of_before_keeps_the_arms_that_it_has(tmp_path: Path) -> None:
+    """Its plan names none of the later settings, and its controls were at the largest dose up to 10:1."""
     made = new_grid(ratios=(2, 12))
-    fields = made.model_dump(mode="json", exclude={"control_doses"})
+    later = {"control_doses", "optional", "val_fraction", "generators", "groups"}
+    fields = made.model_dump(mode="json", exclude=later)
+    for name in ("untuned", "external", "generators_apart"):
+        del fields["places"][name]
     old = Design.model_validate(fields)
     assert {a.ratio for a in made.arms() if a.kind in CONTROLS} == {12.0}
     assert {a.ratio for a in old.arms() if a.kind in CONTROLS} == {2.0}
+    plant(tmp_path / "s", old, lambda kind, n, ratio, group: curve(n))
+    (tmp_path / "s" / PLAN).write_text(json.dumps(fields))
+    for path in (tmp_path / "s").rglob(RESULT):
+        result = json.loads(path.read_text())
+        del result["arm"]["val_fraction"], result["arm"]["generator"]
+        path.write_text(json.dumps(result))
+    found = analysis.analyse(tmp_path / "s", n_boot=100)
+    assert {c.ratio for c in found.contrasts if c.second == WHAT["real-repeated"]} == {2.0}
+    assert {c.ratio for c in found.contrasts if c.second == WHAT["randaugment"]} == {2.0, 12.0}
