@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import torch
 from diffusers import DiffusionPipeline
 from finetune_helpers import CLASSES, GROUPS, run, same, unet, words
 from pipelines_helpers import new_pipeline
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from engines.pipeline_spec import read_spec
 from shards.ingest.folder import open_data
@@ -79,6 +80,21 @@ def test_full_tunes_the_unet_alone_and_says_on_what(
     assert not (tmp_path / "tuned.work").exists()
     assert run(monkeypatch, **options) == 0
     assert json.loads(capsys.readouterr().out)["already"] is True
+
+
+def test_a_base_of_odd_files_becomes_a_plain_folder(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-precision variant alone, and names as torch.compile leaves them: the result has every weight."""
+    base = Path(shutil.copytree(random_pipeline, tmp_path / "base"))
+    vae, text = base / "vae" / "diffusion_pytorch_model.safetensors", base / "text_encoder" / "model.safetensors"
+    vae.rename(vae.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    save_file({f"_orig_mod.{name}": value for name, value in load_file(text).items()}, text)
+    assert run(monkeypatch, model=base, data=images, out=tmp_path / "tuned", steps=1) == 0
+    for part, path in (("vae", vae), ("text_encoder", text)):
+        written = load_file(tmp_path / "tuned" / part / path.name)
+        assert same(written, load_file(random_pipeline / part / path.name))
+    DiffusionPipeline.from_pretrained(tmp_path / "tuned", use_safetensors=True)
 
 
 @pytest.mark.parametrize("method", ["full", "textual-inversion"])
