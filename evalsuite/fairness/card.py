@@ -255,7 +255,7 @@ class Card:
                     **vars(gap),
                     "metric": str(gap.metric),
                     "left_out": " ".join(gap.left_out),
-                    "surest": " below ".join(gap.surest[::2]),
+                    "surest": " and ".join(gap.surest[::2]),
                     "beyond_chance": gap.beyond_chance,
                 }
                 for gap in self.gaps
