@@ -44,7 +44,8 @@ def short(name: str, most: int = 28) -> str:
 def as_svg(figure: Figure, title: str, description: str) -> str:
     """The figure as an <svg> element without scripts, dates or outside references; equal figures give equal bytes."""
     buffer = StringIO()
-    with mpl.rc_context({"svg.hashsalt": title}):  # the ids of two plots on a page differ
+    # the ids of two plots on a page differ; a letter is text, also of a figure that was drawn without `style`
+    with mpl.rc_context({"svg.hashsalt": title, "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = re.sub(r' id="[a-z0-9]+_\d+"', "", buffer.getvalue())  # counted names, the same in every figure
     return named_svg(text[text.index("<svg") :], title, description)
