@@ -15,10 +15,15 @@ class Pending:
     """A file written under a temporary name next to `final`: `commit` renames it, leaving without it removes it.
 
     The temporary file is locked as long as its writer lives. One without a lock is the leftover of a killed writer.
+
+    Attributes
+    ----------
+    keep
+        Leave the temporary file where it is: it is needed to finish what was begun.
     """
 
     def __init__(self, final: Path, fsync: bool = True) -> None:
-        self.final, self.fsync = final, fsync
+        self.final, self.fsync, self.keep = final, fsync, False
         self.path, self.fd = _create(final)
 
     def write(self, parts: Sequence[bytes | memoryview]) -> int:
@@ -51,8 +56,9 @@ class Pending:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        with suppress(FileNotFoundError):  # it was renamed, or another process swept it
-            self.path.unlink()
+        if not self.keep:
+            with suppress(FileNotFoundError):  # it was renamed, or another process swept it
+                self.path.unlink()
         os.close(self.fd)
 
 

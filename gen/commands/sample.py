@@ -100,7 +100,8 @@ def sample(
         quality or (there.quality if there else 95),
     )
     job = replace(job, threads=record.threads)  # the same on machines with other cores
-    warn(table, loaded, job)
+    remaining = run_record.remaining(shards, table)
+    warn(remaining, loaded, job)
     if not record.certified:
         console.warn("this bundle failed its parity certificate", style="red")
     run_record.open_run(shards, record, table, fresh)
@@ -121,7 +122,7 @@ def sample(
     if missing:
         report |= {"complete": False, "missing_shards": missing}
     else:
-        report |= {"complete": True, "images": record.images, "sheet": f"{shards}/{SHEET}"}
+        report |= {"complete": True, "images": len(remaining), "sheet": f"{shards}/{SHEET}"}
     if json:
         console.print_json(report)
     else:
@@ -200,7 +201,7 @@ def tell(location: str, report: dict[str, Any], record: RunRecord, sampled: bool
         return
     state = "" if sampled else "nothing to do: "
     console.out.print(
-        f"{state}{record.images} images in {record.shards} verified shards in {location}; "
+        f"{state}{report['images']} images in {record.shards} verified shards in {location}; "
         f"contact sheet {report['sheet']}",
         soft_wrap=True,
     )

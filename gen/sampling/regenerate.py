@@ -10,7 +10,7 @@ from dermforge.common.errors import CheckFailed, UserError
 from gen.sampling import run_record
 from gen.sampling.workers import SamplingJob
 from shards.format.commit_bucket import upload
-from shards.format.commit_local import commit_shard
+from shards.format.commit_local import commit_shard, finish_commits
 from shards.format.schema import Sidecar
 from shards.storage.location import Folder, Storage, open_storage
 
@@ -24,6 +24,8 @@ def regenerate(
     replace: bool = False,
 ) -> None:
     """Make one shard of a run again, with the backend, batch rows and threads of its record.
+
+    Images that were withdrawn from the run are not made.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def regenerate(
         The new shard has another digest; says how many images differ.
     """
     where = open_storage(location)
+    if replace:
+        finish_commits(location)
     run, plan = run_record.read(location), run_record.read_plan(location)
     if run is None or plan is None:
         raise UserError(f"{where} has no run.json and plan.csv; only shards that `gen sample` made can be made again")
@@ -55,6 +59,7 @@ def regenerate(
         loaded = job.load()
         again = run_record.describe(loaded, plan, run.name, run.shard_size, run.image_format, run.quality)
         run_record.open_run(made, again, plan)
+        run_record.withdrawn(location).copy_to(Folder(made))
         job.sample([shard], loaded)
         _compare(where, made, f"{run.name}-{shard:06d}", replace)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from shards.format.commit_local import finished
 from shards.format.interop import INFO, write_info
 from shards.format.reader import ShardSet
 from shards.format.schema import NAME_PATTERN, SHARD, created_by
+from shards.format.withdrawn import Withdrawn
 from shards.storage.claim import claim_set
 from shards.storage.location import Folder, Storage, create_storage, is_url, open_storage
 from shards.tools.contact_sheet import SHEET, drawn
@@ -150,6 +152,21 @@ def read_plan(location: str | Path) -> Plan | None:
     """The plan of the run at a folder or an address, if there is one."""
     content = _content(location, PLAN)
     return None if content is None else from_csv(content, f"{location}/{PLAN}")
+
+
+def withdrawn(location: str | Path) -> Withdrawn:
+    """What was withdrawn from the run at a folder or an address."""
+    if not is_url(location) and not Path(location).is_dir():
+        return Withdrawn()
+    return Withdrawn.of(open_storage(location))
+
+
+def remaining(location: str | Path, plan: Plan) -> Plan:
+    """The plan without the rows of withdrawn images; its digest stays that of the whole plan."""
+    gone = withdrawn(location)
+    pairs = zip(plan.frame["id"], plan.frame["parent"], strict=True)
+    keep = [not gone.holds(key, parent) for key, parent in pairs]
+    return plan if all(keep) else replace(plan, frame=plan.frame[keep].reset_index(drop=True))
 
 
 def todo(location: str | Path, record: RunRecord, worker: tuple[int, int] = (0, 1)) -> list[int]:

@@ -26,6 +26,7 @@ from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
 from gen.diffusion.strategies import Pixels
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, PlanRow
+from gen.sampling import run_record
 from gen.sampling.inflight_buffer import InFlightBuffer, Stopped
 from gen.sampling.prepare import Preparer
 from gen.sampling.progress import STAGES, WAITS, Clock, StageProgress, Summary
@@ -56,6 +57,7 @@ class Sampler:
         self, engine: Engine, plan: Plan, location: str | Path, run: RunRecord, parents: Parents | None = None
     ) -> None:
         self.engine, self.plan, self.location, self.record = engine, plan, location, run
+        self.withdrawn = run_record.withdrawn(location)
         self.preparer = Preparer(engine, parents)
         window = 3 * engine.rows + WINDOW_BYTES // (3 * engine.spec.size**2)
         self.buffer: InFlightBuffer[Any] = InFlightBuffer(min(window, 1024))
@@ -127,9 +129,14 @@ class Sampler:
                 self.ready.put(images)
 
     def _rows(self, shards: Sequence[int]) -> Iterator[PlanRow]:
-        size = self.record.shard_size
         for shard in shards:
-            yield from self.plan.rows(shard * size, (shard + 1) * size)
+            yield from self._rows_of(shard)
+
+    def _rows_of(self, shard: int) -> list[PlanRow]:
+        """The plan rows of a shard, without those of images that were withdrawn from the run."""
+        size = self.record.shard_size
+        rows = self.plan.rows(shard * size, (shard + 1) * size)
+        return [row for row in rows if not self.withdrawn.holds(row.id, row.parent)]
 
     # denoise: the caller's thread
 
@@ -214,7 +221,7 @@ class Sampler:
         lineage = tuple(engine.spec.lineage)
         provenance = Provenance(self.plan.digest, engine.bundle_digest, engine.model_digest, lineage)
         for shard in shards:
-            n = self.record.images_in(shard)
+            n = len(self._rows_of(shard))
             items = self._items(number, n)
             classes = self.record.classes
             write_shard(self.location, self.record.name, shard, items, classes=classes, provenance=provenance)
@@ -242,7 +249,7 @@ class Sampler:
         )
 
     def _summary(self, loop: DenoisingLoop, shards: Sequence[int]) -> Summary:
-        images, seconds = sum(map(self.record.images_in, shards)), self.clock.elapsed
+        images, seconds = sum(len(self._rows_of(shard)) for shard in shards), self.clock.elapsed
         waited = {name: self.clock.seconds[name] for name in WAITS.values()}
         return Summary(
             images=images,

@@ -92,7 +92,7 @@ def purge(
     signed_off_by: Annotated[str | None, typer.Option(help="Who ordered it [default: this user].")] = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a real image and everything made from it, and record what was removed.
+    """Withdraw a real image: remove it and everything made from it. Run it again if it was stopped.
 
     Example: shards purge runs/demo/shards --parent patient-17-lesion-2
     """
@@ -111,7 +111,10 @@ def purge(
             f"{len(done.removed)} images of {len(done.rewritten)} shards were removed; {done.record} lists them"
         )
     else:
-        console.say(f"nothing in {location} is {parent} or was made from it")
+        console.say(
+            f"nothing in {location} is {parent} or was made from it; {done.record} says that it is withdrawn, so it "
+            "cannot come in later either (remove that file if the id was wrong)"
+        )
     if done.described:
         _warn(
             f"{', '.join(done.described)} still describes the removed images; write it again with "

@@ -14,6 +14,7 @@ from pathlib import Path
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import dali_index
 from shards.format.schema import SHARD, Sidecar
+from shards.format.withdrawn import Withdrawn
 from shards.storage.bucket import Bucket
 from shards.storage.location import address
 
@@ -32,11 +33,14 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
     Raises
     ------
     CheckFailed
-        The upload was damaged, or the bucket holds this shard with other content and `replace` is False.
+        The upload was damaged, the bucket holds this shard with other content and `replace` is False, or an image was
+        withdrawn.
     """
     bucket = Bucket(address(url))
     record = f"{sidecar.stem}.json"
-    there = _committed(bucket, [record], bucket.names(missing_ok=True)).get(sidecar.index)
+    names = bucket.names(missing_ok=True)
+    Withdrawn.of(bucket, names).refuse(bucket, sidecar)
+    there = _committed(bucket, [record], names).get(sidecar.index)
     if there and not replace:
         if there.sha256 and (there.sha256, there.bytes) == (sidecar.sha256, sidecar.bytes):
             return
@@ -81,11 +85,16 @@ def finished_in(url: str, name: str) -> dict[int, Sidecar]:
     ------
     UserError
         The store does not answer. (A folder that does not exist yet is no error: it has no finished shards.)
+    CheckFailed
+        A shard still holds an image that was withdrawn; the purge has to be finished first.
     """
     finish_uploads(url)
     bucket = Bucket(address(url))
     names = bucket.names(missing_ok=True)
-    return _committed(bucket, (n for n in names if SHARD.match(n) and n.endswith(".json") and n[:-12] == name), names)
+    done = _committed(bucket, (n for n in names if SHARD.match(n) and n.endswith(".json") and n[:-12] == name), names)
+    for fault in Withdrawn.of(bucket, names).faults(bucket, done.values()):
+        raise CheckFailed(fault)
+    return done
 
 
 def _committed(bucket: Bucket, records: Iterable[str], names: dict[str, int]) -> dict[int, Sidecar]:

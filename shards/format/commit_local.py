@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,19 +12,20 @@ from dermforge.common.digests import digest_file
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import dali_index
 from shards.format.schema import Sidecar
-from shards.storage.location import is_url
+from shards.format.withdrawn import Withdrawn
+from shards.storage.location import Folder, is_url
 
 
 def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = False) -> None:
     """Give a finished tar and its sidecar their final names, the sidecar last.
 
     A shard that is already there with the same bytes is left as it is. The new sidecar is complete on disk before the
-    tar is renamed, so that `finish_commits` can finish a commit that was interrupted between the two.
+    tar is renamed, and it stays there if anything at all ends the commit between the two: `finish_commits` finishes it.
 
     Raises
     ------
     CheckFailed
-        The folder already holds this shard with other content, and `replace` is False.
+        The folder already holds this shard with other content, and `replace` is False; or an image was withdrawn.
     """
     folder = file.final.parent
     record = folder / f"{sidecar.stem}.json"
@@ -31,6 +33,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = Fals
     with atomic.Pending(record) as side, atomic.locked(folder):
         side.write([sidecar.to_bytes()])
         side.sync()
+        Withdrawn.of(Folder(folder), os.listdir(folder)).refuse(folder, sidecar)
         if not replace and (there := committed(record)):
             if not _same(there, sidecar, file):
                 raise CheckFailed(
@@ -39,9 +42,14 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = Fals
                     "folder, or remove the old shard and its sidecar"
                 )
             return
-        file.commit()
-        atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar))
-        side.commit()
+        side.keep = True
+        try:
+            file.commit()
+            atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar))
+            side.commit()
+        except BaseException:
+            side.keep = not file.path.exists()  # the tar has its name, so only this sidecar describes it
+            raise
 
 
 def committed(record: Path) -> Sidecar | None:
@@ -58,6 +66,11 @@ def finished(location: str | Path, name: str) -> dict[int, Sidecar]:
     """The committed shards of a name by number, for resuming: whole sidecars whose tars have the right size.
 
     Interrupted commits are finished first. `location` is a folder or an fsspec address.
+
+    Raises
+    ------
+    CheckFailed
+        A shard still holds an image that was withdrawn; the purge has to be finished first.
     """
     if is_url(location):
         from shards.format.commit_bucket import finished_in
@@ -66,7 +79,10 @@ def finished(location: str | Path, name: str) -> dict[int, Sidecar]:
     folder = Path(location)
     finish_commits(folder)
     found = [committed(path) for path in sorted(folder.glob(f"{name}-" + "[0-9]" * 6 + ".json"))]
-    return {sidecar.index: sidecar for sidecar in found if sidecar}
+    done = {sidecar.index: sidecar for sidecar in found if sidecar}
+    for fault in Withdrawn.of(Folder(folder), os.listdir(folder)).faults(folder, done.values()) if done else ():
+        raise CheckFailed(fault)
+    return done
 
 
 def finish_commits(location: str | Path) -> list[str]:

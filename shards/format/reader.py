@@ -21,6 +21,7 @@ from shards.format.images import decode_image
 from shards.format.nearby import no_shards
 from shards.format.schema import SHARD, Provenance, Sample, Sidecar, SidecarRow
 from shards.format.unpack import OpenTars, unpack
+from shards.format.withdrawn import Withdrawn
 from shards.storage.location import Storage, open_storage
 
 Words = str | Collection[str] | None
@@ -177,8 +178,13 @@ class ShardSet(ImageSet):
         self._files = OpenTars(where)
 
     @classmethod
-    def open(cls, location: str | Path) -> ShardSet:
+    def open(cls, location: str | Path, purging: bool = False) -> ShardSet:
         """Read and check all sidecars of a folder or an fsspec address.
+
+        Parameters
+        ----------
+        purging
+            Accept images that were withdrawn: for their removal only.
 
         Raises
         ------
@@ -186,7 +192,7 @@ class ShardSet(ImageSet):
             There are no shards.
         CheckFailed
             A sidecar is damaged, a tar is missing or has the wrong size, a tar has no sidecar, two shards share an
-            id, or their classes differ.
+            id, their classes differ, or one holds an image that was withdrawn.
         """
         where = open_storage(location)
         names = where.names()
@@ -200,7 +206,9 @@ class ShardSet(ImageSet):
             Sidecar.from_bytes(content, f"{where}/{name}") for name, content in zip(records, contents, strict=True)
         ]
         faults = (file_fault(where, names, r, s) for r, s in zip(records, sidecars, strict=True))
-        for fault in chain(faults, orphan_faults(where, names), info_faults(where, names), set_faults(where, sidecars)):
+        withdrawn = () if purging else Withdrawn.of(where, names).faults(where, sidecars)
+        others = orphan_faults(where, names), info_faults(where, names), set_faults(where, sidecars), withdrawn
+        for fault in chain(faults, *others):
             if fault:
                 raise CheckFailed(fault)
         return cls(where, sidecars, sidecars[0].classes)

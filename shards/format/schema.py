@@ -33,7 +33,8 @@ REMEDY = "write the shard again, or save what is whole with `shards repair`"
 #: The names of the two files of a shard.
 SHARD = re.compile(r"^[A-Za-z0-9_-]{1,80}-[0-9]{6}\.(tar|json)$")
 
-_NO_DIGEST = "0" * 64
+#: Stands in a record while its own digest is computed.
+NO_DIGEST = "0" * 64
 #: `class` is a keyword in Python, so the field is `label` in code and `class` in every file.
 _CLASS = AliasChoices("class", "label")
 
@@ -175,7 +176,7 @@ class Sidecar(_Record):
     """
 
     schema_version: Literal[1] = 1
-    digest: str = Field(default=_NO_DIGEST, pattern=DIGEST_PATTERN)
+    digest: str = Field(default=NO_DIGEST, pattern=DIGEST_PATTERN)
     name: str = Field(pattern=NAME_PATTERN)
     index: int = Field(ge=0, le=999_999)
     sha256: str = Field(pattern=DIGEST_PATTERN)
@@ -229,8 +230,8 @@ class Sidecar(_Record):
 
     def to_bytes(self) -> builtins.bytes:
         """The file's content, with its own digest filled in."""
-        blank = self.model_copy(update={"digest": _NO_DIGEST}).canonical()
-        return _sign(blank)
+        blank = self.model_copy(update={"digest": NO_DIGEST}).canonical()
+        return sign(blank)
 
     @classmethod
     def from_bytes(cls, content: builtins.bytes, source: str) -> Sidecar:
@@ -247,15 +248,16 @@ class Sidecar(_Record):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise CheckFailed(f"{source} is not a valid sidecar: {where}: {first['msg']}; {REMEDY}") from error
-        expected = _sign(content.replace(sidecar.digest.encode(), _NO_DIGEST.encode(), 1))
+        expected = sign(content.replace(sidecar.digest.encode(), NO_DIGEST.encode(), 1))
         if expected != content:
             found = f"its content does not match its digest {sidecar.digest[:12]}"
             raise CheckFailed(f"{source} was changed after it was written: {found}; {REMEDY}")
         return sidecar
 
 
-def _sign(blank: bytes) -> bytes:
-    return blank.replace(_NO_DIGEST.encode(), digest_bytes(blank).encode(), 1)
+def sign(blank: bytes) -> bytes:
+    """A record with the sha256 of its content in place of the zeros in it."""
+    return blank.replace(NO_DIGEST.encode(), digest_bytes(blank).encode(), 1)
 
 
 def shard_stem(name: str, index: int) -> str:

@@ -14,7 +14,7 @@ from dermforge.common import atomic
 from dermforge.common.digests import AHEAD, INLINE, StreamDigest, digest_bytes
 from dermforge.common.errors import UserError
 from shards.format import tar
-from shards.format.commit_local import commit_shard
+from shards.format.commit_local import commit_shard, finish_commits
 from shards.format.images import image_size
 from shards.format.interop import write_info
 from shards.format.schema import (
@@ -73,6 +73,7 @@ class ShardWriter:
         self.digest = StreamDigest() if digests else None
         self.pool = ThreadPoolExecutor(1) if digests else None
         stem = shard_stem(name, index)
+        finish_commits(folder)  # else the sweep would take the sidecar of a commit that was interrupted
         atomic.sweep(folder, stem)
         self.file = atomic.Pending(folder / f"{stem}.tar")
 

@@ -62,6 +62,15 @@ class Bucket:
         with asked(f"{self.url}/{name}"):
             self.files.pipe_file(f"{self.url}/{name}", content)
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a small file if there is none of that name; whether there was none."""
+        with asked(f"{self.url}/{name}"):
+            try:
+                self.files.pipe_file(f"{self.url}/{name}", content, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
     def remove(self, name: str) -> None:
         """Remove the object, and every copy of it in the local cache."""
         with asked(f"{self.url}/{name}"), suppress(FileNotFoundError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -51,7 +52,12 @@ class Folder:
         self.path = path
 
     def names(self, missing_ok: bool = False) -> dict[str, int]:
-        return {entry.name: entry.stat().st_size for entry in sorted(self.path.iterdir()) if entry.is_file()}
+        sizes = {}
+        for entry in sorted(self.path.iterdir()):
+            with suppress(FileNotFoundError):  # another process's temporary file
+                if entry.is_file():
+                    sizes[entry.name] = entry.stat().st_size
+        return sizes
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()

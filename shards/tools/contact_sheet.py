@@ -49,7 +49,7 @@ def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
         groups.append(None)
     chosen = _first(data, per_cell)
     font = ImageFont.load_default(12)
-    left = 2 * _MARGIN + max(int(font.getlength(word)) for word in classes)
+    left = 2 * _MARGIN + max((int(font.getlength(word)) for word in classes), default=0)
     top, cell = 20, per_cell * (thumb + 2) + _MARGIN
     sheet = Image.new("RGB", (left + cell * len(groups), top + (thumb + _MARGIN) * len(classes) + 18), _PAPER)
     draw = ImageDraw.Draw(sheet)

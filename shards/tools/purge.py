@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dermforge.common import id_ranges
+from dermforge.common import atomic, id_ranges
+from dermforge.common.errors import UserError
 from shards.format.commit_local import finish_commits
 from shards.format.interop import write_info
+from shards.format.nearby import no_shards
 from shards.format.reader import ShardSet
-from shards.format.schema import Sidecar, canonical_json
+from shards.format.schema import SHARD, Sidecar
+from shards.format.withdrawn import Withdrawal, Withdrawn, merged
 from shards.format.writer import write_shard
+from shards.storage.location import Folder, Storage, open_storage
+from shards.storage.turn import turn
 from shards.tools import croissant
 from shards.tools.contact_sheet import SHEET
 from shards.tools.datacard import CARD
@@ -40,40 +44,71 @@ class Purge:
     removed: list[tuple[str, str]]
     rewritten: list[str]
     tuned: list[str]
-    record: str | None
+    record: str
     described: list[str]
 
 
 def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
-    """Remove a real image, the images made from it, and those made from these, from a folder or bucket of shards.
+    """Withdraw a real image: remove it, the images made from it, and those made from these, from a folder or bucket.
 
-    A shard without remaining images stays as an empty shard, so that a resumed run does not make it again. After an
-    interruption, the same call finishes the purge. The contact sheet is removed, because it may show the image;
+    The record `_purged.ID.json` is written first. Before it nothing has changed; from then on no image that it names is
+    read or written there again, by any command, and the same call finishes what was interrupted. A shard without
+    remaining images stays as an empty shard. The contact sheet is removed, because it may show the image;
     `samples.csv` and `croissant.json` are updated.
+
+    Raises
+    ------
+    UserError
+        There are no shards, or another process is changing the set.
+    CheckFailed
+        A shard or a record is damaged. If it is a shard, the image is withdrawn nevertheless.
     """
+    where = open_storage(location)
+    if not any(SHARD.match(name) for name in where.names()):
+        raise UserError(no_shards(location))
+    with turn(location):
+        return _purge(location, where, parent, signed_off_by)
+
+
+def _purge(location: str | Path, where: Storage, parent: str, signed_off_by: str) -> Purge:
     finish_commits(location)
-    data = ShardSet.open(location)
-    where, names = data.storage, data.storage.names()
-    to_remove = _affected(data, descendants(data, parent))
+    if isinstance(where, Folder):
+        atomic.sweep(where.path, "")
+    record = Withdrawal(parent=parent, signed_off_by=signed_off_by, at=_now())
+    before = Withdrawn.of(where)
+    record = _write(where, record, before)
+    data = ShardSet.open(location, purging=True)
+    to_remove = _affected(data, descendants(data, record.ids))
     tuned = [s.tar for s in data.sidecars if id_ranges.overlap([parent], s.lineage)]
-    record = f"_purged.{parent}.json"
-    if to_remove:  # the record first, so that an interruption loses no id
-        before = json.loads(where.read(record))["removed"] if record in names else {}
-        removed = {tar: sorted({*before.get(tar, ()), *to_remove.get(tar, ())}) for tar in before | to_remove}
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        facts = {"parent": parent, "signed_off_by": signed_off_by, "still_tuned_on_it": tuned, "removed": removed}
-        where.write(record, canonical_json(facts | {"at": now}) + b"\n")
+    found = record.model_copy(update={"removed": to_remove, "still_tuned_on_it": tuned})
+    record = _write(where, found, Withdrawn([record]))
+    if to_remove:
         where.remove(SHEET)
         for number, sidecar in enumerate(data.sidecars):
             if sidecar.tar in to_remove:
                 mine = (data.rows["shard"] == number) & ~data.rows["id"].isin(to_remove[sidecar.tar])
                 _rewrite(location, sidecar, data.take(np.flatnonzero(mine.to_numpy())))
-    elif record not in names:
-        return Purge([], [], tuned, None, [])
-    write_info(where)
-    stale = croissant.refresh(ShardSet.open(location)) + [name for name in (CARD,) if to_remove and name in names]
+    described: list[str] = []
+    if record.removed:
+        write_info(where)
+        described = croissant.refresh(ShardSet.open(location, purging=True))
+        described += [name for name in (CARD,) if name in where.names()]
     pairs = [(shard, key) for shard, ids in to_remove.items() for key in ids]
-    return Purge(pairs, sorted(to_remove), tuned, f"{where}/{record}", stale)
+    return Purge(pairs, sorted(to_remove), tuned, f"{where}/{record.name}", described)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _write(where: Storage, record: Withdrawal, before: Withdrawn) -> Withdrawal:
+    """Write a record with what it said before, if that is anything new; the one who signed first stays."""
+    whole = merged(record, before.records)
+    if whole not in before.records:
+        content = whole.to_bytes()
+        where.write(whole.name, content)
+        whole = Withdrawal.from_bytes(content, whole.name)
+    return whole
 
 
 def _affected(data: ShardSet, family: Collection[str]) -> dict[str, list[str]]:
@@ -82,12 +117,12 @@ def _affected(data: ShardSet, family: Collection[str]) -> dict[str, list[str]]:
     return {shard: ids for shard, ids in found.items() if ids}
 
 
-def descendants(data: ShardSet, id: str) -> set[str]:
-    """The id, the ids of images made from it, of those made from these, and so on."""
+def descendants(data: ShardSet, ids: Collection[str]) -> set[str]:
+    """The ids, those of images made from them, of those made from these, and so on."""
     children: dict[str, list[str]] = {}
     for key, parent in zip(data.rows["id"], data.rows["parent"], strict=True):
         children.setdefault(parent, []).append(key)
-    family, new = {id}, [id]
+    family, new = set(ids), list(ids)
     while new:
         new = [child for one in new for child in children.get(one, ()) if child not in family]
         family.update(new)

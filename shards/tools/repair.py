@@ -16,6 +16,7 @@ from shards.format.commit_local import finish_commits
 from shards.format.images import decode_image
 from shards.format.interop import write_info
 from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Provenance, Sample, Sidecar, canonical_json
+from shards.format.withdrawn import Withdrawn
 from shards.format.writer import write_shard
 from shards.storage.claim import claim_set
 from shards.storage.location import Storage, address, create_storage, is_url, open_storage
@@ -46,6 +47,8 @@ class Repair:
 def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -> list[Repair]:
     """Save the whole samples of every damaged shard into new shards in `out`; the old shards are not changed.
 
+    Images that were withdrawn from the set are not saved; the records of that go along.
+
     Parameters
     ----------
     location, out
@@ -63,6 +66,7 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     sidecars = {
         name: _readable_sidecar(where, f"{name[:-4]}.json") if f"{name[:-4]}.json" in names else None for name in tars
     }
+    withdrawn = Withdrawn.of(where, names)
     known = next((s.classes for s in sidecars.values() if s), list(classes))
     results: list[Repair] = []
     for name, sidecar in sidecars.items():
@@ -70,11 +74,13 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
             if sidecar and not check_deeply(file, sidecar, f"{where}/{name}"):
                 continue
             file.seek(0)
-            saved = salvage(file.read(), known)
+            saved = [one for one in salvage(file.read(), known) if not withdrawn.holds(one[0].id, one[0].parent)]
         if saved:
             _record(create_storage(out), results)  # first: by it the folder is known after an interruption
+            withdrawn.copy_to(create_storage(out))
             _write(out, name, saved, sidecar, known)
         kept = {sample.id for sample, _, _ in saved}
+        kept |= set(withdrawn.among(sidecar.samples)) if sidecar else set()  # these are not lost
         lost = [row.id for row in sidecar.samples if row.id not in kept] if sidecar else None
         results.append(Repair(name, len(saved), lost, sum(not sample.image_sha256 for sample, _, _ in saved)))
     if results:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from dermforge.common.errors import UserError
 from shards.format.images import image_format
-from shards.format.reader import ImageSet
+from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import Provenance, Sample, Sidecar
+from shards.format.withdrawn import Withdrawn
 from shards.format.writer import finish_set, write_shard
 from shards.storage.claim import claim_set
+from shards.storage.location import create_storage
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -25,7 +27,7 @@ def select(
     scores: Scores | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> list[Sidecar]:
-    """Copy the images of a view into new shards, in order of their ids.
+    """Copy the images of a view into new shards, in order of their ids; the records of withdrawn images go along.
 
     A new shard holds images of one provenance only, so that its plan, bundle and model digests and its lineage are
     true of every image in it.
@@ -49,6 +51,8 @@ def select(
     if not data.n:
         raise UserError(f"no image of {data} meets the conditions; loosen them")
     claim_set(out, name)
+    if isinstance(data, ShardSet):
+        Withdrawn.of(data.storage).copy_to(create_storage(out))
     by_provenance: dict[Provenance, list[int]] = {}
     for position in data.rows["id"].argsort().tolist():
         by_provenance.setdefault(data.provenance(position), []).append(position)

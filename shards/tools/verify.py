@@ -19,6 +19,7 @@ from shards.format.interop import INFO, dali_index
 from shards.format.nearby import no_shards
 from shards.format.schema import REMEDY, SHARD, Sidecar, SidecarRow
 from shards.format.unpack import unpack
+from shards.format.withdrawn import Withdrawn
 from shards.storage.location import Folder, Storage, open_storage
 
 
@@ -64,6 +65,10 @@ def verify(
     result = Verification(shards=len(tars))
     sidecars = [s for name in records if (s := _sidecar(where, name, names, result))]
     result.faults += [*orphan_faults(where, names), *set_faults(where, sidecars), *info_faults(where, names)]
+    try:
+        result.faults += Withdrawn.of(where, names).faults(where, sidecars)
+    except CheckFailed as error:
+        result.faults.append(str(error))
     result.notes += _notes(where, names, sidecars)
     result.images = sum(sidecar.n for sidecar in sidecars)
     if deep:

@@ -16,8 +16,9 @@ from gen.plan.grid import GenerationSettings
 from gen.sampling import run_record
 from gen.sampling.regenerate import regenerate
 from gen.sampling.workers import SamplingJob
-from shards import CheckFailed, UserError
+from shards import CheckFailed, ShardSet, UserError
 from shards.storage.bucket import Bucket
+from shards.tools.purge import purge
 from shards.tools.verify import verify
 
 
@@ -88,3 +89,68 @@ def test_what_cannot_be_made_again_is_refused(sampled: Path, bundles: dict[str, 
         regenerate(sampled, 0, tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"has no run\.json and plan\.csv"):
         regenerate(tmp_path, 0, bundles["text"])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "deleted", "without sidecar", "fresh", "regenerated"])
+def test_a_withdrawn_image_does_not_come_back(
+    sampled: Path, bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, damage: str
+) -> None:
+    """Whatever happens to a purged shard, it is made again as the purge left it."""
+    folder = tmp_path / "run"
+    shutil.copytree(sampled, folder)
+    gone = ShardSet.open(folder).rows["id"][4]
+    purge(folder, gone)
+    tar, sidecar = folder / "s-000001.tar", folder / "s-000001.json"
+    purged, rows = tar.read_bytes(), sidecar.read_bytes()
+    record, plan = run_record.read(folder), run_record.read_plan(folder)
+    assert record is not None
+    assert plan is not None
+    if damage == "truncated":
+        tar.write_bytes(purged[:700])
+    elif damage in ("altered", "regenerated"):
+        tar.write_bytes(purged[:700] + b"\1" + purged[701:])
+    elif damage == "deleted":
+        tar.unlink()
+        sidecar.unlink()
+    elif damage == "without sidecar":
+        sidecar.unlink()
+    if damage in ("altered", "regenerated"):
+        regenerate(folder, 1, bundles["text"], replace=True)
+    else:
+        run_record.open_run(folder, record, plan, fresh=damage == "fresh")
+        job = SamplingJob(folder, bundles["text"], device="cpu")
+        assert job.sample(run_record.todo(folder, record), open_engine()).images == (7 if damage == "fresh" else 2)
+    assert tar.read_bytes() == purged
+    assert sidecar.read_bytes() == rows
+    regenerate(folder, 1, bundles["text"])
+    assert run_record.finish(folder, record) == []
+    assert gone not in set(ShardSet.open(folder).rows["id"])
+    assert not verify(folder, deep=True, workers=1).faults
+
+
+def test_a_run_goes_on_without_the_whole_of_a_withdrawn_shard(
+    sampled: Path, open_engine: Callable[..., Engine], bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    """An empty shard is drawn empty; the contact sheet of a set without images is drawn too."""
+    folder = tmp_path / "run"
+    shutil.copytree(sampled, folder)
+    for key in list(ShardSet.open(folder).rows["id"]):
+        purge(folder, key)
+    (folder / "s-000002.json").unlink()
+    record = run_record.read(folder)
+    assert record is not None
+    assert SamplingJob(folder, bundles["text"], device="cpu").sample([2], open_engine()).images == 0
+    assert run_record.finish(folder, record) == []
+    assert ShardSet.open(folder).n == 0
+
+
+def test_in_a_bucket_too(sampled: Path, bundles: dict[str, Path], bucket: str) -> None:
+    place = Bucket(bucket)
+    for path in sampled.iterdir():
+        place.put(path, path.name)
+    gone = ShardSet.open(bucket).rows["id"][4]
+    purge(bucket, gone)
+    purged = place.read("s-000001.tar")
+    place.write("s-000001.tar", purged[:700] + b"\1" + purged[701:])
+    regenerate(bucket, 1, bundles["text"], replace=True)
+    assert place.read("s-000001.tar") == purged

@@ -5,63 +5,104 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
-from kill_helpers import kill_everywhere
+from kill_helpers import ENDS, kill_everywhere
 from shards_helpers import CLASSES, items, write
 
-from shards import Provenance, ShardSet, finished, write_shard
+from shards import CheckFailed, Provenance, ShardSet, finished, write_shard
 from shards.storage.bucket import Bucket
 from shards.tools.croissant import Description, describe, table, to_bytes
 from shards.tools.purge import purge
 from shards.tools.verify import verify
 
+RECORD = "_purged.s-0001.json"
 
-def test_sigkill_at_every_step_of_a_purge(tmp_path: Path) -> None:
-    """A killed purge is finished by the next call, and no other image is lost."""
-    folder, spare = tmp_path / "a", tmp_path / "b"
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a set, without temporary ones."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.endswith(".tmp")}
+
+
+@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ENDS)
+def test_a_purge_that_ends_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, every: int) -> None:
+    """Whatever ends it: nothing has changed before its record; from then on the image is neither read nor written.
+
+    The same call then gives the files of a purge that nothing disturbed, and no other image is lost.
+    """
+    monkeypatch.setattr("shards.tools.purge._now", lambda: "2026-01-01")
+    folder, spare, undisturbed = tmp_path / "a", tmp_path / "b", tmp_path / "c"
     write(spare, 4)
+    described(ShardSet.open(spare))
+    before = contents(spare)
+    shutil.copytree(spare, undisturbed)
+    purge(undisturbed, "s-0001", "me")
+    after = contents(undisturbed)
 
     def prepare() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(spare, folder)
 
     def check() -> None:
-        purge(folder, "s-0001")
-        assert list(ShardSet.open(folder).rows["id"]) == ["s-0000", "s-0002", "s-0003"]
-        assert not verify(folder, deep=True, workers=1).faults
-        assert b"s-0001" in (folder / "_purged.s-0001.json").read_bytes()
-
-    assert kill_everywhere(lambda: purge(folder, "s-0001"), prepare, check) > 20
-
-
-def test_a_purge_that_was_cut_off_is_not_undone(tmp_path: Path) -> None:
-    """A run that is resumed after a killed purge finds the old shard or the purged one, and makes neither again."""
-    folder, spare = tmp_path / "a", tmp_path / "b"
-    before = write(spare, 4)
-    purged = {f"s-{i:04d}" for i in (0, 2, 3)}
-
-    def prepare() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(spare, folder)
-
-    def check() -> None:
-        sidecar = finished(folder, "set")[0]
-        assert sidecar.sha256 == before.sha256 or {row.id for row in sidecar.samples} == purged
+        if RECORD in (there := contents(folder)):
+            with pytest.raises(CheckFailed, match="withdrawn from"):
+                write(folder, 4, replace=True)  # the advice for a damaged shard
+            with suppress(CheckFailed):
+                assert "s-0001" not in set(ShardSet.open(folder).rows["id"])
+            with suppress(CheckFailed):
+                assert {row.id for row in finished(folder, "set")[0].samples} == {"s-0000", "s-0002", "s-0003"}
+        else:
+            assert there == before
+        purge(folder, "s-0001", "me")
+        assert contents(folder) == after
+        assert not list(folder.glob(".*"))
         assert not verify(folder, deep=True, workers=1).faults
 
-    assert kill_everywhere(lambda: purge(folder, "s-0001"), prepare, check) > 20
+    assert kill_everywhere(lambda: purge(folder, "s-0001", "me"), prepare, check, how, every) > 80 // every
 
 
-def test_a_purge_that_goes_on_lists_what_went_before(tmp_path: Path) -> None:
-    """The record keeps what an interrupted purge removed before."""
-    for index, prefix in enumerate(("s", "t")):
-        write_shard(tmp_path, "set", index, items(2, prefix, parent="patient"), classes=CLASSES)
-        purge(tmp_path, "patient")
-    removed = json.loads((tmp_path / "_purged.patient.json").read_text())["removed"]
-    assert removed == {"set-000000.tar": ["s-0000", "s-0001"], "set-000001.tar": ["t-0000", "t-0001"]}
+def test_what_comes_back_is_purged_by_the_same_call(tmp_path: Path) -> None:
+    """Shards put back from a copy are refused, and purged again: a grandchild too, though the child is gone."""
+    write_shard(tmp_path / "a", "set", 0, items(1, "p", parent="patient"), classes=CLASSES)
+    write_shard(tmp_path / "a", "set", 1, items(1, "q", parent="p-0000"), classes=CLASSES)
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    purge(tmp_path / "a", "patient", "me")
+    for path in (tmp_path / "copy").glob("set-000001.*"):
+        shutil.copy(path, tmp_path / "a")
+    with pytest.raises(CheckFailed, match=r"still holds 1 of the withdrawn images.*--parent patient"):
+        ShardSet.open(tmp_path / "a")
+    assert any("--parent patient" in fault for fault in verify(tmp_path / "a").faults)
+    assert purge(tmp_path / "a", "patient", "someone else").rewritten == ["set-000001.tar"]
+    assert ShardSet.open(tmp_path / "a").n == 0
+    record = json.loads((tmp_path / "a" / "_purged.patient.json").read_text())
+    assert record["removed"] == {"set-000000.tar": ["p-0000"], "set-000001.tar": ["q-0000"]}
+    assert record["signed_off_by"] == "me"
+
+
+def test_an_image_that_was_not_there_cannot_come_later(tmp_path: Path) -> None:
+    """Neither it nor what is made from it; a shard of the same folder without it can."""
+    write(tmp_path, 2)
+    assert purge(tmp_path, "patient").removed == []
+    with pytest.raises(CheckFailed, match="t-0000, which was withdrawn"):
+        write_shard(tmp_path, "set", 1, items(2, "t", parent="patient"), classes=CLASSES)
+    write_shard(tmp_path, "set", 1, items(2, "u"), classes=CLASSES)
+    assert ShardSet.open(tmp_path).n == 4
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    """No flip of a bit in it is passed over: an image could come back."""
+    write(tmp_path, 3)
+    purge(tmp_path, "s-0001", "me")
+    whole = (tmp_path / RECORD).read_bytes()
+    for at in range(len(whole)):
+        (tmp_path / RECORD).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(CheckFailed, match="put it back from a copy"):
+            ShardSet.open(tmp_path)
+        assert verify(tmp_path).faults
 
 
 def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:
@@ -126,6 +167,7 @@ def described(data: ShardSet) -> None:
 def test_a_purge_of_a_bucket_that_dies_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next call finishes the purge after any interruption, and a run resumed in between never undoes it."""
     monkeypatch.setenv("DERMFORGE_CACHE", str(tmp_path))
+    monkeypatch.setattr("shards.storage.turn.LEASE", 1.0)
     points, after = 0, False
     while True:
         points += 1
@@ -137,9 +179,14 @@ def test_a_purge_of_a_bucket_that_dies_anywhere(tmp_path: Path, monkeypatch: pyt
                 break
             points, after = 0, True
             continue
-        sidecar = finished(url, "set")[0]
-        assert sidecar.sha256 == before.sha256 or {row.id for row in sidecar.samples} == {"s-0000", "s-0002", "s-0003"}
-        assert not verify(url, deep=True, workers=1).faults
+        if RECORD in Bucket(url).names():
+            with pytest.raises(CheckFailed, match="withdrawn from"):
+                write_shard(url, "set", 0, items(4), classes=CLASSES, replace=True)
+            with suppress(CheckFailed):
+                assert {row.id for row in finished(url, "set")[0].samples} == {"s-0000", "s-0002", "s-0003"}
+        else:
+            assert finished(url, "set")[0].sha256 == before.sha256
+            assert not verify(url, deep=True, workers=1).faults
         purge(url, "s-0001")
         assert list(ShardSet.open(url).rows["id"]) == ["s-0000", "s-0002", "s-0003"]
         assert not verify(url, deep=True, workers=1).faults

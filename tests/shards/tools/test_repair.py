@@ -10,7 +10,9 @@ from shards_helpers import CLASSES, items, write
 
 from shards import CheckFailed, ShardSet, UserError, write_shard
 from shards.storage.bucket import Bucket
+from shards.tools.purge import purge
 from shards.tools.repair import repair, salvage
+from shards.tools.select import select
 from shards.tools.verify import verify
 
 
@@ -74,3 +76,20 @@ def test_repair_of_a_bucket(bucket: str) -> None:
     assert not verify(f"{bucket}/saved", deep=True, workers=1).faults
     assert b"s-0002" in Bucket(f"{bucket}/saved").read("_repaired.json")
     assert place.read(sidecar.tar) == bytes(torn)
+
+
+def test_withdrawn_images_are_neither_saved_nor_lost(tmp_path: Path) -> None:
+    """Also where an old, damaged copy still holds them; the record goes along, and so does that of a selection."""
+    sidecar = write(tmp_path / "a", 6)
+    old = (tmp_path / "a" / sidecar.tar).read_bytes(), (tmp_path / "a" / "set-000000.json").read_bytes()
+    purge(tmp_path / "a", "s-0001")
+    select(ShardSet.open(tmp_path / "a"), tmp_path / "c", "set")
+    for folder in (tmp_path / "b", tmp_path / "c"):
+        if folder.name == "b":
+            (tmp_path / "a" / sidecar.tar).write_bytes(old[0][: sidecar.samples[5].offset + 100])
+            (tmp_path / "a" / "set-000000.json").write_bytes(old[1])
+            (result,) = repair(tmp_path / "a", folder)
+            assert (result.saved, result.lost) == (4, ["s-0005"])
+        assert "s-0001" not in set(ShardSet.open(folder).rows["id"])
+        with pytest.raises(CheckFailed, match="s-0001, which was withdrawn"):
+            write_shard(folder, "set", 0, items(6), classes=CLASSES, replace=True)

@@ -1,0 +1,173 @@
+"""Withdrawn images: the records of purges, which belong to a set as its shards do.
+
+From the moment a record `_purged.ID.json` is written, no image that it names and none that is made from one is written
+to its folder or bucket, and a shard that still holds one is refused by every reader.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dermforge.common.errors import CheckFailed
+from shards.format.schema import DIGEST_PATTERN, ID_PATTERN, NO_DIGEST, Sidecar, canonical_json, sign
+from shards.storage.location import Storage
+
+#: The names of the records.
+RECORDS = "_purged.*.json"
+
+
+class _Image(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def parent(self) -> str | None: ...
+
+
+class Withdrawal(BaseModel):
+    """`_purged.ID.json`: one real image that was withdrawn, and what had been made from it.
+
+    Attributes
+    ----------
+    at
+        When it was withdrawn, in UTC.
+    removed
+        Tar -> ids of the images that it held.
+    still_tuned_on_it
+        Tars of a model that was trained on the image; a purge does not remove those.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str = Field(default="", pattern=DIGEST_PATTERN)  # records of the first development versions have none
+    parent: str = Field(pattern=ID_PATTERN)
+    signed_off_by: str
+    at: str
+    removed: dict[str, list[str]] = {}
+    still_tuned_on_it: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return f"_purged.{self.parent}.json"
+
+    @property
+    def ids(self) -> set[str]:
+        return {self.parent}.union(*self.removed.values())
+
+    def to_bytes(self) -> bytes:
+        """The file's content, with its own digest filled in."""
+        return sign(canonical_json(self.model_dump() | {"digest": NO_DIGEST}) + b"\n")
+
+    @classmethod
+    def from_bytes(cls, content: bytes, source: str) -> Withdrawal:
+        """Read and check a record.
+
+        Raises
+        ------
+        CheckFailed
+            The file is damaged; `source` names it.
+        """
+        try:
+            record = cls.model_validate_json(content)
+        except ValidationError as error:
+            raise CheckFailed(f"{source} is damaged ({error.errors()[0]['msg']}); {_REMEDY}") from error
+        if record.digest and sign(content.replace(record.digest.encode(), NO_DIGEST.encode(), 1)) != content:
+            raise CheckFailed(f"{source} was changed after it was written; {_REMEDY}")
+        return record
+
+
+_REMEDY = "it says what was withdrawn: put it back from a copy, or remove it and run `shards purge` again for its id"
+
+
+class Withdrawn:
+    """All that was withdrawn from a set."""
+
+    def __init__(self, records: Iterable[Withdrawal] = ()) -> None:
+        self.records = list(records)
+        #: Id -> the withdrawn real image for which it was removed.
+        self.reason = {key: record.parent for record in self.records for key in sorted(record.ids)}
+
+    @classmethod
+    def of(cls, where: Storage, names: Collection[str] | None = None) -> Withdrawn:
+        """Read the records of a folder or bucket.
+
+        Parameters
+        ----------
+        names
+            The names of its files, if they are known.
+
+        Raises
+        ------
+        CheckFailed
+            A record is damaged.
+        """
+        names = where.names(missing_ok=True) if names is None else names
+        found = sorted(fnmatch.filter(names, RECORDS))
+        return cls(Withdrawal.from_bytes(where.read(name), f"{where}/{name}") for name in found)
+
+    def holds(self, id: str, parent: str | None) -> bool:
+        """Whether the image, or the one that it was made from, is withdrawn."""
+        return id in self.reason or parent in self.reason
+
+    def among(self, images: Sequence[_Image]) -> dict[str, str]:
+        """Id of each withdrawn image -> the real image for which it is; also of what was made from these in turn."""
+        found: dict[str, str] = {}
+        new = True
+        while new:
+            known = self.reason | found
+            new = {
+                image.id: known[image.id if image.id in known else str(image.parent)]
+                for image in images
+                if image.id not in found and (image.id in known or image.parent in known)
+            }
+            found |= new
+        return found
+
+    def faults(self, where: object, sidecars: Iterable[Sidecar]) -> Iterator[str]:
+        """Shards that still hold withdrawn images: a purge was stopped, or an old copy was put back."""
+        for sidecar in sidecars if self.records else ():
+            if held := self.among(sidecar.samples):
+                first = min(held)
+                yield (
+                    f"{where}/{sidecar.tar} still holds {len(held)} of the withdrawn images, as {first}; finish with "
+                    f"`shards purge {where} --parent {held[first]}`"
+                )
+
+    def refuse(self, where: object, sidecar: Sidecar) -> None:
+        """Refuse to commit a shard that holds a withdrawn image.
+
+        Raises
+        ------
+        CheckFailed
+            It does; names the image and the record.
+        """
+        if self.records and (held := self.among(sidecar.samples)):
+            first = min(held)
+            raise CheckFailed(
+                f"{sidecar.tar} holds {first}, which was withdrawn from {where} (_purged.{held[first]}.json), and "
+                f"{len(held) - 1} more; nothing was written: leave them out, or run the same command again if the "
+                "purge came in between"
+            )
+
+    def copy_to(self, target: Storage) -> None:
+        """Write the records next to what was made from this set; records that are there already are kept."""
+        there = Withdrawn.of(target)
+        for record in self.records:
+            target.write(record.name, merged(record, there.records).to_bytes())
+
+
+def merged(record: Withdrawal, others: Iterable[Withdrawal]) -> Withdrawal:
+    """A record with what others say of the same image; who signed first stays."""
+    for other in others:
+        if other.parent == record.parent:
+            removed = {
+                tar: sorted({*other.removed.get(tar, ()), *record.removed.get(tar, ())})
+                for tar in other.removed | record.removed
+            }
+            tuned = sorted({*other.still_tuned_on_it, *record.still_tuned_on_it})
+            record = other.model_copy(update={"removed": removed, "still_tuned_on_it": tuned})
+    return record

@@ -1,0 +1,88 @@
+"""One process at a time: the others wait, are refused after a while, and go on when the one before them died."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from kill_helpers import in_child
+from shards_helpers import items
+
+from dermforge.common.errors import UserError
+from shards import ShardSet, write_shard
+from shards.storage.bucket import Bucket
+from shards.storage.turn import turn
+from shards.tools.purge import purge
+
+
+def test_purges_of_a_folder_at_once_all_succeed(tmp_path: Path) -> None:
+    """Each is recorded, and no other image is lost."""
+    for index in range(2):
+        write_shard(tmp_path, "set", index, items(4, f"s{index}"), classes=["macule", "nodule"])
+    ids = ["s0-0001", "s0-0002", "s1-0000", "s1-0003"]
+    children = []
+    for key in ids:
+        if (pid := os.fork()) == 0:
+            try:
+                purge(tmp_path, key)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
+    assert list(ShardSet.open(tmp_path).rows["id"]) == ["s0-0000", "s0-0003", "s1-0001", "s1-0002"]
+    assert all((tmp_path / f"_purged.{key}.json").exists() for key in ids)
+
+
+def test_a_living_one_refuses_and_a_dead_one_does_not(tmp_path: Path) -> None:
+    with turn(tmp_path), pytest.raises(UserError, match="another process is changing"), turn(tmp_path, patience=0):
+        pass
+
+    def dies() -> None:
+        with turn(tmp_path):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(dies) == -signal.SIGKILL
+    with turn(tmp_path, patience=0):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_in_a_bucket_one_at_a_time(bucket: str) -> None:
+    """Threads that want the turn at once never have it together."""
+    inside, most, done = 0, 0, 0
+
+    def work() -> None:
+        nonlocal inside, most, done
+        with turn(bucket):
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.05)
+            inside -= 1
+            done += 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (done, most) == (4, 1)
+
+
+def test_in_a_bucket_the_turn_of_a_dead_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that is not written for `LEASE` seconds; one that is written goes on."""
+    monkeypatch.setattr("shards.storage.turn.LEASE", 0.6)
+    url = "memory://turns/dead"
+    Bucket(url).write(".writer.000004.lock", b"1 abc 0")
+    start = time.monotonic()
+    with turn(url):
+        assert time.monotonic() - start > 0.5
+        assert list(Bucket(url).names()) == [".writer.000005.lock"]
+        with pytest.raises(UserError, match="another process is changing"), turn(url, patience=1.5):
+            pass
+    with turn(url, patience=0):
+        pass
