@@ -116,16 +116,16 @@ class Withdrawn:
     def among(self, images: Sequence[_Image]) -> dict[str, str]:
         """Id of each withdrawn image -> the real image for which it is; also of what was made from these in turn."""
         found: dict[str, str] = {}
-        new = True
-        while new:
+        while True:
             known = self.reason | found
             new = {
                 image.id: known[image.id if image.id in known else str(image.parent)]
                 for image in images
                 if image.id not in found and (image.id in known or image.parent in known)
             }
+            if not new:
+                return found
             found |= new
-        return found
 
     def faults(self, where: object, sidecars: Iterable[Sidecar]) -> Iterator[str]:
         """Shards that still hold withdrawn images: a purge was stopped, or an old copy was put back."""
