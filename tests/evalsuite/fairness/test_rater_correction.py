@@ -48,11 +48,11 @@ def test_the_correction_undoes_attenuation() -> None:
     ("rate", "truth"), [((0.85, 0.85, 0.65), 0.2), ((0.8, 0.8, 0.8), 0.0), ((0.9, 0.9, 0.85), 0.05)]
 )
 def test_its_interval_covers_the_true_gap(rate: tuple[float, ...], truth: float) -> None:
-    """Of 300 tables: 92 to 97.5 %; equal groups are not made unequal."""
+    """Of 300 tables: 95 % within three standard errors; equal groups are not made unequal."""
     found = [corrected(rated(seed, rate), seed) for seed in range(300)]
     covered = np.mean([f.low <= truth <= f.high for f in found])
     print(rate, covered)
-    assert 0.92 <= covered <= 0.975
+    assert 0.91 <= covered <= 0.985
 
 
 def test_raters_who_agree_need_no_correction() -> None:
