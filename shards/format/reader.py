@@ -257,7 +257,7 @@ class ShardSet(ImageSet):
 
 
 def _table(sidecars: Sequence[Sidecar]) -> pd.DataFrame:
-    columns = [name for name in SidecarRow.model_fields if name != "members"]
+    columns = [name for name in SidecarRow.model_fields if name not in ("members", "record_sha256")]
     data: dict[str, list[Any]] = {"class" if name == "label" else name: [] for name in columns}
     data |= {"shard": [], "row": []}
     for shard, sidecar in enumerate(sidecars):

@@ -122,11 +122,14 @@ class SidecarRow(ImageFacts):
         Of the whole sample, from its first header to the padding after its last member.
     members
         Extension -> (offset of the content, size).
+    record_sha256
+        Of the JSON; "" where the shard was written without digests, or by an early development version.
     """
 
     offset: int = Field(ge=0)
     bytes: int = Field(ge=0)
     members: dict[Extension, tuple[int, int]]
+    record_sha256: str = Field(default="", pattern=DIGEST_PATTERN)
 
     @property
     def ext(self) -> Extension:

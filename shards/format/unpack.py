@@ -45,10 +45,25 @@ def unpack(data: bytes, row: SidecarRow, source: str, verify: bool) -> tuple[Sam
         sample = Sample.model_validate_json(contents["json"])
     except ValidationError as error:
         raise damaged(f"{row.id}.json: {error.errors()[0]['msg']}") from error
+    if difference := record_fault(sample, contents["json"], row):
+        raise damaged(difference)
+    return sample, image
+
+
+def record_fault(sample: Sample, content: bytes, row: SidecarRow) -> str | None:
+    """How the JSON of an image differs from what the sidecar says of it; None if it does not.
+
+    Parameters
+    ----------
+    content
+        The bytes from which the sample was read.
+    """
     for name in ImageFacts.model_fields:
         if (inside := getattr(sample, name)) != (listed := getattr(row, name)):
-            raise damaged(f"{row.id}.json says {name} {inside!r}, the sidecar {listed!r}")
-    return sample, image
+            return f"{row.id}.json says {name} {inside!r}, the sidecar {listed!r}"
+    if row.record_sha256 and digest_bytes(content) != row.record_sha256:
+        return f"{row.id}.json does not have the sha256 {row.record_sha256[:12]}"
+    return None
 
 
 class OpenTars:

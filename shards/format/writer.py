@@ -155,7 +155,10 @@ class ShardWriter:
             at += tar.BLOCK + len(content) + len(parts[-1])
         self._append(parts)
         shared = {name: getattr(sample, name) for name in ImageFacts.model_fields}
-        self.rows.append(SidecarRow.model_construct(**shared, offset=start, bytes=at - start, members=members))
+        digest = digest_bytes(contents["json"]) if self.digest else ""
+        self.rows.append(
+            SidecarRow.model_construct(**shared, offset=start, bytes=at - start, members=members, record_sha256=digest)
+        )
 
     def _append(self, parts: list[bytes]) -> None:
         if self.digest:

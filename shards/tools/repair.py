@@ -16,6 +16,7 @@ from shards.format.commit_local import finish_commits
 from shards.format.images import decode_image
 from shards.format.interop import write_info
 from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Provenance, Sample, Sidecar, canonical_json
+from shards.format.unpack import record_fault
 from shards.format.withdrawn import Withdrawn
 from shards.format.writer import write_shard
 from shards.storage.claim import claim_set
@@ -35,7 +36,8 @@ class Repair:
     lost
         Ids that the sidecar lists and that could not be saved; None where there is no sidecar.
     unchecked
-        How many saved images have no digest: they can be decoded, but may have changed.
+        How many saved images no sidecar vouches for by a digest: they can be read, but what is said of them, or where
+        they have no digest in their JSON the pixels too, may have changed.
     """
 
     shard: str
@@ -74,7 +76,9 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
             if sidecar and not check_deeply(file, sidecar, f"{where}/{name}"):
                 continue
             file.seek(0)
-            saved = [one for one in salvage(file.read(), known) if not withdrawn.holds(one[0].id, one[0].parent)]
+            whole = salvage(file.read(), known, sidecar)
+        gone = withdrawn.among([sample for sample, _, _ in whole])
+        saved = [one for one in whole if one[0].id not in gone]
         if saved:
             _record(create_storage(out), results)  # first: by it the folder is known after an interruption
             withdrawn.copy_to(create_storage(out))
@@ -82,7 +86,8 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
         kept = {sample.id for sample, _, _ in saved}
         kept |= set(withdrawn.among(sidecar.samples)) if sidecar else set()  # these are not lost
         lost = [row.id for row in sidecar.samples if row.id not in kept] if sidecar else None
-        results.append(Repair(name, len(saved), lost, sum(not sample.image_sha256 for sample, _, _ in saved)))
+        vouched = {row.id for row in sidecar.samples if row.record_sha256} if sidecar else set()
+        results.append(Repair(name, len(saved), lost, len({sample.id for sample, _, _ in saved} - vouched)))
     if results:
         target = create_storage(out)
         write_info(target)
@@ -129,14 +134,17 @@ def _same(one: str | Path, other: str | Path) -> bool:
     return Path(one).resolve() == Path(other).resolve()
 
 
-def salvage(archive: bytes, classes: Sequence[str] = ()) -> list[tuple[Sample, bytes, str]]:
+def salvage(
+    archive: bytes, classes: Sequence[str] = (), sidecar: Sidecar | None = None
+) -> list[tuple[Sample, bytes, str]]:
     """The whole samples of a damaged tar, in order of their ids.
 
     Every block may hold a header, so damage costs only the samples that it touches. A sample is whole if its three
-    members are there, its image has the digest in its JSON (if there is one) and can be decoded, and the number in
-    `cls` is that of its class (if `classes` are known).
+    members are there, its image has the digest in its JSON (if there is one) and can be decoded, the number in `cls`
+    is that of its class (if `classes` are known), and its JSON is what the sidecar says (if there is one).
     """
     members = _members(archive)
+    rows = {row.id: row for row in sidecar.samples} if sidecar else {}
     found: dict[str, tuple[Sample, bytes, str]] = {}
     for key, parts in members.items():
         image_ext = next((ext for ext in IMAGE_EXTENSIONS if ext in parts), None)
@@ -150,6 +158,8 @@ def salvage(archive: bytes, classes: Sequence[str] = ()) -> list[tuple[Sample, b
             continue
         whole = sample.id == key and sample.image_sha256 in ("", digest_bytes(image))
         agrees = not classes or (sample.label in classes and parts["cls"] == str(classes.index(sample.label)).encode())
+        if sidecar:
+            agrees &= key in rows and record_fault(sample, parts["json"], rows[key]) is None
         if whole and agrees:
             found[key] = (sample, image, image_ext)
     formats = [ext for _, _, ext in found.values()]

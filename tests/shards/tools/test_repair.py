@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shards_helpers import CLASSES, items, write
@@ -93,3 +94,47 @@ def test_withdrawn_images_are_neither_saved_nor_lost(tmp_path: Path) -> None:
         assert "s-0001" not in set(ShardSet.open(folder).rows["id"])
         with pytest.raises(CheckFailed, match="s-0001, which was withdrawn"):
             write_shard(folder, "set", 0, items(6), classes=CLASSES, replace=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"group":"light"', b'"group":"laght"'),
+        (b'"parent":"real-1"', b'"parent":"real-2"'),
+        (b'"cluster":"pat-1"', b'"cluster":"pat-2"'),
+        (b'"seed":17', b'"seed":71'),
+        (b'"params":{"radius":3.5}', b'"params":{"radius":5.3}'),
+        (b'"prompt":"a macule"', b'"prompt":"a nodule"'),
+    ],
+)
+def test_an_altered_record_beside_an_intact_sidecar_is_lost(tmp_path: Path, before: bytes, after: bytes) -> None:
+    """Whichever field was altered: it is neither read, nor copied, nor saved; the others are."""
+    facts: dict[str, Any] = {
+        "parent": "real-1",
+        "cluster": "pat-1",
+        "seed": 17,
+        "params": {"radius": 3.5},
+        "prompt": "a macule",
+    }
+    sidecar = write_shard(tmp_path / "a", "set", 0, items(3, **facts), classes=CLASSES)
+    tar = tmp_path / "a" / sidecar.tar
+    whole = tar.read_bytes()
+    tar.write_bytes(whole.replace(before, after, 1))
+    assert tar.read_bytes() != whole
+    with pytest.raises(CheckFailed, match=r"s-0000\.json"):
+        ShardSet.open(tmp_path / "a").read("s-0000")
+    with pytest.raises(CheckFailed, match=r"s-0000\.json"):
+        select(ShardSet.open(tmp_path / "a"), tmp_path / "c")
+    (result,) = repair(tmp_path / "a", tmp_path / "b")
+    assert (result.saved, result.lost, result.unchecked) == (2, ["s-0000"], 0)
+    assert not verify(tmp_path / "b", deep=True, workers=1).faults
+
+
+def test_what_no_sidecar_vouches_for_is_counted(tmp_path: Path) -> None:
+    """Without a sidecar everything is unchecked; an image that the sidecar does not list is not saved."""
+    write(tmp_path / "a", 3)
+    (tmp_path / "a" / "set-000000.json").unlink()
+    (result,) = repair(tmp_path / "a", tmp_path / "b", CLASSES)
+    assert (result.saved, result.unchecked) == (3, 3)
+    sidecar = write(tmp_path / "d", 2)
+    assert len(salvage((tmp_path / "a" / "set-000000.tar").read_bytes(), CLASSES, sidecar)) == 2
