@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dermforge.common.errors import UserError
+from dermforge.common.regular_file import read_regular
 
 WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
 
@@ -43,7 +44,7 @@ def open_classifier(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     from timm.data import resolve_model_data_config
 
     try:
-        record = _Record.model_validate_json((folder / RECORD).read_bytes())
+        record = _Record.model_validate_json(read_regular(folder / RECORD))
         model = timm.create_model(record.recipe.model, num_classes=len(record.classes)).eval()
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValidationError, SafetensorError, RuntimeError) as error:

@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
+from dermforge.common.regular_file import open_regular
+
 #: Below this many bytes a digest costs less than handing it to a thread.
 INLINE = 32 << 10
 #: How many images may wait for their digests, and how many writes the stream's digest may be behind. That many bridge
@@ -23,7 +25,7 @@ def digest_bytes(data: bytes) -> str:
 
 def digest_file(path: Path) -> str:
     """sha256 of a file, read in pieces."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -14,10 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from dermforge.common import xlsx
+from dermforge.common.csv_cells import unguarded
 from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing
+from dermforge.common.sealed_parquet import check_seal
 
+#: The most bytes of a table that is text: it is read whole.
+MAX_TEXT = 2 << 30
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl")
+
+
+#: What the readers of damaged files raise: none of it is a fault of this program.
+_DAMAGE = (ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -40,11 +48,16 @@ def read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"no file {path}; expected a CSV, TSV, Excel, parquet or JSON Lines table")
     kind = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if kind != ".parquet" and (size := path.stat().st_size) > MAX_TEXT:
+        raise UserError(f"{path} has {size} bytes; at most {MAX_TEXT} are read as text: save it as parquet")
     frame: pd.DataFrame
     try:
         if kind == ".parquet":
+            check_seal(path)
             # whole numbers beside empty cells stay whole numbers: as floats, ids of 64 bits would lose digits
-            frame = pyarrow.parquet.read_table(path).to_pandas(integer_object_nulls=True)
+            read = pyarrow.parquet.read_table(path)
+            read.validate(full=True)  # such as texts that are no UTF-8
+            frame = read.to_pandas(integer_object_nulls=True)
         elif kind == ".jsonl":
             frame = _json_lines(path)
         elif kind == ".xlsx":
@@ -55,7 +68,7 @@ def read_table(path: Path) -> pd.DataFrame:
             raise UserError(f"{path}: unknown kind of file {path.suffix!r}; expected {', '.join(SUFFIXES)}")
     except UserError:  # a line of JSON
         raise
-    except (OSError, ValueError, EOFError, csv.Error, pa.ArrowException) as error:
+    except (OSError, csv.Error, pa.ArrowException, *_DAMAGE) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
             named, line, cells = uneven.groups()
@@ -114,7 +127,7 @@ def _separated(path: Path, usual: str) -> pd.DataFrame:
             f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}, {error.object[error.start]:#x}); "
             "save it as UTF-8, such as CSV UTF-8 in Excel"
         ) from error
-    return _with_header(whole)
+    return _with_header(unguarded(whole))
 
 
 def _with_header(whole: pd.DataFrame) -> pd.DataFrame:

@@ -196,13 +196,14 @@ def _present(path: Path | None, cluster: str) -> str | None:
 
 
 def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[str, Any]) -> None:
+    from dermforge.common.csv_cells import csv_bytes
     from evalsuite.page import card_plots, prediction_plots
     from evalsuite.page.render import page as whole_page
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "card.json").write_text(card.to_json())
-    card.to_frame().to_csv(out / "groups.csv", index=False)
-    card.gaps_frame().to_csv(out / "gaps.csv", index=False)
+    write_whole(out / "card.json", card.to_json().encode())
+    write_whole(out / "groups.csv", csv_bytes(card.to_frame()))
+    write_whole(out / "gaps.csv", csv_bytes(card.gaps_frame()))
     write_whole(out / "card.html", whole_page([page]).encode())
     for column in card.columns:
         name = "".join(c if c.isalnum() else "_" for c in column)

@@ -26,6 +26,8 @@ def predict(
 
     Example: evalsuite predict runs/clf demo/phantoms/test --out predictions.parquet
     """
+    from dermforge.common.csv_cells import csv_bytes
+    from dermforge.common.sealed_parquet import sealed
     from evalsuite.fairness.own_columns import PREFIX
     from evalsuite.training.checkpoint import read_record
     from evalsuite.training.predict import predict as predictions
@@ -42,12 +44,7 @@ def predict(
     with progress("predict", images.n) as tick:
         frame = predictions(checkpoint, images, allow_leakage=allow_leakage, tick=tick)
     table.parent.mkdir(parents=True, exist_ok=True)
-    content = (
-        frame.to_parquet(None, index=False)
-        if table.suffix.lower() == ".parquet"
-        else frame.to_csv(index=False).encode()
-    )
-    write_whole(table, content)
+    write_whole(table, sealed(frame) if table.suffix.lower() == ".parquet" else csv_bytes(frame))
     likeliest = frame.filter(like="prob_").idxmax(axis=1)
     accuracy = float((likeliest == "prob_" + frame["label"]).mean())
     if as_json:

@@ -72,11 +72,12 @@ def readers(
     found = analysis.analyse(ratings.load(table, reading), settings, groups)
     page = readers_report.report(found)
     if out is not None:
+        from dermforge.common.csv_cells import csv_bytes
         from evalsuite.page.render import page as whole_page
 
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / "readers.json", document(found.to_dict()).encode())
-        found.readers.to_csv(out / "readers.csv", index=False)
+        write_whole(out / "readers.csv", csv_bytes(found.readers))
         write_whole(out / "readers.html", whole_page([page]).encode())
     if json:
         console.print_json(found.to_dict())

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from dermforge.common.regular_file import read_regular
 
 if TYPE_CHECKING:
     from evalsuite.page.blocks import Report
@@ -85,7 +86,7 @@ def _measured(path: Path) -> ImageCheck:
     from evalsuite.page.image_check import ImageCheck
 
     try:
-        return TypeAdapter(ImageCheck).validate_json(path.read_bytes())
+        return TypeAdapter(ImageCheck).validate_json(read_regular(path))
     except ValidationError as error:
         wrong = error.errors()[0]
         raise UserError(

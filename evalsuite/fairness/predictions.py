@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import csv_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.missing import UNKNOWN, is_missing
+from dermforge.common.sealed_parquet import sealed
 from dermforge.common.skin_tone import TONE_GROUPS
 from dermforge.common.tables import read_table
 from evalsuite.fairness.group_columns import as_written, group_words, warn_of_weights
@@ -125,11 +128,9 @@ class Predictions:
         return frame
 
     def save(self, path: Path) -> None:
-        """Write parquet or CSV, by the suffix."""
-        if path.suffix.lower() == ".parquet":
-            self.to_frame().to_parquet(path, index=False)
-        else:
-            self.to_frame().to_csv(path, index=False)
+        """Write parquet (with its digest) or CSV, by the suffix, whole or not at all."""
+        frame = self.to_frame()
+        write_whole(path, sealed(frame) if path.suffix.lower() == ".parquet" else csv_bytes(frame))
 
 
 def load(

@@ -10,7 +10,9 @@ import pandas as pd
 
 from dermforge.common import as_json
 from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import csv_bytes
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_parquet import sealed
 from evalsuite.page.image_check import ImageCheck
 from evalsuite.stats.estimate import Estimate
 
@@ -21,10 +23,7 @@ def write_table(frame: pd.DataFrame, file: Path) -> None:
         raise UserError(f"{file}: unknown kind of table {file.suffix!r}; expected .parquet or .csv")
     file.parent.mkdir(parents=True, exist_ok=True)
     flat = flatten(frame)
-    content = (
-        flat.to_parquet(None, index=False) if file.suffix.lower() == ".parquet" else flat.to_csv(index=False).encode()
-    )
-    write_whole(file, content)
+    write_whole(file, sealed(flat) if file.suffix.lower() == ".parquet" else csv_bytes(flat))
 
 
 def flatten(frame: pd.DataFrame) -> pd.DataFrame:

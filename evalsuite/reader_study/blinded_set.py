@@ -12,8 +12,10 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import csv_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from dermforge.common.regular_file import read_regular
 from evalsuite.images.features.extract import Preprocess
 from evalsuite.images.image_data import ImageData, Track, describe, untracked
 from evalsuite.images.tone.tone_table import requested_steps
@@ -81,7 +83,7 @@ def make(
         diagnoses=sorted(set(chosen["class"])),
         groups=sorted(set(chosen["group"]), key=lambda group: (requested_steps(group) or (9, 9), group)),
     )
-    write_whole(folder / KEY, chosen[["item", "id", "origin", "class", "group"]].to_csv(index=False).encode())
+    write_whole(folder / KEY, csv_bytes(chosen[["item", "id", "origin", "class", "group"]]))
     write_whole(folder / STUDY, study.model_dump_json(indent=1).encode())
     return study
 
@@ -109,6 +111,6 @@ def open_study(folder: Path) -> BlindedSet:
     if not file.is_file():
         raise UserError(f"{folder}: no {STUDY}; make one with `evalsuite reader-study make` first")
     try:
-        return BlindedSet.model_validate_json(file.read_bytes())
+        return BlindedSet.model_validate_json(read_regular(file))
     except ValidationError as error:
         raise UserError(f"{file}: not a reader study ({error.errors()[0]['msg']}); make it again") from error

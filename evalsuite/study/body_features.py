@@ -10,6 +10,7 @@ import torch
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_parquet import sealed
 from evalsuite.study.design import Design
 from evalsuite.training import checkpoint, frozen_features
 from evalsuite.training import model as models
@@ -57,6 +58,6 @@ def compute(design: Design, opened: datasets.Data, out: Path, body: Path | None,
     done = [frozen_features.extract(network, images, device, tick=tick) for images in opened.parts.values()]
     frame = feature_table.to_frame(done, np.concatenate([opened.makers[name] for name in opened.parts]))
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / FEATURES, frame.to_parquet(None, index=False))
+    write_whole(out / FEATURES, sealed(frame))
     places = design.places.model_copy(update={"features": out / FEATURES})
     return design.model_copy(update={"places": places, "notes": notes})

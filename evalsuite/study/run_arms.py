@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from dermforge.common import processes, ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Progress, Ticker, no_tick, silent
+from dermforge.common.regular_file import read_regular
 from evalsuite.study import arm as arms_
 from evalsuite.study import train_arm
 from evalsuite.study.arm import Arm, Result
@@ -111,7 +112,7 @@ def read(folder: Path, digest: str) -> Result | None:
     if not path.is_file():
         return None
     try:
-        result = Result.model_validate_json(path.read_bytes())
+        result = Result.model_validate_json(read_regular(path))
     except ValidationError:
         return None  # of another version: the arm is trained again
     return result if result.digest == digest else None

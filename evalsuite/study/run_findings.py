@@ -9,6 +9,7 @@ from typing import Any
 
 from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import csv_bytes
 from evalsuite.fairness.card import Card, CardSettings
 from evalsuite.fairness.compare_models import compare
 from evalsuite.fairness.comparison import Comparison
@@ -167,9 +168,9 @@ def write_record(found: RunFindings, out: Path) -> dict[str, Any]:
     }
     write_whole(out / RECORD, document(record, indent=1).encode())
     for kind, card in found.cards.items():
-        write_whole(out / f"card-{kind}.csv", card.to_frame().to_csv(index=False).encode())
-        write_whole(out / f"gaps-{kind}.csv", card.gaps_frame().to_csv(index=False).encode())
-    write_whole(out / "comparison.csv", found.comparison.to_frame().to_csv(index=False).encode())
+        write_whole(out / f"card-{kind}.csv", csv_bytes(card.to_frame()))
+        write_whole(out / f"gaps-{kind}.csv", csv_bytes(card.gaps_frame()))
+    write_whole(out / "comparison.csv", csv_bytes(found.comparison.to_frame()))
     return record
 
 

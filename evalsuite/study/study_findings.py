@@ -11,6 +11,7 @@ import pandas as pd
 
 from dermforge.common.as_json import document
 from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import csv_bytes
 from evalsuite.stats.estimate import points
 from evalsuite.study.analysis import Analysis, External
 from evalsuite.study.exchange import Exchange
@@ -190,5 +191,5 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
     }
     write_whole(out / RECORD, document(record, indent=1).encode())
     for name in ("scores", "gains", "contrasts", "saturation", "exchange", "laws"):
-        write_whole(out / f"{name}.csv", pd.DataFrame(record[name]).to_csv(index=False).encode())
+        write_whole(out / f"{name}.csv", csv_bytes(pd.DataFrame(record[name])))
     return record

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dermforge.common.atomic import write_whole
+from dermforge.common.sealed_parquet import sealed
 from evalsuite.study.arm import EXTERNAL, PREDICTIONS, RESULT, VALIDATION, Arm, Result, digest
 from evalsuite.study.arm_images import check_lineage, training_set, validation_set
 from evalsuite.training import checkpoint, frozen_features, loop, preprocessing, resume
@@ -71,7 +72,7 @@ def train(arm: Arm, data: Data, folder: Path, execution: Execution) -> Result:
         trained = fit(arm, data, body, resumed_from, execution)
     if execution.world.is_main:
         for name, table in trained.tables.items():
-            write_whole(folder / name, table.to_parquet(None, index=False))
+            write_whole(folder / name, sealed(table))
         if execution.keep and body is not None:
             checkpoint.save(folder, body, _record(data, trained))
         write_whole(folder / RESULT, trained.result.model_dump_json(indent=1).encode())

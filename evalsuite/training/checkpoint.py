@@ -14,6 +14,7 @@ from dermforge.common import id_ranges as ranges
 from dermforge.common.atomic import write_whole
 from dermforge.common.classifier import RECORD, WEIGHTS
 from dermforge.common.errors import UserError
+from dermforge.common.regular_file import read_regular
 from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import SCRATCH, Recipe
@@ -76,7 +77,7 @@ def read_record(folder: Path) -> Record:
     if not path.is_file():
         raise UserError(f"{folder} holds no checkpoint ({RECORD}); train one with `evalsuite train --out {folder}`")
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(read_regular(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

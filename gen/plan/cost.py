@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dermforge.common.regular_file import read_regular
 from engines.compile.batch_tuning import Timings
 from gen.diffusion import solvers
 from gen.diffusion.schedules import NoiseSchedule
@@ -34,6 +35,6 @@ def seconds(timings: Path, forwards_per_image: float, images: int) -> float:
     """Expected time from a bundle's `timings.json`; NaN where there is none."""
     if not timings.is_file():
         return float("nan")
-    measured = Timings.model_validate_json(timings.read_bytes())
+    measured = Timings.model_validate_json(read_regular(timings))
     row, image = measured.unet_seconds_per_row[measured.rows], measured.decode_seconds_per_image[measured.vae_batch]
     return images * (forwards_per_image * row + image)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dermforge.common.clear_names import HIDDEN
 from dermforge.common.errors import UserError
+from dermforge.common.regular_file import leaves
 from shards.ingest.files.kinds import MASK_ENDINGS
 from shards.ingest.files.naming import id_of
 
@@ -37,7 +38,7 @@ class MaskFiles:
         Raises
         ------
         UserError
-            There is none, or there are several.
+            There is none, there are several, or it is a link to a file outside the folder.
         """
         found = [path for path in self._by_id.get(image, []) if path.is_file()]
         exact = [path for path in found if path.stem == image]
@@ -50,6 +51,8 @@ class MaskFiles:
             raise UserError(
                 f"{found[0]} and {found[1]} may both be the mask of {image}; call the right one {image}.png"
             )
+        if (exact or found)[0].is_symlink() and leaves((exact or found)[0], self.folder):
+            raise UserError(f"mask {(exact or found)[0]} is a link to a file outside the folder; copy that file here")
         return (exact or found)[0]
 
     @cached_property

@@ -12,9 +12,10 @@ from PIL import Image
 
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Ticker, no_tick
+from dermforge.common.regular_file import read_regular
 from gen.plan.mask_files import MaskFiles
 from gen.plan.masks import Mask
-from shards.format.images import decode_image, image_size
+from shards.format.images import MAX_BYTES, decode_image, image_size
 from shards.format.reader import ImageSet
 
 
@@ -85,8 +86,8 @@ class Parents:
         if self.masks is None:
             raise UserError("the plan redraws lesions; give a folder of their masks, each with the name of its image")
         path = self.masks.find(name)
-        data = path.read_bytes()
         try:
+            data = read_regular(path, MAX_BYTES)
             got, expected = image_size(data), image_size(self._encoded(name))
             pixels = decode_image(data)
         except UserError as error:

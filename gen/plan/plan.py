@@ -15,8 +15,10 @@ from typing import Any, Literal, get_args
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from dermforge.common.output_file import claim_table
+from dermforge.common.sealed_parquet import sealed
 from dermforge.common.tables import read_table
 from gen.plan.prompts import render
 from shards.format.schema import ID_LENGTH, ID_PATTERN
@@ -145,12 +147,15 @@ class Plan:
         return text.getvalue()
 
     def save(self, path: Path) -> None:
-        """Write the plan, as parquet if the name says so, else as CSV; never over a file that is not a plan."""
+        """Write the plan, as parquet if the name says so, else as CSV.
+
+        It is written whole or not at all, and never over a file that is not a plan.
+        """
         claim_table(path, "a plan", COLUMNS)
         if path.suffix.lower() == ".parquet":
-            self.frame.to_parquet(path, index=False)
+            write_whole(path, sealed(self.frame))
         else:
-            path.write_text(self.csv(), encoding="utf-8", newline="")
+            write_whole(path, self.csv().encode())
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the plan") -> Plan:

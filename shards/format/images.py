@@ -67,7 +67,7 @@ def image_size(data: bytes) -> tuple[int, int]:
     try:
         if form == "jpg" and not _has_profile(data):
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
-        elif form == "png" and b"eXIf" not in data:
+        elif form == "png" and data[12:16] == b"IHDR" and b"eXIf" not in data:
             width, height = struct.unpack(">II", data[16:24])
         elif form == "dcm":
             width, height = dicom.size(data)
@@ -78,8 +78,7 @@ def image_size(data: bytes) -> tuple[int, int]:
             raise UserError(f"not {_KINDS} (it begins with {data[:8]!r})")
     except _BROKEN as error:
         raise UserError(str(error) if isinstance(error, UserError) else f"a broken image: {error}") from error
-    if width * height > MAX_PIXELS or not width * height:
-        raise UserError(f"an image whose header says {width} x {height} pixels; 1 to {MAX_PIXELS} pixels are read")
+    _check_pixels(width, height)
     return (height, width) if turn in (5, 6, 7, 8) else (width, height)
 
 
@@ -145,7 +144,14 @@ def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) 
 def _open(data: bytes, form: str) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower than Pillow's limit
-        return Image.open(io.BytesIO(data), formats=_PILLOW[form])
+        image = Image.open(io.BytesIO(data), formats=_PILLOW[form])
+    _check_pixels(*image.size)  # the decoder's own size: a PNG may hold a second header
+    return image
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS or not width * height:
+        raise UserError(f"an image whose header says {width} x {height} pixels; 1 to {MAX_PIXELS} pixels are read")
 
 
 def _orientation(image: Image.Image) -> int:

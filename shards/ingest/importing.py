@@ -89,7 +89,7 @@ def find(source: Path, labels: Labels = Labels()) -> Inventory:
         There is nothing, a file is damaged, or the labels cannot be told: see `TableNotUnderstood`, `ImagesMissing`.
     """
     recipe, notes = labels.recipe, list[str]()
-    if not source.exists():
+    if not source.is_dir() and not source.is_file():
         raise UserError(f"there is no {source}; expected a folder of images, a tar or a Hugging Face folder")
     files = walk(source) if source.is_dir() else [File(source.name, source)]
     scratch = tempfile.TemporaryDirectory(prefix="dermforge-")

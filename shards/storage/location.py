@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
+from dermforge.common.regular_file import open_regular, read_regular
 
 
 class Storage(Protocol):
@@ -60,10 +61,10 @@ class Folder:
         return sizes
 
     def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        return read_regular(self.path / name)
 
     def open(self, name: str) -> BinaryIO:
-        return (self.path / name).open("rb", buffering=0)
+        return open_regular(self.path / name)
 
     def write(self, name: str, content: bytes) -> None:
         write_whole(self.path / name, content)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermforge.common.errors import UserError
+from dermforge.common.regular_file import leaves, read_regular
 from shards.format.images import MAX_BYTES
 
 
@@ -44,12 +45,13 @@ class File:
         """
         if self.problem:
             raise UserError(self.problem)
-        size = self.path.stat().st_size if self.size < 0 else self.size
-        if size > MAX_BYTES:
-            raise UserError(f"it has {size} bytes; at most {MAX_BYTES} are read")
+        if self.size < 0:
+            return read_regular(self.path, MAX_BYTES)
+        if self.size > MAX_BYTES:
+            raise UserError(f"it has {self.size} bytes; at most {MAX_BYTES} are read")
         with self.path.open("rb") as file:
             file.seek(self.at)
-            return file.read(size)
+            return file.read(self.size)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -65,7 +67,8 @@ def walk(folder: Path) -> list[File]:
     """Every file below a folder, by place.
 
     Links to folders are followed, each folder once: a link to one that is read elsewhere, a loop included, is listed
-    with that problem, as are broken links, sockets, and folders that may not be read.
+    with that problem, as are broken links, sockets, and folders that may not be read. So is a link to a single file
+    outside: whoever made the folder would choose which file of this machine becomes an image.
 
     Raises
     ------
@@ -78,15 +81,17 @@ def walk(folder: Path) -> list[File]:
         raise UserError(f"cannot read {folder}: {error.strerror}") from error
     seen: set[tuple[int, int]] = set()
     links: list[tuple[Path, str]] = []
-    files = list(_below(folder, "", seen, links))
+    files = list(_below(folder, folder, "", seen, links))
     while links:  # folders first: what can be reached without a link has its own name
         path, place = links.pop(0)
-        files += _below(path, place, seen, links)
+        files += _below(folder, path, place, seen, links)
     return sorted(files, key=lambda file: file.place)
 
 
-def _below(folder: Path, place: str, seen: set[tuple[int, int]], links: list[tuple[Path, str]]) -> Iterator[File]:
-    pending = [(folder, place)]
+def _below(
+    root: Path, folder: Path, place: str, seen: set[tuple[int, int]], links: list[tuple[Path, str]]
+) -> Iterator[File]:
+    pending, inside_of = [(folder, place)], (root, folder)
     while pending:
         path, inside = pending.pop()
         try:
@@ -106,7 +111,7 @@ def _below(folder: Path, place: str, seen: set[tuple[int, int]], links: list[tup
             elif _is_folder(entry):
                 links.append((Path(entry.path), name))
             else:
-                yield File(name, Path(entry.path), problem=_problem(entry))
+                yield File(name, Path(entry.path), problem=_problem(entry, inside_of))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -116,9 +121,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _problem(entry: os.DirEntry[str]) -> str:
+def _problem(entry: os.DirEntry[str], folders: tuple[Path, Path]) -> str:
     try:
         mode = entry.stat().st_mode
     except OSError as error:
         return f"a link that leads nowhere: {error.strerror}" if entry.is_symlink() else str(error.strerror)
-    return "" if stat.S_ISREG(mode) else "neither a file nor a folder"
+    if not stat.S_ISREG(mode):
+        return "neither a file nor a folder"
+    if entry.is_symlink() and leaves(Path(entry.path), *folders):
+        return "a link to a file outside the folder; copy that file here"
+    return ""

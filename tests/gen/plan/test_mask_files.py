@@ -92,3 +92,13 @@ def test_masks_keep_the_size_that_photographs_had(tmp_path: Path, size: tuple[in
         return
     parents.check(["a"], ["a"])
     assert abs(parents.lesion("a", 16).mean() - 0.5) < 0.05
+
+
+def test_a_link_to_a_file_outside_is_no_mask(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"")
+    found = masks(tmp_path / "masks", "a.png")
+    (tmp_path / "masks" / "b.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "masks" / "c.png").symlink_to("a.png")
+    assert found.find("c").name == "c.png"
+    with pytest.raises(UserError, match="outside the folder; copy that file here"):
+        found.find("b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +39,25 @@ def test_a_plan_survives_csv_and_parquet_with_its_digest(tmp_path: Path) -> None
         again = plan.load(tmp_path / name)
         assert again.digest == made.digest
         assert again.rows() == made.rows()
+
+
+@pytest.mark.parametrize("name", ["plan.csv", "plan.parquet"])
+def test_a_full_disk_leaves_the_old_plan_or_none(name: str, tmp_path: Path) -> None:
+    """A part of the rows would be a valid plan of fewer images."""
+    small = plan.from_rows([{"id": "a", "class": "b", "group": "c", "prompt": "d"}])
+    large = plan.from_rows([{"id": f"{n}", "class": "b", "group": "c", "prompt": f"{n} {n * n}"} for n in range(3000)])
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for before in (None, small):
+        if before:
+            before.save(tmp_path / name)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16384, usual[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                large.save(tmp_path / name)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        assert [p.name for p in tmp_path.iterdir()] == ([name] if before else [])
+    assert plan.load(tmp_path / name).digest == small.digest
 
 
 def test_any_prefix_of_a_grid_is_balanced() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -52,7 +53,27 @@ def enormous_webp() -> bytes:
     return out[: at + 3] + struct.pack("<HH", 16383, 16383) + out[at + 7 :]
 
 
-@pytest.mark.parametrize("data", [enormous_png(), enormous_jpeg(), enormous_webp()], ids=["png", "jpg", "webp"])
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def hidden_header() -> bytes:
+    """A PNG with a chunk before its header, whose bytes lie where a header would say 8 x 8 pixels."""
+    data = encode_image(noise(1), "png")
+    return data[:8] + chunk(b"tEXt", struct.pack(">II", 8, 8)) + chunk(b"IHDR", ENORMOUS) + data[33:]
+
+
+def second_header() -> bytes:
+    """A PNG with a small header, and an enormous one after it."""
+    data = encode_image(noise(1), "png")
+    return data[:33] + chunk(b"IHDR", ENORMOUS) + data[33:]
+
+
+ENORMOUS = struct.pack(">IIBBBBB", 13000, 13000, 8, 2, 0, 0, 0)
+CLAIMS = {f.__name__: f() for f in (enormous_png, enormous_jpeg, enormous_webp, hidden_header, second_header)}
+
+
+@pytest.mark.parametrize("data", CLAIMS.values(), ids=CLAIMS)
 def test_enormous_claims_are_refused_before_decoding(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A few bytes that claim gigapixels cost nothing: the header is read, and no decoder is called."""
     import simplejpeg

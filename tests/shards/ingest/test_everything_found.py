@@ -176,6 +176,20 @@ def test_links_to_folders_outside_are_classes(tmp_path: Path) -> None:
     ]
 
 
+def test_a_link_to_a_file_outside_is_no_image(tmp_path: Path) -> None:
+    """Whoever made the folder would choose which file of this machine becomes an image; one inside is one."""
+    for place in ("secret", "in/a"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "0.png").write_bytes(encode_image(picture(len(place))))
+    os.symlink(tmp_path / "secret" / "0.png", tmp_path / "in" / "a" / "1.png")
+    os.symlink("0.png", tmp_path / "in" / "a" / "2.png")
+    os.mkfifo(tmp_path / "in" / "a" / "3.png")
+    os.symlink("/dev/zero", tmp_path / "in" / "a" / "4.png")
+    found = find(tmp_path / "in")
+    assert [one.place for one in found if readable(one)] == ["a/0.png", "a/2.png"]
+    assert "outside the folder" in dict(found.passed_over)["a/1.png"]
+
+
 def test_tables_that_are_not_understood_are_named(tmp_path: Path, shards: Callable[..., tuple[int, str, str]]) -> None:
     """Folder names are never taken for classes beside such a table, unless that is asked for."""
     (tmp_path / "in" / "part_1").mkdir(parents=True)
