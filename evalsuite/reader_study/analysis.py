@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
 from evalsuite.page.image_check import ImageCheck, Status, frame_table, told_apart
+from evalsuite.reader_study.answers import read as read_answers
 from evalsuite.reader_study.blinded_set import KEY, RESPONSES, BlindedSet, open_study
 from evalsuite.stats.estimate import Estimate, bootstrap_of, missing, share
 
@@ -57,7 +58,7 @@ def load(folder: Path) -> tuple[BlindedSet, pd.DataFrame]:
     files = sorted((folder / RESPONSES).glob("*.csv"))
     if not files:
         raise UserError(f"{folder}: no answers yet; serve it with `evalsuite reader-study serve {folder}`")
-    answers = pd.concat([read_table(f) for f in files], ignore_index=True).fillna("")
+    answers = pd.concat([read_answers(f) for f in files], ignore_index=True).fillna("")
     wrong = {"reader", "item", "realism", "diagnosis", "group"} - set(answers.columns)
     if wrong:
         raise UserError(f"{folder / RESPONSES}: the answers have no column {min(wrong)!r}")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-import re
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,11 +11,10 @@ from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
 from dermforge.common.errors import UserError
-from evalsuite.reader_study.blinded_set import IMAGES, RESPONSES, BlindedSet, open_study
+from evalsuite.reader_study.answers import READER, answered, append
+from evalsuite.reader_study.blinded_set import IMAGES, BlindedSet, open_study
 from evalsuite.reader_study.reading_page import PAGE, SCRIPT
 
-READER = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
-COLUMNS = ("reader", "item", "realism", "diagnosis", "group", "seconds", "time")
 MAX_BODY = 4096
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'unsafe-inline'; "
@@ -72,13 +68,18 @@ class _Handler(BaseHTTPRequestHandler):
             return
         length = self.headers.get("Content-Length", "")
         is_json = self.headers.get("Content-Type", "").startswith("application/json")
-        if self.path != "/answer" or not is_json or not length.isdigit() or int(length) > MAX_BODY:
+        if (
+            self.path != "/answer"
+            or not is_json
+            or not (length.isascii() and length.isdigit())
+            or int(length) > MAX_BODY
+        ):
             self._say(HTTPStatus.BAD_REQUEST, "expected a small JSON answer")
             return
         try:
             answer = json.loads(self.rfile.read(int(length)))
             row = checked(answer, self.server.study)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._say(HTTPStatus.BAD_REQUEST, str(error))
             return
         with self.server.lock:
@@ -94,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _study(self, reader: str) -> None:
-        if not READER.match(reader):
+        if not READER.fullmatch(reader):
             self._say(HTTPStatus.BAD_REQUEST, "a reader's name has 1 to 40 letters, digits, - or _")
             return
         body = self.server.study.model_dump() | {"answered": sorted(answered(self.server.folder, reader))}
@@ -130,33 +131,10 @@ def checked(answer: object, study: BlindedSet) -> dict[str, str]:
     for name, allowed in choices.items():
         if answer.get(name) not in allowed:
             raise ValueError(f"{name}: not one of the choices")
-    if not isinstance(answer.get("reader"), str) or not READER.match(answer["reader"]):
+    if not isinstance(answer.get("reader"), str) or not READER.fullmatch(answer["reader"]):
         raise ValueError("reader: 1 to 40 letters, digits, - or _")
     seconds = answer.get("seconds", 0)
     if not isinstance(seconds, int | float) or not 0 <= seconds < 1e6:
         raise ValueError("seconds: not a time")
     row = {name: str(answer[name]) for name in ("reader", *choices)}
     return row | {"seconds": f"{seconds:.2f}", "time": datetime.now(UTC).isoformat(timespec="seconds")}
-
-
-def append(folder: Path, row: dict[str, str]) -> None:
-    """Add an answer to the reader's CSV and wait until the disk has it."""
-    file = folder / RESPONSES / f"{row['reader']}.csv"
-    file.parent.mkdir(exist_ok=True)
-    new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def answered(folder: Path, reader: str) -> set[str]:
-    """Items that a reader has answered."""
-    file = folder / RESPONSES / f"{reader}.csv"
-    if not file.is_file():
-        return set()
-    with file.open(newline="", encoding="utf-8") as stream:
-        return {row["item"] for row in csv.DictReader(stream) if row.get("item")}

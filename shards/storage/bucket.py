@@ -16,6 +16,7 @@ from dermforge.common.atomic import Pending, locked, sweep
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.extras import how_to_install
+from dermforge.common.private_folder import private_folder
 
 #: Size of the local cache in bytes; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change its size and its folder.
 CACHE_BYTES = 8 << 30
@@ -31,8 +32,8 @@ class Bucket:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self._filesystem: tuple[int, Any] | None = None
-        root = os.environ.get("DERMFORGE_CACHE") or str(Path(tempfile.gettempdir()) / "dermforge-cache")
-        self.cache = Path(root) / digest_bytes(self.url.encode())[:16]
+        self.root = Path(os.environ.get("DERMFORGE_CACHE") or _own_folder())
+        self.cache = self.root / digest_bytes(self.url.encode())[:16]
         self.limit = int(os.environ.get("DERMFORGE_CACHE_BYTES", CACHE_BYTES))
 
     @property
@@ -113,12 +114,13 @@ class Bucket:
             The download ended early.
         """
         address = f"{self.url}/{name}"
-        self.cache.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root, self.cache) if self.root == _own_folder() else (self.cache,):
+            private_folder(folder, "remove it, or name another folder in DERMFORGE_CACHE")
         with asked(address):
             size, version = int(self.files.info(address)["size"]), str(self.files.checksum(address))
             path = self.cache / f"{digest_bytes(version.encode())[:16]}-{name}"
             with locked(self.cache):
-                if not path.exists():
+                if path.is_symlink() or not path.exists():
                     sweep(self.cache, "")
                     self._make_room(size)
                     with Pending(path, fsync=False) as file:
@@ -154,6 +156,10 @@ class Bucket:
 
     def __str__(self) -> str:
         return self.url
+
+
+def _own_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"dermforge-cache-{os.geteuid()}"
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from dermforge.common.errors import UserError
 from evalsuite.reader_study import analysis
+from evalsuite.reader_study.answers import append
 from evalsuite.reader_study.blinded_set import KEY, SetDesign, make, open_study
-from evalsuite.reader_study.server import append, checked
+from evalsuite.reader_study.server import checked
 
 
 def answers_of(folder: Path, skill: float, readers: int = 3) -> None:

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from browser import CHROMIUM, Browser
 
+from evalsuite.reader_study.answers import answered
 from evalsuite.reader_study.blinded_set import REALISM
-from evalsuite.reader_study.server import StudyServer, answered
+from evalsuite.reader_study.server import StudyServer
 
 
 @pytest.fixture

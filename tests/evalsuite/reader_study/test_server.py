@@ -11,8 +11,9 @@ from reader_helpers import answer
 
 from dermforge.common.errors import UserError
 from evalsuite.reader_study import analysis
+from evalsuite.reader_study.answers import append
 from evalsuite.reader_study.blinded_set import KEY
-from evalsuite.reader_study.server import StudyServer, append
+from evalsuite.reader_study.server import StudyServer
 
 
 def ask(server: StudyServer, path: str, body: object = None, **headers: str) -> tuple[int, bytes]:

@@ -44,8 +44,10 @@ def test_a_plan_survives_csv_and_parquet_with_its_digest(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["plan.csv", "plan.parquet"])
 def test_a_full_disk_leaves_the_old_plan_or_none(name: str, tmp_path: Path) -> None:
     """A part of the rows would be a valid plan of fewer images."""
-    small = plan.from_rows([{"id": "a", "class": "b", "group": "c", "prompt": "d"}])
-    large = plan.from_rows([{"id": f"{n}", "class": "b", "group": "c", "prompt": f"{n} {n * n}"} for n in range(3000)])
+    small = plan.from_rows([{"id": "a", "class": "b", "group": "c", "prompt": "d", "size": 64}])
+    large = plan.from_rows(
+        [{"id": f"{n}", "class": "b", "group": "c", "prompt": f"{n} {n * n}", "size": 64} for n in range(3000)]
+    )
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     for before in (None, small):
         if before:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from shards_helpers import CLASSES, items
 
@@ -95,3 +98,40 @@ def test_a_store_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         ShardSet.open("nosuch://b/x")
     with pytest.raises(UserError, match=r"abfs://b/x: .*adlfs.*other stores the package named here"):
         ShardSet.open("abfs://b/x")
+
+
+@pytest.mark.parametrize("level", ["root", "cache"])
+def test_a_planted_link_in_place_of_the_cache_deletes_nothing(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    """The default cache has a name that others can guess."""
+    sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
+    monkeypatch.delenv("DERMFORGE_CACHE")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("DERMFORGE_CACHE_BYTES", "1")
+    place, victim = Bucket(bucket), tmp_path / "victim"
+    planted = victim if level == "cache" else victim / place.cache.name
+    planted.mkdir(parents=True)
+    for name in ("mine.tar", ".mine.tmp"):
+        (planted / name).write_text("mine")
+    link = place.root if level == "root" else place.cache
+    link.parent.mkdir(exist_ok=True, mode=0o700)
+    link.symlink_to(victim)
+    with pytest.raises(UserError, match="is a link; expected a private folder"):
+        place.open(sidecar.tar)
+    assert sorted(p.name for p in planted.iterdir()) == [".mine.tmp", "mine.tar"]
+
+
+def test_a_planted_link_in_the_cache_is_replaced(bucket: str, tmp_path: Path) -> None:
+    """And the file that it leads to is neither read nor changed."""
+    sidecar = write_shard(bucket, "set", 0, items(4), classes=CLASSES)
+    place = Bucket(bucket)
+    with place.open(sidecar.tar) as file:
+        content = file.read()
+    (tmp_path / "other").write_text("other")
+    (copy,) = place.cache.glob("*.tar")
+    copy.unlink()
+    copy.symlink_to(tmp_path / "other")
+    with place.open(sidecar.tar) as file:
+        assert file.read() == content
+    assert (tmp_path / "other").read_text() == "other"
