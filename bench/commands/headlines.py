@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
+from dermforge.common.texts_as_values import json_value
 
 
 def headlines(
@@ -51,7 +51,7 @@ def _interval(row: dict[str, Any]) -> str:
 
 def _read(path: Path, maker: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json_value(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; it is written by `{maker}`: run `make demo`") from None
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import signal
 import sys
 import time
@@ -15,14 +16,16 @@ from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
 from dermforge.common.as_json import document
 from dermforge.common.errors import CheckFailed, DataWarning, UserError
 from dermforge.common.processes import find_only_installed_modules
 from dermforge.common.progress import Ticker
+from dermforge.common.texts_as_values import seconds_from_environment
 
 T = TypeVar("T")
 
@@ -33,12 +36,27 @@ INTERRUPTED = 130
 WIDE = 160
 
 
+#: Characters that move the cursor, change colours or titles, or turn the direction of a text around.
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class _PlainConsole(Console):
+    """A console to which no text of a file can give commands: each character of one is shown as \ufffd."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or not _COMMANDS.search(segment.text):
+                yield segment
+            else:
+                yield Segment(_COMMANDS.sub("\ufffd", segment.text), segment.style)
+
+
 def new_console(*, stderr: bool = False, width: int | None = None, file: IO[str] | None = None) -> Console:
     """A console that prints every text as it is, in lines, titles and cells of tables: a group may be called [red].
 
     Colour is a style of `rich.text.Text`, never a word in brackets.
     """
-    return Console(stderr=stderr, width=width, file=file, highlight=False, markup=False, emoji=False)
+    return _PlainConsole(stderr=stderr, width=width, file=file, highlight=False, markup=False, emoji=False)
 
 
 out = new_console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
@@ -167,17 +185,20 @@ class _Bar:
 
 
 class _Lines:
-    INTERVAL_S = float(os.environ.get("DERMFORGE_PROGRESS_INTERVAL", "10"))
+    INTERVAL_S: float | None = None  # of the environment
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.start = self.last = time.monotonic()
         self.done = 0
+        self.interval = self.INTERVAL_S
+        if self.interval is None:
+            self.interval = seconds_from_environment("DERMFORGE_PROGRESS_INTERVAL", 10)
 
     def tick(self, n: int = 1, note: str = "") -> None:
         self.done += n
         now = time.monotonic()
-        if now - self.last >= self.INTERVAL_S:
+        if now - self.last >= self.interval:
             self.last = now
             self.line(now, note)
 

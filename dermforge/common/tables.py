@@ -18,6 +18,7 @@ from dermforge.common.csv_cells import unguarded
 from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing
 from dermforge.common.sealed_parquet import check_seal
+from dermforge.common.texts_as_values import json_value
 
 #: The most bytes of a table that is text: it is read whole.
 MAX_TEXT = 2 << 30
@@ -172,7 +173,7 @@ def _json_lines(path: Path) -> pd.DataFrame:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                row = json.loads(line) if line.strip() else {}
+                row = json_value(line) if line.strip() else {}
             except ValueError as error:
                 raise UserError(f"{path}, line {number}: {error}; expected a JSON object a line") from error
             if not isinstance(row, dict):

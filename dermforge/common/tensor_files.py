@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dermforge.common.atomic import sync_folder
+from dermforge.common.texts_as_values import json_value
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -33,6 +34,6 @@ def record(path: Path) -> dict[str, Any] | None:
     """The record of a file, or None where there is no such file or it is damaged."""
     try:
         with safe_open(path, "pt") as file:
-            return dict(json.loads((file.metadata() or {}).get("record", "{}")))
-    except (FileNotFoundError, SafetensorError):
+            return dict(json_value((file.metadata() or {}).get("record", "{}")))
+    except (FileNotFoundError, SafetensorError, ValueError, TypeError):
         return None

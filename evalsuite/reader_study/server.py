@@ -11,6 +11,7 @@ from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
 from dermforge.common.errors import UserError
+from dermforge.common.texts_as_values import json_value
 from evalsuite.reader_study.answers import READER, answered, append
 from evalsuite.reader_study.blinded_set import IMAGES, BlindedSet, open_study
 from evalsuite.reader_study.reading_page import PAGE, SCRIPT
@@ -77,9 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(HTTPStatus.BAD_REQUEST, "expected a small JSON answer")
             return
         try:
-            answer = json.loads(self.rfile.read(int(length)))
+            answer = json_value(self.rfile.read(int(length)))
             row = checked(answer, self.server.study)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             self._say(HTTPStatus.BAD_REQUEST, str(error))
             return
         with self.server.lock:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.atomic import sweep
 from dermforge.common.errors import UserError
+from dermforge.common.texts_as_values import whole_number
 from engines.engine import Engine
 from gen.plan.plan import Plan, from_csv
 from shards.format.commit_local import finished
@@ -195,9 +196,9 @@ def finish(location: str | Path, record: RunRecord) -> list[int]:
 
 def parse_worker(text: str) -> tuple[int, int]:
     """`I/N`, I from 0 to N - 1."""
-    first, _, second = text.partition("/")
-    if first.isdigit() and second.isdigit() and int(first) < int(second):
-        return int(first), int(second)
+    first, second = (whole_number(part) for part in text.partition("/")[::2])
+    if first is not None and second is not None and first < second:
+        return first, second
     raise UserError(f"worker {text!r}; expected I/N with I from 0 to N - 1, as 0/3")
 
 

@@ -5,11 +5,11 @@ A reader stops at the first fault; verification lists all of them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dermforge.common.errors import CheckFailed
+from dermforge.common.texts_as_values import json_value
 from shards.format.interop import INFO
 from shards.format.schema import REMEDY, SHARD, Sidecar
 from shards.storage.location import Storage
@@ -79,7 +79,7 @@ def listed_in_info(where: Storage) -> set[str]:
     """
     content = where.read(INFO)
     try:
-        splits = json.loads(content)["splits"].values()
+        splits = json_value(content)["splits"].values()
         return {str(name) for split in splits for name in split["filenames"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckFailed(f"{where}/{INFO} is damaged ({error}); remove it: timm can do without") from error

@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing, is_missing_code
+from dermforge.common.texts_as_values import json_value
 from shards.ingest.files.found import FoundImage
 from shards.ingest.files.walk import File
 from shards.ingest.tables.columns import ALIASES, Chosen, column_of, facts_of, folded, tidy
@@ -164,7 +165,7 @@ def _picture_column(file: File, schema: pa.Schema, chosen: Chosen) -> str:
 
 
 def _class_names(schema: pa.Schema) -> dict[str, dict[Any, str]]:
-    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    features = json_value((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     return {
         name: dict(enumerate(feature["names"]))
         for name, feature in features.items()

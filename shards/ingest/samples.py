@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from dermforge.common.errors import UserError
+from dermforge.common.texts_as_values import json_value
 from shards.ingest.files.found import FoundImage
 from shards.ingest.files.kinds import IMAGE_SUFFIXES, OTHER_PICTURES, Kind, classify
 from shards.ingest.files.walk import File
@@ -125,7 +125,7 @@ def _facts(
 def _words(file: File) -> dict[str, str]:
     """The plain values of a JSON object as text; nothing of another JSON, or of what is none."""
     try:
-        said = json.loads(file.read())
+        said = json_value(file.read())
     except ValueError:
         return {}
     return {k: str(v) for k, v in said.items() if isinstance(v, str | int | float)} if isinstance(said, dict) else {}

@@ -17,6 +17,7 @@ from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.extras import how_to_install
 from dermforge.common.private_folder import private_folder
+from dermforge.common.texts_as_values import bytes_from_environment
 
 #: Size of the local cache in bytes; DERMFORGE_CACHE_BYTES and DERMFORGE_CACHE change its size and its folder.
 CACHE_BYTES = 8 << 30
@@ -34,7 +35,7 @@ class Bucket:
         self._filesystem: tuple[int, Any] | None = None
         self.root = Path(os.environ.get("DERMFORGE_CACHE") or _own_folder())
         self.cache = self.root / digest_bytes(self.url.encode())[:16]
-        self.limit = int(os.environ.get("DERMFORGE_CACHE_BYTES", CACHE_BYTES))
+        self.limit = bytes_from_environment("DERMFORGE_CACHE_BYTES", CACHE_BYTES)
 
     @property
     def files(self) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.digests import digest_bytes
+from dermforge.common.texts_as_values import json_value
 from shards.format.reader import ShardSet
 from shards.format.schema import Sidecar
 
@@ -144,7 +145,7 @@ def refresh(data: ShardSet) -> list[str]:
         return []
     content = where.read(FILE)  # outside the try: a bucket that cannot be read is a UserError, which is a ValueError
     try:
-        old = json.loads(content)
+        old = json_value(content)
         words = Description(**{field.name: str(old[field.name]) for field in fields(Description)})
     except (ValueError, KeyError, TypeError):
         return [FILE]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +23,7 @@ from dermforge.common.classifier import WEIGHTS
 from dermforge.common.digests import digest_file
 from dermforge.common.errors import UserError
 from dermforge.common.skin_tone import srgb_to_lab
+from dermforge.common.texts_as_values import json_value
 from evalsuite.images.features.names import SPECS
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
@@ -182,7 +182,7 @@ def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
     if not files:
         raise UserError(f"{folder}: no *.safetensors weights; convert them first (pickles are refused)")
     digest = hashlib.sha256("".join(digest_file(f) for f in files).encode()).hexdigest()
-    is_clip = json.loads((folder / "config.json").read_text()).get("model_type", "").startswith("clip")
+    is_clip = json_value((folder / "config.json").read_text()).get("model_type", "").startswith("clip")
     kind = CLIPVisionModelWithProjection if is_clip else AutoModel
     model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(device)
     config = getattr(model.config, "vision_config", model.config)
@@ -245,7 +245,7 @@ def _tensor(
 
 def _statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     file = folder / "preprocessor_config.json"
-    config = json.loads(file.read_text()) if file.is_file() else {}
+    config = json_value(file.read_text()) if file.is_file() else {}
     return tuple(config.get("image_mean", IMAGENET[0])), tuple(config.get("image_std", IMAGENET[1]))
 
 

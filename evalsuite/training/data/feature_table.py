@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dermforge.common import tables
 from dermforge.common.errors import UserError
+from dermforge.common.texts_as_values import whole_number
 from shards.mixing.tensors import TensorSet
 
 #: The column that tells images of several generators apart, and its value for a real image.
@@ -66,7 +67,8 @@ def read_features(path: Path) -> FeatureTable:
         No such file, no table, no `id`, no feature columns, repeated ids, or values that are not finite.
     """
     frame = tables.read_table(path)
-    columns = sorted((c for c in frame.columns if str(c)[:1] == "f" and str(c)[1:].isdigit()), key=lambda c: int(c[1:]))
+    numbered = {str(c): whole_number(str(c)[1:]) for c in frame.columns if str(c)[:1] == "f"}
+    columns = sorted((c for c, n in numbered.items() if n is not None), key=lambda c: int(c[1:]))
     if "id" not in frame.columns or not columns:
         raise UserError(f"features {path}: columns {', '.join(map(str, frame.columns[:5]))}; expected id, f0, f1, ...")
     values = torch.tensor(frame[columns].to_numpy(np.float32))

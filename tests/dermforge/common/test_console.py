@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
+from rich.text import Text
 
 from dermforge.common import console
 
@@ -98,3 +100,19 @@ def test_progress_without_a_total(capsys: pytest.CaptureFixture[str], monkeypatc
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("reading: 2 (")
     assert "left" not in lines[-1]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_no_text_gives_commands_to_the_terminal(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clearing the screen, a title, colours, text turned around: in a line, a styled text and a cell of a table."""
+    text = "a\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\u202ez"
+    file = io.StringIO()
+    own = console.new_console(file=file, width=200)
+    monkeypatch.setattr(own, "_force_terminal", terminal)
+    table = Table(text)
+    table.add_row(text)
+    for shown in (text, Text.assemble(("warning", "red"), text), table):
+        own.print(shown)
+    seen = re.sub("\x1b\\[[0-9;]*m", "", file.getvalue())  # rich's own colours
+    assert not re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", seen)
+    assert seen.count("title") == 4
