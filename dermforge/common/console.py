@@ -191,9 +191,8 @@ class _Lines:
         self.what, self.total, self.unit = what, total, unit
         self.start = self.last = time.monotonic()
         self.done = 0
-        self.interval = self.INTERVAL_S
-        if self.interval is None:
-            self.interval = seconds_from_environment("DERMFORGE_PROGRESS_INTERVAL", 10)
+        usual = seconds_from_environment("DERMFORGE_PROGRESS_INTERVAL", 10)
+        self.interval = usual if self.INTERVAL_S is None else self.INTERVAL_S
 
     def tick(self, n: int = 1, note: str = "") -> None:
         self.done += n
