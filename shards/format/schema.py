@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import CheckFailed
+from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.version import __version__
 from shards.format import tar
 
@@ -263,7 +263,21 @@ def sign(blank: bytes) -> bytes:
     return blank.replace(NO_DIGEST.encode(), digest_bytes(blank).encode(), 1)
 
 
+def check_name(name: str) -> None:
+    """Refuse a name of shards with other characters, such as those of a path.
+
+    Raises
+    ------
+    UserError
+        It has some, or too many.
+    """
+    if not re.fullmatch(NAME_PATTERN, name) or name.endswith("\n"):
+        raise UserError(f"shards cannot be called {name!r}; expected 1 to 80 letters, digits, - or _")
+
+
 def shard_stem(name: str, index: int) -> str:
+    """What the files of a shard are called, without their suffixes; raises as `check_name`."""
+    check_name(name)
     return f"{name}-{index:06d}"
 
 

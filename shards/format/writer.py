@@ -63,6 +63,7 @@ class ShardWriter:
         digests: bool = True,
         replace: bool = False,
     ) -> None:
+        stem = shard_stem(name, index)
         make_folder(folder)
         self.name, self.index, self.classes, self.provenance = name, index, list(classes), provenance
         self.digests, self.replace = digests, replace
@@ -72,7 +73,6 @@ class ShardWriter:
         self.waiting: deque[tuple[Sample, bytes, Future[str]]] = deque()
         self.digest = StreamDigest() if digests else None
         self.pool = ThreadPoolExecutor(1) if digests else None
-        stem = shard_stem(name, index)
         finish_commits(folder)  # else the sweep would take the sidecar of a commit that was interrupted
         atomic.sweep(folder, stem)
         self.file = atomic.Pending(folder / f"{stem}.tar")

@@ -9,7 +9,7 @@ from pathlib import Path
 from dermforge.common.errors import UserError
 from shards.format.images import image_format
 from shards.format.reader import ImageSet, ShardSet
-from shards.format.schema import Provenance, Sample, Sidecar
+from shards.format.schema import Provenance, Sample, Sidecar, check_name
 from shards.format.withdrawn import Withdrawn
 from shards.format.writer import finish_set, write_shard
 from shards.storage.claim import claim_set
@@ -50,6 +50,7 @@ def select(
     """
     if not data.n:
         raise UserError(f"no image of {data} meets the conditions; loosen them")
+    check_name(name)
     claim_set(out, name)
     if isinstance(data, ShardSet):
         Withdrawn.of(data.storage).copy_to(create_storage(out))

@@ -118,3 +118,11 @@ def test_duplicate_ids_are_refused(make_shards: Callable[..., Path], tmp_path: P
     write_shard(tmp_path, "set", 1, same, classes=CLASSES)
     with pytest.raises(CheckFailed, match=r"'s-0000' is in set-000000.tar and in set-000001.tar"):
         ShardSet.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/tmp/x", "..", "", "a\n", "a b", "\x1b[2J", "x" * 81])
+def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
+    """Nothing is made, neither in the folder nor beside it."""
+    with pytest.raises(UserError, match="cannot be called"):
+        write_shard(tmp_path / "in" / "out", name, 0, items(2), classes=CLASSES)
+    assert not list(tmp_path.iterdir())
