@@ -185,7 +185,7 @@ def compare(
     >>> before = images.assign(prob_malignant=malignant, prob_benign=1 - malignant)
     >>> made = dermforge.compare(before, after, groups=["fst"])
     >>> print(made.of("fst")[1].text())
-    0.600 -> 1.000, +0.400 (+0.294 to +0.491)
+    0.600 -> 1.000, +0.400 (+0.309 to +0.498)
     """
     first = from_frame(a, groups=groups, cluster=cluster, source="table a")
     first = merging.merge(first, merging.given(merge, groups))
