@@ -94,7 +94,7 @@ def plan_size(
             "one training of each arm does not show how much the difference varies from one to another: give --seed-sd "
             "(such as 0.01), or tables of several trainings"
         )
-    _gains(pair, doses, _numbers(seeds), pair.seed_sd if seed_sd is None else seed_sd, plan, json)
+    _gains(pair, doses, _numbers(seeds), pair.seed_sd if seed_sd is None else seed_sd, metric, positive, plan, json)
 
 
 def _gaps(
@@ -146,11 +146,19 @@ def _gaps(
     console.say(
         f"Images of one patient correlate by {alike:.2f}. Where nothing is planted, at most "
         f"{max((one.needed or one.now).false_alarms for one in plans):.1%} of {plan.simulations} studies see something."
+        f"{_counted(metric, positive)}"
     )
 
 
 def _gains(
-    pair: PilotPair, doses: dict[float, float], trainings: list[int], seed_sd: float, plan: Plan, json: bool
+    pair: PilotPair,
+    doses: dict[float, float],
+    trainings: list[int],
+    seed_sd: float,
+    metric: ShareMetric,
+    positive: str,
+    plan: Plan,
+    json: bool,
 ) -> None:
     from evalsuite.study.planner import plan_gain
 
@@ -179,7 +187,16 @@ def _gains(
     console.say(
         f"Just one arm is right on {pair.discordant:.1%} of the images; images of one patient correlate by "
         f"{pair.population.correlation:.2f}; the difference varies by {seed_sd:.3f} between trainings."
+        f"{_counted(metric, positive)}"
     )
+
+
+def _counted(metric: ShareMetric, positive: str) -> str:
+    """Which images are counted: a sensitivity rests on those of its class alone."""
+    if metric == "accuracy":
+        return ""
+    own = f"{'' if metric == 'sensitivity' else 'not '}of {positive}"
+    return f" Images and patients are those {own}: a test set needs the others as well."
 
 
 def _pair(
@@ -189,6 +206,11 @@ def _pair(
 
     if others:
         pair = pilot_pair(tables, others, metric, positive)
+        if discordant is None and pair.discordant == 0:
+            raise UserError(
+                "both arms are right on the same images, which does not show on how many they may differ: give "
+                "--discordant (such as 0.1), or a larger pilot"
+            )
         return pair if discordant is None else replace(pair, discordant=discordant)
     if discordant is None:
         raise UserError("without --against, give --discordant: the share of images where just one arm is right")

@@ -104,7 +104,7 @@ def _roles(words: str, known: tuple[str, ...]) -> dict[str, str]:
 
 def _show(found: ReaderAnalysis) -> None:
     from evalsuite.page.blocks import number
-    from evalsuite.report.readers_report import interval, label
+    from evalsuite.report.readers_report import interval, label, p_text
 
     shown = Table(title=f"{label(found)} of {len(found.reader_names)} readers")
     for name in ("reader", *found.modalities):
@@ -119,7 +119,7 @@ def _show(found: ReaderAnalysis) -> None:
             f"not judged: {one.lacking}"
             if difference is None
             else (
-                f"{difference.value:+.3f} ({interval(difference.low, difference.high)}), Holm p {one.p_holm:.3g}: "
+                f"{difference.value:+.3f} ({interval(difference.low, difference.high)}), Holm p {p_text(one.p_holm)}: "
                 f"{one.verdict(found.settings)}"
             )
         )

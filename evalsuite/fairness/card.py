@@ -118,9 +118,15 @@ class Gap:
         return self.p <= 0.05
 
     def undetermined(self) -> str:
-        """What is said where p is above 0.05."""
-        seen = f"; a gap of {self.detectable:.2f} would have been seen with a chance of 80 %"
-        return "cannot be determined" + (seen if self.detectable < 1 else "; no gap would have been seen with 80 %")
+        """What is said where p is above 0.05; between two groups, since smaller ones may hide more."""
+        size = f"a gap of {self.detectable:.2f}" if self.detectable < 1 else "no gap"
+        between = "" if self.tied else f" between {self.worst} and {self.best}"
+        return f"cannot be determined; {size}{between} would have been seen with a chance of 80 %"
+
+    @property
+    def tied(self) -> bool:
+        """Whether all compared groups have the same value, so that none is the worst."""
+        return self.worst == self.best
 
 
 @dataclass(frozen=True)

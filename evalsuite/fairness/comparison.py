@@ -111,16 +111,18 @@ class Comparison:
         """Which groups got no worse by more than the margin, and which cannot be judged."""
         judged = [c for c in self.changes if c.column != "all" and c.enough]
         worse = [f"{c.column} {c.group}" for c in judged if not c.no_worse]
-        if not judged:
-            said = "cannot be determined, no group has enough data"
-        elif worse:
-            said = f"not shown for {', '.join(worse)}"
-        else:
-            said = "shown for every group" if not self.unjudged else "shown for the groups that could be judged"
         lacking = ", ".join(f"{c.column} {c.group} ({_moved(c)})" for c in self.unjudged)
-        return f"No group worse by more than {self.margin:g}: {said}." + (
-            f" Not judged, too few rows: {lacking}." if lacking else ""
-        )
+        if worse:
+            return f"No group worse by more than {self.margin:g}: not shown for {', '.join(worse)}." + (
+                f" Not judged, too few rows: {lacking}." if lacking else ""
+            )
+        if lacking:
+            rest = " The other groups are shown to be no worse." if judged else ""
+            return (
+                f"Whether a group got worse by more than {self.margin:g} cannot be determined. "
+                f"Not judged, too few rows: {lacking}.{rest}"
+            )
+        return f"No group worse by more than {self.margin:g}: shown for every group."
 
     def to_dict(self) -> dict[str, Any]:
         whole = {**asdict(self), "metric": str(self.metric), "no_group_worse": self.no_group_worse}

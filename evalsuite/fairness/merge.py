@@ -107,7 +107,9 @@ def names_of(
     for one in ranges:
         inside = members(known, one, column)
         if not inside and not may_lack:
-            raise UserError(f"{source}: no group of {column!r} is in {one!r}; it has {', '.join(known)}")
+            raise UserError(
+                f"{source}: no group of {column!r} is in {one!r}; it has {', '.join(known) or 'no known group'}"
+            )
         twice = next((group for group in inside if group in found), None)
         if twice is not None:
             raise UserError(f"{source}: group {twice!r} of {column!r} is both in {found[twice]!r} and in {one!r}")

@@ -48,12 +48,14 @@ def probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> ND
 
 
 def row_weights(column: pd.Series, ids: NDArray[np.str_], source: str) -> NDArray[np.floating]:
-    """Survey or sampling weights as float64, [n]: as given, none negative.
+    """Survey or sampling weights as float64, [n]: as given, all above 0.
+
+    A row of weight 0 stands for nobody, and would still count among the images that a number rests on.
 
     Raises
     ------
     UserError
-        Text, a missing or negative weight, or no row with a weight above 0.
+        Text, a missing weight, or one of 0 or below.
     """
     values: NDArray[np.floating] = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, copy=True)
     bad = ~(np.isfinite(values) & (values >= 0))
@@ -62,6 +64,9 @@ def row_weights(column: pd.Series, ids: NDArray[np.str_], source: str) -> NDArra
             f"{source}: no number, or one below 0, as the {column.name} of {bad.sum()} rows (ids {some(ids[bad])}); "
             "expected how many people a row stands for"
         )
-    if not values.any():
-        raise UserError(f"{source}: every {column.name} is 0; expected how many people a row stands for")
+    if not values.all():
+        raise UserError(
+            f"{source}: the {column.name} of {(values == 0).sum()} rows is 0 (ids {some(ids[values == 0])}); "
+            "expected how many people a row stands for: drop the rows that stand for nobody"
+        )
     return values

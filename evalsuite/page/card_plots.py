@@ -37,7 +37,7 @@ def forest(card: Card, column: str, metric: MetricKey = ACCURACY) -> str:
             axes.plot(estimate.value, place, marker="o", color=PALETTE[0])
             if row.shrunk is not None and metric == ACCURACY:
                 axes.plot(row.shrunk.value, place, marker="D", markersize=4, color=PALETTE[1], fillstyle="none")
-        axes.set_yticks(range(len(rows)), [f"{short(row.group)} (n={row.n})" for row in rows])
+        axes.set_yticks(range(len(rows)), [f"{short(row.group)} (n={row[metric].n})" for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(f"{card.label(metric)}, {card.settings.confidence:.0%} interval")
         axes.set_title(title)

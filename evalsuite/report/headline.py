@@ -43,7 +43,7 @@ def numbers(card: Card) -> list[tuple[str, str, str]]:
     column, found = card.contrast or card.columns[0], list[tuple[str, str, str]]()
     gap = card.primary_gap(column)
     if gap is not None:
-        for what, group in (("worst", gap.worst), ("best", gap.best)):
+        for what, group in (("worst", gap.worst), ("best", gap.best)) if not gap.tied else ():
             made = card.row(column, group)[card.primary]
             found.append((f"{what}: {group} (n = {made.n})", *value_and_rest(made.text())))
         found.append(("gap", f"{gap.difference:.3f}", f"{gap.low:.3f} to {gap.high:.3f}, p {_equals(gap.p)}"))
@@ -90,6 +90,8 @@ def _class_row(card: Card, column: str, metric: MetricKey, gap: Gap | None, p: f
         Cell(f"{group} {value:.3f}", [_interval(card, column, group, metric)])
         for group, value in ((gap.worst, gap.worst_value), (gap.best, gap.best_value))
     )
+    if gap.tied:
+        worst = best = Cell(f"all the same: {gap.worst_value:.3f}")
     between = Cell(f"{gap.difference:.3f}", [f"{gap.low:.3f} to {gap.high:.3f}"])
     return metric.cls, _reading(gap, p), between, worst, best, p_value(p)
 
@@ -112,14 +114,17 @@ def _column(card: Card, column: str) -> str:
     gap, by = card.primary_gap(column), f"By {column}: " if column == card.contrast else f"By {column}, "
     label = card.label(card.primary)
     if gap is None:
+        few = [r.group for r in card.of(column) if not r[card.primary].known]
         return f"{by}whether {label} differs cannot be determined: fewer than two groups have enough data" + _lacking(
-            card, column, [r.group for r in card.of(column)]
+            card, column, few
         )
     ends = (
-        f"{'highest' if gap.metric.lower_is_better else 'lowest'} for {gap.worst} ({gap.worst_value:.3f}) and "
+        f"the same for all that were judged ({gap.worst_value:.3f}), "
+        if gap.tied
+        else f"{'highest' if gap.metric.lower_is_better else 'lowest'} for {gap.worst} ({gap.worst_value:.3f}) and "
         f"{'lowest' if gap.metric.lower_is_better else 'highest'} for {gap.best} ({gap.best_value:.3f}), "
-        f"a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), p {_equals(gap.p)}"
     )
+    ends += f"a gap of {gap.difference:.3f} ({gap.low:.3f} to {gap.high:.3f}), p {_equals(gap.p)}"
     lacking = _lacking(card, column, gap.left_out)
     if not gap.beyond_chance:
         return f"{by}whether {label} differs {gap.undetermined()}. It is {ends}{lacking}"

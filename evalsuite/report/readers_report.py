@@ -52,7 +52,7 @@ def sentence(found: ReaderAnalysis, one: CaseSet) -> str:
         if one.lacking:
             return f"Not enough data: {one.lacking}."
         return f"One modality, {found.modalities[0]}: nothing to compare."
-    numbers = f"{difference.value:+.3f} ({interval(difference.low, difference.high)}, p {_p(difference.p)})"
+    numbers = f"{difference.value:+.3f} ({interval(difference.low, difference.high)}, p {p_text(difference.p)})"
     what = f"The readers' mean {label(found)}, {difference.b} against {difference.a}: {numbers}"
     for_whom = f"for {REACH[found.settings.fixed]}"
     said = one.verdict(found.settings)
@@ -89,13 +89,15 @@ def notes(found: ReaderAnalysis) -> list[str]:
 
 def _details(found: ReaderAnalysis, main: Difference | None) -> list[str]:
     out = [
-        f"{one.b} against {one.a}: {one.value:+.3f} ({interval(one.low, one.high)}, Holm p {_p(p)})."
+        f"{one.b} against {one.a}: {one.value:+.3f} ({interval(one.low, one.high)}, Holm p {p_text(p)})."
         for one, p in _pairs(found.whole.analyses.get(found.settings.fixed))[1:]
     ]
     for kind in Fixed:
         other = found.whole.difference(kind)
         if kind is not found.settings.fixed and other is not None:
-            out.append(f"For {REACH[kind]}: {other.value:+.3f} ({interval(other.low, other.high)}, p {_p(other.p)}).")
+            out.append(
+                f"For {REACH[kind]}: {other.value:+.3f} ({interval(other.low, other.high)}, p {p_text(other.p)})."
+            )
     unjudged = [one.name for one in found.groups if one.difference(found.settings.fixed) is None]
     if unjudged:
         out.append(f"Not judged, for too few cases: {', '.join(unjudged)}.")
@@ -117,8 +119,8 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
                     interval(one.low, one.high),
                     number(one.error, 4),
                     _df(one.df),
-                    _p(one.p),
-                    *([_p(p_holm)] if several else []),
+                    p_text(one.p),
+                    *([p_text(p_holm)] if several else []),
                 ]
             )
         if kind is found.settings.fixed:
@@ -133,7 +135,7 @@ def _modalities(found: ReaderAnalysis) -> list[Block]:
         Table(["modality", label(found), confidence, "df"], means, "The readers' mean in each modality"),
     ]
     tests = [
-        [REACH[kind], number(a.test.f), str(a.test.df1), _df(a.test.df2), _p(a.test.p)]
+        [REACH[kind], number(a.test.f), str(a.test.df1), _df(a.test.df2), p_text(a.test.p)]
         for kind, a in found.whole.analyses.items()
         if a.test is not None and several
     ]
@@ -157,7 +159,7 @@ def _groups(found: ReaderAnalysis) -> list[Block]:
             rows.append([one.name, cases, Cell("not judged", [one.lacking]), "", "", ""])
             continue
         value = Cell(f"{difference.value:+.3f}", [interval(difference.low, difference.high)])
-        rows.append([one.name, cases, value, _p(difference.p), _p(one.p_holm), one.verdict(found.settings)])
+        rows.append([one.name, cases, value, p_text(difference.p), p_text(one.p_holm), one.verdict(found.settings)])
     head = ["group", "cases", " - ".join(reversed(found.modalities[:2])), "p", "Holm p", "verdict"]
     return [Table(head, rows, label(found))]
 
@@ -171,7 +173,7 @@ def _readers(found: ReaderAnalysis) -> list[Block]:
             number(one["b"]),
             f"{one['difference']:+.3f}",
             interval(one["low"], one["high"]),
-            _p(one["p"]),
+            p_text(one["p"]),
         ]
         for one in found.readers.to_dict("records")
     ]
@@ -204,5 +206,6 @@ def _df(df: float) -> str:
     return number(df, 1) if math.isfinite(df) else "normal"
 
 
-def _p(p: float) -> str:
+def p_text(p: float) -> str:
+    """As shown; a p that is not a number says so."""
     return p_value(p) if math.isfinite(p) else "not known"

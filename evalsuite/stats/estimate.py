@@ -53,10 +53,15 @@ class Estimate:
     note: str = ""
     bounds: Bounds | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def known(self) -> bool:
+        """Whether it is shown: finite, of enough rows."""
+        return self.enough and math.isfinite(self.value)
+
     def text(self, digits: int = 3, style: str = "f") -> str:
         """As shown: `0.812 (0.761 to 0.853)`, or what is missing; style "g" counts significant digits."""
-        if not self.enough or not math.isfinite(self.value):
-            return f"{NOT_ENOUGH} ({self.n} of {self.n_needed})" if self.n_needed else NOT_ENOUGH
+        if not self.known:
+            return f"{NOT_ENOUGH} ({self.n} of {self.n_needed})" if self.n < self.n_needed else NOT_ENOUGH
         value, low, high = (f"{v:.{digits}{style}}" for v in (self.value, self.low, self.high))
         return value if math.isnan(self.low) else f"{value} ({low} to {high})"
 

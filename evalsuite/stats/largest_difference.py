@@ -109,7 +109,7 @@ def largest_difference(rates: Sequence[Sequence[Side]], confidence: float = 0.95
     pairs = [_strongest(sides) for sides in rates]
     reached = [crossing(_difference(sides[i], sides[j])) for sides, (i, j) in zip(rates, pairs, strict=True)]
     surest = max(range(len(rates)), key=reached.__getitem__)
-    ends = [(max(sides, key=_value), min(sides, key=_value)) for sides in rates]
+    ends = [(max(sides, key=_highest), min(sides, key=_lowest)) for sides in rates]
     widest = max(ends, key=lambda pair: pair[0].value - pair[1].value)
     return LargestDifference(
         max(0.0, *(float(_lows(sides, together).max()) for sides in rates)),
@@ -126,8 +126,13 @@ def _difference(first: Side, second: Side) -> Bounds:
     return lambda confidence: mover(first, second, confidence)
 
 
-def _value(side: Side) -> float:
-    return side.value
+def _highest(side: Side) -> tuple[float, float]:
+    """Of equal values the least certain: six groups without an error are no reason to take the largest for all."""
+    return side.value, side.error
+
+
+def _lowest(side: Side) -> tuple[float, float]:
+    return side.value, -side.error
 
 
 def _lows(sides: Sequence[Side], confidence: float) -> Array:

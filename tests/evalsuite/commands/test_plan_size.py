@@ -52,6 +52,28 @@ def test_a_difference_is_planned_for_each_dose_and_number_of_trainings(
     assert "10:1" in capsys.readouterr().out
 
 
+def test_a_sensitivity_says_which_images_are_counted(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """1,000 images of melanoma are no test set of 1,000 images."""
+    line = f"evalsuite plan-size {tables}/mix0.csv --groups fst --gap 0.2 --simulations 100"
+    for words, said in (
+        ("", ""),
+        ("sensitivity --positive b", "those of b:"),
+        ("specificity --positive b", "not of b:"),
+    ):
+        assert call(f"{line} --metric {words}" if words else line) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert said in printed
+        assert ("a test set needs the others as well" in printed) == bool(words)
+
+
+def test_arms_that_never_differ_plan_nothing(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Identical tables: no image where just one is right is no evidence that there are none."""
+    line = f"evalsuite plan-size {tables}/mix0.csv --against {tables}/mix0.csv --difference 0.1 --seed-sd 0.01"
+    assert call(line) == 2
+    assert "both arms are right on the same images" in " ".join(capsys.readouterr().err.split())
+    assert call(f"{line} --discordant 0.2 --simulations 100") == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

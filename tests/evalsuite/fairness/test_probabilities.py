@@ -39,6 +39,8 @@ def test_what_is_no_weight_is_refused(wrong: Any) -> None:
         row_weights(pd.Series([1, wrong], name="weight", dtype=object), IDS, "t")
 
 
-def test_no_row_that_counts_is_refused() -> None:
-    with pytest.raises(UserError, match="every weight is 0"):
-        row_weights(pd.Series([0, 0], name="weight"), IDS, "t")
+@pytest.mark.parametrize(("given", "rows"), [([0, 0], 2), ([1.5, 0], 1)])
+def test_a_row_that_stands_for_nobody_is_refused(given: list[float], rows: int) -> None:
+    """It would count among the images that a number rests on; a group of such rows has no value at all."""
+    with pytest.raises(UserError, match=f"the weight of {rows} rows is 0 .*drop the rows"):
+        row_weights(pd.Series(given, name="weight"), IDS, "t")

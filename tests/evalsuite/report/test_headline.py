@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from planted_tables import dermatology
@@ -45,7 +46,10 @@ def test_no_difference_is_never_taken_from_a_large_p(equal: NotebookCard) -> Non
     gap = equal.primary_gap(equal.contrast)
     assert gap is not None
     assert gap.p > 0.05
-    assert f"cannot be determined; a gap of {gap.detectable:.2f} would have been seen with a chance of 80 %" in said[0]
+    seen = (
+        f"a gap of {gap.detectable:.2f} between {gap.worst} and {gap.best} would have been seen with a chance of 80 %"
+    )
+    assert f"cannot be determined; {seen}" in said[0]
     shown = equal._repr_html_()
     for words in ("no more than", "by chance", "beyond chance"):
         assert words not in " ".join(said) + shown
@@ -61,6 +65,26 @@ def test_each_class_has_its_worst_and_best_group(lost: NotebookCard) -> None:
     assert isinstance(melanoma[1], Cell)
     assert melanoma[1].text.startswith("V-VI lower than the others")
     assert str(nevus[1]).startswith("cannot be determined; a gap of")
+
+
+def test_no_group_is_the_worst_where_all_have_the_same_value() -> None:
+    """All melanomas found: the sentence, the numbers and the table name no group as worst and best at once."""
+    frame = dermatology(0, 0.0)
+    sure = (frame.label == "melanoma").to_numpy(float)
+    for column in [c for c in frame.columns if str(c).startswith("prob_")]:
+        frame[column] = np.where(sure, column == "prob_melanoma", frame[column])
+    found = card(0.0, frame)
+    assert "It is the same for all that were judged (1.000), a gap of 0.000" in headline.sentences(found)[0]
+    assert not [what for what, _, _ in headline.numbers(found) if what.startswith(("worst", "best"))]
+    assert [getattr(c, "text", c) for c in headline.by_class(found, "fst").rows[0][3:5]] == ["all the same: 1.000"] * 2
+
+
+def test_a_single_judged_group_is_not_called_too_small() -> None:
+    """Of two groups only the one without enough images is named."""
+    frame = dermatology(3, 0.0)
+    frame = pd.concat([frame[frame.fst == "I"], frame[frame.fst == "VI"].head(4)], ignore_index=True)
+    said = headline.sentences(card(0.0, frame, positive=""))[0]
+    assert said.endswith("fewer than two groups have enough data. Not judged: VI (n = 4).")
 
 
 def test_a_group_without_enough_images_is_named() -> None:

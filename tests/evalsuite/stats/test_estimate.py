@@ -41,4 +41,5 @@ def test_text_shows_the_interval_or_what_is_missing() -> None:
     assert Estimate(0.8123, 0.7, 0.9, 40).text() == "0.812 (0.700 to 0.900)"
     assert Estimate(12345.0, np.nan, np.nan, 40).text(3, "g") == "1.23e+04"
     assert Estimate(0.8, 0.7, 0.9, 4, enough=False, n_needed=10).text() == "not enough data (4 of 10)"
+    assert Estimate(np.nan, np.nan, np.nan, 97, n_needed=5).text() == "not enough data"  # never "97 of 5"
     assert missing(3, "too few").text() == "not enough data"

@@ -48,6 +48,14 @@ def test_interval_and_p_come_from_one_inversion(groups: list[tuple[int, int]]) -
     assert found.detectable > 0
 
 
+def test_of_equal_groups_the_least_certain_says_what_would_have_been_seen() -> None:
+    """64 of 64 and 18 of 18: two groups of 64 see smaller gaps than a group of 18 does, in any order."""
+    sides = [side(64, 64), side(64, 64), side(18, 18)]
+    found = largest_difference([sides])
+    assert found.detectable == pytest.approx(largest_difference([sides[::-1]]).detectable, rel=0.05)
+    assert found.detectable > found.high
+
+
 def test_a_small_group_does_not_hide_a_large_one() -> None:
     """Five groups of 300, one of them 11 points worse: twelve rows more do not take the finding away."""
     large = [side(255, 300)] * 4 + [side(222, 300)]
