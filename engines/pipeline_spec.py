@@ -86,6 +86,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
         A part is missing, pickled or of another class, a setting is not followed here, weights are missing or unknown,
         or the size does not fit. Names the part.
     """
+    from engines.checkpoint.dry_run import try_networks
     from engines.checkpoint.scheduler import scheduler_settings
     from engines.checkpoint.skeleton import empty_pipeline
     from engines.checkpoint.tokenizer import check_tokenizer, open_tokenizer
@@ -110,6 +111,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             log.warning("%s: %s is taken away from the names of its weights", folder / part, ", ".join(wrapped))
     tokenizer = open_tokenizer(folder)
     check_tokenizer(folder, tokenizer, text.max_position_embeddings, text.vocab_size)
+    try_networks(folder, pipeline, size, tokenizer.model_max_length)
     own = read_json(folder / "dermforge.json") if (folder / "dermforge.json").exists() else {}
     scheduler = scheduler_settings(pipeline.scheduler)
     try:
@@ -172,5 +174,6 @@ def _own_size(folder: Path, sample_size: Any, factor: int) -> int:
 
 def model_digest(folder: Path) -> str:
     """sha256 of the weights and configurations of a pipeline folder, by relative name."""
-    files = [p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json", ".txt") and p.is_file()]
+    found = (*folder.glob("*"), *folder.glob("*/*"))  # parts that are links to other folders among them
+    files = [p for p in found if p.suffix in (".safetensors", ".json", ".txt") and p.is_file()]
     return digest_files(folder, files)

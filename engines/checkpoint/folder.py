@@ -84,7 +84,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise EngineError(f"{path} is missing: expected a pipeline folder as save_pretrained writes it")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EngineError(f"{path} is not JSON ({one_line(error)}): restore it") from error
     if not isinstance(value, dict):
         raise EngineError(f"{path} holds a {type(value).__name__}; expected a JSON object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,12 @@ def empty_network(folder: Path, part: str) -> Any:
 
     path = folder / part / "config.json"
     config = read_json(path)
-    got = config.get("_class_name") or (config.get("architectures") or ["?"])[0]
-    if got != PARTS[part]:
-        raise EngineError(f"{path.parent} is a {got}; this version builds engines of {PARTS[part]} only")
+    key, expected = ("architectures", [PARTS[part]]) if part == "text_encoder" else ("_class_name", PARTS[part])
+    if key not in config:
+        raise EngineError(f"{path} names no class: restore it, or add {json.dumps({key: expected})[1:-1]} to it")
+    if (got := config[key]) not in (expected, PARTS[part]):
+        name = got[0] if isinstance(got, list) and len(got) == 1 else got
+        raise EngineError(f"{path.parent} is a {name}; this version builds engines of {PARTS[part]} only")
     check_settings(path, config, KNOWN[part])
     try:
         with quiet(), init_empty_weights(include_buffers=False):

@@ -15,6 +15,7 @@ from engines.checkpoint.skeleton import TOKENIZERS
 from engines.errors import EngineError
 from engines.silence import quiet
 
+VERY_LARGE_INTEGER = int(1e30)  # what transformers has for a model_max_length that is left out
 LISTS = ("vocab.json", "merges.txt")
 
 
@@ -59,7 +60,7 @@ def is_fast(folder: Path) -> bool:
 
 
 def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings: int) -> None:
-    """Refuse a tokenizer that gives more than its text encoder takes.
+    """Refuse a tokenizer that gives other than its text encoder takes.
 
     Parameters
     ----------
@@ -69,13 +70,15 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
     Raises
     ------
     EngineError
-        Names what is too large.
+        Names what does not fit.
     """
     place = folder / "tokenizer"
-    if tokenizer.model_max_length > max_positions:
+    length = tokenizer.model_max_length
+    if isinstance(length, bool) or not isinstance(length, int) or not 3 <= length <= max_positions:
+        got = "nothing" if length == VERY_LARGE_INTEGER else repr(length)
         raise EngineError(
-            f"{place} cuts prompts at {tokenizer.model_max_length:.0f} tokens and the text encoder takes "
-            f"{max_positions}: set model_max_length to {max_positions} in tokenizer_config.json"
+            f"{place} has {got} for model_max_length, the tokens of a prompt; expected a whole number from 3 to the "
+            f"{max_positions} that the text encoder takes: set it to {max_positions} in tokenizer_config.json"
         )
     vocabulary = tokenizer.get_vocab()
     if beyond := sorted((number, token) for token, number in vocabulary.items() if number >= embeddings):
@@ -84,6 +87,14 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
             f"{beyond[0][0]} of {embeddings}): save the text encoder again after "
             f"resize_token_embeddings({beyond[-1][0] + 1}), with the embeddings that were learnt"
         )
+    try:
+        token_ids(tokenizer, ["", "a"], length)
+    except Exception as error:  # whatever transformers makes of special tokens that are not there
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise EngineError(
+            f"{place} makes no token ids of a prompt ({reason}): name bos_token, eos_token and pad_token in "
+            "tokenizer_config.json, as the model's own tokenizer has them"
+        ) from error
 
 
 def token_ids(tokenizer: Any, prompts: Sequence[str], length: int) -> torch.Tensor:

@@ -30,6 +30,8 @@ WRAPPERS = {
 ADAPTER = re.compile(r"(^|\.)(lora_|lora\.|hada_|oft_|boft_|ia3_|vera_|loha_|lokr_)")
 #: Old names of the VAE's attention, which diffusers reads as well.
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+#: Types of weights, as safetensors names them.
+TYPES = ("F32", "F16", "BF16", "F64")
 #: A buffer that older versions of transformers saved.
 UNUSED = {"text_model.embeddings.position_ids"}
 
@@ -45,11 +47,12 @@ def check_weights(folder: Path, part: str, network: Any) -> list[str]:
     Raises
     ------
     EngineError
-        Weights are missing, of other shapes, or unknown: names the first of them and says what to do.
+        Weights are missing, of other shapes or types, or unknown: names the first of them and says what to do.
     """
     place = folder / part
     expected = {name: list(value.shape) for name, value in network.state_dict().items()}
-    got = {name: shape for file in weight_files(folder, part).files for name, shape in _shapes(file).items()}
+    files = weight_files(folder, part).files
+    got = {name: shape for file in files for name, shape in _shapes(file).items()}
     names = own_names(place, got)
     found = {own: got[name] for name, own in names.items()}
     wrong = [name for name, shape in found.items() if name in expected and shape != expected[name]]
@@ -65,6 +68,8 @@ def check_weights(folder: Path, part: str, network: Any) -> list[str]:
             f"{place}: weights are {' and '.join(parts)}: save the pipeline again with save_pretrained where it was "
             f"trained, from the {PARTS[part]} itself and not from what wraps it"
         )
+    for file in files:
+        _check_types(file)
     return sorted(word for word, pattern in WRAPPERS.items() if any(re.search(pattern, name) for name in got))
 
 
@@ -174,6 +179,17 @@ def _more(names: list[str]) -> str:
 def _shapes(path: Path) -> dict[str, list[int]]:
     with _opened(path) as file:
         return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def _check_types(path: Path) -> None:
+    """Refuse weights that are kept as integers or in eight bits: they mean nothing without the scales of a method."""
+    with _opened(path) as file:
+        types = {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118
+    if wrong := [name for name, kind in types.items() if kind not in TYPES and name not in UNUSED]:
+        raise EngineError(
+            f"{path}: {wrong[0]} is of type {types[wrong[0]]}{_more(wrong)}; expected one of {', '.join(TYPES)}: "
+            "take the model's copy that is not quantized"
+        )
 
 
 def _opened(path: Path) -> Any:

@@ -84,6 +84,16 @@ def test_the_digest_follows_the_weights_and_not_the_place(model: Path, folder: P
     assert model_digest(folder) != model_digest(model)
 
 
+def test_the_digest_follows_a_part_that_is_a_link(folder: Path, tmp_path: Path) -> None:
+    before, elsewhere = model_digest(folder), tmp_path / "vae"
+    shutil.move(folder / "vae", elsewhere)
+    (folder / "vae").symlink_to(elsewhere, target_is_directory=True)
+    assert model_digest(folder) == before
+    weights = elsewhere / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert model_digest(folder) != before
+
+
 def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
     """Hub folders also hold training and half-precision copies; half precision is read only if it is alone."""
     unet = folder / "unet"

@@ -50,6 +50,9 @@ def test_code_in_the_folder_is_not_run(folder: Path, part: str) -> None:
         ("vae/config.json", {"scaling_factor": 0}, "scaling_factor = 0"),
         ("vae/config.json", {"shift_factor": 0.1}, "shift_factor = 0.1"),
         ("vae/config.json", {"latents_mean": [0.0] * 4}, "latents_mean = "),
+        ("unet/config.json", {"_class_name": None}, "is a None; this version builds engines of UNet2DConditionModel"),
+        ("text_encoder/config.json", {"architectures": 5}, "is a 5; this version builds engines of CLIPTextModel"),
+        ("text_encoder/config.json", {"architectures": ["T5EncoderModel"]}, "is a T5EncoderModel"),
         ("text_encoder/config.json", {"hidden_size": 48}, "UNet expects text of 32 dimensions and the text encoder"),
         ("text_encoder/config.json", {"hidden_size": None}, "describes no CLIPTextModel"),
         ("text_encoder/config.json", {"num_attention_heads": 3}, "describes no CLIPTextModel"),
@@ -66,6 +69,21 @@ def test_what_is_wrong_is_named_in_one_line(
         read_spec(folder)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "line"), [("vae", '"_class_name": "AutoencoderKL"'), ("text_encoder", "CLIPTextModel")]
+)
+def test_an_empty_configuration_names_no_class(folder: Path, part: str, line: str) -> None:
+    (folder / part / "config.json").write_text("{}")
+    with pytest.raises(EngineError, match=f"config.json names no class: restore it, or add .*{line}"):
+        read_spec(folder)
+
+
+def test_a_file_that_is_nested_without_end_is_not_json(folder: Path) -> None:
+    (folder / "model_index.json").write_text("[" * 100_000)
+    with pytest.raises(EngineError, match=r"model_index.json is not JSON"):
+        read_spec(folder)
 
 
 def test_a_missing_width_has_the_default_of_its_class(folder: Path) -> None:

@@ -77,7 +77,14 @@ def test_words_without_an_embedding_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"model_max_length": 77}, "cuts prompts at 77 tokens and the text encoder takes 16"),
+        ({"model_max_length": 77}, "has 77 for model_max_length, .* from 3 to the 16 that the text encoder takes"),
+        ({"model_max_length": None}, "has nothing for model_max_length"),
+        ({"model_max_length": "16"}, "has '16' for model_max_length"),
+        ({"model_max_length": 16.0}, "has 16.0 for model_max_length"),
+        ({"model_max_length": 2}, "has 2 for model_max_length"),
+        ({"model_max_length": -3}, "has -3 for model_max_length"),
+        ({"pad_token": None}, "makes no token ids of a prompt .* pad_token in tokenizer_config.json"),
+        ({"bos_token": None}, "makes no token ids of a prompt .*name bos_token"),
         ({"tokenizer_class": "T5Tokenizer"}, "is a T5Tokenizer"),
         ({"padding_side": "left"}, "padding_side = 'left'"),
         ({"invented": True}, "invented = True"),

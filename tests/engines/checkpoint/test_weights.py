@@ -90,6 +90,18 @@ def test_weights_of_another_shape_are_named(folder: Path, edit: Callable[..., No
         load_part(folder, "text_encoder")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "word"), [(torch.float8_e4m3fn, "F8_E4M3"), (torch.float8_e5m2, "F8_E5M2"), (torch.int8, "I8")]
+)
+def test_quantized_weights_are_refused(folder: Path, dtype: torch.dtype, word: str) -> None:
+    path = folder / "unet" / FILE
+    weights = load_file(path)
+    weights["conv_in.weight"] = weights["conv_in.weight"].to(dtype)
+    save_file(weights, path)
+    with pytest.raises(EngineError, match=f"conv_in.weight is of type {word}; expected one of F32.*not quantized"):
+        check_weights(folder, "unet", empty_network(folder, "unet"))
+
+
 @given(
     st.sampled_from([float("nan"), float("inf"), -float("inf")]),
     st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
