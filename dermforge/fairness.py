@@ -20,8 +20,8 @@ from evalsuite.report.notebook import NotebookCard, NotebookComparison, shown_ca
 def fairness_card(
     predictions: pd.DataFrame,
     *,
-    groups: Sequence[str],
-    positive: str | Sequence[str] = (),
+    groups: str | Sequence[str],
+    positive: str | Sequence[str] | None = (),
     primary: str = "",
     merge: Mapping[str, Sequence[str]] | Sequence[str] = (),
     contrast: str = "",
@@ -69,9 +69,9 @@ def fairness_card(
     specificity
         The fixed specificity, between 0 and 1.
     confidence
-        Of the intervals, between 0 and 1.
+        Of the intervals, from 0.5 to 0.999.
     min_count
-        Rows that a number needs; below that it is shown as "not enough data".
+        Rows that a number needs, at least 2; below that it is shown as "not enough data".
     intersections
         Whether pairs of group columns are crossed.
 
@@ -105,6 +105,8 @@ def fairness_card(
     >>> card.gap("fst").beyond_chance
     True
     """
+    groups = _named(groups)
+    _require_ranges(confidence, min_count, specificity)
     held_out = None
     if validation is not None:
         own = cluster if cluster in validation.columns else None
@@ -124,7 +126,9 @@ def fairness_card(
     test = merging.merge(test, ranges)
     held_out = None if held_out is None else merging.merge(held_out, ranges, may_lack=True)
     planned = merging.planned(contrast, ranges.get(groups[0], ()))
-    question = Question((positive,) if isinstance(positive, str) and positive else tuple(positive), primary, planned)
+    question = Question(
+        (positive,) if isinstance(positive, str) and positive else tuple(positive or ()), primary, planned
+    )
     card = compute_card(test, groups, settings, validation=held_out, question=question)
     return shown_card(card)
 
@@ -133,7 +137,7 @@ def compare(
     a: pd.DataFrame,
     b: pd.DataFrame,
     *,
-    groups: Sequence[str],
+    groups: str | Sequence[str],
     merge: Mapping[str, Sequence[str]] | Sequence[str] = (),
     cluster: str | None = None,
     metric: str = "accuracy",
@@ -187,6 +191,8 @@ def compare(
     >>> print(made.of("fst")[1].text())
     0.600 -> 1.000, +0.400 (+0.309 to +0.498)
     """
+    groups = _named(groups)
+    _require_ranges(confidence, min_count)
     first = from_frame(a, groups=groups, cluster=cluster, source="table a")
     first = merging.merge(first, merging.given(merge, groups))
     made = compare_models.compare(
@@ -198,3 +204,20 @@ def compare(
         margin=margin,
     )
     return shown_comparison(made)
+
+
+def _named(groups: str | Sequence[str]) -> list[str]:
+    """Group columns; a name by itself is one column, not its letters."""
+    names = [groups] if isinstance(groups, str) else list(groups)
+    if not any(names):
+        raise UserError('groups: none given; expected names of group columns, such as ["fst"]')
+    return names
+
+
+def _require_ranges(confidence: float, min_count: int, specificity: float = 0.9) -> None:
+    """The ranges of the command's options: 95 is no confidence."""
+    for name, value, low in (("confidence", confidence, 0.5), ("specificity", specificity, 0.01)):
+        if not low <= value <= 0.999:
+            raise UserError(f"{name} {value:g}: expected a share from {low:g} to 0.999")
+    if min_count < 2:
+        raise UserError(f"min_count {min_count}: expected at least 2 rows")

@@ -87,3 +87,28 @@ def test_what_is_wrong_is_a_value_error_that_names_the_argument() -> None:
         dermforge.fairness_card(table, groups=["fst"], validation=table)
     with pytest.raises(ValueError, match="table a and table b hold different ids"):
         dermforge.compare(table, table[:150], groups=["fst"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"groups": []}, "groups: none given"),
+        ({"groups": ""}, "groups: none given"),
+        ({"confidence": 95}, "confidence 95: expected a share from 0.5 to 0.999"),
+        ({"min_count": 0}, "min_count 0: expected at least 2 rows"),
+    ],
+)
+def test_both_functions_keep_to_the_ranges_of_the_command(wrong: dict[str, object], said: str) -> None:
+    table, asked = predictions(0.8), {"groups": ["fst"], **wrong}
+    with pytest.raises(ValueError, match=said):
+        dermforge.fairness_card(table, **asked)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=said):
+        dermforge.compare(table, table, **asked)  # type: ignore[arg-type]
+
+
+def test_a_name_by_itself_is_one_group_column() -> None:
+    table = predictions(0.8)
+    one, many = (dermforge.fairness_card(table, groups=g, positive=None) for g in ("fst", ["fst"]))
+    assert one.to_dict() == many.to_dict()
+    with pytest.raises(ValueError, match="specificity 90"):
+        dermforge.fairness_card(table, groups="fst", specificity=90)
