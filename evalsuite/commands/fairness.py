@@ -166,8 +166,7 @@ def fairness(
     if checked is not None:
         for s in checked.scenarios:
             console.say(
-                f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; "
-                f"the conclusion {'CHANGES' if s.changed else 'holds'}"
+                f"{s.name}: gap {s.difference:.3f} ({s.low:.3f} to {s.high:.3f}), worst {s.worst}; {s.conclusion}"
             )
         if checked.corrected is not None:
             console.say(f"corrected for disagreement of the raters: {checked.corrected.text()}")

@@ -53,6 +53,13 @@ class Scenario:
     same_worst: float
     changed: bool
 
+    @property
+    def conclusion(self) -> str:
+        """What becomes of rater A's; where nothing could be determined there is none that could hold."""
+        if self.changed:
+            return "the conclusion CHANGES"
+        return "the conclusion holds" if self.beyond_chance else "cannot be determined here either"
+
 
 @dataclass(frozen=True)
 class RaterCheck:

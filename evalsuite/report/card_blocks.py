@@ -90,7 +90,7 @@ def rater_table(made: RaterCheck) -> Table:
                 f"gap in {made.metric.label()}": _with(f"{s.difference:.3f}", s.low, s.high),
                 "worst": s.worst,
                 "p of at most 0.05": "yes" if s.beyond_chance else "no",
-                "conclusion": Cell("CHANGES", bold=True) if s.changed else "holds",
+                "conclusion": Cell(s.conclusion, bold=s.changed),
             }
             for s in made.scenarios
         ]

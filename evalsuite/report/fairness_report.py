@@ -60,6 +60,8 @@ def answer(card: Card, compared: Comparison | None = None, raters: RaterCheck | 
             f"The conclusion CHANGES with the labels: {', '.join(changed)}."
             if changed
             else "The conclusion holds under every way to label the skin types that was tried."
+            if any(s.beyond_chance for s in raters.scenarios)
+            else "Nothing more can be determined under any way to label the skin types that was tried."
         )
         if raters.corrected is not None:
             details.append(f"Corrected for disagreement of the raters, {raters.corrected.text()}.")
