@@ -10,6 +10,7 @@ from rich.table import Table
 
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed
+from dermforge.common.output_folder import claim
 
 
 def statistics(
@@ -35,6 +36,7 @@ def statistics(
     from gen.sampling.run_record import parse_worker
 
     index, count = parse_worker(worker)
+    claim(out, "counts of simulations", [simulate.file_of(Path(), e.name).name for e in experiments()])
     chosen = [e for e in experiments()[index::count] if only in e.name]
     if share:
         missing = sum(max(0, simulate.lots(e, share) - simulate.read(out, e.name).lots) for e in chosen)

@@ -46,6 +46,7 @@ LINES = {
             "shards",
             "train",
             "study",
+            "statistics",
             "all",
             "paper",
         )

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from command_helpers import call
 
+from dermforge.common import console
+
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -23,7 +25,10 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_gap_is_planned_for_each_group(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_gap_is_planned_for_each_group(
+    tables: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "_width", 160)
     line = f"evalsuite plan-size {tables}/mix0.csv --groups fst --cluster patient --gap 0.2 --simulations 200"
     assert call(line) == 0
     printed = capsys.readouterr().out

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from command_helpers import call
 
+from dermforge.common import console
+
 
 def write(folder: Path) -> None:
     rng = np.random.default_rng(0)
@@ -23,7 +25,10 @@ def write(folder: Path) -> None:
     made.to_csv(folder / "made.csv", index=False)
 
 
-def test_the_table_and_the_document_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_and_the_document_say_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "_width", 160)
     write(tmp_path)
     line = (
         f"evalsuite rare-groups {tmp_path}/real.csv {tmp_path}/made.csv --groups fst --metric sensitivity --positive a"

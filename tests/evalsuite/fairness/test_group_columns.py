@@ -105,8 +105,8 @@ def test_a_weight_that_is_not_used_is_said(name: str) -> None:
 def test_a_weight_that_is_asked_for_is_read_and_kept_with_its_row() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found: Predictions = from_frame(table().assign(weight=np.arange(12.0)), groups=["fst"], weight="weight")
+        found: Predictions = from_frame(table().assign(weight=np.arange(1.0, 13)), groups=["fst"], weight="weight")
     assert found.weights is not None
     part = found.take(found.labels == 1).weights
     assert part is not None
-    assert part.tolist() == [1, 3, 5, 7, 9, 11]
+    assert part.tolist() == [2, 4, 6, 8, 10, 12]
