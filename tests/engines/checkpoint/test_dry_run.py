@@ -44,3 +44,21 @@ def test_blocks_that_do_not_fit_each_other_are_refused(
 ) -> None:
     with pytest.raises(EngineError, match=word):
         read_spec(make_model(**options))
+
+
+def test_only_an_operation_without_shapes_is_let_through(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch has no shapes for a count of values; a network that says itself that it lacks something is refused."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    def counts(*_: object) -> None:
+        torch.bincount(torch.zeros(3, dtype=torch.int64))
+
+    def lacks(*_: object) -> None:
+        raise NotImplementedError("this block")
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", counts)
+    read_spec(folder)
+    monkeypatch.setattr(UNet2DConditionModel, "forward", lacks)
+    with pytest.raises(EngineError, match=r"does not run .*this block"):
+        read_spec(folder)
