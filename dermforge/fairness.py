@@ -12,8 +12,9 @@ from evalsuite.fairness import compare_models
 from evalsuite.fairness import merge as merging
 from evalsuite.fairness.card import CardSettings
 from evalsuite.fairness.compute_card import compute_card
+from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.predictions import from_frame
-from evalsuite.fairness.question import Question
+from evalsuite.fairness.question import Question, as_asked
 from evalsuite.report.notebook import NotebookCard, NotebookComparison, shown_card, shown_comparison
 
 
@@ -126,9 +127,7 @@ def fairness_card(
     test = merging.merge(test, ranges)
     held_out = None if held_out is None else merging.merge(held_out, ranges, may_lack=True)
     planned = merging.planned(contrast, ranges.get(groups[0], ()))
-    question = Question(
-        (positive,) if isinstance(positive, str) and positive else tuple(positive or ()), primary, planned
-    )
+    question = Question(_positive(positive), primary, planned)
     card = compute_card(test, groups, settings, validation=held_out, question=question)
     return shown_card(card)
 
@@ -138,9 +137,11 @@ def compare(
     b: pd.DataFrame,
     *,
     groups: str | Sequence[str],
+    positive: str | Sequence[str] = (),
     merge: Mapping[str, Sequence[str]] | Sequence[str] = (),
     cluster: str | None = None,
-    metric: str = "accuracy",
+    weight: str | None = None,
+    metric: str = "",
     margin: float = 0.02,
     confidence: float = 0.95,
     min_count: int = GROUP_IMAGES,
@@ -155,10 +156,12 @@ def compare(
         Predictions of each model as for `fairness_card`, for the same ids and labels.
     groups
         Names of the group columns of `a`; p values are corrected (Holm) over the groups of the first.
-    merge, cluster
+    positive
+        The classes that are positive, together against the rest.
+    merge, cluster, weight
         As for `fairness_card`, of `a`.
     metric
-        The metric that is compared; more must be better.
+        The metric that is compared; more must be better. Default: accuracy, or the sensitivity of the positive classes.
     margin
         Loss that still counts as no worse, in units of the metric.
     confidence, min_count
@@ -193,17 +196,25 @@ def compare(
     """
     groups = _named(groups)
     _require_ranges(confidence, min_count)
-    first = from_frame(a, groups=groups, cluster=cluster, source="table a")
+    first = from_frame(a, groups=groups, cluster=cluster, weight=weight, source="table a")
     first = merging.merge(first, merging.given(merge, groups))
+    second = from_frame(b, groups=[], source="table b").written_like(first)
+    question = Question(_positive(positive))
+    key = MetricKey.parse(metric) if metric else question.metric
     made = compare_models.compare(
-        first,
-        from_frame(b, groups=[], source="table b").written_like(first),
+        as_asked(first, key, question),
+        as_asked(second, key, question),
         groups,
         CardSettings(confidence=confidence, min_count=min_count),
-        metric=metric,
+        metric=key,
         margin=margin,
     )
     return shown_comparison(made)
+
+
+def _positive(positive: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Names of classes; a name by itself is one class, not its letters."""
+    return (positive,) if isinstance(positive, str) and positive else tuple(positive or ())
 
 
 def _named(groups: str | Sequence[str]) -> list[str]:

@@ -108,7 +108,13 @@ def _proportion(metric: MetricKey, value: float, expected: float, group: GroupDa
     useful = intervals.n_for_half_width(expected, settings.half_width, settings.confidence) * effect
     needed = max(settings.min_count, math.ceil(useful))
     compared = given_the_cut if metric.threshold in SHARED else bounds
-    return _made(value, bounds, n, needed, "wilson", settings, least=settings.min_count, compared=compared)
+    least = n + 1 if _of_one_patient(group, rows) else settings.min_count
+    return _made(value, bounds, n, needed, "wilson", settings, least=least, compared=compared)
+
+
+def _of_one_patient(group: GroupData, rows: NDArray[np.int64]) -> bool:
+    """One patient shows nothing of others, however many images there are."""
+    return group.clusters is not None and len(rows) > 0 and len(np.unique(group.clusters[rows])) < 2
 
 
 def _of(column: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any] | None:
@@ -194,15 +200,14 @@ def _ece(value: float, group: GroupData, settings: CardSettings) -> Estimate:
     right = scored.correct.astype(np.float64)
     sums = np.stack([np.bincount(scored.bins, weights=w) for w in (np.ones(n), scored.confidence, right)]).astype(float)
     effect, degrees = clusters.design(right, group.clusters, scored.bins)
-    if math.isnan(effect):  # a bin of one patient does not show how patients vary
-        effect, degrees = clusters.design(right, group.clusters)
 
     def bounds(confidence: float) -> tuple[float, float]:
         level = min(confidence_of(t_of(confidence, degrees)), 1 - 1e-9)
         low, high = calibration.ece_interval(sums[0], sums[1], sums[2], level, effect)
         return min(low, value), max(high, value)
 
-    return _made(value, bounds, n, needed, "moments", settings)
+    least = n + 1 if _of_one_patient(group, np.arange(n)) else needed
+    return _made(value, bounds, n, needed, "moments", settings, least=least)
 
 
 def _mean_of_shares(

@@ -37,6 +37,7 @@ class Design(NamedTuple):
     degrees: float
 
 
+UNKNOWN = Variance(math.nan, math.nan)
 INDEPENDENT = Design(1.0, math.inf)
 #: A third of a hit (or miss, whichever is rarer) is taken to share its cluster with all others of it: few misses show
 #: little of how they cluster. Without it 95 % covered 85 % of thirty patients with one miss in twenty rows.
@@ -76,7 +77,7 @@ def strata_variance(influences: Array, strata: NDArray[np.int64], clusters: NDAr
         if not sums.any():
             continue
         if share.max() == 1:
-            return Variance(math.nan, math.nan)  # one cluster does not show how clusters vary
+            return UNKNOWN  # one cluster does not show how clusters vary
         sums = sums / np.sqrt(1 - share)
         total += sums
         parts.append(Variance(float(sums @ sums), _degrees(sizes[sizes > 0], influences[inside], sums)))
@@ -118,7 +119,8 @@ def design(
 ) -> Design:
     """What clusters do to the variance of a mean of few distinct values, [n]: hits of 0 and 1, changes of -1, 0 and 1.
 
-    Where all are equal the correlation is not known, so that one cluster counts as one row.
+    Where all are equal, or a stratum has one cluster only, the correlation is not known: a cluster then counts as one
+    row in each stratum.
 
     Parameters
     ----------
@@ -141,9 +143,10 @@ def design(
     influences = w * deviation / total[within] / len(rows)
     alone = float((w * deviation**2 / total[within] / rows[within]).sum()) / len(rows) ** 2
     m, together = len(np.unique(together_with)), float((sizes**2).sum()) / n
-    if m < 2 or alone < 1e-15:
-        return Design(n * float((w**2).sum()) / float(w.sum()) ** 2 * n / len(sizes), max(1.0, m - 1.0))
-    variance = strata_variance(influences, within, together_with)
+    variance = strata_variance(influences, within, together_with) if alone > 1e-15 else UNKNOWN
+    if math.isnan(variance.value):
+        kish = n * float((w**2).sum()) / float(w.sum()) ** 2
+        return Design(kish * n / len(sizes), max(1.0, m - 1.0))
     rarer = n - int(np.unique(values, return_counts=True)[1].max())
     effect = (rarer * max(1.0, variance.value / alone) + together * PRIOR) / (rarer + PRIOR)
     return Design(effect, math.inf if clusters is None else max(1.0, variance.degrees))

@@ -68,6 +68,18 @@ def test_the_comparison_is_the_commands(tmp_path: Path) -> None:
     assert json.loads(made.to_json()) == said | {"a": "table a", "b": "table b"}  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("positive", [["malignant"], ["malignant", "other"]])
+def test_the_comparison_of_positive_classes_is_the_commands(tmp_path: Path, positive: list[str]) -> None:
+    """The sensitivity of one class, or of several together, with weights."""
+    before, after = (predictions(0.8, seed=seed).assign(w=np.arange(300) % 3 + 1.0) for seed in (1, 2))
+    before.to_csv(tmp_path / "before.csv", index=False)
+    asked = ["--against", str(tmp_path / "before.csv"), "--positive", ",".join(positive), "--weight", "w"]
+    said = command(tmp_path, after, *asked)["comparison"]
+    made = dermforge.compare(before, after, groups=GROUPS, positive=positive, cluster="patient", weight="w")
+    assert str(made.metric) == f"sensitivity:{'+'.join(positive)}"
+    assert json.loads(made.to_json()) == said | {"a": "table a", "b": "table b"}  # type: ignore[operator]
+
+
 def test_a_notebook_shows_both_as_safe_html() -> None:
     table = predictions(0.9).replace({"fst": {"V-VI": "<b>V-VI</b>"}})
     card = dermforge.fairness_card(table, groups=["fst"])

@@ -147,3 +147,16 @@ def test_a_few_rows_of_a_few_patients_are_not_enough_and_no_crash(held_out: int)
     for row in made.rows:
         assert not row["sensitivity@global"].enough
         assert np.isnan(row["sensitivity@global"].value)
+
+
+def test_forty_images_of_one_patient_are_not_enough() -> None:
+    """They say nothing of other patients: no number, no gap, and no gap that would have been seen."""
+    frame = table(120, 2)
+    frame["fst"] = np.where(np.arange(120) < 40, "VI", "I")
+    frame["patient"] = np.where(np.arange(120) < 40, "p", frame["patient"])
+    made = compute_card(from_frame(frame, groups=["fst"], cluster="patient"), ["fst"])
+    for metric in ("accuracy", "sensitivity:c0", "auroc", "macro_f1", "brier", "balanced_accuracy"):
+        estimate = made.row("fst", "VI")[metric]
+        assert not estimate.enough or estimate.high - estimate.low > 0.5, metric
+    assert not made.row("fst", "VI")["accuracy"].enough
+    assert all(gap.metric.kind != "accuracy" for gap in made.gaps)

@@ -82,3 +82,10 @@ def test_a_share_of_few_patients_is_covered(patients: int, mean: int, correlatio
 
 def test_students_quantile() -> None:
     assert intervals.student(7)(0.95) == pytest.approx(t.ppf(0.975, 7))
+
+
+def test_a_stratum_of_one_patient_counts_each_patient_once() -> None:
+    """Nobody knows how patients of that class vary: not as certain as its rows would be."""
+    strata, ids = np.repeat([0, 1], 20), np.r_[np.zeros(20, int), np.arange(1, 21)]
+    values = (np.random.default_rng(0).random(40) < 0.7).astype(float)
+    assert clusters.design(values, ids, strata).effect == pytest.approx(40 / 21)
