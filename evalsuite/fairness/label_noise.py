@@ -173,7 +173,7 @@ def _aside(predictions: Predictions, reference: Gap, share: float, times: int, s
     stands = same >= 0.95 and beyond >= 0.95 if reference.beyond_chance else beyond <= 0.05
     low, high = np.quantile(spread, [0.025, 0.975])
     return Scenario(
-        f"one step aside ({share:.0%} of rows)",
+        f"one step aside ({share:.0%} of rows; from, to: 95 % of relabelled tables)",
         predictions.n,
         float(spread.mean()),
         float(low),
