@@ -59,6 +59,12 @@ class Bucket:
         with asked(f"{self.url}/{name}"):
             return bytes(self.files.cat_file(f"{self.url}/{name}"))
 
+    def read_if_there(self, name: str) -> bytes | None:
+        """The content of a small file that another process may remove; None if it did."""
+        with asked(f"{self.url}/{name}"), suppress(FileNotFoundError):
+            return bytes(self.files.cat_file(f"{self.url}/{name}"))
+        return None
+
     def write(self, name: str, content: bytes) -> None:
         """Write a small file; a bucket shows an object only once it is whole."""
         with asked(f"{self.url}/{name}"):

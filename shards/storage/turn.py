@@ -97,18 +97,16 @@ def _lock(fd: int) -> bool:
 
 
 def _bucket_turn(bucket: Bucket) -> Attempts:
-    seen: tuple[str, bytes] | None = None
+    seen: tuple[str | None, bytes | None] | None = None
     since = time.monotonic()
     while True:
         name = _highest(bucket)
-        if name is not None:
-            with suppress(FileNotFoundError):
-                now = name, bucket.read(name)
-                if now != seen:
-                    seen, since = now, time.monotonic()
-                if now[1] != _OVER and time.monotonic() - since < LEASE:
-                    yield None
-                    continue
+        content = bucket.read_if_there(name) if name else _OVER
+        if (now := (name, content)) != seen:
+            seen, since = now, time.monotonic()
+        if content is None or (content != _OVER and time.monotonic() - since < LEASE):
+            yield None
+            continue
         mine = f".writer.{_number(name) + 1:06d}.lock"
         if not bucket.create(mine, _beat(0)):
             yield None

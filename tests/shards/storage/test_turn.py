@@ -86,3 +86,19 @@ def test_in_a_bucket_the_turn_of_a_dead_process_ends(monkeypatch: pytest.MonkeyP
             pass
     with turn(url, patience=0):
         pass
+
+
+def test_a_turn_that_another_process_takes_away_is_looked_for_again(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes next removes the turns before its own, also one that we have just seen in a list."""
+    Bucket(bucket).write(".writer.000003.lock", b"over\n")
+    read = Bucket.read_if_there
+
+    def removed_meanwhile(self: Bucket, name: str) -> bytes | None:
+        self.remove(".writer.000003.lock")
+        return read(self, name)
+
+    monkeypatch.setattr(Bucket, "read_if_there", removed_meanwhile)
+    with turn(bucket, patience=5):
+        assert list(Bucket(bucket).names()) == [".writer.000001.lock"]
