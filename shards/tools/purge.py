@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def _purge(location: str | Path, where: Storage, parent: str, signed_off_by: str
     before = Withdrawn.of(where)
     record = _write(where, record, before)
     data = ShardSet.open(location, purging=True)
-    to_remove = _affected(data, descendants(data, record.ids))
+    to_remove = _affected(data.sidecars, record)
     tuned = [s.tar for s in data.sidecars if id_ranges.overlap([parent], s.lineage)]
     found = record.model_copy(update={"removed": to_remove, "still_tuned_on_it": tuned})
     record = _write(where, found, Withdrawn([record]))
@@ -111,22 +111,11 @@ def _write(where: Storage, record: Withdrawal, before: Withdrawn) -> Withdrawal:
     return whole
 
 
-def _affected(data: ShardSet, family: Collection[str]) -> dict[str, list[str]]:
-    """Tar -> the ids of the family in it."""
-    found = {s.tar: sorted(row.id for row in s.samples if row.id in family) for s in data.sidecars}
+def _affected(sidecars: Sequence[Sidecar], record: Withdrawal) -> dict[str, list[str]]:
+    """Tar -> ids of the images in it that are withdrawn by the record; looked up in all shards together."""
+    gone = Withdrawn([record]).among([row for sidecar in sidecars for row in sidecar.samples])
+    found = {sidecar.tar: sorted(row.id for row in sidecar.samples if row.id in gone) for sidecar in sidecars}
     return {shard: ids for shard, ids in found.items() if ids}
-
-
-def descendants(data: ShardSet, ids: Collection[str]) -> set[str]:
-    """The ids, those of images made from them, of those made from these, and so on."""
-    children: dict[str, list[str]] = {}
-    for key, parent in zip(data.rows["id"], data.rows["parent"], strict=True):
-        children.setdefault(parent, []).append(key)
-    family, new = set(ids), list(ids)
-    while new:
-        new = [child for one in new for child in children.get(one, ()) if child not in family]
-        family.update(new)
-    return family
 
 
 def _rewrite(location: str | Path, old: Sidecar, kept: ShardSet) -> None:
