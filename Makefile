@@ -50,7 +50,7 @@ test-gpu: install
 
 validate-statistics: install
 	$(BIN)/bench statistics --worker 0/2 & $(BIN)/bench statistics --worker 1/2; wait
-	$(BIN)/bench statistics --share 0
+	$(BIN)/bench statistics
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from dermforge.common import console
-from dermforge.common.errors import CheckFailed
+from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.output_folder import claim
 
 
@@ -37,6 +37,8 @@ def statistics(
 
     index, count = parse_worker(worker)
     claim(out, "counts of simulations", [simulate.file_of(Path(), e.name).name for e in experiments()])
+    if not any(only in e.name for e in experiments()):
+        raise UserError(f"no experiment has {only!r} in its name; `bench statistics --share 0` lists them")
     chosen = [e for e in experiments()[index::count] if only in e.name]
     if share:
         missing = sum(max(0, simulate.lots(e, share) - simulate.read(out, e.name).lots) for e in chosen)
@@ -45,15 +47,15 @@ def statistics(
                 simulate.simulate(experiment, out, share, tick)
     rows = [row for e in chosen for row in simulate.read(out, e.name).rows()]
     if as_json:
-        names = ("experiment", "outcome", "percent", "error", "tables", "missed")
-        console.print_json({"rows": [dict(zip(names, row, strict=True)) for row in rows]})
+        console.print_json({"rows": [row._asdict() for row in rows]})
     else:
         table = Table(title="Simulated")
         for name in ("experiment", "outcome", "percent", "tables", "bar"):
             table.add_column(name)
-        for name, outcome, percent, error, tables, beside in rows:
-            table.add_row(name, outcome, f"{percent:.1f} ({error:.1f})", str(tables), beside or "met")
+        for row in rows:
+            percent = f"{row.percent:.1f} ({row.error:.1f})"
+            table.add_row(row.experiment, row.outcome, percent, str(row.tables), row.missed or "met")
         console.out.print(table)
-    missed = [row for row in rows if row[-1]]
+    missed = [row for row in rows if row.missed]
     if missed:
         raise CheckFailed(f"{len(missed)} of {len(rows)} percentages miss their bar")

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,25 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 
 LOT = 20
+
+
+class Percentage(NamedTuple):
+    """In how many of an experiment's tables an outcome was true.
+
+    Attributes
+    ----------
+    error
+        Standard error, in percent.
+    missed
+        "below" or "above" where the percentage misses its bar by more than two errors, else "".
+    """
+
+    experiment: str
+    outcome: str
+    percent: float
+    error: float
+    tables: int
+    missed: str
 
 
 class Counts(BaseModel):
@@ -38,15 +57,15 @@ class Counts(BaseModel):
     judged: dict[str, int] = {}
     true: dict[str, int] = {}
 
-    def rows(self) -> Iterator[tuple[str, str, float, float, int, str]]:
-        """Experiment, outcome, percent, its standard error, tables, and whether its bar is met (two errors allowed)."""
+    def rows(self) -> Iterator[Percentage]:
+        """A percentage for each outcome, by name."""
         for name, n in sorted(self.judged.items()):
             share = self.true.get(name, 0) / n
             least, most = BARS[name.partition(":")[0]]
             error = 100 * math.sqrt(max(share * (1 - share), 1 / n) / n)
             percent = 100 * share
-            beside = "below" if percent < least - 2 * error else "above" if percent > most + 2 * error else ""
-            yield self.experiment, name, percent, error, n, beside
+            missed = "below" if percent < least - 2 * error else "above" if percent > most + 2 * error else ""
+            yield Percentage(self.experiment, name, percent, error, n, missed)
 
 
 def file_of(folder: Path, name: str) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.commands.statistics import statistics
 from bench.suites.statistics import simulate
-from bench.suites.statistics.experiments import BARS, Experiment, experiments
+from bench.suites.statistics.experiments import BARS, experiments
 from bench.suites.statistics.planted_tables import Design, draw, truth
 from dermforge.common.errors import UserError
 from evalsuite.fairness.metric_key import MetricKey
@@ -55,12 +56,11 @@ def test_a_file_that_holds_no_counts_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missed_bar_is_said() -> None:
-    """A claim that is always true is above the bar of false alarms."""
-    always = Experiment("always", 40, lambda rng: {"false alarm: x": True, "covered: y": bool(rng.random() < 2)})
-    counts = simulate.Counts(
-        experiment=always.name, lots=2, judged={"false alarm: x": 400}, true={"false alarm: x": 400}
-    )
-    assert [row[-1] for row in counts.rows()] == ["above"]
+    """Too many false alarms are above their bar, too few true intervals below theirs; 95 % is neither."""
+    judged = dict.fromkeys(("covered: a", "covered: b", "false alarm: x"), 400)
+    true = {"covered: a": 380, "covered: b": 320, "false alarm: x": 400}
+    counts = simulate.Counts(experiment="one", lots=20, judged=judged, true=true)
+    assert [row.missed for row in counts.rows()] == ["", "below", "above"]
 
 
 def test_tables_have_the_truth_that_was_planted() -> None:
@@ -75,3 +75,8 @@ def test_tables_have_the_truth_that_was_planted() -> None:
     alike = draw(np.random.default_rng(6), Design((4000,), patients=400, alike=0.7))
     assert alike.clusters is not None
     assert len(set(alike.clusters)) == 400
+
+
+def test_a_name_that_no_experiment_has_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no experiment has 'colour' in its name"):
+        statistics(tmp_path, only="colour")
