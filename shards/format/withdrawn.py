@@ -14,10 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.errors import CheckFailed
 from shards.format.schema import DIGEST_PATTERN, ID_PATTERN, NO_DIGEST, Sidecar, canonical_json, sign
+from shards.storage.claim import WITHDRAWN
 from shards.storage.location import Storage
-
-#: The names of the records.
-RECORDS = "_purged.*.json"
 
 
 class _Image(Protocol):
@@ -106,7 +104,7 @@ class Withdrawn:
             A record is damaged.
         """
         names = where.names(missing_ok=True) if names is None else names
-        found = sorted(fnmatch.filter(names, RECORDS))
+        found = sorted(fnmatch.filter(names, WITHDRAWN))
         return cls(Withdrawal.from_bytes(where.read(name), f"{where}/{name}") for name in found)
 
     def holds(self, id: str, parent: str | None) -> bool:

@@ -13,8 +13,8 @@ from shards.storage.location import is_url, open_storage
 
 _NUMBER = "-[0-9][0-9][0-9][0-9][0-9][0-9]"
 _KINDS = ("json", "tar")
-#: Records of withdrawn images stay when everything else of a set is gone.
-_WITHDRAWN = "_purged.*.json"
+#: The records of withdrawn images (`shards.format.withdrawn`), which stay when everything else of a set is gone.
+WITHDRAWN = "_purged.*.json"
 
 
 def claim_set(location: str | Path, names: str | Sequence[str], records: Sequence[str] = ()) -> None:
@@ -44,7 +44,7 @@ def claim_set(location: str | Path, names: str | Sequence[str], records: Sequenc
         raise UserError(
             f"{location} holds {min(others)}, which is of another set than {called}: give an empty or a new folder"
         )
-    output_folder.claim_names(location, there, "a shard set", [*own, _WITHDRAWN, *records])
+    output_folder.claim_names(location, there, "a shard set", [*own, WITHDRAWN, *records])
 
 
 def _is(name: str, patterns: Sequence[str]) -> bool:
