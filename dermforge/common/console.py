@@ -185,14 +185,11 @@ class _Bar:
 
 
 class _Lines:
-    INTERVAL_S: float | None = None  # of the environment
-
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.start = self.last = time.monotonic()
         self.done = 0
-        usual = seconds_from_environment("DERMFORGE_PROGRESS_INTERVAL", 10)
-        self.interval = usual if self.INTERVAL_S is None else self.INTERVAL_S
+        self.interval = seconds_from_environment("DERMFORGE_PROGRESS_INTERVAL", 10)
 
     def tick(self, n: int = 1, note: str = "") -> None:
         self.done += n

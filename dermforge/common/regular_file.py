@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from dermforge.common.errors import UserError
@@ -40,11 +40,10 @@ def read_regular(path: Path, most: int = RECORD) -> bytes:
     UserError
         As `open_regular`, or the file has more than `most` bytes.
     """
-    with open_regular(path) as file:
+    with BufferedReader(open_regular(path)) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= most:
-            with os.fdopen(os.dup(file.fileno()), "rb") as buffered:
-                return buffered.read(most)
+            return file.read(most)
     raise UserError(f"{path} has {size} bytes; at most {most} are read")
 
 

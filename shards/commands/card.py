@@ -61,7 +61,7 @@ def card(
     data.storage.write(datacard.CARD, text.encode())
     names = in_clear(_names(data))
     if names:
-        console.err.print(f"warning: {warning(names, folder)}", style="yellow", soft_wrap=True)
+        console.warn(warning(names, folder))
     console.say(
         f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in {len(data.sidecars)} shards"
     )

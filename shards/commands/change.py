@@ -116,17 +116,17 @@ def purge(
             "cannot come in later either (remove that file if the id was wrong)"
         )
     if done.described:
-        _warn(
+        console.warn(
             f"{', '.join(done.described)} still describes the removed images; write it again with "
             "`shards card --force`, or edit it"
         )
     if done.removed and is_url(location):
-        _warn(
+        console.warn(
             "if the bucket keeps old versions of its objects, they still hold the images; delete them too, and the "
             "copies in the caches of other machines"
         )
     if done.tuned:
-        _warn(
+        console.warn(
             f"{len(done.tuned)} shards come from a model that was trained on {parent}; only a model trained without "
             "it can replace them"
         )
@@ -161,10 +161,6 @@ def repair(
         raise CheckFailed(
             f"{lost or 'all'} images of {len(results)} damaged shards are lost; the saved ones are in {out}"
         )
-
-
-def _warn(text: str) -> None:
-    console.warn(text)
 
 
 def _scores(path: Path) -> dict[str, dict[str, float]]:

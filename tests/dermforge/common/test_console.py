@@ -72,7 +72,7 @@ def test_json_has_null_for_nan(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_progress_without_a_terminal_is_whole_lines(printed: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console._Lines, "INTERVAL_S", 0.0)
+    monkeypatch.setenv("DERMFORGE_PROGRESS_INTERVAL", "0")
     assert list(console.track("abc", "read [x]", 3, "letters")) == ["a", "b", "c"]
     lines = printed.getvalue().splitlines()
     assert [line.partition(" (")[0] for line in lines] == [f"read [x]: {n}/3" for n in (1, 2, 3)]
@@ -94,7 +94,7 @@ def test_a_slow_rate_is_a_time_for_each(done: int, seconds: float, unit: str, te
 
 def test_progress_without_a_total(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody knows how many there are, the line counts and says no remaining time."""
-    monkeypatch.setattr(console._Lines, "INTERVAL_S", 0)
+    monkeypatch.setenv("DERMFORGE_PROGRESS_INTERVAL", "0")
     monkeypatch.setattr(console, "err", console.new_console(stderr=True))
     assert list(console.track([1, 2], "reading", None)) == [1, 2]
     lines = capsys.readouterr().err.splitlines()

@@ -85,7 +85,7 @@ def test_empty_columns_and_row_numbers_without_a_name_are_left_out(tmp_path: Pat
     assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg", "b.jpg"], "label": ["wart", "cyst"]}
 
 
-@pytest.mark.parametrize(("line", "sep"), [("sep=;", ";"), ("SEP=|".lower(), "|"), ('"sep=,"', ",")])
+@pytest.mark.parametrize(("line", "sep"), [("sep=;", ";"), ("sep=|", "|"), ('"sep=,"', ",")])
 def test_the_line_that_tells_excel_the_separator_is_understood(tmp_path: Path, line: str, sep: str) -> None:
     (tmp_path / "t.csv").write_text(f"{line}\r\nfile{sep}label\r\na.jpg{sep}wart\r\n")
     assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg"], "label": ["wart"]}

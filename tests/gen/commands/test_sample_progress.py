@@ -18,7 +18,7 @@ def test_every_stage_has_its_line(monkeypatch: pytest.MonkeyPatch, terminal: boo
     text = io.StringIO()
     monkeypatch.setattr(console, "err", Console(file=text, force_terminal=terminal, width=120))
     monkeypatch.setattr(sample_progress, "INTERVAL_S", 0.0)
-    monkeypatch.setattr(console._Lines, "INTERVAL_S", 0.0)
+    monkeypatch.setenv("DERMFORGE_PROGRESS_INTERVAL", "0")
     with sample_progress.lines(4) as show:
         for n in range(1, 3):
             show([StageProgress(name, n + 1, 0.25) for name in STAGES])
