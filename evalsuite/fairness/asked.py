@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
-from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness import group_estimates
 from evalsuite.fairness.card import CardSettings, GroupRow
 from evalsuite.fairness.cuts import EVERYWHERE, Cuts, fix_cuts
-from evalsuite.fairness.merge import ALL_OTHERS, against_others, names_of
+from evalsuite.fairness.merge import against_others
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.partition import group_data
 from evalsuite.fairness.predictions import Predictions
@@ -49,7 +48,7 @@ class Together:
         """None where no class or a single one is positive: a card has every class against the rest anyway."""
         if not question.positive:
             return None
-        table = collapse(predictions, question.positive)
+        table = collapse(predictions, question.positive)  # a single class too: it is refused where it is unknown
         if len(question.positive) == 1:
             return None
         held = None if validation is None else collapse(validation, question.positive)
@@ -82,9 +81,7 @@ def contrasted(
         return "", predictions, validation
     name, predictions = against_others(predictions, column, one)
     if validation is not None:
-        inside = names_of(validation.groups[column], [one], column, predictions.source, may_lack=True)
-        groups = [g if g == UNKNOWN else inside.get(g, ALL_OTHERS) for g in validation.groups[column]]
-        validation = validation.with_group(name, groups)
+        _, validation = against_others(validation, column, one, may_lack=True)
     return name, predictions, validation
 
 

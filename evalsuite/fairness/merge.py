@@ -137,8 +137,15 @@ def members(groups: Sequence[str], one: str, column: str) -> list[str]:
     return [g for g in groups if (span := spans(g)) and low <= span[0] and span[1] <= high]
 
 
-def against_others(predictions: Predictions, column: str, one: str) -> tuple[str, Predictions]:
+def against_others(
+    predictions: Predictions, column: str, one: str, *, may_lack: bool = False
+) -> tuple[str, Predictions]:
     """A column that says whether a row is in a range or among all others, and the table with it.
+
+    Parameters
+    ----------
+    may_lack
+        Whether the range may hold no group, or every one, as in a second table of the same columns.
 
     Raises
     ------
@@ -146,8 +153,8 @@ def against_others(predictions: Predictions, column: str, one: str) -> tuple[str
         The range holds no group, or every one.
     """
     groups = predictions.groups[column]
-    inside = names_of(groups, [one], column, predictions.source)
-    if set(inside) >= set(groups) - {UNKNOWN}:
+    inside = names_of(groups, [one], column, predictions.source, may_lack)
+    if not may_lack and set(inside) >= set(groups) - {UNKNOWN}:
         raise UserError(f"{predictions.source}: every group of {column!r} is in {one!r}; there are no others")
     name = f"{column}, {one} against {ALL_OTHERS}"
     return name, predictions.with_group(name, [g if g == UNKNOWN else inside.get(g, ALL_OTHERS) for g in groups])
