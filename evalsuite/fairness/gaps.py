@@ -53,25 +53,27 @@ def gaps(part: Partition, groups: Sequence[GroupData], rows: Sequence[GroupRow],
     for metric in rows[0].metrics:
         if metric.fixed:
             continue  # it shows how the threshold turned out, and has no gap of its own
-        own = [row.metrics[metric] for row in rows]
-        used = [i for i, made in enumerate(own) if made.enough and made.bounds is not None and part.known[i]]
-        if len(used) > 1:
-            rate = _Rate([_side(own[i]) for i in used], metric.lower_is_better)
-            found.append(_gap(part, metric, used, [rate], settings.confidence))
+        gap = _of_metric(part, metric, [row.metrics[metric] for row in rows], settings.confidence)
+        found += [] if gap is None else [gap]
     return found + _criteria(part, groups, rows, settings)
 
 
 def gap_of(part: Partition, groups: Sequence[GroupData], metric: MetricKey, settings: CardSettings) -> Gap | None:
     """The gap of one metric that rows alone give; None where fewer than two groups have enough data."""
-    own = []
-    for group in groups:
-        values = {key: float(v[0]) for key, v in metrics.evaluate(group.scored, ranked=metric.ranked).items()}
-        own.append(group_estimates.estimate(metric, values, group, settings))
+    plain = [metrics.one(group.scored, ranked=metric.ranked) for group in groups]
+    own = [
+        group_estimates.estimate(metric, values, group, settings) for values, group in zip(plain, groups, strict=True)
+    ]
+    return _of_metric(part, metric, own, settings.confidence)
+
+
+def _of_metric(part: Partition, metric: MetricKey, own: Sequence[Estimate], confidence: float) -> Gap | None:
+    """The gap between the groups with enough data; own: the estimate of each group."""
     used = [i for i, made in enumerate(own) if made.enough and made.bounds is not None and part.known[i]]
     if len(used) < 2:
         return None
     rate = _Rate([_side(own[i]) for i in used], metric.lower_is_better)
-    return _gap(part, metric, used, [rate], settings.confidence)
+    return _gap(part, metric, used, [rate], confidence)
 
 
 def _side(made: Estimate) -> Side:
@@ -123,8 +125,7 @@ def _criteria(
     """
     out: list[Gap] = []
     by_criterion: dict[str, list[tuple[list[int], list[_Rate]]]] = {name: [] for name in CRITERIA}
-    values = [metrics.evaluate(group.scored, ranked=False) for group in groups]
-    plain = [{key: float(value[0]) for key, value in of.items()} for of in values]
+    plain = [metrics.one(group.scored, ranked=False) for group in groups]
     for index, cls in enumerate(groups[0].scored.classes):
         sides = [min(group.counts[index], len(group.rows) - group.counts[index]) for group in groups]
         used = [i for i, side in enumerate(sides) if side >= settings.min_count and part.known[i]]

@@ -1,7 +1,7 @@
-"""Every metric of the card as a function of row weights, so that a value, a bootstrap and a null share one code.
+"""Every metric of the card as a function of row weights: survey weights, or ones.
 
-`Scored` holds what depends on the rows alone; `evaluate` takes weights [rows, resamples] and gives, for each metric,
-an array [resamples]. Weights of ones give the value itself, equal to scikit-learn's to 1e-9. Undefined is NaN.
+`Scored` holds what depends on the rows alone; `evaluate` takes sets of weights [rows, sets] and gives, for each metric,
+an array [sets]. Values are scikit-learn's with the same sample weights, to 1e-9. Undefined is NaN.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def evaluate(rows: Scored, weights: NDArray[np.floating] | None = None, *, ranke
     return values
 
 
-def one(rows: Scored) -> dict[MetricKey, float]:
-    """The plain values, without resampling."""
-    return {name: float(v[0]) for name, v in evaluate(rows).items()}
+def one(rows: Scored, *, ranked: bool = True) -> dict[MetricKey, float]:
+    """The values under the rows' own weights; see `evaluate`."""
+    return {name: float(v[0]) for name, v in evaluate(rows, ranked=ranked).items()}
 
 
 def require(metric: MetricKey, rows: Scored, *, higher_is_better: bool = False) -> None:
@@ -222,8 +222,9 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
             reached = s[f"hit {threshold}"] / s["label"]
             false = (s[f"above {threshold}"] - s[f"hit {threshold}"]) / (total - s["label"])
             key = MetricKey("sensitivity", threshold)
-            lacking = ((s["label"] > 0) & np.isnan(reached)).any(axis=0)  # of the mean of some classes nobody asked
-            if threshold != "sens":  # of the specificities at a sensitivity nobody asked the mean
+            # a class without a threshold leaves no mean: that of the other classes would be another number
+            lacking = ((s["label"] > 0) & np.isnan(reached)).any(axis=0)
+            if threshold != "sens":  # there every sensitivity is the one that was fixed
                 values |= {key: np.where(lacking, np.nan, _mean_defined(reached))}
             values |= _by_class(key, rows.classes, reached)
             values |= _by_class(MetricKey("specificity", threshold), rows.classes, 1 - false)
