@@ -56,16 +56,17 @@ def numbers(card: Card) -> list[tuple[str, str, str]]:
 
 def by_class(card: Card, column: str) -> Table:
     """For each class, one against the rest: its worst and best group, their gap, and what it says."""
-    kind = card.primary if card.primary.kind in _OF_A_CLASS else MetricKey("sensitivity")
+    is_primary = card.primary.kind in _OF_A_CLASS
+    kind, planned = (card.primary, card.primary.cls) if is_primary else (MetricKey("sensitivity"), "")
     gaps = {cls: _gap(card, column, kind._replace(cls=cls)) for cls in card.all_classes}
-    p = _holm(card, gaps)
+    p = _holm(gaps, planned)
     rows = [_class_row(card, column, kind._replace(cls=cls), gap, p.get(cls, math.nan)) for cls, gap in gaps.items()]
-    named = f"{card.primary.cls} was named in advance, so" if card.primary.cls else "None was named in advance:"
+    named = f"{planned} was named in advance, so" if planned else "None was named in advance:"
     return Table(
         ("class", "reading", "gap", "worst", "best", "p"),
         rows,
-        f"{kind._replace(cls='').label(card.settings.specificity)} of each class by {column}. {named} the p of "
-        f"{'the others' if card.primary.cls else 'each'} is Holm's for their number; intervals are not corrected.",
+        f"{card.label(kind._replace(cls=''))} of each class by {column}. {named} the p of "
+        f"{'the others' if planned else 'each'} is Holm's for their number; intervals are not corrected.",
     )
 
 
@@ -73,13 +74,13 @@ def _gap(card: Card, column: str, metric: MetricKey) -> Gap | None:
     return next((g for g in card.gaps if (g.column, g.metric) == (column, metric)), None)
 
 
-def _holm(card: Card, gaps: dict[str, Gap | None]) -> dict[str, float]:
-    """The p of each class: as it is for the primary one, Holm's for the others."""
-    others = [(cls, gap) for cls, gap in gaps.items() if gap is not None and cls != card.primary.cls]
+def _holm(gaps: dict[str, Gap | None], planned: str) -> dict[str, float]:
+    """The p of each class: as it is for the one that was named in advance, Holm's for the others."""
+    others = [(cls, gap) for cls, gap in gaps.items() if gap is not None and cls != planned]
     adjusted = hypothesis_tests.holm(np.array([gap.p for _, gap in others]))
     found = {cls: float(p) for (cls, _), p in zip(others, adjusted, strict=True)}
-    own = gaps.get(card.primary.cls)
-    return found | ({card.primary.cls: own.p} if own is not None else {})
+    own = gaps.get(planned)
+    return found | ({planned: own.p} if own is not None else {})
 
 
 def _class_row(card: Card, column: str, metric: MetricKey, gap: Gap | None, p: float) -> tuple[str | Cell, ...]:

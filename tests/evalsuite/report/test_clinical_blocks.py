@@ -11,7 +11,7 @@ from evalsuite.fairness.compute_card import compute_card
 from evalsuite.fairness.predictions import from_frame
 from evalsuite.fairness.question import Question
 from evalsuite.page.blocks import Plot, Table
-from evalsuite.report import card_blocks, clinical_blocks
+from evalsuite.report import card_blocks, clinical_blocks, headline
 
 
 @pytest.mark.parametrize("positive", [("melanoma",), ("melanoma", "keratosis")])
@@ -45,5 +45,8 @@ def test_specificity_at_a_sensitivity_is_that_of_the_validation_threshold() -> N
     value = recall_score(negative, test.probs[:, 2] < threshold)
     assert card.row()[card.primary].value == pytest.approx(value, abs=1e-9)
     assert card.primary_gap("fst") is not None
+    assert headline.by_class(card, "fst").caption.startswith(
+        "specificity at 85% sensitivity, one threshold of each class"
+    )
     with pytest.raises(KeyError):
         card.gap("fst", "sensitivity@sens:melanoma")

@@ -8,9 +8,10 @@ import pytest
 from planted_tables import dermatology
 
 import dermforge
-from evalsuite.page.blocks import Cell
+from evalsuite.page.blocks import Cell, p_value
 from evalsuite.report import fairness_report, headline
 from evalsuite.report.notebook import NotebookCard
+from evalsuite.stats.hypothesis_tests import holm
 
 MERGED = ["I-II", "III-IV", "V-VI"]
 
@@ -65,6 +66,15 @@ def test_each_class_has_its_worst_and_best_group(lost: NotebookCard) -> None:
     assert isinstance(melanoma[1], Cell)
     assert melanoma[1].text.startswith("V-VI lower than the others")
     assert str(nevus[1]).startswith("cannot be determined; a gap of")
+
+
+def test_a_metric_that_was_not_named_is_not_called_planned() -> None:
+    """PPV was named: the sensitivity of the same class is one of three, and its p is Holm's too."""
+    found = card(0.2, primary="ppv", prevalence=0.02)
+    table = headline.by_class(found, "fst")
+    assert "None was named in advance: the p of each is Holm's" in table.caption
+    own = [found.gap("fst", f"sensitivity:{cls}").p for cls in found.all_classes]
+    assert [row[5] for row in table.rows] == [p_value(p) for p in holm(np.array(own)).tolist()]
 
 
 def test_no_group_is_the_worst_where_all_have_the_same_value() -> None:
