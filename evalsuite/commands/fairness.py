@@ -147,7 +147,7 @@ def fairness(
         checked = label_noise.check(
             as_asked(test, key, question),
             [columns[0], *([rater_b] if rater_b else [])],
-            CardSettings(seed, min_count=min_count),
+            settings,
             metric=key,
             noise=None if noise < 0 else noise,
             contrast=question.contrast,
@@ -206,12 +206,16 @@ def _write(out: Path, card: Card, test: Predictions, page: Report, extra: dict[s
     write_whole(out / "card.html", whole_page([page]).encode())
     for column in card.columns:
         name = "".join(c if c.isalnum() else "_" for c in column)
-        (out / f"forest_{name}.svg").write_text(card_plots.forest(card, column))
-        (out / f"gaps_{name}.svg").write_text(card_plots.gaps(card, column))
-        (out / f"reliability_{name}.svg").write_text(prediction_plots.reliability(test, column))
-        (out / f"roc_{name}.svg").write_text(prediction_plots.roc(test, column))
+        plots = {
+            "forest": card_plots.forest(card, column),
+            "gaps": card_plots.gaps(card, column),
+            "reliability": prediction_plots.reliability(test, column),
+            "roc": prediction_plots.roc(test, column),
+        }
+        for kind, svg in plots.items():
+            write_whole(out / f"{kind}_{name}.svg", svg.encode())
     for name, value in extra.items():
-        (out / f"{name}.json").write_text(document(value))
+        write_whole(out / f"{name}.json", document(value).encode())
 
 
 def _print(card: Card) -> None:

@@ -110,8 +110,8 @@ def check(
     scenarios, agreement = [_scenario("rater A", predictions.n, found, found)], math.nan
     for rater_b in raters[1:]:
         other = predictions.with_group(column, predictions.groups[rater_b].to_numpy())
-        agree = (predictions.groups[column] == predictions.groups[rater_b]).to_numpy()
-        agreement = float(agree.mean())
+        rated = np.all([(predictions.groups[rater] != UNKNOWN).to_numpy() for rater in (column, rater_b)], axis=0)
+        agree = rated & (predictions.groups[column] == predictions.groups[rater_b]).to_numpy()
         scenarios.append(_scenario("rater B", other.n, _gap(other, column, metric, settings), found))
         both = predictions.take(agree) if agree.any() else None
         if both is None or both.groups[column].nunique() < 2 or len(np.unique(both.labels)) < 2:
@@ -119,6 +119,7 @@ def check(
                 f"{predictions.source}: {column} and {rater_b} agree in too few rows "
                 f"({int(agree.sum())}); expected two raters on one scale"
             )
+        agreement = float(agree[rated].mean())
         scenarios.append(_scenario("both agree", both.n, _gap(both, column, metric, settings), found))
     share = noise if noise is not None else 0.2 if math.isnan(agreement) else 1 - agreement
     scenarios.append(_aside(predictions, found, share, n_relabel, settings))
@@ -128,7 +129,11 @@ def check(
         names = [name for name in levels(predictions.groups[column]) if name != UNKNOWN]
         worse = tuple(members(names, contrast, column))
         better = tuple(name for name in names if name not in worse)
-    corrected = correct(predictions, raters, metric, worse, better, seed=settings.seed) if raters[1:] else None
+    corrected = None
+    if raters[1:]:
+        corrected = correct(
+            predictions, raters, metric, worse, better, seed=settings.seed, confidence=settings.confidence
+        )
     return RaterCheck(column, metric, agreement, tuple(scenarios), corrected)
 
 
@@ -143,8 +148,8 @@ def _gap(predictions: Predictions, column: str, metric: MetricKey, settings: Car
 
 
 def _found(predictions: Predictions, column: str, metric: MetricKey, settings: CardSettings) -> Gap | None:
-    part = partition(predictions, (column,))
-    data = [group_data(predictions, part.codes == g, predictions.cluster_codes) for g in range(len(part.names))]
+    part, clusters = partition(predictions, (column,)), predictions.cluster_codes
+    data = [group_data(predictions, part.codes == g, clusters) for g in range(len(part.names))]
     return gap_of(part, data, metric, settings)
 
 
@@ -166,6 +171,11 @@ def _aside(predictions: Predictions, reference: Gap, share: float, times: int, s
         relabelled[known] = names[moved]
         gap = _found(predictions.with_group(reference.column, relabelled), reference.column, reference.metric, settings)
         found += [] if gap is None else [gap]
+    if not found:
+        raise UserError(
+            f"{predictions.source}: with {share:.0%} of the labels one step aside, fewer than two groups of "
+            f"{reference.column!r} have enough data for {reference.metric}; merge groups or lower min_count"
+        )
     spread = np.array([gap.difference for gap in found])
     same = float(np.mean([gap.worst == reference.worst for gap in found]))
     beyond = float(np.mean([gap.beyond_chance for gap in found]))
