@@ -6,30 +6,28 @@ import numpy as np
 import pandas as pd
 
 from dermforge.common.errors import UserError
-from evalsuite.fairness.metric_key import ShareMetric
+from evalsuite.fairness import metrics
+from evalsuite.fairness.metric_key import MetricKey, ShareMetric
 from evalsuite.fairness.predictions import Predictions
 
 
 def share_rows(table: Predictions, column: str, metric: ShareMetric, positive: str = "") -> pd.DataFrame:
     """A row for each image: label, group, family (patient), whether the metric counts it, and whether it is right.
 
-    The likeliest class is the one that is called. Without a group column ("") all images are of one group.
+    Without a group column ("") all images are of one group; an image that the metric does not count is not right.
 
     Raises
     ------
     UserError
         No class `positive`, which a sensitivity and a specificity need.
     """
-    called = table.probs.argmax(axis=1)
-    right, counts = called == table.labels, np.ones(table.n, dtype=bool)
-    if metric is not ShareMetric.accuracy:
-        if positive not in table.classes:
-            raise UserError(
-                f"{table.source}: no class {positive!r} for the {metric}; it has {', '.join(table.classes)}"
-            )
-        place, wanted = table.classes.index(positive), metric is ShareMetric.sensitivity
-        counts = (table.labels == place) == wanted
-        right = (called == place) == wanted
+    of_class = metric is not ShareMetric.accuracy
+    if of_class and positive not in table.classes:
+        raise UserError(f"{table.source}: no class {positive!r} for the {metric}; it has {', '.join(table.classes)}")
+    scored = metrics.score(table.probs, table.labels, table.classes, called=table.called)
+    hits, rows = metrics.hits(MetricKey(metric.value, cls=positive if of_class else ""), scored)
+    right, counts = np.zeros((2, table.n), dtype=bool)
+    right[rows], counts[rows] = hits > 0, True
     return pd.DataFrame(
         {
             "label": table.labels,
