@@ -88,7 +88,8 @@ def fix_cuts(
     """
     if validation is None:
         return Cuts()
-    everywhere = _cut(validation, np.ones(validation.n, dtype=bool), specificity, least)
+    whole = np.ones(validation.n, dtype=bool)
+    everywhere = _cut(validation, whole, specificity, least)
     own = {
         column: {
             group: _filled(
@@ -98,31 +99,25 @@ def fix_cuts(
         }
         for column in columns
     }
-    return Cuts(everywhere, _sensitive_cut(validation, sensitivity, least), own)
+    return Cuts(everywhere, _cut(validation, whole, sensitivity, least, sensitive=True), own)
 
 
-def _sensitive_cut(validation: Predictions, sensitivity: float, least: int) -> Cut:
-    """As `_cut` of all rows, at a sensitivity."""
-    k, codes = len(validation.classes), validation.cluster_codes
-    values, plausible = np.full(k, np.nan), np.full((thresholds.PLAUSIBLE, k), np.nan)
-    for index in range(k):
-        positive, scores = validation.labels == index, validation.probs[:, index]
-        if int(positive.sum()) >= least:
-            values[index] = thresholds.at_sensitivity(scores, positive, sensitivity)
-            plausible[:, index] = thresholds.plausible_at_sensitivity(scores, positive, sensitivity, codes)
-    return Cut(values, plausible)
-
-
-def _cut(validation: Predictions, rows: NDArray[np.bool_], specificity: float, least: int) -> Cut:
+def _cut(validation: Predictions, rows: NDArray[np.bool_], level: float, least: int, sensitive: bool = False) -> Cut:
+    """The thresholds that some rows fix at a specificity, or at a sensitivity."""
     probs, labels, codes = validation.probs[rows], validation.labels[rows], validation.cluster_codes
     clusters = None if codes is None else codes[rows]
+    of, others = (
+        (thresholds.at_sensitivity, thresholds.plausible_at_sensitivity)
+        if sensitive
+        else (thresholds.at_specificity, thresholds.plausible)
+    )
     k = len(validation.classes)
     values, plausible = np.full(k, np.nan), np.full((thresholds.PLAUSIBLE, k), np.nan)
     for index in range(k):
-        positive = labels == index
-        if int((~positive).sum()) >= least:
-            values[index] = thresholds.at_specificity(probs[:, index], positive, specificity)
-            plausible[:, index] = thresholds.plausible(probs[:, index], positive, specificity, clusters)
+        positive, scores = labels == index, probs[:, index]
+        if int((positive == sensitive).sum()) >= least:
+            values[index] = of(scores, positive, level)
+            plausible[:, index] = others(scores, positive, level, clusters)
     return Cut(values, plausible)
 
 
