@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,6 @@ from shards.ingest.tables.columns import ALIASES, folded
 
 _SKIN_TYPES = frozenset(map(folded, ALIASES["group"]))
 _NUMBERS = frozenset(("1", "2", "3", "4", "5", "6", "i", "ii", "iii", "iv", "v", "vi"))
-#: Names of a column of survey or sampling weights, folded.
-_WEIGHTS = frozenset(
-    {"weight", "weights", "sampleweight", "sampleweights", "samplingweight", "surveyweight", "pweight", "caseweight"}
-)
 
 
 def group_words(column: pd.Series, source: str) -> NDArray[np.str_]:
@@ -76,15 +72,3 @@ def as_written(words: NDArray[np.str_], there: Iterable[str], column: str) -> ND
         if len(same) == 1:
             theirs[word] = same[0]
     return np.array([theirs.get(word, word) for word in words.tolist()], dtype=str)
-
-
-def warn_of_weights(names: Sequence[str], used: Sequence[str], source: str) -> list[str]:
-    """Columns that are called weights and have no use here; a `DataWarning` says that every row counts alike."""
-    unused = [name for name in names if folded(name) in _WEIGHTS and name not in used]
-    if unused:
-        warnings.warn(
-            f"{source}: the column {unused[0]!r} is not used as a weight; every row counts alike",
-            DataWarning,
-            stacklevel=2,
-        )
-    return unused

@@ -17,10 +17,10 @@ from dermforge.common.missing import UNKNOWN, is_missing
 from dermforge.common.sealed_parquet import sealed
 from dermforge.common.skin_tone import TONE_GROUPS
 from dermforge.common.tables import read_table
-from evalsuite.fairness.group_columns import as_written, group_words, warn_of_weights
+from evalsuite.fairness.group_columns import as_written, group_words
 from evalsuite.fairness.own_columns import PREFIX, OwnColumns, text
 from evalsuite.fairness.own_columns import some as some
-from evalsuite.fairness.probabilities import probabilities, row_weights
+from evalsuite.fairness.probabilities import probabilities, row_weights, warn_of_weights
 
 ROMAN = ("i", "ii", "iii", "iv", "v", "vi")
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import DataWarning, UserError
 from evalsuite.fairness.own_columns import some
+from shards.ingest.tables.columns import folded
 
 SUM_TOLERANCE = 0.01  # a table written with three decimals and a hundred classes still passes
 ROUNDING = 1e-6  # how far below 0 a program's softmax may end
+#: Names of a column of survey or sampling weights, folded.
+_WEIGHTS = frozenset(
+    {"weight", "weights", "sampleweight", "sampleweights", "samplingweight", "surveyweight", "pweight", "caseweight"}
+)
 
 
 def probabilities(frame: pd.DataFrame, ids: NDArray[np.str_], source: str) -> NDArray[np.floating]:
@@ -70,3 +78,15 @@ def row_weights(column: pd.Series, ids: NDArray[np.str_], source: str) -> NDArra
             "expected how many people a row stands for: drop the rows that stand for nobody"
         )
     return values
+
+
+def warn_of_weights(names: Sequence[str], used: Sequence[str], source: str) -> list[str]:
+    """Columns that are called weights and have no use here; a `DataWarning` says that every row counts alike."""
+    unused = [name for name in names if folded(name) in _WEIGHTS and name not in used]
+    if unused:
+        warnings.warn(
+            f"{source}: the column {unused[0]!r} is not used as a weight; every row counts alike",
+            DataWarning,
+            stacklevel=2,
+        )
+    return unused
