@@ -19,7 +19,7 @@ from evalsuite.stats.resampling import Array
 THRESHOLDS: NDArray[np.floating] = np.arange(1, 61) / 100
 
 
-def moved(chance: Array, before: float, after: float) -> Array:
+def at_prevalence(chance: Array, before: float, after: float) -> Array:
     """Probabilities at another prevalence, by Bayes' rule (Elkan 2001): right where they are calibrated at before."""
     odds = chance * (1 - before) * after
     against = (1 - chance) * before * (1 - after)
@@ -100,5 +100,4 @@ def _share(
     hits, own = called[rows].astype(np.float64), None if weights is None else weights[rows]
     value, n = float(np.average(hits, weights=own)), len(hits)
     effect, degrees = clustering.design(hits, None if clusters is None else clusters[rows], None, own)
-    quantile = intervals.student(degrees) if math.isfinite(degrees) else intervals.z_of
-    return value, *intervals.wilson(value * n, n, confidence, effect, quantile)
+    return value, *intervals.wilson(value * n, n, confidence, effect, intervals.student(degrees))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.paired_change import PairedChange
 from evalsuite.fairness.partition import GroupData, Partition
 from evalsuite.stats import hypothesis_tests, paired
+from evalsuite.stats.intervals import undefined
 from evalsuite.stats.largest_difference import Side, mover
 
 Pair = tuple[GroupData, GroupData]  # the same rows as model a and model b called them
@@ -76,11 +76,7 @@ def gap_change(
 
 def _estimate(metric: MetricKey, data: GroupData, settings: CardSettings) -> Side:
     made = group_estimates.estimate(metric, metrics.one(data.scored), data, settings)
-    return Side(made.value, made.bounds or _unknown)
-
-
-def _unknown(confidence: float) -> tuple[float, float]:
-    return math.nan, math.nan
+    return Side(made.value, made.bounds or undefined)
 
 
 def reading(change: float, high: float, down: bool, rose: bool, best: Change, worst: Change) -> str:

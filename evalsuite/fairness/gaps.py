@@ -17,7 +17,7 @@ from evalsuite.fairness.card import CardSettings, Gap, GroupRow
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.partition import GroupData, Partition
 from evalsuite.stats.estimate import Estimate
-from evalsuite.stats.intervals import Bounds
+from evalsuite.stats.intervals import of_the_rest
 from evalsuite.stats.largest_difference import Side, largest_difference
 
 FALSE_POSITIVES = "false positives"
@@ -159,12 +159,4 @@ def _over_classes(
 
 def _flipped(side: Side) -> Side:
     """The share of what is not a hit."""
-    return Side(1 - side.value, _flip(side.bounds))
-
-
-def _flip(bounds: Bounds) -> Bounds:
-    def flipped(confidence: float) -> tuple[float, float]:
-        low, high = bounds(confidence)
-        return 1 - high, 1 - low
-
-    return flipped
+    return Side(1 - side.value, of_the_rest(side.bounds))

@@ -46,9 +46,9 @@ def paired_change(metric: MetricKey, one: GroupData, other: GroupData) -> Paired
     elif metric.kind in MEANS_OF:
         n, difference = _mean_of_shares(metric, one, other)
     elif metric.ranked:
-        n, difference = _ranked(metric, one, other)
+        n, difference = _ranked(metric, one, other, b - a)
     else:
-        n, difference = _macro_f1(metric, one, other)
+        n, difference = _macro_f1(one, other, b - a)
     return PairedChange(a, b, n, Side(b - a, difference))
 
 
@@ -95,7 +95,7 @@ def _mean_of_shares(metric: MetricKey, one: GroupData, other: GroupData) -> tupl
     return int(one.counts[used].min()), paired.mean_of(parts).bounds
 
 
-def _ranked(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[int, Bounds]:
+def _ranked(metric: MetricKey, one: GroupData, other: GroupData, value: float) -> tuple[int, Bounds]:
     """AUROC or average precision, of a class or the mean over classes: the influences of each row in both models."""
     classes, counts, n = one.scored.classes, one.counts, len(one.rows)
     wanted = [classes.index(metric.cls)] if metric.cls else [i for i, c in enumerate(counts) if 0 < c < n]
@@ -107,25 +107,21 @@ def _ranked(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[int, B
         return np.asarray(np.mean([average_precision.influence(scores[:, i], labels == i)[1] for i in wanted], axis=0))
 
     if not wanted or not all(0 < counts[i] < n for i in wanted):
-        return 0, _undefined
+        return 0, intervals.undefined
     labels = one.scored.labels
     strata = (labels == wanted[0]).astype(np.int64) if metric.cls else labels
     sizes = [min(int(counts[i]), n - int(counts[i])) for i in wanted]
     # one row that passes a quarter of the others
     unseen = sum((0.25 / size) ** 2 for size in sizes) / len(wanted) ** 2
-    return min(sizes), _linearised(of(other) - of(one), _change(metric, one, other), strata, one, unseen)
+    return min(sizes), _linearised(of(other) - of(one), value, strata, one, unseen)
 
 
-def _macro_f1(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[int, Bounds]:
+def _macro_f1(one: GroupData, other: GroupData, value: float) -> tuple[int, Bounds]:
     influences = metrics.macro_f1_influence(other.scored) - metrics.macro_f1_influence(one.scored)
     sizes = one.counts[one.counts > 0]
     # one more mistake in a class of n rows costs 1 / (k n) of the mean
     unseen = float((1 / sizes.astype(float) ** 2).sum()) / len(sizes) ** 3
-    return int(sizes.min()), _linearised(influences, _change(metric, one, other), one.scored.labels, one, unseen)
-
-
-def _change(metric: MetricKey, one: GroupData, other: GroupData) -> float:
-    return metrics.one(other.scored)[metric] - metrics.one(one.scored)[metric]
+    return int(sizes.min()), _linearised(influences, value, one.scored.labels, one, unseen)
 
 
 def _linearised(influences: Array, value: float, strata: NDArray[np.int64], data: GroupData, unseen: float) -> Bounds:
@@ -146,7 +142,3 @@ def _linearised(influences: Array, value: float, strata: NDArray[np.int64], data
         return intervals.difference_interval(value, variance + more, degrees, confidence)
 
     return bounds
-
-
-def _undefined(confidence: float) -> tuple[float, float]:
-    return math.nan, math.nan

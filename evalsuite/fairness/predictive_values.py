@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from evalsuite.stats.estimate import Estimate
-from evalsuite.stats.intervals import Bounds
+from evalsuite.stats.intervals import Bounds, of_the_rest
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,7 @@ def _share(odds: float, against: float) -> float:
 
 def _rest(found: Estimate) -> Estimate:
     """The share of what is not a hit."""
-    own = _bounds(found)
-
-    def bounds(confidence: float) -> tuple[float, float]:
-        low, high = own(confidence)
-        return 1 - high, 1 - low
-
-    low, high = 1 - found.high, 1 - found.low
+    low, high, bounds = 1 - found.high, 1 - found.low, of_the_rest(_bounds(found))
     return Estimate(1 - found.value, low, high, found.n, found.enough, found.n_needed, found.method, bounds=bounds)
 
 

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from dermforge.common.missing import UNKNOWN
 from dermforge.common.skin_tone import in_order
 from evalsuite.images.image_data import families
 from evalsuite.stats.estimate import share
-
-#: What the cell of images without a skin type is called.
-UNKNOWN = "unknown"
 
 #: Kinds of cells, and the columns whose values tell the cells of a kind apart.
 CELLS: dict[str, tuple[str, ...]] = {

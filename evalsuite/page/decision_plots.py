@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from evalsuite.fairness.decision_curve import THRESHOLDS, DecisionCurve, decision_curve, moved
+from evalsuite.fairness.decision_curve import THRESHOLDS, DecisionCurve, at_prevalence, decision_curve
 from evalsuite.fairness.predictions import Predictions
 from evalsuite.page.prediction_plots import split
 from evalsuite.page.svg import PALETTE, as_svg, short, style
@@ -34,7 +34,7 @@ def decision_curves(
     index = predictions.classes.index(cls)
     chance = predictions.probs[:, index]
     if prevalence is not None:
-        chance = moved(chance, float((predictions.labels == index).mean()), prevalence)
+        chance = at_prevalence(chance, float((predictions.labels == index).mean()), prevalence)
     across = min(len(names), 3)
     down = math.ceil(len(names) / across)
     at = "each group's own prevalence" if prevalence is None else f"a prevalence of {prevalence:g}"

@@ -1,4 +1,4 @@
-"""Every interval of the suite: of shares, scores, AUROCs, paired differences, resampled values and gaps."""
+"""Intervals of shares, scores, AUROCs, differences and resampled values, and the quantiles that they take."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ from scipy.special import expit, ndtr, ndtri, stdtr, stdtrit
 #: The interval of an estimate at any confidence, and the quantile that belongs to a confidence.
 Bounds = Callable[[float], tuple[float, float]]
 Quantile = Callable[[float], float]
+
+
+def undefined(confidence: float) -> tuple[float, float]:
+    """Bounds of what is not known."""
+    return math.nan, math.nan
+
+
+def of_the_rest(bounds: Bounds) -> Bounds:
+    """Bounds of 1 - p from those of p."""
+
+    def flipped(confidence: float) -> tuple[float, float]:
+        low, high = bounds(confidence)
+        return 1 - high, 1 - low
+
+    return flipped
 
 
 @cache
@@ -71,8 +86,8 @@ def score_interval(
 ) -> tuple[float, float]:
     """Wilson's interval of any score from 0 to `top` (F1, Brier, average precision); NaN where undefined.
 
-    The counts are those of a share with this variance (Korn & Graubard 1998). A percentile
-    bootstrap sees almost no variance in a score near its top: its nominal 95 % covered 58 % (docs/validation.md).
+    The counts are those of a share with this variance (Korn & Graubard 1998). A percentile bootstrap sees almost no
+    variance in a score near its top: its nominal 95 % covered 58 % (docs/validation.md).
 
     Parameters
     ----------
@@ -221,21 +236,11 @@ def _fisher(value: float, variance: float) -> tuple[float, float]:
     return math.atanh(inside), error / (1 - inside**2)
 
 
-def percentile(
-    samples: NDArray[np.floating], confidence: float = 0.95, degrees: int | None = None
-) -> tuple[float, float]:
-    """Percentile interval, its tails widened from the normal's to Student's (Hesterberg 2015); NaN without samples.
-
-    Parameters
-    ----------
-    degrees
-        Units less strata; None leaves the percentiles as they are.
-    """
+def percentile(samples: NDArray[np.floating], confidence: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of a bootstrap; NaN with fewer than two samples."""
     samples = samples[np.isfinite(samples)]
     if len(samples) < 2:
         return math.nan, math.nan
     tail = (1 - confidence) / 2
-    if degrees is not None:
-        tail = float(ndtr(stdtrit(max(degrees, 1), tail)))
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -11,6 +9,7 @@ from evalsuite.images.tone.measure_ita import LIGHTING_CAVEAT
 from evalsuite.images.tone.tone_table import MIN_CELL
 from evalsuite.page.image_check import Status
 from evalsuite.stats.estimate import Estimate
+from evalsuite.stats.largest_difference import Side, mover
 
 SHIFT = 5.0  # degrees from real images that matter: less than half of the narrowest group
 MARGIN = 0.1  # of a rank correlation or a share, by which synthetic images may fall short of real ones
@@ -76,16 +75,16 @@ def _order(row: pd.Series, bar: pd.Series | None) -> tuple[str, Status]:
 
 
 def _compared(mine: Estimate, real: Estimate) -> Status:
-    """Not worse than real by more than the margin, worse, or neither for sure.
-
-    The interval of the difference is by MOVER (Zou & Donner 2008, doi:10.1002/sim.3095).
-    """
-    difference = mine.value - real.value
-    low = difference - math.hypot(mine.value - mine.low, real.high - real.value)
-    high = difference + math.hypot(mine.high - mine.value, real.value - real.low)
+    """Not worse than real by more than the margin, worse, or neither for sure; both have 95 % intervals."""
+    low, high = mover(_side(mine), _side(real), 0.95)
     if low >= -MARGIN:
         return "good"
     return "bad" if high < -MARGIN else "unknown"
+
+
+def _side(found: Estimate) -> Side:
+    """Its interval is that of 95 %, at which alone it is asked for."""
+    return Side(found.value, lambda confidence: (found.low, found.high))
 
 
 def off_tone(cells: pd.DataFrame) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from evalsuite.fairness.decision_curve import decision_curve, moved
+from evalsuite.fairness.decision_curve import at_prevalence, decision_curve
 
 
 def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -43,10 +43,10 @@ def test_probabilities_move_to_another_prevalence_as_bayes_says() -> None:
     before = float(positive.mean())
     kept = ~positive | (rng.random(len(positive)) < 0.1)
     after = float(positive[kept].mean())
-    now = moved(chance, before, after)
+    now = at_prevalence(chance, before, after)
     high = now[kept] > 0.2
     assert positive[kept][high].mean() == pytest.approx(now[kept][high].mean(), abs=0.01)
-    assert moved(now, after, before) == pytest.approx(chance)
+    assert at_prevalence(now, after, before) == pytest.approx(chance)
 
 
 def test_its_band_covers_the_truth_and_is_never_without_width() -> None:
