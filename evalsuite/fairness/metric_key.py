@@ -26,7 +26,8 @@ class MetricKey(NamedTuple):
     kind
         `accuracy`, `sensitivity`, `auroc` and so on.
     threshold
-        Kind of decision threshold: `global` (one for all), `group` (one for each), or "" (the likeliest class).
+        Kind of decision threshold: `global` (one for all), `group` (one for each), `sens` (one for all, at a
+        sensitivity), or "" (the likeliest class).
     cls
         The class, one against the rest; "" for all.
     """

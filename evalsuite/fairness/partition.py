@@ -45,7 +45,7 @@ class GroupData:
     clusters
         Their cluster codes; None where each row stands alone.
     cuts
-        The decision thresholds by kind: `global`, and `group` for the group's own.
+        The decision thresholds by kind: `global`, `sens` and, for the group's own, `group`.
     """
 
     rows: NDArray[np.int64]

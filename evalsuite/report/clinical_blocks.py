@@ -77,5 +77,6 @@ def _exchange(card: Card) -> str:
         )
     return (
         "Net benefit counts true positives less false positives, weighed by what one who acts from this probability "
-        "would pay for one true positive. A classifier that lies below both lines of a group does harm there." + moved
+        "would pay for one true positive. Where the whole band lies below both lines, acting on the "
+        "classifier does harm in that group." + moved
     )

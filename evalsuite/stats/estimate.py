@@ -35,7 +35,8 @@ class Estimate:
         The `n` that would do: the least count, and for a proportion an interval of the chosen half width. 0: not asked.
     method
         How the interval was made: wilson, delong, price-bonett (means of shares), linearised or jackknife (its variance
-        in Wilson's interval), bootstrap, moments (ECE), robust, beta-binomial.
+        in Wilson's interval), moments (ECE), robust, beta-binomial, mover (PPV, NPV), prediction-powered; "" where it
+        is Wilson's of a share or a bootstrap's.
     note
         Why a value is missing.
     bounds

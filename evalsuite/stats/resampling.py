@@ -1,4 +1,4 @@
-"""Resampling as weights: a bootstrap or a permutation is a matrix [rows, resamples] that every metric takes.
+"""Resampling as weights: a bootstrap is a matrix [rows, resamples].
 
 Units (patients, or rows where each stands alone) are drawn within strata (group x label), so that no resample loses a
 class. Without strata, a class of one row would be missing from 37 % of the resamples.

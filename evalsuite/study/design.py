@@ -164,10 +164,6 @@ class Design(BaseModel):
     def sizes(self) -> list[int]:
         return sorted(self.doses)
 
-    @property
-    def arm_seeds(self) -> list[int]:
-        return [self.recipe.seed + seed for seed in range(self.seeds)]
-
     def arm(
         self, kind: Kind, size: int, ratio: float, strategy: str | None, seed: int, generator: int | None = None
     ) -> Arm:

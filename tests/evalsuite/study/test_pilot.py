@@ -51,7 +51,7 @@ def test_the_luck_of_trainings_is_told_from_that_of_images() -> None:
     for _ in range(8):
         shift = rng.normal(0, 0.03)
         lasting = np.where(np.arange(n) % 10 == 0, ~base, base)  # every tenth image differs in every training
-        lucky = rng.random(n) < 0.05 + abs(shift) * 0
+        lucky = rng.random(n) < 0.05
         worse = (rng.random(n) < max(0.04 - shift, 0)) & base
         arms.append(from_frame(called(np.where(lucky, ~lasting, lasting) & ~worse, label)))
         others.append(from_frame(called(base, label)))

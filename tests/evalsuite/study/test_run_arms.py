@@ -108,7 +108,6 @@ from evalsuite.study import run_arms
 from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Places
 from dermforge.common.errors import UserError
-from dermforge.common.progress import Ticker
 from test_run_arms import ARMS
 real, out = map(Path, sys.argv[1:])
 places = Places(real=real, size=32)
