@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,13 +25,12 @@ def size(data: bytes) -> tuple[int, int]:
         Not readable, without pixels, or with several frames; or pydicom is not installed.
     """
     header = _read(data, pixels=False)
-    try:
-        width, height = int(header.Columns), int(header.Rows)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError("a DICOM file without an image") from error
-    if (frames := int(header.get("NumberOfFrames") or 1)) > 1:
+    width, height = _number(header, "Columns"), _number(header, "Rows")
+    if not width or not height:
+        raise UserError("a DICOM file without an image")
+    if (frames := _number(header, "NumberOfFrames")) > 1:
         raise UserError(f"a DICOM file of {frames} frames; expected one picture")
-    return (height, width) if int(header.get("ImageRotation") or 0) in (90, 270) else (width, height)
+    return (height, width) if _number(header, "ImageRotation") in (90, 270) else (width, height)
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
@@ -51,10 +52,10 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         values = _windowed(values, whole)
         values = 255 - values if kind == "MONOCHROME1" else values
     image = Image.fromarray(values if values.dtype == np.uint8 else scaled(values))
-    image = to_srgb(image, whole.get("ICCProfile"))
-    if str(whole.get("ImageHorizontalFlip") or "N").strip() == "Y":
+    image = to_srgb(image, _element(whole, "ICCProfile"))
+    if str(_element(whole, "ImageHorizontalFlip")).strip() == "Y":
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    turn = int(whole.get("ImageRotation") or 0)  # clockwise, after the flip
+    turn = _number(whole, "ImageRotation")  # clockwise, after the flip
     return np.asarray(image.rotate(-turn, expand=True) if turn else image)
 
 
@@ -63,10 +64,33 @@ def _read(data: bytes, pixels: bool) -> Any:
         import pydicom
     except ImportError as error:
         raise UserError(f"a DICOM image; to read it, `{how_to_install('dicom')}`") from error
-    try:
+    with _faults_of_the_file("a broken DICOM file"):
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
-    except (pydicom.errors.InvalidDicomError, AttributeError, EOFError, KeyError, OSError, ValueError) as error:
-        raise UserError(f"a broken DICOM file: {error}") from error
+
+
+@contextmanager
+def _faults_of_the_file(what: str) -> Iterator[None]:
+    """Take every error for the file's: pydicom checks little, so that a changed byte shows as nearly any kind of error.
+
+    Only calls of pydicom and conversions of what it read belong in here, so that a mistake of ours is never taken for
+    one of the file.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def _element(whole: Any, name: str) -> Any:
+    """An element's value, which pydicom converts now; None where there is none."""
+    with _faults_of_the_file("a broken DICOM file"):
+        return whole.get(name)
+
+
+def _number(whole: Any, name: str) -> int:
+    """An element's value; 0 where there is none."""
+    with _faults_of_the_file(f"a broken DICOM file ({name})"):
+        return int(whole.get(name) or 0)
 
 
 def _displayed(data: bytes, whole: Any) -> tuple[NDArray[Any], str]:
@@ -74,15 +98,12 @@ def _displayed(data: bytes, whole: Any) -> tuple[NDArray[Any], str]:
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
     from pydicom.pixels.utils import pixel_array
 
-    try:
+    with _faults_of_the_file("a DICOM image that cannot be decoded"):
         values, kind = pixel_array(io.BytesIO(data)), str(whole.PhotometricInterpretation)  # YBR comes as RGB
         if kind == "PALETTE COLOR":
-            return apply_color_lut(values, whole), kind
-        if kind.startswith("MONOCHROME"):
-            return apply_voi_lut(apply_modality_lut(values, whole), whole), kind
-    # What pydicom raises for a missing element, a codec that it lacks, a codec that fails, and values of no sense.
-    except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise UserError(f"a DICOM image that cannot be decoded: {error}") from error
+            values = apply_color_lut(values, whole)
+        elif kind.startswith("MONOCHROME"):
+            values = apply_voi_lut(apply_modality_lut(values, whole), whole)
     return values, kind
 
 
@@ -92,9 +113,9 @@ def _windowed(values: NDArray[Any], header: Any) -> NDArray[np.uint8]:
         return values
     if values.dtype.kind != "f":  # a table's result uses all its bits; without one, the stored bits count
         return scaled(values)
-    bits = int(header.BitsStored)
-    low, high = (values.min(), values.max()) if header.get("WindowWidth") is None else (0.0, 2.0**bits - 1)
-    if header.get("RescaleSlope") is not None or values.min() < low or values.max() > high:
+    bits = _number(header, "BitsStored")
+    low, high = (values.min(), values.max()) if _element(header, "WindowWidth") is None else (0.0, 2.0**bits - 1)
+    if _element(header, "RescaleSlope") is not None or values.min() < low or values.max() > high:
         low, high = float(values.min()), float(values.max())
     spread = max(high - low, 1e-9)
     return np.asarray(((values - low) / spread * 255).round().clip(0, 255), dtype=np.uint8)

@@ -68,3 +68,19 @@ def test_a_dicom_file_that_begins_as_a_tiff_is_dicom() -> None:
 def test_several_frames_are_refused() -> None:
     with pytest.raises(UserError, match="of 2 frames"):
         image_size(written(np.zeros((4, 4), np.uint8), "MONOCHROME2", NumberOfFrames=2))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_changed_byte_is_an_image_or_a_users_mistake() -> None:
+    """Never a traceback: pydicom converts elements when they are asked for, and raises nearly any kind of error."""
+    values = np.arange(16, dtype=np.uint16).reshape(4, 4)
+    whole = written(values, "MONOCHROME2", WindowCenter=8, WindowWidth=8, RescaleSlope=1, RescaleIntercept=0)
+    rng, refused = np.random.default_rng(0), 0
+    for at in range(128, len(whole)):
+        torn = bytearray(whole)
+        torn[at] = int(rng.integers(256))
+        try:
+            decode_image(bytes(torn))
+        except UserError:
+            refused += 1
+    assert refused > 50
