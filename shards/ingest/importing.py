@@ -13,7 +13,7 @@ from typing import Any
 from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing_code
 from shards.ingest import hub
-from shards.ingest.files.found import FoundImage, Inventory
+from shards.ingest.files.found import USED_TABLE, FoundImage, Inventory
 from shards.ingest.files.kinds import UNREAD_TABLES, Kind, classify
 from shards.ingest.files.walk import File, walk
 from shards.ingest.samples import samples, skin_types_of
@@ -131,7 +131,7 @@ def _tables(source: Path, have: Sorted, recipe: Recipe, labels: Labels, notes: l
             raise TableNotUnderstood(f"{source / place}: {why}, or take the classes from the folders")
     used = {file.path.resolve() for described in tables for file in (described.file, *described.read)}
     for file in have.tables:
-        why = "read: it describes the images" if file.path.resolve() in used else "a table that is not used"
+        why = USED_TABLE if file.path.resolve() in used else "a table that is not used"
         have.passed_over.append((file.place, why))
     return tables
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from shards.ingest.files.walk import File
 
+#: Why a table that labels images is no image itself.
+USED_TABLE = "read: it describes the images"
+
 
 @dataclass
 class FoundImage:
