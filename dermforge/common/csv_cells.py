@@ -6,7 +6,10 @@ and groups are other people's texts. `dermforge.common.tables.read_table` takes 
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -21,6 +24,13 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
     return bytes(safe.to_csv(index=False, lineterminator="\n").encode())
 
 
+def csv_of_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Rows as CSV in UTF-8; names of files that are no UTF-8 keep their bytes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([guarded(cell) for cell in row] for row in (columns, *rows))
+    return text.getvalue().encode(errors="surrogateescape")
+
+
 def guarded(cell: object) -> object:
     """A cell as it is written; numbers stay as they are."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
@@ -32,8 +42,9 @@ def unguarded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bare_column(column: pd.Series) -> pd.Series:
-    return column.map(_bare) if column.str.startswith("'").any() else column
+    return column.map(bare) if column.str.startswith("'").any() else column
 
 
-def _bare(cell: str) -> str:
+def bare(cell: str) -> str:
+    """A text as it was before `guarded`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +11,7 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import csv_of_rows
 from dermforge.common.errors import CheckFailed
 from shards.commands.conditions import Json
 from shards.ingest.near import NEAR
@@ -44,9 +43,7 @@ def overlap(
     found = compare(open_data(first), open_data(second), near, console.track)
     rows = [(one.first, one.second, one.how, one.bits) for one in found]
     if out:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-        write_whole(out, text.getvalue().encode())
+        write_whole(out, csv_of_rows(COLUMNS, rows))
     if as_json:
         console.print_json([vars(one) for one in found])
     else:

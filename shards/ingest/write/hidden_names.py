@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hmac
-import io
 import os
 import secrets
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import bare, csv_of_rows
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
 
@@ -41,10 +41,8 @@ class HiddenNames:
         place, known = self.folder / NAMES, set[tuple[str, str]]()
         if place.is_file():
             with place.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-                known = {(row["name"], row["id"]) for row in csv.DictReader(file)}
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("name", "id"), *sorted(known | set(names))])
-        write_whole(place, text.getvalue().encode(errors="surrogateescape"))
+                known = {(bare(row["name"]), row["id"]) for row in csv.DictReader(file)}
+        write_whole(place, csv_of_rows(("name", "id"), sorted(known | set(names))))
         place.chmod(0o600)
 
 

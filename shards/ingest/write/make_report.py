@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dermforge.common.csv_cells import csv_of_rows
 from shards.format.schema import canonical_json
-from shards.ingest.files.found import Inventory
+from shards.ingest.files.found import USED_TABLE, Inventory
+from shards.ingest.files.kinds import TABLE_SUFFIXES, UNREAD_TABLES
 from shards.storage.location import create_storage
 
 #: What is written next to the splits: the images left out, the other files, and a summary.
@@ -55,17 +55,16 @@ class MakeReport:
     @property
     def why_nothing(self) -> str:
         """Why no image is left: the first reasons, or what there is instead."""
-        unread = [(name, why) for name, why in self.passed_over if "not read as a table" in why or "not used" in why]
-        few = "; ".join(f"{name}: {why}" for name, why in (unread[:1] + self.dropped or self.passed_over)[:3])
+        tables = (*TABLE_SUFFIXES, *UNREAD_TABLES)
+        unused = [one for one in self.passed_over if one[0].casefold().endswith(tables) and one[1] != USED_TABLE]
+        few = "; ".join(f"{name}: {why}" for name, why in (unused[:1] + self.dropped or self.passed_over)[:3])
         return f"no image is left to write of {self.files} files; {few or 'the folder is empty'}"
 
 
 def write_report(report: MakeReport, out: str | Path, lists: str | Path) -> None:
     """Write the summary to `out`, and what names files to `lists`, which may be a private folder."""
     for name, rows in ((DROPPED, report.dropped), (PASSED_OVER, report.passed_over)):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("name", "why"), *sorted(rows)])
-        create_storage(lists).write(name, text.getvalue().encode(errors="surrogateescape"))
+        create_storage(lists).write(name, csv_of_rows(("name", "why"), sorted(rows)))
     summary = {
         "files": report.files,
         "written": report.written,

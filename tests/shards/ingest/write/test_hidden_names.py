@@ -56,6 +56,17 @@ def test_the_split_is_the_same_and_so_are_the_ids_of_another_time(photos: Path, 
     assert stat.S_IMODE((tmp_path / "private" / NAMES).stat().st_mode) == 0o600
 
 
+def test_names_of_any_letters_are_kept_and_are_no_formulas(tmp_path: Path) -> None:
+    """Also after they were read again, and a name that is no UTF-8."""
+    hidden = open_hidden(tmp_path / "private", tmp_path / "out")
+    names = ["=1+1", "'=1", "@x", "-a b", 'a"b,c', "\udcff"]
+    for part in (names[:3], names[3:], names):
+        hidden.record([(name, hidden(name)) for name in part])
+    with (tmp_path / "private" / NAMES).open(newline="", errors="surrogateescape") as file:
+        cells = [row["name"] for row in csv.DictReader(file)]
+    assert sorted(cells) == sorted(["'=1+1", "''=1", "'@x", "'-a b", 'a"b,c', "\udcff"])
+
+
 @given(st.lists(st.text(max_size=20), unique=True, max_size=20))
 def test_ids_are_ids_and_differ(names: list[str]) -> None:
     hidden = HiddenNames(Path(), b"k" * 32)

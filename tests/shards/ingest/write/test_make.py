@@ -39,6 +39,17 @@ def test_folder_with_a_table(photos: Path, tmp_path: Path) -> None:
     assert all(abs(made.written[s] / 41 - share) < 0.08 for s, share in SHARES.items())
 
 
+def test_no_file_name_is_a_formula_in_the_lists(tmp_path: Path) -> None:
+    """Whoever names a file would choose what a spreadsheet runs."""
+    (tmp_path / "in" / "=a").mkdir(parents=True)
+    (tmp_path / "in" / "=a" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "in" / "=a" / "whole.png").write_bytes(encode_image(picture(0)))
+    (tmp_path / "in" / "@b.bin").touch()
+    make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1}))
+    for name, place in (("_dropped.csv", "'=a/torn.png"), ("_passed_over.csv", "'@b.bin")):
+        assert [row[0] for row in csv.reader((tmp_path / "out" / name).open())] == ["name", place]
+
+
 def test_same_pixels_under_two_names_are_dropped(tmp_path: Path) -> None:
     """An image with two diagnoses is no evidence for either."""
     for label, seeds in (("a", (1, 2)), ("b", (1, 3))):
