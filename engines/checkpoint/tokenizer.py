@@ -15,7 +15,6 @@ from engines.checkpoint.skeleton import TOKENIZERS
 from engines.errors import EngineError
 from engines.silence import quiet
 
-VERY_LARGE_INTEGER = int(1e30)  # what transformers has for a model_max_length that is left out
 LISTS = ("vocab.json", "merges.txt")
 
 
@@ -72,6 +71,8 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
     EngineError
         Names what does not fit.
     """
+    from transformers.tokenization_utils_base import VERY_LARGE_INTEGER  # of a model_max_length that is left out
+
     place = folder / "tokenizer"
     length = tokenizer.model_max_length
     if isinstance(length, bool) or not isinstance(length, int) or not 3 <= length <= max_positions:
@@ -95,6 +96,12 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
             f"{place} makes no token ids of a prompt ({reason}): name bos_token, eos_token and pad_token in "
             "tokenizer_config.json, as the model's own tokenizer has them"
         ) from error
+
+
+def token_counts(tokenizer: Any, prompts: Sequence[str]) -> list[int]:
+    """The tokens of each prompt before it is cut, start and end included."""
+    texts = [with_all_vectors(tokenizer, text) for text in prompts]
+    return [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False).input_ids] if texts else []
 
 
 def token_ids(tokenizer: Any, prompts: Sequence[str], length: int) -> torch.Tensor:

@@ -13,8 +13,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
 from engines.checkpoint.tokenizer import token_ids as encoded_ids
-from engines.checkpoint.tokenizer import with_all_vectors
 from gen.finetune.base import Base
+from gen.plan.prompts import too_long
 
 #: The attention projections, as diffusers' own LoRA examples choose them.
 PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -143,9 +143,7 @@ def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> T
     UserError
         A prompt is too long for the text encoder.
     """
-    texts = [with_all_vectors(tokenizer, text) for text in prompts]
-    lengths = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False).input_ids]
-    if cut := [(text, n) for text, n in zip(prompts, lengths, strict=True) if n > limit]:
+    if cut := too_long(prompts, tokenizer, limit):
         raise UserError(
             f"{len(cut)} prompts have more than the {limit} tokens that the model reads ({cut[0][1]}: "
             f"{cut[0][0]!r}); use a shorter template, or shorter names"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from string import Formatter
+from typing import Any
 
 from dermforge.common.errors import UserError
 
@@ -69,19 +69,17 @@ def names_skin_type(template: str) -> bool:
     return bool(fields & {"group", "fst"})
 
 
-def too_long(prompts: Iterable[str], tokenizer_folder: Path, limit: int) -> list[tuple[str, int]]:
+def too_long(prompts: Iterable[str], tokenizer: Any, limit: int) -> list[tuple[str, int]]:
     """The prompts that a tokenizer would cut, with their number of tokens (start and end included).
 
     Parameters
     ----------
-    tokenizer_folder
-        The tokenizer of a pipeline or bundle.
+    tokenizer
+        As `engines.checkpoint.tokenizer.open_tokenizer` opens it.
     limit
         Tokens that the text encoder takes, 77 for Stable Diffusion.
     """
-    from transformers import CLIPTokenizer
+    from engines.checkpoint.tokenizer import token_counts
 
     distinct = sorted(set(prompts))
-    tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder, model_max_length=10**6)
-    lengths = [len(ids) for ids in tokenizer(distinct).input_ids] if distinct else []
-    return [(prompt, n) for prompt, n in zip(distinct, lengths, strict=True) if n > limit]
+    return [(text, n) for text, n in zip(distinct, token_counts(tokenizer, distinct), strict=True) if n > limit]

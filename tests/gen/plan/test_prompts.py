@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,14 +51,21 @@ def test_a_prompt_names_the_skin_type_or_is_refused(parts: list[str], group: str
         assert group.replace("_", " ") in filled
 
 
-def test_prompts_past_the_tokenizers_length_are_named_with_their_length(tmp_path: Path) -> None:
-    new_tokenizer().save_pretrained(tmp_path)
+def test_prompts_past_the_tokenizers_length_are_named_with_their_length() -> None:
+    tokenizer = new_tokenizer()
     fits, long = prompt_for("plaque", "dark"), "an image of " * 6
-    assert prompts.too_long([fits, long, long], tmp_path, 16) == [(long, 20)]
+    assert prompts.too_long([fits, long, long], tokenizer, 16) == [(long, 20)]
 
 
-def test_a_prompt_that_just_fits_is_not_called_too_long(tmp_path: Path) -> None:
-    new_tokenizer().save_pretrained(tmp_path)
-    ((_, n),) = prompts.too_long(["An image of a plaque"], tmp_path, 0)
-    assert prompts.too_long(["An image of a plaque"], tmp_path, n) == []
-    assert prompts.too_long(["An image of a plaque"], tmp_path, n - 1) == [("An image of a plaque", n)]
+def test_a_prompt_that_just_fits_is_not_called_too_long() -> None:
+    tokenizer = new_tokenizer()
+    ((_, n),) = prompts.too_long(["An image of a plaque"], tokenizer, 0)
+    assert prompts.too_long(["An image of a plaque"], tokenizer, n) == []
+    assert prompts.too_long(["An image of a plaque"], tokenizer, n - 1) == [("An image of a plaque", n)]
+
+
+def test_all_vectors_of_a_learnt_word_are_counted() -> None:
+    tokenizer = new_tokenizer()
+    tokenizer.add_tokens(["<d>", "<d>_1", "<d>_2"])
+    ((_, n),) = prompts.too_long(["An image of <d>"], tokenizer, 0)
+    assert n == len(tokenizer("An image of").input_ids) + 3

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import CLIPTokenizerFast
 
 from dermforge.common.errors import UserError
 from engines import Engine
@@ -38,6 +41,23 @@ def test_everything_wrong_with_a_plan_is_found_first(
         "1 prompts have more than the 16 tokens that the model reads",
     ]
     assert check(plan.from_rows([{k: v for k, v in row.items() if k != "group"}]), engine, None) == []
+
+
+def test_prompts_are_counted_by_the_tokenizer_that_the_bundle_has(
+    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle of a pipeline that was saved with the fast tokenizer has `tokenizer.json` and no other lists."""
+    engine = open_engine()
+    folder = Path(shutil.copytree(engine.bundle.folder, tmp_path / "bundle"))
+    tokenizer = CLIPTokenizerFast.from_pretrained(folder / "tokenizer")
+    shutil.rmtree(folder / "tokenizer")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    for name in ("vocab.json", "merges.txt"):
+        (folder / "tokenizer" / name).unlink(missing_ok=True)
+    monkeypatch.setattr(engine, "bundle", replace(engine.bundle, folder=folder))
+    row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "an image of " * 9, "size": 64}
+    (said,) = check(plan.from_rows([row]), engine, None)
+    assert said.startswith("1 prompts have more than the 16 tokens")
 
 
 def test_photographs_and_masks_that_no_row_uses_are_refused(
