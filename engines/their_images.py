@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from engines.checkpoint.folder import PARTS, one_line, weight_files
-from engines.checkpoint.skeleton import empty_network
+from engines.backends.torch_eager import CPU_PIXELS
+from engines.checkpoint.folder import PARTS, reason, weight_files
+from engines.checkpoint.skeleton import empty_network, network_class, pipeline_class
 from engines.checkpoint.tokenizer import is_fast
 from engines.checkpoint.weights import check_weights, load_part
 from engines.draw import GREY, Start, Tick, hole
 from engines.errors import EngineError
-from engines.memory import give_back
+from engines.memory import explained, give_back
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet, without_bars
 
-CPU_PIXELS = 512 * 512  # of one batch on a CPU
 GPU_IMAGES = 8
 
 
@@ -41,7 +41,7 @@ def their_images(
         Diffusers cannot draw with this folder: says why.
     """
     try:
-        with quiet(), torch.inference_mode():
+        with quiet(), torch.inference_mode(), explained("diffusers' pipeline"):
             conditional, unconditional = _words(folder, spec, prompts, device)
             pipeline = _open(folder, spec, without=("text_encoder", "tokenizer")).to(device)
             batch = GPU_IMAGES if device.type != "cpu" else max(1, CPU_PIXELS // spec.size**2)
@@ -53,7 +53,7 @@ def their_images(
                 def ended(
                     _pipe: Any, step: int, _time: Any, kept: dict[str, Any], first: int = first
                 ) -> dict[str, Any]:
-                    tick(first * steps // n + step + 1, steps * -(-n // batch))
+                    tick(first // batch * steps + step + 1, -(-n // batch) * steps)
                     return kept
 
                 drawn = pipeline(
@@ -77,16 +77,14 @@ def their_images(
     except EngineError:
         raise
     except Exception as error:  # whatever diffusers makes of a folder that passed every check
-        raise EngineError(f"diffusers cannot draw with {folder} ({type(error).__name__}: {one_line(error)})") from error
+        raise EngineError(f"diffusers cannot draw with {folder} ({reason(error)})") from error
 
 
 def _open(folder: Path, spec: PipelineSpec, without: Sequence[str]) -> Any:
     """Diffusers' own pipeline object of a folder, in float32, without some of its parts."""
-    import diffusers
     from transformers import CLIPTokenizerFast
 
-    inpaint = spec.unet_in_channels != spec.latent_channels
-    kind = diffusers.StableDiffusionInpaintPipeline if inpaint else diffusers.StableDiffusionPipeline
+    kind = pipeline_class(inpaint=spec.unet_in_channels != spec.latent_channels)
     fast = "tokenizer" not in without and is_fast(folder)
     left_out = (*without, "safety_checker", "feature_extractor", "image_encoder", *(["tokenizer"] if fast else []))
     with without_bars():
@@ -101,14 +99,12 @@ def _open(folder: Path, spec: PipelineSpec, without: Sequence[str]) -> Any:
 
 def _network(folder: Path, part: str) -> Any:
     """One network, as diffusers or transformers load it; by our own names where those of the file are a wrapper's."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel
-
     if check_weights(folder, part, empty_network(folder, part)):
         return load_part(folder, part)
-    kind = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}[part]
     variant = weight_files(folder, part).variant
-    return kind.from_pretrained(folder / part, variant=variant, torch_dtype=torch.float32, use_safetensors=True)
+    return network_class(part).from_pretrained(
+        folder / part, variant=variant, torch_dtype=torch.float32, use_safetensors=True
+    )
 
 
 def _words(

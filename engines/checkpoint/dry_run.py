@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from engines.checkpoint.folder import PARTS, one_line
+from engines.checkpoint.folder import PARTS, reason
 from engines.errors import EngineError
 from engines.silence import quiet
 
@@ -50,10 +50,9 @@ def try_networks(folder: Path, pipeline: Any, size: int, length: int) -> None:
             except Exception as error:  # whatever a network makes of settings that do not fit each other
                 if isinstance(error, NotImplementedError) and "Meta" in str(error):
                     continue  # torch has no shapes for an operation, which says nothing of the settings
-                reason = f"{type(error).__name__}: {one_line(error)}"
                 raise EngineError(
-                    f"{folder / part / 'config.json'} describes a {PARTS[part]} that does not run ({reason}): restore "
-                    "it; numbers stand without quotes"
+                    f"{folder / part / 'config.json'} describes a {PARTS[part]} that does not run ({reason(error)}): "
+                    "restore it; numbers stand without quotes"
                 ) from error
             if tuple(got.shape) != expected:
                 raise EngineError(

@@ -91,6 +91,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def reason(error: BaseException) -> str:
+    """What went wrong in another library: the exception's class and its message, in one line."""
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
 def one_line(error: BaseException) -> str:
     """An exception's message without line breaks, cut where it is long."""
     return " ".join(str(error).split())[:300]

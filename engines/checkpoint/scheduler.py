@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from engines.checkpoint.folder import one_line
+from engines.checkpoint.folder import reason
 from engines.checkpoint.settings import Known, check_settings, known
 from engines.errors import EngineError
 from engines.silence import quiet
@@ -121,7 +121,7 @@ def open_scheduler(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
             "kinds of diffusion are not supported: use diffusers for this model"
         )
     kind, taken = getattr(diffusers, name), _keys(name)
-    foreign = known(COMMON, CLIPPING + " ".join(taken - {*_NEVER}), _NEVER)
+    foreign = known(" ".join(taken - {*_NEVER}), "", _NEVER)
     check_settings(
         path, {k: v for k, v in config.items() if k in taken or k not in _all_keys()}, OWN.get(name, foreign)
     )
@@ -143,7 +143,7 @@ def _explained(path: Path, name: str) -> Iterator[None]:
         with quiet():
             yield
     except Exception as error:
-        raise EngineError(f"{path} makes no {name} ({type(error).__name__}: {one_line(error)})") from error
+        raise EngineError(f"{path} makes no {name} ({reason(error)})") from error
 
 
 def _try(scheduler: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engines.checkpoint import settings
-from engines.checkpoint.folder import PARTS, one_line, read_json
+from engines.checkpoint.folder import PARTS, read_json, reason
 from engines.checkpoint.scheduler import open_scheduler
 from engines.checkpoint.settings import check_settings
 from engines.errors import EngineError
@@ -31,29 +32,46 @@ def empty_pipeline(folder: Path) -> Any:
     EngineError
         A part is missing or of another class, or a setting is not followed here; names it.
     """
-    import diffusers
-
-    index = read_json(folder / "model_index.json")
-    check_index(folder, index)
-    networks = {part: empty_network(folder, part) for part in PARTS}
-    scheduler_config = read_json(folder / "scheduler" / "scheduler_config.json")
-    kind = diffusers.StableDiffusionPipeline
-    if networks["unet"].config.in_channels != networks["vae"].config.latent_channels:
-        kind = diffusers.StableDiffusionInpaintPipeline
-    scheduler = open_scheduler(folder, index["scheduler"][1], scheduler_config)
-    others = {"tokenizer": None, "safety_checker": None, "feature_extractor": None}
-    try:
-        with quiet():
-            pipeline = kind(**networks, scheduler=scheduler, **others, requires_safety_checker=False)
-    except Exception as error:  # whatever a pipeline makes of parts that do not fit each other
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise EngineError(f"{folder} is not opened by diffusers' {kind.__name__} ({reason})") from error
+    check_index(folder, read_json(folder / "model_index.json"))
+    pipeline = pipeline_of(folder, {part: empty_network(folder, part) for part in PARTS})
     if pipeline.scheduler.config.get("clip_sample"):  # which the pipeline for text to image sets to False
         raise EngineError(
             f"{folder / 'scheduler' / 'scheduler_config.json'} has clip_sample = True, by which diffusers' "
-            f"{kind.__name__} clips latents: set it to false, as Stable Diffusion has it"
+            f"{type(pipeline).__name__} clips latents: set it to false, as Stable Diffusion has it"
         )
     return pipeline
+
+
+def pipeline_of(folder: Path, networks: Mapping[str, Any], tokenizer: Any = None) -> Any:
+    """Diffusers' pipeline object of networks and of the scheduler in a folder, which `check_index` let pass.
+
+    Raises
+    ------
+    EngineError
+        The scheduler is not followed here, or the parts do not fit each other.
+    """
+    name = read_json(folder / "model_index.json")["scheduler"][1]
+    scheduler = open_scheduler(folder, name, read_json(folder / "scheduler" / "scheduler_config.json"))
+    unet, vae = networks["unet"].config, networks["vae"].config
+    kind = pipeline_class(inpaint=unet.in_channels != vae.latent_channels)
+    others = {"tokenizer": tokenizer, "safety_checker": None, "feature_extractor": None}
+    try:
+        with quiet():
+            return kind(**networks, scheduler=scheduler, **others, requires_safety_checker=False)
+    except Exception as error:  # whatever a pipeline makes of parts that do not fit each other
+        raise EngineError(f"{folder} is not opened by diffusers' {kind.__name__} ({reason(error)})") from error
+
+
+def pipeline_class(inpaint: bool) -> Any:
+    """The class of diffusers that opens a folder."""
+    import diffusers
+
+    return diffusers.StableDiffusionInpaintPipeline if inpaint else diffusers.StableDiffusionPipeline
+
+
+def network_class(part: str) -> Any:
+    """The class of a network, of diffusers or of transformers."""
+    return getattr(importlib.import_module(LIBRARIES[part]), PARTS[part])
 
 
 def check_index(folder: Path, index: dict[str, Any]) -> None:
@@ -93,8 +111,7 @@ def empty_network(folder: Path, part: str) -> Any:
         The configuration is missing, of another class, or describes no network.
     """
     from accelerate import init_empty_weights
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig
 
     path = folder / part / "config.json"
     config = read_json(path)
@@ -105,13 +122,11 @@ def empty_network(folder: Path, part: str) -> Any:
         name = got[0] if isinstance(got, list) and len(got) == 1 else got
         raise EngineError(f"{path.parent} is a {name}; this version builds engines of {PARTS[part]} only")
     check_settings(path, config, KNOWN[part])
+    kind = network_class(part)
     try:
         with quiet(), init_empty_weights(include_buffers=False):
             if part == "text_encoder":
-                return CLIPTextModel._from_config(CLIPTextConfig(**config), attn_implementation="eager").eval()
-            return {"unet": UNet2DConditionModel, "vae": AutoencoderKL}[part].from_config(config).eval()
+                return kind._from_config(CLIPTextConfig(**config), attn_implementation="eager").eval()
+            return kind.from_config(config).eval()
     except Exception as error:  # whatever a class makes of settings that do not fit each other
-        reason = re.sub(r"^'(\w+)'$", r"\1", one_line(error))
-        raise EngineError(
-            f"{path} describes no {PARTS[part]} ({type(error).__name__}: {reason}): restore it"
-        ) from error
+        raise EngineError(f"{path} describes no {PARTS[part]} ({reason(error)}): restore it") from error

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from engines.checkpoint import settings
-from engines.checkpoint.folder import one_line, read_json
+from engines.checkpoint.folder import read_json, reason
 from engines.checkpoint.settings import check_settings
 from engines.checkpoint.skeleton import TOKENIZERS
 from engines.errors import EngineError
@@ -44,8 +44,7 @@ def open_tokenizer(folder: Path) -> Any:
         with quiet():
             return (CLIPTokenizerFast if is_fast(folder) else CLIPTokenizer).from_pretrained(place)
     except Exception as error:  # whatever transformers makes of damaged files
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise EngineError(f"{place} cannot be opened ({reason}): copy or download it again") from error
+        raise EngineError(f"{place} cannot be opened ({reason(error)}): copy or download it again") from error
 
 
 def is_fast(folder: Path) -> bool:
@@ -91,9 +90,8 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
     try:
         token_ids(tokenizer, ["", "a"], length)
     except Exception as error:  # whatever transformers makes of special tokens that are not there
-        reason = f"{type(error).__name__}: {one_line(error)}"
         raise EngineError(
-            f"{place} makes no token ids of a prompt ({reason}): name bos_token, eos_token and pad_token in "
+            f"{place} makes no token ids of a prompt ({reason(error)}): name bos_token, eos_token and pad_token in "
             "tokenizer_config.json, as the model's own tokenizer has them"
         ) from error
 

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
-
-from engines.checkpoint.folder import PARTS, read_json
-from engines.checkpoint.scheduler import open_scheduler
+from engines.checkpoint.folder import PARTS
+from engines.checkpoint.skeleton import pipeline_of
 from engines.checkpoint.tokenizer import open_tokenizer
 from engines.checkpoint.weights import load_part
 from engines.find_model import resolve
 from engines.pipeline_spec import PipelineSpec, model_digest, read_spec
-from engines.silence import quiet
 
 
 @dataclass(frozen=True)
@@ -53,18 +50,6 @@ def load_base(folder: Path, spec: PipelineSpec) -> Base:
         Weights are damaged, not finite, or do not fit their configuration.
     """
     parts = {part: load_part(folder, part).requires_grad_(False) for part in PARTS}
-    name = read_json(folder / "model_index.json")["scheduler"][1]
-    scheduler = open_scheduler(folder, name, read_json(folder / "scheduler" / "scheduler_config.json"))
-    inpaint = spec.unet_in_channels != spec.latent_channels
-    kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
-    with quiet():
-        pipeline = kind(
-            **parts,
-            tokenizer=open_tokenizer(folder),
-            scheduler=scheduler,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
+    pipeline = pipeline_of(folder, parts, open_tokenizer(folder))
     pipeline.set_progress_bar_config(disable=True)
     return Base(folder, spec, model_digest(folder), pipeline)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
-from engines.draw import Start, hole, start_of
+from engines.draw import Start, Tick, hole, start_of
 from engines.errors import EngineError
 from engines.pipeline_spec import PipelineSpec, read_spec
 from engines.their_images import their_images
@@ -20,8 +20,8 @@ PROMPTS = ["An image of plaque, dark skin", "a", ""]
 CPU = torch.device("cpu")
 
 
-def images_of(folder: Path, spec: PipelineSpec, start: Start) -> np.ndarray:
-    return their_images(folder, spec, PROMPTS, start, CPU, lambda *_: None)
+def images_of(folder: Path, spec: PipelineSpec, start: Start, tick: Tick = lambda *_: None) -> np.ndarray:
+    return their_images(folder, spec, PROMPTS, start, CPU, tick)
 
 
 @pytest.mark.parametrize("scheduler", ["DDIMScheduler", "EulerAncestralDiscreteScheduler"])
@@ -69,6 +69,20 @@ def test_an_inpainting_model_redraws_the_middle_of_a_grey_image(make_model: Call
     ).images
     difference = images_of(folder, spec, start).astype(int) - (plain * 255).round().astype(int)
     assert np.abs(difference).max() <= 1
+
+
+def test_batches_change_nothing_and_their_steps_add_up(
+    make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model(seed=5)
+    spec = read_spec(folder)
+    start = start_of(spec, len(PROMPTS), steps=4)
+    whole = images_of(folder, spec, start)
+    monkeypatch.setattr("engines.their_images.CPU_PIXELS", 2 * spec.size**2)
+    steps: list[tuple[int, int]] = []
+    parts = images_of(folder, spec, start, lambda done, total: steps.append((done, total)))
+    assert np.abs(parts.astype(int) - whole.astype(int)).max() <= 1
+    assert steps == [(done, 8) for done in range(1, 9)]
 
 
 def test_what_diffusers_cannot_draw_with_is_said_in_one_line(make_model: Callable[..., Path]) -> None:
