@@ -187,7 +187,7 @@ def _refuse_useless(table: Path, told: Mapping[str, Any]) -> None:
     """Refuse options for what every row of a table says itself."""
     rows = read_table(table)
     for name, value in told.items():
-        if value not in (None, False) and name in rows and rows[name].notna().all():
+        if value is not None and name in rows and rows[name].notna().all():
             flag = name.replace("_", "-")
             raise UserError(f"every row of {table} has its own {name}, which wins: leave out --{flag}, or the column")
 

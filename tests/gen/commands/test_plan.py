@@ -135,3 +135,11 @@ def test_an_option_for_what_a_table_says_itself_is_refused(tmp_path: Path) -> No
         else:
             call(*words)
     assert [row.steps for row in plans.load(tmp_path / "plan.csv").rows()] == [5, 9]
+
+
+@pytest.mark.parametrize(("option", "value"), [("seed", 0), ("guidance", 0)])
+def test_zero_is_an_option_too(option: str, value: int, tmp_path: Path) -> None:
+    """It was asked for, and the table says otherwise."""
+    pd.DataFrame({"class": ["plaque"], "prompt": ["a"], "size": "64", option: ["7"]}).to_csv(tmp_path / "rows.csv")
+    with pytest.raises(UserError, match=f"leave out --{option}"):
+        call("--table", tmp_path / "rows.csv", f"--{option}", value, "--out", tmp_path / "plan.csv")
