@@ -17,6 +17,8 @@ from engines.pipeline_spec import PipelineSpec
 STEPS, GUIDANCE = 8, 3.0
 GREY = 128
 Tick = Callable[[int, int], None]
+#: Called with how far the images are, in words.
+SoFar = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Start:
 
 #: An engine, the embeddings of n prompts and of n empty ones, further channels of the UNet's input or None, and where
 #: to start -> latents, float32 [n, C, h, w]; None where it does not have the steps of the pipeline's scheduler.
-Solve = Callable[[Networks, torch.Tensor, torch.Tensor | None, Start, Tick], torch.Tensor | None]
+Solve = Callable[[Networks, torch.Tensor, torch.Tensor | None, Start, SoFar], torch.Tensor | None]
 
 
 def start_of(spec: PipelineSpec, n: int, steps: int = STEPS, guidance: float = GUIDANCE) -> Start:
@@ -91,12 +93,16 @@ def denoise(
 
 
 def by_diffusers(
-    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, tick: Tick
+    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, so_far: SoFar
 ) -> torch.Tensor:
     """A `Solve` by diffusers' scheduler of the pipeline's class and settings, around the engine's UNet."""
     scheduler = own_scheduler(engine.spec.scheduler)
     scheduler.set_timesteps(start.steps)
     latents = start.noise.to(engine.device) * scheduler.init_noise_sigma
+
+    def tick(done: int, total: int) -> None:
+        so_far(f"step {done} of {total}")
+
     return denoise(engine.denoise, scheduler, latents, text, start.guidance, extra, tick, start.generators())
 
 
@@ -106,16 +112,8 @@ def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: f
     return engine.decode(draw_latents(engine, text, steps, guidance)).cpu().numpy()
 
 
-def draw_latents(
-    engine: Engine, text: torch.Tensor, steps: int = STEPS, guidance: float = GUIDANCE, tick: Tick = lambda *_: None
-) -> torch.Tensor:
-    """The latents of `draw`, float32 [n, C, h, w], from the embeddings of n prompts and of n empty ones.
-
-    Parameters
-    ----------
-    tick
-        Called with the steps done and with all of them, after each step.
-    """
+def draw_latents(engine: Engine, text: torch.Tensor, steps: int = STEPS, guidance: float = GUIDANCE) -> torch.Tensor:
+    """The latents of `draw`, float32 [n, C, h, w], from the embeddings of n prompts and of n empty ones."""
     from diffusers import DDIMScheduler
 
     spec, n = engine.spec, len(text) // 2
@@ -123,7 +121,7 @@ def draw_latents(
     scheduler.set_timesteps(steps)
     latents = start_of(spec, n).noise.to(engine.device)
     extra = inpainting_channels(engine, n)
-    return denoise(engine.denoise, scheduler, latents, text, guidance, extra, tick)
+    return denoise(engine.denoise, scheduler, latents, text, guidance, extra)
 
 
 def inpainting_channels(engine: Networks, n: int) -> torch.Tensor | None:

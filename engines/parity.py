@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -119,13 +120,10 @@ def parity_outputs(
     if start is not None:
         drawing = f"{name}: images of {len(prompts)} prompts"
         tick(drawing)
-
-        def ended(done: int, total: int) -> None:
-            tick(drawing, f"step {done} of {total}")
-
-        latents = solve(engine, text, extra, start, ended)
+        so_far = partial(tick, drawing)
+        latents = solve(engine, text, extra, start, so_far)
         own = latents is not None and solve is not by_diffusers
-        latents = by_diffusers(engine, text, extra, start, ended) if latents is None else latents
+        latents = by_diffusers(engine, text, extra, start, so_far) if latents is None else latents
     tick(f"{name}: vae")
     decode = engine.decode_exact if isinstance(engine, Reference) else engine.decode
     decoded = both(decode, inputs.latents)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from engines.draw import Start, Tick
+from engines.draw import SoFar, Start
 from engines.engine import Networks
 from gen.diffusion import solvers
 from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
@@ -26,7 +26,7 @@ class _Certified(InFlightImage):
 
 
 def own_steps(
-    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, tick: Tick
+    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, so_far: SoFar
 ) -> torch.Tensor | None:
     """The latents of a certificate's images by this package's solver and loop: an `engines.draw.Solve`.
 
@@ -62,5 +62,5 @@ def own_steps(
             for finished in loop.step():
                 assert finished.latents is not None
                 done[finished.number] = finished.latents
-                tick(len(done), n)
+                so_far(f"image {len(done)} of {n}")
     return torch.stack([done[number] for number in range(n)])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engines import Bundle, ParityError, build
+from engines import Bundle, Engine, ParityError, build
 from engines.certificate import Certificate, read_certificate
+from engines.draw import start_of
 from gen import builtin
 from gen.diffusion import solvers
 from gen.diffusion.schedules import NoiseSchedule
@@ -55,6 +57,12 @@ def test_each_scheduler_draws_diffusers_images(config: dict[str, Any], tmp_path:
     assert certificate.images.psnr_worst >= 50
     assert certificate.scheduler == config["_class_name"]
     assert certificate.own_steps == (config["_class_name"] in {name for name, _ in solvers.CLASSES.values()})
+
+
+def test_it_says_how_many_images_are_done(open_engine: Callable[..., Engine]) -> None:
+    engine, said = open_engine(), list[str]()
+    own_steps(engine, engine.encode_text(["a", "b", "", ""]), None, start_of(engine.spec, 2, steps=3), said.append)
+    assert said == ["image 1 of 2", "image 2 of 2"]
 
 
 def test_inpainting_draws_diffusers_images(tmp_path: Path) -> None:
