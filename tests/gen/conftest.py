@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from finetune_helpers import run
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import engines
@@ -116,6 +117,15 @@ def onnx_bundle(pipelines: dict[str, Path], tmp_path_factory: pytest.TempPathFac
 def open_engine(bundles: dict[str, Path]) -> Callable[..., engines.Engine]:
     """Load an engine of `text` or `inpaint`, optionally with another number of rows."""
     return lambda name="text", rows=None: engines.load(bundles[name], device="cpu", rows=rows)
+
+
+@pytest.fixture
+def finetune(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """`gen finetune` of an untrained pipeline on `images` into the folder `tuned`; its exit status."""
+    usual = {"model": random_pipeline, "data": images, "out": tmp_path / "tuned"}
+    return lambda **options: run(monkeypatch, **{**usual, **options})
 
 
 @pytest.fixture

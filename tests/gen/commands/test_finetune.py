@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from finetune_helpers import CLASSES, run
+from finetune_helpers import CLASSES
 
 from engines.pipeline_spec import read_spec
 from shards.format.images import decode_image
@@ -36,8 +37,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_status_2(
     case: str,
-    random_pipeline: Path,
-    images: Path,
+    finetune: Callable[..., int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -49,7 +49,7 @@ def test_bad_input_is_one_line_and_status_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "held.txt").write_text("p3\n")
     given, said = BAD[case]
-    assert run(monkeypatch, **{"model": random_pipeline, "data": images, "out": "tuned", "steps": 1, **given}) == 2
+    assert finetune(**{"out": "tuned", "steps": 1, **given}) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if "images/s" not in line]  # slow machines' progress
     assert len(lines) == 1
     assert said in lines[0]
@@ -57,14 +57,14 @@ def test_bad_input_is_one_line_and_status_2(
 
 
 def test_broken_images_and_models_are_named(
+    finetune: Callable[..., int],
     random_pipeline: Path,
     images: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refused(model: Path, data: Path, said: str) -> None:
-        assert run(monkeypatch, model=model, data=data, out=tmp_path / "tuned", steps=1) == 2
+        assert finetune(model=model, data=data, steps=1) == 2
         assert said in capsys.readouterr().err
 
     photos = tmp_path / "photos"
@@ -91,74 +91,58 @@ def test_broken_images_and_models_are_named(
 
 
 def test_a_run_is_not_resumed_with_fewer_steps_than_it_has_made(
-    random_pipeline: Path,
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    finetune: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What its card says is what was done: a checkpoint of 3 steps is no result of 2."""
     out = tmp_path / "tuned"
-    options = {"model": random_pipeline, "data": images, "out": out, "keep_work": True}
-    assert run(monkeypatch, **options, steps=3) == 0
+    assert finetune(steps=3, keep_work=True) == 0
     card = (out / "README.md").read_text()
-    assert run(monkeypatch, **options, steps=2) == 2
+    assert finetune(steps=2, keep_work=True) == 2
     assert "has made 3 steps, and 2 are asked for" in capsys.readouterr().err
     assert (out / "README.md").read_text() == card
     shutil.rmtree(out)
-    assert run(monkeypatch, **options, steps=2) == 2
+    assert finetune(steps=2, keep_work=True) == 2
     assert "checkpoint.safetensors has made 3 steps already, and 2 are asked for" in capsys.readouterr().err
     assert not out.exists()
-    assert run(monkeypatch, **options, steps=2, fresh=True) == 0
+    assert finetune(steps=2, keep_work=True, fresh=True) == 0
     assert "2 steps of" in (out / "README.md").read_text()
 
 
 def test_another_run_s_checkpoint_and_folder_are_left_alone(
-    random_pipeline: Path,
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    finetune: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"model": random_pipeline, "data": images, "out": tmp_path / "tuned", "method": "lora", "steps": 1}
-    options["keep_work"] = True
-    assert run(monkeypatch, **options) == 0
-    assert run(monkeypatch, **options, learning_rate=0.1) == 2
+    options = {"method": "lora", "steps": 1, "keep_work": True}
+    assert finetune(**options) == 0
+    assert finetune(**options, learning_rate=0.1) == 2
     assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err
-    assert (
-        run(monkeypatch, **options | {"out": tmp_path / "other"}, learning_rate=0.1, work=tmp_path / "tuned.work") == 2
-    )
+    assert finetune(**options, out=tmp_path / "other", learning_rate=0.1, work=tmp_path / "tuned.work") == 2
     assert "learning_rate (0.0001 then, 0.1 now)" in capsys.readouterr().err
     (tmp_path / "tuned.work" / "checkpoint.safetensors").write_bytes(b"damaged")
-    assert run(monkeypatch, **options | {"steps": 2}) == 2
+    assert finetune(**options | {"steps": 2}) == 2
     assert "is damaged" in capsys.readouterr().err
-    assert run(monkeypatch, **options | {"steps": 2}, fresh=True) == 0
+    assert finetune(**options | {"steps": 2}, fresh=True) == 0
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    assert run(monkeypatch, **options | {"out": tmp_path / "mine"}) == 2
+    assert finetune(**options, out=tmp_path / "mine") == 2
     assert "is not a fine-tuned pipeline" in capsys.readouterr().err
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
-def test_one_model_for_each_class(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert run(monkeypatch, model=random_pipeline, data=images, out=tmp_path, per_class=True, steps=1) == 0
+def test_one_model_for_each_class(finetune: Callable[..., int], tmp_path: Path) -> None:
+    assert finetune(out=tmp_path, per_class=True, steps=1) == 0
     for number, cls in enumerate(CLASSES):
         spec = read_spec(tmp_path / cls)
         assert spec.classes == [cls]
         assert spec.lineage == [f"p{i}" for i in range(number, 8, 2)]
 
 
-def test_tensorboard_reads_back_what_was_logged(
-    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tensorboard_reads_back_what_was_logged(finetune: Callable[..., int], tmp_path: Path) -> None:
     """By TensorBoard's own reader, from the folder that stays: the log's numbers, the sheet, a run for each class."""
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     options = {"steps": 2, "batch": 2, "validate_every": 2, "track": "tensorboard", "per_class": True}
-    assert run(monkeypatch, model=random_pipeline, data=images, out=tmp_path, **options) == 0
+    assert finetune(out=tmp_path, **options) == 0
     for cls in CLASSES:
         training = tmp_path / cls / "training"
         events = EventAccumulator(str(training / "tracking" / "dermforge-finetune")).Reload()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,16 +50,11 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_full_tunes_the_unet_alone_and_says_on_what(
-    random_pipeline: Path,
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    finetune: Callable[..., int], random_pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "tuned"
-    options = {"model": random_pipeline, "data": images, "out": out, "steps": 3, "validate_every": 3, "json": True}
-    options["template"] = "An image of {class}, {group}"
-    assert run(monkeypatch, **options) == 0
+    options = {"steps": 3, "validate_every": 3, "json": True, "template": "An image of {class}, {group}"}
+    assert finetune(**options) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["images"], result["left_out"], result["prompts"], result["steps"]) == (8, 1, 4, 3)
     for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
@@ -78,7 +74,7 @@ def test_full_tunes_the_unet_alone_and_says_on_what(
     assert str(tmp_path) not in "".join(p.read_text() for p in out.rglob("*.json"))
     DiffusionPipeline.from_pretrained(out, use_safetensors=True)
     assert not (tmp_path / "tuned.work").exists()
-    assert run(monkeypatch, **options) == 0
+    assert finetune(**options) == 0
     assert json.loads(capsys.readouterr().out)["already"] is True
 
 
@@ -125,18 +121,13 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
 
 def test_a_finished_run_can_be_made_longer(
-    random_pipeline: Path,
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    finetune: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And where it goes on is said."""
-    options = {"model": random_pipeline, "data": images, "method": "lora"}
-    assert run(monkeypatch, **options, epochs=2, out=tmp_path / "whole") == 0
-    assert run(monkeypatch, **options, epochs=1, out=tmp_path / "longer", keep_work=True) == 0
+    assert finetune(method="lora", epochs=2, out=tmp_path / "whole") == 0
+    assert finetune(method="lora", epochs=1, out=tmp_path / "longer", keep_work=True) == 0
     assert "resumes" not in capsys.readouterr().err
-    assert run(monkeypatch, **options, epochs=2, out=tmp_path / "longer") == 0
+    assert finetune(method="lora", epochs=2, out=tmp_path / "longer") == 0
     said = capsys.readouterr().err
     assert re.search(r"takes \d+ of \d+ encoded views from \S*longer\.work/latents/real", said)
     assert re.search(r"resumes after step \d+ of \d+, from \S*longer\.work/checkpoint\.safetensors", said)
@@ -163,19 +154,15 @@ def test_inpainting_with_prior_preservation(
 
 
 def test_shards_are_learnt_from_and_their_lineage_is_named(
-    random_pipeline: Path,
-    phantom_shards: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    finetune: Callable[..., int], phantom_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From shards as from a folder; test shards as --holdout do not touch training ones, and themselves are refused."""
-    options = {"model": random_pipeline, "steps": 1, "out": tmp_path / "tuned", "holdout": phantom_shards / "test"}
-    assert run(monkeypatch, data=phantom_shards / "train", **options) == 0
+    options = {"steps": 1, "holdout": phantom_shards / "test"}
+    assert finetune(data=phantom_shards / "train", **options) == 0
     spec = read_spec(tmp_path / "tuned")
     assert spec.phantom
     assert set(spec.lineage) == set(open_data(phantom_shards / "train").rows["id"])
-    assert run(monkeypatch, data=phantom_shards / "test", **options) == 2
+    assert finetune(data=phantom_shards / "test", **options) == 2
     assert "no training images" in capsys.readouterr().err
 
 
@@ -206,18 +193,14 @@ def test_two_processes_do_the_steps_of_one(
 
 
 def test_images_without_classes_are_no_class_called_image(
-    random_pipeline: Path,
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    finetune: Callable[..., int], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A missing label must not become a word of the prompts; without {class} in the template nothing is missing."""
     bare = tmp_path / "bare"
     bare.mkdir()
     for file in images.glob("*.png"):
         (bare / file.name).write_bytes(file.read_bytes())
-    options = {"model": random_pipeline, "data": bare, "out": tmp_path / "tuned", "steps": 1, "views": 1}
-    assert run(monkeypatch, **options) == 2
+    options = {"data": bare, "steps": 1, "views": 1}
+    assert finetune(**options) == 2
     assert "names no class of its images" in capsys.readouterr().err
-    assert run(monkeypatch, **options, template="An image of skin") == 0
+    assert finetune(**options, template="An image of skin") == 0
