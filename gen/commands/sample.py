@@ -101,7 +101,7 @@ def sample(
     )
     job = replace(job, threads=record.threads)  # the same on machines with other cores
     remaining = run_record.remaining(shards, table)
-    warn(remaining, loaded, job)
+    warn(table, remaining, loaded, job)
     if not record.certified:
         console.warn("this bundle failed its parity certificate", style="red")
     run_record.open_run(shards, record, table, fresh)
@@ -159,13 +159,16 @@ def plan_for(folder: str, spec: PipelineSpec, path: Path | None, asked: dict[str
     return new_plan(grid.settings_from(asked["preset"], changes), wanted, spec)
 
 
-def warn(plan: Plan, engine: Engine, job: SamplingJob) -> None:
-    """Check the plan before anything is sampled, and print what is doubtful in it."""
-    from gen.plan.validate_plan import check
+def warn(plan: Plan, remaining: Plan, engine: Engine, job: SamplingJob) -> None:
+    """Check a plan before anything is sampled, and print what is doubtful in what remains to be drawn of it."""
+    from gen.plan.validate_plan import check, refuse_unused
 
-    parents = len(set(plan.frame["parent"]) - {""})
-    with console.progress("check parents", parents) if parents else nullcontext(no_tick) as tick:
-        warnings = check(plan, engine, job.open_parents(), tick)
+    parents = job.open_parents()
+    if parents is not None:
+        refuse_unused(plan, parents)
+    named = len(set(remaining.frame["parent"]) - {""})
+    with console.progress("check parents", named) if named else nullcontext(no_tick) as tick:
+        warnings = check(remaining, engine, parents, tick)
     for warning in warnings:
         console.warn(warning)
 

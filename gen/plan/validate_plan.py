@@ -32,8 +32,8 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
     Raises
     ------
     UserError
-        Another size than the engine's, an unknown solver, a missing parent or mask, parents or masks that no row uses,
-        or a model of phantoms asked for another class.
+        Another size than the engine's, an unknown solver, a missing parent or mask, or a model of phantoms asked for
+        another class.
     """
     spec, frame = engine.spec, plan.frame
     if sizes := sorted(set(frame["size"]) - {str(spec.size)}):
@@ -49,10 +49,6 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             solvers.table(solver, schedule, int(steps), STRENGTHS["inpaint"])
     named = frame[frame["parent"] != ""]
     lesions = named[named["mask"] == "lesion"]
-    if parents is not None and named.empty:
-        raise UserError("no row of the plan starts from a photograph: leave out the parents, or plan another strategy")
-    if parents is not None and parents.masks is not None and lesions.empty:
-        raise UserError('no row of the plan redraws a lesion: leave out the masks, or plan the mask "lesion"')
     if len(named):
         if parents is None:
             n = named["parent"].nunique()
@@ -86,6 +82,21 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"reads ({cut[0][1]}: {cut[0][0]!r}); the rest of them is cut off"
         )
     return warnings
+
+
+def refuse_unused(plan: Plan, parents: Parents) -> None:
+    """Refuse parents, or masks, that no row of the whole plan uses: withdrawn images do not make them useless.
+
+    Raises
+    ------
+    UserError
+        Says which.
+    """
+    named = plan.frame[plan.frame["parent"] != ""]
+    if named.empty:
+        raise UserError("no row of the plan starts from a photograph: leave out the parents, or plan another strategy")
+    if parents.masks is not None and not (named["mask"] == "lesion").any():
+        raise UserError('no row of the plan redraws a lesion: leave out the masks, or plan the mask "lesion"')
 
 
 def _unseen_cells(frame: pd.DataFrame, spec: PipelineSpec) -> list[tuple[str, str]]:

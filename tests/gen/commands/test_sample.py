@@ -13,9 +13,12 @@ from dermforge.common import console
 from dermforge.common.errors import UserError
 from gen.commands.regenerate import regenerate
 from gen.commands.sample import sample
+from gen.plan import plan
 from gen.sampling import sampler
 from shards import write_shard
+from shards.ingest.folder import open_data
 from shards.storage.bucket import Bucket
+from shards.tools.purge import purge
 
 
 def call(command: Callable[..., None], *words: object) -> str:
@@ -90,3 +93,17 @@ def test_a_run_into_a_bucket_resumes_where_the_network_died(
         run(bucket, "--per-cell", 2)
     assert "8 images in 2 verified shards" in run(bucket, "--per-cell", 2, "--fresh")
     assert len(objects(bucket)) == 6
+
+
+def test_the_same_command_goes_on_after_its_only_photograph_was_withdrawn(
+    bundles: dict[str, Path], images: Path, tmp_path: Path
+) -> None:
+    """Then no row that is left starts from a photograph, and the plan still does."""
+    out, parent = tmp_path / "out", str(open_data(images).rows["id"][0])
+    row = {"class": "plaque", "group": "dark", "prompt": "a", "size": 64, "steps": 2}
+    redrawn = {**row, "id": "b", "strategy": "image-to-image", "parent": parent}
+    plan.from_rows([{**row, "id": "a"}, redrawn]).save(tmp_path / "plan.csv")
+    options = ("--engine", bundles["text"], "--plan", tmp_path / "plan.csv", "--parents", images, "--device", "cpu")
+    assert "2 images in 1 verified shards" in call(sample, "--shards", out, *options)
+    purge(out, parent)
+    assert "1 images in 1 verified shards" in call(sample, "--shards", out, *options)

@@ -15,7 +15,7 @@ from engines import Engine
 from engines.pipeline_spec import ValidationPrompt
 from gen.plan import plan
 from gen.plan.parents import Parents
-from gen.plan.validate_plan import check
+from gen.plan.validate_plan import check, refuse_unused
 from shards.ingest.folder import open_data
 
 
@@ -60,16 +60,13 @@ def test_prompts_are_counted_by_the_tokenizer_that_the_bundle_has(
     assert said.startswith("1 prompts have more than the 16 tokens")
 
 
-def test_photographs_and_masks_that_no_row_uses_are_refused(
-    open_engine: Callable[..., Engine], images: Path, tmp_path: Path
-) -> None:
-    engine = open_engine()
+def test_photographs_and_masks_that_no_row_uses_are_refused(images: Path, tmp_path: Path) -> None:
     row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "An image", "size": 64}
     with pytest.raises(UserError, match="no row of the plan starts from a photograph"):
-        check(plan.from_rows([row]), engine, Parents(open_data(images), images))
+        refuse_unused(plan.from_rows([row]), Parents(open_data(images), images))
     redrawn = {**row, "strategy": "inpaint", "mask": "centre", "parent": open_data(images).rows["id"][0]}
     with pytest.raises(UserError, match="no row of the plan redraws a lesion"):
-        check(plan.from_rows([redrawn]), engine, Parents(open_data(images), images, tmp_path))
+        refuse_unused(plan.from_rows([redrawn]), Parents(open_data(images), images, tmp_path))
 
 
 def test_a_pair_of_class_and_skin_type_that_the_model_never_saw_is_named(
