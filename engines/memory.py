@@ -63,7 +63,8 @@ def give_back() -> None:
 
     It takes half a second, so a process that holds less than `MUCH` keeps what it has.
     """
-    if resident_bytes() < MUCH:
+    held = resident_bytes()
+    if held is not None and held < MUCH:
         return
     gc.collect()
     if sys.platform == "linux":
@@ -72,11 +73,11 @@ def give_back() -> None:
             trim(0)
 
 
-def resident_bytes() -> int:
-    """Memory that this process holds, without what it shares with others or maps; 0 where the system does not say."""
+def resident_bytes() -> int | None:
+    """Bytes that this process holds, without what it shares with others or maps; None where the system does not say."""
     status = Path("/proc/self/statm")
     if not status.exists():
-        return 0
+        return None
     _, resident, shared, *_ = map(int, status.read_text().split())
     return (resident - shared) * resource.getpagesize()
 
