@@ -95,6 +95,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     pipeline = empty_pipeline(folder)
     unet, vae, text = pipeline.unet.config, pipeline.vae.config, pipeline.text_encoder.config
     _check_channels(folder, unet, vae)
+    _check_scale(folder, vae.scaling_factor)
     widths = unet.cross_attention_dim
     if {text.hidden_size} != set(widths if isinstance(widths, list | tuple) else [widths]):
         raise EngineError(
@@ -156,7 +157,10 @@ def _check_channels(folder: Path, unet: Any, vae: Any) -> None:
             f"{folder / 'unet'} gives {unet.out_channels} channels; expected {latent}, as the VAE has: a learnt "
             "variance is not supported"
         )
-    scale = vae.scaling_factor
+
+
+def _check_scale(folder: Path, scale: Any) -> None:
+    """Refuse a VAE without a factor between its latents and the UNet's."""
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
         raise EngineError(f"{folder / 'vae' / 'config.json'} has scaling_factor = {scale}; expected a number above 0")
 

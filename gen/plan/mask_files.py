@@ -41,19 +41,20 @@ class MaskFiles:
             There is none, there are several, or it is a link to a file outside the folder.
         """
         found = [path for path in self._by_id.get(image, []) if path.is_file()]
-        exact = [path for path in found if path.stem == image]
+        named = [path for path in found if path.stem == image] or found
         if not found:
             raise UserError(
                 f"no mask of {image} in {self.folder}; expected {image}.png, or the name of its image, white where the "
                 f"lesion is{HASHED if HIDDEN.fullmatch(image) else ''}"
             )
-        if len(exact or found) > 1:
+        if len(named) > 1:
             raise UserError(
-                f"{found[0]} and {found[1]} may both be the mask of {image}; call the right one {image}.png"
+                f"{named[0]} and {named[1]} may both be the mask of {image}; call the right one {image}.png"
             )
-        if (exact or found)[0].is_symlink() and leaves((exact or found)[0], self.folder):
-            raise UserError(f"mask {(exact or found)[0]} is a link to a file outside the folder; copy that file here")
-        return (exact or found)[0]
+        (mask,) = named
+        if mask.is_symlink() and leaves(mask, self.folder):
+            raise UserError(f"mask {mask} is a link to a file outside the folder; copy that file here")
+        return mask
 
     @cached_property
     def _by_id(self) -> dict[str, list[Path]]:

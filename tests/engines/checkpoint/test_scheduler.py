@@ -41,7 +41,11 @@ def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
         ("DDIMScheduler", {"beta_schedule": "cosine"}, "makes no DDIMScheduler"),
         ("DDPMScheduler", {"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'"),
         ("DDIMScheduler", {"prediction_type": "flow_prediction"}, "prediction_type = 'flow_prediction'"),
-        ("EulerDiscreteScheduler", {"timestep_spacing": "cosine"}, "scheduler_config.json"),
+        (
+            "EulerDiscreteScheduler",
+            {"timestep_spacing": "cosine"},
+            "timestep_spacing = 'cosine'; expected one of leading",
+        ),
         ("EulerDiscreteScheduler", {"use_beta_sigmas": True}, "use_beta_sigmas = True"),
         ("EulerDiscreteScheduler", {"sigma_min": 0.1}, "sigma_min = 0.1"),
         ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type = 'sde-dpmsolver"),
@@ -51,9 +55,9 @@ def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
         ("LCMScheduler", {"original_inference_steps": 100}, "original_inference_steps = 100"),
         ("EulerAncestralDiscreteScheduler", {"prediction_type": "sample"}, "makes no EulerAncestral.*not implemented"),
         ("DDIMScheduler", {"invented": 1}, "invented = 1, which this version does not know"),
-        ("DDIMScheduler", {"num_train_timesteps": 0}, "scheduler_config.json"),
-        ("DDIMScheduler", {"num_train_timesteps": "1000"}, "scheduler_config.json"),
-        ("DDIMScheduler", {"num_train_timesteps": None}, "scheduler_config.json"),
+        ("DDIMScheduler", {"num_train_timesteps": 0}, "makes no DDIMScheduler"),
+        ("DDIMScheduler", {"num_train_timesteps": "1000"}, "makes no DDIMScheduler"),
+        ("DDIMScheduler", {"num_train_timesteps": None}, "makes no DDIMScheduler"),
     ],
 )
 def test_what_is_not_followed_is_refused_in_one_line(name: str, config: dict[str, object], word: str) -> None:

@@ -53,11 +53,10 @@ def test_the_layers_that_peft_leaves_are_taken_as_their_own(folder: Path, rename
 
 @given(st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=4), st.sampled_from(["conv_in.weight", "a.to_q.bias"]))
 def test_own_names_do_not_depend_on_the_order_of_wrappers(wrappers: list[str], name: str) -> None:
-    outer = [word for word in wrappers if word != "base_layer."]
-    inner = "base_layer.".join(name.rsplit(".", 1)[:1]) + "." + ("base_layer." if "base_layer." in wrappers else "")
-    assert own_names(Path("unet"), ["".join(outer) + inner + name.rsplit(".", 1)[1]]) == {
-        "".join(outer) + inner + name.rsplit(".", 1)[1]: name
-    }
+    outer = "".join(word for word in wrappers if word != "base_layer.")
+    layer, last = name.rsplit(".", 1)
+    wrapped = f"{outer}{layer}.{'base_layer.' if 'base_layer.' in wrappers else ''}{last}"
+    assert own_names(Path("unet"), [wrapped]) == {wrapped: name}
 
 
 def test_missing_and_unknown_weights_are_named(folder: Path, rename: Rename) -> None:
