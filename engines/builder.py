@@ -105,7 +105,9 @@ def build(
     folder = resolve(model)
     spec, digest = read_spec(folder, size), model_digest(folder)
     claim(Path(out), digest, overwrite)
-    require(build_bytes(folder, precision), f"building {folder.name} in {precision}")
+    needed = build_bytes(folder, precision)
+    require(needed, f"building {folder.name} in {precision}")
+    progress(f"building {folder.name} in {precision}, with about {needed / 1e9:.1f} GB of memory")
     drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or spec.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
     gpu = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None

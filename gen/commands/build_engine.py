@@ -76,7 +76,7 @@ def build_engine(
 class Steps:
     """A line on stderr as a step begins, lines as a long one gets on, and one with its duration as it ends."""
 
-    EVERY_S = 5.0
+    EVERY_S, LEAST_S = 5.0, 0.05
 
     def __init__(self) -> None:
         self.step, self.start, self.said = "", 0.0, 0.0
@@ -93,7 +93,7 @@ class Steps:
             console.err.print(f"  {so_far}, {now - self.start:.0f} s")
 
     def end(self) -> None:
-        """Print how long the step took."""
-        if self.step:
-            console.err.print(f"{self.step}: {time.monotonic() - self.start:.1f} s")
+        """Print how long the step took, unless it took no time."""
+        if self.step and (took := time.monotonic() - self.start) >= self.LEAST_S:
+            console.err.print(f"{self.step}: {took:.1f} s")
         self.step = ""

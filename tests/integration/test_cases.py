@@ -170,3 +170,31 @@ def test_odd_images_show_what_they_show(make: Callable[..., Made]) -> None:
     assert np.abs(pixels["lesion-g_cmyk"].mean() - reference.mean()) < 30
     assert {"lesion/k_trunc.jpg", "lesion/p_zero.jpg", "lesion/t_pano.png"} <= set(made.listed("_dropped.csv"))
     assert made.balanced
+
+
+def test_a_shard_that_ends_anywhere_in_a_record_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data end 19 blocks into a record of 20."""
+    from dermforge.common import console
+
+    monkeypatch.setattr("sys.argv", ["shards", "verify", str(CASES / "verify_one_in_twenty" / "data"), "--deep"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as done:
+        console.run(PROGRAM.app())
+    assert done.value.code in (None, 0), capsys.readouterr().err
+
+
+def test_hugging_face_reads_a_column_that_begins_empty(
+    make: Callable[..., Made], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    from dermforge.common import console
+
+    made = make("hf_null_first", "--split", "1,0,0", "--shard-size", "6")
+    words = ["shards", "card", str(made.out / "train"), "--license", "cc-by-4.0", "--summary", "x"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as done:
+        console.run(PROGRAM.app())
+    assert done.value.code in (None, 0)
+    assert datasets.load_dataset(str(made.out / "train"), cache_dir=str(tmp_path / "cache"))["train"].num_rows == 24
