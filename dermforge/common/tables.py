@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -25,8 +26,11 @@ MAX_TEXT = 2 << 30
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl")
 
 
-#: What the readers of damaged files raise: none of it is a fault of this program.
-_DAMAGE = (ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError)
+#: What pandas, pyarrow, zipfile and gzip raise for damaged files beside their own kinds: their parsers check little.
+_DAMAGE = (
+    *(ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError),
+    *(NotImplementedError, zlib.error),
+)
 
 
 def read_table(path: Path) -> pd.DataFrame:

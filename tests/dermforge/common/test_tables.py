@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,24 @@ def test_the_line_that_tells_excel_the_separator_is_understood(tmp_path: Path, l
 def test_utf16_is_read_with_and_without_its_mark(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "t.csv").write_bytes("file,label\na.jpg,verruga é\n".encode(encoding))
     assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg"], "label": ["verruga é"]}
+
+
+@pytest.mark.parametrize("kind", ["csv.gz", "zip of a kind that Python lacks"])
+def test_no_damage_to_a_packed_table_is_a_crash(tmp_path: Path, kind: str) -> None:
+    """Damaged blocks of gzip are no `OSError` and no `ValueError`, and an unknown compression is neither."""
+    if kind == "csv.gz":
+        whole = gzip.compress(b"file,label\na.jpg,wart\n" * 50, mtime=0)
+        packed = {f"{at}.csv.gz": whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :] for at in range(10, 40)}
+    else:
+        with zipfile.ZipFile(tmp_path / "whole", "w") as book:
+            book.writestr("xl/workbook.xml", "<workbook/>")
+        torn = bytearray((tmp_path / "whole").read_bytes())
+        torn[torn.index(b"PK\1\2") + 10] = torn[8] = 99
+        packed = {"t.xlsx": bytes(torn)}
+    for name, content in packed.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match="cannot read the table"):
+            read_table(tmp_path / name)
 
 
 def test_a_zero_byte_is_no_text(tmp_path: Path) -> None:
