@@ -233,11 +233,9 @@ def _counted(rows: Scored, w: NDArray[np.floating]) -> Values:
 
 def _ranked(rows: Scored, w: NDArray[np.floating]) -> Values:
     """One-vs-rest AUROC and average precision of each class and their means over the defined classes."""
-    by_resample = np.ascontiguousarray(w.T)
+    by_set = np.ascontiguousarray(w.T)
     total = w.sum(axis=0, dtype=np.float64)
-    pairs = [
-        _rank_one(rows.probs[:, index], rows.labels == index, by_resample, total) for index in range(len(rows.classes))
-    ]
+    pairs = [_rank_one(rows.probs[:, index], rows.labels == index, by_set, total) for index in range(len(rows.classes))]
     auroc, auprc = np.stack([a for a, _ in pairs]), np.stack([p for _, p in pairs])
     keys = MetricKey("auroc"), MetricKey("auprc")
     values: Values = {keys[0]: _mean_defined(auroc), keys[1]: _mean_defined(auprc)}

@@ -47,8 +47,10 @@ def paired_change(metric: MetricKey, one: GroupData, other: GroupData) -> Paired
         n, difference = _mean_of_shares(metric, one, other)
     elif metric.ranked:
         n, difference = _ranked(metric, one, other, b - a)
-    else:
+    elif metric.kind == "macro_f1":
         n, difference = _macro_f1(one, other, b - a)
+    else:
+        raise ValueError(f"no interval is known of the change of {metric}")
     return PairedChange(a, b, n, Side(b - a, difference))
 
 

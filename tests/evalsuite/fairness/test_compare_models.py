@@ -90,7 +90,7 @@ def test_holm_only_within_the_family() -> None:
 
 
 def test_other_metrics_are_paired_too() -> None:
-    """The difference of AUROC has an interval and a bootstrap p."""
+    """The difference of AUROC has an interval and a p."""
     a = selfcheck.table([Group("I", 200, 0.6), Group("II", 200, 0.6)], 0)
     b = selfcheck.table([Group("I", 200, 0.9), Group("II", 200, 0.9)], 0)
     change = compare(a, b, ["fst"], CardSettings(), metric="auroc").changes[0]

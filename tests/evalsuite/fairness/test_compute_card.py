@@ -49,7 +49,7 @@ def test_it_holds_all_groups_and_intersections(card: Card) -> None:
 
 
 def test_every_interval_holds_its_value(card: Card) -> None:
-    """Low <= value <= high wherever there is enough data, but for bootstrapped values at their bound."""
+    """Low <= value <= high wherever there is enough data."""
     for row in card.rows:
         for name, e in row.metrics.items():
             if e.enough and np.isfinite(e.value):
@@ -127,7 +127,7 @@ def test_one_group_missing_columns_and_overlap_are_refused() -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_rows_take_less_than_twenty_seconds() -> None:
-    """10,000 rows, 9 classes, 6 groups, 1,000 resamples on one core (processor time: others may be running)."""
+    """10,000 rows, 9 classes, 6 groups on one core (processor time: others may be running)."""
     frame = table(10_000, k=9)
     frame["fst"] = np.random.default_rng(0).integers(1, 7, 10_000)
     own = from_frame(frame, groups=["fst"])

@@ -39,7 +39,7 @@ def test_the_derivatives_show_the_variance_of_macro_f1() -> None:
 @pytest.mark.parametrize("n", [30, 100, 600])
 @pytest.mark.parametrize("share", [(1, 1, 1), (4, 1, 1)])
 def test_macro_f1_is_covered(n: int, share: tuple[int, ...]) -> None:
-    """Nominal 95 % holds the true macro F1 in 93 to 97 % of 1,000 tables (error 0.7)."""
+    """Nominal 95 % holds the true macro F1 in 92.5 to 97.5 % of 1,000 tables (error 0.7)."""
     rng, times, key = np.random.default_rng(n), 1000, MetricKey("macro_f1")
     sizes = np.array(share) * n // sum(share)
     truth, covered = macro_f1(sizes[:, None] * CONFUSION), 0

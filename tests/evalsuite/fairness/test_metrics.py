@@ -36,7 +36,7 @@ def brier(p: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 60), st.integers(2, 5), st.sampled_from([1, 2, 12]))
 def test_agrees_with_scikit_learn(seed: int, n: int, k: int, decimals: int) -> None:
-    """A value and a weighted value (a resample) are scikit-learn's."""
+    """A value and a weighted value are scikit-learn's."""
     p, y = draw(seed, n, k, decimals)
     integers = np.random.default_rng(seed).integers(0, 3, n).astype(float)
     found = metrics.evaluate(metrics.score(p, y, CLASSES[:k]), np.stack([np.ones(n), integers], axis=1))
@@ -88,7 +88,7 @@ def test_undefined_is_nan_not_zero() -> None:
 
 
 def test_weights_of_two_are_rows_twice() -> None:
-    """A resample is the table with its rows repeated, whatever the metric but the binned ones."""
+    """A weighted table is the table with its rows repeated, whatever the metric but the binned ones."""
     p, y = draw(3, 80, 4, 2)
     counts = np.random.default_rng(0).integers(0, 4, 80)
     rows = metrics.score(p, y, CLASSES[:4], {"global": (p > 0.4).astype(float)})

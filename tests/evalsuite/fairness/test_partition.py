@@ -1,4 +1,4 @@
-"""Groups in their natural order, and cells that know what is resampled."""
+"""Groups in their natural order, and cells that know what is independent."""
 
 from __future__ import annotations
 
