@@ -108,10 +108,6 @@ def fairness_card(
     """
     groups = _named(groups)
     _require_ranges(confidence, min_count, specificity)
-    held_out = None
-    if validation is not None:
-        own = cluster if cluster in validation.columns else None
-        held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table")
     if prevalence is not None and not (positive and 0 < prevalence < 1):
         raise UserError(f"prevalence {prevalence:g}: expected a share above 0 and below 1 of the positive classes")
     settings = CardSettings(
@@ -122,10 +118,12 @@ def fairness_card(
         prevalence=prevalence,
     )
     test = from_frame(predictions, groups=groups, cluster=cluster, weight=weight)
-    held_out = None if held_out is None else held_out.written_like(test)
-    ranges = merging.given(merge, groups)
+    ranges, held_out = merging.given(merge, groups), None
+    if validation is not None:
+        own = cluster if cluster in validation.columns else None
+        held_out = from_frame(validation, groups=groups, cluster=own, source="the validation table").written_like(test)
+        held_out = merging.merge(held_out, ranges, may_lack=True)
     test = merging.merge(test, ranges)
-    held_out = None if held_out is None else merging.merge(held_out, ranges, may_lack=True)
     planned = merging.planned(contrast, ranges.get(groups[0], ()))
     question = Question(_positive(positive), primary, planned)
     card = compute_card(test, groups, settings, validation=held_out, question=question)
