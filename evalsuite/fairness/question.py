@@ -14,17 +14,7 @@ from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.predictions import Predictions
 
 #: Metrics of one class against the rest: with positive classes named, theirs is meant.
-OF_A_CLASS = (
-    "sensitivity",
-    "specificity",
-    "auroc",
-    "auprc",
-    "selection",
-    "ppv",
-    "npv",
-    "equal_opportunity",
-    "equalised_odds",
-)
+OF_A_CLASS = ("sensitivity", "specificity", "auroc", "auprc", "ppv", "npv")
 _AT = re.compile(r"(sensitivity@spec|specificity@sens)(\d+(?:\.\d+)?)")
 _KINDS = {"sensitivity@spec": "sensitivity@global", "specificity@sens": "specificity@sens"}
 REST = "all other classes"
@@ -72,7 +62,7 @@ class Question:
         key = MetricKey.parse(named or self.primary)
         if not key.cls and self.positive and key.kind in OF_A_CLASS:
             key = key._replace(cls=self.positive_name)
-        if not key.cls and not key.threshold and key.kind in ("sensitivity", "specificity", "selection"):
+        if not key.cls and not key.threshold and key.kind in ("sensitivity", "specificity"):
             raise UserError(f"the primary metric {self.primary!r} is of a class; name the positive class")
         return key
 
