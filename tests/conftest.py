@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ends import Warm, warmed
 
 from gen.phantoms.dataset import PhantomSplit
 
@@ -63,3 +64,10 @@ def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
     name = f"b{uuid.uuid4().hex}"
     s3fs.S3FileSystem().mkdir(name)
     return f"s3://{name}/set"
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """A process that runs commands and ends them at any of their calls."""
+    with warmed(tmp_path_factory.mktemp("ends")) as process:
+        yield process
