@@ -28,7 +28,3 @@ PROGRAM = Program(
 def main() -> NoReturn:
     """Entry point."""
     PROGRAM.run()
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_helpers import importing_from
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "Dockerfile"
@@ -121,7 +122,7 @@ def test_what_is_copied_runs_away_from_the_source(tmp_path: Path) -> None:
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env=importing_from(site),
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().startswith(str(site))

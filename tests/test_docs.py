@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import typer
+from command_helpers import importing_from
 from documented_commands import PROGRAMS, command_lines
 
 import dermforge
@@ -85,7 +86,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=importing_from(ROOT),
     )
     assert done.returncode == 0, done.stderr[-2000:]
 

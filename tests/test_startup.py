@@ -10,6 +10,8 @@ from importlib import import_module
 
 import pytest
 
+from dermforge.common.version import __version__
+
 PROGRAMS = ("gen", "shards", "evalsuite", "bench")
 HEAVY = (
     "torch",
@@ -68,6 +70,14 @@ def test_the_help_of_every_command_imports_nothing_heavy() -> None:
     modules = {place.split(":")[0] for p in PROGRAMS for place in import_module(f"{p}.cli").PROGRAM.commands.values()}
     found = subprocess.run([sys.executable, "-c", IMPORT, *modules], capture_output=True, text=True, check=True)
     assert not (set(HEAVY) - {"pandas"}).intersection(json.loads(found.stdout))
+
+
+@pytest.mark.parametrize("program", ["dermforge", *PROGRAMS])
+def test_a_program_runs_as_a_module(program: str) -> None:
+    """Where its console script is not on the path, and under torchrun."""
+    command = [sys.executable, "-m", program, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"dermforge {__version__}"
 
 
 def test_one_command_has_the_four_programs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_helpers import call
+from command_helpers import call, importing_from
 
 from gen.builtin import pipeline_folder
 
@@ -82,9 +81,7 @@ def test_a_full_disk_leaves_no_part_of_a_shard_and_the_run_resumes_later(bundle:
     """A real limit on file sizes, in a process of its own; the same command then finishes the run."""
     words = f"sample --shards {tmp_path / 'out'} --engine {bundle} --per-cell 1 --steps 1"
     run = [sys.executable, "-c", FULL_DISK, *words.split()]
-    done = subprocess.run(
-        run, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=300, env=importing_from(ROOT))
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "error:" in done.stderr

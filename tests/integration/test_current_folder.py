@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import evil_folder
 import pytest
+from command_helpers import importing_from
 from study_helpers import BASE, generator
 from training_helpers import SMALL
 
@@ -38,7 +38,7 @@ def test_no_module_of_the_current_folder_runs(line: str, status: int, phantom_sh
     evil_folder.plant(work, tmp_path / "marker")
     program, *words = shlex.split(line.format(out=tmp_path / "out", data=phantom_shards))
     more = SMALL if program == "evalsuite" else ()
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = importing_from(ROOT) | {"OMP_NUM_THREADS": "1"}
     env.pop("PYTHONSAFEPATH", None)
     command = [str(Path(sys.executable).parent / program), *words, *more]
     done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False, timeout=500)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import evil_folder
 import pytest
+from command_helpers import importing_from
 
 ROOT = Path(__file__).resolve().parents[3]
 #: What starts a process. `run` of subprocess, not of our own programs; a fork imports nothing anew.
@@ -58,7 +58,7 @@ def run_in(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     place.parent.mkdir()
     place.write_text(script)
     evil_folder.plant(work, folder / "marker")
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    env = importing_from(ROOT)
     env.pop("PYTHONSAFEPATH", None)
     command = [sys.executable, str(place)]
     return subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False, timeout=240)

@@ -28,7 +28,7 @@ def test_two_processes_train_as_one_does(phantom_shards: Path, tmp_path: Path) -
         "--evaluate-every",
         "2",
     ]
-    command = ["-m", "evalsuite.cli", "train", "--real", str(phantom_shards), *options, "--evaluate-every", "2"]
+    command = ["-m", "evalsuite", "train", "--real", str(phantom_shards), *options, "--evaluate-every", "2"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, *command, "--out", str(tmp_path / "one")], check=True, env=env)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]

@@ -87,6 +87,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
 
 def test_both_sides_agree_with_torch_fidelity_from_the_images_on(tmp_path: Path) -> None:
     """The whole road: the same images through the same network by torch-fidelity's own code and by ours."""
+    pytest.importorskip("torch_fidelity")
     from torch_fidelity import calculate_metrics, register_feature_extractor
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 

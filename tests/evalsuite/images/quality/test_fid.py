@@ -11,6 +11,7 @@ from evalsuite.images.quality.fid import fid, frechet_distance, moments
 
 
 def test_fid_is_torch_fidelitys_to_six_digits() -> None:
+    pytest.importorskip("torch_fidelity")
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     x, y = clouds(400, 350, 48)

@@ -11,6 +11,7 @@ from evalsuite.images.quality.kid import SUBSETS, kid, kid_over_subsets
 
 
 def test_kid_is_torch_fidelitys_to_nine_digits() -> None:
+    pytest.importorskip("torch_fidelity")
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     x, y = clouds(300, 280, 32)

@@ -11,6 +11,7 @@ from evalsuite.images.quality.prdc import prdc
 
 @pytest.mark.parametrize("k", [3, 5])
 def test_precision_recall_density_coverage_are_the_prdc_packages(k: int) -> None:
+    pytest.importorskip("prdc")
     from prdc import compute_prdc
 
     x, y = clouds(150, 130, 6, shift=0.3)
@@ -21,6 +22,7 @@ def test_precision_recall_density_coverage_are_the_prdc_packages(k: int) -> None
 
 
 def test_precision_and_recall_are_torch_fidelitys() -> None:
+    pytest.importorskip("torch_fidelity")
     from torch_fidelity.metric_prc import calculate_precision_recall_full
 
     x, y = clouds(150, 130, 6, shift=0.3)
