@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from engines.checkpoint.scheduler import own_scheduler
-from engines.engine import Call, Engine, Networks
+from engines.conditioning import Conditioning
+from engines.engine import Engine, Networks
 from engines.pipeline_spec import PipelineSpec
 
 STEPS, GUIDANCE = 8, 3.0
@@ -40,9 +41,9 @@ class Start:
         return [torch.Generator().manual_seed(i) for i in range(len(self.noise))]
 
 
-#: An engine, the embeddings of n prompts and of n empty ones, further channels of the UNet's input or None, and where
+#: An engine, the conditioning of n prompts and of n empty ones, further channels of the UNet's input or None, and where
 #: to start -> latents, float32 [n, C, h, w]; None where it does not have the steps of the pipeline's scheduler.
-Solve = Callable[[Networks, torch.Tensor, torch.Tensor | None, Start, SoFar], torch.Tensor | None]
+Solve = Callable[[Networks, Conditioning, torch.Tensor | None, Start, SoFar], torch.Tensor | None]
 
 
 def start_of(spec: PipelineSpec, n: int, steps: int = STEPS, guidance: float = GUIDANCE) -> Start:
@@ -53,10 +54,10 @@ def start_of(spec: PipelineSpec, n: int, steps: int = STEPS, guidance: float = G
 
 
 def denoise(
-    unet: Call,
+    unet: Callable[[torch.Tensor, torch.Tensor, Conditioning], torch.Tensor],
     scheduler: Any,
     latents: torch.Tensor,
-    text: torch.Tensor,
+    text: Conditioning,
     guidance: float,
     extra: torch.Tensor | None,
     tick: Tick = lambda *_: None,
@@ -73,7 +74,7 @@ def denoise(
     latents
         Where denoising starts, at the scheduler's own scale, float32 [n, C, h, w].
     text
-        Conditioning of the n conditional batch rows and then of the n unconditional ones, float32 [2 n, ...].
+        Conditioning of the n conditional batch rows and then of the n unconditional ones.
     extra
         Further channels of the UNet's input, for inpainting: float32 [n, 1 + C, h, w].
     generators
@@ -93,7 +94,7 @@ def denoise(
 
 
 def by_diffusers(
-    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, so_far: SoFar
+    engine: Networks, text: Conditioning, extra: torch.Tensor | None, start: Start, so_far: SoFar
 ) -> torch.Tensor:
     """A `Solve` by diffusers' scheduler of the pipeline's class and settings, around the engine's UNet."""
     scheduler = own_scheduler(engine.spec.scheduler)
@@ -112,11 +113,11 @@ def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: f
     return engine.decode(draw_latents(engine, text, steps, guidance)).cpu().numpy()
 
 
-def draw_latents(engine: Engine, text: torch.Tensor, steps: int = STEPS, guidance: float = GUIDANCE) -> torch.Tensor:
-    """The latents of `draw`, float32 [n, C, h, w], from the embeddings of n prompts and of n empty ones."""
+def draw_latents(engine: Engine, text: Conditioning, steps: int = STEPS, guidance: float = GUIDANCE) -> torch.Tensor:
+    """The latents of `draw`, float32 [n, C, h, w], from the conditioning of n prompts and of n empty ones."""
     from diffusers import DDIMScheduler
 
-    spec, n = engine.spec, len(text) // 2
+    spec, n = engine.spec, len(next(iter(text.values()))) // 2
     scheduler = DDIMScheduler.from_config(spec.scheduler, clip_sample=False)
     scheduler.set_timesteps(steps)
     latents = start_of(spec, n).noise.to(engine.device)

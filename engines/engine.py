@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from engines.bundle import Bundle
+from engines.conditioning import Conditioning, empty
 from engines.errors import EngineError
 from engines.memory import explained, give_back
 from engines.pipeline_spec import PipelineSpec
@@ -22,13 +24,14 @@ Call = Callable[..., torch.Tensor]
 class Calls:
     """What a backend supplies: four functions of exactly one static batch, which may return a reused buffer."""
 
-    text: Call  # int64 [TEXT_BATCH, max_length] -> float32 [TEXT_BATCH, max_length, text_dim]
-    denoise: Call  # latents, timesteps (float32), conditioning, each of `rows` rows -> float32
+    text: Callable[[torch.Tensor], Conditioning]  # token ids, int64 [TEXT_BATCH, max_length] -> what prompts give
+    denoise: Call  # latents, timesteps, each tensor of the conditioning in its order; `rows` rows, float32 -> float32
     decode: Call  # [vae_batch, latent_channels, h, w] -> uint8 [vae_batch, size, size, 3]
     encode: Call  # uint8 [vae_batch, size, size, 3] -> [vae_batch, latent_channels, h, w]
     device: torch.device
     threads: int | None = None  # on a CPU, where another number sums in another order
     recordable: Call | None = None  # `denoise` as kernels launched on the current stream, for a larger CUDA graph
+    opened: tuple[Lazy, ...] = ()  # what opens a network when it is first used
 
 
 class Lazy:
@@ -40,11 +43,11 @@ class Lazy:
         Calls that are closed before this one opens its network, where memory does not hold them together.
     """
 
-    def __init__(self, open_call: Callable[[], Call]) -> None:
+    def __init__(self, open_call: Callable[[], Callable[..., Any]]) -> None:
         self._open, self.others = open_call, list[Lazy]()
-        self._opened: Call | None = None
+        self._opened: Callable[..., Any] | None = None
 
-    def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
+    def __call__(self, *arrays: torch.Tensor) -> Any:
         if self._opened is None:
             for other in [o for o in self.others if o.is_open]:
                 other.close()
@@ -88,7 +91,7 @@ class Networks:
         self.spec, self.calls, self.rows, self.vae_batch = spec, calls, rows, vae_batch
         self.device, self.threads = calls.device, calls.threads
         self._tokenizer = tokenizer
-        self._texts: dict[bytes, torch.Tensor] = {}
+        self._texts: dict[bytes, Conditioning] = {}
 
     def one_at_a_time(self) -> None:
         """From now on a network that is opened closes the others: for models that memory holds one part at a time."""
@@ -102,9 +105,8 @@ class Networks:
             call.close()
 
     def lazy(self) -> list[Lazy]:
-        """The calls that open their networks on demand."""
-        calls = (self.calls.text, self.calls.denoise, self.calls.decode, self.calls.encode)
-        return [call for call in calls if isinstance(call, Lazy)]
+        """What opens a network when it is first used."""
+        return list(self.calls.opened)
 
     def tokenize(self, prompts: Sequence[str]) -> torch.Tensor:
         """Token ids, int64 [n, max_length] on the CPU; longer prompts are cut, as CLIP does."""
@@ -112,19 +114,24 @@ class Networks:
             return torch.zeros((0, self.spec.max_length), dtype=torch.int64)
         return self._tokenizer(list(prompts))
 
-    def encode_text(self, prompts: Sequence[str]) -> torch.Tensor:
-        """The text encoder's embeddings of prompts: float32 [n, max_length, text_dim].
+    def encode_text(self, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """The conditioning that prompts give, float32 of n rows each: of Stable Diffusion `text` alone.
 
-        The embeddings of the last distinct prompts are kept, so a prompt that recurs costs nothing.
+        The conditioning of the last distinct prompts is kept, so a prompt that recurs costs nothing.
 
         Parameters
         ----------
         prompts
             n texts; a text that is too long is cut. The empty text is the unconditional prompt.
         """
-        return self.encode_tokens(self.tokenize(prompts))
+        found = self.encode_tokens(self.tokenize(prompts))
+        dropped = [i for i, prompt in enumerate(prompts) if not prompt]
+        if dropped and self.spec.empty_prompt == "zeros":
+            for name in found.keys() - self.spec.constants.keys():
+                found[name][dropped] = 0
+        return found
 
-    def encode_tokens(self, ids: torch.Tensor) -> torch.Tensor:
+    def encode_tokens(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
         """`encode_text` of token ids, int64 [n, max_length].
 
         Raises
@@ -132,24 +139,29 @@ class Networks:
         EngineError
             The ids have another shape or type.
         """
-        expected = (self.spec.max_length,)
+        spec, expected = self.spec, (self.spec.max_length,)
         if ids.ndim != 2 or tuple(ids.shape[1:]) != expected or ids.dtype != torch.int64:
             raise EngineError(f"token ids must be int64 [n, {expected[0]}], got {ids.dtype} {list(ids.shape)}")
         keys = [row.numpy().tobytes() for row in ids.cpu()]
         new = list(dict.fromkeys(k for k in keys if k not in self._texts))
-        if new:
-            first = ids[[keys.index(k) for k in new]].to(self.device)
-            for key, text in zip(new, in_batches(self.calls.text, TEXT_BATCH, first), strict=True):
-                self._texts[key] = text.clone()
-        if not keys:
-            return ids.new_zeros((0, self.spec.max_length, self.spec.text_dim), dtype=torch.float32)
-        texts = torch.stack([self._texts[k] for k in keys])
+        for start in range(0, len(new), TEXT_BATCH):
+            these = new[start : start + TEXT_BATCH]
+            places = [keys.index(key) for key in these] + [keys.index(these[-1])] * (TEXT_BATCH - len(these))
+            texts = self.calls.text(ids[places].to(self.device))
+            for row, key in enumerate(these):
+                self._texts[key] = {name: value[row].clone() for name, value in texts.items()}
+        found = empty(spec.conditioning, len(keys), self.device)
+        for name, number in spec.constants.items():
+            found[name] += torch.tensor(number, device=self.device)
+        for row, key in enumerate(keys):
+            for name, value in self._texts[key].items():
+                found[name][row] = value
         for oldest in list(self._texts)[: max(0, len(self._texts) - TEXTS_KEPT)]:
             del self._texts[oldest]
-        return texts
+        return found
 
-    def denoise(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
-        """The UNet's prediction for each batch row: float32 [r, latent_channels, h, w], for any r.
+    def denoise(self, latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        """The denoiser's prediction for each batch row: float32 [r, latent_channels, h, w], for any r.
 
         What it predicts (noise, velocity or the clean latents) is `spec.prediction_type`.
 
@@ -158,26 +170,31 @@ class Networks:
         latents
             float32 [r, unet_in_channels, h, w]: noisy latents; for inpainting also the mask and the masked latents.
         timesteps
-            [r], from 0 to num_train_timesteps - 1, one for each batch row; need not be whole numbers.
+            [r], from 0 to num_train_timesteps, one for each batch row; need not be whole numbers.
         conditioning
-            float32 [r, max_length, text_dim] from `encode_text`.
+            float32 tensors of r rows, with the names and shapes of `spec.conditioning`; from `encode_text`.
 
         Raises
         ------
         EngineError
-            The arrays have other shapes, types or devices, or the GPU ran out of memory.
+            The arrays have other names, shapes, types or devices, or the GPU ran out of memory.
         """
         side = self.spec.latent_size
         self._check("latents", latents, (self.spec.unet_in_channels, side, side), torch.float32)
-        self._check("conditioning", conditioning, (self.spec.max_length, self.spec.text_dim), torch.float32)
-        if len(latents) != len(timesteps) or len(latents) != len(conditioning):
+        if conditioning.keys() != self.spec.conditioning.keys():
+            raise EngineError(f"conditioning must be {sorted(self.spec.conditioning)}, got {sorted(conditioning)}")
+        arrays = []
+        for name, shape in self.spec.conditioning.items():
+            self._check(f"conditioning {name}", conditioning[name], tuple(shape), torch.float32)
+            arrays.append(conditioning[name])
+        if len({len(array) for array in (latents, timesteps, *arrays)}) > 1:
             raise EngineError(
                 f"latents, timesteps and conditioning must have equal rows, got {len(latents)}, {len(timesteps)} "
-                f"and {len(conditioning)}"
+                f"and {', '.join(str(len(array)) for array in arrays)}"
             )
         times = timesteps.to(self.device, torch.float32)
-        with explained(f"a UNet call of {self.rows} batch rows"):
-            return in_batches(self.calls.denoise, self.rows, latents, times, conditioning)
+        with explained(f"a denoiser call of {self.rows} batch rows"):
+            return in_batches(self.calls.denoise, self.rows, latents, times, *arrays)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """The images of latents: uint8 [n, size, size, 3], RGB.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from engines.backends.torch_eager import Reference
+from engines.conditioning import Conditioning, gauss, moved
 from engines.draw import Solve, Start, by_diffusers, draw_latents, inpainting_channels
 from engines.engine import Engine
 from engines.errors import EngineError
@@ -35,7 +36,7 @@ class ParityInputs:
     ids: Pair
     unet: Pair
     times: torch.Tensor
-    words: Pair
+    words: tuple[Conditioning, Conditioning]
     latents: Pair
     images: Pair
 
@@ -61,13 +62,13 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
     rest = noise.integers(0, int(real_ids.max()) + 1, (rows, spec.max_length - 1))
     random_ids = torch.from_numpy(np.concatenate([np.asarray(real_ids[:, :1]), rest], axis=1))
 
-    def gauss(*shape: int) -> torch.Tensor:
+    def normal(*shape: int) -> torch.Tensor:
         return torch.from_numpy(noise.standard_normal(shape, dtype=np.float32))
 
-    latents = gauss(rows, spec.latent_channels, side, side)
-    unet_in = gauss(rows, spec.unet_in_channels, side, side)
+    latents = normal(rows, spec.latent_channels, side, side)
+    unet_in = normal(rows, spec.unet_in_channels, side, side)
     times = torch.linspace(1, spec.num_train_timesteps - 1, rows)
-    words = reference.encode_tokens(real_ids).cpu()
+    words = moved(reference.encode_tokens(real_ids), "cpu")
     text = reference.encode_text([*few, *[""] * rows])
     drawn = reference.decode(draw_latents(reference, text, REAL_STEPS))
     static = torch.from_numpy(noise.integers(0, 256, tuple(drawn.shape), dtype=np.uint8))
@@ -76,7 +77,7 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
         ids=(random_ids, real_ids),
         unet=(unet_in, unet_in),
         times=times,
-        words=(torch.randn(words.shape, generator=torch.Generator().manual_seed(1)), words),
+        words=(gauss(spec.conditioning, rows, generator=torch.Generator().manual_seed(1)), words),
         latents=(latents, real_latents),
         images=(static, drawn.cpu()),
     )
@@ -110,12 +111,19 @@ def parity_outputs(
         first, second = (call(*[pair[i].to(here) for pair in pairs]).cpu() for i in (0, 1))
         return first, second
 
+    def denoised(latents: torch.Tensor, times: torch.Tensor, words: Conditioning) -> torch.Tensor:
+        return engine.denoise(latents.to(here), times.to(here), moved(words, here)).cpu()
+
+    def encoded_text(ids: torch.Tensor) -> torch.Tensor:
+        found = engine.encode_tokens(ids)
+        return torch.cat([found[name].flatten(1) for name in found.keys() - engine.spec.constants.keys()], dim=1)
+
     extra = None if start is None else inpainting_channels(engine, len(prompts))
     tick(f"{name}: text encoder")
-    words = both(engine.encode_tokens, inputs.ids)
+    words = both(encoded_text, inputs.ids)
     text = engine.encode_text([*prompts, *[""] * len(prompts)])
     tick(f"{name}: unet")
-    predictions = both(engine.denoise, inputs.unet, (inputs.times, inputs.times), inputs.words)
+    random, real = (denoised(x, inputs.times, words) for x, words in zip(inputs.unet, inputs.words, strict=True))
     latents, own = None, False
     if start is not None:
         drawing = f"{name}: images of {len(prompts)} prompts"
@@ -130,7 +138,7 @@ def parity_outputs(
     images = np.empty(0, np.uint8) if latents is None else engine.decode(latents).cpu().numpy()
     encoded = both(engine.encode, inputs.images)
     engine.release()
-    return ParityOutputs(words, predictions, decoded, encoded, images, own)
+    return ParityOutputs(words, (random, real), decoded, encoded, images, own)
 
 
 def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str) -> dict[str, dict[str, float]]:

@@ -42,8 +42,14 @@ class PipelineSpec(_Frozen):
         Latents in the UNet's scale are (the VAE's - shift) * scaling.
     scheduler
         The settings of diffusers' scheduler, those that `scheduler_config.json` leaves out among them.
-    max_length, text_dim
-        Tokens of a prompt, and dimensions of the embedding of each.
+    max_length
+        Tokens of a prompt, of all tokenizers together.
+    conditioning
+        The shape of one batch row of each tensor that the denoiser takes beside latents and time, in its order.
+    constants
+        Those of them that no prompt changes, with their values.
+    empty_prompt
+        Whether the empty prompt is encoded as any other, or stands for zeros.
     lineage
         Ids of the real images that the weights were tuned on.
     phantom
@@ -61,7 +67,9 @@ class PipelineSpec(_Frozen):
     num_train_timesteps: int
     scheduler: dict[str, Any]
     max_length: int
-    text_dim: int
+    conditioning: dict[str, tuple[int, ...]]
+    constants: dict[str, list[float] | float] = {}
+    empty_prompt: Literal["encoded", "zeros"] = "encoded"
     classes: list[str] | None = None
     groups: list[str] | None = None
     prompt_template: str | None = None
@@ -128,7 +136,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             num_train_timesteps=scheduler["num_train_timesteps"],
             scheduler=scheduler,
             max_length=tokenizer.model_max_length,
-            text_dim=text.hidden_size,
+            conditioning={"text": (tokenizer.model_max_length, text.hidden_size)},
             classes=own.get("classes"),
             groups=own.get("groups"),
             prompt_template=own.get("prompt_template"),

@@ -42,7 +42,7 @@ def count(model: Path, spec: PipelineSpec) -> Flops:
         latents = torch.empty(1, spec.latent_channels, side, side)
         rows = torch.empty(1, spec.unet_in_channels, side, side)
         pixels = torch.empty(1, 3, spec.size, spec.size)
-        words = torch.empty(1, length, spec.text_dim)
+        words = torch.empty(1, *spec.conditioning["text"])
         ids = torch.ones(1, length, dtype=torch.int64)
         time = torch.ones(1)
         return Flops(

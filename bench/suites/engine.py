@@ -20,6 +20,7 @@ from bench.peers.workload import Generate, Workload, unet_rows
 from bench.suites import roofline
 from dermforge.common.errors import UserError
 from engines.certificate import psnr
+from engines.conditioning import gauss
 from engines.engine import TEXT_BATCH, Engine
 from engines.pipeline_spec import model_digest
 from gen.sampling.in_memory import sample_images
@@ -84,7 +85,7 @@ def components(one: Loaded, setup: Setup) -> list[Measurement]:
     flops, ceiling = setup.flops, setup.ceilings[one.engine.precision]
     engine, spec = one.engine, one.engine.spec
     side, device = spec.latent_size, engine.device
-    words = torch.randn(engine.rows, spec.max_length, spec.text_dim, device=device)
+    words = gauss(spec.conditioning, engine.rows, device)
     noisy = torch.randn(engine.rows, spec.unet_in_channels, side, side, device=device)
     times = torch.full((engine.rows,), spec.num_train_timesteps / 2, device=device)
     latents = torch.randn(engine.vae_batch, spec.latent_channels, side, side, device=device)
@@ -121,7 +122,7 @@ def rows_sweep(one: Loaded, rows: Sequence[int], setup: Setup) -> list[Measureme
         engine = engines.load(one.engine.bundle.folder, one.engine.backend, rows=n)
         spec, device = engine.spec, engine.device
         side = spec.latent_size
-        words = torch.randn(n, spec.max_length, spec.text_dim, device=device)
+        words = gauss(spec.conditioning, n, device)
         noisy = torch.randn(n, spec.unet_in_channels, side, side, device=device)
         times = torch.full((n,), spec.num_train_timesteps / 2, device=device)
         took = seconds(partial(engine.denoise, noisy, times, words), device, repeats=setup.repeats, warmup=2)

@@ -14,7 +14,7 @@ import torch
 from dermforge.common.extras import how_to_install
 from engines.bundle import Bundle
 from engines.cache import cache_folder
-from engines.engine import TEXT_BATCH, Call, Calls, Lazy
+from engines.engine import TEXT_BATCH, Calls, Lazy
 from engines.errors import EngineError
 from engines.memory import require_on_gpu
 
@@ -155,7 +155,7 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     if provider == "cpu" and OLD_CPU_GRAPH in {a.path for a in bundle.find("graph")}:
         unet = OLD_CPU_GRAPH
 
-    def session(name: str, size: int) -> Call:
+    def session(name: str, size: int) -> Lazy:
         def open_session() -> Session:
             try:
                 return Session(bundle.folder / name, size, place)
@@ -164,13 +164,16 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
 
         return Lazy(open_session)
 
+    text, denoise = session("text_encoder/model.onnx", TEXT_BATCH), session(unet, rows)
+    decode, encode = session("vae_decoder/images.onnx", batch), session("vae_encoder/images.onnx", batch)
     return Calls(
-        session("text_encoder/model.onnx", TEXT_BATCH),
-        session(unet, rows),
-        session("vae_decoder/images.onnx", batch),
-        session("vae_encoder/images.onnx", batch),
+        lambda ids: {"text": text(ids)},
+        denoise,
+        decode,
+        encode,
         place.device,
         place.threads if provider == "cpu" else None,
+        opened=(text, denoise, decode, encode),
     )
 
 

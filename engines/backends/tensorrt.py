@@ -164,7 +164,7 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
         )
         runs = {part: TensorRTRunner(trt, engine, scratch, capture=part == "unet") for part, engine in engines.items()}
     return Calls(
-        runs["text_encoder"],
+        lambda ids: {"text": runs["text_encoder"](ids)},
         runs["unet"],
         runs["vae_decoder"],
         runs["vae_encoder"],

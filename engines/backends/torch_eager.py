@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,9 +13,11 @@ from torch import nn
 from engines.bundle import Bundle
 from engines.checkpoint.weights import load_part
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
+from engines.conditioning import Conditioning
 from engines.engine import Call, Calls, Engine, Lazy, in_batches
 from engines.pipeline_spec import PipelineSpec
 
+R = TypeVar("R")
 HALF = 127.5  # pixels of -1..1 are x * HALF + HALF in 0..255
 CPU_PIXELS = 512 * 512  # of one batch on a CPU: one image of Stable Diffusion
 
@@ -60,12 +62,11 @@ def bare_calls(modules: Modules, spec: PipelineSpec, device: torch.device) -> Ca
     )
 
 
-def text_call(text_encoder: Any, device: torch.device) -> Call:
+def text_call(text_encoder: Any, device: torch.device) -> Callable[[torch.Tensor], Conditioning]:
     """Token ids -> embeddings, float32."""
 
-    def text(ids: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = text_encoder(ids.to(device), return_dict=False)[0].float()
-        return out
+    def text(ids: torch.Tensor) -> Conditioning:
+        return {"text": text_encoder(ids.to(device), return_dict=False)[0].float()}
 
     return text
 
@@ -124,8 +125,8 @@ class OnePart(Engine):
     def __init__(self, model: Path, bundle: Bundle, device: torch.device, precision: str) -> None:
         spec, dtype, self.model = bundle.manifest.spec, DTYPES[precision], model
 
-        def opened(part: str, call: Callable[[Any], Call]) -> Lazy:
-            def load() -> Call:
+        def opened(part: str, call: Callable[[Any], Callable[..., Any]]) -> Lazy:
+            def load() -> Callable[..., Any]:
                 network = load_part(model, part)
                 lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
                 return no_grad(call(lowered.to(device).requires_grad_(False)))
@@ -133,20 +134,13 @@ class OnePart(Engine):
             return Lazy(load)
 
         self.exact = opened("vae", lambda vae: exact_call(vae, spec))
-        calls = Calls(
-            opened("text_encoder", lambda text: text_call(text, device)),
-            opened("unet", denoise_call),
-            no_grad(lambda latents: rounded(self.exact(latents))),
-            opened("vae", lambda vae: encode_call(vae, spec)),
-            device,
-        )
+        text = opened("text_encoder", lambda text: text_call(text, device))
+        denoise, encode = opened("unet", denoise_call), opened("vae", lambda vae: encode_call(vae, spec))
+        decode = no_grad(lambda latents: rounded(self.exact(latents)))
+        calls = Calls(text, denoise, decode, encode, device, opened=(text, denoise, self.exact, encode))
         small = small_batches(bundle, device)
         super().__init__(small, "torch", small.manifest.rows, calls)
         self.one_at_a_time()
-
-    def lazy(self) -> list[Lazy]:
-        """The calls that open their networks on demand."""
-        return [*super().lazy(), self.exact]
 
 
 class Reference(OnePart):
@@ -177,10 +171,10 @@ def small_batches(bundle: Bundle, device: torch.device) -> Bundle:
     return Bundle(bundle.folder, manifest.model_copy(update=sizes))
 
 
-def no_grad(call: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+def no_grad(call: Callable[..., R]) -> Callable[..., R]:
     """A call in torch's inference mode."""
 
-    def wrapped(*arrays: torch.Tensor) -> torch.Tensor:
+    def wrapped(*arrays: torch.Tensor) -> R:
         with torch.inference_mode():
             return call(*arrays)
 

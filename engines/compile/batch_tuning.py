@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from engines.bundle import Bundle
+from engines.conditioning import gauss
 from engines.errors import EngineError
 from engines.loader import open_bundle
 
@@ -39,9 +40,9 @@ def choose_sizes(
     def unet(rows: int) -> Callable[[], torch.Tensor]:
         calls = open_bundle(bundle, backend, rows=rows).calls
         sample = torch.randn((rows, spec.unet_in_channels, side, side), device=calls.device)
-        words = torch.randn((rows, spec.max_length, spec.text_dim), device=calls.device)
+        words = gauss(spec.conditioning, rows, calls.device)
         times = torch.full((rows,), spec.num_train_timesteps / 2, device=calls.device)
-        return lambda: calls.denoise(sample, times, words)
+        return lambda: calls.denoise(sample, times, *words.values())
 
     def decode(batch: int) -> Callable[[], torch.Tensor]:
         manifest = bundle.manifest.model_copy(update={"vae_batch": batch})

@@ -133,7 +133,7 @@ class _Export:
             with torch.inference_mode():
                 words: torch.Tensor = text(ids).clone()
         else:
-            words = self.gauss(2, spec.max_length, spec.text_dim)
+            words = self.gauss(2, *spec.conditioning["text"])
         lower(encoder, self.dtype)
         write_graph(text, (ids,), ["input_ids"], "last_hidden_state", self.out / "text_encoder" / "model.onnx")
         self.finish("text_encoder", "text_encoder")

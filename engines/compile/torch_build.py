@@ -20,6 +20,7 @@ from engines.bundle import Artefact, Bundle, describe_file
 from engines.checkpoint.folder import PARTS
 from engines.checkpoint.weights import copy_part
 from engines.compile.precision import DTYPES, vae_dtypes
+from engines.conditioning import empty
 from engines.errors import EngineError
 from engines.silence import quiet
 
@@ -89,7 +90,7 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
     inputs = (
         torch.zeros(rows, spec.unet_in_channels, side, side),
         torch.zeros(rows),
-        torch.zeros(rows, spec.max_length, spec.text_dim),
+        *empty(spec.conditioning, rows).values(),
     )
     latents = torch.zeros(images, spec.latent_channels, side, side)
     place = bundle.folder / "plans" / f"torch-cpu-{manifest.precision}-b{rows}-{spec.size}"

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines.backends.cuda_graph import captured
+from engines.conditioning import Conditioning, empty
 from engines.engine import Call, Networks
 from gen.diffusion.steps import TERMS, SolverState, combine
 
@@ -33,7 +34,7 @@ class BatchState:
     extra
         Further channels of the UNet's input, for inpainting models [n, 1 + C, h, w], else of no channels.
     texts, outputs
-        Embeddings given to the UNet and what it returned, for slot i in rows 2 i (conditional) and 2 i + 1
+        Conditioning given to the denoiser and what it returned, for slot i in rows 2 i (conditional) and 2 i + 1
         (unconditional); one more row at the end is for batch rows that are unused.
     noise
         For solvers that inject it, [n, C, h, w].
@@ -50,7 +51,7 @@ class BatchState:
 
         self.state = SolverState(*(zeros(self.n, *self.latent) for _ in range(4)))
         self.extra = zeros(self.n, spec.unet_in_channels - spec.latent_channels, *self.latent[1:])
-        self.texts = zeros(2 * self.n + 1, spec.max_length, spec.text_dim)
+        self.texts = empty(spec.conditioning, 2 * self.n + 1, self.device)
         self.outputs = zeros(2 * self.n + 1, *self.latent)
         self.noise, self.clean, self.start = (zeros(self.n, *self.latent) for _ in range(3))
         self.redraw = zeros(self.n, 1, *self.latent[1:]) == 0
@@ -70,6 +71,11 @@ class BatchState:
             np.zeros(self.n, dtype=np.float32),
             np.zeros((self.n, len(STEP_COLUMNS)), dtype=np.float32),
         )
+
+    def tell(self, row: int, conditioning: Conditioning) -> None:
+        """Put the conditioning of one batch row, [...] each, into a row of `texts`."""
+        for name, buffer in self.texts.items():
+            buffer[row] = conditioning[name]
 
     def upload(self, array: NDArray[Any] | torch.Tensor) -> torch.Tensor:
         """Copy an array to the device without waiting; torch keeps the page-locked copy until it was read."""
@@ -102,7 +108,8 @@ class BatchState:
         x = self.state.x.index_select(0, rows)
         if self.extra.shape[1]:
             x = torch.cat([x, self.extra.index_select(0, rows)], dim=1)
-        self.outputs.index_copy_(0, places, unet(x, timesteps, self.texts.index_select(0, places)))
+        given = [value.index_select(0, places) for value in self.texts.values()]
+        self.outputs.index_copy_(0, places, unet(x, timesteps, *given))
         terms = len(TERMS)
         guidance, guided, advances, held_clean, held_noise = settings.T[terms:, :, None, None, None]
         conditional, unconditional = self.outputs[:-1:2], self.outputs[1::2]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines.conditioning import Conditioning
 from engines.engine import Networks
 from engines.memory import explained
 from gen.diffusion import noise
@@ -46,8 +47,8 @@ class InFlightImage:
     phase: int = 0
     table: StepTable | None = None
     guided: NDArray[np.bool_] | None = None
-    text: torch.Tensor | None = None
-    negative: torch.Tensor | None = None
+    text: Conditioning | None = None
+    negative: Conditioning | None = None
     latents: torch.Tensor | None = None
     extra: torch.Tensor | None = None
     kept: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
@@ -108,9 +109,9 @@ class DenoisingLoop:
         self.images[slot], image.step = image, 0
         slots.state.x[slot] = slots.state.base[slot] = slots.upload(image.latents)
         slots.state.d1[slot] = slots.state.d2[slot] = 0
-        slots.texts[2 * slot] = image.text
+        slots.tell(2 * slot, image.text)
         if image.negative is not None:
-            slots.texts[2 * slot + 1] = image.negative
+            slots.tell(2 * slot + 1, image.negative)
         if image.extra is not None:
             slots.extra[slot] = slots.upload(image.extra)
         slots.redraw[slot] = True
@@ -131,7 +132,7 @@ class DenoisingLoop:
             timesteps[i] = image.table.timesteps[image.step]
         for slot in complete:
             settings[slot] = self._settings(slot)
-        with explained(f"a UNet call of {self.engine.rows} rows"):
+        with explained(f"a denoiser call of {self.engine.rows} rows"):
             self.slots.run(*map(self.slots.upload, (rows, places, timesteps, settings)))
         self.calls, self.rows = self.calls + 1, self.rows + len(ran)
         advanced = [self._advance(slot) for slot in complete]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from engines.conditioning import Conditioning, chosen
 from engines.draw import SoFar, Start
 from engines.engine import Networks
 from gen.diffusion import solvers
@@ -26,7 +27,7 @@ class _Certified(InFlightImage):
 
 
 def own_steps(
-    engine: Networks, text: torch.Tensor, extra: torch.Tensor | None, start: Start, so_far: SoFar
+    engine: Networks, text: Conditioning, extra: torch.Tensor | None, start: Start, so_far: SoFar
 ) -> torch.Tensor | None:
     """The latents of a certificate's images by this package's solver and loop: an `engines.draw.Solve`.
 
@@ -51,8 +52,8 @@ def own_steps(
             [Phase()],
             table=table,
             guided=table.guided(None),
-            text=text[number],
-            negative=text[n + number],
+            text=chosen(text, number),
+            negative=chosen(text, n + number),
             latents=start.noise[number] * table.start_scale,
             extra=None if extra is None else extra[number],
             source=source,

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from engines.conditioning import Conditioning, chosen
 from engines.engine import Networks
 from gen.diffusion import solvers, strategies
 from gen.diffusion.denoising_loop import InFlightImage
@@ -41,8 +42,8 @@ class Preparer:
             row,
             strategies.phases(row, lesion),
             before=before,
-            text=self._embedding(row.prompt),
-            negative=self._embedding(row.negative_prompt) if row.guidance > 1 else None,
+            text=self._conditioning(row.prompt),
+            negative=self._conditioning(row.negative_prompt) if row.guidance > 1 else None,
         )
 
     def start(self, images: Sequence[InFlightImage]) -> None:
@@ -77,8 +78,8 @@ class Preparer:
         pixels = torch.from_numpy(np.stack(images)).to(self.engine.device)
         return list(self.engine.encode(pixels).cpu())
 
-    def _embedding(self, prompt: str) -> torch.Tensor:
-        return self.engine.encode_text([prompt])[0]
+    def _conditioning(self, prompt: str) -> Conditioning:
+        return chosen(self.engine.encode_text([prompt]), 0)
 
     def _table(self, solver: str, steps: int, strength: float) -> StepTable:
         return solvers.table(solver, self.schedule, steps, strength)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import engines
 from engines import Bundle, load
+from engines.conditioning import chosen, joined
 from engines.engine import in_batches
 from engines.errors import EngineError
 
@@ -47,7 +48,7 @@ def test_each_distinct_prompt_is_encoded_once(bundle: Bundle) -> None:
     engine.calls = replace(engine.calls, text=lambda x: encoded.append(len(x)) or text(x))  # type: ignore[func-returns-value]
     first, again = engine.encode_tokens(ids), engine.encode_tokens(ids[[2, 1]])
     assert len(encoded) == 1
-    torch.testing.assert_close(again, first[:2], rtol=0, atol=0)
+    torch.testing.assert_close(again, chosen(first, slice(2)), rtol=0, atol=0)
     torch.testing.assert_close(load(bundle.folder).encode_text(["a", "b", "a", "", "b"]), first)
 
 
@@ -57,18 +58,22 @@ def test_a_long_run_of_other_prompts_keeps_the_last_of_them(bundle: Bundle, monk
     engine = load(bundle.folder)
     ids = engine.tokenize(list("abcdefghij"))
     together = engine.encode_tokens(ids)
-    one_by_one = torch.cat([engine.encode_tokens(row[None]) for row in ids])
+    one_by_one = joined([engine.encode_tokens(row[None]) for row in ids])
     torch.testing.assert_close(one_by_one, together, rtol=0, atol=0)
     assert len(engine._texts) == 3
 
 
 def test_shapes_and_types_are_checked(bundle: Bundle) -> None:
     engine = load(bundle.folder)
-    words, times = torch.zeros(1, 16, 32), torch.zeros(1)
+    words, times = {"text": torch.zeros(1, 16, 32)}, torch.zeros(1)
     with pytest.raises(EngineError, match=r"latents must be torch.float32 \[rows, 4, 8, 8\].*\[1, 9, 8, 8\]"):
         engine.denoise(torch.zeros(1, 9, 8, 8), times, words)
     with pytest.raises(EngineError, match="equal rows"):
         engine.denoise(torch.zeros(2, 4, 8, 8), times, words)
+    with pytest.raises(EngineError, match=r"conditioning must be \['text'\], got \['pooled', 'text'\]"):
+        engine.denoise(torch.zeros(1, 4, 8, 8), times, words | {"pooled": torch.zeros(1, 32)})
+    with pytest.raises(EngineError, match=r"conditioning text must be torch.float32 \[rows, 16, 32\]"):
+        engine.denoise(torch.zeros(1, 4, 8, 8), times, {"text": torch.zeros(1, 8, 32)})
     with pytest.raises(EngineError, match=r"images must be torch\.uint8"):
         engine.encode(torch.zeros(1, 64, 64, 3))
     with pytest.raises(EngineError, match="token ids must be int64"):
@@ -77,9 +82,10 @@ def test_shapes_and_types_are_checked(bundle: Bundle) -> None:
 
 def test_no_rows_give_no_rows(bundle: Bundle) -> None:
     engine = load(bundle.folder)
-    assert engine.denoise(torch.zeros(0, 4, 8, 8), torch.zeros(0), torch.zeros(0, 16, 32)).shape == (0, 4, 8, 8)
+    words = {"text": torch.zeros(0, 16, 32)}
+    assert engine.denoise(torch.zeros(0, 4, 8, 8), torch.zeros(0), words).shape == (0, 4, 8, 8)
     assert engine.decode(torch.zeros(0, 4, 8, 8)).shape == (0, 64, 64, 3)
-    assert engine.encode_text([]).shape == (0, 16, 32)
+    assert engine.encode_text([])["text"].shape == (0, 16, 32)
 
 
 @pytest.mark.parametrize("documented", [engines.Engine, engines.load])

@@ -27,7 +27,7 @@ def edit(path: Path, **values: object) -> None:
 def test_the_spec_is_the_pipelines_numbers(model: Path) -> None:
     spec = read_spec(model)
     assert (spec.size, spec.latent_size, spec.latent_channels, spec.vae_scale_factor) == (64, 8, 4, 8)
-    assert (spec.max_length, spec.text_dim, spec.unet_in_channels) == (16, 32, 4)
+    assert (spec.max_length, spec.conditioning, spec.unet_in_channels) == (16, {"text": (16, 32)}, 4)
     assert (spec.prediction_type, spec.scaling_factor) == ("v_prediction", 0.8)
     assert spec.classes == ["annulus", "plaque"]
     assert spec.lineage == ["real-1", "real-2"]

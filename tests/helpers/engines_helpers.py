@@ -16,13 +16,13 @@ def gauss(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(3))
 
 
-def on_cuda(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def on_cuda(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """Latents, timesteps and conditioning of the tiny pipeline on a GPU."""
     noise = torch.Generator("cuda").manual_seed(seed)
     return (
         torch.randn(rows, 4, 8, 8, generator=noise, device="cuda"),
         torch.linspace(1, 999, rows, device="cuda"),
-        torch.randn(rows, 16, 32, generator=noise, device="cuda"),
+        {"text": torch.randn(rows, 16, 32, generator=noise, device="cuda")},
     )
 
 

@@ -22,7 +22,7 @@ SD15 = PipelineSpec(
     num_train_timesteps=1000,
     scheduler={},
     max_length=77,
-    text_dim=768,
+    conditioning={"text": (77, 768)},
 )
 
 

@@ -25,7 +25,7 @@ def reference(model: Path, bundle: Bundle) -> Reference:
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 9])
 def test_any_number_of_rows_gives_the_references_answer(bundle: Bundle, reference: Reference, rows: int) -> None:
     engine = load(bundle.folder)
-    args = gauss(rows, 4, 8, 8), torch.linspace(1, 999, rows), gauss(rows, 16, 32)
+    args = gauss(rows, 4, 8, 8), torch.linspace(1, 999, rows), {"text": gauss(rows, 16, 32)}
     torch.testing.assert_close(engine.denoise(*args), reference.denoise(*args), rtol=1e-3, atol=1e-4)
 
 
@@ -45,14 +45,14 @@ def test_an_old_bundle_runs_its_own_graph_for_the_cpu(copied: Bundle) -> None:
     """Development versions before 0.1.0 wrote one for small UNets: its shards are regenerated with it."""
     shutil.copyfile(copied.folder / "unet" / "rows.onnx", copied.folder / OLD_CPU_GRAPH)
     write_manifest(copied.folder, copied.manifest.model_copy(update={"artefacts": describe(copied.folder)}))
-    args, opened = (gauss(4, 4, 8, 8), torch.full((4,), 500.0), gauss(4, 16, 32)), load(copied.folder)
+    args, opened = (gauss(4, 4, 8, 8), torch.full((4,), 500.0), {"text": gauss(4, 16, 32)}), load(copied.folder)
     (copied.folder / OLD_CPU_GRAPH).write_bytes(b"")
     with pytest.raises(EngineError, match=rf"cannot run {OLD_CPU_GRAPH}"):
         opened.denoise(*args)
 
 
 def test_rows_change_nothing_but_time(bundle: Bundle) -> None:
-    args = gauss(6, 4, 8, 8), torch.full((6,), 300.0), gauss(6, 16, 32)
+    args = gauss(6, 4, 8, 8), torch.full((6,), 300.0), {"text": gauss(6, 16, 32)}
     torch.testing.assert_close(
         load(bundle.folder, rows=2).denoise(*args), load(bundle.folder, rows=6).denoise(*args), rtol=1e-4, atol=1e-5
     )

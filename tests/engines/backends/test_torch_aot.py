@@ -123,7 +123,7 @@ def test_a_bundle_with_engine_files_is_certified_and_runs(compiled: Bundle) -> N
     assert max(certificate.components["vae_encoder"].values()) < 1e-5  # which stays in float32
     one, two = (load(compiled.folder, threads=n) for n in (1, 2))
     assert (one.rows, two.rows) == (2 * BATCHES_A_CORE, 4 * BATCHES_A_CORE)
-    args = gauss(7, 4, 8, 8), torch.linspace(1, 999, 7), gauss(7, 16, 32)
+    args = gauss(7, 4, 8, 8), torch.linspace(1, 999, 7), {"text": gauss(7, 16, 32)}
     assert torch.equal(one.denoise(*args), two.denoise(*args))
     assert torch.equal(one.decode(args[0]), two.decode(args[0]))
 

@@ -30,7 +30,7 @@ def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: P
     args = (
         torch.randn(2, spec.unet_in_channels, side, side),
         torch.tensor([3.0, 7.0]),
-        torch.randn(2, spec.max_length, spec.text_dim),
+        torch.randn(2, *spec.conditioning["text"]),
     )
     names = ["sample", "timesteps", "encoder_hidden_states"]
     write_graph(UNetRows(unet, torch.float16), args, names, "out_sample", tmp_path / "rows.onnx")

@@ -28,7 +28,7 @@ def test_a_call_of_nothing_changes_nothing(open_engine: Callable[..., Engine]) -
 @pytest.mark.parametrize("channels", [4, 9])
 def test_a_step_reads_nothing_back(channels: int) -> None:
     """It runs on tensors that have no data: a value that decided anything would be an error, as it is in recording."""
-    spec = SimpleNamespace(latent_channels=4, latent_size=8, unet_in_channels=channels, max_length=16, text_dim=16)
+    spec = SimpleNamespace(latent_channels=4, latent_size=8, unet_in_channels=channels, conditioning={"text": (16, 16)})
     calls = SimpleNamespace(recordable=None, denoise=lambda x, times, words: x.new_empty(6, 4, 8, 8))
     engine: Any = SimpleNamespace(spec=spec, device=torch.device("meta"), rows=6, calls=calls)
     slots = BatchState(engine)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from engines import Engine
+from engines.conditioning import chosen
 from gen.diffusion.batch_state import STEP_COLUMNS
 from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
 from gen.diffusion.steps import SolverState, advance
@@ -59,10 +60,10 @@ def alone(engine: Engine, image: InFlightImage) -> torch.Tensor:
     for i, time in enumerate(table.timesteps):
         x = state.x if image.extra is None else torch.cat([state.x, image.extra[None]], dim=1)
         at = torch.tensor([time], dtype=torch.float32)
-        out = engine.denoise(x, at, image.text[None])
+        out = engine.denoise(x, at, chosen(image.text, None))
         if guided[i]:
             assert image.negative is not None
-            free = engine.denoise(x, at, image.negative[None])
+            free = engine.denoise(x, at, chosen(image.negative, None))
             out = free + image.row.guidance * (out - free)
         state = advance(table.coefficients[i][None], state, out, image.noise(i, tuple(image.latents.shape))[None])
         if image.kept is not None:

@@ -27,7 +27,7 @@ def test_a_fused_adapter_is_the_base_with_the_adapter(
     pipeline = StableDiffusionPipeline.from_pretrained(random_pipeline, safety_checker=None)
     spec = read_spec(random_pipeline)
     x = torch.randn(2, spec.latent_channels, spec.latent_size, spec.latent_size)
-    t, words = torch.tensor([10, 900]), torch.randn(2, spec.max_length, spec.text_dim)
+    t, words = torch.tensor([10, 900]), torch.randn(2, *spec.conditioning["text"])
     with torch.no_grad():
         plain = pipeline.unet(x, t, words).sample
         pipeline.load_lora_weights(out / "lora", weight_name=next((out / "lora").glob("*.safetensors")).name)
