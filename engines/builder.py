@@ -15,7 +15,7 @@ import torch
 from dermforge.common.output_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference, small_batches
-from engines.bundle import PARITY, TIMINGS, Bundle, Manifest, claim, describe, read_bundle, write_manifest
+from engines.bundle import PARITY, TIMINGS, Bundle, CompileMode, Manifest, claim, describe, read_bundle, write_manifest
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
 from engines.compile import fp8, torch_build
@@ -47,6 +47,7 @@ def build(
     target: str | None = None,
     rows: int | None = None,
     size: int | None = None,
+    compile_mode: CompileMode | None = None,
     refit: bool = False,
     refit_from: str | Path | None = None,
     prompts: Sequence[ValidationPrompt | str] | None = None,
@@ -75,6 +76,9 @@ def build(
         Batch rows of one UNet call; None to find the fastest number on this machine.
     size
         Image side in pixels; None for the model's own.
+    compile_mode
+        How torch compiles the bundle on CUDA, here and where it is opened: default starts within a minute, autotune
+        (also None) takes many minutes and runs fastest.
     refit
         Compile engine files whose weights can be replaced later, at a cost in speed (tensorrt backends only).
     refit_from
@@ -101,6 +105,8 @@ def build(
         The certificate failed. Nothing is left on disk.
     """
     _check(backend, precision, target, rows, refit or refit_from is not None)
+    if compile_mode is not None:
+        torch_compiled.check_compiles(backend, target)
     old = read_bundle(Path(refit_from)) if refit_from else None
     folder = resolve(model)
     spec, digest = read_spec(folder, size), model_digest(folder)
@@ -123,6 +129,7 @@ def build(
             "facts": spec,
             "rows": rows or (CPU_ROWS if target == "cpu" else ROWS),
             "vae_batch": VAE_BATCH,
+            "compile_mode": compile_mode,
             "certified": False,
             "versions": _versions(),
             "artefacts": [],

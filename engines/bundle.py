@@ -31,6 +31,8 @@ KINDS = {
 
 Backend = Literal["onnxruntime", "tensorrt", "tensorrt-rtx", "torch"]
 Precision = Literal["fp32", "fp16", "bf16", "fp8"]
+CompileMode = Literal["default", "autotune"]
+USUAL_MODE: CompileMode = "autotune"
 
 
 class Artefact(BaseModel):
@@ -62,7 +64,13 @@ class Artefact(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`bundle.json`."""
+    """`bundle.json`.
+
+    Attributes
+    ----------
+    compile_mode
+        How torch compiles the bundle where it opens it on CUDA; None where that was not chosen.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), serialize_by_alias=True)
 
@@ -73,6 +81,7 @@ class Manifest(BaseModel):
     spec: PipelineSpec = Field(alias="facts")  # the key in every written manifest
     rows: int
     vae_batch: int
+    compile_mode: CompileMode | None = None
     certified: bool
     versions: dict[str, str]
     artefacts: list[Artefact]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from engines.bundle import Bundle
+from engines.bundle import USUAL_MODE, Bundle
 from engines.conditioning import Conditioning, empty
 from engines.errors import EngineError
 from engines.memory import explained, give_back
@@ -265,6 +265,8 @@ class Engine(Networks):
         manifest = bundle.manifest
         super().__init__(manifest.spec, calls, load_tokenizer(bundle), rows, manifest.vae_batch)
         self.bundle, self.backend, self.precision = bundle, backend, str(manifest.precision)
+        compiles = backend == "torch" and self.device.type == "cuda"
+        self.compile_mode = (manifest.compile_mode or USUAL_MODE) if compiles else None
         self.bundle_digest, self.model_digest, self.certified = bundle.digest, manifest.model_digest, manifest.certified
 
 

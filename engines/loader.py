@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from engines.backends import onnxruntime, tensorrt, torch_compiled
-from engines.bundle import Bundle, read_bundle
+from engines.bundle import Bundle, CompileMode, read_bundle
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.memory import explained
@@ -22,6 +22,7 @@ def load(
     device: str | None = None,
     rows: int | None = None,
     threads: int | None = None,
+    compile_mode: CompileMode | None = None,
 ) -> Engine:
     """Open an engine bundle.
 
@@ -37,6 +38,9 @@ def load(
         Batch rows of one UNet call; None for the number that the build chose.
     threads
         CPU threads; None for one a core.
+    compile_mode
+        How torch compiles on CUDA: default starts within a minute, autotune takes many and runs fastest; None for the
+        bundle's own.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def load(
     read = read_bundle(Path(bundle))
     if not read.manifest.certified:
         log.warning("%s FAILED its parity certificate (see parity.json): its images differ from the model's", bundle)
-    return open_bundle(read, backend, device=device, rows=rows, threads=threads)
+    return open_bundle(read, backend, device=device, rows=rows, threads=threads, compile_mode=compile_mode)
 
 
 def open_bundle(
@@ -63,6 +67,7 @@ def open_bundle(
     device: str | None = None,
     rows: int | None = None,
     threads: int | None = None,
+    compile_mode: CompileMode | None = None,
 ) -> Engine:
     """`load` for a bundle whose manifest is read already."""
     name = backend or bundle.manifest.backend
@@ -70,6 +75,9 @@ def open_bundle(
         raise EngineError(f"unknown backend {name!r}; expected one of {', '.join(BACKENDS)}")
     if rows is not None and rows < 1:
         raise EngineError(f"rows must be 1 or more, got {rows}")
+    if compile_mode is not None:
+        torch_compiled.check_compiles(name, device)
+        bundle = Bundle(bundle.folder, bundle.manifest.model_copy(update={"compile_mode": compile_mode}))
     static = rows or (torch_compiled.static_rows(bundle, device, threads) if name == "torch" else bundle.manifest.rows)
     with explained(f"loading {bundle.folder}"):
         if name == "onnxruntime":

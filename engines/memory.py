@@ -116,9 +116,22 @@ def require_on_gpu(device: torch.device, needed: int, what: str) -> None:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn running out of a GPU's memory into an error that says what to do."""
+    """Turn running out of a GPU's memory, in whatever it arrives, into an error that says what to do."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
-        reason = " ".join(str(error).split())[:200]
+    except RuntimeError as error:
+        if (reason := out_of_memory(error)) is None:
+            raise
         raise EngineError(f"{what} ran out of GPU memory: use fewer rows or a smaller size ({reason})") from error
+
+
+def out_of_memory(error: BaseException | None) -> str | None:
+    """How a GPU's memory ran out, if that is why something failed: compilers and CUDA's own calls wrap the reason."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = " ".join(str(error).split())
+        if isinstance(error, torch.cuda.OutOfMemoryError) or "CUDA error: out of memory" in text:
+            return text[:200]
+        error = getattr(error, "inner_exception", None) or error.__cause__ or error.__context__
+    return None

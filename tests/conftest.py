@@ -16,6 +16,15 @@ from gen.phantoms.dataset import PhantomSplit
 torch.set_num_threads(1)  # tests run side by side
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_to_compile() -> Iterator[None]:
+    """On a GPU, what names no mode of compiling is compiled without autotuning: a tiny model alone takes minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if torch.cuda.is_available():
+            patch.setattr("engines.backends.torch_compiled.USUAL_MODE", "default")
+        yield
+
+
 @pytest.fixture(scope="session")
 def random_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained pipeline folder of the built-in pipeline's shapes."""

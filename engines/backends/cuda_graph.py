@@ -42,7 +42,8 @@ class Captured:
     """
 
     def __init__(self, call: Callable[..., torch.Tensor], *examples: torch.Tensor) -> None:
-        self.inputs = [example.clone() for example in examples]
+        with torch.inference_mode(False):  # buffers of one kind and layout, whoever calls
+            self.inputs = [example.clone(memory_format=torch.contiguous_format) for example in examples]
         self.graph, self.output = record(lambda: call(*self.inputs), self.inputs[0].device)
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:

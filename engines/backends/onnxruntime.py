@@ -36,6 +36,8 @@ ON_DEVICE = {PROVIDERS["tensorrt"]: (PROVIDERS["cuda"],)}  # nodes that TensorRT
 
 
 OLD_CPU_GRAPH = "unet/cpu.onnx"  # in bundles from before 0.1.0: their shards are regenerated with it
+# "use_tf32" is on unless it is set; float32 means all 24 bits here, as `engines.backends.torch_eager` says.
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1", "use_tf32": "0"}
 SMALL = 200_000_000  # bytes of weights up to which every core can read all of them
 # The operations that take time: a device's own provider must run them. Shape arithmetic may stay on the CPU.
 HEAVY = ("Attention", "Conv", "Gemm", "GroupNormalization", "LayerNormalization", "MatMul", "Softmax")
@@ -212,9 +214,7 @@ def _place(bundle: Bundle, provider: str, threads: int | None) -> Place:
     stream = torch.cuda.Stream(device)
     options = {"device_id": "0", "user_compute_stream": str(stream.cuda_stream)}
     if provider == "cuda":
-        return Place(
-            provider, device, threads, stream, options | {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1"}
-        )
+        return Place(provider, device, threads, stream, options | CUDA_OPTIONS)
     # Keyed by everything that makes an engine file stale, which ONNX Runtime does not check.
     kept = cache_folder() / "onnxruntime" / f"{bundle.digest[:16]}-{ort.__version__}-{torch.cuda.get_device_name(0)}"
     kept.mkdir(parents=True, exist_ok=True)
@@ -255,5 +255,5 @@ def _providers(place: Place) -> list[str | tuple[str, dict[str, str]]]:
     if place.provider == "cpu":
         return [PROVIDERS["cpu"]]
     first: list[str | tuple[str, dict[str, str]]] = [(PROVIDERS[place.provider], place.options)]
-    shared = {name: place.options[name] for name in ("device_id", "user_compute_stream")}
+    shared = {name: place.options[name] for name in ("device_id", "user_compute_stream")} | {"use_tf32": "0"}
     return [*first, (PROVIDERS["cuda"], shared)] if place.provider == "tensorrt" else first

@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from threading import Lock
 
 import torch
 
 from engines.backends import torch_aot
+from engines.backends.compiled_call import FIRST_CALLS, CompiledCall, keep_kernels
 from engines.backends.cuda_graph import captured
-from engines.backends.torch_eager import Modules, bare_calls, eager, load_modules, no_grad
-from engines.bundle import Bundle
+from engines.backends.torch_eager import Modules, bare_calls, eager, load_modules
+from engines.bundle import USUAL_MODE, Bundle, CompileMode
 from engines.engine import Calls
 from engines.errors import EngineError
 from engines.memory import require_on_gpu
 from engines.pipeline_spec import PipelineSpec
 
-# CUDA graphs are ours: the compiler's own trees copy inputs and re-record when a buffer moves.
-COMPILE_MODE = "max-autotune-no-cudagraphs"
-# Added to the mode's own options: 1x1 convolutions are matrix products in the channels-last layout.
-COMPILE_OPTIONS = {"conv_1x1_as_mm": True}
 BATCHES_A_CORE = 2  # in one UNet call: between two calls every core waits
-FIRST_CALLS = Lock()  # two threads must not compile or record at once
 
 
 def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: int | None = None) -> Calls:
@@ -45,7 +40,8 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
     modules = load_modules(bundle.folder, bundle.manifest.precision, place)
     if place.type == "cuda":
-        return compiled(modules, bundle.manifest.spec, place)
+        keep_kernels()
+        return compiled(modules, bundle.manifest.spec, place, bundle.manifest.compile_mode or USUAL_MODE)
     calls = replace(eager(modules, bundle.manifest.spec, place), threads=torch.get_num_threads())
     return torch_aot.with_engine_files(calls, bundle, rows) if files else calls
 
@@ -65,22 +61,19 @@ def for_speed(modules: Modules) -> Modules:
     return modules
 
 
-def compiled(modules: Modules, spec: PipelineSpec, device: torch.device, mode: str = COMPILE_MODE) -> Calls:
+def compiled(modules: Modules, spec: PipelineSpec, device: torch.device, mode: CompileMode = USUAL_MODE) -> Calls:
     """The calls with the UNet and the decoder compiled, the UNet replayed as one CUDA graph.
 
     Each is compiled at its first call, for the one static shape that it has.
     """
     modules = for_speed(modules)
-    from torch._inductor import list_mode_options
-
-    bare, options = bare_calls(modules, spec, device), {**list_mode_options(mode), **COMPILE_OPTIONS}
-    denoise = torch.compile(bare.denoise, options=options, dynamic=False)
-    decode = torch.compile(bare.decode, options=options, dynamic=False)
+    bare = bare_calls(modules, spec, device)
+    unet = CompiledCall(bare.denoise, mode)
     return replace(
         eager(modules, spec, device),
-        denoise=no_grad(_at_first(lambda *arrays: captured(denoise, *arrays))),
-        decode=no_grad(_at_first(lambda *arrays: _ran(decode, *arrays))),
-        recordable=no_grad(denoise) if device.type == "cuda" else None,
+        denoise=_at_first(lambda *arrays: captured(unet, *arrays)),
+        decode=CompiledCall(bare.decode, mode),
+        recordable=unet if device.type == "cuda" else None,
     )
 
 
@@ -97,10 +90,22 @@ def _at_first(make: Callable[..., Callable[..., torch.Tensor]]) -> Callable[...,
     return call
 
 
-def _ran(call: Callable[..., torch.Tensor], *arrays: torch.Tensor) -> Callable[..., torch.Tensor]:
-    """The call, run once so that it is compiled."""
-    call(*arrays)
-    return call
+def check_compiles(backend: str, device: str | None) -> None:
+    """Refuse a mode of compiling where nothing is compiled when it is opened.
+
+    Raises
+    ------
+    EngineError
+        Another backend than torch, or no CUDA device.
+    """
+    if backend != "torch" or not compiles_on(device):
+        where = backend if backend != "torch" else "torch on a CPU"
+        raise EngineError(f"a mode of compiling is for the backend torch on CUDA, and this is {where}: leave it out")
+
+
+def compiles_on(device: str | None) -> bool:
+    """Whether torch compiles what it runs on the device of that name; without a name on the one it takes by itself."""
+    return torch_device(device).type == "cuda"
 
 
 def torch_device(name: str | None) -> torch.device:

@@ -12,6 +12,7 @@ from engines.bundle import Bundle
 from engines.conditioning import gauss
 from engines.errors import EngineError
 from engines.loader import open_bundle
+from engines.memory import explained
 
 ROWS = (2, 4, 8, 16, 32, 64, 128)
 VAE_BATCHES = (1, 2, 4, 8, 16)
@@ -63,9 +64,9 @@ def _sweep(prepare: Callable[[int], Callable[[], torch.Tensor]], sizes: Sequence
     best = sizes[0]
     for size in sizes:
         try:
-            call = prepare(size)
-            each = _best_of(call)
-        except (torch.cuda.OutOfMemoryError, EngineError):
+            with explained(f"a batch of {size}"):
+                each = _best_of(prepare(size))
+        except EngineError:
             if not seconds:
                 raise
             break

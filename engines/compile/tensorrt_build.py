@@ -95,6 +95,7 @@ def compile_graph(
         reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise EngineError(f"{target.builder} cannot read {graph}: {one_line(reasons) or 'no ONNX model'}")
     config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # on unless it is cleared; float32 means all 24 bits here
     config.add_optimization_profile(static_profile(builder, network, rows))
     if refit:
         config.set_flag(trt.BuilderFlag.REFIT)

@@ -21,6 +21,10 @@ def build_engine(
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or fp8 (sm_89 and later)")] = "fp32",
     rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the fastest here]")] = None,
+    compile_mode: Annotated[
+        str | None,
+        typer.Option("--compile", help="torch on CUDA: default (starts within a minute) or autotune (fastest)"),
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt that the certificate draws; repeatable")] = None,
     classifier: Annotated[Path | None, typer.Option(help="A classifier's folder: count the labels that change")] = None,
@@ -36,6 +40,7 @@ def build_engine(
     """
     import engines
     from dermforge.common.classifier import open_classifier
+    from engines.backends.compiled_call import parse_mode
     from engines.certificate import read_certificate
     from gen import builtin
     from gen.commands.inspect_bundle import compared_with
@@ -51,6 +56,7 @@ def build_engine(
         target=target,
         rows=rows,
         size=size,
+        compile_mode=parse_mode(compile_mode),
         refit=refit,
         refit_from=refit_from,
         prompts=prompt or None,

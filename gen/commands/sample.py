@@ -50,6 +50,13 @@ def sample(
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the bundle's].")] = None,
+    compile_mode: Annotated[
+        str | None,
+        typer.Option(
+            "--compile",
+            help="torch on CUDA: default (starts within a minute) or autotune [default: the run's or bundle's].",
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -67,9 +74,10 @@ def sample(
 
     Example: gen sample --shards out --per-cell 100 --guidance-interval 0.28:5.42
     """
+    from engines.backends.compiled_call import parse_mode
     from gen.commands import sample_progress
     from gen.sampling import run_record
-    from gen.sampling.workers import SamplingJob
+    from gen.sampling.workers import SamplingJob, mode_of
     from shards.tools.contact_sheet import SHEET
 
     mine = run_record.parse_worker(worker)
@@ -77,7 +85,8 @@ def sample(
         raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
     there = None if fresh else run_record.read(shards)
     threads = threads or (there.threads if there else None)
-    job = SamplingJob(shards, engine, backend, device, rows, threads, parents, masks)
+    mode = parse_mode(compile_mode) or mode_of(there, device)
+    job = SamplingJob(shards, engine, backend, device, rows, threads, parents, masks, mode)
     loaded = job.load()
     asked = {
         "preset": preset,

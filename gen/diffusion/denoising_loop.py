@@ -87,7 +87,8 @@ class DenoisingLoop:
 
     def __init__(self, engine: Networks) -> None:
         self.engine = engine
-        self.slots = BatchState(engine)
+        with explained(f"recording a step of {engine.rows} batch rows"):
+            self.slots = BatchState(engine)
         self.images: list[InFlightImage | None] = [None] * engine.rows
         self.queue = RowQueue()
         self.calls = self.rows = 0

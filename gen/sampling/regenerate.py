@@ -8,7 +8,7 @@ from pathlib import Path
 from dermforge.common.atomic import Pending
 from dermforge.common.errors import CheckFailed, UserError
 from gen.sampling import run_record
-from gen.sampling.workers import SamplingJob
+from gen.sampling.workers import SamplingJob, mode_of
 from shards.format.commit_bucket import upload
 from shards.format.commit_local import commit_shard, finish_commits
 from shards.format.schema import Sidecar
@@ -55,7 +55,7 @@ def regenerate(
         raise UserError(f"shard {shard} of {where}; expected 0 to {run.shards - 1}")
     with tempfile.TemporaryDirectory(prefix="dermforge-") as scratch:
         made = Path(scratch)
-        job = SamplingJob(made, engine, run.backend, None, run.rows, run.threads, parents, masks)
+        job = SamplingJob(made, engine, run.backend, None, run.rows, run.threads, parents, masks, mode_of(run))
         loaded = job.load()
         again = run_record.describe(loaded, plan, run.name, run.shard_size, run.image_format, run.quality)
         run_record.open_run(made, again, plan)

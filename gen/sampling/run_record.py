@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dermforge.common.atomic import sweep
 from dermforge.common.errors import UserError
 from dermforge.common.texts_as_values import whole_number
+from engines.bundle import CompileMode
 from engines.engine import Engine
 from gen.plan.plan import Plan, from_csv
 from shards.format.commit_local import finished
@@ -47,6 +48,7 @@ class RunRecord(BaseModel):
     precision: str
     rows: int
     threads: int | None = None  # on a CPU; older records have none
+    compile_mode: CompileMode | None = None  # of torch on CUDA; older records have none
     certified: bool
     phantom: bool
     created_by: str
@@ -62,6 +64,8 @@ class RunRecord(BaseModel):
 
 #: What may differ without changing a byte.
 _HARMLESS = {"created_by", "certified", "phantom"}
+#: What older records do not name.
+_NEWER = {"threads", "compile_mode"}
 
 
 def describe(
@@ -95,6 +99,7 @@ def describe(
             precision=engine.precision,
             rows=engine.rows,
             threads=engine.threads,
+            compile_mode=engine.compile_mode,
             certified=engine.certified,
             phantom=spec.phantom,
             created_by=created_by(),
@@ -204,7 +209,7 @@ def parse_worker(text: str) -> tuple[int, int]:
 
 def _refuse_another(folder: str, there: RunRecord, record: RunRecord) -> None:
     before, now = there.model_dump(exclude=_HARMLESS), record.model_dump(exclude=_HARMLESS)
-    changed = [key for key in before if before[key] != now[key] and (key, before[key]) != ("threads", None)]
+    changed = [key for key in before if before[key] != now[key] and (before[key] is not None or key not in _NEWER)]
     if not changed:
         return
     key = next((k for k in ("plan_digest", "bundle_digest") if k in changed), changed[0])

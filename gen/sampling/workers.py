@@ -14,10 +14,12 @@ from typing import Any
 
 from dermforge.common import ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
+from engines.bundle import CompileMode
 from engines.engine import Engine
 from gen.plan.parents import Parents
 from gen.sampling import run_record
 from gen.sampling.progress import StageProgress, Summary
+from gen.sampling.run_record import RunRecord
 from gen.sampling.sampler import Sampler
 
 ATTEMPTS = 3
@@ -35,6 +37,7 @@ class SamplingJob:
     threads: int | None = None
     parents: str | Path | None = None
     masks: Path | None = None
+    compile_mode: CompileMode | None = None
 
     def open_parents(self) -> Parents | None:
         """The real images, if any."""
@@ -77,7 +80,21 @@ class SamplingJob:
         """The engine."""
         from engines.loader import load
 
-        return load(self.engine, self.backend, device=self.device, rows=self.rows, threads=self.threads)
+        return load(
+            self.engine,
+            self.backend,
+            device=self.device,
+            rows=self.rows,
+            threads=self.threads,
+            compile_mode=self.compile_mode,
+        )
+
+
+def mode_of(run: RunRecord | None, device: str | None = None) -> CompileMode | None:
+    """The mode by which torch compiled for a run, where it compiles on this machine too."""
+    from engines.backends.torch_compiled import compiles_on
+
+    return run.compile_mode if run and run.compile_mode and compiles_on(device) else None
 
 
 @dataclass

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch._dynamo.exc import BackendCompilerFailed
+from torch._inductor.exc import InductorError
 
 from engines import build
 from engines.errors import EngineError
-from engines.memory import build_bytes, float32_bytes, give_back, resident_bytes
+from engines.memory import build_bytes, explained, float32_bytes, give_back, resident_bytes
 
 
 @pytest.fixture
@@ -64,6 +67,42 @@ def test_what_cycles_hold_is_given_back_once_it_is_much(monkeypatch: pytest.Monk
         assert held() < before - 250_000_000
     finally:
         gc.enable()
+
+
+OOM = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 100 GiB")
+
+
+def wrapped(wrap: Callable[[Exception], Exception]) -> Exception:
+    """An error that took the place of running out of memory, as a compiler raises it."""
+    try:
+        try:
+            raise OOM
+        except RuntimeError as error:
+            raise wrap(error)  # noqa: B904  # as it is in torch
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OOM,
+        wrapped(lambda e: InductorError(e, None)),
+        wrapped(lambda e: BackendCompilerFailed(len, e, None)),
+        wrapped(lambda e: RuntimeError("the graph could not be recorded")),
+        InductorError(OOM, None),
+        RuntimeError("CUDA error: out of memory"),  # as graphs raise it
+    ],
+)
+def test_running_out_of_memory_is_one_line_in_whatever_it_arrives(error: Exception) -> None:
+    line = r"^a UNet call ran out of GPU memory: use fewer rows.*\(CUDA.*memory"
+    with pytest.raises(EngineError, match=line), explained("a UNet call"):
+        raise error
+
+
+def test_another_error_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2"), explained("a UNet call"):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
 @pytest.mark.gpu
