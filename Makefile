@@ -3,7 +3,8 @@
 # make validate-statistics   what the intervals of the fairness suite hold, by simulation; a stopped run goes on
 # make docs   the site, in build/site; a broken link fails
 # make wheel  the wheel, in dist/, and a try of it away from the source
-# make lock   requirements.lock again, with hashes; pins stay unless UPGRADE=--upgrade or UPGRADE="-P package"
+# make lock   every lock again, with hashes; pins stay unless UPGRADE=--upgrade or UPGRADE="-P package"
+# make audit  licences and known vulnerabilities of what is locked ("Error 3": the database could not be asked)
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -14,14 +15,15 @@ export OMP_NUM_THREADS ?= 2
 
 EXTRAS := optimum tensorrt-rtx lora ray cloud quality track dicom
 UV := build/uv/bin/uv
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
 
-.PHONY: install demo lint test test-slow test-gpu validate-statistics docs wheel lock clean
+.PHONY: install demo lint test test-slow test-gpu validate-statistics docs wheel lock audit clean
 
 install: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements-dev.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -P -m venv .venv
-	$(BIN)/pip install --quiet --progress-bar off --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --progress-bar off --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -64,8 +66,16 @@ wheel: install
 
 lock:
 	test -x $(UV) || { $(PYTHON) -P -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9; }
-	$(UV) pip compile pyproject.toml --group dev $(EXTRAS:%=--extra %) --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --quiet $(UPGRADE) -o requirements.lock
+	$(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) -o requirements.lock
+	$(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --group image-gpu --no-deps -o requirements-gpu.lock
+	$(COMPILE) --group audit -c requirements-dev.lock -o requirements-audit.lock
+
+audit: install
+	$(BIN)/python -P .ci/licences.py requirements.lock
+	test -x build/audit/bin/python || $(PYTHON) -P -m venv build/audit
+	build/audit/bin/pip install --quiet --require-hashes -r requirements-audit.lock
+	build/audit/bin/python -P .ci/vulnerabilities.py requirements-dev.lock requirements-gpu.lock requirements-audit.lock
 
 clean:
 	rm -rf $(DEMO) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

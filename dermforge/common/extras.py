@@ -20,7 +20,7 @@ PURPOSES = {
     "quality": "tests: FID and KID of torch-fidelity",
 }
 #: What pip does not say by itself.
-_NOTES = {"tensorrt": "; its wheels are on NVIDIA's own package index, which --extra-index-url names"}
+_NOTES = {"tensorrt": "; its libraries come from NVIDIA's own package index, which must be reachable"}
 
 
 def requirements(extra: str) -> list[str]:

@@ -50,11 +50,15 @@ def _machine() -> dict[str, str]:
 def _packages() -> dict[str, str]:
     found = {}
     for name in NEEDED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "missing: install dermforge again"
+        found[name] = _version(name) or _version(f"{name}-gpu") or "missing: install dermforge again"
     return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _extras() -> dict[str, str]:
