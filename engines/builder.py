@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from dermforge.common.output_folder import whole_folder
+from dermforge.common.whole_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference, small_batches
 from engines.bundle import PARITY, TIMINGS, Bundle, CompileMode, Manifest, claim, describe, read_bundle, write_manifest

@@ -67,7 +67,7 @@ class GeneratedSet:
 
 def phantom_bars(work: Path) -> list[Bar]:
     """Tone of bare skin, and how hard the classes are for few and for many training images."""
-    train = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
+    train = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.safetensors")
     test = unseen(work)
     few = train_classifier(train, 32, 360, cache=work / "judge-32.safetensors")
     many = _judge(work)
@@ -117,13 +117,13 @@ def pipeline_bars(engine: Engine, work: Path, wanted: GeneratedSet, tick: Callab
 
 def unseen(work: Path, per_cell: int = 20) -> Phantoms:
     """Phantoms that no model here was trained on."""
-    return phantoms(per_cell, TEST_SEED, work / "unseen.npz")
+    return phantoms(per_cell, TEST_SEED, work / "unseen.safetensors")
 
 
 def training_images(lineage: Sequence[str], work: Path) -> NDArray[np.uint8]:
     """The images that a built-in pipeline was trained on, drawn again from its lineage."""
     low, high = lineage[0].split("[")[1].split("]")[0].split("-")
-    return phantoms(int(high) - int(low) + 1, int(low), work / "pipeline-train.npz").images
+    return phantoms(int(high) - int(low) + 1, int(low), work / "pipeline-train.safetensors").images
 
 
 def generate(engine: Engine, wanted: GeneratedSet, tick: Callable[[int], None]) -> Phantoms:
@@ -154,7 +154,7 @@ def generate(engine: Engine, wanted: GeneratedSet, tick: Callable[[int], None]) 
 
 def _judge(work: Path) -> torch.nn.Module:
     """The classifier of phantoms that judges which class a generated image shows."""
-    data = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.npz")
+    data = phantoms(-(-JUDGE_PER_CLASS // 6), 0, work / "judge-train.safetensors")
     return train_classifier(data, JUDGE_PER_CLASS, 1500, cache=work / "judge-2000.safetensors")
 
 

@@ -116,11 +116,13 @@ def _create(final: Path) -> tuple[Path, int]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock of a file or folder."""
+    """Whether a living process holds the lock of a file or folder, or may: we are not allowed to look."""
     try:
         fd = os.open(path, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except PermissionError:
+        return True
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return False

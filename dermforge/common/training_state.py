@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dermforge.common import tensor_files
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_file import check_sealed
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,11 @@ class Checkpoint:
         """
         if not self.path.is_file():
             return None
+        check_sealed(self.path, "delete it to start the run again")
         saved = tensor_files.record(self.path)
-        if saved is None:
-            raise UserError(f"{self.path} is damaged; delete it to start the run again")
         if changes := changes_between(saved["identity"], self.identity):
             raise UserError(f"{self.path} is of another run: {changes}; use another folder, or delete the file")
-        tensors = load_file(self.path)
+        tensors = tensor_files.load(self.path)
         for name, module in self.modules.items():
             module.load_state_dict(_part(tensors, f"{name}/"))
         moments: dict[int, dict[str, Tensor]] = {}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 
-from dermforge.common.output_folder import whole_folder
 from dermforge.common.skin_tone import TONE_GROUPS
+from dermforge.common.whole_folder import whole_folder
 from gen.builtin.data import CELLS
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
-from gen.builtin.train_stages import LOG, Budget, TextUNet, Workshop
+from gen.builtin.train_stages import Budget, TextUNet, Workshop
 from gen.phantoms import CLASSES
 from gen.phantoms.dataset import phantom_id
 
@@ -41,7 +40,7 @@ def assemble(
         pipeline.save_pretrained(folder, safe_serialization=True)
         (folder / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(_card(per_cell, workshop.budget, inpaint), encoding="utf-8")
-        shutil.copyfile(workshop.folder / LOG, folder / TRAINING_LOG)
+        (folder / TRAINING_LOG).write_bytes(workshop.log.content)
 
 
 def _facts(per_cell: int) -> dict[str, object]:

@@ -11,9 +11,9 @@ import timm
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dermforge.common import tensor_files
 from dermforge.common.progress import Ticker, no_tick
 from gen.builtin.data import Phantoms, to_tensor, turned
 from gen.phantoms import CLASSES
@@ -26,15 +26,16 @@ def train_classifier(
     data: Phantoms, per_class: int, steps: int, *, seed: int = 0, cache: Path | None = None, tick: Ticker = no_tick
 ) -> nn.Module:
     """Train on the first `per_class` phantoms of every class, turned at random; read from `cache` when it is there."""
+    identity = {"phantoms": data.digest, "per_class": per_class, "steps": steps, "seed": seed}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net: nn.Module = timm.create_model(MODEL, num_classes=len(CLASSES))
-        if cache is not None and cache.exists():
-            net.load_state_dict(load_file(cache))
+        if cache is not None and tensor_files.holds(cache, identity):
+            net.load_state_dict(tensor_files.load(cache))
             return net.eval()
         _fit(net, data, per_class, steps, tick)
     if cache is not None:
-        save_file(net.state_dict(), cache)
+        tensor_files.write(cache, net.state_dict(), identity)
     return net.eval()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dermforge.common import tensor_files
 from dermforge.common.progress import Ticker, no_tick
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.model import SIZE
@@ -33,6 +35,11 @@ class Phantoms:
         """Position in `CLASSES`, [n]."""
         return self.cells // len(TONE_GROUPS)
 
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of images and cells: what everything that is learnt from them depends on."""
+        return hashlib.sha256(self.images.tobytes() + self.cells.tobytes()).hexdigest()
+
 
 def _draw_round(seed: int, size: int) -> list[tuple[NDArray[np.uint8], float]]:
     drawn = [draw(c, g, seed, size) for c, g in CELLS]
@@ -43,10 +50,10 @@ def phantoms(
     per_cell: int, first_seed: int, cache: Path | None = None, size: int = SIZE, tick: Ticker = no_tick
 ) -> Phantoms:
     """`per_cell` phantoms of every cell with seeds from `first_seed`; read from `cache` when it is there."""
-    if cache is not None and cache.exists():
-        with np.load(cache, allow_pickle=False) as stored:
-            if stored["images"].shape[:2] == (per_cell * len(CELLS), size):
-                return Phantoms(stored["images"], stored["cells"], stored["ita"])
+    identity = {"per_cell": per_cell, "first_seed": first_seed, "size": size}
+    if cache is not None and tensor_files.holds(cache, identity):
+        stored = {name: value.numpy() for name, value in tensor_files.load(cache).items()}
+        return Phantoms(**stored)
     seeds = range(first_seed, first_seed + per_cell)
     with ProcessPoolExecutor() as pool:
         drawn = []
@@ -57,7 +64,7 @@ def phantoms(
     result = Phantoms(np.stack([image for image, _ in drawn]), cells, np.array([angle for _, angle in drawn]))
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache, images=result.images, cells=result.cells, ita=result.ita)
+        tensor_files.write(cache, {name: torch.from_numpy(value) for name, value in vars(result).items()}, identity)
     return result
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dermforge.common import tensor_files
 from gen.builtin.data import Phantoms, to_tensor
 
 SAMPLE = 1500  # images that the components are found from: half a million patches
@@ -36,13 +36,14 @@ class PatchCode:
 
 def fit_code(data: Phantoms, size: int, channels: int, cache: Path | None = None) -> PatchCode:
     """The `channels` largest components of the patches of up to `SAMPLE` images; read from `cache` when it is there."""
-    if cache is not None and cache.exists():
-        return PatchCode(size, **load_file(cache))
+    identity = {"phantoms": data.digest, "size": size, "channels": channels}
+    if cache is not None and tensor_files.holds(cache, identity):
+        return PatchCode(size, **tensor_files.load(cache))
     images = to_tensor(data.images[:: -(-len(data.images) // SAMPLE)])
     patches = F.pixel_unshuffle(images, size).movedim(1, -1).flatten(0, 2)
     mean = patches.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov(patches.T))
     basis = (vectors / values.clamp(min=1e-8).sqrt())[:, -channels:].flip(1).contiguous()
     if cache is not None:
-        save_file({"mean": mean, "basis": basis}, cache)
+        tensor_files.write(cache, {"mean": mean, "basis": basis}, identity)
     return PatchCode(size, mean, basis)

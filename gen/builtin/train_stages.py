@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from dermforge.common.progress import Progress, silent
+from dermforge.common.training_log import TrainingLog
 from dermforge.common.training_state import Checkpoint, moving_average
 from gen.builtin.classifier import perceptual_distance
 from gen.builtin.data import CELLS, Phantoms, to_tensor, turned
@@ -24,6 +24,7 @@ from gen.builtin.patch_code import PatchCode
 
 CHECKPOINT_EVERY = 250
 LOG = "log.csv"
+COLUMNS = ("stage", "step", "samples", "loss", "seconds_since_start_of_stage")
 PERCEPTUAL = 0.3  # weight of what a classifier sees, relative to plain differences of pixels
 CODE_NOISE = 0.03  # standard deviation; that of the codes is 1
 
@@ -52,31 +53,43 @@ class Stage:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where and with what effort the stages are trained; checkpoints and log.csv are in `folder`."""
+    """Where and with what effort the stages are trained.
+
+    Attributes
+    ----------
+    folder
+        Of the checkpoints and the log.
+    identity
+        JSON values that decide all stages, such as a seed: a stage is resumed only where they are the same.
+    """
 
     folder: Path
     budget: Budget
     device: torch.device
+    log: TrainingLog
+    identity: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = silent
 
     def fit(self, stage: Stage, module: nn.Module, loss_at: Callable[[], Tensor]) -> None:
         """Minimise `loss_at()` with AdamW and a cosine schedule; `module` ends with the averaged weights.
 
-        Resumes from FOLDER/name.ckpt.safetensors when it exists and appends to FOLDER/log.csv.
+        Resumes from FOLDER/name.ckpt.safetensors when it exists.
 
         Raises
         ------
         UserError
-            The checkpoint is damaged, or of a stage of other steps or batches.
+            The checkpoint is damaged, or of a stage of other steps, batches or images.
         """
         optimizer = torch.optim.AdamW(module.parameters(), stage.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
         average = moving_average(module, stage.decay)
         modules = {"weights": module, "average": average}
-        checkpoint = Checkpoint(self.folder / f"{stage.name}.ckpt.safetensors", asdict(stage), modules, optimizer)
+        identity = asdict(stage) | dict(self.identity)
+        checkpoint = Checkpoint(self.folder / f"{stage.name}.ckpt.safetensors", identity, modules, optimizer)
         start = 0
         if saved := checkpoint.load():
             start = int(saved[0]["step"])
             torch.set_rng_state(saved[1]["rng"])
+            self.log.restore(saved[1]["log"])
         begun, recent = time.monotonic(), []
         with self.progress(f"train {stage.name}", stage.steps - start, "steps") as tick:
             for step in range(start, stage.steps):
@@ -90,10 +103,11 @@ class Workshop:
                 average.update_parameters(module)
                 recent.append(float(loss.detach()))
                 if (step + 1) % 100 == 0:
-                    _log(self.folder, stage, step + 1, float(np.mean(recent)), time.monotonic() - begun)
+                    mean, seconds = f"{np.mean(recent):.5f}", f"{time.monotonic() - begun:.0f}"
+                    self.log.add(stage.name, step + 1, (step + 1) * stage.batch, mean, seconds)
                     recent = []
                 if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
-                    checkpoint.save({"step": step + 1}, {"rng": torch.get_rng_state()})
+                    checkpoint.save({"step": step + 1}, {"rng": torch.get_rng_state(), "log": self.log.state})
                 tick(note=f"loss {float(loss.detach()):.4f}")
         module.load_state_dict(average.module.state_dict())
         module.to(self.device).eval()
@@ -103,16 +117,6 @@ def _rate(stage: Stage, step: int) -> float:
     """The learning rate rises over 100 steps, then falls as a cosine to a hundredth."""
     ramp = min(1.0, (step + 1) / 100)
     return stage.learning_rate * ramp * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / stage.steps)))
-
-
-def _log(folder: Path, stage: Stage, step: int, loss: float, seconds: float) -> None:
-    path = folder / LOG
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["stage", "step", "samples", "loss", "seconds_since_start_of_stage"])
-        writer.writerow([stage.name, step, step * stage.batch, f"{loss:.5f}", f"{seconds:.0f}"])
 
 
 class _Encoder(nn.Module):

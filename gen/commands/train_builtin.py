@@ -35,12 +35,15 @@ def train_builtin(
     import torch
 
     from dermforge.common.output_folder import claim
+    from dermforge.common.training_log import TrainingLog
     from gen.builtin.assemble import TRAINING_LOG, assemble
     from gen.builtin.classifier import train_classifier
     from gen.builtin.data import phantoms
     from gen.builtin.model import LATENT_CHANNELS, PATCH, new_vae
     from gen.builtin.patch_code import fit_code
     from gen.builtin.train_stages import (
+        COLUMNS,
+        LOG,
         Budget,
         Workshop,
         expand_for_inpainting,
@@ -58,15 +61,16 @@ def train_builtin(
     inpainting = out.with_name(f"{out.name}-inpaint")
     for place in (out, *([inpainting] if inpaint_steps else [])):
         claim(place, "a pipeline that gen train-builtin wrote", [TRAINING_LOG])
-    claim(work, "the work of gen train-builtin", ["phantoms.npz", "code.safetensors"])
+    claim(work, "the work of gen train-builtin", ["phantoms.safetensors", "code.safetensors"])
     work.mkdir(parents=True, exist_ok=True)
-    workshop = Workshop(work, budget, device, console.progress)
     with console.progress("draw phantoms", per_cell, "rounds") as tick:
-        data = phantoms(per_cell, 0, work / "phantoms.npz", tick=tick)
+        data = phantoms(per_cell, 0, work / "phantoms.safetensors", tick=tick)
     code = fit_code(data, PATCH, LATENT_CHANNELS, work / "code.safetensors")
     with console.progress("train classifier", CLASSIFIER_STEPS, "steps") as tick:
         cache = work / "classifier.safetensors"
         classifier = train_classifier(data, len(data.images), CLASSIFIER_STEPS, seed=seed + 3, cache=cache, tick=tick)
+    identity = {"phantoms": data.digest, "seed": seed}
+    workshop = Workshop(work, budget, device, TrainingLog(work / LOG, COLUMNS), identity, console.progress)
     torch.manual_seed(seed)
     vae = new_vae()
     train_encoder(vae, code, data, workshop)
@@ -77,7 +81,8 @@ def train_builtin(
     made = [out]
     if inpaint_steps:
         torch.manual_seed(seed + 2)
-        more = replace(workshop, budget=replace(budget, unet_steps=inpaint_steps))
+        after = identity | {"unet_steps": unet_steps}
+        more = replace(workshop, budget=replace(budget, unet_steps=inpaint_steps), identity=after)
         wide = train_unet(code, data, more, inpaint=True, start_from=expand_for_inpainting(unet))
         made.append(inpainting)
         assemble(vae.float(), wide, made[1], more, per_cell, inpaint=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from torch import nn
 
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
-from dermforge.common.output_folder import claim, whole_folder
+from dermforge.common.output_folder import claim
 from dermforge.common.training_state import changes_between
+from dermforge.common.whole_folder import whole_folder
 from engines.checkpoint.folder import PARTS as NETWORKS
+from engines.checkpoint.folder import read_json
 from engines.checkpoint.weights import copy_part
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
@@ -27,6 +30,8 @@ from gen.plan.prompts import names_skin_type
 from shards.format.schema import created_by
 
 FACTS = "dermforge.json"
+#: What is known of the run.
+TRAINING = "training"
 FILES = ("scheduler", "tokenizer")
 KEPT = (".json", ".txt", ".model")
 
@@ -43,7 +48,7 @@ def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = Fals
     claim(out, "a fine-tuned pipeline", [FACTS])
     if not (out / FACTS).is_file():
         return False
-    before = json.loads((out / FACTS).read_text(encoding="utf-8")).get("finetune")
+    before = read_json(out / FACTS).get("finetune")
     if before is None:
         raise UserError(f"{out} exists and is not a fine-tuned pipeline; write to another folder")
     if not fresh and (changes := changes_between(before.get("identity", {}), identity)):
@@ -69,8 +74,14 @@ class TunedPipeline:
     identity: dict[str, Any]
     steps: int
 
-    def write(self, out: Path, keep_adapter: bool) -> None:
-        """Write the pipeline folder, safetensors only; LoRA is fused, so the folder runs wherever its base runs."""
+    def write(self, out: Path, keep_adapter: bool, records: Iterable[tuple[Path, str]] = ()) -> None:
+        """Write the pipeline folder, safetensors only; LoRA is fused, so the folder runs wherever its base runs.
+
+        Parameters
+        ----------
+        records
+            Files and folders about the run, and their names under `training`.
+        """
         with whole_folder(out) as folder:
             _copy(self.base.folder, folder)
             if self.settings.method == "textual-inversion":
@@ -82,11 +93,14 @@ class TunedPipeline:
             facts = json.dumps(self.facts(), indent=1, ensure_ascii=False)
             (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
             (folder / "README.md").write_text(self.card(), encoding="utf-8")
+            (folder / TRAINING).mkdir()
+            for path, name in records:
+                (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / TRAINING / name)
 
     def facts(self) -> dict[str, Any]:
         """What engines and the lineage guard read."""
         data, own = self.examples.data, self.base.folder / FACTS
-        inherited = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else {}
+        inherited = read_json(own) if own.is_file() else {}
         real = {i for i, origin in zip(data.rows["id"], data.rows["origin"], strict=True) if origin != "synthetic"}
         lineage = [*inherited.get("lineage", []), *lineage_of(data)]
         digests = {i: self.examples.digests[i] for i in sorted(real)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Callable
@@ -18,14 +17,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Progress, silent
+from dermforge.common.training_log import TrainingLog
 from dermforge.common.training_state import Checkpoint, moving_average
 from gen.finetune.data.batches import Batches
 from gen.finetune.methods import PromptedUNet
 from gen.finetune.objective import loss
 from gen.finetune.settings import Execution, Hyperparameters
+from gen.finetune.work import CHECKPOINT, LOG
 
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.csv"
 COLUMNS = ("step", "samples", "loss", "learning_rate", "gradient_norm", "seconds")
 
 
@@ -67,6 +66,7 @@ class Training:
         average = moving_average(weights, settings.ema) if settings.ema else None
         modules = {"weights": weights} | ({"average": average} if average else {})
         checkpoint, start = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer), 0
+        log = TrainingLog(self.work / LOG, COLUMNS) if accelerator.is_main_process else None
         if saved := checkpoint.load():
             start = int(saved[0]["step"])
             if start > self.steps:
@@ -77,7 +77,8 @@ class Training:
             say(f"resumes after step {start} of {self.steps}, from {self.work / CHECKPOINT}")
             if accelerator.scaler:
                 accelerator.scaler.load_state_dict(saved[0]["scaler"])
-        log = Log(self.work / LOG, start) if accelerator.is_main_process else None
+            if log:
+                log.restore(saved[1]["log"])
         begun = time.monotonic()
         with progress("fine-tune", self.steps - start, "steps") as tick:
             for step in range(start, self.steps):
@@ -94,11 +95,12 @@ class Training:
                 if average:
                     average.update_parameters(weights)
                 if log:
-                    log.add(step + 1, (step + 1) * settings.batch, value, rate, norm, time.monotonic() - begun)
+                    numbers, seconds = (f"{x:.6g}" for x in (value, rate, norm)), f"{time.monotonic() - begun:.1f}"
+                    log.add(step + 1, (step + 1) * settings.batch, *numbers, seconds)
                 accelerator.log({"loss": value, "learning_rate": rate, "gradient_norm": norm}, step=step + 1)
-                if accelerator.is_main_process and due(step + 1, self.execution.checkpoint_every, self.steps):
+                if log and due(step + 1, self.execution.checkpoint_every, self.steps):
                     scale = accelerator.scaler.state_dict() if accelerator.scaler else None
-                    checkpoint.save({"step": step + 1, "scaler": scale})
+                    checkpoint.save({"step": step + 1, "scaler": scale}, {"log": log.state})
                 if self.execution.validate_every and due(step + 1, self.execution.validate_every, self.steps):
                     with averaged(weights, average):
                         validate(step + 1)
@@ -170,22 +172,3 @@ class averaged:
     def __exit__(self, *_: object) -> None:
         if self.average:
             self.weights.load_state_dict(self.own)
-
-
-class Log:
-    """log.csv, one line for each step; lines after the step that a run resumes from are dropped."""
-
-    def __init__(self, path: Path, start: int) -> None:
-        self.path = path
-        rows = []
-        if start and path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if None not in row.values() and int(row["step"]) <= start]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-
-    def add(self, step: int, samples: int, value: float, rate: float, norm: float, seconds: float) -> None:
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([step, samples, f"{value:.6g}", f"{rate:.6g}", f"{norm:.6g}", f"{seconds:.1f}"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -15,7 +14,6 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 from dermforge.common.errors import UserError
-from dermforge.common.output_folder import claim
 from dermforge.common.progress import Progress, silent
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
@@ -28,13 +26,11 @@ from gen.finetune.data.latents import Latents
 from gen.finetune.data.views import Views
 from gen.finetune.objective import Objective
 from gen.finetune.settings import Execution, Hyperparameters
-from gen.finetune.trainer import CHECKPOINT, LOG, Training
+from gen.finetune.trainer import Training
+from gen.finetune.work import LATENTS, PRIOR, TRACKING, VALIDATION, Work
 from gen.plan import prompts
 from shards.format.reader import ImageSet
 from shards.ingest.folder import FolderSet
-
-#: Of a tracker that writes files, in the folder of the run.
-TRACKING = "tracking"
 
 
 @dataclass(frozen=True)
@@ -125,18 +121,19 @@ def tune(
     chosen = _examples(task, spec, settings, progress)
     run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress, say)
     already = output.finished(task.out, run.identity, run.steps, execution.fresh) and not execution.fresh
-    claim(task.folder, "the work of fine-tuning", [LOG, CHECKPOINT], ["latents", "prior", "validation", TRACKING])
+    work = Work(task.folder)
+    work.claim()
     if not already:
         unet = run.train()
         if accelerator.is_main_process:
             unet.cpu()
             tuned = output.TunedPipeline(run.base, unet, chosen, settings, run.identity, run.steps)
-            tuned.write(task.out, execution.keep_adapter)
-            _keep_records(task.folder, task.out)
-            if not execution.keep_work:
-                shutil.rmtree(task.folder)
+            work.mark(spent=not execution.keep_work)
+            tuned.write(task.out, execution.keep_adapter, work.records())
         accelerator.wait_for_everyone()
         accelerator.free_memory()
+    if accelerator.is_main_process:
+        work.remove_if_spent()
     left_out = task.data.n - len(chosen)
     return FinetuneResult(str(task.out), len(chosen), left_out, len(chosen.prompts), run.steps, already)
 
@@ -220,9 +217,7 @@ class _Run:
 
     def _begin(self) -> None:
         if self.accelerator.is_main_process:
-            if self.execution.fresh:
-                shutil.rmtree(self.work, ignore_errors=True)
-            self.work.mkdir(parents=True, exist_ok=True)
+            Work(self.work).begin(self.execution.fresh)
         self.accelerator.wait_for_everyone()
         if self.execution.track:
             settings = self.identity | asdict(self.execution)
@@ -236,7 +231,7 @@ class _Run:
         latents = self._latents("real", self.examples)
         sources = [LatentSource("real", latents, self.examples.prompt)]
         if self.settings.prior:
-            folder = self.work / "prior"
+            folder = self.work / PRIOR
             if self.accelerator.is_main_process:
                 self.base.pipeline.unet.to(self.accelerator.device)
                 validation.prior_images(self.base, self.settings, folder, self.progress)
@@ -251,7 +246,7 @@ class _Run:
         """The cached views of some images; each process computes a part of what is missing."""
         views = Views(self.base.spec.size, self.settings.seed, self.settings.jitter)
         identity = {"model": self.base.digest, "data": examples.digest} | asdict(views)
-        cache = Latents(self.work / "latents" / name, identity, self.settings.views_for(len(examples)))
+        cache = Latents(self.work / LATENTS / name, identity, self.settings.views_for(len(examples)))
         missing = cache.missing()
         if len(missing) < cache.n_views:
             self.say(f"takes {cache.n_views - len(missing)} of {cache.n_views} encoded views from {cache.folder}")
@@ -265,7 +260,7 @@ class _Run:
 
     def _validate(self, step: int) -> None:
         if self.accelerator.is_main_process:
-            path = self.work / "validation" / f"step-{step:06d}.png"
+            path = self.work / VALIDATION / f"step-{step:06d}.png"
             steps, guidance = self.execution.validation_steps, self.execution.guidance
             with self.accelerator.autocast(), quiet():
                 page = validation.sheet(self.base, self.examples, path, self.settings.seed, steps, guidance)
@@ -275,13 +270,3 @@ class _Run:
                 else:
                     tracker.log_images({"validation": [page]}, step=step)
         self.accelerator.wait_for_everyone()
-
-
-def _keep_records(work: Path, out: Path) -> None:
-    """The log, the sheets and what a tracker wrote stay with the model that they are about."""
-    (out / "training").mkdir()
-    shutil.copyfile(work / LOG, out / "training" / LOG)
-    if (work / TRACKING).is_dir():
-        shutil.copytree(work / TRACKING, out / "training" / TRACKING)
-    for path in sorted((work / "validation").glob("*.png")):
-        shutil.copyfile(path, out / "training" / path.name)

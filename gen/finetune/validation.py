@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.progress import Progress, silent
+from dermforge.common.sealed_file import is_reusable, write_sealed
 from engines.backends.torch_eager import Modules, eager
 from engines.engine import Networks
 from gen.finetune.base import Base
@@ -37,16 +38,16 @@ def networks(base: Base) -> Networks:
 
 
 def prior_images(base: Base, settings: Hyperparameters, folder: Path, progress: Progress = silent) -> None:
-    """Draw the base model's images of the prior prompt into a folder; images that are there are kept."""
+    """Draw the base model's images of the prior prompt into a folder; those that are there and whole are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [i for i in range(settings.prior) if not (folder / f"{i:06d}.png").exists()]
+    missing = [i for i in range(settings.prior) if not is_reusable(folder / f"{i:06d}.png")]
     drawer = networks(base)
     with progress("draw prior images", len(missing)) as tick:
         for start in range(0, len(missing), BATCH):
             chosen = missing[start : start + BATCH]
             rows = [row(base, settings.prior_prompt, settings.seed + i, steps=50) for i in chosen]
             for number, image in zip(chosen, sample_images(drawer, rows), strict=True):
-                write_whole(folder / f"{number:06d}.png", encode_image(image))
+                write_sealed(folder / f"{number:06d}.png", [encode_image(image)])
                 tick()
 
 

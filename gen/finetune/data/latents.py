@@ -45,8 +45,8 @@ class Latents:
         self.folder, self.identity, self.n_views = folder, identity, n_views
 
     def missing(self) -> list[int]:
-        """Numbers of the views that are not there yet."""
-        return [v for v in range(self.n_views) if tensor_files.record(self._path(v)) != self.identity]
+        """Numbers of the views that are not there yet; that one is there and damaged is said (`DataWarning`)."""
+        return [v for v in range(self.n_views) if not tensor_files.holds(self._path(v), self.identity)]
 
     def encode(self, number: int, examples: Examples, views: Views, base: Base, tick: Ticker = no_tick) -> None:
         """Compute view `number` of all images; masks and masked images too for an inpainting UNet."""
@@ -61,7 +61,7 @@ class Latents:
     def cached(self, image: int, view: int) -> CachedView:
         """One view of one image, read from the mapped file."""
         file = self._open[view]
-        return CachedView(**{name: file.get_slice(name)[image] for name in file.keys()})  # noqa: SIM118
+        return CachedView(**{name: file.get_slice(name)[image] for name in {*file.keys()} - {tensor_files.DIGEST}})
 
     def _path(self, number: int) -> Path:
         return self.folder / f"view-{number:04d}.safetensors"

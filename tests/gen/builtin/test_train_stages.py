@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
+from dermforge.common.training_log import TrainingLog
 from gen.builtin.data import Phantoms
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, MAX_LENGTH, PATCH
 from gen.builtin.patch_code import fit_code
-from gen.builtin.train_stages import Budget, TextUNet, Workshop, expand_for_inpainting, train_unet
+from gen.builtin.train_stages import COLUMNS, LOG, Budget, TextUNet, Workshop, expand_for_inpainting, train_unet
 
 LATENT = (LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
 
@@ -27,7 +28,8 @@ def test_a_run_cut_short_ends_with_the_same_weights(tmp_path: Path, monkeypatch:
     def run(where: str) -> dict[str, torch.Tensor]:
         (tmp_path / where).mkdir(exist_ok=True)
         torch.manual_seed(1)
-        workshop = Workshop(tmp_path / where, Budget(unet_steps=4, unet_batch=4), torch.device("cpu"))
+        log = TrainingLog(tmp_path / where / LOG, COLUMNS)
+        workshop = Workshop(tmp_path / where, Budget(unet_steps=4, unet_batch=4), torch.device("cpu"), log)
         return train_unet(code, data, workshop).state_dict()
 
     whole, update, updates = run("whole"), AveragedModel.update_parameters, 0

@@ -1,0 +1,107 @@
+"""Files that end in the sha256 of all the bytes before it: no changed byte goes unseen when they are read back.
+
+Readers of NumPy's arrays and of PNG take no notice of what is behind the content. In a safetensors file the digest is
+the last tensor (`tensor_files`), in JSON the last entry; parquet has its own place for it (`sealed_parquet`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from dermforge.common.atomic import Pending, sweep
+from dermforge.common.errors import DataWarning, UserError
+from dermforge.common.regular_file import open_regular
+
+#: Bytes of the digest, in hexadecimal.
+SEAL = 64
+
+_DAMAGED = "is damaged, or an earlier version wrote it (its sha256 does not fit)"
+_JSON_END = b"\n}"
+_JSON_SEAL = b',\n "sha256": "%s"\n}\n'
+
+
+def write_sealed(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file whole or not at all, and its digest behind it; what killed writers of it left is removed."""
+    sweep(path.parent, path.name)
+    total = hashlib.sha256()
+    with Pending(path) as file:
+        for part in parts:
+            total.update(part)
+            file.write([part])
+        file.write([total.hexdigest().encode()])
+        file.commit()
+
+
+def seal(file: Pending) -> None:
+    """Put the digest behind what is in a pending file by now, whoever wrote it."""
+    os.lseek(file.fd, 0, os.SEEK_END)
+    file.write([_digest(file.path, 0).encode()])
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is as it was written."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size - SEAL
+        if size < 0:
+            return False
+        os.lseek(file.fileno(), size, os.SEEK_SET)
+        end = file.read(SEAL)
+    return _digest(path, SEAL).encode() == end
+
+
+def check_sealed(path: Path, remedy: str) -> None:
+    """Refuse a file that is not as it was written; `remedy` says what to do.
+
+    Raises
+    ------
+    UserError
+        The file is damaged, or an earlier version wrote it.
+    """
+    if not is_sealed(path):
+        raise UserError(f"{path} {_DAMAGED}; {remedy}")
+
+
+def is_reusable(*cached: Path) -> bool:
+    """Whether files of a cache are there and as they were written; that one is damaged is said (`DataWarning`)."""
+    if not all(path.exists() for path in cached):
+        return False
+    damaged = next((path for path in cached if not is_sealed(path)), None)
+    if damaged is not None:
+        warnings.warn(f"{damaged} {_DAMAGED}; it is computed again", DataWarning, stacklevel=2)
+    return damaged is None
+
+
+def sealed_json(document: str) -> bytes:
+    """A JSON object with entries as a file, with the digest of its text as its last entry."""
+    body = document.encode().rstrip().removesuffix(b"}").rstrip()
+    return body + _JSON_SEAL % hashlib.sha256(body).hexdigest().encode()
+
+
+def opened_json(content: bytes, path: Path, remedy: str) -> bytes:
+    """The JSON object that `sealed_json` wrote, without the digest.
+
+    Raises
+    ------
+    UserError
+        The file is damaged, or an earlier version wrote it.
+    """
+    at = len(content) - len(_JSON_SEAL % bytes(SEAL))
+    body = content[: max(at, 0)]
+    if at < 0 or content[at:] != _JSON_SEAL % hashlib.sha256(body).hexdigest().encode():
+        raise UserError(f"{path} {_DAMAGED}; {remedy}")
+    return body + _JSON_END
+
+
+def _digest(path: Path, leave: int) -> str:
+    """sha256 of a file but for its last bytes."""
+    total = hashlib.sha256()
+    with open_regular(path) as file:
+        left = os.fstat(file.fileno()).st_size - leave
+        while left > 0 and (piece := file.read(min(left, 8 << 20))):
+            total.update(piece)
+            left -= len(piece)
+    return total.hexdigest()

@@ -1,0 +1,64 @@
+"""The working folder of a run: what is in it, and when it goes."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from dermforge.common.output_folder import claim
+from dermforge.common.whole_folder import TEMPORARY
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
+LATENTS, PRIOR, VALIDATION = "latents", "prior", "validation"
+#: Of a tracker that writes files.
+TRACKING = "tracking"
+#: An empty file: nothing here is needed once the tuned pipeline is in its place.
+SPENT = "spent"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The folder; what a stranger put into it stays there."""
+
+    folder: Path
+
+    def claim(self) -> None:
+        """Refuse a folder of somebody else; see `output_folder.claim`."""
+        claim(self.folder, "the work of fine-tuning", [LOG, CHECKPOINT], [LATENTS, PRIOR, VALIDATION, TRACKING, SPENT])
+
+    def begin(self, fresh: bool) -> None:
+        """Make the folder ready for a run, and remove what an earlier one made where it is not to be resumed."""
+        if fresh:
+            self.remove()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.mark(spent=False)
+
+    def mark(self, spent: bool) -> None:
+        """Write down whether the folder may go once the tuned pipeline is in its place."""
+        if spent:
+            (self.folder / SPENT).touch()
+        else:
+            (self.folder / SPENT).unlink(missing_ok=True)
+
+    def remove_if_spent(self) -> None:
+        """The last step of a run, and of the next one where a process ended before it."""
+        if (self.folder / SPENT).exists():
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove what runs make; by its mark a later call finds what was left of a folder."""
+        temporary = [path for pattern in TEMPORARY for path in self.folder.glob(pattern)]
+        for path in (*temporary, *(self.folder / n for n in (LATENTS, PRIOR, VALIDATION, TRACKING, CHECKPOINT, LOG))):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        self.mark(spent=False)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def records(self) -> list[tuple[Path, str]]:
+        """What stays with the tuned pipeline, and its name there: the log, the sheets, and what a tracker wrote."""
+        kept = [(self.folder / name, name) for name in (LOG, TRACKING) if (self.folder / name).exists()]
+        return kept + [(path, path.name) for path in sorted((self.folder / VALIDATION).glob("*.png"))]
