@@ -98,13 +98,17 @@ def _open(folder: Path, spec: PipelineSpec, without: Sequence[str]) -> Any:
 
 
 def _network(folder: Path, part: str) -> Any:
-    """One network, as diffusers or transformers load it; by our own names where those of the file are a wrapper's."""
+    """One network, as diffusers or transformers load it; by our own names where they do not read the file's."""
     if check_weights(folder, part, empty_network(folder, part)):
         return load_part(folder, part)
-    variant = weight_files(folder, part).variant
-    return network_class(part).from_pretrained(
-        folder / part, variant=variant, torch_dtype=torch.float32, use_safetensors=True
+    network, loaded = network_class(part).from_pretrained(
+        folder / part,
+        variant=weight_files(folder, part).variant,
+        torch_dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
     )
+    return load_part(folder, part) if loaded["missing_keys"] else network
 
 
 def _words(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,11 @@ ADAPTER = re.compile(r"(^|\.)(lora_|lora\.|hada_|oft_|boft_|ia3_|vera_|loha_|lok
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 #: Types of weights, as safetensors names them.
 TYPES = ("F32", "F16", "BF16", "F64")
+#: The weights of CLIP's text encoder as transformers 5 names them. Transformers 4, and what is written here, has
+#: `text_model.` in front of each.
+CLIP_TEXT = re.compile(
+    r"^(?=(embeddings\.(token_embedding|position_embedding|position_ids)|encoder\.layers|final_layer_norm)\b)"
+)
 #: A buffer that older versions of transformers saved.
 UNUSED = {"text_model.embeddings.position_ids"}
 
@@ -50,7 +55,7 @@ def check_weights(folder: Path, part: str, network: Any) -> list[str]:
         Weights are missing, of other shapes or types, or unknown: names the first of them and says what to do.
     """
     place = folder / part
-    expected = {name: list(value.shape) for name, value in network.state_dict().items()}
+    expected = {_own_name(name): list(value.shape) for name, value in network.state_dict().items()}
     files = weight_files(folder, part).files
     got = {name: shape for file in files for name, shape in _shapes(file).items()}
     names = own_names(place, got)
@@ -74,7 +79,9 @@ def check_weights(folder: Path, part: str, network: Any) -> list[str]:
 
 
 def own_names(place: Path, names: Iterable[str]) -> dict[str, str]:
-    """The network's name of each weight, without what a wrapper has put into it; weights of no use are left out.
+    """The network's name of each weight, the same in all versions of the libraries; weights of no use are left out.
+
+    What a wrapper has put into a name is taken away.
 
     Raises
     ------
@@ -139,7 +146,7 @@ def load_part(folder: Path, part: str) -> Any:
     network = empty_network(folder, part)
     check_weights(folder, part, network)
     weights = read_weights(folder, part, lambda _, value: value.float() if value.is_floating_point() else value)
-    network.load_state_dict(weights, strict=True, assign=True)
+    network.load_state_dict({name: weights[_own_name(name)] for name in network.state_dict()}, strict=True, assign=True)
     return network
 
 
@@ -151,24 +158,30 @@ def copy_part(model: Path, out: Path, part: str, changed: Change | None = None) 
     changed
         Name and value of a weight -> the value that is written.
     """
-    from safetensors.torch import save_file
-
     place, source = out / part, model / part
     place.mkdir(exist_ok=True)
     shutil.copyfile(source / "config.json", place / "config.json")
-    files, path = weight_files(model, part).files, place / f"{NAMES[part]}.safetensors"
+    files = weight_files(model, part).files
     as_it_is = len(files) == 1 and all(name == own for name, own in own_names(source, _shapes(files[0])).items())
     if changed is None and as_it_is:
-        shutil.copyfile(files[0], path)
+        shutil.copyfile(files[0], place / f"{NAMES[part]}.safetensors")
         return
-    weights = read_weights(model, part, changed or (lambda _, value: value))
-    save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata={"format": "pt"})
+    write_weights(out, part, read_weights(model, part, changed or (lambda _, value: value)))
+
+
+def write_weights(folder: Path, part: str, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write a part's weights into one file, under the names that every version of the libraries reads."""
+    from safetensors.torch import save_file
+
+    own = {_own_name(name): value.detach().contiguous() for name, value in weights.items()}
+    save_file(own, folder / part / f"{NAMES[part]}.safetensors", metadata={"format": "pt"})
 
 
 def _own_name(name: str) -> str:
     for _ in WRAPPERS:  # one wrapper may be in another
         for pattern in WRAPPERS.values():
             name = re.sub(pattern, "", name)
+    name = CLIP_TEXT.sub("text_model.", name)
     return re.sub(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{OLD_ATTENTION[m[2]]}.", name)
 
 

@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffu
 
 from dermforge.common.skin_tone import TONE_GROUPS
 from dermforge.common.whole_folder import whole_folder
+from engines.checkpoint.weights import write_weights
 from gen.builtin.data import CELLS
 from gen.builtin.model import LATENT_CHANNELS, LATENT_SIZE, PATCH, PROMPT, SIZE, new_scheduler, prompt_for
 from gen.builtin.train_stages import Budget, TextUNet, Workshop
@@ -38,6 +39,7 @@ def assemble(
     )
     with whole_folder(out) as folder:
         pipeline.save_pretrained(folder, safe_serialization=True)
+        write_weights(folder, "text_encoder", unet.text_encoder.state_dict())  # which transformers 5 names otherwise
         (folder / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(_card(per_cell, workshop.budget, inpaint), encoding="utf-8")
         (folder / TRAINING_LOG).write_bytes(workshop.log.content)

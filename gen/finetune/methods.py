@@ -111,11 +111,10 @@ def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) 
         The new words as the prompts have them: `<plaque>`, `<lichen planus>`.
     """
     tokenizer, text = base.pipeline.tokenizer, base.pipeline.text_encoder
-    embeddings = text.text_model.embeddings
-    old = embeddings.token_embedding
+    old = text.get_input_embeddings()
     begun = [old.weight[tokenizer(w.strip("<>"), add_special_tokens=False).input_ids].mean(0) for w in words]
     add_words(tokenizer, words)
-    embeddings.token_embedding = Words(old, torch.stack(begun))
+    text.set_input_embeddings(Words(old, torch.stack(begun)))
     return PromptedUNet(base.pipeline.unet, LearntText(text, token_ids(tokenizer, prompts, base.spec.max_length)))
 
 

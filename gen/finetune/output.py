@@ -21,7 +21,7 @@ from dermforge.common.training_state import changes_between
 from dermforge.common.whole_folder import whole_folder
 from engines.checkpoint.folder import PARTS as NETWORKS
 from engines.checkpoint.folder import read_json
-from engines.checkpoint.weights import copy_part
+from engines.checkpoint.weights import copy_part, write_weights
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.methods import PromptedUNet, Words
@@ -187,15 +187,14 @@ def _fuse(unet: UNet2DConditionModel, adapter: Path | None) -> None:
 def _write_text(base: Base, words: list[str], folder: Path) -> None:
     """Write the text encoder with the learnt words, the tokenizer that knows them, and each word alone."""
     text = base.pipeline.text_encoder
-    embeddings = text.text_model.embeddings
-    learnt = embeddings.token_embedding
+    learnt = text.get_input_embeddings()
     assert isinstance(learnt, Words)
     table = learnt.weight.detach()
-    embeddings.token_embedding = nn.Embedding.from_pretrained(table)
-    text.config.vocab_size = len(table)
+    text.set_input_embeddings(nn.Embedding.from_pretrained(table))
     for part in ("text_encoder", "tokenizer"):
         shutil.rmtree(folder / part)
-    text.save_pretrained(folder / "text_encoder", safe_serialization=True)
+    (folder / "text_encoder").mkdir()
+    write_weights(folder, "text_encoder", text.state_dict())
     config = json.loads((base.folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
     config["vocab_size"] = len(table)
     (folder / "text_encoder" / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
-from engines.checkpoint.folder import weight_files
+from engines.checkpoint.folder import PARTS, weight_files
 from engines.checkpoint.skeleton import empty_network
 from engines.checkpoint.weights import WRAPPERS, check_weights, copy_part, is_finite, load_part, own_names
 from engines.errors import EngineError
@@ -172,3 +174,46 @@ def test_the_old_names_of_a_vaes_attention_are_read(folder: Path, rename: Rename
     rename("vae", named)
     assert "encoder.mid_block.attentions.0.query.weight" in load_file(folder / "vae" / FILE)
     torch.testing.assert_close(dict(load_part(folder, "vae").state_dict()), dict(before), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("prefix", ["text_model.", "", "module.", "_orig_mod.text_model."])
+def test_the_text_encoders_names_of_either_transformers_are_read(
+    folder: Path, rename: Rename, tmp_path: Path, prefix: str
+) -> None:
+    """Transformers 5 saves them without `text_model.`, from which transformers 4 would draw random weights."""
+    ids = torch.arange(16)[None]
+    with torch.no_grad():
+        before = load_part(folder, "text_encoder")(ids)[0]
+        rename("text_encoder", lambda name: prefix + name.removeprefix("text_model."))
+        assert torch.equal(load_part(folder, "text_encoder")(ids)[0], before)
+        (tmp_path / "copy").mkdir()
+        copy_part(folder, tmp_path / "copy", "text_encoder")
+        assert all(
+            name.startswith("text_model.") for name in load_file(tmp_path / "copy/text_encoder/model.safetensors")
+        )
+        assert torch.equal(load_part(tmp_path / "copy", "text_encoder")(ids)[0], before)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_no_weight_is_missing_or_unknown_in_silence(
+    model: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whichever weight is taken away or renamed, and under whichever names the others are."""
+    part = data.draw(st.sampled_from(sorted(PARTS)))
+    file = weight_files(model, part).files[0]
+    weights = {own: value for name, value in load_file(file).items() for own in own_names(file.parent, [name]).values()}
+    lost = data.draw(st.sampled_from(sorted(weights)))
+    renamed = data.draw(st.sampled_from([None, f"ema.{lost}", f"{lost}.other", f"{lost}_"]))
+    value = weights.pop(lost)
+    if renamed:
+        weights[renamed] = value
+    prefix = data.draw(st.sampled_from(["", "module."]))
+    if part == "text_encoder" and data.draw(st.booleans()):
+        weights = {name.removeprefix("text_model."): value for name, value in weights.items()}
+    place = tmp_path_factory.mktemp("part") / part
+    shutil.copytree(model / part, place)
+    save_file({prefix + name: value for name, value in weights.items()}, place / file.name)
+    with pytest.raises(EngineError, match=re.escape(f"1 missing ({lost})")) as refused:
+        load_part(place.parent, part)
+    assert ("1 unknown (" in str(refused.value)) == bool(renamed)
