@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,8 @@ from types import TracebackType
 class Pending:
     """A file written under a temporary name next to `final`: `commit` renames it, leaving without it removes it.
 
-    The temporary file is locked as long as its writer lives. One without a lock is the leftover of a killed writer.
+    The temporary file is locked as long as its writer lives. One without a lock is the leftover of a killed writer, and
+    whoever writes a file of the same name removes it.
 
     Attributes
     ----------
@@ -56,10 +58,11 @@ class Pending:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
-        if not self.keep:
-            with suppress(FileNotFoundError):  # it was renamed, or another process swept it
-                self.path.unlink()
-        os.close(self.fd)
+        try:
+            if not self.keep:
+                self.path.unlink(missing_ok=True)  # it is missing if it was renamed
+        finally:
+            os.close(self.fd)
 
 
 def write_whole(path: Path, content: bytes | memoryview, fsync: bool = True) -> None:
@@ -88,8 +91,26 @@ def leftovers(folder: Path, stem: str = "") -> list[Path]:
 def sweep(folder: Path, stem: str) -> None:
     """Remove the temporary files that killed writers left."""
     for path in leftovers(folder, stem):
-        with suppress(FileNotFoundError):
-            path.unlink()
+        with abandoned(path) as is_mine:
+            if is_mine:
+                path.unlink()
+
+
+@contextmanager
+def abandoned(path: Path) -> Iterator[bool]:
+    """Hold the lock of what a killed writer left, so that nobody else uses or removes it meanwhile.
+
+    Gives False if its writer lives, another process holds it, or it is gone: then it must be left alone.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        yield _lock_now(fd) and _is_at(path, fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager
@@ -105,12 +126,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _create(final: Path) -> tuple[Path, int]:
+    sweep(final.parent, glob.escape(f"{final.name}."))
     while True:
         path = final.parent / f".{final.name}.{secrets.token_hex(4)}.tmp"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         with suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_EX)
-        if os.fstat(fd).st_nlink:  # else swept between the two calls
+        if _is_at(path, fd):  # else another process took it for a leftover between the two calls
             return path, fd
         os.close(fd)
 
@@ -124,9 +146,23 @@ def is_locked(path: Path) -> bool:
     except PermissionError:
         return True
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
+        return not _lock_now(fd)
     finally:
         os.close(fd)
+
+
+def _lock_now(fd: int) -> bool:
+    """Take a lock, unless another process has it or the file system has none."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False

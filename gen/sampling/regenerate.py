@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 from dermforge.common.atomic import Pending
@@ -13,6 +13,8 @@ from shards.format.commit_bucket import upload
 from shards.format.commit_local import commit_shard, finish_commits
 from shards.format.schema import Sidecar
 from shards.storage.location import Folder, Storage, open_storage
+from shards.storage.staging import Staging
+from shards.storage.turn import turn
 
 
 def regenerate(
@@ -53,15 +55,16 @@ def regenerate(
         raise UserError(f"{where} has no run.json and plan.csv; only shards that `gen sample` made can be made again")
     if not 0 <= shard < run.shards:
         raise UserError(f"shard {shard} of {where}; expected 0 to {run.shards - 1}")
-    with tempfile.TemporaryDirectory(prefix="dermforge-") as scratch:
-        made = Path(scratch)
+    with Staging() as scratch:
+        made = scratch.path
         job = SamplingJob(made, engine, run.backend, None, run.rows, run.threads, parents, masks, mode_of(run))
         loaded = job.load()
         again = run_record.describe(loaded, plan, run.name, run.shard_size, run.image_format, run.quality)
         run_record.open_run(made, again, plan)
         run_record.withdrawn(location).copy_to(Folder(made))
         job.sample([shard], loaded)
-        _compare(where, made, f"{run.name}-{shard:06d}", replace)
+        with turn(location) if replace else nullcontext():
+            _compare(where, made, f"{run.name}-{shard:06d}", replace)
 
 
 def _compare(where: Storage, made: Path, stem: str, replace: bool) -> None:

@@ -23,6 +23,7 @@ from shards.format.schema import NAME_PATTERN, SHARD, created_by
 from shards.format.withdrawn import Withdrawn
 from shards.storage.claim import claim_set
 from shards.storage.location import Folder, Storage, create_storage, is_url, open_storage
+from shards.storage.turn import turn
 from shards.tools.contact_sheet import SHEET, drawn
 
 RECORD = "run.json"
@@ -128,7 +129,8 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
     if there is None:
         claim_set(location, record.name, [RECORD, PLAN])
     if fresh:
-        _clear(where, names, there.name if there else record.name)
+        with turn(location):
+            _clear(where, names, there.name if there else record.name)
     elif there is not None:
         _refuse_another(str(where), there, record)
     elif strange := [n for n in sorted(names) if SHARD.match(n) and n[:-11] == record.name and n.endswith(".tar")]:
@@ -194,8 +196,9 @@ def finish(location: str | Path, record: RunRecord) -> list[int]:
     missing = todo(location, record)
     if not missing:
         where = open_storage(location)
-        write_info(where)
-        where.write(SHEET, drawn(ShardSet.open(location)))
+        with turn(location):  # else a purge in between would leave its image in the sheet
+            write_info(where)
+            where.write(SHEET, drawn(ShardSet.open(location)))
     return missing
 
 

@@ -12,7 +12,9 @@ import typer
 from dermforge.common import console
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
+from shards.format.nearby import open_shards
 from shards.format.reader import ShardSet
+from shards.storage.turn import turn
 from shards.tools import croissant, datacard
 
 
@@ -35,13 +37,38 @@ def card(
 
     Example: shards card runs/demo/shards --license cc-by-4.0 --summary "Six kinds of lesion on six skin tones."
     """
-    data = ShardSet.open(folder)
+    open_shards(folder)
+    with turn(folder):  # else a purge in between would leave its image in the description
+        data = ShardSet.open(folder)
+        files = _described(data, folder, license_id, name, summary, url, cite, version, date)
+        there = data.storage.names()
+        other = [file for file in reversed(files) if file in there and data.storage.read(file) != files[file]]
+        if other and not force:
+            raise UserError(f"{folder}/{other[0]} already exists; move it away, or replace it with --force")
+        for file, content in files.items():
+            data.storage.write(file, content)
+    names = in_clear(_names(data))
+    if names:
+        console.warn(warning(names, folder))
+    console.say(
+        f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in {len(data.sidecars)} shards"
+    )
+
+
+def _described(
+    data: ShardSet,
+    folder: str,
+    license_id: str,
+    name: str | None,
+    summary: str,
+    url: str | None,
+    cite: str,
+    version: str,
+    date: str | None,
+) -> dict[str, bytes]:
+    """The files of a card, by their names."""
     if data.n == 0:
         raise UserError(f"{folder} holds no images; there is nothing to describe")
-    files = data.storage.names()
-    there = [file for file in (datacard.CARD, croissant.FILE, croissant.TABLE) if file in files]
-    if there and not force:
-        raise UserError(f"{folder}/{there[0]} already exists; move it away, or replace it with --force")
     title = name or Path(folder).resolve().name
     day = date or datetime.now(UTC).date().isoformat()
     table = croissant.table(data.rows)
@@ -56,15 +83,7 @@ def card(
     )
     described = croissant.describe(data.sidecars, table, words)
     text = datacard.card(data, name=title, license_id=license_id, summary=summary, cite=cite)
-    data.storage.write(croissant.TABLE, table)
-    data.storage.write(croissant.FILE, croissant.to_bytes(described))
-    data.storage.write(datacard.CARD, text.encode())
-    names = in_clear(_names(data))
-    if names:
-        console.warn(warning(names, folder))
-    console.say(
-        f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in {len(data.sidecars)} shards"
-    )
+    return {croissant.TABLE: table, croissant.FILE: croissant.to_bytes(described), datacard.CARD: text.encode()}
 
 
 def _names(data: ShardSet) -> Iterator[str]:

@@ -30,7 +30,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = Fals
     folder = file.final.parent
     record = folder / f"{sidecar.stem}.json"
     file.sync()
-    with atomic.Pending(record) as side, atomic.locked(folder):
+    with atomic.locked(folder), _new_sidecar(record) as side:
         side.write([sidecar.to_bytes()])
         side.sync()
         Withdrawn.of(Folder(folder), os.listdir(folder)).refuse(folder, sidecar)
@@ -55,7 +55,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = Fals
 def committed(record: Path) -> Sidecar | None:
     """The sidecar at this path, if it is whole and its tar has the right size; else None."""
     try:
-        sidecar = Sidecar.from_bytes(record.read_bytes(), str(record))
+        sidecar = _read(record)
         there = record.with_suffix(".tar").stat().st_size == sidecar.bytes
     except (FileNotFoundError, CheckFailed):
         return None
@@ -91,18 +91,32 @@ def finish_commits(location: str | Path) -> list[str]:
         from shards.format.commit_bucket import finish_uploads
 
         return finish_uploads(str(location))
-    folder, done = Path(location), []
+    with atomic.locked(Path(location)):
+        return _finish(Path(location))
+
+
+def _new_sidecar(record: Path) -> atomic.Pending:
+    """A sidecar to be written; what a killed writer left of this one is finished before it is swept."""
+    _finish(record.parent)
+    return atomic.Pending(record)
+
+
+def _finish(folder: Path) -> list[str]:
+    done = []
     for path in atomic.leftovers(folder):
         if ".json." not in path.name:
             continue
-        with atomic.locked(folder), suppress(FileNotFoundError, CheckFailed):
-            sidecar = Sidecar.from_bytes(path.read_bytes(), str(path))
-            if digest_file(folder / sidecar.tar) == sidecar.sha256:
+        with atomic.abandoned(path) as is_mine, suppress(FileNotFoundError, CheckFailed):
+            if is_mine and digest_file(folder / (sidecar := _read(path)).tar) == sidecar.sha256:
                 atomic.write_whole(folder / f"{sidecar.stem}.idx", dali_index(sidecar))
                 path.replace(folder / f"{sidecar.stem}.json")
                 atomic.sync_folder(folder)
                 done.append(sidecar.tar)
     return done
+
+
+def _read(path: Path) -> Sidecar:
+    return Sidecar.from_bytes(path.read_bytes(), str(path))
 
 
 def _same(there: Sidecar, sidecar: Sidecar, file: atomic.Pending) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dermforge.common.errors import UserError
 from shards.format.schema import SHARD, SPLITS
-from shards.storage.location import address, is_url, open_storage
+from shards.storage.location import Storage, address, is_url, open_storage
 
 
 def sets_below(location: str | Path) -> list[str]:
@@ -27,3 +28,17 @@ def no_shards(location: str | Path) -> str:
             f"{location} holds no shards itself, but {', '.join(below)} {'does' if len(below) == 1 else 'do'}; give one"
         )
     return f"{location} holds no shards (name-000000.tar with name-000000.json); `shards make` turns images into shards"
+
+
+def open_shards(location: str | Path) -> Storage:
+    """The folder or bucket, which holds at least one shard.
+
+    Raises
+    ------
+    UserError
+        It holds none.
+    """
+    where = open_storage(location)
+    if not any(map(SHARD.match, where.names())):
+        raise UserError(no_shards(location))
+    return where

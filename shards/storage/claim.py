@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dermforge.common import output_folder
 from dermforge.common.errors import UserError
-from shards.storage.location import is_url, open_storage
+from shards.storage.location import Storage, create_storage, is_url, open_storage
+from shards.storage.turn import LOCKS, turn
 
 _NUMBER = "-[0-9][0-9][0-9][0-9][0-9][0-9]"
 _KINDS = ("json", "tar")
@@ -44,7 +46,23 @@ def claim_set(location: str | Path, names: str | Sequence[str], records: Sequenc
         raise UserError(
             f"{location} holds {min(others)}, which is of another set than {called}: give an empty or a new folder"
         )
-    output_folder.claim_names(location, there, "a shard set", [*own, WITHDRAWN, *records])
+    output_folder.claim_names(location, there, "a shard set", [*own, WITHDRAWN, *records], [LOCKS])
+
+
+@contextmanager
+def claimed_set(location: str | Path, names: str | Sequence[str], records: Sequence[str] = ()) -> Iterator[Storage]:
+    """Claim a place for a set, as `claim_set`, and be the only one who writes there; it is created.
+
+    Raises
+    ------
+    UserError
+        See `claim_set`; or another process is writing there.
+    """
+    claim_set(location, names, records)
+    where = create_storage(location)
+    with turn(location):
+        claim_set(location, names, records)  # another process may have begun another set meanwhile
+        yield where
 
 
 def _is(name: str, patterns: Sequence[str]) -> bool:

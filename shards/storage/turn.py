@@ -29,6 +29,8 @@ LEASE = 60.0
 _POLL_S = 0.2
 #: In a folder; a killed process leaves it, unlocked.
 _LOCK = ".writer.tmp"
+#: What a bucket holds of it, as a name pattern.
+LOCKS = ".writer.*.lock"
 _TURN = re.compile(r"^\.writer\.(?P<number>[0-9]{6})\.lock$")
 _OVER = b"over\n"
 #: File systems without locks.

@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from dermforge.common import atomic, id_ranges
-from dermforge.common.errors import UserError
 from shards.format.commit_local import finish_commits
 from shards.format.interop import write_info
-from shards.format.nearby import no_shards
+from shards.format.nearby import open_shards
 from shards.format.reader import ShardSet
-from shards.format.schema import SHARD, Sidecar
+from shards.format.schema import Sidecar
 from shards.format.withdrawn import Withdrawal, Withdrawn, merged
 from shards.format.writer import write_shard
-from shards.storage.location import Folder, Storage, open_storage
+from shards.storage.location import Folder, Storage
 from shards.storage.turn import turn
 from shards.tools import croissant
 from shards.tools.contact_sheet import SHEET
@@ -63,9 +62,7 @@ def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
     CheckFailed
         A shard or a record is damaged. If it is a shard, the image is withdrawn nevertheless.
     """
-    where = open_storage(location)
-    if not any(SHARD.match(name) for name in where.names()):
-        raise UserError(no_shards(location))
+    where = open_shards(location)
     with turn(location):
         return _purge(location, where, parent, signed_off_by)
 

@@ -21,6 +21,7 @@ from shards.format.withdrawn import Withdrawn
 from shards.format.writer import write_shard
 from shards.storage.claim import claim_set
 from shards.storage.location import Storage, address, create_storage, is_url, open_storage
+from shards.storage.turn import LOCKS, turn
 from shards.tools.verify import check_deeply
 
 #: What was saved, and what was lost: by this a folder of saved images is known.
@@ -68,30 +69,43 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     sidecars = {
         name: _readable_sidecar(where, f"{name[:-4]}.json") if f"{name[:-4]}.json" in names else None for name in tars
     }
-    withdrawn = Withdrawn.of(where, names)
     known = next((s.classes for s in sidecars.values() if s), list(classes))
+    damaged = {name: sidecar for name, sidecar in sidecars.items() if not _is_whole(where, name, sidecar)}
+    if not damaged:
+        return []
+    create_storage(out)
+    with turn(out):
+        _claim(out, names)  # another process may have begun a set meanwhile
+        return _save(where, damaged, out, known)
+
+
+def _is_whole(where: Storage, name: str, sidecar: Sidecar | None) -> bool:
+    if sidecar is None:
+        return False
+    with where.open(name) as file:
+        return not check_deeply(file, sidecar, f"{where}/{name}")
+
+
+def _save(where: Storage, damaged: dict[str, Sidecar | None], out: str | Path, known: Sequence[str]) -> list[Repair]:
+    """Save what is whole of damaged shards."""
+    withdrawn, target = Withdrawn.of(where), open_storage(out)
     results: list[Repair] = []
-    for name, sidecar in sidecars.items():
+    for name, sidecar in damaged.items():
         with where.open(name) as file:
-            if sidecar and not check_deeply(file, sidecar, f"{where}/{name}"):
-                continue
-            file.seek(0)
             whole = salvage(file.read(), known, sidecar)
         gone = withdrawn.among([sample for sample, _, _ in whole])
         saved = [one for one in whole if one[0].id not in gone]
         if saved:
-            _record(create_storage(out), results)  # first: by it the folder is known after an interruption
-            withdrawn.copy_to(create_storage(out))
+            _record(target, results)  # first: by it the folder is known after an interruption
+            withdrawn.copy_to(target)
             _write(out, name, saved, sidecar, known)
         kept = {sample.id for sample, _, _ in saved}
         kept |= set(withdrawn.among(sidecar.samples)) if sidecar else set()  # these are not lost
         lost = [row.id for row in sidecar.samples if row.id not in kept] if sidecar else None
         vouched = {row.id for row in sidecar.samples if row.record_sha256} if sidecar else set()
         results.append(Repair(name, len(saved), lost, len({sample.id for sample, _, _ in saved} - vouched)))
-    if results:
-        target = create_storage(out)
-        write_info(target)
-        _record(target, results)
+    write_info(target)
+    _record(target, results)
     return results
 
 
@@ -99,7 +113,7 @@ def _claim(out: str | Path, damaged: Iterable[str]) -> None:
     """Refuse a place that is not of saved images, or of those of shards with other names than the damaged ones."""
     claim_set(out, sorted({name.rsplit("-", 1)[0] for name in damaged if SHARD.match(name)}), [RECORD])
     if is_url(out):
-        claim_names(out, open_storage(out).names(missing_ok=True), "a set of saved images", [RECORD])
+        claim_names(out, open_storage(out).names(missing_ok=True), "a set of saved images", [RECORD], [LOCKS])
     else:
         claim(out, "a set of saved images", [RECORD])
 

@@ -12,8 +12,8 @@ from shards.format.reader import ImageSet, ShardSet
 from shards.format.schema import Provenance, Sample, Sidecar, check_name
 from shards.format.withdrawn import Withdrawn
 from shards.format.writer import finish_set, write_shard
-from shards.storage.claim import claim_set
-from shards.storage.location import create_storage
+from shards.storage.claim import claimed_set
+from shards.storage.location import Storage
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -46,14 +46,26 @@ def select(
     Raises
     ------
     UserError
-        The view is empty, or `out` holds other files than shards of this name.
+        The view is empty, `out` holds other files than shards of this name, or another process is writing there.
     """
     if not data.n:
         raise UserError(f"no image of {data} meets the conditions; loosen them")
     check_name(name)
-    claim_set(out, name)
+    with claimed_set(out, name) as where:
+        return _copied(data, out, where, name, shard_size, scores or {}, tick)
+
+
+def _copied(
+    data: ImageSet,
+    out: str | Path,
+    where: Storage,
+    name: str,
+    shard_size: int,
+    scores: Scores,
+    tick: Callable[[int], None] | None,
+) -> list[Sidecar]:
     if isinstance(data, ShardSet):
-        Withdrawn.of(data.storage).copy_to(create_storage(out))
+        Withdrawn.of(data.storage).copy_to(where)
     by_provenance: dict[Provenance, list[int]] = {}
     for position in data.rows["id"].argsort().tolist():
         by_provenance.setdefault(data.provenance(position), []).append(position)
@@ -61,7 +73,7 @@ def select(
     for source, positions in by_provenance.items():
         provenance = replace(source, lineage=tuple(sorted(source.lineage)))
         for start in range(0, len(positions), shard_size):
-            items = _items(data, positions[start : start + shard_size], scores or {}, tick)
+            items = _items(data, positions[start : start + shard_size], scores, tick)
             sidecars.append(write_shard(out, name, len(sidecars), items, classes=data.classes, provenance=provenance))
     finish_set(out, name, len(sidecars))
     return sidecars

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -153,9 +154,11 @@ class Trial:
         What the folder holds before it: every run begins with a copy.
     blank
         Takes out of a file, by name and bytes, what differs from run to run, such as a time.
+    between
+        Name patterns of files that may have contents of their own after an end. Every other file is as it was before
+        the command, or as it is after an undisturbed one.
     valid
-        Called with the folder after a command ended: what must hold there then. By default every file is as it was
-        before the command, or as it is after an undisturbed one.
+        Called with the folder after an end: what else must hold there then.
     statuses
         Exit statuses of an undisturbed run.
     """
@@ -167,11 +170,12 @@ class Trial:
         before: Path,
         *,
         blank: Callable[[str, bytes], bytes] = lambda name, content: content,
-        valid: Callable[[Path], None] | None = None,
+        between: Sequence[str] = (),
+        valid: Callable[[Path], None] = lambda folder: None,
         statuses: Sequence[int] = (0,),
     ) -> None:
         self.warm, self.command, self.before, self.blank = warm, command, before, blank
-        self.valid, self.statuses = valid or self._each_file_is_whole, statuses
+        self.between, self.valid, self.statuses = between, valid, statuses
         self.folder = warm.place / "run"
         self.words = [word.replace("{}", str(self.folder)) for word in command.split()]
         self.calls: dict[int, int] = {}
@@ -208,6 +212,7 @@ class Trial:
         if done.status in self.statuses:
             self._compare(f"{where}, though it did not fail", self.new)
         try:
+            self._check_each_file()
             self.valid(self.folder)
         except Exception as error:
             raise AssertionError(f"{where}, then: {error}\n{done.said}") from error
@@ -235,8 +240,9 @@ class Trial:
         other = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
         assert not other, f"{what}: other than undisturbed: {', '.join(other)}"
 
-    def _each_file_is_whole(self, folder: Path) -> None:
-        found = {name: content for name, content in self._contents().items() if not is_temporary(name)}
+    def _check_each_file(self) -> None:
+        free = {name for name in self._contents() if any(fnmatch(name, pattern) for pattern in self.between)}
+        found = {name: c for name, c in self._contents().items() if not is_temporary(name) and name not in free}
         torn = [name for name, content in found.items() if content not in (self.old.get(name), self.new.get(name))]
         assert not torn, f"neither before nor after: {', '.join(torn)}"
 

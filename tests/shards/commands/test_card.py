@@ -19,3 +19,11 @@ def test_a_card_that_is_there_is_not_replaced_unasked(
     assert (shard_set / "README.md").read_text() == "mine"
     write_card(shard_set, "--force")
     assert (shard_set / "README.md").read_text() != "mine"
+
+
+def test_the_same_card_again_changes_nothing(shard_set: Path) -> None:
+    """So a command that was stopped half way can be run again."""
+    written = write_card(shard_set)
+    (shard_set / "README.md").unlink()
+    assert write_card(shard_set) == written
+    assert write_card(shard_set) == written

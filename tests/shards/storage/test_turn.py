@@ -6,15 +6,20 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command_helpers import call
+from ends import contents
 from kill_helpers import in_child
 from shards_helpers import items
 
 from dermforge.common.errors import UserError
 from shards import ShardSet, write_shard
 from shards.storage.bucket import Bucket
+from shards.storage.claim import claimed_set
 from shards.storage.turn import turn
 from shards.tools.purge import purge
 
@@ -102,3 +107,47 @@ def test_a_turn_that_another_process_takes_away_is_looked_for_again(
     monkeypatch.setattr(Bucket, "read_if_there", removed_meanwhile)
     with turn(bucket, patience=5):
         assert list(Bucket(bucket).names()) == [".writer.000001.lock"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "shards select {data}/a --out {data}/b",
+        "shards repair {data}/a --out {data}/b",
+        "shards card {data}/b --license mit",
+        "shards purge {data}/b --parent x",
+    ],
+)
+def test_whoever_writes_a_set_takes_a_turn(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While another process writes there, nothing is changed, and the command says so."""
+    monkeypatch.setattr("shards.storage.turn.PATIENCE", 0.0)
+    for name in "ab":
+        write_shard(tmp_path / name, "selected", 0, items(4), classes=["macule", "nodule"])
+    (tmp_path / "b" / "_repaired.json").write_text("{}")
+    with (tmp_path / "a" / "selected-000000.tar").open("r+b") as tar:
+        tar.seek(600)
+        tar.write(b"damage")
+    before = contents(tmp_path / "b")
+    with turn(tmp_path / "b"):
+        assert call(line.format(data=tmp_path)) == 2
+    assert f"another process is changing {tmp_path / 'b'}" in capsys.readouterr().err
+    assert contents(tmp_path / "b") == before
+
+
+def test_a_set_that_another_process_began_meanwhile_is_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found the folder empty; the second one looks again when it is its turn."""
+    real = turn
+
+    @contextmanager
+    def after_another(location: Path) -> Iterator[None]:
+        write_shard(location, "theirs", 0, items(2), classes=["macule", "nodule"])
+        with real(location):
+            yield
+
+    monkeypatch.setattr("shards.storage.claim.turn", after_another)
+    with pytest.raises(UserError, match="holds theirs-000000"), claimed_set(tmp_path / "out", "mine"):
+        raise AssertionError
