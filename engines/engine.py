@@ -11,6 +11,7 @@ import torch
 from engines.bundle import USUAL_MODE, Bundle
 from engines.conditioning import Conditioning, empty
 from engines.errors import EngineError
+from engines.marks import Mark, mark
 from engines.memory import explained, give_back
 from engines.pipeline_spec import PipelineSpec
 
@@ -92,6 +93,10 @@ class Networks:
         self.device, self.threads = calls.device, calls.threads
         self._tokenizer = tokenizer
         self._texts: dict[bytes, Conditioning] = {}
+
+    def mark(self) -> Mark:
+        """A mark behind what this thread asked the device for so far."""
+        return mark(self.device)
 
     def one_at_a_time(self) -> None:
         """From now on a network that is opened closes the others: for models that memory holds one part at a time."""

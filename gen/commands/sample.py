@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from gen.commands import DEFAULT_BUNDLE, listed
 if TYPE_CHECKING:
     from engines.engine import Engine
     from engines.pipeline_spec import PipelineSpec
+    from gen.diffusion.denoising_loop import DenoisingLoop
     from gen.plan.plan import Plan
     from gen.sampling.run_record import RunRecord
     from gen.sampling.workers import Outcome, SamplingJob
@@ -87,7 +89,9 @@ def sample(
     threads = threads or (there.threads if there else None)
     mode = parse_mode(compile_mode) or mode_of(there, device)
     job = SamplingJob(shards, engine, backend, device, rows, threads, parents, masks, mode)
+    begun = perf_counter()
     loaded = job.load()
+    opened = perf_counter() - begun
     asked = {
         "preset": preset,
         "per_cell": per_cell,
@@ -124,9 +128,11 @@ def sample(
         outcome = on_ray(job, record, left, workers, ray)
         report |= vars(outcome)
     elif left:
+        loop, took = warmed_up(loaded)
+        report["ready_seconds"] = opened + took
         images = sum(map(record.images_in, left))
         with (sample_progress.lines if verbose else sample_progress.bar)(images) as on_image:
-            report |= vars(job.sample(left, loaded, on_image))
+            report |= vars(job.sample(left, loaded, on_image, loop))
     missing = run_record.finish(shards, record)
     if missing:
         report |= {"complete": False, "missing_shards": missing}
@@ -180,6 +186,21 @@ def warn(plan: Plan, remaining: Plan, engine: Engine, job: SamplingJob) -> None:
         warnings = check(remaining, engine, parents, tick)
     for warning in warnings:
         console.warn(warning)
+
+
+def warmed_up(engine: Engine) -> tuple[DenoisingLoop, float]:
+    """The engine's loop, ready to run, and the seconds that this took; on a GPU it says so."""
+    from gen.sampling.warm_up import warm_up
+
+    begun = perf_counter()
+    if engine.compile_mode == "autotune":
+        console.err.print("compiling for this GPU; --compile default starts sooner and draws slower", soft_wrap=True)
+    loop = warm_up(engine)
+    took = perf_counter() - begun
+    if engine.device.type != "cpu":
+        how = f" ({engine.compile_mode})" if engine.compile_mode else ""
+        console.err.print(f"compiled and recorded in {took:.1f} s{how}", soft_wrap=True)
+    return loop, took
 
 
 def on_ray(job: SamplingJob, record: RunRecord, left: list[int], workers: int, address: str) -> Outcome:

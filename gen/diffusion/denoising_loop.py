@@ -13,6 +13,7 @@ from engines.engine import Networks
 from engines.memory import explained
 from gen.diffusion import noise
 from gen.diffusion.batch_state import BatchState
+from gen.diffusion.pace import Pace
 from gen.diffusion.row_queue import RowQueue
 from gen.diffusion.steps import StepTable, column
 from gen.diffusion.strategies import Phase, Pixels, keep
@@ -83,15 +84,24 @@ class DenoisingLoop:
     ----------
     calls, rows
         UNet calls so far, and the batch rows in them that were used.
+    pace
+        Keeps the device a few steps behind, and knows how long it worked.
     """
 
     def __init__(self, engine: Networks) -> None:
         self.engine = engine
         with explained(f"recording a step of {engine.rows} batch rows"):
             self.slots = BatchState(engine)
-        self.images: list[InFlightImage | None] = [None] * engine.rows
+        self.pace = Pace(engine.mark)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the images that are in, and count from zero."""
+        self.images: list[InFlightImage | None] = [None] * self.engine.rows
         self.queue = RowQueue()
         self.calls = self.rows = 0
+        self.pace.restart()
+        self.pace.take()
 
     @property
     def hungry(self) -> bool:
@@ -122,7 +132,10 @@ class DenoisingLoop:
         self._queue(slot, image)
 
     def step(self) -> list[InFlightImage]:
-        """One UNet call; returns the images that it finished, with their latents."""
+        """One UNet call; returns the images that it finished, with their latents.
+
+        On CUDA it is queued, and the call before the last two has ended when this returns.
+        """
         ran = self.queue.take(self.engine.rows)
         complete = self.queue.done(ran)
         rows, places, timesteps, settings = self.slots.idle()
@@ -133,7 +146,7 @@ class DenoisingLoop:
             timesteps[i] = image.table.timesteps[image.step]
         for slot in complete:
             settings[slot] = self._settings(slot)
-        with explained(f"a denoiser call of {self.engine.rows} rows"):
+        with explained(f"a denoiser call of {self.engine.rows} rows"), self.pace.step():
             self.slots.run(*map(self.slots.upload, (rows, places, timesteps, settings)))
         self.calls, self.rows = self.calls + 1, self.rows + len(ran)
         advanced = [self._advance(slot) for slot in complete]

@@ -17,15 +17,20 @@ from gen.plan.plan import PlanRow
 from gen.sampling.prepare import Preparer
 
 
-def sample_images(engine: Networks, rows: Sequence[PlanRow], parents: Parents | None = None) -> NDArray[np.uint8]:
+def sample_images(
+    engine: Networks, rows: Sequence[PlanRow], parents: Parents | None = None, loop: DenoisingLoop | None = None
+) -> NDArray[np.uint8]:
     """The images of plan rows in their order, uint8 [n, size, size, 3]; the same pixels as `Sampler` writes.
 
     Parameters
     ----------
     parents
         Real images, for the strategies that start from them.
+    loop
+        Of the engine, from `warm_up`, where it serves several calls; None to make one.
     """
-    preparer, loop = Preparer(engine, parents), DenoisingLoop(engine)
+    preparer, loop = Preparer(engine, parents), loop or DenoisingLoop(engine)
+    loop.restart()
     size, batch = engine.spec.size, engine.vae_batch
     new = (preparer.new(number, row) for number, row in enumerate(rows))
     back: list[InFlightImage] = []  # images that have another phase to go through

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import queue
 import resource
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -31,6 +30,7 @@ from gen.sampling.inflight_buffer import InFlightBuffer, Stopped
 from gen.sampling.prepare import Preparer
 from gen.sampling.progress import STAGES, WAITS, Clock, StageProgress, Summary
 from gen.sampling.run_record import RunRecord
+from gen.sampling.warm_up import warm_up
 from shards.format.images import encode_image
 from shards.format.schema import Provenance, Sample
 from shards.format.writer import write_shard
@@ -51,10 +51,18 @@ class Sampler:
         What is the same in all shards of the run.
     parents
         Needed by the strategies that start from real images.
+    loop
+        Of the engine, from `warm_up`, where it serves several runs; None to make one.
     """
 
     def __init__(
-        self, engine: Engine, plan: Plan, location: str | Path, run: RunRecord, parents: Parents | None = None
+        self,
+        engine: Engine,
+        plan: Plan,
+        location: str | Path,
+        run: RunRecord,
+        parents: Parents | None = None,
+        loop: DenoisingLoop | None = None,
     ) -> None:
         self.engine, self.plan, self.location, self.record = engine, plan, location, run
         self.withdrawn = run_record.withdrawn(location)
@@ -66,7 +74,8 @@ class Sampler:
         self.encoders = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) // 2)), "encode")
         self.clock = Clock()
         self.on_image: Callable[[list[StageProgress]], None] | None = None
-        self.returning, self.finished = 0, False
+        self.loop = loop or warm_up(engine)
+        self.returning, self.finished, self.blocked = 0, False, False
 
     def run(self, shards: Sequence[int], on_image: Callable[[list[StageProgress]], None] | None = None) -> Summary:
         """Sample the shards of these numbers, in this order.
@@ -81,8 +90,8 @@ class Sampler:
         UserError
             A parent or a plan row cannot be used; shards that were finished stay, the one in progress goes.
         """
-        self.on_image, self.clock = on_image, Clock()
-        loop = DenoisingLoop(self.engine)
+        self.on_image, self.clock, loop = on_image, Clock(), self.loop
+        loop.restart()
         with self.encoders, ThreadPoolExecutor(3, "stage") as threads:
             stages = [threads.submit(stage, shards) for stage in (self._prepare, self._decode, self._write)]
             for stage in stages:
@@ -158,27 +167,31 @@ class Sampler:
                     break  # nothing will come until an image that is here has left
             if not loop.busy:
                 break
-            with self.clock("denoise"):
-                finished = loop.step()
+            finished = loop.step()
+            self._timed(loop, len(finished))
             if finished:
-                self.clock.add("denoise", 0.0, len(finished))
                 self.drawn.put(finished)
         self.drawn.put(None)
         self.finished = True
+        loop.pace.restart()
+        self._timed(loop)
+
+    def _timed(self, loop: DenoisingLoop, images: int = 0) -> None:
+        """Count how long the device worked, and how long it stood still: for what this thread waited for last."""
+        worked, stood = loop.pace.take()
+        self.clock.add("denoise", worked, images)
+        self.clock.add(WAITS[self.blocked], stood)
 
     def _next(self, busy: bool) -> list[InFlightImage] | None:
         """The next prepared images; [] to continue with those that are here, None at the end."""
         while True:
-            blocked = self.buffer.blocked
-            start = time.perf_counter()
+            self.blocked = self.buffer.blocked
             try:
-                return self.ready.get(timeout=0 if blocked and busy else POLL_S)
+                return self.ready.get(timeout=0 if self.blocked and busy else POLL_S)
             except queue.Empty:
                 self.buffer.check_stopped()
-                if blocked and busy:
+                if self.blocked and busy:
                     return []
-            finally:
-                self.clock.add(WAITS[blocked], time.perf_counter() - start)
 
     # decode: latents to pixels, in the decoder's batches
 
@@ -197,13 +210,17 @@ class Sampler:
                     ended = got is None
                     pending += got or []
             while len(pending) >= batch or (pending and (ended or short)):
-                with self.clock("decode", len(pending[:batch])):
-                    self._finish(pending[:batch])
+                self._finish(pending[:batch])
                 del pending[:batch]
 
     def _finish(self, images: list[InFlightImage]) -> None:
+        begin = self.engine.mark()
         latents = torch.stack([image.latents for image in images if image.latents is not None])
-        for image, pixels in zip(images, self.engine.decode(latents).cpu().numpy(), strict=True):
+        decoded = self.engine.decode(latents)
+        end, arrays = self.engine.mark(), decoded.cpu().numpy()
+        end.wait()
+        self.clock.add("decode", end.since(begin), len(images))
+        for image, pixels in zip(images, arrays, strict=True):
             finished = image.end_phase(pixels)
             if finished is None:
                 self.buffer.send_back(image)

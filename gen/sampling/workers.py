@@ -16,11 +16,13 @@ from dermforge.common import ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
 from engines.bundle import CompileMode
 from engines.engine import Engine
+from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.plan.parents import Parents
 from gen.sampling import run_record
 from gen.sampling.progress import StageProgress, Summary
 from gen.sampling.run_record import RunRecord
 from gen.sampling.sampler import Sampler
+from gen.sampling.warm_up import warm_up
 
 ATTEMPTS = 3
 
@@ -52,6 +54,7 @@ class SamplingJob:
         shards: Sequence[int],
         engine: Engine | None = None,
         on_image: Callable[[list[StageProgress]], None] | None = None,
+        loop: DenoisingLoop | None = None,
     ) -> Summary:
         """Make some shards of the run in the folder, as its record says.
 
@@ -59,6 +62,8 @@ class SamplingJob:
         ----------
         engine
             An engine that is loaded already; None to load it.
+        loop
+            Of that engine, where it serves several runs; None to make one.
 
         Raises
         ------
@@ -73,7 +78,7 @@ class SamplingJob:
                 f"{self.folder}/{run_record.PLAN} has the digest {plan.digest}, and the run is of "
                 f"{record.plan_digest}: put the run's own plan back, or start the run again"
             )
-        sampler = Sampler(engine or self.load(), plan, self.folder, record, self.open_parents())
+        sampler = Sampler(engine or self.load(), plan, self.folder, record, self.open_parents(), loop)
         return sampler.run(shards, on_image)
 
     def load(self) -> Engine:
@@ -218,10 +223,11 @@ def _reason(error: Exception) -> str:
 
 
 class _Worker:
-    """An actor with one engine, which it keeps from shard to shard."""
+    """An actor with one engine, ready to run, which it keeps from shard to shard."""
 
     def __init__(self, job: SamplingJob) -> None:
         self.job, self.engine = job, job.load()
+        self.loop = warm_up(self.engine)
 
     def make(self, shard: int) -> int:
-        return self.job.sample([shard], self.engine).images
+        return self.job.sample([shard], self.engine, loop=self.loop).images
