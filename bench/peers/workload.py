@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import noise, solvers
 from gen.diffusion.noise import START
-from gen.diffusion.schedules import NoiseSchedule
 from gen.plan.plan import PlanRow
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
@@ -66,6 +65,6 @@ def workload(spec: PipelineSpec, n: int, *, steps: int, guidance: float, seed: i
 
 def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
     """Batch rows of the UNet for one image: one for each step, and one more for each guided step."""
-    table = solvers.table(row.solver, NoiseSchedule.from_config(spec.scheduler), row.steps, row.strength)
+    table = solvers.table(row.solver, solvers.read_schedule(spec.scheduler), row.steps, row.strength)
     guided = table.guided(row.guidance_interval) & (row.guidance > 1)
     return len(guided) + int(guided.sum())

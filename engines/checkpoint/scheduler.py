@@ -2,94 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from engines.checkpoint.folder import reason
-from engines.checkpoint.settings import Known, check_settings, known
+from engines.checkpoint.scheduler_classes import (
+    FLOW,
+    FLOW_NEEDS,
+    FLOW_NEVER_LEFT_OVER,
+    FOREIGN,
+    NEVER_LEFT_OVER,
+    OWN,
+    all_keys,
+    followed,
+    keys,
+)
+from engines.checkpoint.settings import check_settings
 from engines.errors import EngineError
 from engines.silence import quiet
-
-#: What every class takes: the forward process that the UNet was trained on, and how steps are spaced over it.
-COMMON = (
-    "num_train_timesteps beta_start beta_end beta_schedule trained_betas prediction_type timestep_spacing steps_offset "
-    "rescale_betas_zero_snr set_alpha_to_one use_karras_sigmas "
-)
-#: Diffusers' pipeline for text to image sets clip_sample to False, whatever the file says; the rest tune clipping.
-CLIPPING = "clip_sample clip_sample_range dynamic_thresholding_ratio sample_max_value "
-_NEVER = {"thresholding": (False, None)}  # it is for pixels
-_SIGMAS = {
-    "use_exponential_sigmas": (False,),
-    "use_beta_sigmas": (False,),
-    "final_sigmas_type": ("zero",),
-    "sigma_min": (None,),
-    "sigma_max": (None,),
-}
-_FLOW = {
-    "use_flow_sigmas": (False,),
-    "flow_shift": (1, None),
-    "use_dynamic_shifting": (False,),
-    "time_shift_type": ("exponential",),
-    "shift_terminal": (None,),
-}
-#: The classes whose steps this project computes itself, and what of them is followed.
-OWN: dict[str, Known] = {
-    "DDIMScheduler": known(COMMON, CLIPPING, _NEVER),
-    "EulerDiscreteScheduler": known(
-        COMMON, CLIPPING, _NEVER | _SIGMAS | {"interpolation_type": ("linear",), "timestep_type": ("discrete",)}
-    ),
-    "DPMSolverMultistepScheduler": known(
-        COMMON,
-        CLIPPING + "lower_order_final euler_at_final",  # the last step is of first order in any case
-        _NEVER
-        | _SIGMAS
-        | _FLOW
-        | {
-            "solver_order": (2,),
-            "algorithm_type": ("dpmsolver++",),
-            "solver_type": ("midpoint",),
-            "use_lu_lambdas": (False,),
-            "lambda_min_clipped": (-math.inf, None),
-            "variance_type": (None,),
-        },
-    ),
-    "UniPCMultistepScheduler": known(
-        COMMON,
-        CLIPPING,
-        _NEVER
-        | _SIGMAS
-        | _FLOW
-        | {
-            "solver_order": (2,),
-            "predict_x0": (True,),
-            "solver_type": ("bh2",),
-            "lower_order_final": (True,),
-            "disable_corrector": ([],),
-            "solver_p": (None,),
-        },
-    ),
-    "LCMScheduler": known(COMMON, CLIPPING, _NEVER | {"original_inference_steps": (50,), "timestep_scaling": (10,)}),
-}
-#: Classes whose steps only diffusers computes: the forward process is followed, and the certificate runs the class.
-FOREIGN = (
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-)
-
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
@@ -97,7 +32,7 @@ SPACINGS = ("leading", "trailing", "linspace")
 UNSET = "_use_default_values"
 
 
-def open_scheduler(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
+def open_scheduler(folder: Path, name: str, config: Mapping[str, Any], flow: bool = False) -> Any:
     """A scheduler of diffusers with the settings of a folder.
 
     Parameters
@@ -106,6 +41,8 @@ def open_scheduler(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
         Its class, as `model_index.json` names it: diffusers goes by that, and not by the scheduler's own file.
     config
         `scheduler_config.json`. Settings that only other classes take have no influence.
+    flow
+        Whether the denoiser was trained by flow matching, as those of SD 3, FLUX and Sana, and not by diffusion.
 
     Raises
     ------
@@ -115,22 +52,29 @@ def open_scheduler(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
     import diffusers
 
     path = folder / "scheduler" / "scheduler_config.json"
-    if name not in OWN and name not in FOREIGN:
-        raise EngineError(
-            f"{path.parent} is a {name}; expected one of {', '.join((*OWN, *FOREIGN))}. Flow matching and other "
-            "kinds of diffusion are not supported: use diffusers for this model"
+    expected = tuple(FLOW) if flow else (*OWN, *FOREIGN)
+    if name not in expected:
+        other = (
+            "The model was trained by flow matching"
+            if flow
+            else "Flow matching and other kinds of diffusion are not those of this model"
         )
-    kind, taken = getattr(diffusers, name), _keys(name)
-    foreign = known(" ".join(taken - {*_NEVER}), "", _NEVER)
-    check_settings(
-        path, {k: v for k, v in config.items() if k in taken or k not in _all_keys()}, OWN.get(name, foreign)
-    )
-    for key in ("thresholding", "rescale_betas_zero_snr"):
+        raise EngineError(
+            f"{path.parent} is a {name}; expected one of {', '.join(expected)}. {other}: use diffusers for it"
+        )
+    kind, taken = getattr(diffusers, name), keys(name)
+    given = {key: value for key, value in config.items() if key in taken or key not in all_keys()}
+    check_settings(path, given, followed(name, flow))
+    for key in FLOW_NEVER_LEFT_OVER if flow else NEVER_LEFT_OVER:
         if config.get(key) and key not in taken:
             raise EngineError(f"{path} has {key} = {config[key]}, which a {name} does not have: remove it")
+    for key, value in FLOW_NEEDS.items() if flow and name in OWN else ():
+        if config.get(key) != value:
+            raise EngineError(f"{path} has no {key} = {value}, and the model was trained by flow matching: set it")
     with _explained(path, name):
         scheduler = kind.from_config(dict(config))
-    _check_process(path, scheduler)
+    check = _check_flow if flow else _check_process
+    check(path, scheduler)
     with _explained(path, name):
         _try(scheduler)
     return scheduler
@@ -148,10 +92,16 @@ def _explained(path: Path, name: str) -> Iterator[None]:
 
 def _try(scheduler: Any) -> None:
     """Take eight steps from nothing: a class refuses some settings only when it is used."""
-    scheduler.set_timesteps(8)
+    _set_timesteps(scheduler)
     latents = torch.zeros(1, 4, 8, 8)
     for time in scheduler.timesteps:
-        latents = scheduler.step(scheduler.scale_model_input(latents, time), time, latents).prev_sample
+        rows = scheduler.scale_model_input(latents, time) if hasattr(scheduler, "scale_model_input") else latents
+        latents = scheduler.step(rows, time, latents).prev_sample
+
+
+def _set_timesteps(scheduler: Any) -> None:
+    shift_by_size = {"mu": 0.5} if scheduler.config.get("use_dynamic_shifting") else {}
+    scheduler.set_timesteps(8, **shift_by_size)
 
 
 def scheduler_settings(scheduler: Any) -> dict[str, Any]:
@@ -197,14 +147,16 @@ def _check_process(path: Path, scheduler: Any) -> None:
         raise EngineError(f"{path}: its betas are no noise schedule; expected numbers between 0 and 1")
 
 
-@cache
-def _keys(name: str) -> frozenset[str]:
-    """The settings that a class takes."""
-    import diffusers
-
-    return frozenset(inspect.signature(getattr(diffusers, name).__init__).parameters) - {"self"}
-
-
-@cache
-def _all_keys() -> frozenset[str]:
-    return frozenset.union(*map(_keys, (*OWN, *FOREIGN)))
+def _check_flow(path: Path, scheduler: Any) -> None:
+    """Refuse noise levels that do not go down from noise to none, and shifts by size that are no numbers."""
+    with _explained(path, type(scheduler).__name__):
+        _set_timesteps(scheduler)
+    levels, config = scheduler.sigmas, scheduler.config
+    if not bool(levels.isfinite().all() and (levels >= 0).all() and (levels <= 1).all() and (levels.diff() <= 0).all()):
+        raise EngineError(f"{path}: its shift makes no noise schedule; expected levels that go down from 1 to 0")
+    names = ("base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len")
+    line = [config[name] for name in names if name in config]
+    if config.get("use_dynamic_shifting") and not all(isinstance(x, int | float) and math.isfinite(x) for x in line):
+        raise EngineError(f"{path} shifts by size with {dict(zip(names, line, strict=False))}; expected numbers")
+    if config.get("use_dynamic_shifting") and len({*line[2:]}) == 1:
+        raise EngineError(f"{path} has the same base_image_seq_len and max_image_seq_len: {line[2]}")

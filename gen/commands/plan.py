@@ -98,7 +98,8 @@ def plan(
     solver: Annotated[
         str | None,
         typer.Option(
-            help="ddim, euler, dpmsolver++, unipc, lcm; with :karras and so on [default: the preset's, or dpmsolver++]."
+            help="ddim, euler, heun, dpmsolver++, unipc, lcm, tcd; with :karras and so on "
+            "[default: the preset's, or dpmsolver++]."
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Solver steps [default: the preset's, or 20].")] = None,

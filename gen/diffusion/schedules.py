@@ -1,19 +1,18 @@
-"""Noise schedules: the forward process of a pipeline's training, and how a solver's steps are spaced over it."""
+"""Noise schedules of diffusion: the forward process of a pipeline's training, and how steps are spaced over it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
+from gen.diffusion.flow import is_flow
+from gen.diffusion.spacing import RAMPS, Array, Grid, ramp, ramp_of, scales, sigma_to_t
 
-Array = NDArray[np.float64]
-
-SPACINGS = ("leading", "trailing", "linspace", "karras")
+SPACINGS = ("leading", "trailing", "linspace", *RAMPS)
 SAMPLING = frozenset({"timestep_spacing", "steps_offset", "set_alpha_to_one"})
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -26,10 +25,13 @@ class NoiseSchedule:
     ----------
     alphas_cumprod
         Signal variance at each training timestep, [T]; exactly 0 at the last one under zero terminal SNR.
-    karras
-        Noise levels are spaced as by Karras et al. 2022, within the range that `spacing` gives.
+    ramp
+        Noise levels are spaced by one of `RAMPS`, within the range that `spacing` gives.
     cosine
         Its betas are `squaredcos_cap_v2`.
+    consistency_steps, consistency_scaling
+        Of a consistency model (LCM, TCD): the steps that its teacher took, and the scale of a timestep in the
+        boundary condition.
     own_class
         Diffusers' class of the pipeline's scheduler.
     unset
@@ -39,12 +41,19 @@ class NoiseSchedule:
     alphas_cumprod: Array
     prediction_type: str = "epsilon"
     spacing: str = "leading"
-    karras: bool = False
+    ramp: str | None = None
     steps_offset: int = 0
     final_alpha_cumprod: float = 1.0
     cosine: bool = False
+    consistency_steps: int = 50
+    consistency_scaling: float = 10.0
     own_class: str | None = None
     unset: frozenset[str] = frozenset()
+
+    @property
+    def total(self) -> int:
+        """Training timesteps."""
+        return len(self.alphas_cumprod)
 
     @property
     def zero_snr(self) -> bool:
@@ -70,8 +79,10 @@ class NoiseSchedule:
         Raises
         ------
         UserError
-            For a beta schedule or a prediction type that is not a variance-preserving diffusion.
+            For flow matching, or a beta schedule or prediction type that is no variance-preserving diffusion.
         """
+        if is_flow(config):
+            raise UserError("the pipeline is of flow matching; expected one that was trained to denoise diffusion")
         prediction = config.get("prediction_type") or "epsilon"
         if prediction not in PREDICTIONS:
             raise UserError(f"the pipeline predicts {prediction!r}; expected one of {', '.join(PREDICTIONS)}")
@@ -87,10 +98,12 @@ class NoiseSchedule:
             alphas_cumprod,
             prediction,
             config.get("timestep_spacing") or "leading",
-            bool(config.get("use_karras_sigmas")),
+            ramp_of(config),
             int(config.get("steps_offset") or 0),
             1.0 if config.get("set_alpha_to_one", True) else float(alphas_cumprod[0]),
             config.get("trained_betas") is None and config.get("beta_schedule") == "squaredcos_cap_v2",
+            int(config.get("original_inference_steps") or 50),
+            float(config.get("timestep_scaling", 10.0)),
             config.get("_class_name"),
             frozenset(config.get("_use_default_values", ())) | (SAMPLING - config.keys()),
         )
@@ -115,12 +128,16 @@ class NoiseSchedule:
             final_alpha_cumprod=1.0 if "set_alpha_to_one" in self.unset else self.final_alpha_cumprod,
         )
 
+    def taken(self, steps: int, strength: float) -> int:
+        """The steps that are left from an image at this strength, as in the pipelines of Stable Diffusion."""
+        return min(int(steps * strength), steps)
+
     def timesteps(self, steps: int, short: bool, exact: bool = False) -> Array:
         """Training timesteps, highest first (arXiv 2305.08891, table 2).
 
         `short` leaves out the lowest of steps + 1, as the multistep schedulers do; `exact` does not round.
         """
-        total = len(self.alphas_cumprod)
+        total = self.total
         count = steps + short
         if self.spacing == "linspace":
             t = np.linspace(0, total - 1, count)[::-1][:steps]
@@ -130,22 +147,40 @@ class NoiseSchedule:
             return np.minimum(t, total - 1.0)  # with steps = T the offset would pass the end
         return np.arange(total, 0, -total / steps).round()[:steps] - 1
 
+    def euler_grid(self, steps: int) -> Grid:
+        """The steps of diffusers' EulerDiscreteScheduler and HeunDiscreteScheduler: timesteps are not whole numbers."""
+        levels = self.levels
+        t = self.timesteps(steps, short=False, exact=True)
+        sigmas = np.interp(t, np.arange(len(levels)), levels)
+        if self.ramp:
+            sigmas = ramp(self.ramp, sigmas[-1], sigmas[0], steps)
+            t = sigma_to_t(sigmas, levels)
+        grid = self._grid(t, sigmas)
+        return grid if self.spacing == "leading" else replace(grid, start_scale=float(grid.sigmas[0]))
 
-def scales(level: Array) -> tuple[Array, Array]:
-    """alpha and sigma of the variance-preserving state at a noise level."""
-    alpha = 1 / np.sqrt(level**2 + 1)
-    return alpha, level * alpha
+    def dpmsolver_grid(self, steps: int) -> Grid:
+        """The steps of diffusers' DPMSolverMultistepScheduler, whose timesteps are whole numbers."""
+        return self._whole_grid(steps, _floor if self.cosine or self.ramp != "karras" else np.round)
+
+    def unipc_grid(self, steps: int) -> Grid:
+        """The steps of diffusers' UniPCMultistepScheduler, whose timesteps are whole numbers."""
+        return self._whole_grid(steps, np.round if self.ramp == "karras" else _floor)
+
+    def _whole_grid(self, steps: int, whole: Callable[[Array], Array]) -> Grid:
+        levels = self.levels
+        if self.ramp:
+            sigmas = ramp(self.ramp, levels[0], levels[-1], steps)
+            return self._grid(whole(sigma_to_t(sigmas, levels)), sigmas)
+        t = self.timesteps(steps, short=True)
+        return self._grid(t, levels[t.astype(int)])
+
+    def _grid(self, timesteps: Array, sigmas: Array) -> Grid:
+        return Grid(timesteps, *scales(np.append(sigmas, 0.0)), self.prediction_type)
 
 
-def karras(low: float, high: float, steps: int, rho: float = 7.0) -> Array:
-    """Noise levels of Karras et al. 2022, eq. 5, highest first."""
-    ramp = np.linspace(0, 1, steps)
-    return np.asarray((high ** (1 / rho) + ramp * (low ** (1 / rho) - high ** (1 / rho))) ** rho)
-
-
-def sigma_to_t(sigmas: Array, levels: Array) -> Array:
-    """The timestep of each noise level, interpolated between those of training."""
-    return np.interp(np.log(sigmas), np.log(levels), np.arange(len(levels)))
+def _floor(timesteps: Array) -> Array:
+    """Whole timesteps; what rounding brought just below a whole number is that number."""
+    return np.floor(timesteps + 1e-6)
 
 
 def _betas(config: Mapping[str, Any]) -> Array:

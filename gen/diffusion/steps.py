@@ -4,7 +4,8 @@ Every solver here is linear in what it knows: the state `x`, the last corrected 
 predictions of the clean latents at this step and at the two before it (`d0`, `d1`, `d2`), and fresh noise.
 So images at different steps of different solvers can share a batch.
 
-The state has the variance-preserving scale (x = alpha * clean + sigma * noise), which is the scale of the UNet's input.
+The state is x = alpha * clean + sigma * noise, which is the scale of the denoiser's input: alpha^2 + sigma^2 = 1 in
+diffusion, alpha + sigma = 1 in flow matching.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gen.diffusion.schedules import Array
+from gen.diffusion.spacing import Array
 
 #: Columns of `StepTable.coefficients`.
 TERMS = ("d0<x", "d0<out", "base<x", "base<base", "base<d0", "base<d1", "base<d2", "x<base", "x<d0", "x<d1", "x<noise")
@@ -70,6 +71,8 @@ def first_order(alpha: Array, sigma: Array, alpha_after: Array, sigma_after: Arr
         c[:, column("d0<x")], c[:, column("d0<out")] = 1 / alpha, -sigma / alpha
     elif prediction == "v_prediction":
         c[:, column("d0<x")], c[:, column("d0<out")] = alpha, -sigma
+    elif prediction == "flow_prediction":
+        c[:, column("d0<x")], c[:, column("d0<out")] = 1, -sigma
     else:
         c[:, column("d0<out")] = 1
     c[:, column("base<x")] = 1

@@ -9,13 +9,12 @@ from typing import Any
 from dermforge.common.regular_file import read_regular
 from engines.compile.batch_tuning import Timings
 from gen.diffusion import solvers
-from gen.diffusion.schedules import NoiseSchedule
 from gen.plan.plan import STRENGTHS, Plan, parse_interval
 
 
 def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
     """Batch rows that the UNet has to run for a plan: one for each step, and one more where it is guided."""
-    schedule = NoiseSchedule.from_config(scheduler)
+    schedule = solvers.read_schedule(scheduler)
     columns = ["solver", "steps", "strength", "strategy", "guidance", "guidance_interval"]
     total = 0
     counts = plan.frame.groupby(columns, sort=False).size().reset_index(name="n")

@@ -10,7 +10,6 @@ from engines.checkpoint.tokenizer import open_tokenizer
 from engines.engine import Engine
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import solvers
-from gen.diffusion.schedules import NoiseSchedule
 from gen.plan.parents import Parents
 from gen.plan.plan import STRENGTHS, Plan
 from gen.plan.prompts import too_long
@@ -41,7 +40,7 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"the plan asks for {sizes[0]} px and the engine makes {spec.size} px; "
             f"build one of that size, or change the plan"
         )
-    schedule = NoiseSchedule.from_config(spec.scheduler)
+    schedule = solvers.read_schedule(spec.scheduler)
     settings = frame[["solver", "steps", "strength", "strategy"]].drop_duplicates()
     for solver, steps, strength, strategy in settings.itertuples(index=False, name=None):
         solvers.table(solver, schedule, int(steps), float(strength))

@@ -11,7 +11,6 @@ from engines.draw import SoFar, Start
 from engines.engine import Networks
 from gen.diffusion import solvers
 from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
-from gen.diffusion.schedules import NoiseSchedule
 from gen.diffusion.strategies import Phase
 from gen.plan.plan import PlanRow
 
@@ -40,7 +39,7 @@ def own_steps(
     solver = solvers.of_pipeline(spec.scheduler)
     if solver is None:
         return None
-    table = solvers.table(solver, NoiseSchedule.from_config(spec.scheduler), start.steps)
+    table = solvers.table(solver, solvers.read_schedule(spec.scheduler), start.steps)
     settings = {"class": "-", "prompt": "-", "solver": solver, "size": spec.size}
     settings |= {"steps": start.steps, "guidance": start.guidance}
     loop, done = DenoisingLoop(engine), dict[int, torch.Tensor]()

@@ -13,7 +13,6 @@ from engines.engine import Networks
 from gen.diffusion import solvers, strategies
 from gen.diffusion.denoising_loop import InFlightImage
 from gen.diffusion.noise import START
-from gen.diffusion.schedules import NoiseSchedule
 from gen.diffusion.steps import StepTable
 from gen.plan import masks
 from gen.plan.parents import Parents
@@ -25,7 +24,7 @@ class Preparer:
 
     def __init__(self, engine: Networks, parents: Parents | None = None) -> None:
         self.engine, self.parents, self.spec = engine, parents, engine.spec
-        self.schedule = NoiseSchedule.from_config(engine.spec.scheduler)
+        self.schedule = solvers.read_schedule(engine.spec.scheduler)
         self.shape = (self.spec.latent_channels, self.spec.latent_size, self.spec.latent_size)
         self.takes_masks = self.spec.unet_in_channels > self.spec.latent_channels
         self.table = lru_cache(maxsize=256)(self._table)

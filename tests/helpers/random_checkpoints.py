@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPTokenizerFast
 
 from engines.checkpoint.folder import NAMES
-from engines.checkpoint.scheduler import FOREIGN, OWN
+from engines.checkpoint.scheduler_classes import FOREIGN, OWN
 from gen.builtin.model import new_tokenizer
 
 STRANGE_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler")

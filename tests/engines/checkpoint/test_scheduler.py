@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from engines.checkpoint.scheduler import FOREIGN, OWN, open_scheduler, own_scheduler, scheduler_settings
+from engines.checkpoint.scheduler import open_scheduler, own_scheduler, scheduler_settings
+from engines.checkpoint.scheduler_classes import FOREIGN, OWN
 from engines.errors import EngineError
 from engines.pipeline_spec import read_spec
 
+A_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
@@ -46,13 +48,17 @@ def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
             {"timestep_spacing": "cosine"},
             "timestep_spacing = 'cosine'; expected one of leading",
         ),
-        ("EulerDiscreteScheduler", {"use_beta_sigmas": True}, "use_beta_sigmas = True"),
+        ("EulerDiscreteScheduler", {"final_sigmas_type": "sigma_min"}, "final_sigmas_type = 'sigma_min'"),
+        ("EulerDiscreteScheduler", {"use_flow_sigmas": True}, "use_flow_sigmas = True, which a EulerDiscreteScheduler"),
+        ("DEISMultistepScheduler", {"use_flow_sigmas": True}, "use_flow_sigmas = True, which is not supported"),
+        ("DPMSolverSinglestepScheduler", {"final_sigmas_type": "sigma_min"}, "final_sigmas_type = 'sigma_min'"),
+        ("EulerDiscreteScheduler", {"use_beta_sigmas": True, "use_karras_sigmas": True}, "makes no EulerDiscrete.*one"),
         ("EulerDiscreteScheduler", {"sigma_min": 0.1}, "sigma_min = 0.1"),
         ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type = 'sde-dpmsolver"),
         ("DPMSolverMultistepScheduler", {"solver_order": 3}, "solver_order = 3"),
         ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "use_flow_sigmas = True"),
         ("UniPCMultistepScheduler", {"solver_type": "bh1"}, "solver_type = 'bh1'"),
-        ("LCMScheduler", {"original_inference_steps": 100}, "original_inference_steps = 100"),
+        ("LCMScheduler", {"original_inference_steps": 2000}, "makes no LCMScheduler"),
         ("EulerAncestralDiscreteScheduler", {"prediction_type": "sample"}, "makes no EulerAncestral.*not implemented"),
         ("DDIMScheduler", {"invented": 1}, "invented = 1, which this version does not know"),
         ("DDIMScheduler", {"num_train_timesteps": 0}, "makes no DDIMScheduler"),
@@ -64,6 +70,49 @@ def test_what_is_not_followed_is_refused_in_one_line(name: str, config: dict[str
     with pytest.raises(EngineError, match=word) as caught:
         open_scheduler(Path("p"), name, config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "word"),
+    [
+        ("EulerDiscreteScheduler", {}, "expected one of FlowMatchEuler.*trained by flow matching"),
+        ("PNDMScheduler", {}, "expected one of FlowMatchEuler"),
+        ("DPMSolverMultistepScheduler", {}, "no use_flow_sigmas = True"),
+        ("DPMSolverMultistepScheduler", {"use_flow_sigmas": False}, "use_flow_sigmas = False"),
+        ("DPMSolverMultistepScheduler", A_FLOW | {"prediction_type": "epsilon"}, "prediction_type = 'epsilon'"),
+        ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "no prediction_type = flow_prediction"),
+        ("DPMSolverMultistepScheduler", A_FLOW | {"use_karras_sigmas": True}, "use_karras_sigmas = True"),
+        ("UniPCMultistepScheduler", A_FLOW | {"use_beta_sigmas": True}, "use_beta_sigmas = True"),
+        ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "stochastic_sampling = True"),
+        ("FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True}, "invert_sigmas = True"),
+        ("FlowMatchEulerDiscreteScheduler", {"time_shift_type": "square"}, "makes no FlowMatchEuler"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 0}, "no noise schedule"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": -1.0}, "no noise schedule"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": float("nan")}, "no noise schedule"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift_terminal": 1.5}, "no noise schedule"),
+        ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True, "max_shift": None}, "expected numbers"),
+        (
+            "FlowMatchEulerDiscreteScheduler",
+            {"use_dynamic_shifting": True, "max_image_seq_len": 256},
+            "the same base_image_seq_len and max_image_seq_len: 256",
+        ),
+        ("FlowMatchHeunDiscreteScheduler", {"use_dynamic_shifting": True}, "which a FlowMatchHeun.* does not have"),
+        ("FlowMatchHeunDiscreteScheduler", {"use_karras_sigmas": True}, "which a FlowMatchHeun.* does not have"),
+        ("FlowMatchEulerDiscreteScheduler", {"invented": 1}, "invented = 1, which this version does not know"),
+    ],
+)
+def test_what_is_not_followed_of_a_flow_is_refused_in_one_line(name: str, config: dict[str, object], word: str) -> None:
+    with pytest.raises(EngineError, match=word) as caught:
+        open_scheduler(Path("p"), name, config, flow=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_left_over_settings_of_diffusion_have_no_influence_on_a_flow() -> None:
+    """Sana's file keeps the betas of the class that it was made from."""
+    left_over = SD | {"timestep_spacing": "trailing", "steps_offset": 1, "clip_sample": True}
+    for name, config in (("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}), ("DPMSolverMultistepScheduler", A_FLOW)):
+        plain, mixed = (open_scheduler(Path("p"), name, c, flow=True) for c in (config, config | left_over))
+        assert plain.sigmas.equal(mixed.sigmas)
 
 
 def test_settings_of_other_classes_are_left_overs_without_influence() -> None:

@@ -10,7 +10,7 @@ import pytest
 from transformers import CLIPTextConfig
 
 from engines.checkpoint import settings
-from engines.checkpoint.scheduler import FOREIGN, OWN
+from engines.checkpoint.scheduler_classes import FOREIGN, OWN
 from engines.checkpoint.settings import Known, check_settings
 from engines.errors import EngineError
 

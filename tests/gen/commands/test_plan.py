@@ -96,7 +96,7 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
     ("words", "said"),
     [
         ((), "nothing to do"),
-        (("--solver", "heun"), "unknown solver 'heun'"),
+        (("--solver", "rk4"), "unknown solver 'rk4'"),
         (("--solver", "ddim:karras"), "euler:karras"),
         (("--steps", "2000"), "row 1: steps"),
         (("--preset", "paper"), "unknown preset 'paper'"),

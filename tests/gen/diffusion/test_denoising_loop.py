@@ -17,10 +17,10 @@ from gen.diffusion.steps import SolverState, advance
 from gen.plan import plan
 from gen.sampling.prepare import Preparer
 
-SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm")
+SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm", "heun", "tcd")
 
 
-def images(engine: Engine, n: int = 11) -> list[InFlightImage]:
+def images(engine: Engine, n: int = 15) -> list[InFlightImage]:
     """Images of all solvers, with and without guidance and noise; every third keeps half of another image."""
     rows = plan.from_rows(
         {
@@ -29,7 +29,7 @@ def images(engine: Engine, n: int = 11) -> list[InFlightImage]:
             "group": "dark",
             "size": 64,
             "prompt": f"An image of {i}, dark skin",
-            "solver": SOLVERS[i % 5],
+            "solver": SOLVERS[i % len(SOLVERS)],
             "steps": 2 + i % 4,
             "guidance": (1.0, 3.0, 5.0)[i % 3],
             "guidance_interval": (0.3, 5.0) if i % 2 else None,

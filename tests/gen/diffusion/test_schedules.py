@@ -38,7 +38,9 @@ def test_signal_is_that_of_the_library(config: dict[str, Any]) -> None:
     [
         ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
         ({"beta_schedule": "sigmoid"}, "beta_schedule is 'sigmoid'"),
-        ({"prediction_type": "flow_prediction"}, "predicts 'flow_prediction'"),
+        ({"prediction_type": "velocity"}, "predicts 'velocity'"),
+        ({"prediction_type": "flow_prediction"}, "of flow matching"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "of flow matching"),
     ],
 )
 def test_what_is_no_variance_preserving_diffusion_is_refused(change: dict[str, Any], said: str) -> None:

@@ -30,6 +30,10 @@ CASES: list[dict[str, Any]] = [
     {"_class_name": "DPMSolverMultistepScheduler", **SD, "use_karras_sigmas": True, "prediction_type": "sample"},
     {"_class_name": "UniPCMultistepScheduler", **SD, "timestep_spacing": "trailing", "trained_betas": None},
     {"_class_name": "LCMScheduler"},
+    {"_class_name": "LCMScheduler", "original_inference_steps": 100},
+    {"_class_name": "TCDScheduler"},
+    {"_class_name": "EulerDiscreteScheduler", **SD, "use_exponential_sigmas": True},
+    {"_class_name": "UniPCMultistepScheduler", **SD, "use_beta_sigmas": True},
     {"_class_name": "PNDMScheduler", **SD, "skip_prk_steps": True, "clip_sample": False},
     {"_class_name": "EulerAncestralDiscreteScheduler", **SD},
     {"_class_name": "HeunDiscreteScheduler", **SD},
@@ -71,7 +75,7 @@ def test_inpainting_draws_diffusers_images(tmp_path: Path) -> None:
     assert certified(model, tmp_path / "bundle").images.psnr_worst >= 50
 
 
-@pytest.mark.parametrize("change", [{"spacing": "leading"}, {"karras": True}])
+@pytest.mark.parametrize("change", [{"spacing": "leading"}, {"ramp": "karras"}])
 def test_steps_of_other_settings_fail_the_certificate(
     change: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
