@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def measure(wanted: EngineFiles, work: Path, tick: Callable[[str], object]) -> l
 
 def _alone(name: str, step: Callable[..., int], *given: Any, **details: int) -> Measurement:
     """One step in a new process, so that the peak memory is of this step and its libraries alone."""
-    with ProcessPoolExecutor(1, mp_context=processes.spawning()) as fresh:
+    with processes.pool(1, spawn=True) as fresh:
         seconds, megabytes, written = fresh.submit(_measured, step, given).result()
     return lower(
         name, "s", [seconds], {**details, "memory MB": round(megabytes), "written MB": round(written / 1e6, 1)}

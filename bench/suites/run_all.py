@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
+
+from dermforge.common import processes
 
 PARTS = ("roofline", "engine", "sample", "paper", "shards", "train", "study")
 
@@ -24,7 +26,7 @@ def run(name: str, options: Sequence[str], out: Path, say: Callable[[str], objec
     """
     last = ""
     command = [sys.executable, "-P", "-m", "bench", name, *options, "--out", str(out), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with processes.program(command, stdout=DEVNULL, stderr=PIPE) as process:
         for line in process.stderr or ():
             say(line.rstrip())
             last = line.strip() or last

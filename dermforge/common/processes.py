@@ -1,14 +1,26 @@
-"""The processes that we start find modules where they are installed, never in the current folder.
+"""The processes that we start find modules where they are installed, never in the current folder, and end with us.
 
 Python puts the current folder first on the path of `python -c` and `python -m`, and so of every process that
 `multiprocessing` spawns. The folder that a command works in holds other people's files: a `json.py` there would run.
+
+A command that is killed has no time to end its workers: the system does it, so that none goes on alone in memory.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
-from multiprocessing import get_context
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context, parent_process
 from multiprocessing.context import SpawnContext
+from subprocess import Popen
+from typing import Any
+
+#: What the system is asked for (`man 2 PR_SET_PDEATHSIG`).
+_SIGNAL_AT_PARENTS_DEATH = 1
 
 
 def find_only_installed_modules() -> None:
@@ -20,3 +32,39 @@ def spawning() -> SpawnContext:
     """The context of `multiprocessing` that starts new processes: a fork would inherit torch's threads and memory."""
     find_only_installed_modules()
     return get_context("spawn")
+
+
+def pool(workers: int | None = None, spawn: bool = False) -> ProcessPoolExecutor:
+    """Processes for small jobs, which end with this one.
+
+    Parameters
+    ----------
+    workers
+        How many; None: one a core.
+    spawn
+        Start them anew, with memory and libraries of their own; otherwise they are forks of this process.
+    """
+    return ProcessPoolExecutor(workers, spawning() if spawn else None, end_with_parent)
+
+
+def program(command: list[str], **options: Any) -> Popen[str]:
+    """Start another program, which ends with this process; `options` as `subprocess.Popen` takes them."""
+    find_only_installed_modules()
+    return Popen(command, preexec_fn=partial(end_with_parent, os.getpid()), text=True, **options)
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """Let the system kill this process when the thread that started it ends, however it ends; on Linux only.
+
+    Parameters
+    ----------
+    parent
+        The process that started this one; None: as `multiprocessing` knows it.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL)
+    starter = parent_process()
+    expected = parent if parent is not None else starter.pid if starter else os.getppid()
+    if os.getppid() != expected:  # it ended before we asked
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dermforge.common import tensor_files
+from dermforge.common import processes, tensor_files
 from dermforge.common.progress import Ticker, no_tick
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.builtin.model import SIZE
@@ -55,7 +54,7 @@ def phantoms(
         stored = {name: value.numpy() for name, value in tensor_files.load(cache).items()}
         return Phantoms(**stored)
     seeds = range(first_seed, first_seed + per_cell)
-    with ProcessPoolExecutor() as pool:
+    with processes.pool() as pool:
         drawn = []
         for one in pool.map(partial(_draw_round, size=size), seeds, chunksize=4):
             drawn += one

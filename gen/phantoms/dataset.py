@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dermforge.common import processes
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
 from dermforge.common.progress import Ticker, no_tick
@@ -81,7 +81,7 @@ def _drawn(seeds: range, split: Split, size: int) -> Iterator[tuple[Sample, byte
         for seed in seeds:
             yield from _round(seed, split=split, size=size)
         return
-    with ProcessPoolExecutor() as pool:
+    with processes.pool() as pool:
         for one in pool.map(partial(_round, split=split, size=size), seeds):
             yield from one
 

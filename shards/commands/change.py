@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from dermforge.common import console
+from dermforge.common import console, processes
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.tables import as_text, read_table
 from dermforge.common.unused_options import used_only
@@ -83,7 +82,8 @@ def regenerate(
     given = {"--engine": engine, "--parents": parents, "--masks": masks}
     options = [word for name, value in given.items() if value for word in (name, str(value))]
     command = [program, "regenerate", location, "--shard", str(shard), *(["--check"] if check else []), *options]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    with processes.program(command) as started:
+        raise typer.Exit(started.wait())
 
 
 def purge(

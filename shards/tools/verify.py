@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from dermforge.common import processes
 from dermforge.common.atomic import leftovers
 from dermforge.common.digests import digest_stream
 from dermforge.common.errors import CheckFailed, UserError
@@ -137,7 +137,7 @@ def _deep(
     if len(jobs) < 2 or workers == 1:
         yield from map(_deep_one, jobs)
         return
-    with ProcessPoolExecutor(min(len(jobs), workers or os.cpu_count() or 1)) as pool:
+    with processes.pool(min(len(jobs), workers or os.cpu_count() or 1)) as pool:
         yield from pool.map(_deep_one, jobs)
 
 

@@ -1,25 +1,36 @@
-"""Whatever starts a process, no module of the current folder runs in it."""
+"""Whatever starts a process, no module of the current folder runs in it, and it ends with us however we end."""
 
 from __future__ import annotations
 
 import ast
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import evil_folder
 import pytest
 from command_helpers import importing_from
+from kill_helpers import in_child
+
+from dermforge.common import processes
 
 ROOT = Path(__file__).resolve().parents[3]
 #: What starts a process. `run` of subprocess, not of our own programs; a fork imports nothing anew.
 STARTERS = {"Popen", "check_call", "check_output", "system", "popen", "execv", "execvp", "posix_spawn", "get_context"}
-STARTERS |= {"ProcessPoolExecutor", "Pool", "spawning", "init"}
+STARTERS |= {"ProcessPoolExecutor", "Pool", "init", "run"}
+#: The ways that end with us.
+OURS = {"spawning", "pool", "program"}
+#: Names that are common, by the module that they start a process in.
+OWNERS = {"run": "subprocess", "init": "ray", "system": "os", **dict.fromkeys(OURS, "processes")}
 #: Where we do, and the test that stands for it.
 KNOWN = {
     "dermforge/common/processes.py": "this file",
-    "dermforge/common/ray_cluster.py": "this file",
+    "dermforge/common/ray_cluster.py": "this file; Ray itself ends what it started",
     "evalsuite/study/run_arms.py": "tests/integration/test_current_folder.py",
     "shards/commands/change.py": "tests/integration/test_current_folder.py",
     "shards/tools/verify.py": "tests/integration/test_current_folder.py",
@@ -29,6 +40,8 @@ KNOWN = {
     "bench/suites/run_all.py": "-P stands in its command",
     "bench/measure/device.py": "git and nvidia-smi only",
 }
+#: Those that start processes in ways of their own.
+ALONE = {"dermforge/common/processes.py", "dermforge/common/ray_cluster.py", "bench/measure/device.py"}
 
 CHILDREN = """
 import subprocess, sys
@@ -87,22 +100,77 @@ def test_no_worker_of_ray_runs_a_module_of_the_current_folder(tmp_path: Path) ->
     assert not (tmp_path / "marker").exists()
 
 
+PARENT = """
+import multiprocessing, os, signal, sys, time
+from dermforge.common import processes
+def wait(seconds):
+    if multiprocessing.parent_process():
+        processes.end_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(seconds)
+if __name__ == "__main__":
+    how = sys.argv[1]
+    if how == "program":
+        command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(100)"]
+        started = processes.program(command)
+    elif how == "process":
+        started = processes.spawning().Process(target=wait, args=(100,))
+        started.start()
+    else:
+        started = processes.pool(2, spawn=how == "new")
+        futures = [started.submit(wait, 100) for _ in range(2)]
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize(("how", "count"), [("program", 1), ("process", 1), ("new", 2), ("forks", 2)])
+def test_what_was_started_ends_with_a_killed_parent(how: str, count: int, tmp_path: Path) -> None:
+    place = tmp_path / "parent.py"
+    place.write_text(PARENT)
+    command = [sys.executable, str(place), how]
+    env = importing_from(ROOT)
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout is not None
+        children = [int(parent.stdout.readline()) for _ in range(count)]
+        assert all(map(is_alive, children))
+        parent.kill()
+        parent.wait()
+        end = time.monotonic() + 10
+        while any(map(is_alive, children)) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not any(map(is_alive, children))
+
+
+def test_one_that_asks_too_late_ends_at_once() -> None:
+    """Its parent ended before it could ask."""
+    assert in_child(lambda: processes.end_with_parent(os.getppid() + 1)) == -signal.SIGKILL
+    assert in_child(lambda: processes.end_with_parent(os.getppid())) == 0
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended may still be in the table."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_every_place_that_starts_a_process_is_known() -> None:
-    """A new one has to say which test stands for it."""
-    found = set()
+    """A new one has to say which test stands for it, and to start processes that end with us."""
+    assert {place for place, _ in calls(STARTERS | OURS)} == set(KNOWN)
+    assert {place for place, _ in calls(STARTERS)} == ALONE
+
+
+def calls(names: set[str]) -> Iterator[tuple[str, ast.Call]]:
+    """The calls of these names in our packages, with their files."""
     for package in ("dermforge", "engines", "gen", "shards", "evalsuite", "bench"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and starts(node.func):
-                    found.add(path.relative_to(ROOT).as_posix())
-    assert found == set(KNOWN)
+                if isinstance(node, ast.Call) and starts(node.func, names):
+                    yield path.relative_to(ROOT).as_posix(), node
 
 
-def starts(called: ast.expr) -> bool:
+def starts(called: ast.expr, names: set[str]) -> bool:
     if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
-        owner = called.value.id
-        owners = {"run": "subprocess", "init": "ray", "system": "os"}
-        if called.attr in owners:
-            return owner == owners[called.attr]
-        return called.attr in STARTERS
-    return isinstance(called, ast.Name) and called.id in STARTERS
+        return called.attr in names and called.value.id == OWNERS.get(called.attr, called.value.id)
+    return isinstance(called, ast.Name) and called.id in names - set(OWNERS)
