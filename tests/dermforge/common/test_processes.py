@@ -100,13 +100,13 @@ def test_no_worker_of_ray_runs_a_module_of_the_current_folder(tmp_path: Path) ->
     assert not (tmp_path / "marker").exists()
 
 
-PARENT = """
+PARENT = r"""
 import multiprocessing, os, signal, sys, time
 from dermforge.common import processes
 def wait(seconds):
     if multiprocessing.parent_process():
         processes.end_with_parent()
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\n" % os.getpid())  # in one piece
     time.sleep(seconds)
 if __name__ == "__main__":
     how = sys.argv[1]
