@@ -88,7 +88,7 @@ class Workshop:
         start = 0
         if saved := checkpoint.load():
             start = int(saved[0]["step"])
-            torch.set_rng_state(saved[1]["rng"])
+            set_random_state(saved[1], self.device)
             self.log.restore(saved[1]["log"])
         begun, recent = time.monotonic(), []
         with self.progress(f"train {stage.name}", stage.steps - start, "steps") as tick:
@@ -107,10 +107,23 @@ class Workshop:
                     self.log.add(stage.name, step + 1, (step + 1) * stage.batch, mean, seconds)
                     recent = []
                 if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
-                    checkpoint.save({"step": step + 1}, {"rng": torch.get_rng_state(), "log": self.log.state})
+                    checkpoint.save({"step": step + 1}, random_state(self.device) | {"log": self.log.state})
                 tick(note=f"loss {float(loss.detach()):.4f}")
         module.load_state_dict(average.module.state_dict())
         module.to(self.device).eval()
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Where torch's generators are: the CPU's, and a GPU's own, which draws what is drawn there."""
+    own = {"rng_cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"rng": torch.get_rng_state()} | own
+
+
+def set_random_state(saved: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put the generators back; a run that goes on on a GPU after it began on a CPU has none to put back there."""
+    torch.set_rng_state(saved["rng"])
+    if device.type == "cuda" and "rng_cuda" in saved:
+        torch.cuda.set_rng_state(saved["rng_cuda"], device)
 
 
 def _rate(stage: Stage, step: int) -> float:
