@@ -13,7 +13,7 @@ from rich.text import Text
 import engines
 from bench.commands import options
 from bench.commands.show import number
-from bench.measure import models
+from bench.measure.bundles import Wanted
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement, save
 from dermforge.common import console
@@ -53,7 +53,7 @@ def builtin(
     work.mkdir(parents=True, exist_ok=True)
     facts = describe(torch.device("cpu"))
     bars = phantom_bars(work)
-    engine = engines.load(models.bundle(folder, "onnxruntime", "fp32", work)[0])
+    engine = engines.load(Wanted("onnxruntime").build(folder, work)[0])
     wanted = GeneratedSet(per_cell, steps, guidance, seed)
     with console.progress("generate", wanted.n) as tick:
         bars += pipeline_bars(engine, work, wanted, tick)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-import engines
 from bench.commands import options
 from bench.commands.show import deliver, note
 from bench.measure import models
+from bench.measure.bundles import Wanted, backend_of, check_modes, usual_backend
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
 from bench.peers.pipelines import PEERS, choose
@@ -23,10 +23,15 @@ SWEEP = {"cpu": [1, 2, 4, 8, 16, 32], "cuda": [2, 8, 16, 32, 64, 128]}
 def engine(
     bundles: Annotated[list[Path] | None, typer.Argument(help="Bundles [default: one is built from --model]")] = None,
     model: options.Model = models.BUILT_IN,
-    backend: Annotated[list[str] | None, typer.Option(help="Of a bundle built here; repeatable.")] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a bundle built here; repeatable [default: torch on CUDA, else onnxruntime]"),
+    ] = None,
     precision: Annotated[
         list[str] | None, typer.Option(help="Of a bundle built here: fp32, fp16 or bf16; repeatable [default: fp32]")
     ] = None,
+    bundle_rows: options.BundleRows = None,
+    compile_mode: options.Compile = None,
     device: options.Device = None,
     images: Annotated[int, typer.Option(help="Whole images of one timed run.", min=1)] = 64,
     steps: options.Steps = 20,
@@ -52,21 +57,27 @@ def engine(
 
     Example: bench engine bundle --images 64 --steps 20 --out results
     """
-    import torch
-
     from bench.measure.flops import count
     from bench.peers.workload import SOLVER, workload
     from bench.suites import engine as measure
     from bench.suites.engine import Loaded, Setup
+    from engines.backends.compiled_call import parse_mode
+    from engines.bundle import USUAL_MODE
 
-    on_gpu = torch.cuda.is_available() and device != "cpu"
+    mode = parse_mode(compile_mode)
+    kinds = product(backend or [usual_backend()], precision or ["fp32"])
+    wanted = [Wanted(backend_of(path), compile_mode=mode, device=device) for path in bundles or []]
+    wanted = wanted or [Wanted(kind, bits, bundle_rows, mode, device) for kind, bits in kinds]
+    check_modes(wanted)
+    on_gpu = wanted[0].on_gpu
     # On a CPU `torch.compile` takes minutes and gains little.
     peers = choose(peer, tuple(PEERS), tuple(PEERS) if on_gpu else ("diffusers", "optimum"), on_gpu)
     folder = models.find(model, work, note)
-    loaded = [Loaded(path.name, engines.load(path, device=device)) for path in bundles or []]
-    for kind, bits in [] if bundles else product(backend or ["onnxruntime"], precision or ["fp32"]):
-        path, took = models.bundle(folder, kind, bits, work, rebuild=True, say=note)
-        loaded.append(Loaded(f"{kind}-{bits}", engines.load(path, device=device), took))
+    pairs = zip(bundles or [], wanted, strict=False)
+    loaded = [Loaded(path.name, how.open(path), device=device) for path, how in pairs]
+    for how in [] if bundles else wanted:
+        path, took = how.build(folder, work, rebuild=True, say=note)
+        loaded.append(Loaded(f"{how.backend}-{how.precision}", how.open(path), took, device))
     first = loaded[0].engine
     measure.check_same_model(folder, loaded)
     facts = describe(first.device)
@@ -82,7 +93,7 @@ def engine(
     with console.progress("engines and peers", total, "runs") as bar:
         given = workload(first.spec, images, steps=steps, guidance=guidance, seed=seed)
         flops = count(folder, first.spec)
-        setup = Setup(folder, given, flops, ceilings, repeats, lambda name: bar(1, name))
+        setup = Setup(folder, given, flops, ceilings, repeats, lambda name: bar(1, name), mode or USUAL_MODE)
         for one in loaded:
             found += measure.components(one, setup)
             found += measure.rows_sweep(one, sweep, setup)
@@ -96,6 +107,7 @@ def engine(
         "guidance": guidance,
         "solver": SOLVER,
         "seed": seed,
+        "compiled": mode or USUAL_MODE,
         "bundles": {one.name: one.engine.bundle_digest for one in loaded},
         "certified": {one.name: one.engine.certified for one in loaded},
     }

@@ -21,8 +21,17 @@ def results_folder(out: Path | None) -> Path | None:
 
 Bundle = typer.Argument(help="An engine bundle [default: one is built from --model]")
 Model = Annotated[str, typer.Option(help=f"A pipeline folder, or {models.WORDS_FOR_MODELS}.")]
-Backend = Annotated[str, typer.Option(help="Of the bundle built here.")]
+Backend = Annotated[
+    str | None, typer.Option(help="Of the bundle built here [default: torch on CUDA, else onnxruntime]")
+]
 Precision = Annotated[str, typer.Option(help="Of the bundle built here.")]
+BundleRows = Annotated[
+    int | None, typer.Option(help="Batch rows of the bundle built here [default: the fastest, by a sweep]", min=1)
+]
+Compile = Annotated[
+    str | None,
+    typer.Option("--compile", help="Of torch on CUDA, peers too: default (starts in a minute) or autotune (fastest)"),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt [default: the backend's own]")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.", min=1)]
 Guidance = Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")]

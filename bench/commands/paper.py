@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-import engines
 from bench.commands import options
 from bench.commands.show import deliver, note
 from bench.measure import models
+from bench.measure.bundles import Wanted, backend_of, check_modes, usual_backend
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
 from bench.peers.anchors import PAPER_IMAGES
@@ -21,8 +21,10 @@ from gen.plan.grid import PRESETS
 def paper(
     bundle: Annotated[Path | None, typer.Argument(help="An engine bundle [default: one is built from --model]")] = None,
     model: options.Model = models.BUILT_IN,
-    backend: options.Backend = "onnxruntime",
+    backend: options.Backend = None,
     precision: options.Precision = "fp32",
+    bundle_rows: options.BundleRows = None,
+    compile_mode: options.Compile = None,
     device: options.Device = None,
     preset: Annotated[list[str] | None, typer.Option(help=f"{', '.join(PRESETS)}; repeatable [default: all]")] = None,
     images: Annotated[int, typer.Option(help="Images of one timed run.", min=1)] = 60,
@@ -41,10 +43,13 @@ def paper(
     Example: bench paper bundle --images 60
     """
     from bench.suites import paper as measure
+    from engines.backends.compiled_call import parse_mode
 
+    kind = backend_of(bundle) if bundle else backend or usual_backend()
+    wanted = Wanted(kind, precision, bundle_rows, parse_mode(compile_mode), device)
+    check_modes([wanted])
     work.mkdir(parents=True, exist_ok=True)
-    path = bundle or models.bundle(models.find(model, work, note), backend, precision, work, say=note)[0]
-    engine = engines.load(path, device=device)
+    engine = wanted.open(bundle or wanted.build(models.find(model, work, note), work, say=note)[0])
     facts, presets = describe(engine.device), preset or list(PRESETS)
     run = measure.PaperRuns(engine, work)
     for name in presets:

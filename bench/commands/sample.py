@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import engines
 from bench.commands import options
 from bench.commands.show import deliver, note
 from bench.measure import models
+from bench.measure.bundles import Wanted, backend_of, check_modes, usual_backend
 from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord, Measurement, higher, lower, per_second, ratios
 from bench.measure.timing import in_turn, median
@@ -31,8 +31,10 @@ def sample(
     model: Annotated[
         str, typer.Option(help="The bundle's own pipeline folder, for the peers: a path, built-in, sd15, sd21-base")
     ] = models.BUILT_IN,
-    backend: options.Backend = "onnxruntime",
+    backend: options.Backend = None,
     precision: options.Precision = "fp32",
+    bundle_rows: options.BundleRows = None,
+    compile_mode: options.Compile = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda [default: the bundle's own]")] = None,
     images: Annotated[int, typer.Option(help="Images of one timed run.", min=1)] = 288,
     steps: options.Steps = 20,
@@ -57,23 +59,25 @@ def sample(
 
     Example: bench sample --bundle bundle --peer diffusers --peer synderm --out results
     """
-    import torch
-
     from bench.peers.workload import SOLVER, workload
     from bench.suites.sampling import Ours, peer
+    from engines.backends.compiled_call import parse_mode
+    from engines.bundle import USUAL_MODE
     from engines.compile.precision import DTYPES
 
-    on_gpu = torch.cuda.is_available() and device != "cpu"
-    chosen = choose(peers, NAMES, ("diffusers", "optimum"), on_gpu)
+    kind = backend_of(bundle) if bundle else backend or usual_backend()
+    wanted = Wanted(kind, precision, bundle_rows, parse_mode(compile_mode), device)
+    check_modes([wanted])
+    chosen = choose(peers, NAMES, ("diffusers", "optimum"), wanted.on_gpu)
     if peer_precision not in (None, *DTYPES):
         raise UserError(f"unknown --peer-precision {peer_precision!r}; expected one of {', '.join(DTYPES)}")
     folder = models.find(model, work, note)
-    engine = engines.load(bundle or models.bundle(folder, backend, precision, work, say=note)[0], device=device)
+    engine = wanted.open(bundle or wanted.build(folder, work, say=note)[0])
     if model_digest(folder) != engine.model_digest:
         raise UserError(f"{bundle} was built from other weights than {model}; give its own folder with --model")
     theirs = peer_precision or engine.precision
     given = workload(engine.spec, images, steps=steps, guidance=guidance)
-    facts, peer_model = describe(engine.device), PeerModel(folder, engine.device, theirs)
+    facts, peer_model = describe(engine.device), PeerModel(folder, engine.device, theirs, wanted.mode or USUAL_MODE)
     with tempfile.TemporaryDirectory(prefix="dermforge-bench-") as scratch:
         alone = Ours(engine, given, Path(scratch, "ours"))
         alone()  # before any peer is loaded, so that the peak memory is the sampler's own

@@ -124,6 +124,11 @@ def wait(device: torch.device) -> None:
 class PeakMemory:
     """Peak memory of a block of code: of the device on CUDA, else of this process.
 
+    Parameters
+    ----------
+    added
+        Count only what the block takes beyond what was held when it began: others that are open do not count.
+
     Attributes
     ----------
     megabytes
@@ -132,16 +137,22 @@ class PeakMemory:
 
     STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.megabytes = device, float("nan")
+    def __init__(self, device: torch.device, *, added: bool = False) -> None:
+        self.device, self.added, self.megabytes = device, added, float("nan")
+        self.torchs, self.everyones = 0.0, 0.0
 
     def __enter__(self) -> PeakMemory:
         import torch
 
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+            if self.added:
+                torch.cuda.empty_cache()  # what is free and kept would be taken without being seen
+                free, total = torch.cuda.mem_get_info(self.device)
+                self.torchs, self.everyones = torch.cuda.memory_allocated(self.device), total - free
         elif os.access(self.RESET, os.W_OK):
             self.RESET.write_text("5")  # resets the high-water mark, man 5 proc
+            self.everyones = self._status("VmRSS") if self.added else 0.0
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -150,10 +161,15 @@ class PeakMemory:
         if self.device.type == "cuda":
             # The larger of torch's own peak and all memory in use: ONNX Runtime and TensorRT allocate outside torch.
             free, total = torch.cuda.mem_get_info(self.device)
-            self.megabytes = max(torch.cuda.max_memory_allocated(self.device), total - free) / 1e6
+            peak = torch.cuda.max_memory_allocated(self.device)
+            self.megabytes = max(peak - self.torchs, total - free - self.everyones) / 1e6
         elif self.STATUS.exists():
-            lines = dict(line.split(":", 1) for line in self.STATUS.read_text().splitlines())
-            self.megabytes = int(lines["VmHWM"].split()[0]) * 1024 / 1e6
+            self.megabytes = (self._status("VmHWM") - self.everyones) / 1e6
+
+    def _status(self, name: str) -> float:
+        """Bytes of one line of this process's status."""
+        lines = dict(line.split(":", 1) for line in self.STATUS.read_text().splitlines())
+        return int(lines[name].split()[0]) * 1024
 
 
 def _versions() -> dict[str, str]:

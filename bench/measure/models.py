@@ -5,16 +5,11 @@ Speed does not depend on the values of the weights, so a machine without a netwo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import engines
 from dermforge.common.errors import UserError
-from engines.bundle import read_bundle
-from engines.errors import EngineError
-from engines.pipeline_spec import model_digest
 from gen.builtin import pipeline_folder
 
 UNET = {
@@ -90,45 +85,6 @@ def find(model: str, work: Path, say: Say = lambda _: None) -> Path:
     if not (Path(model) / "model_index.json").is_file():
         raise UserError(f"no pipeline folder at {model}; expected one, or {WORDS_FOR_MODELS}")
     return Path(model)
-
-
-def bundle(
-    model: Path, backend: str, precision: str, work: Path, *, rebuild: bool = False, say: Say = lambda _: None
-) -> tuple[Path, float | None]:
-    """The bundle of a pipeline folder that the benchmarks keep; one of random weights may fail its certificate.
-
-    Parameters
-    ----------
-    rebuild
-        Build the bundle even if `work` holds one of these weights.
-    say
-        Called with each part as it is built.
-
-    Returns
-    -------
-    The bundle's folder, and the seconds that building it took; None if nothing was built.
-    """
-    folder = work / f"bundle-{model.name}-{backend}-{precision}"
-    if not rebuild and _is_of(folder, model):
-        return folder, None
-    start = time.perf_counter()
-    engines.build(
-        model,
-        folder,
-        backend=backend,
-        precision=precision,
-        allow_parity_failure="random-" in model.name,
-        overwrite=True,
-        progress=lambda part, so_far="": say(f"build {backend} {precision}: {part} {so_far}".rstrip()),
-    )
-    return folder, time.perf_counter() - start
-
-
-def _is_of(folder: Path, model: Path) -> bool:
-    try:
-        return read_bundle(folder).manifest.model_digest == model_digest(model)
-    except EngineError:
-        return False
 
 
 def make_random(model: str, folder: Path, *, seed: int = 0) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
+from engines.bundle import USUAL_MODE, CompileMode
 from engines.silence import quiet
 
 if TYPE_CHECKING:
@@ -19,37 +20,49 @@ if TYPE_CHECKING:
 
     from bench.peers.workload import Generate, Images, Workload
 
+#: What each mode of ours is called by `torch.compile`, whose CUDA graphs a pipeline of diffusers needs.
+PEER_MODES: dict[CompileMode, str] = {"default": "reduce-overhead", "autotune": "max-autotune"}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 @dataclass(frozen=True)
 class PeerModel:
-    """The pipeline folder that peers load, and the device and precision they run it in."""
+    """The pipeline folder that peers load, and the device, precision and mode of compiling they run it in."""
 
     folder: Path
     device: torch.device
     precision: str
+    compile_mode: CompileMode = USUAL_MODE
 
 
 def diffusers(model: PeerModel, work: Workload, batch: int) -> Generate:
     """`StableDiffusionPipeline` as its documentation shows it."""
-    return _generator(diffusers_pipeline(model), work, batch)
+    return generator(diffusers_pipeline(model), work, batch)
 
 
 def diffusers_compiled(model: PeerModel, work: Workload, batch: int) -> Generate:
     """The same with the optimisations of diffusers' own guide: channels last, fused projections, `torch.compile`."""
+    pipeline = diffusers_pipeline(model)
+    compile_pipeline(pipeline, model.device, PEER_MODES[model.compile_mode])
+    return generator(pipeline, work, batch)
+
+
+def compile_pipeline(pipeline: Any, device: torch.device, mode: str) -> None:
+    """Prepare a pipeline of diffusers for speed, for batches of one size; elsewhere than on CUDA without a mode.
+
+    Without `dynamic=False` torch compiles the second size of batch for any size, which is slower. Dynamo is not reset
+    between sizes: that would also drop what our engines in the same process have compiled.
+    """
     import torch
 
-    pipeline = diffusers_pipeline(model)
-    on_gpu = model.device.type == "cuda"
-    mode = "max-autotune" if on_gpu else "default"
+    on_gpu = device.type == "cuda"
     if on_gpu:
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
         pipeline.fuse_qkv_projections()
-    pipeline.unet = torch.compile(pipeline.unet, mode=mode, fullgraph=True)
-    pipeline.vae.decode = torch.compile(pipeline.vae.decode, mode=mode, fullgraph=True)
-    return _generator(pipeline, work, batch)
+    chosen = mode if on_gpu else "default"
+    pipeline.unet = torch.compile(pipeline.unet, mode=chosen, fullgraph=True, dynamic=False)
+    pipeline.vae.decode = torch.compile(pipeline.vae.decode, mode=chosen, fullgraph=True, dynamic=False)
 
 
 def optimum(model: PeerModel, work: Workload, batch: int) -> Generate:
@@ -63,7 +76,7 @@ def optimum(model: PeerModel, work: Workload, batch: int) -> Generate:
             provider=PROVIDERS[model.device.type],
             dtype=precision_of("optimum", model.precision, model.device),
         )
-    return _generator(_prepared(pipeline), work, batch)
+    return generator(prepared_pipeline(pipeline), work, batch)
 
 
 def precision_of(peer: str, asked: str, device: torch.device) -> str:
@@ -125,10 +138,11 @@ def diffusers_pipeline(model: PeerModel) -> Any:
         pipeline = StableDiffusionPipeline.from_pretrained(
             model.folder, torch_dtype=DTYPES[model.precision], safety_checker=None, requires_safety_checker=False
         )
-    return _prepared(pipeline.to(model.device))
+    return prepared_pipeline(pipeline.to(model.device))
 
 
-def _prepared(pipeline: Any) -> Any:
+def prepared_pipeline(pipeline: Any) -> Any:
+    """A pipeline with our solver and without a progress bar."""
     from diffusers import DPMSolverMultistepScheduler
 
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
@@ -136,7 +150,8 @@ def _prepared(pipeline: Any) -> Any:
     return pipeline
 
 
-def _generator(pipeline: Any, work: Workload, batch: int) -> Generate:
+def generator(pipeline: Any, work: Workload, batch: int) -> Generate:
+    """A pipeline's images of a workload, in batches of one size."""
     import torch
 
     n, size = len(work.rows), work.rows[0].size

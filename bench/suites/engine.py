@@ -16,23 +16,34 @@ from bench.measure.flops import Flops
 from bench.measure.record import Detail, Measurement, higher, known, lower, per_second, ratios
 from bench.measure.timing import Tick, in_turn, median, seconds, silent
 from bench.peers.pipelines import PEERS, PeerModel, precision_of
-from bench.peers.workload import Generate, Workload, unet_rows
+from bench.peers.workload import Generate, Images, Workload, unet_rows
 from bench.suites import roofline
 from dermforge.common.errors import UserError
+from engines.bundle import USUAL_MODE, CompileMode
 from engines.certificate import psnr
 from engines.conditioning import gauss
 from engines.engine import TEXT_BATCH, Engine
 from engines.pipeline_spec import model_digest
+from gen.plan.plan import PlanRow
 from gen.sampling.in_memory import sample_images
+from gen.sampling.warm_up import warm_up
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A bundle that was opened, and how long it took to build if it was built here."""
+    """A bundle that was opened, and how long it took to build if it was built here. device: as it was asked for."""
 
     name: str
     engine: Engine
     build_seconds: float | None = None
+    device: str | None = None
+
+    def with_rows(self, rows: int) -> Engine:
+        """The same engine with another number of batch rows."""
+        like = self.engine
+        return engines.load(
+            like.bundle.folder, like.backend, device=self.device, rows=rows, compile_mode=like.compile_mode
+        )
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class Setup:
         Of the pipeline at the engines' image size.
     ceilings
         TFLOP/s of matrix products on this device, by precision.
+    compile_mode
+        Of the peers that are compiled.
     tick
         Told the name of each part when it is done.
     """
@@ -55,6 +68,7 @@ class Setup:
     ceilings: Mapping[str, float]
     repeats: int
     tick: Tick = silent
+    compile_mode: CompileMode = USUAL_MODE
 
 
 def ceilings(device: torch.device, precisions: Sequence[str], repeats: int) -> list[Measurement]:
@@ -119,7 +133,7 @@ def rows_sweep(one: Loaded, rows: Sequence[int], setup: Setup) -> list[Measureme
     each, ceiling = unet_rows(one.engine.spec, setup.workload.rows[0]), setup.ceilings[one.engine.precision]
     found = []
     for n in possible_rows(one.engine, rows):
-        engine = engines.load(one.engine.bundle.folder, one.engine.backend, rows=n)
+        engine = one.with_rows(n)
         spec, device = engine.spec, engine.device
         side = spec.latent_size
         words = gauss(spec.conditioning, n, device)
@@ -148,28 +162,35 @@ def whole(loaded: Sequence[Loaded], peers: Sequence[str], batches: Sequence[int]
     """Images per second from prompts to pixels, of the engines and of their peers, in turns.
 
     Peers run on the device and in the precision of the first engine. A peer's agreement is the PSNR between its
-    images and those of that engine; another number of steps or another solver would lower it.
+    images and those of that engine; another number of steps or another solver would lower it. The memory of our
+    engines is that of all that are open; a peer's is what it took beyond what was held before it was loaded.
     """
     first, rows = loaded[0].engine, setup.workload.rows
     images = len(rows)
     work = setup.flops.image(unet_rows(first.spec, rows[0]))
-    calls: dict[str, Generate] = {f"ours/{one.name}": partial(sample_images, one.engine, rows) for one in loaded}
-    details: dict[str, dict[str, Detail]] = {
-        f"ours/{one.name}": {"precision": one.engine.precision, "batch": one.engine.rows // 2} for one in loaded
-    }
+    calls: dict[str, Generate] = {}
+    details: dict[str, dict[str, Detail]] = {}
+    expected: Images | None = None
+
+    def add(name: str, make: Callable[[], Generate], added: bool, **facts: Detail) -> None:
+        """Make a contestant, and warm it up: those images are compared with the first one's."""
+        nonlocal expected
+        with PeakMemory(first.device, added=added) as memory:
+            calls[name] = make()
+            made = calls[name]()
+        expected = made if expected is None else expected
+        details[name] = facts | {"agreement dB": psnr(expected, made), "memory MB": known(memory.megabytes)}
+        setup.tick(name)
+
+    for one in loaded:
+        ours = partial(_drawer, one.engine, rows)
+        add(f"ours/{one.name}", ours, False, precision=one.engine.precision, batch=one.engine.rows // 2)
+    model = PeerModel(setup.model, first.device, first.precision, setup.compile_mode)
     for peer in peers:
         for batch in batches:
-            name = f"{peer}/batch {batch}"
+            name, precision = f"{peer}/batch {batch}", precision_of(peer, first.precision, first.device)
             setup.tick(name)
-            calls[name] = PEERS[peer](PeerModel(setup.model, first.device, first.precision), setup.workload, batch)
-            details[name] = {"precision": precision_of(peer, first.precision, first.device), "batch": batch}
-    expected = None
-    for name, call in calls.items():  # a warm-up whose images are compared
-        with PeakMemory(first.device) as memory:
-            made = call()
-        expected = made if expected is None else expected
-        details[name] |= {"agreement dB": psnr(expected, made), "memory MB": known(memory.megabytes)}
-        setup.tick(name)
+            add(name, partial(PEERS[peer], model, setup.workload, batch), True, precision=precision, batch=batch)
     timed = in_turn(calls, first.device, repeats=setup.repeats, warmup=1, tick=setup.tick)
     found = []
     for name, took in timed.items():
@@ -177,6 +198,11 @@ def whole(loaded: Sequence[Loaded], peers: Sequence[str], batches: Sequence[int]
         shared = {"TFLOP/s": rate, "share": known(rate / setup.ceilings.get(str(details[name]["precision"]), math.nan))}
         found.append(per_second(f"whole/{name}", took, images, "images/s", **details[name], **shared))
     return found
+
+
+def _drawer(engine: Engine, rows: Sequence[PlanRow]) -> Generate:
+    """The images of plan rows, by steps that are recorded once and not in every run that is timed."""
+    return partial(sample_images, engine, rows, loop=warm_up(engine))
 
 
 #: What an engine should reach, by device: a multiple of each peer's rate, and on a GPU a share of its matmul ceiling.

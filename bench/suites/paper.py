@@ -21,6 +21,7 @@ from gen.plan.prompts import template_for
 from gen.sampling.progress import Summary
 from gen.sampling.run_record import describe
 from gen.sampling.sampler import Sampler
+from gen.sampling.warm_up import warm_up
 from shards.format.reader import ShardSet
 
 PARENT_SEED = 990
@@ -34,7 +35,7 @@ class PaperRuns:
     """
 
     def __init__(self, engine: Engine, work: Path) -> None:
-        self.engine, self.work = engine, work
+        self.engine, self.work, self.loop = engine, work, warm_up(engine)
         size = engine.spec.size
         folder = work / f"parents-{size}"
         if not (folder / "train" / "_info.json").exists():
@@ -67,7 +68,7 @@ class PaperRuns:
         plan = self.plan(preset, images)
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             record = describe(self.engine, plan, "bench", SHARD_SIZE)
-            return Sampler(self.engine, plan, folder, record, self.parents).run(range(record.shards))
+            return Sampler(self.engine, plan, folder, record, self.parents, self.loop).run(range(record.shards))
 
 
 def rates(

@@ -17,6 +17,7 @@ from gen.plan.plan import from_rows
 from gen.sampling.progress import Summary
 from gen.sampling.run_record import describe
 from gen.sampling.sampler import Sampler
+from gen.sampling.warm_up import warm_up
 
 Run = Callable[[], object]
 
@@ -31,12 +32,16 @@ class Ours:
     interval: tuple[float, float] | None = None
     summaries: list[Summary] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.loop = warm_up(self.engine)
+
     def __call__(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         rows = [row.model_copy(update={"guidance_interval": self.interval}) for row in self.work.rows]
         plan = from_rows({k: v for k, v in row.model_dump(by_alias=True).items() if v is not None} for row in rows)
         record = describe(self.engine, plan, "bench")
-        self.summaries.append(Sampler(self.engine, plan, self.folder, record).run(range(record.shards)))
+        sampler = Sampler(self.engine, plan, self.folder, record, loop=self.loop)
+        self.summaries.append(sampler.run(range(record.shards)))
 
 
 def peer(name: str, model: PeerModel, work: Workload, batch: int, folder: Path) -> Run:

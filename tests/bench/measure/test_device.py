@@ -56,3 +56,12 @@ def test_own_work_is_not_counted_as_load(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(time, "process_time", lambda: next(own))
     monkeypatch.setattr(time, "sleep", lambda s: stat.write_text(f"cpu{core} {ticks} 0 0 900 9 0 0 0 0 0\n"))
     assert device.load_of_others(1.0) == pytest.approx(0.3)
+
+
+def test_what_others_hold_does_not_count_as_added() -> None:
+    """A peer's memory is its own, whoever else is open in the process."""
+    others = torch.ones(64 << 20, dtype=torch.float32)  # 268 MB
+    with PeakMemory(torch.device("cpu"), added=True) as added:
+        torch.ones(32 << 20, dtype=torch.float32).sum()  # 134 MB
+    assert 100 < added.megabytes < 200
+    assert others.sum() > 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from bench.cli import PROGRAM
-from bench.peers.pipelines import PeerModel, choose, diffusers, optimum, precision_of
+from bench.peers.pipelines import PeerModel, choose, compile_pipeline, diffusers, optimum, precision_of
 from bench.peers.workload import workload
 from dermforge.common.errors import UserError
 from engines.certificate import psnr
@@ -34,6 +37,32 @@ def test_optimum_draws_the_same_images(engine: Engine, random_pipeline: Path) ->
     given = workload(engine.spec, 2, steps=4, guidance=3.0)
     theirs = optimum(PeerModel(random_pipeline, CPU, "fp32"), given, 2)()
     assert psnr(sample_images(engine, given.rows), theirs) > 45
+
+
+def test_a_compiled_peer_knows_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two peers of batches 2 and 4 in one process: torch would compile the second for any batch, which is slower."""
+    shapes: list[list[object]] = []
+    real = torch.compile
+
+    def traced(call: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        def backend(graph: torch.fx.GraphModule, inputs: list[object]) -> Callable[..., Any]:
+            shapes.append([i.shape[0] if isinstance(i, torch.Tensor) else i for i in inputs])
+            return graph.forward
+
+        return real(call, backend=backend, fullgraph=options["fullgraph"], dynamic=options.get("dynamic"))
+
+    def decode(latents: torch.Tensor) -> torch.Tensor:
+        return latents + 1
+
+    monkeypatch.setattr(torch, "compile", traced)
+    torch.compiler.reset()
+    for batch in (2, 4):
+        pipeline = SimpleNamespace(unet=torch.nn.Tanh(), vae=SimpleNamespace(decode=decode))
+        compile_pipeline(pipeline, CPU, "max-autotune")
+        for part in (pipeline.unet, pipeline.vae.decode):
+            part(torch.ones(batch, 3))
+    assert shapes == [[2], [2], [4], [4]]
+    assert all(type(size) is int for inputs in shapes for size in inputs)
 
 
 def test_a_peer_is_labelled_by_the_precision_that_it_runs_in() -> None:

@@ -61,6 +61,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(tmp_path: Path, monkeypatch:
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
 
+@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter")
 def test_a_resumed_stage_stays_on_its_device(tmp_path: Path) -> None:
     """Weights, averages and moments: what is read lands on the CPU first. The meta device stands for CUDA."""
 
