@@ -6,15 +6,18 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import listening
 import pytest
 import typer
 import yaml
 
 import bench.cli
 import gen.cli
+from dermforge.common.ray_cluster import NETWORK
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -26,14 +29,34 @@ COMMANDS: dict[str, Any] = {
 
 def parses(line: str) -> None:
     """The program accepts the command line; nothing is run."""
-    words = shlex.split(re.sub(r"\$\{?[A-Z_]+(?::-([^}]*))?\}?", lambda m: m[1] or "1", line))
+    words = shlex.split(filled(line))
     command = COMMANDS[words[0]].commands[words[1]]
     command.make_context(words[1], words[2:])
 
 
+def filled(text: str, **given: str) -> str:
+    """A text as Compose fills it in: what is given, else the default."""
+    return re.sub(
+        r"\$\{?([A-Z_]+)(?::-([^}]*))?\}?", lambda m: given.get(m[1]) or (m[2] if m[2] is not None else "1"), text
+    )
+
+
+def of_compose(**given: str) -> dict[str, Any]:
+    """The services as they would run with these variables."""
+    services: dict[str, Any] = yaml.safe_load(filled((DEPLOY / "compose.yaml").read_text(), **given))["services"]
+    return services
+
+
+def of_cluster(everywhere: bool = False) -> dict[str, str]:
+    """What Ray's file sets in its containers."""
+    options = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())["docker"]["run_options"]
+    found = dict(option.removeprefix("-e ").split("=", 1) for option in options if option.startswith("-e "))
+    return found | ({NETWORK: "1"} if everywhere else {})
+
+
 def test_the_compose_file_runs_commands_that_exist() -> None:
     """Every service's command line is parsed by the program itself."""
-    services: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    services = of_compose()
     assert {"sample", "bench", "ray-head", "ray-worker", "ray-sample"} <= set(services)
     for service in services.values():
         if service["command"].split()[0] in COMMANDS:
@@ -41,6 +64,65 @@ def test_the_compose_file_runs_commands_that_exist() -> None:
         assert service["image"]
         assert service["shm_size"] == "8gb"
         assert service["deploy"]["resources"]["reservations"]["devices"][0]["driver"] == "nvidia"
+
+
+def test_ray_listens_on_loopback_unless_somebody_says_so() -> None:
+    """One variable opens every interface, beside a sentence that says what that means; a token is always asked for."""
+    services = of_compose()
+    ray = [name for name, service in services.items() if service.get("network_mode") == "host"]
+    assert ray == ["ray-head", "ray-worker", "ray-sample"]
+    for name in ray:
+        assert services[name]["environment"] == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": None, NETWORK: 0}
+        assert "127.0.0.1" in services[name]["command"]
+        assert of_compose(**{NETWORK: "1"})[name]["environment"][NETWORK] == 1
+    assert "ports" not in str(services)
+    cluster = of_cluster()
+    assert cluster == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "/run/ray-token", NETWORK: "0"}
+    for path in (DEPLOY / "compose.yaml", DEPLOY / "ray-cluster.yaml"):
+        sentence = " ".join(path.read_text().replace("\n#", "").split())
+        assert f"With {NETWORK}=1" in sentence
+        assert "it listens on EVERY interface of each machine" in sentence
+        assert "whoever has the token runs programs there" in sentence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["compose", "cluster"])
+def test_the_head_is_as_open_as_the_file_says(kind: str) -> None:
+    """Ray itself, started as the file starts it: not without a token, on loopback, and with the switch everywhere."""
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    if not listening.possible():
+        pytest.skip("namespaces cannot be made here")
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:  # short: Ray's sockets lie in it
+        token = Path(folder) / "token"
+        token.write_text("a secret")
+        secret = {"compose": {"RAY_AUTH_TOKEN": "a secret"}, "cluster": {"RAY_AUTH_TOKEN_PATH": str(token)}}[kind]
+        status, said, _, _ = head(kind, Path(folder, "a"), {"RAY_AUTH_TOKEN": "", "RAY_AUTH_TOKEN_PATH": ""})
+        assert status != 0
+        assert "token" in said
+        status, said, local, others = head(kind, Path(folder, "b"), secret)
+        assert (status, others) == (0, []), said
+        assert local
+        status, said, _, others = head(kind, Path(folder, "c"), secret, everywhere=True)
+        assert status == 0, said
+        assert [address for address in others if int(address.partition(":")[0], 16) == 0]
+
+
+def head(
+    kind: str, folder: Path, secret: dict[str, str], everywhere: bool = False
+) -> tuple[int, str, list[str], list[str]]:
+    """Start a file's head in namespaces of its own; its status, what it said, and what it listens on."""
+    if kind == "compose":
+        given = {"GPUS": "0", NETWORK: "1", "HEAD": listening.ADDRESS} if everywhere else {"GPUS": "0"}
+        service = of_compose(**given)["ray-head"]
+        command, environment = service["command"], {key: str(value) for key, value in service["environment"].items()}
+    else:
+        commands = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())["head_start_ray_commands"]
+        command, environment = commands[-1], of_cluster(everywhere)
+    left_out = ("--block", "--autoscaling-config")  # they would wait, and look for the other machines
+    words = [word for word in command.split() if not word.startswith(left_out)]
+    words += [f"--temp-dir={folder}", "--num-cpus=1", "--object-store-memory=100000000"]
+    home = {"HOME": str(folder), "RAY_USAGE_STATS_ENABLED": "0"}
+    return listening.listening(words, environment | secret | home)
 
 
 def test_the_ray_cluster_file_is_one_of_rays() -> None:
