@@ -14,8 +14,8 @@ export HF_HUB_OFFLINE ?= 1
 export OMP_NUM_THREADS ?= 2
 
 EXTRAS := optimum tensorrt-rtx lora ray cloud quality track dicom
-UV := build/uv/bin/uv
-COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
+TOOLS := build/tools/bin
+COMPILE := $(TOOLS)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
 
 .PHONY: install demo lint test test-slow test-gpu validate-statistics docs wheel lock audit clean
 
@@ -25,6 +25,11 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -P -m venv .venv
 	$(BIN)/pip install --quiet --progress-bar off --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(TOOLS)/.installed: requirements-tools.lock
+	test -x $(TOOLS)/python || $(PYTHON) -P -m venv build/tools
+	$(TOOLS)/pip install --quiet --progress-bar off --require-hashes -r requirements-tools.lock
 	touch $@
 
 demo: install
@@ -64,18 +69,15 @@ wheel: install
 	cd build/wheel && PYTHONPATH=$(CURDIR)/build/wheel ../../$(BIN)/python -P -m dermforge gen phantoms smoke --per-cell 1 --test-per-cell 1
 	cd build/wheel && PYTHONPATH=$(CURDIR)/build/wheel ../../$(BIN)/python -P -m dermforge shards verify smoke/train --deep
 
-lock:
-	test -x $(UV) || { $(PYTHON) -P -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9; }
+lock: $(TOOLS)/.installed
 	$(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) -o requirements.lock
 	$(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) --group dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) --group image-gpu --no-deps -o requirements-gpu.lock
-	$(COMPILE) --group audit -c requirements-dev.lock -o requirements-audit.lock
+	$(COMPILE) --group tools -c requirements-dev.lock -o requirements-tools.lock
 
-audit: install
+audit: install $(TOOLS)/.installed
 	$(BIN)/python -P .ci/licences.py requirements.lock
-	test -x build/audit/bin/python || $(PYTHON) -P -m venv build/audit
-	build/audit/bin/pip install --quiet --require-hashes -r requirements-audit.lock
-	build/audit/bin/python -P .ci/vulnerabilities.py requirements-dev.lock requirements-gpu.lock requirements-audit.lock
+	$(TOOLS)/python -P .ci/vulnerabilities.py requirements-dev.lock requirements-gpu.lock requirements-tools.lock
 
 clean:
 	rm -rf $(DEMO) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
