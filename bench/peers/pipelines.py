@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dermforge.common import one_onnxruntime
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
 from engines.bundle import USUAL_MODE, CompileMode
@@ -117,7 +118,7 @@ def unavailable(peer: str, on_gpu: bool) -> str | None:
     import onnxruntime
 
     if on_gpu and PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
-        return f"this ONNX Runtime has no CUDA provider: {how_to_install('cuda')}"
+        return f"this ONNX Runtime has no CUDA provider: {one_onnxruntime.FOR_CUDA}"
     return None
 
 

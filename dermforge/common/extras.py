@@ -11,7 +11,6 @@ PURPOSES = {
     "lora": "gen finetune --method lora",
     "tensorrt-rtx": "the backend tensorrt-rtx",
     "tensorrt": "the backend tensorrt",
-    "cuda": "the backend onnxruntime on CUDA",
     "ray": "--ray",
     "cloud": "s3:// and other buckets",
     "dicom": "DICOM images",

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from dermforge.common.extras import how_to_install
+from dermforge.common import one_onnxruntime
 from engines.bundle import Bundle
 from engines.cache import cache_folder
 from engines.engine import TEXT_BATCH, Calls, Lazy
@@ -142,13 +142,15 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     threads
         CPU threads; None for one a core that this process may use.
     """
+    if wrong := one_onnxruntime.conflict():
+        raise EngineError(wrong)
     provider = device or "cpu"
     if provider not in PROVIDERS:
         raise EngineError(f"unknown device {provider!r} for onnxruntime; expected one of {', '.join(PROVIDERS)}")
     if PROVIDERS[provider] not in ort.get_available_providers():
         raise EngineError(
             f"this ONNX Runtime has no {PROVIDERS[provider]} (it has {', '.join(ort.get_available_providers())}): "
-            f"{how_to_install('cuda')} on a machine with a GPU, or use the cpu device"
+            f"{one_onnxruntime.FOR_CUDA} on a machine with a GPU, or use the cpu device"
         )
     bundle.verify([*bundle.find("graph"), *bundle.find("weights")])
     place = _place(bundle, provider, threads)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from dermforge.common import console
+from dermforge.common import console, one_onnxruntime
 from dermforge.common.extras import PURPOSES, how_to_install, requirements
 
 NEEDED = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
@@ -50,7 +50,9 @@ def _machine() -> dict[str, str]:
 def _packages() -> dict[str, str]:
     found = {}
     for name in NEEDED:
-        found[name] = _version(name) or _version(f"{name}-gpu") or "missing: install dermforge again"
+        found[name] = _version(name) or "missing: install dermforge again"
+    if there := one_onnxruntime.installed():
+        found["onnxruntime"] = one_onnxruntime.conflict() or " ".join(there.values())
     return found
 
 
@@ -79,10 +81,10 @@ def _backends() -> dict[str, str]:
 
     from engines.backends.tensorrt import MODULES, this_gpu
 
-    gpu = this_gpu()
+    gpu, for_cuda = this_gpu(), f"; for CUDA: {one_onnxruntime.FOR_CUDA}"
     providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
     found = {
-        "onnxruntime": f"runs here on {', '.join(providers)}",
+        "onnxruntime": f"runs here on {', '.join(providers)}" + ("" if "CUDA" in providers or not gpu else for_cuda),
         "torch": f"runs here on {'CUDA and the CPU' if gpu else 'the CPU'}; {_compiling()}",
     }
     for flavour, module in MODULES.items():

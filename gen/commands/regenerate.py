@@ -21,6 +21,9 @@ def regenerate(
 ) -> None:
     """Make one shard of a `gen sample` run again; compare it, or put it in place of a damaged one.
 
+    On a CPU it has the same bytes. On a GPU torch and ONNX Runtime choose kernels by timing, and images may differ in
+    their last bits.
+
     Example: gen regenerate runs/demo/shards --shard 3 --check
     """
     from gen.sampling.regenerate import regenerate as make

@@ -82,7 +82,8 @@ def _compare(where: Storage, made: Path, stem: str, replace: bool) -> None:
         raise CheckFailed(
             f"{where}/{new.tar} has the sha256 {old.sha256[:12]} and the new shard {new.sha256[:12]}: {len(changed)} "
             f"of {new.n} images differ; images are the same only with the same bundle, device, libraries, batch and "
-            "threads (`shards diff` says by how much)"
+            "threads, and on a GPU torch and ONNX Runtime may choose other kernels at each start (`shards diff` says "
+            "by how much)"
         )
     if replace:
         _put(where, made, new)

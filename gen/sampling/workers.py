@@ -1,7 +1,8 @@
 """Many workers on one run: each has an engine, takes shard numbers and commits shards.
 
-A shard is a pure function of (plan, bundle, number), and committing one twice is harmless; so when a worker dies, only
-its shard in progress is lost, and another worker makes it again. Images go from the worker to the disk only.
+A shard depends on (plan, bundle, number) only: to the byte on a CPU, within the bundle's certificate on a GPU. So when
+a worker dies, only its shard in progress is lost, and another worker makes it again. Images go from the worker to the
+disk only.
 """
 
 from __future__ import annotations
@@ -230,4 +231,8 @@ class _Worker:
         self.loop = warm_up(self.engine)
 
     def make(self, shard: int) -> int:
+        """Make a shard, unless an actor that died after it had committed it did; returns its images."""
+        record = run_record.read(self.job.folder)
+        if record is not None and shard not in run_record.todo(self.job.folder, record):
+            return record.images_in(shard)
         return self.job.sample([shard], self.engine, loop=self.loop).images

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
+from dermforge.common import one_onnxruntime
 from dermforge.common.extras import PURPOSES
 from engines.loader import BACKENDS
 from gen.commands import doctor as module
@@ -37,6 +38,7 @@ def test_onnxruntime_for_gpus_is_no_missing_package(
         return "1.31.1" if name == "onnxruntime-gpu" else version(name)
 
     monkeypatch.setattr(module, "version", of_the_image)
+    monkeypatch.setattr(one_onnxruntime, "version", of_the_image)
     doctor(json=True)
     packages = json.loads(capsys.readouterr().out)["packages"]
     assert packages["onnxruntime"] == "1.31.1"

@@ -14,7 +14,7 @@ from runs_helpers import files, objects, rows, started
 
 from dermforge.common.errors import UserError
 from engines import Engine
-from gen.sampling import run_record
+from gen.sampling import run_record, workers
 from gen.sampling.workers import SamplingJob
 from shards import finished
 from shards.storage.bucket import Bucket
@@ -55,6 +55,19 @@ def sampling(run: Path, out: str | Path, bundle: Path) -> list[str]:
     """`gen sample` of the plan of a run, in a process of its own."""
     program = [sys.executable, "-c", PROGRAM, "sample", "--shards", str(out), "--plan", str(run / run_record.PLAN)]
     return [*program, *f"--engine {bundle} --device cpu --name s --shard-size 4".split()]
+
+
+def test_an_actor_leaves_a_shard_that_is_there(
+    bundles: dict[str, Path], open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another actor committed it and died before it said so: made again on a GPU it may have other bytes."""
+    record = started(tmp_path, open_engine(), rows())
+    actor = workers._Worker(SamplingJob(tmp_path, bundles["text"], device="cpu"))
+    assert actor.make(0) == record.images_in(0)
+    before = files(tmp_path)
+    monkeypatch.setattr(SamplingJob, "sample", lambda *_, **__: pytest.fail("made again"))
+    assert actor.make(0) == record.images_in(0)
+    assert files(tmp_path) == before
 
 
 def test_an_array_of_workers_writes_what_one_process_writes(
