@@ -14,10 +14,38 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from dermforge.common.digests import digest_file
 from dermforge.common.errors import UserError
 from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json
 
 WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
+
+
+def read_record(folder: Path) -> bytes:
+    """The JSON of a classifier, as it was written.
+
+    Raises
+    ------
+    UserError
+        It is damaged, or no regular file.
+    """
+    return opened_json(read_regular(folder / RECORD), folder / RECORD, "train it again")
+
+
+def read_weights(folder: Path, sha256: str | None) -> dict[str, torch.Tensor]:
+    """The weights of a classifier, with the digest that its record has; earlier records have none.
+
+    Raises
+    ------
+    UserError
+        They are damaged.
+    """
+    path = folder / WEIGHTS
+    if sha256 is not None and digest_file(path) != sha256:
+        raise UserError(f"{path} is damaged (its sha256 is not that of {RECORD}); train it again")
+    weights: dict[str, torch.Tensor] = load_file(path)
+    return weights
 
 
 class _Recipe(BaseModel):
@@ -28,6 +56,7 @@ class _Recipe(BaseModel):
 class _Record(BaseModel):
     recipe: _Recipe
     classes: list[str]
+    weights_sha256: str | None = None
 
 
 def open_classifier(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -44,9 +73,9 @@ def open_classifier(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     from timm.data import resolve_model_data_config
 
     try:
-        record = _Record.model_validate_json(read_regular(folder / RECORD))
+        record = _Record.model_validate_json(read_record(folder))
         model = timm.create_model(record.recipe.model, num_classes=len(record.classes)).eval()
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model.load_state_dict(read_weights(folder, record.weights_sha256))
     except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

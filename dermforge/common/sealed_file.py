@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,21 +19,28 @@ from dermforge.common.regular_file import open_regular
 
 #: Bytes of the digest, in hexadecimal.
 SEAL = 64
+#: So many parts are written by one call, or fewer with a large one at their end, of so many bytes.
+PARTS, LARGE = 256, 1 << 20
 
 _DAMAGED = "is damaged, or an earlier version wrote it (its sha256 does not fit)"
 _JSON_END = b"\n}"
 _JSON_SEAL = b',\n "sha256": "%s"\n}\n'
+_JSON_SEALED = re.compile(rb',\n ".{6}": ".{64}"\n}\n\Z', re.DOTALL)
 
 
 def write_sealed(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write a file whole or not at all, and its digest behind it; what killed writers of it left is removed."""
     sweep(path.parent, path.name)
     total = hashlib.sha256()
+    waiting: list[bytes | memoryview] = []
     with Pending(path) as file:
         for part in parts:
             total.update(part)
-            file.write([part])
-        file.write([total.hexdigest().encode()])
+            waiting.append(part)
+            if len(waiting) == PARTS or len(part) >= LARGE:
+                file.write(waiting)
+                waiting = []
+        file.write([*waiting, total.hexdigest().encode()])
         file.commit()
 
 
@@ -82,17 +90,21 @@ def sealed_json(document: str) -> bytes:
 
 
 def opened_json(content: bytes, path: Path, remedy: str) -> bytes:
-    """The JSON object that `sealed_json` wrote, without the digest.
+    """The JSON object that `sealed_json` wrote, without the digest; JSON without one, such as a person's, is as it is.
+
+    A changed byte in the name of the entry or in the digest is seen here, and one in between is no JSON any more.
 
     Raises
     ------
     UserError
-        The file is damaged, or an earlier version wrote it.
+        The file is damaged; `remedy` says what to do.
     """
-    at = len(content) - len(_JSON_SEAL % bytes(SEAL))
-    body = content[: max(at, 0)]
-    if at < 0 or content[at:] != _JSON_SEAL % hashlib.sha256(body).hexdigest().encode():
-        raise UserError(f"{path} {_DAMAGED}; {remedy}")
+    found = _JSON_SEALED.search(content)
+    if found is None:
+        return content
+    body = content[: found.start()]
+    if found[0] != _JSON_SEAL % hashlib.sha256(body).hexdigest().encode():
+        raise UserError(f"{path} is damaged (its sha256 does not fit); {remedy}")
     return body + _JSON_END
 
 

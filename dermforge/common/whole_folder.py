@@ -77,7 +77,7 @@ def recover(out: Path) -> None:
             left.pop(0).rename(out)
         sync_folder(out.parent)  # nothing is removed before the name of the other is safe
     for path in left:
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path)
 
 
 def remove_leftovers(out: Path, keep: str | None = None) -> None:

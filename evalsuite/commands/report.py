@@ -12,6 +12,7 @@ from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
 from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json
 
 if TYPE_CHECKING:
     from evalsuite.page.blocks import Report
@@ -86,7 +87,8 @@ def _measured(path: Path) -> ImageCheck:
     from evalsuite.page.image_check import ImageCheck
 
     try:
-        return TypeAdapter(ImageCheck).validate_json(read_regular(path))
+        content = opened_json(read_regular(path), path, "run the command that wrote it again")
+        return TypeAdapter(ImageCheck).validate_json(content)
     except ValidationError as error:
         wrong = error.errors()[0]
         raise UserError(

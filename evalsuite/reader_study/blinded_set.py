@@ -16,6 +16,7 @@ from dermforge.common.csv_cells import csv_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
 from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json, sealed_json
 from evalsuite.images.features.extract import Preprocess
 from evalsuite.images.image_data import ImageData, Track, describe, untracked
 from evalsuite.images.tone.tone_table import requested_steps
@@ -84,7 +85,7 @@ def make(
         groups=sorted(set(chosen["group"]), key=lambda group: (requested_steps(group) or (9, 9), group)),
     )
     write_whole(folder / KEY, csv_bytes(chosen[["item", "id", "origin", "class", "group"]]))
-    write_whole(folder / STUDY, study.model_dump_json(indent=1).encode())
+    write_whole(folder / STUDY, sealed_json(study.model_dump_json(indent=1)))
     return study
 
 
@@ -111,6 +112,6 @@ def open_study(folder: Path) -> BlindedSet:
     if not file.is_file():
         raise UserError(f"{folder}: no {STUDY}; make one with `evalsuite reader-study make` first")
     try:
-        return BlindedSet.model_validate_json(read_regular(file))
+        return BlindedSet.model_validate_json(opened_json(read_regular(file), file, "make it again"))
     except ValidationError as error:
         raise UserError(f"{file}: not a reader study ({error.errors()[0]['msg']}); make it again") from error

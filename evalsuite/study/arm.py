@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dermforge.common.errors import UserError
+from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json
 from evalsuite.study.kinds import REAL_ONLY, Kind
 from evalsuite.training.recipe import Recipe
 
@@ -97,6 +101,21 @@ class Result(BaseModel):
     leakage: list[str]
     notes: list[str]
     history: list[dict[str, float]]
+
+
+def read_result(path: Path) -> Result:
+    """The result of an arm.
+
+    Raises
+    ------
+    UserError
+        It is damaged, or of another version.
+    """
+    remedy = "the arm has to be trained again"
+    try:
+        return Result.model_validate_json(opened_json(read_regular(path), path, remedy))
+    except ValidationError as error:
+        raise UserError(f"{path} is no result of this version ({error.errors()[0]['msg']}); {remedy}") from error
 
 
 def digest(arm: Arm, data_digest: str) -> str:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
 from dermforge.common.missing import UNKNOWN
-from dermforge.common.regular_file import read_regular
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions, levels
 from evalsuite.study import arm as arms
@@ -116,7 +115,7 @@ def arm_predictions(folder: Path, arm: Arm, name: str = arms.PREDICTIONS) -> Pre
 
 def arm_result(folder: Path, arm: Arm) -> Result:
     """What training an arm reported."""
-    return Result.model_validate_json(read_regular(_file(folder, arm, arms.RESULT)))
+    return arms.read_result(_file(folder, arm, arms.RESULT))
 
 
 def _file(folder: Path, arm: Arm, name: str) -> Path:

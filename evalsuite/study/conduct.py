@@ -11,6 +11,7 @@ from pathlib import Path
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from dermforge.common.sealed_file import sealed_json
 from dermforge.common.training_state import changes_between
 from evalsuite.study import run_arms
 from evalsuite.study.arm_images import check_lineage
@@ -168,7 +169,7 @@ def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Opti
                 f"{out} holds a {before.kind} of other images or another recipe: {changes_between(then, now)}; "
                 "use another folder"
             )
-    write_whole(out / PLAN, design.model_dump_json(indent=1).encode())
+    write_whole(out / PLAN, sealed_json(design.model_dump_json(indent=1)))
     options = replace(options, keep=design.kind == "run")
     run_arms.run(design.arms(), design.places, out, options, "train" if design.kind == "run" else "study")
 

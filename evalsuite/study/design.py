@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dermforge.common.errors import UserError
 from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json
 from evalsuite.study.arm import Arm
 from evalsuite.study.kinds import CONTROLS, WITHOUT_DOSE, WITHOUT_STRATEGY, Kind
 from evalsuite.study.names import ControlDoses, Metric, Preset
@@ -268,7 +269,7 @@ def read_design(folder: Path) -> Design:
     if not plan.is_file():
         raise UserError(f"{folder} holds no run or study ({PLAN}); make one with `evalsuite run` or `evalsuite study`")
     try:
-        return Design.model_validate_json(read_regular(plan))
+        return Design.model_validate_json(opened_json(read_regular(plan), plan, "delete it, and run the job again"))
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise UserError(f"{plan} is not the plan of a run or study ({reason}); run the job again") from error

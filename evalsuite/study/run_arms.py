@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from dermforge.common import processes, ray_cluster
-from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, DataWarning, UserError
 from dermforge.common.progress import Progress, Ticker, no_tick, silent
-from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_parquet import check_seal
 from evalsuite.study import arm as arms_
 from evalsuite.study import train_arm
 from evalsuite.study.arm import Arm, Result
@@ -107,14 +107,17 @@ def run(
 
 
 def read(folder: Path, digest: str) -> Result | None:
-    """The result of an arm, if it is there and of these settings."""
-    path = folder / arms_.RESULT
-    if not path.is_file():
+    """The result of an arm, if it is there, of these settings, and its predictions too; what is damaged is said."""
+    path, table = folder / arms_.RESULT, folder / arms_.PREDICTIONS
+    if not (path.is_file() and table.is_file()):
         return None
     try:
-        result = Result.model_validate_json(read_regular(path))
-    except ValidationError:
-        return None  # of another version: the arm is trained again
+        result = arms_.read_result(path)
+        for there in filter(Path.is_file, (table, folder / arms_.VALIDATION, folder / arms_.EXTERNAL)):
+            check_seal(there)
+    except UserError as error:
+        warnings.warn(f"{error} (it is trained now)", DataWarning, stacklevel=2)
+        return None
     return result if result.digest == digest else None
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dermforge.common.atomic import write_whole
+from dermforge.common.sealed_file import sealed_json
 from dermforge.common.sealed_parquet import sealed
 from evalsuite.study.arm import EXTERNAL, PREDICTIONS, RESULT, VALIDATION, Arm, Result, digest
 from evalsuite.study.arm_images import check_lineage, training_set, validation_set
@@ -75,7 +76,7 @@ def train(arm: Arm, data: Data, folder: Path, execution: Execution) -> Result:
             write_whole(folder / name, sealed(table))
         if execution.keep and body is not None:
             checkpoint.save(folder, body, _record(data, trained))
-        write_whole(folder / RESULT, trained.result.model_dump_json(indent=1).encode())
+        write_whole(folder / RESULT, sealed_json(trained.result.model_dump_json(indent=1)))
         (folder / resume.NAME).unlink(missing_ok=True)
     return trained.result
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from dermforge.common import classifier
 from dermforge.common import id_ranges as ranges
 from dermforge.common.atomic import write_whole
 from dermforge.common.classifier import RECORD, WEIGHTS
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
-from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import sealed_json
 from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
 from evalsuite.training.recipe import SCRATCH, Recipe
@@ -34,6 +35,8 @@ class Record(BaseModel):
         How many synthetic images it could draw from, and the real ids that their generators saw.
     history
         Each evaluation: step, validation loss and accuracy, training loss.
+    weights_sha256
+        Of the file of the weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +55,7 @@ class Record(BaseModel):
     seen_synthetic: int
     history: list[dict[str, float]]
     leakage: list[str] = []
+    weights_sha256: str | None = None
     created_by: str = Field(default_factory=created_by)
 
 
@@ -61,8 +65,10 @@ def save(folder: Path, model: nn.Module, record: Record) -> None:
     state = model.state_dict()
     if record.recipe.split_bn:
         state = merged_state(state)
-    write_whole(folder / WEIGHTS, to_bytes({k: v.detach().cpu().contiguous() for k, v in state.items()}))
-    write_whole(folder / RECORD, record.model_dump_json(indent=1).encode())
+    weights = to_bytes({k: v.detach().cpu().contiguous() for k, v in state.items()})
+    write_whole(folder / WEIGHTS, weights)
+    said = record.model_copy(update={"weights_sha256": digest_bytes(weights)})
+    write_whole(folder / RECORD, sealed_json(said.model_dump_json(indent=1)))
 
 
 def read_record(folder: Path) -> Record:
@@ -77,7 +83,7 @@ def read_record(folder: Path) -> Record:
     if not path.is_file():
         raise UserError(f"{folder} holds no checkpoint ({RECORD}); train one with `evalsuite train --out {folder}`")
     try:
-        return Record.model_validate_json(read_regular(path))
+        return Record.model_validate_json(classifier.read_record(Path(folder)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -124,7 +130,7 @@ def load(folder: Path) -> tuple[nn.Module, Record]:
     plain = record.recipe.model_copy(update={"weights": SCRATCH, "split_bn": False, "tuning": "full"})
     model = models.build(plain, len(record.classes))
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(classifier.read_weights(Path(folder), record.weights_sha256))
     except (SafetensorError, FileNotFoundError, RuntimeError) as error:
         raise UserError(
             f"{path} does not hold the weights of {record.recipe.model}: {str(error).splitlines()[0]}; train it again"

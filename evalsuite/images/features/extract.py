@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dermforge.common.atomic import Pending
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_file import is_reusable, seal
 from evalsuite.images.features.extractors import Extractor, resized
 from evalsuite.images.image_data import ImageData, Track, describe, in_batches, untracked
 from shards.format.schema import Sample
@@ -68,15 +69,16 @@ def extract(
 ) -> Features:
     """Features of every image; read from `folder` when an earlier call has computed them.
 
-    The file's name is the digest of extractor, preprocessing and images, so a stale file is never read.
-    Memory holds one batch, whatever the number of images. UserError where the set is empty, a stored file is damaged,
-    or the extractor gives NaN or infinity for an image.
+    The file's name is the digest of extractor, preprocessing and images, so a stale file is never read; a damaged one
+    is computed again, which is said (`DataWarning`).
+    Memory holds one batch, whatever the number of images. UserError where the set is empty or the
+    extractor gives NaN or infinity for an image.
     """
     frame = describe(data)
     if frame.empty:
         raise UserError("there are no images to compute features of")
     file = folder / f"features-{_digest(frame, extractor, preprocess)[:24]}.npy"
-    if not file.exists():
+    if not is_reusable(file):
         folder.mkdir(parents=True, exist_ok=True)
         images = track(data.images(), f"features [{extractor.name}]", len(frame))
         _write(file, _embedded(images, extractor, preprocess, batch), frame)
@@ -135,4 +137,5 @@ def _write(file: Path, batches: Iterator[tuple[list[str], NDArray[np.float32]]],
             raise UserError(f"the data lists {len(frame)} images and holds {done}")
         assert store is not None
         store.flush()  # type: ignore[attr-defined]
+        seal(pending)
         pending.commit()

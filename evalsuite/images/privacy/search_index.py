@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dermforge.common.atomic import Pending
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_file import is_reusable, seal
 from evalsuite.images.features.extract import read_stored
 from evalsuite.images.image_data import ImageData, Track, describe, families, in_batches, sample_record, untracked
 from evalsuite.images.privacy import polar
@@ -60,14 +61,12 @@ def build(data: ImageData, folder: Path, track: Track = untracked) -> TrainingIn
     digest = hashlib.sha256(b"copies/2" + "".join(f"{r.id}:{r.image_sha256}\n" for r in frame.itertuples()).encode())
     base = folder / f"copies-{digest.hexdigest()[:24]}"
     names = [base.with_suffix(f".{part}") for part in ("views", "pictures.npy", "shapes.npy", "hashes.npy")]
-    if not all(name.exists() for name in names):
+    if not is_reusable(*names):
         folder.mkdir(parents=True, exist_ok=True)
         _write(track(data.images(), "index of training images", len(frame)), len(frame), names)
     pictures, shapes, hashes = (read_stored(name, len(frame)) for name in names[1:])
     parts = [polar.discs((float(tall), float(wide))) for tall, wide in shapes]
     first = np.cumsum([0, *map(len, parts)])
-    if names[0].stat().st_size != first[-1] * polar.SIZE * 2:
-        raise UserError(f"{names[0]} is damaged (wrong length); delete it, and it will be computed again")
     views = np.memmap(names[0], np.float16, "r", shape=(int(first[-1]), polar.SIZE))
     return TrainingIndex(frame, families(frame), pictures, views, np.asarray(hashes), np.concatenate(parts), first)
 
@@ -86,6 +85,7 @@ def _write(images: Iterable[tuple[Sample, NDArray[np.uint8]]], n: int, names: li
         for store in stores:
             store.flush()
         for file in (views, *files):
+            seal(file)
             file.commit()
 
 

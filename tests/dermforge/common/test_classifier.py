@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def test_images_of_another_size_are_resized(folder: Path) -> None:
 def test_a_folder_that_is_no_checkpoint_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not a classifier .*evalsuite train"):
         open_classifier(tmp_path)
-    (tmp_path / RECORD).write_text((folder / RECORD).read_text().replace('"c"', '"c", "d"'))
+    record = json.loads((folder / RECORD).read_text())
+    (tmp_path / RECORD).write_text(json.dumps(record | {"classes": ["a", "b", "c", "d"]}))
     (tmp_path / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes())
     with pytest.raises(UserError, match="is not a classifier"):
         open_classifier(tmp_path)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import DataWarning, UserError
 from dermforge.common.progress import Ticker
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
@@ -101,13 +101,29 @@ def test_results_are_kept_until_settings_change(places: Places, tmp_path: Path) 
     assert written.stat().st_mtime_ns != before
 
 
+@pytest.mark.parametrize("name", ["result.json", "predictions.parquet", "validation.parquet"])
+def test_an_arm_whose_files_are_damaged_is_trained_again(places: Places, tmp_path: Path, name: str) -> None:
+    """And that is said; nothing of it goes into a study unseen."""
+    arm = ARMS[0]
+    (before,) = run_arms.run([arm], places, tmp_path, Options(workers=1))
+    file = tmp_path / "arms" / arm.name / name
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"a", b"b", 1))
+    with pytest.warns(DataWarning, match=rf"{name} .* \(it is trained now\)"):
+        (again,) = run_arms.run([arm], places, tmp_path, Options(workers=1))
+    assert again.test_accuracy == before.test_accuracy
+    assert name == "result.json" or file.read_bytes() == content
+    (tmp_path / "arms" / arm.name / "predictions.parquet").unlink()
+    assert run_arms.read(tmp_path / "arms" / arm.name, before.digest) is None
+
+
 RAY = """
 import sys
 from pathlib import Path
 from evalsuite.study import run_arms
 from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Places
-from dermforge.common.errors import UserError
+from dermforge.common.errors import DataWarning, UserError
 from test_run_arms import ARMS
 real, out = map(Path, sys.argv[1:])
 places = Places(real=real, size=32)

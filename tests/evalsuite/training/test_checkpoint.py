@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from flips import flipped, some_bits
 
+from dermforge.common.classifier import open_classifier
 from dermforge.common.errors import UserError
 from evalsuite.training import checkpoint
 from shards import ImageSet
@@ -28,11 +31,17 @@ def test_patients_and_what_the_generator_saw_are_refused_too(trained: Path) -> N
         checkpoint.refuse_seen(record, trained, images(["new", "x-042"], [None, None]), "use others")
 
 
-def test_a_damaged_checkpoint_is_named(trained: Path, tmp_path: Path) -> None:
-    """One line instead of a traceback."""
+@pytest.mark.parametrize("count", [20, pytest.param(300, marks=pytest.mark.slow)])
+def test_a_damaged_checkpoint_is_named(trained: Path, tmp_path: Path, count: int) -> None:
+    """One line instead of a traceback, whichever bit is another; ids in the record guard against leakage."""
     with pytest.raises(UserError, match="holds no checkpoint"):
         checkpoint.load(tmp_path)
-    (tmp_path / "checkpoint.json").write_bytes((trained / "checkpoint.json").read_bytes())
-    (tmp_path / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="does not hold the weights"):
-        checkpoint.load(tmp_path)
+    for name in ("checkpoint.json", "model.safetensors"):
+        shutil.copy(trained / name, tmp_path)
+    for name in ("checkpoint.json", "model.safetensors"):
+        for bit in some_bits(tmp_path / name, count):
+            with flipped(tmp_path / name, bit), pytest.raises(UserError, match=rf"{name} is .*train it again"):
+                checkpoint.load(tmp_path)
+            with flipped(tmp_path / name, bit), pytest.raises(UserError, match=r"train it again|is not a classifier"):
+                open_classifier(tmp_path)
+    checkpoint.load(tmp_path)
