@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from dermforge.common.atomic import Pending, sweep
+from dermforge.common.atomic import Pending
 from dermforge.common.errors import DataWarning, UserError
 from dermforge.common.regular_file import open_regular
 
@@ -29,8 +29,7 @@ _JSON_SEALED = re.compile(rb',\n ".{6}": ".{64}"\n}\n\Z', re.DOTALL)
 
 
 def write_sealed(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write a file whole or not at all, and its digest behind it; what killed writers of it left is removed."""
-    sweep(path.parent, path.name)
+    """Write a file whole or not at all, and its digest behind it."""
     total = hashlib.sha256()
     waiting: list[bytes | memoryview] = []
     with Pending(path) as file:

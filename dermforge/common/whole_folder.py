@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
@@ -53,8 +53,11 @@ def whole_folder(out: Path, job: str | None = None) -> Iterator[Path]:
     name = f"partial-{os.getpid()}" if job is None else f"partial-{os.getpid()}-{job}"
     partial = _beside(out, name)
     try:
-        _adopt(out, partial, job)
-        with locked(partial):
+        recover(out)
+        with ExitStack() as held:
+            with locked(out.parent):  # two processes that begin at once do not take over the same folder
+                _adopt(out, partial, job)
+                held.enter_context(locked(partial))
             yield partial
             _sync_tree(partial)
             _take_place(partial, out)
@@ -80,28 +83,17 @@ def recover(out: Path) -> None:
         shutil.rmtree(path)
 
 
-def remove_leftovers(out: Path, keep: str | None = None) -> None:
-    """Remove the partial folders of processes that are dead, after `recover`.
-
-    Parameters
-    ----------
-    keep
-        The job whose partial folder stays.
-    """
-    recover(out)
-    for path in _named(out, "partial"):
-        if not is_locked(path) and (keep is None or not path.name.endswith(f"-{keep}")):
-            _discard(path, out)
-
-
 def _adopt(out: Path, partial: Path, job: str | None) -> None:
     """Make the partial folder, of what a dead process left of the same job if there is any; remove the rest."""
-    remove_leftovers(out, keep=job)
-    left = [] if job is None else [p for p in _named(out, "partial") if p.name.endswith(f"-{job}") and not is_locked(p)]
-    if not left:
+    left = [path for path in _named(out, "partial") if not is_locked(path)]
+    same = [path for path in left if job is not None and path.name.endswith(f"-{job}")]
+    for path in left:
+        if path not in same[:1]:
+            _discard(path, out)
+    if not same:
         partial.mkdir()
         return
-    left[0].rename(partial)
+    same[0].rename(partial)
     for pattern in TEMPORARY:
         for path in partial.rglob(pattern):
             path.unlink()
