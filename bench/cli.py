@@ -9,6 +9,7 @@ from dermforge.common.program import Program
 PROGRAM = Program(
     "Measure the device, engines, sampling, shards and training, each compared with its peers.",
     {
+        "gpu": "bench.commands.gpu:gpu",
         "roofline": "bench.commands.roofline:roofline",
         "builtin": "bench.commands.builtin:builtin",
         "engine": "bench.commands.engine:engine",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from bench.measure.device import Facts
-from bench.measure.record import BenchmarkRecord, save
+from bench.measure.record import BenchmarkRecord, Measurement, save
 from bench.measure.timing import spread
 from dermforge.common import console
 
@@ -27,16 +28,7 @@ def deliver(record: BenchmarkRecord, out: Path | None, as_json: bool, title: str
 
 def show(record: BenchmarkRecord, title: str = "") -> None:
     """Print a record as a table, and the machine it ran on."""
-    table = Table(title=title or None, title_justify="left")
-    table.add_column("measured", overflow="fold")  # two names must never look alike
-    for name in ("median", "quartiles", "unit", "n", "with"):
-        table.add_column(name)
-    for m in record.measurements:
-        low, high = spread(m.samples)
-        quartiles = f"{number(low)} to {number(high)}" if len(m.samples) > 1 else ""
-        extra = ", ".join(f"{k} {number(v) if isinstance(v, float) else v}" for k, v in m.details.items())
-        table.add_row(m.name, number(m.median), quartiles, m.unit, str(len(m.samples)), extra)
-    console.out.print(table)
+    console.out.print(measured(record.measurements, title))
     console.say(where(record.facts))
     if not record.facts.quiet:
         console.err.print(
@@ -44,6 +36,20 @@ def show(record: BenchmarkRecord, title: str = "") -> None:
             style="yellow",
             soft_wrap=True,
         )
+
+
+def measured(found: Sequence[Measurement], title: str = "") -> Table:
+    """Measurements as a table."""
+    table = Table(title=title or None, title_justify="left")
+    table.add_column("measured", overflow="fold")  # two names must never look alike
+    for name in ("median", "quartiles", "unit", "n", "with"):
+        table.add_column(name)
+    for m in found:
+        low, high = spread(m.samples)
+        quartiles = f"{number(low)} to {number(high)}" if len(m.samples) > 1 else ""
+        extra = ", ".join(f"{k} {number(v) if isinstance(v, float) else v}" for k, v in m.details.items())
+        table.add_row(m.name, number(m.median), quartiles, m.unit, str(len(m.samples)), extra)
+    return table
 
 
 def where(facts: Facts) -> str:

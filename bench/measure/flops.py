@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -34,11 +35,17 @@ def count(model: Path, spec: PipelineSpec) -> Flops:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    side, length = spec.latent_size, spec.max_length
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model / "unet")).eval()
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(model / "vae")).eval()
         text = CLIPTextModel(CLIPTextConfig.from_pretrained(model / "text_encoder")).eval()
+    return count_networks(text, unet, vae, spec)
+
+
+def count_networks(text_encoder: Any, unet: Any, vae: Any, spec: PipelineSpec) -> Flops:
+    """`count` of networks that are on the meta device."""
+    side, length = spec.latent_size, spec.max_length
+    with torch.device("meta"):
         latents = torch.empty(1, spec.latent_channels, side, side)
         rows = torch.empty(1, spec.unet_in_channels, side, side)
         pixels = torch.empty(1, 3, spec.size, spec.size)
@@ -46,7 +53,7 @@ def count(model: Path, spec: PipelineSpec) -> Flops:
         ids = torch.ones(1, length, dtype=torch.int64)
         time = torch.ones(1)
         return Flops(
-            text=_counted(lambda: text(ids)),
+            text=_counted(lambda: text_encoder(ids)),
             unet=_counted(lambda: unet(rows, time, words)),
             decode=_counted(lambda: vae.decode(latents)),
             encode=_counted(lambda: vae.encode(pixels)),

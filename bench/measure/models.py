@@ -57,6 +57,14 @@ VAE: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
 }
+SCHEDULER: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+}
 BUILT_IN = "built-in"
 WORDS_FOR_MODELS = f"{BUILT_IN}, or public shapes with random weights: {', '.join(UNETS)}"
 WORK = Path("runs/bench")
@@ -103,21 +111,14 @@ def make_random(model: str, folder: Path, *, seed: int = 0) -> None:
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(**UNETS[model]).half()
         vae = AutoencoderKL(**VAE).half()
-        tokenizer = _tokenizer()
+        tokenizer = letters_tokenizer()
         text = CLIPTextModel(
             CLIPTextConfig(
                 **TEXT[unet.config.cross_attention_dim], vocab_size=VOCABULARY, max_position_embeddings=LENGTH
             )
         ).half()
         kind = StableDiffusionPipeline if unet.config.in_channels == 4 else StableDiffusionInpaintPipeline
-        scheduler = DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            steps_offset=1,
-            clip_sample=False,
-            set_alpha_to_one=False,
-        )
+        scheduler = DDIMScheduler(**SCHEDULER)
         kind(
             vae=vae,
             text_encoder=text,
@@ -131,7 +132,7 @@ def make_random(model: str, folder: Path, *, seed: int = 0) -> None:
         ).save_pretrained(folder)
 
 
-def _tokenizer() -> Any:
+def letters_tokenizer() -> Any:
     """A tokenizer of letters: only the length of prompts takes time, and every prompt is padded to 77 tokens."""
     from transformers import CLIPTokenizer
 

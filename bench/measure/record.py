@@ -16,9 +16,23 @@ from dermforge.common import atomic
 from dermforge.common.errors import UserError
 
 #: By one of these a folder of results is known; each is a command's name.
-FILES = tuple(
-    f"{command}.json"
-    for command in ("roofline", "builtin", "engine", "engine-files", "sample", "shards", "train", "study", "paper")
+FILES = (
+    *(
+        f"{command}.json"
+        for command in (
+            "roofline",
+            "builtin",
+            "engine",
+            "engine-files",
+            "sample",
+            "shards",
+            "train",
+            "study",
+            "paper",
+            "gpu",
+        )
+    ),
+    "gpu.jsonl",  # of a run on a GPU that was stopped
 )
 
 SCHEMA_VERSION: Literal[1] = 1

@@ -61,6 +61,8 @@ class Workshop:
         Of the checkpoints and the log.
     identity
         JSON values that decide all stages, such as a seed: a stage is resumed only where they are the same.
+    checkpoint_every
+        Steps between two checkpoints of a stage.
     """
 
     folder: Path
@@ -69,6 +71,7 @@ class Workshop:
     log: TrainingLog
     identity: Mapping[str, object] = field(default_factory=dict)
     progress: Progress = silent
+    checkpoint_every: int = CHECKPOINT_EVERY
 
     def fit(self, stage: Stage, module: nn.Module, loss_at: Callable[[], Tensor]) -> None:
         """Minimise `loss_at()` with AdamW and a cosine schedule; `module` ends with the averaged weights.
@@ -106,7 +109,7 @@ class Workshop:
                     mean, seconds = f"{np.mean(recent):.5f}", f"{time.monotonic() - begun:.0f}"
                     self.log.add(stage.name, step + 1, (step + 1) * stage.batch, mean, seconds)
                     recent = []
-                if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
+                if (step + 1) % self.checkpoint_every == 0 or step + 1 == stage.steps:
                     checkpoint.save({"step": step + 1}, random_state(self.device) | {"log": self.log.state})
                 tick(note=f"loss {float(loss.detach()):.4f}")
         module.load_state_dict(average.module.state_dict())

@@ -39,9 +39,17 @@ KNOWN = {
     "bench/suites/engine_files.py": "spawns by dermforge/common/processes.py",
     "bench/suites/run_all.py": "-P stands in its command",
     "bench/measure/device.py": "git and nvidia-smi only",
+    "bench/suites/gpu/process.py": "tests/bench/suites/gpu/test_run_steps.py; -P stands in its command",
+    "bench/suites/gpu/machine.py": "-P stands in its command",
+    "bench/suites/gpu/cuda_tests.py": "-P stands in its command",
 }
 #: Those that start processes in ways of their own.
-ALONE = {"dermforge/common/processes.py", "dermforge/common/ray_cluster.py", "bench/measure/device.py"}
+ALONE = {
+    "dermforge/common/processes.py",
+    "dermforge/common/ray_cluster.py",
+    "bench/measure/device.py",
+    "bench/suites/gpu/process.py",
+}
 
 CHILDREN = """
 import subprocess, sys

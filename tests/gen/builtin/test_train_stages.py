@@ -31,7 +31,6 @@ LATENT = (LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
 
 def test_a_run_cut_short_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resuming restores weights, averages, moments and the random state."""
-    monkeypatch.setattr("gen.builtin.train_stages.CHECKPOINT_EVERY", 2)
     images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
     data = Phantoms(images, np.arange(40) % 36, np.zeros(40))
     code = fit_code(data, PATCH, LATENT_CHANNELS)
@@ -39,8 +38,8 @@ def test_a_run_cut_short_ends_with_the_same_weights(tmp_path: Path, monkeypatch:
     def run(where: str) -> dict[str, torch.Tensor]:
         (tmp_path / where).mkdir(exist_ok=True)
         torch.manual_seed(1)
-        log = TrainingLog(tmp_path / where / LOG, COLUMNS)
-        workshop = Workshop(tmp_path / where, Budget(unet_steps=4, unet_batch=4), torch.device("cpu"), log)
+        log, budget = TrainingLog(tmp_path / where / LOG, COLUMNS), Budget(unet_steps=4, unet_batch=4)
+        workshop = Workshop(tmp_path / where, budget, torch.device("cpu"), log, checkpoint_every=2)
         return train_unet(code, data, workshop).state_dict()
 
     whole, update, updates = run("whole"), AveragedModel.update_parameters, 0

@@ -1,0 +1,151 @@
+"""`bench gpu`: everything that a first run on a GPU should tell, in nine minutes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bench.commands import options
+from bench.commands.show import measured, note, number, where
+from bench.measure.record import save
+from dermforge.common import console
+from dermforge.common.errors import CheckFailed, UserError
+
+if TYPE_CHECKING:
+    from bench.suites.gpu.results import Job, Line, Outcome
+    from bench.suites.gpu.worker import Fault
+
+#: With less, not even the first block ends.
+LEAST_S = 5.0
+FINE = ("done", "skipped")
+
+
+def gpu(
+    out: Annotated[
+        Path, typer.Argument(callback=options.results_folder, help="Folder for gpu.jsonl, gpu.json and logs.txt.")
+    ],
+    seconds: Annotated[float, typer.Option(help="The whole run ends within it.", min=LEAST_S)] = 540.0,
+    shapes: Annotated[str, typer.Option(help="Random weights of these public shapes: sd15 or sd21-base.")] = "sd15",
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Tiny shapes on the CPU, to check that every step runs.")
+    ] = False,
+    only_show: Annotated[bool, typer.Option("--show", help="Only print what the folder holds.")] = False,
+    fault: Annotated[list[str] | None, typer.Option(hidden=True, help="STEP=fails, hangs or dies")] = None,
+) -> None:
+    """Measure all that a GPU should tell at first contact: ceilings, our engine, diffusers, the sampler, CUDA tests.
+
+    Every step has a process and a time limit of its own, and what it finds is on the disk at once: a step that fails,
+    hangs or dies loses only itself. No network is used and nothing is read but this program. What compiles is compiled
+    side by side first; then one process at a time has the GPU.
+
+    Example: bench gpu results/my-gpu
+    """
+    from bench.suites.gpu.first_run import first_run
+    from bench.suites.gpu.results import FILE, Job
+    from bench.suites.gpu.run_steps import run_steps
+
+    if only_show:
+        _show(out)
+        return
+    _check(shapes, rehearse)
+    schedule = first_run().rehearsed() if rehearse else first_run()
+    faults = _faults(fault or [], [step.name for step in schedule.steps])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "gpu.json").unlink(missing_ok=True)
+    (out / FILE).write_bytes(b"")
+    with (
+        tempfile.TemporaryDirectory(prefix="dermforge-gpu-", ignore_cleanup_errors=True) as scratch,
+        console.progress("steps", len(schedule.steps), "steps") as bar,
+    ):
+        name = "tiny" if rehearse else shapes
+        job = Job(out=out.resolve(), scratch=Path(scratch), shapes=name, rehearsal=rehearse, begun=time.time())
+
+        def say(step: str, outcome: Outcome) -> None:
+            bar(1, step)
+            if outcome.status not in FINE:
+                note(f"{step}: {_how(outcome)}")
+
+        try:
+            run_steps(schedule, job, seconds, say, faults)
+        finally:
+            _save(job, seconds)
+    bad = [f"{step} ({_how(outcome)})" for step, outcome in _show(out).items() if outcome.status not in FINE]
+    if bad:
+        raise CheckFailed(f"{len(bad)} of {len(schedule.steps)} steps were not done: {'; '.join(bad)}")
+
+
+def _check(shapes: str, rehearse: bool) -> None:
+    from bench.measure.models import UNETS
+
+    known = [name for name in UNETS if "inpaint" not in name]
+    if shapes not in known:
+        raise UserError(f"unknown --shapes {shapes!r}; expected {' or '.join(known)}")
+    if not rehearse:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("torch sees no CUDA device here; --rehearse goes through the steps on a CPU")
+
+
+def _faults(words: list[str], steps: list[str]) -> dict[str, Fault]:
+    """What to do to which step on purpose, from `STEP=HOW`."""
+    from bench.suites.gpu.worker import FAULTS
+
+    found = {}
+    for word in words:
+        step, _, how = word.rpartition("=")
+        if step not in steps or how not in FAULTS:
+            raise UserError(
+                f"expected STEP=HOW with one of {', '.join(FAULTS)}, got {word!r}; steps: {'; '.join(steps)}"
+            )
+        found[step] = FAULTS[how]
+    return found
+
+
+def _save(job: Job, seconds: float) -> None:
+    """Write the run as one result, also if it was interrupted."""
+    from bench.suites.gpu.summary import read_run, record
+
+    lines, _ = read_run(job.out)
+    settings: dict[str, Any] = {"shapes": job.shapes, "rehearsal": job.rehearsal, "seconds": seconds}
+    if (made := record(lines, settings)) is not None:
+        save(made, job.out)
+
+
+def _show(folder: Path) -> dict[str, Outcome]:
+    """Print what a run found and how its steps ended."""
+    from bench.suites.gpu.summary import measurements, outcomes, read_run
+
+    lines, damaged = read_run(folder)
+    ends = outcomes(lines)
+    facts = next((line.facts for line in lines if line.facts), None)
+    rehearsal = facts is not None and facts.kind == "cpu"
+    console.out.print(measured(measurements(lines), "a rehearsal on a CPU: not to be quoted" if rehearsal else ""))
+    console.out.print(_steps(ends, lines))
+    counts = Counter(outcome.status for outcome in ends.values())
+    console.say(f"steps: {', '.join(f'{n} {status}' for status, n in counts.most_common())}")
+    console.say(where(facts) if facts else "the machine is not known: that step was not done")
+    if damaged:
+        console.warn(f"{damaged} lines of the results cannot be read: a process ended while it wrote them")
+    return ends
+
+
+def _steps(ends: dict[str, Outcome], lines: list[Line]) -> Table:
+    """How each step ended, and how much it found."""
+    table = Table(title="steps", title_justify="left")
+    for name in ("step", "how it ended", "seconds", "found"):
+        table.add_column(name)
+    found = Counter(line.step for line in lines if line.measurement or line.note or line.facts)
+    for step, outcome in ends.items():
+        table.add_row(step, _how(outcome), number(outcome.seconds), str(found[step]))
+    return table
+
+
+def _how(outcome: Outcome) -> str:
+    return f"{outcome.status}: {outcome.why}" if outcome.why else outcome.status
