@@ -15,11 +15,11 @@ import torch
 from dermforge.common.whole_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference, small_batches
-from engines.bundle import PARITY, TIMINGS, Bundle, CompileMode, Manifest, claim, describe, read_bundle, write_manifest
+from engines.bundle import Bundle, claim, read_bundle, read_manifest, write_manifest, write_record
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
 from engines.compile import fp8, torch_build
-from engines.compile.batch_tuning import choose_sizes
+from engines.compile.batch_tuning import Timings, choose_sizes
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import build_engine_files
 from engines.draw import Solve, by_diffusers
@@ -27,10 +27,11 @@ from engines.engine import Engine
 from engines.errors import EngineError, ParityError
 from engines.find_model import resolve
 from engines.loader import BACKENDS, open_bundle
+from engines.manifest import PARITY, TIMINGS, CompileMode, Manifest, describe
 from engines.memory import build_bytes, require
 from engines.parity import Tick as Progress
 from engines.parity import advice
-from engines.pipeline_spec import ValidationPrompt, model_digest, read_spec
+from engines.pipeline_spec import DIGESTED, ValidationPrompt, model_digest, read_spec
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
@@ -136,6 +137,7 @@ def build(
         }
     )
     job = _job(manifest, gpu, refit, old) if backend != "torch" and precision != "fp8" else None
+    timings: Timings | None = None
     with whole_folder(Path(out), job) as partial:
         bundle = _exported(folder, partial, manifest, progress)
         if precision == "fp8":
@@ -150,20 +152,24 @@ def build(
             files = torch_build.compile_for_cpu(bundle, progress)
             bundle = _changed(bundle, artefacts=[*bundle.manifest.artefacts, *files])
             sizes = [torch_compiled.static_rows(bundle)], [bundle.manifest.vae_batch]
-            (partial / TIMINGS).write_text(choose_sizes(bundle, backend, *sizes).model_dump_json(indent=1) + "\n")
+            timings = choose_sizes(bundle, backend, *sizes)
         elif rows is None:
             progress("batch tuning")
-            chosen = choose_sizes(bundle, backend)
-            (partial / TIMINGS).write_text(chosen.model_dump_json(indent=1) + "\n")
-            bundle = _changed(bundle, rows=chosen.rows, vae_batch=chosen.vae_batch)
+            timings = choose_sizes(bundle, backend)
+            bundle = _changed(bundle, rows=timings.rows, vae_batch=timings.vae_batch)
         certificate = _certify(bundle, folder, drawn, classify, solve, progress)
-        (partial / PARITY).write_text(certificate.model_dump_json(indent=1) + "\n")
         if not certificate.passed and not allow_parity_failure:
             raise ParityError(
                 f"no bundle written: it fails its parity certificate ({'; '.join(certificate.failures)}); "
                 f"{advice(precision)}, or allow_parity_failure to write it marked as failed"
             )
-        _changed(bundle, certified=certificate.passed)
+        if model_digest(folder) != digest:
+            raise EngineError(f"no bundle written: files in {folder} were changed while it was built; build it again")
+        bundle = _changed(bundle, certified=certificate.passed)
+        write_record(bundle, PARITY, certificate)
+        if timings is not None:
+            write_record(bundle, TIMINGS, timings)
+        read_bundle(partial)  # refuses what is not listed
     return read_bundle(Path(out))
 
 
@@ -196,7 +202,10 @@ def _job(manifest: Manifest, gpu: tensorrt.GpuTarget | None, refit: bool, old: B
 def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) -> Bundle:
     """The bundle's tokenizer, scheduler, graphs or torch weights, and manifest, written into a folder."""
     for part in ("tokenizer", "scheduler"):
-        shutil.copytree(model / part, out / part, dirs_exist_ok=True)
+        (out / part).mkdir(exist_ok=True)
+        for path in sorted((model / part).iterdir()):
+            if path.suffix in DIGESTED and path.is_file():
+                shutil.copyfile(path, out / part / path.name)
     write_index(model, out)
     if manifest.backend == "torch":
         progress("weights")
@@ -204,7 +213,7 @@ def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) ->
     else:
         export(model, out, manifest.spec, manifest.precision, progress)
     kept = [file for file in describe(out) if file.kind != "plan"]  # those of a build that was stopped come later
-    return _changed(Bundle(out, manifest), artefacts=kept)
+    return _changed(Bundle(out, manifest, ""), artefacts=kept)
 
 
 def write_index(model: Path, out: Path) -> None:
@@ -251,7 +260,7 @@ def _certify(
 def _changed(bundle: Bundle, **values: object) -> Bundle:
     """The bundle with other values in its manifest, written and read again."""
     write_manifest(bundle.folder, bundle.manifest.model_copy(update=values))
-    return read_bundle(bundle.folder)
+    return read_manifest(bundle.folder)
 
 
 def _versions() -> dict[str, str]:

@@ -3,101 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 
 from dermforge.common import output_folder
-from dermforge.common.digests import digest_file
+from dermforge.common.digests import digest_bytes
+from dermforge.common.errors import UserError
+from dermforge.common.regular_file import open_regular, read_regular
+from dermforge.common.sealed_file import opened_json, sealed_json
 from engines.errors import EngineError
-from engines.pipeline_spec import PipelineSpec
+from engines.manifest import MANIFEST, RECORDS, Artefact, Manifest, Record
 
-SCHEMA_VERSION = 1
-MANIFEST = "bundle.json"
-PARITY = "parity.json"
-TIMINGS = "timings.json"
+PIECE = 8 << 20
+REBUILD = "build the bundle again with `gen build-engine`"
 
-UNDIGESTED = (MANIFEST, PARITY, TIMINGS)
-KINDS = {
-    ".onnx": ("graph", "onnxruntime"),
-    ".data": ("weights", "onnxruntime"),
-    ".safetensors": ("weights", "torch"),
-    ".plan": ("plan", None),
-    ".so": ("plan", "torch"),
-}
-
-Backend = Literal["onnxruntime", "tensorrt", "tensorrt-rtx", "torch"]
-Precision = Literal["fp32", "fp16", "bf16", "fp8"]
-CompileMode = Literal["default", "autotune"]
-USUAL_MODE: CompileMode = "autotune"
-
-
-class Artefact(BaseModel):
-    """One file of a bundle: what it is for and what it must hash to. An engine file is of the kind "plan"."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: str
-    sha256: str
-    bytes: int
-    kind: Literal["graph", "weights", "plan", "config"]
-    component: str | None = None
-    backend: Backend | None = None
-    precision: Precision | None = None
-    rows: int | None = None
-    size: int | None = None
-    graph_sha256: str | None = None
-    target: str | None = None
-    builder: str | None = None
-    gpu: str | None = None
-    driver: str | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _inside(cls, path: str) -> str:
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise ValueError(f"{path!r} lies outside the bundle")
-        return path
-
-
-class Manifest(BaseModel):
-    """`bundle.json`.
-
-    Attributes
-    ----------
-    compile_mode
-        How torch compiles the bundle where it opens it on CUDA; None where that was not chosen.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), serialize_by_alias=True)
-
-    schema_version: Literal[1] = 1
-    backend: Backend
-    precision: Precision
-    model_digest: str
-    spec: PipelineSpec = Field(alias="facts")  # the key in every written manifest
-    rows: int
-    vae_batch: int
-    compile_mode: CompileMode | None = None
-    certified: bool
-    versions: dict[str, str]
-    artefacts: list[Artefact]
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle's folder and its manifest."""
+    """A bundle's folder and its manifest.
+
+    Attributes
+    ----------
+    digest
+        sha256 of `bundle.json` as it was read. It holds the digest of every file that determines an image.
+    """
 
     folder: Path
     manifest: Manifest
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the manifest, which holds the digest of every file."""
-        return hashlib.sha256((self.folder / MANIFEST).read_bytes()).hexdigest()
+    digest: str
 
     def find(self, kind: str, backend: str | None = None) -> list[Artefact]:
         """The artefacts of one kind (and backend)."""
@@ -108,11 +50,11 @@ class Bundle:
         return {str(a.component): a for a in self.find("plan", backend)}
 
     def path(self, artefact: Artefact) -> Path:
-        """The full path of an artefact."""
+        """The full path of an artefact. To open it use `read` or `engines.private_copy`, which see what was hashed."""
         return self.folder / artefact.path
 
     def verify(self, artefacts: Iterable[Artefact] | None = None) -> None:
-        """Check the size and digest of files, all by default. Do it before any is deserialised: they are code.
+        """Check the size and digest of files, all by default.
 
         Raises
         ------
@@ -120,19 +62,60 @@ class Bundle:
             A file is missing, truncated or altered.
         """
         for artefact in self.manifest.artefacts if artefacts is None else artefacts:
-            path = self.path(artefact)
-            if not path.is_file():
-                raise EngineError(f"{path} is missing from the bundle: build it again with `gen build-engine`")
-            if path.stat().st_size != artefact.bytes:
-                raise EngineError(
-                    f"{path} has {path.stat().st_size} bytes, the manifest says {artefact.bytes}: "
-                    "the file is truncated or altered; copy the bundle again or rebuild it"
-                )
-            if (got := digest_file(path)) != artefact.sha256:
-                raise EngineError(
-                    f"{path} hashes to {got[:12]}, the manifest says {artefact.sha256[:12]}: "
-                    "the file was altered; copy the bundle again or rebuild it"
-                )
+            for _ in self.pieces(artefact):
+                pass
+
+    def pieces(self, artefact: Artefact) -> Iterator[bytes]:
+        """The content of a file in pieces. The iteration fails at its end where they are not what was recorded."""
+        found = hashlib.sha256()
+        with self._opened(artefact) as file:
+            while piece := file.read(PIECE):
+                found.update(piece)
+                yield piece
+        self._check(artefact, found.hexdigest())
+
+    def read(self, artefact: Artefact) -> bytes:
+        """The content of a file, of which these very bytes were hashed. Raises as `verify`."""
+        with self._opened(artefact) as file:
+            content = file.read()
+        self._check(artefact, digest_bytes(content))
+        return content
+
+    def _opened(self, artefact: Artefact) -> FileIO:
+        path = self.path(artefact)
+        try:
+            file = open_regular(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise EngineError(f"{path} is missing from the bundle: build it again with `gen build-engine`") from error
+        size = os.fstat(file.fileno()).st_size
+        if size == artefact.bytes:
+            return file
+        file.close()
+        raise EngineError(
+            f"{path} has {size} bytes, the manifest says {artefact.bytes}: "
+            "the file is truncated or altered; copy the bundle again or rebuild it"
+        )
+
+    def _check(self, artefact: Artefact, digest: str) -> None:
+        if digest != artefact.sha256:
+            raise EngineError(
+                f"{self.path(artefact)} hashes to {digest[:12]}, the manifest says {artefact.sha256[:12]}: "
+                "the file was altered; copy the bundle again or rebuild it"
+            )
+
+    def strange(self) -> str | None:
+        """The name of a file, link or folder in the bundle's folder that its manifest does not list; or None.
+
+        Libraries look for many names beside the files that they open. What is found would be used, or run.
+        """
+        known = {MANIFEST, *RECORDS, *(a.path for a in self.manifest.artefacts)}
+        folders = {str(parent) for name in known for parent in PurePosixPath(name).parents}
+        for place in sorted(folders):
+            if (self.folder / place).is_dir():
+                for name in sorted(str(PurePosixPath(place, one)) for one in os.listdir(self.folder / place)):
+                    if name not in known and name not in folders:
+                        return name
+        return None
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -141,45 +124,65 @@ def read_bundle(folder: Path) -> Bundle:
     Raises
     ------
     EngineError
-        There is no bundle, or one of another schema.
+        There is no bundle, or one of another schema, or a file in its folder that is not listed.
     """
+    bundle = read_manifest(folder)
+    if (name := bundle.strange()) is not None:
+        raise EngineError(
+            f"{folder} holds {name}, which its {MANIFEST} does not list: nothing else may lie in a bundle, because "
+            f"what opens it could use it; move {name} elsewhere, or build the bundle again in a new folder"
+        )
+    return bundle
+
+
+def read_manifest(folder: Path) -> Bundle:
+    """`read_bundle` for a folder that may hold other files."""
     path = folder / MANIFEST
     if not path.is_file():
         raise EngineError(f"no engine bundle at {folder}: expected {MANIFEST}; make one with `gen build-engine`")
-    try:
-        return Bundle(folder, Manifest.model_validate_json(path.read_bytes()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise EngineError(
-            f"{path} is not a manifest of schema {SCHEMA_VERSION}: {'.'.join(map(str, first['loc']))}: {first['msg']}; "
-            "rebuild the bundle with this version"
-        ) from error
+    content = read_regular(path)
+    return Bundle(folder, _parsed(content, path, Manifest), digest_bytes(content))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `bundle.json`. Equal content gives equal bytes, so the digest names the bundle."""
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
+    (folder / MANIFEST).write_bytes(sealed_json(manifest.model_dump_json(indent=1)))
 
 
-def describe(folder: Path) -> list[Artefact]:
-    """An artefact for every file of a folder, except the manifest, the certificate and the timings."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in UNDIGESTED)
-    return [describe_file(folder, path) for path in files]
+def write_record(bundle: Bundle, name: str, record: Record) -> None:
+    """Write the certificate or the timings of a bundle whose manifest is final."""
+    named = record.model_copy(update={"bundle": bundle.digest})
+    (bundle.folder / name).write_bytes(sealed_json(named.model_dump_json(indent=1)))
 
 
-def describe_file(folder: Path, path: Path) -> Artefact:
-    """An artefact with what one file's name and content say."""
-    kind, backend = KINDS.get(path.suffix, ("config", None))
-    return Artefact.model_validate(
-        {
-            "path": path.relative_to(folder).as_posix(),
-            "sha256": digest_file(path),
-            "bytes": path.stat().st_size,
-            "kind": kind,
-            "backend": backend,
-            "component": path.parent.name if kind != "config" else None,
-        }
-    )
+def read_record(bundle: Bundle, name: str, kind: type[R]) -> R:
+    """The certificate or the timings of a bundle.
+
+    Raises
+    ------
+    EngineError
+        There is no such file, it was altered, or it is of another bundle.
+    """
+    path = bundle.folder / name
+    try:
+        record = _parsed(read_regular(path), path, kind)
+    except FileNotFoundError as error:
+        raise EngineError(f"{path} is missing: {REBUILD}") from error
+    if record.bundle != bundle.digest:
+        raise EngineError(f"{path} is of another bundle than {MANIFEST}: {REBUILD}")
+    return record
+
+
+def _parsed(content: bytes, path: Path, kind: type[P]) -> P:
+    """What is in a JSON file of a bundle's own, after its digest was checked."""
+    try:
+        return kind.model_validate_json(opened_json(content, path, REBUILD))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise EngineError(f"{path} is not of this version ({where}: {first['msg']}): {REBUILD}") from error
+    except UserError as error:
+        raise EngineError(str(error)) from error
 
 
 def claim(out: Path, model_digest: str, overwrite: bool = False) -> None:
@@ -199,18 +202,15 @@ def claim(out: Path, model_digest: str, overwrite: bool = False) -> None:
     if not (out / MANIFEST).is_file():
         return
     try:
-        there = read_bundle(out).manifest
+        there = read_manifest(out)
     except EngineError as error:
         if overwrite:
             return
         raise EngineError(f"{error}; give another folder, or replace it by overwrite") from error
-    if there.model_digest != model_digest and not overwrite:
+    if (found := there.manifest.model_digest) != model_digest and not overwrite:
         raise EngineError(
-            f"{out} is a bundle of another model ({there.model_digest[:12]} there, {model_digest[:12]} now): give "
+            f"{out} is a bundle of another model ({found[:12]} there, {model_digest[:12]} now): give "
             "another folder, or replace it by overwrite"
         )
-    known = {*UNDIGESTED, *(a.path for a in there.artefacts)}
-    files = (p.relative_to(out).as_posix() for p in sorted(out.rglob("*")) if not p.is_dir())
-    strange = next((name for name in files if name not in known), None)
-    if strange is not None:
-        raise EngineError(f"{out} holds {strange}, which is no part of the bundle: move it, or give another folder")
+    if (name := there.strange()) is not None:
+        raise EngineError(f"{out} holds {name}, which is no part of the bundle: move it, or give another folder")

@@ -6,18 +6,18 @@ Whole images are those that a user's script draws: diffusers loads the folder, w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from engines.backends.torch_eager import Reference
-from engines.bundle import PARITY
+from engines.bundle import Bundle, read_record
 from engines.draw import GUIDANCE, STEPS, Solve, by_diffusers, start_of
 from engines.engine import Engine
 from engines.errors import EngineError
+from engines.manifest import PARITY, Record
 from engines.parity import Tick, advice, component_errors, parity_inputs, parity_outputs
 from engines.pipeline_spec import ValidationPrompt
 from engines.their_images import their_images
@@ -41,7 +41,7 @@ class ImageParity(BaseModel):
     label_flips: int | None = None
 
 
-class Certificate(BaseModel):
+class Certificate(Record):
     """`parity.json`.
 
     Attributes
@@ -72,19 +72,9 @@ class Certificate(BaseModel):
     by_group: dict[str, ImageParity]
 
 
-def read_certificate(folder: Path) -> Certificate:
-    """The certificate in a bundle's folder.
-
-    Raises
-    ------
-    EngineError
-        There is no certificate, or it cannot be read.
-    """
-    path = folder / PARITY
-    try:
-        return Certificate.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError) as error:
-        raise EngineError(f"{path} is missing or altered: build the bundle again with `gen build-engine`") from error
+def read_certificate(bundle: Bundle) -> Certificate:
+    """The certificate of a bundle. Raises as `engines.bundle.read_record`."""
+    return read_record(bundle, PARITY, Certificate)
 
 
 def certify(

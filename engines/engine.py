@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from engines.bundle import USUAL_MODE, Bundle
+from engines.bundle import Bundle
 from engines.conditioning import Conditioning, empty
 from engines.errors import EngineError
+from engines.manifest import USUAL_MODE
 from engines.marks import Mark, mark
 from engines.memory import explained, give_back
 from engines.pipeline_spec import PipelineSpec
@@ -245,7 +246,12 @@ class Networks:
 
 
 class Engine(Networks):
-    """A bundle that is loaded and ready to run; see `Networks` for its attributes.
+    """A bundle that is loaded and ready to run; see `Networks` for its other attributes.
+
+    Attributes
+    ----------
+    tokenizer
+        The bundle's own, of transformers.
 
     Examples
     --------
@@ -267,21 +273,18 @@ class Engine(Networks):
     """
 
     def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
-        manifest = bundle.manifest
-        super().__init__(manifest.spec, calls, load_tokenizer(bundle), rows, manifest.vae_batch)
+        from engines.checkpoint.tokenizer import bundle_tokenizer, token_ids
+
+        manifest, tokenizer = bundle.manifest, bundle_tokenizer(bundle)
+        length = manifest.spec.max_length
+        super().__init__(
+            manifest.spec, calls, lambda prompts: token_ids(tokenizer, prompts, length), rows, manifest.vae_batch
+        )
+        self.tokenizer = tokenizer
         self.bundle, self.backend, self.precision = bundle, backend, str(manifest.precision)
         compiles = backend == "torch" and self.device.type == "cuda"
         self.compile_mode = (manifest.compile_mode or USUAL_MODE) if compiles else None
         self.bundle_digest, self.model_digest, self.certified = bundle.digest, manifest.model_digest, manifest.certified
-
-
-def load_tokenizer(bundle: Bundle) -> Tokenizer:
-    """The bundle's own tokenizer: prompts -> int64 [n, max_length]."""
-    from engines.checkpoint.tokenizer import open_tokenizer, token_ids
-
-    bundle.verify(a for a in bundle.find("config") if a.path.startswith(("tokenizer/", "model_index.json")))
-    tokenizer, length = open_tokenizer(bundle.folder), bundle.manifest.spec.max_length
-    return lambda prompts: token_ids(tokenizer, prompts, length)
 
 
 def in_batches(call: Call, size: int, *arrays: torch.Tensor) -> torch.Tensor:

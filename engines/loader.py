@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from engines.backends import onnxruntime, tensorrt, torch_compiled
-from engines.bundle import Bundle, CompileMode, read_bundle
+from engines.bundle import Bundle, read_bundle, read_record
 from engines.engine import Engine
 from engines.errors import EngineError
+from engines.manifest import RECORDS, CompileMode, Record
 from engines.memory import explained
 
 BACKENDS = ("onnxruntime", "tensorrt", "tensorrt-rtx", "torch")
@@ -45,7 +47,7 @@ def load(
     Raises
     ------
     EngineError
-        There is no bundle, a file was altered, or the bundle was built for another backend, device or GPU.
+        There is no bundle, a file was altered or added, or the bundle was built for another backend, device or GPU.
 
     Examples
     --------
@@ -55,6 +57,10 @@ def load(
     (64, 4)
     """
     read = read_bundle(Path(bundle))
+    read.verify(a for a in read.manifest.artefacts if a.kind in ("config", "graph"))  # the backend verifies the others
+    for name in RECORDS:
+        if (read.folder / name).exists():
+            read_record(read, name, Record)
     if not read.manifest.certified:
         log.warning("%s FAILED its parity certificate (see parity.json): its images differ from the model's", bundle)
     return open_bundle(read, backend, device=device, rows=rows, threads=threads, compile_mode=compile_mode)
@@ -77,7 +83,7 @@ def open_bundle(
         raise EngineError(f"rows must be 1 or more, got {rows}")
     if compile_mode is not None:
         torch_compiled.check_compiles(name, device)
-        bundle = Bundle(bundle.folder, bundle.manifest.model_copy(update={"compile_mode": compile_mode}))
+        bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"compile_mode": compile_mode}))
     static = rows or (torch_compiled.static_rows(bundle, device, threads) if name == "torch" else bundle.manifest.rows)
     with explained(f"loading {bundle.folder}"):
         if name == "onnxruntime":

@@ -13,6 +13,8 @@ from engines.checkpoint.folder import PARTS, one_line, read_json
 from engines.errors import EngineError
 
 log = logging.getLogger("dermforge")
+#: The files of a pipeline folder that can determine an image, by suffix.
+DIGESTED = (".safetensors", ".json", ".txt")
 
 
 class _Frozen(BaseModel):
@@ -187,5 +189,5 @@ def _own_size(folder: Path, sample_size: Any, factor: int) -> int:
 def model_digest(folder: Path) -> str:
     """sha256 of the weights and configurations of a pipeline folder, by relative name."""
     found = (*folder.glob("*"), *folder.glob("*/*"))  # parts that are links to other folders among them
-    files = [p for p in found if p.suffix in (".safetensors", ".json", ".txt") and p.is_file()]
+    files = [p for p in found if p.suffix in DIGESTED and p.is_file()]
     return digest_files(folder, files)

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import torch
 
-from engines.bundle import CompileMode
 from engines.cache import cache_folder
 from engines.errors import EngineError
+from engines.manifest import CompileMode
 
 #: Inductor's options. The default takes its kernels by rule and starts within a minute; autotuning times several
 #: kernels for each product, which takes many minutes. CUDA graphs are ours: the compiler's own trees copy inputs and

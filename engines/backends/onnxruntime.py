@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import onnxruntime as ort
@@ -16,7 +16,9 @@ from engines.bundle import Bundle
 from engines.cache import cache_folder
 from engines.engine import TEXT_BATCH, Calls, Lazy
 from engines.errors import EngineError
+from engines.manifest import Artefact
 from engines.memory import require_on_gpu
+from engines.private_copy import private_copy
 
 NUMPY = {torch.float32: np.float32, torch.int64: np.int64, torch.uint8: np.uint8}
 TORCH = {"tensor(float)": torch.float32, "tensor(int64)": torch.int64, "tensor(uint8)": torch.uint8}
@@ -33,9 +35,6 @@ ERRORS = (
 )
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 ON_DEVICE = {PROVIDERS["tensorrt"]: (PROVIDERS["cuda"],)}  # nodes that TensorRT does not take stay on the GPU
-
-
-OLD_CPU_GRAPH = "unet/cpu.onnx"  # in bundles from before 0.1.0: their shards are regenerated with it
 # "use_tf32" is on unless it is set; float32 means all 24 bits here, as `engines.backends.torch_eager` says.
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "EXHAUSTIVE", "prefer_nhwc": "1", "use_tf32": "0"}
 SMALL = 200_000_000  # bytes of weights up to which every core can read all of them
@@ -130,6 +129,16 @@ def weight_bytes(graph: Path) -> int:
     return max(p.stat().st_size for p in (graph, *graph.parent.glob("*.data")))
 
 
+def graph_files(bundle: Bundle, name: str) -> list[Artefact]:
+    """A graph, and the weight files beside it that it may name."""
+    place = PurePosixPath(name).parent
+    return [
+        a
+        for a in bundle.manifest.artefacts
+        if a.path == name or (a.kind == "weights" and PurePosixPath(a.path).parent == place)
+    ]
+
+
 def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: int | None = None) -> Calls:
     """Sessions over a bundle's ONNX graphs.
 
@@ -152,23 +161,21 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
             f"this ONNX Runtime has no {PROVIDERS[provider]} (it has {', '.join(ort.get_available_providers())}): "
             f"{one_onnxruntime.FOR_CUDA} on a machine with a GPU, or use the cpu device"
         )
-    bundle.verify([*bundle.find("graph"), *bundle.find("weights")])
+    bundle.verify([*bundle.find("graph"), *bundle.find("weights", "onnxruntime")])
     place = _place(bundle, provider, threads)
     batch = bundle.manifest.vae_batch
-    unet = "unet/rows.onnx"
-    if provider == "cpu" and OLD_CPU_GRAPH in {a.path for a in bundle.find("graph")}:
-        unet = OLD_CPU_GRAPH
 
     def session(name: str, size: int) -> Lazy:
         def open_session() -> Session:
             try:
-                return Session(bundle.folder / name, size, place)
+                with private_copy(bundle, graph_files(bundle, name)) as folder:
+                    return Session(folder / name, size, place)
             except ERRORS as error:
                 raise EngineError(f"ONNX Runtime {ort.__version__} cannot run {name}: {_one_line(error)}") from error
 
         return Lazy(open_session)
 
-    text, denoise = session("text_encoder/model.onnx", TEXT_BATCH), session(unet, rows)
+    text, denoise = session("text_encoder/model.onnx", TEXT_BATCH), session("unet/rows.onnx", rows)
     decode, encode = session("vae_decoder/images.onnx", batch), session("vae_encoder/images.onnx", batch)
     return Calls(
         lambda ids: {"text": text(ids)},

@@ -15,9 +15,10 @@ import torch
 
 from dermforge.common.extras import how_to_install
 from engines.backends.cuda_graph import record
-from engines.bundle import Artefact, Bundle
+from engines.bundle import Bundle
 from engines.engine import Calls
 from engines.errors import EngineError
+from engines.manifest import Artefact
 from engines.memory import require_on_gpu
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
@@ -143,7 +144,7 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
             f"the engine files of {bundle.folder} are compiled for {unet.rows} rows, not {rows}: "
             "leave out rows, or rebuild the bundle"
         )
-    bundle.verify(files.values())
+    bundle.verify(files.values())  # before the driver is asked; the bytes that are opened are hashed again
     check_graphs(bundle, files.values())
     trt = library(flavour)
     check_gpu(unet, f"{flavour} {trt.__version__}", this_gpu())
@@ -153,7 +154,7 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
         runtime = trt.Runtime(quiet_log(trt))
         engines = {}
         for part, file in files.items():
-            engines[part] = runtime.deserialize_cuda_engine(bundle.path(file).read_bytes())
+            engines[part] = runtime.deserialize_cuda_engine(bundle.read(file))
             if engines[part] is None:
                 raise EngineError(
                     f"{bundle.path(file)} was refused by {flavour} {trt.__version__}: rebuild the bundle here"

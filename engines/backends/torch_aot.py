@@ -11,13 +11,19 @@ import ctypes
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 
 import torch
 
-from engines.bundle import Artefact, Bundle
+from engines.bundle import Bundle
 from engines.engine import Calls
 from engines.errors import EngineError
+from engines.manifest import Artefact
+from engines.private_copy import private_copy
+
+#: The libraries of this process by their digest: one that is loaded stays, and is not loaded twice.
+LOADED: dict[str, ctypes.CDLL] = {}
+LOADING = Lock()
 
 
 def builder() -> str:
@@ -51,7 +57,7 @@ def with_engine_files(calls: Calls, bundle: Bundle, rows: int) -> Calls:
     cores = Cores(torch.get_num_threads())
 
     def opened(part: str, shape: tuple[int, ...], dtype: torch.dtype) -> AotRunner:
-        return AotRunner(bundle.path(files[part]), cores, files[part].rows or 1, shape, dtype)
+        return AotRunner(load_library(bundle, files[part]), cores, files[part].rows or 1, shape, dtype)
 
     side = spec.latent_size
     return replace(
@@ -96,13 +102,34 @@ class Cores:
         torch.set_num_threads(usual)  # for this thread, and for those that start later
 
 
+def load_library(bundle: Bundle, file: Artefact) -> ctypes.CDLL:
+    """The shared library of an engine file. To load it is to run it, so the bytes that are loaded are hashed.
+
+    Raises
+    ------
+    EngineError
+        The file was altered, or is no library.
+    """
+    with LOADING:
+        if file.sha256 not in LOADED:
+            with private_copy(bundle, [file]) as folder:
+                try:
+                    LOADED[file.sha256] = ctypes.CDLL(str(folder / file.path))
+                except OSError as error:
+                    raise EngineError(
+                        f"{bundle.path(file)} was refused by {builder()} ({error}): rebuild the bundle here; where the "
+                        "folder of temporary files allows no programs (noexec), set TMPDIR to another"
+                    ) from error
+        return LOADED[file.sha256]
+
+
 class AotRunner:
     """An engine file, compiled for one static batch and run for any multiple of it.
 
     Parameters
     ----------
-    path
-        The file. Its digest must have been checked: to load it is to run it.
+    library
+        The file, loaded.
     rows
         Rows of one batch.
     shape, dtype
@@ -111,27 +138,29 @@ class AotRunner:
     Raises
     ------
     EngineError
-        The file is no engine file, or fails in a run.
+        The library is no engine file, or fails in a run.
     """
 
-    def __init__(self, path: Path, cores: Cores, rows: int, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        self.path, self.cores, self.rows, self.shape, self.dtype = path, cores, rows, shape, dtype
+    def __init__(
+        self, library: ctypes.CDLL, cores: Cores, rows: int, shape: tuple[int, ...], dtype: torch.dtype
+    ) -> None:
+        self.library, self.cores, self.rows, self.shape, self.dtype = library, cores, rows, shape, dtype
+        self.name = Path(library._name).name
         self.torch = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
         try:
-            self.library = ctypes.CDLL(str(path))
             self.container = ctypes.c_void_p()
             self._check(
                 self.library.AOTInductorModelContainerCreateWithDevice(
                     ctypes.byref(self.container), ctypes.c_size_t(cores.threads), b"cpu", None
                 )
             )
-        except (OSError, AttributeError) as error:
-            raise EngineError(f"{path} was refused by {builder()} ({error}): rebuild the bundle here") from error
+        except AttributeError as error:
+            raise EngineError(f"{self.name} was refused by {builder()} ({error}): rebuild the bundle here") from error
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
         """float32 arrays of equally many rows, a multiple of the file's -> one array of as many rows."""
         if len(arrays[0]) % self.rows:  # the library would read beyond the last row
-            raise EngineError(f"{self.path} takes a multiple of {self.rows} rows, got {len(arrays[0])}")
+            raise EngineError(f"{self.name} takes a multiple of {self.rows} rows, got {len(arrays[0])}")
         out = torch.empty(len(arrays[0]), *self.shape, dtype=self.dtype)
         parts = zip(*(a.float().contiguous().split(self.rows) for a in arrays), out.split(self.rows), strict=True)
         for done in [self.cores.pool.submit(self._run, *part) for part in parts]:
@@ -173,7 +202,7 @@ class AotRunner:
 
     def _check(self, failed: int) -> None:
         if failed:
-            raise EngineError(f"{self.path} failed in a run (the reason is above): rebuild the bundle here")
+            raise EngineError(f"{self.name} failed in a run (the reason is above): rebuild the bundle here")
 
 
 def _few(names: set[str]) -> str:

@@ -12,11 +12,13 @@ from engines.backends import torch_aot
 from engines.backends.compiled_call import FIRST_CALLS, CompiledCall, keep_kernels
 from engines.backends.cuda_graph import captured
 from engines.backends.torch_eager import Modules, bare_calls, eager, load_modules
-from engines.bundle import USUAL_MODE, Bundle, CompileMode
+from engines.bundle import Bundle
 from engines.engine import Calls
 from engines.errors import EngineError
+from engines.manifest import USUAL_MODE, CompileMode
 from engines.memory import require_on_gpu
 from engines.pipeline_spec import PipelineSpec
+from engines.private_copy import private_copy
 
 BATCHES_A_CORE = 2  # in one UNet call: between two calls every core waits
 
@@ -33,12 +35,12 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         raise EngineError(f"{bundle.folder} has no torch weights: build a bundle for the torch backend")
     files = bundle.engine_files("torch")
     place = torch_device(device or ("cpu" if files else None))
-    bundle.verify(a for a in bundle.manifest.artefacts if a.kind != "plan")
     if threads:
         torch.set_num_threads(threads)
     if place.type == "cuda":
         require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
-    modules = load_modules(bundle.folder, bundle.manifest.precision, place)
+    with private_copy(bundle, [a for a in bundle.manifest.artefacts if a.kind != "plan"]) as folder:
+        modules = load_modules(folder, bundle.manifest.precision, place)
     if place.type == "cuda":
         keep_kernels()
         return compiled(modules, bundle.manifest.spec, place, bundle.manifest.compile_mode or USUAL_MODE)

@@ -180,7 +180,7 @@ def small_batches(bundle: Bundle, device: torch.device) -> Bundle:
         return bundle
     most = max(1, CPU_PIXELS // manifest.spec.size**2)
     sizes = {"rows": min(manifest.rows, most), "vae_batch": min(manifest.vae_batch, most)}
-    return Bundle(bundle.folder, manifest.model_copy(update=sizes))
+    return replace(bundle, manifest=manifest.model_copy(update=sizes))
 
 
 def no_grad(call: Callable[..., R]) -> Callable[..., R]:

@@ -14,6 +14,8 @@ PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder":
 NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 #: Copies of the same weights in another precision; the first that is there is read. Others (`non_ema`) are not.
 VARIANTS = (None, "fp32", "fp16", "bf16")
+#: By which transformers and peft would load other weights, or the weights of another folder, beside these.
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
 
 
@@ -31,9 +33,14 @@ def weight_files(folder: Path, part: str) -> Weights:
     Raises
     ------
     EngineError
-        There are none, they are pickled, or a shard is missing.
+        There are none, they are pickled, a shard is missing, or there is an adapter beside them.
     """
     place, name = folder / part, NAMES[part]
+    if adapter := next((one for one in sorted(ADAPTERS) if (place / one).exists()), None):
+        raise EngineError(
+            f"{place} holds an adapter that is not fused ({adapter}): load it in diffusers, call fuse_lora() and "
+            "unload_lora_weights(), and save the pipeline again; or take the file away, if it is not meant"
+        )
     for variant in VARIANTS:
         one = place / ".".join(word for word in (name, variant, "safetensors") if word)
         index = place / ".".join(word for word in (name, "safetensors.index", variant, "json") if word)

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
+from engines.bundle import Bundle
 from engines.checkpoint import settings
 from engines.checkpoint.folder import read_json, reason
 from engines.checkpoint.settings import check_settings
 from engines.checkpoint.skeleton import TOKENIZERS
 from engines.errors import EngineError
+from engines.private_copy import private_copy
 from engines.silence import quiet
 
 LISTS = ("vocab.json", "merges.txt")
@@ -45,6 +47,13 @@ def open_tokenizer(folder: Path) -> Any:
             return (CLIPTokenizerFast if is_fast(folder) else CLIPTokenizer).from_pretrained(place)
     except Exception as error:  # whatever transformers makes of damaged files
         raise EngineError(f"{place} cannot be opened ({reason(error)}): copy or download it again") from error
+
+
+def bundle_tokenizer(bundle: Bundle) -> Any:
+    """The tokenizer of a bundle, from a private copy. Raises as `Bundle.verify`."""
+    files = [a for a in bundle.find("config") if a.path.startswith("tokenizer/") or a.path == "model_index.json"]
+    with private_copy(bundle, files) as folder:
+        return open_tokenizer(folder)
 
 
 def is_fast(folder: Path) -> bool:

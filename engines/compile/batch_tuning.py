@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from engines.bundle import Bundle
 from engines.conditioning import gauss
 from engines.errors import EngineError
 from engines.loader import open_bundle
+from engines.manifest import Record
 from engines.memory import explained
 
 ROWS = (2, 4, 8, 16, 32, 64, 128)
@@ -20,7 +22,7 @@ PAYS = 0.97  # a larger batch must be 3 % faster per row: a smaller batch wastes
 SLOW_S = 20.0  # a call that takes longer is not repeated, and no larger batch is tried
 
 
-class Timings(BaseModel):
+class Timings(Record):
     """`timings.json`: seconds per batch row of the UNet and per decoded image by batch size, and the sizes chosen."""
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +49,7 @@ def choose_sizes(
 
     def decode(batch: int) -> Callable[[], torch.Tensor]:
         manifest = bundle.manifest.model_copy(update={"vae_batch": batch})
-        calls = open_bundle(Bundle(bundle.folder, manifest), backend).calls
+        calls = open_bundle(replace(bundle, manifest=manifest), backend).calls
         latents = torch.randn((batch, spec.latent_channels, side, side), device=calls.device)
         return lambda: calls.decode(latents)
 

@@ -11,10 +11,11 @@ from google.protobuf.message import DecodeError
 from dermforge.common.atomic import write_whole
 from dermforge.common.digests import digest_file
 from engines.backends.tensorrt import GRAPHS, GpuTarget, check_gpu, library, one_line, quiet_log, this_gpu
-from engines.bundle import Artefact, Bundle, Manifest, describe_file
+from engines.bundle import Bundle
 from engines.compile.onnx_edits import for_tensorrt
 from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
+from engines.manifest import Artefact, Manifest, describe_file
 from engines.memory import give_back
 
 
@@ -151,8 +152,7 @@ def refittable(old: Bundle, new: Manifest, target: GpuTarget) -> dict[str, bytes
                 "ask for that, or build without refit_from"
             )
     check_gpu(unet, target.builder, this_gpu())
-    old.verify(files.values())
-    return {part: old.path(file).read_bytes() for part, file in files.items()}
+    return {part: old.read(file) for part, file in files.items()}
 
 
 def refitted(compiled: bytes, graph: Path, target: GpuTarget) -> bytes:

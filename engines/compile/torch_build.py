@@ -16,12 +16,13 @@ from torch import nn
 from engines.backends import torch_aot
 from engines.backends.torch_compiled import for_speed
 from engines.backends.torch_eager import bare_calls, load_modules
-from engines.bundle import Artefact, Bundle, describe_file
+from engines.bundle import Bundle
 from engines.checkpoint.folder import PARTS
 from engines.checkpoint.weights import copy_part
 from engines.compile.precision import DTYPES, vae_dtypes
 from engines.conditioning import empty
 from engines.errors import EngineError
+from engines.manifest import Artefact, describe_file
 from engines.silence import quiet
 
 # Weights folded and packed for this CPU's instructions (AMX where it has them); one thread a call.

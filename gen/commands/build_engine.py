@@ -70,7 +70,7 @@ def build_engine(
     if json:
         console.print_json({"bundle": str(out), "digest": bundle.digest} | bundle.manifest.model_dump(mode="json"))
         return
-    certificate = read_certificate(out)
+    certificate = read_certificate(bundle)
     if not certificate.own_steps:
         console.err.print(compared_with(certificate), soft_wrap=True)
     manifest = bundle.manifest

@@ -118,7 +118,8 @@ def plan(
 
     Example: gen plan --preset sagers2023 --parents ./real --engine ./my-bundle --out plan.csv --show
     """
-    from engines.bundle import MANIFEST, TIMINGS, read_bundle
+    from engines.bundle import read_bundle
+    from engines.manifest import MANIFEST
     from gen.plan import cost, grid
     from gen.plan.parents import Parents
     from gen.plan.plan import load, parse_interval
@@ -131,7 +132,8 @@ def plan(
         raise UserError("nothing to do; give --out FILE to write the plan, --show to look at it, or both")
     if engine is None and (DEFAULT_BUNDLE / MANIFEST).is_file():
         engine = DEFAULT_BUNDLE
-    spec = None if engine is None else read_bundle(engine).manifest.spec
+    bundle = None if engine is None else read_bundle(engine)
+    spec = None if bundle is None else bundle.manifest.spec
     changes = {
         "strategies": tuple(listed(strategy) or ()) or None,
         "per_parent": per_parent,
@@ -165,7 +167,7 @@ def plan(
         made = new_plan(settings, wanted, spec, real, listed(to_groups))
     # refuses an unknown solver or an impossible number of steps before anything is written
     forwards = cost.forwards(made, spec.scheduler if spec else {}) / len(made)
-    seconds = math.nan if engine is None else cost.seconds(engine / TIMINGS, forwards, len(made))
+    seconds = math.nan if bundle is None else cost.seconds(bundle, forwards, len(made))
     if out is not None:
         made.save(out)
     report = {

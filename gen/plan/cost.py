@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from dermforge.common.regular_file import read_regular
+from engines.bundle import Bundle, read_record
 from engines.compile.batch_tuning import Timings
+from engines.manifest import TIMINGS
 from gen.diffusion import solvers
 from gen.plan.plan import STRENGTHS, Plan, parse_interval
 
@@ -30,10 +30,10 @@ def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
     return total
 
 
-def seconds(timings: Path, forwards_per_image: float, images: int) -> float:
+def seconds(bundle: Bundle, forwards_per_image: float, images: int) -> float:
     """Expected time from a bundle's `timings.json`; NaN where there is none."""
-    if not timings.is_file():
+    if not (bundle.folder / TIMINGS).exists():
         return float("nan")
-    measured = Timings.model_validate_json(read_regular(timings))
+    measured = read_record(bundle, TIMINGS, Timings)
     row, image = measured.unet_seconds_per_row[measured.rows], measured.decode_seconds_per_image[measured.vae_batch]
     return images * (forwards_per_image * row + image)

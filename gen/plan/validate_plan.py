@@ -6,7 +6,6 @@ import pandas as pd
 
 from dermforge.common.errors import UserError
 from dermforge.common.progress import Ticker, no_tick
-from engines.checkpoint.tokenizer import open_tokenizer
 from engines.engine import Engine
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import solvers
@@ -75,7 +74,7 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"no image that the model was tuned on shows {names}{more}: look at these before you trust their labels"
         )
     texts = set(frame["prompt"]) | set(frame["negative_prompt"])
-    if cut := too_long(texts, open_tokenizer(engine.bundle.folder), spec.max_length):
+    if cut := too_long(texts, engine.tokenizer, spec.max_length):
         warnings.append(
             f"{len(cut)} prompts have more than the {spec.max_length} tokens that the model "
             f"reads ({cut[0][1]}: {cut[0][0]!r}); the rest of them is cut off"

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dermforge.common.atomic import sweep
 from dermforge.common.errors import UserError
 from dermforge.common.texts_as_values import whole_number
-from engines.bundle import CompileMode
 from engines.engine import Engine
+from engines.manifest import CompileMode
 from gen.plan.plan import Plan, from_csv
 from shards.format.commit_local import finished
 from shards.format.interop import INFO, write_info

@@ -15,8 +15,8 @@ from typing import Any
 
 from dermforge.common import ray_cluster
 from dermforge.common.errors import CheckFailed, UserError
-from engines.bundle import CompileMode
 from engines.engine import Engine
+from engines.manifest import CompileMode
 from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.plan.parents import Parents
 from gen.sampling import run_record

@@ -130,6 +130,15 @@ def bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def torch_bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny pipeline's bundle for torch, from files that only their owner can read."""
+    private = Path(shutil.copytree(model, tmp_path_factory.mktemp("private") / "model"))
+    for path in private.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return build(private, tmp_path_factory.mktemp("torch-bundles") / "bundle", backend="torch", rows=4)
+
+
+@pytest.fixture(scope="session")
 def half(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The tiny pipeline in fp16 with engine files for sm_89."""
     pytest.importorskip("tensorrt_rtx_bindings")

@@ -42,7 +42,7 @@ def test_a_bad_option_is_one_line_and_nothing_on_disk(
 
 
 def test_the_certificate_is_per_class_and_group(bundle: Bundle) -> None:
-    certificate = read_certificate(bundle.folder)
+    certificate = read_certificate(bundle)
     assert certificate.passed
     assert set(certificate.by_class) == {"annulus", "plaque"}
     assert set(certificate.by_group) == {"dark", "light"}
@@ -92,7 +92,7 @@ def test_a_failing_bundle_is_not_written_unless_asked_for_and_then_says_so(
     assert list(tmp_path.iterdir()) == []
     built = build(model, tmp_path / "out", backend="torch", precision="bf16", rows=4, allow_parity_failure=True)
     assert not built.manifest.certified
-    assert not read_certificate(built.folder).passed
+    assert not read_certificate(built).passed
     load(built.folder, device="cpu")
     assert "FAILED its parity certificate" in caplog.text
 

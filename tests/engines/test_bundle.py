@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_file import sealed_json
 from engines import Bundle, load, read_bundle
-from engines.bundle import MANIFEST, Artefact, claim
+from engines.bundle import claim, write_record
+from engines.compile.batch_tuning import Timings
 from engines.errors import EngineError
+from engines.manifest import MANIFEST, PARITY, TIMINGS, Artefact
 
 
 def test_every_file_is_recorded_and_whole(bundle: Bundle) -> None:
@@ -52,8 +60,12 @@ def test_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
 
 def test_a_manifest_of_another_schema_is_refused(copied: Bundle) -> None:
     path = copied.folder / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2}))
-    with pytest.raises(EngineError, match="not a manifest of schema 1"):
+    record = {key: value for key, value in json.loads(path.read_text()).items() if key != "sha256"}
+    path.write_bytes(sealed_json(json.dumps(record | {"schema_version": 3})))
+    with pytest.raises(EngineError, match=r"not of this version \(schema_version: .*build the bundle again"):
+        read_bundle(copied.folder)
+    path.write_text(json.dumps(record | {"schema_version": 1}, indent=1))
+    with pytest.raises(EngineError, match=r"an earlier version wrote it .*build the bundle again"):
         read_bundle(copied.folder)
 
 
@@ -77,7 +89,7 @@ def test_a_bundle_is_replaced_by_one_of_the_same_model_or_by_consent(copied: Bun
 def test_a_bundle_that_cannot_be_read_is_replaced_by_consent_only(copied: Bundle) -> None:
     (copied.folder / MANIFEST).write_text("{}")
     claim(copied.folder, "digest", overwrite=True)
-    with pytest.raises(EngineError, match=r"not a manifest.*overwrite"):
+    with pytest.raises(EngineError, match=r"is damaged.*overwrite"):
         claim(copied.folder, "digest")
 
 
@@ -90,3 +102,123 @@ def test_files_of_the_user_are_never_replaced(copied: Bundle, tmp_path: Path, ov
     (tmp_path / "mine" / "notes.txt").write_text("precious")
     with pytest.raises(UserError, match="is not an engine bundle"):
         claim(tmp_path / "mine", copied.manifest.model_digest, overwrite)
+
+
+#: What libraries look for beside the files that they open, and what nobody looks for.
+STRANGE = [
+    "unet/diffusion_pytorch_model.safetensors.index.json",
+    "unet/diffusion_pytorch_model.fp32.safetensors",
+    "unet/adapter_config.json",
+    "text_encoder/adapter_config.json",
+    "text_encoder/adapter_model.bin",
+    "text_encoder/pytorch_model.bin",
+    "text_encoder/transformers.py",
+    "tokenizer/added_tokens.json",
+    "tokenizer/tokenizer.json",
+    "scheduler/diffusers.py",
+    "vae/config.json",
+    "pipeline.py",
+    "unet/.hidden",
+    "notes.txt",
+    "plans/other/unet.so",
+]
+
+
+def strange_things(folder: Path, name: str) -> Iterator[None]:
+    """A file, a folder, links and a pipe of one name, one after the other."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    yield
+    path.unlink()
+    path.mkdir()
+    yield
+    path.rmdir()
+    for target in (folder / MANIFEST, folder.parent, folder / "nowhere"):
+        path.symlink_to(target)
+        yield
+        path.unlink()
+    os.mkfifo(path)
+    yield
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_bundle_with_anything_else_in_it_is_refused_by_name(copied: Bundle, name: str) -> None:
+    for _ in strange_things(copied.folder, name):
+        for opens in (load, read_bundle):
+            with pytest.raises(EngineError, match=r"holds \S+, which its bundle\.json does not list") as refused:
+                opens(copied.folder)
+        said = str(refused.value).split(" holds ")[1].split(",")[0]
+        assert name == said or name.startswith(f"{said}/")  # a folder that is not listed is not entered
+        with pytest.raises(EngineError, match="which is no part of the bundle: move it"):
+            claim(copied.folder, copied.manifest.model_digest, overwrite=True)
+
+
+def test_links_to_listed_files_are_read_as_the_files_are(copied: Bundle, tmp_path: Path) -> None:
+    """As tools for data sets keep large files: the digest says whether it is the same content."""
+    path = copied.folder / "unet" / "model.onnx.data"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    load(copied.folder)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=r"model\.onnx\.data is no regular file"):
+        load(copied.folder)
+
+
+def flip(path: Path, rng: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+
+
+def silent_flips(folder: Path, each: int) -> dict[str, int]:
+    """Of each file of a bundle: how many of its flipped bits pass when the bundle is loaded."""
+    rng, silent, said = random.Random(0), dict[str, int](), list[str]()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        whole, name = path.read_bytes(), path.relative_to(folder).as_posix()
+        silent[name] = 0
+        for _ in range(each):
+            flip(path, rng)
+            try:
+                load(folder)
+                silent[name] += 1
+            except UserError as error:
+                said.append(str(error))
+            path.write_bytes(whole)
+    load(folder)
+    assert all(str(folder) in words for words in said)
+    return silent
+
+
+@pytest.mark.parametrize("each", [4, pytest.param(300, marks=pytest.mark.slow)])
+def test_no_flipped_bit_of_any_file_passes(copied: Bundle, torch_bundle: Bundle, tmp_path: Path, each: int) -> None:
+    """The bundle for ONNX Runtime with timings, and that for torch."""
+    timings = Timings(rows=4, vae_batch=8, unet_seconds_per_row={4: 1}, decode_seconds_per_image={8: 1})
+    write_record(copied, TIMINGS, timings)
+    torch_folder = Path(shutil.copytree(torch_bundle.folder, tmp_path / "torch"))
+    for folder in (copied.folder, torch_folder):
+        silent = silent_flips(folder, each)
+        assert {MANIFEST, PARITY, "tokenizer/vocab.json", "scheduler/scheduler_config.json"} < set(silent)
+        assert not any(silent.values()), silent
+
+
+def test_records_of_another_bundle_are_refused(copied: Bundle, torch_bundle: Bundle) -> None:
+    shutil.copyfile(torch_bundle.folder / PARITY, copied.folder / PARITY)
+    with pytest.raises(EngineError, match=r"parity\.json is of another bundle"):
+        load(copied.folder)
+
+
+def test_the_digest_is_that_of_the_manifest_that_was_read(copied: Bundle) -> None:
+    """Not of the file that lies there later; and it is what sha256sum gives."""
+    opened, content = load(copied.folder), (copied.folder / MANIFEST).read_bytes()
+    (copied.folder / MANIFEST).write_text("{}")
+    assert opened.bundle_digest == opened.bundle.digest == hashlib.sha256(content).hexdigest()
+
+
+def test_all_files_are_readable_as_the_umask_says(bundle: Bundle, torch_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    (tmp_path / "folder").mkdir()
+    expected = {(tmp_path / name).stat().st_mode for name in ("new", "folder")}
+    for one in (bundle, torch_bundle):
+        assert {path.stat().st_mode for path in (one.folder, *one.folder.rglob("*"))} == expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,9 +10,8 @@ import torch
 from engines_helpers import gauss, on_cuda, relative
 
 from engines import Bundle, load
-from engines.backends.onnxruntime import OLD_CPU_GRAPH, Place, Session, check_assignment, shares
+from engines.backends.onnxruntime import Place, Session, check_assignment, shares
 from engines.backends.torch_eager import Reference
-from engines.bundle import describe, write_manifest
 from engines.errors import EngineError
 
 
@@ -39,16 +37,6 @@ def test_every_call_agrees_with_torch(bundle: Bundle, reference: Reference) -> N
     assert images.shape == (3, 64, 64, 3)
     assert (images.int() - reference.decode(latents).int()).abs().max() <= 1
     torch.testing.assert_close(engine.encode(images), reference.encode(images), rtol=1e-3, atol=1e-4)
-
-
-def test_an_old_bundle_runs_its_own_graph_for_the_cpu(copied: Bundle) -> None:
-    """Development versions before 0.1.0 wrote one for small UNets: its shards are regenerated with it."""
-    shutil.copyfile(copied.folder / "unet" / "rows.onnx", copied.folder / OLD_CPU_GRAPH)
-    write_manifest(copied.folder, copied.manifest.model_copy(update={"artefacts": describe(copied.folder)}))
-    args, opened = (gauss(4, 4, 8, 8), torch.full((4,), 500.0), {"text": gauss(4, 16, 32)}), load(copied.folder)
-    (copied.folder / OLD_CPU_GRAPH).write_bytes(b"")
-    with pytest.raises(EngineError, match=rf"cannot run {OLD_CPU_GRAPH}"):
-        opened.denoise(*args)
 
 
 def test_rows_change_nothing_but_time(bundle: Bundle) -> None:

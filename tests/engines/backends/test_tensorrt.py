@@ -10,9 +10,9 @@ from engines_helpers import FLAVOURS, HALF_ERROR, flavour_here, on_cuda
 
 from engines import Bundle, build, load
 from engines.backends.tensorrt import check_gpu, check_graphs, resolve_target
-from engines.bundle import Artefact
 from engines.certificate import read_certificate
 from engines.errors import EngineError
+from engines.manifest import Artefact
 
 pytest.importorskip("tensorrt_rtx_bindings")
 
@@ -30,7 +30,7 @@ def test_a_bundle_holds_an_engine_file_of_each_part_with_its_keys(half: Bundle) 
 
 
 def test_half_precision_is_certified_by_its_graphs(half: Bundle) -> None:
-    certificate = read_certificate(half.folder)
+    certificate = read_certificate(half)
     assert certificate.passed
     assert not certificate.covers_engine_files
     assert 1e-6 < certificate.components["unet"]["real"] < 1e-2
@@ -107,7 +107,7 @@ def test_engine_files_run_and_are_certified(model: Path, tmp_path: Path, flavour
     built = build(
         model, tmp_path / "out", backend=flavour_here(flavour), precision="fp16", rows=4, allow_parity_failure=True
     )
-    certificate = read_certificate(built.folder)
+    certificate = read_certificate(built)
     assert certificate.covers_engine_files
     assert all(e < HALF_ERROR for errors in certificate.components.values() for e in errors.values())
     engine = load(built.folder)

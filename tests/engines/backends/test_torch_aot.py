@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,13 @@ from engines_helpers import gauss
 from torch import nn
 
 from engines import Bundle, build, load
-from engines.backends.torch_aot import AotRunner, Cores, builder, check_cpu, this_cpu
+from engines.backends.torch_aot import AotRunner, Cores, builder, check_cpu, load_library, this_cpu
 from engines.backends.torch_compiled import BATCHES_A_CORE
-from engines.bundle import Artefact, read_bundle
+from engines.bundle import read_bundle
 from engines.certificate import read_certificate
 from engines.compile.torch_build import compile_call
 from engines.errors import EngineError
+from engines.manifest import Artefact, describe_file
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
 ROWS = 2
@@ -30,17 +33,17 @@ def network() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def engine_file(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def engine_file(network: nn.Module, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """An engine file of `network(x) * s` with channels last inside; its result must come out contiguous."""
     path = tmp_path_factory.mktemp("engine") / "small.so"
     network = network.to(memory_format=torch.channels_last)
     compile_call(
         network, lambda x, s: network(x) * s[:, None, None, None], (torch.zeros(ROWS, 3, 8, 8), torch.zeros(ROWS)), path
     )
-    return path
+    return load_library(replace(bundle, folder=path.parent), describe_file(path.parent, path))
 
 
-def test_an_engine_file_computes_any_multiple_of_its_rows(network: nn.Module, engine_file: Path) -> None:
+def test_an_engine_file_computes_any_multiple_of_its_rows(network: nn.Module, engine_file: ctypes.CDLL) -> None:
     runner = AotRunner(engine_file, Cores(2), ROWS, (3, 6, 6), torch.float32)
     for batches in (1, 2, 5):
         x, s = gauss(batches * ROWS, 3, 8, 8), gauss(batches * ROWS)
@@ -49,7 +52,7 @@ def test_an_engine_file_computes_any_multiple_of_its_rows(network: nn.Module, en
         torch.testing.assert_close(runner(x, s), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_bytes_do_not_depend_on_the_number_of_cores_nor_on_the_other_batches(engine_file: Path) -> None:
+def test_bytes_do_not_depend_on_the_number_of_cores_nor_on_the_other_batches(engine_file: ctypes.CDLL) -> None:
     x, s = gauss(8 * ROWS, 3, 8, 8), gauss(8 * ROWS)
     one, three = (AotRunner(engine_file, Cores(n), ROWS, (3, 6, 6), torch.float32) for n in (1, 3))
     together = three(x, s)
@@ -57,14 +60,14 @@ def test_bytes_do_not_depend_on_the_number_of_cores_nor_on_the_other_batches(eng
     assert torch.equal(one(x[ROWS : 2 * ROWS], s[ROWS : 2 * ROWS]), together[ROWS : 2 * ROWS])
 
 
-def test_strided_inputs_are_read_as_they_are_meant(engine_file: Path) -> None:
+def test_strided_inputs_are_read_as_they_are_meant(engine_file: ctypes.CDLL) -> None:
     """The library reads addresses: a view with other strides must not be read as if it were contiguous."""
     runner = AotRunner(engine_file, Cores(1), ROWS, (3, 6, 6), torch.float32)
     x, s = gauss(ROWS, 8, 8, 3).permute(0, 3, 1, 2), gauss(2 * ROWS)[::2]
     assert torch.equal(runner(x, s), runner(x.contiguous(), s.contiguous()))
 
 
-def test_rows_that_would_be_read_beyond_their_end_are_refused(engine_file: Path) -> None:
+def test_rows_that_would_be_read_beyond_their_end_are_refused(engine_file: ctypes.CDLL) -> None:
     runner = AotRunner(engine_file, Cores(1), ROWS, (3, 6, 6), torch.float32)
     with pytest.raises(EngineError, match="takes a multiple of 2 rows, got 3"):
         runner(gauss(3, 3, 8, 8), gauss(3))
@@ -83,11 +86,13 @@ def test_opening_cores_leaves_the_other_threads_of_a_process_alone() -> None:
         torch.set_num_threads(before)
 
 
-def test_a_file_that_is_no_engine_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_engine_file_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "unet.so"
     path.write_bytes(b"not a library")
+    with pytest.raises(EngineError, match=r"unet\.so was refused by torch .*rebuild the bundle here"):
+        load_library(replace(bundle, folder=tmp_path), describe_file(tmp_path, path))
     with pytest.raises(EngineError, match=r"was refused by torch .*rebuild the bundle here"):
-        AotRunner(path, Cores(1), 1, (1,), torch.float32)
+        AotRunner(ctypes.CDLL(ctypes.util.find_library("m")), Cores(1), 1, (1,), torch.float32)
 
 
 def made(target: str, by: str) -> Artefact:
@@ -117,7 +122,7 @@ def compiled(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.mark.slow
 def test_a_bundle_with_engine_files_is_certified_and_runs(compiled: Bundle) -> None:
-    certificate = read_certificate(compiled.folder)
+    certificate = read_certificate(compiled)
     assert certificate.covers_engine_files
     assert all(e < 3e-2 for errors in certificate.components.values() for e in errors.values())  # untrained, in bf16
     assert max(certificate.components["vae_encoder"].values()) < 1e-5  # which stays in float32

@@ -98,7 +98,7 @@ def test_an_unknown_or_missing_device_is_named(bundle: Bundle) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_the_compiled_engine_is_certified_on_cuda(model: Path, tmp_path: Path, precision: str) -> None:
     built = build(model, tmp_path / "out", backend="torch", precision=precision, rows=4, allow_parity_failure=True)
-    certificate = read_certificate(built.folder)
+    certificate = read_certificate(built)
     assert torch.cuda.get_device_name(0) in certificate.ran_on
     assert all(e < HALF_ERROR for errors in certificate.components.values() for e in errors.values())
 

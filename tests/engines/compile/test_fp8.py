@@ -125,7 +125,7 @@ def test_only_products_with_what_derives_from_the_latents_are_quantised(bundle8:
 
 def test_the_certificate_shows_the_error(bundle8: Bundle) -> None:
     """The error is larger than fp16's, within a tenth, and only the UNet has it."""
-    certificate = read_certificate(bundle8.folder)
+    certificate = read_certificate(bundle8)
     assert certificate.passed
     assert certificate.precision == "fp8"
     assert all(2e-3 < error < 1e-1 for error in certificate.components["unet"].values())

@@ -106,5 +106,5 @@ def test_refitted_engine_files_hold_the_new_weights_only(
         refit_from=old.folder,
         allow_parity_failure=True,
     )
-    errors = read_certificate(new.folder).components
+    errors = read_certificate(new).components
     assert all(e < HALF_ERROR for kinds in errors.values() for e in kinds.values())

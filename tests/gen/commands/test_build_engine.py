@@ -36,9 +36,10 @@ def test_a_classifier_judges_the_certificates_images(
         json=True,
     )
     shown = json.loads(capsys.readouterr().out)
-    assert shown["digest"] == read_bundle(out).digest
+    built = read_bundle(out)
+    assert shown["digest"] == built.digest
     assert (shown["backend"], shown["rows"]) == ("torch", 2)
-    certificate = read_certificate(out)
+    certificate = read_certificate(built)
     assert certificate.images.n == 1
     assert certificate.images.label_flips == 0
 

@@ -10,16 +10,23 @@ import pytest
 
 from dermforge.common.errors import CheckFailed
 from engines import read_bundle
-from engines.bundle import PARITY
+from engines.bundle import write_record
+from engines.certificate import read_certificate
+from engines.manifest import PARITY
 from gen.commands.inspect_bundle import inspect_bundle
 
 
 def mark(bundle: Path, copy: Path, passed: bool) -> Path:
     """A copy of a bundle whose certificate says so."""
     shutil.copytree(bundle, copy)
-    record = json.loads((copy / PARITY).read_text()) | {"passed": passed, "failures": [] if passed else ["too far off"]}
-    (copy / PARITY).write_text(json.dumps(record))
-    return copy
+    return certify(copy, {"passed": passed, "failures": [] if passed else ["too far off"]})
+
+
+def certify(bundle: Path, changes: dict[str, object]) -> Path:
+    """Write a bundle's certificate with other values."""
+    there = read_bundle(bundle)
+    write_record(there, PARITY, read_certificate(there).model_copy(update=changes))
+    return bundle
 
 
 def test_the_tables_name_the_parts(
@@ -46,8 +53,7 @@ def test_it_says_whose_steps_drew_the_images(
     record: dict[str, object], said: str, bundles: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = mark(bundles["text"], tmp_path / "bundle", passed=True)
-    (bundle / PARITY).write_text(json.dumps(json.loads((bundle / PARITY).read_text()) | record))
-    inspect_bundle(bundle)
+    inspect_bundle(certify(bundle, record))
     assert said in capsys.readouterr().out
 
 

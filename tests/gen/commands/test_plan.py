@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.bundle import TIMINGS
+from engines.bundle import read_bundle, write_record
 from engines.compile.batch_tuning import Timings
+from engines.manifest import TIMINGS
 from gen.commands.plan import plan
 from gen.plan import plan as plans
 
@@ -83,7 +84,7 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
     measured = Timings(rows=8, vae_batch=4, unet_seconds_per_row={4: 9, 8: 0.5}, decode_seconds_per_image={1: 9, 4: 2})
     bundle = tmp_path / "bundle"
     shutil.copytree(bundles["text"], bundle)
-    (bundle / TIMINGS).write_text(measured.model_dump_json())
+    write_record(read_bundle(bundle), TIMINGS, measured)
     options = ("--engine", bundle, "--per-cell", 3, "--steps", 5, "--solver", "ddim")
     assert json.loads(call(*options, "--show", "--json"))["expected_seconds"] == 12 * (10 * 0.5 + 2)
     assert "10.0 UNet rows per image; time: 84 s on this bundle's machine" in call(*options, "--show")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from transformers import CLIPTokenizerFast
 
 from dermforge.common.errors import UserError
 from engines import Engine
+from engines.checkpoint.tokenizer import open_tokenizer
 from engines.pipeline_spec import ValidationPrompt
 from gen.plan import plan
 from gen.plan.parents import Parents
@@ -54,7 +54,7 @@ def test_prompts_are_counted_by_the_tokenizer_that_the_bundle_has(
     tokenizer.save_pretrained(folder / "tokenizer")
     for name in ("vocab.json", "merges.txt"):
         (folder / "tokenizer" / name).unlink(missing_ok=True)
-    monkeypatch.setattr(engine, "bundle", replace(engine.bundle, folder=folder))
+    monkeypatch.setattr(engine, "tokenizer", open_tokenizer(folder))
     row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "an image of " * 9, "size": 64}
     (said,) = check(plan.from_rows([row]), engine, None)
     assert said.startswith("1 prompts have more than the 16 tokens")

@@ -52,7 +52,7 @@ def with_scheduler(config: dict[str, Any], model: Path, folder: Path) -> Path:
 def certified(model: Path, out: Path) -> Certificate:
     prompts = ["An image of plaque, dark skin", "x"]
     bundle: Bundle = build(model, out, backend="torch", rows=4, prompts=prompts, solve=own_steps)
-    return read_certificate(bundle.folder)
+    return read_certificate(bundle)
 
 
 @pytest.mark.parametrize("config", CASES, ids=lambda config: config["_class_name"])

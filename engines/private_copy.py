@@ -1,0 +1,68 @@
+"""Private copies of a bundle's files: what a library opens is what was hashed.
+
+Libraries open files by name, some after the bundle was loaded, and look for others beside them. A file that was hashed
+could be exchanged before it is opened. See docs/decisions/0044-bundles-are-opened-from-private-copies.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dermforge.common.atomic import is_locked, locked
+from dermforge.common.private_folder import private_folder
+from engines.bundle import Bundle
+from engines.errors import EngineError
+from engines.manifest import Artefact
+
+
+@contextmanager
+def private_copy(bundle: Bundle, artefacts: Iterable[Artefact]) -> Iterator[Path]:
+    """A folder in which only this user's processes can do anything, with copies of files that were hashed as copied.
+
+    The folder lies where temporary files do (`TMPDIR`) and is removed in the end. On Linux what is still open or mapped
+    then stays usable.
+
+    Raises
+    ------
+    EngineError
+        A file is missing or altered, or there is no room.
+    """
+    wanted = list(artefacts)
+    with _own_folder() as folder:
+        try:
+            for artefact in wanted:
+                path = folder / artefact.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as copy:
+                    for piece in bundle.pieces(artefact):
+                        copy.write(piece)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise EngineError(
+                f"no room in {folder.parent} for a private copy of {bundle.folder}'s files, "
+                f"{sum(a.bytes for a in wanted) / 1e9:.1f} GB: set TMPDIR to a folder on a larger disk"
+            ) from error
+        yield folder
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """An empty folder that its process locks. Those of dead processes are removed."""
+    place = Path(tempfile.gettempdir()) / f"dermforge-{os.geteuid()}-bundles"
+    private_folder(place, "remove it, or set TMPDIR to another folder")
+    with ExitStack() as stack:
+        with locked(place):  # else a new folder could be taken for one that was left, before it has its lock
+            for left in place.iterdir():
+                if not is_locked(left):
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(dir=place))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            stack.enter_context(locked(folder))
+        yield folder
