@@ -275,12 +275,9 @@ class Engine(Networks):
     def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
         from engines.checkpoint.tokenizer import bundle_tokenizer, token_ids
 
-        manifest, tokenizer = bundle.manifest, bundle_tokenizer(bundle)
-        length = manifest.spec.max_length
-        super().__init__(
-            manifest.spec, calls, lambda prompts: token_ids(tokenizer, prompts, length), rows, manifest.vae_batch
-        )
-        self.tokenizer = tokenizer
+        manifest, length = bundle.manifest, bundle.manifest.spec.max_length
+        self.tokenizer = own = bundle_tokenizer(bundle)
+        super().__init__(manifest.spec, calls, lambda p: token_ids(own, p, length), rows, manifest.vae_batch)
         self.bundle, self.backend, self.precision = bundle, backend, str(manifest.precision)
         compiles = backend == "torch" and self.device.type == "cuda"
         self.compile_mode = (manifest.compile_mode or USUAL_MODE) if compiles else None

@@ -62,7 +62,7 @@ def engine(
     from bench.suites import engine as measure
     from bench.suites.engine import Loaded, Setup
     from engines.backends.compiled_call import parse_mode
-    from engines.bundle import USUAL_MODE
+    from engines.manifest import USUAL_MODE
 
     mode = parse_mode(compile_mode)
     kinds = product(backend or [usual_backend()], precision or ["fp32"])

@@ -62,8 +62,8 @@ def sample(
     from bench.peers.workload import SOLVER, workload
     from bench.suites.sampling import Ours, peer
     from engines.backends.compiled_call import parse_mode
-    from engines.bundle import USUAL_MODE
     from engines.compile.precision import DTYPES
+    from engines.manifest import USUAL_MODE
 
     kind = backend_of(bundle) if bundle else backend or usual_backend()
     wanted = Wanted(kind, precision, bundle_rows, parse_mode(compile_mode), device)

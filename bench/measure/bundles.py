@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import engines
 from bench.measure.models import Say
 from dermforge.common.errors import UserError
-from engines.bundle import CompileMode, read_bundle
+from engines.bundle import read_bundle
 from engines.errors import EngineError
+from engines.manifest import CompileMode
 from engines.pipeline_spec import model_digest
 
 if TYPE_CHECKING:

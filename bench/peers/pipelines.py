@@ -13,7 +13,7 @@ import numpy as np
 from dermforge.common import one_onnxruntime
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
-from engines.bundle import USUAL_MODE, CompileMode
+from engines.manifest import USUAL_MODE, CompileMode
 from engines.silence import quiet
 
 if TYPE_CHECKING:

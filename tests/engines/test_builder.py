@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -39,6 +40,31 @@ def test_a_bad_option_is_one_line_and_nothing_on_disk(
     with pytest.raises(EngineError, match=named):
         build(model, tmp_path / "out", **options)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipeline_that_changes_while_it_is_built_gives_no_bundle(model: Path, tmp_path: Path) -> None:
+    """Its digest would name other weights than the bundle holds."""
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+
+    def change(step: str, so_far: str = "") -> None:
+        if step == "weights":
+            path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+            path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+
+    with pytest.raises(EngineError, match="were changed while it was built; build it again"):
+        build(folder, tmp_path / "out", backend="torch", rows=2, progress=change)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_only_regular_files_of_the_tokenizer_go_into_a_bundle(model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    (folder / "tokenizer" / "additional_chat_templates").mkdir()
+    (folder / "tokenizer" / "notes.py").write_text("raise SystemExit")
+    os.mkfifo(folder / "scheduler" / "pipe.json")
+    built = build(folder, tmp_path / "out", backend="torch", rows=2)
+    names = sorted(p.name for part in ("tokenizer", "scheduler") for p in (built.folder / part).iterdir())
+    expected = sorted(p.name for part in ("tokenizer", "scheduler") for p in (model / part).iterdir())
+    assert names == expected
 
 
 def test_the_certificate_is_per_class_and_group(bundle: Bundle) -> None:

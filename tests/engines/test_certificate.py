@@ -70,5 +70,5 @@ def test_an_engine_that_draws_one_colour_is_named(bundle: Bundle, reference: Ref
 
 def test_a_bundle_without_its_certificate_is_refused(copied: Bundle) -> None:
     (copied.folder / "parity.json").unlink()
-    with pytest.raises(EngineError, match=r"parity\.json is missing; build the bundle again"):
+    with pytest.raises(EngineError, match=r"parity\.json is missing: build the bundle again"):
         read_certificate(copied)

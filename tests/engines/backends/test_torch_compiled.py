@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,6 @@ def copied(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.clone()
 
 
-@pytest.fixture(scope="module")
-def torch_bundle(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    out = tmp_path_factory.mktemp("torch") / "bundle"
-    return build(model, out, backend="torch", rows=2, allow_parity_failure=True)
-
-
 def test_a_mode_of_compiling_is_refused_where_nothing_is_compiled(
     torch_bundle: Bundle, model: Path, tmp_path: Path
 ) -> None:
@@ -81,8 +76,8 @@ def test_a_bundle_is_compiled_by_its_own_mode_or_by_the_one_asked_for(
     monkeypatch.setattr("engines.backends.torch_compiled.compiled", compiles)
     own = torch_bundle.manifest.model_copy(update={"compile_mode": "default"})
     open_bundle(torch_bundle)
-    open_bundle(Bundle(torch_bundle.folder, own))
-    open_bundle(Bundle(torch_bundle.folder, own), compile_mode="autotune")
+    open_bundle(replace(torch_bundle, manifest=own))
+    open_bundle(replace(torch_bundle, manifest=own), compile_mode="autotune")
     assert asked == ["autotune", "default", "autotune"]
 
 

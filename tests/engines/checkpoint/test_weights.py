@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
-from engines.checkpoint.folder import PARTS, weight_files
+from engines.checkpoint.folder import ADAPTERS, PARTS, weight_files
 from engines.checkpoint.skeleton import empty_network
 from engines.checkpoint.weights import WRAPPERS, check_weights, copy_part, is_finite, load_part, own_names
 from engines.errors import EngineError
+from engines.pipeline_spec import read_spec
 
 FILE = "diffusion_pytorch_model.safetensors"
 Rename = Callable[..., None]
@@ -51,6 +52,16 @@ def test_the_layers_that_peft_leaves_are_taken_as_their_own(folder: Path, rename
     rename("unet", lambda name: name.replace(".to_q.", ".to_q.base_layer."))
     assert check_weights(folder, "unet", empty_network(folder, "unet")) == ["base_layer."]
     torch.testing.assert_close(dict(load_part(folder, "unet").state_dict()), dict(before), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet"])
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_beside_the_weights_is_refused(folder: Path, part: str, name: str) -> None:
+    """Transformers would load it, and the weights of the folder that it names; diffusers would not look at it."""
+    (folder / part / name).write_text(json.dumps({"base_model_name_or_path": "elsewhere", "peft_type": "LORA"}))
+    for reads in (read_spec, lambda place: load_part(place, part)):
+        with pytest.raises(EngineError, match=rf"{part} holds an adapter that is not fused \({name}\)"):
+            reads(folder)
 
 
 @given(st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=4), st.sampled_from(["conv_in.weight", "a.to_q.bias"]))
