@@ -33,7 +33,7 @@ def test_either_is_fine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_both_are_refused_before_a_bundle_is_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     having(monkeypatch, onnxruntime="1.32.0", onnxruntime_gpu="1.31.1")
-    bundle = Bundle(tmp_path, None)  # type: ignore[arg-type]  # nothing of it is read
+    bundle = Bundle(tmp_path, None, "")  # type: ignore[arg-type]  # nothing of it is read
     for device in (None, "cuda"):
         with pytest.raises(EngineError, match=r"onnxruntime 1\.32\.0 and onnxruntime-gpu 1\.31\.1 .* pip uninstall -y"):
             onnxruntime.open_calls(bundle, 2, device)
