@@ -113,7 +113,7 @@ def purge(
     else:
         console.say(
             f"nothing in {location} is {parent} or was made from it; {done.record} says that it is withdrawn, so it "
-            "cannot come in later either (remove that file if the id was wrong)"
+            "cannot come in later either"
         )
     if done.described:
         console.warn(

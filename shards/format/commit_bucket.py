@@ -21,8 +21,8 @@ from shards.storage.location import address
 _NEXT = re.compile(r"^\.(?P<stem>.+-[0-9]{6})\.json\.next$")
 
 
-def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> None:
-    """Copy one committed shard to a bucket, its sidecar last.
+def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> Sidecar:
+    """Copy one committed shard to a bucket, its sidecar last; returns it as it was written.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
     bucket = Bucket(address(url))
     record = f"{sidecar.stem}.json"
     names = bucket.names(missing_ok=True)
-    Withdrawn.of(bucket, names).refuse(bucket, sidecar)
+    sidecar = Withdrawn.of(bucket, names).accepted(bucket, sidecar)
     there = _committed(bucket, [record], names).get(sidecar.index)
     if there and not replace:
         if there.sha256 and (there.sha256, there.bytes) == (sidecar.sha256, sidecar.bytes):
-            return
+            return sidecar
         raise CheckFailed(
             f"{bucket}/{sidecar.tar} is already there with other content (sha256 {there.sha256[:12]}, "
             f"now {sidecar.sha256[:12]}); write to another address, or remove it and its sidecar"
@@ -59,6 +59,7 @@ def upload(folder: Path, url: str, sidecar: Sidecar, replace: bool = False) -> N
         _exchange(bucket, sidecar, waiting=True)
     else:
         _record(bucket, sidecar)
+    return sidecar
 
 
 def finish_uploads(url: str) -> list[str]:

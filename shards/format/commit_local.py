@@ -16,8 +16,8 @@ from shards.format.withdrawn import Withdrawn
 from shards.storage.location import Folder, is_url
 
 
-def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = False) -> None:
-    """Give a finished tar and its sidecar their final names, the sidecar last.
+def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = False) -> Sidecar:
+    """Give a finished tar and its sidecar their final names, the sidecar last; returns it as it was written.
 
     A shard that is already there with the same bytes is left as it is. The new sidecar is complete on disk before the
     tar is renamed, and it stays there if anything at all ends the commit between the two: `finish_commits` finishes it.
@@ -31,9 +31,9 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = Fals
     record = folder / f"{sidecar.stem}.json"
     file.sync()
     with atomic.locked(folder), _new_sidecar(record) as side:
+        sidecar = Withdrawn.of(Folder(folder), os.listdir(folder)).accepted(folder, sidecar)
         side.write([sidecar.to_bytes()])
         side.sync()
-        Withdrawn.of(Folder(folder), os.listdir(folder)).refuse(folder, sidecar)
         if not replace and (there := committed(record)):
             if not _same(there, sidecar, file):
                 raise CheckFailed(
@@ -41,7 +41,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = Fals
                     f"{there.n} samples; now {sidecar.sha256[:12] or 'unknown'}, {sidecar.n}); write to another "
                     "folder, or remove the old shard and its sidecar"
                 )
-            return
+            return sidecar
         side.keep = True
         try:
             file.commit()
@@ -50,6 +50,7 @@ def commit_shard(file: atomic.Pending, sidecar: Sidecar, *, replace: bool = Fals
         except BaseException:
             side.keep = not file.path.exists()  # the tar has its name, so only this sidecar describes it
             raise
+        return sidecar
 
 
 def committed(record: Path) -> Sidecar | None:

@@ -1,11 +1,17 @@
-"""Files next to the shards for other readers: DALI's index of each shard, and timm's `_info.json` of the set."""
+"""Files next to the shards for other readers: DALI's index of each shard, and timm's `_info.json` of the set.
+
+`_info.json` also names the real images that were withdrawn from the set, so that a missing record of one is noticed.
+"""
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
+from dermforge.common.texts_as_values import json_value
 from shards.format.schema import SHARD, Sidecar, canonical_json
+from shards.storage.claim import WITHDRAWN
 from shards.storage.location import Folder, Storage
 
 #: The description of a set that timm's `wds/` reader expects.
@@ -24,12 +30,25 @@ def dali_index(sidecar: Sidecar) -> bytes:
 def write_info(location: Path | Storage) -> None:
     """Write timm's `_info.json` from the sidecars: the shards of each split, and their lengths."""
     where = Folder(location) if isinstance(location, Path) else location
-    records = sorted(name for name in where.names() if SHARD.match(name) and name.endswith(".json"))
+    names = where.names()
+    records = sorted(name for name in names if SHARD.match(name) and name.endswith(".json"))
     sidecars = [Sidecar.from_bytes(where.read(name), f"{where}/{name}") for name in records]
-    where.write(INFO, _info(sidecars))
+    gone = withdrawn_in(where.read(INFO)) if INFO in names else set()
+    gone |= {name.split(".")[1] for name in fnmatch.filter(names, WITHDRAWN)}
+    where.write(INFO, _info(sidecars, sorted(gone)))
 
 
-def _info(sidecars: Sequence[Sidecar]) -> bytes:
+def withdrawn_in(info: bytes) -> set[str]:
+    """The withdrawn real images that an `_info.json` names; none if it is damaged, or of another program."""
+    if b'"withdrawn"' not in info:
+        return set()
+    try:
+        return set(map(str, json_value(info)["withdrawn"]))
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def _info(sidecars: Sequence[Sidecar], withdrawn: Sequence[str]) -> bytes:
     splits: dict[str, list[Sidecar]] = {}
     for sidecar in (s for s in sidecars if s.n):
         names = {row.split or "train" for row in sidecar.samples}
@@ -44,4 +63,5 @@ def _info(sidecars: Sequence[Sidecar]) -> bytes:
         }
         for name, members in splits.items()
     }
-    return canonical_json({"splits": described}) + b"\n"
+    memory = {"withdrawn": withdrawn} if withdrawn else {}
+    return canonical_json({"splits": described, **memory}) + b"\n"

@@ -176,6 +176,8 @@ class Sidecar(_Record):
         The number in a `cls` member is a position in this list.
     lineage
         Ids of the real images on which the generating model was trained.
+    withdrawn
+        Real images that had been withdrawn from the set when this was written; their records have to be there.
     """
 
     schema_version: Literal[1] = 1
@@ -192,6 +194,7 @@ class Sidecar(_Record):
     bundle_digest: str | None = None
     model_digest: str | None = None
     lineage: list[str] = []
+    withdrawn: list[str] = []
     created_by: str = ""
 
     @model_validator(mode="after")
@@ -231,10 +234,14 @@ class Sidecar(_Record):
     def tar(self) -> str:
         return f"{self.stem}.tar"
 
+    def canonical(self) -> builtins.bytes:
+        """As any record; without `withdrawn` where nothing was."""
+        values = self.model_dump(by_alias=True)
+        return canonical_json({name: value for name, value in values.items() if value or name != "withdrawn"})
+
     def to_bytes(self) -> builtins.bytes:
         """The file's content, with its own digest filled in."""
-        blank = self.model_copy(update={"digest": NO_DIGEST}).canonical()
-        return sign(blank)
+        return sign(self.model_copy(update={"digest": NO_DIGEST}).canonical())
 
     @classmethod
     def from_bytes(cls, content: builtins.bytes, source: str) -> Sidecar:

@@ -1,7 +1,8 @@
 """Withdrawn images: the records of purges, which belong to a set as its shards do.
 
 From the moment a record `_purged.ID.json` is written, no image that it names and none that is made from one is written
-to its folder or bucket, and a shard that still holds one is refused by every reader.
+to its folder or bucket, and a shard that still holds one is refused by every reader. `_info.json` and the sidecars that
+are written afterwards name the withdrawn image too: without its record the set is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.errors import CheckFailed
+from shards.format.interop import INFO, withdrawn_in
 from shards.format.schema import DIGEST_PATTERN, ID_PATTERN, NO_DIGEST, Sidecar, canonical_json, sign
 from shards.storage.claim import WITHDRAWN
 from shards.storage.location import Storage
@@ -90,22 +92,36 @@ class Withdrawn:
         self.reason = {key: record.parent for record in self.records for key in sorted(record.ids)}
 
     @classmethod
-    def of(cls, where: Storage, names: Collection[str] | None = None) -> Withdrawn:
+    def of(cls, where: Storage, names: Collection[str] | None = None, purging: str | None = None) -> Withdrawn:
         """Read the records of a folder or bucket.
 
         Parameters
         ----------
         names
             The names of its files, if they are known.
+        purging
+            The real image whose record is about to be written, and may be missing.
 
         Raises
         ------
         CheckFailed
-            A record is damaged.
+            A record is damaged, or one that `_info.json` knows is missing.
         """
         names = where.names(missing_ok=True) if names is None else names
         found = sorted(fnmatch.filter(names, WITHDRAWN))
-        return cls(Withdrawal.from_bytes(where.read(name), f"{where}/{name}") for name in found)
+        made = cls(Withdrawal.from_bytes(where.read(name), f"{where}/{name}") for name in found)
+        known = withdrawn_in(where.read(INFO)) if INFO in names else set()
+        for fault in made._missing(where, INFO, known - {purging}):
+            raise CheckFailed(fault)
+        return made
+
+    def _missing(self, where: object, source: str, known: Iterable[str]) -> Iterator[str]:
+        """Records that some file knows and that are not there."""
+        for parent in sorted(set(known) - {record.parent for record in self.records}):
+            yield (
+                f"{where}/{source} says that {parent} was withdrawn, and the record _purged.{parent}.json is missing; "
+                f"put it back from a copy, or withdraw it again: `shards purge {where} --parent {parent}`"
+            )
 
     def holds(self, id: str, parent: str | None) -> bool:
         """Whether the image, or the one that it was made from, is withdrawn."""
@@ -126,8 +142,9 @@ class Withdrawn:
             found |= new
 
     def faults(self, where: object, sidecars: Iterable[Sidecar]) -> Iterator[str]:
-        """Shards that still hold withdrawn images: a purge was stopped, or an old copy was put back."""
-        for sidecar in sidecars if self.records else ():
+        """Shards that still hold withdrawn images (a purge was stopped, or an old copy put back), and lost records."""
+        for sidecar in sidecars:
+            yield from self._missing(where, f"{sidecar.stem}.json", sidecar.withdrawn)
             if held := self.among(sidecar.samples):
                 first = min(held)
                 yield (
@@ -135,13 +152,13 @@ class Withdrawn:
                     f"`shards purge {where} --parent {held[first]}`"
                 )
 
-    def refuse(self, where: object, sidecar: Sidecar) -> None:
-        """Refuse to commit a shard that holds a withdrawn image.
+    def accepted(self, where: object, sidecar: Sidecar) -> Sidecar:
+        """The sidecar of a shard that is about to be committed, in which it says what was withdrawn by then.
 
         Raises
         ------
         CheckFailed
-            It does; names the image and the record.
+            The shard holds a withdrawn image; names it and the record.
         """
         if self.records and (held := self.among(sidecar.samples)):
             first = min(held)
@@ -150,6 +167,7 @@ class Withdrawn:
                 f"{len(held) - 1} more; nothing was written: leave them out, or run the same command again if the "
                 "purge came in between"
             )
+        return sidecar.model_copy(update={"withdrawn": sorted({record.parent for record in self.records})})
 
     def copy_to(self, target: Storage) -> None:
         """Write the records next to what was made from this set; records that are there already are kept."""

@@ -122,8 +122,7 @@ class ShardWriter:
             created_by=created_by(),
             **asdict(self.provenance),
         )
-        commit_shard(self.file, sidecar, replace=self.replace)
-        return sidecar
+        return commit_shard(self.file, sidecar, replace=self.replace)
 
     def _check(self, sample: Sample, ext: str) -> None:
         if sample.label not in self.labels:
@@ -225,7 +224,7 @@ class ShardSetWriter:
                 self.sidecars.append(writer.commit())
             self.current = None
             if self.staging:
-                _send(self.staging, str(self.location), self.sidecars[-1])
+                self.sidecars[-1] = _send(self.staging, str(self.location), self.sidecars[-1])
 
     def __enter__(self) -> ShardSetWriter:
         return self
@@ -285,13 +284,12 @@ def write_shard(
         for sample, image, ext in items:
             writer.add(sample, image, ext)
         sidecar = writer.commit()
-        if staging:
-            _send(staging, str(location), sidecar, replace)
-    return sidecar
+        return _send(staging, str(location), sidecar, replace) if staging else sidecar
 
 
-def _send(staging: Staging, url: str, sidecar: Sidecar, replace: bool = False) -> None:
+def _send(staging: Staging, url: str, sidecar: Sidecar, replace: bool = False) -> Sidecar:
     from shards.format.commit_bucket import upload
 
-    upload(staging.path, url, sidecar, replace)
+    sent = upload(staging.path, url, sidecar, replace)
     staging.empty()
+    return sent

@@ -72,7 +72,7 @@ def _purge(location: str | Path, where: Storage, parent: str, signed_off_by: str
     if isinstance(where, Folder):
         atomic.sweep(where.path, "")
     record = Withdrawal(parent=parent, signed_off_by=signed_off_by, at=_now())
-    before = Withdrawn.of(where)
+    before = Withdrawn.of(where, purging=parent)
     record = _write(where, record, before)
     data = ShardSet.open(location, purging=True)
     to_remove = _affected(data.sidecars, record)
@@ -85,9 +85,9 @@ def _purge(location: str | Path, where: Storage, parent: str, signed_off_by: str
             if sidecar.tar in to_remove:
                 mine = (data.rows["shard"] == number) & ~data.rows["id"].isin(to_remove[sidecar.tar])
                 _rewrite(location, sidecar, data.take(np.flatnonzero(mine.to_numpy())))
+    write_info(where)
     described: list[str] = []
     if record.removed:
-        write_info(where)
         described = croissant.refresh(ShardSet.open(location, purging=True))
         described += [name for name in (CARD,) if name in where.names()]
     pairs = [(shard, key) for shard, ids in to_remove.items() for key in ids]

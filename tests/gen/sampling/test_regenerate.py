@@ -129,6 +129,11 @@ def test_a_withdrawn_image_does_not_come_back(
     assert run_record.finish(folder, record) == []
     assert gone not in set(ShardSet.open(folder).rows["id"])
     assert not verify(folder, deep=True, workers=1).faults
+    (folder / f"_purged.{gone}.json").unlink()
+    with pytest.raises(CheckFailed, match=f"{gone} was withdrawn, and the record .* is missing"):
+        run_record.remaining(folder, plan)
+    with pytest.raises(CheckFailed, match=f"{gone} was withdrawn, and the record .* is missing"):
+        regenerate(folder, 1, bundles["text"])
 
 
 def test_a_run_goes_on_without_the_whole_of_a_withdrawn_shard(

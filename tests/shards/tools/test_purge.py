@@ -13,10 +13,11 @@ import pytest
 from kill_helpers import ENDS, kill_everywhere
 from shards_helpers import CLASSES, items, write
 
-from shards import CheckFailed, Provenance, ShardSet, finished, write_shard
+from shards import CheckFailed, Provenance, ShardSet, finished, write_info, write_shard
 from shards.storage.bucket import Bucket
 from shards.tools.croissant import Description, describe, table, to_bytes
 from shards.tools.purge import purge
+from shards.tools.select import select
 from shards.tools.verify import verify
 
 RECORD = "_purged.s-0001.json"
@@ -212,3 +213,58 @@ def test_purge_of_a_bucket(bucket: str, make_shards: Callable[..., Path]) -> Non
     assert isinstance(data.storage, Bucket)
     assert not [p for p in data.storage.cache.glob("*.tar") if gone in p.read_bytes()]
     assert purge(bucket, "p0-0002").removed == []
+
+
+@pytest.mark.parametrize("known_by", ["_info.json", "set-000000.json"])
+def test_a_record_that_was_removed_is_noticed(tmp_path: Path, known_by: str) -> None:
+    """By every reader and writer of the set, as long as anything remembers the purge; the same purge brings it back."""
+    write(tmp_path, 4)
+    purge(tmp_path, "s-0001", "me")
+    after = contents(tmp_path)
+    (tmp_path / RECORD).unlink()
+    if known_by != "_info.json":
+        (tmp_path / "_info.json").unlink()
+    said = rf"{known_by} says that s-0001 was withdrawn, and the record _purged.s-0001.json is missing"
+    with pytest.raises(CheckFailed, match=said):
+        ShardSet.open(tmp_path)
+    with pytest.raises(CheckFailed, match=said):
+        finished(tmp_path, "set")
+    assert any(f"{known_by} says" in fault for fault in verify(tmp_path).faults)
+    if known_by == "_info.json":
+        with pytest.raises(CheckFailed, match=said):
+            write(tmp_path, 4, replace=True)
+        with pytest.raises(CheckFailed, match=said):
+            purge(tmp_path, "s-0002")
+        assert "s-0001" not in (tmp_path / "set-000000.tar").read_bytes().decode("latin-1")
+    purge(tmp_path, "s-0001", "me")
+    assert {name: c for name, c in contents(tmp_path).items() if name != RECORD} == {
+        name: c for name, c in after.items() if name != RECORD
+    }
+    assert not verify(tmp_path, deep=True, workers=1).faults
+
+
+def test_the_memory_of_a_purge_lasts(tmp_path: Path) -> None:
+    """Also of one that removed nothing, when the description is written again, and in what is selected or uploaded."""
+    write(tmp_path / "a", 2)
+    purge(tmp_path / "a", "patient")
+    write_info(tmp_path / "a")
+    write_shard(tmp_path / "a", "set", 1, items(2, "t"), classes=CLASSES)
+    select(ShardSet.open(tmp_path / "a"), tmp_path / "b", "set")
+    select(ShardSet.open(tmp_path / "a"), "memory://remembered/set", "set")
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        (folder / "_purged.patient.json").unlink()
+        with pytest.raises(CheckFailed, match="says that patient was withdrawn"):
+            ShardSet.open(folder)
+        (folder / "_info.json").unlink()
+        with pytest.raises(CheckFailed, match="says that patient was withdrawn"):
+            ShardSet.open(folder)
+    Bucket("memory://remembered/set").remove("_purged.patient.json")
+    with pytest.raises(CheckFailed, match="says that patient was withdrawn"):
+        ShardSet.open("memory://remembered/set")
+
+
+def test_a_set_from_which_nothing_was_withdrawn_says_nothing_of_it(tmp_path: Path) -> None:
+    """Its files have the bytes that they had before anybody thought of that."""
+    write(tmp_path, 2)
+    write_info(tmp_path)
+    assert b"withdrawn" not in (tmp_path / "_info.json").read_bytes() + (tmp_path / "set-000000.json").read_bytes()
