@@ -170,6 +170,7 @@ def scheduler_settings(draw: Draw) -> dict[str, Any]:
             {"euler_at_final": True},
             {"predict_x0": False},
             {"timestep_scaling": 5.0},
+            {"original_inference_steps": 25},
             {"invented": 3},
         )
     return settings

@@ -63,6 +63,14 @@ def test_each_scheduler_draws_diffusers_images(config: dict[str, Any], tmp_path:
     assert certificate.own_steps == (config["_class_name"] in {name for name, _ in solvers.CLASSES.values()})
 
 
+@pytest.mark.parametrize("change", [{"prediction_type": "sample"}, {"beta_schedule": "squaredcos_cap_v2"}])
+def test_heun_is_left_to_diffusers_where_it_rounds(change: dict[str, Any], tmp_path: Path) -> None:
+    config = {"_class_name": "HeunDiscreteScheduler", **SD} | change
+    certificate = certified(with_scheduler(config, builtin.pipeline_folder(), tmp_path / "model"), tmp_path / "bundle")
+    assert certificate.images.psnr_worst >= 50
+    assert not certificate.own_steps
+
+
 def test_it_says_how_many_images_are_done(open_engine: Callable[..., Engine]) -> None:
     engine, said = open_engine(), list[str]()
     own_steps(engine, engine.encode_text(["a", "b", "", ""]), None, start_of(engine.spec, 2, steps=3), said.append)
