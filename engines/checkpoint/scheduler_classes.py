@@ -58,6 +58,7 @@ OWN: dict[str, Known] = {
         _CLIPPING,
         _NEVER | _LOWEST | {"interpolation_type": ("linear",), "timestep_type": ("discrete",)},
     ),
+    "EulerAncestralDiscreteScheduler": known(_PROCESS + _SPACED, _CLIPPING, _NEVER),
     "HeunDiscreteScheduler": known(_PROCESS + _SPACED + _RAMPS, _CLIPPING, _NEVER),
     "DPMSolverMultistepScheduler": known(
         _PROCESS + _SPACED + _RAMPS, _CLIPPING + _LAST, _NEVER | _LOWEST | _NO_FLOW | _DPMSOLVER
@@ -90,7 +91,6 @@ FOREIGN = (
     "DDPMScheduler",
     "DEISMultistepScheduler",
     "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
     "KDPM2AncestralDiscreteScheduler",
     "KDPM2DiscreteScheduler",
     "LMSDiscreteScheduler",

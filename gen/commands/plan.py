@@ -98,7 +98,7 @@ def plan(
     solver: Annotated[
         str | None,
         typer.Option(
-            help="ddim, euler, heun, dpmsolver++, unipc, lcm, tcd; with :karras and so on "
+            help="ddim, euler, euler-ancestral, heun, dpmsolver++, unipc, lcm, tcd; with :karras and so on "
             "[default: the preset's, or dpmsolver++]."
         ),
     ] = None,

@@ -36,7 +36,9 @@ def sample(
     classes: Annotated[str | None, typer.Option(help="Comma-separated [default: the bundle's].")] = None,
     groups: Annotated[str | None, typer.Option(help="Skin types [default: the bundle's].")] = None,
     preset: Annotated[str | None, typer.Option(help="Settings of sagers2023 or fast.")] = None,
-    solver: Annotated[str | None, typer.Option(help="ddim, euler, heun, dpmsolver++, unipc, lcm or tcd.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="ddim, euler, euler-ancestral, heun, dpmsolver++, unipc, lcm or tcd.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Solver steps [default: 20].")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale [default: 3].")] = None,
     guidance_interval: Annotated[str | None, typer.Option(help="Noise levels LOW:HIGH that are guided.")] = None,

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from dermforge.common.errors import UserError
+from gen.diffusion.ancestral import euler_ancestral
 from gen.diffusion.consistency import lcm, tcd
 from gen.diffusion.flow import FlowSchedule, is_flow
 from gen.diffusion.ode import ddim, dpmsolver, euler, heun, unipc
@@ -27,6 +28,7 @@ Solver = Callable[[Any, int, int, float], StepTable]
 SOLVERS: dict[str, Solver] = {
     "ddim": ddim,
     "euler": euler,
+    "euler-ancestral": euler_ancestral,
     "heun": heun,
     "dpmsolver++": dpmsolver,
     "unipc": unipc,
@@ -38,12 +40,15 @@ SOLVERS: dict[str, Solver] = {
 CLASSES = {
     "ddim": ("DDIMScheduler", "leading"),
     "euler": ("EulerDiscreteScheduler", "linspace"),
+    "euler-ancestral": ("EulerAncestralDiscreteScheduler", "linspace"),
     "heun": ("HeunDiscreteScheduler", "linspace"),
     "dpmsolver++": ("DPMSolverMultistepScheduler", "linspace"),
     "unipc": ("UniPCMultistepScheduler", "linspace"),
     "lcm": ("LCMScheduler", "leading"),
     "tcd": ("TCDScheduler", "leading"),
 }
+#: Solvers whose class spaces timesteps and no noise levels, and where the same update is to be had with them.
+WITHOUT_RAMPS = {"ddim": "; take euler:{}, which is the same update", "euler-ancestral": ""}
 #: The diffusers class of each solver of flow matching.
 FLOW_CLASSES = {
     "euler": "FlowMatchEulerDiscreteScheduler",
@@ -132,6 +137,8 @@ def _taken_by(schedule: Schedule, name: str, spacing: str) -> Schedule:
 def _as_class(schedule: NoiseSchedule, name: str, spacing: str) -> NoiseSchedule:
     """The schedule of a diffusion as a solver's class takes it from the pipeline's scheduler, or with a spacing."""
     seen = schedule.as_class(*CLASSES[name])
+    if name in WITHOUT_RAMPS:
+        seen = replace(seen, ramp=None)
     if not spacing or name == "tcd":
         return seen
     if spacing not in SPACINGS:
@@ -140,8 +147,8 @@ def _as_class(schedule: NoiseSchedule, name: str, spacing: str) -> NoiseSchedule
         raise UserError(f"lcm has no spacing {spacing!r}; it has one of its own")
     if spacing not in RAMPS:
         return replace(seen, spacing=spacing, ramp=None)
-    if name == "ddim":
-        raise UserError(f"ddim has no spacing {spacing!r}; take euler:{spacing}, which is the same update")
+    if name in WITHOUT_RAMPS:
+        raise UserError(f"{name} has no spacing {spacing!r}{WITHOUT_RAMPS[name].format(spacing)}")
     return replace(seen, spacing="linspace", ramp=spacing)
 
 

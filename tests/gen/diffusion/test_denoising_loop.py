@@ -17,10 +17,10 @@ from gen.diffusion.steps import SolverState, advance
 from gen.plan import plan
 from gen.sampling.prepare import Preparer
 
-SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm", "heun", "tcd")
+SOLVERS = ("ddim", "euler", "dpmsolver++", "unipc", "lcm", "heun", "tcd", "euler-ancestral")
 
 
-def images(engine: Engine, n: int = 15) -> list[InFlightImage]:
+def images(engine: Engine, n: int = 16) -> list[InFlightImage]:
     """Images of all solvers, with and without guidance and noise; every third keeps half of another image."""
     rows = plan.from_rows(
         {

@@ -36,6 +36,7 @@ CASES: list[dict[str, Any]] = [
     {"_class_name": "UniPCMultistepScheduler", **SD, "use_beta_sigmas": True},
     {"_class_name": "PNDMScheduler", **SD, "skip_prk_steps": True, "clip_sample": False},
     {"_class_name": "EulerAncestralDiscreteScheduler", **SD},
+    {"_class_name": "EulerAncestralDiscreteScheduler", **SD, "timestep_spacing": "trailing"},
     {"_class_name": "HeunDiscreteScheduler", **SD},
 ]
 
