@@ -17,9 +17,10 @@ from bench.suites.gpu.effort import device_of
 from bench.suites.gpu.results import Job
 from engines.backends.torch_compiled import compiled
 from engines.backends.torch_eager import Modules, eager
-from engines.bundle import Bundle, CompileMode, Manifest, describe, write_manifest
+from engines.bundle import Bundle, read_bundle, write_manifest
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.engine import Engine
+from engines.manifest import CompileMode, Manifest, describe
 from engines.pipeline_spec import PipelineSpec
 
 #: What a bundle of random weights has in place of the digest of a pipeline folder.
@@ -152,4 +153,4 @@ def _bundle(folder: Path, shapes: Shapes, spec: PipelineSpec, precision: str, mo
         }
     )
     write_manifest(folder, manifest)
-    return Bundle(folder, manifest)
+    return read_bundle(folder)
