@@ -1,9 +1,11 @@
 # make demo   the main job on this machine: install, build an engine, sample, train, evaluate, report
 # make test   lint, types and the fast tests          make test-slow / make test-gpu   the others
+# make test-newest / make test-lowest   the fast tests with the newest versions, and with the lowest that pyproject.toml allows
 # make validate-statistics   what the intervals of the fairness suite hold, by simulation; a stopped run goes on
 # make docs   the site, in build/site; a broken link fails
 # make wheel  the wheel, in dist/, and a try of it away from the source
 # make lock   every lock again, with hashes; pins stay unless UPGRADE=--upgrade or UPGRADE="-P package"
+# make versions   the newest and the lowest set of versions again
 # make audit  licences and known vulnerabilities of what is locked ("Error 3": the database could not be asked)
 
 PYTHON ?= python3.11
@@ -16,8 +18,10 @@ export OMP_NUM_THREADS ?= 2
 EXTRAS := optimum tensorrt-rtx lora ray cloud quality track dicom
 TOOLS := build/tools/bin
 COMPILE := $(TOOLS)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
+TRIED := $(filter-out optimum tensorrt-rtx,$(EXTRAS))
+RESOLVE := $(TOOLS)/uv pip compile pyproject.toml --python-version 3.11 --no-header --no-annotate --quiet --upgrade
 
-.PHONY: install demo lint test test-slow test-gpu validate-statistics docs wheel lock audit clean
+.PHONY: install demo lint test test-slow test-gpu test-newest test-lowest validate-statistics docs wheel lock versions audit clean
 
 install: $(STAMP)
 
@@ -55,6 +59,13 @@ test-slow: install
 test-gpu: install
 	$(BIN)/python -P -m pytest -m gpu --timeout 3600
 
+# Each set has an environment of its own.
+test-newest test-lowest: test-%:
+	test -x build/$*/bin/python || $(PYTHON) -P -m venv build/$*
+	build/$*/bin/pip install --quiet --progress-bar off -r tests/versions/$*.txt
+	build/$*/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	OMP_NUM_THREADS=1 build/$*/bin/python -P -m pytest -n 2
+
 validate-statistics: install
 	$(BIN)/bench statistics --worker 0/2 & $(BIN)/bench statistics --worker 1/2; wait
 	$(BIN)/bench statistics
@@ -74,6 +85,12 @@ lock: $(TOOLS)/.installed
 	$(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) --group dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) --group image-gpu --no-deps -o requirements-gpu.lock
 	$(COMPILE) --group tools -c requirements-dev.lock -o requirements-tools.lock
+
+# Without TensorRT, which has one version, and newest without optimum, which holds transformers back.
+versions: $(TOOLS)/.installed
+	$(RESOLVE) $(TRIED:%=--extra %) --group dev --universal -c tests/versions/tried.txt -o tests/versions/newest.txt
+	$(RESOLVE) $(TRIED:%=--extra %) --extra optimum --resolution lowest-direct -o build/lowest.txt
+	$(RESOLVE) $(TRIED:%=--extra %) --extra optimum --group dev -c build/lowest.txt -o tests/versions/lowest.txt
 
 audit: install $(TOOLS)/.installed
 	$(BIN)/python -P .ci/licences.py requirements.lock

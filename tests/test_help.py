@@ -6,7 +6,6 @@ import re
 from importlib import import_module
 from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -27,15 +26,19 @@ def parsers() -> list[Any]:
 def test_a_help_page_shows_every_name_and_every_default(command: Any, width: int) -> None:
     context = command.make_context(command.name, [], resilient_parsing=True, terminal_width=width)
     page = command.get_help(context)
-    text = " ".join(page.split())
+    text = "".join(page.split())  # a line may end within a value
+    assert "\\" not in page, "the marks of rich are not text"
     assert max(map(len, page.splitlines())) <= width
     for parameter in command.params:
-        names = [*parameter.opts, *parameter.secondary_opts] if isinstance(parameter, click.Option) else []
+        # Not `isinstance(parameter, click.Option)`: newer typer has a copy of click.
+        names = [*parameter.opts, *parameter.secondary_opts] if parameter.param_type_name == "option" else []
         for name in names:
             assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", page), f"{name} is cut"
         shown = parameter.default
-        if not names or shown is None or isinstance(shown, bool) or callable(shown):
+        if not names or shown in (None, "") or isinstance(shown, bool) or callable(shown):
             continue
         value = shown.value if hasattr(shown, "value") else shown
         values = value if isinstance(value, list | tuple) else [value]
-        assert f"[default: {', '.join(map(str, values))}" in text, f"{names[0]} hides its default {value!r}"
+        assert f"[default:{','.join(map(str, values))}".replace(" ", "") in text, (
+            f"{names[0]} hides its default {value!r}"
+        )

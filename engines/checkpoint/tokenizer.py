@@ -17,6 +17,9 @@ from engines.errors import EngineError
 from engines.private_copy import private_copy
 from engines.silence import quiet
 
+#: Tokens without which no prompt is encoded; some versions of transformers fail on them when the tokenizer is opened.
+NEEDED = ("bos_token", "eos_token", "pad_token")
+NAME_THEM = f"name {' and '.join(NEEDED)} in tokenizer_config.json, as the model's own tokenizer has them"
 LISTS = ("vocab.json", "merges.txt")
 
 
@@ -42,6 +45,8 @@ def open_tokenizer(folder: Path) -> Any:
     named = config.get("tokenizer_class") or TOKENIZERS[0]
     if named not in TOKENIZERS:
         raise EngineError(f"{place} is a {named}; expected one of {', '.join(TOKENIZERS)}")
+    if without := [name for name in NEEDED if name in config and config[name] is None]:
+        raise EngineError(f"{place} makes no token ids of a prompt without {' and '.join(without)}: {NAME_THEM}")
     try:
         with quiet():
             return (CLIPTokenizerFast if is_fast(folder) else CLIPTokenizer).from_pretrained(place)
@@ -99,10 +104,7 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
     try:
         token_ids(tokenizer, ["", "a"], length)
     except Exception as error:  # whatever transformers makes of special tokens that are not there
-        raise EngineError(
-            f"{place} makes no token ids of a prompt ({reason(error)}): name bos_token, eos_token and pad_token in "
-            "tokenizer_config.json, as the model's own tokenizer has them"
-        ) from error
+        raise EngineError(f"{place} makes no token ids of a prompt ({reason(error)}): {NAME_THEM}") from error
 
 
 def token_counts(tokenizer: Any, prompts: Sequence[str]) -> list[int]:

@@ -18,7 +18,11 @@ from engines.pipeline_spec import read_spec
         ("unet/config.json", {"freq_shift": "0"}, "UNet2DConditionModel that does not run"),
         ("unet/config.json", {"mid_block_scale_factor": "1"}, "UNet2DConditionModel that does not run"),
         ("unet/config.json", {"sample_size": 10**9}, "UNet2DConditionModel that does not run"),
-        ("text_encoder/config.json", {"layer_norm_eps": "1e-5"}, "CLIPTextModel that does not run"),
+        (
+            "text_encoder/config.json",
+            {"layer_norm_eps": "1e-5"},
+            "CLIPTextModel that does not run|describes no CLIPTextModel",
+        ),
     ],
 )
 def test_a_setting_that_fails_in_use_is_refused_in_one_line(

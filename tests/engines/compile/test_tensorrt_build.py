@@ -20,6 +20,8 @@ from engines.compile.tensorrt_build import compile_graph, refittable, static_pro
 from engines.errors import EngineError
 from engines.pipeline_spec import read_spec
 
+pytest.importorskip("tensorrt_rtx_bindings")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sm", ["sm_80", "sm_89", "sm_120"])
