@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import engines
+from bench.measure.bars import PEER_BARS, SHARE_BAR
 from bench.measure.device import PeakMemory
 from bench.measure.flops import Flops
 from bench.measure.record import Detail, Measurement, higher, known, lower, per_second, ratios
@@ -205,11 +206,6 @@ def _drawer(engine: Engine, rows: Sequence[PlanRow]) -> Generate:
     return partial(sample_images, engine, rows, loop=warm_up(engine))
 
 
-#: What an engine should reach, by device: a multiple of each peer's rate, and on a GPU a share of its matmul ceiling.
-#: Plain diffusers has no bar there: an H200 multiplies about 780 TFLOP/s and a batch row of SD 1.5 is 0.803 TFLOP, so
-#: even at the ceiling 50 guided steps give 9.7 images/s, and three times plain diffusers may lie above it.
-BARS = {"cpu": {"diffusers": 2.0, "optimum": 1.5}, "cuda": {"diffusers-compile": 1.3}}
-SHARE_BAR = 0.65
 PAPER_BATCH = 16
 
 
@@ -233,7 +229,7 @@ def speedups(whole: Sequence[Measurement], kind: str) -> list[Measurement]:
                 "precision": ours.details["precision"],
                 "its precision": best.details["precision"],
                 "its batch": best.details["batch"],
-                **({"bar": bar} if (bar := BARS[kind].get(peer)) else {}),
+                **({"bar": bar} if (bar := PEER_BARS[kind].get(peer)) else {}),
             }
             found.append(higher(f"speedup/{whose}over {peer}", "x", ratios(ours.samples, best.samples), details))
     share = mine[0].details.get("share")

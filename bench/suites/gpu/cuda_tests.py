@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import deque
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dermforge.common.errors import CheckFailed
 ROOT = Path(__file__).parents[3]
 SECONDS_A_TEST = 140
 PROCESSES = "4"
+LAST_LINES = 12
 GPU = "gpu"  # the marker
 RESULT = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
 #: A rehearsal has no CUDA: it runs the plain tests of this file, which load little, without further processes.
@@ -29,6 +31,7 @@ def cuda_tests(job: Job, report: Report) -> None:
     files = [REHEARSED] if job.rehearsal else files_with_gpu_tests(ROOT)
     if not all((ROOT / name).is_file() for name in files) or not files:
         raise Skipped("no tests here: this is not a checkout")
+    last: deque[str] = deque(maxlen=LAST_LINES)
     counts = dict.fromkeys(("PASSED", "FAILED", "ERROR", "SKIPPED"), 0)
     with processes.program(
         command(files, f"not {GPU}" if job.rehearsal else GPU),
@@ -40,6 +43,7 @@ def cuda_tests(job: Job, report: Report) -> None:
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
+            last.append(line.rstrip())
             found = RESULT.search(line)
             if found and "::" in line:
                 counts[found[1]] = counts.get(found[1], 0) + 1
@@ -48,6 +52,7 @@ def cuda_tests(job: Job, report: Report) -> None:
     details = {name.lower(): n for name, n in counts.items() if name != "PASSED"}
     report.measured(higher("CUDA tests/passed", "tests", [counts["PASSED"]], dict(details)))
     if process.returncode:
+        report.note(last_lines=list(last))
         raise CheckFailed(f"pytest ended with exit status {process.returncode}: {counts}")
 
 

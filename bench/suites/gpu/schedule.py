@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+#: A rehearsal shares its machine with others.
+PATIENCE = 4.0
+
 
 @dataclass(frozen=True)
 class Step:
@@ -15,11 +18,14 @@ class Step:
         "module:function", called with the job, a `Report` and what the worker's preparation returned.
     seconds
         Its time limit.
+    extra
+        Whether the run is whole without it: it may be stopped, or not be reached.
     """
 
     name: str
     call: str
     seconds: float
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,14 @@ class Worker:
     name: str
     steps: tuple[Step, ...]
     prepare: Step | None = None
+
+    def with_patience(self, factor: float) -> Worker:
+        """The same with time limits that many times as long."""
+
+        def patient(step: Step) -> Step:
+            return replace(step, seconds=step.seconds * factor)
+
+        return Worker(self.name, tuple(map(patient, self.steps)), self.prepare and patient(self.prepare))
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,12 @@ class Schedule:
     reuse: bool = False
 
     def rehearsed(self) -> Schedule:
-        """The same steps in few processes: nothing is prepared before its turn."""
-        return replace(self, alone=(), last=(*self.alone, *self.last), reuse=True)
+        """The same steps in few processes, with patience: nothing is prepared before its turn."""
+        first, beside, alone, last = (
+            tuple(worker.with_patience(PATIENCE) for worker in workers)
+            for workers in (self.first, self.beside, self.alone, self.last)
+        )
+        return Schedule(first, beside, (), (*alone, *last), reuse=True)
 
     @property
     def workers(self) -> tuple[Worker, ...]:

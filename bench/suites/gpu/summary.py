@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.measure.bars import PEER_BARS, SHARE_BAR
 from bench.measure.record import BenchmarkRecord, Detail, Measurement, higher
-from bench.suites.engine import BARS, SHARE_BAR
 from bench.suites.gpu.results import FILE, Line, Outcome, read
 from dermforge.common.errors import UserError
 
-COMPILED_BAR = BARS["cuda"]["diffusers-compile"]
+COMPILED_BAR = PEER_BARS["cuda"]["diffusers-compile"]
 PLAIN, COMPILED = "diffusers", "diffusers compiled"
 
 

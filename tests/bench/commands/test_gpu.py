@@ -52,7 +52,8 @@ def test_a_rehearsal_goes_through_every_step(tmp_path: Path) -> None:
 def test_each_step_is_killed_once_and_the_rest_is_measured(tmp_path: Path, parity: int) -> None:
     """The real steps: every other one dies in one run, and the others in another."""
     killed = NAMES[parity::2]
-    result = gpu(tmp_path / "out", "--rehearse", *(word for name in killed for word in ("--fault", f"{name}=dies")))
+    faults = [word for name in killed for word in ("--fault", f"{name}=dies")]
+    result = gpu(tmp_path / "out", "--rehearse", "--seconds", "3000", *faults)
     assert isinstance(result.exception, CheckFailed)
     assert all(f"{name} (died: of SIGKILL)" in str(result.exception) for name in killed)
     expected = {name: "skipped" if name in SKIPPED else "done" for name in NAMES}
