@@ -54,7 +54,7 @@ def timeless(name: str, content: bytes) -> bytes:
     return re.sub(rb",[0-9.]+$", b"", content, flags=re.MULTILINE) if name.endswith("log.csv") else content
 
 
-@pytest.fixture(scope="module", params=["new", "fresh"])
+@pytest.fixture(scope="module", params=["fresh", pytest.param("new", marks=pytest.mark.slow)])
 def finetune(
     request: pytest.FixtureRequest,
     warm: Warm,
@@ -80,8 +80,13 @@ def finetune(
     return trial
 
 
-@MOST
+@pytest.mark.parametrize("end", ["SIGKILL", "EIO"])
+def test_finetune_at_one_point(finetune: Trial, end: str) -> None:
+    assert finetune.check(end, 1) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ENDS)
-def test_finetune(finetune: Trial, end: str, most: int | None) -> None:
+def test_finetune(finetune: Trial, end: str) -> None:
     """Nothing is left of the working folder either."""
-    assert finetune.check(end, most) >= (most or 20)
+    assert finetune.check(end) >= 20
