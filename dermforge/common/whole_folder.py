@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
+from dermforge.common import finished_parts
 from dermforge.common.atomic import is_locked, locked, sync_folder
 
 #: Temporary files of `atomic.Pending` and of safetensors; their writer may have been killed.
@@ -42,7 +43,8 @@ def whole_folder(out: Path, job: str | None = None) -> Iterator[Path]:
     ----------
     job
         A digest of everything that the content depends on, in letters and numbers. What a killed process left of the
-        same job is in the folder then, and its finished parts can be used. Without it the folder is empty.
+        same job is in the folder then, and `finished_parts` says what of it can be used. Without it the folder is
+        empty.
 
     Notes
     -----
@@ -64,6 +66,8 @@ def whole_folder(out: Path, job: str | None = None) -> Iterator[Path]:
     finally:
         _discard(partial, out)
         recover(out)
+        if (record := finished_parts.record_of(partial)) is not None:
+            record.unlink(missing_ok=True)
 
 
 def recover(out: Path) -> None:
@@ -91,6 +95,8 @@ def _adopt(out: Path, partial: Path, job: str | None) -> None:
         if path not in same[:1]:
             _discard(path, out)
     if not same:
+        for record in out.parent.glob(f".{escape(out.name)}.parts-*"):
+            record.unlink(missing_ok=True)
         partial.mkdir()
         return
     same[0].rename(partial)

@@ -12,6 +12,7 @@ All graphs take and give float32 (or integers): the precision is inside, as cast
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dermforge.common import finished_parts
 from dermforge.common.atomic import write_whole
 from engines.checkpoint.weights import load_part
 from engines.compile.onnx_edits import (
@@ -114,12 +116,17 @@ class _Export:
         return torch.randn(shape, generator=self.noise)
 
     def finished(self, *parts: str) -> bool:
-        """Whether the parts were written to their end, by a build that was stopped later."""
-        return all((self.out / part / CONFIG).exists() for part in parts)
+        """Whether a build that was stopped later wrote the parts to their end; what is left of others goes."""
+        if all(finished_parts.holds(self.out, part) for part in parts):
+            return True
+        for part in parts:
+            shutil.rmtree(self.out / part, ignore_errors=True)
+        return False
 
     def finish(self, part: str, source: str) -> None:
-        """Write a part's configuration, which marks it as finished."""
+        """Write a part's configuration, and that the part is finished."""
         write_whole(self.out / part / CONFIG, (self.model / source / CONFIG).read_bytes(), fsync=False)
+        finished_parts.note(self.out, part)
         give_back()
 
     def text(self) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from dermforge.common import finished_parts
 from dermforge.common.atomic import write_whole
 from dermforge.common.digests import digest_file
 from engines.backends.tensorrt import GRAPHS, GpuTarget, check_gpu, library, one_line, quiet_log, this_gpu
@@ -51,12 +52,13 @@ def build_engine_files(
     for part, name in GRAPHS.items():
         progress(f"{target.flavour} {target.sm} {part}")
         path, graph = place / f"{part}.plan", bundle.folder / name
-        if path.exists():
+        if finished_parts.holds(bundle.folder, str(path.relative_to(bundle.folder))):
             progress(f"{target.flavour} {target.sm} {part}: kept from the build that was stopped")
         elif part in old:
             write_whole(path, refitted(old[part], graph, target), fsync=False)
         else:
             write_whole(path, compile_graph(graph, target, batches[part], refit=refit, cache=cache), fsync=False)
+        finished_parts.note(bundle.folder, str(path.relative_to(bundle.folder)))
         give_back()
         written.append(
             describe_file(bundle.folder, path).model_copy(
