@@ -153,7 +153,8 @@ class Networks:
         for start in range(0, len(new), TEXT_BATCH):
             these = new[start : start + TEXT_BATCH]
             places = [keys.index(key) for key in these] + [keys.index(these[-1])] * (TEXT_BATCH - len(these))
-            texts = self.calls.text(ids[places].to(self.device))
+            with explained(f"encoding {TEXT_BATCH} texts"):
+                texts = self.calls.text(ids[places].to(self.device))
             for row, key in enumerate(these):
                 self._texts[key] = {name: value[row].clone() for name, value in texts.items()}
         found = empty(spec.conditioning, len(keys), self.device)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import count
+from pathlib import Path
 from threading import RLock
 from types import FunctionType
 from typing import Any, cast
 
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
+from dermforge.common.private_folder import private_folder
 from engines.cache import cache_folder
 from engines.errors import EngineError
 from engines.manifest import CompileMode
@@ -100,9 +104,20 @@ def ordinary(array: torch.Tensor) -> torch.Tensor:
 def keep_kernels() -> None:
     """Let Inductor keep what it compiles in this program's cache, so that a second start is short.
 
-    Torch's own place is a folder in /tmp that the next boot empties. A place that the user names stays.
+    Torch's own place is a folder in /tmp that the next boot empties; torch itself puts that name into the environment.
+    A place that the user names stays.
+
+    Raises
+    ------
+    UserError
+        The folder is not this user's alone: what is in it would be run.
     """
-    folder = cache_folder() / "inductor"
-    if KERNELS not in os.environ:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.environ[KERNELS] = str(folder)
+    named = os.environ.get(KERNELS)
+    if named is not None and Path(named) != Path(default_cache_dir()):
+        return
+    remedy = f"remove it, or name another by {KERNELS}"
+    try:
+        folder = private_folder(cache_folder() / "inductor", remedy)
+    except PermissionError:  # a container whose user has no home
+        folder = private_folder(Path(tempfile.gettempdir(), f"dermforge-inductor-{os.geteuid()}"), remedy)
+    os.environ[KERNELS] = str(folder)

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import torch
 from engines_helpers import gauss
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
+from dermforge.common.errors import UserError
+from dermforge.common.private_folder import private_folder
 from engines.backends import compiled_call
 from engines.backends.compiled_call import CompiledCall, keep_kernels, own_code, parse_mode
 from engines.backends.cuda_graph import Captured
@@ -134,10 +137,33 @@ def test_kernels_are_kept_in_a_private_folder_unless_the_user_names_one(
     keep_kernels()
     assert os.environ[compiled_call.KERNELS] == "theirs"
     monkeypatch.delenv(compiled_call.KERNELS)
+    cache_dir()  # torch names its own place there
     keep_kernels()
     kept = Path(os.environ[compiled_call.KERNELS])
     assert kept == tmp_path / "dermforge" / "inductor"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    assert Path(cache_dir()) == kept
+    kept.chmod(0o777)
+    monkeypatch.delenv(compiled_call.KERNELS)
+    with pytest.raises(UserError, match=f"others may write to; .* name another by {compiled_call.KERNELS}"):
+        keep_kernels()
+
+
+def test_a_user_without_a_home_keeps_kernels_until_the_next_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, remedy: str) -> Path:
+        if path.is_relative_to(tmp_path / "home"):
+            raise PermissionError(path)
+        return private_folder(path, remedy)
+
+    monkeypatch.setattr(compiled_call, "private_folder", refused)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv(compiled_call.KERNELS, "any")
+    monkeypatch.delenv(compiled_call.KERNELS)
+    keep_kernels()
+    assert Path(os.environ[compiled_call.KERNELS]) == tmp_path / f"dermforge-inductor-{os.geteuid()}"
 
 
 def test_an_unknown_mode_is_named() -> None:
