@@ -78,7 +78,7 @@ def build(
     size
         Image side in pixels; None for the model's own.
     compile_mode
-        How torch compiles the bundle on CUDA, here and where it is opened: default starts within a minute, autotune
+        How torch compiles the bundle on CUDA, here and where it is opened: default starts soonest, autotune
         (also None) takes many minutes and runs fastest.
     refit
         Compile engine files whose weights can be replaced later, at a cost in speed (tensorrt backends only).

@@ -30,7 +30,7 @@ BundleRows = Annotated[
 ]
 Compile = Annotated[
     str | None,
-    typer.Option("--compile", help="Of torch on CUDA, peers too: default (starts in a minute) or autotune (fastest)"),
+    typer.Option("--compile", help="Of torch on CUDA, peers too: default (starts soonest) or autotune (fastest)"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or tensorrt [default: the backend's own]")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.", min=1)]

@@ -20,7 +20,7 @@ from engines.cache import cache_folder
 from engines.errors import EngineError
 from engines.manifest import CompileMode
 
-#: Inductor's options. The default takes its kernels by rule and starts within a minute; autotuning times several
+#: Inductor's options. The default takes its kernels by rule and starts soonest; autotuning times several
 #: kernels for each product, which takes many minutes. CUDA graphs are ours: the compiler's own trees copy inputs and
 #: record anew when a buffer moves. 1x1 convolutions are matrix products in the channels-last layout.
 MODES: dict[CompileMode, dict[str, Any]] = {

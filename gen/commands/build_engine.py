@@ -22,8 +22,7 @@ def build_engine(
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or fp8 (sm_89 and later)")] = "fp32",
     rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the fastest here]")] = None,
     compile_mode: Annotated[
-        str | None,
-        typer.Option("--compile", help="torch on CUDA: default (starts within a minute) or autotune (fastest)"),
+        str | None, typer.Option("--compile", help="torch on CUDA: default (starts soonest) or autotune (fastest)")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt that the certificate draws; repeatable")] = None,

@@ -57,8 +57,7 @@ def sample(
     compile_mode: Annotated[
         str | None,
         typer.Option(
-            "--compile",
-            help="torch on CUDA: default (starts within a minute) or autotune [default: the run's or bundle's].",
+            "--compile", help="torch on CUDA: default (starts soonest) or autotune [default: the run's or bundle's]."
         ),
     ] = None,
     threads: Annotated[
