@@ -107,6 +107,78 @@ def test_what_is_not_followed_of_a_flow_is_refused_in_one_line(name: str, config
     assert "\n" not in str(caught.value)
 
 
+SDXL = SD | {
+    "clip_sample": False,
+    "interpolation_type": "linear",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "sample_max_value": 1.0,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "trained_betas": None,
+    "use_karras_sigmas": False,
+}
+BY_SIZE = {
+    "base_image_seq_len": 256,
+    "base_shift": 0.5,
+    "max_image_seq_len": 4096,
+    "max_shift": 1.15,
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+    "use_dynamic_shifting": True,
+}
+SANA = {
+    "algorithm_type": "dpmsolver++",
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "beta_start": 0.0001,
+    "dynamic_thresholding_ratio": 0.995,
+    "euler_at_final": False,
+    "final_sigmas_type": "zero",
+    "flow_shift": 3.0,
+    "lambda_min_clipped": float("-inf"),
+    "lower_order_final": True,
+    "num_train_timesteps": 1000,
+    "prediction_type": "flow_prediction",
+    "sample_max_value": 1.0,
+    "solver_order": 2,
+    "solver_type": "midpoint",
+    "steps_offset": 0,
+    "thresholding": False,
+    "timestep_spacing": "linspace",
+    "trained_betas": None,
+    "use_beta_sigmas": False,
+    "use_exponential_sigmas": False,
+    "use_flow_sigmas": True,
+    "use_karras_sigmas": False,
+    "use_lu_lambdas": False,
+    "variance_type": None,
+}
+QWEN = {"max_image_seq_len": 8192, "max_shift": 0.9, "shift": 1.0, "shift_terminal": 0.02, "invert_sigmas": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "flow"),
+    [
+        ("EulerDiscreteScheduler", SDXL, False),
+        ("EulerAncestralDiscreteScheduler", SDXL | {"timestep_spacing": "trailing"}, False),
+        ("LCMScheduler", SDXL | {"original_inference_steps": 50, "thresholding": False}, False),
+        ("TCDScheduler", SDXL, False),
+        ("FlowMatchEulerDiscreteScheduler", {"num_train_timesteps": 1000, "shift": 3.0}, True),
+        ("FlowMatchEulerDiscreteScheduler", BY_SIZE, True),
+        ("FlowMatchEulerDiscreteScheduler", BY_SIZE | {"shift": 1.0, "use_dynamic_shifting": False}, True),
+        ("FlowMatchEulerDiscreteScheduler", BY_SIZE | QWEN | {"time_shift_type": "exponential"}, True),
+        ("DPMSolverMultistepScheduler", SANA, True),
+    ],
+    ids=["sdxl", "sdxl-turbo", "lcm", "tcd", "sd3", "flux-dev", "flux-schnell", "qwen-image", "sana"],
+)
+def test_files_as_published_models_have_them_pass(name: str, config: dict[str, object], flow: bool) -> None:
+    file = {"_class_name": name, "_diffusers_version": "0.30.0"} | config
+    assert scheduler_settings(open_scheduler(Path("p"), name, file, flow))["_class_name"] == name
+
+
 def test_left_over_settings_of_diffusion_have_no_influence_on_a_flow() -> None:
     """Sana's file keeps the betas of the class that it was made from."""
     left_over = SD | {"timestep_spacing": "trailing", "steps_offset": 1, "clip_sample": True}

@@ -10,7 +10,7 @@ import pytest
 from transformers import CLIPTextConfig
 
 from engines.checkpoint import settings
-from engines.checkpoint.scheduler_classes import FOREIGN, OWN
+from engines.checkpoint.scheduler_classes import FLOW, FLOW_NEEDS, FOREIGN, OWN
 from engines.checkpoint.settings import Known, check_settings
 from engines.errors import EngineError
 
@@ -32,6 +32,15 @@ def test_each_setting_of_a_class_is_in_one_table_and_its_defaults_pass(kind: typ
     assert not {name for name in named if named.count(name) > 1}
     assert not set(defaults(kind)) - set(named)
     check_settings(PATH, {k: v for k, v in defaults(kind).items() if k != "addition_embed_type"}, keys)
+
+
+@pytest.mark.parametrize("name", FLOW)
+def test_each_setting_of_a_class_of_flow_matching_is_in_one_table(name: str) -> None:
+    keys = FLOW[name]
+    named, found = [*keys.used, *keys.without_influence, *keys.only], defaults(getattr(diffusers, name))
+    assert not {key for key in named if named.count(key) > 1}
+    assert not set(found) - set(named)
+    check_settings(PATH, found | (FLOW_NEEDS if name in OWN else {}), keys)
 
 
 def test_the_defaults_of_the_text_encoder_pass() -> None:
@@ -62,5 +71,5 @@ def test_an_unknown_setting_that_is_null_says_nothing() -> None:
 
 
 def test_the_classes_are_those_of_diffusers() -> None:
-    assert all(hasattr(diffusers, name) for name in (*OWN, *FOREIGN))
+    assert all(hasattr(diffusers, name) for name in (*OWN, *FLOW, *FOREIGN))
     assert not set(OWN) & set(FOREIGN)
