@@ -41,8 +41,8 @@ def load(
     threads
         CPU threads; None for one a core.
     compile_mode
-        How torch compiles on CUDA: default starts soonest, autotune times kernels for minutes and runs fastest; None for the
-        bundle's own.
+        How torch compiles on CUDA: default starts soonest, autotune times kernels for minutes and runs fastest; None
+        for the bundle's own.
 
     Raises
     ------
