@@ -16,6 +16,7 @@ from dermforge.common.errors import UserError
 from engines import Engine
 from gen.sampling import run_record
 from gen.sampling.sampler import Sampler
+from gen.sampling.workers import mode_of
 from shards import Provenance, Sample, encode_image, write_shard
 
 
@@ -78,6 +79,22 @@ def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], t
     (tmp_path / run_record.RECORD).write_text(json.dumps(old))
     run_record.open_run(tmp_path, record, rows())
     assert run_record.read(tmp_path) == record
+
+
+def test_a_run_keeps_its_mode_of_compiling(
+    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other kernels add in another order. A machine that compiles nothing is told what differs."""
+    record = started(tmp_path, open_engine(), rows()).model_copy(update={"compile_mode": "default"})
+    run_record.open_run(tmp_path, record, rows())  # that of before says nothing of a mode
+    for other in ("autotune", None):
+        with pytest.raises(UserError, match=f"another compile mode: default there, {other} now"):
+            run_record.open_run(tmp_path, record.model_copy(update={"compile_mode": other}), rows())
+    kept = run_record.read(tmp_path)
+    for gpu, device, expected in ((True, None, "default"), (True, "cpu", None), (False, None, None)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert mode_of(kept, device) == expected
+    assert mode_of(None) is None
 
 
 @pytest.mark.parametrize(
