@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from evalsuite.fairness.decision_curve import THRESHOLDS, DecisionCurve, at_prevalence, decision_curve
 from evalsuite.fairness.predictions import Predictions
-from evalsuite.page.prediction_plots import split
+from evalsuite.page.prediction_plots import area_missed, worst
 from evalsuite.page.svg import PALETTE, as_svg, short, style
 from evalsuite.stats.estimate import NOT_ENOUGH
 
@@ -30,7 +31,7 @@ def decision_curves(
     least
         Images of the class, and of the others, that a group needs.
     """
-    names, masks = split(predictions, column)
+    names, masks, which = worst(predictions, column, partial(area_missed, cls=cls, least=least))
     index = predictions.classes.index(cls)
     chance = predictions.probs[:, index]
     if prevalence is not None:
@@ -38,7 +39,7 @@ def decision_curves(
     across = min(len(names), 3)
     down = math.ceil(len(names) / across)
     at = "each group's own prevalence" if prevalence is None else f"a prevalence of {prevalence:g}"
-    title, told = f"Decision curve for {short(cls)}" + (f" by {column}" if column else "") + f", at {at}", []
+    title, told = f"Decision curve for {short(cls)}" + (f" by {column}" if column else "") + f", at {at}{which}", []
     with style():
         figure = Figure(figsize=(2.4 * across + 0.6, 2.1 * down + 0.9), layout="constrained")
         grid = figure.subplots(down, across, sharex=True, squeeze=False).ravel()

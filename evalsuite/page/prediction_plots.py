@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,19 +16,24 @@ from evalsuite.page.svg import DASHES, PALETTE, as_svg, short, style
 from evalsuite.stats import calibration, intervals, resampling
 from evalsuite.stats.estimate import NOT_ENOUGH
 
+#: Groups in one plot; of more, the worst are drawn.
+MOST = 10
+
 
 def reliability(predictions: Predictions, column: str | None = None, least: int = 50, cls: str = "") -> str:
     """Accuracy against confidence in bins of equal counts, with Wilson intervals; a panel for each group.
+
+    Of more than `MOST` groups those with the largest calibration errors are drawn.
 
     Parameters
     ----------
     cls
         Share of this class against its probability instead.
     """
-    names, masks = split(predictions, column)
     title = (f"Calibration for {short(cls)}" if cls else "Reliability") + (f" by {column}" if column else "")
+    names, masks, which = worst(predictions, column, partial(_calibration_error, cls=cls, least=least))
     panels = [(name, predictions.take(mask), cls) for name, mask in zip(names, masks, strict=True)]
-    return _panels(title, panels, least)
+    return _panels(title + which, panels, least)
 
 
 def calibration_by_class(predictions: Predictions, least: int = 50) -> str:
@@ -66,10 +72,13 @@ def roc(
     seed: int = 0,
     least: int = 10,
 ) -> str:
-    """ROC curves of a class, or the mean over the classes; a line with a bootstrap band for each group."""
-    names, masks = split(predictions, column)
+    """ROC curves of a class, or the mean over the classes; a line with a bootstrap band for each group.
+
+    Of more than `MOST` groups those with the smallest areas are drawn.
+    """
     grid, rng = np.linspace(0, 1, 101), np.random.default_rng(seed)
-    title = f"ROC of {cls or 'the mean over classes'}" + (f" by {column}" if column else "")
+    names, masks, which = worst(predictions, column, partial(area_missed, cls=cls, least=least))
+    title = f"ROC of {cls or 'the mean over classes'}" + (f" by {column}" if column else "") + which
     told = []
     with style():
         figure = Figure(figsize=(4.8, 4.4), layout="constrained")
@@ -96,12 +105,23 @@ def roc(
         return as_svg(figure, title, "; ".join(told))
 
 
-def split(predictions: Predictions, column: str | None) -> tuple[list[str], list[NDArray[np.bool_]]]:
-    """Names and rows of the groups of a column; all rows as one without a column."""
+def worst(
+    predictions: Predictions, column: str | None, badness: Callable[[Predictions], float]
+) -> tuple[list[str], list[NDArray[np.bool_]], str]:
+    """Names and rows of the groups of a column to draw, and words for the title; all rows as one without a column.
+
+    Of more than `MOST` groups only the worst are drawn, in their order; a badness of NaN comes last.
+    """
     if column is None:
-        return ["all"], [np.ones(predictions.n, dtype=bool)]
+        return ["all"], [np.ones(predictions.n, dtype=bool)], ""
     names = levels(predictions.groups[column])
-    return names, [(predictions.groups[column] == name).to_numpy() for name in names]
+    masks = [(predictions.groups[column] == name).to_numpy() for name in names]
+    if len(names) <= MOST:
+        return names, masks, ""
+    order = np.argsort([-badness(predictions.take(mask)) for mask in masks], kind="stable")
+    chosen = sorted(order[:MOST].tolist())
+    words = f": the worst {MOST} of {len(names)}, in part by chance"
+    return [names[place] for place in chosen], [masks[place] for place in chosen], words
 
 
 def _bins(axes: Axes, own: Predictions, least: int, cls: str) -> str:
@@ -109,12 +129,8 @@ def _bins(axes: Axes, own: Predictions, least: int, cls: str) -> str:
     if own.n < least:
         axes.text(0.5, 0.5, f"{NOT_ENOUGH}\n({own.n} of {least})", ha="center", va="center", fontsize=8)
         return NOT_ENOUGH
-    confidence, correct = own.probs.max(axis=1), own.predicted == own.labels
-    if cls:
-        confidence, correct = own.probs[:, own.classes.index(cls)], own.labels == own.classes.index(cls)
-    bins = calibration.equal_mass_bins(confidence, most=10)
-    n = np.bincount(bins)
-    x, hits = np.bincount(bins, weights=confidence) / n, np.bincount(bins, weights=correct)
+    n, confidence, hits = _binned(own, cls)
+    x = confidence / n
     bounds = np.array([intervals.wilson(h, m) for h, m in zip(hits, n, strict=True)])
     y = hits / n
     axes.errorbar(
@@ -132,6 +148,35 @@ def _bins(axes: Axes, own: Predictions, least: int, cls: str) -> str:
         f"{'probability' if cls else 'confidence'} {a:.2f} {'share' if cls else 'accuracy'} {b:.2f}"
         for a, b in zip(x, y, strict=True)
     )
+
+
+def _binned(own: Predictions, cls: str) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    """Rows, sum of the confidence and number of hits of each bin."""
+    confidence, correct = own.probs.max(axis=1), own.predicted == own.labels
+    if cls:
+        confidence, correct = own.probs[:, own.classes.index(cls)], own.labels == own.classes.index(cls)
+    bins = calibration.equal_mass_bins(confidence, most=10)
+    n, said, hits = (np.bincount(bins, weights=each).astype(float) for each in (None, confidence, correct))
+    return n, said, hits
+
+
+def _calibration_error(own: Predictions, cls: str, least: int) -> float:
+    """Without its bias, so that a small group is not worse for being small; NaN for too few images."""
+    if own.n < least:
+        return math.nan
+    n, confidence, hits = _binned(own, cls)
+    return float(calibration.ece(n[:, None], confidence[:, None], hits[:, None])[1][0])
+
+
+def area_missed(own: Predictions, cls: str | None, least: int) -> float:
+    """Area above the ROC curve of a class, or the mean over the classes; NaN for too few images."""
+    if not _enough_for_roc(own, cls, least):
+        return math.nan
+    grid = np.linspace(0, 1, 101)
+    chosen = [own.classes.index(cls)] if cls else range(len(own.classes))
+    both = [i for i in chosen if 0 < (own.labels == i).sum() < own.n]
+    lines = [_roc_lines(own.probs[:, i], own.labels == i, np.ones((own.n, 1)), grid)[0] for i in both]
+    return 1 - float(np.trapezoid(np.mean(lines, axis=0), grid))
 
 
 def _enough_for_roc(own: Predictions, cls: str | None, least: int) -> bool:

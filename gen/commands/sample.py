@@ -235,7 +235,7 @@ def tell(location: str, report: dict[str, Any], record: RunRecord, sampled: bool
         return
     state = "" if sampled else "nothing to do: "
     console.out.print(
-        f"{state}{report['images']} images in {record.shards} verified shards in {location}; "
-        f"contact sheet {report['sheet']}",
+        f"{state}{report['images']} images in {record.shards} shards in {location}; contact sheet {report['sheet']}; "
+        f"`shards verify {location} --deep` reads every byte again",
         soft_wrap=True,
     )

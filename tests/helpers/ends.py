@@ -181,25 +181,30 @@ class Trial:
         self.calls: dict[int, int] = {}
         self._prepare()
         self.old = self._contents()
-        self._undisturbed()  # learns what it imports
+        self._undisturbed("SIGKILL")  # the process learns what it imports
         self.new = self._contents()
         assert self.new != self.old, "the command changed nothing"
-        for end in ENDS.values():
-            if end.kinds not in self.calls:
-                self._prepare()
-                self._undisturbed(end)
-                self._compare("an undisturbed run", self.new)
+        self.count("EIO")
 
     def check(self, end: str, most: int | None = None) -> int:
         """End the command at each of its calls, or at so many of them; the number of points.
 
         Each leaves the folder before or after; the same command, run again, ends with the bytes of an undisturbed run.
         """
-        count = self.calls[ENDS[end].kinds]
+        count = self.count(end)
         calls = list(range(1, count + 1))
         if most is not None and most < count:
             calls = sorted(random.Random(f"{self.command} {end}").sample(calls, most))
         return sum(self._check_at(end, call) for call in calls)
+
+    def count(self, end: str) -> int:
+        """How many calls of an undisturbed run the end can happen to."""
+        kinds = ENDS[end].kinds
+        if kinds not in self.calls:
+            self._prepare()
+            self.calls[kinds] = self._undisturbed(end)
+            self._compare("an undisturbed run", self.new)
+        return self.calls[kinds]
 
     def _check_at(self, end: str, call: int) -> bool:
         self._prepare()
@@ -225,12 +230,10 @@ class Trial:
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.before, self.folder)
 
-    def _undisturbed(self, end: End | None = None) -> None:
-        name = next(name for name, one in ENDS.items() if end in (None, one))
-        done = self.warm.run(self.words, self.folder, name)
+    def _undisturbed(self, end: str) -> int:
+        done = self.warm.run(self.words, self.folder, end)
         assert done.status in self.statuses, f"{self.command}: status {done.status}\n{done.said}"
-        if end is not None:
-            self.calls[end.kinds] = done.calls
+        return done.calls
 
     def _contents(self) -> dict[str, bytes]:
         return {name: self.blank(name, content) for name, content in contents(self.folder).items()}

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ import engines
 from gen.phantoms.dataset import PhantomSplit
 from shards import CheckFailed, ShardSet, write_shard
 
-#: Points of each end in the fast tests.
-FEW = 2
-#: What differs from run to run: times, and the digest over them.
-TIMES = re.compile(rb'"(at|digest|seconds|images_per_second)": ?("[^"]*"|[0-9.e-]+)')
+#: What differs from run to run, by the file: times, and the digest over them.
+TIMES = {
+    "_purged.*.json": re.compile(rb'"(at|digest)": ?"[^"]*"'),
+    "result.json": re.compile(rb'"(sha256|seconds|images_per_second)": ?("[^"]*"|[0-9.e-]+)'),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Case:
     statuses: tuple[int, ...] = (0,)
     between: tuple[str, ...] = ()
     valid: Callable[[Path], None] = lambda folder: None
+    ends: tuple[str, ...] = tuple(ENDS)  # of the fast tests, which try one point of each
 
 
 def one_set(folder: Path) -> None:
@@ -101,11 +104,13 @@ CASES = {
         "evalsuite filter {}/synthetic --train {}/train --validation {}/validation --out {}/out --write {}/kept "
         "--extractor colour-structure",
         real_and_synthetic,
+        ends=("SIGKILL", "EIO"),
     ),
     "study": Case(
         "evalsuite study --real {}/real --synthetic {}/made --out {}/study --arms none --n-real 2 --ratios 1 --seeds 1 "
         "--steps 1 --batch 8 --n-boot 100 --workers 1 --model test_efficientnet --weights scratch --size 32",
         splits,
+        ends=("SIGKILL",),
     ),
 }
 MADE: dict[str, Path] = {}
@@ -125,8 +130,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def trial(request: pytest.FixtureRequest, warm: Warm, made: Path, tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    case, before = CASES[request.param], tmp_path_factory.mktemp(request.param)
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+@pytest.fixture(scope="module")
+def trial(case: Case, warm: Warm, made: Path, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    before = tmp_path_factory.mktemp("before")
     case.prepare(before)
     line = case.line.replace("{made}", str(made))
     return Trial(
@@ -135,10 +145,21 @@ def trial(request: pytest.FixtureRequest, warm: Warm, made: Path, tmp_path_facto
 
 
 def without_times(name: str, content: bytes) -> bytes:
-    return TIMES.sub(b"", content) if name.endswith(".json") else content
+    for pattern, times in TIMES.items():
+        if fnmatch(name.rpartition("/")[2], pattern):
+            return times.sub(b"", content)
+    return content
 
 
-@pytest.mark.parametrize("most", [FEW, pytest.param(None, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("end", ENDS)
-def test_before_or_after(trial: Trial, end: str, most: int | None) -> None:
-    assert trial.check(end, most) >= (most or 9)
+def test_before_or_after(trial: Trial, case: Case, end: str) -> None:
+    if end not in case.ends:
+        pytest.skip("tried by the slow test")
+    trial.check(end, most=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("end", ENDS)
+def test_before_or_after_at_every_call(trial: Trial, end: str) -> None:
+    assert trial.check(end) > 0.9 * trial.count(end)

@@ -67,8 +67,8 @@ def walk(folder: Path) -> list[File]:
     """Every file below a folder, by place.
 
     Links to folders are followed, each folder once: a link to one that is read elsewhere, a loop included, is listed
-    with that problem, as are broken links, sockets, and folders that may not be read. So is a link to a single file
-    outside: whoever made the folder would choose which file of this machine becomes an image.
+    with that problem, as are broken links, sockets, and folders that may not be read. So is a link to a file or folder
+    outside: whoever made the folder would choose which files of this machine become images.
 
     Raises
     ------
@@ -91,13 +91,16 @@ def walk(folder: Path) -> list[File]:
 def _below(
     root: Path, folder: Path, place: str, seen: set[tuple[int, int]], links: list[tuple[Path, str]]
 ) -> Iterator[File]:
-    pending, inside_of = [(folder, place)], (root, folder)
+    pending = [(folder, place)]
     while pending:
         path, inside = pending.pop()
         try:
             status = path.stat()
             if (status.st_dev, status.st_ino) in seen:
                 yield File(inside, path, problem="a link to a folder that is read elsewhere")
+                continue
+            if path.is_symlink() and path != root and leaves(path, root):
+                yield File(inside, path, problem="a link to a folder outside; give that one, or copy it here")
                 continue
             seen.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
@@ -111,7 +114,7 @@ def _below(
             elif _is_folder(entry):
                 links.append((Path(entry.path), name))
             else:
-                yield File(name, Path(entry.path), problem=_problem(entry, inside_of))
+                yield File(name, Path(entry.path), problem=_problem(entry, root))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -121,13 +124,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _problem(entry: os.DirEntry[str], folders: tuple[Path, Path]) -> str:
+def _problem(entry: os.DirEntry[str], root: Path) -> str:
     try:
         mode = entry.stat().st_mode
     except OSError as error:
         return f"a link that leads nowhere: {error.strerror}" if entry.is_symlink() else str(error.strerror)
     if not stat.S_ISREG(mode):
         return "neither a file nor a folder"
-    if entry.is_symlink() and leaves(Path(entry.path), *folders):
+    if entry.is_symlink() and leaves(Path(entry.path), root):
         return "a link to a file outside the folder; copy that file here"
     return ""

@@ -33,18 +33,21 @@ def test_the_command_samples_resumes_and_refuses(bundles: dict[str, Path], tmp_p
     """The user's road: sample, lose a shard, sample again; another plan is refused with both digests."""
     out = tmp_path / "out"
     options = ("--shards", out, "--engine", bundles["text"], "--device", "cpu", "--steps", 2, "--shard-size", 4)
-    assert f"8 images in 2 verified shards in {out};" in call(sample, *options, "--per-cell", 2)
+    assert f"8 images in 2 shards in {out};" in call(sample, *options, "--per-cell", 2)
     assert (out / "sheet.png").stat().st_size > 1000
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     (out / "phantom-synthetic-000001.json").unlink()
     call(sample, *options, "--per-cell", 2, "--json")
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
-    assert "nothing to do" in call(sample, *options, "--per-cell", 2)
+    told = call(sample, *options, "--per-cell", 2)
+    assert "nothing to do" in told
+    assert "verified" not in told  # the tars of an earlier call were not read again
+    assert f"`shards verify {out} --deep`" in told
     told = call(regenerate, out, "--shard", 1, "--engine", bundles["text"], "--check")
     assert told == f"shard 1 of {out} has the same bytes\n"
     with pytest.raises(UserError, match=r"there, .* now"):
         call(sample, *options, "--per-cell", 3)
-    assert "12 images in 3 verified shards" in call(sample, *options, "--per-cell", 3, "--fresh")
+    assert "12 images in 3 shards" in call(sample, *options, "--per-cell", 3, "--fresh")
     with pytest.raises(UserError, match="gen build-engine"):
         call(sample, *options, "--engine", tmp_path / "none")
     with pytest.raises(UserError, match="expected I/N"):
@@ -82,7 +85,7 @@ def test_a_run_into_a_bucket_resumes_where_the_network_died(
     assert made == [0]
     first = objects(bucket)
     assert "s-000001.tar" in first  # there, and not committed
-    assert "12 images in 3 verified shards" in run(bucket, "--per-cell", 3)
+    assert "12 images in 3 shards" in run(bucket, "--per-cell", 3)
     assert made == [0, 1, 2]
     run(tmp_path / "folder", "--per-cell", 3)
     assert objects(bucket) == files(tmp_path / "folder")
@@ -91,7 +94,7 @@ def test_a_run_into_a_bucket_resumes_where_the_network_died(
     assert "nothing to do" in run(bucket)  # the plan is in the bucket too
     with pytest.raises(UserError, match=r"there, .* now"):
         run(bucket, "--per-cell", 2)
-    assert "8 images in 2 verified shards" in run(bucket, "--per-cell", 2, "--fresh")
+    assert "8 images in 2 shards" in run(bucket, "--per-cell", 2, "--fresh")
     assert len(objects(bucket)) == 6
 
 
@@ -104,6 +107,6 @@ def test_the_same_command_goes_on_after_its_only_photograph_was_withdrawn(
     redrawn = {**row, "id": "b", "strategy": "image-to-image", "parent": parent}
     plan.from_rows([{**row, "id": "a"}, redrawn]).save(tmp_path / "plan.csv")
     options = ("--engine", bundles["text"], "--plan", tmp_path / "plan.csv", "--parents", images, "--device", "cpu")
-    assert "2 images in 1 verified shards" in call(sample, "--shards", out, *options)
+    assert "2 images in 1 shards" in call(sample, "--shards", out, *options)
     purge(out, parent)
-    assert "1 images in 1 verified shards" in call(sample, "--shards", out, *options)
+    assert "1 images in 1 shards" in call(sample, "--shards", out, *options)

@@ -159,8 +159,8 @@ def test_few_images_of_many_rows_are_an_error_unless_asked_for(
     assert "4 of them name no image" in err
 
 
-def test_links_to_folders_outside_are_classes(tmp_path: Path) -> None:
-    """And a loop, or a second way to the same folder, is listed and does not hang."""
+def test_links_to_folders_outside_are_listed(tmp_path: Path) -> None:
+    """As those to files; and so is a loop, or a second way to the same folder, which does not hang."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "0.png").write_bytes(encode_image(picture(0)))
     (tmp_path / "in" / "b").mkdir(parents=True)
@@ -169,11 +169,20 @@ def test_links_to_folders_outside_are_classes(tmp_path: Path) -> None:
     os.symlink(tmp_path / "in", tmp_path / "in" / "b" / "up")
     os.symlink(tmp_path / "in" / "b", tmp_path / "in" / "c")
     found = find(tmp_path / "in")
-    assert [(one.place, one.facts["class"]) for one in found] == [("a/0.png", "a"), ("b/1.png", "b")]
+    assert [(one.place, one.facts["class"]) for one in found] == [("b/1.png", "b")]
     assert sorted(found.passed_over) == [
+        ("a", "a link to a folder outside; give that one, or copy it here"),
         ("b/up", "a link to a folder that is read elsewhere"),
         ("c", "a link to a folder that is read elsewhere"),
     ]
+
+
+def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    """The user chose it; so may be one inside that leads to another inside."""
+    (tmp_path / "real" / "kept").mkdir(parents=True)
+    (tmp_path / "real" / "kept" / "0.png").write_bytes(encode_image(picture(0)))
+    os.symlink(tmp_path / "real", tmp_path / "in")
+    assert [one.place for one in find(tmp_path / "in")] == ["kept/0.png"]
 
 
 def test_a_link_to_a_file_outside_is_no_image(tmp_path: Path) -> None:
