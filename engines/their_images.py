@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from engines.backends.torch_eager import CPU_PIXELS
-from engines.checkpoint.folder import PARTS, reason, weight_files
+from engines.checkpoint.folder import PARTS, known_files, reason, weight_files
 from engines.checkpoint.skeleton import empty_network, network_class, pipeline_class
 from engines.checkpoint.tokenizer import is_fast
 from engines.checkpoint.weights import check_weights, load_part
@@ -41,9 +41,9 @@ def their_images(
         Diffusers cannot draw with this folder: says why.
     """
     try:
-        with quiet(), torch.inference_mode(), explained("diffusers' pipeline"):
-            conditional, unconditional = _words(folder, spec, prompts, device)
-            pipeline = _open(folder, spec, without=("text_encoder", "tokenizer")).to(device)
+        with known_files(folder) as known, quiet(), torch.inference_mode(), explained("diffusers' pipeline"):
+            conditional, unconditional = _words(known, spec, prompts, device)
+            pipeline = _open(known, spec, without=("text_encoder", "tokenizer")).to(device)
             batch = GPU_IMAGES if device.type != "cpu" else max(1, CPU_PIXELS // spec.size**2)
             generators, latents = start.generators(), []
             steps, n = start.steps, len(prompts)

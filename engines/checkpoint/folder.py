@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from engines.errors import EngineError
@@ -77,6 +80,35 @@ def _no_weights(folder: Path, place: Path, name: str) -> str:
     found = sorted(p.name for p in place.glob("*.safetensors"))
     others = f"; {', '.join(found[:3])} is not read: rename it if it holds the weights" if found else ""
     return f"{place} has no weights: expected {name}.safetensors, or its shards with an index{others}"
+
+
+def refuse_code(folder: Path) -> None:
+    """Refuse a part of a pipeline with Python files in it: diffusers would run some of them, asking nobody.
+
+    Raises
+    ------
+    EngineError
+        Names the first of them.
+    """
+    for part in (*PARTS, "scheduler", "tokenizer"):
+        if code := sorted((folder / part).glob("*.py")):
+            raise EngineError(f"{code[0]} is code, and code in a model's folder is not run: take it away")
+
+
+@contextmanager
+def known_files(folder: Path) -> Iterator[Path]:
+    """A folder of links to the files of a pipeline that are known, for libraries that look for others beside them."""
+    files = [folder / "model_index.json"]
+    for part in PARTS:
+        files += [*(folder / part).glob("*.json"), *weight_files(folder, part).files]
+    for part in ("scheduler", "tokenizer"):
+        files += [path for path in (folder / part).iterdir() if path.suffix in (".json", ".txt")]
+    with TemporaryDirectory() as name:
+        for path in filter(Path.is_file, files):
+            link = Path(name) / path.relative_to(folder)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path.resolve())
+        yield Path(name)
 
 
 def read_json(path: Path) -> dict[str, Any]:

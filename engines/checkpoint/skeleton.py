@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.checkpoint import settings
-from engines.checkpoint.folder import PARTS, read_json, reason
+from engines.checkpoint.folder import PARTS, read_json, reason, refuse_code
 from engines.checkpoint.scheduler import open_scheduler
 from engines.checkpoint.settings import check_settings
 from engines.errors import EngineError
@@ -33,6 +33,7 @@ def empty_pipeline(folder: Path) -> Any:
         A part is missing or of another class, or a setting is not followed here; names it.
     """
     check_index(folder, read_json(folder / "model_index.json"))
+    refuse_code(folder)
     pipeline = pipeline_of(folder, {part: empty_network(folder, part) for part in PARTS})
     if pipeline.scheduler.config.get("clip_sample"):  # which the pipeline for text to image sets to False
         raise EngineError(

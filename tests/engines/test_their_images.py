@@ -46,6 +46,19 @@ def test_they_are_those_of_a_plain_script(scheduler: str, make_model: Callable[.
     assert np.abs(difference).max() <= 1
 
 
+def test_nothing_is_used_but_the_files_that_are_known(make_model: Callable[..., Path]) -> None:
+    """Neither code, which diffusers would run, nor an adapter, put there after the folder was checked."""
+    folder = make_model(seed=7)
+    spec = read_spec(folder)
+    start = start_of(spec, len(PROMPTS))
+    before, marker = images_of(folder, spec, start), folder / "ran"
+    for name in ("None.py", "scheduler/diffusers.py", "tokenizer/transformers.py", "vae/diffusers.py", "pipeline.py"):
+        (folder / name).write_text(f"open({str(marker)!r}, 'w').close()\n")
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"not read")
+    assert np.array_equal(images_of(folder, spec, start), before)
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize("prefix", ["text_model.", ""])
 def test_a_text_encoder_of_another_transformers_draws_the_same(prefix: str, make_model: Callable[..., Path]) -> None:
     """Transformers 5 saves no `text_model.` in names; transformers 4 alone would draw random weights for them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -135,13 +136,16 @@ def test_a_bundle_with_engine_files_is_certified_and_runs(compiled: Bundle) -> N
 
 @pytest.mark.slow
 def test_an_altered_engine_file_is_never_loaded(compiled: Bundle, tmp_path: Path) -> None:
-    folder = shutil.copytree(compiled.folder, tmp_path / "altered")
-    path = next(folder.rglob("unet.so"))
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(EngineError, match=r"unet\.so hashes to"):
-        load(folder)
+    folder, rng = Path(shutil.copytree(compiled.folder, tmp_path / "altered")), random.Random(0)
+    for path in (path for _ in range(150) for path in sorted(folder.rglob("*.so"))):
+        whole = path.read_bytes()
+        data = bytearray(whole)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        with pytest.raises(EngineError, match=rf"{path.name} hashes to"):
+            load(folder)
+        path.write_bytes(whole)
+    load(folder)
 
 
 @pytest.mark.slow

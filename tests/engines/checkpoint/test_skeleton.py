@@ -33,6 +33,17 @@ def test_code_in_the_folder_is_not_run(folder: Path, part: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["unet/diffusers.py", "scheduler/diffusers.py", "text_encoder/transformers.py", "tokenizer/transformers.py"]
+)
+def test_a_file_that_diffusers_would_run_is_refused(folder: Path, name: str) -> None:
+    """It takes a part's class from a file of the library's name in the part's folder, asking nobody."""
+    (folder / name).write_text(f"open({str(folder / 'ran')!r}, 'w').close()\n")
+    with pytest.raises(EngineError, match=rf"{name} is code, and code in a model's folder is not run: take it away"):
+        read_spec(folder)
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
     ("file", "values", "word"),
     [
         ("model_index.json", {"unet": None}, "names no unet"),
