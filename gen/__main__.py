@@ -1,6 +1,11 @@
-"""`python -m gen`."""
+"""`python -m gen`. The current folder, which Python puts first on the path, is taken off it."""
 
-from gen.cli import main
+import os
+import sys
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path and not os.path.samefile(sys.path[0], os.path.dirname(os.path.dirname(__file__))):
+        del sys.path[0]
+    from gen.cli import main
+
     main()

@@ -44,3 +44,20 @@ def test_no_module_of_the_current_folder_runs(line: str, status: int, phantom_sh
     done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False, timeout=500)
     assert not (tmp_path / "marker").exists(), (tmp_path / "marker").read_text()
     assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize("program", ["dermforge", "gen", "shards", "evalsuite", "bench"])
+def test_no_module_of_the_current_folder_runs_in_a_program_started_as_a_module(program: str, tmp_path: Path) -> None:
+    """Unless it is called as the program, or as a package on which the program's own first line rests."""
+    work = tmp_path / "work"
+    work.mkdir()
+    evil_folder.plant(work, tmp_path / "marker")
+    for name in {program, "dermforge"} if program in ("dermforge", "shards") else {program}:
+        (work / f"{name}.py").unlink()
+    env = importing_from(ROOT)
+    env.pop("PYTHONSAFEPATH", None)
+    command = [sys.executable, "-m", program, *(["gen"] if program == "dermforge" else []), "--help"]
+    done = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True, check=False, timeout=200)
+    assert not (tmp_path / "marker").exists(), (tmp_path / "marker").read_text()
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
