@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dermforge.common.digests import digest_files
+from dermforge.common.digests import digest_bytes, digest_file
 from engines.checkpoint.folder import PARTS, one_line, read_json
 from engines.errors import EngineError
 
 log = logging.getLogger("dermforge")
 #: The files of a pipeline folder that can determine an image, by suffix.
 DIGESTED = (".safetensors", ".json", ".txt")
+#: What a pipeline was tuned on, its prompts and classes, and the digests of its files.
+FACTS = "dermforge.json"
 
 
 class _Frozen(BaseModel):
@@ -123,7 +125,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     tokenizer = open_tokenizer(folder)
     check_tokenizer(folder, tokenizer, text.max_position_embeddings, text.vocab_size)
     try_networks(folder, pipeline, size, tokenizer.model_max_length)
-    own = read_json(folder / "dermforge.json") if (folder / "dermforge.json").exists() else {}
+    own = _facts(folder)
     scheduler = scheduler_settings(pipeline.scheduler)
     try:
         return PipelineSpec(
@@ -187,7 +189,31 @@ def _own_size(folder: Path, sample_size: Any, factor: int) -> int:
 
 
 def model_digest(folder: Path) -> str:
-    """sha256 of the weights and configurations of a pipeline folder, by relative name."""
+    """sha256 of the weights and configurations of a pipeline folder, by relative name.
+
+    Raises
+    ------
+    EngineError
+        A file is not as the program that made the folder wrote it, where `dermforge.json` says what it wrote.
+    """
+    found = file_digests(folder)
+    written: dict[str, str] = _facts(folder).get("files") or {}
+    for name, sha256 in sorted(written.items()):
+        if found.get(name) != sha256:
+            raise EngineError(
+                f"{folder / name} is damaged, or was changed after it was written (its sha256 is not that of {FACTS}): "
+                f"restore it, make the folder again, or take `files` out of {FACTS} if you changed it yourself"
+            )
+    return digest_bytes("".join(f"{name}\0{digest}\n" for name, digest in sorted(found.items())).encode())
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """The sha256 of every file that can determine an image, by its name in the folder."""
     found = (*folder.glob("*"), *folder.glob("*/*"))  # parts that are links to other folders among them
     files = [p for p in found if p.suffix in DIGESTED and p.is_file()]
-    return digest_files(folder, files)
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """What is known of a pipeline beside its parts."""
+    return read_json(folder / FACTS) if (folder / FACTS).exists() else {}

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json
 from engines.errors import EngineError
 
 PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
@@ -122,7 +124,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise EngineError(f"{path} is missing: expected a pipeline folder as save_pretrained writes it")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(opened_json(read_regular(path), path, "restore it, or take `sha256` out if you changed it"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EngineError(f"{path} is not JSON ({one_line(error)}): restore it") from error
     if not isinstance(value, dict):

@@ -17,11 +17,13 @@ from torch import nn
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
+from dermforge.common.sealed_file import sealed_json
 from dermforge.common.training_state import changes_between
 from dermforge.common.whole_folder import whole_folder
 from engines.checkpoint.folder import PARTS as NETWORKS
 from engines.checkpoint.folder import read_json
 from engines.checkpoint.weights import copy_part, write_weights
+from engines.pipeline_spec import FACTS, file_digests, model_digest
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.methods import PromptedUNet, Words
@@ -29,7 +31,6 @@ from gen.finetune.settings import Hyperparameters
 from gen.plan.prompts import names_skin_type
 from shards.format.schema import created_by
 
-FACTS = "dermforge.json"
 #: What is known of the run.
 TRAINING = "training"
 FILES = ("scheduler", "tokenizer")
@@ -44,6 +45,8 @@ def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = Fals
     UserError
         The folder exists and was not written by fine-tuning, or is the result of another run or of more steps and not
         to be replaced (`fresh`).
+    EngineError
+        It is the result of this run, and damaged.
     """
     claim(out, "a fine-tuned pipeline", [FACTS])
     if not (out / FACTS).is_file():
@@ -60,7 +63,10 @@ def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = Fals
             f"{out} has made {made} steps, and {steps} are asked for: write to another folder, or start again (fresh), "
             "which replaces it"
         )
-    return bool(before == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
+    same = bool(before == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
+    if same and not fresh:
+        model_digest(out)
+    return same
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,8 @@ class TunedPipeline:
                 if self.settings.method == "lora":
                     _fuse(self.network.unet, folder / "lora" if keep_adapter else None)
                 _write_unet(self.base, self.network.unet, folder)
-            facts = json.dumps(self.facts(), indent=1, ensure_ascii=False)
-            (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
+            facts = self.facts() | {"files": file_digests(folder)}
+            (folder / FACTS).write_bytes(sealed_json(json.dumps(facts, indent=1, ensure_ascii=False)))
             (folder / "README.md").write_text(self.card(), encoding="utf-8")
             (folder / TRAINING).mkdir()
             for path, name in records:

@@ -76,7 +76,7 @@ def finetune(
         states = [{n: c for n, c in s.items() if n.startswith("tuned/")} for s in (trial.old, trial.new)]
         assert found in states, "the pipeline is neither before nor after"
 
-    trial = Trial(warm, f"{words} --steps 2", before, blank=timeless, valid=valid)
+    trial = Trial(warm, f"{words} --steps 2", before, blank=timeless, between=["tuned.work/*"], valid=valid)
     return trial
 
 

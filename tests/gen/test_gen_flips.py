@@ -57,3 +57,21 @@ def test_no_flip_is_silent(
             assert timeless(folder / "tuned") == expected, f"bit {bit} of {name}"
         else:
             assert said, done.said
+
+
+@pytest.mark.parametrize("name", ["unet/diffusion_pytorch_model.safetensors", "dermforge.json", "unet/config.json"])
+@pytest.mark.parametrize("count", [1, pytest.param(300, marks=pytest.mark.slow)])
+def test_no_flip_of_a_result_is_silent(
+    stopped: tuple[str, Path, dict[str, bytes]], warm: Warm, tmp_path: Path, name: str, count: int
+) -> None:
+    """A run that was done already looks at what it made, before it says so."""
+    words, before, _ = stopped
+    folder = Path(shutil.copytree(before, tmp_path / "run"))
+    again = words.replace("--steps 2", "--steps 1").format(folder).split()
+    file = folder / "tuned" / name
+    for bit in some_bits(file, count):
+        with flipped(file, bit):
+            done = warm.run(again, folder)
+        assert done.status == 2, done.said
+        assert f"{file} is" in " ".join(done.said.split()), done.said
+    assert "was done already" in warm.run(again, folder).said
