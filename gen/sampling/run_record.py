@@ -108,7 +108,8 @@ def describe(
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", " ")
-        raise UserError(f"{name} {first['input']!r} of the run: {first['msg'].lower()}") from error
+        reason = first["msg"][0].lower() + first["msg"][1:]  # a pattern in it stays as it is
+        raise UserError(f"{name} {first['input']!r} of the run: {reason}") from error
 
 
 def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = False) -> None:
