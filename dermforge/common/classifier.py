@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dermforge.common.digests import digest_file
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_line
 from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import opened_json
 
@@ -77,7 +77,7 @@ def open_classifier(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
         model = timm.create_model(record.recipe.model, num_classes=len(record.classes)).eval()
         model.load_state_dict(read_weights(folder, record.weights_sha256))
     except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"{folder} is not a classifier ({reason}): give a folder that `evalsuite train` wrote"
         ) from error

@@ -11,3 +11,8 @@ class DataWarning(UserWarning):
 
 class CheckFailed(ValueError):
     """A check ran and failed, such as a digest or a threshold (exit status 1)."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says, for a message of one line; its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

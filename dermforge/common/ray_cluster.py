@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_line
 from dermforge.common.extras import how_to_install
 from dermforge.common.processes import find_only_installed_modules
 
@@ -70,7 +70,7 @@ def connect(address: str) -> Any:
         ray.init(address=address, job_config=job, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}), or one with another token; give its "
+            f"no Ray cluster at {address!r} ({first_line(error)}), or one with another token; give its "
             "HOST:PORT and its RAY_AUTH_TOKEN, or local"
         ) from error
     return ray

@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from dermforge.common import xlsx
 from dermforge.common.csv_cells import unguarded
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_line
 from dermforge.common.missing import is_missing
 from dermforge.common.sealed_parquet import check_seal
 from dermforge.common.texts_as_values import json_value
@@ -74,7 +74,7 @@ def read_table(path: Path) -> pd.DataFrame:
     except UserError:  # a line of JSON
         raise
     except (OSError, csv.Error, pa.ArrowException, *_DAMAGE) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
             named, line, cells = uneven.groups()
             reason = f"line {line} has {cells} cells and the lines above it {named}"

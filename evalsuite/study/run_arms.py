@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from dermforge.common import processes, ray_cluster
-from dermforge.common.errors import CheckFailed, DataWarning, UserError
+from dermforge.common.errors import CheckFailed, DataWarning, UserError, first_line
 from dermforge.common.progress import Progress, Ticker, no_tick, silent
 from dermforge.common.sealed_parquet import check_seal
 from evalsuite.study import arm as arms_
@@ -203,9 +203,7 @@ def _by_ray(jobs: Sequence[Job], address: str, tick: Ticker) -> None:
             raise error.cause from error
         raise
     except ray.exceptions.RayError as error:
-        raise UserError(
-            f"Ray gave up on an arm ({str(error).splitlines()[0]}); run the same again: it resumes"
-        ) from error
+        raise UserError(f"Ray gave up on an arm ({first_line(error)}); run the same again: it resumes") from error
     finally:
         ray.shutdown()
 

@@ -14,7 +14,7 @@ from dermforge.common import id_ranges as ranges
 from dermforge.common.atomic import write_whole
 from dermforge.common.classifier import RECORD, WEIGHTS
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_line
 from dermforge.common.sealed_file import sealed_json
 from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
@@ -133,6 +133,6 @@ def load(folder: Path) -> tuple[nn.Module, Record]:
         model.load_state_dict(classifier.read_weights(Path(folder), record.weights_sha256))
     except (SafetensorError, FileNotFoundError, RuntimeError) as error:
         raise UserError(
-            f"{path} does not hold the weights of {record.recipe.model}: {str(error).splitlines()[0]}; train it again"
+            f"{path} does not hold the weights of {record.recipe.model}: {first_line(error)}; train it again"
         ) from error
     return model.eval(), record

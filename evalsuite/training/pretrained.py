@@ -8,7 +8,7 @@ import timm
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_line
 from evalsuite.training.recipe import DEFAULT_MODEL, HUB, SCRATCH, Recipe, make_recipe
 
 AUTO = "auto"
@@ -82,7 +82,7 @@ def fetch(model: str) -> Path:
 def _why(error: OSError) -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set, and they are not in the cache"
-    return str(error).splitlines()[0] if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
+    return first_line(error) if isinstance(error, HfHubHTTPError) else "the hub cannot be reached"
 
 
 def check_name(model: str) -> None:

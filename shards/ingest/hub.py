@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_line
 from dermforge.common.missing import is_missing, is_missing_code
 from dermforge.common.texts_as_values import json_value
 from shards.ingest.files.found import FoundImage
@@ -38,7 +38,7 @@ def holds_images(file: File) -> bool:
     try:
         return bool(_pictures(pyarrow.parquet.read_schema(file.path)))
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"cannot read the table {file.path}: {reason}; write it again, or move it away") from error
 
 
@@ -94,7 +94,7 @@ def rows_of(file: File, chosen: Chosen, notation: Notation | None = None) -> Ite
 
 
 def _unreadable(file: File, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0]
+    reason = first_line(error)
     return UserError(f"cannot read {file.path}: {reason}; expected a Hugging Face parquet or arrow file")
 
 

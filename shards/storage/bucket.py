@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from dermforge.common.atomic import Pending, locked, sweep
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, UserError, first_line
 from dermforge.common.extras import how_to_install
 from dermforge.common.private_folder import private_folder
 from dermforge.common.texts_as_values import bytes_from_environment
@@ -202,7 +202,7 @@ def _filesystem(url: str) -> Any:
         options = {"auto_mkdir": True} if url.startswith(("file://", "local://")) else {}
         return fsspec.core.url_to_fs(url, **options)[0]
     except ImportError as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"{url}: {reason}; s3:// needs `{how_to_install('cloud')}`, other stores the package named here"
         ) from error

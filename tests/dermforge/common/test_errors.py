@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dermforge.common import console
-from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, UserError, first_line
 from engines.errors import EngineError, ParityError
 
 
@@ -47,3 +47,16 @@ def test_any_other_value_error_is_a_bug_and_keeps_its_traceback(monkeypatch: pyt
     monkeypatch.setattr(sys, "argv", ["program"])
     with pytest.raises(ValueError, match="invalid literal"):
         console.run(app)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  one\ntwo"), "one"),
+        (ConnectionError(), "ConnectionError"),  # as Ray 2.52 raises it
+        (ConnectionError(" \n"), "ConnectionError"),
+    ],
+)
+def test_a_library_that_says_nothing_is_named_by_its_error(error: Exception, line: str) -> None:
+    assert first_line(error) == line
