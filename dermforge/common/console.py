@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dermforge.common.as_json import document
-from dermforge.common.errors import CheckFailed, DataWarning, UserError
+from dermforge.common.errors import CheckFailed, DataWarning, UserError, system_error
 from dermforge.common.processes import find_only_installed_modules
 from dermforge.common.progress import Ticker
 from dermforge.common.texts_as_values import seconds_from_environment
@@ -84,11 +84,14 @@ def run(app: typer.Typer) -> NoReturn:
     except UserError as error:
         warn(str(error), "error", "red")
         sys.exit(2)
-    except OSError as error:  # such as a full disk or a read-only folder: not a bug
-        name = f" ({error.filename})" if error.filename else ""
-        if error.errno == errno.ENOSPC:
+    except Exception as error:
+        failed = system_error(error)  # such as a full disk or a read-only folder: not a bug
+        if failed is None:
+            raise
+        name = f" ({failed.filename})" if failed.filename else ""
+        if failed.errno == errno.ENOSPC:
             name += ": free some space and run the same command again; finished work is kept"
-        warn(f"{error.strerror or error}{name}", "error", "red")
+        warn(f"{failed.strerror or failed}{name}", "error", "red")
         sys.exit(2)
     except KeyboardInterrupt:
         _stopped()

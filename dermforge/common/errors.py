@@ -1,5 +1,10 @@
 """The errors that a user can cause. A command prints them as one line."""
 
+from __future__ import annotations
+
+import os
+import re
+
 
 class UserError(ValueError):
     """Something that the user gave is wrong: what was got, what was expected, what to do (exit status 2)."""
@@ -16,3 +21,16 @@ class CheckFailed(ValueError):
 def first_line(error: BaseException) -> str:
     """The first line of what a library says, for a message of one line; its class where it says nothing."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def system_error(error: Exception) -> OSError | None:
+    """The error of the system, such as a full disk, that a library tells in its own kind of exception; else None.
+
+    safetensors writes "No space left on device (os error 28)", and torch "Too many open files (24)".
+    """
+    if isinstance(error, OSError):
+        return error
+    found = re.search(r"\((?:os error )?(\d{1,3})\)\s*$", str(error))
+    if found is None or os.strerror(int(found[1])) not in str(error):
+        return None
+    return OSError(int(found[1]), os.strerror(int(found[1])))

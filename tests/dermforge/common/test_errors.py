@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import pytest
 
 from dermforge.common import console
-from dermforge.common.errors import CheckFailed, UserError, first_line
+from dermforge.common.errors import CheckFailed, UserError, first_line, system_error
 from engines.errors import EngineError, ParityError
 
 
@@ -60,3 +61,25 @@ def test_any_other_value_error_is_a_bug_and_keeps_its_traceback(monkeypatch: pyt
 )
 def test_a_library_that_says_nothing_is_named_by_its_error(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+def test_an_error_of_the_system_is_known_in_a_library_s_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As safetensors and torch say it; another number in brackets is none."""
+    full = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    files = RuntimeError("unable to open file <a.safetensors> in read-only mode: Too many open files (24)")
+    assert [getattr(system_error(error), "errno", None) for error in (full, files)] == [errno.ENOSPC, errno.EMFILE]
+    assert system_error(RuntimeError("a tensor of shape (24)")) is None
+    assert system_error(PermissionError(13, "no")) is not None
+    app = console.new_app("a program")
+
+    @app.command()
+    def fail() -> None:
+        raise full
+
+    monkeypatch.setattr(sys, "argv", ["fail"])
+    with pytest.raises(SystemExit) as stop:
+        console.run(app)
+    assert stop.value.code == 2
+    assert "No space left on device: free some space" in " ".join(capsys.readouterr().err.split())
