@@ -26,20 +26,6 @@ def quiet() -> Iterator[None]:
                 logging.getLogger(name).setLevel(level)
 
 
-@contextlib.contextmanager
-def without_bars() -> Iterator[None]:
-    """Silence diffusers' progress bars."""
-    from diffusers.utils import logging as bars
-
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            bars.enable_progress_bar()
-
-
 def drop_guesses() -> None:
     """Drop a false warning that diffusers logs when it is imported and optimum-onnx is installed.
 

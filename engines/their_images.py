@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dermforge.common.loading_bars import without_bars
 from engines.backends.torch_eager import CPU_PIXELS
 from engines.checkpoint.folder import PARTS, known_files, reason, weight_files
 from engines.checkpoint.skeleton import empty_network, network_class, pipeline_class
@@ -18,7 +19,7 @@ from engines.draw import GREY, Start, Tick, hole
 from engines.errors import EngineError
 from engines.memory import explained, give_back
 from engines.pipeline_spec import PipelineSpec
-from engines.silence import quiet, without_bars
+from engines.silence import quiet
 
 GPU_IMAGES = 8
 
@@ -87,7 +88,7 @@ def _open(folder: Path, spec: PipelineSpec, without: Sequence[str]) -> Any:
     kind = pipeline_class(inpaint=spec.unet_in_channels != spec.latent_channels)
     fast = "tokenizer" not in without and is_fast(folder)
     left_out = (*without, "safety_checker", "feature_extractor", "image_encoder", *(["tokenizer"] if fast else []))
-    with without_bars():
+    with without_bars("diffusers", "transformers"):
         given = {part: _network(folder, part) for part in PARTS if part not in without}
         given |= dict.fromkeys(left_out)
         pipeline = kind.from_pretrained(folder, **given, torch_dtype=torch.float32, use_safetensors=True)

@@ -13,6 +13,7 @@ import numpy as np
 from dermforge.common import one_onnxruntime
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
+from dermforge.common.loading_bars import without_bars
 from engines.manifest import USUAL_MODE, CompileMode
 from engines.silence import quiet
 
@@ -135,7 +136,7 @@ def diffusers_pipeline(model: PeerModel) -> Any:
 
     from engines.compile.precision import DTYPES  # fp8 is half precision there, as peers have no fp8
 
-    with quiet():
+    with quiet(), without_bars("diffusers", "transformers"):
         pipeline = StableDiffusionPipeline.from_pretrained(
             model.folder, torch_dtype=DTYPES[model.precision], safety_checker=None, requires_safety_checker=False
         )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch.nn import functional
 from dermforge.common.classifier import WEIGHTS
 from dermforge.common.digests import digest_file
 from dermforge.common.errors import UserError
+from dermforge.common.loading_bars import without_bars
 from dermforge.common.skin_tone import srgb_to_lab
 from dermforge.common.texts_as_values import json_value
 from evalsuite.images.features.names import SPECS
@@ -184,7 +186,12 @@ def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
     digest = hashlib.sha256("".join(digest_file(f) for f in files).encode()).hexdigest()
     is_clip = json_value((folder / "config.json").read_text()).get("model_type", "").startswith("clip")
     kind = CLIPVisionModelWithProjection if is_clip else AutoModel
-    model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(device)
+    with without_bars("transformers"):
+        model, loaded = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    _check_whole(folder, model, loaded)
+    model.eval().to(device)
     config = getattr(model.config, "vision_config", model.config)
     statistics = _statistics(folder)
     kind_name = config.model_type.replace("_vision_model", "")
@@ -199,6 +206,29 @@ def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
         return np.asarray(features.float().cpu().numpy())
 
     return Extractor(name, f"transformers/{digest}", embed)
+
+
+def _check_whole(folder: Path, model: Any, loaded: Mapping[str, Any]) -> None:
+    """Refuse weights that are missing, which transformers draws at random, and unknown ones inside the network.
+
+    What a whole model has beside the network may be left out: CLIP's text, a classifier. So may a pooler, which comes
+    after the features.
+    """
+    parts = {name.partition(".")[0] for name in model.state_dict()}
+    own = f"{model.base_model_prefix}."
+    missing = sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler."))
+    unknown = sorted(
+        name
+        for name in loaded["unexpected_keys"]
+        if parts.intersection(n.partition(".")[0] for n in (name, name.removeprefix(own)))
+        and not name.endswith("position_ids")
+    )
+    for word, names in (("missing", missing), ("unknown", unknown)):
+        if names:
+            raise UserError(
+                f"{folder}: {len(names)} weights of {type(model).__name__} are {word}, the first {names[0]}; copy "
+                "config.json and the weights from the same model"
+            )
 
 
 def checkpoint(folder: Path, device: str = "cpu") -> Extractor:

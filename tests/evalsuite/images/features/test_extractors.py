@@ -128,6 +128,33 @@ def test_transformers_models_come_from_a_local_folder(tmp_path: Path) -> None:
     assert dinov2.metric("FD") == "FD[dinov2-h16p14-28]"
 
 
+@pytest.mark.parametrize("kind", ["clip", "dinov2"])
+def test_no_weight_of_a_transformers_model_is_drawn_at_random(kind: str, tmp_path: Path) -> None:
+    """Each weight taken away is missed, each one too many in the network is named; what is beside it is left out."""
+    from safetensors.torch import load_file, save_file
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
+
+    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    if kind == "clip":
+        CLIPVisionModelWithProjection(
+            CLIPVisionConfig(**small, intermediate_size=16, projection_dim=8)
+        ).save_pretrained(tmp_path)
+    else:
+        Dinov2Model(Dinov2Config(**small)).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    beside = {"text_model.embeddings.weight": torch.zeros(2), "classifier.bias": torch.zeros(2)}
+    save_file(weights | beside, file, metadata={"format": "pt"})
+    open_extractor(f"transformers:{tmp_path}")
+    for name in sorted(weights)[::4]:
+        save_file({n: value for n, value in weights.items() if n != name}, file, metadata={"format": "pt"})
+        with pytest.raises(UserError, match=r"1 weights of .* are missing, the first"):
+            open_extractor(f"transformers:{tmp_path}")
+        save_file(weights | {f"{name}_2": torch.zeros(2)}, file, metadata={"format": "pt"})
+        with pytest.raises(UserError, match=r"1 weights of .* are unknown, the first"):
+            open_extractor(f"transformers:{tmp_path}")
+
+
 def test_the_inception_file_is_called_as_clean_fid_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recognised by its digest; floats of 0 to 255 at 299 px, never rounded after the resize; then FID is FID."""
 
