@@ -11,6 +11,7 @@ import pytest
 import torch
 from ends import Warm, warmed
 
+from engines.checkpoint.weights import write_weights
 from gen.phantoms.dataset import PhantomSplit
 
 torch.set_num_threads(1)  # tests run side by side
@@ -30,8 +31,9 @@ def random_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained pipeline folder of the built-in pipeline's shapes."""
     from pipelines_helpers import new_pipeline
 
-    folder = tmp_path_factory.mktemp("random") / "pipeline"
-    new_pipeline(0).save_pretrained(folder)
+    folder, pipeline = tmp_path_factory.mktemp("random") / "pipeline", new_pipeline(0)
+    pipeline.save_pretrained(folder)
+    write_weights(folder, "text_encoder", pipeline.text_encoder.state_dict())  # under the names of every version
     return folder
 
 
