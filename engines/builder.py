@@ -18,6 +18,7 @@ from engines.backends.torch_eager import Lowered, Reference, small_batches
 from engines.bundle import Bundle, claim, read_bundle, read_manifest, write_manifest, write_record
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
+from engines.checkpoint.skeleton import read_family
 from engines.compile import fp8, torch_build
 from engines.compile.batch_tuning import Timings, choose_sizes
 from engines.compile.onnx_export import export
@@ -34,7 +35,6 @@ from engines.parity import advice
 from engines.pipeline_spec import DIGESTED, ValidationPrompt, model_digest, read_spec
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
-KEPT = ("tokenizer", "scheduler", "text_encoder", "unet", "vae")
 ROWS, VAE_BATCH = 32, 8  # where batches are not tuned: an engine file has one size
 CPU_ROWS = 16  # of an engine file for a CPU, one of whose cores runs it
 
@@ -201,7 +201,7 @@ def _job(manifest: Manifest, gpu: tensorrt.GpuTarget | None, refit: bool, old: B
 
 def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) -> Bundle:
     """The bundle's tokenizer, scheduler, graphs or torch weights, and manifest, written into a folder."""
-    for part in ("tokenizer", "scheduler"):
+    for part in (*manifest.spec.tokens, "scheduler"):
         (out / part).mkdir(exist_ok=True)
         for path in sorted((model / part).iterdir()):
             if path.suffix in DIGESTED and path.is_file():
@@ -217,15 +217,17 @@ def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) ->
 
 
 def write_index(model: Path, out: Path) -> None:
-    """Write `model_index.json` without the parts that a bundle leaves out (a safety checker, its feature extractor).
+    """Write `model_index.json` without the parts that a bundle leaves out (a safety checker, a feature extractor).
 
     Whatever loads the bundle as a pipeline would look for them otherwise.
     """
     index = json.loads((model / "model_index.json").read_text())
+    family = read_family(model)
     for name, value in index.items():
-        if isinstance(value, list) and name not in KEPT:
+        if isinstance(value, list) and name not in (*family.parts, *family.tokenizers, "scheduler"):
             index[name] = [None, None]
-    index["requires_safety_checker"] = False
+    if "requires_safety_checker" in family.index.without_influence:
+        index["requires_safety_checker"] = False
     (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 

@@ -32,7 +32,7 @@ def gauss(
     return {name: torch.randn(rows, *shape, device=device, generator=generator) for name, shape in shapes.items()}
 
 
-def chosen(conditioning: Conditioning, rows: int | slice | torch.Tensor | None) -> dict[str, torch.Tensor]:
+def chosen(conditioning: Conditioning, rows: int | slice | list[int] | torch.Tensor | None) -> dict[str, torch.Tensor]:
     """Some of the rows; one number gives one row without its axis, and None gives that its axis again."""
     return {name: value[rows] for name, value in conditioning.items()}
 
@@ -45,3 +45,11 @@ def joined(parts: Sequence[Conditioning]) -> dict[str, torch.Tensor]:
 def moved(conditioning: Conditioning, device: torch.device | str) -> dict[str, torch.Tensor]:
     """The same on a device."""
     return {name: value.to(device) for name, value in conditioning.items()}
+
+
+def with_guidance(conditioning: Conditioning, guidance: float) -> dict[str, torch.Tensor]:
+    """The same with another guidance scale, where it is an input of the denoiser."""
+    given = dict(conditioning)
+    if "guidance" in given:
+        given["guidance"] = torch.full_like(given["guidance"], guidance)
+    return given

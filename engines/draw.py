@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from engines.checkpoint.scheduler import own_scheduler
-from engines.conditioning import Conditioning
+from engines.conditioning import Conditioning, chosen, joined, with_guidance
 from engines.engine import Engine, Networks
 from engines.pipeline_spec import PipelineSpec
 
@@ -62,8 +62,10 @@ def denoise(
     extra: torch.Tensor | None,
     tick: Tick = lambda *_: None,
     generators: Sequence[torch.Generator] | None = None,
+    *,
+    classifier_free: bool = True,
 ) -> torch.Tensor:
-    """Latents after every step of a diffusers scheduler with classifier-free guidance, float32 [n, C, h, w].
+    """Latents after every step of a diffusers scheduler with guidance, float32 [n, C, h, w].
 
     Parameters
     ----------
@@ -79,15 +81,23 @@ def denoise(
         Further channels of the UNet's input, for inpainting: float32 [n, 1 + C, h, w].
     generators
         Of fresh noise, one an image, for schedulers that add some.
+    classifier_free
+        Whether guidance is a difference of predictions; otherwise it is an input, where the model knows guidance.
     """
+    n = len(latents)
+    if not classifier_free:
+        text = with_guidance(chosen(text, slice(n)), guidance)
     takes = "generator" in inspect.signature(scheduler.step).parameters
     more = {"generator": list(generators)} if takes and generators is not None else {}
     for step, time in enumerate(scheduler.timesteps):
-        rows = scheduler.scale_model_input(latents, time)
+        rows = scheduler.scale_model_input(latents, time) if hasattr(scheduler, "scale_model_input") else latents
         rows = rows if extra is None else torch.cat([rows, extra], dim=1)
-        prediction = unet(torch.cat([rows, rows]), time.to(latents.device).expand(2 * len(rows)), text)
-        conditional, unconditional = prediction.chunk(2)
-        guided = unconditional + guidance * (conditional - unconditional)
+        if classifier_free:
+            rows = torch.cat([rows, rows])
+        guided = unet(rows, time.to(latents.device).expand(len(rows)), text)
+        if classifier_free:
+            conditional, unconditional = guided.chunk(2)
+            guided = unconditional + guidance * (conditional - unconditional)
         latents = scheduler.step(guided, time, latents, **more).prev_sample
         tick(step + 1, len(scheduler.timesteps))
     return latents
@@ -98,31 +108,68 @@ def by_diffusers(
 ) -> torch.Tensor:
     """A `Solve` by diffusers' scheduler of the pipeline's class and settings, around the engine's UNet."""
     scheduler = own_scheduler(engine.spec.scheduler)
-    scheduler.set_timesteps(start.steps)
-    latents = start.noise.to(engine.device) * scheduler.init_noise_sigma
+    set_steps(scheduler, engine.spec, start.steps)
+    latents = start.noise.to(engine.device) * getattr(scheduler, "init_noise_sigma", 1.0)  # a flow's is 1
 
     def tick(done: int, total: int) -> None:
         so_far(f"step {done} of {total}")
 
-    return denoise(engine.denoise, scheduler, latents, text, start.guidance, extra, tick, start.generators())
+    return denoise(
+        engine.denoise,
+        scheduler,
+        latents,
+        text,
+        start.guidance,
+        extra,
+        tick,
+        start.generators(),
+        classifier_free=engine.spec.guidance == "classifier-free",
+    )
+
+
+def set_steps(scheduler: Any, spec: PipelineSpec, steps: int) -> None:
+    """Set the timesteps of a diffusers scheduler as diffusers' pipeline of that family does."""
+    config, given = scheduler.config, dict[str, Any]()
+    if spec.sigmas_from_one:
+        given["sigmas"] = np.linspace(1.0, 1 / steps, steps)
+    if config.get("use_dynamic_shifting"):
+        few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+        least, most = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        given["mu"] = least + (most - least) * ((spec.image_tokens or few) - few) / (many - few)
+    scheduler.set_timesteps(**given if "sigmas" in given else {"num_inference_steps": steps, **given})
 
 
 def draw(engine: Engine, prompts: Sequence[str], steps: int = STEPS, guidance: float = GUIDANCE) -> np.ndarray:
-    """Images of prompts by DDIM (arXiv 2010.02502), with noise seeded by position: uint8 [n, H, W, 3]."""
-    text = engine.encode_text([*prompts, *[""] * len(prompts)])
+    """Images of prompts by DDIM (arXiv 2010.02502) or a flow's Euler steps, with noise seeded by position.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [n, H, W, 3].
+    """
+    text = with_empty(engine, prompts)
     return engine.decode(draw_latents(engine, text, steps, guidance)).cpu().numpy()
+
+
+def with_empty(engine: Networks, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+    """The conditioning of n prompts and of n empty negative ones."""
+    return joined([engine.encode_text(prompts), engine.encode_text([""] * len(prompts), negative=True)])
 
 
 def draw_latents(engine: Engine, text: Conditioning, steps: int = STEPS, guidance: float = GUIDANCE) -> torch.Tensor:
     """The latents of `draw`, float32 [n, C, h, w], from the conditioning of n prompts and of n empty ones."""
-    from diffusers import DDIMScheduler
+    from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
     spec, n = engine.spec, len(next(iter(text.values()))) // 2
-    scheduler = DDIMScheduler.from_config(spec.scheduler, clip_sample=False)
-    scheduler.set_timesteps(steps)
+    if spec.prediction_type == "flow_prediction":
+        scheduler = FlowMatchEulerDiscreteScheduler.from_config(spec.scheduler)
+    else:
+        scheduler = DDIMScheduler.from_config(spec.scheduler, clip_sample=False)
+    set_steps(scheduler, spec, steps)
     latents = start_of(spec, n).noise.to(engine.device)
     extra = inpainting_channels(engine, n)
-    return denoise(engine.denoise, scheduler, latents, text, guidance, extra)
+    free = spec.guidance == "classifier-free"
+    return denoise(engine.denoise, scheduler, latents, text, guidance, extra, classifier_free=free)
 
 
 def inpainting_channels(engine: Networks, n: int) -> torch.Tensor | None:

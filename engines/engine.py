@@ -120,7 +120,7 @@ class Networks:
             return torch.zeros((0, self.spec.max_length), dtype=torch.int64)
         return self._tokenizer(list(prompts))
 
-    def encode_text(self, prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+    def encode_text(self, prompts: Sequence[str], *, negative: bool = False) -> dict[str, torch.Tensor]:
         """The conditioning that prompts give, float32 of n rows each: of Stable Diffusion `text` alone.
 
         The conditioning of the last distinct prompts is kept, so a prompt that recurs costs nothing.
@@ -128,11 +128,13 @@ class Networks:
         Parameters
         ----------
         prompts
-            n texts; a text that is too long is cut. The empty text is the unconditional prompt.
+            n texts; a text that is too long is cut.
+        negative
+            They are negative prompts, of which some families take an empty one for zeros.
         """
         found = self.encode_tokens(self.tokenize(prompts))
         dropped = [i for i, prompt in enumerate(prompts) if not prompt]
-        if dropped and self.spec.empty_prompt == "zeros":
+        if negative and dropped and self.spec.empty_prompt == "zeros":
             for name in found.keys() - self.spec.constants.keys():
                 found[name][dropped] = 0
         return found
@@ -251,8 +253,8 @@ class Engine(Networks):
 
     Attributes
     ----------
-    tokenizer
-        The bundle's own, of transformers.
+    tokenizers
+        The bundle's own, of transformers, by name.
 
     Examples
     --------
@@ -274,11 +276,19 @@ class Engine(Networks):
     """
 
     def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
-        from engines.checkpoint.tokenizer import bundle_tokenizer, token_ids
+        from engines.checkpoint.tokenizer import bundle_tokenizers, token_ids
+        from engines.models import families
 
-        manifest, length = bundle.manifest, bundle.manifest.spec.max_length
-        self.tokenizer = own = bundle_tokenizer(bundle)
-        super().__init__(manifest.spec, calls, lambda p: token_ids(own, p, length), rows, manifest.vae_batch)
+        manifest, lengths = bundle.manifest, bundle.manifest.spec.tokens
+        self.tokenizers = own = bundle_tokenizers(bundle)
+
+        prepared = families()[manifest.spec.family].prepared
+
+        def ids(prompts: list[str]) -> torch.Tensor:
+            texts = [prepared(prompt) for prompt in prompts]
+            return torch.cat([token_ids(own[name], texts, length) for name, length in lengths.items()], dim=1)
+
+        super().__init__(manifest.spec, calls, ids, rows, manifest.vae_batch)
         self.bundle, self.backend, self.precision = bundle, backend, str(manifest.precision)
         compiles = backend == "torch" and self.device.type == "cuda"
         self.compile_mode = (manifest.compile_mode or USUAL_MODE) if compiles else None

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engines.checkpoint.folder import PARTS
 from engines.errors import EngineError
+from engines.models import families
 
-HUB_FILES = [
-    "model_index.json",
-    "dermforge.json",
-    "scheduler/*",
-    "tokenizer/*",
-    *(f"{part}/*.{kind}" for part in PARTS for kind in ("json", "safetensors")),
-]
 HUB_SKIPPED = ["*.non_ema.*", "*flax*", "*openvino*"]
 #: The same for `hf download`, whose --include takes one pattern in some versions and several in others; the names of
 #: files may be patterns in all of them.
 PATTERNS = ("*.json", "tokenizer/*", "text_encoder/model.safetensors", "*/diffusion_pytorch_model.safetensors")
+#: The same for models with several text encoders and weights in pieces.
+PATTERNS_OF_LARGE = (
+    "*.json",
+    "tokenizer*/*",
+    "text_encoder*/model.safetensors",
+    "text_encoder*/model-*.safetensors",
+    "*/diffusion_pytorch_model.safetensors",
+    "*/diffusion_pytorch_model-*.safetensors",
+)
 
 
-#: Public models of a supported kind and the licence of their weights. The repositories of runwayml and stabilityai that
-#: papers name are gone from the hub; these are copies by others, under the last part of the old id.
+#: Public models of the newer families, and the licence of their weights.
+LARGE = {
+    "stabilityai/stable-diffusion-xl-base-1.0": "CreativeML Open RAIL++-M",
+    "stabilityai/stable-diffusion-3.5-medium": "Stability AI Community License",
+    "black-forest-labs/FLUX.1-dev": "FLUX.1 [dev] Non-Commercial License",
+    "black-forest-labs/FLUX.1-schnell": "Apache-2.0",
+}
+#: Public models of Stable Diffusion 1.x and 2.x. The repositories of runwayml and stabilityai that papers name are gone
+#: from the hub; these are copies by others, under the last part of the old id.
 KNOWN = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": "CreativeML OpenRAIL-M",
     "stable-diffusion-v1-5/stable-diffusion-inpainting": "CreativeML OpenRAIL-M",
@@ -59,7 +68,7 @@ def resolve(model: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_SKIPPED))
+        return Path(snapshot_download(name, allow_patterns=hub_files(), ignore_patterns=HUB_SKIPPED))
     except HFValidationError as error:
         raise EngineError(f"{name} is neither a folder here nor a hub id owner/name. {how_to_get()}") from error
     except RepositoryNotFoundError as error:
@@ -70,6 +79,13 @@ def resolve(model: str | Path) -> Path:
         raise EngineError(f"{what} ({type(error).__name__}). {how_to_get(name.split('/')[1], name)}") from error
 
 
+def hub_files() -> list[str]:
+    """Patterns of the files of a pipeline of any family."""
+    parts = {part for family in families().values() for part in family.parts}
+    weights = [f"{part}/*.{kind}" for part in sorted(parts) for kind in ("json", "safetensors")]
+    return ["model_index.json", "dermforge.json", "scheduler/*", "tokenizer*/*", *weights]
+
+
 def how_to_get(name: str = "", hub_id: str = USUAL) -> str:
     """What to type to get a model that was not found: the public one of this name, else another.
 
@@ -78,13 +94,16 @@ def how_to_get(name: str = "", hub_id: str = USUAL) -> str:
     hub_id
         What to get where no public model has the name.
     """
-    found = next((known for known in KNOWN if known.endswith(f"/{name}")), hub_id)
-    licence = f" ({KNOWN[found]})" if found in KNOWN else ""
+    licences = KNOWN | LARGE
+    found = next((known for known in licences if known.endswith(f"/{name}")), hub_id)
+    licence = f" ({licences[found]})" if found in licences else ""
     folder = found.split("/")[1]
     return f"To get {found}{licence}, where there is a network: `{download_line(found)}`; then give the folder {folder}"
 
 
 def download_line(hub_id: str) -> str:
     """The command that downloads the files of a pipeline, and no second copy of its weights."""
-    patterns = " ".join(f'"{one}"' if "*" in one else one for one in PATTERNS)
+    patterns = " ".join(
+        f'"{one}"' if "*" in one else one for one in (PATTERNS_OF_LARGE if hub_id in LARGE else PATTERNS)
+    )
     return f"hf download {hub_id} {patterns} --local-dir {hub_id.split('/')[-1]}"

@@ -95,6 +95,13 @@ class Record(BaseModel):
     bundle: str = ""
 
 
+def graphs(spec: PipelineSpec) -> dict[str, str]:
+    """The graph of each component that an engine runs, by its path in a bundle."""
+    texts = {part: f"{part}/model.onnx" for part in spec.text_encoders}
+    vae = {part: f"{part}/images.onnx" for part in ("vae_decoder", "vae_encoder")}
+    return texts | {spec.denoiser: f"{spec.denoiser}/rows.onnx"} | vae
+
+
 def describe(folder: Path) -> list[Artefact]:
     """An artefact for every file of a folder, except the manifest, the certificate and the timings."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, *RECORDS))

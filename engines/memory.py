@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from engines.checkpoint.folder import PARTS, weight_files
+from engines.checkpoint.folder import weight_files
 from engines.errors import EngineError
 
 # Peak bytes per byte of the largest network's float32 weights, without what the libraries take. Measured with the
@@ -26,7 +26,9 @@ MUCH = 2_000_000_000
 
 def build_bytes(model: Path, precision: str) -> int:
     """Bytes of memory that a build of a pipeline folder is expected to reach."""
-    largest = max(sum(map(float32_bytes, weight_files(model, part).files)) for part in PARTS)
+    from engines.checkpoint.skeleton import parts_of
+
+    largest = max(sum(map(float32_bytes, weight_files(model, part).files)) for part in parts_of(model))
     return LIBRARIES + int(largest * EXPORT_FACTOR[precision])
 
 

@@ -12,7 +12,7 @@ import torch
 
 from engines.backends.torch_eager import Reference
 from engines.conditioning import Conditioning, gauss, moved
-from engines.draw import Solve, Start, by_diffusers, draw_latents, inpainting_channels
+from engines.draw import Solve, Start, by_diffusers, draw_latents, inpainting_channels, with_empty
 from engines.engine import Engine
 from engines.errors import EngineError
 
@@ -59,8 +59,7 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
     noise = np.random.Generator(np.random.Philox(20240501))
     real_ids = reference.tokenize(few)
     rows, side = len(real_ids), spec.latent_size
-    rest = noise.integers(0, int(real_ids.max()) + 1, (rows, spec.max_length - 1))
-    random_ids = torch.from_numpy(np.concatenate([np.asarray(real_ids[:, :1]), rest], axis=1))
+    random_ids = torch.cat([_random_like(ids, noise) for ids in real_ids.split(list(spec.tokens.values()), dim=1)], 1)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.from_numpy(noise.standard_normal(shape, dtype=np.float32))
@@ -69,7 +68,7 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
     unet_in = normal(rows, spec.unet_in_channels, side, side)
     times = torch.linspace(1, spec.num_train_timesteps - 1, rows)
     words = moved(reference.encode_tokens(real_ids), "cpu")
-    text = reference.encode_text([*few, *[""] * rows])
+    text = with_empty(reference, few)
     drawn = reference.decode(draw_latents(reference, text, REAL_STEPS))
     static = torch.from_numpy(noise.integers(0, 256, tuple(drawn.shape), dtype=np.uint8))
     real_latents = reference.encode(drawn).cpu()
@@ -81,6 +80,12 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
         latents=(latents, real_latents),
         images=(static, drawn.cpu()),
     )
+
+
+def _random_like(ids: torch.Tensor, noise: np.random.Generator) -> torch.Tensor:
+    """Random token ids of one tokenizer, which begin as real ones do: int64 [n, tokens]."""
+    rest = noise.integers(0, int(ids.max()) + 1, (len(ids), ids.shape[1] - 1))
+    return torch.from_numpy(np.concatenate([np.asarray(ids[:, :1]), rest], axis=1))
 
 
 def parity_outputs(
@@ -119,10 +124,10 @@ def parity_outputs(
         return torch.cat([found[name].flatten(1) for name in found.keys() - engine.spec.constants.keys()], dim=1)
 
     extra = None if start is None else inpainting_channels(engine, len(prompts))
-    tick(f"{name}: text encoder")
+    tick(f"{name}: {', '.join(part.replace('_', ' ') for part in engine.spec.text_encoders)}")
     words = both(encoded_text, inputs.ids)
-    text = engine.encode_text([*prompts, *[""] * len(prompts)])
-    tick(f"{name}: unet")
+    text = with_empty(engine, prompts)
+    tick(f"{name}: {engine.spec.denoiser}")
     random, real = (denoised(x, inputs.times, words) for x, words in zip(inputs.unet, inputs.words, strict=True))
     latents, own = None, False
     if start is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dermforge.common.digests import digest_bytes, digest_file
-from engines.checkpoint.folder import PARTS, one_line, read_json
+from engines.checkpoint.folder import one_line, read_json
 from engines.errors import EngineError
 
 log = logging.getLogger("dermforge")
@@ -46,14 +47,22 @@ class PipelineSpec(_Frozen):
         Latents in the UNet's scale are (the VAE's - shift) * scaling.
     scheduler
         The settings of diffusers' scheduler, those that `scheduler_config.json` leaves out among them.
-    max_length
-        Tokens of a prompt, of all tokenizers together.
+    family, denoiser, text_encoders
+        The kind of pipeline, the part that denoises, and those that read prompts.
+    tokens
+        Tokens of a prompt by tokenizer; `max_length` is their sum.
     conditioning
         The shape of one batch row of each tensor that the denoiser takes beside latents and time, in its order.
     constants
         Those of them that no prompt changes, with their values.
     empty_prompt
-        Whether the empty prompt is encoded as any other, or stands for zeros.
+        Whether an empty negative prompt is encoded as any other text, or stands for zeros.
+    guidance
+        Whether guidance is the difference of two predictions, an input of the denoiser, or none.
+    image_tokens
+        Tokens of an image in the denoiser, by which some schedules are shifted.
+    sigmas_from_one
+        Whether the noise levels of a flow go from 1 to 1 / steps before they are shifted, as FLUX asks for.
     lineage
         Ids of the real images that the weights were tuned on.
     phantom
@@ -67,19 +76,40 @@ class PipelineSpec(_Frozen):
     vae_scale_factor: int
     scaling_factor: float
     shift_factor: float
-    prediction_type: Literal["epsilon", "v_prediction", "sample"]
+    prediction_type: Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
     num_train_timesteps: int
     scheduler: dict[str, Any]
-    max_length: int
+    family: str
+    denoiser: str
+    text_encoders: list[str]
+    tokens: dict[str, int]
     conditioning: dict[str, tuple[int, ...]]
     constants: dict[str, list[float] | float] = {}
     empty_prompt: Literal["encoded", "zeros"] = "encoded"
+    guidance: Literal["classifier-free", "embedded", "none"] = "classifier-free"
+    image_tokens: int | None = None
+    sigmas_from_one: bool = False
     classes: list[str] | None = None
     groups: list[str] | None = None
     prompt_template: str | None = None
     lineage: list[str] = []
     phantom: bool = False
     validation_prompts: list[ValidationPrompt] = []
+
+    @property
+    def networks(self) -> list[str]:
+        """The parts with weights."""
+        return [*self.text_encoders, self.denoiser, "vae"]
+
+    @property
+    def parts(self) -> list[str]:
+        """The folders of a pipeline."""
+        return [*self.networks, *self.tokens, "scheduler"]
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a prompt, of all tokenizers together."""
+        return sum(self.tokens.values())
 
 
 def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
@@ -100,47 +130,39 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     """
     from engines.checkpoint.dry_run import try_networks
     from engines.checkpoint.scheduler import scheduler_settings
-    from engines.checkpoint.skeleton import empty_pipeline
-    from engines.checkpoint.tokenizer import check_tokenizer, open_tokenizer
+    from engines.checkpoint.skeleton import empty_pipeline, parts_of, read_family
     from engines.checkpoint.weights import check_weights
 
-    pipeline = empty_pipeline(folder)
-    unet, vae, text = pipeline.unet.config, pipeline.vae.config, pipeline.text_encoder.config
-    _check_channels(folder, unet, vae)
+    pipeline, family = empty_pipeline(folder), read_family(folder)
+    networks = {part: getattr(pipeline, part) for part in parts_of(folder)}
+    vae, factor = pipeline.vae.config, pipeline.vae_scale_factor
     _check_scale(folder, vae.scaling_factor)
-    widths = unet.cross_attention_dim
-    if {text.hidden_size} != set(widths if isinstance(widths, list | tuple) else [widths]):
-        raise EngineError(
-            f"{folder}: the UNet expects text of {widths} dimensions and the text encoder gives {text.hidden_size}; "
-            "the parts are of different models"
-        )
-    factor = pipeline.vae_scale_factor
-    size = size or _own_size(folder, unet.sample_size, factor)
-    halvings = factor * 2 ** (len(unet.block_out_channels) - 1)
-    if size % halvings or size <= 0:
-        raise EngineError(f"size {size} does not fit {folder.name}: give a multiple of {halvings}")
-    for part in PARTS:
-        if wrapped := check_weights(folder, part, getattr(pipeline, part)):
+    size = size or _own_size(folder / family.denoiser, family.own_side(networks), factor)
+    multiple = factor * family.latent_multiple(networks)
+    if size % multiple or size <= 0:
+        raise EngineError(f"size {size} does not fit {folder.name}: give a multiple of {multiple}")
+    tokens = _tokens(folder, networks)
+    facts = family.facts(folder, networks, tokens, size // factor)
+    for part, network in networks.items():
+        if wrapped := check_weights(folder, part, network):
             log.warning("%s: %s is taken away from the names of its weights", folder / part, ", ".join(wrapped))
-    tokenizer = open_tokenizer(folder)
-    check_tokenizer(folder, tokenizer, text.max_position_embeddings, text.vocab_size)
-    try_networks(folder, pipeline, size, tokenizer.model_max_length)
     own = _facts(folder)
     scheduler = scheduler_settings(pipeline.scheduler)
     try:
-        return PipelineSpec(
+        spec = PipelineSpec(
+            family=family.name,
+            denoiser=family.denoiser,
+            text_encoders=[part for part in family.text_encoders() if part in networks],
+            tokens=tokens,
             size=size,
             latent_channels=vae.latent_channels,
             latent_size=size // factor,
-            unet_in_channels=unet.in_channels,
             vae_scale_factor=factor,
             scaling_factor=vae.scaling_factor,
-            shift_factor=0.0,
-            prediction_type=scheduler["prediction_type"],
+            shift_factor=vae.shift_factor or 0.0,
+            prediction_type="flow_prediction" if family.flow else scheduler["prediction_type"],
             num_train_timesteps=scheduler["num_train_timesteps"],
             scheduler=scheduler,
-            max_length=tokenizer.model_max_length,
-            conditioning={"text": (tokenizer.model_max_length, text.hidden_size)},
             classes=own.get("classes"),
             groups=own.get("groups"),
             prompt_template=own.get("prompt_template"),
@@ -150,25 +172,26 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
                 ValidationPrompt(prompt=p["prompt"], label=p.get("class"), group=p.get("group"))
                 for p in own.get("validation_prompts", [])
             ],
+            **facts,
         )
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(f"{folder}: its configuration is not usable: {one_line(error)}") from error
+    try_networks(folder, networks, spec)
+    return spec
 
 
-def _check_channels(folder: Path, unet: Any, vae: Any) -> None:
-    """Refuse a UNet that takes or gives other channels than text to image or inpainting does."""
-    latent = vae.latent_channels
-    allowed = {latent: "text to image", 2 * latent + 1: "inpainting"}
-    if unet.in_channels not in allowed:
-        expected = " or ".join(f"{n} ({what})" for n, what in allowed.items())
-        raise EngineError(f"{folder / 'unet'} takes {unet.in_channels} channels; expected {expected}")
-    if unet.in_channels != latent and latent != 4:
-        raise EngineError(f"{folder / 'vae'} has {latent} latent channels; diffusers inpaints with 4 only")
-    if unet.out_channels != latent:
-        raise EngineError(
-            f"{folder / 'unet'} gives {unet.out_channels} channels; expected {latent}, as the VAE has: a learnt "
-            "variance is not supported"
-        )
+def _tokens(folder: Path, networks: Mapping[str, Any]) -> dict[str, int]:
+    """Tokens of a prompt by tokenizer, each checked with its text encoder."""
+    from engines.checkpoint.skeleton import tokenizers_of
+    from engines.checkpoint.tokenizer import check_tokenizer, open_tokenizer, tokens_of
+
+    encoders = [network for part, network in networks.items() if part.startswith("text_encoder")]
+    found = {}
+    for name, encoder in zip(tokenizers_of(folder), encoders, strict=True):
+        tokenizer, config = open_tokenizer(folder, name), encoder.config
+        check_tokenizer(folder / name, tokenizer, getattr(config, "max_position_embeddings", None), config.vocab_size)
+        found[name] = tokens_of(folder, name, tokenizer)
+    return found
 
 
 def _check_scale(folder: Path, scale: Any) -> None:
@@ -177,13 +200,13 @@ def _check_scale(folder: Path, scale: Any) -> None:
         raise EngineError(f"{folder / 'vae' / 'config.json'} has scaling_factor = {scale}; expected a number above 0")
 
 
-def _own_size(folder: Path, sample_size: Any, factor: int) -> int:
-    """The image side that a UNet was trained at, from its `sample_size`: a number, or height and width."""
+def _own_size(place: Path, sample_size: Any, factor: int) -> int:
+    """The image side that a denoiser was trained at, from its `sample_size`: a number, or height and width."""
     sides = list(sample_size) if isinstance(sample_size, list | tuple) else [sample_size] * 2
     if len(sides) == 2 and sides[0] == sides[1] and isinstance(sides[0], int) and not isinstance(sides[0], bool):
         return sides[0] * factor
     raise EngineError(
-        f"{folder / 'unet' / 'config.json'} has sample_size = {sample_size}, which is no side of a square: give the "
+        f"{place / 'config.json'} has sample_size = {sample_size}, which is no side of a square: give the "
         "size of an image in pixels"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import torch
 
 from dermforge.common.loading_bars import without_bars
 from engines.backends.torch_eager import CPU_PIXELS
-from engines.checkpoint.folder import PARTS, known_files, reason, weight_files
-from engines.checkpoint.skeleton import empty_network, network_class, pipeline_class
-from engines.checkpoint.tokenizer import is_fast
+from engines.checkpoint.folder import known_files, read_json, reason, weight_files
+from engines.checkpoint.skeleton import INDEX, empty_network, network_class, parts_of, pipeline_class
+from engines.checkpoint.tokenizer import open_tokenizer
 from engines.checkpoint.weights import check_weights, load_part
+from engines.conditioning import chosen, joined
 from engines.draw import GREY, Start, Tick, hole
 from engines.errors import EngineError
 from engines.memory import explained, give_back
+from engines.models import families
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 
@@ -29,7 +32,7 @@ def their_images(
 ) -> np.ndarray:
     """Images of prompts by diffusers' pipeline in float32, uint8 [n, H, W, 3].
 
-    The text encoder is loaded first and freed, then the UNet with the small VAE; the UNet is freed before the VAE runs.
+    The text encoders are loaded first and freed, then the denoiser with the small VAE; it is freed before the VAE runs.
 
     Parameters
     ----------
@@ -42,9 +45,11 @@ def their_images(
         Diffusers cannot draw with this folder: says why.
     """
     try:
-        with known_files(folder) as known, quiet(), torch.inference_mode(), explained("diffusers' pipeline"):
-            conditional, unconditional = _words(known, spec, prompts, device)
-            pipeline = _open(known, spec, without=("text_encoder", "tokenizer")).to(device)
+        files = known_files(folder, spec.networks, [*spec.tokens, "scheduler"])
+        with files as known, quiet(), torch.inference_mode(), explained("diffusers' pipeline"):
+            words, family = _words(known, spec, prompts, device), families()[spec.family]
+            pipeline = _open(known, spec, without=(*spec.text_encoders, *spec.tokens)).to(device)
+            takes = inspect.signature(type(pipeline).__call__).parameters
             batch = GPU_IMAGES if device.type != "cpu" else max(1, CPU_PIXELS // spec.size**2)
             generators, latents = start.generators(), []
             steps, n = start.steps, len(prompts)
@@ -58,19 +63,19 @@ def their_images(
                     return kept
 
                 drawn = pipeline(
-                    prompt_embeds=conditional[these],
-                    negative_prompt_embeds=unconditional[these],
-                    latents=start.noise[these].to(device),
+                    **chosen(words, these),
+                    latents=family.their_latents(start.noise[these].to(device)),
                     generator=generators[these],
                     num_inference_steps=steps,
                     guidance_scale=start.guidance,
                     height=spec.size,
                     width=spec.size,
                     output_type="latent",
-                    callback_on_step_end=ended,
-                    **_hole(pipeline, spec, len(conditional[these]), device),
+                    **family.their_options,
+                    **({"callback_on_step_end": ended} if "callback_on_step_end" in takes else {}),
+                    **_hole(pipeline, spec, len(prompts[these]), device),
                 )
-                latents.append(drawn.images)
+                latents.append(family.our_latents(drawn.images, spec))
             vae, processor = pipeline.vae, pipeline.image_processor
             del pipeline
             give_back()
@@ -83,17 +88,20 @@ def their_images(
 
 def _open(folder: Path, spec: PipelineSpec, without: Sequence[str]) -> Any:
     """Diffusers' own pipeline object of a folder, in float32, without some of its parts."""
-    from transformers import CLIPTokenizerFast
-
-    kind = pipeline_class(inpaint=spec.unet_in_channels != spec.latent_channels)
-    fast = "tokenizer" not in without and is_fast(folder)
-    left_out = (*without, "safety_checker", "feature_extractor", "image_encoder", *(["tokenizer"] if fast else []))
+    kind = pipeline_class(families()[spec.family], inpaint=spec.unet_in_channels != spec.latent_channels)
+    index = read_json(folder / INDEX)
+    others = [name for name, value in index.items() if isinstance(value, list) and name not in spec.parts]
+    tokenizers = [name for name in spec.tokens if name not in without]
     with without_bars("diffusers", "transformers"):
-        given = {part: _network(folder, part) for part in PARTS if part not in without}
-        given |= dict.fromkeys(left_out)
+        given = {part: _network(folder, part) for part in spec.networks if part not in without}
+        given |= dict.fromkeys((*without, *others, *tokenizers))
+        if "add_watermarker" in inspect.signature(kind.__init__).parameters:
+            given["add_watermarker"] = False
         pipeline = kind.from_pretrained(folder, **given, torch_dtype=torch.float32, use_safetensors=True)
-    if fast:  # an index that names the slow one would not let it in
-        pipeline.register_modules(tokenizer=CLIPTokenizerFast.from_pretrained(folder / "tokenizer"))
+    # An index that names a slow tokenizer would not let a fast one in.
+    pipeline.register_modules(**{name: open_tokenizer(folder, name) for name in tokenizers})
+    if tokenizers and hasattr(pipeline, "tokenizer_max_length"):  # which its constructor reads from the tokenizer
+        pipeline.tokenizer_max_length = pipeline.tokenizer.model_max_length
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -102,7 +110,7 @@ def _network(folder: Path, part: str) -> Any:
     """One network, as diffusers or transformers load it; by our own names where they do not read the file's."""
     if check_weights(folder, part, empty_network(folder, part)):
         return load_part(folder, part)
-    network, loaded = network_class(part).from_pretrained(
+    network, loaded = network_class(parts_of(folder)[part]).from_pretrained(
         folder / part,
         variant=weight_files(folder, part).variant,
         torch_dtype=torch.float32,
@@ -112,16 +120,15 @@ def _network(folder: Path, part: str) -> Any:
     return load_part(folder, part) if loaded["missing_keys"] else network
 
 
-def _words(
-    folder: Path, spec: PipelineSpec, prompts: Sequence[str], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embeddings of prompts and of empty ones, each [n, tokens, text_dim]."""
-    pipeline = _open(folder, spec, without=("unet", "vae", "scheduler")).to(device)
-    pairs = [pipeline.encode_prompt(text, device, 1, True, negative_prompt="") for text in prompts]
-    conditional, unconditional = (torch.cat(rows) for rows in zip(*pairs, strict=True))
+def _words(folder: Path, spec: PipelineSpec, prompts: Sequence[str], device: torch.device) -> dict[str, torch.Tensor]:
+    """What diffusers' pipeline makes of prompts and of empty ones, by the names of its arguments."""
+    pipeline = _open(folder, spec, without=(spec.denoiser, "vae", "scheduler")).to(device)
+    if spec.empty_prompt == "encoded" and hasattr(pipeline.config, "force_zeros_for_empty_prompt"):
+        pipeline.register_to_config(force_zeros_for_empty_prompt=False)
+    words = joined([families()[spec.family].their_prompt(pipeline, text, spec, device) for text in prompts])
     del pipeline
     give_back()
-    return conditional, unconditional
+    return words
 
 
 def _hole(pipeline: Any, spec: PipelineSpec, n: int, device: torch.device) -> dict[str, Any]:
@@ -140,6 +147,7 @@ def _hole(pipeline: Any, spec: PipelineSpec, n: int, device: torch.device) -> di
 def _decoded(vae: Any, processor: Any, latents: torch.Tensor, batch: int) -> np.ndarray:
     images = []
     for these in latents.split(batch):
-        pixels = vae.decode(these / vae.config.scaling_factor, return_dict=False)[0]
+        unscaled = these / vae.config.scaling_factor + (vae.config.shift_factor or 0)
+        pixels = vae.decode(unscaled, return_dict=False)[0]
         images.append(processor.postprocess(pixels, output_type="np", do_denormalize=[True] * len(these)))
     return np.asarray((np.concatenate(images) * 255).round().astype(np.uint8))

@@ -37,7 +37,7 @@ def engine_files(
     """
     import torch
 
-    from bench.suites.engine_files import STEPS, EngineFiles, measure
+    from bench.suites.engine_files import EngineFiles, measure
 
     if precision not in PRECISIONS:  # fp8 would be the fp16 graphs that a calibration, not made here, starts from
         raise UserError(
@@ -47,8 +47,11 @@ def engine_files(
     folder = models.find(model, work, note)
     facts = describe(torch.device("cpu"))
     work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as scratch, console.progress("engine files", STEPS, "parts") as bar:
-        wanted = EngineFiles(folder, target, precision, rows, vae_batch)
+    wanted = EngineFiles(folder, target, precision, rows, vae_batch)
+    with (
+        tempfile.TemporaryDirectory(dir=work) as scratch,
+        console.progress("engine files", wanted.steps, "parts") as bar,
+    ):
         found = measure(wanted, Path(scratch), lambda note: bar(1, note))
     record = BenchmarkRecord(
         command="engine-files",

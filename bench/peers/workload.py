@@ -65,6 +65,6 @@ def workload(spec: PipelineSpec, n: int, *, steps: int, guidance: float, seed: i
 
 def unet_rows(spec: PipelineSpec, row: PlanRow) -> int:
     """Batch rows of the UNet for one image: one for each step, and one more for each guided step."""
-    table = solvers.table(row.solver, solvers.read_schedule(spec.scheduler), row.steps, row.strength)
+    table = solvers.table(row.solver, solvers.schedule_of(spec), row.steps, row.strength)
     guided = table.guided(row.guidance_interval) & (row.guidance > 1)
     return len(guided) + int(guided.sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,12 @@ import torch
 from bench.measure.device import PeakMemory
 from bench.measure.record import Measurement, lower
 from dermforge.common import processes
-from engines.backends.tensorrt import GRAPHS, resolve_target
+from engines.backends.tensorrt import resolve_target
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import compile_graph
 from engines.engine import TEXT_BATCH
-from engines.pipeline_spec import read_spec
-
-#: The export and one compilation for each graph.
-STEPS = 1 + len(GRAPHS)
+from engines.manifest import graphs
+from engines.pipeline_spec import PipelineSpec, read_spec
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,17 @@ class EngineFiles:
     @property
     def batches(self) -> dict[str, int]:
         vae = self.vae_batch
-        return {"text_encoder": TEXT_BATCH, "unet": self.rows, "vae_decoder": vae, "vae_encoder": vae}
+        texts = dict.fromkeys(self.spec.text_encoders, TEXT_BATCH)
+        return texts | {self.spec.denoiser: self.rows, "vae_decoder": vae, "vae_encoder": vae}
+
+    @cached_property
+    def spec(self) -> PipelineSpec:
+        return read_spec(self.model)
+
+    @property
+    def steps(self) -> int:
+        """The export and one compilation for each graph."""
+        return 1 + len(graphs(self.spec))
 
 
 def measure(wanted: EngineFiles, work: Path, tick: Callable[[str], object]) -> list[Measurement]:
@@ -60,7 +69,7 @@ def measure(wanted: EngineFiles, work: Path, tick: Callable[[str], object]) -> l
     resolve_target("tensorrt-rtx", wanted.target)  # refused before the long part
     found = [_alone("export", _export, wanted.model, work, wanted.precision)]
     tick("export")
-    for part, graph in GRAPHS.items():
+    for part, graph in graphs(wanted.spec).items():
         given = (work / graph, work / f"{part}.plan", wanted.target, wanted.batches[part])
         found.append(_alone(f"compile/{part}", _compile, *given, rows=wanted.batches[part]))
         tick(part)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -19,6 +21,7 @@ from engines.errors import EngineError
 from engines.manifest import Artefact
 from engines.memory import require_on_gpu
 from engines.private_copy import private_copy
+from engines.text import text_call
 
 NUMPY = {torch.float32: np.float32, torch.int64: np.int64, torch.uint8: np.uint8}
 TORCH = {"tensor(float)": torch.float32, "tensor(int64)": torch.int64, "tensor(uint8)": torch.uint8}
@@ -82,16 +85,22 @@ class Session:
         if self.stream is not None:  # the stream keeps the order: the CPU need not wait for a call
             self.run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         self.inputs = [(i.name, TORCH[i.type]) for i in self.session.get_inputs()]
-        output = self.session.get_outputs()[0]
-        shape = [rows if i == 0 else d for i, d in enumerate(output.shape)]
-        self.output = torch.empty(shape, dtype=TORCH[output.type], device=self.device)
         self.bindings = [self.session.io_binding() for _ in range(self.shares)]
-        for binding, part in zip(self.bindings, self.output.chunk(self.shares), strict=True):
-            self._bind(binding.bind_output, output.name, part)
+        self.outputs: dict[str, torch.Tensor] = {}
+        for output in self.session.get_outputs():
+            shape = [rows if i == 0 else d for i, d in enumerate(output.shape)]
+            buffer = torch.empty(shape, dtype=TORCH[output.type], device=self.device)
+            self.outputs[output.name] = buffer
+            for binding, part in zip(self.bindings, buffer.chunk(self.shares), strict=True):
+                self._bind(binding.bind_output, output.name, part)
         self.others = ThreadPoolExecutor(self.shares - 1, "share") if self.shares > 1 else None
 
     def __call__(self, *arrays: torch.Tensor) -> torch.Tensor:
-        """Run. The next call overwrites the result."""
+        """Run; gives the first output. The next call overwrites the result."""
+        return next(iter(self.run(*arrays).values()))
+
+    def run(self, *arrays: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run; gives all outputs by name. The next call overwrites them."""
         held = [a.to(dtype).contiguous() for a, (_, dtype) in zip(arrays, self.inputs, strict=True)]
         for (name, _), array in zip(self.inputs, held, strict=True):
             for binding, part in zip(self.bindings, array.chunk(self.shares), strict=True):
@@ -101,12 +110,12 @@ class Session:
             self._run(self.bindings[0])
             for share in waiting:
                 share.result()
-            return self.output
+            return self.outputs
         caller = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(caller)
         self._run(self.bindings[0])
         caller.wait_stream(self.stream)
-        return self.output
+        return self.outputs
 
     def _run(self, binding: ort.IOBinding) -> None:
         try:
@@ -164,27 +173,30 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     bundle.verify([*bundle.find("graph"), *bundle.find("weights", "onnxruntime")])
     place = _place(bundle, provider, threads)
     batch = bundle.manifest.vae_batch
+    spec = bundle.manifest.spec
 
-    def session(name: str, size: int) -> Lazy:
-        def open_session() -> Session:
+    def session(name: str, size: int, named: bool = False) -> Lazy:
+        def open_session() -> Callable[..., Any]:
             try:
                 with private_copy(bundle, graph_files(bundle, name)) as folder:
-                    return Session(folder / name, size, place)
+                    opened = Session(folder / name, size, place)
+                return opened.run if named else opened
             except ERRORS as error:
                 raise EngineError(f"ONNX Runtime {ort.__version__} cannot run {name}: {_one_line(error)}") from error
 
         return Lazy(open_session)
 
-    text, denoise = session("text_encoder/model.onnx", TEXT_BATCH), session("unet/rows.onnx", rows)
+    texts = {part: session(f"{part}/model.onnx", TEXT_BATCH, named=True) for part in spec.text_encoders}
+    denoise = session(f"{spec.denoiser}/rows.onnx", rows)
     decode, encode = session("vae_decoder/images.onnx", batch), session("vae_encoder/images.onnx", batch)
     return Calls(
-        lambda ids: {"text": text(ids)},
+        text_call(spec, texts),
         denoise,
         decode,
         encode,
         place.device,
         place.threads if provider == "cpu" else None,
-        opened=(text, denoise, decode, encode),
+        opened=(*texts.values(), denoise, decode, encode),
     )
 
 

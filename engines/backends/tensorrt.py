@@ -18,16 +18,11 @@ from engines.backends.cuda_graph import record
 from engines.bundle import Bundle
 from engines.engine import Calls
 from engines.errors import EngineError
-from engines.manifest import Artefact
+from engines.manifest import Artefact, graphs
 from engines.memory import require_on_gpu
+from engines.text import text_call
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
-GRAPHS = {
-    "text_encoder": "text_encoder/model.onnx",
-    "unet": "unet/rows.onnx",
-    "vae_decoder": "vae_decoder/images.onnx",
-    "vae_encoder": "vae_encoder/images.onnx",
-}
 
 
 @dataclass(frozen=True)
@@ -110,12 +105,13 @@ def check_graphs(bundle: Bundle, files: Iterable[Artefact]) -> None:
     EngineError
         Names the file, and what differs.
     """
-    graphs = {a.path: a.sha256 for a in bundle.find("graph")}
+    digests = {a.path: a.sha256 for a in bundle.find("graph")}
     manifest = bundle.manifest
+    compiled_from = graphs(manifest.spec)
     for file in files:
-        graph = GRAPHS[str(file.component)]
+        graph = compiled_from.get(str(file.component), "")
         wanted = {
-            "graph": (file.graph_sha256, graphs.get(graph)),
+            "graph": (file.graph_sha256, digests.get(graph)),
             "size": (file.size, manifest.spec.size),
             "precision": (file.precision, manifest.precision),
         }
@@ -135,8 +131,8 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
     EngineError
         There are none, one was altered, or they were compiled for another GPU, driver or builder version.
     """
-    files = bundle.engine_files(flavour)
-    unet = files.get("unet")
+    files, spec = bundle.engine_files(flavour), bundle.manifest.spec
+    unet = files.get(spec.denoiser)
     if unet is None:
         raise EngineError(f"{bundle.folder} has no {flavour} engine files: build a bundle for the backend {flavour}")
     if unet.rows != rows:
@@ -163,21 +159,22 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
         scratch = torch.empty(
             max(e.device_memory_size_v2 for e in engines.values()) or 1, dtype=torch.uint8, device=device
         )
-        runs = {part: TensorRTRunner(trt, engine, scratch, capture=part == "unet") for part, engine in engines.items()}
+        runs = {p: TensorRTRunner(trt, engine, scratch, capture=p == spec.denoiser) for p, engine in engines.items()}
+    denoiser = runs[spec.denoiser]
     return Calls(
-        lambda ids: {"text": runs["text_encoder"](ids)},
-        runs["unet"],
+        text_call(spec, {part: runs[part].named for part in spec.text_encoders}),
+        denoiser,
         runs["vae_decoder"],
         runs["vae_encoder"],
         device,
-        recordable=runs["unet"].launch,
+        recordable=denoiser.launch,
     )
 
 
 def can_run(bundle: Bundle) -> bool:
     """Whether this machine's GPU is of the architecture that a bundle's engine files were compiled for."""
-    here = this_gpu()
-    return here is not None and here[0] == bundle.engine_files(bundle.manifest.backend)["unet"].target
+    here, manifest = this_gpu(), bundle.manifest
+    return here is not None and here[0] == bundle.engine_files(manifest.backend)[manifest.spec.denoiser].target
 
 
 def check_gpu(file: Artefact, builder: str, here: tuple[str, str, str] | None) -> None:
@@ -214,6 +211,7 @@ class TensorRTRunner:
         self.context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         self.context.set_device_memory(scratch.data_ptr(), scratch.numel())
         self.inputs: list[torch.Tensor] = []
+        self.outputs: dict[str, torch.Tensor] = {}
         for i in range(engine.num_io_tensors):
             name = engine.get_tensor_name(i)
             given = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
@@ -223,8 +221,9 @@ class TensorRTRunner:
                 self.context.set_input_shape(name, shape)
                 self.inputs.append(buffer)
             else:
-                self.output = buffer
+                self.outputs[name] = buffer
             self.context.set_tensor_address(name, buffer.data_ptr())
+        self.output = next(iter(self.outputs.values()))
         self.capture = capture
         self.graph: torch.cuda.CUDAGraph | None = None
 
@@ -238,6 +237,11 @@ class TensorRTRunner:
             self.graph, _ = record(self._enqueue, self.scratch.device)
         self.graph.replay()
         return self.output
+
+    def named(self, *arrays: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run on the current stream; all outputs by name. The next call overwrites them."""
+        self(*arrays)
+        return self.outputs
 
     def launch(self, *arrays: torch.Tensor) -> torch.Tensor:
         """Run without a CUDA graph, so that a larger graph can record the kernels."""

@@ -62,7 +62,7 @@ def with_engine_files(calls: Calls, bundle: Bundle, rows: int) -> Calls:
     side = spec.latent_size
     return replace(
         calls,
-        denoise=opened("unet", (spec.latent_channels, side, side), torch.float32),
+        denoise=opened(spec.denoiser, (spec.latent_channels, side, side), torch.float32),
         decode=opened("vae_decoder", (spec.size, spec.size, 3), torch.uint8),
     )
 

@@ -57,8 +57,8 @@ def static_rows(bundle: Bundle, device: str | None = None, threads: int | None =
 
 def for_speed(modules: Modules) -> Modules:
     """The same networks laid out for tensor cores: channels last, one product for queries, keys and values."""
-    modules.unet.fuse_qkv_projections()
-    for network in (modules.unet, modules.vae):
+    modules.denoiser.fuse_qkv_projections()
+    for network in (modules.denoiser, modules.vae):
         network.to(memory_format=torch.channels_last)
     return modules
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +12,13 @@ import torch
 from torch import nn
 
 from engines.bundle import Bundle
+from engines.checkpoint.skeleton import parts_of, read_family
 from engines.checkpoint.weights import load_part
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
-from engines.conditioning import Conditioning
 from engines.engine import Call, Calls, Engine, Lazy, in_batches
+from engines.models import families
 from engines.pipeline_spec import PipelineSpec
+from engines.text import Encoder, text_call
 
 R = TypeVar("R")
 HALF = 127.5  # pixels of -1..1 are x * HALF + HALF in 0..255
@@ -24,20 +27,25 @@ CPU_PIXELS = 512 * 512  # of one batch on a CPU: one image of Stable Diffusion
 
 @dataclass(frozen=True)
 class Modules:
-    """The three networks of a pipeline."""
+    """The networks of a pipeline; text encoders by part."""
 
-    text_encoder: Any
-    unet: Any
+    text_encoders: dict[str, Any]
+    denoiser: Any
     vae: Any
 
 
 def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
     """The networks of a pipeline folder in one precision; norms stay in float32."""
     exact_float32()
-    dtype = DTYPES[precision]
-    text, unet = (lower(load_part(folder, part), dtype) for part in ("text_encoder", "unet"))
-    vae = lower_vae(load_part(folder, "vae"), vae_dtypes(dtype))
-    return Modules(*(part.to(device).requires_grad_(False) for part in (text, unet, vae)))
+    dtype, family = DTYPES[precision], read_family(folder)
+
+    def loaded(part: str) -> Any:
+        network = load_part(folder, part)
+        lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
+        return lowered.to(device).requires_grad_(False)
+
+    texts = {part: loaded(part) for part in family.text_encoders() if part in parts_of(folder)}
+    return Modules(texts, loaded(family.denoiser), loaded("vae"))
 
 
 def exact_float32() -> None:
@@ -65,30 +73,28 @@ def eager(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
 def bare_calls(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
     """The four calls without inference mode: a compiled function may run in it and must not enter it."""
     return Calls(
-        text_call(modules.text_encoder, device),
-        denoise_call(modules.unet),
+        text_call(spec, {part: encoder_call(spec, part, net, device) for part, net in modules.text_encoders.items()}),
+        denoise_call(modules.denoiser, spec),
         lambda latents: rounded(exact_call(modules.vae, spec)(latents)),
         encode_call(modules.vae, spec),
         device,
     )
 
 
-def text_call(text_encoder: Any, device: torch.device) -> Callable[[torch.Tensor], Conditioning]:
-    """Token ids -> embeddings, float32."""
-
-    def text(ids: torch.Tensor) -> Conditioning:
-        return {"text": text_encoder(ids.to(device), return_dict=False)[0].float()}
-
-    return text
+def encoder_call(spec: PipelineSpec, part: str, network: Any, device: torch.device) -> Encoder:
+    """Token ids -> one text encoder's outputs, float32."""
+    family = families()[spec.family]
+    return lambda ids: family.text_outputs(part, network, ids.to(device))
 
 
-def denoise_call(unet: Any) -> Call:
-    """Latents, timesteps and conditioning -> the UNet's prediction, float32."""
+def denoise_call(denoiser: Any, spec: PipelineSpec) -> Call:
+    """Latents, timesteps and conditioning -> the denoiser's prediction, float32."""
+    family = families()[spec.family]
 
-    def denoise(latents: torch.Tensor, timesteps: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
-        kind = _dtype(unet)
-        out: torch.Tensor = unet(latents.to(kind), timesteps, conditioning.to(kind), return_dict=False)[0].float()
-        return out
+    def denoise(latents: torch.Tensor, timesteps: torch.Tensor, *conditioning: torch.Tensor) -> torch.Tensor:
+        kind = _dtype(denoiser)
+        given = {name: value.to(kind) for name, value in zip(spec.conditioning, conditioning, strict=True)}
+        return family.predict(denoiser, latents.to(kind), timesteps, given, spec).float()
 
     return denoise
 
@@ -146,10 +152,12 @@ class OnePart(Engine):
             return Lazy(load)
 
         self.exact = opened("vae", lambda vae: exact_call(vae, spec))
-        text = opened("text_encoder", lambda text: text_call(text, device))
-        denoise, encode = opened("unet", denoise_call), opened("vae", lambda vae: encode_call(vae, spec))
+        texts = {p: opened(p, partial(encoder_call, spec, p, device=device)) for p in spec.text_encoders}
+        denoise = opened(spec.denoiser, lambda denoiser: denoise_call(denoiser, spec))
+        encode = opened("vae", lambda vae: encode_call(vae, spec))
         decode = no_grad(lambda latents: rounded(self.exact(latents)))
-        calls = Calls(text, denoise, decode, encode, device, opened=(text, denoise, self.exact, encode))
+        opens = (*texts.values(), denoise, self.exact, encode)
+        calls = Calls(text_call(spec, texts), denoise, decode, encode, device, opened=opens)
         small = small_batches(bundle, device)
         super().__init__(small, "torch", small.manifest.rows, calls)
         self.one_at_a_time()

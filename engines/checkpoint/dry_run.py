@@ -3,59 +3,88 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from engines.checkpoint.folder import PARTS, reason
+from engines.checkpoint.folder import reason
+from engines.conditioning import Conditioning, empty
 from engines.errors import EngineError
+from engines.models import families
+from engines.models.family import Family
+from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 
 
-def try_networks(folder: Path, pipeline: Any, size: int, length: int) -> None:
+def try_networks(folder: Path, networks: Mapping[str, Any], spec: PipelineSpec) -> None:
     """Draw one image without values: no weight is read, and nothing is computed but shapes.
 
     Parameters
     ----------
-    pipeline
-        As `empty_pipeline` makes it.
-    size
-        Image side in pixels.
-    length
-        Tokens of a prompt.
+    networks
+        By part, as `empty_pipeline` makes them.
 
     Raises
     ------
     EngineError
         A network does not run, or gives another shape than the next one takes: names it.
     """
-    unet, vae, side = pipeline.unet.config, pipeline.vae.config, size // pipeline.vae_scale_factor
-    latents, image, words = (
-        (1, vae.latent_channels, side, side),
-        (1, vae.out_channels, size, size),
-        (1, length, pipeline.text_encoder.config.hidden_size),
-    )
-    rows = (1, unet.in_channels, side, side)
+    family, side = families()[spec.family], spec.latent_size
+    latents, image = (1, spec.latent_channels, side, side), (1, 3, spec.size, spec.size)
+    outputs: dict[str, dict[str, torch.Tensor]] = {}
+
+    def decoded(vae: Any) -> tuple[int, ...]:
+        mean = vae.encode(torch.zeros(image)).latent_dist.mean
+        return tuple(vae.decode(mean, return_dict=False)[0].shape)
+
+    def predicted(denoiser: Any) -> tuple[int, ...]:
+        rows = torch.zeros(1, spec.unet_in_channels, side, side)
+        given = empty(spec.conditioning, 1, "meta")
+        return tuple(family.predict(denoiser, rows, torch.zeros(1), given, spec).shape)
+
     with torch.device("meta"), torch.inference_mode(), quiet():
-        for part, expected in (("text_encoder", words), ("unet", latents), ("vae", image)):
-            network = copy.deepcopy(getattr(pipeline, part)).to("meta")
-            try:
-                if part == "text_encoder":
-                    got = network(torch.zeros(1, length, dtype=torch.int64))[0]
-                elif part == "unet":
-                    got = network(torch.zeros(rows), torch.zeros(1), torch.zeros(words))[0]
-                else:
-                    got = network.decode(network.encode(torch.zeros(image)).latent_dist.mean)[0]
-            except Exception as error:  # whatever a network makes of settings that do not fit each other
-                if isinstance(error, NotImplementedError) and "Meta" in str(error):
-                    continue  # torch has no shapes for an operation, which says nothing of the settings
+        for part, length in zip(spec.text_encoders, spec.tokens.values(), strict=True):
+            ids = torch.zeros(1, length, dtype=torch.int64)
+            found = _tried(folder, part, networks[part], partial(_text, family, part, ids))
+            if found is None:
+                return
+            outputs[part] = found
+        _check_text(folder, spec, family.conditioning(outputs, spec))
+        for part, expected, run in ((spec.denoiser, latents, predicted), ("vae", image, decoded)):
+            got = _tried(folder, part, networks[part], run)
+            if got not in (None, expected):
                 raise EngineError(
-                    f"{folder / part / 'config.json'} describes a {PARTS[part]} that does not run ({reason(error)}): "
-                    "restore it; numbers stand without quotes"
-                ) from error
-            if tuple(got.shape) != expected:
-                raise EngineError(
-                    f"{folder / part / 'config.json'} describes a {PARTS[part]} that gives {list(got.shape)}; expected "
-                    f"{list(expected)}: restore it"
+                    f"{folder / part / 'config.json'} describes a {type(networks[part]).__name__} that gives "
+                    f"{list(got)}; expected {list(expected)}: restore it"
                 )
+
+
+def _text(family: Family, part: str, ids: torch.Tensor, encoder: Any) -> dict[str, torch.Tensor]:
+    return family.text_outputs(part, encoder, ids)
+
+
+def _tried(folder: Path, part: str, network: Any, run: Callable[[Any], Any]) -> Any:
+    """What a network gives on shapes; None where torch has no shapes for an operation, which says nothing of it."""
+    try:
+        return run(copy.deepcopy(network).to("meta"))
+    except Exception as error:  # whatever a network makes of settings that do not fit each other
+        if isinstance(error, NotImplementedError) and "Meta" in str(error):
+            return None
+        raise EngineError(
+            f"{folder / part / 'config.json'} describes a {type(network).__name__} that does not run "
+            f"({reason(error)}): restore it; numbers stand without quotes"
+        ) from error
+
+
+def _check_text(folder: Path, spec: PipelineSpec, conditioning: Conditioning) -> None:
+    """Refuse text encoders that give other shapes than the denoiser takes."""
+    for name, value in conditioning.items():
+        expected = (1, *spec.conditioning[name])
+        if tuple(value.shape) != expected:
+            raise EngineError(
+                f"{folder}: the text encoders give {name} of {list(value.shape)}; expected {list(expected)}: restore "
+                "their configurations"
+            )

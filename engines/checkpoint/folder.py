@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,6 @@ from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import opened_json
 from engines.errors import EngineError
 
-PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
-#: The name of a part's weights, without what follows the first dot.
-NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 #: Copies of the same weights in another precision; the first that is there is read. Others (`non_ema`) are not.
 VARIANTS = (None, "fp32", "fp16", "bf16")
 #: By which transformers and peft would load other weights, or the weights of another folder, beside these.
@@ -32,6 +29,11 @@ class Weights:
     variant: str | None = None
 
 
+def weights_name(part: str) -> str:
+    """The name of a part's weights, without what follows the first dot: as its library calls it."""
+    return "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
+
+
 def weight_files(folder: Path, part: str) -> Weights:
     """The files of one part's weights: one file, or the shards that an index names.
 
@@ -40,7 +42,7 @@ def weight_files(folder: Path, part: str) -> Weights:
     EngineError
         There are none, they are pickled, a shard is missing, or there is an adapter beside them.
     """
-    place, name = folder / part, NAMES[part]
+    place, name = folder / part, weights_name(part)
     if adapter := next((one for one in sorted(ADAPTERS) if (place / one).exists()), None):
         raise EngineError(
             f"{place} holds an adapter that is not fused ({adapter}): load it in diffusers, call fuse_lora() and "
@@ -84,7 +86,7 @@ def _no_weights(folder: Path, place: Path, name: str) -> str:
     return f"{place} has no weights: expected {name}.safetensors, or its shards with an index{others}"
 
 
-def refuse_code(folder: Path) -> None:
+def refuse_code(folder: Path, parts: Iterable[str]) -> None:
     """Refuse a part of a pipeline with Python files in it: diffusers would run some of them, asking nobody.
 
     Raises
@@ -92,18 +94,18 @@ def refuse_code(folder: Path) -> None:
     EngineError
         Names the first of them.
     """
-    for part in (*PARTS, "scheduler", "tokenizer"):
+    for part in parts:
         if code := sorted((folder / part).glob("*.py")):
             raise EngineError(f"{code[0]} is code, and code in a model's folder is not run: take it away")
 
 
 @contextmanager
-def known_files(folder: Path) -> Iterator[Path]:
+def known_files(folder: Path, networks: Iterable[str], others: Iterable[str]) -> Iterator[Path]:
     """A folder of links to the files of a pipeline that are known, for libraries that look for others beside them."""
     files = [folder / "model_index.json"]
-    for part in PARTS:
+    for part in networks:
         files += [*(folder / part).glob("*.json"), *weight_files(folder, part).files]
-    for part in ("scheduler", "tokenizer"):
+    for part in others:
         files += [path for path in (folder / part).iterdir() if path.suffix in (".json", ".txt")]
     with TemporaryDirectory() as name:
         for path in filter(Path.is_file, files):

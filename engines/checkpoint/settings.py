@@ -61,6 +61,12 @@ UNET = known(
         "attention_type": ("default",),
     },
 )
+UNET_XL = Known(
+    UNET.used | words("addition_time_embed_dim projection_class_embeddings_input_dim"),
+    UNET.without_influence - {"addition_time_embed_dim"},
+    {k: v for k, v in UNET.only.items() if k != "projection_class_embeddings_input_dim"}
+    | {"addition_embed_type": ("text_time",)},
+)
 VAE = known(
     used="down_block_types up_block_types block_out_channels layers_per_block act_fn latent_channels norm_num_groups "
     "scaling_factor use_quant_conv use_post_quant_conv mid_block_add_attention",
@@ -72,6 +78,22 @@ VAE = known(
         "latents_mean": (None,),
         "latents_std": (None,),
     },
+)
+#: Of the pipelines that subtract the shift before they scale.
+VAE_SHIFTED = Known(
+    VAE.used | {"shift_factor"}, VAE.without_influence, {k: v for k, v in VAE.only.items() if k != "shift_factor"}
+)
+SD3 = known(
+    used="sample_size patch_size in_channels out_channels num_layers attention_head_dim num_attention_heads "
+    "joint_attention_dim caption_projection_dim pooled_projection_dim pos_embed_max_size dual_attention_layers qk_norm",
+    without_influence="",
+    only={},
+)
+FLUX = known(
+    used="patch_size in_channels out_channels num_layers num_single_layers attention_head_dim num_attention_heads "
+    "joint_attention_dim pooled_projection_dim guidance_embeds axes_dims_rope",
+    without_influence="",
+    only={},
 )
 TEXT_ENCODER = known(
     used="vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads max_position_embeddings "
@@ -90,6 +112,14 @@ TEXT_ENCODER = known(
     "_attn_implementation output_past",
     only={"pruned_heads": ({},), "use_attention_mask": (False,), "quantization_config": (None,)},
 )
+T5 = Known(
+    words(
+        "vocab_size d_model d_kv d_ff num_layers num_heads relative_attention_num_buckets "
+        "relative_attention_max_distance layer_norm_epsilon feed_forward_proj dense_act_fn is_gated_act"
+    ),
+    TEXT_ENCODER.without_influence | words("dropout_rate classifier_dropout num_decoder_layers n_positions"),
+    TEXT_ENCODER.only,
+)
 TOKENIZER = known(
     used="model_max_length bos_token eos_token unk_token pad_token errors add_prefix_space do_lower_case "
     "added_tokens_decoder additional_special_tokens tokenizer_class extra_special_tokens",
@@ -104,9 +134,25 @@ TOKENIZER = known(
         "add_eos_token": (True,),
     },
 )
+#: Of T5, whose tokenizer ends a text and does not begin it.
+TOKENIZER_T5 = Known(
+    TOKENIZER.used | words("extra_ids"),
+    TOKENIZER.without_influence | words("sp_model_kwargs verbose spaces_between_special_tokens"),
+    {k: v for k, v in TOKENIZER.only.items() if k != "add_bos_token"},
+)
 INDEX = known(
     used="scheduler text_encoder tokenizer unet vae",
     without_influence="requires_safety_checker safety_checker feature_extractor image_encoder",
+    only={},
+)
+INDEX_XL = known(
+    used="scheduler text_encoder text_encoder_2 tokenizer tokenizer_2 unet vae force_zeros_for_empty_prompt",
+    without_influence="feature_extractor image_encoder add_watermarker",
+    only={"requires_aesthetics_score": (False,)},  # of the refiner
+)
+INDEX_TRANSFORMER = known(
+    used="scheduler text_encoder text_encoder_2 text_encoder_3 tokenizer tokenizer_2 tokenizer_3 transformer vae",
+    without_influence="feature_extractor image_encoder",
     only={},
 )
 

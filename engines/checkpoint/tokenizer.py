@@ -9,75 +9,94 @@ from typing import Any
 import torch
 
 from engines.bundle import Bundle
-from engines.checkpoint import settings
 from engines.checkpoint.folder import read_json, reason
 from engines.checkpoint.settings import check_settings
-from engines.checkpoint.skeleton import TOKENIZERS
+from engines.checkpoint.skeleton import INDEX, read_family
 from engines.errors import EngineError
 from engines.private_copy import private_copy
 from engines.silence import quiet
 
-#: Tokens without which no prompt is encoded; some versions of transformers fail on them when the tokenizer is opened.
-NEEDED = ("bos_token", "eos_token", "pad_token")
-NAME_THEM = f"name {' and '.join(NEEDED)} in tokenizer_config.json, as the model's own tokenizer has them"
 LISTS = ("vocab.json", "merges.txt")
+FEW = 8  # tokens of a trial
 
 
-def open_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a folder: of the class that its pipeline names, or the fast one where only that can read it.
+def open_tokenizer(folder: Path, name: str = "tokenizer") -> Any:
+    """A tokenizer in a folder: of the class that its pipeline names, or the fast one where only that can read it.
 
     Parameters
     ----------
     folder
         Of the pipeline, or a bundle.
+    name
+        Of the tokenizer's own folder.
 
     Raises
     ------
     EngineError
         A file is missing or damaged, or a setting is not followed here.
     """
-    from transformers import CLIPTokenizer, CLIPTokenizerFast
+    import transformers
 
-    place = folder / "tokenizer"
+    place, known = folder / name, read_family(folder).tokenizers[name]
     path = place / "tokenizer_config.json"
     config = read_json(path)
-    check_settings(path, config, settings.TOKENIZER)
-    named = config.get("tokenizer_class") or TOKENIZERS[0]
-    if named not in TOKENIZERS:
-        raise EngineError(f"{place} is a {named}; expected one of {', '.join(TOKENIZERS)}")
-    if without := [name for name in NEEDED if name in config and config[name] is None]:
-        raise EngineError(f"{place} makes no token ids of a prompt without {' and '.join(without)}: {NAME_THEM}")
+    check_settings(path, config, known.settings)
+    named = config.get("tokenizer_class") or known.kinds[0]
+    if named not in known.kinds:
+        raise EngineError(f"{place} is a {named}; expected one of {', '.join(known.kinds)}")
+    if without := [one for one in known.needed if one in config and config[one] is None]:
+        raise EngineError(
+            f"{place} makes no token ids of a prompt without {' and '.join(without)}: {_name_them(known.needed)}"
+        )
     try:
         with quiet():
-            return (CLIPTokenizerFast if is_fast(folder) else CLIPTokenizer).from_pretrained(place)
+            return getattr(transformers, known.kinds[is_fast(folder, name)]).from_pretrained(place)
     except Exception as error:  # whatever transformers makes of damaged files
         raise EngineError(f"{place} cannot be opened ({reason(error)}): copy or download it again") from error
 
 
-def bundle_tokenizer(bundle: Bundle) -> Any:
-    """The tokenizer of a bundle, from a private copy. Raises as `Bundle.verify`."""
-    files = [a for a in bundle.find("config") if a.path.startswith("tokenizer/") or a.path == "model_index.json"]
-    with private_copy(bundle, files) as folder:
-        return open_tokenizer(folder)
+def bundle_tokenizers(bundle: Bundle) -> dict[str, Any]:
+    """The tokenizers of a bundle by name, from private copies. Raises as `Bundle.verify`."""
+    names = bundle.manifest.spec.tokens
+    read = (*(f"{name}/" for name in names), INDEX)
+    with private_copy(bundle, [a for a in bundle.find("config") if a.path.startswith(read)]) as folder:
+        return {name: open_tokenizer(folder, name) for name in names}
 
 
-def is_fast(folder: Path) -> bool:
-    """Whether the tokenizer of a folder is the one that is read from `tokenizer.json`."""
-    place = folder / "tokenizer"
-    if all((place / name).is_file() for name in LISTS):
-        return bool(read_json(folder / "model_index.json")["tokenizer"][1] == TOKENIZERS[1])
+def is_fast(folder: Path, name: str = "tokenizer") -> bool:
+    """Whether a tokenizer of a folder is the one that is read from `tokenizer.json`."""
+    place, kinds = folder / name, read_family(folder).tokenizers[name].kinds
+    if all((place / one).is_file() for one in LISTS):
+        return bool(read_json(folder / INDEX)[name][1] == kinds[1])
     if (place / "tokenizer.json").is_file():
         return True
+    if (place / "spiece.model").is_file():
+        raise EngineError(
+            f"{place} has spiece.model and no tokenizer.json: where the package sentencepiece is, "
+            f"`{kinds[1]}.from_pretrained(...).save_pretrained(...)` writes it"
+        )
     raise EngineError(f"{place} has neither {' and '.join(LISTS)} nor tokenizer.json: copy or download it again")
 
 
-def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings: int) -> None:
+def tokens_of(folder: Path, name: str, tokenizer: Any) -> int:
+    """The tokens of a prompt that a pipeline keeps: those of its family, or as many as the tokenizer says."""
+    own: int = tokenizer.model_max_length
+    return read_family(folder).tokenizers[name].length or own
+
+
+def _name_them(needed: Sequence[str]) -> str:
+    return f"name {' and '.join(needed)} in tokenizer_config.json, as the model's own tokenizer has them"
+
+
+def check_tokenizer(place: Path, tokenizer: Any, max_positions: int | None, embeddings: int) -> None:
     """Refuse a tokenizer that gives other than its text encoder takes.
 
     Parameters
     ----------
+    place
+        Its folder.
     max_positions, embeddings
-        Tokens of a prompt, and different tokens, that the text encoder knows.
+        Tokens of a prompt, and different tokens, that the text encoder knows; None where it takes any number.
 
     Raises
     ------
@@ -86,14 +105,16 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
     """
     from transformers.tokenization_utils_base import VERY_LARGE_INTEGER  # of a model_max_length that is left out
 
-    place = folder / "tokenizer"
     length = tokenizer.model_max_length
-    if isinstance(length, bool) or not isinstance(length, int) or not 3 <= length <= max_positions:
+    if max_positions is None:
+        length = FEW
+    elif isinstance(length, bool) or not isinstance(length, int) or not 3 <= length <= max_positions:
         got = "nothing" if length == VERY_LARGE_INTEGER else repr(length)
         raise EngineError(
             f"{place} has {got} for model_max_length, the tokens of a prompt; expected a whole number from 3 to the "
             f"{max_positions} that the text encoder takes: set it to {max_positions} in tokenizer_config.json"
         )
+    needed = read_family(place.parent).tokenizers[place.name].needed
     vocabulary = tokenizer.get_vocab()
     if beyond := sorted((number, token) for token, number in vocabulary.items() if number >= embeddings):
         raise EngineError(
@@ -104,7 +125,7 @@ def check_tokenizer(folder: Path, tokenizer: Any, max_positions: int, embeddings
     try:
         token_ids(tokenizer, ["", "a"], length)
     except Exception as error:  # whatever transformers makes of special tokens that are not there
-        raise EngineError(f"{place} makes no token ids of a prompt ({reason(error)}): {NAME_THEM}") from error
+        raise EngineError(f"{place} makes no token ids of a prompt ({reason(error)}): {_name_them(needed)}") from error
 
 
 def token_counts(tokenizer: Any, prompts: Sequence[str]) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from engines.checkpoint.folder import NAMES, PARTS, weight_files
+from engines.checkpoint.folder import weight_files, weights_name
 from engines.checkpoint.skeleton import empty_network
 from engines.errors import EngineError
 
@@ -37,6 +37,8 @@ TYPES = ("F32", "F16", "BF16", "F64")
 CLIP_TEXT = re.compile(
     r"^(?=(embeddings\.(token_embedding|position_embedding|position_ids)|encoder\.layers|final_layer_norm)\b)"
 )
+#: T5 has its embeddings under two names, and files hold one or both.
+TIED = {"encoder.embed_tokens.weight": "shared.weight"}
 #: A buffer that older versions of transformers saved.
 UNUSED = {"text_model.embeddings.position_ids"}
 
@@ -71,7 +73,7 @@ def check_weights(folder: Path, part: str, network: Any) -> list[str]:
         parts = [f"{len(n)} {word} ({n[0]}{_more(n)})" for word, n in (("missing", missing), ("unknown", unknown)) if n]
         raise EngineError(
             f"{place}: weights are {' and '.join(parts)}: save the pipeline again with save_pretrained where it was "
-            f"trained, from the {PARTS[part]} itself and not from what wraps it"
+            f"trained, from the {type(network).__name__} itself and not from what wraps it"
         )
     for file in files:
         _check_types(file)
@@ -98,6 +100,8 @@ def own_names(place: Path, names: Iterable[str]) -> dict[str, str]:
         own = _own_name(name)
         if own not in UNUSED:
             found[name] = own
+    for name in [name for name in found if name in TIED and TIED[name] in found]:
+        del found[name]
     if twice := [own for own, n in Counter(found.values()).items() if n > 1]:
         raise EngineError(f"{place} holds the weight {twice[0]} under two names: save the pipeline again")
     return found
@@ -164,7 +168,7 @@ def copy_part(model: Path, out: Path, part: str, changed: Change | None = None) 
     files = weight_files(model, part).files
     as_it_is = len(files) == 1 and all(name == own for name, own in own_names(source, _shapes(files[0])).items())
     if changed is None and as_it_is:
-        shutil.copyfile(files[0], place / f"{NAMES[part]}.safetensors")
+        shutil.copyfile(files[0], place / f"{weights_name(part)}.safetensors")
         return
     write_weights(out, part, read_weights(model, part, changed or (lambda _, value: value)))
 
@@ -174,14 +178,14 @@ def write_weights(folder: Path, part: str, weights: Mapping[str, torch.Tensor]) 
     from safetensors.torch import save_file
 
     own = {_own_name(name): value.detach().contiguous() for name, value in weights.items()}
-    save_file(own, folder / part / f"{NAMES[part]}.safetensors", metadata={"format": "pt"})
+    save_file(own, folder / part / f"{weights_name(part)}.safetensors", metadata={"format": "pt"})
 
 
 def _own_name(name: str) -> str:
     for _ in WRAPPERS:  # one wrapper may be in another
         for pattern in WRAPPERS.values():
             name = re.sub(pattern, "", name)
-    name = CLIP_TEXT.sub("text_model.", name)
+    name = TIED.get(CLIP_TEXT.sub("text_model.", name), CLIP_TEXT.sub("text_model.", name))
     return re.sub(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{OLD_ATTENTION[m[2]]}.", name)
 
 

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
-from engines.backends.tensorrt import GRAPHS, GpuTarget
+from engines.backends.tensorrt import GpuTarget
 from engines.bundle import Bundle
 from engines.draw import draw
 from engines.errors import EngineError
 from engines.loader import open_bundle
+from engines.manifest import graphs
 
 E4M3 = ml_dtypes.float8_e4m3fn
 LARGEST = torch.finfo(torch.float8_e4m3fn).max  # 448
@@ -56,7 +57,8 @@ def check_target(backend: str, target: GpuTarget | None) -> None:
 
 def lower_unet(bundle: Bundle, prompts: Sequence[str]) -> None:
     """Calibrate and quantise the UNet of a bundle that is being written; `unet/model.onnx` stays fp16."""
-    graph = bundle.folder / GRAPHS["unet"]
+    spec = bundle.manifest.spec
+    graph = bundle.folder / graphs(spec)[spec.denoiser]
     quantise(graph, calibrate(bundle, graph, prompts))
 
 

@@ -25,6 +25,7 @@ def tidy(path: Path) -> None:
     """Remove the notes of a saved graph, name its weight file `DATA`, and ask for softmax in float32."""
     model = onnx.load(path, load_external_data=False)
     strip(model)
+    _keep_axes(model.graph)
     for node in model.graph.node:
         if node.op_type == "Attention":
             node.attribute.append(onnx.helper.make_attribute(SOFTMAX, onnx.TensorProto.FLOAT))
@@ -36,6 +37,19 @@ def tidy(path: Path) -> None:
             if entry.key == "location":
                 entry.value = DATA
     onnx.save(model, path)
+
+
+def _keep_axes(graph: onnx.GraphProto) -> None:
+    """Let a Squeeze of an axis that is longer than one do nothing, as in torch; ONNX refuses it."""
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in (*graph.value_info, *graph.input)}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Squeeze" or len(node.input) < 2 or node.input[1] not in constants:
+            continue
+        axes, shape = onnx.numpy_helper.to_array(constants[node.input[1]]).ravel(), shapes.get(node.input[0])
+        if shape is not None and all(shape[axis].dim_value > 1 for axis in axes):
+            node.op_type = "Identity"
+            del node.input[1:]
 
 
 def for_tensorrt(path: Path) -> bytes:

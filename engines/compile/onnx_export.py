@@ -1,9 +1,10 @@
-"""A pipeline folder to ONNX: four graphs where optimum looks for them, and ours next to them on the same weights.
+"""A pipeline folder to ONNX: graphs where optimum looks for them, and ours next to them on the same weights.
 
 | part         | standard place: model.onnx, optimum's interface | ours, the fast interface                      |
 |--------------|-------------------------------------------------|-----------------------------------------------|
-| text_encoder | input_ids -> last_hidden_state                  | the same                                      |
+| text_encoder | input_ids -> last_hidden_state                  | the same; of other families what they use     |
 | unet         | one scalar timestep                             | rows.onnx: a timestep for each row            |
+| transformer  | none                                            | rows.onnx: latents as the VAE has them        |
 | vae_decoder  | float NCHW                                      | images.onnx: latents in UNet scale -> uint8 NHWC |
 | vae_encoder  | moments                                         | images.onnx: uint8 NHWC -> latents in UNet scale |
 
@@ -12,6 +13,7 @@ All graphs take and give float32 (or integers): the precision is inside, as cast
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +46,11 @@ from engines.compile.precision import (
     lower_vae,
     vae_dtypes,
 )
+from engines.conditioning import Conditioning, empty
 from engines.errors import EngineError
 from engines.memory import give_back
+from engines.models import families
+from engines.models.family import Family
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 
@@ -54,17 +59,19 @@ CONFIG = "config.json"
 Progress = Callable[[str], None]
 
 
-class UNetRows(nn.Module):
-    def __init__(self, unet: Any, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.unet, self.dtype = unet, dtype
+class DenoiserRows(nn.Module):
+    """A denoiser with a timestep for each row: float32 in and out, in its own precision within."""
 
-    def forward(
-        self, sample: torch.Tensor, timesteps: torch.Tensor, encoder_hidden_states: torch.Tensor
-    ) -> torch.Tensor:
-        words = encoder_hidden_states.to(self.dtype)
-        out: torch.Tensor = self.unet(sample.to(self.dtype), timesteps, words, return_dict=False)[0].float()
-        return out
+    def __init__(self, denoiser: Any, spec: PipelineSpec, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.denoiser, self.spec, self.dtype = denoiser, spec, dtype
+
+    def forward(self, sample: torch.Tensor, timesteps: torch.Tensor, *conditioning: torch.Tensor) -> torch.Tensor:
+        spec, family = self.spec, families()[self.spec.family]
+        for value in (timesteps, *conditioning):  # some denoisers divide by one number of rows what has another
+            torch._check(value.shape[0] == sample.shape[0])
+        given = {name: value.to(self.dtype) for name, value in zip(spec.conditioning, conditioning, strict=True)}
+        return family.predict(self.denoiser, sample.to(self.dtype), timesteps, given, spec).float()
 
 
 class _Decoder(nn.Module):
@@ -92,13 +99,12 @@ class _Encoder(nn.Module):
 
 
 class _Text(nn.Module):
-    def __init__(self, text_encoder: Any) -> None:
+    def __init__(self, family: Family, part: str, text_encoder: Any) -> None:
         super().__init__()
-        self.text_encoder = text_encoder
+        self.family, self.part, self.text_encoder = family, part, text_encoder
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.text_encoder(input_ids, return_dict=False)[0].float()
-        return out
+    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.family.text_outputs(self.part, self.text_encoder, input_ids).values())
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,10 @@ class _Export:
     dtype: torch.dtype
     noise: torch.Generator
     progress: Progress
+
+    @property
+    def family(self) -> Family:
+        return families()[self.spec.family]
 
     def gauss(self, *shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=self.noise)
@@ -129,35 +139,44 @@ class _Export:
         finished_parts.note(self.out, part)
         give_back()
 
-    def text(self) -> torch.Tensor:
-        """Write the text encoder; returns an example of what it gives, float32 [2, max_length, text_dim]."""
-        self.progress("text encoder")
-        spec, encoder = self.spec, load_part(self.model, "text_encoder")
-        ids = torch.randint(0, encoder.config.vocab_size, (2, spec.max_length), generator=self.noise)
-        text = _Text(encoder)
-        if self.dtype == torch.float16:
-            refuse_overflow("text encoder", text, ids[:1])
+    def text(self) -> Conditioning:
+        """Write the text encoders; returns an example of what they give together, of two rows."""
+        spec, outputs = self.spec, dict[str, dict[str, torch.Tensor]]()
+        for part, length in zip(spec.text_encoders, spec.tokens.values(), strict=True):
+            self.progress(part.replace("_", " "))
+            encoder = load_part(self.model, part)
+            ids = torch.randint(0, encoder.config.vocab_size, (2, length), generator=self.noise)
+            text = _Text(self.family, part, encoder)
+            if self.dtype == torch.float16:
+                refuse_overflow(part.replace("_", " "), text, ids[:1])
             with torch.inference_mode():
-                words: torch.Tensor = text(ids).clone()
-        else:
-            words = self.gauss(2, *spec.conditioning["text"])
-        lower(encoder, self.dtype)
-        write_graph(text, (ids,), ["input_ids"], "last_hidden_state", self.out / "text_encoder" / "model.onnx")
-        self.finish("text_encoder", "text_encoder")
-        return words
+                found = self.family.text_outputs(part, encoder, ids)
+                outputs[part] = {name: value.clone() for name, value in found.items()}
+            lower(encoder, self.dtype)
+            write_graph(text, (ids,), ["input_ids"], list(found), self.out / part / "model.onnx")
+            self.finish(part, part)
+        given = empty(spec.conditioning, 2)
+        for name, value in spec.constants.items():
+            given[name] += torch.tensor(value)
+        return given | dict(self.family.conditioning(outputs, spec))
 
-    def unet(self, words: torch.Tensor) -> None:
-        """Write the UNet's two graphs."""
-        self.progress("unet")
-        spec, unet, path = self.spec, load_part(self.model, "unet"), self.out / "unet" / "rows.onnx"
+    def denoiser(self, words: Conditioning) -> None:
+        """Write the denoiser's graph, and for a UNet the one with one timestep for all rows."""
+        spec, part = self.spec, self.spec.denoiser
+        self.progress(part)
+        network, path = load_part(self.model, part), self.out / part / "rows.onnx"
         sample = self.gauss(2, spec.unet_in_channels, spec.latent_size, spec.latent_size)
-        if self.dtype == torch.float16:  # a UNet starts from pure noise at the last timestep
+        given = [words[name] for name in spec.conditioning]
+        if self.dtype == torch.float16:  # it starts from pure noise at the last timestep
             last = torch.tensor([spec.num_train_timesteps - 1.0])
-            refuse_overflow("UNet", UNetRows(unet, torch.float32), sample[:1], last, words[:1])
-        args, names = (sample, torch.tensor([3.0, 7.0]), words), ["sample", "timesteps", "encoder_hidden_states"]
-        write_graph(UNetRows(lower(unet, self.dtype), self.dtype), args, names, "out_sample", path)
-        variant(path, "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
-        self.finish("unet", "unet")
+            exact = DenoiserRows(network, spec, torch.float32)
+            refuse_overflow(type(network).__name__, exact, sample[:1], last, *(value[:1] for value in given))
+        names = ["sample", "timesteps", *(self.family.inputs[name] for name in spec.conditioning)]
+        args = (sample, torch.tensor([3.0, 7.0]), *given)
+        write_graph(DenoiserRows(lower(network, self.dtype), spec, self.dtype), args, names, ["out_sample"], path)
+        if self.family.scalar_timestep:
+            variant(path, "model.onnx", SCALAR_TIMESTEP, "timesteps", None)
+        self.finish(part, part)
 
     def vae(self) -> None:
         """Write the two graphs of the VAE's decoder and of its encoder; a half that overflows fp16 stays in fp32."""
@@ -175,12 +194,12 @@ class _Export:
         lower_vae(vae, kinds)
         self.progress("vae decoder")
         path = self.out / "vae_decoder" / "model.onnx"
-        write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], "sample", path)
+        write_graph(_Decoder(vae, kinds["decoder"]), (latents,), ["latent_sample"], ["sample"], path)
         variant(path, "images.onnx", before_decoder(spec), "latent_sample", after_decoder(spec))
         self.finish("vae_decoder", "vae")
         self.progress("vae encoder")
         path = self.out / "vae_encoder" / "model.onnx"
-        write_graph(_Encoder(vae, kinds["encoder"]), (pixels,), ["sample"], "latent_parameters", path)
+        write_graph(_Encoder(vae, kinds["encoder"]), (pixels,), ["sample"], ["latent_parameters"], path)
         variant(path, "images.onnx", before_encoder(spec), "sample", after_encoder(spec))
         self.finish("vae_encoder", "vae")
 
@@ -204,13 +223,14 @@ def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress:
     Raises
     ------
     EngineError
-        The text encoder or the UNet overflows in fp16.
+        A text encoder or the denoiser overflows in fp16.
     """
     job = _Export(model, out, spec, DTYPES[precision], torch.Generator().manual_seed(0), progress)
-    if job.finished("text_encoder", "unet"):
-        progress("text encoder and unet: kept from the build that was stopped")
+    if job.finished(*spec.text_encoders, spec.denoiser):
+        texts = ", ".join(part.replace("_", " ") for part in spec.text_encoders)
+        progress(f"{texts} and {spec.denoiser}: kept from the build that was stopped")
     else:
-        job.unet(job.text())
+        job.denoiser(job.text())
     if job.finished("vae_decoder", "vae_encoder"):
         progress("vae: kept from the build that was stopped")
     else:
@@ -233,7 +253,9 @@ def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> Non
         )
 
 
-def write_graph(module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[str], output: str, path: Path) -> None:
+def write_graph(
+    module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], path: Path
+) -> None:
     """Export one module with dynamic batch rows; its weights go into `model.onnx.data` next to the graph.
 
     The module loses its weights.
@@ -247,8 +269,8 @@ def write_graph(module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[
             dynamo=True,
             opset_version=OPSET,
             input_names=inputs,
-            output_names=[output],
-            dynamic_shapes=tuple({0: rows} for _ in args),
+            output_names=outputs,
+            dynamic_shapes=_shapes(module, len(args), {0: rows}),
             verbose=False,
             optimize=True,
         )
@@ -257,3 +279,11 @@ def write_graph(module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[
     tidy(path)
     for value in (*module.parameters(), *module.buffers()):  # the exporter's caches keep the module
         value.data = value.data.new_empty(0)
+
+
+def _shapes(module: nn.Module, inputs: int, rows: dict[int, Any]) -> tuple[Any, ...]:
+    """The dynamic shapes of a module's inputs, those that it takes as `*rest` together."""
+    own = inspect.signature(module.forward).parameters.values()
+    named = sum(one.kind is not one.VAR_POSITIONAL for one in own)
+    rest = inputs - named
+    return (*[rows] * named, *([(rows,) * rest] if len(own) > named else []))

@@ -11,12 +11,12 @@ from google.protobuf.message import DecodeError
 from dermforge.common import finished_parts
 from dermforge.common.atomic import write_whole
 from dermforge.common.digests import digest_file
-from engines.backends.tensorrt import GRAPHS, GpuTarget, check_gpu, library, one_line, quiet_log, this_gpu
+from engines.backends.tensorrt import GpuTarget, check_gpu, library, one_line, quiet_log, this_gpu
 from engines.bundle import Bundle
 from engines.compile.onnx_edits import for_tensorrt
 from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
-from engines.manifest import Artefact, Manifest, describe_file
+from engines.manifest import Artefact, Manifest, describe_file, graphs
 from engines.memory import give_back
 
 
@@ -47,9 +47,10 @@ def build_engine_files(
     place = bundle.folder / "plans" / name
     place.mkdir(parents=True, exist_ok=True)
     images = manifest.vae_batch
-    batches = {"text_encoder": TEXT_BATCH, "unet": manifest.rows, "vae_decoder": images, "vae_encoder": images}
+    batches = dict.fromkeys(manifest.spec.text_encoders, TEXT_BATCH) | {manifest.spec.denoiser: manifest.rows}
+    batches |= {"vae_decoder": images, "vae_encoder": images}
     written = []
-    for part, name in GRAPHS.items():
+    for part, name in graphs(manifest.spec).items():
         progress(f"{target.flavour} {target.sm} {part}")
         path, graph = place / f"{part}.plan", bundle.folder / name
         if finished_parts.holds(bundle.folder, str(path.relative_to(bundle.folder))):
@@ -138,7 +139,7 @@ def refittable(old: Bundle, new: Manifest, target: GpuTarget) -> dict[str, bytes
         They are for something else, or this machine lacks the GPU that is needed to open them.
     """
     files = old.engine_files(target.flavour)
-    unet = files.get("unet")
+    unet = files.get(new.spec.denoiser)
     if unet is None:
         raise EngineError(f"{old.folder} has no {target.flavour} engine files to refit: build without refit_from")
     wanted = {

@@ -17,7 +17,7 @@ from engines.backends import torch_aot
 from engines.backends.torch_compiled import for_speed
 from engines.backends.torch_eager import bare_calls, load_modules
 from engines.bundle import Bundle
-from engines.checkpoint.folder import PARTS
+from engines.checkpoint.skeleton import parts_of
 from engines.checkpoint.weights import copy_part
 from engines.compile.precision import DTYPES, vae_dtypes
 from engines.conditioning import empty
@@ -112,14 +112,15 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
             }
         )
 
-    return [write("unet", modules.unet, bare.denoise, *inputs), write("vae_decoder", modules.vae, bare.decode, latents)]
+    denoiser = write(spec.denoiser, modules.denoiser, bare.denoise, *inputs)
+    return [denoiser, write("vae_decoder", modules.vae, bare.decode, latents)]
 
 
 def copy_weights(model: Path, out: Path, precision: str) -> None:
     """Copy the networks' configurations and weights in one precision; the bundle is a diffusers folder as well."""
     dtype = DTYPES[precision]
 
-    for part in PARTS:
+    for part in parts_of(model):
         kinds = vae_dtypes(dtype) if part == "vae" else {}
 
         def lowered(name: str, value: torch.Tensor, kinds: dict[str, torch.dtype] = kinds) -> torch.Tensor:

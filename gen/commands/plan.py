@@ -166,7 +166,7 @@ def plan(
         real = Parents(open_data(parents), parents) if parents else None
         made = new_plan(settings, wanted, spec, real, listed(to_groups))
     # refuses an unknown solver or an impossible number of steps before anything is written
-    forwards = cost.forwards(made, spec.scheduler if spec else {}) / len(made)
+    forwards = cost.forwards(made, spec) / len(made)
     seconds = math.nan if bundle is None else cost.seconds(bundle, forwards, len(made))
     if out is not None:
         made.save(out)

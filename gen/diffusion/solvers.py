@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from dermforge.common.errors import UserError
+from engines.pipeline_spec import PipelineSpec
 from gen.diffusion.ancestral import euler_ancestral
 from gen.diffusion.consistency import lcm, tcd
 from gen.diffusion.flow import FlowSchedule, is_flow
@@ -76,6 +77,11 @@ def read_schedule(config: Mapping[str, Any], image_tokens: int | None = None, fr
     if is_flow(config):
         return FlowSchedule.from_config(config, image_tokens, from_one)
     return NoiseSchedule.from_config(config)
+
+
+def schedule_of(spec: PipelineSpec) -> Schedule:
+    """The schedule of an engine's pipeline, at the size of its images."""
+    return read_schedule(spec.scheduler, spec.image_tokens, spec.sigmas_from_one)
 
 
 def table(solver: str, schedule: Schedule, steps: int, strength: float = 1.0) -> StepTable:

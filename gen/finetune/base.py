@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.checkpoint.folder import PARTS
-from engines.checkpoint.skeleton import pipeline_of
+from dermforge.common.errors import UserError
+from engines.checkpoint.skeleton import parts_of, pipeline_of
 from engines.checkpoint.tokenizer import open_tokenizer
 from engines.checkpoint.weights import load_part
 from engines.find_model import resolve
+from engines.models import families
 from engines.pipeline_spec import PipelineSpec, model_digest, read_spec
+
+TUNED = "sd"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,14 @@ def read_base(model: str | Path, size: int | None) -> tuple[Path, PipelineSpec]:
         The folder is not usable: see `read_spec`.
     """
     folder = resolve(model)
-    return folder, read_spec(folder, size)
+    spec = read_spec(folder, size)
+    if spec.family != TUNED:
+        title = families()[spec.family].title
+        raise UserError(
+            f"{folder} is of {title}; fine-tuning knows {families()[TUNED].title}: train an adapter of it in "
+            "diffusers, fuse it, and build an engine of the result"
+        )
+    return folder, spec
 
 
 def load_base(folder: Path, spec: PipelineSpec) -> Base:
@@ -49,7 +59,7 @@ def load_base(folder: Path, spec: PipelineSpec) -> Base:
     EngineError
         Weights are damaged, not finite, or do not fit their configuration.
     """
-    parts = {part: load_part(folder, part).requires_grad_(False) for part in PARTS}
-    pipeline = pipeline_of(folder, parts, open_tokenizer(folder))
+    parts = {part: load_part(folder, part).requires_grad_(False) for part in parts_of(folder)}
+    pipeline = pipeline_of(folder, parts, {"tokenizer": open_tokenizer(folder)})
     pipeline.set_progress_bar_config(disable=True)
     return Base(folder, spec, model_digest(folder), pipeline)

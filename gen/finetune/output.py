@@ -20,8 +20,8 @@ from dermforge.common.output_folder import claim
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.training_state import changes_between
 from dermforge.common.whole_folder import whole_folder
-from engines.checkpoint.folder import PARTS as NETWORKS
 from engines.checkpoint.folder import read_json
+from engines.checkpoint.skeleton import parts_of
 from engines.checkpoint.weights import copy_part, write_weights
 from engines.pipeline_spec import FACTS, file_digests, model_digest
 from gen.finetune.base import Base
@@ -156,7 +156,7 @@ def _copy(base: Path, folder: Path) -> None:
     extra = {
         name: [None, None]
         for name, value in index.items()
-        if isinstance(value, list) and name not in (*FILES, *NETWORKS)
+        if isinstance(value, list) and name not in (*FILES, *parts_of(base))
     }
     index |= extra | {"requires_safety_checker": False}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -165,7 +165,7 @@ def _copy(base: Path, folder: Path) -> None:
         for path in sorted((base / part).iterdir()):
             if path.suffix in KEPT:
                 shutil.copyfile(path, folder / part / path.name)
-    for part in NETWORKS:
+    for part in parts_of(base):
         copy_part(base, folder, part)
     for licence in sorted(base.glob("LICENSE*")):
         shutil.copyfile(licence, folder / licence.name)

@@ -33,7 +33,7 @@ def networks(base: Base) -> Networks:
     spec, parts = base.spec, base.pipeline
     for part in (parts.vae, parts.text_encoder):
         part.to(parts.unet.device)
-    calls = eager(Modules(parts.text_encoder, parts.unet, parts.vae), spec, parts.unet.device)
+    calls = eager(Modules({"text_encoder": parts.text_encoder}, parts.unet, parts.vae), spec, parts.unet.device)
     return Networks(spec, calls, lambda texts: token_ids(parts.tokenizer, texts, spec.max_length), 2 * BATCH, BATCH)
 
 

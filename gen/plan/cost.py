@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from engines.bundle import Bundle, read_record
 from engines.compile.batch_tuning import Timings
 from engines.manifest import TIMINGS
+from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import solvers
 from gen.plan.plan import STRENGTHS, Plan, parse_interval
 
 
-def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
-    """Batch rows that the UNet has to run for a plan: one for each step, and one more where it is guided."""
-    schedule = solvers.read_schedule(scheduler)
+def forwards(plan: Plan, spec: PipelineSpec | None) -> int:
+    """Batch rows that the denoiser has to run for a plan: one for each step, and one more where it is guided.
+
+    Without a pipeline, of Stable Diffusion.
+    """
+    schedule = solvers.schedule_of(spec) if spec else solvers.read_schedule({})
+    free = spec is None or spec.guidance == "classifier-free"
     columns = ["solver", "steps", "strength", "strategy", "guidance", "guidance_interval"]
     total = 0
     counts = plan.frame.groupby(columns, sort=False).size().reset_index(name="n")
@@ -25,7 +27,7 @@ def forwards(plan: Plan, scheduler: Mapping[str, Any]) -> int:
         bounds = parse_interval(interval) if interval else None
         for part in strengths:
             table = solvers.table(solver, schedule, int(steps), part)
-            guided = int(table.guided(bounds).sum()) if float(guidance) > 1 else 0
+            guided = int(table.guided(bounds).sum()) if free and float(guidance) > 1 else 0
             total += int(n) * (len(table) + guided)
     return total
 

@@ -39,7 +39,7 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"the plan asks for {sizes[0]} px and the engine makes {spec.size} px; "
             f"build one of that size, or change the plan"
         )
-    schedule = solvers.read_schedule(spec.scheduler)
+    schedule = solvers.schedule_of(spec)
     settings = frame[["solver", "steps", "strength", "strategy"]].drop_duplicates()
     for solver, steps, strength, strategy in settings.itertuples(index=False, name=None):
         solvers.table(solver, schedule, int(steps), float(strength))
@@ -74,9 +74,10 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"no image that the model was tuned on shows {names}{more}: look at these before you trust their labels"
         )
     texts = set(frame["prompt"]) | set(frame["negative_prompt"])
-    if cut := too_long(texts, engine.tokenizer, spec.max_length):
+    longest = max(spec.tokens, key=lambda name: spec.tokens[name])
+    if cut := too_long(texts, engine.tokenizers[longest], spec.tokens[longest]):
         warnings.append(
-            f"{len(cut)} prompts have more than the {spec.max_length} tokens that the model "
+            f"{len(cut)} prompts have more than the {spec.tokens[longest]} tokens that the model "
             f"reads ({cut[0][1]}: {cut[0][0]!r}); the rest of them is cut off"
         )
     return warnings

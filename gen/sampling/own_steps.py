@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from engines.conditioning import Conditioning, chosen
+from engines.conditioning import Conditioning, chosen, with_guidance
 from engines.draw import SoFar, Start
 from engines.engine import Networks
 from gen.diffusion import solvers
@@ -42,7 +42,7 @@ def own_steps(
     solver = solvers.of_pipeline(spec.scheduler)
     if solver is None or (solver == "heun" and _diffusers_rounds(spec.scheduler)):
         return None
-    table = solvers.table(solver, solvers.read_schedule(spec.scheduler), start.steps)
+    table = solvers.table(solver, solvers.schedule_of(spec), start.steps)
     settings = {"class": "-", "prompt": "-", "solver": solver, "size": spec.size}
     settings |= {"steps": start.steps, "guidance": start.guidance}
     loop, done = DenoisingLoop(engine), dict[int, torch.Tensor]()
@@ -53,8 +53,8 @@ def own_steps(
             row,
             [Phase()],
             table=table,
-            guided=table.guided(None),
-            text=chosen(text, number),
+            guided=table.guided(None) & (spec.guidance == "classifier-free"),
+            text=with_guidance(chosen(text, number), start.guidance),
             negative=chosen(text, n + number),
             latents=start.noise[number] * table.start_scale,
             extra=None if extra is None else extra[number],

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from engines.conditioning import Conditioning, chosen
+from engines.conditioning import Conditioning, chosen, with_guidance
 from engines.engine import Networks
 from gen.diffusion import solvers, strategies
 from gen.diffusion.denoising_loop import InFlightImage
@@ -24,7 +24,7 @@ class Preparer:
 
     def __init__(self, engine: Networks, parents: Parents | None = None) -> None:
         self.engine, self.parents, self.spec = engine, parents, engine.spec
-        self.schedule = solvers.read_schedule(engine.spec.scheduler)
+        self.schedule = solvers.schedule_of(engine.spec)
         self.shape = (self.spec.latent_channels, self.spec.latent_size, self.spec.latent_size)
         self.takes_masks = self.spec.unet_in_channels > self.spec.latent_channels
         self.table = lru_cache(maxsize=256)(self._table)
@@ -41,8 +41,8 @@ class Preparer:
             row,
             strategies.phases(row, lesion),
             before=before,
-            text=self._conditioning(row.prompt),
-            negative=self._conditioning(row.negative_prompt) if row.guidance > 1 else None,
+            text=with_guidance(self._conditioning(row.prompt), row.guidance),
+            negative=self._conditioning(row.negative_prompt, negative=True) if self._guided(row) else None,
         )
 
     def start(self, images: Sequence[InFlightImage]) -> None:
@@ -52,7 +52,7 @@ class Preparer:
         for image, seen in zip(images, hidden, strict=True):
             phase, row = image.phases[image.phase], image.row
             image.table = table = self.table(row.solver, row.steps, phase.strength)
-            image.guided = table.guided(row.guidance_interval) & (row.guidance > 1)
+            image.guided = table.guided(row.guidance_interval) & self._guided(row)
             noise = image.noise(START, self.shape)
             image.latents = noise * table.start_scale
             redraw = torch.ones(1, *self.shape[1:], dtype=torch.bool)
@@ -77,8 +77,12 @@ class Preparer:
         pixels = torch.from_numpy(np.stack(images)).to(self.engine.device)
         return list(self.engine.encode(pixels).cpu())
 
-    def _conditioning(self, prompt: str) -> Conditioning:
-        return chosen(self.engine.encode_text([prompt]), 0)
+    def _guided(self, row: PlanRow) -> bool:
+        """Whether a row takes a second prediction, of the negative prompt."""
+        return self.spec.guidance == "classifier-free" and row.guidance > 1
+
+    def _conditioning(self, prompt: str, negative: bool = False) -> Conditioning:
+        return chosen(self.engine.encode_text([prompt], negative=negative), 0)
 
     def _table(self, solver: str, steps: int, strength: float) -> StepTable:
         return solvers.table(solver, self.schedule, steps, strength)

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.utils._paths import filter_repo_objects
 
 from engines.errors import EngineError
-from engines.find_model import HUB_FILES, HUB_SKIPPED, KNOWN, download_line, resolve
+from engines.find_model import HUB_SKIPPED, KNOWN, download_line, hub_files, resolve
 from engines.pipeline_spec import read_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,5 +102,5 @@ def test_the_line_downloads_what_a_pipeline_needs_and_no_more(model: Path, tmp_p
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model / name, tmp_path / name)
     assert read_spec(tmp_path) == read_spec(model)
-    wanted = set(filter_repo_objects(files, allow_patterns=HUB_FILES, ignore_patterns=HUB_SKIPPED))
+    wanted = set(filter_repo_objects(files, allow_patterns=hub_files(), ignore_patterns=HUB_SKIPPED))
     assert wanted >= set(found) - {"README.md"}

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPTokenizerFast
 
-from engines.checkpoint.folder import NAMES
+from engines.checkpoint.folder import weights_name
 from engines.checkpoint.scheduler_classes import FOREIGN, OWN
 from gen.builtin.model import new_tokenizer
 
@@ -211,7 +211,7 @@ def rename_weights(draw: Draw, folder: Path) -> str | None:
     if not draw.seldom(0.2):
         return None
     part, wrapper = str(draw("unet", "vae", "text_encoder")), str(draw("_orig_mod.", "module.", "missing", "nan"))
-    path = folder / part / f"{NAMES[part]}.safetensors"
+    path = folder / part / f"{weights_name(part)}.safetensors"
     if not path.is_file():
         return None
     weights = load_file(path)

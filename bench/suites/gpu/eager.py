@@ -55,7 +55,7 @@ def errors(job: Job, report: Report, ours: Eager) -> None:
     """The UNet's relative error with TF32 convolutions, and in the engine's precision, from float32 without TF32."""
     device = device_of(job)
     args = [tensor[:ERROR_ROWS] for tensor in ours.batch]
-    unet = random_networks(SHAPES[job.shapes], device).unet
+    unet = random_networks(SHAPES[job.shapes], device).denoiser
     found = {}
     before = torch.backends.cudnn.allow_tf32
     for tf32 in (False, True):

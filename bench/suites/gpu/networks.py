@@ -77,7 +77,8 @@ def random_networks(shapes: Shapes, device: torch.device) -> Modules:
     with torch.device(device):
         text = CLIPTextModel(CLIPTextConfig(**shapes.text, vocab_size=VOCABULARY, max_position_embeddings=LENGTH))
         found = (text, UNet2DConditionModel(**shapes.unet), AutoencoderKL(**shapes.vae))
-    return Modules(*(network.eval().requires_grad_(False) for network in found))
+    encoder, unet, vae = (network.eval().requires_grad_(False) for network in found)
+    return Modules({"text_encoder": encoder}, unet, vae)
 
 
 def spec_of(shapes: Shapes) -> PipelineSpec:
@@ -99,7 +100,10 @@ def spec_of(shapes: Shapes) -> PipelineSpec:
         prediction_type="epsilon",
         num_train_timesteps=scheduler["num_train_timesteps"],
         scheduler=scheduler,
-        max_length=LENGTH,
+        family="sd",
+        denoiser="unet",
+        text_encoders=["text_encoder"],
+        tokens={"tokenizer": LENGTH},
         conditioning={"text": (LENGTH, shapes.text["hidden_size"])},
     )
 
@@ -107,15 +111,14 @@ def spec_of(shapes: Shapes) -> PipelineSpec:
 def flops_of(shapes: Shapes) -> Flops:
     """FLOPs of a prompt, a batch row and an image."""
     empty = random_networks(shapes, torch.device("meta"))
-    return count_networks(empty.text_encoder, empty.unet, empty.vae, spec_of(shapes))
+    return count_networks(empty.text_encoders["text_encoder"], empty.denoiser, empty.vae, spec_of(shapes))
 
 
 def lowered(networks: Modules, precision: str) -> Modules:
     """The networks in an engine's precision; norms stay in float32."""
     dtype = DTYPES[precision]
-    return Modules(
-        lower(networks.text_encoder, dtype), lower(networks.unet, dtype), lower_vae(networks.vae, vae_dtypes(dtype))
-    )
+    texts = {part: lower(network, dtype) for part, network in networks.text_encoders.items()}
+    return Modules(texts, lower(networks.denoiser, dtype), lower_vae(networks.vae, vae_dtypes(dtype)))
 
 
 def make_engine(job: Job, mode: CompileMode, folder: Path) -> Engine:
@@ -137,7 +140,9 @@ def make_engine(job: Job, mode: CompileMode, folder: Path) -> Engine:
 def _bundle(folder: Path, shapes: Shapes, spec: PipelineSpec, precision: str, mode: CompileMode) -> Bundle:
     """A bundle's tokenizer and manifest, without weights."""
     letters_tokenizer().save_pretrained(folder / "tokenizer")
-    (folder / "model_index.json").write_text('{"tokenizer": ["transformers", "CLIPTokenizer"]}\n')
+    (folder / "model_index.json").write_text(
+        '{"_class_name": "StableDiffusionPipeline", "tokenizer": ["transformers", "CLIPTokenizer"]}\n'
+    )
     manifest = Manifest.model_validate(
         {
             "backend": "torch",

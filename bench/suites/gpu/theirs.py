@@ -55,9 +55,9 @@ def random_pipeline(job: Job) -> Any:
     dtype = DTYPES[precision_of(job)]
     made = StableDiffusionPipeline(
         vae=networks.vae.to(dtype),
-        text_encoder=networks.text_encoder.to(dtype),
+        text_encoder=networks.text_encoders["text_encoder"].to(dtype),
         tokenizer=letters_tokenizer(),
-        unet=networks.unet.to(dtype),
+        unet=networks.denoiser.to(dtype),
         scheduler=DDIMScheduler(**SCHEDULER),
         safety_checker=None,
         feature_extractor=None,

@@ -21,7 +21,10 @@ SD15 = PipelineSpec(
     prediction_type="epsilon",
     num_train_timesteps=1000,
     scheduler={},
-    max_length=77,
+    family="sd",
+    denoiser="unet",
+    text_encoders=["text_encoder"],
+    tokens={"tokenizer": 77},
     conditioning={"text": (77, 768)},
 )
 

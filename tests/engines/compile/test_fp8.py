@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
 from engines import Bundle, build
-from engines.backends.tensorrt import GRAPHS, GpuTarget, resolve_target
+from engines.backends.tensorrt import GpuTarget, resolve_target
 from engines.backends.torch_eager import eager, load_modules
 from engines.certificate import allowed_error, read_certificate
 from engines.compile.fp8 import LARGEST, PROMPTS, STEPS, calibrate, check_target, products, quantise, scale_for
@@ -91,12 +91,12 @@ def test_the_ranges_are_those_of_whole_denoising_runs(model: Path, bundle: Bundl
     def watch(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
         return lambda _, args: largest.update({name: max(largest.get(name, 0.0), float(args[0].abs().max()))})
 
-    for name, module in modules.unet.named_modules():
+    for name, module in modules.denoiser.named_modules():
         if name.endswith(ROUNDED):
             module.register_forward_pre_hook(watch(name))
     draw(reference, prompts, STEPS)
     expected = np.sort(list(largest.values()))
-    full = calibrate(bundle, bundle.folder / GRAPHS["unet"], prompts)  # of the float32 graph, so closely
+    full = calibrate(bundle, bundle.folder / "unet/rows.onnx", prompts)  # of the float32 graph, so closely
     assert len(full) == len(largest) > 0
     np.testing.assert_allclose(sorted(full.values()), expected, rtol=1e-3)
 

@@ -12,7 +12,7 @@ from engines.compile.precision import Float32Norm, fits_half, lower
 
 
 def test_half_precision_keeps_its_norms_in_float32(model: Path) -> None:
-    unet = load_modules(model, "fp16").unet
+    unet = load_modules(model, "fp16").denoiser
     norms = [m for m in unet.modules() if isinstance(m, Float32Norm)]
     assert norms
     assert all(m.norm.weight.dtype == torch.float32 for m in norms)

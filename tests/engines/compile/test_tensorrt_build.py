@@ -14,7 +14,7 @@ from engines.backends.tensorrt import library, quiet_log, resolve_target
 from engines.certificate import read_certificate
 from engines.checkpoint.weights import load_part
 from engines.compile.onnx_edits import for_tensorrt
-from engines.compile.onnx_export import UNetRows, write_graph
+from engines.compile.onnx_export import DenoiserRows, write_graph
 from engines.compile.precision import lower
 from engines.compile.tensorrt_build import compile_graph, refittable, static_profile, strongly_typed
 from engines.errors import EngineError
@@ -35,7 +35,7 @@ def test_the_built_in_pipelines_unet_compiles(random_pipeline: Path, tmp_path: P
         torch.randn(2, *spec.conditioning["text"]),
     )
     names = ["sample", "timesteps", "encoder_hidden_states"]
-    write_graph(UNetRows(unet, torch.float16), args, names, "out_sample", tmp_path / "rows.onnx")
+    write_graph(DenoiserRows(unet, spec, torch.float16), args, names, ["out_sample"], tmp_path / "rows.onnx")
     compiled = compile_graph(tmp_path / "rows.onnx", resolve_target("tensorrt-rtx", sm), 32)
     assert len(compiled) > sum(p.numel() for p in unet.parameters())
 

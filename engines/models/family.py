@@ -1,0 +1,167 @@
+"""What is said of a family of pipelines: its parts, its conditioning, its latents and how its denoiser is called.
+
+Everything else (export, engine files, certificates, row packing, guidance, strategies, shards) is written once against
+this. A denoiser is a UNet or a transformer. It always takes and gives latents as the VAE has them, [rows, channels, h,
+w]; a family that packs them does so within `predict`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from engines.checkpoint.settings import Known
+from engines.conditioning import Conditioning
+from engines.pipeline_spec import PipelineSpec
+
+#: The outputs of one text encoder by name, float32 [n, ...].
+Outputs = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network of a pipeline: the library and name of its class, and the keys of its configuration."""
+
+    library: str
+    kind: str
+    settings: Known
+    config: str | None = None  # the class of its configuration, in transformers
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenizer of a pipeline: its classes, and how many tokens of a prompt it keeps, if not as many as it says.
+
+    Without the `needed` tokens no prompt is encoded; some versions of transformers fail on them when they open it.
+    """
+
+    kinds: tuple[str, ...]
+    settings: Known
+    length: int | None = None
+    optional: bool = False
+    needed: tuple[str, ...] = ("bos_token", "eos_token", "pad_token")
+
+
+class Family(ABC):
+    """A family of pipelines.
+
+    Attributes
+    ----------
+    name, title
+        The word for it in a bundle, and what people call it.
+    pipelines
+        The classes of diffusers whose folders are of this family; the first one draws from text.
+    inpainting
+        The class that opens a denoiser which takes a mask and the masked latents; None where there is none.
+    denoiser
+        The part that denoises.
+    parts, tokenizers
+        By the name of their folder. Text encoder k of the pipeline reads tokenizer k.
+    index
+        The keys of `model_index.json`.
+    inputs
+        Names of the conditioning's tensors in ONNX graphs.
+    flow
+        Whether the denoiser was trained by flow matching.
+    their_options
+        Further arguments of diffusers' pipeline when it draws for a certificate.
+    scalar_timestep
+        Whether optimum's pipelines run a graph of this denoiser with one timestep for all rows.
+    """
+
+    name: str
+    title: str
+    pipelines: tuple[str, ...]
+    inpainting: str | None = None
+    denoiser: str
+    parts: Mapping[str, Part]
+    tokenizers: Mapping[str, Tokens]
+    index: Known
+    inputs: Mapping[str, str]
+    scalar_timestep = False
+    flow = False
+    their_options: Mapping[str, Any] = MappingProxyType({})
+
+    def text_encoders(self) -> tuple[str, ...]:
+        """The parts that read prompts."""
+        return tuple(part for part in self.parts if part.startswith("text_encoder"))
+
+    @abstractmethod
+    def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
+        """The fields of `PipelineSpec` that depend on the family: channels, conditioning, constants, guidance.
+
+        Parameters
+        ----------
+        networks
+            Without weights; parts that are optional may be missing.
+        lengths
+            Tokens of a prompt by tokenizer.
+        side
+            Of the latents.
+
+        Raises
+        ------
+        EngineError
+            Parts do not fit each other.
+        """
+
+    @abstractmethod
+    def latent_multiple(self, networks: Mapping[str, Any]) -> int:
+        """What the side of latents must be a multiple of."""
+
+    @abstractmethod
+    def own_side(self, networks: Mapping[str, Any]) -> Any:
+        """The side of latents that the denoiser was trained at, as its configuration has it."""
+
+    def prepared(self, prompt: str) -> str:
+        """What diffusers' pipeline makes of a prompt before the tokenizer reads it."""
+        return prompt
+
+    @abstractmethod
+    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What one text encoder gives of token ids, int64 [n, tokens], by name; in the order of the graph's outputs."""
+
+    @abstractmethod
+    def conditioning(self, outputs: Mapping[str, Outputs], spec: PipelineSpec) -> Conditioning:
+        """What all text encoders gave, put together: the tensors of `spec.conditioning` that depend on the prompt."""
+
+    @abstractmethod
+    def predict(
+        self,
+        denoiser: Any,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditioning: Conditioning,
+        spec: PipelineSpec,
+    ) -> torch.Tensor:
+        """The denoiser's prediction, [rows, latent_channels, h, w], in the precision of the latents.
+
+        Parameters
+        ----------
+        latents
+            [rows, spec.unet_in_channels, h, w], in the precision of the denoiser's products, as the conditioning is.
+        timesteps
+            float32 [rows], on the scale of the scheduler.
+        """
+
+    def their_prompt(
+        self, pipeline: Any, prompt: str, spec: PipelineSpec, device: torch.device
+    ) -> dict[str, torch.Tensor]:
+        """A prompt and the empty one as arguments of diffusers' pipeline, each of one row."""
+        names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+        return dict(zip(names, pipeline.encode_prompt(prompt, device=device), strict=False))
+
+    def their_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents as diffusers' pipeline takes them."""
+        return latents
+
+    def our_latents(self, latents: torch.Tensor, spec: PipelineSpec) -> torch.Tensor:
+        """Latents as diffusers' pipeline gives them, as [n, channels, h, w]."""
+        return latents

@@ -1,0 +1,93 @@
+"""Stable Diffusion XL (arXiv 2307.01952): two CLIP text encoders, a pooled embedding, and the image's size as input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines.checkpoint import settings
+from engines.conditioning import Conditioning
+from engines.errors import EngineError
+from engines.models.clip import CLIP, CLIP_TOKENS, PROJECTED_CLIP, penultimate, side_by_side
+from engines.models.family import Family, Outputs, Part
+from engines.models.sd import check_channels, check_width
+from engines.pipeline_spec import PipelineSpec
+
+SIZES = 6  # original height and width, the crop's top and left, target height and width
+
+
+class StableDiffusionXL(Family):
+    """The denoiser attends to the layers before the last of both encoders; the second one also gives the pooled one."""
+
+    name = "sdxl"
+    title = "Stable Diffusion XL"
+    pipelines = ("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline", "StableDiffusionXLImg2ImgPipeline")
+    inpainting = "StableDiffusionXLInpaintPipeline"
+    denoiser = "unet"
+    parts = {  # noqa: RUF012
+        "unet": Part("diffusers", "UNet2DConditionModel", settings.UNET_XL),
+        "vae": Part("diffusers", "AutoencoderKL", settings.VAE),
+        "text_encoder": CLIP,
+        "text_encoder_2": PROJECTED_CLIP,
+    }
+    tokenizers = {"tokenizer": CLIP_TOKENS, "tokenizer_2": CLIP_TOKENS}  # noqa: RUF012
+    index = settings.INDEX_XL
+    inputs = {"text": "encoder_hidden_states", "pooled": "text_embeds", "time_ids": "time_ids"}  # noqa: RUF012
+    scalar_timestep = True
+
+    def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
+        unet = networks["unet"].config
+        first, second = (networks[part].config for part in self.text_encoders())
+        width, pooled = first.hidden_size + second.hidden_size, second.projection_dim
+        check_channels(folder, unet, networks["vae"].config)
+        check_width(folder, unet, width, "the text encoders give together")
+        if unet.projection_class_embeddings_input_dim != SIZES * unet.addition_time_embed_dim + pooled:
+            raise EngineError(
+                f"{folder}: the UNet expects {unet.projection_class_embeddings_input_dim} dimensions beside the text, "
+                f"and {SIZES} sizes of {unet.addition_time_embed_dim} with a pooled text of {pooled} give "
+                f"{SIZES * unet.addition_time_embed_dim + pooled}; the parts are of different models"
+            )
+        if len(set(lengths.values())) > 1:
+            raise EngineError(f"{folder}: the tokenizers keep different numbers of tokens ({dict(lengths)})")
+        from engines.checkpoint.folder import read_json
+
+        zeros = read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", True)
+        size = side * 2 ** (len(networks["vae"].config.block_out_channels) - 1)
+        return {
+            "unet_in_channels": unet.in_channels,
+            "conditioning": {"text": (lengths["tokenizer"], width), "pooled": (pooled,), "time_ids": (SIZES,)},
+            "constants": {"time_ids": [size, size, 0, 0, size, size]},
+            "empty_prompt": "zeros" if zeros else "encoded",
+        }
+
+    def latent_multiple(self, networks: Mapping[str, Any]) -> int:
+        return int(2 ** (len(networks["unet"].config.block_out_channels) - 1))
+
+    def own_side(self, networks: Mapping[str, Any]) -> Any:
+        return networks["unet"].config.sample_size
+
+    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        return penultimate(network, ids, pooled=part == "text_encoder_2")
+
+    def conditioning(self, outputs: Mapping[str, Outputs], spec: PipelineSpec) -> Conditioning:
+        return {"text": side_by_side(outputs, "text"), "pooled": outputs["text_encoder_2"]["pooled"]}
+
+    def predict(
+        self,
+        denoiser: Any,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        conditioning: Conditioning,
+        spec: PipelineSpec,
+    ) -> torch.Tensor:
+        beside = {"text_embeds": conditioning["pooled"], "time_ids": conditioning["time_ids"]}
+        out: torch.Tensor = denoiser(
+            latents, timesteps, conditioning["text"], added_cond_kwargs=beside, return_dict=False
+        )[0]
+        return out
+
+
+FAMILY = StableDiffusionXL()
