@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dermforge.common.errors import UserError
 from evalsuite.fairness import metrics
 from evalsuite.fairness.card import DEFAULTS, CardSettings
 from evalsuite.fairness.comparison import Change, Comparison, GapChange
@@ -17,7 +16,8 @@ from evalsuite.fairness.gap_change import gap_change
 from evalsuite.fairness.metric_key import ACCURACY, MetricKey
 from evalsuite.fairness.paired_change import PairedChange, paired_change
 from evalsuite.fairness.partition import GroupData, Partition, everyone, group_data, partition
-from evalsuite.fairness.predictions import Predictions, some
+from evalsuite.fairness.predictions import Predictions
+from evalsuite.fairness.same_images import in_order_of
 from evalsuite.stats import hypothesis_tests, paired
 
 
@@ -48,17 +48,18 @@ def compare(
     UserError
         The tables hold different ids, labels or classes, or the metric cannot be compared.
     """
-    b = _aligned(a, b)
+    b = in_order_of(b, a)
     if not set(groups) <= set(a.groups):
         a = replace(a, groups=b.groups, clusters=b.clusters)
     weights = b.weights if a.weights is None else a.weights  # they belong to the images, as groups do
     a, b = replace(a, weights=weights), replace(b, weights=weights)
     metric = MetricKey.parse(metric)
     metrics.require(metric, metrics.score(a.probs, a.labels, a.classes), higher_is_better=True)
+    codes = a.cluster_codes
     changes: list[Change] = []
     gaps: list[GapChange] = []
     for part in (everyone(a), *(partition(a, (c,)) for c in groups)):
-        pairs = [_rows(a, b, part.codes == g) for g in range(len(part.names))]
+        pairs = [_rows(a, b, part.codes == g, codes) for g in range(len(part.names))]
         found = [paired_change(metric, *pair) for pair in pairs]
         least = settings.min_count if metrics.counts_rows(metric) else math.ceil(settings.min_count / 2)
         own = [_described(part, g, one, least, margin, settings.confidence) for g, one in enumerate(found)]
@@ -69,28 +70,11 @@ def compare(
     return Comparison(a.source, b.source, metric, margin, tuple(changes), tuple(gaps))
 
 
-def _aligned(a: Predictions, b: Predictions) -> Predictions:
-    """b's rows in the order of a's."""
-    if a.classes != b.classes:
-        raise UserError(
-            f"{b.source}: classes {', '.join(b.classes)}; expected those of {a.source}: {', '.join(a.classes)}"
-        )
-    place = {name: i for i, name in enumerate(b.ids.tolist())}
-    unmatched = set(a.ids.tolist()) ^ set(place)
-    if unmatched:
-        raise UserError(
-            f"{a.source} and {b.source} hold different ids ({some(unmatched)}); two models are compared "
-            "on the same test set"
-        )
-    b = b.take(np.array([place[name] for name in a.ids.tolist()]))
-    if (a.labels != b.labels).any():
-        raise UserError(f"{a.source} and {b.source} give different labels for ids {some(a.ids[a.labels != b.labels])}")
-    return b
-
-
-def _rows(a: Predictions, b: Predictions, mask: NDArray[np.bool_]) -> tuple[GroupData, GroupData]:
-    """The rows of a group, as each model called them."""
-    return group_data(a, mask, a.cluster_codes), group_data(b, mask, a.cluster_codes)
+def _rows(
+    a: Predictions, b: Predictions, mask: NDArray[np.bool_], codes: NDArray[np.int64] | None
+) -> tuple[GroupData, GroupData]:
+    """The rows of a group, as each model called them, with the clusters of the first."""
+    return group_data(a, mask, codes), group_data(b, mask, codes)
 
 
 def _described(

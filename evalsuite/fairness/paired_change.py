@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from evalsuite.fairness.group_estimates import MEANS_OF, SHARES_OF_CLASSES, auro
 from evalsuite.fairness.metric_key import MetricKey
 from evalsuite.fairness.partition import GroupData
 from evalsuite.stats import average_precision, clusters, intervals, paired
-from evalsuite.stats.intervals import Bounds, Quantile, few_rows
+from evalsuite.stats.intervals import Bounds, Quantile
 from evalsuite.stats.largest_difference import Side
 from evalsuite.stats.resampling import Array
 
@@ -64,11 +63,7 @@ def _share(metric: MetricKey, one: GroupData, other: GroupData) -> tuple[int, Bo
     steps, rows = _steps(metric, one, other)
     weights = None if one.scored.weights is None else one.scored.weights[rows]
     effect, degrees = clusters.design(steps, None if one.clusters is None else one.clusters[rows], None, weights)
-    return len(rows), _tango(steps, effect, _quantile(degrees, len(rows)), weights)
-
-
-def _quantile(degrees: float, rows: int) -> Quantile:
-    return intervals.student(degrees) if math.isfinite(degrees) else few_rows(max(rows, 1))
+    return len(rows), _tango(steps, effect, intervals.quantile_of(degrees, len(rows)), weights)
 
 
 def _tango(steps: Array, effect: float, quantile: Quantile, weights: Array | None) -> Bounds:
@@ -90,7 +85,7 @@ def _mean_of_shares(metric: MetricKey, one: GroupData, other: GroupData) -> tupl
     together = None if one.clusters is None else one.clusters[order]
     all_steps, weights = np.concatenate([steps for steps, _ in by_class]), None if w is None else w[order]
     effect, degrees = clusters.design(all_steps, together, one.scored.labels[order], weights)
-    quantile, parts = _quantile(degrees, len(order)), []
+    quantile, parts = intervals.quantile_of(degrees, len(order)), []
     for steps, rows in by_class:
         own = None if w is None else w[rows]
         parts.append(Side(float(np.average(steps, weights=own)), _tango(steps, effect, quantile, own)))

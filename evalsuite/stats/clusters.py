@@ -16,7 +16,7 @@ from evalsuite.stats.resampling import Array
 
 
 class Variance(NamedTuple):
-    """A variance and its degrees of freedom: infinite where it follows from counts, NaN where it is not known."""
+    """A variance and its degrees of freedom; both NaN where they are not known."""
 
     value: float
     degrees: float
@@ -47,11 +47,6 @@ PRIOR = 1 / 3
 def codes(clusters: NDArray[np.int64]) -> NDArray[np.int64]:
     """Clusters as codes from 0 without holes, [n]."""
     return np.asarray(np.unique(clusters, return_inverse=True)[1], dtype=np.int64)
-
-
-def mean_variance(values: Array, clusters: NDArray[np.int64]) -> Variance:
-    """Variance of the plain mean of clustered values, [n]; NaN for rows of one cluster."""
-    return strata_variance((values - values.mean()) / len(values), np.zeros(len(values), dtype=np.int64), clusters)
 
 
 def strata_variance(influences: Array, strata: NDArray[np.int64], clusters: NDArray[np.int64]) -> Variance:

@@ -47,14 +47,3 @@ def influence(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tupl
     values[positive] = (placement[positive] / n - area) / math.sqrt(m * max(m - 1, 1))
     values[~positive] = (1 - placement[~positive] / m - area) / math.sqrt(n * max(n - 1, 1))
     return area, values
-
-
-def variance(influences: NDArray[np.floating], clusters: NDArray[np.int64] | None = None) -> float:
-    """Variance of an estimate from its influences; clusters are summed first (Obuchowski 1997)."""
-    if clusters is None:
-        return float(influences @ influences)
-    _, codes = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(codes, weights=influences)
-    m = len(sums)
-    correction = 1.0 if m == len(influences) else m / max(m - 1, 1)
-    return float(sums @ sums) * correction

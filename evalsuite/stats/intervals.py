@@ -47,6 +47,11 @@ def student(degrees: float) -> Quantile:
     return lambda confidence: t_of(confidence, max(degrees, 1.0))
 
 
+def quantile_of(degrees: float, rows: float) -> Quantile:
+    """Student's quantile where clusters or weights gave degrees of freedom, else that of few rows."""
+    return student(degrees) if math.isfinite(degrees) else few_rows(max(rows, 1))
+
+
 def few_rows(rows: float) -> Quantile:
     """The normal quantile, its tail beyond 95 % as much heavier as that of Student's t with `rows` degrees.
 

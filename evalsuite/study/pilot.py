@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dermforge.common.errors import UserError
 from dermforge.common.missing import UNKNOWN
 from evalsuite.fairness.metric_key import ShareMetric
-from evalsuite.fairness.predictions import Predictions, levels, some
+from evalsuite.fairness.predictions import Predictions, levels
+from evalsuite.fairness.same_images import in_order_of
 from evalsuite.fairness.share_rows import share_rows
 
 Array = NDArray[np.floating]
@@ -180,17 +181,7 @@ def pilot_single(table: Predictions, discordant: float, metric: ShareMetric, pos
 
 def _right(table: Predictions, like: Predictions, metric: ShareMetric, positive: str) -> NDArray[np.bool_]:
     """Which images are right, in the order of another table."""
-    table = table.written_like(like)
-    place = {name: i for i, name in enumerate(table.ids.tolist())}
-    unmatched = set(place) ^ set(like.ids.tolist())
-    if unmatched or table.classes != like.classes:
-        what = f"other images (ids {some(unmatched)})" if unmatched else "other classes"
-        raise UserError(f"{table.source} and {like.source} hold {what}; two arms are compared on the same test set")
-    ordered = table.take(np.array([place[name] for name in like.ids.tolist()]))
-    if (ordered.labels != like.labels).any():
-        raise UserError(
-            f"{table.source} and {like.source} give different labels; two arms are compared on the same test set"
-        )
+    ordered = in_order_of(table.written_like(like), like)
     return share_rows(ordered, "", metric, positive)["right"].to_numpy(bool)
 
 

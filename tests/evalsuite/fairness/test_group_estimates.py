@@ -39,8 +39,8 @@ def test_the_derivatives_show_the_variance_of_macro_f1() -> None:
 @pytest.mark.parametrize("n", [30, 100, 600])
 @pytest.mark.parametrize("share", [(1, 1, 1), (4, 1, 1)])
 def test_macro_f1_is_covered(n: int, share: tuple[int, ...]) -> None:
-    """Nominal 95 % holds the true macro F1 in 92.5 to 97.5 % of 1,000 tables (error 0.7)."""
-    rng, times, key = np.random.default_rng(n), 1000, MetricKey("macro_f1")
+    """Nominal 95 % holds the true macro F1 in 93 to 97 % of 2,500 tables (error 0.4)."""
+    rng, times, key = np.random.default_rng(n), 2500, MetricKey("macro_f1")
     sizes = np.array(share) * n // sum(share)
     truth, covered = macro_f1(sizes[:, None] * CONFUSION), 0
     for _ in range(times):
@@ -48,7 +48,7 @@ def test_macro_f1_is_covered(n: int, share: tuple[int, ...]) -> None:
         group = GroupData(np.arange(len(table.labels)), table, None)
         made = group_estimates.estimate(key, metrics.one(table), group, DEFAULTS)
         covered += bool(made.low <= truth <= made.high)
-    assert 0.925 <= covered / times <= 0.975
+    assert 0.93 <= covered / times <= 0.97
 
 
 @pytest.mark.parametrize(("n", "most"), [(30, 0.98), (100, 0.98), (600, 0.97)])

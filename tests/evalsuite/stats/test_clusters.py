@@ -24,11 +24,16 @@ def test_copies_of_a_patient_do_not_narrow_the_interval() -> None:
     assert clusters.design(rows, None) == clusters.INDEPENDENT
 
 
+def mean_variance(values: np.ndarray, ids: np.ndarray) -> clusters.Variance:
+    """Of the plain mean of clustered values."""
+    return clusters.strata_variance((values - values.mean()) / len(values), np.zeros(len(values), dtype=np.int64), ids)
+
+
 def test_equal_clusters_are_a_sample_of_means() -> None:
     """With clusters of one size the variance and the degrees are those of Student's t over the clusters' means."""
     rng = np.random.default_rng(0)
     values, ids = (rng.normal(size=8)[:, None] + rng.normal(size=(8, 5))).ravel(), np.repeat(np.arange(8), 5)
-    found, means = clusters.mean_variance(values, ids), values.reshape(8, 5).mean(axis=1)
+    found, means = mean_variance(values, ids), values.reshape(8, 5).mean(axis=1)
     assert found.value == pytest.approx(means.var(ddof=1) / 8)
     assert found.degrees == pytest.approx(7)
 
@@ -38,8 +43,8 @@ def test_one_large_patient_has_hardly_a_degree_of_freedom() -> None:
     sizes = np.array([200, 5, 5, 5, 5, 5])
     ids = np.repeat(np.arange(6), sizes)
     values = np.random.default_rng(1).normal(size=6)[ids]
-    assert clusters.mean_variance(values, ids).degrees < 2.5
-    assert math.isnan(clusters.mean_variance(np.random.default_rng(0).normal(size=9), np.zeros(9, int)).value)
+    assert mean_variance(values, ids).degrees < 2.5
+    assert math.isnan(mean_variance(np.random.default_rng(0).normal(size=9), np.zeros(9, int)).value)
 
 
 @settings(deadline=None, max_examples=60)
@@ -48,7 +53,7 @@ def test_degrees_are_those_of_the_whole_matrix(sizes: list[int], seed: int) -> N
     """The closed form without a matrix equals 2 E^2 / Var of the quadratic form e'Me, and lies below the clusters."""
     ids, rng = np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(seed)
     values = rng.normal(size=len(ids))
-    found = clusters.mean_variance(values, ids)
+    found = mean_variance(values, ids)
     assert 1 <= found.degrees <= len(sizes) - 1 + 1e-9
     n, m = len(ids), len(sizes)
     share = np.array(sizes) / n

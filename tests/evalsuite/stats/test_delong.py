@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from evalsuite.stats import delong, intervals
+from evalsuite.stats import clusters, delong, intervals
 
 
 def test_published_example() -> None:
@@ -16,7 +16,7 @@ def test_published_example() -> None:
     scores = np.r_[np.repeat(np.arange(5.0), normal), np.repeat(np.arange(5.0), abnormal)]
     positive = np.arange(109) >= 58
     area, influence = delong.influence(scores, positive)
-    variance = delong.variance(influence)
+    variance = float(np.square(influence).sum())
     assert area == pytest.approx(0.8932, abs=5e-5)
     assert variance**0.5 == pytest.approx(0.0307, abs=5e-5)
     assert area - 1.959964 * variance**0.5 == pytest.approx(0.83295, abs=5e-6)
@@ -36,7 +36,7 @@ def test_equals_the_definition() -> None:
     expected = np.var(a10 - b10, ddof=1) / 15 + np.var(a01 - b01, ddof=1) / 25
     (area_a, of_a), (area_b, of_b) = (delong.influence(x, positive) for x in (a, b))
     assert area_a - area_b == pytest.approx(a10.mean() - b10.mean(), abs=1e-12)
-    assert delong.variance(of_a - of_b) == pytest.approx(expected, abs=1e-12)
+    assert float(np.square(of_a - of_b).sum()) == pytest.approx(expected, abs=1e-12)
 
 
 def test_singleton_clusters_change_nothing_and_doubled_rows_double_the_variance() -> None:
@@ -45,18 +45,20 @@ def test_singleton_clusters_change_nothing_and_doubled_rows_double_the_variance(
     positive = np.arange(60) < 30
     scores = rng.normal(size=60) + positive
     _, once = delong.influence(scores, positive)
-    assert delong.variance(once, np.arange(60)) == pytest.approx(delong.variance(once), rel=1e-12)
+    variance = float(np.square(once).sum())
+    sides, rows = positive.astype(np.int64), np.arange(60)
+    assert clusters.strata_variance(once, sides, rows).value == pytest.approx(variance, rel=0.05)
     _, twice = delong.influence(np.tile(scores, 2), np.tile(positive, 2))
-    clustered = delong.variance(twice, np.tile(np.arange(60), 2))
-    assert clustered == pytest.approx(delong.variance(once), rel=0.05)
-    assert delong.variance(twice) < 0.6 * clustered
+    clustered = clusters.strata_variance(twice, np.tile(sides, 2), np.tile(rows, 2)).value
+    assert clustered == pytest.approx(variance, rel=0.05)
+    assert float(np.square(twice).sum()) < 0.6 * clustered
 
 
 def test_perfect_separation_is_not_certain() -> None:
     """Ten rows told apart are no proof: the interval stays open below."""
     scores, positive = np.arange(10.0), np.arange(10) >= 5
     area, influence = delong.influence(scores, positive)
-    low, high = intervals.auroc_interval(area, delong.variance(influence), 5, 5)
+    low, high = intervals.auroc_interval(area, float(np.square(influence).sum()), 5, 5)
     assert (area, high) == (1.0, 1.0)
     assert 0.4 < low < 0.9
     assert np.isnan(delong.influence(scores, np.zeros(10, bool))[0])
@@ -69,6 +71,6 @@ def test_coverage(n: int) -> None:
     positive = np.arange(n) < n // 3
     for _ in range(times):
         area, influence = delong.influence(rng.normal(size=n) + shift * positive, positive)
-        low, high = intervals.auroc_interval(area, delong.variance(influence), n // 3, n - n // 3)
+        low, high = intervals.auroc_interval(area, float(np.square(influence).sum()), n // 3, n - n // 3)
         covered += low <= 0.8 <= high
     assert 0.93 <= covered / times <= 0.97

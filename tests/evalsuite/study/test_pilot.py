@@ -87,7 +87,7 @@ def test_what_a_pilot_cannot_say_is_refused() -> None:
         pilot_groups(table(8), "fst", ShareMetric.accuracy)
     with pytest.raises(UserError, match="1 tables against 2; expected as many"):
         pilot_pair([table(20)], [table(20)] * 2, ShareMetric.accuracy)
-    with pytest.raises(UserError, match="hold other images"):
+    with pytest.raises(UserError, match="hold different ids"):
         pilot_pair([table(20)], [table(22)], ShareMetric.accuracy)
     with pytest.raises(UserError, match="no class 'z'"):
         pilot_single(table(20), 0.1, ShareMetric.sensitivity, "z")
