@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from engines.conditioning import empty
+from engines.models import families
 from engines.pipeline_spec import PipelineSpec
 
 
@@ -32,29 +34,24 @@ def count(model: Path, spec: PipelineSpec) -> Flops:
 
     Attention counts as its two matrix products, even if a fused kernel runs them.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from engines.checkpoint.skeleton import empty_network
 
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model / "unet")).eval()
-        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(model / "vae")).eval()
-        text = CLIPTextModel(CLIPTextConfig.from_pretrained(model / "text_encoder")).eval()
-    return count_networks(text, unet, vae, spec)
+    return count_networks({part: empty_network(model, part).to("meta") for part in spec.networks}, spec)
 
 
-def count_networks(text_encoder: Any, unet: Any, vae: Any, spec: PipelineSpec) -> Flops:
-    """`count` of networks that are on the meta device."""
-    side, length = spec.latent_size, spec.max_length
+def count_networks(networks: Mapping[str, Any], spec: PipelineSpec) -> Flops:
+    """`count` of networks that are on the meta device, by part."""
+    family, side, vae = families()[spec.family], spec.latent_size, networks["vae"]
     with torch.device("meta"):
         latents = torch.empty(1, spec.latent_channels, side, side)
         rows = torch.empty(1, spec.unet_in_channels, side, side)
         pixels = torch.empty(1, 3, spec.size, spec.size)
-        words = torch.empty(1, *spec.conditioning["text"])
-        ids = torch.ones(1, length, dtype=torch.int64)
-        time = torch.ones(1)
+        words, time = empty(spec.conditioning, 1, "meta"), torch.ones(1)
+        ids = [torch.ones(1, length, dtype=torch.int64) for length in spec.tokens.values()]
+        encoders = list(zip(spec.text_encoders, ids, strict=True))
         return Flops(
-            text=_counted(lambda: text_encoder(ids)),
-            unet=_counted(lambda: unet(rows, time, words)),
+            text=_counted(lambda: [family.text_outputs(part, networks[part], own) for part, own in encoders]),
+            unet=_counted(lambda: family.predict(networks[spec.denoiser], rows, time, words, spec)),
             decode=_counted(lambda: vae.decode(latents)),
             encode=_counted(lambda: vae.encode(pixels)),
         )

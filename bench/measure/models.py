@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.measure.large_models import LARGE_MODELS
 from dermforge.common.errors import UserError
 from gen.builtin import pipeline_folder
 
@@ -66,7 +67,7 @@ SCHEDULER: dict[str, Any] = {
     "set_alpha_to_one": False,
 }
 BUILT_IN = "built-in"
-WORDS_FOR_MODELS = f"{BUILT_IN}, or public shapes with random weights: {', '.join(UNETS)}"
+WORDS_FOR_MODELS = f"{BUILT_IN}, or public shapes with random weights: {', '.join([*UNETS, *LARGE_MODELS])}"
 WORK = Path("runs/bench")
 VOCABULARY = 49408
 LENGTH = 77
@@ -84,11 +85,14 @@ def find(model: str, work: Path, say: Say = lambda _: None) -> Path:
     """
     if model == BUILT_IN:
         return pipeline_folder()
-    if model in UNETS:
+    if model in UNETS or model in LARGE_MODELS:
         folder = work / f"random-{model}"
         if not (folder / "model_index.json").exists():
             say(f"making random weights of {model}")
-            make_random(model, folder)
+            if model in UNETS:
+                make_random(model, folder)
+            else:
+                LARGE_MODELS[model](folder, letters_tokenizer())
         return folder
     if not (Path(model) / "model_index.json").is_file():
         raise UserError(f"no pipeline folder at {model}; expected one, or {WORDS_FOR_MODELS}")

@@ -111,7 +111,8 @@ def spec_of(shapes: Shapes) -> PipelineSpec:
 def flops_of(shapes: Shapes) -> Flops:
     """FLOPs of a prompt, a batch row and an image."""
     empty = random_networks(shapes, torch.device("meta"))
-    return count_networks(empty.text_encoders["text_encoder"], empty.denoiser, empty.vae, spec_of(shapes))
+    networks = {**empty.text_encoders, "unet": empty.denoiser, "vae": empty.vae}
+    return count_networks(networks, spec_of(shapes))
 
 
 def lowered(networks: Modules, precision: str) -> Modules:
