@@ -134,11 +134,13 @@ def diffusers_pipeline(model: PeerModel) -> Any:
     """A `StableDiffusionPipeline` on its device, with our solver and without a progress bar."""
     from diffusers import StableDiffusionPipeline
 
+    from engines.checkpoint.folder import known_files
     from engines.compile.precision import DTYPES  # fp8 is half precision there, as peers have no fp8
 
-    with quiet(), without_bars("diffusers", "transformers"):
+    files = known_files(model.folder, ("text_encoder", "unet", "vae"), ("tokenizer", "scheduler"))
+    with files as known, quiet(), without_bars("diffusers", "transformers"):  # code in the folder is not run
         pipeline = StableDiffusionPipeline.from_pretrained(
-            model.folder, torch_dtype=DTYPES[model.precision], safety_checker=None, requires_safety_checker=False
+            known, torch_dtype=DTYPES[model.precision], safety_checker=None, requires_safety_checker=False
         )
     return prepared_pipeline(pipeline.to(model.device))
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 
-from dermforge.common.digests import digest_file
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError, first_line
 from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import opened_json
@@ -42,9 +42,10 @@ def read_weights(folder: Path, sha256: str | None) -> dict[str, torch.Tensor]:
         They are damaged.
     """
     path = folder / WEIGHTS
-    if sha256 is not None and digest_file(path) != sha256:
+    content = read_regular(path)
+    if sha256 is not None and digest_bytes(content) != sha256:
         raise UserError(f"{path} is damaged (its sha256 is not that of {RECORD}); train it again")
-    weights: dict[str, torch.Tensor] = load_file(path)
+    weights: dict[str, torch.Tensor] = load(content)
     return weights
 
 

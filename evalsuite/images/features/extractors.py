@@ -183,7 +183,10 @@ def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise UserError(f"{folder}: no *.safetensors weights; convert them first (pickles are refused)")
-    digest = hashlib.sha256("".join(digest_file(f) for f in files).encode()).hexdigest()
+    if (folder / "adapter_config.json").exists():  # by which transformers would load weights of another folder
+        raise UserError(f"{folder} holds adapter_config.json: merge the adapter into the weights, or take it away")
+    settings = [path for name in ("config.json", "preprocessor_config.json") if (path := folder / name).is_file()]
+    digest = hashlib.sha256("".join(digest_file(f) for f in [*files, *settings]).encode()).hexdigest()
     is_clip = json_value((folder / "config.json").read_text()).get("model_type", "").startswith("clip")
     kind = CLIPVisionModelWithProjection if is_clip else AutoModel
     with without_bars("transformers"):

@@ -126,6 +126,12 @@ def test_transformers_models_come_from_a_local_folder(tmp_path: Path) -> None:
     assert dinov2.embed(images).shape == (3, 16)
     assert clip.metric("MMD") != "CMMD"  # only ViT-L/14 at 336 px is
     assert dinov2.metric("FD") == "FD[dinov2-h16p14-28]"
+    config = tmp_path / "dinov2" / "config.json"
+    config.write_text(config.read_text().replace('"layer_norm_eps": 1e-06', '"layer_norm_eps": 1e-05'))
+    assert open_extractor(f"transformers:{tmp_path / 'dinov2'}").digest != dinov2.digest  # cached features are others
+    (tmp_path / "clip" / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}')
+    with pytest.raises(UserError, match=r"holds adapter_config\.json: merge the adapter"):
+        open_extractor(f"transformers:{tmp_path / 'clip'}")
 
 
 @pytest.mark.parametrize("kind", ["clip", "dinov2"])
