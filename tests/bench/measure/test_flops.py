@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.measure import flops, models
+from bench.measure import flops, large_models, models
 from engines.pipeline_spec import PipelineSpec
 
 SD15 = PipelineSpec(
@@ -51,6 +51,17 @@ def test_stable_diffusion_takes_the_flops_that_others_count(tmp_path: Path) -> N
     assert counted.image(40) / 1e12 == pytest.approx(34.65, rel=1e-3)
 
 
+def test_the_larger_shapes_have_the_public_numbers_of_parameters() -> None:
+    """SDXL's UNet 2.567 billion; the transformer of SD 3.5 medium 2.24 billion, and 0.23 of fixed positions."""
+    from diffusers import SD3Transformer2DModel, UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**large_models.SDXL_UNET)
+        transformer = SD3Transformer2DModel(**large_models.SD35_MEDIUM_TRANSFORMER)
+    assert sum(p.numel() for p in unet.parameters()) == pytest.approx(2567.46e6, rel=1e-4)
+    assert sum(p.numel() for p in transformer.parameters()) == pytest.approx(2243.2e6, rel=1e-3)
+
+
 def public_shape(folder: Path, name: str) -> Path:
     """A pipeline folder of a public shape with configurations only."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -61,4 +72,5 @@ def public_shape(folder: Path, name: str) -> Path:
         AutoencoderKL(**models.VAE).save_config(folder / "vae")
     text = CLIPTextConfig(**models.TEXT[768], vocab_size=models.VOCABULARY, architectures=["CLIPTextModel"])
     text.save_pretrained(folder / "text_encoder")
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     return folder
