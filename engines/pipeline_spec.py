@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dermforge.common.digests import digest_bytes, digest_file
-from engines.checkpoint.folder import one_line, read_json
+from engines.checkpoint.folder import averaged_weights, one_line, read_json
 from engines.errors import EngineError
 
 log = logging.getLogger("dermforge")
@@ -32,6 +32,15 @@ class ValidationPrompt(_Frozen):
     prompt: str
     label: str | None = None
     group: str | None = None
+
+
+class Adapter(_Frozen):
+    """A file that was fused into a pipeline's weights (lora), or whose word was added to it (embedding)."""
+
+    file: str
+    sha256: str
+    kind: Literal["lora", "embedding"]
+    scale: float | None = None
 
 
 class PipelineSpec(_Frozen):
@@ -64,9 +73,11 @@ class PipelineSpec(_Frozen):
     sigmas_from_one
         Whether the noise levels of a flow go from 1 to 1 / steps before they are shifted, as FLUX asks for.
     lineage
-        Ids of the real images that the weights were tuned on.
+        Ids of the real images that the weights were tuned on, and entries for those that nobody recorded (`id_ranges`).
     phantom
         Whether the images show phantoms and not skin.
+    adapters
+        What was added to the weights before the build, in its order.
     """
 
     size: int
@@ -95,6 +106,7 @@ class PipelineSpec(_Frozen):
     lineage: list[str] = []
     phantom: bool = False
     validation_prompts: list[ValidationPrompt] = []
+    adapters: list[Adapter] = []
 
     @property
     def networks(self) -> list[str]:
@@ -146,6 +158,13 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     for part, network in networks.items():
         if wrapped := check_weights(folder, part, network):
             log.warning("%s: %s is taken away from the names of its weights", folder / part, ", ".join(wrapped))
+    if others := averaged_weights(folder):
+        log.warning(
+            "%s: the weights are read from the parts that model_index.json names, and %s not: to use those, save the "
+            "pipeline again with them in place",
+            folder,
+            ", ".join(others),
+        )
     own = _facts(folder)
     scheduler = scheduler_settings(pipeline.scheduler)
     try:
@@ -168,6 +187,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             prompt_template=own.get("prompt_template"),
             lineage=own.get("lineage", []),
             phantom=own.get("phantom", False),
+            adapters=own.get("adapters", []),
             validation_prompts=[
                 ValidationPrompt(prompt=p["prompt"], label=p.get("class"), group=p.get("group"))
                 for p in own.get("validation_prompts", [])

@@ -34,7 +34,7 @@ def private_copy(bundle: Bundle, artefacts: Iterable[Artefact]) -> Iterator[Path
         A file is missing or altered, or there is no room.
     """
     wanted = list(artefacts)
-    with _own_folder() as folder:
+    with own_folder() as folder:
         try:
             for artefact in wanted:
                 path = folder / artefact.path
@@ -53,7 +53,7 @@ def private_copy(bundle: Bundle, artefacts: Iterable[Artefact]) -> Iterator[Path
 
 
 @contextmanager
-def _own_folder() -> Iterator[Path]:
+def own_folder() -> Iterator[Path]:
     """An empty folder that its process locks. Those of dead processes are removed."""
     place = Path(tempfile.gettempdir()) / f"dermforge-{os.geteuid()}-bundles"
     private_folder(place, "remove it, or set TMPDIR to another folder")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from dermforge.common import id_ranges
+
 #: What `shards make --hash-ids` makes of a name.
 HIDDEN = re.compile(r"x[0-9a-f]{24}")
 #: Ids of drawn phantoms, which show no patient.
@@ -13,7 +15,7 @@ _PHANTOM = "phantom-"
 
 def in_clear(entries: Iterable[str | None]) -> list[str]:
     """Those of the ids, clusters or entries of a lineage that were not hashed; sorted, each once."""
-    names = {entry for entry in entries if entry}
+    names = id_ranges.known({entry for entry in entries if entry})
     return sorted(name for name in names if not HIDDEN.fullmatch(name) and not name.startswith(_PHANTOM))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from engines.errors import EngineError
 VARIANTS = (None, "fp32", "fp16", "bf16")
 #: By which transformers and peft would load other weights, or the weights of another folder, beside these.
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+#: In the names of weights that were averaged over the training, or were not where others were.
+EMA = re.compile(r"(^|[_.-])(non_)?ema([_.-]|$)", re.IGNORECASE)
 PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
 
 
@@ -58,6 +61,12 @@ def weight_files(folder: Path, part: str) -> Weights:
         if index.is_file():
             return Weights(_shards(index), variant)
     raise EngineError(_no_weights(folder, place, name))
+
+
+def averaged_weights(folder: Path) -> list[str]:
+    """Folders and files of a pipeline that hold another average of its weights, by name: they are not read."""
+    found = [*folder.glob("*"), *folder.glob("*/*.safetensors"), *folder.glob("*/*.bin")]
+    return sorted(str(path.relative_to(folder)) for path in found if EMA.search(path.name))
 
 
 def _shards(index: Path) -> list[Path]:

@@ -110,6 +110,11 @@ def refuse_seen(record: Record, folder: Path, images: ImageSet, remedy: str) -> 
     known = [(ids, "images", part, names) for part, names in record.images.items()]
     known += [(clusters, "clusters", part, names) for part, names in record.clusters.items()]
     found = [(mine & set(names), what, f"in the {part} set of {folder}") for mine, what, part, names in known]
+    if unknown := ranges.without_record(record.lineage):
+        raise UserError(
+            f"{folder} was trained on images of a generator with {', '.join(unknown)}, whose training images nobody "
+            f"recorded: any of these may be among them; {remedy}"
+        )
     by_generator = set(ranges.overlap(ids, record.lineage))
     found.append((by_generator, "images", f"seen by the generator whose images {folder} was trained on"))
     for shared, what, where in found:

@@ -15,6 +15,12 @@ from dermforge.common import console
 def build_engine(
     model: Annotated[str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")] = None,
     out: Annotated[Path, typer.Option(help="The bundle's folder")] = Path("bundle"),
+    lora: Annotated[
+        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="An adapter to fuse into the weights; repeatable")
+    ] = None,
+    embedding: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A learnt word's file to add; repeatable")
+    ] = None,
     backend: Annotated[str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")] = "onnxruntime",
     target: Annotated[
         str | None, typer.Option(help="What to compile engine files for: sm_89 ... (tensorrt-rtx) or cpu (torch)")
@@ -36,9 +42,12 @@ def build_engine(
     """Export a pipeline, compile it and certify it against diffusers in float32.
 
     Example: gen build-engine --model ./my-sd15 --precision fp16 --backend tensorrt-rtx --target sm_89 --out engine
+
+    With an adapter: gen build-engine --model ./my-sd15 --lora derm.safetensors:0.8 --embedding nevus.safetensors
     """
     import engines
     from dermforge.common.classifier import open_classifier
+    from engines.adapters import parse_lora, with_adapters
     from engines.backends.compiled_call import parse_mode
     from engines.certificate import read_certificate
     from gen import builtin
@@ -47,24 +56,28 @@ def build_engine(
 
     steps = Steps()
 
-    bundle = engines.build(
-        model or builtin.pipeline_folder(),
-        out,
-        backend=backend,
-        precision=precision,
-        target=target,
-        rows=rows,
-        size=size,
-        compile_mode=parse_mode(compile_mode),
-        refit=refit,
-        refit_from=refit_from,
-        prompts=prompt or None,
-        classify=None if classifier is None else open_classifier(classifier),
-        solve=own_steps,
-        allow_parity_failure=allow_parity_failure,
-        overwrite=overwrite,
-        progress=steps,
-    )
+    loras = [parse_lora(one) for one in lora or []]
+    if loras or embedding:
+        steps("fusing adapters")
+    with with_adapters(model or builtin.pipeline_folder(), loras, embedding or []) as folder:
+        bundle = engines.build(
+            folder,
+            out,
+            backend=backend,
+            precision=precision,
+            target=target,
+            rows=rows,
+            size=size,
+            compile_mode=parse_mode(compile_mode),
+            refit=refit,
+            refit_from=refit_from,
+            prompts=prompt or None,
+            classify=None if classifier is None else open_classifier(classifier),
+            solve=own_steps,
+            allow_parity_failure=allow_parity_failure,
+            overwrite=overwrite,
+            progress=steps,
+        )
     steps.end()
     if json:
         console.print_json({"bundle": str(out), "digest": bundle.digest} | bundle.manifest.model_dump(mode="json"))

@@ -12,6 +12,7 @@ from rich.text import Text
 from dermforge.common import console
 from dermforge.common.clear_names import in_clear
 from dermforge.common.errors import CheckFailed
+from dermforge.common.id_ranges import in_words
 
 if TYPE_CHECKING:
     from engines import Bundle
@@ -78,9 +79,11 @@ def _contents(bundle: Bundle) -> Table:
         "prediction": spec.prediction_type,
         "classes": ", ".join(spec.classes or []) or "not named",
         "groups": ", ".join(spec.groups or []) or "not named",
-        "lineage": f"{len(spec.lineage)} real images"
+        "lineage": in_words(spec.lineage)
         + (", phantom" if spec.phantom else "")
         + (f", {len(names)} with their names in clear" if (names := in_clear(spec.lineage)) else ""),
+        "adapters": "; ".join(f"{a.file} {'' if a.scale is None else f'x {a.scale:g}'}".strip() for a in spec.adapters)
+        or "none",
         "files": f"{len(manifest.artefacts)}, {sum(a.bytes for a in manifest.artefacts) / 1e6:.1f} MB, all as recorded",
     }
     table = Table(show_header=False, title=str(bundle.folder), title_justify="left")

@@ -20,6 +20,7 @@ from dermforge.common.output_folder import claim
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.training_state import changes_between
 from dermforge.common.whole_folder import whole_folder
+from engines.adapters.files import record_origin
 from engines.checkpoint.folder import read_json
 from engines.checkpoint.skeleton import parts_of
 from engines.checkpoint.weights import copy_part, write_weights
@@ -96,7 +97,10 @@ class TunedPipeline:
                 if self.settings.method == "lora":
                     _fuse(self.network.unet, folder / "lora" if keep_adapter else None)
                 _write_unet(self.base, self.network.unet, folder)
-            facts = self.facts() | {"files": file_digests(folder)}
+            known = self.facts()
+            for path in (*folder.glob("lora/*.safetensors"), *folder.glob("words/*.safetensors")):
+                record_origin(path, known["lineage"], known["phantom"])
+            facts = known | {"files": file_digests(folder)}
             (folder / FACTS).write_bytes(sealed_json(json.dumps(facts, indent=1, ensure_ascii=False)))
             (folder / "README.md").write_text(self.card(), encoding="utf-8")
             (folder / TRAINING).mkdir()

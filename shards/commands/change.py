@@ -130,6 +130,11 @@ def purge(
             f"{len(done.tuned)} shards come from a model that was trained on {parent}; only a model trained without "
             "it can replace them"
         )
+    if done.unrecorded:
+        console.warn(
+            f"the shards come from a model with {', '.join(done.unrecorded)}, whose training images nobody recorded: "
+            f"{parent} may be among them"
+        )
 
 
 def repair(

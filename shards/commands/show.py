@@ -10,7 +10,7 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from dermforge.common import console
+from dermforge.common import console, id_ranges
 from dermforge.common.errors import CheckFailed, UserError
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose
 from shards.format.reader import ShardSet
@@ -59,7 +59,7 @@ def info(location: Location, as_json: Json = False) -> None:
         for digest in merged[key]:
             console.say(f"{key.replace('_', ' ')} {digest}")
     if merged["lineage"]:
-        console.say(f"the model was trained on real images: {len(merged['lineage'])} entries of lineage")
+        console.say(f"the model was trained on {id_ranges.in_words(merged['lineage'])}")
 
 
 def ls(

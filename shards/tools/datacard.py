@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from dermforge.common import id_ranges
 from shards.format.reader import ShardSet
 from shards.format.schema import Sample
 from shards.tools.hub_features import features
@@ -108,6 +109,8 @@ def _made(data: ShardSet, first: Sample) -> list[str]:
         if lineage
         else "No real images are recorded in the model's lineage."
     )
+    if unknown := sorted(id_ranges.without_record(lineage)):
+        seen += f" Nobody recorded the training images of {', '.join(unknown)}: any image may be among them."
     return ["## How they were made", _table(lines), seen]
 
 

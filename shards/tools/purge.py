@@ -36,6 +36,8 @@ class Purge:
         Shards from which images were removed.
     tuned
         Remaining shards of a model that was trained on the real image.
+    unrecorded
+        What the models of the shards hold without a record of its training images: the real image may be among them.
     described
         Files of `shards card` that still describe the removed images; somebody may have edited them.
     """
@@ -45,6 +47,7 @@ class Purge:
     tuned: list[str]
     record: str
     described: list[str]
+    unrecorded: list[str]
 
 
 def purge(location: str | Path, parent: str, signed_off_by: str = "") -> Purge:
@@ -91,7 +94,8 @@ def _purge(location: str | Path, where: Storage, parent: str, signed_off_by: str
         described = croissant.refresh(ShardSet.open(location, purging=True))
         described += [name for name in (CARD,) if name in where.names()]
     pairs = [(shard, key) for shard, ids in to_remove.items() for key in ids]
-    return Purge(pairs, sorted(to_remove), tuned, f"{where}/{record.name}", described)
+    unrecorded = sorted({name for s in data.sidecars for name in id_ranges.without_record(s.lineage)})
+    return Purge(pairs, sorted(to_remove), tuned, f"{where}/{record.name}", described, unrecorded)
 
 
 def _now() -> str:

@@ -107,3 +107,14 @@ def test_one_copy_of_the_weights_is_read(folder: Path) -> None:
     (unet / "diffusion_pytorch_model.fp16.safetensors").unlink()
     with pytest.raises(EngineError, match="has no weights"):
         read_spec(folder)
+
+
+def test_averaged_weights_that_are_not_read_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_spec(folder)
+    assert not caplog.records
+    full = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    shutil.copyfile(full, full.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    shutil.copytree(folder / "unet", folder / "unet_ema")
+    read_spec(folder)
+    said = caplog.messages[0]
+    assert "unet/diffusion_pytorch_model.non_ema.safetensors, unet_ema" in said

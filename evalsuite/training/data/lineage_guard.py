@@ -52,7 +52,7 @@ def held_out_leaks(
     real_train
         Training images; held-out images are compared with those of them that are in the lineage or are parents.
     """
-    leaks = []
+    leaks = unrecorded_leak(lineage)
     for part, images in held_out.items():
         seen = ranges.overlap(images.rows["id"], lineage)
         if seen:
@@ -74,6 +74,20 @@ def held_out_leaks(
     return leaks
 
 
+def unrecorded_leak(lineage: Sequence[str]) -> list[Leak]:
+    """A generator with an adapter that does not say what it was trained on may have seen any image."""
+    unknown = sorted(set(ranges.without_record(lineage)))
+    if not unknown:
+        return []
+    return [
+        Leak(
+            f"the generator holds {', '.join(unknown)}, whose training images nobody recorded: any image may be among "
+            "them",
+            (),
+        )
+    ]
+
+
 def arm_leaks(lineage: Sequence[str], arm_ids: Collection[str], phantoms: bool) -> tuple[list[Leak], str | None]:
     """What the generator saw beyond the real images of an arm: (leaks, a note).
 
@@ -81,6 +95,8 @@ def arm_leaks(lineage: Sequence[str], arm_ids: Collection[str], phantoms: bool) 
     also after it was tuned on photographs: that is a note, not a refusal. The arm's own data set beyond its n images is
     always a leak.
     """
+    if unknown := unrecorded_leak(lineage):
+        return unknown, None
     known = set(arm_ids)
     strangers = [one for one in dict.fromkeys(ranges.expand(lineage)) if one not in known]
     photographs = [] if phantoms else [one for one in strangers if not PHANTOM.match(one)]

@@ -37,6 +37,8 @@ def check(untuned: Sequence[ImageSet], external: Sequence[ImageSet], real: Seque
         lineage = (
             {one for sidecar in images.sidecars for one in sidecar.lineage} if isinstance(images, ShardSet) else ()
         )
+        if unknown := guard.unrecorded_leak(sorted(lineage)):
+            raise UserError(f"{images} is no set of a generator that was not tuned: {unknown[0].what}")
         for part in real:
             if seen := ranges.overlap(part.rows["id"], sorted(lineage)):
                 raise UserError(

@@ -58,6 +58,11 @@ class Holdout:
 
     def check_lineage(self, seen: Sequence[str], whose: str) -> None:
         """Refuse a base model, or synthetic images, that held-out images went into."""
+        if self.ids and (unknown := id_ranges.without_record(seen)):
+            raise UserError(
+                f"{whose} holds {', '.join(unknown)}, whose training images nobody recorded: held-out images may be "
+                "among them; use another one"
+            )
         if leaked := id_ranges.overlap(sorted(self.ids), seen):
             raise UserError(
                 f"{whose} was tuned on {len(leaked)} images that are held out ({', '.join(leaked[:5])}); "

@@ -11,6 +11,7 @@ from finetune_helpers import run, same, unet
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
+from engines.adapters.files import read_adapter
 from engines.checkpoint.weights import read_weights
 from engines.pipeline_spec import read_spec
 
@@ -34,6 +35,9 @@ def test_a_fused_adapter_is_the_base_with_the_adapter(
         pipeline.load_lora_weights(out / "lora", weight_name=next((out / "lora").glob("*.safetensors")).name)
         adapted, ours = pipeline.unet(x, t, words).sample, fused(x, t, words).sample
     torch.testing.assert_close(ours, adapted, atol=1e-4, rtol=1e-4)
+    kept = read_adapter(next((out / "lora").glob("*.safetensors")))
+    assert kept.lineage() == read_spec(out).lineage
+    assert kept.phantom() == read_spec(out).phantom
     assert (ours - plain).abs().max() > 1e-3
 
 

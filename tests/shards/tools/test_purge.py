@@ -13,6 +13,7 @@ import pytest
 from kill_helpers import ENDS, kill_everywhere
 from shards_helpers import CLASSES, items, write
 
+from dermforge.common import id_ranges
 from shards import CheckFailed, Provenance, ShardSet, finished, write_info, write_shard
 from shards.storage.bucket import Bucket
 from shards.tools.croissant import Description, describe, table, to_bytes
@@ -114,11 +115,13 @@ def test_purge_takes_what_was_made_from_what_was_made(tmp_path: Path) -> None:
             items(5), ("phantom-0017-x", "s-0000", "s-0001", "phantom-0018-x", None), strict=True
         )
     ]
-    write_shard(tmp_path, "set", 0, chain, classes=CLASSES, provenance=Provenance(lineage=("phantom-[0010-0019]-x",)))
+    lineage = ("phantom-[0010-0019]-x", id_ranges.unrecorded("derm.safetensors"))
+    write_shard(tmp_path, "set", 0, chain, classes=CLASSES, provenance=Provenance(lineage=lineage))
     (tmp_path / "sheet.png").write_bytes(b"shows them")
     done = purge(tmp_path, "phantom-0017-x")
     assert [key for _, key in done.removed] == ["s-0000", "s-0001", "s-0002"]
     assert done.tuned == ["set-000000.tar"]
+    assert done.unrecorded == ["derm.safetensors"]
     assert not (tmp_path / "sheet.png").exists()
     assert list(ShardSet.open(tmp_path).rows["id"]) == ["s-0003", "s-0004"]
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dermforge.common import id_ranges
 from dermforge.common.errors import UserError
 from evalsuite.training.data import lineage_guard
 from gen.phantoms.dataset import phantom_id
@@ -105,3 +106,16 @@ def test_a_refusal_names_exactly_the_images_that_the_arm_lacks(
     lineage = [f"img-[{low:03d}-{low + n - 1:03d}]", *(f"img-{i:03d}" for i in single)]
     leaks, _ = lineage_guard.arm_leaks(lineage, [f"img-{i:03d}" for i in arm], phantoms=False)
     assert {i for leak in leaks for i in leak.ids} == {f"img-{i:03d}" for i in seen - arm}
+
+
+def test_a_generator_with_an_adapter_of_unknown_images_is_never_clean() -> None:
+    """Any image may be among those that nobody recorded, whatever else the lineage names."""
+    for known in ([], ["train-000"], ["phantom-[0-9]-plaque"]):
+        lineage = [*known, id_ranges.unrecorded("derm.safetensors")]
+        leaks = lineage_guard.held_out_leaks(lineage, [], HELD_OUT)
+        assert "derm.safetensors" in leaks[0].what
+        for phantoms in (True, False):
+            found, note = lineage_guard.arm_leaks(lineage, ["train-000"], phantoms)
+            assert found == leaks[:1]
+            assert note is None
+        assert id_ranges.count(lineage) == id_ranges.count(known)
