@@ -31,7 +31,8 @@ def test_a_help_page_shows_every_name_and_every_default(command: Any, width: int
     assert max(map(len, page.splitlines())) <= width
     for parameter in command.params:
         # Not `isinstance(parameter, click.Option)`: newer typer has a copy of click.
-        names = [*parameter.opts, *parameter.secondary_opts] if parameter.param_type_name == "option" else []
+        listed = parameter.param_type_name == "option" and not parameter.hidden
+        names = [*parameter.opts, *parameter.secondary_opts] if listed else []
         for name in names:
             assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", page), f"{name} is cut"
         shown = parameter.default
