@@ -16,7 +16,7 @@ from dermforge.common import output_folder
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.regular_file import open_regular, read_regular
-from dermforge.common.sealed_file import opened_json, sealed_json
+from dermforge.common.sealed_file import is_sealed_json, opened_json, sealed_json
 from engines.errors import EngineError
 from engines.manifest import MANIFEST, RECORDS, Artefact, Manifest, Record
 
@@ -175,6 +175,10 @@ def read_record(bundle: Bundle, name: str, kind: type[R]) -> R:
 
 def _parsed(content: bytes, path: Path, kind: type[P]) -> P:
     """What is in a JSON file of a bundle's own, after its digest was checked."""
+    if not is_sealed_json(content):
+        raise EngineError(
+            f"{path} does not end in its sha256: an earlier version wrote it, or it was changed; {REBUILD}"
+        )
     try:
         return kind.model_validate_json(opened_json(content, path, REBUILD))
     except ValidationError as error:

@@ -88,6 +88,11 @@ def sealed_json(document: str) -> bytes:
     return body + _JSON_SEAL % hashlib.sha256(body).hexdigest().encode()
 
 
+def is_sealed_json(content: bytes) -> bool:
+    """Whether JSON ends in a digest, right or wrong."""
+    return _JSON_SEALED.search(content) is not None
+
+
 def opened_json(content: bytes, path: Path, remedy: str) -> bytes:
     """The JSON object that `sealed_json` wrote, without the digest; JSON without one, such as a person's, is as it is.
 

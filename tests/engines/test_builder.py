@@ -59,7 +59,7 @@ def test_a_pipeline_that_changes_while_it_is_built_gives_no_bundle(model: Path, 
 def test_only_regular_files_of_the_tokenizer_go_into_a_bundle(model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model, tmp_path / "model"))
     (folder / "tokenizer" / "additional_chat_templates").mkdir()
-    (folder / "tokenizer" / "notes.py").write_text("raise SystemExit")
+    (folder / "tokenizer" / "notes.log").write_text("begun")
     os.mkfifo(folder / "scheduler" / "pipe.json")
     built = build(folder, tmp_path / "out", backend="torch", rows=2)
     names = sorted(p.name for part in ("tokenizer", "scheduler") for p in (built.folder / part).iterdir())

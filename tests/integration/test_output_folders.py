@@ -35,6 +35,7 @@ LINES = {
     "evalsuite readers": "{table} --out {out}",
     "evalsuite report": "{real} --out {out}",
     "evalsuite reader-study": "make {out} --real {real}/test --synthetic {real}/train",
+    "bench gpu": "{out} --rehearse",
     **{
         f"bench {name}": "--out {out}"
         for name in (

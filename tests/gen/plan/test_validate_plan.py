@@ -54,7 +54,7 @@ def test_prompts_are_counted_by_the_tokenizer_that_the_bundle_has(
     tokenizer.save_pretrained(folder / "tokenizer")
     for name in ("vocab.json", "merges.txt"):
         (folder / "tokenizer" / name).unlink(missing_ok=True)
-    monkeypatch.setattr(engine, "tokenizer", open_tokenizer(folder))
+    monkeypatch.setitem(engine.tokenizers, "tokenizer", open_tokenizer(folder))
     row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "an image of " * 9, "size": 64}
     (said,) = check(plan.from_rows([row]), engine, None)
     assert said.startswith("1 prompts have more than the 16 tokens")
