@@ -109,7 +109,7 @@ def sample(
         loaded,
         table,
         name or (there.name if there else None),
-        shard_size or (there.shard_size if there else 1000),
+        (there.shard_size if there else 1000) if shard_size is None else shard_size,
         image_format or (there.image_format if there else "png"),
         quality or (there.quality if there else 95),
     )

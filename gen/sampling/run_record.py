@@ -131,6 +131,7 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
         claim_set(location, record.name, [RECORD, PLAN])
     if fresh:
         with turn(location):
+            Withdrawn.remembered(where)
             _clear(where, names, there.name if there else record.name)
     elif there is not None:
         _refuse_another(str(where), there, record)

@@ -9,11 +9,14 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
+from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.sealed_file import opened_json, sealed_json
 from dermforge.common.texts_as_values import json_value
 from shards.format.schema import SHARD, Sidecar, canonical_json
 from shards.storage.claim import WITHDRAWN
 from shards.storage.location import Folder, Storage
 
+REMEDY = "it remembers what was withdrawn from the set: put it back from a copy, or run `shards purge` again"
 #: The description of a set that timm's `wds/` reader expects.
 INFO = "_info.json"
 
@@ -33,18 +36,26 @@ def write_info(location: Path | Storage) -> None:
     names = where.names()
     records = sorted(name for name in names if SHARD.match(name) and name.endswith(".json"))
     sidecars = [Sidecar.from_bytes(where.read(name), f"{where}/{name}") for name in records]
-    gone = withdrawn_in(where.read(INFO)) if INFO in names else set()
+    gone = withdrawn_in(where.read(INFO), f"{where}/{INFO}") if INFO in names else set()
     gone |= {name.split(".")[1] for name in fnmatch.filter(names, WITHDRAWN)}
     where.write(INFO, _info(sidecars, sorted(gone)))
 
 
-def withdrawn_in(info: bytes) -> set[str]:
-    """The withdrawn real images that an `_info.json` names; none if it is damaged, or of another program."""
-    if b'"withdrawn"' not in info:
-        return set()
+def withdrawn_in(content: bytes, source: str) -> set[str]:
+    """The withdrawn real images that an `_info.json` or a sidecar names; none if it is no JSON, or of another program.
+
+    Raises
+    ------
+    CheckFailed
+        It names some, and was changed after it was written.
+    """
     try:
-        return set(map(str, json_value(info)["withdrawn"]))
-    except (ValueError, KeyError, TypeError):
+        whole = opened_json(content, Path(source), REMEDY)
+    except UserError as error:
+        raise CheckFailed(str(error)) from error
+    try:
+        return set(map(str, json_value(whole)["withdrawn"]))
+    except (ValueError, KeyError, TypeError, UserError):
         return set()
 
 
@@ -63,5 +74,6 @@ def _info(sidecars: Sequence[Sidecar], withdrawn: Sequence[str]) -> bytes:
         }
         for name, members in splits.items()
     }
-    memory = {"withdrawn": withdrawn} if withdrawn else {}
-    return canonical_json({"splits": described, **memory}) + b"\n"
+    if not withdrawn:
+        return canonical_json({"splits": described}) + b"\n"
+    return sealed_json(canonical_json({"splits": described, "withdrawn": withdrawn}).decode())

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import INFO, withdrawn_in
-from shards.format.schema import DIGEST_PATTERN, ID_PATTERN, NO_DIGEST, Sidecar, canonical_json, sign
+from shards.format.schema import DIGEST_PATTERN, ID_PATTERN, NO_DIGEST, SHARD, Sidecar, canonical_json, sign
 from shards.storage.claim import WITHDRAWN
 from shards.storage.location import Storage
 
@@ -110,9 +110,25 @@ class Withdrawn:
         names = where.names(missing_ok=True) if names is None else names
         found = sorted(fnmatch.filter(names, WITHDRAWN))
         made = cls(Withdrawal.from_bytes(where.read(name), f"{where}/{name}") for name in found)
-        known = withdrawn_in(where.read(INFO)) if INFO in names else set()
+        known = withdrawn_in(where.read(INFO), f"{where}/{INFO}") if INFO in names else set()
         for fault in made._missing(where, INFO, known - {purging}):
             raise CheckFailed(fault)
+        return made
+
+    @classmethod
+    def remembered(cls, where: Storage) -> Withdrawn:
+        """`of`, with every sidecar asked too: before a set's shards are removed, and with them what they remember.
+
+        Raises
+        ------
+        CheckFailed
+            As `of`, or a record that a sidecar knows is missing.
+        """
+        names = where.names(missing_ok=True)
+        made = cls.of(where, names)
+        for name in sorted(name for name in names if SHARD.match(name) and name.endswith(".json")):
+            for fault in made._missing(where, name, withdrawn_in(where.read(name), f"{where}/{name}")):
+                raise CheckFailed(fault)
         return made
 
     def _missing(self, where: object, source: str, known: Iterable[str]) -> Iterator[str]:

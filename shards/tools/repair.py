@@ -72,6 +72,8 @@ def repair(location: str | Path, out: str | Path, classes: Sequence[str] = ()) -
     known = next((s.classes for s in sidecars.values() if s), list(classes))
     damaged = {name: sidecar for name, sidecar in sidecars.items() if not _is_whole(where, name, sidecar)}
     if not damaged:
+        for fault in Withdrawn.of(where).faults(where, [sidecar for sidecar in sidecars.values() if sidecar]):
+            raise CheckFailed(fault)
         return []
     create_storage(out)
     with turn(out):

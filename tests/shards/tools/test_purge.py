@@ -15,9 +15,13 @@ from shards_helpers import CLASSES, items, write
 
 from dermforge.common import id_ranges
 from shards import CheckFailed, Provenance, ShardSet, finished, write_info, write_shard
+from shards.format.interop import withdrawn_in
+from shards.format.withdrawn import Withdrawn
 from shards.storage.bucket import Bucket
+from shards.storage.location import Folder
 from shards.tools.croissant import Description, describe, table, to_bytes
 from shards.tools.purge import purge
+from shards.tools.repair import repair
 from shards.tools.select import select
 from shards.tools.verify import verify
 
@@ -244,6 +248,51 @@ def test_a_record_that_was_removed_is_noticed(tmp_path: Path, known_by: str) -> 
         name: c for name, c in after.items() if name != RECORD
     }
     assert not verify(tmp_path, deep=True, workers=1).faults
+
+
+@pytest.mark.parametrize("info", ["kept", "gone", "cut", "empty", "other letter"])
+def test_a_set_is_not_cleared_while_anything_remembers_a_lost_record(tmp_path: Path, info: str) -> None:
+    """`_info.json` may be lost together with the record, in any way: the sidecars of the set remember too."""
+    write(tmp_path, 4)
+    purge(tmp_path, "s-0001", "me")
+    (tmp_path / RECORD).unlink()
+    path = tmp_path / "_info.json"
+    whole = path.read_bytes()
+    damaged = {"cut": whole[:10], "empty": b"{}", "other letter": whole.replace(b'"withdrawn"', b'"withdrawm"')}
+    path.unlink() if info == "gone" else path.write_bytes(damaged.get(info, whole))
+    with pytest.raises(CheckFailed, match=r"s-0001 was withdrawn|is damaged"):
+        Withdrawn.remembered(Folder(tmp_path))
+
+
+def test_no_flip_of_a_description_that_remembers_is_silent(tmp_path: Path) -> None:
+    write(tmp_path, 4)
+    purge(tmp_path, "s-0001", "me")
+    whole = (tmp_path / "_info.json").read_bytes()
+    assert withdrawn_in(whole, "x") == {"s-0001"}
+    for bit in range(0, 8 * len(whole), 3):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with suppress(CheckFailed):
+            assert withdrawn_in(bytes(flipped), "x") == {"s-0001"} or not is_json(flipped)
+
+
+def is_json(content: bytearray) -> bool:
+    """What is none is refused by every reader of the set."""
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_whole_old_shard_is_not_called_whole_where_an_image_of_it_is_withdrawn(tmp_path: Path) -> None:
+    write(tmp_path, 4)
+    old = {name: (tmp_path / name).read_bytes() for name in ("set-000000.tar", "set-000000.json")}
+    purge(tmp_path, "s-0001", "me")
+    for name, content in old.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckFailed, match=r"still holds 1 of the withdrawn images"):
+        repair(tmp_path, tmp_path.with_name("saved"))
 
 
 def test_the_memory_of_a_purge_lasts(tmp_path: Path) -> None:
