@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,9 +124,9 @@ def _network(folder: Path, part: str) -> Any:
 def _words(folder: Path, spec: PipelineSpec, prompts: Sequence[str], device: torch.device) -> dict[str, torch.Tensor]:
     """What diffusers' pipeline makes of prompts and of empty ones, by the names of its arguments."""
     pipeline = _open(folder, spec, without=(spec.denoiser, "vae", "scheduler")).to(device)
-    if spec.empty_prompt == "encoded" and hasattr(pipeline.config, "force_zeros_for_empty_prompt"):
-        pipeline.register_to_config(force_zeros_for_empty_prompt=False)
-    words = joined([families()[spec.family].their_prompt(pipeline, text, spec, device) for text in prompts])
+    settings = SimpleNamespace(**read_json(folder / spec.denoiser / "config.json"))
+    setattr(pipeline, spec.denoiser, SimpleNamespace(config=settings))  # some ask it for widths
+    words = joined([families()[spec.family].their_prompt(pipeline, text, device) for text in prompts])
     del pipeline
     give_back()
     return words

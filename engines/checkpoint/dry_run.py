@@ -49,10 +49,10 @@ def try_networks(folder: Path, networks: Mapping[str, Any], spec: PipelineSpec) 
         for part, length in zip(spec.text_encoders, spec.tokens.values(), strict=True):
             ids = torch.zeros(1, length, dtype=torch.int64)
             found = _tried(folder, part, networks[part], partial(_text, family, part, ids))
-            if found is None:
-                return
-            outputs[part] = found
-        _check_text(folder, spec, family.conditioning(outputs, spec))
+            if found is not None:
+                outputs[part] = found
+        if len(outputs) == len(spec.text_encoders):
+            _check_text(folder, spec, family.conditioning(outputs, spec))
         for part, expected, run in ((spec.denoiser, latents, predicted), ("vae", image, decoded)):
             got = _tried(folder, part, networks[part], run)
             if got not in (None, expected):

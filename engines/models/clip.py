@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engines.checkpoint import settings
 from engines.models.family import Part, Tokens
@@ -23,13 +24,13 @@ def t5_tokens(length: int, optional: bool = False) -> Tokens:
     )
 
 
-def penultimate(encoder: Any, ids: torch.Tensor, pooled: bool = True) -> dict[str, torch.Tensor]:
+def penultimate(encoder: Any, ids: Tensor, pooled: bool = True) -> dict[str, Tensor]:
     """The embeddings before the last layer, float32 [n, tokens, dimensions], and the pooled one, [n, dimensions]."""
     out = encoder(ids, output_hidden_states=True)
     text = out.hidden_states[-2].float()
     return {"text": text, "pooled": out[0].float()} if pooled else {"text": text}
 
 
-def side_by_side(outputs: Mapping[str, Mapping[str, torch.Tensor]], name: str) -> torch.Tensor:
+def side_by_side(outputs: Mapping[str, Mapping[str, Tensor]], name: str) -> Tensor:
     """One output of all encoders that give it, joined along its last axis."""
     return torch.cat([out[name] for out in outputs.values() if name in out], dim=-1)

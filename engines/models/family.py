@@ -15,13 +15,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engines.checkpoint.settings import Known
 from engines.conditioning import Conditioning
 from engines.pipeline_spec import PipelineSpec
 
 #: The outputs of one text encoder by name, float32 [n, ...].
-Outputs = Mapping[str, torch.Tensor]
+Outputs = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Family(ABC):
         Whether the denoiser was trained by flow matching.
     their_options
         Further arguments of diffusers' pipeline when it draws for a certificate.
+    their_names
+        What its `encode_prompt` gives, by the names under which it takes the same.
     scalar_timestep
         Whether optimum's pipelines run a graph of this denoiser with one timestep for all rows.
     """
@@ -88,6 +91,10 @@ class Family(ABC):
     scalar_timestep = False
     flow = False
     their_options: Mapping[str, Any] = MappingProxyType({})
+    their_names: tuple[str, ...] = (
+        *("prompt_embeds", "negative_prompt_embeds"),
+        *("pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
+    )
 
     def text_encoders(self) -> tuple[str, ...]:
         """The parts that read prompts."""
@@ -112,20 +119,21 @@ class Family(ABC):
             Parts do not fit each other.
         """
 
-    @abstractmethod
     def latent_multiple(self, networks: Mapping[str, Any]) -> int:
-        """What the side of latents must be a multiple of."""
+        """What the side of latents must be a multiple of: a UNet halves it in each level, a transformer cuts it up."""
+        config = networks[self.denoiser].config
+        return int(2 ** (len(config.block_out_channels) - 1) if self.denoiser == "unet" else config.patch_size)
 
-    @abstractmethod
     def own_side(self, networks: Mapping[str, Any]) -> Any:
         """The side of latents that the denoiser was trained at, as its configuration has it."""
+        return networks[self.denoiser].config.sample_size
 
     def prepared(self, prompt: str) -> str:
         """What diffusers' pipeline makes of a prompt before the tokenizer reads it."""
         return prompt
 
     @abstractmethod
-    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
         """What one text encoder gives of token ids, int64 [n, tokens], by name; in the order of the graph's outputs."""
 
     @abstractmethod
@@ -133,35 +141,28 @@ class Family(ABC):
         """What all text encoders gave, put together: the tensors of `spec.conditioning` that depend on the prompt."""
 
     @abstractmethod
-    def predict(
-        self,
-        denoiser: Any,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditioning: Conditioning,
-        spec: PipelineSpec,
-    ) -> torch.Tensor:
+    def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
         """The denoiser's prediction, [rows, latent_channels, h, w], in the precision of the latents.
 
         Parameters
         ----------
         latents
-            [rows, spec.unet_in_channels, h, w], in the precision of the denoiser's products, as the conditioning is.
-        timesteps
-            float32 [rows], on the scale of the scheduler.
+            [rows, spec.unet_in_channels, h, w], in the precision of the denoiser's products, as `told` is.
+        times
+            float32 [rows]: timesteps on the scale of the scheduler.
+        told
+            The tensors of `spec.conditioning`.
         """
 
-    def their_prompt(
-        self, pipeline: Any, prompt: str, spec: PipelineSpec, device: torch.device
-    ) -> dict[str, torch.Tensor]:
+    def their_prompt(self, pipeline: Any, prompt: str, device: torch.device) -> dict[str, Tensor]:
         """A prompt and the empty one as arguments of diffusers' pipeline, each of one row."""
-        names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
-        return dict(zip(names, pipeline.encode_prompt(prompt, device=device), strict=False))
+        others = [None] * (len(self.tokenizers) - 1)  # the other text encoders read the same prompt
+        return dict(zip(self.their_names, pipeline.encode_prompt(prompt, *others, device=device), strict=False))
 
-    def their_latents(self, latents: torch.Tensor) -> torch.Tensor:
+    def their_latents(self, latents: Tensor) -> Tensor:
         """Latents as diffusers' pipeline takes them."""
         return latents
 
-    def our_latents(self, latents: torch.Tensor, spec: PipelineSpec) -> torch.Tensor:
+    def our_latents(self, latents: Tensor, spec: PipelineSpec) -> Tensor:
         """Latents as diffusers' pipeline gives them, as [n, channels, h, w]."""
         return latents

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engines.checkpoint import settings
 from engines.conditioning import Conditioning
@@ -29,18 +30,16 @@ class Flux(Family):
     pipelines = ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline")
     denoiser = "transformer"
     flow = True
-    parts = {  # noqa: RUF012
+    parts = {
         "transformer": Part("diffusers", "FluxTransformer2DModel", settings.FLUX),
         "vae": Part("diffusers", "AutoencoderKL", settings.VAE_SHIFTED),
         "text_encoder": CLIP,
         "text_encoder_2": T5,
     }
-    tokenizers = {  # noqa: RUF012
-        "tokenizer": CLIP_TOKENS,
-        "tokenizer_2": t5_tokens(T5_TOKENS),
-    }
+    tokenizers = {"tokenizer": CLIP_TOKENS, "tokenizer_2": t5_tokens(T5_TOKENS)}
     index = settings.INDEX_TRANSFORMER
-    inputs = {"text": "encoder_hidden_states", "pooled": "pooled_projections", "guidance": "guidance"}  # noqa: RUF012
+    their_names = ("prompt_embeds", "pooled_prompt_embeds")
+    inputs = {"text": "encoder_hidden_states", "pooled": "pooled_projections", "guidance": "guidance"}
 
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
         denoiser = networks["transformer"].config
@@ -70,7 +69,7 @@ class Flux(Family):
     def own_side(self, networks: Mapping[str, Any]) -> Any:
         return 128  # no configuration names it: 1024 pixels, as diffusers' pipeline draws by default
 
-    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
         if part == "text_encoder":
             return {"pooled": network(ids).pooler_output.float()}
         return {"text": network(ids)[0].float()}
@@ -78,50 +77,37 @@ class Flux(Family):
     def conditioning(self, outputs: Mapping[str, Outputs], spec: PipelineSpec) -> Conditioning:
         return {"text": outputs["text_encoder_2"]["text"], "pooled": outputs["text_encoder"]["pooled"]}
 
-    def predict(
-        self,
-        denoiser: Any,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditioning: Conditioning,
-        spec: PipelineSpec,
-    ) -> torch.Tensor:
-        side, text = spec.latent_size // PACK, conditioning["text"]
+    def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
+        side, text = spec.latent_size // PACK, told["text"]
         places = torch.zeros(side, side, 3)
         places[..., 1], places[..., 2] = torch.arange(side)[:, None], torch.arange(side)[None, :]
-        out: torch.Tensor = denoiser(
+        out: Tensor = denoiser(
             hidden_states=packed(latents),
             encoder_hidden_states=text,
-            pooled_projections=conditioning["pooled"],
-            timestep=timesteps / spec.num_train_timesteps,
+            pooled_projections=told["pooled"],
+            timestep=times / spec.num_train_timesteps,
             img_ids=places.reshape(-1, 3).to(latents.device),
             txt_ids=torch.zeros(text.shape[1], 3, device=latents.device),
-            guidance=conditioning.get("guidance"),
+            guidance=told.get("guidance"),
             return_dict=False,
         )[0]
         return unpacked(out, spec.latent_size)
 
-    def their_prompt(
-        self, pipeline: Any, prompt: str, spec: PipelineSpec, device: torch.device
-    ) -> dict[str, torch.Tensor]:
-        text, pooled, _ = pipeline.encode_prompt(prompt, prompt, device=device)
-        return {"prompt_embeds": text, "pooled_prompt_embeds": pooled}
-
-    def their_latents(self, latents: torch.Tensor) -> torch.Tensor:
+    def their_latents(self, latents: Tensor) -> Tensor:
         return packed(latents)
 
-    def our_latents(self, latents: torch.Tensor, spec: PipelineSpec) -> torch.Tensor:
+    def our_latents(self, latents: Tensor, spec: PipelineSpec) -> Tensor:
         return unpacked(latents, spec.latent_size)
 
 
-def packed(latents: torch.Tensor) -> torch.Tensor:
+def packed(latents: Tensor) -> Tensor:
     """[n, C, h, w] -> [n, h w / 4, 4 C]: the four positions of a square are one token."""
     n, channels, side, _ = latents.shape
     squares = latents.reshape(n, channels, side // PACK, PACK, side // PACK, PACK).permute(0, 2, 4, 1, 3, 5)
     return squares.reshape(n, (side // PACK) ** 2, channels * PACK**2)
 
 
-def unpacked(tokens: torch.Tensor, side: int) -> torch.Tensor:
+def unpacked(tokens: Tensor, side: int) -> Tensor:
     """[n, h w / 4, 4 C] -> [n, C, h, w], where h = w = side."""
     n, _, width = tokens.shape
     squares = tokens.reshape(n, side // PACK, side // PACK, width // PACK**2, PACK, PACK).permute(0, 3, 1, 4, 2, 5)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from engines.checkpoint import settings
 from engines.conditioning import Conditioning
@@ -35,20 +35,24 @@ class PixArt(Family):
     title = "PixArt-alpha"
     pipelines = ("PixArtAlphaPipeline",)
     denoiser = "transformer"
-    parts = {  # noqa: RUF012
+    parts = {
         "transformer": Part("diffusers", "PixArtTransformer2DModel", TRANSFORMER),
         "vae": Part("diffusers", "AutoencoderKL", settings.VAE),
         "text_encoder": T5,
     }
-    tokenizers = {"tokenizer": t5_tokens(T5_TOKENS)}  # noqa: RUF012
+    tokenizers = {"tokenizer": t5_tokens(T5_TOKENS)}
     index = INDEX
-    inputs = {  # noqa: RUF012
+    inputs = {
         "text": "encoder_hidden_states",
         "mask": "encoder_attention_mask",
         "resolution": "resolution",
         "aspect_ratio": "aspect_ratio",
     }
-    their_options = {"negative_prompt": None, "use_resolution_binning": False}  # noqa: RUF012
+    their_names = (
+        *("prompt_embeds", "prompt_attention_mask"),
+        *("negative_prompt_embeds", "negative_prompt_attention_mask"),
+    )
+    their_options = {"negative_prompt": None, "use_resolution_binning": False}
 
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
         denoiser, vae = networks["transformer"], networks["vae"].config
@@ -68,49 +72,30 @@ class PixArt(Family):
             "constants": constants,
         }
 
-    def latent_multiple(self, networks: Mapping[str, Any]) -> int:
-        return int(networks["transformer"].config.patch_size)
-
-    def own_side(self, networks: Mapping[str, Any]) -> Any:
-        return networks["transformer"].config.sample_size
-
     def prepared(self, prompt: str) -> str:
         return prompt.lower().strip()
 
-    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
         mask = (ids != network.config.pad_token_id).float()
         return {"text": network(ids, attention_mask=mask)[0].float(), "mask": mask}
 
     def conditioning(self, outputs: Mapping[str, Outputs], spec: PipelineSpec) -> Conditioning:
         return outputs["text_encoder"]
 
-    def predict(
-        self,
-        denoiser: Any,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditioning: Conditioning,
-        spec: PipelineSpec,
-    ) -> torch.Tensor:
+    def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
         # As the transformer makes it of a mask, but for each query: ONNX Runtime's attention does not repeat a mask.
         side, _ = latents.shape[2:]
-        bias = ((1 - conditioning["mask"]) * MASKED)[:, None].expand(-1, (side // denoiser.config.patch_size) ** 2, -1)
-        beside = {name: conditioning.get(name) for name in ("resolution", "aspect_ratio")}
-        out: torch.Tensor = denoiser(
+        bias = ((1 - told["mask"]) * MASKED)[:, None].expand(-1, (side // denoiser.config.patch_size) ** 2, -1)
+        beside = {name: told.get(name) for name in ("resolution", "aspect_ratio")}
+        out: Tensor = denoiser(
             latents,
-            encoder_hidden_states=conditioning["text"],
+            encoder_hidden_states=told["text"],
             encoder_attention_mask=bias,
-            timestep=timesteps,
+            timestep=times,
             added_cond_kwargs=beside,
             return_dict=False,
         )[0]
         return out[:, : spec.latent_channels]
-
-    def their_prompt(
-        self, pipeline: Any, prompt: str, spec: PipelineSpec, device: torch.device
-    ) -> dict[str, torch.Tensor]:
-        names = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
-        return dict(zip(names, pipeline.encode_prompt(prompt, device=device), strict=True))
 
 
 FAMILY = PixArt()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engines.checkpoint import settings
 from engines.conditioning import Conditioning
@@ -24,14 +25,14 @@ class StableDiffusion(Family):
     pipelines = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline")
     inpainting = "StableDiffusionInpaintPipeline"
     denoiser = "unet"
-    parts = {  # noqa: RUF012
+    parts = {
         "unet": Part("diffusers", "UNet2DConditionModel", settings.UNET),
         "vae": Part("diffusers", "AutoencoderKL", settings.VAE),
         "text_encoder": CLIP,
     }
-    tokenizers = {"tokenizer": CLIP_TOKENS}  # noqa: RUF012
+    tokenizers = {"tokenizer": CLIP_TOKENS}
     index = settings.INDEX
-    inputs = {"text": "encoder_hidden_states"}  # noqa: RUF012
+    inputs = {"text": "encoder_hidden_states"}
     scalar_timestep = True
 
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
@@ -41,34 +42,18 @@ class StableDiffusion(Family):
         check_width(folder, unet, width, "the text encoder gives")
         return {"unet_in_channels": unet.in_channels, "conditioning": {"text": (lengths["tokenizer"], width)}}
 
-    def latent_multiple(self, networks: Mapping[str, Any]) -> int:
-        return int(2 ** (len(networks["unet"].config.block_out_channels) - 1))
-
-    def own_side(self, networks: Mapping[str, Any]) -> Any:
-        return networks["unet"].config.sample_size
-
-    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
         return {"last_hidden_state": network(ids, return_dict=False)[0].float()}
 
     def conditioning(self, outputs: Mapping[str, Outputs], spec: PipelineSpec) -> Conditioning:
         return {"text": outputs["text_encoder"]["last_hidden_state"]}
 
-    def predict(
-        self,
-        denoiser: Any,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditioning: Conditioning,
-        spec: PipelineSpec,
-    ) -> torch.Tensor:
-        out: torch.Tensor = denoiser(latents, timesteps, conditioning["text"], return_dict=False)[0]
+    def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
+        out: Tensor = denoiser(latents, times, told["text"], return_dict=False)[0]
         return out
 
-    def their_prompt(
-        self, pipeline: Any, prompt: str, spec: PipelineSpec, device: torch.device
-    ) -> dict[str, torch.Tensor]:
-        given, empty = pipeline.encode_prompt(prompt, device, 1, True, negative_prompt="")
-        return {"prompt_embeds": given, "negative_prompt_embeds": empty}
+    def their_prompt(self, pipeline: Any, prompt: str, device: torch.device) -> dict[str, Tensor]:
+        return dict(zip(self.their_names, pipeline.encode_prompt(prompt, device, 1, True), strict=False))
 
 
 def check_channels(folder: Path, unet: Any, vae: Any) -> None:

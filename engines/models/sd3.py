@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from engines.checkpoint import settings
@@ -29,20 +29,20 @@ class StableDiffusion3(Family):
     pipelines = ("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline")
     denoiser = "transformer"
     flow = True
-    parts = {  # noqa: RUF012
+    parts = {
         "transformer": Part("diffusers", "SD3Transformer2DModel", settings.SD3),
         "vae": Part("diffusers", "AutoencoderKL", settings.VAE_SHIFTED),
         "text_encoder": PROJECTED_CLIP,
         "text_encoder_2": PROJECTED_CLIP,
         "text_encoder_3": replace(T5, optional=True),
     }
-    tokenizers = {  # noqa: RUF012
+    tokenizers = {
         "tokenizer": CLIP_TOKENS,
         "tokenizer_2": CLIP_TOKENS,
         "tokenizer_3": t5_tokens(T5_TOKENS, optional=True),
     }
     index = settings.INDEX_TRANSFORMER
-    inputs = {"text": "encoder_hidden_states", "pooled": "pooled_projections"}  # noqa: RUF012
+    inputs = {"text": "encoder_hidden_states", "pooled": "pooled_projections"}
 
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
         denoiser, vae = networks["transformer"].config, networks["vae"].config
@@ -63,13 +63,7 @@ class StableDiffusion3(Family):
             "image_tokens": (side // denoiser.patch_size) ** 2,
         }
 
-    def latent_multiple(self, networks: Mapping[str, Any]) -> int:
-        return int(networks["transformer"].config.patch_size)
-
-    def own_side(self, networks: Mapping[str, Any]) -> Any:
-        return networks["transformer"].config.sample_size
-
-    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
         if part == "text_encoder_3":
             return {"text": network(ids)[0].float()}
         return penultimate(network, ids)
@@ -83,28 +77,9 @@ class StableDiffusion3(Family):
             text = torch.cat([text, outputs["text_encoder_3"]["text"]], dim=1)
         return {"text": pad(text, (0, 0, 0, tokens - text.shape[1])), "pooled": side_by_side(clips, "pooled")}
 
-    def predict(
-        self,
-        denoiser: Any,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditioning: Conditioning,
-        spec: PipelineSpec,
-    ) -> torch.Tensor:
-        out: torch.Tensor = denoiser(
-            latents, conditioning["text"], conditioning["pooled"], timesteps, return_dict=False
-        )[0]
+    def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
+        out: Tensor = denoiser(latents, told["text"], told["pooled"], times, return_dict=False)[0]
         return out
-
-    def their_prompt(
-        self, pipeline: Any, prompt: str, spec: PipelineSpec, device: torch.device
-    ) -> dict[str, torch.Tensor]:
-        names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
-        if pipeline.transformer is None:  # it is asked for the width of T5's text where T5 is left out
-            pipeline.transformer = SimpleNamespace(
-                config=SimpleNamespace(joint_attention_dim=spec.conditioning["text"][1])
-            )
-        return dict(zip(names, pipeline.encode_prompt(prompt, prompt, prompt, device=device), strict=True))
 
 
 def check_transformer(folder: Path, denoiser: Any, vae: Any, packed: int = 1) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from engines.checkpoint import settings
+from engines.checkpoint.folder import read_json
 from engines.conditioning import Conditioning
 from engines.errors import EngineError
 from engines.models.clip import CLIP, CLIP_TOKENS, PROJECTED_CLIP, penultimate, side_by_side
@@ -27,15 +28,15 @@ class StableDiffusionXL(Family):
     pipelines = ("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline", "StableDiffusionXLImg2ImgPipeline")
     inpainting = "StableDiffusionXLInpaintPipeline"
     denoiser = "unet"
-    parts = {  # noqa: RUF012
+    parts = {
         "unet": Part("diffusers", "UNet2DConditionModel", settings.UNET_XL),
         "vae": Part("diffusers", "AutoencoderKL", settings.VAE),
         "text_encoder": CLIP,
         "text_encoder_2": PROJECTED_CLIP,
     }
-    tokenizers = {"tokenizer": CLIP_TOKENS, "tokenizer_2": CLIP_TOKENS}  # noqa: RUF012
+    tokenizers = {"tokenizer": CLIP_TOKENS, "tokenizer_2": CLIP_TOKENS}
     index = settings.INDEX_XL
-    inputs = {"text": "encoder_hidden_states", "pooled": "text_embeds", "time_ids": "time_ids"}  # noqa: RUF012
+    inputs = {"text": "encoder_hidden_states", "pooled": "text_embeds", "time_ids": "time_ids"}
     scalar_timestep = True
 
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
@@ -52,8 +53,6 @@ class StableDiffusionXL(Family):
             )
         if len(set(lengths.values())) > 1:
             raise EngineError(f"{folder}: the tokenizers keep different numbers of tokens ({dict(lengths)})")
-        from engines.checkpoint.folder import read_json
-
         zeros = read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", True)
         size = side * 2 ** (len(networks["vae"].config.block_out_channels) - 1)
         return {
@@ -63,30 +62,15 @@ class StableDiffusionXL(Family):
             "empty_prompt": "zeros" if zeros else "encoded",
         }
 
-    def latent_multiple(self, networks: Mapping[str, Any]) -> int:
-        return int(2 ** (len(networks["unet"].config.block_out_channels) - 1))
-
-    def own_side(self, networks: Mapping[str, Any]) -> Any:
-        return networks["unet"].config.sample_size
-
-    def text_outputs(self, part: str, network: Any, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
         return penultimate(network, ids, pooled=part == "text_encoder_2")
 
     def conditioning(self, outputs: Mapping[str, Outputs], spec: PipelineSpec) -> Conditioning:
         return {"text": side_by_side(outputs, "text"), "pooled": outputs["text_encoder_2"]["pooled"]}
 
-    def predict(
-        self,
-        denoiser: Any,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        conditioning: Conditioning,
-        spec: PipelineSpec,
-    ) -> torch.Tensor:
-        beside = {"text_embeds": conditioning["pooled"], "time_ids": conditioning["time_ids"]}
-        out: torch.Tensor = denoiser(
-            latents, timesteps, conditioning["text"], added_cond_kwargs=beside, return_dict=False
-        )[0]
+    def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
+        beside = {"text_embeds": told["pooled"], "time_ids": told["time_ids"]}
+        out: Tensor = denoiser(latents, times, told["text"], added_cond_kwargs=beside, return_dict=False)[0]
         return out
 
 
