@@ -38,7 +38,7 @@ def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
     Parameters
     ----------
     per_cell
-        Images side by side in a cell.
+        The most images side by side in a cell.
     thumb
         Their longer edge in pixels; larger images are reduced with antialiasing, smaller ones stay as they are.
     """
@@ -48,6 +48,7 @@ def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
     if data.rows["group"].isna().any() and data.groups:
         groups.append(None)
     chosen = _first(data, per_cell)
+    per_cell = max(map(len, chosen.values()), default=per_cell)  # no empty places where every cell has fewer
     font = ImageFont.load_default(12)
     left = 2 * _MARGIN + max((int(font.getlength(word)) for word in classes), default=0)
     top, cell = 20, per_cell * (thumb + 2) + _MARGIN

@@ -25,3 +25,8 @@ def test_every_cell_shows_its_first_images(make_shards: Callable[..., Path]) -> 
                 shown = sheet[y : y + 16, x : x + 16]
                 expected = cell.image_at(number)[1] if number < cell.n else np.full((16, 16, 3), 235)
                 np.testing.assert_array_equal(shown, expected)
+
+
+def test_no_place_is_kept_for_images_that_no_cell_has(make_shards: Callable[..., Path]) -> None:
+    data = ShardSet.open(make_shards(7, size=16))
+    assert drawn(data, per_cell=9, thumb=16) == drawn(data, per_cell=2, thumb=16)
