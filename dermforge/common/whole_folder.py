@@ -134,14 +134,13 @@ def _exchange(a: Path, b: Path) -> bool:
 
 def _sync_tree(folder: Path) -> None:
     """Bring every file to the disk, and then every folder from the innermost out; no file is for its owner alone."""
-    mask = os.umask(0o077)
-    os.umask(mask)
+    usual = 0o666 & folder.stat().st_mode  # which this program made: to ask for the umask is to change it for a moment
     for place, _, files in os.walk(folder, topdown=False, onerror=_raise):
         for name in files:
             fd = os.open(Path(place, name), os.O_RDONLY)
             try:
                 if stat.S_IMODE(os.fstat(fd).st_mode) == 0o600:  # as safetensors leaves it
-                    os.fchmod(fd, 0o666 & ~mask)
+                    os.fchmod(fd, usual)
                 os.fsync(fd)
             finally:
                 os.close(fd)

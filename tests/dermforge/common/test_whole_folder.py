@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -166,12 +166,19 @@ def test_half_a_folder_is_no_part_of_a_job(tmp_path: Path, monkeypatch: pytest.M
     assert [p.name for p in tmp_path.iterdir()] == [f".out.partial-{os.getpid()}"]
 
 
-def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    """Safetensors are written for their owner alone."""
+@pytest.fixture(params=[0o022, 0o002, 0o027, 0o077])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_others_may_read_what_is_written(umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safetensors are written for their owner alone. The umask is of all threads, so nothing sets it to ask for it."""
     import numpy as np
 
+    monkeypatch.delattr(os, "umask")
     with whole_folder(tmp_path / "out") as partial:
         save_file({"a": np.ones(2)}, partial / "weights.safetensors")
-    mask = os.umask(0o022)
-    os.umask(mask)
-    assert stat.S_IMODE((tmp_path / "out" / "weights.safetensors").stat().st_mode) == 0o666 & ~mask
+    monkeypatch.undo()
+    assert stat.S_IMODE((tmp_path / "out" / "weights.safetensors").stat().st_mode) == 0o666 & ~umask
