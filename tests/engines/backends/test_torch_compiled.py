@@ -64,9 +64,11 @@ def test_a_bundle_is_compiled_by_its_own_mode_or_by_the_one_asked_for(
 ) -> None:
     asked: list[str] = []
 
-    def compiles(modules: object, spec: object, device: object, mode: str) -> Calls:
+    modules = load_modules(torch_bundle.folder)
+
+    def compiles(_: object, spec: object, device: object, mode: str) -> Calls:
         asked.append(mode)
-        return eager(load_modules(torch_bundle.folder), torch_bundle.manifest.spec, CPU)
+        return replace(eager(modules, torch_bundle.manifest.spec, CPU), device=torch.device("cuda"))
 
     monkeypatch.setattr("engines.backends.torch_compiled.USUAL_MODE", "autotune")
     monkeypatch.setattr("engines.backends.torch_compiled.torch_device", lambda name: torch.device("cuda"))
@@ -75,10 +77,12 @@ def test_a_bundle_is_compiled_by_its_own_mode_or_by_the_one_asked_for(
     monkeypatch.setattr("engines.backends.torch_compiled.load_modules", lambda *_: None)
     monkeypatch.setattr("engines.backends.torch_compiled.compiled", compiles)
     own = torch_bundle.manifest.model_copy(update={"compile_mode": "default"})
-    open_bundle(torch_bundle)
-    open_bundle(replace(torch_bundle, manifest=own))
-    open_bundle(replace(torch_bundle, manifest=own), compile_mode="autotune")
-    assert asked == ["autotune", "default", "autotune"]
+    opened = [
+        open_bundle(torch_bundle),
+        open_bundle(replace(torch_bundle, manifest=own)),
+        open_bundle(replace(torch_bundle, manifest=own), compile_mode="autotune"),
+    ]
+    assert asked == [engine.compile_mode for engine in opened] == ["autotune", "default", "autotune"]
 
 
 def test_an_unknown_or_missing_device_is_named(bundle: Bundle) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from runs_helpers import rows, started
 
 from dermforge.common.errors import UserError
 from engines import Engine
+from engines.manifest import CompileMode
 from gen.sampling import run_record
+from gen.sampling.run_record import RunRecord
 from gen.sampling.sampler import Sampler
 from gen.sampling.workers import mode_of
 from shards import Provenance, Sample, encode_image, write_shard
@@ -84,12 +87,25 @@ def test_a_run_keeps_its_number_of_threads(open_engine: Callable[..., Engine], t
 def test_a_run_keeps_its_mode_of_compiling(
     open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other kernels add in another order. A machine that compiles nothing is told what differs."""
-    record = started(tmp_path, open_engine(), rows()).model_copy(update={"compile_mode": "default"})
-    run_record.open_run(tmp_path, record, rows())  # that of before says nothing of a mode
-    for other in ("autotune", None):
-        with pytest.raises(UserError, match=f"another compile mode: default there, {other} now"):
-            run_record.open_run(tmp_path, record.model_copy(update={"compile_mode": other}), rows())
+    """Other kernels add in another order, in bundles of one digest. A machine that compiles nothing is told so."""
+
+    def on_cuda(mode: CompileMode | None) -> RunRecord:
+        """As `engines.load(compile_mode=mode)` opens a bundle, whose digest stays."""
+        engine = open_engine()
+        own = replace(engine.bundle, manifest=engine.bundle.manifest.model_copy(update={"compile_mode": mode}))
+        calls = replace(engine.calls, device=torch.device("cuda"), threads=None)
+        return run_record.describe(Engine(own, "torch", engine.rows, calls), rows(), "s", 5)
+
+    record = on_cuda("default")
+    run_record.open_run(tmp_path, record.model_copy(update={"compile_mode": None}), rows())  # an older version's
+    run_record.open_run(tmp_path, record, rows())
+    for other in ("autotune", None):  # without a mode the bundle is compiled by the usual one
+        now = on_cuda(other)
+        assert now.bundle_digest == record.bundle_digest
+        with pytest.raises(UserError, match="another compile mode: default there, autotune now"):
+            run_record.open_run(tmp_path, now, rows())
+    with pytest.raises(UserError, match="another compile mode: default there, None now"):
+        run_record.open_run(tmp_path, record.model_copy(update={"compile_mode": None}), rows())
     kept = run_record.read(tmp_path)
     for gpu, device, expected in ((True, None, "default"), (True, "cpu", None), (False, None, None)):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
