@@ -18,7 +18,7 @@ from dermforge.common.errors import UserError
 from dermforge.common.regular_file import open_regular, read_regular
 from dermforge.common.sealed_file import is_sealed_json, opened_json, sealed_json
 from engines.errors import EngineError
-from engines.manifest import MANIFEST, RECORDS, Artefact, Manifest, Record
+from engines.manifest import MANIFEST, PARITY, RECORDS, Artefact, Manifest, Record
 
 PIECE = 8 << 20
 REBUILD = "build the bundle again with `gen build-engine`"
@@ -106,14 +106,15 @@ class Bundle:
     def strange(self) -> str | None:
         """The name of a file, link or folder in the bundle's folder that its manifest does not list; or None.
 
-        Libraries look for many names beside the files that they open. What is found would be used, or run.
+        Libraries look for many names beside the files that they open. What is found would be used, or run. A link in
+        the place of a folder is strange as well. One in the place of a file is not: see docs/decisions/0044.
         """
         known = {MANIFEST, *RECORDS, *(a.path for a in self.manifest.artefacts)}
         folders = {str(parent) for name in known for parent in PurePosixPath(name).parents}
         for place in sorted(folders):
             if (self.folder / place).is_dir():
                 for name in sorted(str(PurePosixPath(place, one)) for one in os.listdir(self.folder / place)):
-                    if name not in known and name not in folders:
+                    if name not in known and (name not in folders or (self.folder / name).is_symlink()):
                         return name
         return None
 
@@ -124,13 +125,21 @@ def read_bundle(folder: Path) -> Bundle:
     Raises
     ------
     EngineError
-        There is no bundle, or one of another schema, or a file in its folder that is not listed.
+        There is no bundle, or one of another schema, or a file in its folder that is not listed, or its certificate is
+        missing.
     """
     bundle = read_manifest(folder)
     if (name := bundle.strange()) is not None:
+        if any(a.path.startswith(f"{name}/") for a in bundle.manifest.artefacts):
+            raise EngineError(f"{folder / name} is a link; a bundle holds its folders itself: put the folder there")
         raise EngineError(
             f"{folder} holds {name}, which its {MANIFEST} does not list: nothing else may lie in a bundle, because "
             f"what opens it could use it; move {name} elsewhere, or build the bundle again in a new folder"
+        )
+    if bundle.manifest.certified and not (folder / PARITY).is_file():
+        raise EngineError(
+            f"{folder} has no {PARITY}, the certificate that its {MANIFEST} speaks of: copy the bundle again with all "
+            f"of its files, or {REBUILD}"
         )
     return bundle
 
@@ -171,6 +180,11 @@ def read_record(bundle: Bundle, name: str, kind: type[R]) -> R:
     if record.bundle != bundle.digest:
         raise EngineError(f"{path} is of another bundle than {MANIFEST}: {REBUILD}")
     return record
+
+
+def find_record(bundle: Bundle, name: str, kind: type[R]) -> R | None:
+    """`read_record`, or None where there is no such file: only a certified bundle must have its certificate."""
+    return read_record(bundle, name, kind) if os.path.lexists(bundle.folder / name) else None
 
 
 def _parsed(content: bytes, path: Path, kind: type[P]) -> P:

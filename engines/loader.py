@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engines.backends import onnxruntime, tensorrt, torch_compiled
-from engines.bundle import Bundle, read_bundle, read_record
+from engines.bundle import Bundle, find_record, read_bundle
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import RECORDS, CompileMode, Record
@@ -47,7 +47,8 @@ def load(
     Raises
     ------
     EngineError
-        There is no bundle, a file was altered or added, or the bundle was built for another backend, device or GPU.
+        There is no bundle, a file was altered, added or taken away, or the bundle was built for another backend, device
+        or GPU.
 
     Examples
     --------
@@ -59,8 +60,7 @@ def load(
     read = read_bundle(Path(bundle))
     read.verify(a for a in read.manifest.artefacts if a.kind in ("config", "graph"))  # the backend verifies the others
     for name in RECORDS:
-        if (read.folder / name).exists():
-            read_record(read, name, Record)
+        find_record(read, name, Record)
     if not read.manifest.certified:
         log.warning("%s FAILED its parity certificate (see parity.json): its images differ from the model's", bundle)
     return open_bundle(read, backend, device=device, rows=rows, threads=threads, compile_mode=compile_mode)

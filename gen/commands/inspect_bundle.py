@@ -30,15 +30,14 @@ def inspect_bundle(
     Example: gen inspect ./engine
     """
     from engines import read_bundle
-    from engines.bundle import read_record
+    from engines.bundle import find_record
     from engines.certificate import read_certificate
     from engines.manifest import TIMINGS, Record
 
     found = read_bundle(bundle)
     found.verify()
     certificate = read_certificate(found)
-    if (bundle / TIMINGS).exists():
-        read_record(found, TIMINGS, Record)
+    find_record(found, TIMINGS, Record)
     if json:
         console.print_json(
             {"digest": found.digest} | found.manifest.model_dump(mode="json") | {"parity": certificate.model_dump()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.bundle import Bundle, read_record
+from engines.bundle import Bundle, find_record
 from engines.compile.batch_tuning import Timings
 from engines.manifest import TIMINGS
 from engines.pipeline_spec import PipelineSpec
@@ -34,8 +34,8 @@ def forwards(plan: Plan, spec: PipelineSpec | None) -> int:
 
 def seconds(bundle: Bundle, forwards_per_image: float, images: int) -> float:
     """Expected time from a bundle's `timings.json`; NaN where there is none."""
-    if not (bundle.folder / TIMINGS).exists():
+    measured = find_record(bundle, TIMINGS, Timings)
+    if measured is None:
         return float("nan")
-    measured = read_record(bundle, TIMINGS, Timings)
     row, image = measured.unet_seconds_per_row[measured.rows], measured.decode_seconds_per_image[measured.vae_batch]
     return images * (forwards_per_image * row + image)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from dermforge.common.errors import UserError
 from dermforge.common.sealed_file import sealed_json
 from engines import Bundle, load, read_bundle
-from engines.bundle import claim, write_record
+from engines.bundle import claim, write_manifest, write_record
 from engines.certificate import read_certificate
 from engines.compile.batch_tuning import Timings
 from engines.errors import EngineError
@@ -155,16 +155,69 @@ def test_a_bundle_with_anything_else_in_it_is_refused_by_name(copied: Bundle, na
             claim(copied.folder, copied.manifest.model_digest, overwrite=True)
 
 
-def test_links_to_listed_files_are_read_as_the_files_are(copied: Bundle, tmp_path: Path) -> None:
-    """As tools for data sets keep large files: the digest says whether it is the same content."""
-    path = copied.folder / "unet" / "model.onnx.data"
-    path.rename(tmp_path / "elsewhere")
-    path.symlink_to(tmp_path / "elsewhere")
-    load(copied.folder)
-    path.unlink()
+def opened_alike(folder: Path) -> None:
+    """By all that opens a bundle or what lies in it."""
+    there = read_bundle(folder)
+    there.verify()
+    read_certificate(there)
+    load(folder)
+
+
+def test_a_listed_file_may_be_a_link_because_its_content_is_hashed(copied: Bundle, tmp_path: Path) -> None:
+    """The hub's cache and tools for data sets keep every file as a link to its content: see docs/decisions/0044."""
+    for number, path in enumerate(sorted(p for p in copied.folder.rglob("*") if p.is_file())):
+        path.rename(tmp_path / f"{number}")
+        path.symlink_to(tmp_path / f"{number}")
+    opened_alike(copied.folder)
+    (tmp_path / "current").symlink_to(copied.folder)
+    opened_alike(tmp_path / "current")
+
+
+@pytest.mark.parametrize("name", [MANIFEST, PARITY, TIMINGS, "unet/model.onnx.data", "tokenizer/vocab.json"])
+def test_a_link_to_anything_else_is_refused(copied: Bundle, name: str, tmp_path: Path) -> None:
+    """To another file outside, to nothing, to itself, to a folder or a device."""
+    path = copied.folder / name
+    if path.exists():
+        path.rename(tmp_path / "content")
+    (tmp_path / "other").write_text("{}")
+    for target in (tmp_path / "other", tmp_path / "nothing", path, tmp_path, Path("/dev/zero")):
+        path.symlink_to(target)
+        with pytest.raises((UserError, OSError), match=rf"{name}|{MANIFEST}"):
+            load(copied.folder)
+        path.unlink()
     os.mkfifo(path)
-    with pytest.raises(UserError, match=r"model\.onnx\.data is no regular file"):
+    with pytest.raises(UserError, match=rf"{name}|{MANIFEST}"):
         load(copied.folder)
+
+
+@pytest.mark.parametrize("name", ["unet", "tokenizer", "scheduler"])
+def test_a_linked_folder_is_refused_by_name(copied: Bundle, name: str, tmp_path: Path) -> None:
+    (copied.folder / name).rename(tmp_path / "elsewhere")
+    (copied.folder / name).symlink_to(tmp_path / "elsewhere")
+    for opens in (load, read_bundle):
+        with pytest.raises(EngineError, match=rf"{name} is a link; .*: put the folder there"):
+            opens(copied.folder)
+    with pytest.raises(EngineError, match=rf"holds {name}, which is no part of the bundle"):
+        claim(copied.folder, copied.manifest.model_digest, overwrite=True)
+
+
+def test_a_certified_bundle_must_have_its_certificate(copied: Bundle) -> None:
+    """And not its timings, of which a build with a given number of batch rows writes none."""
+    assert not (copied.folder / TIMINGS).exists()
+    load(copied.folder)
+    (copied.folder / PARITY).unlink()
+    for opens in (load, read_bundle):
+        with pytest.raises(EngineError, match=r"has no parity\.json, the certificate .*: copy the bundle again"):
+            opens(copied.folder)
+
+
+def test_a_bundle_that_failed_its_certificate_says_so_without_it(
+    copied: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    (copied.folder / PARITY).unlink()
+    write_manifest(copied.folder, copied.manifest.model_copy(update={"certified": False}))
+    assert not load(copied.folder).certified
+    assert "FAILED its parity certificate" in caplog.text
 
 
 def flip(path: Path, rng: random.Random) -> None:
