@@ -12,6 +12,7 @@ from gen.sampling.workers import SamplingJob, mode_of
 from shards.format.commit_bucket import upload
 from shards.format.commit_local import commit_shard, finish_commits
 from shards.format.schema import Sidecar
+from shards.format.withdrawn import Withdrawn
 from shards.storage.location import Folder, Storage, open_storage
 from shards.storage.staging import Staging
 from shards.storage.turn import turn
@@ -43,9 +44,10 @@ def regenerate(
     Raises
     ------
     UserError
-        There is no run, or it has no such shard.
+        There is no run, it has another plan than its record says or no such shard, or the bundle is another one.
     CheckFailed
-        The new shard has another digest; says how many images differ.
+        The new shard has another digest; says how many images differ. Or the old one still holds a withdrawn image, or
+        the record of a withdrawal is missing: nothing was made.
     """
     where = open_storage(location)
     if replace:
@@ -55,27 +57,48 @@ def regenerate(
         raise UserError(f"{where} has no run.json and plan.csv; only shards that `gen sample` made can be made again")
     if not 0 <= shard < run.shards:
         raise UserError(f"shard {shard} of {where}; expected 0 to {run.shards - 1}")
+    stem = f"{run.name}-{shard:06d}"
+    withdrawn = run_record.withdrawn(location)
+    _old(where, stem, withdrawn, replace)
     with Staging() as scratch:
         made = scratch.path
         job = SamplingJob(made, engine, run.backend, None, run.rows, run.threads, parents, masks, mode_of(run))
         loaded = job.load()
+        if loaded.bundle_digest != run.bundle_digest:
+            raise UserError(
+                f"{engine} is the bundle {loaded.bundle_digest}, and the run is of {run.bundle_digest}; give that one"
+            )
         again = run_record.describe(loaded, plan, run.name, run.shard_size, run.image_format, run.quality)
         run_record.open_run(made, again, plan)
-        run_record.withdrawn(location).copy_to(Folder(made))
+        withdrawn.copy_to(Folder(made))
         job.sample([shard], loaded)
         with turn(location) if replace else nullcontext():
-            _compare(where, made, f"{run.name}-{shard:06d}", replace)
+            withdrawn = run_record.withdrawn(location)  # again: a purge may have come in between
+            new = Sidecar.from_bytes((made / f"{stem}.json").read_bytes(), f"the new {stem}.json")
+            _compare(where, _old(where, stem, withdrawn, replace), withdrawn.accepted(where, new))
+            if replace:
+                _put(where, made, new)
 
 
-def _compare(where: Storage, made: Path, stem: str, replace: bool) -> None:
+def _old(where: Storage, stem: str, withdrawn: Withdrawn, replace: bool) -> Sidecar | None:
+    """What a shard's sidecar says of it; None where it is to be replaced and its sidecar is missing or damaged."""
     record = f"{stem}.json"
-    new = Sidecar.from_bytes((made / record).read_bytes(), f"the new {record}")
+    if record not in where.names():
+        if replace:
+            return None
+        raise CheckFailed(f"{where}/{record} is missing, so there is nothing to compare a new shard with")
     try:
-        old = Sidecar.from_bytes(where.read(record), f"{where}/{record}") if record in where.names() else None
+        old = Sidecar.from_bytes(where.read(record), f"{where}/{record}")
     except CheckFailed:
-        if not replace:
-            raise
-        old = None
+        if replace:
+            return None
+        raise
+    for fault in withdrawn.faults(where, [old]):
+        raise CheckFailed(fault)
+    return old
+
+
+def _compare(where: Storage, old: Sidecar | None, new: Sidecar) -> None:
     if old and old.sha256 != new.sha256:
         before = {row.id: row.image_sha256 for row in old.samples}
         changed = [row.id for row in new.samples if before.get(row.id) != row.image_sha256]
@@ -85,10 +108,6 @@ def _compare(where: Storage, made: Path, stem: str, replace: bool) -> None:
             "threads, and on a GPU torch and ONNX Runtime may choose other kernels at each start (`shards diff` says "
             "by how much)"
         )
-    if replace:
-        _put(where, made, new)
-    elif old is None:
-        raise CheckFailed(f"{where}/{record} is missing, so there is nothing to compare the new shard with")
 
 
 def _put(where: Storage, made: Path, new: Sidecar) -> None:

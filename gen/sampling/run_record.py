@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.atomic import sweep
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_file import opened_json, sealed_json
 from dermforge.common.texts_as_values import whole_number
 from engines.engine import Engine
 from engines.manifest import CompileMode
@@ -140,35 +141,59 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
             f"{where} holds {strange[0]}, and no {RECORD} that says which run it is of; "
             "use another folder, or start again (fresh), which removes it"
         )
+    where.write(RECORD, sealed_json(record.model_dump_json(indent=1)))  # first: it says which plan belongs here
     where.write(PLAN, plan.csv().encode())
-    where.write(RECORD, record.model_dump_json(indent=1).encode() + b"\n")
 
 
 def read(location: str | Path) -> RunRecord | None:
-    """The record of the run at a folder or an address, if there is one."""
-    content = _content(location, RECORD)
+    """The record of the run at a folder or an address, if there is one.
+
+    Raises
+    ------
+    UserError
+        It is damaged, or no record of a run.
+    """
+    content, remedy = _content(location, RECORD), "put it back from a copy, or remove it and start again (fresh)"
     if content is None:
         return None
     try:
-        return RunRecord.model_validate_json(content)
+        return RunRecord.model_validate_json(opened_json(content, Path(f"{location}/{RECORD}"), remedy))
     except ValidationError as error:
-        raise UserError(
-            f"{location}/{RECORD} is not the record of a run ({error.errors()[0]['msg']}); "
-            "remove it, and start again (fresh)"
-        ) from error
+        reason = error.errors()[0]["msg"]
+        raise UserError(f"{location}/{RECORD} is not the record of a run ({reason}); {remedy}") from error
 
 
 def read_plan(location: str | Path) -> Plan | None:
-    """The plan of the run at a folder or an address, if there is one."""
-    content = _content(location, PLAN)
-    return None if content is None else from_csv(content, f"{location}/{PLAN}")
+    """The plan of the run at a folder or an address, if there is one.
+
+    Raises
+    ------
+    UserError
+        It is not the plan that the run's record names, or there is no record.
+    """
+    content, source = _content(location, PLAN), f"{location}/{PLAN}"
+    if content is None:
+        return None
+    record = read(location)
+    if record is None:
+        raise UserError(
+            f"there is {source}, and no {RECORD} that says whether it was changed; give it as the plan of a new run, "
+            "or start again (fresh)"
+        )
+    plan = from_csv(content, source)
+    if plan.digest != record.plan_digest:
+        raise UserError(
+            f"{source} has the digest {plan.digest}, and the run is of {record.plan_digest}: put the run's own plan "
+            "back, or start again (fresh)"
+        )
+    return plan
 
 
 def withdrawn(location: str | Path) -> Withdrawn:
-    """What was withdrawn from the run at a folder or an address."""
+    """What was withdrawn from the run at a folder or an address; every sidecar is asked, those of damaged tars too."""
     if not is_url(location) and not Path(location).is_dir():
         return Withdrawn()
-    return Withdrawn.of(open_storage(location))
+    return Withdrawn.remembered(open_storage(location))
 
 
 def remaining(location: str | Path, plan: Plan) -> Plan:
@@ -239,7 +264,7 @@ def _clear(where: Storage, names: Iterable[str], name: str) -> None:
     mine = [n for n in names if re.fullmatch(rf"{re.escape(name)}-[0-9]{{6}}\.(json|tar|idx)", n)]
     for one in sorted(mine, key=lambda n: not n.endswith(".json")):  # the commit record first
         where.remove(one)
-    for extra in (RECORD, PLAN, INFO, SHEET):
+    for extra in (PLAN, RECORD, INFO, SHEET):
         where.remove(extra)
     if isinstance(where, Folder):
         sweep(where.path, name)

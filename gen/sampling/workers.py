@@ -74,11 +74,6 @@ class SamplingJob:
         record, plan = run_record.read(self.folder), run_record.read_plan(self.folder)
         if record is None or plan is None:
             raise UserError(f"no run in {self.folder}; start one with `gen sample`")
-        if plan.digest != record.plan_digest:
-            raise UserError(
-                f"{self.folder}/{run_record.PLAN} has the digest {plan.digest}, and the run is of "
-                f"{record.plan_digest}: put the run's own plan back, or start the run again"
-            )
         sampler = Sampler(engine or self.load(), plan, self.folder, record, self.open_parents(), loop)
         return sampler.run(shards, on_image)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -117,7 +118,7 @@ class Withdrawn:
 
     @classmethod
     def remembered(cls, where: Storage) -> Withdrawn:
-        """`of`, with every sidecar asked too: before a set's shards are removed, and with them what they remember.
+        """`of`, with every sidecar asked too: before shards go or are made again, and with them what they remember.
 
         Raises
         ------
@@ -126,8 +127,11 @@ class Withdrawn:
         """
         names = where.names(missing_ok=True)
         made = cls.of(where, names)
-        for name in sorted(name for name in names if SHARD.match(name) and name.endswith(".json")):
-            for fault in made._missing(where, name, withdrawn_in(where.read(name), f"{where}/{name}")):
+        sidecars = sorted(name for name in names if SHARD.match(name) and name.endswith(".json"))
+        with ThreadPoolExecutor(8) as pool:
+            contents = list(pool.map(where.read, sidecars))
+        for name, content in zip(sidecars, contents, strict=True):
+            for fault in made._missing(where, name, withdrawn_in(content, f"{where}/{name}")):
                 raise CheckFailed(fault)
         return made
 

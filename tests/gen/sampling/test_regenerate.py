@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ends import contents
+from flips import flipped, some_bits
 
 from engines import Engine
 from engines.errors import EngineError
+from engines.pipeline_spec import PipelineSpec
+from gen.commands.sample import plan_for
 from gen.plan import cells, grid, plan
 from gen.plan.grid import GenerationSettings
 from gen.sampling import run_record
 from gen.sampling.regenerate import regenerate
+from gen.sampling.sampler import Sampler
 from gen.sampling.workers import SamplingJob
 from shards import CheckFailed, ShardSet, UserError
 from shards.storage.bucket import Bucket
@@ -76,8 +82,9 @@ def test_what_differs_is_counted(sampled: Path, bundles: dict[str, Path], tmp_pa
     """Another quality than the run's gives other images: a failed check that says how many, and nothing is replaced."""
     folder = tmp_path / "run"
     shutil.copytree(sampled, folder)
-    record = json.loads((folder / run_record.RECORD).read_text())
-    (folder / run_record.RECORD).write_text(json.dumps(record | {"quality": 20}))
+    record = run_record.read(folder)
+    assert record is not None
+    (folder / run_record.RECORD).write_text(record.model_copy(update={"quality": 20}).model_dump_json())
     before = (folder / "s-000002.tar").read_bytes()
     with pytest.raises(CheckFailed, match="2 of 2 images differ"):
         regenerate(folder, 2, bundles["text"], replace=True)
@@ -85,11 +92,13 @@ def test_what_differs_is_counted(sampled: Path, bundles: dict[str, Path], tmp_pa
 
 
 def test_what_cannot_be_made_again_is_refused(sampled: Path, bundles: dict[str, Path], tmp_path: Path) -> None:
-    """A number beyond the run, an engine that is not there, and a folder without a run."""
+    """A number beyond the run, an engine that is not there or of another run, and a folder without a run."""
     with pytest.raises(UserError, match=r"shard 3 of .*expected 0 to 2"):
         regenerate(sampled, 3, bundles["text"])
     with pytest.raises(EngineError, match="nowhere"):
         regenerate(sampled, 0, tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"inpaint is the bundle .* the run is of"):
+        regenerate(sampled, 0, bundles["inpaint"])
     with pytest.raises(UserError, match=r"has no run\.json and plan\.csv"):
         regenerate(tmp_path, 0, bundles["text"])
 
@@ -134,6 +143,108 @@ def test_a_withdrawn_image_does_not_come_back(
         run_record.remaining(folder, plan)
     with pytest.raises(CheckFailed, match=f"{gone} was withdrawn, and the record .* is missing"):
         regenerate(folder, 1, bundles["text"])
+
+
+@pytest.fixture
+def purged(sampled: Path, tmp_path: Path) -> tuple[Path, str]:
+    """The run after a purge, and the id of the image that was withdrawn, of shard 1."""
+    folder = tmp_path / "run"
+    shutil.copytree(sampled, folder)
+    gone = str(ShardSet.open(folder).rows["id"][4])
+    purge(folder, gone)
+    return folder, gone
+
+
+@pytest.mark.parametrize("damage", ["none", "truncated", "altered", "deleted"])
+@pytest.mark.parametrize("shard", [0, 1])
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_lost_record_of_a_purge_is_missed(
+    purged: tuple[Path, str], open_engine: Callable[..., Engine], tmp_path: Path, damage: str, shard: int, replace: bool
+) -> None:
+    """Without `_info.json` too, as in a run that is not complete; before anything is drawn, with a damaged tar too."""
+    folder, gone = purged
+    (folder / f"_purged.{gone}.json").unlink()
+    (folder / "_info.json").unlink(missing_ok=True)
+    tar = folder / "s-000001.tar"
+    if damage == "deleted":
+        tar.unlink()
+    elif damage != "none":
+        tar.write_bytes(tar.read_bytes()[:700] + b"\1" * (damage == "altered"))
+    before = contents(folder)
+    record, plan = run_record.read(folder), run_record.read_plan(folder)
+    assert record is not None
+    assert plan is not None
+    said = f"{gone} was withdrawn, and the record .* is missing; put it back"
+    with pytest.raises(CheckFailed, match=said):
+        regenerate(folder, shard, tmp_path / "nowhere", replace=replace)
+    with pytest.raises(CheckFailed, match=said):
+        run_record.remaining(folder, plan)
+    with pytest.raises(CheckFailed, match=said):
+        Sampler(open_engine(), plan, folder, record)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_an_old_shard_that_was_put_back_is_named(
+    sampled: Path, purged: tuple[Path, str], tmp_path: Path, replace: bool
+) -> None:
+    folder, gone = purged
+    for kind in ("tar", "json", "idx"):
+        shutil.copy(sampled / f"s-000001.{kind}", folder)
+    before = contents(folder)
+    with pytest.raises(
+        CheckFailed, match=f"still holds 1 of the withdrawn images, as {gone}; finish with `shards purge"
+    ):
+        regenerate(folder, 1, tmp_path / "nowhere", replace=replace)
+    assert contents(folder) == before
+
+
+def test_a_purge_that_comes_in_between_is_named(
+    sampled: Path, bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new shard holds the image still: that is what is wrong with it, not the libraries."""
+    folder = tmp_path / "run"
+    shutil.copytree(sampled, folder)
+    gone = str(ShardSet.open(folder).rows["id"][4])
+    sample = SamplingJob.sample
+
+    def sample_and_purge(job: SamplingJob, *given: Any) -> Any:
+        made = sample(job, *given)
+        purge(folder, gone)
+        return made
+
+    monkeypatch.setattr(SamplingJob, "sample", sample_and_purge)
+    with pytest.raises(CheckFailed, match=f"s-000001.tar holds {gone}, which was withdrawn"):
+        regenerate(folder, 1, bundles["text"], replace=True)
+
+
+@pytest.mark.parametrize("name", [run_record.PLAN, run_record.RECORD])
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_no_bit_of_a_run_changes_in_silence(sampled: Path, tmp_path: Path, name: str, count: int) -> None:
+    """The plan or the record is refused before the engine is opened, or the plan that is read is the same."""
+    folder = tmp_path / "run"
+    shutil.copytree(sampled, folder)
+    (folder / "s-000001.json").unlink()  # so that nothing else would say that a shard is another one
+    whole = run_record.read_plan(folder)
+    assert whole is not None
+    refused, asked = 0, {"per_cell": None, "classes": None}
+    for bit in some_bits(folder / name, count):
+        with flipped(folder / name, bit):
+            try:
+                same = run_record.read_plan(folder)
+            except UserError:
+                refused += 1
+                for use in (
+                    partial(plan_for, str(folder), PipelineSpec.model_construct(), None, asked, fresh=False),
+                    partial(SamplingJob(folder, tmp_path / "nowhere").sample, [1]),
+                    partial(regenerate, folder, 1, tmp_path / "nowhere", replace=True),
+                ):
+                    with pytest.raises(UserError, match=name):
+                        use()
+            else:
+                assert same is not None
+                assert same.csv() == whole.csv(), bit
+    assert refused >= 0.9 * count
 
 
 def test_a_run_goes_on_without_the_whole_of_a_withdrawn_shard(

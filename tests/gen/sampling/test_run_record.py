@@ -44,6 +44,18 @@ def test_a_changed_plan_is_refused_with_both_digests_and_fresh_starts_anew(
     assert (tmp_path / "mine.txt").exists()
 
 
+def test_a_plan_without_the_record_of_its_run_is_refused(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """Nothing says whether it is as it was. A record without its plan is what an interrupted start leaves."""
+    record = started(tmp_path, open_engine(), rows())
+    (tmp_path / run_record.PLAN).unlink()
+    assert run_record.read_plan(tmp_path) is None
+    run_record.open_run(tmp_path, record, rows())
+    assert run_record.read_plan(tmp_path) is not None
+    (tmp_path / run_record.RECORD).unlink()
+    with pytest.raises(UserError, match=r"plan\.csv, and no run\.json that says whether it was changed"):
+        run_record.read_plan(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["3/3", "a/b", "1", "-1/2", "1/"])
 def test_a_bad_worker_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="expected I/N"):
