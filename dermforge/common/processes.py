@@ -14,8 +14,8 @@ import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context, parent_process
-from multiprocessing.context import SpawnContext
+from multiprocessing import parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
 from subprocess import Popen
 from typing import Any
 
@@ -28,10 +28,29 @@ def find_only_installed_modules() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"  # the same as `python -P`, and inherited
 
 
+class _EndingProcess(SpawnProcess):
+    """A new process that asks to end with us before it imports its work, which takes seconds where that needs torch."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _new_that_ends_with, (os.getpid(),), vars(self)  # the new process makes its parts in this order
+
+
+def _new_that_ends_with(parent: int) -> _EndingProcess:
+    end_with_parent(parent)
+    return _EndingProcess.__new__(_EndingProcess)
+
+
+class _EndingContext(SpawnContext):
+    Process = _EndingProcess
+
+
 def spawning() -> SpawnContext:
-    """The context of `multiprocessing` that starts new processes: a fork would inherit torch's threads and memory."""
+    """The context of `multiprocessing` that starts new processes, which end with this one.
+
+    A fork would inherit torch's threads and memory.
+    """
     find_only_installed_modules()
-    return get_context("spawn")
+    return _EndingContext()
 
 
 def pool(workers: int | None = None, spawn: bool = False) -> ProcessPoolExecutor:

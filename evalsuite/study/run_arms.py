@@ -162,7 +162,6 @@ def _by_processes(jobs: Sequence[Job], count: int, tick: Ticker) -> None:
 
 def _work(tasks: Any, messages: Any) -> None:
     """Messages: a number of images, None for a finished arm, or the error of a user's mistake."""
-    processes.end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     for job in iter(tasks.get, None):
         try:

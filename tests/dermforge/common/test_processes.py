@@ -109,11 +109,9 @@ def test_no_worker_of_ray_runs_a_module_of_the_current_folder(tmp_path: Path) ->
 
 
 PARENT = r"""
-import multiprocessing, os, signal, sys, time
+import os, sys, time
 from dermforge.common import processes
 def wait(seconds):
-    if multiprocessing.parent_process():
-        processes.end_with_parent()
     os.write(1, b"%d\n" % os.getpid())  # in one piece
     time.sleep(seconds)
 if __name__ == "__main__":
@@ -124,6 +122,12 @@ if __name__ == "__main__":
     elif how == "process":
         started = processes.spawning().Process(target=wait, args=(100,))
         started.start()
+    elif how == "importing":
+        sys.path.append(os.path.dirname(__file__))
+        import slow_module
+        os.environ["SLOWLY"] = "in the child"
+        started = processes.spawning().Process(target=slow_module.work)
+        started.start()
     else:
         started = processes.pool(2, spawn=how == "new")
         futures = [started.submit(wait, 100) for _ in range(2)]
@@ -131,10 +135,22 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("how", "count"), [("program", 1), ("process", 1), ("new", 2), ("forks", 2)])
+SLOW_MODULE = """
+import os, time
+def work():
+    pass
+if "SLOWLY" in os.environ:
+    os.write(1, b"%d\\n" % os.getpid())
+    time.sleep(100)
+"""
+WAYS = [("program", 1), ("process", 1), ("importing", 1), ("new", 2), ("forks", 2)]
+
+
+@pytest.mark.parametrize(("how", "count"), WAYS)
 def test_what_was_started_ends_with_a_killed_parent(how: str, count: int, tmp_path: Path) -> None:
     place = tmp_path / "parent.py"
     place.write_text(PARENT)
+    (tmp_path / "slow_module.py").write_text(SLOW_MODULE)
     command = [sys.executable, str(place), how]
     env = importing_from(ROOT)
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
@@ -146,7 +162,10 @@ def test_what_was_started_ends_with_a_killed_parent(how: str, count: int, tmp_pa
         end = time.monotonic() + 10
         while any(map(is_alive, children)) and time.monotonic() < end:
             time.sleep(0.05)
-        assert not any(map(is_alive, children))
+        late = list(filter(is_alive, children))
+        for child in late:
+            os.kill(child, signal.SIGKILL)
+        assert not late
 
 
 def test_one_that_asks_too_late_ends_at_once() -> None:
