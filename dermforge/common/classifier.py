@@ -16,7 +16,7 @@ from safetensors.torch import load
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError, first_line
-from dermforge.common.regular_file import read_regular
+from dermforge.common.regular_file import WEIGHTS_SIZE, read_regular
 from dermforge.common.sealed_file import opened_json
 
 WEIGHTS, RECORD = "model.safetensors", "checkpoint.json"
@@ -42,7 +42,7 @@ def read_weights(folder: Path, sha256: str | None) -> dict[str, torch.Tensor]:
         They are damaged.
     """
     path = folder / WEIGHTS
-    content = read_regular(path)
+    content = read_regular(path, WEIGHTS_SIZE)
     if sha256 is not None and digest_bytes(content) != sha256:
         raise UserError(f"{path} is damaged (its sha256 is not that of {RECORD}); train it again")
     weights: dict[str, torch.Tensor] = load(content)

@@ -15,6 +15,8 @@ from dermforge.common.errors import UserError
 
 #: The most bytes of a record: a JSON or CSV file that is read whole.
 RECORD = 1 << 30
+#: The most bytes of a network's weights, which are read whole too.
+WEIGHTS_SIZE = 64 << 30
 
 
 def open_regular(path: Path) -> FileIO:
@@ -43,7 +45,7 @@ def read_regular(path: Path, most: int = RECORD) -> bytes:
     with BufferedReader(open_regular(path)) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= most:
-            return file.read(most)
+            return file.read(size)  # of `most` bytes a buffer would be made
     raise UserError(f"{path} has {size} bytes; at most {most} are read")
 
 

@@ -7,13 +7,16 @@ the last tensor (`tensor_files`), in JSON the last entry; parquet has its own pl
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import re
 import warnings
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 
 from dermforge.common.atomic import Pending
+from dermforge.common.digests import digest_file
 from dermforge.common.errors import DataWarning, UserError
 from dermforge.common.regular_file import open_regular
 
@@ -22,10 +25,19 @@ SEAL = 64
 #: So many parts are written by one call, or fewer with a large one at their end, of so many bytes.
 PARTS, LARGE = 256, 1 << 20
 
-_DAMAGED = "is damaged, or an earlier version wrote it (its sha256 does not fit)"
+#: What becomes of a damaged file of a cache.
+AGAIN = "it is computed again"
+
 _JSON_END = b"\n}"
 _JSON_SEAL = b',\n "sha256": "%s"\n}\n'
 _JSON_SEALED = re.compile(rb',\n ".{6}": ".{64}"\n}\n\Z', re.DOTALL)
+
+
+class Damaged(UserError):
+    """A file is not as it was written."""
+
+    def __init__(self, path: Path, remedy: str) -> None:
+        super().__init__(f"{path} is damaged, or an earlier version wrote it (its sha256 does not fit); {remedy}")
 
 
 def write_sealed(path: Path, parts: Iterable[bytes | memoryview]) -> None:
@@ -46,30 +58,29 @@ def write_sealed(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 def seal(file: Pending) -> None:
     """Put the digest behind what is in a pending file by now, whoever wrote it."""
     os.lseek(file.fd, 0, os.SEEK_END)
-    file.write([_digest(file.path, 0).encode()])
+    file.write([digest_file(file.path).encode()])
 
 
 def is_sealed(path: Path) -> bool:
     """Whether a file is as it was written."""
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size - SEAL
-        if size < 0:
-            return False
-        os.lseek(file.fileno(), size, os.SEEK_SET)
-        end = file.read(SEAL)
-    return _digest(path, SEAL).encode() == end
+        return _fits(file)
 
 
-def check_sealed(path: Path, remedy: str) -> None:
-    """Refuse a file that is not as it was written; `remedy` says what to do.
+def mapped(path: Path, remedy: str) -> mmap.mmap:
+    """The bytes of a file, its digest at their end; those that were checked, whatever takes the name meanwhile.
+
+    They are in memory where they are used; writing to them changes no file.
 
     Raises
     ------
-    UserError
-        The file is damaged, or an earlier version wrote it.
+    Damaged
+        The file is damaged, or an earlier version wrote it; `remedy` says what to do.
     """
-    if not is_sealed(path):
-        raise UserError(f"{path} {_DAMAGED}; {remedy}")
+    with open_regular(path) as file:
+        if not _fits(file):
+            raise Damaged(path, remedy)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
 def is_reusable(*cached: Path) -> bool:
@@ -78,7 +89,7 @@ def is_reusable(*cached: Path) -> bool:
         return False
     damaged = next((path for path in cached if not is_sealed(path)), None)
     if damaged is not None:
-        warnings.warn(f"{damaged} {_DAMAGED}; it is computed again", DataWarning, stacklevel=2)
+        warnings.warn(str(Damaged(damaged, AGAIN)), DataWarning, stacklevel=2)
     return damaged is None
 
 
@@ -112,12 +123,12 @@ def opened_json(content: bytes, path: Path, remedy: str) -> bytes:
     return body + _JSON_END
 
 
-def _digest(path: Path, leave: int) -> str:
-    """sha256 of a file but for its last bytes."""
-    total = hashlib.sha256()
-    with open_regular(path) as file:
-        left = os.fstat(file.fileno()).st_size - leave
-        while left > 0 and (piece := file.read(min(left, 8 << 20))):
-            total.update(piece)
-            left -= len(piece)
-    return total.hexdigest()
+def _fits(file: FileIO) -> bool:
+    """Whether the digest at the end is that of all before it."""
+    total, left = hashlib.sha256(), os.fstat(file.fileno()).st_size - SEAL
+    if left < 0:
+        return False
+    while left and (piece := file.read(min(left, 8 << 20))):
+        total.update(piece)
+        left -= len(piece)
+    return file.read(SEAL) == total.hexdigest().encode()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
-from dermforge.common.sealed_file import SEAL, is_reusable, write_sealed
+from dermforge.common.errors import DataWarning
+from dermforge.common.sealed_file import AGAIN, SEAL, Damaged, mapped, write_sealed
 from dermforge.common.texts_as_values import json_value
 
 #: The tensor at the end: the sha256 of the file before it, as 64 hexadecimal digits.
@@ -23,6 +24,7 @@ _TYPES = {
     **{torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8"},
     **{torch.uint8: "U8", torch.bool: "BOOL"},
 }
+_KINDS = {name: kind for kind, name in _TYPES.items()}
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -45,22 +47,39 @@ def write(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) 
     write_sealed(path, parts())
 
 
-def record(path: Path) -> dict[str, Any]:
-    """The record of a file whose digest was checked (`sealed_file`)."""
-    with safe_open(path, "pt") as file:
-        return dict(json_value(file.metadata()["record"]))
+def read(path: Path, remedy: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The record and the tensors, mapped from the file whose digest was checked: from one opening of it.
+
+    Raises
+    ------
+    Damaged
+        The file is not as it was written; `remedy` says what to do.
+    """
+    content = mapped(path, remedy)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json_value(content[8:start].decode())
+    record = dict(json_value(header.pop("__metadata__")["record"]))
+    del header[DIGEST]
+    return record, {name: _tensor(content, start, entry) for name, entry in header.items()}
 
 
-def holds(path: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether a file of a cache is there, whole, and of this record; that it is damaged is said (`DataWarning`)."""
-    return is_reusable(path) and record(path) == identity
+def cached(path: Path, identity: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """The tensors of a file of a cache, if it has this record; that it is there and damaged is said (`DataWarning`)."""
+    if not path.exists():
+        return None
+    try:
+        record, tensors = read(path, AGAIN)
+    except Damaged as error:
+        warnings.warn(str(error), DataWarning, stacklevel=2)
+        return None
+    return tensors if record == identity else None
 
 
-def load(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file whose digest was checked (`sealed_file`)."""
-    tensors: dict[str, Tensor] = load_file(path)
-    del tensors[DIGEST]
-    return tensors
+def _tensor(content: Any, start: int, entry: Mapping[str, Any]) -> Tensor:
+    kind, shape, (begin, _) = _KINDS[entry["dtype"]], entry["shape"], entry["data_offsets"]
+    if not math.prod(shape):
+        return torch.empty(shape, dtype=kind)
+    return torch.frombuffer(content, dtype=kind, count=math.prod(shape), offset=start + begin).reshape(shape)
 
 
 def _entry(kind: str, shape: list[int], start: int, size: int) -> dict[str, Any]:

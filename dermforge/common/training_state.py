@@ -14,7 +14,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dermforge.common import tensor_files
 from dermforge.common.errors import UserError
-from dermforge.common.sealed_file import check_sealed
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,9 @@ class Checkpoint:
         """
         if not self.path.is_file():
             return None
-        check_sealed(self.path, "delete it to start the run again")
-        saved = tensor_files.record(self.path)
+        saved, tensors = tensor_files.read(self.path, "delete it to start the run again")
         if changes := changes_between(saved["identity"], self.identity):
             raise UserError(f"{self.path} is of another run: {changes}; use another folder, or delete the file")
-        tensors = tensor_files.load(self.path)
         for name, module in self.modules.items():
             module.load_state_dict(_part(tensors, f"{name}/"))
         moments: dict[int, dict[str, Tensor]] = {}

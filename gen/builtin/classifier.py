@@ -30,8 +30,8 @@ def train_classifier(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net: nn.Module = timm.create_model(MODEL, num_classes=len(CLASSES))
-        if cache is not None and tensor_files.holds(cache, identity):
-            net.load_state_dict(tensor_files.load(cache))
+        if cache is not None and (stored := tensor_files.cached(cache, identity)) is not None:
+            net.load_state_dict(stored)
             return net.eval()
         _fit(net, data, per_class, steps, tick)
     if cache is not None:

@@ -50,9 +50,8 @@ def phantoms(
 ) -> Phantoms:
     """`per_cell` phantoms of every cell with seeds from `first_seed`; read from `cache` when it is there."""
     identity = {"per_cell": per_cell, "first_seed": first_seed, "size": size}
-    if cache is not None and tensor_files.holds(cache, identity):
-        stored = {name: value.numpy() for name, value in tensor_files.load(cache).items()}
-        return Phantoms(**stored)
+    if cache is not None and (stored := tensor_files.cached(cache, identity)) is not None:
+        return Phantoms(**{name: value.numpy() for name, value in stored.items()})
     seeds = range(first_seed, first_seed + per_cell)
     with processes.pool() as pool:
         drawn = []

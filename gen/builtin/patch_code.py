@@ -37,8 +37,8 @@ class PatchCode:
 def fit_code(data: Phantoms, size: int, channels: int, cache: Path | None = None) -> PatchCode:
     """The `channels` largest components of the patches of up to `SAMPLE` images; read from `cache` when it is there."""
     identity = {"phantoms": data.digest, "size": size, "channels": channels}
-    if cache is not None and tensor_files.holds(cache, identity):
-        return PatchCode(size, **tensor_files.load(cache))
+    if cache is not None and (stored := tensor_files.cached(cache, identity)) is not None:
+        return PatchCode(size, **stored)
     images = to_tensor(data.images[:: -(-len(data.images) // SAMPLE)])
     patches = F.pixel_unshuffle(images, size).movedim(1, -1).flatten(0, 2)
     mean = patches.mean(0)

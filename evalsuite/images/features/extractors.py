@@ -18,12 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch.nn import functional
 
 from dermforge.common.classifier import WEIGHTS
-from dermforge.common.digests import digest_file
+from dermforge.common.digests import digest_bytes, digest_file
 from dermforge.common.errors import UserError
 from dermforge.common.loading_bars import without_bars
+from dermforge.common.regular_file import WEIGHTS_SIZE, read_regular
 from dermforge.common.skin_tone import srgb_to_lab
 from dermforge.common.texts_as_values import json_value
 from evalsuite.images.features.names import SPECS
@@ -126,11 +129,15 @@ def timm_model(name: str, file: Path, sha256: str | None, device: str = "cpu") -
     """Pooled features of a timm architecture with weights from a local safetensors file."""
     import timm
 
-    digest = _checked(file, sha256)
+    digest, weights = _weights(file, sha256)
     if name not in timm.list_models():
         raise UserError(f"timm knows no model {name!r}; see timm.list_models()")
     model = timm.create_model(name, pretrained=False, num_classes=0)
-    loaded = timm.models.load_checkpoint(model, str(file), strict=False)
+    try:
+        loaded = model.load_state_dict(timm.models.clean_state_dict(weights), strict=False)
+    except RuntimeError as error:  # other shapes
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file} does not fit {name} ({reason}): another model's file?") from error
     if loaded.missing_keys:
         raise UserError(f"{file}: no weights for {loaded.missing_keys[0]} of {name}: another model's file?")
     config = timm.data.resolve_model_data_config(model)
@@ -154,8 +161,8 @@ def torchscript(file: Path, sha256: str, device: str = "cpu", size: int = 224) -
         raise UserError(f"{file}: no such TorchScript file; give a local path (nothing is downloaded)")
     if len(sha256) != 64:
         raise UserError(f"{file}: TorchScript is code; give its digest as torchscript:{file}#SHA256")
-    code = file.read_bytes()  # read once: what is checked is what is loaded
-    digest = hashlib.sha256(code).hexdigest()
+    code = read_regular(file, WEIGHTS_SIZE)  # read once: what is checked is what is loaded
+    digest = digest_bytes(code)
     if digest != sha256.lower():
         raise UserError(f"{file}: sha256 is {digest}, expected {sha256}; it was not loaded")
     network = torch.jit.load(io.BytesIO(code), map_location=device).eval()
@@ -242,7 +249,7 @@ def checkpoint(folder: Path, device: str = "cpu") -> Extractor:
     model, record = checkpoints.load(folder)
     model.to(device)
     mean, std = (tuple(t.flatten().tolist()) for t in models.normaliser(model))
-    digest = digest_file(folder / WEIGHTS)
+    digest = record.weights_sha256 or digest_file(folder / WEIGHTS)  # earlier records have none
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:
@@ -282,13 +289,17 @@ def _statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(config.get("image_mean", IMAGENET[0])), tuple(config.get("image_std", IMAGENET[1]))
 
 
-def _checked(file: Path, sha256: str | None) -> str:
-    """The digest of a safetensors file, after its type and expected digest are checked."""
+def _weights(file: Path, sha256: str | None) -> tuple[str, dict[str, torch.Tensor]]:
+    """The digest of a safetensors file and its tensors, from one reading; its type and expected digest are checked."""
     if not file.is_file():
         raise UserError(f"{file}: no such weights file; give a local path (nothing is downloaded)")
     if file.suffix != ".safetensors":
         raise UserError(f"{file}: weights of type {file.suffix!r}; expected .safetensors")
-    digest = digest_file(file)
+    content = read_regular(file, WEIGHTS_SIZE)
+    digest = digest_bytes(content)
     if sha256 and digest != sha256.lower():
         raise UserError(f"{file}: sha256 is {digest}, expected {sha256}; it was not loaded")
-    return digest
+    try:
+        return digest, load(content)
+    except SafetensorError as error:
+        raise UserError(f"{file}: not a valid safetensors file ({error}); copy it again") from error

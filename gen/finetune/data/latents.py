@@ -46,7 +46,7 @@ class Latents:
 
     def missing(self) -> list[int]:
         """Numbers of the views that are not there yet; that one is there and damaged is said (`DataWarning`)."""
-        return [v for v in range(self.n_views) if not tensor_files.holds(self._path(v), self.identity)]
+        return [v for v in range(self.n_views) if tensor_files.cached(self._path(v), self.identity) is None]
 
     def encode(self, number: int, examples: Examples, views: Views, base: Base, tick: Ticker = no_tick) -> None:
         """Compute view `number` of all images; masks and masked images too for an inpainting UNet."""

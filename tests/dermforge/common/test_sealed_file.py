@@ -17,15 +17,7 @@ from PIL import Image
 from dermforge.common import tensor_files
 from dermforge.common.atomic import Pending
 from dermforge.common.errors import DataWarning, UserError
-from dermforge.common.sealed_file import (
-    check_sealed,
-    is_reusable,
-    is_sealed,
-    opened_json,
-    seal,
-    sealed_json,
-    write_sealed,
-)
+from dermforge.common.sealed_file import is_reusable, is_sealed, mapped, opened_json, seal, sealed_json, write_sealed
 from shards.format.images import decode_image, encode_image
 
 
@@ -68,7 +60,7 @@ def test_no_flip_cut_or_added_byte_goes_unseen(kind: str, tmp_path: Path) -> Non
         path.write_bytes(other)
         assert not is_sealed(path)
         with pytest.raises(UserError, match=r"file is damaged, .*; write it again"):
-            check_sealed(path, "write it again")
+            mapped(path, "write it again")
 
 
 def test_the_content_is_read_as_without_a_seal(tmp_path: Path) -> None:
@@ -81,8 +73,8 @@ def test_the_content_is_read_as_without_a_seal(tmp_path: Path) -> None:
     content = (tmp_path / "picture").read_bytes()
     assert decode_image(content).ravel().tolist() == list(range(192))
     assert np.asarray(Image.open(io.BytesIO(content))).ravel().tolist() == list(range(192))
-    assert tensor_files.load(tmp_path / "tensors")["weights"].tolist() == list(range(20))
-    assert tensor_files.record(tmp_path / "tensors") == {"identity": {"seed": 1}}
+    record, values = tensor_files.read(tmp_path / "tensors", "write it again")
+    assert (record, values["weights"].tolist()) == ({"identity": {"seed": 1}}, list(range(20)))
 
 
 def test_a_cache_says_what_is_damaged_and_nothing_of_what_is_missing(tmp_path: Path) -> None:

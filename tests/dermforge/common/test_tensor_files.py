@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from dermforge.common import tensor_files
+from dermforge.common.errors import DataWarning
 
 
 def test_safetensors_reads_what_is_written(tmp_path: Path) -> None:
@@ -18,13 +20,27 @@ def test_safetensors_reads_what_is_written(tmp_path: Path) -> None:
     values["turned"] = torch.arange(6.0).reshape(2, 3).T
     path = tmp_path / "a.safetensors"
     tensor_files.write(path, values, {"seed": 1})
-    read = load_file(path)
-    digest = read.pop(tensor_files.DIGEST)
-    assert digest.numel() == 64
-    assert read.keys() == values.keys() == tensor_files.load(path).keys()
-    for name, value in values.items():
-        assert read[name].dtype == value.dtype
-        assert torch.equal(read[name], value)
+    theirs, (record, ours) = load_file(path), tensor_files.read(path, "write it again")
+    assert theirs.pop(tensor_files.DIGEST).numel() == 64
+    assert record == {"seed": 1}
+    for read in (theirs, ours):
+        assert read.keys() == values.keys()
+        for name, value in values.items():
+            assert (read[name].dtype, read[name].shape) == (value.dtype, value.shape)
+            assert torch.equal(read[name], value)
+
+
+def test_the_tensors_are_those_that_were_checked(tmp_path: Path) -> None:
+    """Another file that takes the name changes nothing, and neither does a change of the tensors change the file."""
+    path = tmp_path / "a"
+    tensor_files.write(path, {"x": torch.ones(1 << 20)}, {"seed": 1})
+    content = path.read_bytes()
+    _, tensors = tensor_files.read(path, "write it again")
+    tensors["x"][:3] = 2
+    assert path.read_bytes() == content
+    tensor_files.write(path, {"x": torch.zeros(1 << 20)}, {"seed": 1})
+    assert tensors["x"][:5].tolist() == [2, 2, 2, 1, 1]
+    assert tensors["x"][-1] == 1
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
@@ -35,7 +51,12 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_a_cache_holds_what_it_was_made_for(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    assert not tensor_files.holds(path, {"seed": 1})
+    assert tensor_files.cached(path, {"seed": 1}) is None
     tensor_files.write(path, {"x": torch.ones(3)}, {"seed": 1})
-    assert tensor_files.holds(path, {"seed": 1})
-    assert not tensor_files.holds(path, {"seed": 2})
+    stored = tensor_files.cached(path, {"seed": 1})
+    assert stored is not None
+    assert stored["x"].tolist() == [1, 1, 1]
+    assert tensor_files.cached(path, {"seed": 2}) is None
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(DataWarning, match=r"a is damaged, .* it is computed again"):
+        assert tensor_files.cached(path, {"seed": 1}) is None

@@ -12,6 +12,7 @@ from image_helpers import phantom_set
 from PIL import Image, ImageFilter
 
 from dermforge.common.errors import UserError
+from dermforge.common.regular_file import read_regular
 from evalsuite.images.features import extractors
 from evalsuite.images.features.extractors import colour_structure, open_extractor, random_conv, torchscript
 from evalsuite.images.quality.fid import frechet_distance, moments
@@ -109,6 +110,43 @@ def test_timm_weights_come_from_a_checked_local_file(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="another model"):
         open_extractor(f"timm:test_resnet={tmp_path / 'other.safetensors'}")
+    wide = {name: torch.zeros(*value.shape, 2) for name, value in model.state_dict().items()}
+    save_file(wide, tmp_path / "wide.safetensors")
+    with pytest.raises(UserError, match=r"does not fit test_resnet .*: another model"):
+        open_extractor(f"timm:test_resnet={tmp_path / 'wide.safetensors'}")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-1])
+    with pytest.raises(UserError, match="not a valid safetensors file"):
+        open_extractor(f"timm:test_resnet={tmp_path / 'cut.safetensors'}")
+
+
+@pytest.mark.parametrize("kind", ["timm", "torchscript"])
+def test_what_takes_a_files_name_meanwhile_is_not_loaded(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file comes to the place at once after it was read: the features are those of the digest."""
+    import timm
+    from safetensors.torch import save
+
+    if kind == "timm":
+        model = timm.create_model(["test_resnet", "r160_in1k"][0], pretrained=False)
+        file, other = tmp_path / "w.safetensors", {name: value * 0 for name, value in model.state_dict().items()}
+        file.write_bytes(save(model.state_dict()))
+        spec, content = f"timm:test_resnet={file}", save(other)
+    else:
+        file, digest = scripted(tmp_path)
+        spec, content = f"torchscript:{file}#{digest}@32", b"code of somebody else"
+    images = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
+    expected, real = open_extractor(spec), read_regular
+
+    def then_swapped(path: Path, most: int) -> bytes:
+        whole = real(path, most)
+        path.write_bytes(content)
+        return whole
+
+    monkeypatch.setattr("evalsuite.images.features.extractors.read_regular", then_swapped)
+    found = open_extractor(spec)
+    assert found.digest == expected.digest
+    assert np.array_equal(found.embed(images), expected.embed(images))
 
 
 def test_transformers_models_come_from_a_local_folder(tmp_path: Path) -> None:
