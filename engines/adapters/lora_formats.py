@@ -50,7 +50,7 @@ class Loadable:
     Attributes
     ----------
     scales
-        Of each module, by the sum of the bytes of its first matrix; where the settings do not say them.
+        Of each module, alpha over rank, by the digest of its first matrix; none where the settings say them.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -81,6 +81,9 @@ def read_lora(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
     if not any("lora" in name for name in file.tensors):
         first = ", ".join(sorted(file.tensors)[:3])
         raise EngineError(f"{file.path} is no adapter: it holds {first}; expected names with lora in them")
+    for name, value in file.tensors.items():
+        if (name.endswith(ALPHA) and value.numel() != 1) or (name.endswith((DOWN, UP)) and value.ndim < 2):
+            raise EngineError(f"{file.path}: {name} has the shape {list(value.shape)}, which an adapter's has not")
     if any(KOHYA.match(name) for name in file.tensors):
         return _kohya(file, denoiser, parts)
     return _peft(file, denoiser, parts)
@@ -98,14 +101,10 @@ def _kohya(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
     }
     if odd := [name for name in tensors if not KOHYA.match(name)]:
         raise EngineError(f"{file.path} mixes two formats of names: {odd[0]} is unlike lora_unet_ and lora_te_")
-    for name, value in file.tensors.items():
-        if (name.endswith(ALPHA) and value.numel() != 1) or (name.endswith((DOWN, UP)) and value.ndim < 2):
-            raise EngineError(f"{file.path}: {name} has the shape {list(value.shape)}, which an adapter's has not")
     for name, down in file.tensors.items():
         if name.endswith(DOWN):
-            module, rank = name.removesuffix(DOWN), down.shape[0]
-            alpha = tensors.setdefault(module + ALPHA, torch.tensor(float(rank)))
-            scales[tensor_digest(down)] = float(alpha) / rank
+            alpha = tensors.setdefault(name.removesuffix(DOWN) + ALPHA, torch.tensor(float(len(down))))
+            scales[tensor_digest(down)] = float(alpha) / len(down)
     if alone := [n for n in file.tensors if n.endswith(ALPHA) and n.removesuffix(ALPHA) + DOWN not in tensors]:
         raise EngineError(f"{file.path} has {alone[0]} and no weights to it ({alone[0].removesuffix(ALPHA)}{DOWN})")
     found = {of.get(m[1], m[1]) for name in tensors if (m := KOHYA.match(name))}
@@ -127,10 +126,13 @@ def _peft(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
     settings = _written_by_diffusers(file)
     if bare and any(name.startswith(PEFT) for name in file.tensors):
         settings = {f"{part}.{name}": value for part in found for name, value in _written_by_peft(file).items()}
-    firsts = [value for name, value in tensors.items() if re.search(r"lora_A|\.down\.", name)]
-    ranks = {tensor_digest(value): 1.0 for value in firsts}
+    scales = {}
+    for name, down in tensors.items():
+        if re.search(r"lora_A|\.down\.", name):
+            alpha = tensors.get(re.split(r"[._]lora", name)[0] + ALPHA)  # which only FLUX's files have
+            scales[tensor_digest(down)] = 1.0 if alpha is None else float(alpha) / len(down)
     dora = any("lora_magnitude_vector" in name for name in tensors)
-    return Loadable(tensors, settings, found, {} if settings else ranks, dora)
+    return Loadable(tensors, settings, found, {} if settings else scales, dora)
 
 
 def _there(file: AdapterFile, found: set[str], parts: list[str]) -> list[str]:

@@ -68,6 +68,21 @@ def test_transformers_in_the_names_of_diffusers(family: str, tmp_path: Path) -> 
     assert psnr(got, image(expected)) >= max(50, 20 + psnr(got, image(opened(base))))
 
 
+def test_flux_in_the_names_of_diffusers_with_an_alpha_for_each_module(tmp_path: Path) -> None:
+    """As some trainers write it; diffusers reads alphas beside its own names for FLUX alone."""
+    base = PIPELINES["flux-dev"](tmp_path)
+    expected = opened(base)
+    weights, _ = layers(opened(base).transformer, ATTENTION, 1)
+    named = {f"transformer.{name}": value for name, value in weights.items()}
+    alphas = {name.replace("lora_A.weight", "alpha"): torch.tensor(2.0) for name in named if "lora_A" in name}
+    path = tmp_path / "a.safetensors"
+    save_file(named | alphas, path)
+    expected.load_lora_weights(str(tmp_path), weight_name=path.name, adapter_name="a")
+    with with_adapters(base, [Lora(path)], []) as folder:
+        got = image(opened(folder))
+    assert psnr(got, image(expected)) >= max(50, 20 + psnr(got, image(opened(base))))
+
+
 def test_another_architecture_is_named(xl: Path, tmp_path: Path) -> None:
     save_file({"transformer.x.lora_A.weight": torch.ones(4, 8)}, tmp_path / "a.safetensors")
     with pytest.raises(EngineError, match="changes a transformer; this pipeline has"):  # noqa: SIM117

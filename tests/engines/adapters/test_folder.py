@@ -1,3 +1,5 @@
+"""A pipeline with adapters fused is the pipeline with adapters loaded, and nothing of a file is left out in silence."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""What a person names is a file of an adapter and a scale, or is refused."""
+
 from __future__ import annotations
 
 from pathlib import Path
