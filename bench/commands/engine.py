@@ -63,6 +63,7 @@ def engine(
     from bench.suites.engine import Loaded, Setup
     from engines.backends.compiled_call import parse_mode
     from engines.manifest import USUAL_MODE
+    from engines.pipeline_spec import read_spec
 
     mode = parse_mode(compile_mode)
     kinds = product(backend or [usual_backend()], precision or ["fp32"])
@@ -70,9 +71,10 @@ def engine(
     wanted = wanted or [Wanted(kind, bits, bundle_rows, mode, device) for kind, bits in kinds]
     check_modes(wanted)
     on_gpu = wanted[0].on_gpu
-    # On a CPU `torch.compile` takes minutes and gains little.
-    peers = choose(peer, tuple(PEERS), tuple(PEERS) if on_gpu else ("diffusers", "optimum"), on_gpu)
     folder = models.find(model, work, note)
+    # On a CPU `torch.compile` takes minutes and gains little.
+    usual = tuple(PEERS) if on_gpu else ("diffusers", "optimum")
+    peers = choose(peer, tuple(PEERS), usual, on_gpu, read_spec(folder))
     pairs = zip(bundles or [], wanted, strict=False)
     loaded = [Loaded(path.name, how.open(path), device=device) for path, how in pairs]
     for how in [] if bundles else wanted:

@@ -18,7 +18,7 @@ from bench.measure.timing import in_turn, median
 from bench.peers.pipelines import PEERS, PeerModel, choose
 from dermforge.common import console
 from dermforge.common.errors import UserError
-from engines.pipeline_spec import model_digest
+from engines.pipeline_spec import model_digest, read_spec
 
 if TYPE_CHECKING:
     from bench.suites.sampling import Ours, Run
@@ -68,10 +68,10 @@ def sample(
     kind = backend_of(bundle) if bundle else backend or usual_backend()
     wanted = Wanted(kind, precision, bundle_rows, parse_mode(compile_mode), device)
     check_modes([wanted])
-    chosen = choose(peers, NAMES, ("diffusers", "optimum"), wanted.on_gpu)
     if peer_precision not in (None, *DTYPES):
         raise UserError(f"unknown --peer-precision {peer_precision!r}; expected one of {', '.join(DTYPES)}")
     folder = models.find(model, work, note)
+    chosen = choose(peers, NAMES, ("diffusers", "optimum"), wanted.on_gpu, read_spec(folder))
     engine = wanted.open(bundle or wanted.build(folder, work, say=note)[0])
     if model_digest(folder) != engine.model_digest:
         raise UserError(f"{bundle} was built from other weights than {model}; give its own folder with --model")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from bench.peers.workload import Generate, Images, Workload
+    from engines.pipeline_spec import PipelineSpec
 
 #: What each mode of ours is called by `torch.compile`, whose CUDA graphs a pipeline of diffusers needs.
 PEER_MODES: dict[CompileMode, str] = {"default": "reduce-overhead", "autotune": "max-autotune"}
@@ -87,8 +88,10 @@ def precision_of(peer: str, asked: str, device: torch.device) -> str:
     return nearest if peer != "optimum" or (nearest == "fp16" and device.type == "cuda") else "fp32"
 
 
-def choose(asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[str], on_gpu: bool) -> list[str]:
-    """The peers to run: those asked for ("none" for none), or the usual ones that can run here.
+def choose(
+    asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[str], on_gpu: bool, spec: PipelineSpec
+) -> list[str]:
+    """The peers to run: those asked for ("none" for none), or the usual ones that can run this pipeline here.
 
     Raises
     ------
@@ -96,20 +99,22 @@ def choose(asked: Sequence[str] | None, names: Sequence[str], usual: Sequence[st
         There is no such peer, or one asked for cannot run here. Raised before anything is built.
     """
     if asked is None:
-        return [name for name in usual if unavailable(name, on_gpu) is None]
+        return [name for name in usual if unavailable(name, on_gpu, spec) is None]
     if unknown := [name for name in asked if name not in (*names, "none")]:
         raise UserError(f"unknown peer {unknown[0]!r}; expected {', '.join(names)} or none")
     chosen = [name for name in asked if name != "none"]
     for name in chosen:
-        if reason := unavailable(name, on_gpu):
+        if reason := unavailable(name, on_gpu, spec):
             raise UserError(f"the peer {name} cannot run here: {reason}, or leave it out of the peers")
     return chosen
 
 
-def unavailable(peer: str, on_gpu: bool) -> str | None:
+def unavailable(peer: str, on_gpu: bool, spec: PipelineSpec) -> str | None:
     """Why a peer cannot run here and what to do about it, or None if it can. The peer itself is not imported."""
     from bench.peers import synderm
 
+    if spec.family != "sd" or spec.unet_in_channels != spec.latent_channels:
+        return "it draws from text by Stable Diffusion 1.x and 2.x only: take such a pipeline"
     if peer == "synderm":
         return None if find_spec("synderm") else f"it is not installed: {synderm.INSTALL}"
     if peer != "optimum":

@@ -12,11 +12,12 @@ import torch
 from typer.testing import CliRunner
 
 from bench.cli import PROGRAM
-from bench.peers.pipelines import PeerModel, choose, compile_pipeline, diffusers, optimum, precision_of
+from bench.peers.pipelines import PEERS, PeerModel, choose, compile_pipeline, diffusers, optimum, precision_of
 from bench.peers.workload import workload
 from dermforge.common.errors import UserError
 from engines.certificate import psnr
 from engines.engine import Engine
+from engines.pipeline_spec import read_spec
 from gen.sampling.in_memory import sample_images
 
 CPU = torch.device("cpu")
@@ -89,12 +90,21 @@ def test_a_peer_that_cannot_run_is_said_before_anything_is_built(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_peers_that_nobody_named_are_those_that_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_that_nobody_named_are_those_that_can_run(monkeypatch: pytest.MonkeyPatch, random_pipeline: Path) -> None:
     """Asked for by name they must run; none means none."""
     monkeypatch.setattr("bench.peers.pipelines.find_spec", lambda name: None)
-    names = ("diffusers", "optimum", "synderm")
-    assert choose(None, names, names, on_gpu=False) == ["diffusers"]
-    assert choose(["none"], names, names, on_gpu=False) == []
-    assert choose(["none", "diffusers"], names, names, on_gpu=False) == ["diffusers"]
+    names, spec = ("diffusers", "optimum", "synderm"), read_spec(random_pipeline)
+    assert choose(None, names, names, False, spec) == ["diffusers"]
+    assert choose(["none"], names, names, False, spec) == []
+    assert choose(["none", "diffusers"], names, names, False, spec) == ["diffusers"]
     with pytest.raises(UserError, match="the peer synderm cannot run here: it is not installed"):
-        choose(["synderm"], names, names, on_gpu=False)
+        choose(["synderm"], names, names, False, spec)
+
+
+@pytest.mark.parametrize("other", [{"family": "sdxl"}, {"unet_in_channels": 9}])
+def test_another_kind_of_pipeline_has_no_peers(random_pipeline: Path, other: dict[str, Any]) -> None:
+    """A larger family, or a UNet that sees a mask: the peers would fail after all engines were built and measured."""
+    spec = read_spec(random_pipeline).model_copy(update=other)
+    assert choose(None, tuple(PEERS), tuple(PEERS), False, spec) == []
+    with pytest.raises(UserError, match=r"the peer diffusers cannot run here: it draws from text by Stable Diffusion"):
+        choose(["diffusers"], tuple(PEERS), tuple(PEERS), False, spec)
