@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -49,6 +48,7 @@ def gpu(
     Example: bench gpu results/my-gpu
     """
     from bench.suites.gpu.first_run import first_run
+    from bench.suites.gpu.process import scratch_folder
     from bench.suites.gpu.results import FILE, Job
     from bench.suites.gpu.run_steps import run_steps
 
@@ -61,12 +61,9 @@ def gpu(
     out.mkdir(parents=True, exist_ok=True)
     (out / "gpu.json").unlink(missing_ok=True)
     (out / FILE).write_bytes(b"")
-    with (
-        tempfile.TemporaryDirectory(prefix="dermforge-gpu-", ignore_cleanup_errors=True) as scratch,
-        console.progress("steps", len(schedule.steps), "steps") as bar,
-    ):
+    with scratch_folder() as scratch, console.progress("steps", len(schedule.steps), "steps") as bar:
         name = "tiny" if rehearse else shapes
-        job = Job(out=out.resolve(), scratch=Path(scratch), shapes=name, rehearsal=rehearse, begun=time.time())
+        job = Job(out=out.resolve(), scratch=scratch, shapes=name, rehearsal=rehearse, begun=time.time())
 
         def say(step: str, outcome: Outcome) -> None:
             bar(1, step)

@@ -1,4 +1,4 @@
-"""A process for steps: asked with a time limit, and killed with everything that it started."""
+"""A process for steps: asked with a time limit, and killed with everything that it started; the folder it works in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from bench.suites.gpu.results import Job
 from bench.suites.gpu.worker import Reply, Request
@@ -94,6 +97,18 @@ def environment(job: Job) -> dict[str, str]:
     if job.rehearsal:
         more["CUDA_VISIBLE_DEVICES"] = ""
     return {**os.environ, **more}
+
+
+#: Waits for the end of its stdin and removes the folder, again if a process that is being killed still wrote into it.
+REMOVE = 'trap "" INT TERM; cat > /dev/null; for _ in 1 2 3; do rm -rf -- "$0" 2> /dev/null && break; sleep 1; done'
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for gigabytes of compiled code, removed by a process that outlives us if we are killed."""
+    folder = Path(tempfile.mkdtemp(prefix="dermforge-gpu-"))
+    with subprocess.Popen(["/bin/sh", "-c", REMOVE, folder], stdin=subprocess.PIPE, start_new_session=True):
+        yield folder  # then `Popen` closes the pipe and waits
 
 
 def join_logs(job: Job) -> None:
