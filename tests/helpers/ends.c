@@ -79,25 +79,16 @@ static int opening(int flags) {
     return flags & (O_CREAT | O_TRUNC | O_WRONLY | O_RDWR) ? CREATE : OPEN;
 }
 
-#define OPENS(name)                                                   \
-    int name(const char *path, int flags, ...) {                      \
+/* The mode stands behind the named arguments, where there is one. */
+#define OPENS(name, takes, gives, where)                              \
+    int name takes {                                                  \
         REAL(name);                                                   \
         va_list more;                                                 \
         va_start(more, flags);                                        \
         mode_t mode = va_arg(more, mode_t);                           \
         va_end(more);                                                 \
-        COUNT(opening(flags), inside(AT_FDCWD, path));                \
-        return real(path, flags, mode);                               \
-    }
-#define OPENS_AT(name)                                                \
-    int name(int dir, const char *path, int flags, ...) {             \
-        REAL(name);                                                   \
-        va_list more;                                                 \
-        va_start(more, flags);                                        \
-        mode_t mode = va_arg(more, mode_t);                           \
-        va_end(more);                                                 \
-        COUNT(opening(flags), inside(dir, path));                     \
-        return real(dir, path, flags, mode);                          \
+        COUNT(opening(flags), where);                                 \
+        return real gives;                                            \
     }
 #define FOPENS(name)                                                  \
     FILE *name(const char *path, const char *mode) {                  \
@@ -106,10 +97,10 @@ static int opening(int flags) {
         if (seen && inside(AT_FDCWD, path) && ends(kind) == 1) return NULL; \
         return real(path, mode);                                      \
     }
-OPENS(open)
-OPENS(open64)
-OPENS_AT(openat)
-OPENS_AT(openat64)
+OPENS(open, (const char *path, int flags, ...), (path, flags, mode), inside(AT_FDCWD, path))
+OPENS(open64, (const char *path, int flags, ...), (path, flags, mode), inside(AT_FDCWD, path))
+OPENS(openat, (int dir, const char *path, int flags, ...), (dir, path, flags, mode), inside(dir, path))
+OPENS(openat64, (int dir, const char *path, int flags, ...), (dir, path, flags, mode), inside(dir, path))
 FOPENS(fopen)
 FOPENS(fopen64)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_helpers import importing_from
+from process_helpers import is_alive
 from study_helpers import BASE, generator
 from training_helpers import SMALL
 
@@ -24,10 +25,6 @@ def descendants(pid: int) -> set[int]:
         for child in map(int, task.read_text().split()):
             found |= {child} | descendants(child)
     return found
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pathlib import Path
 import evil_folder
 import pytest
 from command_helpers import importing_from
-from kill_helpers import in_child
+from process_helpers import in_child, is_alive
 
 from dermforge.common import processes
 
@@ -172,14 +172,6 @@ def test_one_that_asks_too_late_ends_at_once() -> None:
     """Its parent ended before it could ask."""
     assert in_child(lambda: processes.end_with_parent(os.getppid() + 1)) == -signal.SIGKILL
     assert in_child(lambda: processes.end_with_parent(os.getppid())) == 0
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended may still be in the table."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_every_place_that_starts_a_process_is_known() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kill_helpers import in_child, kill_everywhere
+from ends import Trial, Warm, contents
+from process_helpers import in_child
 from shards_helpers import CLASSES, WHOLE, items, names, write
 
 from dermforge.common import atomic
@@ -21,27 +21,23 @@ from shards import CheckFailed, ShardSet, ShardWriter, UserError, finished, writ
 from shards.tools.verify import verify
 
 
-def test_sigkill_at_every_step_of_the_writer(tmp_path: Path) -> None:
+def test_sigkill_at_every_step_of_the_writer(warm: Warm, tmp_path: Path) -> None:
     """A killed writer leaves no shard or a whole one; the next writer ends with the same bytes and no leftovers."""
-    folder = tmp_path / "a"
-    expected = write(tmp_path / "b")
+    expected = write(tmp_path / "undisturbed")
+    (tmp_path / "before").mkdir()
 
-    def prepare() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-
-    def check() -> None:
+    def valid(folder: Path) -> None:
         if (folder / "set-000000.json").exists():
             assert not verify(folder, deep=True, workers=1).faults
         found = {i: s.sha256 for i, s in finished(folder, "set").items()}  # finishes what only lacked its sidecar
         assert found in ({}, {0: expected.sha256})
         if found:
             assert not verify(folder, deep=True, workers=1).faults
-        assert write(folder) == expected
-        assert names(folder) == WHOLE
-        assert not verify(folder, deep=True, workers=1).faults
 
-    assert kill_everywhere(lambda: write(folder), prepare, check) > 20
+    trial = Trial(warm, "shards_helpers:write {}", tmp_path / "before", valid=valid)
+    assert trial.new == contents(tmp_path / "undisturbed")
+    assert sorted(trial.new) == WHOLE
+    assert trial.check("SIGKILL") == trial.count("SIGKILL") > 10
 
 
 def test_file_size_limit_leaves_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from command_helpers import call
 from ends import contents
-from kill_helpers import in_child
+from process_helpers import in_child
 from shards_helpers import items
 
 from dermforge.common.errors import UserError
