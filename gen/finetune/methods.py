@@ -75,10 +75,6 @@ class PromptedUNet(nn.Module):
         predicted: Tensor = self.unet(noisy, timesteps, self.text(which), return_dict=False)[0]
         return predicted
 
-    def trainable(self) -> nn.ParameterList:
-        """The parameters that training changes, in a fixed order."""
-        return nn.ParameterList([p for p in self.parameters() if p.requires_grad])
-
 
 def full(base: Base, prompts: Sequence[str]) -> PromptedUNet:
     """Train the whole UNet and nothing else (Sagers et al. 2023)."""

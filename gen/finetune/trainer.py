@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -19,27 +19,78 @@ from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Progress, silent
 from dermforge.common.training_log import TrainingLog
 from dermforge.common.training_state import Checkpoint, moving_average
-from gen.finetune.data.batches import Batches
-from gen.finetune.methods import PromptedUNet
-from gen.finetune.objective import loss
-from gen.finetune.settings import Execution, Hyperparameters
+from gen.finetune.settings import Execution
 from gen.finetune.work import CHECKPOINT, LOG
 
 COLUMNS = ("step", "samples", "loss", "learning_rate", "gradient_norm", "seconds")
 
 
+class Batch(Protocol):
+    """What a step learns from."""
+
+    def to(self, device: torch.device) -> Self: ...
+
+
+B = TypeVar("B", bound=Batch)
+B_co = TypeVar("B_co", bound=Batch, covariant=True)
+
+
+class Source(Protocol[B_co]):
+    """The batches of a run, a pure function of the step."""
+
+    def part(self, step: int, positions: range) -> B_co:
+        """Some positions of a step's batch."""
+
+
+class Optimisation(Protocol):
+    """The settings of a run that the loop reads; `gen.finetune.settings` says what each is."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def betas(self) -> tuple[float, float]: ...
+    @property
+    def clip(self) -> float: ...
+    @property
+    def ema(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
 @dataclass(frozen=True)
-class Training:
-    """One run. steps: to reach; identity: what a checkpoint must agree in."""
+class Training(Generic[B]):
+    """One run.
+
+    Attributes
+    ----------
+    network
+        What is called; those of its parameters that require gradients are trained.
+    loss
+        The network, as accelerate wrapped it, and a part of a batch -> the mean loss of that part.
+    steps
+        To reach.
+    identity
+        What a checkpoint must agree in.
+    title
+        Of the progress.
+    """
 
     accelerator: Accelerator
-    network: PromptedUNet
-    batches: Batches
-    settings: Hyperparameters
+    network: nn.Module
+    batches: Source[B]
+    loss: Callable[[nn.Module, B], Tensor]
+    settings: Optimisation
     execution: Execution
     steps: int
     identity: dict[str, Any]
     work: Path
+    title: str = "fine-tune"
 
     def run(
         self,
@@ -58,7 +109,7 @@ class Training:
         """
         accelerator, settings = self.accelerator, self.settings
         parts = shares(settings.batch, accelerator.num_processes, accelerator.process_index, self.execution.micro_batch)
-        weights = self.network.trainable().to(accelerator.device)
+        weights = trainable(self.network).to(accelerator.device)
         optimizer = torch.optim.AdamW(
             weights.parameters(), settings.learning_rate, settings.betas, weight_decay=settings.weight_decay
         )
@@ -80,7 +131,7 @@ class Training:
             if log:
                 log.restore(saved[1]["log"])
         begun = time.monotonic()
-        with progress("fine-tune", self.steps - start, "steps") as tick:
+        with progress(self.title, self.steps - start, "steps") as tick:
             for step in range(start, self.steps):
                 rate = settings.learning_rate * min(1.0, (step + 1) / max(settings.warmup, 1))
                 for group in optimizer.param_groups:
@@ -125,14 +176,17 @@ class Training:
             last = number == len(parts) - 1
             with nullcontext() if last else accelerator.no_sync(model):
                 batch = self.batches.part(step, positions).to(accelerator.device)
-                predicted: Tensor = model(batch.noisy, batch.timesteps, batch.prompt)
-                # mean over the images of each source, summed over the sources (as DreamBooth adds its prior)
-                part = loss(predicted, batch.target, batch.weight) * len(self.batches.sources) / len(parts)
+                part = self.loss(model, batch) / len(parts)
                 accelerator.backward(part)
             total += part.detach()
         norm = accelerator.clip_grad_norm_(list(weights.parameters()), self.settings.clip)
         optimizer.step()
         return float(accelerator.reduce(total, "mean")), float(norm)
+
+
+def trainable(network: nn.Module) -> nn.ParameterList:
+    """The parameters that training changes, in a fixed order."""
+    return nn.ParameterList([p for p in network.parameters() if p.requires_grad])
 
 
 def shares(batch: int, processes: int, index: int, micro_batch: int) -> list[range]:

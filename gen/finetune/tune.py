@@ -198,7 +198,15 @@ class _Run:
         objective = Objective(self.base.spec.scheduler)
         batches = Batches(self._sources(), objective, settings.seed, settings.batch, settings.drop_prompt, empty)
         training = Training(
-            self.accelerator, unet, batches, settings, self.execution, self.steps, self.identity, self.work
+            self.accelerator,
+            unet,
+            batches,
+            batches.loss,
+            settings,
+            self.execution,
+            self.steps,
+            self.identity,
+            self.work,
         )
         training.run(self._validate, self.progress, self.say)
         for tracker in self.accelerator.trackers:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from gen.diffusion import noise
 from gen.finetune.data.latents import Latents
-from gen.finetune.objective import Objective
+from gen.finetune.objective import Objective, loss
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Batches:
     def part(self, step: int, positions: range) -> Batch:
         """Some positions of a step's batch, out of `batch` for each source."""
         return _stack([self._one(source, step * self.batch + i) for i in positions for source in self.sources])
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The mean over the images of each source, summed over the sources (as DreamBooth adds its prior)."""
+        predicted: Tensor = network(batch.noisy, batch.timesteps, batch.prompt)
+        return loss(predicted, batch.target, batch.weight) * len(self.sources)
 
     def _one(self, source: LatentSource, sample: int) -> Batch:
         image, view = source.at(sample, self.seed)
