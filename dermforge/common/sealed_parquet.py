@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 from dermforge.common.regular_file import open_regular
 
@@ -63,6 +64,7 @@ def check_seal(path: Path) -> None:
 
 def _says_it_has_one(path: Path) -> bool:
     try:
-        return _KEY in (pyarrow.parquet.read_schema(path).metadata or {})
-    except (OSError, ValueError, pa.ArrowException):  # whoever reads it says what is wrong
+        with decoding(f"cannot read the table {path}"):
+            return _KEY in (pyarrow.parquet.read_schema(path).metadata or {})
+    except UserError:  # whoever reads it says what is wrong
         return False

@@ -7,16 +7,15 @@ import gzip
 import io
 import json
 import re
-import zlib
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet
 
 from dermforge.common import xlsx
 from dermforge.common.csv_cells import unguarded
-from dermforge.common.errors import UserError, first_line
+from dermforge.common.decoding import decoding
+from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing
 from dermforge.common.sealed_parquet import check_seal
 from dermforge.common.texts_as_values import json_value
@@ -24,13 +23,6 @@ from dermforge.common.texts_as_values import json_value
 #: The most bytes of a table that is text: it is read whole.
 MAX_TEXT = 2 << 30
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl")
-
-
-#: What pandas, pyarrow, zipfile and gzip raise for damaged files beside their own kinds: their parsers check little.
-_DAMAGE = (
-    *(ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError),
-    *(NotImplementedError, zlib.error),
-)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -55,38 +47,31 @@ def read_table(path: Path) -> pd.DataFrame:
     kind = Path(path.name.removesuffix(".gz")).suffix.lower()
     if kind != ".parquet" and (size := path.stat().st_size) > MAX_TEXT:
         raise UserError(f"{path} has {size} bytes; at most {MAX_TEXT} are read as text: save it as parquet")
-    frame: pd.DataFrame
-    try:
-        if kind == ".parquet":
-            check_seal(path)
-            # whole numbers beside empty cells stay whole numbers: as floats, ids of 64 bits would lose digits
-            read = pyarrow.parquet.read_table(path)
-            read.validate(full=True)  # such as texts that are no UTF-8
-            frame = read.to_pandas(integer_object_nulls=True)
-        elif kind == ".jsonl":
-            frame = _json_lines(path)
-        elif kind == ".xlsx":
-            frame = _with_header(pd.DataFrame(xlsx.read_rows(path), dtype=str))
-        elif kind in (".csv", ".tsv", ".txt", ""):
-            frame = _separated(path, "\t" if kind == ".tsv" else ",")
-        else:
-            raise UserError(f"{path}: unknown kind of file {path.suffix!r}; expected {', '.join(SUFFIXES)}")
-    except UserError:  # a line of JSON
-        raise
-    except (OSError, csv.Error, pa.ArrowException, *_DAMAGE) as error:
-        reason = first_line(error)
-        if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
-            named, line, cells = uneven.groups()
-            reason = f"line {line} has {cells} cells and the lines above it {named}"
-            hint = "remove what stands above the names of the columns, or quote cells that hold the separator"
-            raise UserError(f"cannot read the table {path} ({reason}); {hint}") from error
-        raise UserError(f"cannot read the table {path} ({reason}); write it again") from error
+    with decoding(f"cannot read the table {path}", "write it again"):
+        frame = _decoded(path, kind)
     names = [str(name) for name in frame.columns]
     frame = _named(path, frame.set_axis(names, axis=1))
     names = list(frame.columns)
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: column {repeated[0]!r} appears twice; keep one")
     return frame.assign(**{name: _missing_as_none(frame[name]) for name in frame.columns if not _typed(frame[name])})
+
+
+def _decoded(path: Path, kind: str) -> pd.DataFrame:
+    if kind == ".parquet":
+        check_seal(path)
+        # whole numbers beside empty cells stay whole numbers: as floats, ids of 64 bits would lose digits
+        read = pyarrow.parquet.read_table(path)
+        read.validate(full=True)  # such as texts that are no UTF-8
+        frame: pd.DataFrame = read.to_pandas(integer_object_nulls=True)
+        return frame
+    if kind == ".jsonl":
+        return _json_lines(path)
+    if kind == ".xlsx":
+        return _with_header(pd.DataFrame(xlsx.read_rows(path), dtype=str))
+    if kind in (".csv", ".tsv", ".txt", ""):
+        return _separated(path, "\t" if kind == ".tsv" else ",")
+    raise UserError(f"{path}: unknown kind of file {path.suffix!r}; expected {', '.join(SUFFIXES)}")
 
 
 def _named(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -131,6 +116,15 @@ def _separated(path: Path, usual: str) -> pd.DataFrame:
         raise UserError(
             f"{path} is not text in UTF-8 ({error.reason} at byte {error.start}, {error.object[error.start]:#x}); "
             "save it as UTF-8, such as CSV UTF-8 in Excel"
+        ) from error
+    except pd.errors.ParserError as error:
+        uneven = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if uneven is None:
+            raise
+        named, line, found = uneven.groups()
+        raise UserError(
+            f"cannot read the table {path}: line {line} has {found} cells and the lines above it {named}; remove what "
+            "stands above the names of the columns, or quote cells that hold the separator"
         ) from error
     return _with_header(unguarded(whole))
 

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 
 #: A part of a workbook may have so many bytes; a small file could claim more than the memory holds.
@@ -25,28 +26,24 @@ def read_rows(path: Path) -> list[list[str]]:
     UserError
         Not a workbook, or one that claims too much.
     """
-    try:
-        with zipfile.ZipFile(path) as book:
-            shared = [_text(item) for item in _part(book, "xl/sharedStrings.xml", optional=True)]
-            sheet = _part(book, _first_sheet(book))
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, OSError, StopIteration) as error:
-        raise UserError(
-            f"cannot read the table {path} ({error or 'no sheet'}); save it again as .xlsx or CSV"
-        ) from error
     rows = []
-    for row in sheet.iter(f"{_MAIN}row"):
-        cells: list[str] = []
-        for cell in row.iter(f"{_MAIN}c"):
-            at = _column(cell.get("r", ""), len(cells))
-            cells += [""] * (at - len(cells))
-            cells.append(_value(cell, shared))
-        rows.append(cells)
+    with decoding(f"cannot read the table {path}", "save it again as .xlsx or CSV"), zipfile.ZipFile(path) as book:
+        shared = [_text(item) for item in _part(book, "xl/sharedStrings.xml", optional=True)]
+        for row in _part(book, _first_sheet(book)).iter(f"{_MAIN}row"):
+            cells: list[str] = []
+            for cell in row.iter(f"{_MAIN}c"):
+                at = _column(cell.get("r", ""), len(cells))
+                cells += [""] * (at - len(cells))
+                cells.append(_value(cell, shared))
+            rows.append(cells)
     width = max((len(row) for row in rows), default=0)
     return [row + [""] * (width - len(row)) for row in rows if any(row)]
 
 
 def _first_sheet(book: zipfile.ZipFile) -> str:
-    first = next(_part(book, "xl/workbook.xml").iter(f"{_MAIN}sheet"))
+    first = next(_part(book, "xl/workbook.xml").iter(f"{_MAIN}sheet"), None)
+    if first is None:
+        raise ValueError("no sheet")
     links = {link.get("Id"): link.get("Target", "") for link in _part(book, "xl/_rels/workbook.xml.rels")}
     target = links[first.get(_RELATION)]
     return target.lstrip("/") if target.startswith("/") else f"xl/{target}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
 from shards.format.pixels import scaled, to_srgb
@@ -64,32 +63,19 @@ def _read(data: bytes, pixels: bool) -> Any:
         import pydicom
     except ImportError as error:
         raise UserError(f"a DICOM image; to read it, `{how_to_install('dicom')}`") from error
-    with _faults_of_the_file("a broken DICOM file"):
+    with decoding("a broken DICOM file"):
         return pydicom.dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
-
-
-@contextmanager
-def _faults_of_the_file(what: str) -> Iterator[None]:
-    """Take every error for the file's: pydicom checks little, so that a changed byte shows as nearly any kind of error.
-
-    Only calls of pydicom and conversions of what it read belong in here, so that a mistake of ours is never taken for
-    one of the file.
-    """
-    try:
-        yield
-    except Exception as error:
-        raise UserError(f"{what}: {error}") from error
 
 
 def _element(whole: Any, name: str) -> Any:
     """An element's value, which pydicom converts now; None where there is none."""
-    with _faults_of_the_file("a broken DICOM file"):
+    with decoding("a broken DICOM file"):
         return whole.get(name)
 
 
 def _number(whole: Any, name: str) -> int:
     """An element's value; 0 where there is none."""
-    with _faults_of_the_file(f"a broken DICOM file ({name})"):
+    with decoding(f"a broken DICOM file ({name})"):
         return int(whole.get(name) or 0)
 
 
@@ -98,7 +84,7 @@ def _displayed(data: bytes, whole: Any) -> tuple[NDArray[Any], str]:
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
     from pydicom.pixels.utils import pixel_array
 
-    with _faults_of_the_file("a DICOM image that cannot be decoded"):
+    with decoding("a DICOM image that cannot be decoded"):
         values, kind = pixel_array(io.BytesIO(data)), str(whole.PhotometricInterpretation)  # YBR comes as RGB
         if kind == "PALETTE COLOR":
             values = apply_color_lut(values, whole)

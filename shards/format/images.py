@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 from shards.format import dicom
 from shards.format.pixels import turned, upright_srgb
@@ -31,7 +31,7 @@ _PILLOW = {
 }
 #: Markers of the JPEG segments with EXIF and with a colour profile, and how these begin.
 _PROFILES = {0xE1: b"Exif", 0xE2: b"ICC_PROFILE"}
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_BROKEN = "a broken image"
 _KINDS = "a JPEG, PNG, WebP, TIFF, BMP, GIF or DICOM image"
 
 
@@ -64,7 +64,7 @@ def image_size(data: bytes) -> tuple[int, int]:
         raise UserError(f"an image of {len(data)} bytes; at most {MAX_BYTES} are read")
     form = image_format(data)
     turn = 1
-    try:
+    with decoding(_BROKEN):
         if form == "jpg" and not _has_profile(data):
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
         elif form == "png" and data[12:16] == b"IHDR" and b"eXIf" not in data:
@@ -76,8 +76,6 @@ def image_size(data: bytes) -> tuple[int, int]:
                 (width, height), turn = image.size, _orientation(image)
         else:
             raise UserError(f"not {_KINDS} (it begins with {data[:8]!r})")
-    except _BROKEN as error:
-        raise UserError(str(error) if isinstance(error, UserError) else f"a broken image: {error}") from error
     _check_pixels(width, height)
     return (height, width) if turn in (5, 6, 7, 8) else (width, height)
 
@@ -95,7 +93,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     """
     image_size(data)
     form = image_format(data)
-    try:
+    with decoding(_BROKEN):
         if form == "dcm":
             return dicom.decode(data)
         if form == "jpg" and (pixels := _fast_jpeg(data)) is not None:
@@ -110,8 +108,6 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
             turn = _orientation(image)
             image.load()
             return turned(upright_srgb(image, image.info.get("icc_profile"), data), turn)
-    except _BROKEN as error:
-        raise UserError(str(error) if isinstance(error, UserError) else f"a broken image: {error}") from error
 
 
 def stored(data: bytes) -> bytes:

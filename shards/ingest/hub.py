@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,7 +14,8 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from dermforge.common.errors import UserError, first_line
+from dermforge.common.decoding import decoding
+from dermforge.common.errors import UserError
 from dermforge.common.missing import is_missing, is_missing_code
 from dermforge.common.texts_as_values import json_value
 from shards.ingest.files.found import FoundImage
@@ -35,11 +37,8 @@ def holds_images(file: File) -> bool:
     UserError
         The file cannot be read.
     """
-    try:
+    with decoding(f"cannot read the table {file.path}", "write it again, or move it away"):
         return bool(_pictures(pyarrow.parquet.read_schema(file.path)))
-    except (OSError, pa.ArrowException) as error:
-        reason = first_line(error)
-        raise UserError(f"cannot read the table {file.path}: {reason}; write it again, or move it away") from error
 
 
 def skin_types_of(file: File, chosen: Chosen) -> Counter[tuple[str, str]]:
@@ -50,7 +49,7 @@ def skin_types_of(file: File, chosen: Chosen) -> Counter[tuple[str, str]]:
     UserError
         The file cannot be read.
     """
-    try:
+    with _decoding(file):
         schema = _open(file)[0]
         column = column_of(schema.names, "group", chosen)
         if column is None:
@@ -59,8 +58,6 @@ def skin_types_of(file: File, chosen: Chosen) -> Counter[tuple[str, str]]:
         batches = _open(file, [column])[1]
         values = (tidy("group", _word(value, names)) for batch in batches for value in batch.column(column).to_pylist())
         return Counter((column, value) for value in values if value is not None)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from error
 
 
 def rows_of(file: File, chosen: Chosen, notation: Notation | None = None) -> Iterator[FoundImage]:
@@ -79,7 +76,7 @@ def rows_of(file: File, chosen: Chosen, notation: Notation | None = None) -> Ite
         The file cannot be read, has no column of pictures, or several and none that is called image.
     """
     split = split_of(*re.split(r"[-_/.]", "/".join([*file.parts[-1:], PurePosixPath(file.place).stem])))
-    try:
+    with _decoding(file):
         schema, batches = _open(file)
         picture = _picture_column(file, schema, chosen)
         names = _class_names(schema)
@@ -89,13 +86,10 @@ def rows_of(file: File, chosen: Chosen, notation: Notation | None = None) -> Ite
             if notation:
                 found.facts["group"] = notation.of(columns["group"], found.facts.get("group"))
             yield found
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from error
 
 
-def _unreadable(file: File, error: Exception) -> UserError:
-    reason = first_line(error)
-    return UserError(f"cannot read {file.path}: {reason}; expected a Hugging Face parquet or arrow file")
+def _decoding(file: File) -> AbstractContextManager[None]:
+    return decoding(f"cannot read {file.path}", "expected a Hugging Face parquet or arrow file")
 
 
 def _image(

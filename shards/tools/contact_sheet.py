@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from dermforge.common.atomic import write_whole
+from dermforge.common.decoding import decoding
+from dermforge.common.errors import UserError
 from dermforge.common.output_file import refuse, refuse_folder
 from shards.format.reader import ImageSet
 
@@ -77,9 +79,9 @@ def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
 
 def _is_sheet(path: Path) -> bool:
     try:
-        with Image.open(path) as there:
+        with decoding(f"cannot read {path}"), Image.open(path) as there:
             return there.info.get(_NOTE[0]) == _NOTE[1]
-    except (OSError, SyntaxError, ValueError):
+    except UserError:
         return False
 
 

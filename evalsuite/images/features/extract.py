@@ -14,6 +14,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from dermforge.common.atomic import Pending
+from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 from dermforge.common.sealed_file import is_reusable, seal
 from evalsuite.images.features.extractors import Extractor, resized
@@ -87,10 +88,8 @@ def extract(
 
 def read_stored(file: Path, rows: int) -> NDArray[Any]:
     """An array stored on disk, memory-mapped; UserError where it is damaged."""
-    try:
+    with decoding(f"{file} is damaged", "delete it, and it will be computed again"):
         values: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{file} is damaged ({error}); delete it, and it will be computed again") from error
     if len(values) != rows:
         raise UserError(f"{file} holds {len(values)} rows, expected {rows}; delete it, and it will be computed again")
     return values

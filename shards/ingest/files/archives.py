@@ -7,11 +7,11 @@ import gzip
 import lzma
 import shutil
 import tarfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 from shards.format import tar
 from shards.ingest.files.walk import File
@@ -29,12 +29,12 @@ def members(path: Path, scratch: Path) -> list[File]:
     """
     plain = _plain(path, scratch)
     with plain.open("rb") as file:
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                files = _last_of_each([_file(member, plain) for member in archive if not member.isdir()])
-                end = archive.offset
-        except (tarfile.TarError, EOFError) as error:
-            raise UserError(f"{path} is not a whole tar: {error}; repair it with the tool that wrote it") from error
+        with (
+            decoding(f"{path} is not a whole tar", "repair it with the tool that wrote it"),
+            tarfile.open(fileobj=file, mode="r:") as archive,
+        ):
+            files = _last_of_each([_file(member, plain) for member in archive if not member.isdir()])
+            end = archive.offset
         _check_end(file, end, path)
     if not files:
         raise UserError(f"{path} is an empty tar; take it away, or write it again")
@@ -66,11 +66,12 @@ def _plain(path: Path, scratch: Path) -> Path:
     if opener is None:
         return path
     copy = scratch / f"{len(list(scratch.iterdir()))}.tar"
-    try:
-        with opener(path) as packed, copy.open("wb") as out:
-            shutil.copyfileobj(packed, out, 1 << 20)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise UserError(f"{path} cannot be decompressed: {error}; repair it with the tool that wrote it") from error
+    with (
+        decoding(f"{path} cannot be decompressed", "repair it with the tool that wrote it"),
+        opener(path) as packed,
+        copy.open("wb") as out,
+    ):
+        shutil.copyfileobj(packed, out, 1 << 20)
     return copy
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import random
 import re
-import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from xlsx_helpers import workbook
 
 from dermforge.common.errors import UserError
+from dermforge.common.sealed_parquet import sealed
 from dermforge.common.tables import as_text, read_table
 
 
@@ -98,22 +100,52 @@ def test_utf16_is_read_with_and_without_its_mark(tmp_path: Path, encoding: str) 
     assert read_table(tmp_path / "t.csv").to_dict("list") == {"file": ["a.jpg"], "label": ["verruga é"]}
 
 
-@pytest.mark.parametrize("kind", ["csv.gz", "zip of a kind that Python lacks"])
-def test_no_damage_to_a_packed_table_is_a_crash(tmp_path: Path, kind: str) -> None:
-    """Damaged blocks of gzip are no `OSError` and no `ValueError`, and an unknown compression is neither."""
-    if kind == "csv.gz":
-        whole = gzip.compress(b"file,label\na.jpg,wart\n" * 50, mtime=0)
-        packed = {f"{at}.csv.gz": whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :] for at in range(10, 40)}
-    else:
-        with zipfile.ZipFile(tmp_path / "whole", "w") as book:
-            book.writestr("xl/workbook.xml", "<workbook/>")
-        torn = bytearray((tmp_path / "whole").read_bytes())
-        torn[torn.index(b"PK\1\2") + 10] = torn[8] = 99
-        packed = {"t.xlsx": bytes(torn)}
-    for name, content in packed.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match="cannot read the table"):
-            read_table(tmp_path / name)
+@pytest.mark.parametrize("count", [150, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "checked"),
+    [
+        *[("t.csv", False), ("t.tsv", False), ("t.jsonl", False), ("t.parquet", False)],
+        *[("t.csv.gz", True), ("t.xlsx", True), ("packed.xlsx", True), ("sealed.parquet", True)],
+    ],
+)
+def test_no_damage_to_a_table_is_a_crash(tmp_path: Path, name: str, checked: bool, count: int) -> None:
+    """Flips and cuts anywhere: the table is read, as it was if the format has checksums, or the file is refused."""
+    path = a_table(tmp_path / name)
+    whole, expected, rng = path.read_bytes(), read_table(path), random.Random(name)
+    said = []
+    for _ in range(count):
+        torn = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.2 else whole)
+        for _ in range(rng.choice((1, 1, 3)) if len(torn) == len(whole) else 0):
+            torn[rng.randrange(len(torn))] ^= 1 << rng.randrange(8)
+        path.write_bytes(torn)
+        try:
+            found = read_table(path)
+        except UserError as error:
+            said.append(str(error))
+        else:
+            assert not checked or found.equals(expected)
+    assert all(str(path) in text for text in said)
+    assert len(said) > (count / 2 if checked else 2)
+
+
+def a_table(path: Path) -> Path:
+    """A table of texts and numbers, some missing, in the format of its name."""
+    frame = pd.DataFrame({"id": [f"a{i}" for i in range(40)], "site": ["head, neck", None] * 20})
+    if path.name.endswith(".parquet"):
+        frame = frame.assign(n=range(40), p=[0.25, float("nan")] * 20, day=pd.Timestamp("2026-01-01"))
+        frame = frame.assign(lesion=pd.Categorical(frame["site"]))
+    match path.name:
+        case "sealed.parquet":
+            path.write_bytes(sealed(frame))
+        case "t.parquet":
+            frame.to_parquet(path)
+        case "t.jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case "t.csv" | "t.csv.gz" | "t.tsv":
+            frame.to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+        case _:
+            workbook(path, packed=path.name != "t.xlsx")
+    return path
 
 
 def test_a_zero_byte_is_no_text(tmp_path: Path) -> None:
