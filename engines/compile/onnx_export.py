@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dermforge.common import finished_parts
 from dermforge.common.atomic import write_whole
@@ -262,7 +263,7 @@ def write_graph(
     """
     rows = torch.export.Dim("rows", min=1, max=4096)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad(), quiet():
+    with torch.no_grad(), quiet(), _OneCat():
         program = torch.onnx.export(
             module.eval(),
             args,
@@ -279,6 +280,14 @@ def write_graph(
     tidy(path)
     for value in (*module.parameters(), *module.buffers()):  # the exporter's caches keep the module
         value.data = value.data.new_empty(0)
+
+
+class _OneCat(TorchFunctionMode):
+    """The exporter brings the inputs of `torch.cat` to one precision, and not those of its other names."""
+
+    def __torch_function__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = torch.cat if func in (torch.concat, torch.concatenate) else func
+        return named(*args, **(kwargs or {}))
 
 
 def _shapes(module: nn.Module, inputs: int, rows: dict[int, Any]) -> tuple[Any, ...]:
