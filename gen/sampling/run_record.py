@@ -17,6 +17,7 @@ from dermforge.common.texts_as_values import whole_number
 from engines.engine import Engine
 from engines.manifest import CompileMode
 from gen.plan.plan import Plan, from_csv
+from gen.sampling.plan_changes import rows_that_differ
 from shards.format.commit_local import finished
 from shards.format.interop import INFO, write_info
 from shards.format.reader import ShardSet
@@ -135,7 +136,7 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
             Withdrawn.remembered(where)
             _clear(where, names, there.name if there else record.name)
     elif there is not None:
-        _refuse_another(str(where), there, record)
+        _refuse_another(where, there, record, plan)
     elif strange := [n for n in sorted(names) if SHARD.match(n) and n[:-11] == record.name and n.endswith(".tar")]:
         raise UserError(
             f"{where} holds {strange[0]}, and no {RECORD} that says which run it is of; "
@@ -182,9 +183,11 @@ def read_plan(location: str | Path) -> Plan | None:
         )
     plan = from_csv(content, source)
     if plan.digest != record.plan_digest:
+        differing = rows_that_differ(plan, None, record, open_storage(location))
         raise UserError(
-            f"{source} has the digest {plan.digest}, and the run is of {record.plan_digest}: put the run's own plan "
-            "back, or start again (fresh)"
+            f"{source} was changed: it has {len(plan)} rows and the digest {plan.digest}, and the run is of "
+            f"{record.images} rows and {record.plan_digest} ({differing}); put the run's own plan back, or start again "
+            "(fresh)"
         )
     return plan
 
@@ -237,16 +240,26 @@ def parse_worker(text: str) -> tuple[int, int]:
     raise UserError(f"worker {text!r}; expected I/N with I from 0 to N - 1, as 0/3")
 
 
-def _refuse_another(folder: str, there: RunRecord, record: RunRecord) -> None:
+def _refuse_another(where: Storage, there: RunRecord, record: RunRecord, plan: Plan) -> None:
     before, now = there.model_dump(exclude=_HARMLESS), record.model_dump(exclude=_HARMLESS)
     changed = [key for key in before if before[key] != now[key] and (before[key] is not None or key not in _NEWER)]
     if not changed:
         return
     key = next((k for k in ("plan_digest", "bundle_digest") if k in changed), changed[0])
+    named = f" ({rows_that_differ(plan, _own_plan(where, there), there, where)})" if key == "plan_digest" else ""
     raise UserError(
-        f"{folder} holds a run with another {key.replace('_', ' ')}: {_show(before[key])} there, {_show(now[key])} "
-        "now; resume with the same plan, bundle and threads, use another folder, or start again (fresh)"
+        f"{where} holds a run with another {key.replace('_', ' ')}: {_show(before[key])} there, {_show(now[key])} "
+        f"now{named}; resume with the same plan, bundle and threads, use another folder, or start again (fresh)"
     )
+
+
+def _own_plan(where: Storage, record: RunRecord) -> Plan | None:
+    """The plan that a run has, unless it is missing or was changed."""
+    try:
+        plan = from_csv(where.read(PLAN), PLAN)
+    except (OSError, UserError):
+        return None
+    return plan if plan.digest == record.plan_digest else None
 
 
 def _show(value: object) -> str:

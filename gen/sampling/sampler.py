@@ -27,6 +27,7 @@ from gen.plan.parents import Parents
 from gen.plan.plan import Plan, PlanRow
 from gen.sampling import run_record
 from gen.sampling.inflight_buffer import InFlightBuffer, Stopped
+from gen.sampling.plan_changes import sample_of
 from gen.sampling.prepare import Preparer
 from gen.sampling.progress import STAGES, WAITS, Clock, StageProgress, Summary
 from gen.sampling.run_record import RunRecord
@@ -250,20 +251,10 @@ class Sampler:
             row, encoded = result
             data = encoded.result()
             with self.clock("write", 1):  # until the writer asks for the next one
-                yield self._sample(row), data, self.record.image_format
+                yield sample_of(row, self.record), data, self.record.image_format
             self.buffer.leave()
             if self.on_image:
                 self.on_image(self.clock.stages())
-
-    def _sample(self, row: PlanRow) -> Sample:
-        return Sample(
-            **row.model_dump(by_alias=True),
-            origin="synthetic",
-            cluster=row.parent,
-            plan_digest=self.plan.digest,
-            model_digest=self.engine.model_digest,
-            bundle_digest=self.engine.bundle_digest,
-        )
 
     def _summary(self, loop: DenoisingLoop, shards: Sequence[int]) -> Summary:
         images, seconds = sum(len(self._rows_of(shard)) for shard in shards), self.clock.elapsed
