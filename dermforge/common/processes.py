@@ -12,12 +12,17 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from subprocess import Popen
 from typing import Any
+
+from dermforge.common.errors import UserError
 
 #: What the system is asked for (`man 2 PR_SET_PDEATHSIG`).
 _SIGNAL_AT_PARENTS_DEATH = 1
@@ -53,7 +58,8 @@ def spawning() -> SpawnContext:
     return _EndingContext()
 
 
-def pool(workers: int | None = None, spawn: bool = False) -> ProcessPoolExecutor:
+@contextmanager
+def pool(workers: int | None = None, spawn: bool = False) -> Iterator[ProcessPoolExecutor]:
     """Processes for small jobs, which end with this one.
 
     Parameters
@@ -62,8 +68,19 @@ def pool(workers: int | None = None, spawn: bool = False) -> ProcessPoolExecutor
         How many; None: one a core.
     spawn
         Start them anew, with memory and libraries of their own; otherwise they are forks of this process.
+
+    Raises
+    ------
+    UserError
+        One of them was killed.
     """
-    return ProcessPoolExecutor(workers, spawning() if spawn else None, end_with_parent)
+    try:
+        with ProcessPoolExecutor(workers, spawning() if spawn else None, end_with_parent) as started:
+            yield started
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that this command started was killed, often for lack of memory; free some and run it again"
+        ) from error
 
 
 def program(command: list[str], **options: Any) -> Popen[str]:

@@ -18,6 +18,7 @@ from command_helpers import importing_from
 from process_helpers import in_child, is_alive
 
 from dermforge.common import processes
+from dermforge.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 #: What starts a process. `run` of subprocess, not of our own programs; a fork imports nothing anew.
@@ -129,8 +130,9 @@ if __name__ == "__main__":
         started = processes.spawning().Process(target=slow_module.work)
         started.start()
     else:
-        started = processes.pool(2, spawn=how == "new")
-        futures = [started.submit(wait, 100) for _ in range(2)]
+        with processes.pool(2, spawn=how == "new") as started:
+            futures = [started.submit(wait, 100) for _ in range(2)]
+            time.sleep(100)
     time.sleep(100)
 """
 
@@ -193,3 +195,13 @@ def starts(called: ast.expr, names: set[str]) -> bool:
     if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
         return called.attr in names and called.value.id == OWNERS.get(called.attr, called.value.id)
     return isinstance(called, ast.Name) and called.id in names - set(OWNERS)
+
+
+@pytest.mark.parametrize("spawn", [True, False])
+def test_a_killed_process_of_a_pool_is_said(spawn: bool) -> None:
+    """By the system, for lack of memory: no traceback of a library."""
+    with (
+        pytest.raises(UserError, match="was killed, often for lack of memory"),
+        processes.pool(1, spawn=spawn) as started,
+    ):
+        started.submit(signal.raise_signal, signal.SIGKILL).result()
