@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engines.backends.torch_eager import Reference
 from engines.bundle import Bundle, read_record
-from engines.draw import GUIDANCE, STEPS, Solve, by_diffusers, start_of
+from engines.draw import Solve, by_diffusers, start_of
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import PARITY, Record
@@ -158,8 +158,8 @@ def certify(
         ran_on=f"{engine.backend} on {_device_name(engine.device)}",
         largest_error_allowed=largest,
         smallest_psnr_allowed=smallest,
-        steps=STEPS,
-        guidance=GUIDANCE,
+        steps=start.steps,
+        guidance=start.guidance,
         scheduler=engine.spec.scheduler.get("_class_name"),
         own_steps=ours.by_own_steps,
         components=components,

@@ -47,6 +47,14 @@ def moved(conditioning: Conditioning, device: torch.device | str) -> dict[str, t
     return {name: value.to(device) for name, value in conditioning.items()}
 
 
+def in_precision(conditioning: Conditioning, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The same as a denoiser's products take it.
+
+    The guidance scale stays in float32: denoisers multiply it by a thousand, where half precision has whole numbers.
+    """
+    return {name: value if name == "guidance" else value.to(dtype) for name, value in conditioning.items()}
+
+
 def with_guidance(conditioning: Conditioning, guidance: float) -> dict[str, torch.Tensor]:
     """The same with another guidance scale, where it is an input of the denoiser."""
     given = dict(conditioning)

@@ -46,11 +46,13 @@ class Start:
 Solve = Callable[[Networks, Conditioning, torch.Tensor | None, Start, SoFar], torch.Tensor | None]
 
 
-def start_of(spec: PipelineSpec, n: int, steps: int = STEPS, guidance: float = GUIDANCE) -> Start:
-    """The start of n images of a pipeline."""
+def start_of(spec: PipelineSpec, n: int, steps: int | None = None) -> Start:
+    """The start of n images of a pipeline; a distilled one has the steps and the guidance that it is made for."""
+    few = spec.few_steps
+    usual, guidance = (few.steps, few.guidance) if few else (STEPS, GUIDANCE)
     shape = (spec.latent_channels, spec.latent_size, spec.latent_size)
     noise = [np.random.Generator(np.random.Philox([7, i])).standard_normal(shape, dtype=np.float32) for i in range(n)]
-    return Start(torch.from_numpy(np.stack(noise)), steps, guidance)
+    return Start(torch.from_numpy(np.stack(noise)), steps or usual, guidance)
 
 
 def denoise(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.digests import digest_bytes, digest_file
 from engines.checkpoint.folder import averaged_weights, one_line, read_json
@@ -41,6 +41,17 @@ class Adapter(_Frozen):
     sha256: str
     kind: Literal["lora", "embedding"]
     scale: float | None = None
+
+
+class FewSteps(_Frozen):
+    """How the images of a distilled pipeline are drawn: the solver's name, its steps, and the guidance scale to give.
+
+    A scale of 1 guides nothing: the teacher's is in the weights.
+    """
+
+    solver: str
+    steps: int = Field(ge=1)
+    guidance: float
 
 
 class PipelineSpec(_Frozen):
@@ -78,6 +89,8 @@ class PipelineSpec(_Frozen):
         Whether the images show phantoms and not skin.
     adapters
         What was added to the weights before the build, in its order.
+    few_steps
+        Of a distilled pipeline; None for others.
     """
 
     size: int
@@ -107,6 +120,7 @@ class PipelineSpec(_Frozen):
     phantom: bool = False
     validation_prompts: list[ValidationPrompt] = []
     adapters: list[Adapter] = []
+    few_steps: FewSteps | None = None
 
     @property
     def networks(self) -> list[str]:
@@ -166,6 +180,8 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             ", ".join(others),
         )
     own = _facts(folder)
+    if own.get("few_steps") and facts.get("guidance", "classifier-free") == "classifier-free":
+        facts["guidance"] = "none"  # the teacher's is in the weights
     scheduler = scheduler_settings(pipeline.scheduler)
     try:
         spec = PipelineSpec(
@@ -188,6 +204,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             lineage=own.get("lineage", []),
             phantom=own.get("phantom", False),
             adapters=own.get("adapters", []),
+            few_steps=own.get("few_steps"),
             validation_prompts=[
                 ValidationPrompt(prompt=p["prompt"], label=p.get("class"), group=p.get("group"))
                 for p in own.get("validation_prompts", [])

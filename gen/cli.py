@@ -15,6 +15,7 @@ PROGRAM = Program(
         "regenerate": "gen.commands.regenerate:regenerate",
         "inspect": "gen.commands.inspect_bundle:inspect_bundle",
         "finetune": "gen.commands.finetune:finetune",
+        "distill": "gen.commands.distill:distill",
         "phantoms": "gen.commands.phantoms:phantoms",
         "train-builtin": "gen.commands.train_builtin:train_builtin",
         "doctor": "gen.commands.doctor:doctor",

@@ -37,6 +37,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "diffusion": {"plan"},
         "sampling": {"plan", "diffusion"},
         "finetune": {"plan", "diffusion", "sampling"},
+        "distill": {"finetune"},
     },
     "evalsuite": {
         "stats": set(),

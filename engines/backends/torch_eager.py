@@ -15,6 +15,7 @@ from engines.bundle import Bundle
 from engines.checkpoint.skeleton import parts_of, read_family
 from engines.checkpoint.weights import load_part
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
+from engines.conditioning import in_precision
 from engines.engine import Call, Calls, Engine, Lazy, in_batches
 from engines.models import families
 from engines.pipeline_spec import PipelineSpec
@@ -93,7 +94,7 @@ def denoise_call(denoiser: Any, spec: PipelineSpec) -> Call:
 
     def denoise(latents: torch.Tensor, timesteps: torch.Tensor, *conditioning: torch.Tensor) -> torch.Tensor:
         kind = _dtype(denoiser)
-        given = {name: value.to(kind) for name, value in zip(spec.conditioning, conditioning, strict=True)}
+        given = in_precision(dict(zip(spec.conditioning, conditioning, strict=True)), kind)
         return family.predict(denoiser, latents.to(kind), timesteps, given, spec).float()
 
     return denoise

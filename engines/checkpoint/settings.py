@@ -47,7 +47,7 @@ UNET = known(
     "reverse_transformer_layers_per_block attention_head_dim num_attention_heads dual_cross_attention "
     "use_linear_projection upcast_attention resnet_time_scale_shift resnet_skip_time_act resnet_out_scale_factor "
     "time_embedding_type time_embedding_dim time_embedding_act_fn timestep_post_act conv_in_kernel conv_out_kernel "
-    "mid_block_only_cross_attention cross_attention_norm addition_embed_type_num_heads",
+    "mid_block_only_cross_attention cross_attention_norm addition_embed_type_num_heads time_cond_proj_dim",
     without_influence="dropout addition_time_embed_dim",
     only={  # others need an input that is not text, noise or a mask
         "class_embed_type": (None,),
@@ -57,7 +57,6 @@ UNET = known(
         "projection_class_embeddings_input_dim": (None,),
         "encoder_hid_dim": (None,),
         "encoder_hid_dim_type": (None,),
-        "time_cond_proj_dim": (None,),
         "attention_type": ("default",),
     },
 )

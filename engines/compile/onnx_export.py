@@ -47,7 +47,7 @@ from engines.compile.precision import (
     lower_vae,
     vae_dtypes,
 )
-from engines.conditioning import Conditioning, empty
+from engines.conditioning import Conditioning, empty, in_precision
 from engines.errors import EngineError
 from engines.memory import give_back
 from engines.models import families
@@ -71,7 +71,7 @@ class DenoiserRows(nn.Module):
         spec, family = self.spec, families()[self.spec.family]
         for value in (timesteps, *conditioning):  # some denoisers divide by one number of rows what has another
             torch._check(value.shape[0] == sample.shape[0])
-        given = {name: value.to(self.dtype) for name, value in zip(spec.conditioning, conditioning, strict=True)}
+        given = in_precision(dict(zip(spec.conditioning, conditioning, strict=True)), self.dtype)
         return family.predict(self.denoiser, sample.to(self.dtype), timesteps, given, spec).float()
 
 

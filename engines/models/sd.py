@@ -14,6 +14,7 @@ from engines.conditioning import Conditioning
 from engines.errors import EngineError
 from engines.models.clip import CLIP, CLIP_TOKENS
 from engines.models.family import Family, Outputs, Part
+from engines.models.guidance import beside_timestep, embedded_facts
 from engines.pipeline_spec import PipelineSpec
 
 
@@ -32,7 +33,7 @@ class StableDiffusion(Family):
     }
     tokenizers = {"tokenizer": CLIP_TOKENS}
     index = settings.INDEX
-    inputs = {"text": "encoder_hidden_states"}
+    inputs = {"text": "encoder_hidden_states", "guidance": "guidance"}
     scalar_timestep = True
 
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
@@ -40,7 +41,9 @@ class StableDiffusion(Family):
         width = networks["text_encoder"].config.hidden_size
         check_channels(folder, unet, vae)
         check_width(folder, unet, width, "the text encoder gives")
-        return {"unet_in_channels": unet.in_channels, "conditioning": {"text": (lengths["tokenizer"], width)}}
+        further = embedded_facts(unet.time_cond_proj_dim)
+        shapes = {"text": (lengths["tokenizer"], width), **further.pop("conditioning", {})}
+        return {"unet_in_channels": unet.in_channels, "conditioning": shapes, **further}
 
     def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
         return {"last_hidden_state": network(ids, return_dict=False)[0].float()}
@@ -49,7 +52,8 @@ class StableDiffusion(Family):
         return {"text": outputs["text_encoder"]["last_hidden_state"]}
 
     def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
-        out: Tensor = denoiser(latents, times, told["text"], return_dict=False)[0]
+        beside = beside_timestep(denoiser, told.get("guidance"))
+        out: Tensor = denoiser(latents, times, told["text"], **beside, return_dict=False)[0]
         return out
 
     def their_prompt(self, pipeline: Any, prompt: str, device: torch.device) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from engines.conditioning import Conditioning
 from engines.errors import EngineError
 from engines.models.clip import CLIP, CLIP_TOKENS, PROJECTED_CLIP, penultimate, side_by_side
 from engines.models.family import Family, Outputs, Part
+from engines.models.guidance import beside_timestep, embedded_facts
 from engines.models.sd import check_channels, check_width
 from engines.pipeline_spec import PipelineSpec
 
@@ -36,7 +37,7 @@ class StableDiffusionXL(Family):
     }
     tokenizers = {"tokenizer": CLIP_TOKENS, "tokenizer_2": CLIP_TOKENS}
     index = settings.INDEX_XL
-    inputs = {"text": "encoder_hidden_states", "pooled": "text_embeds", "time_ids": "time_ids"}
+    inputs = {"text": "encoder_hidden_states", "pooled": "text_embeds", "time_ids": "time_ids", "guidance": "guidance"}
     scalar_timestep = True
 
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
@@ -55,11 +56,14 @@ class StableDiffusionXL(Family):
             raise EngineError(f"{folder}: the tokenizers keep different numbers of tokens ({dict(lengths)})")
         zeros = read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", True)
         size = side * 2 ** (len(networks["vae"].config.block_out_channels) - 1)
+        shapes = {"text": (lengths["tokenizer"], width), "pooled": (pooled,), "time_ids": (SIZES,)}
+        sizes, further = {"time_ids": [size, size, 0, 0, size, size]}, embedded_facts(unet.time_cond_proj_dim)
         return {
             "unet_in_channels": unet.in_channels,
-            "conditioning": {"text": (lengths["tokenizer"], width), "pooled": (pooled,), "time_ids": (SIZES,)},
-            "constants": {"time_ids": [size, size, 0, 0, size, size]},
+            "conditioning": shapes | further.pop("conditioning", {}),
+            "constants": sizes | further.pop("constants", {}),
             "empty_prompt": "zeros" if zeros else "encoded",
+            **further,
         }
 
     def text_outputs(self, part: str, network: Any, ids: Tensor) -> dict[str, Tensor]:
@@ -70,7 +74,8 @@ class StableDiffusionXL(Family):
 
     def predict(self, denoiser: Any, latents: Tensor, times: Tensor, told: Conditioning, spec: PipelineSpec) -> Tensor:
         beside = {"text_embeds": told["pooled"], "time_ids": told["time_ids"]}
-        out: Tensor = denoiser(latents, times, told["text"], added_cond_kwargs=beside, return_dict=False)[0]
+        scale = beside_timestep(denoiser, told.get("guidance"))
+        out: Tensor = denoiser(latents, times, told["text"], **scale, added_cond_kwargs=beside, return_dict=False)[0]
         return out
 
 

@@ -13,7 +13,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from dermforge.common.errors import UserError
 from dermforge.common.extras import how_to_install
 from engines.checkpoint.tokenizer import token_ids as encoded_ids
+from engines.pipeline_spec import PipelineSpec
 from gen.finetune.base import Base
+from gen.finetune.data.examples import Examples
+from gen.finetune.settings import Hyperparameters
 from gen.plan.prompts import too_long
 
 #: The attention projections, as diffusers' own LoRA examples choose them.
@@ -75,6 +78,23 @@ class PromptedUNet(nn.Module):
         predicted: Tensor = self.unet(noisy, timesteps, self.text(which), return_dict=False)[0]
         return predicted
 
+    def averages(self, averages: list[Tensor]) -> None:
+        """Take the averaged weights of what is trained, where there are any; they change in place."""
+
+    def drawn_as(self, spec: PipelineSpec) -> PipelineSpec:
+        """The numbers of the pipeline that this network belongs to."""
+        return spec
+
+
+def new_network(base: Base, examples: Examples, settings: Hyperparameters) -> PromptedUNet:
+    """The network of a method, with its prompts: those of the images, that of the prior where there is one, and ""."""
+    texts = [*examples.prompts, *([settings.prior_prompt] if settings.prior else []), ""]
+    if settings.method == "full":
+        return full(base, texts)
+    if settings.method == "lora":
+        return lora(base, texts, settings.rank, settings.seed)
+    return textual_inversion(base, texts, examples.words)
+
 
 def full(base: Base, prompts: Sequence[str]) -> PromptedUNet:
     """Train the whole UNet and nothing else (Sagers et al. 2023)."""
@@ -84,18 +104,27 @@ def full(base: Base, prompts: Sequence[str]) -> PromptedUNet:
 
 
 def lora(base: Base, prompts: Sequence[str], rank: int, seed: int) -> PromptedUNet:
-    """Train low-rank updates of the UNet's attention (Hu et al. 2021, arXiv 2106.09685), by peft."""
+    """Train low-rank updates of the UNet's attention."""
+    denoiser = _with_frozen_text(base, prompts)
+    add_low_rank(denoiser.unet, rank, seed, PROJECTIONS)
+    return denoiser
+
+
+def add_low_rank(unet: UNet2DConditionModel, rank: int, seed: int, modules: list[str]) -> None:
+    """Add low-rank updates (Hu et al. 2021, arXiv 2106.09685), by peft, to the modules of these names.
+
+    Raises
+    ------
+    UserError
+        peft is not installed.
+    """
     try:
         from peft import LoraConfig
     except ImportError as error:
         raise UserError(f"LoRA needs peft, which is not installed: {how_to_install('lora')}") from error
-    denoiser = _with_frozen_text(base, prompts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        denoiser.unet.add_adapter(
-            LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=PROJECTIONS)
-        )
-    return denoiser
+        unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=modules))
 
 
 def textual_inversion(base: Base, prompts: Sequence[str], words: Sequence[str]) -> PromptedUNet:
@@ -147,5 +176,9 @@ def token_ids(tokenizer: CLIPTokenizer, prompts: Sequence[str], limit: int) -> T
 
 
 def _with_frozen_text(base: Base, prompts: Sequence[str]) -> PromptedUNet:
-    ids = token_ids(base.pipeline.tokenizer, prompts, base.spec.max_length)
-    return PromptedUNet(base.pipeline.unet, FrozenText(base.pipeline.text_encoder, ids))
+    return PromptedUNet(base.pipeline.unet, frozen_text(base, prompts))
+
+
+def frozen_text(base: Base, prompts: Sequence[str]) -> FrozenText:
+    """Prompts that are encoded once."""
+    return FrozenText(base.pipeline.text_encoder, token_ids(base.pipeline.tokenizer, prompts, base.spec.max_length))

@@ -23,9 +23,13 @@ class Objective:
     def timesteps(self) -> int:
         return len(self.alphas_cumprod)
 
+    def timestep(self, u: float) -> int:
+        """The timestep that a uniform number in (0, 1) draws."""
+        return int(u * self.timesteps)
+
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Latents at these timesteps; clean, noise: [b, C, h, w], timesteps: [b]."""
-        signal, sigma = self._scales(timesteps, clean)
+        signal, sigma = self.scales(timesteps, clean)
         return signal * clean + sigma * noise
 
     def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -34,10 +38,11 @@ class Objective:
             return noise
         if self.prediction_type == "sample":
             return clean
-        signal, sigma = self._scales(timesteps, clean)
+        signal, sigma = self.scales(timesteps, clean)
         return signal * noise - sigma * clean
 
-    def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma of the state at these timesteps, [b, 1, 1, 1] each, as `like` is stored."""
         a = self.alphas_cumprod[timesteps.cpu()].reshape(-1, 1, 1, 1)
         return a.sqrt().to(like), (1 - a).sqrt().to(like)
 

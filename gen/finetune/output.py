@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
@@ -38,23 +38,31 @@ FILES = ("scheduler", "tokenizer")
 KEPT = (".json", ".txt", ".model")
 
 
-def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = False) -> bool:
+@dataclass(frozen=True)
+class Record:
+    """The key in `dermforge.json` that says what run wrote a folder, and what the folder is called."""
+
+    key: str
+    what: str
+
+
+def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fresh: bool = False) -> bool:
     """Whether `out` is the result of this same run.
 
     Raises
     ------
     UserError
-        The folder exists and was not written by fine-tuning, or is the result of another run or of more steps and not
+        The folder exists and was not written by such a run, or is the result of another run or of more steps and not
         to be replaced (`fresh`).
     EngineError
         It is the result of this run, and damaged.
     """
-    claim(out, "a fine-tuned pipeline", [FACTS])
+    claim(out, record.what, [FACTS])
     if not (out / FACTS).is_file():
         return False
-    before = read_json(out / FACTS).get("finetune")
+    before = read_json(out / FACTS).get(record.key)
     if before is None:
-        raise UserError(f"{out} exists and is not a fine-tuned pipeline; write to another folder")
+        raise UserError(f"{out} exists and is not {record.what}; write to another folder")
     if not fresh and (changes := changes_between(before.get("identity", {}), identity)):
         raise UserError(
             f"{out} is of another run: {changes}; write to another folder, or start again (fresh), which replaces it"
@@ -72,7 +80,17 @@ def finished(out: Path, identity: dict[str, Any], steps: int, fresh: bool = Fals
 
 @dataclass(frozen=True)
 class TunedPipeline:
-    """What a run made. identity: what decides its weights."""
+    """What a run made.
+
+    Attributes
+    ----------
+    record
+        How the folder is known as the result of such a run.
+    identity
+        What decides its weights.
+    """
+
+    record: ClassVar[Record] = Record("finetune", "a fine-tuned pipeline")
 
     base: Base
     network: PromptedUNet
@@ -91,12 +109,7 @@ class TunedPipeline:
         """
         with whole_folder(out) as folder:
             _copy(self.base.folder, folder)
-            if self.settings.method == "textual-inversion":
-                _write_text(self.base, self.examples.words, folder)
-            else:
-                if self.settings.method == "lora":
-                    _fuse(self.network.unet, folder / "lora" if keep_adapter else None)
-                _write_unet(self.base, self.network.unet, folder)
+            self.write_parts(folder, keep_adapter)
             known = self.facts()
             for path in (*folder.glob("lora/*.safetensors"), *folder.glob("words/*.safetensors")):
                 record_origin(path, known["lineage"], known["phantom"])
@@ -106,6 +119,15 @@ class TunedPipeline:
             (folder / TRAINING).mkdir()
             for path, name in records:
                 (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / TRAINING / name)
+
+    def write_parts(self, folder: Path, keep_adapter: bool) -> None:
+        """Put what was trained in the place of the base's own."""
+        if self.settings.method == "textual-inversion":
+            _write_text(self.base, self.examples.words, folder)
+            return
+        if self.settings.method == "lora":
+            _fuse(self.network.unet, folder / "lora" if keep_adapter else None)
+        _write_unet(self.base, self.network.unet, folder)
 
     def facts(self) -> dict[str, Any]:
         """What engines and the lineage guard read."""
@@ -126,7 +148,7 @@ class TunedPipeline:
                 {"prompt": self.examples.prompts[prompt], "class": label, "group": group}
                 for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
             ],
-            "finetune": {"identity": _plain(self.identity), "steps": self.steps, "created_by": created_by()},
+            self.record.key: {"identity": _plain(self.identity), "steps": self.steps, "created_by": created_by()},
         }
 
     def card(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,6 +35,7 @@ class Hyperparameters(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    defaults: ClassVar[Mapping[str, tuple[float, int]]] = DEFAULTS
 
     method: Method
     learning_rate: float = Field(gt=0, lt=1)
@@ -67,15 +69,17 @@ class Hyperparameters(BaseModel):
             An unknown method, or a number out of range.
         """
         method = str(given["method"])
-        if method not in DEFAULTS:
-            raise UserError(f"unknown method {method!r}; expected one of {', '.join(DEFAULTS)}")
-        for name, value in zip(("learning_rate", "epochs"), DEFAULTS[method], strict=True):
+        if method not in cls.defaults:
+            raise UserError(f"unknown method {method!r}; expected one of {', '.join(cls.defaults)}")
+        for name, value in zip(("learning_rate", "epochs"), cls.defaults[method], strict=True):
             if given.get(name) is None:
                 given[name] = value
         try:
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
+            if not first["loc"]:
+                raise UserError(str(first["ctx"]["error"])) from error
             raise UserError(f"{first['loc'][0]} is {first['input']!r}: {first['msg'].lower()}") from error
 
     def steps_for(self, images: int) -> int:

@@ -79,6 +79,9 @@ class Training(Generic[B]):
         What a checkpoint must agree in.
     title
         Of the progress.
+    averages
+        Called before the first step with the averaged weights of what is trained, which then change in place, for a
+        loss that needs them.
     """
 
     accelerator: Accelerator
@@ -91,6 +94,7 @@ class Training(Generic[B]):
     identity: dict[str, Any]
     work: Path
     title: str = "fine-tune"
+    averages: Callable[[list[Tensor]], None] = lambda averages: None
 
     def run(
         self,
@@ -115,6 +119,8 @@ class Training(Generic[B]):
         )
         model, optimizer = accelerator.prepare(self.network.train(), optimizer)
         average = moving_average(weights, settings.ema) if settings.ema else None
+        if average:
+            self.averages([*average.module.parameters()])
         modules = {"weights": weights} | ({"average": average} if average else {})
         checkpoint, start = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer), 0
         log = TrainingLog(self.work / LOG, COLUMNS) if accelerator.is_main_process else None

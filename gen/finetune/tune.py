@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from gen.finetune.data.examples import Examples, lineage_of, make_examples, trai
 from gen.finetune.data.holdout import Holdout, of_splits
 from gen.finetune.data.latents import Latents
 from gen.finetune.data.views import Views
-from gen.finetune.objective import Objective
+from gen.finetune.lesson import FINE_TUNING, Lesson
 from gen.finetune.settings import Execution, Hyperparameters
 from gen.finetune.trainer import Training
 from gen.finetune.work import LATENTS, PRIOR, TRACKING, VALIDATION, Work
@@ -102,6 +102,7 @@ def tune(
     accelerator: Accelerator,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
+    lesson: Lesson = FINE_TUNING,
 ) -> FinetuneResult:
     """Tune a pipeline on the training images of a set and write it; an interrupted run resumes.
 
@@ -109,6 +110,8 @@ def tune(
     ----------
     say
         Called with where the run resumes, if it does.
+    lesson
+        Fine-tuning, or another one that is taught by the same images.
 
     Raises
     ------
@@ -119,15 +122,18 @@ def tune(
     """
     folder, spec = read_base(task.model, settings.size)
     chosen = _examples(task, spec, settings, progress)
-    run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress, say)
-    already = output.finished(task.out, run.identity, run.steps, execution.fresh) and not execution.fresh
+    run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress, say, lesson)
+    already = (
+        output.finished(task.out, lesson.result.record, run.identity, run.steps, execution.fresh)
+        and not execution.fresh
+    )
     work = Work(task.folder)
     work.claim()
     if not already:
         unet = run.train()
         if accelerator.is_main_process:
             unet.cpu()
-            tuned = output.TunedPipeline(run.base, unet, chosen, settings, run.identity, run.steps)
+            tuned = lesson.result(run.base, unet, chosen, settings, run.identity, run.steps)
             work.mark(spent=not execution.keep_work)
             tuned.write(task.out, execution.keep_adapter, work.records())
         accelerator.wait_for_everyone()
@@ -177,6 +183,7 @@ class _Run:
     work: Path
     progress: Progress
     say: Callable[[str], None]
+    lesson: Lesson
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -190,38 +197,31 @@ class _Run:
 
     def train(self) -> methods.PromptedUNet:
         """The trained network."""
-        unet = self._network()
+        unet = self.lesson.network(self.base, self.examples, self.settings)
         if self.execution.gradient_checkpointing:
             unet.unet.enable_gradient_checkpointing()
         self._begin()
         settings, empty = self.settings, len(self.examples.prompts) + bool(self.settings.prior)
-        objective = Objective(self.base.spec.scheduler)
+        objective = self.lesson.objective(self.base.spec, self.settings)
         batches = Batches(self._sources(), objective, settings.seed, settings.batch, settings.drop_prompt, empty)
         training = Training(
             self.accelerator,
             unet,
             batches,
-            batches.loss,
+            self.lesson.loss(unet, batches),
             settings,
             self.execution,
             self.steps,
             self.identity,
             self.work,
+            self.lesson.name,
+            unet.averages,
         )
-        training.run(self._validate, self.progress, self.say)
+        training.run(partial(self._validate, unet.drawn_as(self.base.spec)), self.progress, self.say)
         for tracker in self.accelerator.trackers:
             tracker.finish()
         self.accelerator.trackers.clear()
         return unet
-
-    def _network(self) -> methods.PromptedUNet:
-        settings = self.settings
-        texts = [*self.examples.prompts, *([settings.prior_prompt] if settings.prior else []), ""]
-        if settings.method == "full":
-            return methods.full(self.base, texts)
-        if settings.method == "lora":
-            return methods.lora(self.base, texts, settings.rank, settings.seed)
-        return methods.textual_inversion(self.base, texts, self.examples.words)
 
     def _begin(self) -> None:
         if self.accelerator.is_main_process:
@@ -231,7 +231,7 @@ class _Run:
             settings = self.identity | asdict(self.execution)
             config = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}
             self.accelerator.project_configuration.logging_dir = str(self.work / TRACKING)
-            self.accelerator.init_trackers("dermforge-finetune", config=config)
+            self.accelerator.init_trackers(f"dermforge-{self.lesson.result.record.key}", config=config)
 
     def _sources(self) -> list[LatentSource]:
         """The real images' cached views and, where asked for, those of the prior images."""
@@ -266,12 +266,13 @@ class _Run:
         self.accelerator.wait_for_everyone()
         return cache
 
-    def _validate(self, step: int) -> None:
+    def _validate(self, spec: PipelineSpec, step: int) -> None:
         if self.accelerator.is_main_process:
             path = self.work / VALIDATION / f"step-{step:06d}.png"
-            steps, guidance = self.execution.validation_steps, self.execution.guidance
+            drawn = {"steps": self.execution.validation_steps, "guidance": self.execution.guidance}
+            drawn |= self.lesson.drawn(self.settings)
             with self.accelerator.autocast(), quiet():
-                page = validation.sheet(self.base, self.examples, path, self.settings.seed, steps, guidance)
+                page = validation.sheet(replace(self.base, spec=spec), self.examples, path, self.settings.seed, drawn)
             for tracker in self.accelerator.trackers:
                 if tracker.name == "tensorboard":
                     tracker.log_images({"validation": page[None]}, step=step, dataformats="NHWC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,21 @@ def prior_images(base: Base, settings: Hyperparameters, folder: Path, progress: 
                 tick()
 
 
-def sheet(base: Base, examples: Examples, path: Path, seed: int, steps: int, guidance: float) -> NDArray[np.uint8]:
+def sheet(base: Base, examples: Examples, path: Path, seed: int, settings: Mapping[str, Any]) -> NDArray[np.uint8]:
     """One image of each cell, classes downwards and groups across, always with the same seeds; written as PNG.
 
     An inpainting model redraws the middle of a training image of the cell.
+
+    Parameters
+    ----------
+    settings
+        Steps, guidance and other settings of the plan rows.
     """
     cells = examples.cells.head(CELLS)
     rows = []
     for prompt, position in zip(cells["prompt"], cells["row"], strict=True):
         parent = {"strategy": "inpaint", "parent": examples.data.rows["id"].iloc[position]} if base.inpaint else {}
-        rows.append(row(base, examples.prompts[prompt], seed, steps=steps, guidance=guidance, **parent))
+        rows.append(row(base, examples.prompts[prompt], seed, **settings, **parent))
     drawn = sample_images(networks(base), rows, Parents(examples.data, "the training images"))
     names = [(str(label), group_or_none(group)) for label, group in zip(cells["class"], cells["group"], strict=True)]
     classes, groups = (list(dict.fromkeys(column)) for column in zip(*names, strict=True))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dermforge.common.errors import UserError
 from gen.plan.cells import Cell, Counts, group_or_none
-from gen.plan.plan import STRATEGIES, cell_id, refuse_too_many
+from gen.plan.plan import STRATEGIES, cell_id
 from gen.plan.prompts import UNKNOWN, render
 
 
@@ -105,10 +105,8 @@ def rows(
     Raises
     ------
     UserError
-        For an unknown strategy, one that needs parents where there are none, a template that lacks the skin type, or
-        more images than a plan holds.
+        For an unknown strategy, one that needs parents where there are none, or a template that lacks the skin type.
     """
-    refuse_too_many(_images(settings, counts, parents, to_groups))
     typed = bool(to_groups) or any(group for _, group in counts) or _typed(parents)
     words = _Words(template, UNKNOWN if typed else None, settings.one_for_all)
     for strategy in settings.strategies:
@@ -126,14 +124,6 @@ def rows(
             for group in to_groups or (own,):
                 for number in range(settings.per_parent):
                     yield _row(settings, words, strategy, number, (label, group), name)
-
-
-def _images(
-    settings: GenerationSettings, counts: Counts, parents: pd.DataFrame | None, to_groups: Sequence[str] | None
-) -> int:
-    from_text = settings.strategies.count("text-to-image")
-    from_parents = (len(settings.strategies) - from_text) * settings.per_parent * len(to_groups or (None,))
-    return from_text * sum(counts.values()) + from_parents * (0 if parents is None else len(parents))
 
 
 def of_parents(parents: pd.DataFrame, per_parent: int) -> Counts:

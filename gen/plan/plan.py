@@ -26,8 +26,6 @@ from shards.format.schema import ID_LENGTH, ID_PATTERN
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]
 Mask = Literal["centre", "lesion", "ellipse", "rectangle"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
-#: The most images of a plan, which is a table in memory.
-MOST_IMAGES = 10_000_000
 #: The strategies that redraw a part of a parent, and so need a mask.
 MASKED = ("inpaint", "outpaint", "inpaint-outpaint")
 #: As in Sagers et al. 2023; for image-to-image the least that changes a skin tone (Wang et al. 2024).
@@ -166,12 +164,9 @@ def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the plan") -> Pl
     Raises
     ------
     UserError
-        For a row that is not valid (its number, the field and the reason), for ids that repeat, and for too many rows.
+        For a row that is not valid (its number, the field and the reason) and for ids that repeat.
     """
-    valid = []
-    for number, row in enumerate(rows, 1):
-        refuse_too_many(number, source)
-        valid.append(_validated(row, number, source))
+    valid = [_validated(row, number, source) for number, row in enumerate(rows, 1)]
     if not valid:
         raise UserError(f"{source} has no rows")
     valid.sort()
@@ -181,21 +176,6 @@ def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the plan") -> Pl
     frame = pd.DataFrame(valid, columns=list(COLUMNS), dtype="str")
     plan = Plan(frame, "")
     return Plan(frame, hashlib.sha256(plan.csv().encode()).hexdigest())
-
-
-def refuse_too_many(images: int, source: str = "the plan") -> None:
-    """Refuse more images than a plan holds: before the rows are made where their number is known, else as they come.
-
-    Raises
-    ------
-    UserError
-        There are more than `MOST_IMAGES`.
-    """
-    if images > MOST_IMAGES:
-        raise UserError(
-            f"{source} asks for {images} images or more, and a plan holds at most {MOST_IMAGES}: ask for fewer, or "
-            "make several plans"
-        )
 
 
 def load(path: Path, defaults: Mapping[str, Any] | None = None, one_for_all: bool = False) -> Plan:

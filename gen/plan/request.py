@@ -16,6 +16,8 @@ from gen.plan.plan import Plan, from_rows
 from gen.plan.prompts import template_for
 from shards.ingest.folder import open_data
 
+MOST = 10_000_000  # images of one cell: a plan is a table in memory
+
 
 @dataclass(frozen=True)
 class CellRequest:
@@ -53,13 +55,8 @@ class CellRequest:
     def __post_init__(self) -> None:
         if sum(way is not None for way in (self.table, self.balance, self.predictions)) > 1:
             raise UserError("a table of cells, data to balance and predictions exclude each other; give one of them")
-        for what, number, least in (
-            ("per cell", self.per_cell, 1),
-            ("in all", self.total, 1),
-            ("for each cell at least", self.floor, 0),
-        ):
-            if number is not None and number < least:
-                raise UserError(f"{number} images {what}; expected {least} or more")
+        if self.per_cell is not None and not 1 <= self.per_cell <= MOST:
+            raise UserError(f"{self.per_cell} images per cell; expected 1 to {MOST}")
 
     def named(self) -> str:
         """The name of what says how many images each cell gets; "" where nothing does."""

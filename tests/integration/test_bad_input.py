@@ -56,7 +56,7 @@ def test_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("--classes", "melanoma", "annulus"),
         ("--solver", "rk4", "dpmsolver++"),
         ("--steps", "0", "steps"),
-        ("--per-cell", "0", "expected 1 or more"),
+        ("--per-cell", "0", "expected 1 to"),
         ("--worker", "3/3", "I/N"),
         ("--format", "gif", "png"),
     ],

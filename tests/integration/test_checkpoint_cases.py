@@ -31,6 +31,7 @@ DRAWN = {  # and the side in pixels of what is drawn
     "fast_tokenizer_only": 16,
     "euler_no_spacing": 16,
     "lcm_defaults": 16,
+    "lcm_cond": 16,
 }
 REFUSED = {
     "size_null": "unet/config.json has sample_size = None",
@@ -38,7 +39,6 @@ REFUSED = {
     "nan_weights": "conv_in.weight holds NaN",
     "class_embed": "unet/config.json has class_embed_type",
     "text_time": "unet/config.json has addition_embed_type",
-    "lcm_cond": "unet/config.json has time_cond_proj_dim",
     "ip2p_8ch": "unet takes 8 channels",
     "learned_sigma": "unet gives 8 channels",
     "ti_not_resized": "tokenizer has 1 tokens",

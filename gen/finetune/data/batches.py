@@ -33,13 +33,17 @@ class LatentSource:
 
 @dataclass(frozen=True)
 class Batch:
-    """noisy: [b, C or 2C + 1, h, w]; target: [b, C, h, w]; timesteps, prompt, weight: [b]."""
+    """noisy: [b, C or 2C + 1, h, w]; target: [b, C, h, w]; timesteps, prompt, weight: [b].
+
+    `chance`, [b], is a uniform number in (0, 1) for what the network's own loss draws.
+    """
 
     noisy: Tensor
     target: Tensor
     timesteps: Tensor
     prompt: Tensor
     weight: Tensor
+    chance: Tensor
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(v.to(device) for v in vars(self).values()))
@@ -69,10 +73,10 @@ class Batches:
         image, view = source.at(sample, self.seed)
         cached = source.latents.cached(image, view)
         key = f"{source.name}/{sample}"
-        u = noise.uniform(self.seed, f"choice/{key}", 0, 2)
+        u = noise.uniform(self.seed, f"choice/{key}", 0, 3)
         spread, eps = (torch.from_numpy(noise.normal(self.seed, key, k, cached.mean.shape)) for k in (0, 1))
         clean = (cached.mean + cached.std * spread)[None]
-        timesteps = torch.tensor([int(u[0] * self.objective.timesteps)])
+        timesteps = torch.tensor([self.objective.timestep(u[0])])
         noisy = self.objective.noised(clean, eps[None], timesteps)
         if cached.mask is not None and cached.masked is not None:
             noisy = torch.cat([noisy, cached.mask[None], cached.masked[None]], dim=1)
@@ -83,6 +87,7 @@ class Batches:
             timesteps,
             torch.tensor([prompt]),
             torch.tensor([source.weight]),
+            torch.tensor([u[2]], dtype=torch.float32),
         )
 
 

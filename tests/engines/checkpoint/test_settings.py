@@ -50,7 +50,6 @@ def test_the_defaults_of_the_text_encoder_pass() -> None:
 @pytest.mark.parametrize(
     ("value", "word"),
     [
-        ({"time_cond_proj_dim": 256}, "time_cond_proj_dim = 256.*expected null"),
         ({"class_embed_type": "timestep"}, "class_embed_type = 'timestep'"),
         ({"num_class_embeds": 10}, "num_class_embeds = 10"),
         ({"addition_embed_type": "text_time"}, "expected null or 'text'"),
@@ -67,7 +66,7 @@ def test_a_setting_that_is_not_followed_is_refused_by_name(value: dict[str, obje
 
 
 def test_an_unknown_setting_that_is_null_says_nothing() -> None:
-    check_settings(PATH, {"invented": None, "time_cond_proj_dim": None}, settings.UNET)
+    check_settings(PATH, {"invented": None, "encoder_hid_dim": None}, settings.UNET)
 
 
 def test_the_classes_are_those_of_diffusers() -> None:

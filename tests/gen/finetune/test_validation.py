@@ -41,7 +41,8 @@ def test_a_sheet_needs_no_skin_types(random_pipeline: Path, tmp_path: Path) -> N
         (tmp_path / "photos" / name / f"{name}.png").write_bytes(encode_image(picture))
     examples = make_examples(open_data(tmp_path / "photos"), "An image of {class}")
     base = load_base(*read_base(random_pipeline, None))
-    page = validation.sheet(base, examples, tmp_path / "sheet.png", 0, 2, 3.0)
+    drawn = {"steps": 2, "guidance": 3.0}
+    page = validation.sheet(base, examples, tmp_path / "sheet.png", 0, drawn)
     assert page.shape == (2 * (64 + 12), 64, 3)
     np.testing.assert_array_equal(page, decode_image((tmp_path / "sheet.png").read_bytes()))
-    np.testing.assert_array_equal(page, validation.sheet(base, examples, tmp_path / "again.png", 0, 2, 3.0))
+    np.testing.assert_array_equal(page, validation.sheet(base, examples, tmp_path / "again.png", 0, drawn))
