@@ -56,8 +56,8 @@ def resolve(model: str | Path) -> Path:
     name = str(model)
     if folder.is_file():
         raise EngineError(
-            f"{name} is a file; expected a folder in the layout of diffusers: "
-            "`StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)` makes one of a .safetensors"
+            f"{name} is a file; expected a folder in the layout of diffusers: engines.source.open_model makes one of a "
+            ".safetensors"
         )
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise EngineError(

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.digests import digest_bytes, digest_file
-from engines.checkpoint.folder import averaged_weights, one_line, read_json
+from engines.checkpoint.folder import averaged_weights, one_line, read_json, weight_files
 from engines.errors import EngineError
+from engines.weights_source import WeightsSource
 
 log = logging.getLogger("dermforge")
 #: The files of a pipeline folder that can determine an image, by suffix.
@@ -91,6 +92,8 @@ class PipelineSpec(_Frozen):
         What was added to the weights before the build, in its order.
     few_steps
         Of a distilled pipeline; None for others.
+    source
+        Where the weights came from; None for those that the pipeline folder has under their plain names.
     """
 
     size: int
@@ -121,6 +124,7 @@ class PipelineSpec(_Frozen):
     validation_prompts: list[ValidationPrompt] = []
     adapters: list[Adapter] = []
     few_steps: FewSteps | None = None
+    source: WeightsSource | None = None
 
     @property
     def networks(self) -> list[str]:
@@ -157,6 +161,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     from engines.checkpoint.dry_run import try_networks
     from engines.checkpoint.scheduler import scheduler_settings
     from engines.checkpoint.skeleton import empty_pipeline, parts_of, read_family
+    from engines.checkpoint.variants import other_copies
     from engines.checkpoint.weights import check_weights
 
     pipeline, family = empty_pipeline(folder), read_family(folder)
@@ -172,11 +177,12 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     for part, network in networks.items():
         if wrapped := check_weights(folder, part, network):
             log.warning("%s: %s is taken away from the names of its weights", folder / part, ", ".join(wrapped))
-    if others := averaged_weights(folder):
+    if others := sorted({*averaged_weights(folder), *other_copies(folder, networks)}):
+        files = [weight_files(folder, part).files[0] for part in networks]
         log.warning(
-            "%s: the weights are read from the parts that model_index.json names, and %s not: to use those, save the "
-            "pipeline again with them in place",
+            "%s: the weights are read from %s, and not from %s: choose a variant to read others",
             folder,
+            ", ".join(path.relative_to(folder).as_posix() for path in files),
             ", ".join(others),
         )
     own = _facts(folder)
@@ -205,6 +211,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             phantom=own.get("phantom", False),
             adapters=own.get("adapters", []),
             few_steps=own.get("few_steps"),
+            source=own.get("source"),
             validation_prompts=[
                 ValidationPrompt(prompt=p["prompt"], label=p.get("class"), group=p.get("group"))
                 for p in own.get("validation_prompts", [])

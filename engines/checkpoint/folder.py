@@ -59,7 +59,7 @@ def weight_files(folder: Path, part: str) -> Weights:
         if one.is_file():
             return Weights([one], variant)
         if index.is_file():
-            return Weights(_shards(index), variant)
+            return Weights(shards_of(index), variant)
     raise EngineError(_no_weights(folder, place, name))
 
 
@@ -69,8 +69,14 @@ def averaged_weights(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in found if EMA.search(path.name))
 
 
-def _shards(index: Path) -> list[Path]:
-    """The files that an index of sharded weights names, all of which must lie next to it."""
+def shards_of(index: Path) -> list[Path]:
+    """The files that an index of sharded weights names.
+
+    Raises
+    ------
+    EngineError
+        One is not there, or does not lie next to the index.
+    """
     named = read_json(index).get("weight_map")
     names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
     if not names:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from engines.checkpoint.folder import weight_files, weights_name
+from engines.checkpoint.safetensors_file import entries, open_safetensors
 from engines.checkpoint.skeleton import empty_network
 from engines.errors import EngineError
 
@@ -122,7 +122,7 @@ def read_weights(folder: Path, part: str, changed: Change = lambda _, value: val
     """
     weights: dict[str, torch.Tensor] = {}
     for path in weight_files(folder, part).files:
-        with _opened(path) as file:
+        with open_safetensors(path) as file:
             for name, own in own_names(path.parent, file.keys()).items():
                 value = file.get_tensor(name)
                 if not is_finite(value):
@@ -194,23 +194,14 @@ def _more(names: list[str]) -> str:
 
 
 def _shapes(path: Path) -> dict[str, list[int]]:
-    with _opened(path) as file:
-        return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    return {name: list(one.shape) for name, one in entries(path).items()}
 
 
 def _check_types(path: Path) -> None:
     """Refuse weights that are kept as integers or in eight bits: they mean nothing without the scales of a method."""
-    with _opened(path) as file:
-        types = {name: str(file.get_slice(name).get_dtype()) for name in file.keys()}  # noqa: SIM118
+    types = {name: one.dtype for name, one in entries(path).items()}
     if wrong := [name for name, kind in types.items() if kind not in TYPES and name not in UNUSED]:
         raise EngineError(
             f"{path}: {wrong[0]} is of type {types[wrong[0]]}{_more(wrong)}; expected one of {', '.join(TYPES)}: "
             "take the model's copy that is not quantized"
         )
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return safe_open(path, "pt")
-    except SafetensorError as error:
-        raise EngineError(f"{path} is not a whole safetensors file ({error}): copy or download it again") from error

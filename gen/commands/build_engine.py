@@ -10,10 +10,13 @@ import typer
 from rich.text import Text
 
 from dermforge.common import console
+from gen.commands.model_options import PartsFrom, PredictionType, Variant
 
 
 def build_engine(
-    model: Annotated[str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A diffusers pipeline folder, hub id or .safetensors file [default: built in]")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The bundle's folder")] = Path("bundle"),
     lora: Annotated[
         list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="An adapter to fuse into the weights; repeatable")
@@ -21,6 +24,9 @@ def build_engine(
     embedding: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A learnt word's file to add; repeatable")
     ] = None,
+    variant: Variant = None,
+    prediction_type: PredictionType = None,
+    parts_from: PartsFrom = None,
     backend: Annotated[str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")] = "onnxruntime",
     target: Annotated[
         str | None, typer.Option(help="What to compile engine files for: sm_89 ... (tensorrt-rtx) or cpu (torch)")
@@ -43,6 +49,8 @@ def build_engine(
 
     Example: gen build-engine --model ./my-sd15 --precision fp16 --backend tensorrt-rtx --target sm_89 --out engine
 
+    A single file: gen build-engine --model v2-1_768-ema-pruned.safetensors --prediction-type v_prediction
+
     With an adapter: gen build-engine --model ./my-sd15 --lora derm.safetensors:0.8 --embedding nevus.safetensors
     """
     import engines
@@ -50,6 +58,7 @@ def build_engine(
     from engines.adapters import parse_lora, with_adapters
     from engines.backends.compiled_call import parse_mode
     from engines.certificate import read_certificate
+    from engines.source import Source, open_model
     from gen import builtin
     from gen.commands.inspect_bundle import compared_with
     from gen.sampling.own_steps import own_steps
@@ -59,7 +68,8 @@ def build_engine(
     loras = [parse_lora(one) for one in lora or []]
     if loras or embedding:
         steps("fusing adapters")
-    with with_adapters(model or builtin.pipeline_folder(), loras, embedding or []) as folder:
+    source = Source(model or builtin.pipeline_folder(), variant, prediction_type, parts_from)
+    with open_model(source) as base, with_adapters(base, loras, embedding or []) as folder:
         bundle = engines.build(
             folder,
             out,

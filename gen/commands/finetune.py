@@ -13,6 +13,7 @@ from dermforge.common import console
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
 from dermforge.common.unused_options import used_only
+from gen.commands.model_options import PartsFrom, PredictionType, Variant
 
 
 @used_only("with --method lora", lambda given: given["method"] == "lora", "rank", "keep_adapter")
@@ -21,7 +22,12 @@ from dermforge.common.unused_options import used_only
 def finetune(
     data: Annotated[str, typer.Option(help="Shards, or a folder of images with a CSV or a folder a class")],
     out: Annotated[Path, typer.Option(help="The pipeline folder to write")],
-    model: Annotated[str | None, typer.Option(help="A diffusers pipeline folder or hub id [default: built in]")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A diffusers pipeline folder, hub id or .safetensors file [default: built in]")
+    ] = None,
+    variant: Variant = None,
+    prediction_type: PredictionType = None,
+    parts_from: PartsFrom = None,
     method: Annotated[str, typer.Option(help="full (the UNet), lora, or textual-inversion (a word a class)")] = "full",
     per_class: Annotated[bool, typer.Option("--per-class", help="One model for each class, in OUT/CLASS")] = False,
     holdout: Annotated[
@@ -73,6 +79,7 @@ def finetune(
     Example: gen finetune --model ./sd21-base --data ./photos --method lora --holdout test.csv --out ./tuned
     """
     from engines.pipeline_spec import read_spec
+    from engines.source import Source, open_model
     from gen import builtin
     from gen.finetune.data.holdout import Holdout, read_holdout
     from gen.finetune.settings import Execution, Hyperparameters
@@ -115,15 +122,17 @@ def finetune(
     held_out = read_holdout(holdout) if holdout else Holdout()
     accelerator = new_accelerator(settings, execution)
     console.err.quiet = not accelerator.is_main_process
-    whole = Task(model or builtin.pipeline_folder(), images, out, held_out, work)
-    tasks = [whole]
-    if per_class:
-        names = {c: re.sub(r"[^A-Za-z0-9_]+", "-", c) for c in images.classes}
-        tasks = [
-            replace(whole, data=images.where(cls=c), out=out / name, work=whole.folder / name)
-            for c, name in names.items()
-        ]
-    results = [tune(task, settings, execution, accelerator, console.progress, _note) for task in tasks]
+    source = Source(model or builtin.pipeline_folder(), variant, prediction_type, parts_from)
+    with open_model(source) as base:
+        whole = Task(base, images, out, held_out, work)
+        tasks = [whole]
+        if per_class:
+            names = {c: re.sub(r"[^A-Za-z0-9_]+", "-", c) for c in images.classes}
+            tasks = [
+                replace(whole, data=images.where(cls=c), out=out / name, work=whole.folder / name)
+                for c, name in names.items()
+            ]
+        results = [tune(task, settings, execution, accelerator, console.progress, _note) for task in tasks]
     main = accelerator.is_main_process
     accelerator.end_training()
     if not main:

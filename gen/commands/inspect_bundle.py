@@ -1,4 +1,4 @@
-"""`gen inspect`: what an engine bundle holds, whether its files are whole, and its parity certificate."""
+"""`gen inspect`: what an engine bundle holds, whether its files are whole, and its parity certificate; or a model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from rich.text import Text
 
 from dermforge.common import console
 from dermforge.common.clear_names import in_clear
-from dermforge.common.errors import CheckFailed
+from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.id_ranges import in_words
+from gen.commands.model_options import PartsFrom, PredictionType, Variant
 
 if TYPE_CHECKING:
     from engines import Bundle
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 
 def inspect_bundle(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder; or a pipeline folder or .safetensors file")],
+    variant: Variant = None,
+    prediction_type: PredictionType = None,
+    parts_from: PartsFrom = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout")] = False,
 ) -> None:
     """Show a bundle's contents, files and parity certificate. Every file is hashed.
 
-    Exit status 1 if the certificate failed.
+    Exit status 1 if the certificate failed. Of a model that is not built yet: its family, parts and weights.
 
     Example: gen inspect ./engine
     """
@@ -33,7 +37,14 @@ def inspect_bundle(
     from engines.bundle import find_record
     from engines.certificate import read_certificate
     from engines.manifest import TIMINGS, Record
+    from engines.source import Source
+    from gen.commands.inspect_model import inspect_model, is_model
 
+    if is_model(bundle):
+        inspect_model(Source(bundle, variant, prediction_type, parts_from), json)
+        return
+    if variant or prediction_type or parts_from:
+        raise UserError(f"{bundle} is no model: --variant, --prediction-type and --parts-from are for models")
     found = read_bundle(bundle)
     found.verify()
     certificate = read_certificate(found)
@@ -81,6 +92,7 @@ def _contents(bundle: Bundle) -> Table:
         "lineage": in_words(spec.lineage)
         + (", phantom" if spec.phantom else "")
         + (f", {len(names)} with their names in clear" if (names := in_clear(spec.lineage)) else ""),
+        "weights": "of the pipeline folder" if spec.source is None else spec.source.in_words(),
         "adapters": "; ".join(f"{a.file} {'' if a.scale is None else f'x {a.scale:g}'}".strip() for a in spec.adapters)
         or "none",
         "files": f"{len(manifest.artefacts)}, {sum(a.bytes for a in manifest.artefacts) / 1e6:.1f} MB, all as recorded",

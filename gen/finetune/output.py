@@ -149,6 +149,7 @@ class TunedPipeline:
                 for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
             ],
             self.record.key: {"identity": _plain(self.identity), "steps": self.steps, "created_by": created_by()},
+            "source": inherited.get("source"),
         }
 
     def card(self) -> str:

@@ -61,7 +61,7 @@ def test_a_model_that_is_not_found_comes_with_the_line_that_gets_one(
 
 def test_a_single_file_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "sd.safetensors").write_bytes(b"")
-    with pytest.raises(EngineError, match=r"is a file.*from_single_file"):
+    with pytest.raises(EngineError, match=r"is a file.*open_model"):
         resolve(tmp_path / "sd.safetensors")
 
 
