@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from dermforge.common import id_ranges
 from dermforge.common.digests import digest_bytes
 from engines.checkpoint.folder import one_line
+from engines.checkpoint.safetensors_file import read_header
 from engines.checkpoint.weights import is_finite
 from engines.errors import EngineError
 from engines.pipeline_spec import Adapter
@@ -81,10 +82,10 @@ def read_adapter(path: Path) -> AdapterFile:
         )
     from safetensors.torch import load
 
+    header = read_header(path)
     data = path.read_bytes()
     try:
         tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, ValueError, KeyError) as error:
         raise EngineError(f"{path} is not a whole safetensors file ({one_line(error)}): download it again") from error
     if not tensors:

@@ -11,8 +11,9 @@ from pathlib import Path
 from torch import nn
 
 from engines.adapters.files import AdapterFile, read_adapter
+from engines.adapters.kohya_transformers import read_transformer_lora
 from engines.adapters.lora import Lora, fuse
-from engines.adapters.lora_formats import read_lora
+from engines.adapters.lora_formats import Loadable, check_lora, is_kohya, read_lora
 from engines.adapters.words import add_word
 from engines.checkpoint.folder import read_json
 from engines.checkpoint.skeleton import INDEX, empty_pipeline, parts_of, read_family, tokenizers_of
@@ -21,6 +22,7 @@ from engines.errors import EngineError
 from engines.find_model import resolve
 from engines.pipeline_spec import FACTS, model_digest
 from engines.private_copy import own_folder
+from engines.single_file.layouts import LAYOUTS
 
 
 @contextmanager
@@ -81,7 +83,7 @@ def _fuse_all(base: Path, folder: Path, files: Sequence[AdapterFile], scales: Se
     """Fuse adapters one after the other, and write the parts that they change in float32."""
     pipeline = empty_pipeline(base)
     can = [part for part in pipeline._lora_loadable_modules if part in parts_of(base)]
-    read = [read_lora(file, read_family(base).denoiser, can) for file in files]
+    read = [_read(file, base, {part: getattr(pipeline, part) for part in can}) for file in files]
     if len(read) > 1 and (dora := [file for file, one in zip(files, read, strict=True) if one.dora]):
         raise EngineError(f"{dora[0].path} is a DoRA, whose effect depends on the base's weights: give it alone")
     changed = sorted({part for one in read for part in one.parts})
@@ -95,6 +97,15 @@ def _fuse_all(base: Path, folder: Path, files: Sequence[AdapterFile], scales: Se
         (folder / part).mkdir()
         shutil.copyfile(base / part / "config.json", folder / part / "config.json")
         write_weights(folder, part, getattr(pipeline, part).state_dict())
+
+
+def _read(file: AdapterFile, base: Path, networks: dict[str, nn.Module]) -> Loadable:
+    """An adapter in the names of diffusers, whichever trainer wrote it."""
+    family = read_family(base)
+    if family.denoiser == "transformer" and family.name in LAYOUTS and is_kohya(file):
+        check_lora(file)
+        return read_transformer_lora(file, family.name, networks, family.denoiser)
+    return read_lora(file, family.denoiser, list(networks))
 
 
 def _room(networks: dict[str, nn.Module], place: Path) -> None:

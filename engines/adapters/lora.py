@@ -83,7 +83,7 @@ def fuse(pipeline: Any, file: AdapterFile, lora: Loadable, scale: float, folder:
     finally:
         kept.unlink()
     networks = {part: getattr(pipeline, part) for part in lora.parts}
-    _check_used(file, networks, name)
+    _check_used(file, lora, networks, name)
     _check_scales(file, networks, name, lora.scales)
     with quiet(), torch.no_grad():
         pipeline.set_adapters([name], [scale])
@@ -108,8 +108,8 @@ def _called(width: int) -> str:
     return f" ({WIDTHS[width]})" if width in WIDTHS else ""
 
 
-def _check_used(file: AdapterFile, networks: Mapping[str, Any], name: str) -> None:
-    """Every tensor of the file is in a network, and nothing else is."""
+def _check_used(file: AdapterFile, lora: Loadable, networks: Mapping[str, Any], name: str) -> None:
+    """Every tensor of the adapter is in a network, and nothing else is."""
     from peft.utils import get_peft_model_state_dict
 
     loaded = Counter(
@@ -118,7 +118,7 @@ def _check_used(file: AdapterFile, networks: Mapping[str, Any], name: str) -> No
         for value in get_peft_model_state_dict(network, adapter_name=name).values()
     )
     unused = []
-    for key, value in file.tensors.items():
+    for key, value in lora.tensors.items():
         if key.endswith(ALPHA):
             continue
         digest = tensor_digest(value)
@@ -130,7 +130,7 @@ def _check_used(file: AdapterFile, networks: Mapping[str, Any], name: str) -> No
         what = f"{', '.join(unused[:3])}{' ...' if len(unused) > 3 else ''}" if unused else "weights that are not there"
         raise EngineError(
             f"{file.path} is not used whole: diffusers leaves out {max(len(unused), loaded.total())} of its "
-            f"{len(file.tensors)} tensors for this pipeline ({what}); it is of another architecture, or damaged"
+            f"{len(lora.tensors)} tensors for this pipeline ({what}); it is of another architecture, or damaged"
         )
 
 

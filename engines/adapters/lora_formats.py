@@ -60,6 +60,32 @@ class Loadable:
     dora: bool
 
 
+def check_lora(file: AdapterFile) -> None:
+    """Refuse other kinds of adapters.
+
+    Raises
+    ------
+    EngineError
+        Names the kind.
+    """
+    for pattern, kind in OTHERS.items():
+        if found := [name for name in file.tensors if re.search(pattern, name)]:
+            raise EngineError(f"{file.path} is no LoRA that is read here: {found[0]} is of {kind}; fuse it elsewhere")
+    if not any("lora" in name for name in file.tensors):
+        first = ", ".join(sorted(file.tensors)[:3])
+        raise EngineError(f"{file.path} is no adapter: it holds {first}; expected names with lora in them")
+    for name, value in file.tensors.items():
+        if (name.endswith(ALPHA) and value.numel() != 1) or (name.endswith((DOWN, UP)) and value.ndim < 2):
+            raise EngineError(f"{file.path}: {name} has the shape {list(value.shape)}, which an adapter's has not")
+    if is_kohya(file) and (odd := [name for name in file.tensors if not KOHYA.match(name)]):
+        raise EngineError(f"{file.path} mixes two formats of names: {odd[0]} is unlike lora_unet_ and lora_te_")
+
+
+def is_kohya(file: AdapterFile) -> bool:
+    """Whether an adapter has the names of kohya's trainer."""
+    return any(KOHYA.match(name) for name in file.tensors)
+
+
 def read_lora(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
     """Bring an adapter's names into those that diffusers reads.
 
@@ -75,18 +101,8 @@ def read_lora(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
     EngineError
         It is another kind of adapter, or of a part that is not there.
     """
-    for pattern, kind in OTHERS.items():
-        if found := [name for name in file.tensors if re.search(pattern, name)]:
-            raise EngineError(f"{file.path} is no LoRA that is read here: {found[0]} is of {kind}; fuse it elsewhere")
-    if not any("lora" in name for name in file.tensors):
-        first = ", ".join(sorted(file.tensors)[:3])
-        raise EngineError(f"{file.path} is no adapter: it holds {first}; expected names with lora in them")
-    for name, value in file.tensors.items():
-        if (name.endswith(ALPHA) and value.numel() != 1) or (name.endswith((DOWN, UP)) and value.ndim < 2):
-            raise EngineError(f"{file.path}: {name} has the shape {list(value.shape)}, which an adapter's has not")
-    if any(KOHYA.match(name) for name in file.tensors):
-        return _kohya(file, denoiser, parts)
-    return _peft(file, denoiser, parts)
+    check_lora(file)
+    return (_kohya if is_kohya(file) else _peft)(file, denoiser, parts)
 
 
 def _kohya(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
@@ -99,8 +115,6 @@ def _kohya(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
         "te2": "text_encoder_2",
         "te3": "text_encoder_3",
     }
-    if odd := [name for name in tensors if not KOHYA.match(name)]:
-        raise EngineError(f"{file.path} mixes two formats of names: {odd[0]} is unlike lora_unet_ and lora_te_")
     for name, down in file.tensors.items():
         if name.endswith(DOWN):
             alpha = tensors.setdefault(name.removesuffix(DOWN) + ALPHA, torch.tensor(float(len(down))))
@@ -126,13 +140,18 @@ def _peft(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
     settings = _written_by_diffusers(file)
     if bare and any(name.startswith(PEFT) for name in file.tensors):
         settings = {f"{part}.{name}": value for part in found for name, value in _written_by_peft(file).items()}
+    dora = any("lora_magnitude_vector" in name for name in tensors)
+    return Loadable(tensors, settings, found, {} if settings else scales_of(tensors), dora)
+
+
+def scales_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Alpha over rank of each module in peft's names, by the digest of its first matrix."""
     scales = {}
     for name, down in tensors.items():
         if re.search(r"lora_A|\.down\.", name):
             alpha = tensors.get(re.split(r"[._]lora", name)[0] + ALPHA)  # which only FLUX's files have
             scales[tensor_digest(down)] = 1.0 if alpha is None else float(alpha) / len(down)
-    dora = any("lora_magnitude_vector" in name for name in tensors)
-    return Loadable(tensors, settings, found, {} if settings else scales, dora)
+    return scales
 
 
 def _there(file: AdapterFile, found: set[str], parts: list[str]) -> list[str]:
