@@ -18,6 +18,7 @@ from engines.errors import EngineError
 
 REAL = 4  # prompts of which real input is made
 REAL_STEPS = 2
+DECODER = "vae_decoder"
 
 
 class Tick(Protocol):
@@ -34,7 +35,7 @@ class ParityInputs:
     """Input for each network: random, and what the reference makes of real prompts."""
 
     ids: Pair
-    unet: Pair
+    noisy: Pair
     times: torch.Tensor
     words: tuple[Conditioning, Conditioning]
     latents: Pair
@@ -43,12 +44,16 @@ class ParityInputs:
 
 @dataclass(frozen=True)
 class ParityOutputs:
-    """What an engine makes of the input, and its images of the prompts, uint8 [n, H, W, 3], where there are any."""
+    """What an engine makes of the input, and its images of the prompts, uint8 [n, H, W, 3], where there are any.
 
-    text_encoder: Pair
-    unet: Pair
-    vae_decoder: Pair
-    vae_encoder: Pair
+    Attributes
+    ----------
+    components
+        By part, as the family names it; several text encoders are one, because the denoiser is told what they give
+        together.
+    """
+
+    components: dict[str, Pair]
     images: np.ndarray
     by_own_steps: bool = False
 
@@ -65,7 +70,7 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
         return torch.from_numpy(noise.standard_normal(shape, dtype=np.float32))
 
     latents = normal(rows, spec.latent_channels, side, side)
-    unet_in = normal(rows, spec.unet_in_channels, side, side)
+    noisy = normal(rows, spec.unet_in_channels, side, side)
     times = torch.linspace(1, spec.num_train_timesteps - 1, rows)
     words = moved(reference.encode_tokens(real_ids), "cpu")
     text = with_empty(reference, few)
@@ -74,7 +79,7 @@ def parity_inputs(reference: Reference, prompts: Sequence[str]) -> ParityInputs:
     real_latents = reference.encode(drawn).cpu()
     return ParityInputs(
         ids=(random_ids, real_ids),
-        unet=(unet_in, unet_in),
+        noisy=(noisy, noisy),
         times=times,
         words=(gauss(spec.conditioning, rows, generator=torch.Generator().manual_seed(1)), words),
         latents=(latents, real_latents),
@@ -128,7 +133,7 @@ def parity_outputs(
     words = both(encoded_text, inputs.ids)
     text = with_empty(engine, prompts)
     tick(f"{name}: {engine.spec.denoiser}")
-    random, real = (denoised(x, inputs.times, words) for x, words in zip(inputs.unet, inputs.words, strict=True))
+    random, real = (denoised(x, inputs.times, words) for x, words in zip(inputs.noisy, inputs.words, strict=True))
     latents, own = None, False
     if start is not None:
         drawing = f"{name}: images of {len(prompts)} prompts"
@@ -143,11 +148,17 @@ def parity_outputs(
     images = np.empty(0, np.uint8) if latents is None else engine.decode(latents).cpu().numpy()
     encoded = both(engine.encode, inputs.images)
     engine.release()
-    return ParityOutputs(words, (random, real), decoded, encoded, images, own)
+    components = {
+        " + ".join(engine.spec.text_encoders): words,
+        engine.spec.denoiser: (random, real),
+        DECODER: decoded,
+        "vae_encoder": encoded,
+    }
+    return ParityOutputs(components, images, own)
 
 
 def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str) -> dict[str, dict[str, float]]:
-    """Relative L2 error of each of the four calls, on random and on real input.
+    """Relative L2 error of each component, on random and on real input.
 
     Raises
     ------
@@ -163,10 +174,10 @@ def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str)
         beyond = ((got.double() - exact.double()).abs() - 0.5).clamp_min(0)
         return float(beyond.norm() / exact.double().norm().clamp_min(1e-12))
 
-    kinds = {"text_encoder": error, "unet": error, "vae_decoder": decoder_error, "vae_encoder": error}
     errors = {}
-    for name, measure in kinds.items():
-        random, real = (measure(*pair) for pair in zip(getattr(ours, name), getattr(theirs, name), strict=True))
+    for name, got in ours.components.items():
+        measure = decoder_error if name == DECODER else error
+        random, real = (measure(*pair) for pair in zip(got, theirs.components[name], strict=True))
         if not np.isfinite([random, real]).all():
             raise EngineError(f"the {name} of this engine gives NaN or infinity in {precision}: {advice(precision)}")
         errors[name] = {"random": random, "real": real}

@@ -40,7 +40,7 @@ class EngineChoice:
     Attributes
     ----------
     rows
-        Batch rows of one UNet call; None to find the fastest number and to measure others.
+        Batch rows of one denoiser call; None to find the fastest number and to measure others.
     compile_mode
         Of torch on CUDA, peers too; None for the usual one.
     """
@@ -93,7 +93,7 @@ def all_benchmarks(
     only: Annotated[list[str] | None, typer.Option(help=f"{', '.join(PARTS)}; repeatable")] = None,
     rows: Annotated[
         int | None,
-        typer.Option(help="Batch rows of one UNet call, without a sweep [default: the fastest of several]", min=1),
+        typer.Option(help="Batch rows of one denoiser call, without a sweep [default: the fastest of several]", min=1),
     ] = None,
     compile_mode: options.Compile = None,
     repeats: Annotated[int, typer.Option(help="Timed runs of each.", min=1)] = 5,

@@ -23,7 +23,7 @@ def engine_files(
     model: options.Model = models.BUILT_IN,
     target: Annotated[str, typer.Option(help="GPU architecture to compile for.")] = "sm_89",
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16")] = "fp16",
-    rows: Annotated[int, typer.Option(help="Batch rows of one UNet call.", min=1)] = 16,
+    rows: Annotated[int, typer.Option(help="Batch rows of one denoiser call.", min=1)] = 16,
     vae_batch: Annotated[int, typer.Option(help="Images of one decoder or encoder call.", min=1)] = 4,
     work: options.Work = models.WORK,
     out: options.Out = None,

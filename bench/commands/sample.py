@@ -123,7 +123,7 @@ def _measurements(
             last = run.summaries[-repeats:]
             waited = {k: median([s.waited[k] for s in last]) for k in last[0].waited}
             found += [
-                lower(f"{name}/rows", "UNet rows/image", [s.forwards_per_image for s in last]),
+                lower(f"{name}/rows", "denoiser rows/image", [s.forwards_per_image for s in last]),
                 higher(f"{name}/filled", "of all rows", [s.filled for s in last]),
                 lower(f"{name}/waiting", "of the time", [s.waiting for s in last], waited),
             ]

@@ -51,8 +51,8 @@ def _rows(axes: Axes, found: Sequence[Measurement]) -> None:
         bands = [spread(m.samples) for m in mine]
         axes.fill_between(rows, [low for low, _ in bands], [high for _, high in bands], alpha=0.2)
     axes.set_xscale("log", base=2)
-    axes.set_xlabel("rows of one UNet call")
-    axes.set_ylabel("UNet rows/s")
+    axes.set_xlabel("rows of one denoiser call")
+    axes.set_ylabel("denoiser rows/s")
     axes.set_ylim(bottom=0)
     each = int(found[0].details["rows/image"] or 1)
     images = axes.secondary_yaxis("right", functions=(partial(np.multiply, 1 / each), partial(np.multiply, each)))

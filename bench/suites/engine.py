@@ -108,7 +108,7 @@ def components(one: Loaded, setup: Setup) -> list[Measurement]:
     ids = engine.tokenize([f"a {i}" for i in range(TEXT_BATCH)]).to(device)
     calls: Mapping[str, tuple[Callable[[], object], int, float]] = {
         "text_encoder": (lambda: engine.calls.text(ids), TEXT_BATCH, flops.text),
-        "unet": (lambda: engine.denoise(noisy, times, words), engine.rows, flops.unet),
+        spec.denoiser: (lambda: engine.denoise(noisy, times, words), engine.rows, flops.unet),
         "vae_decoder": (lambda: engine.decode(latents), engine.vae_batch, flops.decode),
         "vae_encoder": (lambda: engine.encode(pixels), engine.vae_batch, flops.encode),
     }
@@ -130,7 +130,7 @@ def components(one: Loaded, setup: Setup) -> list[Measurement]:
 
 
 def rows_sweep(one: Loaded, rows: Sequence[int], setup: Setup) -> list[Measurement]:
-    """UNet batch rows per second at several batch sizes, and how many batch rows an image of the workload takes."""
+    """The denoiser's batch rows per second at several batch sizes, and how many an image of the workload takes."""
     each, ceiling = unet_rows(one.engine.spec, setup.workload.rows[0]), setup.ceilings[one.engine.precision]
     found = []
     for n in possible_rows(one.engine, rows):
@@ -144,7 +144,13 @@ def rows_sweep(one: Loaded, rows: Sequence[int], setup: Setup) -> list[Measureme
         rate = n * setup.flops.unet / median(took) / 1e12
         found.append(
             per_second(
-                f"rows/{one.name}/{n:04d}", took, n, "UNet rows/s", rows=n, share=rate / ceiling, **{"rows/image": each}
+                f"rows/{one.name}/{n:04d}",
+                took,
+                n,
+                "denoiser rows/s",
+                rows=n,
+                share=rate / ceiling,
+                **{"rows/image": each},
             )
         )
         setup.tick(f"{n} rows")

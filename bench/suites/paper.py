@@ -87,7 +87,7 @@ def rates(
         last = done[-1]
         details = {
             "images": images,
-            "UNet rows/image": last.forwards_per_image,
+            "denoiser rows/image": last.forwards_per_image,
             "filled": last.filled,
             "waiting": last.waiting,
             "memory MB": known(memory.megabytes),

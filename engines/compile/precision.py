@@ -36,12 +36,13 @@ def lower(module: M, dtype: torch.dtype) -> M:
     module = module.eval()
     if dtype == torch.float32:
         return module
-    norms = {id(m) for m in module.modules() if isinstance(m, NORMS)}
     for part in module.modules():
-        if id(part) not in norms:
-            for value in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
-                if value.is_floating_point():
-                    value.data = value.data.to(dtype)
+        if isinstance(part, NORMS):
+            continue
+        for value in part.parameters(recurse=False):
+            value.data = value.data.to(dtype)
+        for name, buffer in part.named_buffers(recurse=False):  # some are views, whose data torch.export compares
+            part._buffers[name] = buffer.to(dtype) if buffer.is_floating_point() else buffer
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, NORMS) and not isinstance(parent, Float32Norm):

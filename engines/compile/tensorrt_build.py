@@ -98,6 +98,7 @@ def compile_graph(
     if not parser.parse(_read(graph), str(graph)):
         reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise EngineError(f"{target.builder} cannot read {graph}: {one_line(reasons) or 'no ONNX model'}")
+    _let_attention_decompose(trt, network)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # on unless it is cleared; float32 means all 24 bits here
     config.add_optimization_profile(static_profile(builder, network, rows))
@@ -118,6 +119,20 @@ def compile_graph(
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.write_bytes(config.get_timing_cache().serialize())
     return memoryview(compiled)  # not a copy: an engine file takes gigabytes
+
+
+def _let_attention_decompose(trt: Any, network: Any) -> None:
+    """Let an attention run in several kernels where the GPU has no fused one: in float32, or with heads of 8 numbers.
+
+    The library refuses those otherwise. Where a fused kernel is there it is taken as before.
+    """
+    if not hasattr(trt, "IAttentionInputLayer"):  # before TensorRT 10.14, which has no such layers
+        return
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        if layer.type == trt.LayerType.ATTENTION_INPUT:
+            layer.__class__ = trt.IAttentionInputLayer
+            layer.attention.decomposable = True
 
 
 def static_profile(builder: Any, network: Any, rows: int) -> Any:

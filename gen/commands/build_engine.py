@@ -32,7 +32,9 @@ def build_engine(
         str | None, typer.Option(help="What to compile engine files for: sm_89 ... (tensorrt-rtx) or cpu (torch)")
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or fp8 (sm_89 and later)")] = "fp32",
-    rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the fastest here]")] = None,
+    rows: Annotated[
+        int | None, typer.Option(help="Batch rows of one denoiser call [default: the fastest here]")
+    ] = None,
     compile_mode: Annotated[
         str | None, typer.Option("--compile", help="torch on CUDA: default (starts soonest) or autotune (fastest)")
     ] = None,

@@ -55,7 +55,7 @@ def inspect_bundle(
         )
     else:
         console.out.print(_contents(found))
-        console.out.print(_components(certificate))
+        console.out.print(_components(certificate, found.manifest.spec.denoiser))
         console.out.print(_images(certificate))
         console.out.print(compared_with(certificate), soft_wrap=True)
         if not certificate.covers_engine_files:
@@ -85,7 +85,7 @@ def _contents(bundle: Bundle) -> Table:
         "backend": f"{manifest.backend}, {manifest.precision}",
         "engine files": f"for {', '.join(targets)}" if targets else "none",
         "size": f"{spec.size} px, latents {spec.latent_channels}x{spec.latent_size}x{spec.latent_size}",
-        "batches": f"{manifest.rows} rows a UNet call, {manifest.vae_batch} images a decoder call",
+        "batches": f"{manifest.rows} rows a denoiser call, {manifest.vae_batch} images a decoder call",
         "prediction": spec.prediction_type,
         "classes": ", ".join(spec.classes or []) or "not named",
         "groups": ", ".join(spec.groups or []) or "not named",
@@ -103,7 +103,7 @@ def _contents(bundle: Bundle) -> Table:
     return table
 
 
-def _components(certificate: Certificate) -> Table:
+def _components(certificate: Certificate, denoiser: str) -> Table:
     from engines.certificate import allowed_error
 
     verdict = Text("passed") if certificate.passed else Text("FAILED", "red")
@@ -116,7 +116,7 @@ def _components(certificate: Certificate) -> Table:
         title=Text.assemble("Relative error against float32 torch: ", verdict, f" ({certificate.ran_on})"),
     )
     for name, errors in certificate.components.items():
-        found = (errors["random"], errors["real"], allowed_error(name, certificate.precision))
+        found = (errors["random"], errors["real"], allowed_error(denoiser, certificate.precision, name))
         table.add_row(name, *(f"{error:.1e}" for error in found))
     return table
 

@@ -209,4 +209,6 @@ def print_plan(made: Plan, report: dict[str, Any]) -> None:
     ways = ", ".join(f"{n} {name}" for name, n in made.frame["strategy"].value_counts().items())
     time = report["expected_seconds"]
     clock = "unknown (no bundle with timings)" if time != time else f"{time:.0f} s on this bundle's machine"
-    console.out.print(f"{ways}; {report['forwards_per_image']:.1f} UNet rows per image; time: {clock}", soft_wrap=True)
+    console.out.print(
+        f"{ways}; {report['forwards_per_image']:.1f} denoiser rows per image; time: {clock}", soft_wrap=True
+    )

@@ -53,7 +53,7 @@ def sample(
         str | None, typer.Option(help="What runs it: onnxruntime, torch or tensorrt [default: the bundle's].")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    rows: Annotated[int | None, typer.Option(help="Batch rows of one UNet call [default: the bundle's].")] = None,
+    rows: Annotated[int | None, typer.Option(help="Batch rows of one denoiser call [default: the bundle's].")] = None,
     compile_mode: Annotated[
         str | None,
         typer.Option(
@@ -221,7 +221,7 @@ def tell(location: str, report: dict[str, Any], record: RunRecord, sampled: bool
         waited = max(report["waited"], key=report["waited"].get)
         console.out.print(
             f"{console.rate_text(report['images_per_second'], 1)}, "
-            f"{report['forwards_per_image']:.1f} UNet rows per image, "
+            f"{report['forwards_per_image']:.1f} denoiser rows per image, "
             f"{report['filled']:.0%} of all batch rows used; the engine waited {report['waiting']:.1%} of the time, "
             f"mostly for {waited}; {report['peak_memory_mb']:.0f} MB",
             soft_wrap=True,

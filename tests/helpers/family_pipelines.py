@@ -35,6 +35,7 @@ from transformers import (
 )
 
 TOKENS = 16
+HEAD = 16
 
 
 def clip_tokenizer(folder: Path, pad: str = "<|endoftext|>") -> CLIPTokenizer:
@@ -155,8 +156,8 @@ def sd3(folder: Path, *, third: bool = True) -> Path:
         patch_size=2,
         in_channels=16,
         num_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=4,
+        attention_head_dim=HEAD,
+        num_attention_heads=2,
         joint_attention_dim=64,
         caption_projection_dim=32,
         pooled_projection_dim=40,
@@ -188,7 +189,7 @@ def flux(folder: Path, *, guidance: bool = True) -> Path:
         in_channels=64,
         num_layers=1,
         num_single_layers=2,
-        attention_head_dim=16,
+        attention_head_dim=HEAD,
         num_attention_heads=2,
         joint_attention_dim=32,
         pooled_projection_dim=32,
@@ -215,8 +216,8 @@ def pixart(folder: Path) -> Path:
         sample_size=8,
         num_layers=2,
         patch_size=2,
-        attention_head_dim=8,
-        num_attention_heads=4,
+        attention_head_dim=HEAD,
+        num_attention_heads=2,
         caption_channels=32,
         cross_attention_dim=32,
         in_channels=4,

@@ -23,7 +23,7 @@ def test_the_papers_run_mixes_its_strategies_and_grows_in_line(engine: Engine, t
     found = rates(run, ["fast"], 3, repeats=1)
     assert found[0].name == "paper/fast"
     # Twenty steps with the interval take fewer than 40 rows, two phases nearly twice as many.
-    assert 20 < float(found[0].details["UNet rows/image"] or 0) < 80
+    assert 20 < float(found[0].details["denoiser rows/image"] or 0) < 80
     assert [p.name for p in tmp_path.iterdir()] == [f"parents-{engine.spec.size}"]
 
 

@@ -130,7 +130,7 @@ def test_the_certificate_shows_the_error(bundle8: Bundle) -> None:
     assert certificate.precision == "fp8"
     assert all(2e-3 < error < 1e-1 for error in certificate.components["unet"].values())
     assert all(e < 1e-2 for part in ("text_encoder", "vae_decoder") for e in certificate.components[part].values())
-    assert [allowed_error(part, "fp8") for part in ("unet", "vae_decoder")] == [1e-1, 1e-2]
+    assert [allowed_error("unet", "fp8", part) for part in ("unet", "vae_decoder")] == [1e-1, 1e-2]
 
 
 def test_an_engine_file_in_fp8_is_for_sm_89_and_its_graph_cannot_be_compiled_for_less(bundle8: Bundle) -> None:

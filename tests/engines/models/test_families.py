@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_helpers import call
 from family_pipelines import PIPELINES
+from runs_helpers import files
 
 from engines import Bundle, build, load
+from engines.backends.tensorrt import resolve_target
 from engines.certificate import read_certificate
+from engines.compile.tensorrt_build import compile_graph
 from engines.conditioning import chosen
 from engines.errors import EngineError
 from engines.models import families, family_of
@@ -43,6 +47,7 @@ def test_its_images_are_those_of_diffusers(built: Bundle) -> None:
     assert certificate.passed
     assert certificate.images.psnr_worst >= 50
     assert certificate.own_steps is False
+    assert built.manifest.spec.denoiser in certificate.components  # named as the family names its part
 
 
 @each("sdxl", "sd3", "flux-dev", "pixart")
@@ -56,6 +61,51 @@ def test_rows_change_nothing_but_time(built: Bundle) -> None:
     for row in (0, 5):
         alone = engine.denoise(latents[[row]], times[[row]], chosen(words, [row]))
         torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-4)
+
+
+@each("sdxl", "sd3", "flux-dev", "pixart")
+def test_gen_sample_writes_the_same_bytes_whoever_draws(built: Bundle, tmp_path: Path) -> None:
+    """By one process or two, in calls of four batch rows or of two, and in whatever order the plan's rows stand."""
+    head = "id,class,prompt,solver,steps,guidance,size,seed"
+    rows = [f"r{n},a,{'abc'[n % 3]},{('euler', 'unipc')[n % 2]},{2 + n % 3},{1.0 + n % 3},{SIZE},{n}" for n in range(5)]
+    for name, order in (("plan", rows), ("reversed", rows[::-1])):
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *order]) + "\n")
+
+    def drawn(name: str, plan: str, *more: str) -> dict[str, bytes]:
+        line = f"gen sample --engine {built.folder} --shards {tmp_path / name} --plan {tmp_path / plan}.csv"
+        for options in more or ("",):
+            assert call(f"{line} --name s --shard-size 2 --threads 1 {options}") == 0
+        return files(tmp_path / name)
+
+    alone = drawn("alone", "plan")
+    assert len(alone) == 3 * len(("tar", "json", "idx"))
+    assert drawn("apart", "reversed", "--worker 1/2", "--worker 0/2") == alone
+    pixels = {name: data for name, data in alone.items() if name.endswith(".tar")}
+    assert {name: data for name, data in drawn("few", "plan", "--rows 2").items() if name.endswith(".tar")} == pixels
+
+
+@pytest.mark.parametrize("target", ["sm_89", "sm_120"])
+@each("sdxl", "sd3", "flux-dev", "pixart")
+def test_its_denoiser_compiles_for_a_gpu_that_is_not_here(built: Bundle, target: str) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    part = built.folder / built.manifest.spec.denoiser
+    compiled = compile_graph(part / "rows.onnx", resolve_target("tensorrt-rtx", target), 4)
+    assert len(compiled) > (part / "model.onnx.data").stat().st_size // 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["sm_89", "sm_120"])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_its_engine_files_in_half_precision(name: str, target: str, tmp_path: Path) -> None:
+    """Of all parts, as users build them; the graphs that they were compiled from are certified here."""
+    pytest.importorskip("tensorrt_rtx_bindings")
+    made = {"backend": "tensorrt-rtx", "target": target, "precision": "fp16", "rows": 4, "size": SIZE, "prompts": ["a"]}
+    half = build(PIPELINES[name](tmp_path / "parts"), tmp_path / "bundle", **made)  # type: ignore[arg-type]
+    spec = half.manifest.spec
+    assert {*half.engine_files("tensorrt-rtx")} == {*spec.text_encoders, spec.denoiser, "vae_decoder", "vae_encoder"}
+    errors = read_certificate(half).components
+    assert [*errors] == [" + ".join(spec.text_encoders), spec.denoiser, "vae_decoder", "vae_encoder"]
+    assert 0 < errors[spec.denoiser]["real"] < 1e-2
 
 
 @each("sdxl", "sdxl-encoded")

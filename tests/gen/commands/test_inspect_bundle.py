@@ -34,7 +34,7 @@ def test_the_tables_name_the_parts(
 ) -> None:
     inspect_bundle(mark(bundles["text"], tmp_path / "bundle", passed=True))
     shown = capsys.readouterr().out
-    for words in ("8 rows a UNet call", "vae_decoder", "worst PSNR", "all as recorded"):
+    for words in ("8 rows a denoiser call", "vae_decoder", "worst PSNR", "all as recorded"):
         assert words in shown
 
 

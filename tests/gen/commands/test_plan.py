@@ -42,7 +42,7 @@ def predictions(path: Path) -> Path:
 
 
 def test_the_papers_plan_is_laid_out_and_costed(bundles: dict[str, Path], phantom_shards: Path, tmp_path: Path) -> None:
-    """`--preset sagers2023 --show`: 10 of each parent by each strategy; 50 steps, guided: 100 UNet rows per image."""
+    """`--preset sagers2023 --show`: 10 of each parent by each strategy; 50 guided steps: 100 denoiser rows an image."""
     out = tmp_path / "plan.csv"
     options = ("--parents", phantom_shards / "train", "--engine", bundles["text"], "--classes", "plaque,ulcer")
     shown = json.loads(call("--preset", "sagers2023", *options, "--out", out, "--json"))
@@ -55,7 +55,7 @@ def test_the_papers_plan_is_laid_out_and_costed(bundles: dict[str, Path], phanto
     fast = json.loads(call("--preset", "fast", *options, "--show", "--json"))
     assert fast["forwards_per_image"] < 0.4 * shown["forwards_per_image"]
     text = call("--preset", "sagers2023", *options, "--show")
-    assert "UNet rows per image" in text
+    assert "denoiser rows per image" in text
     assert "plaque" in text
     assert text.index("very_light") < text.index("light", text.index("very_light") + 10) < text.index("dark")
 
@@ -87,7 +87,7 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
     write_record(read_bundle(bundle), TIMINGS, measured)
     options = ("--engine", bundle, "--per-cell", 3, "--steps", 5, "--solver", "ddim")
     assert json.loads(call(*options, "--show", "--json"))["expected_seconds"] == 12 * (10 * 0.5 + 2)
-    assert "10.0 UNet rows per image; time: 84 s on this bundle's machine" in call(*options, "--show")
+    assert "10.0 denoiser rows per image; time: 84 s on this bundle's machine" in call(*options, "--show")
     (bundle / TIMINGS).unlink()
     assert json.loads(call(*options, "--show", "--json"))["expected_seconds"] is None
     assert "time: unknown (no bundle with timings)" in call(*options, "--show")
