@@ -88,7 +88,7 @@ def by_its_scheduler(engine: Engine, row: PlanRow, photo: np.ndarray) -> np.ndar
     spec, scheduler, taken = engine.spec, own_scheduler(engine.spec.scheduler), int(row.steps * row.strength)
     set_steps(scheduler, spec, row.steps)
     scheduler.set_begin_index(row.steps - taken)
-    times, clean = scheduler.timesteps[-taken:], engine.encode(torch.from_numpy(photo)[None])
+    times, clean = scheduler.timesteps[-taken:], engine.encode(torch.tensor(photo)[None])
     latents = scheduler.add_noise(clean, start_noise(row, clean.shape), times[:1])
     grey = engine.encode(torch.full((1, SIZE, SIZE, 3), 128, dtype=torch.uint8))  # nothing of the photograph is seen
     seen = [torch.ones_like(grey[:, :1]), grey] if spec.unet_in_channels > spec.latent_channels else []
