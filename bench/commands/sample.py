@@ -29,7 +29,7 @@ NAMES = (*PEERS, "synderm")
 def sample(
     bundle: Annotated[Path | None, typer.Option(help="An engine bundle [default: one is built from --model]")] = None,
     model: Annotated[
-        str, typer.Option(help="The bundle's own pipeline folder, for the peers: a path, built-in, sd15, sd21-base")
+        str, typer.Option(help=f"The bundle's own pipeline folder, for the peers: a path, {models.WORDS_FOR_MODELS}.")
     ] = models.BUILT_IN,
     backend: options.Backend = None,
     precision: options.Precision = "fp32",

@@ -6,9 +6,12 @@ a network of billions of weights never stands in memory in float32.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from dermforge.common.errors import UserError
 
 VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
@@ -50,7 +53,11 @@ SD35_MEDIUM_TRANSFORMER: dict[str, Any] = {
     "dual_attention_layers": tuple(range(13)),
     "qk_norm": "rms_norm",
 }
+T5_XXL: dict[str, Any] = {"d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
 STD = 0.02
+#: What a model needs that few machines have, in GB: memory, as `engines.memory.build_bytes` expects it of a build in
+#: fp16, and free disk, for the random pipeline and as much again for the bundle that is made of it.
+NEEDS_GB = {"flux-dev": (87, 68)}
 
 
 def sdxl(folder: Path, clip_tokenizer: Any) -> None:
@@ -90,7 +97,58 @@ def sd35_medium(folder: Path, clip_tokenizer: Any) -> None:
     ).save_pretrained(folder)
 
 
-LARGE_MODELS: dict[str, Callable[[Path, Any], None]] = {"sdxl": sdxl, "sd35-medium": sd35_medium}
+def flux_dev(folder: Path, clip_tokenizer: Any) -> None:
+    """FLUX.1 dev: 16.8 billion weights, 34 GB; the transformer alone has 11.9 billion."""
+    import diffusers
+    import transformers
+
+    t5 = transformers.T5Config(**T5_XXL, vocab_size=32128, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    diffusers.FluxPipeline(
+        transformer=_random(lambda: diffusers.FluxTransformer2DModel(guidance_embeds=True)),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=_random(lambda: diffusers.AutoencoderKL(**SHIFTED_VAE, scaling_factor=0.3611, shift_factor=0.1159)),
+        text_encoder=_clip(transformers.CLIPTextModel, SMALL_CLIP),
+        tokenizer=clip_tokenizer,
+        text_encoder_2=_random(lambda: transformers.T5EncoderModel(t5)),
+        tokenizer_2=_t5_tokenizer(),
+    ).save_pretrained(folder)
+
+
+LARGE_MODELS: dict[str, Callable[[Path, Any], None]] = {"sdxl": sdxl, "sd35-medium": sd35_medium, "flux-dev": flux_dev}
+
+
+def require_room(model: str, work: Path) -> None:
+    """Refuse a model that this machine cannot make and build, before anything is written.
+
+    Raises
+    ------
+    UserError
+        Says what is needed, what is there, and what can be done.
+    """
+    from engines.memory import available_bytes
+
+    if model not in NEEDS_GB:
+        return
+    (ram, room), place = NEEDS_GB[model], next(p for p in (work, *work.absolute().parents) if p.exists())
+    memory, disk = available_bytes(), shutil.disk_usage(place).free
+    if disk < room * 1e9 or (memory is not None and memory < ram * 1e9):
+        there = "" if memory is None else f"{memory / 1e9:.0f} GB of memory and "
+        raise UserError(
+            f"{model} needs about {ram} GB of memory and {room} GB of disk in {work} to be made and built in fp16, and "
+            f"{there}{disk / 1e9:.0f} GB of disk is free: use a larger machine, or measure sd35-medium or sdxl here"
+        )
+
+
+def _t5_tokenizer() -> Any:
+    """A fast tokenizer of T5 over letters: only the length of prompts takes time."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import T5TokenizerFast
+
+    words = ["<pad>", "</s>", "<unk>", "\u2581", *map(chr, range(ord("a"), ord("z") + 1)), ","]
+    tokenizer = Tokenizer(models.Unigram([(word, -float(i)) for i, word in enumerate(words)], unk_id=2))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return T5TokenizerFast(tokenizer_object=tokenizer, extra_ids=0, model_max_length=512)
 
 
 def _clip(kind: Any, shape: dict[str, Any]) -> Any:

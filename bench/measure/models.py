@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.measure.large_models import LARGE_MODELS
+from bench.measure.large_models import LARGE_MODELS, require_room
 from dermforge.common.errors import UserError
 from gen.builtin import pipeline_folder
 
@@ -88,6 +88,7 @@ def find(model: str, work: Path, say: Say = lambda _: None) -> Path:
     if model in UNETS or model in LARGE_MODELS:
         folder = work / f"random-{model}"
         if not (folder / "model_index.json").exists():
+            require_room(model, work)
             say(f"making random weights of {model}")
             if model in UNETS:
                 make_random(model, folder)
