@@ -15,18 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engines.backends.torch_eager import Reference
 from engines.bundle import Bundle, read_record
+from engines.decoder_parity import DecoderParity, compare_decoders
 from engines.draw import Solve, by_diffusers, start_of
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import PARITY, Record
 from engines.parity import Tick, advice, component_errors, parity_inputs, parity_outputs
 from engines.pipeline_spec import ValidationPrompt
+from engines.psnr import psnr
 from engines.their_images import their_images
 
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
 # the denoiser of an fp8 bundle may be a tenth off, which is 20 dB; the other components of such a bundle are fp16.
 THRESHOLDS = {"fp32": (1e-4, 50.0), "fp16": (1e-2, 30.0), "bf16": (1e-2, 30.0), "fp8": (1e-1, 20.0)}
-IDENTICAL_DB = 99.0
 Classify = Callable[[np.ndarray], np.ndarray]
 
 
@@ -52,6 +53,8 @@ class Certificate(Record):
         certificates from before that.
     own_steps
         Whether the engine's images were drawn by the caller's own steps of that scheduler, and not by diffusers'.
+    decoder
+        The small decoder compared with the VAE's, where there is one: `images` compares images of that decoder then.
     """
 
     model_config = ConfigDict(frozen=True, serialize_by_alias=True)
@@ -71,6 +74,7 @@ class Certificate(Record):
     images: ImageParity
     by_class: dict[str, ImageParity]
     by_group: dict[str, ImageParity]
+    decoder: DecoderParity | None = None
 
 
 def read_certificate(bundle: Bundle) -> Certificate:
@@ -117,9 +121,10 @@ def certify(
     exact = parity_outputs(reference, inputs, "float32 torch", tick)
     start, drawing = start_of(engine.spec, len(texts)), f"diffusers: images of {len(texts)} prompts"
     tick(drawing)
-    expected = their_images(
+    theirs = their_images(
         reference.model, engine.spec, texts, start, engine.device, lambda k, n: tick(drawing, f"step {k} of {n}")
     )
+    expected = theirs.images
     if engine.device.type == "cpu":
         engine.one_at_a_time()
     name = f"this engine ({engine.backend} {precision})"
@@ -141,6 +146,13 @@ def certify(
         }
 
     images, allowed = _images(got, expected, flips), partial(allowed_error, engine.spec.denoiser, precision)
+    decoder = None
+    if engine.spec.small_decoder:
+        tick("the small decoder compared with the VAE's")
+        decoder = compare_decoders(
+            engine.decode(theirs.latents).cpu().numpy(), theirs.by_vae, [p.group for p in prompts]
+        )
+        engine.release()
     failures = [
         f"{name} on {kind} input: relative error {error:.2e} > {allowed(name):.0e}"
         for name, errors in components.items()
@@ -151,6 +163,7 @@ def certify(
         failures.append(
             f"whole images compared with diffusers': worst PSNR {images.psnr_worst:.1f} dB < {smallest:.0f} dB"
         )
+    failures += decoder.failures() if decoder else []
     return Certificate(
         passed=not failures,
         failures=failures,
@@ -167,6 +180,7 @@ def certify(
         images=images,
         by_class=split([p.label for p in prompts]),
         by_group=split([p.group for p in prompts]),
+        decoder=decoder,
     )
 
 
@@ -179,12 +193,6 @@ def is_constant(images: np.ndarray) -> np.ndarray:
     """Which uint8 images [n, H, W, 3] are of one colour, as NaN decodes to: bool [n]."""
     flat = images.reshape(len(images), -1, images.shape[-1])
     return np.asarray((flat.max(axis=1) == flat.min(axis=1)).all(axis=1))
-
-
-def psnr(got: np.ndarray, expected: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two uint8 arrays of one shape in dB; at most 99, which identical arrays have."""
-    error = float(np.mean((got.astype(np.float64) - expected.astype(np.float64)) ** 2))
-    return IDENTICAL_DB if error == 0 else min(IDENTICAL_DB, 10 * float(np.log10(255.0**2 / error)))
 
 
 def _images(got: np.ndarray, expected: np.ndarray, flips: np.ndarray | None) -> ImageParity:

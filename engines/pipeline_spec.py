@@ -36,11 +36,11 @@ class ValidationPrompt(_Frozen):
 
 
 class Adapter(_Frozen):
-    """A file that was fused into a pipeline's weights (lora), or whose word was added to it (embedding)."""
+    """A file that was fused into the weights (lora), whose word was added (embedding), or that decodes (decoder)."""
 
     file: str
     sha256: str
-    kind: Literal["lora", "embedding"]
+    kind: Literal["lora", "embedding", "decoder"]
     scale: float | None = None
 
 
@@ -94,6 +94,8 @@ class PipelineSpec(_Frozen):
         Of a distilled pipeline; None for others.
     source
         Where the weights came from; None for those that the pipeline folder has under their plain names.
+    small_decoder
+        Whether images are decoded by a small decoder and not by the VAE's own.
     """
 
     size: int
@@ -125,6 +127,7 @@ class PipelineSpec(_Frozen):
     adapters: list[Adapter] = []
     few_steps: FewSteps | None = None
     source: WeightsSource | None = None
+    small_decoder: bool = False
 
     @property
     def networks(self) -> list[str]:
@@ -163,6 +166,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     from engines.checkpoint.skeleton import empty_pipeline, parts_of, read_family
     from engines.checkpoint.variants import other_copies
     from engines.checkpoint.weights import check_weights
+    from engines.small_decoder import check_small_decoder, has_small_decoder
 
     pipeline, family = empty_pipeline(folder), read_family(folder)
     networks = {part: getattr(pipeline, part) for part in parts_of(folder)}
@@ -185,6 +189,8 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             ", ".join(path.relative_to(folder).as_posix() for path in files),
             ", ".join(others),
         )
+    if has_small_decoder(folder):
+        check_small_decoder(folder, vae, factor)
     own = _facts(folder)
     if own.get("few_steps") and facts.get("guidance", "classifier-free") == "classifier-free":
         facts["guidance"] = "none"  # the teacher's is in the weights
@@ -212,6 +218,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
             adapters=own.get("adapters", []),
             few_steps=own.get("few_steps"),
             source=own.get("source"),
+            small_decoder=has_small_decoder(folder),
             validation_prompts=[
                 ValidationPrompt(prompt=p["prompt"], label=p.get("class"), group=p.get("group"))
                 for p in own.get("validation_prompts", [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,14 +25,34 @@ from engines.memory import explained, give_back
 from engines.models import families
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
+from engines.small_decoder import with_small_decoder
 
 GPU_IMAGES = 8
 
 
+@dataclass(frozen=True)
+class TheirImages:
+    """What diffusers' pipeline draws in float32 of n prompts.
+
+    Attributes
+    ----------
+    latents
+        In the denoiser's scale, float32 [n, C, h, w].
+    images
+        Decoded as the folder says, by its small decoder where it has one: uint8 [n, H, W, 3].
+    by_vae
+        Decoded by the VAE's own decoder; the same images where there is no small one.
+    """
+
+    latents: torch.Tensor
+    images: np.ndarray
+    by_vae: np.ndarray
+
+
 def their_images(
     folder: Path, spec: PipelineSpec, prompts: Sequence[str], start: Start, device: torch.device, tick: Tick
-) -> np.ndarray:
-    """Images of prompts by diffusers' pipeline in float32, uint8 [n, H, W, 3].
+) -> TheirImages:
+    """Images of prompts by diffusers' pipeline in float32.
 
     The text encoders are loaded first and freed, then the denoiser with the small VAE; it is freed before the VAE runs.
 
@@ -80,7 +101,11 @@ def their_images(
             vae, processor = pipeline.vae, pipeline.image_processor
             del pipeline
             give_back()
-            return _decoded(vae, processor, torch.cat(latents), batch)
+            whole = torch.cat(latents)
+            images = by_vae = _decoded(vae, processor, whole, batch)
+            if spec.small_decoder:
+                images = _decoded(with_small_decoder(folder, vae), processor, whole, batch)
+            return TheirImages(whole.float(), images, by_vae)
     except EngineError:
         raise
     except Exception as error:  # whatever diffusers makes of a folder that passed every check

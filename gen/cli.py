@@ -16,6 +16,7 @@ PROGRAM = Program(
         "inspect": "gen.commands.inspect_bundle:inspect_bundle",
         "finetune": "gen.commands.finetune:finetune",
         "distill": "gen.commands.distill:distill",
+        "distill-decoder": "gen.commands.distill_decoder:distill_decoder",
         "phantoms": "gen.commands.phantoms:phantoms",
         "train-builtin": "gen.commands.train_builtin:train_builtin",
         "doctor": "gen.commands.doctor:doctor",

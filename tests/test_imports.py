@@ -38,6 +38,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "sampling": {"plan", "diffusion"},
         "finetune": {"plan", "diffusion", "sampling"},
         "distill": {"finetune"},
+        "decoder": {"finetune", "diffusion"},
     },
     "evalsuite": {
         "stats": set(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.commands import few_steps as few
 from bench.commands import options
 from bench.commands.show import deliver, note
 from bench.measure import models
@@ -18,14 +19,18 @@ from bench.measure.timing import in_turn, median
 from bench.peers.pipelines import PEERS, PeerModel, choose
 from dermforge.common import console
 from dermforge.common.errors import UserError
+from dermforge.common.unused_options import used_only
 from engines.pipeline_spec import model_digest, read_spec
 
 if TYPE_CHECKING:
     from bench.suites.sampling import Ours, Run
 
 NAMES = (*PEERS, "synderm")
+WITH_PEERS = ("bundle", "steps", "interval", "peers", "batch", "peer_precision")
 
 
+@used_only("without --few-steps", lambda given: not given["few_steps"], *WITH_PEERS)
+@used_only("with --few-steps", lambda given: given["few_steps"], "decoder")
 def sample(
     bundle: Annotated[Path | None, typer.Option(help="An engine bundle [default: one is built from --model]")] = None,
     model: Annotated[
@@ -38,7 +43,9 @@ def sample(
     device: Annotated[str | None, typer.Option(help="cpu or cuda [default: the bundle's own]")] = None,
     images: Annotated[int, typer.Option(help="Images of one timed run.", min=1)] = 288,
     steps: options.Steps = 20,
-    guidance: options.Guidance = 3.0,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale [default: 3, the paper's; with --few-steps 1]")
+    ] = None,
     interval: Annotated[bool, typer.Option(help="Also with guidance between noise levels 0.28 and 5.42.")] = True,
     peers: Annotated[
         list[str] | None,
@@ -49,6 +56,12 @@ def sample(
     ] = None,
     peer_precision: Annotated[
         str | None, typer.Option(help="fp32, fp16 or bf16 [default: the bundle's]; a plain loop runs in fp32")
+    ] = None,
+    few_steps: Annotated[
+        bool, typer.Option("--few-steps", help="1, 2, 4 and 8 steps, with the VAE's decoder and a small one; no peers")
+    ] = False,
+    decoder: Annotated[
+        Path | None, typer.Option(help="With --few-steps: the small one [default: random weights of TAESD's shapes]")
     ] = None,
     repeats: options.Repeats = 5,
     work: options.Work = models.WORK,
@@ -68,6 +81,12 @@ def sample(
     kind = backend_of(bundle) if bundle else backend or usual_backend()
     wanted = Wanted(kind, precision, bundle_rows, parse_mode(compile_mode), device)
     check_modes([wanted])
+    if few_steps:
+        guided = few.GUIDANCE if guidance is None else guidance
+        record = few.measure(wanted, model, decoder, images, guided, repeats, work)
+        deliver(record, out, as_json, f"{images} images of {record.settings['size']} px, guidance {guided:g}, to disk")
+        return
+    guidance = 3.0 if guidance is None else guidance
     if peer_precision not in (None, *DTYPES):
         raise UserError(f"unknown --peer-precision {peer_precision!r}; expected one of {', '.join(DTYPES)}")
     folder = models.find(model, work, note)

@@ -54,7 +54,7 @@ class Wanted:
         return self.compile_mode if self.backend == "torch" else None
 
     def build(
-        self, model: Path, work: Path, *, rebuild: bool = False, say: Say = lambda _: None
+        self, model: Path, work: Path, *, rebuild: bool = False, may_fail: bool = False, say: Say = lambda _: None
     ) -> tuple[Path, float | None]:
         """The bundle of a pipeline folder that the benchmarks keep; one of random weights may fail its certificate.
 
@@ -62,6 +62,8 @@ class Wanted:
         ----------
         rebuild
             Build the bundle even if `work` holds one of these weights.
+        may_fail
+            Keep it even if it fails its certificate.
         say
             Called with each part as it is built.
 
@@ -81,7 +83,7 @@ class Wanted:
             precision=self.precision,
             rows=self.rows,
             compile_mode=self.mode,
-            allow_parity_failure="random-" in model.name,
+            allow_parity_failure=may_fail or "random-" in model.name,
             overwrite=True,
             progress=lambda part, so_far="": say(f"build {self.backend} {self.precision}: {part} {so_far}".rstrip()),
         )

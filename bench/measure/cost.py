@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -15,13 +16,20 @@ SECONDS = {"h": 3600, "min": 60, "s": 1}
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of 1,000 images, with its 95 % interval (NaN with fewer than three repeats)."""
+    """Cost of 1,000 images, with its 95 % interval (NaN with fewer than three repeats).
+
+    Attributes
+    ----------
+    images_for_one
+        Images for one unit of the currency.
+    """
 
     name: str
     images_per_second: float
     cost: float
     low: float
     high: float
+    images_for_one: float
 
 
 def price_per_second(text: str) -> float:
@@ -47,4 +55,5 @@ def per_thousand(rate: Measurement, price: float) -> Cost:
         Per second, in any currency.
     """
     slow, fast = interval(rate.samples)
-    return Cost(rate.name, rate.median, *(1000 * price / r for r in (rate.median, fast, slow)))
+    usual, low, high = (1000 * price / r for r in (rate.median, fast, slow))
+    return Cost(rate.name, rate.median, usual, low, high, rate.median / price if price else math.inf)

@@ -25,6 +25,7 @@ FILES = (
             "engine",
             "engine-files",
             "sample",
+            "few-steps",
             "shards",
             "train",
             "study",

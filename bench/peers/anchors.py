@@ -36,6 +36,9 @@ class Anchor:
     caveat: str = ""
 
 
+#: Images of Stable Diffusion 1.5 (512 px, 25 Euler steps, guidance 8) for one US dollar, on the consumer GPUs of
+#: volunteers at the lowest priority: https://blog.salad.com/stable-diffusion-1-5
+PER_DOLLAR = 14_000
 #: Guidance at every step unless the caveat says otherwise.
 ANCHORS = (
     Anchor("ONNX Runtime, IO binding (PR 22834)", "H100", "SD 1.5 512", 50, 1, 1.75, 145),

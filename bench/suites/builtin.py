@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from dermforge.common.skin_tone import ita, srgb_to_lab
-from engines.certificate import psnr
 from engines.engine import Engine
+from engines.psnr import psnr
 from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.images.tone.measure_ita import measure_ita
 from gen.builtin.classifier import predict, train_classifier

@@ -20,11 +20,11 @@ from bench.peers.pipelines import PEERS, PeerModel, precision_of
 from bench.peers.workload import Generate, Images, Workload, unet_rows
 from bench.suites import roofline
 from dermforge.common.errors import UserError
-from engines.certificate import psnr
 from engines.conditioning import gauss
 from engines.engine import TEXT_BATCH, Engine
 from engines.manifest import USUAL_MODE, CompileMode
 from engines.pipeline_spec import model_digest
+from engines.psnr import psnr
 from gen.plan.plan import PlanRow
 from gen.sampling.in_memory import sample_images
 from gen.sampling.warm_up import warm_up

@@ -20,9 +20,11 @@ from engines.checkpoint.skeleton import INDEX, empty_pipeline, parts_of, read_fa
 from engines.checkpoint.weights import load_part, write_weights
 from engines.errors import EngineError
 from engines.find_model import resolve
+from engines.models.tiny import SMALL
 from engines.pipeline_spec import FACTS, model_digest
 from engines.private_copy import own_folder
 from engines.single_file.layouts import LAYOUTS
+from engines.small_decoder import has_small_decoder
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
     words = [read_adapter(path) for path in embeddings]
     with own_folder() as place:
         folder = place / "fused" / base.resolve().name
-        _link(base, folder)
+        link_parts(base, folder)
         if loras:
             _fuse_all(base, folder, files, [lora.scale for lora in loras], place)
         for file in words:
@@ -71,11 +73,12 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
         yield folder
 
 
-def _link(base: Path, folder: Path) -> None:
+def link_parts(base: Path, folder: Path) -> None:
     """Links to the parts of a pipeline, which are replaced where they change."""
     folder.mkdir(parents=True)
     (folder / INDEX).write_bytes((base / INDEX).read_bytes()) if (base / INDEX).is_file() else read_json(base / INDEX)
-    for part in ("scheduler", *parts_of(base), *tokenizers_of(base)):
+    own = [SMALL] if has_small_decoder(base) else []
+    for part in ("scheduler", *parts_of(base), *tokenizers_of(base), *own):
         (folder / part).symlink_to((base / part).resolve(), target_is_directory=True)
 
 

@@ -13,12 +13,12 @@ from torch import nn
 
 from engines.bundle import Bundle
 from engines.checkpoint.skeleton import parts_of, read_family
-from engines.checkpoint.weights import load_part
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.conditioning import in_precision
 from engines.engine import Call, Calls, Engine, Lazy, in_batches
 from engines.models import families
 from engines.pipeline_spec import PipelineSpec
+from engines.small_decoder import load_network
 from engines.text import Encoder, text_call
 
 R = TypeVar("R")
@@ -41,7 +41,7 @@ def load_modules(folder: Path, precision: str = "fp32", device: torch.device | s
     dtype, family = DTYPES[precision], read_family(folder)
 
     def loaded(part: str) -> Any:
-        network = load_part(folder, part)
+        network = load_network(folder, part)
         lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
         return lowered.to(device).requires_grad_(False)
 
@@ -146,7 +146,7 @@ class OnePart(Engine):
         def opened(part: str, call: Callable[[Any], Callable[..., Any]]) -> Lazy:
             def load() -> Callable[..., Any]:
                 exact_float32()
-                network = load_part(model, part)
+                network = load_network(model, part)
                 lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
                 return no_grad(call(lowered.to(device).requires_grad_(False)))
 

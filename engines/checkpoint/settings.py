@@ -82,6 +82,13 @@ VAE = known(
 VAE_SHIFTED = Known(
     VAE.used | {"shift_factor"}, VAE.without_influence, {k: v for k, v in VAE.only.items() if k != "shift_factor"}
 )
+#: Of `AutoencoderTiny`, of which the decoder is used.
+TINY = known(
+    used="decoder_block_out_channels encoder_block_out_channels num_decoder_blocks num_encoder_blocks act_fn "
+    "upsample_fn latent_channels upsampling_scaling_factor scaling_factor shift_factor",
+    without_influence="latent_magnitude latent_shift force_upcast block_out_channels",
+    only={"in_channels": (3,), "out_channels": (3,)},
+)
 SD3 = known(
     used="sample_size patch_size in_channels out_channels num_layers attention_head_dim num_attention_heads "
     "joint_attention_dim caption_projection_dim pooled_projection_dim pos_embed_max_size dual_attention_layers qk_norm",

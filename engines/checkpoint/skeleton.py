@@ -15,6 +15,7 @@ from engines.checkpoint.settings import check_settings
 from engines.errors import EngineError
 from engines.models import family_of
 from engines.models.family import Family, Part
+from engines.models.tiny import SMALL, TINY
 from engines.silence import quiet
 
 INDEX = "model_index.json"
@@ -140,7 +141,7 @@ def empty_network(folder: Path, part: str) -> Any:
     import transformers
     from accelerate import init_empty_weights
 
-    known = read_family(folder).parts[part]
+    known = TINY if part == SMALL else read_family(folder).parts[part]
     path = folder / part / "config.json"
     config = read_json(path)
     key, expected = ("architectures", [known.kind]) if known.config else ("_class_name", known.kind)

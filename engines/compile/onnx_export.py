@@ -26,7 +26,6 @@ from torch.overrides import TorchFunctionMode
 
 from dermforge.common import finished_parts
 from dermforge.common.atomic import write_whole
-from engines.checkpoint.weights import load_part
 from engines.compile.onnx_edits import (
     SCALAR_TIMESTEP,
     after_decoder,
@@ -54,6 +53,7 @@ from engines.models import families
 from engines.models.family import Family
 from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
+from engines.small_decoder import load_network
 
 OPSET = 23
 CONFIG = "config.json"
@@ -145,7 +145,7 @@ class _Export:
         spec, outputs = self.spec, dict[str, dict[str, torch.Tensor]]()
         for part, length in zip(spec.text_encoders, spec.tokens.values(), strict=True):
             self.progress(part.replace("_", " "))
-            encoder = load_part(self.model, part)
+            encoder = load_network(self.model, part)
             ids = torch.randint(0, encoder.config.vocab_size, (2, length), generator=self.noise)
             text = _Text(self.family, part, encoder)
             if self.dtype == torch.float16:
@@ -165,7 +165,7 @@ class _Export:
         """Write the denoiser's graph, and for a UNet the one with one timestep for all rows."""
         spec, part = self.spec, self.spec.denoiser
         self.progress(part)
-        network, path = load_part(self.model, part), self.out / part / "rows.onnx"
+        network, path = load_network(self.model, part), self.out / part / "rows.onnx"
         sample = self.gauss(2, spec.unet_in_channels, spec.latent_size, spec.latent_size)
         given = [words[name] for name in spec.conditioning]
         if self.dtype == torch.float16:  # it starts from pure noise at the last timestep
@@ -181,7 +181,7 @@ class _Export:
 
     def vae(self) -> None:
         """Write the two graphs of the VAE's decoder and of its encoder; a half that overflows fp16 stays in fp32."""
-        spec, vae, side = self.spec, load_part(self.model, "vae"), self.spec.latent_size
+        spec, vae, side = self.spec, load_network(self.model, "vae"), self.spec.latent_size
         latents, pixels = self.gauss(2, spec.latent_channels, side, side), self.gauss(2, 3, spec.size, spec.size)
         halves = {
             "decoder": (_Decoder(vae, torch.float32), latents[:1] / spec.scaling_factor),

@@ -23,7 +23,9 @@ from engines.compile.precision import DTYPES, vae_dtypes
 from engines.conditioning import empty
 from engines.errors import EngineError
 from engines.manifest import Artefact, describe_file
+from engines.models.tiny import SMALL
 from engines.silence import quiet
+from engines.small_decoder import has_small_decoder
 
 # Weights folded and packed for this CPU's instructions (AMX where it has them); one thread a call.
 OPTIONS = {"freezing": True, "cpp.threads": 1}
@@ -120,7 +122,7 @@ def copy_weights(model: Path, out: Path, precision: str) -> None:
     """Copy the networks' configurations and weights in one precision; the bundle is a diffusers folder as well."""
     dtype = DTYPES[precision]
 
-    for part in parts_of(model):
+    for part in (*parts_of(model), *([SMALL] if has_small_decoder(model) else [])):
         kinds = vae_dtypes(dtype) if part == "vae" else {}
 
         def lowered(name: str, value: torch.Tensor, kinds: dict[str, torch.dtype] = kinds) -> torch.Tensor:

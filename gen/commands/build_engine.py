@@ -27,6 +27,9 @@ def build_engine(
     variant: Variant = None,
     prediction_type: PredictionType = None,
     parts_from: PartsFrom = None,
+    decoder: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A small decoder that decodes in the place of the VAE's own")
+    ] = None,
     backend: Annotated[str, typer.Option(help="onnxruntime, tensorrt, tensorrt-rtx or torch")] = "onnxruntime",
     target: Annotated[
         str | None, typer.Option(help="What to compile engine files for: sm_89 ... (tensorrt-rtx) or cpu (torch)")
@@ -57,7 +60,7 @@ def build_engine(
     """
     import engines
     from dermforge.common.classifier import open_classifier
-    from engines.adapters import parse_lora, with_adapters
+    from engines.adapters import parse_lora, with_adapters, with_decoder
     from engines.backends.compiled_call import parse_mode
     from engines.certificate import read_certificate
     from engines.source import Source, open_model
@@ -71,7 +74,11 @@ def build_engine(
     if loras or embedding:
         steps("fusing adapters")
     source = Source(model or builtin.pipeline_folder(), variant, prediction_type, parts_from)
-    with open_model(source) as base, with_adapters(base, loras, embedding or []) as folder:
+    with (
+        open_model(source) as base,
+        with_adapters(base, loras, embedding or []) as fused,
+        with_decoder(fused, decoder) as folder,
+    ):
         bundle = engines.build(
             folder,
             out,

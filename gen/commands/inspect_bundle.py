@@ -18,6 +18,7 @@ from gen.commands.model_options import PartsFrom, PredictionType, Variant
 if TYPE_CHECKING:
     from engines import Bundle
     from engines.certificate import Certificate, ImageParity
+    from engines.decoder_parity import DecoderParity
 
 
 def inspect_bundle(
@@ -57,6 +58,8 @@ def inspect_bundle(
         console.out.print(_contents(found))
         console.out.print(_components(certificate, found.manifest.spec.denoiser))
         console.out.print(_images(certificate))
+        if certificate.decoder is not None:
+            console.out.print(_decoder(certificate.decoder))
         console.out.print(compared_with(certificate), soft_wrap=True)
         if not certificate.covers_engine_files:
             console.out.print("The engine files were not run themselves: the machine of the build had no such GPU.")
@@ -147,4 +150,20 @@ def _images(certificate: Certificate) -> Table:
     add("all", certificate.images)
     for name, part in (certificate.by_class | certificate.by_group).items():
         add(name, part)
+    return table
+
+
+def _decoder(parity: DecoderParity) -> Table:
+    table = Table(
+        "tone of images",
+        "n",
+        "mean change",
+        "largest",
+        title_justify="left",
+        title=f"The small decoder compared with the VAE's: PSNR {parity.psnr_mean:.1f} dB, allowed "
+        f"{parity.smallest_psnr_mean:.0f}; worst {parity.psnr_worst:.1f}, allowed {parity.smallest_psnr_worst:.0f}; "
+        f"mean change of tone allowed {parity.largest_tone_shift:g} degrees of ITA",
+    )
+    for name, change in parity.tone.items():
+        table.add_row(name, str(change.n), f"{change.mean:+.2f}", f"{change.largest:+.2f}")
     return table

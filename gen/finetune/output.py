@@ -72,7 +72,7 @@ def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fr
             f"{out} has made {made} steps, and {steps} are asked for: write to another folder, or start again (fresh), "
             "which replaces it"
         )
-    same = bool(before == {"identity": _plain(identity), "steps": steps, "created_by": created_by()})
+    same = bool(before == made_by(identity, steps))
     if same and not fresh:
         model_digest(out)
     return same
@@ -148,7 +148,7 @@ class TunedPipeline:
                 {"prompt": self.examples.prompts[prompt], "class": label, "group": group}
                 for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
             ],
-            self.record.key: {"identity": _plain(self.identity), "steps": self.steps, "created_by": created_by()},
+            self.record.key: made_by(self.identity, self.steps),
             "source": inherited.get("source"),
         }
 
@@ -236,6 +236,11 @@ def _write_text(base: Base, words: list[str], folder: Path) -> None:
     for word, vector in zip(words, learnt.learnt.detach(), strict=True):
         name = word.strip("<>").replace(" ", "_")
         save_file({word: torch.clone(vector)}, folder / "words" / f"{name}.safetensors")
+
+
+def made_by(identity: dict[str, Any], steps: int) -> dict[str, Any]:
+    """What a result says of its run, in values of JSON."""
+    return {"identity": _plain(identity), "steps": steps, "created_by": created_by()}
 
 
 def _plain(value: dict[str, Any]) -> Any:

@@ -26,7 +26,7 @@ from gen.finetune.data.latents import Latents
 from gen.finetune.data.views import Views
 from gen.finetune.lesson import FINE_TUNING, Lesson
 from gen.finetune.settings import Execution, Hyperparameters
-from gen.finetune.trainer import Training
+from gen.finetune.trainer import Optimisation, Training
 from gen.finetune.work import LATENTS, PRIOR, TRACKING, VALIDATION, Work
 from gen.plan import prompts
 from shards.format.reader import ImageSet
@@ -70,7 +70,7 @@ class FinetuneResult:
     already: bool
 
 
-def new_accelerator(settings: Hyperparameters, execution: Execution) -> Accelerator:
+def new_accelerator(settings: Optimisation, execution: Execution) -> Accelerator:
     """Devices, precision and trackers, as the machine and accelerate's own launcher say.
 
     Raises

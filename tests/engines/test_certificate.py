@@ -11,8 +11,9 @@ import torch
 
 from engines import Bundle, ValidationPrompt, load
 from engines.backends.torch_eager import Reference
-from engines.certificate import certify, is_constant, psnr, read_certificate
+from engines.certificate import certify, is_constant, read_certificate
 from engines.errors import EngineError
+from engines.psnr import psnr
 
 PROMPTS = [
     ValidationPrompt(prompt="a", label="x", group="dark"),

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def images_of(folder: Path, spec: PipelineSpec, start: Start, tick: Tick = lambda *_: None) -> np.ndarray:
-    return their_images(folder, spec, PROMPTS, start, CPU, tick)
+    return their_images(folder, spec, PROMPTS, start, CPU, tick).images
 
 
 @pytest.mark.parametrize("scheduler", ["DDIMScheduler", "EulerAncestralDiscreteScheduler"])

@@ -18,6 +18,7 @@ LINES = {
     "gen build-engine": "--model {pipeline} --backend torch --out {out}",
     "gen sample": "--engine {bundle} --per-cell 1 --classes a --groups 1 --shards {out}",
     "gen finetune": "--model {pipeline} --data {real}/train --out {out}",
+    "gen distill-decoder": "--model {pipeline} --data {real}/train --out {out}",
     "gen phantoms": "{out} --per-cell 1",
     "gen train-builtin": "{out} --work {new}",
     "shards make": "{photos} --out {out}",
@@ -57,6 +58,7 @@ LINES = {
 MORE = {
     "gen train-builtin": "{new} --work {out}",
     "gen finetune": "--model {pipeline} --data {real}/train --out {new} --work {out} --fresh",
+    "gen distill-decoder": "--model {pipeline} --data {real}/train --out {new} --work {out} --fresh",
     "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {new} --write {out}",
 }
 #: Those that write shards: nothing is added to a set of other images.

@@ -21,9 +21,9 @@ from bench.suites.gpu.networks import SHAPES, flops_of, make_engine
 from bench.suites.gpu.results import Job, Report, Skipped
 from bench.suites.sampling import Ours as SamplerRun
 from engines.backends.compiled_call import MODES
-from engines.certificate import psnr
 from engines.engine import Engine
 from engines.manifest import CompileMode
+from engines.psnr import psnr
 from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.sampling.in_memory import sample_images
 

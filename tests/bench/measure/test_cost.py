@@ -28,6 +28,13 @@ def test_a_thousand_images_at_ten_a_second_take_a_hundred_seconds() -> None:
     """At 3.6 an hour that is 0.1."""
     cost = per_thousand(RATE, price_per_second("3.6/h"))
     assert (cost.cost, cost.low, cost.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert cost.images_for_one == pytest.approx(10_000)
+
+
+def test_nothing_costs_nothing() -> None:
+    """A free machine makes any number of images for 1."""
+    cost = per_thousand(RATE, 0.0)
+    assert (cost.cost, cost.images_for_one) == (0.0, float("inf"))
 
 
 def test_the_interval_is_the_right_way_round() -> None:

@@ -15,9 +15,9 @@ from bench.cli import PROGRAM
 from bench.peers.pipelines import PEERS, PeerModel, choose, compile_pipeline, diffusers, optimum, precision_of
 from bench.peers.workload import workload
 from dermforge.common.errors import UserError
-from engines.certificate import psnr
 from engines.engine import Engine
 from engines.pipeline_spec import read_spec
+from engines.psnr import psnr
 from gen.sampling.in_memory import sample_images
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.peers.workload import workload
-from engines.certificate import psnr
 from engines.engine import Engine
+from engines.psnr import psnr
 from gen.sampling.in_memory import sample_images
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from bench.peers.pipelines import PeerModel
 from bench.peers.workload import workload
 from bench.suites.sampling import Ours, peer
-from engines.certificate import psnr
 from engines.engine import Engine
+from engines.psnr import psnr
 from shards.format.reader import ShardSet
 
 

@@ -19,11 +19,11 @@ from PIL import Image
 
 import engines
 from engines import Engine
-from engines.certificate import psnr
 from engines.checkpoint.scheduler import own_scheduler
 from engines.conditioning import joined
 from engines.draw import set_steps
 from engines.models import families
+from engines.psnr import psnr
 from gen.diffusion import noise, solvers
 from gen.plan import masks
 from gen.plan.parents import Parents

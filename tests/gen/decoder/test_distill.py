@@ -1,0 +1,92 @@
+"""A small decoder is trained by the loop of fine-tuning: it resumes, says what it saw, and AutoencoderTiny opens it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from safetensors.torch import load_file
+
+from dermforge.common.errors import UserError
+from engines.adapters import with_decoder
+from engines.pipeline_spec import read_spec
+from gen.decoder.distill import DecoderResult, DecoderTask, distill_decoder
+from gen.decoder.settings import DecoderSettings
+from gen.decoder.student import LatentBatch, distance
+from gen.finetune.data.holdout import Holdout
+from gen.finetune.settings import Execution
+from gen.finetune.tune import new_accelerator
+from shards.ingest.folder import open_data
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerator")
+SETTINGS = DecoderSettings(steps=4, batch=2, views=1, width=8, blocks=1)
+Run = Callable[..., DecoderResult]
+
+
+@pytest.fixture
+def run(random_pipeline: Path, images: Path, tmp_path: Path) -> Run:
+    def call(out: str, steps: int = 4, holdout: Holdout = Holdout(), keep_work: bool = False) -> DecoderResult:
+        task = DecoderTask(random_pipeline, open_data(images), tmp_path / out, holdout)
+        settings, how = SETTINGS.model_copy(update={"steps": steps}), Execution(keep_work=keep_work)
+        return distill_decoder(task, settings, how, new_accelerator(settings, how))
+
+    return call
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "diffusion_pytorch_model.safetensors")
+
+
+def test_a_run_writes_what_diffusers_opens_and_a_build_takes(run: Run, tmp_path: Path, random_pipeline: Path) -> None:
+    result = run("small")
+    assert (result.images, result.left_out, result.steps, result.width, result.already) == (8, 1, 4, 8, False)
+    tiny = AutoencoderTiny.from_pretrained(tmp_path / "small")
+    assert tiny.decode(torch.randn(1, 4, 16, 16)).sample.shape == (1, 3, 64, 64)
+    assert not tiny.encode(torch.randn(1, 3, 64, 64)).latents.any()  # nothing that could be taken for an encoder
+    facts = json.loads((tmp_path / "small" / "dermforge.json").read_text())
+    assert facts["lineage"] == [f"p{i}" for i in range(8)]
+    assert len(facts["lineage_sha256"]["p0"]) == 64
+    assert "all zeros" in (tmp_path / "small" / "README.md").read_text()
+    assert (tmp_path / "small" / "training" / "log.csv").is_file()
+    assert not (tmp_path / "small.work").exists()
+    assert str(tmp_path) not in (tmp_path / "small" / "config.json").read_text()
+    with with_decoder(random_pipeline, tmp_path / "small") as folder:
+        assert read_spec(folder).lineage == facts["lineage"]
+    assert run("small").already
+
+
+def test_a_run_in_two_parts_ends_in_the_same_bits(run: Run, tmp_path: Path) -> None:
+    run("whole")
+    run("parts", steps=2, keep_work=True)
+    run("parts", steps=4)
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_held_out_images_are_refused(run: Run) -> None:
+    with pytest.raises(UserError, match="1 training images are held out: p3"):
+        run("held", holdout=Holdout(frozenset({"p3"})))
+
+
+def test_the_loss_is_zero_for_the_teacher_and_weighs_colour_most() -> None:
+    def teacher(latents: torch.Tensor) -> torch.Tensor:
+        return latents
+
+    flat = torch.zeros(1, 3, 16, 16)
+    grain = torch.ones(1, 3, 16, 16)
+    grain[..., ::2] = -1
+    loss = distance(teacher)
+    assert float(loss(torch.nn.Identity(), LatentBatch(grain))) == 0
+    shifted = float(loss(lambda x: x + 0.1, LatentBatch(flat)))  # type: ignore[arg-type]
+    grainy = float(loss(lambda x: x + 0.1 * grain, LatentBatch(flat)))  # type: ignore[arg-type]
+    assert shifted == pytest.approx(4 * 0.1)
+    assert grainy == pytest.approx(0.1)
+
+
+def test_a_number_out_of_range_is_named() -> None:
+    with pytest.raises(UserError, match="width is 2"):
+        DecoderSettings.check(width=2)
