@@ -15,6 +15,7 @@ import torch
 
 from engines.adapters.files import AdapterFile
 from engines.adapters.lora_formats import ALPHA, DOWN, UP, Loadable, scales_of
+from engines.checkpoint.weights import CLIP_TEXT
 from engines.errors import EngineError
 from engines.single_file.layouts import LAYOUTS
 from engines.single_file.piece import Piece
@@ -77,7 +78,7 @@ def _layers(family: str, part: str, network: Any, denoiser: str) -> Sequence[tup
     found, state = [], network.state_dict()
     linear = {name: tuple(v.shape) for name, v in state.items() if name.endswith(WEIGHT) and v.ndim == 2}
     for name, shape in linear.items():
-        piece, prefix = Piece(name), TEXT.get(part, "")
+        piece, prefix = Piece(CLIP_TEXT.sub("text_model.", name)), TEXT.get(part, "")
         if part == denoiser:
             own, prefix = LAYOUTS[family][part][0].piece(name, dict(network.config)), "lora_unet_"
             if own is None:

@@ -77,8 +77,8 @@ def fuse(pipeline: Any, file: AdapterFile, lora: Loadable, scale: float, folder:
             pipeline.set_adapters([name], [1.0])
     except Exception as error:  # whatever diffusers and peft make of an adapter that is not for this pipeline
         raise EngineError(
-            f"{file.path} does not fit this pipeline: it is an adapter of another architecture, or in a format that "
-            f"diffusers does not read ({reason(error)})"
+            f"{file.path} does not fit this pipeline ({reason(error)}): it is an adapter of another architecture, in a "
+            "format that diffusers does not read, or one that needs other versions of peft and transformers"
         ) from error
     finally:
         kept.unlink()

@@ -123,7 +123,8 @@ T5 = Known(
         "vocab_size d_model d_kv d_ff num_layers num_heads relative_attention_num_buckets "
         "relative_attention_max_distance layer_norm_epsilon feed_forward_proj dense_act_fn is_gated_act"
     ),
-    TEXT_ENCODER.without_influence | words("dropout_rate classifier_dropout num_decoder_layers n_positions"),
+    TEXT_ENCODER.without_influence
+    | words("dropout_rate classifier_dropout num_decoder_layers n_positions scale_decoder_outputs"),
     TEXT_ENCODER.only,
 )
 TOKENIZER = known(

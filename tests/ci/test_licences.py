@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import PathDistribution
+from importlib.metadata import PathDistribution, version
 from pathlib import Path
 from types import ModuleType
 
@@ -85,6 +85,8 @@ def test_only_nvidias_packages_may_be_proprietary(licences: ModuleType) -> None:
 
 def test_the_lock_to_run_has_accepted_licences_only() -> None:
     """What `make audit` checks first, on what is installed here."""
+    if f"transformers=={version('transformers')} " not in (CI.parent / "requirements.lock").read_text():
+        pytest.skip("another set of packages than that of the lock is installed")
     done = audited("requirements.lock")
     assert done.returncode == 0, done.stderr
     assert "MIT" in done.stdout

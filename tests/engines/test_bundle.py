@@ -145,6 +145,8 @@ def strange_things(folder: Path, name: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_a_bundle_with_anything_else_in_it_is_refused_by_name(copied: Bundle, name: str) -> None:
+    if (copied.folder / name).exists():
+        pytest.skip(f"{name} belongs to a bundle of this version of transformers")
     for _ in strange_things(copied.folder, name):
         for opens in (load, read_bundle):
             with pytest.raises(EngineError, match=r"holds \S+, which its bundle\.json does not list") as refused:
@@ -267,7 +269,9 @@ def test_no_flipped_bit_of_any_file_passes(
     timings = Timings(rows=4, vae_batch=8, unet_seconds_per_row={4: 1}, decode_seconds_per_image={8: 1})
     write_record(there, TIMINGS, timings)
     silent = silent_flips(there.folder, each, lambda folder: load(folder, device="cpu"))
-    assert {MANIFEST, PARITY, TIMINGS, "vocab.json", "merges.txt", "scheduler_config.json"} < set(silent)
+    words = {path.name for path in (source.folder / "tokenizer").iterdir()}
+    assert {MANIFEST, PARITY, TIMINGS, "scheduler_config.json"} | words < set(silent)
+    assert words
     assert not any(silent.values()), silent
 
 
