@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -276,18 +277,12 @@ class Engine(Networks):
     """
 
     def __init__(self, bundle: Bundle, backend: str, rows: int, calls: Calls) -> None:
-        from engines.checkpoint.tokenizer import bundle_tokenizers, token_ids
-        from engines.models import families
+        from engines.checkpoint.tokenizer import bundle_tokenizers
+        from engines.text import prompt_ids
 
-        manifest, lengths = bundle.manifest, bundle.manifest.spec.tokens
-        self.tokenizers = own = bundle_tokenizers(bundle)
-
-        prepared = families()[manifest.spec.family].prepared
-
-        def ids(prompts: list[str]) -> torch.Tensor:
-            texts = [prepared(prompt) for prompt in prompts]
-            return torch.cat([token_ids(own[name], texts, length) for name, length in lengths.items()], dim=1)
-
+        manifest = bundle.manifest
+        self.tokenizers = bundle_tokenizers(bundle)
+        ids = partial(prompt_ids, manifest.spec, self.tokenizers)
         super().__init__(manifest.spec, calls, ids, rows, manifest.vae_batch)
         self.bundle, self.backend, self.precision = bundle, backend, str(manifest.precision)
         compiles = backend == "torch" and self.device.type == "cuda"

@@ -28,7 +28,7 @@ def finetune(
     variant: Variant = None,
     prediction_type: PredictionType = None,
     parts_from: PartsFrom = None,
-    method: Annotated[str, typer.Option(help="full (the UNet), lora, or textual-inversion (a word a class)")] = "full",
+    method: Annotated[str, typer.Option(help="full (the denoiser), lora, textual-inversion (a word a class)")] = "full",
     per_class: Annotated[bool, typer.Option("--per-class", help="One model for each class, in OUT/CLASS")] = False,
     holdout: Annotated[
         str | None, typer.Option(help="Ids (.txt, or a table with a column id), or shards, that must not be trained on")
@@ -57,6 +57,7 @@ def finetune(
     prior: Annotated[int, typer.Option(help="Images drawn by the base model, against forgetting")] = 0,
     prior_prompt: Annotated[str, typer.Option(help="What they show")] = "An image of a skin disease",
     prior_weight: Annotated[float, typer.Option(help="Of their loss")] = 1.0,
+    min_snr: Annotated[float, typer.Option(help="Cut the loss's weight at this signal-to-noise ratio; 0: no")] = 0.0,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights, such as 0.999; 0 for none")] = 0.0,
     mixed_precision: Annotated[str, typer.Option(help="no, fp16 or bf16")] = "no",
     gradient_checkpointing: Annotated[
@@ -102,6 +103,7 @@ def finetune(
         prior=prior,
         prior_weight=prior_weight,
         prior_prompt=prior_prompt,
+        min_snr=min_snr,
         ema=ema,
         mixed_precision=mixed_precision,
         seed=seed,

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen.finetune.objective import Objective
+from gen.diffusion.schedules import NoiseSchedule
+from gen.finetune.objective import Diffusion
 
 #: sigma_data of the boundary condition (Song et al. 2023, arXiv 2303.01469); LCMScheduler has it fixed.
 SIGMA_DATA = 0.5
@@ -21,7 +22,7 @@ SIGMA_DATA = 0.5
 TIMESTEP_SCALING = 10.0
 
 
-class ConsistencyObjective(Objective):
+class ConsistencyObjective(Diffusion):
     """The forward process at the timesteps where the teacher's solver stops.
 
     Attributes
@@ -33,7 +34,7 @@ class ConsistencyObjective(Objective):
     """
 
     def __init__(self, scheduler: Mapping[str, Any], teacher_steps: int) -> None:
-        super().__init__(scheduler)
+        super().__init__(NoiseSchedule.from_config(scheduler))
         self.interval = self.timesteps // teacher_steps
         self.grid = np.arange(1, teacher_steps + 1) * self.interval - 1
 

@@ -26,7 +26,7 @@ class DistilledPipeline(TunedPipeline):
 
     def write_parts(self, folder: Path, keep_adapter: bool) -> None:
         super().write_parts(folder, keep_adapter)
-        config = {"time_cond_proj_dim": self.network.unet.config["time_cond_proj_dim"]}
+        config = {"time_cond_proj_dim": self.network.denoiser.config["time_cond_proj_dim"]}
         _change(folder / "unet" / "config.json", {k: v for k, v in config.items() if v is not None})
         scheduler = LCMScheduler.from_config(
             {**self.base.spec.scheduler, "clip_sample": False},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Self
 
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dermforge.common.errors import UserError
-from engines.models.guidance import beside_timestep, embedded_facts
+from engines.models.guidance import embedded_facts
 from engines.pipeline_spec import PipelineSpec
 from gen.distill.consistency import ConsistencyObjective, pseudo_huber
 from gen.distill.settings import Distillation
 from gen.finetune.base import Base
 from gen.finetune.data.batches import Batch
 from gen.finetune.data.examples import Examples
-from gen.finetune.methods import FrozenText, PromptedUNet, add_low_rank, frozen_text
+from gen.finetune.methods import PromptedDenoiser, add_low_rank
+from gen.finetune.text import FrozenText, frozen_text
 
 #: Dimensions of the guidance scale's embedding, as in diffusers' example (`unet_time_cond_proj_dim`).
 GUIDANCE_DIMENSIONS = 256
@@ -29,7 +31,7 @@ MODULES = [
 ]
 
 
-class Student(PromptedUNet):
+class Student(PromptedDenoiser):
     """noisy, timesteps, numbers of prompts and, where it is an input, guidance scales [b] -> prediction.
 
     Attributes
@@ -45,13 +47,15 @@ class Student(PromptedUNet):
         teacher: UNet2DConditionModel,
         student: UNet2DConditionModel,
         text: FrozenText,
+        base: Base,
+        prompts: Sequence[str],
         objective: ConsistencyObjective,
         settings: Distillation,
     ) -> None:
-        super().__init__(student, text)
+        super().__init__(student, text, base.spec, prompts)
         self.teacher, self.settings = teacher.requires_grad_(False), settings
         self.objective = objective
-        self.empty = len(text.encoded) - 1
+        self.empty = len(self.prompts) - 1
         self.average: list[Tensor] | None = None
 
     def train(self, mode: bool = True) -> Self:
@@ -60,9 +64,10 @@ class Student(PromptedUNet):
         return self
 
     def forward(self, noisy: Tensor, timesteps: Tensor, which: Tensor, guidance: Tensor | None = None) -> Tensor:
-        told = beside_timestep(self.unet, guidance if self.settings.embedded else None)
-        predicted: Tensor = self.unet(noisy, timesteps, self.text(which), return_dict=False, **told)[0]
-        return predicted
+        told = self.text(which)
+        if self.settings.embedded and guidance is not None:
+            told["guidance"] = guidance
+        return self.predicted(self.denoiser, noisy, timesteps, told)
 
     def averages(self, averages: list[Tensor]) -> None:
         self.average = averages
@@ -88,7 +93,7 @@ class Student(PromptedUNet):
         """The teacher's prediction with classifier-free guidance (arXiv 2207.12598), [b, C, h, w]."""
         both = self.text(torch.cat([which, torch.full_like(which, self.empty)]))
         rows, times = torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps])
-        conditional, unconditional = self.teacher(rows, times, both, return_dict=False)[0].chunk(2)
+        conditional, unconditional = self.predicted(self.teacher, rows, times, both).chunk(2)
         out: Tensor = unconditional + guidance.reshape(-1, 1, 1, 1) * (conditional - unconditional)
         return out
 
@@ -129,16 +134,17 @@ def new_student(base: Base, examples: Examples, settings: Distillation) -> Stude
         raise UserError(
             f"{base.folder} is distilled already (guidance: {base.spec.guidance}): distil what it was made from"
         )
-    teacher = base.pipeline.unet
-    text = frozen_text(base, [*examples.prompts, ""])
+    if base.spec.denoiser != "unet" or base.family.flow:
+        raise UserError(f"{base.folder} is of {base.family.title}; distillation knows UNets of diffusion")
+    prompts = [*examples.prompts, ""]
+    text, teacher = frozen_text(base, prompts), base.denoiser
     unet = deepcopy(teacher) if not settings.embedded else with_guidance_input(teacher)
     if settings.method == "lora":
         add_low_rank(unet, settings.rank, settings.seed, MODULES)
     else:
         unet.requires_grad_(True)
-    base.pipeline.register_modules(unet=unet)
     objective = ConsistencyObjective(base.spec.scheduler, settings.teacher_steps)
-    return Student(teacher, unet, text, objective, settings)
+    return Student(teacher, unet, text, base, prompts, objective, settings)
 
 
 def with_guidance_input(teacher: UNet2DConditionModel) -> UNet2DConditionModel:

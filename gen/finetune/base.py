@@ -1,35 +1,72 @@
-"""The pipeline that is tuned, read from its folder and checked, in float32."""
+"""The pipeline that is tuned, read from its folder and checked; its networks are opened in float32 when they are used.
+
+Text encoders are opened one after the other and are not kept: T5 alone takes 19 GB.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dermforge.common.errors import UserError
-from engines.checkpoint.skeleton import parts_of, pipeline_of
+import torch
+
+from engines.checkpoint.skeleton import tokenizers_of
 from engines.checkpoint.tokenizer import open_tokenizer
 from engines.checkpoint.weights import load_part
 from engines.find_model import resolve
 from engines.models import families
+from engines.models.family import Family
 from engines.pipeline_spec import PipelineSpec, model_digest, read_spec
-
-TUNED = "sd"
 
 
 @dataclass(frozen=True)
 class Base:
-    """A pipeline folder and its loaded parts; the parts are changed by training."""
+    """A pipeline folder and what is opened of it; the networks are changed by training.
+
+    Attributes
+    ----------
+    device
+        Where prompts are encoded and images are drawn.
+    """
 
     folder: Path
     spec: PipelineSpec
     digest: str
-    pipeline: Any  # StableDiffusionPipeline, or the inpainting one
+    device: torch.device
+
+    @property
+    def family(self) -> Family:
+        return families()[self.spec.family]
 
     @property
     def inpaint(self) -> bool:
-        """Whether the UNet takes a mask and the masked image in addition to the noise."""
+        """Whether the denoiser takes a mask and the masked image in addition to the noise."""
         return self.spec.unet_in_channels != self.spec.latent_channels
+
+    @cached_property
+    def denoiser(self) -> Any:
+        return self.opened(self.spec.denoiser)
+
+    @cached_property
+    def vae(self) -> Any:
+        return self.opened("vae")
+
+    @cached_property
+    def tokenizers(self) -> dict[str, Any]:
+        """By name."""
+        return {name: open_tokenizer(self.folder, name) for name in tokenizers_of(self.folder)}
+
+    def opened(self, part: str) -> Any:
+        """A network of the pipeline, read anew.
+
+        Raises
+        ------
+        EngineError
+            Weights are damaged, not finite, or do not fit their configuration.
+        """
+        return load_part(self.folder, part).requires_grad_(False)
 
 
 def read_base(model: str | Path, size: int | None) -> tuple[Path, PipelineSpec]:
@@ -41,25 +78,15 @@ def read_base(model: str | Path, size: int | None) -> tuple[Path, PipelineSpec]:
         The folder is not usable: see `read_spec`.
     """
     folder = resolve(model)
-    spec = read_spec(folder, size)
-    if spec.family != TUNED:
-        title = families()[spec.family].title
-        raise UserError(
-            f"{folder} is of {title}; fine-tuning knows {families()[TUNED].title}: train an adapter of it in "
-            "diffusers, fuse it, and build an engine of the result"
-        )
-    return folder, spec
+    return folder, read_spec(folder, size)
 
 
-def load_base(folder: Path, spec: PipelineSpec) -> Base:
-    """Load every part.
+def load_base(folder: Path, spec: PipelineSpec, device: torch.device | str = "cpu") -> Base:
+    """The pipeline of a folder.
 
     Raises
     ------
     EngineError
-        Weights are damaged, not finite, or do not fit their configuration.
+        Files are not as the program that made the folder wrote them.
     """
-    parts = {part: load_part(folder, part).requires_grad_(False) for part in parts_of(folder)}
-    pipeline = pipeline_of(folder, parts, {"tokenizer": open_tokenizer(folder)})
-    pipeline.set_progress_bar_config(disable=True)
-    return Base(folder, spec, model_digest(folder), pipeline)
+    return Base(folder, spec, model_digest(folder), torch.device(device))

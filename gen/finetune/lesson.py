@@ -13,7 +13,7 @@ from gen.finetune import methods, output
 from gen.finetune.base import Base
 from gen.finetune.data.batches import Batch, Batches
 from gen.finetune.data.examples import Examples
-from gen.finetune.objective import Objective
+from gen.finetune.objective import Objective, objective_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Lesson:
     """
 
     name: str
-    network: Callable[[Base, Examples, Any], methods.PromptedUNet]
+    network: Callable[[Base, Examples, Any], methods.PromptedDenoiser]
     objective: Callable[[PipelineSpec, Any], Objective]
     result: type[output.TunedPipeline]
     loss: Callable[[Any, Batches], Callable[[nn.Module, Batch], Tensor]] = lambda network, batches: batches.loss
@@ -45,5 +45,5 @@ class Lesson:
 
 
 FINE_TUNING = Lesson(
-    "fine-tune", methods.new_network, lambda spec, settings: Objective(spec.scheduler), output.TunedPipeline
+    "fine-tune", methods.new_network, lambda spec, settings: objective_of(spec, settings.min_snr), output.TunedPipeline
 )

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
@@ -21,20 +20,22 @@ from dermforge.common.sealed_file import sealed_json
 from dermforge.common.training_state import changes_between
 from dermforge.common.whole_folder import whole_folder
 from engines.adapters.files import record_origin
+from engines.adapters.words import SEVERAL
+from engines.builder import write_index
 from engines.checkpoint.folder import read_json
-from engines.checkpoint.skeleton import parts_of
+from engines.checkpoint.skeleton import parts_of, pipeline_class, tokenizers_of
 from engines.checkpoint.weights import copy_part, write_weights
 from engines.pipeline_spec import FACTS, file_digests, model_digest
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
-from gen.finetune.methods import PromptedUNet, Words
+from gen.finetune.methods import PromptedDenoiser
 from gen.finetune.settings import Hyperparameters
+from gen.finetune.text import LearntText, Words
 from gen.plan.prompts import names_skin_type
 from shards.format.schema import created_by
 
 #: What is known of the run.
 TRAINING = "training"
-FILES = ("scheduler", "tokenizer")
 KEPT = (".json", ".txt", ".model")
 
 
@@ -93,7 +94,7 @@ class TunedPipeline:
     record: ClassVar[Record] = Record("finetune", "a fine-tuned pipeline")
 
     base: Base
-    network: PromptedUNet
+    network: PromptedDenoiser
     examples: Examples
     settings: Hyperparameters
     identity: dict[str, Any]
@@ -123,11 +124,13 @@ class TunedPipeline:
     def write_parts(self, folder: Path, keep_adapter: bool) -> None:
         """Put what was trained in the place of the base's own."""
         if self.settings.method == "textual-inversion":
-            _write_text(self.base, self.examples.words, folder)
+            assert isinstance(self.network.text, LearntText)
+            _write_text(self.base, self.network.text, self.examples.words, folder)
             return
+        denoiser = self.network.denoiser
         if self.settings.method == "lora":
-            _fuse(self.network.unet, folder / "lora" if keep_adapter else None)
-        _write_unet(self.base, self.network.unet, folder)
+            _fuse(self.base, denoiser, folder / "lora" if keep_adapter else None)
+        _write_denoiser(self.base, denoiser, folder)
 
     def facts(self) -> dict[str, Any]:
         """What engines and the lineage guard read."""
@@ -179,15 +182,8 @@ a classifier that is tested on one of those images.
 
 def _copy(base: Path, folder: Path) -> None:
     """Copy what a pipeline needs: no pickles, one copy of the weights, no safety checker."""
-    index = json.loads((base / "model_index.json").read_text(encoding="utf-8"))
-    extra = {
-        name: [None, None]
-        for name, value in index.items()
-        if isinstance(value, list) and name not in (*FILES, *parts_of(base))
-    }
-    index |= extra | {"requires_safety_checker": False}
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    for part in FILES:
+    write_index(base, folder)
+    for part in ("scheduler", *tokenizers_of(base)):
         (folder / part).mkdir()
         for path in sorted((base / part).iterdir()):
             if path.suffix in KEPT:
@@ -198,44 +194,54 @@ def _copy(base: Path, folder: Path) -> None:
         shutil.copyfile(licence, folder / licence.name)
 
 
-def _write_unet(base: Base, unet: UNet2DConditionModel, folder: Path) -> None:
-    place = folder / "unet"
+def _write_denoiser(base: Base, denoiser: Any, folder: Path) -> None:
+    part = base.spec.denoiser
+    place = folder / part
     shutil.rmtree(place)
-    unet.save_pretrained(place, safe_serialization=True)
-    shutil.copyfile(base.folder / "unet" / "config.json", place / "config.json")  # diffusers' names this machine
+    denoiser.save_pretrained(place, safe_serialization=True)
+    shutil.copyfile(base.folder / part / "config.json", place / "config.json")  # diffusers' names this machine
 
 
-def _fuse(unet: UNet2DConditionModel, adapter: Path | None) -> None:
+def _fuse(base: Base, denoiser: Any, adapter: Path | None) -> None:
     """Add the low-rank updates to the weights; the adapter alone, for use with the base model, goes to `adapter`."""
-    from diffusers.utils import convert_state_dict_to_diffusers
+    from diffusers.utils import recurse_remove_peft_layers
+    from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import get_peft_model_state_dict
 
     if adapter:
-        layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
-        StableDiffusionPipeline.save_lora_weights(adapter, unet_lora_layers=layers, safe_serialization=True)
-    unet.fuse_lora()
-    unet.unload_lora()
+        layers = {f"{base.spec.denoiser}_lora_layers": get_peft_model_state_dict(denoiser)}
+        pipeline_class(base.family, base.inpaint).save_lora_weights(adapter, **layers, safe_serialization=True)
+    for module in denoiser.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+    recurse_remove_peft_layers(denoiser)
 
 
-def _write_text(base: Base, words: list[str], folder: Path) -> None:
-    """Write the text encoder with the learnt words, the tokenizer that knows them, and each word alone."""
-    text = base.pipeline.text_encoder
-    learnt = text.get_input_embeddings()
-    assert isinstance(learnt, Words)
-    table = learnt.weight.detach()
-    text.set_input_embeddings(nn.Embedding.from_pretrained(table))
-    for part in ("text_encoder", "tokenizer"):
-        shutil.rmtree(folder / part)
-    (folder / "text_encoder").mkdir()
-    write_weights(folder, "text_encoder", text.state_dict())
-    config = json.loads((base.folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
-    config["vocab_size"] = len(table)
-    (folder / "text_encoder" / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    base.pipeline.tokenizer.save_pretrained(folder / "tokenizer")
+def _write_text(base: Base, text: LearntText, words: list[str], folder: Path) -> None:
+    """Write the text encoders with the learnt words, the tokenizers that know them, and each word alone."""
+    vectors: dict[str, Tensor] = {}
+    for part, (name, tokenizer) in zip(base.spec.text_encoders, base.tokenizers.items(), strict=True):
+        encoder: Any = text.encoders[part]
+        learnt = encoder.get_input_embeddings()
+        assert isinstance(learnt, Words)
+        table, vectors[part] = learnt.weight.detach(), learnt.learnt.detach()
+        encoder.set_input_embeddings(nn.Embedding.from_pretrained(table))
+        for place in (part, name):
+            shutil.rmtree(folder / place)
+        (folder / part).mkdir()
+        write_weights(folder, part, encoder.state_dict())
+        config = json.loads((base.folder / part / "config.json").read_text(encoding="utf-8"))
+        config["vocab_size"] = len(table)
+        (folder / part / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        tokenizer.save_pretrained(folder / name)
     (folder / "words").mkdir()
-    for word, vector in zip(words, learnt.learnt.detach(), strict=True):
-        name = word.strip("<>").replace(" ", "_")
-        save_file({word: torch.clone(vector)}, folder / "words" / f"{name}.safetensors")
+    for i, word in enumerate(words):
+        own = {part: torch.clone(rows[i]) for part, rows in vectors.items()}
+        if len(own) == 1:
+            name, tensors = word.strip("<>").replace(" ", "_"), {word: own.popitem()[1]}
+        else:  # files for two encoders have no place for the word: it is the file's name
+            name, tensors = word, {SEVERAL[part]: row for part, row in own.items()}
+        save_file(tensors, folder / "words" / f"{name}.safetensors")
 
 
 def made_by(identity: dict[str, Any], steps: int) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Hyperparameters(BaseModel):
         How often the prompt is left out, for guidance.
     prior, prior_weight, prior_prompt
         Images drawn by the base model and learnt together with the real ones, so that it forgets less (DreamBooth).
+    min_snr
+        The largest signal-to-noise ratio that counts in the loss, usually 5; 0 for all. Not in flow matching.
     ema
         Decay of the averaged weights; 0 for none.
     """
@@ -55,6 +57,7 @@ class Hyperparameters(BaseModel):
     prior: int = Field(default=0, ge=0)
     prior_weight: float = Field(default=1.0, ge=0)
     prior_prompt: str = "An image of a skin disease"
+    min_snr: float = Field(default=0.0, ge=0)
     ema: float = Field(default=0.0, ge=0, lt=1)
     mixed_precision: Precision = "no"
     seed: int = 0
@@ -93,7 +96,8 @@ class Hyperparameters(BaseModel):
 
     def identity(self) -> dict[str, object]:
         """What a checkpoint must agree in to be resumed; a run may be made longer."""
-        return self.model_dump(mode="json", exclude={"epochs", "steps"})
+        later = set() if self.min_snr else {"min_snr"}  # runs from before it go on
+        return self.model_dump(mode="json", exclude={"epochs", "steps", *later})
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from gen.finetune.data.holdout import Holdout, of_splits
 from gen.finetune.data.latents import Latents
 from gen.finetune.data.views import Views
 from gen.finetune.lesson import FINE_TUNING, Lesson
+from gen.finetune.offered import check_offered
 from gen.finetune.settings import Execution, Hyperparameters
 from gen.finetune.trainer import Optimisation, Training
 from gen.finetune.work import LATENTS, PRIOR, TRACKING, VALIDATION, Work
@@ -121,8 +122,10 @@ def tune(
         The shards are damaged, or the loss is not finite.
     """
     folder, spec = read_base(task.model, settings.size)
+    check_offered(spec, settings, execution)
     chosen = _examples(task, spec, settings, progress)
-    run = _Run(load_base(folder, spec), chosen, settings, execution, accelerator, task.folder, progress, say, lesson)
+    base = load_base(folder, spec, accelerator.device)
+    run = _Run(base, chosen, settings, execution, accelerator, task.folder, progress, say, lesson)
     already = (
         output.finished(task.out, lesson.result.record, run.identity, run.steps, execution.fresh)
         and not execution.fresh
@@ -130,10 +133,10 @@ def tune(
     work = Work(task.folder)
     work.claim()
     if not already:
-        unet = run.train()
+        network = run.train()
         if accelerator.is_main_process:
-            unet.cpu()
-            tuned = lesson.result(run.base, unet, chosen, settings, run.identity, run.steps)
+            network.cpu()
+            tuned = lesson.result(run.base, network, chosen, settings, run.identity, run.steps)
             work.mark(spent=not execution.keep_work)
             tuned.write(task.out, execution.keep_adapter, work.records())
         accelerator.wait_for_everyone()
@@ -159,7 +162,7 @@ def _examples(task: Task, spec: PipelineSpec, settings: Hyperparameters, progres
             )
         if settings.prior:
             raise UserError(
-                "prior images keep a UNet from forgetting, and textual inversion does not change it; leave them out"
+                "prior images keep a denoiser from forgetting, and textual inversion does not change it; leave them out"
             )
         if "<{class}>" not in template:
             template = template.replace("{class}", "<{class}>")
@@ -195,33 +198,38 @@ class _Run:
     def steps(self) -> int:
         return self.settings.steps_for(len(self.examples))
 
-    def train(self) -> methods.PromptedUNet:
+    @cached_property
+    def network(self) -> methods.PromptedDenoiser:
+        """The network that is trained, with every prompt that it is ever told."""
+        return self.lesson.network(self.base, self.examples, self.settings)
+
+    def train(self) -> methods.PromptedDenoiser:
         """The trained network."""
-        unet = self.lesson.network(self.base, self.examples, self.settings)
+        network = self.network
         if self.execution.gradient_checkpointing:
-            unet.unet.enable_gradient_checkpointing()
+            network.denoiser.enable_gradient_checkpointing()
         self._begin()
-        settings, empty = self.settings, len(self.examples.prompts) + bool(self.settings.prior)
+        settings, dropped = self.settings, len(network.prompts) - 1
         objective = self.lesson.objective(self.base.spec, self.settings)
-        batches = Batches(self._sources(), objective, settings.seed, settings.batch, settings.drop_prompt, empty)
+        batches = Batches(self._sources(), objective, settings.seed, settings.batch, settings.drop_prompt, dropped)
         training = Training(
             self.accelerator,
-            unet,
+            network,
             batches,
-            self.lesson.loss(unet, batches),
+            self.lesson.loss(network, batches),
             settings,
             self.execution,
             self.steps,
             self.identity,
             self.work,
             self.lesson.name,
-            unet.averages,
+            network.averages,
         )
-        training.run(partial(self._validate, unet.drawn_as(self.base.spec)), self.progress, self.say)
+        training.run(self._validate, self.progress, self.say)
         for tracker in self.accelerator.trackers:
             tracker.finish()
         self.accelerator.trackers.clear()
-        return unet
+        return network
 
     def _begin(self) -> None:
         if self.accelerator.is_main_process:
@@ -235,14 +243,13 @@ class _Run:
 
     def _sources(self) -> list[LatentSource]:
         """The real images' cached views and, where asked for, those of the prior images."""
-        vae = self.base.pipeline.vae.to(self.accelerator.device)
+        vae = self.base.vae.to(self.accelerator.device)
         latents = self._latents("real", self.examples)
         sources = [LatentSource("real", latents, self.examples.prompt)]
         if self.settings.prior:
             folder = self.work / PRIOR
             if self.accelerator.is_main_process:
-                self.base.pipeline.unet.to(self.accelerator.device)
-                validation.prior_images(self.base, self.settings, folder, self.progress)
+                validation.prior_images(self.base, self.network, self.settings, folder, self.progress)
             self.accelerator.wait_for_everyone()
             prior = make_examples(FolderSet.open(folder), self.settings.prior_prompt)
             number, weight = prior.prompt + len(self.examples.prompts), self.settings.prior_weight
@@ -266,13 +273,13 @@ class _Run:
         self.accelerator.wait_for_everyone()
         return cache
 
-    def _validate(self, spec: PipelineSpec, step: int) -> None:
+    def _validate(self, step: int) -> None:
         if self.accelerator.is_main_process:
             path = self.work / VALIDATION / f"step-{step:06d}.png"
             drawn = {"steps": self.execution.validation_steps, "guidance": self.execution.guidance}
             drawn |= self.lesson.drawn(self.settings)
             with self.accelerator.autocast(), quiet():
-                page = validation.sheet(replace(self.base, spec=spec), self.examples, path, self.settings.seed, drawn)
+                page = validation.sheet(self.base, self.network, self.examples, path, self.settings.seed, drawn)
             for tracker in self.accelerator.trackers:
                 if tracker.name == "tensorboard":
                     tracker.log_images({"validation": page[None]}, step=step, dataformats="NHWC")

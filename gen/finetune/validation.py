@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.progress import Progress, silent
 from dermforge.common.sealed_file import is_reusable, write_sealed
-from engines.backends.torch_eager import Modules, eager
+from engines.backends.torch_eager import Modules, eager, no_grad
 from engines.engine import Networks
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples
-from gen.finetune.methods import token_ids
+from gen.finetune.methods import PromptedDenoiser
 from gen.finetune.settings import Hyperparameters
 from gen.plan.cells import group_or_none
 from gen.plan.parents import Parents
@@ -29,20 +31,30 @@ BATCH = 8
 CELLS = 36
 
 
-def networks(base: Base) -> Networks:
-    """The networks as they are now, on the device of the UNet."""
-    spec, parts = base.spec, base.pipeline
-    for part in (parts.vae, parts.text_encoder):
-        part.to(parts.unet.device)
-    calls = eager(Modules({"text_encoder": parts.text_encoder}, parts.unet, parts.vae), spec, parts.unet.device)
-    return Networks(spec, calls, lambda texts: token_ids(parts.tokenizer, texts, spec.max_length), 2 * BATCH, BATCH)
+def networks(base: Base, network: PromptedDenoiser) -> Networks:
+    """The networks as they are now, on the base's device; they read the prompts that the network was made with.
+
+    A prompt has its number in the network in place of token ids: most text encoders are gone by now.
+    """
+    spec, device = network.drawn_as(base.spec), base.device
+    network.to(device)
+    number = {text: i for i, text in reversed(list(enumerate(network.prompts)))}
+    calls = eager(Modules({}, network.denoiser, base.vae.to(device)), spec, device)
+    calls = replace(calls, text=no_grad(lambda ids: network.text(ids[:, 0])))
+    return Networks(spec, calls, lambda texts: _filled([number[t] for t in texts], spec.max_length), 2 * BATCH, BATCH)
 
 
-def prior_images(base: Base, settings: Hyperparameters, folder: Path, progress: Progress = silent) -> None:
+def _filled(numbers: list[int], width: int) -> torch.Tensor:
+    return torch.tensor(numbers)[:, None].repeat(1, width)
+
+
+def prior_images(
+    base: Base, network: PromptedDenoiser, settings: Hyperparameters, folder: Path, progress: Progress = silent
+) -> None:
     """Draw the base model's images of the prior prompt into a folder; those that are there and whole are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(settings.prior) if not is_reusable(folder / f"{i:06d}.png")]
-    drawer = networks(base)
+    drawer = networks(base, network)
     with progress("draw prior images", len(missing)) as tick:
         for start in range(0, len(missing), BATCH):
             chosen = missing[start : start + BATCH]
@@ -52,7 +64,9 @@ def prior_images(base: Base, settings: Hyperparameters, folder: Path, progress: 
                 tick()
 
 
-def sheet(base: Base, examples: Examples, path: Path, seed: int, settings: Mapping[str, Any]) -> NDArray[np.uint8]:
+def sheet(
+    base: Base, network: PromptedDenoiser, examples: Examples, path: Path, seed: int, settings: Mapping[str, Any]
+) -> NDArray[np.uint8]:
     """One image of each cell, classes downwards and groups across, always with the same seeds; written as PNG.
 
     An inpainting model redraws the middle of a training image of the cell.
@@ -67,7 +81,7 @@ def sheet(base: Base, examples: Examples, path: Path, seed: int, settings: Mappi
     for prompt, position in zip(cells["prompt"], cells["row"], strict=True):
         parent = {"strategy": "inpaint", "parent": examples.data.rows["id"].iloc[position]} if base.inpaint else {}
         rows.append(row(base, examples.prompts[prompt], seed, **settings, **parent))
-    drawn = sample_images(networks(base), rows, Parents(examples.data, "the training images"))
+    drawn = sample_images(networks(base, network), rows, Parents(examples.data, "the training images"))
     names = [(str(label), group_or_none(group)) for label, group in zip(cells["class"], cells["group"], strict=True)]
     classes, groups = (list(dict.fromkeys(column)) for column in zip(*names, strict=True))
     size, band = base.spec.size, 12

@@ -76,7 +76,7 @@ class Batches:
         u = noise.uniform(self.seed, f"choice/{key}", 0, 3)
         spread, eps = (torch.from_numpy(noise.normal(self.seed, key, k, cached.mean.shape)) for k in (0, 1))
         clean = (cached.mean + cached.std * spread)[None]
-        timesteps = torch.tensor([self.objective.timestep(u[0])])
+        timesteps = torch.tensor([self.objective.timestep(float(u[0]))])
         noisy = self.objective.noised(clean, eps[None], timesteps)
         if cached.mask is not None and cached.masked is not None:
             noisy = torch.cat([noisy, cached.mask[None], cached.masked[None]], dim=1)
@@ -86,7 +86,7 @@ class Batches:
             self.objective.target(clean, eps[None], timesteps),
             timesteps,
             torch.tensor([prompt]),
-            torch.tensor([source.weight]),
+            source.weight * self.objective.weight(timesteps),
             torch.tensor([u[2]], dtype=torch.float32),
         )
 

@@ -24,7 +24,7 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class CachedView:
-    """One view in the UNet's scale. mean, std: [C, h, w]; for inpainting mask [1, h, w] and masked [C, h, w]."""
+    """One view in the denoiser's scale. mean, std: [C, h, w]; for inpainting mask [1, h, w] and masked [C, h, w]."""
 
     mean: Tensor
     std: Tensor
@@ -49,7 +49,7 @@ class Latents:
         return [v for v in range(self.n_views) if tensor_files.cached(self._path(v), self.identity) is None]
 
     def encode(self, number: int, examples: Examples, views: Views, base: Base, tick: Ticker = no_tick) -> None:
-        """Compute view `number` of all images; masks and masked images too for an inpainting UNet."""
+        """Compute view `number` of all images; masks and masked images too for an inpainting denoiser."""
         self.folder.mkdir(parents=True, exist_ok=True)
         parts: dict[str, list[Tensor]] = {}
         for pixels, masks in _batches(examples, views, number, base.inpaint):
@@ -82,7 +82,7 @@ def encode_batch(base: Base, pixels: Tensor, masks: Tensor | None) -> dict[str, 
     masks
         bool [b, 1, size, size], True where the image is to be filled in.
     """
-    spec, vae = base.spec, base.pipeline.vae
+    spec, vae = base.spec, base.vae
     posterior = vae.encode(pixels.to(vae.device)).latent_dist
     result = {
         "mean": (posterior.mean - spec.shift_factor) * spec.scaling_factor,

@@ -79,4 +79,4 @@ def test_only_the_student_is_trained(base: Base, examples: Examples) -> None:
     made = student(base, examples).train()
     made.loss(made, batch(base, 499)).backward()
     assert all(value.grad is None for value in made.teacher.parameters())
-    assert any(value.grad is not None and value.grad.abs().sum() > 0 for value in made.unet.parameters())
+    assert any(value.grad is not None and value.grad.abs().sum() > 0 for value in made.denoiser.parameters())

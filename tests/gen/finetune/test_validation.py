@@ -9,7 +9,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
 from gen.diffusion import noise
-from gen.finetune import validation
+from gen.finetune import methods, validation
 from gen.finetune.base import load_base, read_base
 from gen.finetune.data.examples import make_examples
 from gen.sampling.in_memory import sample_images
@@ -23,7 +23,7 @@ def test_validation_draws_what_diffusers_draws(random_pipeline: Path) -> None:
     prompts, seeds = ["An image of plaque, dark skin", "An image of ulcer, tan skin"], [3, 4]
     base = load_base(folder, spec)
     rows = [validation.row(base, prompt, seed, steps=6) for prompt, seed in zip(prompts, seeds, strict=True)]
-    drawn = sample_images(validation.networks(base), rows)
+    drawn = sample_images(validation.networks(base, methods.full(base, [*prompts, ""])), rows)
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
@@ -41,8 +41,8 @@ def test_a_sheet_needs_no_skin_types(random_pipeline: Path, tmp_path: Path) -> N
         (tmp_path / "photos" / name / f"{name}.png").write_bytes(encode_image(picture))
     examples = make_examples(open_data(tmp_path / "photos"), "An image of {class}")
     base = load_base(*read_base(random_pipeline, None))
-    drawn = {"steps": 2, "guidance": 3.0}
-    page = validation.sheet(base, examples, tmp_path / "sheet.png", 0, drawn)
+    network, drawn = methods.full(base, [*examples.prompts, ""]), {"steps": 2, "guidance": 3.0}
+    page = validation.sheet(base, network, examples, tmp_path / "sheet.png", 0, drawn)
     assert page.shape == (2 * (64 + 12), 64, 3)
     np.testing.assert_array_equal(page, decode_image((tmp_path / "sheet.png").read_bytes()))
-    np.testing.assert_array_equal(page, validation.sheet(base, examples, tmp_path / "again.png", 0, drawn))
+    np.testing.assert_array_equal(page, validation.sheet(base, network, examples, tmp_path / "again.png", 0, drawn))

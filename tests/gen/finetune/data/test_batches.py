@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gen.builtin.model import new_scheduler
+from gen.diffusion.schedules import NoiseSchedule
 from gen.finetune.data.batches import Batches, LatentSource
 from gen.finetune.data.latents import CachedView, Latents
-from gen.finetune.objective import Objective
+from gen.finetune.objective import Diffusion
 from gen.finetune.trainer import shares
+
+OBJECTIVE = Diffusion(NoiseSchedule.from_config(new_scheduler().config))
 
 
 def latents(n_views: int) -> Latents:
@@ -37,9 +40,7 @@ def test_every_epoch_sees_every_image_once(n: int, batch: int, seed: int) -> Non
 
 @pytest.mark.parametrize(("processes", "micro"), [(1, 0), (1, 2), (2, 0), (4, 1), (2, 2)])
 def test_a_step_is_the_same_however_it_is_shared_out(processes: int, micro: int) -> None:
-    batches = Batches(
-        [LatentSource("real", latents(2), np.arange(10))], Objective(new_scheduler().config), 3, 8, 0.3, 10
-    )
+    batches = Batches([LatentSource("real", latents(2), np.arange(10))], OBJECTIVE, 3, 8, 0.3, 10)
     whole = batches.part(5, range(8))
     parts = [batches.part(5, r) for p in range(processes) for r in shares(8, processes, p, micro)]
     for name, value in vars(whole).items():
@@ -47,12 +48,5 @@ def test_a_step_is_the_same_however_it_is_shared_out(processes: int, micro: int)
 
 
 def test_prompts_are_dropped_as_often_as_asked() -> None:
-    batches = Batches(
-        [LatentSource("real", latents(1), np.zeros(10, dtype=np.int64))],
-        Objective(new_scheduler().config),
-        0,
-        400,
-        0.25,
-        1,
-    )
+    batches = Batches([LatentSource("real", latents(1), np.zeros(10, dtype=np.int64))], OBJECTIVE, 0, 400, 0.25, 1)
     assert 0.15 < batches.part(0, range(400)).prompt.float().mean() < 0.35

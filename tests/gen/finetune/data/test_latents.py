@@ -14,7 +14,7 @@ def test_the_masked_image_hides_what_is_to_be_filled_in(random_pipeline: Path) -
     """As diffusers' inpainting shows it: grey under the mask, and the image itself outside of it."""
     folder, spec = read_base(random_pipeline, None)
     base = load_base(folder, spec)
-    vae = base.pipeline.vae
+    vae = base.vae
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     mask[..., 16:48, 16:48] = True
