@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,17 @@ from safetensors.torch import load_file
 from dermforge.common import console
 from gen.commands.finetune import finetune
 
+#: Runs the command with as many threads as the tests, so that sums are in the same order.
+PROGRAM = """
+import sys, torch
+from gen.commands.finetune import finetune
+from dermforge.common import console
+
+torch.set_num_threads(int(sys.argv.pop(1)))
+app = console.new_app("gen")
+app.command()(finetune)
+console.run(app)
+"""
 CLASSES, GROUPS = ["lichen_planus", "plaque"], ["1", "5"]  # of the fixture `images`, which says I and V
 
 
@@ -29,6 +43,17 @@ def run(monkeypatch: pytest.MonkeyPatch, **options: object) -> int:
     with pytest.raises(SystemExit) as stop:
         console.run(app)
     return int(stop.value.code or 0)
+
+
+def killed(out: Path, **options: object) -> None:
+    """The command in another process, which gets SIGKILL between two checkpoints."""
+    command = [sys.executable, "-c", PROGRAM, str(torch.get_num_threads())]
+    child = subprocess.Popen([*command, *words(**options, out=out)])
+    log = out.with_name(f"{out.name}.work") / "log.csv"
+    while child.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 4):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
 
 
 def unet(folder: Path) -> dict[str, torch.Tensor]:

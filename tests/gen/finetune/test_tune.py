@@ -6,17 +6,15 @@ import csv
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import DiffusionPipeline
-from finetune_helpers import CLASSES, GROUPS, run, same, unet, words
+from finetune_helpers import CLASSES, GROUPS, PROGRAM, killed, run, same, unet, words
 from pipelines_helpers import new_pipeline
 from safetensors.torch import load_file, save_file
 
@@ -24,17 +22,6 @@ from engines.pipeline_spec import read_spec
 from shards.ingest.folder import open_data
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
-#: Runs the command with as many threads as the tests, so that sums are in the same order.
-PROGRAM = """
-import sys, torch
-from gen.commands.finetune import finetune
-from dermforge.common import console
-
-torch.set_num_threads(int(sys.argv.pop(1)))
-app = console.new_app("gen")
-app.command()(finetune)
-console.run(app)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +88,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     options = {"model": random_pipeline, "data": images, "method": method, "template": "An image of {class}"}
     options |= {"steps": 12, "checkpoint_every": 2, "ema": 0.5, "warmup": 4, "learning_rate": 1e-3}
     assert run(monkeypatch, **options, out=tmp_path / "whole") == 0
-    command = [sys.executable, "-c", PROGRAM, str(torch.get_num_threads())]
-    child = subprocess.Popen([*command, *words(**options, out=tmp_path / "killed")])
-    log = tmp_path / "killed.work" / "log.csv"
-    while child.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 4):
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    killed(tmp_path / "killed", **options)
     assert run(monkeypatch, **options, out=tmp_path / "killed") == 0
     for part in ("unet", "text_encoder"):
         for name, value in content(tmp_path / "whole" / part).items():
