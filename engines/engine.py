@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ class Calls:
     threads: int | None = None  # on a CPU, where another number sums in another order
     recordable: Call | None = None  # `denoise` as kernels launched on the current stream, for a larger CUDA graph
     opened: tuple[Lazy, ...] = ()  # what opens a network when it is first used
+    texts: tuple[Lazy, ...] = ()  # those of them that read prompts
 
 
 class Lazy:
@@ -139,6 +140,26 @@ class Networks:
             for name in found.keys() - self.spec.constants.keys():
                 found[name][dropped] = 0
         return found
+
+    def read_ahead(self, prompts: Iterable[str]) -> bool:
+        """Encode the distinct prompts of a job, each once and alone, and free the text encoders.
+
+        A prompt that comes later opens them again, so they are freed only where all prompts of the job can be kept.
+
+        Returns
+        -------
+        bool
+            Whether the text encoders are free: the backend opens them on demand, and the prompts are not too many.
+        """
+        distinct = sorted(set(prompts))
+        if not self.calls.texts or len(distinct) > TEXTS_KEPT:
+            return False
+        for prompt in distinct:
+            self.encode_text([prompt])
+        self.mark().wait()
+        for call in self.calls.texts:
+            call.close()
+        return True
 
     def encode_tokens(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
         """`encode_text` of token ids, int64 [n, max_length].

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from engines.backends import torch_aot
 from engines.backends.compiled_call import FIRST_CALLS, CompiledCall, keep_kernels
 from engines.backends.cuda_graph import captured
-from engines.backends.torch_eager import Modules, bare_calls, eager, load_modules
+from engines.backends.torch_eager import Modules, bare_calls, eager, encoder_call, load_lowered, no_grad
 from engines.bundle import Bundle
-from engines.engine import Calls
+from engines.engine import Calls, Lazy
 from engines.errors import EngineError
 from engines.manifest import USUAL_MODE, CompileMode
 from engines.memory import require_on_gpu
+from engines.models.tiny import SMALL
 from engines.pipeline_spec import PipelineSpec
 from engines.private_copy import private_copy
+from engines.text import Encoder, text_call
 
 BATCHES_A_CORE = 2  # in one UNet call: between two calls every core waits
 
@@ -39,13 +42,40 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         torch.set_num_threads(threads)
     if place.type == "cuda":
         require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
-    with private_copy(bundle, [a for a in bundle.manifest.artefacts if a.kind != "plan"]) as folder:
-        modules = load_modules(folder, bundle.manifest.precision, place)
+    spec, precision = bundle.manifest.spec, bundle.manifest.precision
+    with _copied(bundle, spec.denoiser, "vae", SMALL) as folder:
+        networks = [load_lowered(folder, part, precision, place) for part in (spec.denoiser, "vae")]
+    modules = Modules({}, *networks)
     if place.type == "cuda":
         keep_kernels()
-        return compiled(modules, bundle.manifest.spec, place, bundle.manifest.compile_mode or USUAL_MODE)
-    calls = replace(eager(modules, bundle.manifest.spec, place), threads=torch.get_num_threads())
+        return _reading(compiled(modules, spec, place, bundle.manifest.compile_mode or USUAL_MODE), bundle)
+    calls = _reading(replace(eager(modules, spec, place), threads=torch.get_num_threads()), bundle)
     return torch_aot.with_engine_files(calls, bundle, rows) if files else calls
+
+
+def _reading(calls: Calls, bundle: Bundle) -> Calls:
+    """The same calls with text encoders that are opened when the first prompt is read."""
+    spec = bundle.manifest.spec
+
+    def opened(part: str) -> Lazy:
+        def load() -> Encoder:
+            with _copied(bundle, part) as folder:
+                network = load_lowered(folder, part, bundle.manifest.precision, calls.device)
+            return no_grad(encoder_call(spec, part, network, calls.device))
+
+        return Lazy(load)
+
+    texts = {part: opened(part) for part in spec.text_encoders}
+    lazy = tuple(texts.values())
+    return replace(calls, text=text_call(spec, texts), texts=lazy, opened=lazy)
+
+
+def _copied(bundle: Bundle, *parts: str) -> AbstractContextManager[Path]:
+    """A private copy of a bundle with the weights of some parts alone."""
+    files = bundle.manifest.artefacts
+    return private_copy(
+        bundle, [a for a in files if a.kind == "config" or (a.kind == "weights" and a.component in parts)]
+    )
 
 
 def static_rows(bundle: Bundle, device: str | None = None, threads: int | None = None) -> int:

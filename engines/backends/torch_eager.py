@@ -37,16 +37,18 @@ class Modules:
 
 def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
     """The networks of a pipeline folder in one precision; norms stay in float32."""
+    family = read_family(folder)
+    texts = [part for part in family.text_encoders() if part in parts_of(folder)]
+    loaded = {part: load_lowered(folder, part, precision, device) for part in (*texts, family.denoiser, "vae")}
+    return Modules({part: loaded[part] for part in texts}, loaded[family.denoiser], loaded["vae"])
+
+
+def load_lowered(folder: Path, part: str, precision: str, device: torch.device | str) -> Any:
+    """One network of a pipeline folder in one precision; norms stay in float32."""
     exact_float32()
-    dtype, family = DTYPES[precision], read_family(folder)
-
-    def loaded(part: str) -> Any:
-        network = load_network(folder, part)
-        lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
-        return lowered.to(device).requires_grad_(False)
-
-    texts = {part: loaded(part) for part in family.text_encoders() if part in parts_of(folder)}
-    return Modules(texts, loaded(family.denoiser), loaded("vae"))
+    network, dtype = load_network(folder, part), DTYPES[precision]
+    lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
+    return lowered.to(device).requires_grad_(False)
 
 
 def exact_float32() -> None:
@@ -141,16 +143,10 @@ class OnePart(Engine):
     """
 
     def __init__(self, model: Path, bundle: Bundle, device: torch.device, precision: str) -> None:
-        spec, dtype, self.model = bundle.manifest.spec, DTYPES[precision], model
+        spec, self.model = bundle.manifest.spec, model
 
         def opened(part: str, call: Callable[[Any], Callable[..., Any]]) -> Lazy:
-            def load() -> Callable[..., Any]:
-                exact_float32()
-                network = load_network(model, part)
-                lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
-                return no_grad(call(lowered.to(device).requires_grad_(False)))
-
-            return Lazy(load)
+            return Lazy(lambda: no_grad(call(load_lowered(model, part, precision, device))))
 
         self.exact = opened("vae", lambda vae: exact_call(vae, spec))
         texts = {p: opened(p, partial(encoder_call, spec, p, device=device)) for p in spec.text_encoders}
@@ -158,7 +154,9 @@ class OnePart(Engine):
         encode = opened("vae", lambda vae: encode_call(vae, spec))
         decode = no_grad(lambda latents: rounded(self.exact(latents)))
         opens = (*texts.values(), denoise, self.exact, encode)
-        calls = Calls(text_call(spec, texts), denoise, decode, encode, device, opened=opens)
+        calls = Calls(
+            text_call(spec, texts), denoise, decode, encode, device, opened=opens, texts=tuple(texts.values())
+        )
         small = small_batches(bundle, device)
         super().__init__(small, "torch", small.manifest.rows, calls)
         self.one_at_a_time()

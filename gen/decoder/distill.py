@@ -111,8 +111,7 @@ class _Run:
         folder = resolve(self.task.model)
         spec = read_spec(folder, self.settings.size)
         spec = spec.model_copy(update={"unet_in_channels": spec.latent_channels})  # no mask is decoded
-        vae = load_part(folder, "vae").requires_grad_(False)
-        return Base(folder, spec, model_digest(folder), SimpleNamespace(vae=vae))
+        return Base(folder, spec, model_digest(folder), self.accelerator.device)
 
     @cached_property
     def examples(self) -> Examples:
@@ -128,7 +127,7 @@ class _Run:
 
     @cached_property
     def student(self) -> Any:
-        return new_student(self.base.pipeline.vae, self.base.spec, self.settings)
+        return new_student(self.base.vae, self.base.spec, self.settings)
 
     @property
     def width(self) -> int:
@@ -146,7 +145,7 @@ class _Run:
             work.begin(self.execution.fresh)
         self.accelerator.wait_for_everyone()
         device, settings = self.accelerator.device, self.settings
-        vae = self.base.pipeline.vae.to(device)
+        vae = self.base.vae.to(device)
         source = LatentSource("real", self._latents(), self.examples.prompt)
         training = Training(
             self.accelerator,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +28,11 @@ class Preparer:
         self.shape = (self.spec.latent_channels, self.spec.latent_size, self.spec.latent_size)
         self.takes_masks = self.spec.unet_in_channels > self.spec.latent_channels
         self.table = lru_cache(maxsize=256)(self._table)
+
+    def read_ahead(self, rows: Iterable[PlanRow]) -> None:
+        """Encode the prompts that rows are going to take, so that the engine can free its text encoders."""
+        taken = {(row.prompt, row.negative_prompt if self._guided(row) else row.prompt) for row in rows}
+        self.engine.read_ahead(prompt for pair in taken for prompt in pair)
 
     def new(self, number: int, row: PlanRow) -> InFlightImage:
         """The image of a plan row, with its phases, prompts and parent."""

@@ -119,6 +119,8 @@ class Sampler:
     # prepare: plan rows, prompts, parents and starting noise
 
     def _prepare(self, shards: Sequence[int]) -> None:
+        with self.clock("prepare"):
+            self.preparer.read_ahead(self._rows(shards))
         rows = enumerate(self._rows(shards))
         more, batch = True, self.engine.vae_batch
         while True:

@@ -74,7 +74,7 @@ def test_a_bundle_is_compiled_by_its_own_mode_or_by_the_one_asked_for(
     monkeypatch.setattr("engines.backends.torch_compiled.torch_device", lambda name: torch.device("cuda"))
     monkeypatch.setattr("engines.backends.torch_compiled.require_on_gpu", lambda *_: None)
     monkeypatch.setattr("engines.backends.torch_compiled.keep_kernels", lambda: None)
-    monkeypatch.setattr("engines.backends.torch_compiled.load_modules", lambda *_: None)
+    monkeypatch.setattr("engines.backends.torch_compiled.load_lowered", lambda *_: None)
     monkeypatch.setattr("engines.backends.torch_compiled.compiled", compiles)
     own = torch_bundle.manifest.model_copy(update={"compile_mode": "default"})
     opened = [
