@@ -61,7 +61,7 @@ def test_noise_levels_are_drawn_as_the_library_draws_them(shift: float) -> None:
     for z in (-2.5, -0.7, 0.0, 0.4, 1.9):
         u = compute_density_for_timestep_sampling("logit_normal", 1, logit_mean=-z, logit_std=0.0)
         theirs = scheduler.timesteps[(u * scheduler.config.num_train_timesteps).long()]
-        assert abs(float(ours.time(NormalDist().cdf(z)) - theirs)) <= shift * 1.01
+        assert abs(ours.timestep(NormalDist().cdf(z)) - float(theirs)) <= shift * 1.01
 
 
 @pytest.mark.parametrize("tokens", [256, 4096])
@@ -71,7 +71,7 @@ def test_noise_levels_are_shifted_by_the_size_of_an_image(tokens: int) -> None:
     config["_class_name"] = "FlowMatchEulerDiscreteScheduler"
     mu = {256: 0.5, 4096: 1.15}[tokens]
     expected = np.exp(mu) / (np.exp(mu) + 1)
-    assert float(Flow(FlowSchedule.from_config(config, tokens)).time(0.5)) == pytest.approx(1000 * expected, rel=1e-5)
+    assert Flow(FlowSchedule.from_config(config, tokens)).timestep(0.5) == pytest.approx(1000 * expected, rel=1e-5)
 
 
 def velocity(folder: Path) -> Path:
