@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gen.diffusion.schedules import NoiseSchedule
 from gen.finetune.objective import Diffusion
 
 #: sigma_data of the boundary condition (Song et al. 2023, arXiv 2303.01469); LCMScheduler has it fixed.
@@ -34,7 +33,7 @@ class ConsistencyObjective(Diffusion):
     """
 
     def __init__(self, scheduler: Mapping[str, Any], teacher_steps: int) -> None:
-        super().__init__(NoiseSchedule.from_config(scheduler))
+        super().__init__(scheduler)
         self.interval = self.timesteps // teacher_steps
         self.grid = np.arange(1, teacher_steps + 1) * self.interval - 1
 

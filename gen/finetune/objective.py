@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from statistics import NormalDist
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -41,13 +42,14 @@ def objective_of(spec: PipelineSpec, min_snr: float = 0.0) -> Objective:
         The largest signal-to-noise ratio that counts (0: none is cut off); for diffusion only.
     """
     schedule = schedule_of(spec)
-    return Flow(schedule) if isinstance(schedule, FlowSchedule) else Diffusion(schedule, min_snr)
+    return Flow(schedule) if isinstance(schedule, FlowSchedule) else Diffusion(spec.scheduler, min_snr)
 
 
 class Diffusion:
     """Times are whole and equally likely. min_snr: of Hang et al. 2023 (arXiv 2303.09556), usually 5."""
 
-    def __init__(self, schedule: NoiseSchedule, min_snr: float = 0.0) -> None:
+    def __init__(self, scheduler: Mapping[str, Any], min_snr: float = 0.0) -> None:
+        schedule = NoiseSchedule.from_config(scheduler)
         self.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod)
         self.prediction_type, self.min_snr = schedule.prediction_type, min_snr
 

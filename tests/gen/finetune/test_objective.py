@@ -18,7 +18,6 @@ from torch import Tensor
 from engines.checkpoint.folder import read_json
 from gen.builtin.model import new_scheduler
 from gen.diffusion.flow import FlowSchedule
-from gen.diffusion.schedules import NoiseSchedule
 from gen.finetune import methods
 from gen.finetune.base import load_base, read_base
 from gen.finetune.objective import Diffusion, Flow, loss, objective_of
@@ -33,7 +32,7 @@ def test_objective_is_that_of_the_library(prediction: str) -> None:
     config = dict(new_scheduler().config) | {"prediction_type": prediction}
     if prediction == "epsilon":
         config["rescale_betas_zero_snr"] = False
-    reference, ours = DDPMScheduler.from_config(config), Diffusion(NoiseSchedule.from_config(config))
+    reference, ours = DDPMScheduler.from_config(config), Diffusion(config)
     clean, noise = torch.randn(2, 5, 4, 8, 8)
     t = torch.tensor([0, 1, 400, 998, 999])
     torch.testing.assert_close(ours.noised(clean, noise, t), reference.add_noise(clean, noise, t), atol=2e-5, rtol=1e-4)
@@ -48,9 +47,9 @@ def test_min_snr_weighs_as_the_library_does(prediction: str) -> None:
     t = torch.tensor([0, 1, 400, 998, 999])
     snr = compute_snr(DDPMScheduler.from_config(config), t)
     expected = torch.stack([snr, 5.0 * torch.ones_like(snr)], dim=1).min(dim=1)[0] / (snr + (prediction != "epsilon"))
-    ours = Diffusion(NoiseSchedule.from_config(config), min_snr=5.0)
+    ours = Diffusion(config, min_snr=5.0)
     torch.testing.assert_close(ours.weight(t), expected.float(), rtol=1e-4, atol=1e-6)
-    assert Diffusion(NoiseSchedule.from_config(config)).weight(t).eq(1).all()
+    assert Diffusion(config).weight(t).eq(1).all()
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])

@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gen.builtin.model import new_scheduler
-from gen.diffusion.schedules import NoiseSchedule
 from gen.finetune.data.batches import Batches, LatentSource
 from gen.finetune.data.latents import CachedView, Latents
 from gen.finetune.objective import Diffusion
 from gen.finetune.trainer import shares
 
-OBJECTIVE = Diffusion(NoiseSchedule.from_config(new_scheduler().config))
+OBJECTIVE = Diffusion(new_scheduler().config)
 
 
 def latents(n_views: int) -> Latents:
