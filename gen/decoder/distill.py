@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from accelerate import Accelerator
 
 from dermforge.common.progress import Progress, silent
-from engines.checkpoint.weights import load_part
 from engines.find_model import resolve
 from engines.pipeline_spec import model_digest, read_spec
 from gen.decoder import output
