@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dermforge.common.digests import digest_file
+from dermforge.common.use_certificate import USE
 from engines.pipeline_spec import PipelineSpec
 
 SCHEMA_VERSION = 2
@@ -16,7 +17,7 @@ PARITY = "parity.json"
 TIMINGS = "timings.json"
 
 #: What differs between builds of equal bundles. They name their bundle, and not the other way round.
-RECORDS = (PARITY, TIMINGS)
+RECORDS = (PARITY, TIMINGS, USE)
 KINDS = {
     ".onnx": ("graph", "onnxruntime"),
     ".data": ("weights", "onnxruntime"),

@@ -19,6 +19,7 @@ PROGRAM = Program(
         "tone": "evalsuite.commands.tone:tone",
         "privacy": "evalsuite.commands.privacy:privacy",
         "leak": "evalsuite.commands.leak:leak",
+        "use": "evalsuite.commands.use:use",
         "filter": "evalsuite.commands.filter:filter_images",
         "reader-study": "evalsuite.commands.reader_study:reader_study",
         "plan-size": "evalsuite.commands.plan_size:plan_size",

@@ -1,0 +1,1 @@
+"""The certificate of use: do the images of a student serve as its teacher's do?"""

@@ -1,0 +1,67 @@
+"""How much of the real images each side covers, and how many distinct images it holds: in all and per class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from evalsuite.images.features.extract import Features
+from evalsuite.images.image_data import families
+from evalsuite.images.quality.prdc import prdc
+from evalsuite.images.quality.vendi import vendi_score
+from evalsuite.stats.half_samples import Rows, Sampled, sampled
+from evalsuite.stats.resampling import Array
+from evalsuite.use.comparison import Comparison, sampled_change, too_few
+
+#: Neighbours of a ball of precision and recall (as `prdc`).
+K = 5
+MEASURES = ("recall", "coverage", "vendi")
+
+
+def diversity(
+    real: Features, teacher: Features, student: Features, *, max_n: int = 1000, draws: int = 200, seed: int = 0
+) -> Iterator[Comparison]:
+    """Recall, coverage and Vendi score against real images, student over teacher, in all images and in each class.
+
+    Both sides have equally many images, as these numbers grow with n. Of more than `max_n` images of a side so many are
+    drawn by the seed, of both the same rows.
+    """
+    classes = sorted(set(teacher.frame["class"]))
+    for label in (None, *classes):
+        sides = [_of_class(of, label, max_n, seed) for of in (real, teacher, student)]
+        known = [
+            families(of.frame.iloc[rows], real.frame) for of, rows in zip((real, teacher, student), sides, strict=True)
+        ]
+        values = [of.take(rows) for of, rows in zip((real, teacher, student), sides, strict=True)]
+        n, end = min(map(len, sides)), "" if label is None else "_class"
+        lacking = next(filter(None, map(too_few, known)), "")
+        found = _unknown() if lacking else sampled(_statistics(*values), *known, draws=draws, seed=seed)
+        for at, measure in enumerate(MEASURES):
+            least = 0.0 if measure == "vendi" else 1 / (len(sides[0]) + 2) ** 2
+            yield sampled_change(measure + end, label or "all", n, found, 2 * at, lacking, least)
+
+
+def _of_class(of: Features, label: str | None, max_n: int, seed: int) -> Rows:
+    rows = np.arange(len(of.frame)) if label is None else np.flatnonzero(of.frame["class"] == label)
+    return rows if len(rows) <= max_n else np.sort(np.random.default_rng(seed).choice(rows, max_n, replace=False))
+
+
+def _unknown() -> Sampled:
+    k = 2 * len(MEASURES)
+    return Sampled(np.full(k, np.nan), np.full((k, k), np.nan), 1.0)
+
+
+def _statistics(real: Array, teacher: Array, student: Array) -> Callable[..., Sequence[float]]:
+    """Recall, coverage and Vendi score of teacher and of student, of some rows of each set."""
+
+    def found(of_real: Rows, of_teacher: Rows, of_student: Rows) -> list[float]:
+        one, other = teacher[of_teacher], student[of_student]
+        first, second = (prdc(real[of_real], side, k=K) for side in (one, other))
+        return [
+            *(first.recall.value, second.recall.value),
+            *(first.coverage.value, second.coverage.value),
+            *(vendi_score(one), vendi_score(other)),
+        ]
+
+    return found
