@@ -14,6 +14,7 @@ PROGRAM = Program(
         "sample": "gen.commands.sample:sample",
         "regenerate": "gen.commands.regenerate:regenerate",
         "inspect": "gen.commands.inspect_bundle:inspect_bundle",
+        "attach": "gen.commands.attach:attach",
         "finetune": "gen.commands.finetune:finetune",
         "distill": "gen.commands.distill:distill",
         "distill-decoder": "gen.commands.distill_decoder:distill_decoder",

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from shards.format.commit_local import finished
     from shards.format.images import decode_image, encode_image
     from shards.format.interop import write_info
+    from shards.format.provenance import Provenance
     from shards.format.reader import ImageSet, ShardSet
-    from shards.format.schema import Provenance, Sample, Sidecar
+    from shards.format.schema import Sample, Sidecar
     from shards.format.writer import ShardSetWriter, ShardWriter, write_shard
     from shards.ingest.folder import FolderSet, open_data
     from shards.mixing.dataset import Batch, MixedStream, Source
@@ -44,8 +45,9 @@ else:
             "shards.format.commit_local": ["finished"],
             "shards.format.images": ["decode_image", "encode_image"],
             "shards.format.interop": ["write_info"],
+            "shards.format.provenance": ["Provenance"],
             "shards.format.reader": ["ImageSet", "ShardSet"],
-            "shards.format.schema": ["Provenance", "Sample", "Sidecar"],
+            "shards.format.schema": ["Sample", "Sidecar"],
             "shards.format.writer": ["ShardSetWriter", "ShardWriter", "write_shard"],
             "shards.ingest.folder": ["FolderSet", "open_data"],
             "shards.mixing.dataset": ["Batch", "MixedStream", "Source"],

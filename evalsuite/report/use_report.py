@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dermforge.common.use_certificate import Row, UseCertificate, Verdict
-from evalsuite.page.blocks import Answer, Block, Bullets, Cell, Plot, Report, Section, Table, Thumbnails
+from evalsuite.page.blocks import Answer, Block, Cell, Plot, Report, Section, Table, Thumbnails
 from evalsuite.page.image_check import Axis, ImageCheck, Status, frame_table
 from evalsuite.stats.estimate import NOT_ENOUGH
 from evalsuite.use.measure_use import UseReport
@@ -106,7 +106,7 @@ def _blocks(found: UseReport, title: str) -> list[Block]:
         return blocks
     blocks.append(row_table(rows, _caption(found.certificate)))
     if title == "Copies of training images" and found.copies:
-        blocks.append(Bullets(found.copies))
+        blocks.append(f"The audit of both sides: {found.copies}")
     return blocks
 
 

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
 from dermforge.common.id_ranges import overlap
-from evalsuite.images.image_data import Track, families, untracked
-from evalsuite.images.privacy.audit import CopyAudit, audit_copies
+from evalsuite.images.image_data import ImageData, Track, families, untracked
+from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.stats.intervals import undefined
 from evalsuite.use.comparison import Comparison, share_change
 from evalsuite.use.same_plan import Pair
 from shards import ImageSet
+from shards.format.schema import Sample
+
+#: Unseen real images that set the threshold, at most; so many allow a share of false alarms of 1 %.
+MOST_UNSEEN = 400
 
 
 @dataclass(frozen=True)
 class Copies:
-    """The comparison, and what the audits of teacher and student said in words; empty where they could not be made."""
+    """The comparison, and what the audit of both sides said in words; empty where it could not be made."""
 
     row: Comparison
-    sentences: tuple[str, ...] = ()
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Sets as one for a single audit; ids begin with the set's name, as both sides have those of one plan."""
+
+    sides: dict[str, ImageData]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        parts = [data.rows.assign(id=f"{name}:" + data.rows["id"]) for name, data in self.sides.items()]
+        return pd.concat(parts, ignore_index=True)
+
+    def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+        for name, data in self.sides.items():
+            for sample, image in data.images():
+                yield sample.model_copy(update={"id": f"{name}:{sample.id}"}), image
+
+    def take(self, positions: NDArray[np.intp]) -> _Both:
+        found, start = {}, 0
+        for name, data in self.sides.items():
+            own = positions[(positions >= start) & (positions < start + len(data.rows))] - start
+            found[name] = data.take(own)
+            start += len(data.rows)
+        return _Both(found)
 
 
 def copies_kept(
@@ -34,53 +64,55 @@ def copies_kept(
     lineage: Sequence[str],
     *,
     control: int = 20,
+    seed: int = 0,
     folder: Path | None = None,
     track: Track = untracked,
 ) -> Copies:
-    """The share of copies on both sides, by the audit of `evalsuite privacy`.
+    """The share of copies on both sides, by one audit of `evalsuite privacy`.
 
     Parameters
     ----------
     tuned_on
         Real images that the generators were tuned on.
     unseen
-        Real images that they have not seen, which set the threshold.
+        Real images that they have not seen, which set the threshold; of more than `MOST_UNSEEN` so many, by the seed.
     lineage
         Real ids that the generators' shards name.
     control
-        Planted copies of each kind that each audit must find.
+        Planted copies of each kind that the audit must find.
     """
     ids = tuned_on.rows["id"].tolist()
     searched = overlap(ids, lineage)
-    none = Comparison("copies", "all", pair.student.n, np.nan, np.nan, np.nan, undefined)
+    nan = float("nan")
+    none = Comparison("copies", "all", pair.student.n, nan, nan, nan, undefined)
     if lineage and not searched:
         why = "none of the training images that were searched is in the generator's lineage; give those it was tuned on"
         return Copies(replace(none, lacking=why))
+    sides: dict[str, ImageData] = {"teacher": pair.teacher, "student": pair.student}
     try:
-        audits = [
-            audit_copies(train=tuned_on, synthetic=side, test=unseen, control=control, folder=folder, track=track)
-            for side in (pair.teacher, pair.student)
-        ]
+        audit = audit_copies(
+            train=tuned_on,
+            synthetic=_Both(sides),
+            test=_some(unseen, seed),
+            control=control,
+            folder=folder,
+            track=track,
+        )
     except UserError as error:  # too few unseen images, or a test image among the training images
         return Copies(replace(none, lacking=str(error)))
-    sides = [
-        (_flags(audit, side), families(side.rows, tuned_on.rows))
-        for audit, side in zip(audits, (pair.teacher, pair.student), strict=True)
-    ]
-    row = share_change("copies", "all", *sides, paired_rows=pair.paired)
-    doubts = [name for name, audit in zip(("teacher", "student"), audits, strict=True) if audit.status == "unknown"]
-    if doubts and not row.lacking:
-        row = replace(
-            row, lacking=f"the audit of the {doubts[0]}'s images proves no absence of copies (its controls say why)"
-        )
-    known = f"{len(searched)} of {len(ids)} images searched are in the generator's lineage"
-    row = replace(row, note=known if lineage else "the shards name no training images")
-    return Copies(
-        row, tuple(f"{name}: {audit.sentence}" for name, audit in zip(("Teacher", "Student"), audits, strict=True))
-    )
-
-
-def _flags(audit: CopyAudit, side: ImageSet) -> NDArray[np.bool_]:
-    """Which images are copies, in the order of the set."""
     flagged = audit.images.set_index("id")["copy"]
-    return np.asarray(flagged.loc[side.rows["id"]].to_numpy(dtype=bool))
+    hits = [
+        (flagged.loc[f"{name}:" + data.rows["id"]].to_numpy(dtype=bool), families(data.rows, tuned_on.rows))
+        for name, data in sides.items()
+    ]
+    row = share_change("copies", "all", hits[0], hits[1], paired_rows=pair.paired)
+    if audit.status == "unknown" and not row.lacking:
+        row = replace(row, lacking="the audit proves no absence of copies: its planted copies, or outpainted images")
+    known = f"{len(searched)} of the {len(ids)} training images searched are in the generator's lineage"
+    return Copies(replace(row, note=known if lineage else "the shards name no training images"), audit.sentence)
+
+
+def _some(unseen: ImageSet, seed: int) -> ImageSet:
+    if unseen.n <= MOST_UNSEEN:
+        return unseen
+    return unseen.take(np.sort(np.random.default_rng(seed).choice(unseen.n, MOST_UNSEEN, replace=False)))

@@ -85,12 +85,12 @@ class UseReport:
     recognition
         By the first extractor.
     copies
-        What the audits of copies said.
+        What the audit of copies said; empty where there was none.
     """
 
     certificate: UseCertificate
     recognition: Recognition
-    copies: tuple[str, ...]
+    copies: str
 
 
 def measure_use(
@@ -172,7 +172,7 @@ def measure_use(
         leakage=tuple(leakage),
         created_by=created_by(),
     )
-    return UseReport(certificate, recognitions[0], copies.sentences)
+    return UseReport(certificate, recognitions[0], copies.sentence)
 
 
 def _leakage(places: datasets.Places, allow: bool) -> list[str]:

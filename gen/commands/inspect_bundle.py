@@ -16,6 +16,7 @@ from dermforge.common.id_ranges import in_words
 from gen.commands.model_options import PartsFrom, PredictionType, Variant
 
 if TYPE_CHECKING:
+    from dermforge.common.use_certificate import UseCertificate
     from engines import Bundle
     from engines.certificate import Certificate, ImageParity
     from engines.decoder_parity import DecoderParity
@@ -39,6 +40,7 @@ def inspect_bundle(
     from engines.certificate import read_certificate
     from engines.manifest import TIMINGS, Record
     from engines.source import Source
+    from engines.use import read_use
     from gen.commands.inspect_model import inspect_model, is_model
 
     if is_model(bundle):
@@ -50,10 +52,11 @@ def inspect_bundle(
     found.verify()
     certificate = read_certificate(found)
     find_record(found, TIMINGS, Record)
+    used = read_use(found)
     if json:
-        console.print_json(
-            {"digest": found.digest} | found.manifest.model_dump(mode="json") | {"parity": certificate.model_dump()}
-        )
+        parts: dict[str, Any] = {"digest": found.digest, "parity": certificate.model_dump()}
+        parts["use"] = used[0].model_dump(mode="json") | {"digest": used[1]} if used else None
+        console.print_json(found.manifest.model_dump(mode="json") | parts)
     else:
         console.out.print(_contents(found))
         console.out.print(_components(certificate, found.manifest.spec.denoiser))
@@ -61,6 +64,8 @@ def inspect_bundle(
         if certificate.decoder is not None:
             console.out.print(_decoder(certificate.decoder))
         console.out.print(compared_with(certificate), soft_wrap=True)
+        for line in use_lines(used):
+            console.out.print(line, soft_wrap=True)
         if not certificate.covers_engine_files:
             console.out.print("The engine files were not run themselves: the machine of the build had no such GPU.")
     if not certificate.passed:
@@ -75,6 +80,22 @@ def compared_with(certificate: Certificate) -> str:
     if certificate.own_steps:
         return f"{theirs}; the engine's were drawn by the steps of gen sample."
     return f"{theirs}, whose steps gen sample does not have: a plan draws by the solver that it names."
+
+
+def use_lines(found: tuple[UseCertificate, str] | None) -> list[str]:
+    """The certificate of use in words: its verdict, what was compared, and by which settings."""
+    if found is None:
+        return ["Certificate of use: none (`evalsuite use` compares the bundle's images with its teacher's)."]
+    certificate, digest = found
+    sides = (("student", certificate.student), ("teacher", certificate.teacher))
+    drawn = [
+        f"  {name}: {part.images} images"
+        + (f" of the bundle {', '.join(one[:12] for one in part.bundles)}" if part.bundles else "")
+        + "".join(f"; {', '.join(f'{k} {v}' for k, v in sorted(own.items()))}" for own in part.settings)
+        for name, part in sides
+    ]
+    leaks = [f"  leakage was allowed: {text}" for text in certificate.leakage]
+    return [f"Certificate of use ({digest[:12]}): {certificate.sentence()}.", *drawn, *leaks]
 
 
 def _contents(bundle: Bundle) -> Table:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gen.plan.plan import Plan
     from gen.sampling.run_record import RunRecord
     from gen.sampling.workers import Outcome, SamplingJob
+    from shards.format.provenance import Certificates
 
 
 @used_only("with --format jpg or webp", lambda given: given["image_format"] in ("jpg", "webp"), "quality")
@@ -112,12 +113,15 @@ def sample(
         (there.shard_size if there else 1000) if shard_size is None else shard_size,
         image_format or (there.image_format if there else "png"),
         quality or (there.quality if there else 95),
+        there,
     )
     job = replace(job, threads=record.threads)  # the same on machines with other cores
     remaining = run_record.remaining(shards, table)
     warn(table, remaining, loaded, job)
     if not record.certified:
         console.warn("this bundle failed its parity certificate", style="red")
+    if record.certificates:
+        say_use(record.certificates)
     run_record.open_run(shards, record, table, fresh)
     left = run_record.todo(shards, record, mine)
     total = len(range(mine[0], record.shards, mine[1]))
@@ -187,6 +191,15 @@ def warn(plan: Plan, remaining: Plan, engine: Engine, job: SamplingJob) -> None:
         warnings = check(remaining, engine, parents, tick)
     for warning in warnings:
         console.warn(warning)
+
+
+def say_use(certificates: Certificates) -> None:
+    """What the certificate of use says of these images, where the bundle has one."""
+    if certificates.use_missing:
+        console.warn(f"the bundle's certificate of use is not of these images: {certificates.use_missing}")
+    elif certificates.use and certificates.use.verdict != "pass":
+        style = "red" if certificates.use.verdict == "fail" else "yellow"
+        console.warn(f"the bundle's certificate of use: {certificates.use.verdict}", style=style)
 
 
 def warmed_up(engine: Engine) -> tuple[DenoisingLoop, float]:

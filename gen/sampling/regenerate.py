@@ -68,7 +68,7 @@ def regenerate(
             raise UserError(
                 f"{engine} is the bundle {loaded.bundle_digest}, and the run is of {run.bundle_digest}; give that one"
             )
-        again = run_record.describe(loaded, plan, run.name, run.shard_size, run.image_format, run.quality)
+        again = run_record.describe(loaded, plan, run.name, run.shard_size, run.image_format, run.quality, run)
         run_record.open_run(made, again, plan)
         withdrawn.copy_to(Folder(made))
         job.sample([shard], loaded)

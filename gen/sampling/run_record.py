@@ -17,9 +17,11 @@ from dermforge.common.texts_as_values import whole_number
 from engines.engine import Engine
 from engines.manifest import CompileMode
 from gen.plan.plan import Plan, from_csv
+from gen.sampling.certificates import certificates_of
 from gen.sampling.plan_changes import rows_that_differ
 from shards.format.commit_local import finished
 from shards.format.interop import INFO, write_info
+from shards.format.provenance import Certificates
 from shards.format.reader import ShardSet
 from shards.format.schema import NAME_PATTERN, SHARD, created_by
 from shards.format.withdrawn import Withdrawn
@@ -53,6 +55,7 @@ class RunRecord(BaseModel):
     threads: int | None = None  # on a CPU; older records have none
     compile_mode: CompileMode | None = None  # of torch on CUDA; older records have none
     certified: bool
+    certificates: Certificates | None = None  # those that the run began with; older records have none
     phantom: bool
     created_by: str
 
@@ -68,7 +71,7 @@ class RunRecord(BaseModel):
 #: What may differ without changing a byte.
 _HARMLESS = {"created_by", "certified", "phantom"}
 #: What older records do not name.
-_NEWER = {"threads", "compile_mode"}
+_NEWER = {"threads", "compile_mode", "certificates"}
 
 
 def describe(
@@ -78,8 +81,15 @@ def describe(
     shard_size: int = 1000,
     image_format: str = "png",
     quality: int = 95,
+    begun: RunRecord | None = None,
 ) -> RunRecord:
     """The record of a run.
+
+    Parameters
+    ----------
+    begun
+        The run that is resumed, or of which a shard is made again. Its shards name the certificates that it began with,
+        so that they are the same bytes whatever became of the bundle's certificates meanwhile.
 
     Raises
     ------
@@ -104,6 +114,7 @@ def describe(
             threads=engine.threads,
             compile_mode=engine.compile_mode,
             certified=engine.certified,
+            certificates=certificates_of(engine, plan) if begun is None else begun.certificates,
             phantom=spec.phantom,
             created_by=created_by(),
         )

@@ -33,7 +33,8 @@ from gen.sampling.progress import STAGES, WAITS, Clock, StageProgress, Summary
 from gen.sampling.run_record import RunRecord
 from gen.sampling.warm_up import warm_up
 from shards.format.images import encode_image
-from shards.format.schema import Provenance, Sample
+from shards.format.provenance import Provenance
+from shards.format.schema import Sample
 from shards.format.writer import write_shard
 
 #: Pixels of images under way, at most, beyond three full batches.
@@ -239,7 +240,8 @@ class Sampler:
     def _write(self, shards: Sequence[int]) -> None:
         number, engine = 0, self.engine
         lineage = tuple(engine.spec.lineage)
-        provenance = Provenance(self.plan.digest, engine.bundle_digest, engine.model_digest, lineage)
+        certificates = self.record.certificates
+        provenance = Provenance(self.plan.digest, engine.bundle_digest, engine.model_digest, lineage, certificates)
         for shard in shards:
             n = len(self._rows_of(shard))
             items = self._items(number, n)

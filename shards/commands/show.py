@@ -37,6 +37,9 @@ def info(location: Location, as_json: Json = False) -> None:
             key: sorted({d for s in data.sidecars if (d := getattr(s, key))})
             for key in ("plan_digest", "bundle_digest", "model_digest")
         },
+        "certificates": [
+            one.model_dump() for one in sorted({s.certificates for s in data.sidecars if s.certificates}, key=str)
+        ],
         "lineage": sorted({entry for s in data.sidecars for entry in s.lineage}),
         "tars": {s.tar: {"sha256": s.sha256, "bytes": s.bytes, "n": s.n} for s in data.sidecars},
     }
@@ -58,8 +61,21 @@ def info(location: Location, as_json: Json = False) -> None:
     for key in ("plan_digest", "bundle_digest", "model_digest"):
         for digest in merged[key]:
             console.say(f"{key.replace('_', ' ')} {digest}")
+    for certificates in merged["certificates"]:
+        console.say(_vouched(certificates))
     if merged["lineage"]:
         console.say(f"the model was trained on {id_ranges.in_words(merged['lineage'])}")
+
+
+def _vouched(certificates: dict[str, Any]) -> str:
+    """What vouches for the images, in words."""
+    parity, use, missing = (certificates[name] for name in ("parity", "use", "use_missing"))
+    words = "certificate of parity: none"
+    if parity:
+        words = f"certificate of parity: {'passed' if parity['passed'] else 'FAILED'}, against {parity['reference']}"
+    if use:
+        return f"{words}; of use: {use['verdict']} ({use['digest'][:12]})"
+    return f"{words}; of use: none" + (f" for these images, as {missing}" if missing else "")
 
 
 def ls(

@@ -12,7 +12,8 @@ from pathlib import Path
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.sealed_file import opened_json, sealed_json
 from dermforge.common.texts_as_values import json_value
-from shards.format.schema import SHARD, Sidecar, canonical_json
+from shards.format.record import canonical_json
+from shards.format.schema import SHARD, Sidecar
 from shards.storage.claim import WITHDRAWN
 from shards.storage.location import Folder, Storage
 

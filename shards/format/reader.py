@@ -19,7 +19,8 @@ from dermforge.common.skin_tone import in_order
 from shards.format.consistency import file_fault, info_faults, orphan_faults, set_faults
 from shards.format.images import decode_image
 from shards.format.nearby import no_shards
-from shards.format.schema import SHARD, Provenance, Sample, Sidecar, SidecarRow
+from shards.format.provenance import Provenance
+from shards.format.schema import SHARD, Sample, Sidecar, SidecarRow
 from shards.format.unpack import OpenTars, unpack
 from shards.format.withdrawn import Withdrawn
 from shards.storage.location import Storage, open_storage

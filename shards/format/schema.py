@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import builtins
-import json
 import re
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, ValidationError, model_validator
 
-from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.version import __version__
 from shards.format import tar
+from shards.format.provenance import Certificates, Provenance
+from shards.format.record import DIGEST_PATTERN, NO_DIGEST, Record, canonical_json, sign
 
 Origin = Literal["real", "synthetic", "phantom"]
 Split = Literal["train", "validation", "test"]
@@ -27,32 +26,16 @@ ID_LENGTH = 95
 #: No dots: webdataset cuts a key at the first dot.
 ID_PATTERN = rf"^[A-Za-z0-9_-]{{1,{ID_LENGTH}}}$"
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
-DIGEST_PATTERN = r"^([0-9a-f]{64})?$"
 #: What to do about a damaged shard.
 REMEDY = "write the shard again, or save what is whole with `shards repair`"
 #: The names of the two files of a shard.
 SHARD = re.compile(r"^[A-Za-z0-9_-]{1,80}-[0-9]{6}\.(tar|json)$")
 
-#: Stands in a record while its own digest is computed.
-NO_DIGEST = "0" * 64
 #: `class` is a keyword in Python, so the field is `label` in code and `class` in every file.
 _CLASS = AliasChoices("class", "label")
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def canonical(self) -> bytes:
-        """Sorted keys, no spaces, UTF-8, no NaN: equal content gives equal bytes."""
-        return canonical_json(self.model_dump(by_alias=True))
-
-
-def canonical_json(value: Any) -> bytes:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
-
-
-class ImageFacts(_Record):
+class ImageFacts(Record):
     """What both the tar and the sidecar say of an image.
 
     Attributes
@@ -75,12 +58,12 @@ class ImageFacts(_Record):
     origin: Origin
     label: str = Field(validation_alias=_CLASS, serialization_alias="class", min_length=1)
     group: str | None = None
-    attributes: dict[str, str] = {}
+    attributes: dict[str, str] = Field(default_factory=dict)
     cluster: str | None = None
     split: Split | None = None
     strategy: str | None = None
     parent: str | None = None
-    scores: dict[str, float] = {}
+    scores: dict[str, float] = Field(default_factory=dict)
     image_sha256: str = Field(default="", pattern=DIGEST_PATTERN)
 
 
@@ -110,7 +93,7 @@ class Sample(ImageFacts):
     plan_digest: str | None = None
     model_digest: str | None = None
     bundle_digest: str | None = None
-    params: dict[str, float | str | int] = {}
+    params: dict[str, float | str | int] = Field(default_factory=dict)
 
 
 class SidecarRow(ImageFacts):
@@ -137,23 +120,7 @@ class SidecarRow(ImageFacts):
         return next(e for e in IMAGE_EXTENSIONS if e in self.members)
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What made the images of a shard.
-
-    Attributes
-    ----------
-    lineage
-        Ids of the real images on which the generating model was trained.
-    """
-
-    plan_digest: str | None = None
-    bundle_digest: str | None = None
-    model_digest: str | None = None
-    lineage: tuple[str, ...] = ()
-
-
-class Count(_Record):
+class Count(Record):
     """The number of images in one cell."""
 
     label: str = Field(validation_alias=_CLASS, serialization_alias="class")
@@ -163,7 +130,7 @@ class Count(_Record):
     n: int
 
 
-class Sidecar(_Record):
+class Sidecar(Record):
     """The commit record of a shard: `name-000042.json` next to `name-000042.tar`.
 
     Attributes
@@ -178,6 +145,8 @@ class Sidecar(_Record):
         Ids of the real images on which the generating model was trained.
     withdrawn
         Real images that had been withdrawn from the set when this was written; their records have to be there.
+    certificates
+        Which certificates the generator had for these images; None where that is not known.
     """
 
     schema_version: Literal[1] = 1
@@ -193,8 +162,9 @@ class Sidecar(_Record):
     plan_digest: str | None = None
     bundle_digest: str | None = None
     model_digest: str | None = None
-    lineage: list[str] = []
-    withdrawn: list[str] = []
+    lineage: list[str] = Field(default_factory=list)
+    withdrawn: list[str] = Field(default_factory=list)
+    certificates: Certificates | None = None
     created_by: str = ""
 
     @model_validator(mode="after")
@@ -224,7 +194,9 @@ class Sidecar(_Record):
 
     @property
     def provenance(self) -> Provenance:
-        return Provenance(self.plan_digest, self.bundle_digest, self.model_digest, tuple(self.lineage))
+        return Provenance(
+            self.plan_digest, self.bundle_digest, self.model_digest, tuple(self.lineage), self.certificates
+        )
 
     @property
     def stem(self) -> str:
@@ -235,9 +207,9 @@ class Sidecar(_Record):
         return f"{self.stem}.tar"
 
     def canonical(self) -> builtins.bytes:
-        """As any record; without `withdrawn` where nothing was."""
-        values = self.model_dump(by_alias=True)
-        return canonical_json({name: value for name, value in values.items() if value or name != "withdrawn"})
+        """As any record; without `withdrawn` where nothing was, and `certificates` where they are not known."""
+        values, newer = self.model_dump(by_alias=True), ("withdrawn", "certificates")
+        return canonical_json({name: value for name, value in values.items() if value or name not in newer})
 
     def to_bytes(self) -> builtins.bytes:
         """The file's content, with its own digest filled in."""
@@ -263,11 +235,6 @@ class Sidecar(_Record):
             found = f"its content does not match its digest {sidecar.digest[:12]}"
             raise CheckFailed(f"{source} was changed after it was written: {found}; {REMEDY}")
         return sidecar
-
-
-def sign(blank: bytes) -> bytes:
-    """A record with the sha256 of its content in place of the zeros in it."""
-    return blank.replace(NO_DIGEST.encode(), digest_bytes(blank).encode(), 1)
 
 
 def check_name(name: str) -> None:

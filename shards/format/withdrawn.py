@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import INFO, withdrawn_in
-from shards.format.schema import DIGEST_PATTERN, ID_PATTERN, NO_DIGEST, SHARD, Sidecar, canonical_json, sign
+from shards.format.record import DIGEST_PATTERN, NO_DIGEST, canonical_json, sign
+from shards.format.schema import ID_PATTERN, SHARD, Sidecar
 from shards.storage.claim import WITHDRAWN
 from shards.storage.location import Storage
 

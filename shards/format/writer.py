@@ -17,11 +17,11 @@ from shards.format import tar
 from shards.format.commit_local import commit_shard, finish_commits
 from shards.format.images import image_size
 from shards.format.interop import write_info
+from shards.format.provenance import Provenance
 from shards.format.schema import (
     IMAGE_EXTENSIONS,
     SHARD,
     ImageFacts,
-    Provenance,
     Sample,
     Sidecar,
     SidecarRow,

@@ -15,7 +15,9 @@ from shards.format import tar
 from shards.format.commit_local import finish_commits
 from shards.format.images import decode_image
 from shards.format.interop import write_info
-from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Provenance, Sample, Sidecar, canonical_json
+from shards.format.provenance import Provenance
+from shards.format.record import canonical_json
+from shards.format.schema import IMAGE_EXTENSIONS, SHARD, Sample, Sidecar
 from shards.format.unpack import record_fault
 from shards.format.withdrawn import Withdrawn
 from shards.format.writer import write_shard

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from dermforge.common.errors import UserError
 from shards.format.images import image_format
+from shards.format.provenance import Provenance
 from shards.format.reader import ImageSet, ShardSet
-from shards.format.schema import Provenance, Sample, Sidecar, check_name
+from shards.format.schema import Sample, Sidecar, check_name
 from shards.format.withdrawn import Withdrawn
 from shards.format.writer import finish_set, write_shard
 from shards.storage.claim import claimed_set

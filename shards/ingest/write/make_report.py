@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dermforge.common.csv_cells import csv_of_rows
-from shards.format.schema import canonical_json
+from shards.format.record import canonical_json
 from shards.ingest.files.found import USED_TABLE, Inventory
 from shards.ingest.files.kinds import TABLE_SUFFIXES, UNREAD_TABLES
 from shards.storage.location import create_storage

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermforge.common.errors import UserError
-from shards.format.schema import Provenance
+from shards.format.provenance import Provenance
 from shards.format.writer import ShardSetWriter
 from shards.ingest.files.found import Inventory
 from shards.ingest.files.naming import id_of

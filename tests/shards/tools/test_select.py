@@ -8,10 +8,12 @@ import pytest
 from shards_helpers import CLASSES, items
 
 from shards import FolderSet, Provenance, ShardSet, UserError, write_shard
+from shards.format.provenance import Certificates, Parity
 from shards.tools.select import select
 from shards.tools.verify import verify
 
-FIRST = Provenance("a" * 64, "b" * 64, "c" * 64, ("real-1",))
+CERTIFIED = Certificates(parity=Parity(passed=True, reference="diffusers"))
+FIRST = Provenance("a" * 64, "b" * 64, "c" * 64, ("real-1",), CERTIFIED)
 SECOND = Provenance("d" * 64, None, "c" * 64, ("real-2",))
 
 

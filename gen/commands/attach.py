@@ -1,0 +1,32 @@
+"""`gen attach`: the certificate of use into the bundle that it is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dermforge.common import console
+
+
+def attach(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    certificate: Annotated[Path, typer.Argument(help="use.json, as `evalsuite use` wrote it.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Put a certificate of use into the bundle whose images it is of; one of another bundle is refused.
+
+    Whatever it says is attached, a fail too: `gen inspect` shows it, and runs that begin afterwards name it in every
+    sidecar.
+
+    Example: gen attach fast-bundle use/use.json
+    """
+    from engines import read_bundle, use
+
+    there = read_bundle(bundle)
+    found = use.attach(there, certificate)
+    if json:
+        console.print_json({"bundle": str(bundle), "digest": there.digest, "verdict": found.verdict})
+        return
+    console.out.print(f"{bundle}: certificate of use: {found.sentence()}; see `gen inspect {bundle}`", soft_wrap=True)

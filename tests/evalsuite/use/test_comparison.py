@@ -1,0 +1,78 @@
+"""Changes of shares and of sampled statistics, and what may not be judged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evalsuite.stats.equivalence import Margin
+from evalsuite.stats.half_samples import Sampled
+from evalsuite.use.comparison import judged, sampled_change, share_change
+
+MARGIN = Margin(-0.02, 0.02)
+
+
+def shares(n: int, lost: int, *, paired: bool = True, families: int = 0) -> tuple[float, float, str]:
+    """The interval and verdict where `lost` of n images that the teacher's hits were are no longer hits."""
+    before, after = np.ones(n, dtype=bool), np.arange(n) >= lost
+    of = np.arange(n) % families if families else np.arange(n)
+    row = judged([share_change("copies", "all", (before, of), (after, of), paired_rows=paired)], lambda _: MARGIN)[0]
+    return row.low or 0.0, row.high or 0.0, row.verdict
+
+
+def test_equal_shares_pass_only_where_there_are_enough_images() -> None:
+    assert shares(19, 0)[2] == "cannot be determined"
+    assert shares(40, 0)[2] == "cannot be determined"  # Tango: up to 6 of 100 may differ
+    assert shares(400, 0)[2] == "pass"
+    assert shares(400, 40)[2] == "fail"
+
+
+def test_images_of_one_source_count_as_one() -> None:
+    assert shares(400, 0, families=19)[2] == "cannot be determined"
+    low, high, _ = shares(400, 0, families=40)
+    alone = shares(400, 0)
+    assert high - low > 2 * (alone[1] - alone[0])
+
+
+def test_pairs_say_more_than_two_sets() -> None:
+    hits = np.random.default_rng(0).random(400) < 0.5
+    sides = ((hits, np.arange(400)), (hits, np.arange(400)))
+    width = {}
+    for paired in (True, False):
+        low, high = share_change("recognised", "all", *sides, paired_rows=paired).bounds(0.9)
+        width[paired] = high - low
+    assert width[True] < width[False] / 3
+
+
+def sampled(teacher: float, student: float, error: float = 0.01, rho: float = 0.0) -> Sampled:
+    covariance = error**2 * np.array([[1, rho], [rho, 1]])
+    return Sampled(np.array([teacher, student]), covariance, 100.0)
+
+
+def test_a_ratio_and_a_difference() -> None:
+    ratio = sampled_change("recall", "all", 100, sampled(0.8, 0.6), 0, "")
+    assert ratio.scale == "ratio"
+    assert ratio.value == pytest.approx(0.75)
+    difference = sampled_change("tone_order", "all", 100, sampled(0.8, 0.6, rho=1.0), 0, "")
+    assert difference.scale == "difference"
+    assert difference.bounds(0.9) == pytest.approx((-0.2, -0.2))
+
+
+def test_a_student_that_covers_nothing_has_an_interval_that_excludes_its_teacher() -> None:
+    """Its recall of 0 has no spread in any half sample; the interval must not be missing, nor of no width."""
+    none = Sampled(np.array([0.7, 0.0]), np.array([[0.002, 0.0], [0.0, 0.0]]), 60.0)
+    row = judged([sampled_change("recall", "all", 60, none, 0, "", 1 / 62**2)] * 50, lambda _: Margin(0.95, None))[0]
+    assert row.verdict == "fail"
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low < 0 < row.high
+
+
+def test_what_lacks_is_said_and_has_no_interval() -> None:
+    row = judged([sampled_change("recall", "all", 5, sampled(1.0, 1.0), 0, "5 images")], lambda _: Margin(0.95, None))[
+        0
+    ]
+    assert (row.verdict, row.low, row.note) == ("cannot be determined", None, "5 images")
+    undefined = sampled_change("recall", "all", 50, sampled(np.nan, 1.0), 0, "")
+    row = judged([undefined], lambda _: Margin(0.95, None))[0]
+    assert (row.verdict, row.teacher, row.note) == ("cannot be determined", None, "not enough data")
