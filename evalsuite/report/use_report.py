@@ -194,6 +194,6 @@ def _methods(certificate: UseCertificate) -> list[Block]:
         "neighbours; ratios have Fieller's interval.",
         trained if certificate.seeds else "No classifier was trained, so that the gain was not measured.",
         f"Features: {', '.join(certificate.extractors)}. A linear classifier on those of the real training images "
-        "says what each image is taken for. Recall is Kynkäänniemi's (2019), coverage Naeem's (2020) with 5 "
-        "neighbours, the Vendi score that of Friedman & Dieng (2023).",
+        "says what each image is taken for. On features standardised by the real images, recall is Kynkäänniemi's "
+        "(2019), coverage Naeem's (2020) with 5 neighbours, and the Vendi score that of Friedman & Dieng (2023).",
     ]

@@ -25,18 +25,19 @@ def diversity(
     """Recall, coverage and Vendi score against real images, student over teacher, in all images and in each class.
 
     Both sides have equally many images, as these numbers grow with n. Of more than `max_n` images of a side so many are
-    drawn by the seed, of both the same rows.
+    drawn by the seed, of both the same rows. Features are standardised by the real images: where all numbers of all
+    images are positive, as spreads and levels are, cosines are all near 1, and nine images are as diverse as ninety.
     """
-    classes = sorted(set(teacher.frame["class"]))
+    known = real.take()
+    centre, scale = known.mean(axis=0), np.maximum(known.std(axis=0), 1e-6)
+    classes, sets = sorted(set(teacher.frame["class"])), (real, teacher, student)
     for label in (None, *classes):
-        sides = [_of_class(of, label, max_n, seed) for of in (real, teacher, student)]
-        known = [
-            families(of.frame.iloc[rows], real.frame) for of, rows in zip((real, teacher, student), sides, strict=True)
-        ]
-        values = [of.take(rows) for of, rows in zip((real, teacher, student), sides, strict=True)]
+        sides = [_of_class(of, label, max_n, seed) for of in sets]
+        of_family = [families(of.frame.iloc[rows], real.frame) for of, rows in zip(sets, sides, strict=True)]
+        values = [(of.take(rows) - centre) / scale for of, rows in zip(sets, sides, strict=True)]
         n, end = min(map(len, sides)), "" if label is None else "_class"
-        lacking = next(filter(None, map(too_few, known)), "")
-        found = _unknown() if lacking else sampled(_statistics(*values), *known, draws=draws, seed=seed)
+        lacking = next(filter(None, map(too_few, of_family)), "")
+        found = _unknown() if lacking else sampled(_statistics(*values), *of_family, draws=draws, seed=seed)
         for at, measure in enumerate(MEASURES):
             least = 0.0 if measure == "vendi" else 1 / (len(sides[0]) + 2) ** 2
             yield sampled_change(measure + end, label or "all", n, found, 2 * at, lacking, least)

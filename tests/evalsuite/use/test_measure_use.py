@@ -89,19 +89,19 @@ def test_a_planted_fault_fails_where_it_is(student: Draw, measures: set[str], co
 
 
 def test_few_images_say_nothing(tmp_path: Path, sets: SimpleNamespace) -> None:
-    """Even where the student is collapsed: nine images of a class are not enough to tell."""
-    teacher, student = (write_side(tmp_path / n, image, 3) for n, image in (("t", phantom(0)), ("s", collapsed(700))))
+    """Even where the student is collapsed: eighteen images are not enough to tell."""
+    teacher, student = (write_side(tmp_path / n, image, 2) for n, image in (("t", phantom(0)), ("s", collapsed(700))))
     certificate = measure_use(Sets(teacher, student, sets.real), [colour_structure()], NONE, QUICK).certificate
     assert certificate.verdict == "cannot be determined"
-    of_parts = [row for row in certificate.rows if row.cell != "all"]
-    assert {row.verdict for row in of_parts} == {"cannot be determined"}
-    assert all("at least 20 are needed" in row.note or "no better than chance" in row.note for row in of_parts)
+    assert {row.verdict for row in certificate.rows} == {"cannot be determined"}
+    judged = [row for row in certificate.rows if row.measure not in ("copies", "gain")]
+    assert all("at least 20 are needed" in row.note for row in judged)
 
 
 def test_lineage_of_other_images_gives_no_verdict_on_copies(tmp_path: Path, sets: SimpleNamespace) -> None:
     """Copies were searched where the generator did not learn, so that nothing was shown."""
     sides = [write_side(tmp_path / n, phantom(start), 3, lineage=("other-1",)) for n, start in (("t", 0), ("s", 90))]
-    found = measure_use(Sets(*sides, sets.real), [colour_structure()], NONE, QUICK)
+    found = measure_use(Sets(sides[0], sides[1], sets.real), [colour_structure()], NONE, QUICK)
     row = next(row for row in found.certificate.rows if row.measure == "copies")
     assert row.verdict == "cannot be determined"
     assert "none of the training images" in row.note
@@ -110,7 +110,7 @@ def test_lineage_of_other_images_gives_no_verdict_on_copies(tmp_path: Path, sets
 def test_a_test_image_in_the_lineage_is_refused(tmp_path: Path, sets: SimpleNamespace) -> None:
     sides = [write_side(tmp_path / n, phantom(start), 1, lineage=("r2-0000-0-0",)) for n, start in (("t", 0), ("s", 9))]
     with pytest.raises(UserError, match="1 test images are in the lineage of the generator"):
-        measure_use(Sets(*sides, sets.real), [colour_structure()], NONE, QUICK)
+        measure_use(Sets(sides[0], sides[1], sets.real), [colour_structure()], NONE, QUICK)
 
 
 def test_a_student_of_several_bundles_is_of_none(tmp_path: Path, sets: SimpleNamespace) -> None:
