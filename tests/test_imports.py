@@ -48,8 +48,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "study": {"stats", "fairness", "training"},
         "images": {"stats", "page", "fairness", "training", "study"},
         "readers": {"stats", "fairness"},
+        "use": {"stats", "fairness", "training", "study", "images"},
         "reader_study": {"stats", "page", "images", "study"},
-        "report": {"stats", "page", "fairness", "training", "study", "readers"},
+        "report": {"stats", "page", "fairness", "training", "study", "readers", "use"},
     },
     "bench": {"measure": set(), "peers": {"measure"}, "suites": {"measure", "peers"}},
 }
