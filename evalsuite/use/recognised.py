@@ -53,9 +53,9 @@ class Recognition:
     student: Judged
     paired: bool
 
-    def knows(self, label: str) -> Estimate:
-        """The share of real images of a class that it recognises."""
-        return share(*self.real.of(label, label))
+    def knows(self, label: str | None) -> Estimate:
+        """The share of real images of a class (None: of all) that it recognises."""
+        return share(*self.real.of(label, label or ""))
 
     def confusion(self, side: Judged) -> pd.DataFrame:
         """Shares of the images of each class (rows) that are taken for each (columns)."""
@@ -66,26 +66,25 @@ class Recognition:
 
         A class that the classifier does not know better than chance in real images says nothing of synthetic ones.
         """
-        unknown = [label for label in self.classes if not self.knows(label).low > 1 / len(self._known)]
-        yield self._row("recognised", "all", None, "", unknown)
+        yield self._row("recognised", "all", None, "")
         for label in self.classes:
-            yield self._row("recognised_class", label, label, label, unknown)
+            yield self._row("recognised_class", label, label, label)
         for label in self.classes:
             for other in self._known:
                 if other != label:
-                    yield self._row("confusion", f"{label} taken for {other}", label, other, unknown)
+                    yield self._row("confusion", f"{label} taken for {other}", label, other)
 
     @property
     def _known(self) -> list[str]:
         return sorted(set(self.real.label))
 
-    def _row(self, measure: str, cell: str, label: str | None, predicted: str, unknown: list[str]) -> Comparison:
+    def _row(self, measure: str, cell: str, label: str | None, predicted: str) -> Comparison:
         sides = (side.of(label, predicted) for side in (self.teacher, self.student))
         found = share_change(measure, cell, *sides, paired_rows=self.paired)
-        blind = [name for name in unknown if label in (None, name)]
-        if blind and not found.lacking:
-            known = self.knows(blind[0])
-            why = f"the classifier recognises {known.text(2)} of real images of {blind[0]}, no better than chance"
+        known = self.knows(label)
+        if not found.lacking and not known.low > 1 / len(self._known):
+            of = f" of {label}" if label else ""
+            why = f"the classifier recognises {known.text(2)} of real images{of}, which is not above chance"
             return replace(found, lacking=why)
         return found
 
