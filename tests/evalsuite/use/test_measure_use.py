@@ -117,11 +117,13 @@ def test_a_test_image_in_the_lineage_is_refused(tmp_path: Path, sets: SimpleName
 def test_a_student_of_several_bundles_is_of_none(tmp_path: Path, sets: SimpleNamespace) -> None:
     teacher, other = (write_side(tmp_path / n, phantom(start), 1) for n, start in (("t", 0), ("s", 90)))
     images = [(sample, content, "png") for sample, content in ShardSet.open(other).samples()]
-    for n, part in enumerate((images[:5], images[5:])):
-        write_shard(tmp_path / "two", "s", n, part, classes=CLASSES, provenance=Provenance(bundle_digest=f"{n}" * 64))
+    for n, part in enumerate((images[:5], images[5:]), start=1):
+        write_shard(
+            tmp_path / "two", "s", n - 1, part, classes=CLASSES, provenance=Provenance(bundle_digest=f"{n}" * 64)
+        )
     certificate = measure_use(Sets(teacher, tmp_path / "two", sets.real), [colour_structure()], NONE, QUICK).certificate
     assert certificate.bundle == ""
-    assert certificate.student.bundles == ("0" * 64, "1" * 64)
+    assert certificate.student.bundles == ("1" * 64, "2" * 64)
 
 
 @pytest.mark.slow
