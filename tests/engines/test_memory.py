@@ -107,6 +107,12 @@ def test_another_error_stays_what_it_is() -> None:
 
 @pytest.mark.gpu
 def test_too_many_rows_for_the_memory_is_one_line(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="ran out of GPU memory: use fewer rows"):
-        build(model, tmp_path / "out", backend="torch", rows=20_000_000)
+    """Of a twentieth of the memory: others may be at work on the same GPU."""
+    torch.cuda.set_per_process_memory_fraction(0.05)
+    try:
+        with pytest.raises(EngineError, match="ran out of GPU memory: use fewer rows"):
+            build(model, tmp_path / "out", backend="torch", rows=20_000_000)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
     assert list(tmp_path.iterdir()) == []
