@@ -50,9 +50,10 @@ class Prepared:
         noise = torch.Generator(self.engine.device).manual_seed(0)
         for values in (slots.state.x, slots.extra, *slots.texts.values()):
             values.normal_(generator=noise)
-        timesteps = np.full(n, spec.num_train_timesteps // 2, dtype=np.float32)
-        arrays = (np.arange(n) // 2, np.arange(n), timesteps, slots.idle()[-1])
-        return partial(slots.run, *map(slots.upload, arrays))
+        rows, places, timesteps, settings = slots.idle()
+        places[:] = np.arange(n)
+        rows[:], timesteps[:] = places // 2, spec.num_train_timesteps // 2
+        return partial(slots.run, *map(slots.upload, (rows, places, timesteps, settings)))
 
 
 def _compiled(name: str, mode: CompileMode, job: Job, report: Report) -> Prepared:

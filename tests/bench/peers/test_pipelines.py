@@ -12,10 +12,12 @@ import torch
 from typer.testing import CliRunner
 
 from bench.cli import PROGRAM
+from bench.peers import pipelines
 from bench.peers.pipelines import PEERS, PeerModel, choose, compile_pipeline, diffusers, optimum, precision_of
 from bench.peers.workload import workload
 from dermforge.common.errors import UserError
 from engines.engine import Engine
+from engines.manifest import CompileMode
 from engines.pipeline_spec import read_spec
 from engines.psnr import psnr
 from gen.sampling.in_memory import sample_images
@@ -108,3 +110,15 @@ def test_another_kind_of_pipeline_has_no_peers(random_pipeline: Path, other: dic
     assert choose(None, tuple(PEERS), tuple(PEERS), False, spec) == []
     with pytest.raises(UserError, match=r"the peer diffusers cannot run here: it draws from text by Stable Diffusion"):
         choose(["diffusers"], tuple(PEERS), tuple(PEERS), False, spec)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("default", "reduce-overhead"), ("autotune", "max-autotune")])
+def test_a_peer_is_compiled_with_the_effort_of_ours(
+    ours: CompileMode, theirs: str, random_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[str] = []
+    monkeypatch.setattr(pipelines, "compile_pipeline", lambda _, __, mode: modes.append(mode))
+    pipelines.diffusers_compiled(
+        PeerModel(random_pipeline, CPU, "fp32", ours), workload(read_spec(random_pipeline), 1, steps=1, guidance=1), 1
+    )
+    assert modes == [theirs]

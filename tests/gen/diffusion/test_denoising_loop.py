@@ -11,6 +11,7 @@ import torch
 
 from engines import Engine
 from engines.conditioning import chosen
+from engines.errors import EngineError
 from gen.diffusion.batch_state import STEP_COLUMNS
 from gen.diffusion.denoising_loop import DenoisingLoop, InFlightImage
 from gen.diffusion.steps import SolverState, advance
@@ -134,3 +135,14 @@ def test_the_recorded_step_is_the_step_and_waits_for_nothing(
             torch.cuda.set_sync_debug_mode("default")
     for number, latents in expected.items():
         torch.testing.assert_close(done[number], latents, rtol=1e-3, atol=1e-3)
+
+
+def test_a_step_that_cannot_be_recorded_for_lack_of_memory_is_one_line(
+    open_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("gen.diffusion.denoising_loop.BatchState", full)
+    with pytest.raises(EngineError, match=r"^recording a step of \d+ batch rows ran out of GPU memory"):
+        DenoisingLoop(open_engine())
