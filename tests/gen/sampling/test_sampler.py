@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from diffusers import StableDiffusionPipeline
 
 import engines
 from engines import Engine
+from engines.conditioning import Conditioning
 from gen.diffusion import noise
 from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.plan import cells, grid, plan
@@ -110,6 +112,29 @@ def test_workers_and_interruptions_write_the_same_files(open_engine: Callable[..
         (tmp_path / "three" / f"s-000001.{suffix}").unlink()
     sampled(engine, rows, tmp_path / "three", shards=[1])
     assert files(tmp_path / "one") == files(tmp_path / "three")
+
+
+def test_text_encoders_are_freed_while_images_are_drawn(
+    open_engine: Callable[..., Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each prompt is read once, and no byte depends on it; a prompt that comes later opens them again."""
+    made, engine, read = mixed_plan(), open_engine(), list[torch.Tensor]()
+    text = engine.calls.text
+
+    def counted(ids: torch.Tensor) -> Conditioning:
+        read.append(ids)
+        return text(ids)
+
+    engine.calls = replace(engine.calls, text=counted)
+    sampled(engine, made, tmp_path / "freed")
+    assert len(read) == len(set(made.frame["prompt"])) + 1  # and the empty negative one
+    assert engine.calls.texts
+    assert not any(call.is_open for call in engine.calls.texts)
+    assert engine.encode_text(["another one"])["text"].isfinite().all()
+    assert all(call.is_open for call in engine.calls.texts)
+    monkeypatch.setattr(Engine, "read_ahead", lambda *_: False)
+    sampled(open_engine(), made, tmp_path / "kept")
+    assert images(tmp_path / "freed") == images(tmp_path / "kept")
 
 
 def test_interval_and_packing_leave_no_row_empty(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
