@@ -11,13 +11,14 @@ import typer
 from rich.table import Table
 
 from bench.commands import options
-from bench.commands.show import measured, note, number, where
+from bench.commands.show import measured, note, number, warn_of_load, where
 from bench.measure.record import save
 from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
-    from bench.suites.gpu.results import Job, Line, Outcome
+    from bench.suites.gpu.results import Line, Outcome
+    from bench.suites.gpu.schedule import Schedule
     from bench.suites.gpu.worker import Fault
 
 #: With less, not even the first block ends.
@@ -36,34 +37,43 @@ def gpu(
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Tiny shapes on the CPU, to check that every step runs.")
     ] = False,
-    only_show: Annotated[bool, typer.Option("--show", help="Only print what the folder holds.")] = False,
+    only_show: Annotated[
+        bool,
+        typer.Option("--show", help="Only print what the folder holds, and make its gpu.json if a kill left none."),
+    ] = False,
     fault: Annotated[list[str] | None, typer.Option(hidden=True, help="STEP=fails, hangs or dies")] = None,
 ) -> None:
     """Measure all that a GPU should tell at first contact: ceilings, our engine, diffusers, the sampler, CUDA tests.
 
     Every step has a process and a time limit of its own, and what it finds is on the disk at once: a step that fails,
     hangs or dies loses only itself. No network is used and nothing is read but this program. What compiles is compiled
-    side by side first; then one process at a time has the GPU.
+    side by side first; then one process at a time has the GPU. A folder holds one run: another is refused.
 
     Example: bench gpu results/my-gpu
     """
+    if only_show:
+        if not (out / "gpu.json").exists():  # a kill left none
+            _save(out)
+        _deliver(out)
+        return
     from bench.suites.gpu.first_run import first_run
     from bench.suites.gpu.process import scratch_folder
     from bench.suites.gpu.results import FILE, Job
     from bench.suites.gpu.run_steps import run_steps
 
-    if only_show:
-        _show(out)
-        return
     _check(shapes, rehearse)
     schedule = first_run().rehearsed() if rehearse else first_run()
     faults = _faults(fault or [], [step.name for step in schedule.steps])
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "gpu.json").unlink(missing_ok=True)
-    (out / FILE).write_bytes(b"")
-    with scratch_folder() as scratch, console.progress("steps", len(schedule.steps), "steps") as bar:
-        name = "tiny" if rehearse else shapes
-        job = Job(out=out.resolve(), scratch=scratch, shapes=name, rehearsal=rehearse, begun=time.time())
+    name = "tiny" if rehearse else shapes
+    begun = time.time()
+    _begin(out, schedule, {"shapes": name, "rehearsal": rehearse, "seconds": seconds})
+    kept = f"the results so far are kept in {out / FILE}; `bench gpu {out} --show` prints them"
+    with (
+        console.without_resuming(kept),
+        scratch_folder() as scratch,
+        console.progress("steps", len(schedule.steps), "steps") as bar,
+    ):
+        job = Job(out=out.resolve(), scratch=scratch, shapes=name, rehearsal=rehearse, begun=begun)
 
         def say(step: str, outcome: Outcome) -> None:
             bar(1, step)
@@ -73,15 +83,31 @@ def gpu(
         try:
             run_steps(schedule, job, seconds, say, faults)
         finally:
-            _save(job, seconds)
-    extras = {step.name for step in schedule.steps if step.extra}
-    bad = [
-        f"{step} ({_how(outcome)})"
-        for step, outcome in _show(out).items()
-        if outcome.status not in (FINE_FOR_EXTRAS if step in extras else FINE)
-    ]
-    if bad:
-        raise CheckFailed(f"{len(bad)} of {len(schedule.steps)} steps were not done: {'; '.join(bad)}")
+            _save(out)
+    _deliver(out)
+
+
+def _begin(out: Path, schedule: Schedule, settings: dict[str, Any]) -> None:
+    """Make the file of a run that is not there yet, with what is planned; results are never written over."""
+    import torch
+
+    from bench.measure.device import describe
+    from bench.suites.gpu.results import FILE, Plan, begin
+    from bench.suites.gpu.summary import earlier
+
+    advice = "choose another folder, or remove this one"
+    if (out / FILE).exists() or (out / "gpu.json").exists():
+        raise UserError(f"{earlier(out)}: {advice}")
+    facts = describe(torch.device("cpu"))
+    if not settings["rehearsal"]:
+        facts = facts.model_copy(update={"device": "a GPU that was not looked at", "kind": "unknown", "memory_gb": 0.0})
+    steps = [step.name for step in schedule.steps]
+    extras = [step.name for step in schedule.steps if step.extra]
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        begin(out / FILE, Plan(facts=facts, settings=settings, steps=steps, extras=extras))
+    except FileExistsError as error:  # of a run that began at the same time
+        raise UserError(f"{earlier(out)}: {advice}") from error
 
 
 def _check(shapes: str, rehearse: bool) -> None:
@@ -112,32 +138,49 @@ def _faults(words: list[str], steps: list[str]) -> dict[str, Fault]:
     return found
 
 
-def _save(job: Job, seconds: float) -> None:
-    """Write the run as one result, also if it was interrupted."""
+def _save(out: Path) -> None:
+    """Write what a folder holds as one result."""
     from bench.suites.gpu.summary import read_run, record
 
-    lines, _ = read_run(job.out)
-    settings: dict[str, Any] = {"shapes": job.shapes, "rehearsal": job.rehearsal, "seconds": seconds}
-    if (made := record(lines, settings)) is not None:
-        save(made, job.out)
+    if (made := record(read_run(out)[0])) is not None:
+        save(made, out)
 
 
-def _show(folder: Path) -> dict[str, Outcome]:
+def _deliver(out: Path) -> None:
+    """Print what a folder holds, and fail if a planned step was not done."""
+    from bench.suites.gpu.summary import missing, outcomes, plan_of, read_run
+
+    lines, damaged = read_run(out)
+    plan, ends, lost = plan_of(lines), outcomes(lines), missing(lines)
+    _show(lines, damaged)
+    extras = plan.extras if plan else []
+    bad = [
+        f"{step} ({_how(outcome)})"
+        for step, outcome in ends.items()
+        if outcome.status not in (FINE_FOR_EXTRAS if step in extras else FINE)
+    ]
+    if plan is None:
+        raise CheckFailed(f"what {out} was to measure is not known: the first line of its results is lost")
+    bad += [f"{step} (missing: the run ended before)" for step in lost]
+    if bad:
+        raise CheckFailed(f"{len(bad)} of {len(plan.steps)} steps were not done: {'; '.join(bad)}")
+
+
+def _show(lines: list[Line], damaged: int) -> None:
     """Print what a run found and how its steps ended."""
-    from bench.suites.gpu.summary import measurements, outcomes, read_run
+    from bench.suites.gpu.summary import facts_of, measurements, missing, outcomes, plan_of
 
-    lines, damaged = read_run(folder)
-    ends = outcomes(lines)
-    facts = next((line.facts for line in lines if line.facts), None)
-    rehearsal = facts is not None and facts.kind == "cpu"
+    ends, facts, plan, lost = outcomes(lines), facts_of(lines), plan_of(lines), missing(lines)
+    rehearsal = plan is not None and plan.settings["rehearsal"]
     console.out.print(measured(measurements(lines), "a rehearsal on a CPU: not to be quoted" if rehearsal else ""))
     console.out.print(_steps(ends, lines))
-    counts = Counter(outcome.status for outcome in ends.values())
+    counts = Counter([*(outcome.status for outcome in ends.values()), *("missing" for _ in lost)])
     console.say(f"steps: {', '.join(f'{n} {status}' for status, n in counts.most_common())}")
     console.say(where(facts) if facts else "the machine is not known: that step was not done")
+    if facts:
+        warn_of_load(facts)
     if damaged:
         console.warn(f"{damaged} lines of the results cannot be read: a process ended while it wrote them")
-    return ends
 
 
 def _steps(ends: dict[str, Outcome], lines: list[Line]) -> Table:

@@ -30,12 +30,14 @@ def show(record: BenchmarkRecord, title: str = "") -> None:
     """Print a record as a table, and the machine it ran on."""
     console.out.print(measured(record.measurements, title))
     console.say(where(record.facts))
-    if not record.facts.quiet:
-        console.err.print(
-            f"other processes used {record.facts.load:.0%} of the cores: do not quote these numbers",
-            style="yellow",
-            soft_wrap=True,
-        )
+    warn_of_load(record.facts)
+
+
+def warn_of_load(facts: Facts) -> None:
+    """Say so if other processes were busy just before the benchmark."""
+    if not facts.quiet:
+        said = f"other processes used {facts.load:.0%} of the cores: do not quote these numbers"
+        console.err.print(said, style="yellow", soft_wrap=True)
 
 
 def measured(found: Sequence[Measurement], title: str = "") -> Table:

@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dermforge.common.as_json import document
-from dermforge.common.errors import CheckFailed, DataWarning, UserError, system_error
+from dermforge.common.errors import CheckFailed, DataWarning, Stopped, UserError, system_error
 from dermforge.common.processes import find_only_installed_modules
 from dermforge.common.progress import Ticker
 from dermforge.common.texts_as_values import seconds_from_environment
@@ -84,6 +84,8 @@ def run(app: typer.Typer) -> NoReturn:
     except UserError as error:
         warn(str(error), "error", "red")
         sys.exit(2)
+    except Stopped as error:
+        _stopped(str(error))
     except Exception as error:
         failed = system_error(error)  # such as a full disk or a read-only folder: not a bug
         if failed is None:
@@ -111,9 +113,36 @@ def _show_warning(usual: Callable[..., None], message: Warning | str, category: 
         usual(message, category, *where)
 
 
-def _stopped() -> NoReturn:
-    err.print("stopped; run the same command again to resume")
+def _stopped(what_is_left: str = "run the same command again to resume") -> NoReturn:
+    err.print(f"stopped; {what_is_left}", soft_wrap=True)
     sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def without_resuming(what_is_left: str) -> Iterator[None]:
+    """Around the work of a command that starts from nothing each time: nobody is told to run it again.
+
+    Parameters
+    ----------
+    what_is_left
+        Said when somebody stops the command or the disk is full: where its work so far is.
+
+    Raises
+    ------
+    Stopped
+        It was interrupted.
+    UserError
+        The disk is full.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(what_is_left) from error
+    except Exception as error:
+        failed = system_error(error)
+        if failed is None or failed.errno != errno.ENOSPC:
+            raise
+        raise UserError(f"{failed.strerror} ({failed.filename or 'no file named'}); {what_is_left}") from error
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

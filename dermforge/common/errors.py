@@ -18,6 +18,10 @@ class CheckFailed(ValueError):
     """A check ran and failed, such as a digest or a threshold (exit status 1)."""
 
 
+class Stopped(Exception):
+    """Somebody stopped a command that does not resume: says where its work so far is (exit status 130)."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what a library says, for a message of one line; its class where it says nothing."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

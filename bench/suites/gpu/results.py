@@ -57,6 +57,25 @@ class Outcome(BaseModel):
     why: str | None = None
 
 
+class Plan(BaseModel):
+    """What a run was asked for.
+
+    Attributes
+    ----------
+    facts
+        Of the machine, without its GPU: what remains known if the step that looks at the GPU is lost.
+    extras
+        The steps that the run is whole without.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    facts: Facts
+    settings: dict[str, Any]
+    steps: list[str]
+    extras: list[str]
+
+
 class Line(BaseModel):
     """One thing that a step found, or how it ended.
 
@@ -66,6 +85,8 @@ class Line(BaseModel):
         Seconds since the run began.
     note
         What is no number: names of kernels, tests that failed.
+    plan
+        What the run was to do; its first line.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +97,7 @@ class Line(BaseModel):
     facts: Facts | None = None
     note: dict[str, Any] | None = None
     outcome: Outcome | None = None
+    plan: Plan | None = None
 
 
 class Report:
@@ -110,12 +132,26 @@ class Report:
         append(self.job.out / FILE, line)
 
 
+def begin(path: Path, plan: Plan) -> None:
+    """Make the file of a run, with its plan.
+
+    Raises
+    ------
+    FileExistsError
+        Another run has it, finished or not.
+    """
+    with path.open("xb"):
+        pass
+    append(path, Line(at=0, step="plan", plan=plan))
+
+
 def append(path: Path, line: Line) -> None:
     """Add a line to a file that other processes add to as well: one write, then flushed to the disk."""
     content = line.model_dump_json(exclude_defaults=True).encode() + b"\n"
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(file, content)
+        while content:  # a second turn nearly always means a full disk: the system gives the reason
+            content = content[os.write(file, content) :]
         os.fsync(file)
     finally:
         os.close(file)

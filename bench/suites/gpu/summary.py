@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.measure.bars import PEER_BARS, SHARE_BAR
-from bench.measure.record import BenchmarkRecord, Detail, Measurement, higher
-from bench.suites.gpu.results import FILE, Line, Outcome, read
+from bench.measure.device import Facts
+from bench.measure.record import BenchmarkRecord, Detail, Measurement, higher, load
+from bench.suites.gpu.results import FILE, Line, Outcome, Plan, read
 from dermforge.common.errors import UserError
 
 COMPILED_BAR = PEER_BARS["cuda"]["diffusers-compile"]
@@ -77,11 +78,39 @@ def outcomes(lines: Sequence[Line]) -> dict[str, Outcome]:
     return {line.step: line.outcome for line in lines if line.outcome}
 
 
-def record(lines: Sequence[Line], settings: dict[str, object]) -> BenchmarkRecord | None:
-    """The run as one result, as other benchmarks leave; None if it never came to know its machine."""
-    facts = next((line.facts for line in lines if line.facts), None)
+def plan_of(lines: Sequence[Line]) -> Plan | None:
+    """What the run was to do; None if that line was lost."""
+    return next((line.plan for line in lines if line.plan), None)
+
+
+def facts_of(lines: Sequence[Line]) -> Facts | None:
+    """The machine and its GPU; without the GPU if the step that looks at it was lost."""
+    plan = plan_of(lines)
+    return next((line.facts for line in lines if line.facts), plan.facts if plan else None)
+
+
+def missing(lines: Sequence[Line]) -> list[str]:
+    """The planned steps whose end was never written: the run was stopped before."""
+    plan, ends = plan_of(lines), outcomes(lines)
+    return [name for name in plan.steps if name not in ends] if plan else []
+
+
+def record(lines: Sequence[Line]) -> BenchmarkRecord | None:
+    """The run as one result, as other benchmarks leave; None if nothing is known of its machine."""
+    facts, plan = facts_of(lines), plan_of(lines)
     if facts is None:
         return None
-    ends = {name: outcome.status for name, outcome in outcomes(lines).items()}
-    settings = {**settings, "steps": ends}
+    ends = {name: str(outcome.status) for name, outcome in outcomes(lines).items()}
+    settings = {**(plan.settings if plan else {}), "steps": ends | dict.fromkeys(missing(lines), "missing")}
     return BenchmarkRecord(command="gpu", settings=settings, facts=facts, measurements=measurements(lines))
+
+
+def earlier(folder: Path) -> str:
+    """What a folder that has results of a run holds, in one line: the device, the date and how far the run came."""
+    lines = read_run(folder)[0] if (folder / FILE).is_file() else []
+    path = folder / "gpu.json"
+    facts = facts_of(lines) or (load(path).facts if path.is_file() else None)
+    plan = plan_of(lines)
+    of = f"on {facts.device} of {facts.date}" if facts else "on a device that is not known"
+    steps = f", {len(plan.steps) - len(missing(lines))} of {len(plan.steps)} steps" if plan else ""
+    return f"{folder} holds the results of a run {of}{steps}"

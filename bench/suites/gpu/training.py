@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from bench.measure.record import higher
 from bench.suites.gpu.effort import device_of, effort
 from bench.suites.gpu.results import Job, Report
+from dermforge.common import atomic
 from dermforge.common.progress import Progress, Ticker
 from dermforge.common.training_log import TrainingLog
 from gen.builtin.data import phantoms
@@ -52,7 +53,7 @@ def train(job: Job, report: Report) -> None:
     report.measured(higher("training/built-in UNet", "steps/s", [steps / took], {"batch": how.train_batch}))
     report.note(steps=steps, losses=shop.log.path.read_text().splitlines()[-5:])
     state = {name: value.half().cpu().contiguous() for name, value in unet.state_dict().items()}
-    save_file(state, job.out / WEIGHTS)
+    atomic.write_whole(job.out / WEIGHTS, save(state))  # safetensors itself makes files that only their owner reads
 
 
 def _workshop(job: Job, name: str, budget: Budget, progress: Progress) -> Workshop:

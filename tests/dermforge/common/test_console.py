@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import json
 import re
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dermforge.common import console
+from dermforge.common.errors import Stopped, UserError
 
 
 @pytest.fixture
@@ -116,3 +118,25 @@ def test_no_text_gives_commands_to_the_terminal(terminal: bool, monkeypatch: pyt
     seen = re.sub("\x1b\\[[0-9;]*m", "", file.getvalue())  # rich's own colours
     assert not re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", seen)
     assert seen.count("title") == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes", "said"),
+    [
+        (KeyboardInterrupt(), Stopped, "it is kept in x"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "f"),
+            UserError,
+            "No space left on device (f); it is kept in x",
+        ),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), UserError, "no file named"),
+        (OSError(errno.EACCES, "Permission denied", "f"), PermissionError, "Permission denied"),
+        (ValueError("three"), ValueError, "three"),
+    ],
+)
+def test_a_command_that_does_not_resume_says_what_it_leaves(
+    error: BaseException, becomes: type[BaseException], said: str
+) -> None:
+    """Nobody is told to run it again, neither after an interruption nor on a full disk."""
+    with pytest.raises(becomes, match=re.escape(said)), console.without_resuming("it is kept in x"):
+        raise error
