@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engines.engine import Engine
 from engines.loader import load
-from gen.plan.grid import GenerationSettings
+from gen.plan.grid import few_steps, settings_from
 from gen.plan.parents import Parents
 from gen.plan.plan import from_rows, records, with_defaults
 from gen.plan.validate_plan import check
@@ -111,7 +111,8 @@ def generate(
     ((3, 64, 64, 3), dtype('uint8'))
     """
     given = records(rows) if isinstance(rows, pd.DataFrame) else rows
-    settings = GenerationSettings(size=engine.spec.size)
+    usual = few_steps(engine.spec, engine.base is not None)
+    settings = settings_from(None, {"size": engine.spec.size}, usual)
     full = list(with_defaults(given, settings.row_defaults(engine.spec.prompt_template)))
     plan = from_rows(full, "rows")
     real = None if parents is None else Parents(open_data(parents), parents, None if masks is None else Path(masks))

@@ -15,6 +15,8 @@ import torch
 from dermforge.common.whole_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference, small_batches
+from engines.base_build import certify_base, check_buildable, export_base
+from engines.base_first import BASE, paired
 from engines.bundle import Bundle, claim, read_bundle, read_manifest, write_manifest, write_record
 from engines.cache import cache_folder
 from engines.certificate import THRESHOLDS, Certificate, Classify, certify
@@ -28,7 +30,7 @@ from engines.engine import Engine
 from engines.errors import EngineError, ParityError
 from engines.find_model import resolve
 from engines.loader import BACKENDS, open_bundle
-from engines.manifest import PARITY, TIMINGS, CompileMode, Manifest, describe
+from engines.manifest import PARITY, PARITY_BASE, TIMINGS, CompileMode, Manifest, describe
 from engines.memory import build_bytes, require
 from engines.parity import Tick as Progress
 from engines.parity import advice
@@ -49,6 +51,7 @@ def build(
     rows: int | None = None,
     size: int | None = None,
     compile_mode: CompileMode | None = None,
+    base: str | Path | None = None,
     refit: bool = False,
     refit_from: str | Path | None = None,
     prompts: Sequence[ValidationPrompt | str] | None = None,
@@ -80,6 +83,9 @@ def build(
     compile_mode
         How torch compiles the bundle on CUDA, here and where it is opened: default starts soonest, autotune
         (also None) takes many minutes and runs fastest.
+    base
+        The pipeline that the model, a few-step student, was distilled from: its denoiser is built too, to take the
+        first steps (onnxruntime, and torch without engine files).
     refit
         Compile engine files whose weights can be replaced later, at a cost in speed (tensorrt backends only).
     refit_from
@@ -106,11 +112,17 @@ def build(
         The certificate failed. Nothing is left on disk.
     """
     _check(backend, precision, target, rows, refit or refit_from is not None)
+    if base is not None:
+        check_buildable(backend, precision, target)
     if compile_mode is not None:
         torch_compiled.check_compiles(backend, target)
     old = read_bundle(Path(refit_from)) if refit_from else None
     folder = resolve(model)
     spec, digest = read_spec(folder, size), model_digest(folder)
+    teacher = None if base is None else resolve(base)
+    pair = None
+    if teacher is not None:
+        spec, pair = paired(folder, spec, teacher, size)
     claim(Path(out), digest, overwrite)
     needed = build_bytes(folder, precision)
     require(needed, f"building {folder.name} in {precision}")
@@ -131,6 +143,7 @@ def build(
             "rows": rows or (CPU_ROWS if target == "cpu" else ROWS),
             "vae_batch": VAE_BATCH,
             "compile_mode": compile_mode,
+            "base": pair,
             "certified": False,
             "versions": _versions(),
             "artefacts": [],
@@ -139,7 +152,7 @@ def build(
     job = _job(manifest, gpu, refit, old) if backend != "torch" and precision != "fp8" else None
     timings: Timings | None = None
     with whole_folder(Path(out), job) as partial:
-        bundle = _exported(folder, partial, manifest, progress)
+        bundle = _exported(folder, teacher, partial, manifest, progress)
         if precision == "fp8":
             progress("fp8 calibration")
             fp8.lower_unet(bundle, [p.prompt for p in drawn])
@@ -157,16 +170,21 @@ def build(
             progress("batch tuning")
             timings = choose_sizes(bundle, backend)
             bundle = _changed(bundle, rows=timings.rows, vae_batch=timings.vae_batch)
-        certificate = _certify(bundle, folder, drawn, classify, solve, progress)
-        if not certificate.passed and not allow_parity_failure:
+        certificates = {PARITY: _certify(bundle, folder, drawn, classify, solve, progress)}
+        if teacher is not None:
+            progress("the base")
+            certificates[PARITY_BASE] = certify_base(bundle, teacher, drawn, classify, solve, progress)
+        failures = [why for certificate in certificates.values() for why in certificate.failures]
+        if failures and not allow_parity_failure:
             raise ParityError(
-                f"no bundle written: it fails its parity certificate ({'; '.join(certificate.failures)}); "
+                f"no bundle written: it fails its parity certificate ({'; '.join(failures)}); "
                 f"{advice(precision)}, or allow_parity_failure to write it marked as failed"
             )
         if model_digest(folder) != digest:
             raise EngineError(f"no bundle written: files in {folder} were changed while it was built; build it again")
-        bundle = _changed(bundle, certified=certificate.passed)
-        write_record(bundle, PARITY, certificate)
+        bundle = _changed(bundle, certified=not failures)
+        for name, certificate in certificates.items():
+            write_record(bundle, name, certificate)
         if timings is not None:
             write_record(bundle, TIMINGS, timings)
         read_bundle(partial)  # refuses what is not listed
@@ -199,7 +217,7 @@ def _job(manifest: Manifest, gpu: tensorrt.GpuTarget | None, refit: bool, old: B
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) -> Bundle:
+def _exported(model: Path, base: Path | None, out: Path, manifest: Manifest, progress: Progress) -> Bundle:
     """The bundle's tokenizer, scheduler, graphs or torch weights, and manifest, written into a folder."""
     for part in (*manifest.spec.tokens, "scheduler"):
         (out / part).mkdir(exist_ok=True)
@@ -212,6 +230,8 @@ def _exported(model: Path, out: Path, manifest: Manifest, progress: Progress) ->
         torch_build.copy_weights(model, out, manifest.precision)
     else:
         export(model, out, manifest.spec, manifest.precision, progress)
+    if base is not None:
+        export_base(base, out / BASE, manifest, progress)
     kept = [file for file in describe(out) if file.kind != "plan"]  # those of a build that was stopped come later
     return _changed(Bundle(out, manifest, ""), artefacts=kept)
 

@@ -122,7 +122,7 @@ def certify(
     start, drawing = start_of(engine.spec, len(texts)), f"diffusers: images of {len(texts)} prompts"
     tick(drawing)
     theirs = their_images(
-        reference.model, engine.spec, texts, start, engine.device, lambda k, n: tick(drawing, f"step {k} of {n}")
+        reference.model, reference.spec, texts, start, engine.device, lambda k, n: tick(drawing, f"step {k} of {n}")
     )
     expected = theirs.images
     if engine.device.type == "cpu":

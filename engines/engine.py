@@ -89,7 +89,11 @@ class Networks:
         Where the tensors that are given and returned are.
     threads
         CPU threads, None on a GPU. With another number the last bits of results may differ.
+    base
+        The same parts with another denoiser, which may take the first steps of an image: see `engines.base_first`.
     """
+
+    base: Networks | None = None
 
     def __init__(self, spec: PipelineSpec, calls: Calls, tokenizer: Tokenizer, rows: int, vae_batch: int) -> None:
         self.spec, self.calls, self.rows, self.vae_batch = spec, calls, rows, vae_batch

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engines.backends import onnxruntime, tensorrt, torch_compiled
+from engines.base_first import of_base, with_base
 from engines.bundle import Bundle, find_record, read_bundle
 from engines.engine import Engine
 from engines.errors import EngineError
@@ -92,4 +93,9 @@ def open_bundle(
             calls = torch_compiled.open_calls(bundle, static, device, threads)
         else:
             calls = tensorrt.open_calls(bundle, static, name)
-    return Engine(bundle, name, static, calls)
+        engine = Engine(bundle, name, static, calls)
+        if bundle.manifest.base is None:
+            return engine
+        if name == "onnxruntime":
+            return with_base(engine, onnxruntime.open_calls(of_base(bundle), static, device, threads))
+        return with_base(engine, torch_compiled.open_calls(of_base(bundle), static, device, threads))

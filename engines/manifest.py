@@ -15,9 +15,11 @@ SCHEMA_VERSION = 2
 MANIFEST = "bundle.json"
 PARITY = "parity.json"
 TIMINGS = "timings.json"
+#: The certificate of the base, where a bundle has one: see `engines.base_first`.
+PARITY_BASE = "parity-base.json"
 
 #: What differs between builds of equal bundles. They name their bundle, and not the other way round.
-RECORDS = (PARITY, TIMINGS, USE)
+RECORDS = (PARITY, PARITY_BASE, TIMINGS, USE)
 KINDS = {
     ".onnx": ("graph", "onnxruntime"),
     ".data": ("weights", "onnxruntime"),
@@ -60,6 +62,15 @@ class Artefact(BaseModel):
         return path
 
 
+class BaseDenoiser(BaseModel):
+    """The pipeline whose denoiser takes the first steps; the other parts are the bundle's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), serialize_by_alias=True)
+
+    spec: PipelineSpec = Field(alias="facts")
+    model_digest: str
+
+
 class Manifest(BaseModel):
     """`bundle.json`, which ends in a digest of its own beside these keys.
 
@@ -67,6 +78,8 @@ class Manifest(BaseModel):
     ----------
     compile_mode
         How torch compiles the bundle where it opens it on CUDA; None where that was not chosen.
+    base
+        Of a bundle of a few-step student that has its teacher's denoiser too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), serialize_by_alias=True)
@@ -79,13 +92,14 @@ class Manifest(BaseModel):
     rows: int
     vae_batch: int
     compile_mode: CompileMode | None = None
+    base: BaseDenoiser | None = None
     certified: bool
     versions: dict[str, str]
     artefacts: list[Artefact]
 
 
 class Record(BaseModel):
-    """What every build measures anew: `parity.json` and `timings.json`.
+    """What every build measures anew: `parity.json`, `parity-base.json` and `timings.json`.
 
     Attributes
     ----------

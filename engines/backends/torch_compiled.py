@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
@@ -43,8 +43,10 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
     if place.type == "cuda":
         require_on_gpu(place, sum(a.bytes for a in bundle.find("weights", "torch")), str(bundle.folder))
     spec, precision = bundle.manifest.spec, bundle.manifest.precision
-    with _copied(bundle, spec.denoiser, "vae", SMALL) as folder:
-        networks = [load_lowered(folder, part, precision, place) for part in (spec.denoiser, "vae")]
+    where = PurePosixPath(spec.denoiser)  # that of a base lies in a folder of its own
+    with _copied(bundle, where.name, "vae", SMALL) as folder:
+        places = ((folder / where.parent, where.name), (folder, "vae"))
+        networks = [load_lowered(of, part, precision, place) for of, part in places]
     modules = Modules({}, *networks)
     if place.type == "cuda":
         keep_kernels()

@@ -46,7 +46,7 @@ from engines.compile.precision import (
     lower_vae,
     vae_dtypes,
 )
-from engines.conditioning import Conditioning, empty, in_precision
+from engines.conditioning import Conditioning, empty, gauss, in_precision
 from engines.errors import EngineError
 from engines.memory import give_back
 from engines.models import families
@@ -236,6 +236,14 @@ def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress:
         progress("vae: kept from the build that was stopped")
     else:
         job.vae()
+
+
+def export_denoiser(
+    model: Path, out: Path, spec: PipelineSpec, precision: str, progress: Progress = lambda _: None
+) -> None:
+    """`export` of the denoiser alone."""
+    job = _Export(model, out, spec, DTYPES[precision], torch.Generator().manual_seed(0), progress)
+    job.denoiser(gauss(spec.conditioning, 2, generator=job.noise))
 
 
 def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> None:

@@ -7,7 +7,7 @@ runs it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -118,11 +118,18 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
     return [denoiser, write("vae_decoder", modules.vae, bare.decode, latents)]
 
 
-def copy_weights(model: Path, out: Path, precision: str) -> None:
-    """Copy the networks' configurations and weights in one precision; the bundle is a diffusers folder as well."""
+def copy_weights(model: Path, out: Path, precision: str, parts: Iterable[str] | None = None) -> None:
+    """Copy the networks' configurations and weights in one precision; the bundle is a diffusers folder as well.
+
+    Parameters
+    ----------
+    parts
+        Some of the networks; None for all.
+    """
     dtype = DTYPES[precision]
 
-    for part in (*parts_of(model), *([SMALL] if has_small_decoder(model) else [])):
+    every = (*parts_of(model), *([SMALL] if has_small_decoder(model) else []))
+    for part in every if parts is None else parts:
         kinds = vae_dtypes(dtype) if part == "vae" else {}
 
         def lowered(name: str, value: torch.Tensor, kinds: dict[str, torch.dtype] = kinds) -> torch.Tensor:

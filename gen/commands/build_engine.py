@@ -21,6 +21,12 @@ def build_engine(
     lora: Annotated[
         list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="An adapter to fuse into the weights; repeatable")
     ] = None,
+    few_steps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDENT", help="A few-step folder or adapter FILE[:SCALE] of --model, which takes the first steps"
+        ),
+    ] = None,
     embedding: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A learnt word's file to add; repeatable")
     ] = None,
@@ -57,7 +63,11 @@ def build_engine(
     A single file: gen build-engine --model v2-1_768-ema-pruned.safetensors --prediction-type v_prediction
 
     With an adapter: gen build-engine --model ./my-sd15 --lora derm.safetensors:0.8 --embedding nevus.safetensors
+
+    With a student: gen build-engine --model ./my-sd15 --few-steps ./student
     """
+    from contextlib import ExitStack
+
     import engines
     from dermforge.common.classifier import open_classifier
     from engines.adapters import parse_lora, with_adapters, with_decoder
@@ -74,14 +84,19 @@ def build_engine(
     if loras or embedding:
         steps("fusing adapters")
     source = Source(model or builtin.pipeline_folder(), variant, prediction_type, parts_from)
-    with (
-        open_model(source) as base,
-        with_adapters(base, loras, embedding or []) as fused,
-        with_decoder(fused, decoder) as folder,
-    ):
+    with ExitStack() as stack:
+        fused = stack.enter_context(with_adapters(stack.enter_context(open_model(source)), loras, embedding or []))
+        folder = student = stack.enter_context(with_decoder(fused, decoder))
+        if few_steps:
+            own = Path(few_steps)
+            if not own.is_dir():
+                steps("fusing the student's adapter")
+                own = stack.enter_context(with_adapters(fused, [parse_lora(few_steps)], []))
+            student = stack.enter_context(with_decoder(own, decoder))
         bundle = engines.build(
-            folder,
+            student,
             out,
+            base=folder if few_steps else None,
             backend=backend,
             precision=precision,
             target=target,

@@ -36,9 +36,9 @@ def inspect_bundle(
     Example: gen inspect ./engine
     """
     from engines import read_bundle
-    from engines.bundle import find_record
-    from engines.certificate import read_certificate
-    from engines.manifest import TIMINGS, Record
+    from engines.bundle import find_record, read_record
+    from engines.certificate import Certificate, read_certificate
+    from engines.manifest import PARITY_BASE, TIMINGS, Record
     from engines.source import Source
     from engines.use import read_use
     from gen.commands.inspect_model import inspect_model, is_model
@@ -51,11 +51,14 @@ def inspect_bundle(
     found = read_bundle(bundle)
     found.verify()
     certificate = read_certificate(found)
+    base = read_record(found, PARITY_BASE, Certificate) if found.manifest.base else None
     find_record(found, TIMINGS, Record)
     used = read_use(found)
     if json:
         parts: dict[str, Any] = {"digest": found.digest, "parity": certificate.model_dump()}
         parts["use"] = used[0].model_dump(mode="json") | {"digest": used[1]} if used else None
+        if base:
+            parts["parity_base"] = base.model_dump()
         console.print_json(found.manifest.model_dump(mode="json") | parts)
     else:
         console.out.print(_contents(found))
@@ -64,12 +67,16 @@ def inspect_bundle(
         if certificate.decoder is not None:
             console.out.print(_decoder(certificate.decoder))
         console.out.print(compared_with(certificate), soft_wrap=True)
+        if base:
+            console.out.print("\nThe base, which takes the first steps:")
+            console.out.print(_components(base, found.manifest.spec.denoiser))
+            console.out.print(_images(base))
         for line in use_lines(used):
             console.out.print(line, soft_wrap=True)
         if not certificate.covers_engine_files:
             console.out.print("The engine files were not run themselves: the machine of the build had no such GPU.")
-    if not certificate.passed:
-        raise CheckFailed(f"{bundle} failed its parity certificate: {'; '.join(certificate.failures)}")
+    if failures := [why for one in (certificate, base) if one for why in one.failures]:
+        raise CheckFailed(f"{bundle} failed its parity certificate: {'; '.join(failures)}")
 
 
 def compared_with(certificate: Certificate) -> str:
@@ -108,6 +115,7 @@ def _contents(bundle: Bundle) -> Table:
         "model": manifest.model_digest,
         "backend": f"{manifest.backend}, {manifest.precision}",
         "engine files": f"for {', '.join(targets)}" if targets else "none",
+        "base": f"model {manifest.base.model_digest}, for the first steps" if manifest.base else "none",
         "size": f"{spec.size} px, latents {spec.latent_channels}x{spec.latent_size}x{spec.latent_size}",
         "batches": f"{manifest.rows} rows a denoiser call, {manifest.vae_batch} images a decoder call",
         "prediction": spec.prediction_type,

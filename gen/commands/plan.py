@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 #: Options of how images are made, and of which cells.
-HOW = ("preset", "prompt", "one_prompt", "solver", "steps", "guidance", "guidance_interval", "size", "seed")
+HOW = (
+    *("preset", "prompt", "one_prompt", "solver", "steps", "guidance", "guidance_interval", "base_steps", "size"),
+    "seed",
+)
 CELLS = (
     *("classes", "groups", "strategy", "per_cell", "cells", "balance", "from_predictions", "total", "floor"),
     *("group_column", "parents", "per_parent", "to_groups", "mask", "strength", "negative_prompt"),
@@ -99,11 +102,16 @@ def plan(
         str | None,
         typer.Option(
             help="ddim, euler, euler-ancestral, heun, dpmsolver++, unipc, lcm, tcd; with :karras and so on "
-            "[default: the preset's, or dpmsolver++]."
+            "[default: the preset's, the distilled model's, or dpmsolver++]."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Solver steps [default: the preset's, or 20].")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Solver steps [default: the preset's, the distilled model's, or 20].")
+    ] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale [default: the preset's, or 3].")] = None,
+    base_steps: Annotated[
+        int | None, typer.Option(help="First steps that the base takes [default: 1 where the bundle has one, else 0].")
+    ] = None,
     guidance_interval: Annotated[
         str | None, typer.Option(help="Noise levels LOW:HIGH that are guided, such as 0.28:5.42.")
     ] = None,
@@ -145,11 +153,13 @@ def plan(
         "solver": solver,
         "steps": steps,
         "guidance": guidance,
+        "base_steps": base_steps,
         "guidance_interval": parse_interval(guidance_interval) if guidance_interval else None,
         "size": size or (spec.size if spec else None),
         "seed": seed,
     }
-    settings = grid.settings_from(preset, changes)
+    base = None if bundle is None else bundle.manifest.base
+    settings = grid.settings_from(preset, changes, grid.few_steps(spec, base is not None))
     if refill is not None:
         if kept is None:
             raise UserError("--refill needs --kept: the shards, or a table, of the images that were kept")
@@ -166,7 +176,7 @@ def plan(
         real = Parents(open_data(parents), parents) if parents else None
         made = new_plan(settings, wanted, spec, real, listed(to_groups))
     # refuses an unknown solver or an impossible number of steps before anything is written
-    forwards = cost.forwards(made, spec) / len(made)
+    forwards = cost.forwards(made, spec, None if base is None else base.spec) / len(made)
     seconds = math.nan if bundle is None else cost.seconds(bundle, forwards, len(made))
     if out is not None:
         made.save(out)

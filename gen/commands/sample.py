@@ -40,9 +40,12 @@ def sample(
     solver: Annotated[
         str | None, typer.Option(help="ddim, euler, euler-ancestral, heun, dpmsolver++, unipc, lcm or tcd.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Solver steps [default: 20].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Solver steps [default: 20, or the distilled model's].")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale [default: 3].")] = None,
     guidance_interval: Annotated[str | None, typer.Option(help="Noise levels LOW:HIGH that are guided.")] = None,
+    base_steps: Annotated[
+        int | None, typer.Option(help="First steps that the base takes [default: 1 where the bundle has one, else 0].")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise [default: 0].")] = None,
     parents: Annotated[str | None, typer.Option(help="Real images that plan rows start from.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of lesion masks with the names of the images.")] = None,
@@ -103,9 +106,10 @@ def sample(
         "steps": steps,
         "guidance": guidance,
         "guidance_interval": guidance_interval,
+        "base_steps": base_steps,
         "seed": seed,
     }
-    table = plan_for(shards, loaded.spec, plan, asked, fresh)
+    table = plan_for(shards, loaded.spec, plan, asked, fresh, with_base=loaded.base is not None)
     record = run_record.describe(
         loaded,
         table,
@@ -154,7 +158,9 @@ def sample(
         )
 
 
-def plan_for(folder: str, spec: PipelineSpec, path: Path | None, asked: dict[str, Any], fresh: bool) -> Plan:
+def plan_for(
+    folder: str, spec: PipelineSpec, path: Path | None, asked: dict[str, Any], fresh: bool, with_base: bool = False
+) -> Plan:
     """The plan given, the one in the folder, or a new one over all classes and skin types."""
     from gen.plan import grid
     from gen.plan.plan import load, parse_interval
@@ -170,13 +176,13 @@ def plan_for(folder: str, spec: PipelineSpec, path: Path | None, asked: dict[str
     if not given and not fresh and (there := run_record.read_plan(folder)) is not None:
         return there
     interval = asked["guidance_interval"]
-    changes = {name: asked[name] for name in ("solver", "steps", "guidance", "seed")} | {
+    changes = {name: asked[name] for name in ("solver", "steps", "guidance", "base_steps", "seed")} | {
         "guidance_interval": parse_interval(interval) if interval else None,
         "strategies": ("text-to-image",),
         "size": spec.size,
     }
     wanted = CellRequest(listed(asked["classes"]), listed(asked["groups"]), asked["per_cell"])
-    return new_plan(grid.settings_from(asked["preset"], changes), wanted, spec)
+    return new_plan(grid.settings_from(asked["preset"], changes, grid.few_steps(spec, with_base)), wanted, spec)
 
 
 def warn(plan: Plan, remaining: Plan, engine: Engine, job: SamplingJob) -> None:

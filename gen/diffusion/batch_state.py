@@ -7,6 +7,7 @@ comes from the host in four small arrays, copied from page-locked memory: the CP
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,10 +26,12 @@ STEP_COLUMNS = (*TERMS, "guidance", "guided", "advances", "held_clean", "held_no
 
 
 class BatchState:
-    """As many images as an engine's call has rows.
+    """As many images as the calls of an engine's denoisers have rows together.
 
     Attributes
     ----------
+    runs
+        A step by the engine's denoiser and, where it has one, a step by its base's.
     state
         Of the solvers, each tensor [n, C, h, w].
     extra
@@ -43,7 +46,9 @@ class BatchState:
     """
 
     def __init__(self, engine: Networks) -> None:
-        spec, self.device, self.n = engine.spec, engine.device, engine.rows
+        spec, self.device, self.rows = engine.spec, engine.device, engine.rows
+        denoisers = [engine] if engine.base is None else [engine, engine.base]
+        self.n = self.rows * len(denoisers)
         self.latent = (spec.latent_channels, spec.latent_size, spec.latent_size)
 
         def zeros(n: int, *shape: int) -> torch.Tensor:
@@ -56,19 +61,26 @@ class BatchState:
         self.noise, self.clean, self.start = (zeros(self.n, *self.latent) for _ in range(3))
         self.redraw = zeros(self.n, 1, *self.latent[1:]) == 0
         idle = [self.upload(array) for array in self.idle()]
-        recordable = engine.calls.recordable
-        self.run: Call = (
-            captured(partial(self.step, recordable), *idle)
-            if recordable is not None
-            else partial(self.step, engine.calls.denoise)
-        )
+        self.runs: list[Call] = []
+        for one in denoisers:
+            takes, recordable = list(one.spec.conditioning), one.calls.recordable
+            self.runs.append(
+                captured(partial(self.step, recordable, takes), *idle)
+                if recordable is not None
+                else partial(self.step, one.calls.denoise, takes)
+            )
+
+    @property
+    def run(self) -> Call:
+        """A step by the engine's own denoiser."""
+        return self.runs[0]
 
     def idle(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """The arrays of `step` for a call that changes no slot: rows, places, timesteps, settings."""
         return (
-            np.zeros(self.n, dtype=np.int64),
-            np.full(self.n, 2 * self.n, dtype=np.int64),
-            np.zeros(self.n, dtype=np.float32),
+            np.zeros(self.rows, dtype=np.int64),
+            np.full(self.rows, 2 * self.n, dtype=np.int64),
+            np.zeros(self.rows, dtype=np.float32),
             np.zeros((self.n, len(STEP_COLUMNS)), dtype=np.float32),
         )
 
@@ -85,18 +97,26 @@ class BatchState:
         return host.to(self.device)
 
     def step(
-        self, unet: Call, rows: torch.Tensor, places: torch.Tensor, timesteps: torch.Tensor, settings: torch.Tensor
+        self,
+        unet: Call,
+        takes: Sequence[str],
+        rows: torch.Tensor,
+        places: torch.Tensor,
+        timesteps: torch.Tensor,
+        settings: torch.Tensor,
     ) -> torch.Tensor:
         """One UNet call, and the solvers' update of each slot whose step it completes.
 
         Parameters
         ----------
         unet
-            Of exactly n rows.
+            Of exactly `self.rows` rows.
+        takes
+            The names of the conditioning that it takes.
         rows, places
-            int64 [n]: the slot that each batch row's latents are taken from, and its row of `texts` and `outputs`.
+            int64 [rows]: the slot that each batch row's latents are taken from, and its row of `texts` and `outputs`.
         timesteps
-            float32 [n].
+            float32 [rows].
         settings
             float32 [n, 16], for each slot what `STEP_COLUMNS` names.
 
@@ -108,7 +128,7 @@ class BatchState:
         x = self.state.x.index_select(0, rows)
         if self.extra.shape[1]:
             x = torch.cat([x, self.extra.index_select(0, rows)], dim=1)
-        given = [value.index_select(0, places) for value in self.texts.values()]
+        given = [self.texts[name].index_select(0, places) for name in takes]
         self.outputs.index_copy_(0, places, unet(x, timesteps, *given))
         terms = len(TERMS)
         guidance, guided, advances, held_clean, held_noise = settings.T[terms:, :, None, None, None]

@@ -14,7 +14,7 @@ from engines.memory import explained
 from gen.diffusion import noise
 from gen.diffusion.batch_state import BatchState
 from gen.diffusion.pace import Pace
-from gen.diffusion.row_queue import RowQueue
+from gen.diffusion.row_queue import RowQueues
 from gen.diffusion.steps import StepTable, column
 from gen.diffusion.strategies import Phase, Pixels, keep
 from gen.plan.masks import Mask
@@ -57,6 +57,11 @@ class InFlightImage:
     step: int = 0
 
     @property
+    def by_base(self) -> bool:
+        """Whether the next step is the base's."""
+        return self.step < self.row.base_steps
+
+    @property
     def mask(self) -> Mask | None:
         return self.phases[self.phase].mask
 
@@ -80,6 +85,9 @@ class InFlightImage:
 class DenoisingLoop:
     """Runs an engine's UNet over the images that were admitted, in full batches while there are enough.
 
+    Where the engine has a base, rows for it wait in a queue of their own, and there are twice as many slots, so that
+    one of the queues fills a call.
+
     Attributes
     ----------
     calls, rows
@@ -97,8 +105,8 @@ class DenoisingLoop:
 
     def restart(self) -> None:
         """Forget the images that are in, and count from zero."""
-        self.images: list[InFlightImage | None] = [None] * self.engine.rows
-        self.queue = RowQueue()
+        self.images: list[InFlightImage | None] = [None] * self.slots.n
+        self.queue = RowQueues.of(len(self.slots.runs))
         self.calls = self.rows = 0
         self.pace.restart()
         self.pace.take()
@@ -106,7 +114,7 @@ class DenoisingLoop:
     @property
     def hungry(self) -> bool:
         """Whether the next call would have unused batch rows."""
-        return len(self.queue) < self.engine.rows
+        return not self.queue.full(self.engine.rows)
 
     @property
     def busy(self) -> bool:
@@ -136,7 +144,7 @@ class DenoisingLoop:
 
         On CUDA it is queued, and the call before the last two has ended when this returns.
         """
-        ran = self.queue.take(self.engine.rows)
+        denoiser, ran = self.queue.take(self.engine.rows)
         complete = self.queue.done(ran)
         rows, places, timesteps, settings = self.slots.idle()
         for i, row in enumerate(ran):
@@ -147,7 +155,7 @@ class DenoisingLoop:
         for slot in complete:
             settings[slot] = self._settings(slot)
         with explained(f"a denoiser call of {self.engine.rows} rows"), self.pace.step():
-            self.slots.run(*map(self.slots.upload, (rows, places, timesteps, settings)))
+            self.slots.runs[denoiser](*map(self.slots.upload, (rows, places, timesteps, settings)))
         self.calls, self.rows = self.calls + 1, self.rows + len(ran)
         advanced = [self._advance(slot) for slot in complete]
         return [image for image in advanced if image is not None]
@@ -177,7 +185,7 @@ class DenoisingLoop:
 
     def _queue(self, slot: int, image: InFlightImage) -> None:
         assert image.guided is not None
-        self.queue.push(slot, bool(image.guided[image.step]))
+        self.queue.push(slot, bool(image.guided[image.step]), denoiser=int(image.by_base))
 
     def _image_in(self, slot: int) -> InFlightImage:
         image = self.images[slot]

@@ -1,7 +1,8 @@
-"""Row packing: one queue of batch rows fills every static batch of the UNet.
+"""Row packing: queues of batch rows, one for each denoiser, fill every static batch.
 
 Images at different steps, guided or not and with different settings, share a call; none of its rows is unused while
-any row waits.
+enough rows wait for one denoiser. An image waits for one denoiser at a time, with one row at least. So where there are
+as many images as the calls of all denoisers have rows together, one queue fills a call.
 """
 
 from __future__ import annotations
@@ -19,29 +20,39 @@ class BatchRow:
 
 
 @dataclass
-class RowQueue:
-    """First come, first served, by batch rows rather than by images.
+class RowQueues:
+    """First come, first served, by batch rows rather than by images; the longest queue is served first.
 
     An image waits until its last row has been run; the two rows of a guided image may be in different calls.
     """
 
-    waiting: deque[BatchRow] = field(default_factory=deque)
+    waiting: list[deque[BatchRow]]
     left: dict[int, int] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.waiting)
+    @classmethod
+    def of(cls, denoisers: int) -> RowQueues:
+        return cls([deque() for _ in range(denoisers)])
 
-    def push(self, slot: int, guided: bool) -> None:
+    def __len__(self) -> int:
+        return sum(map(len, self.waiting))
+
+    def full(self, rows: int) -> bool:
+        """Whether the rows that wait for one denoiser fill a call."""
+        return max(map(len, self.waiting)) >= rows
+
+    def push(self, slot: int, guided: bool, denoiser: int = 0) -> None:
         """Queue one step of an image: its conditional row and, if it is guided, its unconditional row."""
-        assert slot not in self.left, "an image has one step in the queue at a time"
-        self.waiting.append(BatchRow(slot, True))
+        assert slot not in self.left, "an image has one step in the queues at a time"
+        self.waiting[denoiser].append(BatchRow(slot, True))
         if guided:
-            self.waiting.append(BatchRow(slot, False))
+            self.waiting[denoiser].append(BatchRow(slot, False))
         self.left[slot] = 1 + guided
 
-    def take(self, rows: int) -> list[BatchRow]:
-        """The next rows, at most as many as given."""
-        return [self.waiting.popleft() for _ in range(min(rows, len(self.waiting)))]
+    def take(self, rows: int) -> tuple[int, list[BatchRow]]:
+        """The denoiser with the longest queue, and its next rows, at most as many as given."""
+        denoiser = max(range(len(self.waiting)), key=lambda i: len(self.waiting[i]))
+        queue = self.waiting[denoiser]
+        return denoiser, [queue.popleft() for _ in range(min(rows, len(queue)))]
 
     def done(self, ran: list[BatchRow]) -> list[int]:
         """Record rows that were run; returns the slots whose step is now complete, in order."""

@@ -7,28 +7,30 @@ from engines.compile.batch_tuning import Timings
 from engines.manifest import TIMINGS
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import solvers
+from gen.diffusion.base_first import guided_steps
 from gen.plan.plan import STRENGTHS, Plan, parse_interval
 
 
-def forwards(plan: Plan, spec: PipelineSpec | None) -> int:
+def forwards(plan: Plan, spec: PipelineSpec | None, base: PipelineSpec | None = None) -> int:
     """Batch rows that the denoiser has to run for a plan: one for each step, and one more where it is guided.
 
     Without a pipeline, of Stable Diffusion.
     """
     schedule = solvers.schedule_of(spec) if spec else solvers.read_schedule({})
-    free = spec is None or spec.guidance == "classifier-free"
-    columns = ["solver", "steps", "strength", "strategy", "guidance", "guidance_interval"]
+    guided_as = spec.guidance if spec else "classifier-free"
+    base_guided_as = None if base is None else base.guidance
+    columns = ["solver", "steps", "strength", "strategy", "guidance", "guidance_interval", "base_steps"]
     total = 0
     counts = plan.frame.groupby(columns, sort=False).size().reset_index(name="n")
-    for solver, steps, strength, strategy, guidance, interval, n in counts.itertuples(index=False, name=None):
+    for solver, steps, strength, strategy, guidance, interval, by_base, n in counts.itertuples(index=False, name=None):
         strengths = [1.0] if strategy == "text-to-image" else [float(strength)]
         if strategy == "inpaint-outpaint":
             strengths.insert(0, STRENGTHS["inpaint"])
         bounds = parse_interval(interval) if interval else None
         for part in strengths:
             table = solvers.table(solver, schedule, int(steps), part)
-            guided = int(table.guided(bounds).sum()) if free and float(guidance) > 1 else 0
-            total += int(n) * (len(table) + guided)
+            guided = guided_steps(table, bounds, float(guidance), int(by_base), guided_as, base_guided_as)
+            total += int(n) * (len(table) + int(guided.sum()))
     return total
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dermforge.common.errors import UserError
+from engines.pipeline_spec import PipelineSpec
 from gen.plan.cells import Cell, Counts, group_or_none
 from gen.plan.plan import STRATEGIES, cell_id
 from gen.plan.prompts import UNKNOWN, render
@@ -39,6 +40,7 @@ class GenerationSettings:
     guidance: float = 3.0
     guidance_interval: tuple[float, float] | None = None
     strength: float | None = None
+    base_steps: int = 0
     size: int = 512
     template: str | None = None
     one_for_all: bool = False
@@ -47,7 +49,7 @@ class GenerationSettings:
 
     def row_defaults(self, model_template: str | None) -> dict[str, Any]:
         """What a table of plan rows may leave out."""
-        names = ("solver", "steps", "guidance", "size", "seed", "guidance_interval")
+        names = ("solver", "steps", "guidance", "size", "seed", "guidance_interval", "base_steps")
         chosen = {name: getattr(self, name) for name in names} | {"prompt": self.template or model_template}
         return {key: value for key, value in chosen.items() if value is not None}
 
@@ -70,8 +72,28 @@ PRESETS: dict[str, GenerationSettings] = {
 }
 
 
-def settings_from(preset: str | None, changes: Mapping[str, Any]) -> GenerationSettings:
+def few_steps(spec: PipelineSpec | None, with_base: bool) -> dict[str, Any]:
+    """How a distilled pipeline is drawn where nobody says otherwise; nothing for other pipelines.
+
+    With its base, the first step is the base's, guided as much as any pipeline.
+    """
+    if spec is None or spec.few_steps is None:
+        return {}
+    few = spec.few_steps
+    if not with_base:
+        return few.model_dump()
+    return {"solver": few.solver, "steps": few.steps, "base_steps": 1}
+
+
+def settings_from(
+    preset: str | None, changes: Mapping[str, Any], usual: Mapping[str, Any] | None = None
+) -> GenerationSettings:
     """The settings of a preset, or the usual ones, with changes; a change to None is none.
+
+    Parameters
+    ----------
+    usual
+        What is usual for a model, where no preset is named.
 
     Raises
     ------
@@ -80,7 +102,7 @@ def settings_from(preset: str | None, changes: Mapping[str, Any]) -> GenerationS
     """
     if preset is not None and preset not in PRESETS:
         raise UserError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-    chosen = PRESETS[preset] if preset else GenerationSettings()
+    chosen = PRESETS[preset] if preset else GenerationSettings(**(usual or {}))
     return replace(chosen, **{key: value for key, value in changes.items() if value is not None})
 
 
@@ -167,6 +189,7 @@ def _row(
         "steps": settings.steps,
         "guidance": settings.guidance,
         "guidance_interval": settings.guidance_interval,
+        "base_steps": settings.base_steps,
         "size": settings.size,
     }
     if strategy != "text-to-image":

@@ -41,7 +41,8 @@ STRENGTHS: dict[str, float] = {
 class PlanRow(BaseModel):
     """One image to make: everything that decides its pixels, except the model.
 
-    `guidance_interval` is in noise levels sigma/alpha, (low, high]; empty guides every step.
+    `guidance_interval` is in noise levels sigma/alpha, (low, high]; empty guides every step. The first `base_steps` are
+    taken by the base of a bundle that has one: see `engines.base_first`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -60,6 +61,7 @@ class PlanRow(BaseModel):
     guidance: float = Field(default=3.0, ge=0, le=100)
     guidance_interval: tuple[float, float] | None = None
     strength: float = Field(default=1.0, gt=0, le=1)
+    base_steps: int = Field(default=0, ge=0, le=1000)
     size: int = Field(ge=8, le=4096)
 
     @model_validator(mode="before")
@@ -107,6 +109,8 @@ def parse_interval(text: str) -> tuple[float, float]:
 
 
 COLUMNS: tuple[str, ...] = tuple(field.alias or name for name, field in PlanRow.model_fields.items())
+#: The column that a plan may lack.
+BASE_STEPS = "base_steps"
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,18 @@ class Plan:
         """Images per class (rows) and group (columns)."""
         return pd.crosstab(self.frame["class"], self.frame["group"])
 
+    @property
+    def written(self) -> list[str]:
+        """The columns of the canonical file; without `BASE_STEPS` where no row has any, as plans were before it."""
+        by_base = bool((self.frame[BASE_STEPS] != "0").any())
+        return [c for c in COLUMNS if c != BASE_STEPS or by_base]
+
     def csv(self) -> str:
         """The canonical file: design order of columns, LF, UTF-8."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(zip(*(self.frame[c] for c in COLUMNS), strict=True))
+        writer.writerow(self.written)
+        writer.writerows(zip(*(self.frame[c] for c in self.written), strict=True))
         return text.getvalue()
 
     def save(self, path: Path) -> None:
@@ -151,9 +161,9 @@ class Plan:
 
         It is written whole or not at all, and never over a file that is not a plan.
         """
-        claim_table(path, "a plan", COLUMNS)
+        claim_table(path, "a plan", {*COLUMNS} - {BASE_STEPS})
         if path.suffix.lower() == ".parquet":
-            write_whole(path, sealed(self.frame))
+            write_whole(path, sealed(self.frame[self.written]))
         else:
             write_whole(path, self.csv().encode())
 

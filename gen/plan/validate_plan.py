@@ -9,6 +9,7 @@ from dermforge.common.progress import Ticker, no_tick
 from engines.engine import Engine
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import solvers
+from gen.diffusion.base_first import with_base
 from gen.plan.parents import Parents
 from gen.plan.plan import STRENGTHS, Plan
 from gen.plan.prompts import too_long
@@ -40,11 +41,12 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"build one of that size, or change the plan"
         )
     schedule = solvers.schedule_of(spec)
-    settings = frame[["solver", "steps", "strength", "strategy"]].drop_duplicates()
-    for solver, steps, strength, strategy in settings.itertuples(index=False, name=None):
-        solvers.table(solver, schedule, int(steps), float(strength))
-        if strategy == "inpaint-outpaint":
-            solvers.table(solver, schedule, int(steps), STRENGTHS["inpaint"])
+    base = None if engine.base is None else engine.base.spec
+    settings = frame[["solver", "steps", "strength", "strategy", "base_steps"]].drop_duplicates()
+    for solver, steps, strength, strategy, by_base in settings.itertuples(index=False, name=None):
+        strengths = [float(strength), *([STRENGTHS["inpaint"]] if strategy == "inpaint-outpaint" else [])]
+        for part in strengths:
+            with_base(solvers.table(solver, schedule, int(steps), part), solver, int(by_base), base)
     named = frame[frame["parent"] != ""]
     lesions = named[named["mask"] == "lesion"]
     if len(named):

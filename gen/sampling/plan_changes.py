@@ -23,7 +23,7 @@ NAMED = 3
 def sample_of(row: PlanRow, run: RunRecord) -> Sample:
     """What is stored beside the image of a row; the writer adds what it knows of the image."""
     return Sample(
-        **row.model_dump(by_alias=True),
+        **row.model_dump(by_alias=True) | {"base_steps": row.base_steps or None},
         origin="synthetic",
         cluster=row.parent,
         plan_digest=run.plan_digest,

@@ -11,6 +11,7 @@ import torch
 from engines.conditioning import Conditioning, chosen, with_guidance
 from engines.engine import Networks
 from gen.diffusion import solvers, strategies
+from gen.diffusion.base_first import guided_steps, with_base
 from gen.diffusion.denoising_loop import InFlightImage
 from gen.diffusion.noise import START
 from gen.diffusion.steps import StepTable
@@ -24,6 +25,7 @@ class Preparer:
 
     def __init__(self, engine: Networks, parents: Parents | None = None) -> None:
         self.engine, self.parents, self.spec = engine, parents, engine.spec
+        self.base = None if engine.base is None else engine.base.spec
         self.schedule = solvers.schedule_of(engine.spec)
         self.shape = (self.spec.latent_channels, self.spec.latent_size, self.spec.latent_size)
         self.takes_masks = self.spec.unet_in_channels > self.spec.latent_channels
@@ -56,8 +58,15 @@ class Preparer:
         hidden = self._encode([self._hide(image) for image in images]) if self.takes_masks else [None] * len(images)
         for image, seen in zip(images, hidden, strict=True):
             phase, row = image.phases[image.phase], image.row
-            image.table = table = self.table(row.solver, row.steps, phase.strength)
-            image.guided = table.guided(row.guidance_interval) & self._guided(row)
+            image.table = table = self.table(row.solver, row.steps, phase.strength, row.base_steps)
+            image.guided = guided_steps(
+                table,
+                row.guidance_interval,
+                row.guidance,
+                row.base_steps,
+                self.spec.guidance,
+                None if self.base is None else self.base.guidance,
+            )
             noise = image.noise(START, self.shape)
             image.latents = noise * table.start_scale
             redraw = torch.ones(1, *self.shape[1:], dtype=torch.bool)
@@ -84,10 +93,11 @@ class Preparer:
 
     def _guided(self, row: PlanRow) -> bool:
         """Whether a row takes a second prediction, of the negative prompt."""
-        return self.spec.guidance == "classifier-free" and row.guidance > 1
+        drawing = [self.spec] if self.base is None or not row.base_steps else [self.spec, self.base]
+        return row.guidance > 1 and any(spec.guidance == "classifier-free" for spec in drawing)
 
     def _conditioning(self, prompt: str, negative: bool = False) -> Conditioning:
         return chosen(self.engine.encode_text([prompt], negative=negative), 0)
 
-    def _table(self, solver: str, steps: int, strength: float) -> StepTable:
-        return solvers.table(solver, self.schedule, steps, strength)
+    def _table(self, solver: str, steps: int, strength: float, base_steps: int) -> StepTable:
+        return with_base(solvers.table(solver, self.schedule, steps, strength), solver, base_steps, self.base)

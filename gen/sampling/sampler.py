@@ -69,7 +69,7 @@ class Sampler:
         self.engine, self.plan, self.location, self.record = engine, plan, location, run
         self.withdrawn = run_record.withdrawn(location)
         self.preparer = Preparer(engine, parents)
-        window = 3 * engine.rows + WINDOW_BYTES // (3 * engine.spec.size**2)
+        window = 3 * engine.rows * (1 if engine.base is None else 2) + WINDOW_BYTES // (3 * engine.spec.size**2)
         self.buffer: InFlightBuffer[Any] = InFlightBuffer(min(window, 1024))
         self.ready: queue.SimpleQueue[list[InFlightImage] | None] = queue.SimpleQueue()
         self.drawn: queue.SimpleQueue[list[InFlightImage] | None] = queue.SimpleQueue()

@@ -74,6 +74,8 @@ class Sample(ImageFacts):
     ----------
     width, height
         In pixels. The writer fills in 0, and an `image_sha256` that is "".
+    base_steps
+        How many of the first steps the base of a few-step model took; None where none was taken so.
     params
         The known truth of a phantom.
     """
@@ -89,11 +91,17 @@ class Sample(ImageFacts):
     guidance: float | None = None
     guidance_interval: tuple[float, float] | None = None
     strength: float | None = None
+    base_steps: int | None = None
     size: int | None = None
     plan_digest: str | None = None
     model_digest: str | None = None
     bundle_digest: str | None = None
     params: dict[str, float | str | int] = Field(default_factory=dict)
+
+    def canonical(self) -> bytes:
+        """Without `base_steps` where no base took any, as samples were before there was one."""
+        values = self.model_dump(by_alias=True)
+        return canonical_json({key: value for key, value in values.items() if key != "base_steps" or value is not None})
 
 
 class SidecarRow(ImageFacts):

@@ -99,7 +99,17 @@ def _made(data: ShardSet, first: Sample) -> list[str]:
     lines = [["setting", "of the first image"], ["---", "---"]]
     lines += [
         [f"`{key}`", f"`{value}`"]
-        for key in ("strategy", "prompt", "solver", "steps", "guidance", "guidance_interval", "seed", "size")
+        for key in (
+            "strategy",
+            "prompt",
+            "solver",
+            "steps",
+            "guidance",
+            "guidance_interval",
+            "base_steps",
+            "seed",
+            "size",
+        )
         if (value := getattr(first, key)) is not None
     ]
     lines += [[f"{key} sha256", ", ".join(f"`{d}`" for d in found)] for key, found in digests.items() if found]

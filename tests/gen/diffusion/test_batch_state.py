@@ -21,7 +21,7 @@ def test_a_call_of_nothing_changes_nothing(open_engine: Callable[..., Engine]) -
     for tensor in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2):
         tensor.normal_()
     before = [t.clone() for t in (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2)]
-    slots.run(*map(slots.upload, slots.idle()))
+    slots.runs[0](*map(slots.upload, slots.idle()))
     after = (slots.state.x, slots.state.base, slots.state.d1, slots.state.d2)
     assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
     assert not slots.outputs[:-1].any()
@@ -46,11 +46,11 @@ def test_a_step_reads_nothing_back(channels: int) -> None:
     """It runs on tensors that have no data: a value that decided anything would be an error, as it is in recording."""
     spec = SimpleNamespace(latent_channels=4, latent_size=8, unet_in_channels=channels, conditioning={"text": (16, 16)})
     calls = SimpleNamespace(recordable=None, denoise=lambda x, times, words: x.new_empty(6, 4, 8, 8))
-    engine: Any = SimpleNamespace(spec=spec, device=torch.device("meta"), rows=6, calls=calls)
+    engine: Any = SimpleNamespace(spec=spec, device=torch.device("meta"), rows=6, calls=calls, base=None)
     slots = BatchState(engine)
     idle = [slots.upload(array) for array in slots.idle()]
     with OnTheHost() as host:
-        out = slots.run(*idle)
+        out = slots.runs[0](*idle)
     assert host.operations == set()
     assert out.device.type == "meta"
     assert out is slots.state.x

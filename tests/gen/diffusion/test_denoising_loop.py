@@ -123,7 +123,7 @@ def test_the_recorded_step_is_the_step_and_waits_for_nothing(
     engine = engines.load(tmp_path / "bundle")
     assert engine.calls.recordable is not None
     eager, recorded = DenoisingLoop(engine), DenoisingLoop(engine)
-    eager.slots.run = partial(eager.slots.step, engine.calls.denoise)
+    eager.slots.runs = [partial(eager.slots.step, engine.calls.denoise, [*engine.spec.conditioning])]
     expected, waiting, done = run(eager, images(engine)), images(engine), {}
     while waiting or recorded.busy:
         while waiting and recorded.hungry:
