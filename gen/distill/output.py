@@ -55,8 +55,8 @@ distillation, arXiv 2310.04378) from the pipeline of digest `{self.base.digest}`
 
 In diffusers give `num_inference_steps={few["steps"]}, guidance_scale={few["guidance"]:g}`.
 
-Distillation narrows what a model draws. Compare with the teacher before you use the images: `bench few-steps` does it
-for the built-in pipeline, `evalsuite quality` for yours.
+Distillation narrows what a model draws. Compare with the teacher before you use the images: `evalsuite use` does it
+for two sets of shards of the same plan.
 
 Lineage: `dermforge.json` names every real image behind these weights, the teacher's and the {len(self.examples)} of
 this run. Images made with them must not be used to train a classifier that is tested on one of those images.
