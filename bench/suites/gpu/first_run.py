@@ -20,7 +20,7 @@ def first_run() -> Schedule:
             ),
         ),
         beside=(
-            Worker("tests", (Step("CUDA tests", f"{HERE}.cuda_tests:cuda_tests", 180),)),
+            Worker("tests", (Step("CUDA tests", f"{HERE}.cuda_tests:cuda_tests", 180, once=True),)),
             Worker("training", (Step("training with a resume", f"{HERE}.training:train", 160),)),
         ),
         alone=(

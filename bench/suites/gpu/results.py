@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.measure.device import Facts
-from bench.measure.record import Measurement
+from bench.measure.record import Detail, Measurement
 
 #: stopped: at its time limit. died: its process ended under it. not run: no time was left, or what it needs is missing.
 Status = Literal["done", "failed", "skipped", "stopped", "died", "not run"]
@@ -106,17 +106,20 @@ class Report:
     Parameters
     ----------
     again
-        Whether the step was done before, by a process that was lost: its measurements get another name.
+        Whether the step was tried before, by a process that was lost: its measurements get another name.
+    beside
+        Whether other steps run at the same time: its measurements say so.
     """
 
-    def __init__(self, job: Job, step: str, *, again: bool = False) -> None:
+    def __init__(self, job: Job, step: str, *, again: bool = False, beside: bool = False) -> None:
         self.job, self.again = job, again
+        self.details: dict[str, Detail] = {"side by side": True} if beside else {}
         self.step = f"{step} again" if again else step
 
     def measured(self, *found: Measurement) -> None:
         for m in found:
             name = f"{m.name} again" if self.again else m.name
-            self._write(measurement=m.model_copy(update={"name": name}))
+            self._write(measurement=m.model_copy(update={"name": name, "details": m.details | self.details}))
 
     def facts(self, facts: Facts) -> None:
         self._write(facts=facts)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench.suites.gpu.process import WorkerProcess, join_logs
 from bench.suites.gpu.results import Job, Outcome, Report
@@ -35,7 +36,8 @@ def run_steps(
     try:
         for worker in schedule.first:
             runs[worker.name].whole()
-        calls = [runs[w.name].whole for w in schedule.beside] + [runs[w.name].prepared for w in schedule.alone]
+        calls: list[Callable[[], object]] = [partial(runs[w.name].whole, beside=True) for w in schedule.beside]
+        calls += [partial(runs[w.name].prepared, beside=True) for w in schedule.alone]
         with ThreadPoolExecutor(max(1, len(calls))) as threads:
             side_by_side = [threads.submit(call) for call in calls]
             try:
@@ -46,7 +48,11 @@ def run_steps(
                 for run in runs.values():
                     run.end()
                 raise
-        for worker in (*schedule.alone, *schedule.last):
+        for worker in (*schedule.alone, *(w for w in schedule.last if not w.extra)):
+            runs[worker.name].whole()
+        for worker in schedule.beside:
+            runs[worker.name].again()
+        for worker in (w for w in schedule.last if w.extra):
             runs[worker.name].whole()
     finally:
         for run in runs.values():
@@ -94,44 +100,62 @@ class _WorkerRun:
         self.worker, self.shared = worker, shared
         self.process: WorkerProcess | None = None
         self.left, self.tries, self.broken = list(worker.steps), 0, ""
+        self.held_up = list[Step]()
 
-    def whole(self) -> None:
-        """Do all steps that are left, and end the process."""
+    def whole(self, beside: bool = False) -> None:
+        """Do all steps that are left, and end the process. beside: others do theirs at the same time."""
         while self.left:
             step = self.left.pop(0)
-            if self.prepared():
-                self._do(step)
+            if self.prepared(beside):
+                outcome = self._do(step, beside=beside)
+                if beside and outcome.status == "stopped" and not step.once:
+                    self.held_up.append(step)
             else:
                 self.shared.ended(step, Outcome(status="not run", seconds=0, why=self.broken))
         if self.process is not None:
             self.shared.give_back(self.process)
             self.process = None
 
-    def prepared(self) -> bool:
+    def again(self) -> None:
+        """Do once more what reached its limit beside others."""
+        for step in self.held_up:
+            self._do(step, again=True)
+        self.end()
+
+    def prepared(self, beside: bool = False) -> bool:
         """Whether there is a process for the next step, with the preparation done.
 
-        A preparation that failed or reached its limit would do so again; one whose process died gets a second try.
+        A preparation that failed or reached its limit alone would do so again. One whose process died gets a second
+        try, and one that reached its limit beside others gets it when it is this worker's turn.
         """
         prepare = self.worker.prepare
         if prepare is None or self.process is not None:
             return True
         while not self.broken:
             self.tries += 1
-            outcome = self._do(prepare, prepares=True, again=self.tries > 1)
+            outcome = self._do(prepare, prepares=True, again=self.tries > 1, beside=beside)
             if outcome.status == "done":
                 return True
             self.end()
+            if beside and outcome.status == "stopped":
+                break
             if outcome.status != "died" or self.tries > 1:
                 self.broken = f"{prepare.name}: {outcome.status}"
         return False
 
-    def _do(self, step: Step, *, prepares: bool = False, again: bool = False) -> Outcome:
+    def _do(self, step: Step, *, prepares: bool = False, again: bool = False, beside: bool = False) -> Outcome:
         limit = min(step.seconds, self.shared.end - time.time())
         if limit < LEAST_S:
             return self.shared.ended(step, Outcome(status="not run", seconds=0, why="no time was left"), again)
         fault = self.shared.faults.pop(step.name, None)
         request = Request(
-            worker=self.worker.name, step=step.name, call=step.call, prepares=prepares, again=again, fault=fault
+            worker=self.worker.name,
+            step=step.name,
+            call=step.call,
+            prepares=prepares,
+            again=again,
+            beside=beside,
+            fault=fault,
         )
         process = self.process = self.process or self.shared.take(self.worker.name)
         begun = time.monotonic()

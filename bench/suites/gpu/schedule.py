@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 #: A rehearsal shares its machine with others.
 PATIENCE = 4.0
+REHEARSED_SIDE_BY_SIDE = 2
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,15 @@ class Step:
         Its time limit.
     extra
         Whether the run is whole without it: it may be stopped, or not be reached.
+    once
+        Not tried again alone after it reached its limit side by side with others: what it found until then is enough.
     """
 
     name: str
     call: str
     seconds: float
     extra: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Worker:
 
         return Worker(self.name, tuple(map(patient, self.steps)), self.prepare and patient(self.prepare))
 
+    @property
+    def extra(self) -> bool:
+        """Whether the run is whole without it."""
+        return all(step.extra for step in self.steps)
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -60,7 +69,8 @@ class Schedule:
     first
         Before all others.
     beside
-        Workers that need no quiet machine, side by side with each other and with the preparations of `alone`.
+        Workers that need no quiet machine, side by side with each other and with the preparations of `alone`. What
+        reaches its time limit there is tried once more, alone, if there is time: the others may have held it up.
     alone
         Prepared side by side, then their steps with the machine to themselves, one worker after another.
     last
@@ -76,12 +86,14 @@ class Schedule:
     reuse: bool = False
 
     def rehearsed(self) -> Schedule:
-        """The same steps in few processes, with patience: nothing is prepared before its turn."""
+        """The same steps in few processes, with patience. Two are prepared side by side, the others in their turn."""
         first, beside, alone, last = (
             tuple(worker.with_patience(PATIENCE) for worker in workers)
             for workers in (self.first, self.beside, self.alone, self.last)
         )
-        return Schedule(first, beside, (), (*alone, *last), reuse=True)
+        early = tuple(worker for worker in alone if worker.prepare)[:REHEARSED_SIDE_BY_SIDE]
+        later = tuple(worker for worker in alone if worker not in early)
+        return Schedule(first, beside, early, (*later, *last), reuse=True)
 
     @property
     def workers(self) -> tuple[Worker, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ class Interrupted(Exception):
 
 def train(job: Job, report: Report) -> None:
     """As many steps as fit, half of them before a resume; the weights stay with the results."""
+    for folder in job.scratch.glob("training-*"):  # of a try that was stopped: a resume would look fast
+        shutil.rmtree(folder)
     how = effort(job)
     data = phantoms(how.phantoms, 0)
     code = fit_code(data, PATCH, LATENT_CHANNELS)

@@ -47,6 +47,7 @@ class Request(BaseModel):
     call: str
     prepares: bool = False
     again: bool = False
+    beside: bool = False
     fault: Fault | None = None
 
 
@@ -95,7 +96,7 @@ def _do(request: Request, job: Job, prepared: dict[str, Any]) -> Reply:
         _injure(request.fault)
         module, _, name = request.call.partition(":")
         call = getattr(import_module(module), name)
-        report = Report(job, request.step, again=request.again)
+        report = Report(job, request.step, again=request.again, beside=request.beside)
         if request.prepares:
             prepared[request.worker] = call(job, report)
         else:

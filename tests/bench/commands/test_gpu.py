@@ -49,6 +49,8 @@ def test_a_rehearsal_goes_through_every_step(tmp_path: Path) -> None:
     same = [m for m in record.measurements if m.name.startswith("same images")]
     assert [m.median for m in same] == [1.0, 1.0]
     assert record.settings["rehearsal"] is True
+    crowd = {m.name for m in record.measurements if m.details.get("side by side")}
+    assert {"start/ours", "start/diffusers", "training/built-in UNet", "CUDA tests/passed"} == crowd
     assert "a rehearsal on a CPU: not to be quoted" in result.output
     weights = tmp_path / "out" / "builtin-unet.safetensors"
     assert weights.stat().st_mode == (tmp_path / "out" / "gpu.json").stat().st_mode

@@ -47,6 +47,15 @@ def test_what_is_side_by_side_leaves_most_of_the_time_to_the_rest() -> None:
     assert first + max(*beside, *prepared) <= 260
 
 
+def test_a_rehearsal_goes_side_by_side_too() -> None:
+    """The same steps; two preparations meet the training and the tests, as all do on a GPU."""
+    schedule, rehearsal = first_run(), first_run().rehearsed()
+    assert {step.name for step in rehearsal.steps} == {step.name for step in schedule.steps}
+    assert len(rehearsal.steps) == len(schedule.steps)
+    assert [worker.name for worker in rehearsal.alone] == ["ours", "diffusers"]
+    assert [worker.name for worker in rehearsal.beside] == ["tests", "training"]
+
+
 def imitated(schedule: Schedule) -> Schedule:
     """The same workers and steps in their order, whose work takes no time."""
 

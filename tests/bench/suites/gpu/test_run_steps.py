@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,15 +108,48 @@ def test_a_lost_process_is_prepared_again_for_the_steps_that_are_left(job: Job, 
     [("fails", "failed", "not run"), ("hangs", "stopped", "not run"), ("dies", "died", "done")],
 )
 def test_steps_without_their_preparation_say_why(job: Job, fault: Fault, first: str, rest: str) -> None:
-    """Only a process that died is tried again: a failure or a hang would come back."""
+    """Only a process that died is tried again: a failure, or a hang with the machine to itself, would come back."""
     limit = 1.2 if fault == "hangs" else 60
-    others = (Worker("other", (step("elsewhere"),)),)
-    schedule = Schedule((), (), (Worker("only", (step("a"), step("b")), step("prepare", "prepare", limit)),), others)
+    only = Worker("only", (step("a"), step("b")), step("prepare", "prepare", limit))
+    schedule = Schedule((), (), (), (only, Worker("other", (step("elsewhere"),))))
     lines = ran(schedule, job, {"prepare": fault})
     found = statuses(lines)
     assert (found["prepare"], found["a"], found["b"], found["elsewhere"]) == (first, rest, rest, "done")
     if rest == "not run":
         assert whys(lines)["a"] == whys(lines)["b"] == f"prepare: {first}"
+
+
+def crowded(limit: float) -> Schedule:
+    """A preparation and a step that the faults hold up side by side, and extras."""
+    return Schedule(
+        (),
+        (Worker("train", (step("train", seconds=limit),)), Worker("tests", (replace(step("tests"), once=True),))),
+        (Worker("only", (step("a"),), step("prepare", "prepare", limit)),),
+        (Worker("extra", (replace(step("extra"), extra=True),)), Worker("last", (step("last"),))),
+    )
+
+
+def test_what_others_held_up_is_tried_once_more_alone(job: Job) -> None:
+    """The preparation when it is its turn; the other step before the extras, which may take the rest of the time."""
+    lines = ran(crowded(8), job, {"train": "hangs", "prepare": "hangs"})
+    found = statuses(lines)
+    assert {name: found.pop(name) for name in ("train", "tests", "prepare")} == {
+        "train": "stopped",
+        "tests": "done",
+        "prepare": "stopped",
+    }
+    assert list(found.items()) == [(name, "done") for name in ("prepare again", "a", "last", "train again", "extra")]
+    labels = {line.measurement.name: line.measurement.details.get("side by side") for line in lines if line.measurement}
+    assert labels == {"tests": True, "a": None, "last": None, "train again again": None, "extra": None}
+
+
+def test_nothing_is_tried_again_without_time_or_where_once_is_enough(job: Job) -> None:
+    lines = ran(crowded(60), job, {"train": "hangs", "prepare": "hangs", "tests": "hangs"}, seconds=6)
+    found, said = statuses(lines), whys(lines)
+    assert {found[name] for name in ("train", "tests", "prepare")} == {"stopped"}
+    assert "tests again" not in found
+    assert said["prepare again"] == said["train again"] == said["last"] == "no time was left"
+    assert said["a"] == "prepare: not run"
 
 
 def test_the_order_and_what_is_side_by_side(job: Job) -> None:
