@@ -21,7 +21,11 @@ SECONDS_A_TEST = 140
 PROCESSES = "4"
 LAST_LINES = 12
 GPU = "gpu"  # the marker
-RESULT = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
+WORDS = "PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS"
+#: A line of `pytest -v` for one result. It ends with the progress, or begins with it where processes share the tests.
+#: The summary at the end names failed tests again, without it.
+RESULT = re.compile(rf"^(?:\[gw\d+\] \[ *\d+%\] (?P<first>{WORDS}) .+::|.+?::.+? (?P<last>{WORDS}) .*\[ *\d+%\]$)")
+SUMMARY = re.compile(r"^(FAILED|ERROR) .+::")
 #: A rehearsal has no CUDA: it runs the plain tests of this file, which load little, without further processes.
 REHEARSED = "tests/bench/measure/test_cost.py"
 
@@ -44,16 +48,23 @@ def cuda_tests(job: Job, report: Report) -> None:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             last.append(line.rstrip())
-            found = RESULT.search(line)
-            if found and "::" in line:
-                counts[found[1]] = counts.get(found[1], 0) + 1
-                if found[1] in ("FAILED", "ERROR"):
-                    report.note(test=line.strip()[:200])
+            if result := result_in(line):
+                counts[result] = counts.get(result, 0) + 1
+            if result in ("FAILED", "ERROR"):
+                report.note(test=line.strip()[:200])
+            elif SUMMARY.match(line):
+                report.note(why=line.strip()[:200])
     details = {name.lower(): n for name, n in counts.items() if name != "PASSED"}
     report.measured(higher("CUDA tests/passed", "tests", [counts["PASSED"]], dict(details)))
     if process.returncode:
         report.note(last_lines=list(last))
         raise CheckFailed(f"pytest ended with exit status {process.returncode}: {counts}")
+
+
+def result_in(line: str) -> str | None:
+    """The result of a test that a line of `pytest -v` tells, such as PASSED; None for any other line."""
+    found = RESULT.match(line.strip())
+    return (found["first"] or found["last"]) if found else None
 
 
 def files_with_gpu_tests(root: Path) -> list[str]:
