@@ -88,18 +88,21 @@ def device_of(job: Job) -> torch.device:
 def images_that_fit(once: Callable[[int], object], trial: int, how: Effort, device: torch.device) -> int:
     """How many images a timed run may have so that all runs end in time, by a trial that also warms up.
 
+    Always full batches, at least one: a part of a batch takes as long as a whole one.
+
     Parameters
     ----------
     once
         Generates so many images.
     trial
-        Images of the trial; the answer is no smaller than one and no larger than `how.images`.
+        Images of the trial, which is a full batch.
     """
     begun = time.perf_counter()
     once(trial)
     wait(device)
     each = (time.perf_counter() - begun) / trial
-    return max(1, min(how.images, int(how.room / how.repeats / each)))
+    fit = min(how.images, int(how.room / how.repeats / each))
+    return max(trial, fit - fit % trial)
 
 
 def timed_runs(call: Callable[[], object], how: Effort, device: torch.device) -> Sequence[float]:

@@ -71,8 +71,7 @@ def images(job: Job, report: Report, peer: Peer) -> None:
     """From prompts to pixels: the prompts, noise, solver, steps and guidance of our engine."""
     how, device = effort(job), device_of(job)
     steps = how.steps(STEPS)
-    fit = images_that_fit(lambda n: _draw(peer, job, n, steps)(), peer.batch, how, device)
-    n = max(peer.batch, fit - fit % peer.batch)
+    n = images_that_fit(lambda n: _draw(peer, job, n, steps)(), peer.batch, how, device)
     took = timed_runs(_draw(peer, job, n, steps), how, device)
     details: dict[str, Detail] = {"images": n, "batch": peer.batch, "steps": steps, "memory MB": own_peak(device)}
     report.measured(per_second(f"images/{peer.name}/{steps} steps", took, n, "images/s", **details))
