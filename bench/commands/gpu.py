@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: With less, not even the first block ends.
 LEAST_S = 5.0
+#: Without one of these nearly every step would be skipped.
+NEEDED = ("torch", "numpy", "safetensors", "transformers", "diffusers", "simplejpeg", "PIL")
 FINE = ("done", "skipped")
 #: What may also become of a step that the run is whole without.
 FINE_FOR_EXTRAS = (*FINE, "stopped", "not run")
@@ -116,6 +119,9 @@ def _check(shapes: str, rehearse: bool) -> None:
     known = [name for name in UNETS if "inpaint" not in name]
     if shapes not in known:
         raise UserError(f"unknown --shapes {shapes!r}; expected {' or '.join(known)}")
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        advice = "install them, or carry their wheels: docs/how-to/benchmarks.md lists them"
+        raise UserError(f"not installed: {', '.join(missing)}; {advice}")
     if not rehearse:
         import torch
 

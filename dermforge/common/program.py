@@ -16,6 +16,9 @@ import typer
 from dermforge.common import console
 from dermforge.common.version import __version__
 
+#: A missing module of these is a mistake of ours, not a missing package.
+OURS = ("bench", "dermforge", "engines", "evalsuite", "gen", "shards")
+
 
 @dataclass(frozen=True)
 class Program:
@@ -40,8 +43,17 @@ class Program:
         return app
 
     def run(self) -> NoReturn:
-        """Run the command that the command line names."""
-        console.run(self.app(sys.argv[1:2]))
+        """Run the command that the command line names; name a package that it needs and that is missing in one line."""
+        try:
+            app = self.app(sys.argv[1:2])
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing in OURS:
+                raise
+            wheels = "docs/how-to/benchmarks.md lists the wheels for a machine without a network"
+            console.warn(f"{missing} is not installed; install it, or all of dermforge; {wheels}", "error", "red")
+            sys.exit(2)
+        console.run(app)
 
 
 def new_app(help: str) -> typer.Typer:

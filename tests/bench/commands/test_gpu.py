@@ -182,3 +182,18 @@ def test_the_table_warns_of_the_load_of_others(tmp_path: Path, load_of_others: f
     result = gpu(killed(tmp_path / "out", "a", "b", "c", load_of_others=load_of_others), "--show")
     assert result.exception is None
     assert ("other processes used 50% of the cores: do not quote these numbers" in result.output) == warned
+
+
+@pytest.mark.parametrize("name", ["pydantic", "diffusers", "simplejpeg"])
+def test_a_missing_package_is_named_in_one_line(tmp_path: Path, name: str) -> None:
+    """Whether the command itself needs it or only its steps do."""
+    hide = f"import sys, importlib.util as u; sys.modules[{name!r}] = None; find = u.find_spec"
+    hide += f"; u.find_spec = lambda n, *a: None if n == {name!r} else find(n, *a)"
+    words = ["bench", "gpu", str(tmp_path / "out"), "--rehearse"]
+    code = f"{hide}; sys.argv = {words!r}; from bench.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "docs/how-to/benchmarks.md lists" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
