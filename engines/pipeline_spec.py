@@ -271,7 +271,11 @@ def model_digest(folder: Path) -> str:
         A file is not as the program that made the folder wrote it, where `dermforge.json` says what it wrote.
     """
     found = file_digests(folder)
-    written: dict[str, str] = _facts(folder).get("files") or {}
+    written = _facts(folder).get("files") or {}
+    if not isinstance(written, dict):
+        raise EngineError(
+            f"{folder / FACTS} has files = {written}; expected names of files with their sha256: restore it"
+        )
     for name, sha256 in sorted(written.items()):
         if found.get(name) != sha256:
             raise EngineError(

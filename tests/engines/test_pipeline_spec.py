@@ -118,3 +118,10 @@ def test_averaged_weights_that_are_not_read_are_named(folder: Path, caplog: pyte
     read_spec(folder)
     said = caplog.messages[0]
     assert "unet/diffusion_pytorch_model.non_ema.safetensors, unet_ema" in said
+
+
+@pytest.mark.parametrize("files", [[1], "unet", 3])
+def test_digests_that_are_no_table_are_refused(folder: Path, files: object) -> None:
+    edit(folder / "dermforge.json", files=files)
+    with pytest.raises(EngineError, match="expected names of files with their sha256"):
+        model_digest(folder)
