@@ -86,6 +86,8 @@ def test_tuning_refuses_them_as_well(case: Path, tmp_path: Path, phantom_shards:
         str(case),
         "--data",
         str(phantom_shards / "train"),
+        "--template",
+        "{class}",
         "--steps",
         "1",
         "--out",

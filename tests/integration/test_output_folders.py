@@ -18,6 +18,7 @@ LINES = {
     "gen build-engine": "--model {pipeline} --backend torch --out {out}",
     "gen sample": "--engine {bundle} --per-cell 1 --classes a --groups 1 --shards {out}",
     "gen finetune": "--model {pipeline} --data {real}/train --out {out}",
+    "gen distill": "--model {pipeline} --data {real}/train --out {out}",
     "gen distill-decoder": "--model {pipeline} --data {real}/train --out {out}",
     "gen phantoms": "{out} --per-cell 1",
     "gen train-builtin": "{out} --work {new}",
@@ -29,6 +30,7 @@ LINES = {
     "evalsuite study": "--real {real} --synthetic {real}/train --out {out}",
     "evalsuite quality": "{real}/test {real}/train --out {out}",
     "evalsuite tone": "{real}/train --out {out}",
+    "evalsuite use": "--teacher {real}/train --student {real}/train --real {real}/test --out {out}",
     "evalsuite leak": "{real} --out {out}",
     "evalsuite privacy": "{real}/train {real}/test --out {out}",
     "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {out}",
@@ -58,6 +60,7 @@ LINES = {
 MORE = {
     "gen train-builtin": "{new} --work {out}",
     "gen finetune": "--model {pipeline} --data {real}/train --out {new} --work {out} --fresh",
+    "gen distill": "--model {pipeline} --data {real}/train --out {new} --work {out} --fresh",
     "gen distill-decoder": "--model {pipeline} --data {real}/train --out {new} --work {out} --fresh",
     "evalsuite filter": "{real}/test --train {real}/train --validation {real}/validation --out {new} --write {out}",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_a_folder_names_the_files_that_are_read_and_those_that_are_not(
     assert found["weights"]["unet"] == [unet.name]
     assert found["not_read"] == ["unet/diffusion_pytorch_model.fp16.safetensors"]
     inspect_bundle(folder, variant="fp16")
-    assert "variant fp16; plain weights of vae, text_encoder" in capsys.readouterr().out.replace("\n", " ")
+    assert "variant fp16; plain weights of vae, text_encoder" in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
 
 
 def test_a_single_file_is_shown_and_built_with_an_adapter(

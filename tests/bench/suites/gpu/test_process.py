@@ -12,6 +12,7 @@ import pytest
 RUN = """
 import os, signal
 from bench.suites.gpu.process import scratch_folder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 with scratch_folder() as folder:
     (folder / "inductor").mkdir()
     (folder / "inductor" / "kernel").write_bytes(b"code")
