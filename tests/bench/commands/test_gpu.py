@@ -153,7 +153,7 @@ def test_whoever_stops_a_run_is_told_where_its_results_are(tmp_path: Path, sent:
             time.sleep(0.1)
         time.sleep(1)
         process.send_signal(sent)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=240)[1]
     assert process.returncode == 130
     assert f"stopped; the results so far are kept in {out / FILE}; `bench gpu {out} --show` prints them" in said
     assert "again" not in said
