@@ -13,12 +13,13 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dermforge.common import output_folder
+from dermforge.common.atomic import is_temporary_of
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.regular_file import open_regular, read_regular
 from dermforge.common.sealed_file import is_sealed_json, opened_json, sealed_json
 from engines.errors import EngineError
-from engines.manifest import MANIFEST, PARITY, RECORDS, Artefact, Manifest, Record
+from engines.manifest import MANIFEST, RECORDS, Artefact, Manifest, Record
 
 PIECE = 8 << 20
 REBUILD = "build the bundle again with `gen build-engine`"
@@ -107,14 +108,16 @@ class Bundle:
         """The name of a file, link or folder in the bundle's folder that its manifest does not list; or None.
 
         Libraries look for many names beside the files that they open. What is found would be used, or run. A link in
-        the place of a folder is strange as well. One in the place of a file is not: see docs/decisions/0044.
+        the place of a folder is strange as well. One in the place of a file is not: see docs/decisions/0044. What a
+        killed writer of a record left is not: nothing looks for its name, and the next writer removes it.
         """
         known = {MANIFEST, *RECORDS, *(a.path for a in self.manifest.artefacts)}
         folders = {str(parent) for name in known for parent in PurePosixPath(name).parents}
         for place in sorted(folders):
             if (self.folder / place).is_dir():
                 for name in sorted(str(PurePosixPath(place, one)) for one in os.listdir(self.folder / place)):
-                    if name not in known and (name not in folders or (self.folder / name).is_symlink()):
+                    is_known = name in known or any(is_temporary_of(name, record) for record in RECORDS)
+                    if not is_known and (name not in folders or (self.folder / name).is_symlink()):
                         return name
         return None
 
@@ -136,11 +139,12 @@ def read_bundle(folder: Path) -> Bundle:
             f"{folder} holds {name}, which its {MANIFEST} does not list: nothing else may lie in a bundle, because "
             f"what opens it could use it; move {name} elsewhere, or build the bundle again in a new folder"
         )
-    if bundle.manifest.certified and not (folder / PARITY).is_file():
-        raise EngineError(
-            f"{folder} has no {PARITY}, the certificate that its {MANIFEST} speaks of: copy the bundle again with all "
-            f"of its files, or {REBUILD}"
-        )
+    for name in bundle.manifest.certificates:
+        if not (folder / name).is_file():
+            raise EngineError(
+                f"{folder} has no {name}, the certificate that its {MANIFEST} speaks of: copy the bundle again with "
+                f"all of its files, or {REBUILD}"
+            )
     return bundle
 
 

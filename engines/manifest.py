@@ -97,6 +97,11 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     artefacts: list[Artefact]
 
+    @property
+    def certificates(self) -> tuple[str, ...]:
+        """The certificates of parity that must lie beside it."""
+        return (PARITY, *([PARITY_BASE] if self.base else [])) if self.certified else ()
+
 
 class Record(BaseModel):
     """What every build measures anew: `parity.json`, `parity-base.json` and `timings.json`.

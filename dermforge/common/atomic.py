@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -86,6 +87,11 @@ def sync_folder(folder: Path, fsync: bool = True) -> None:
 def leftovers(folder: Path, stem: str = "") -> list[Path]:
     """Temporary files whose writers are dead."""
     return [path for path in sorted(folder.glob(f".{stem}*.tmp")) if not is_locked(path)]
+
+
+def is_temporary_of(name: str, final: str) -> bool:
+    """Whether `Pending` gives such a name to a file that is to become `final`."""
+    return re.fullmatch(rf"\.{re.escape(final)}\.[0-9a-f]{{8}}\.tmp", name) is not None
 
 
 def sweep(folder: Path, stem: str) -> None:

@@ -175,8 +175,12 @@ class UseCertificate(_Part):
 
 
 def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the generator in a plan row or in the record of an image; without those that are not set."""
-    return {name: value for name, value in row.items() if name not in _NO_SETTING and value is not None}
+    """The settings of the generator in a plan row or in the record of an image; without those that are not set.
+
+    No steps by a base is as good as none named, which the records of images say where no image of a run has any.
+    """
+    told = {name: value for name, value in row.items() if name not in _NO_SETTING and value is not None}
+    return {name: value for name, value in told.items() if name != "base_steps" or value}
 
 
 def read_use_certificate(path: Path) -> tuple[UseCertificate, bytes]:

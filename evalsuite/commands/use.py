@@ -83,7 +83,7 @@ def use(
     from evalsuite.use.margins import read_margins
     from evalsuite.use.measure_use import Sets, Settings, measure_use
 
-    claim(folder, "a certificate of use", [USE], ["features", "arms"])
+    claim(folder, "a certificate of use", [USE, "rows.*"], ["features", "arms"])
     named = read_margins(margins)
     recipe, note = _recipe(preset, model=model, weights=weights, size=size, steps=steps, lr=lr, seed=seed, ratio=ratio)
     found = measure_use(

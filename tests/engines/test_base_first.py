@@ -49,6 +49,10 @@ def test_both_denoisers_are_certified_and_the_other_parts_are_shared(
     assert (spec.lineage, spec.guidance) == (["a", "b"], "none")
     for name in (PARITY, PARITY_BASE):
         assert read_record(bundle, name, Certificate).passed
+        kept = (bundle.folder / name).rename(tmp_path / name)
+        with pytest.raises(EngineError, match=f"has no {name}, the certificate"):
+            read_bundle(bundle.folder)
+        kept.rename(bundle.folder / name)
     assert {a.path.split("/")[1] for a in bundle.manifest.artefacts if a.path.startswith("base/")} == {
         "model_index.json",
         "unet",

@@ -14,8 +14,10 @@ from image_helpers import write_shards
 from shards_helpers import CLASSES, items, write
 from study_helpers import BASE, generator
 from tiny_pipeline import tiny_pipeline
+from use_helpers import certificate, phantom, write_real, write_side
 
 import engines
+from dermforge.common.use_certificate import USE
 from gen.phantoms.dataset import PhantomSplit
 from shards import ShardSet, write_shard
 
@@ -65,6 +67,20 @@ def splits(folder: Path) -> None:
     generator(folder / "made", "made", ShardSet.open(folder / "real" / "train").classes, (BASE,))
 
 
+def certified_bundle(folder: Path) -> None:
+    """A bundle with one certificate of use, and another one beside it."""
+    bundle = shutil.copytree(MADE["folder"] / "bundle", folder / "bundle")
+    digest = engines.read_bundle(bundle).digest
+    (bundle / USE).write_bytes(certificate(bundle=digest, verdict="fail").content())
+    (folder / USE).write_bytes(certificate(bundle=digest).content())
+
+
+def teacher_and_student(folder: Path) -> None:
+    write_side(folder / "teacher", phantom(0), 2)
+    write_side(folder / "student", phantom(100), 2)
+    write_real(folder / "real", 2)
+
+
 CASES = {
     "select": Case("shards select {}/set --out {}/kept --group dark --shard-size 1", one_set),
     "repair": Case("shards repair {}/set --out {}/saved", damaged_set, (1,), between=("saved/_repaired.json",)),
@@ -73,6 +89,13 @@ CASES = {
         "gen sample --engine {made}/bundle --per-cell 1 --steps 2 --shard-size 2 --shards {}/run", lambda folder: None
     ),
     "regenerate": Case("gen regenerate {}/run --engine {made}/bundle --shard 1", damaged_run),
+    "attach": Case("gen attach {}/bundle {}/use.json", certified_bundle),
+    "use": Case(
+        "evalsuite use --teacher {}/teacher --student {}/student --real {}/real --seeds 0 --out {}/use",
+        teacher_and_student,
+        (0, 1),
+        ends=("SIGKILL", "EIO"),
+    ),
     "filter": Case(
         "evalsuite filter {}/synthetic --train {}/train --validation {}/validation --out {}/out --write {}/kept "
         "--extractor colour-structure",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flips import flipped, some_bits
 from use_helpers import SETTINGS, certificate
 
 from dermforge.common import use_certificate
@@ -51,6 +52,8 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
     [
         ({}, ""),
         ({"id": "y", "prompt": "another", "seed": 9}, ""),
+        ({"base_steps": 0}, ""),
+        ({"base_steps": 1}, "images drawn with base_steps 1 were not compared"),
         ({"steps": 2}, "images drawn with steps 2 were not compared"),
         ({"guidance_interval": (0.2, 5.0)}, "guidance_interval"),
         ({"class": "plaque"}, "images of plaque x tan x text-to-image were not compared"),
@@ -70,3 +73,11 @@ def test_a_plan_row_and_the_record_of_its_image_have_the_same_settings() -> None
     row = PlanRow.model_validate({k: v for k, v in ROW.items() if k != "strategy"})
     sample = Sample(origin="synthetic", **row.model_dump(by_alias=True))
     assert settings_of(row.model_dump()) == settings_of(sample.model_dump()) == SETTINGS
+
+
+def test_no_flipped_bit_passes(tmp_path: Path) -> None:
+    path = tmp_path / USE
+    path.write_bytes(certificate().content())
+    for bit in some_bits(path, 300):
+        with flipped(path, bit), pytest.raises(UserError, match=USE):
+            read_use_certificate(path)
