@@ -1,4 +1,7 @@
-"""The one reader of images: every format becomes upright sRGB, with limits on what a header may claim."""
+"""The one reader of images: every format becomes upright sRGB, with limits on what a header may claim.
+
+`simplejpeg` is imported where a JPEG is met: without it, as on a GPU that was lent without a network, all else works.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import struct
 import warnings
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -66,6 +68,8 @@ def image_size(data: bytes) -> tuple[int, int]:
     turn = 1
     with decoding(_BROKEN):
         if form == "jpg" and not _has_profile(data):
+            import simplejpeg
+
             height, width = simplejpeg.decode_jpeg_header(data)[:2]
         elif form == "png" and data[12:16] == b"IHDR" and b"eXIf" not in data:
             width, height = struct.unpack(">II", data[16:24])
@@ -126,6 +130,8 @@ def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"an image of {image.dtype} {image.shape}; expected uint8 [height, width, 3]")
     if fmt == "jpg":
+        import simplejpeg
+
         return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "444", fastdct=False))
     out = io.BytesIO()
     if fmt == "png":
@@ -157,6 +163,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _fast_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     """RGB by libjpeg-turbo; None where the colours are CMYK or YCCK, which Pillow decodes."""
+    import simplejpeg
+
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB"))
     except ValueError as error:

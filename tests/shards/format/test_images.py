@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -122,6 +123,17 @@ def test_grey_cmyk_palette_and_16_bits_become_rgb() -> None:
     assert abs(int(decode_image(saved(grey.convert("RGB").convert("CMYK"), "JPEG")).mean()) - 40) < 4
     assert (decode_image(saved(grey.convert("P"), "PNG")) == 40).all()
     assert (decode_image(saved(Image.fromarray(np.full((4, 4), 40 << 8, np.uint16)), "PNG")) == 40).all()
+
+
+def test_only_jpeg_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing package is no damage of a file."""
+    jpeg = encode_image(noise(1), "jpg")
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    for fmt in ("png", "webp"):
+        assert decode_image(encode_image(noise(1), fmt)).shape == noise(1).shape
+    for call in (lambda: encode_image(noise(1), "jpg"), lambda: decode_image(jpeg), lambda: image_size(jpeg)):
+        with pytest.raises(ModuleNotFoundError, match="simplejpeg"):
+            call()
 
 
 def test_what_cannot_be_encoded_is_refused() -> None:

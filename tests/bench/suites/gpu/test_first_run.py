@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -29,6 +31,13 @@ def test_every_step_calls_a_function_of_the_right_shape(worker: Worker) -> None:
     for step, arguments in [*prepare, *((step, 2 + len(prepare)) for step in worker.steps)]:
         module, _, name = step.call.partition(":")
         inspect.signature(getattr(import_module(module), name)).bind(*range(arguments))
+
+
+def test_no_step_is_lost_for_lack_of_a_package_that_only_jpeg_needs() -> None:
+    modules = sorted({step.call.partition(":")[0] for step in first_run().steps})
+    code = "import sys, importlib; sys.modules['simplejpeg'] = None; [*map(importlib.import_module, sys.argv[1:])]"
+    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_names_are_told_apart() -> None:
