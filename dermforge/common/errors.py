@@ -10,6 +10,10 @@ class UserError(ValueError):
     """Something that the user gave is wrong: what was got, what was expected, what to do (exit status 2)."""
 
 
+class MemoryShort(UserError):
+    """A file asks for more memory than there is: it is damaged, or whole and too large for this machine."""
+
+
 class DataWarning(UserWarning):
     """Something in the data that the user should know; a command prints it as one line and goes on."""
 

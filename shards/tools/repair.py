@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, MemoryShort, UserError
 from dermforge.common.output_folder import claim, claim_names
 from shards.format import tar
 from shards.format.commit_local import finish_commits
@@ -160,6 +160,11 @@ def salvage(
     Every block may hold a header, so damage costs only the samples that it touches. A sample is whole if its three
     members are there, its image has the digest in its JSON (if there is one) and can be decoded, the number in `cls`
     is that of its class (if `classes` are known), and its JSON is what the sidecar says (if there is one).
+
+    Raises
+    ------
+    MemoryShort
+        An image asks for more memory than there is. It may be whole, so that none is dropped for it.
     """
     members = _members(archive)
     rows = {row.id: row for row in sidecar.samples} if sidecar else {}
@@ -172,6 +177,8 @@ def salvage(
         try:
             sample = Sample.model_validate_json(parts["json"])
             decode_image(image)
+        except MemoryShort as error:
+            raise MemoryShort(f"{key}: {error}") from error
         except (ValidationError, UserError):
             continue
         whole = sample.id == key and sample.image_sha256 in ("", digest_bytes(image))

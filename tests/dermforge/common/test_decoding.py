@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from dermforge.common.decoding import decoding
-from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, MemoryShort, UserError
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,8 @@ from dermforge.common.errors import CheckFailed, UserError
         (StopIteration(), "StopIteration"),
         (NotImplementedError("method 99"), "method 99"),
         (zlib.error("invalid block"), "invalid block"),
-        (MemoryError(), "MemoryError"),
+        (MemoryError(), "it asks for more memory than there is, so it is damaged, or too large for this machine"),
+        (RecursionError("maximum recursion depth exceeded"), "maximum recursion depth exceeded"),
         (OSError("truncated"), "truncated"),
         (OSError(errno.EINVAL, "negative place"), "[Errno 22] negative place"),
     ],
@@ -35,10 +36,18 @@ def test_whatever_a_decoder_raises_is_said_of_the_file(error: Exception, said: s
     assert str(caught.value) == f"cannot read x: {said}"
 
 
+@pytest.mark.parametrize(("error", "short"), [(MemoryError(), True), (ValueError("x"), False)])
+def test_a_lack_of_memory_is_told_apart_from_damage(error: Exception, short: bool) -> None:
+    with pytest.raises(UserError) as caught, decoding("cannot read x"):
+        raise error
+    assert isinstance(caught.value, MemoryShort) == short
+
+
 @pytest.mark.parametrize(
     "error",
     [
         *(OSError(number, os.strerror(number)) for number in (errno.EMFILE, errno.EACCES, errno.EIO, errno.ENOSPC)),
+        ModuleNotFoundError("No module named 'simplejpeg'"),
         UserError("line 3: said better"),
         CheckFailed("another digest"),
         KeyboardInterrupt(),

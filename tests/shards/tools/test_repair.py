@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from shards_helpers import CLASSES, items, write
 
+from dermforge.common.errors import MemoryShort
 from shards import CheckFailed, ShardSet, UserError, write_shard
 from shards.storage.bucket import Bucket
 from shards.tools.purge import purge
@@ -61,6 +63,16 @@ def test_repair_keeps_the_format_that_most_images_have(tmp_path: Path) -> None:
     archive = b"".join((tmp_path / f"set-00000{index}.tar").read_bytes() for index in (1, 0))
     saved = [(sample.id, ext) for sample, _, ext in salvage(archive, CLASSES)]
     assert saved == [(f"p-000{i}", "png") for i in range(3)]
+
+
+def test_nothing_is_dropped_for_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_memory(data: object, formats: object) -> None:
+        raise MemoryError
+
+    sidecar = write(tmp_path)
+    monkeypatch.setattr(Image, "open", without_memory)
+    with pytest.raises(MemoryShort, match=r"s-0000: .*more memory than there is"):
+        salvage((tmp_path / sidecar.tar).read_bytes(), CLASSES)
 
 
 def test_repair_of_a_bucket(bucket: str) -> None:
