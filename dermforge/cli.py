@@ -9,8 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from dermforge.common import console
-from dermforge.common.program import Program, new_app
+from dermforge.common.program import Program, new_app, run
 
 PROGRAMS = ("gen", "shards", "evalsuite", "bench")
 
@@ -26,4 +25,4 @@ def app(words: Sequence[str]) -> typer.Typer:
 
 def main() -> NoReturn:
     """Entry point."""
-    console.run(app(sys.argv[1:]))
+    run(lambda: app(sys.argv[1:]))

@@ -43,17 +43,21 @@ class Program:
         return app
 
     def run(self) -> NoReturn:
-        """Run the command that the command line names; name a package that it needs and that is missing in one line."""
-        try:
-            app = self.app(sys.argv[1:2])
-        except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            if missing in OURS:
-                raise
-            wheels = "docs/how-to/benchmarks.md lists the wheels for a machine without a network"
-            console.warn(f"{missing} is not installed; install it, or all of dermforge; {wheels}", "error", "red")
-            sys.exit(2)
-        console.run(app)
+        """Run the command that the command line names."""
+        run(lambda: self.app(sys.argv[1:2]))
+
+
+def run(make: Callable[[], typer.Typer]) -> NoReturn:
+    """Make an application and run it; a package that it needs and that is missing is named in one line."""
+    try:
+        console.run(make())
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if not missing or missing in OURS:
+            raise
+        wheels = "docs/how-to/benchmarks.md lists the wheels for a machine without a network"
+        console.warn(f"{missing} is not installed; install it, or all of dermforge; {wheels}", "error", "red")
+        sys.exit(2)
 
 
 def new_app(help: str) -> typer.Typer:

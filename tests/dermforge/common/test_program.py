@@ -51,6 +51,28 @@ def test_a_wanted_command_runs(program: Program, wanted: list[str] | None) -> No
     assert Path("imported").exists()
 
 
+@pytest.mark.parametrize("line", ["import not_there.part", "def greet(): import not_there"])
+def test_a_missing_package_is_named_in_one_line(line: str, tmp_path: Path) -> None:
+    """Whether the command's module needs it, or only its work."""
+    (tmp_path / "greeting.py").write_text(f"{line}\n")
+    code = "from dermforge.common.program import Program; Program('Words.', {'greet': 'greeting:greet'}).run()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "greet"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: not_there is not installed; install it")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("door", ["bench", "dermforge"])
+def test_by_either_way(door: str) -> None:
+    words = ["bench", "gpu", "out"] if door == "bench" else ["dermforge", "bench", "gpu", "out"]
+    code = f"import sys; sys.modules['pydantic'] = None; sys.argv = {words}; from {door}.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "pydantic is not installed" in done.stderr
+
+
 def test_the_version_needs_no_command(program: Program) -> None:
     done = CliRunner().invoke(program.app([]), ["--version"])
     assert (done.exit_code, done.stdout) == (0, f"dermforge {__version__}\n")
