@@ -18,7 +18,7 @@ from bench.cli import PROGRAM
 from bench.measure.device import describe
 from bench.measure.record import higher, load
 from bench.suites.gpu.first_run import first_run
-from bench.suites.gpu.results import FILE, Job, Outcome, Plan, Report, begin
+from bench.suites.gpu.results import FILE, Job, Outcome, Plan, Report, Status, begin
 from bench.suites.gpu.summary import outcomes, read_run
 from dermforge.common.errors import CheckFailed, UserError
 
@@ -177,6 +177,22 @@ def test_what_a_killed_run_found_is_shown_and_becomes_a_record(tmp_path: Path, d
     assert (record.settings["shapes"], record.facts.device) == ("sd15", "that one")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "whole"),
+    [("stopped", "done", True), ("stopped", "stopped", False), ("stopped", None, False), ("died", "done", False)],
+)
+def test_what_others_held_up_was_done_where_its_second_try_was(
+    tmp_path: Path, first: Status, second: Status | None, whole: bool
+) -> None:
+    """A process that died is named even then: it should not have."""
+    out = killed(tmp_path / "out", "b", "c")
+    job = Job(out=out, scratch=out, shapes="sd15", rehearsal=False, begun=time.time())
+    Report(job, "a").ended(Outcome(status=first, seconds=1))
+    if second:
+        Report(job, "a", again=True).ended(Outcome(status=second, seconds=1))
+    assert (gpu(out, "--show").exception is None) == whole
+
+
 @pytest.mark.parametrize(("load_of_others", "warned"), [(0.1, False), (0.5, True)])
 def test_the_table_warns_of_the_load_of_others(tmp_path: Path, load_of_others: float, warned: bool) -> None:
     result = gpu(killed(tmp_path / "out", "a", "b", "c", load_of_others=load_of_others), "--show")
@@ -184,7 +200,7 @@ def test_the_table_warns_of_the_load_of_others(tmp_path: Path, load_of_others: f
     assert ("other processes used 50% of the cores: do not quote these numbers" in result.output) == warned
 
 
-@pytest.mark.parametrize("name", ["pydantic", "diffusers", "simplejpeg"])
+@pytest.mark.parametrize("name", ["pydantic", "diffusers", "safetensors"])
 def test_a_missing_package_is_named_in_one_line(tmp_path: Path, name: str) -> None:
     """Whether the command itself needs it or only its steps do."""
     hide = f"import sys, importlib.util as u; sys.modules[{name!r}] = None; find = u.find_spec"
