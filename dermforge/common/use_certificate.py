@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from dermforge.common.errors import UserError
 from dermforge.common.regular_file import read_regular
@@ -68,12 +68,19 @@ class Row(_Part):
 
 
 class Cell(_Part):
-    """How many images of a class, a skin type and a strategy each side has."""
+    """How many images of a class, a skin type and a strategy each side has.
+
+    Attributes
+    ----------
+    settings
+        By which of the student's settings its images were drawn: places in that list.
+    """
 
     label: str
     group: str | None
     strategy: str | None
     n: int
+    settings: tuple[int, ...]
 
 
 class ImagesUsed(_Part):
@@ -133,6 +140,13 @@ class UseCertificate(_Part):
     leakage: tuple[str, ...] = ()
     created_by: str
 
+    @model_validator(mode="after")
+    def _places(self) -> UseCertificate:
+        known = range(len(self.student.settings))
+        if wrong := sorted({at for cell in self.cells for at in cell.settings} - set(known)):
+            raise ValueError(f"cells name settings {wrong}; the student has {len(known)}")
+        return self
+
     def content(self) -> bytes:
         """The file."""
         return sealed_json(self.model_dump_json(indent=1))
@@ -161,16 +175,18 @@ class UseCertificate(_Part):
         rows
             Of the plan, with the keys of its columns.
         """
-        cells = {(cell.label, cell.group, cell.strategy) for cell in self.cells}
         settings = [dict(one) for one in self.student.settings]
+        compared = {(one.label, one.group, one.strategy): [settings[at] for at in one.settings] for one in self.cells}
         for row in rows:
-            cell = row["class"], row["group"], row["strategy"]
-            if cell not in cells:
-                return f"images of {' x '.join(str(part) for part in cell if part)} were not compared"
-            if (own := settings_of(row)) not in settings:
-                known = [one for one in settings if one.get("strategy") == own.get("strategy")] or settings
-                other = [f"{name} {value}" for name, value in own.items() if known and known[0].get(name) != value]
-                return f"images drawn with {', '.join(other) or 'these settings'} were not compared"
+            cell, own = (row["class"], row["group"], row["strategy"]), settings_of(row)
+            of = f"images of {' x '.join(str(part) for part in cell if part)}"
+            if cell not in compared:
+                return f"{of} were not compared"
+            if own not in compared[cell]:
+                known = next(iter(compared[cell]), {})
+                other = ", ".join(f"{name} {value}" for name, value in own.items() if known.get(name) != value)
+                images = of if own in settings else "images"
+                return f"{images} drawn with {other or 'these settings'} were not compared"
         return ""
 
 

@@ -161,7 +161,7 @@ def measure_use(
         teacher=used(pair.teacher, noting[0].settings),
         student=student,
         real=real | {name: part for name, part in extra.items() if isinstance(part, ImagesUsed)},
-        cells=pair.cells(),
+        cells=noting[1].cells(),
         rows=tuple(found),
         margins_sha256=settings.margins.sha256,
         extractors={network.name: network.digest for network in extractors},

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
+from dermforge.common.missing import UNKNOWN
 from dermforge.common.use_certificate import Cell, ImagesUsed, settings_of
 from evalsuite.images.image_data import ImageData, describe
 from shards import ImageSet
@@ -35,11 +36,10 @@ class Pair:
     student: ImageSet
     paired: bool
 
-    def cells(self) -> tuple[Cell, ...]:
-        """The cells of both, without their parents."""
-        counts = Counter(describe(self.teacher)[["class", "group", "strategy"]].itertuples(index=False, name=None))
-        ordered = sorted(counts.items(), key=lambda cell: tuple(str(part or "") for part in cell[0]))
-        return tuple(Cell(label=c, group=g, strategy=s, n=n) for (c, g, s), n in ordered)
+    @property
+    def groups(self) -> list[str]:
+        """Skin types of both, those that are known."""
+        return sorted({str(group) for group in describe(self.teacher)["group"].dropna()} - {UNKNOWN})
 
 
 def same_plan(teacher: ImageSet, student: ImageSet) -> Pair:
@@ -84,10 +84,19 @@ def _difference(teacher: Counter[tuple[Any, ...]], student: Counter[tuple[Any, .
 
 @dataclass
 class Noting:
-    """A set of images that takes down by which settings they were drawn, as they are read."""
+    """A set of images that takes down by which settings they were drawn, as they are read.
+
+    Attributes
+    ----------
+    settings
+        Each combination, by a text of it.
+    of_cell
+        Those texts, for each class, skin type and strategy.
+    """
 
     data: ImageSet
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    of_cell: dict[tuple[str, str | None, str | None], set[str]] = field(default_factory=dict)
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -96,11 +105,28 @@ class Noting:
     def images(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         for sample, image in self.data.images():
             own = settings_of(sample.model_dump())
-            self.settings[repr(sorted(own.items()))] = own
+            text = repr(sorted(own.items()))
+            self.settings[text] = own
+            self.of_cell.setdefault((sample.label, sample.group, sample.strategy), set()).add(text)
             yield sample, image
 
     def take(self, positions: NDArray[np.intp]) -> ImageData:
-        return Noting(self.data.take(positions), self.settings)
+        return Noting(self.data.take(positions), self.settings, self.of_cell)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells without their parents; settings are numbered as `used` lists them."""
+        counts = Counter(describe(self.data)[["class", "group", "strategy"]].itertuples(index=False, name=None))
+        places = {text: place for place, text in enumerate(sorted(self.settings))}
+        return tuple(
+            Cell(
+                label=cell[0],
+                group=cell[1],
+                strategy=cell[2],
+                n=counts[cell],
+                settings=tuple(sorted(places[text] for text in self.of_cell.get(cell, ()))),
+            )
+            for cell in sorted(counts, key=lambda cell: tuple(str(part or "") for part in cell))
+        )
 
 
 def used(data: ImageSet, settings: dict[str, dict[str, Any]] | None = None) -> ImagesUsed:

@@ -100,7 +100,9 @@ def certificate(**changes: object) -> UseCertificate:
     )
     images = ImagesUsed(digest="d" * 64, images=9, bundles=(BUNDLE,), settings=(SETTINGS,))
     cells = tuple(
-        Cell(label=label, group=group, strategy="text-to-image", n=1) for label in CLASSES for group in GROUPS
+        Cell(label=label, group=group, strategy="text-to-image", n=1, settings=(0,))
+        for label in CLASSES
+        for group in GROUPS
     )
     whole = UseCertificate(
         bundle=BUNDLE,

@@ -66,6 +66,28 @@ def test_what_it_does_not_cover_is_said(change: dict[str, Any], said: str) -> No
     assert bool(found) == bool(said)
 
 
+def test_settings_that_drew_another_cell_are_not_covered() -> None:
+    """One class in two steps and the others in four: no image of these was drawn in two."""
+    made = certificate()
+    student = made.student.model_copy(update={"settings": (SETTINGS, {**SETTINGS, "steps": 2})})
+    cells = tuple(
+        cell.model_copy(update={"settings": (0, 1) if cell.label == "ulcer" else (0,)}) for cell in made.cells
+    )
+    made = made.model_copy(update={"student": student, "cells": cells})
+    assert not made.uncovered([ROW, {**ROW, "class": "ulcer"}, {**ROW, "class": "ulcer", "steps": 2}])
+    said = "images of macule x tan x text-to-image drawn with steps 2 were not compared"
+    assert made.uncovered([{**ROW, "steps": 2}]) == said
+
+
+@pytest.mark.parametrize("place", [-1, 1])
+def test_a_cell_of_settings_that_are_not_listed_is_refused(place: int, tmp_path: Path) -> None:
+    made = certificate()
+    cells = (made.cells[0].model_copy(update={"settings": (place,)}), *made.cells[1:])
+    (tmp_path / USE).write_bytes(made.model_copy(update={"cells": cells}).content())
+    with pytest.raises(UserError, match=rf"cells name settings \[{place}\]; the student has 1"):
+        read_use_certificate(tmp_path / USE)
+
+
 def test_a_plan_row_and_the_record_of_its_image_have_the_same_settings() -> None:
     """Else no certificate would cover any plan: a field that is new in one must be in the other, or be no setting."""
     fields = [set(kind.model_fields) - use_certificate._NO_SETTING for kind in (PlanRow, Sample)]

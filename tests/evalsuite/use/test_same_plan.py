@@ -25,8 +25,7 @@ def test_sets_of_one_plan_are_paired_in_the_order_of_their_ids(teacher: Path) ->
     pair = same_plan(data, mixed)
     assert pair.paired
     assert pair.teacher.rows["id"].tolist() == pair.student.rows["id"].tolist()
-    assert len(pair.cells()) == 9
-    assert {cell.n for cell in pair.cells()} == {2}
+    assert pair.groups == ["dark", "light", "tan"]
 
 
 def test_other_counts_are_named(teacher: Path) -> None:
@@ -62,6 +61,8 @@ def test_what_is_recorded_of_a_set(teacher: Path, tmp_path: Path) -> None:
     found = used(data, noting.settings)
     assert found.bundles == (BUNDLE,)
     assert found.settings == (SETTINGS,)
+    assert len(noting.cells()) == 9
+    assert {(cell.n, cell.settings) for cell in noting.cells()} == {(2, (0,))}
     assert (found.images, len(found.digest)) == (18, 64)
     select(data, tmp_path / "copy", "other")
     assert used(open_data(tmp_path / "copy")).digest == found.digest

@@ -37,7 +37,7 @@ def certify(bundle: Path, plan: Plan, verdict: str = "pass") -> str:
         bundle=engines.read_bundle(bundle).digest,
         verdict=verdict,
         student=ImagesUsed(digest="d" * 64, images=9, settings=settings),
-        cells=tuple(Cell(label=c, group=g, strategy=s, n=1) for c, g, s in cells),
+        cells=tuple(Cell(label=c, group=g, strategy=s, n=1, settings=tuple(range(len(settings)))) for c, g, s in cells),
     )
     (bundle / USE).write_bytes(made.content())
     return digest_file(bundle / USE)
