@@ -1,4 +1,15 @@
-"""The margins of a certificate of use: by how much a student may differ from its teacher."""
+"""The margins of a certificate of use: by how much a student may differ from its teacher.
+
+They are choices, named in advance, of what is too small to matter (decision 0052):
+
+- Shares, accuracies: 2 points, the margin of a study; 5 in a part of the images, which has about a sixth of them.
+- Spearman's correlation: 0.05, as a share in a part.
+- Recall, coverage, Vendi score: a twentieth of the teacher's at most is lost; a tenth in a part.
+- Angles: 5 degrees, as `evalsuite tone` takes them for a shift that matters.
+- Range and spread of the angle: 0.8 to 1.25, the limits of bioequivalence (FDA 2001, Statistical Approaches to
+  Establishing Bioequivalence).
+- Copies: one point more, which is the audit's own share of false alarms.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
@@ -37,7 +48,7 @@ RATIOS: dict[str, Margin] = {
     "vendi_class": Margin(0.9, None),
 }
 DEFAULTS: Mapping[str, Margin] = {**DIFFERENCES, **RATIOS}
-_FILE = TypeAdapter(dict[str, tuple[float | None, float | None]])
+_FILE = TypeAdapter(dict[str, tuple[FiniteFloat | None, FiniteFloat | None]])
 
 
 @dataclass(frozen=True)
