@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermforge.common.errors import UserError
-from dermforge.common.id_ranges import overlap
+from dermforge.common.id_ranges import expand, without_record
 from evalsuite.images.image_data import ImageData, Track, families, untracked
 from evalsuite.images.privacy.audit import audit_copies
+from evalsuite.images.privacy.planted_copies import ENOUGH
 from evalsuite.stats.intervals import undefined
+from evalsuite.training.data.lineage_guard import PHANTOM
 from evalsuite.use.comparison import Comparison, share_change
 from evalsuite.use.same_plan import Pair
 from shards import ImageSet
@@ -81,13 +83,10 @@ def copies_kept(
     control
         Planted copies of each kind that the audit must find.
     """
-    ids = tuned_on.rows["id"].tolist()
-    searched = overlap(ids, lineage)
-    nan = float("nan")
-    none = Comparison("copies", "all", pair.student.n, nan, nan, nan, undefined)
-    if lineage and not searched:
-        why = "none of the training images that were searched is in the generator's lineage; give those it was tuned on"
-        return Copies(replace(none, lacking=why))
+    none = Comparison("copies", "all", pair.student.n, np.nan, np.nan, np.nan, undefined)
+    known, unsearched = _searched(tuned_on.rows["id"], lineage)
+    if unsearched:
+        return Copies(replace(none, lacking=unsearched))
     sides: dict[str, ImageData] = {"teacher": pair.teacher, "student": pair.student}
     try:
         audit = audit_copies(
@@ -108,8 +107,24 @@ def copies_kept(
     row = share_change("copies", "all", hits[0], hits[1], paired_rows=pair.paired)
     if audit.status == "unknown" and not row.lacking:
         row = replace(row, lacking="the audit proves no absence of copies: its planted copies, or outpainted images")
-    known = f"{len(searched)} of the {len(ids)} training images searched are in the generator's lineage"
-    return Copies(replace(row, note=known if lineage else "the shards name no training images"), audit.sentence)
+    return Copies(replace(row, note=known), audit.sentence)
+
+
+def _searched(ids: Iterable[str], lineage: Sequence[str]) -> tuple[str, str]:
+    """How many of the generators' training images were searched, and whether those are too few, in words.
+
+    A copy of an image that was not searched is missed, so that the audit must search as large a share as it must find
+    of the copies that it plants. Phantoms beside photographs are those of a base model, and show no patient.
+    """
+    named, alone = set(expand(lineage)), sorted(set(without_record(lineage)))
+    tuned = {one for one in named if not PHANTOM.match(one)} or named
+    if not tuned and not alone:
+        return "the shards name no training images", ""
+    searched = tuned.intersection(ids)
+    known = f"{len(searched)} of the {len(tuned)} training images that the shards name were searched"
+    known += f"; nobody recorded those of {', '.join(alone)}" if alone else ""
+    few = not searched or len(searched) < ENOUGH * len(tuned)
+    return known, f"{known}; give all that the generators were tuned on" if few else ""
 
 
 def _some(unseen: ImageSet, seed: int) -> ImageSet:
