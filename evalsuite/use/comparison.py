@@ -65,7 +65,7 @@ def _judged(one: Comparison, margin: Margin, rows: int) -> Row:
     low, high = bounds(confidence_of())
     verdict = equivalence.judge(bounds, margin, rows)
     note = "; ".join(filter(None, [one.lacking, one.note]))
-    if math.isnan(low) and not note:
+    if not math.isfinite(low) and not note:
         note = "not enough data"
     numbers = (one.teacher, one.student, one.value, low, high)
     return Row(
@@ -134,6 +134,11 @@ def _apart(teacher: tuple[NDArray[np.bool_], Families], student: tuple[NDArray[n
     return lambda confidence: mover(side(*student), side(*teacher), confidence)
 
 
+def least_variance(families: Families) -> float:
+    """Of a share of n families of which all agree: 1 / (n + 2)^2, as Laplace's rule takes it for (n + 1) / (n + 2)."""
+    return 1 / (len(set(families)) + 2) ** 2
+
+
 def sampled_change(
     measure: str, cell: str, n: int, found: Sampled, at: int, lacking: str, least: float = 0.0
 ) -> Comparison:
@@ -142,7 +147,7 @@ def sampled_change(
     Parameters
     ----------
     least
-        Variance of either value, at least: of shares of n images, of which a few that agree are no proof.
+        Variance of either value, at least (`least_variance`): a few images that agree are no proof.
     """
     teacher, student = map(float, found.values[at : at + 2])
     covariance = found.covariance[at : at + 2, at : at + 2]

@@ -8,11 +8,11 @@ import numpy as np
 
 from evalsuite.images.features.extract import Features
 from evalsuite.images.image_data import families
-from evalsuite.images.quality.prdc import prdc
+from evalsuite.images.quality.prdc import in_balls
 from evalsuite.images.quality.vendi import vendi_score
 from evalsuite.stats.half_samples import Rows, Sampled, sampled
 from evalsuite.stats.resampling import Array
-from evalsuite.use.comparison import Comparison, sampled_change, too_few
+from evalsuite.use.comparison import Comparison, least_variance, sampled_change, too_few
 
 #: Neighbours of a ball of precision and recall (as `prdc`).
 K = 5
@@ -39,7 +39,7 @@ def diversity(
         lacking = next(filter(None, map(too_few, of_family)), "")
         found = _unknown() if lacking else sampled(_statistics(*values), *of_family, draws=draws, seed=seed)
         for at, measure in enumerate(MEASURES):
-            least = 0.0 if measure == "vendi" else 1 / (len(sides[0]) + 2) ** 2
+            least = 0.0 if measure == "vendi" else least_variance(of_family[0])
             yield sampled_change(measure + end, label or "all", n, found, 2 * at, lacking, least)
 
 
@@ -57,12 +57,9 @@ def _statistics(real: Array, teacher: Array, student: Array) -> Callable[..., Se
     """Recall, coverage and Vendi score of teacher and of student, of some rows of each set."""
 
     def found(of_real: Rows, of_teacher: Rows, of_student: Rows) -> list[float]:
-        one, other = teacher[of_teacher], student[of_student]
-        first, second = (prdc(real[of_real], side, k=K) for side in (one, other))
-        return [
-            *(first.recall.value, second.recall.value),
-            *(first.coverage.value, second.coverage.value),
-            *(vendi_score(one), vendi_score(other)),
-        ]
+        known, one, other = real[of_real], teacher[of_teacher], student[of_student]
+        (_, recalled, covered), (_, recalled_too, covered_too) = (in_balls(known, side, k=K) for side in (one, other))
+        shares = [float(part.mean()) for part in (recalled, recalled_too, covered, covered_too)]
+        return [*shares, vendi_score(one), vendi_score(other)]
 
     return found

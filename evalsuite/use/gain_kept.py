@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from dermforge.common.errors import UserError
 from evalsuite.fairness import predictions
 from evalsuite.fairness.predictions import Predictions
+from evalsuite.stats.intervals import undefined
 from evalsuite.study import arm as arms
 from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
@@ -93,10 +94,17 @@ def _possible(data: datasets.Data, n_real: int, seeds: list[int]) -> float:
     return int(1000 * held / (n_real or data.train.n / len(data.classes))) / 1000
 
 
-def compare(tables: Mapping[str, list[Predictions]], n_boot: int = 1000) -> Iterator[Comparison]:
+def compare(
+    tables: Mapping[str, list[Predictions]], groups: Collection[str] = (), n_boot: int = 1000
+) -> Iterator[Comparison]:
     """Student's gain less teacher's, of each test image and seed, in all images and in each skin type.
 
     The gains share their real-only classifiers, so that their difference is that of the two scores.
+
+    Parameters
+    ----------
+    groups
+        Skin types of the synthetic images. One without a test image has a row that says so.
     """
     base = tables["real"][0]
     drawn = resamples(base, len(tables["real"]), n_boot)
@@ -116,6 +124,9 @@ def compare(tables: Mapping[str, list[Predictions]], n_boot: int = 1000) -> Iter
             change.lacking,
             _sensitivity(gains["teacher"]) if group == ALL else "",
         )
+    tested = set(base.groups["group"].astype(str)) if "group" in base.groups else set()
+    for group in sorted(set(groups) - tested):
+        yield _unmeasured("gain_group", group, f"no test image is of the skin type {group}")
 
 
 def _sensitivity(teacher: Score) -> str:
@@ -131,6 +142,8 @@ def _sensitivity(teacher: Score) -> str:
 
 def unmeasured() -> Comparison:
     """Where no classifier was trained."""
-    nan = float("nan")
-    why = "not measured: no classifier was trained (0 seeds)"
-    return Comparison("gain", "all", 0, nan, nan, nan, lambda confidence: (nan, nan), why)
+    return _unmeasured("gain", ALL, "not measured: no classifier was trained (0 seeds)")
+
+
+def _unmeasured(measure: str, cell: str, why: str) -> Comparison:
+    return Comparison(measure, cell, 0, np.nan, np.nan, np.nan, undefined, why)

@@ -136,8 +136,8 @@ def measure_use(
                 for data in (splits.train, splits.test, reference, pair.teacher, pair.student)
             ]
             recognitions.append(_recognised(parts, pair, tuned_on.rows))
-            own = [*recognitions[-1].compare(), *diversity(*parts[2:], max_n=settings.max_n, draws=settings.draws)]
-            rows += [_by(network, one, len(extractors)) for one in own]
+            varied = diversity(*parts[2:], max_n=settings.max_n, draws=settings.draws, seed=settings.seed)
+            rows += [_by(network, one, len(extractors)) for one in (*recognitions[-1].compare(), *varied)]
         noting = [Noting(side) for side in (pair.teacher, pair.student)]
         tones = [image_table(data, CUTS["del-bino"], track, "tone") for data in noting]
         rows += tone_kept(
@@ -145,9 +145,16 @@ def measure_use(
         )
         lineage = [one for seen in generators([pair.teacher, pair.student])[0] for one in seen]
         copies = copies_kept(
-            pair, tuned_on, splits.test, lineage, control=settings.control, folder=keep / "features", track=track
+            pair,
+            tuned_on,
+            splits.test,
+            lineage,
+            control=settings.control,
+            seed=settings.seed,
+            folder=keep / "features",
+            track=track,
         )
-        gains, ratio = _gains(sets, keep / "arms", trial, options)
+        gains, ratio = _gains(sets, pair, keep / "arms", trial, options)
         rows += [copies.row, *gains]
     found = judged(rows, settings.margins.of.__getitem__)
     student = used(pair.student, noting[1].settings)
@@ -194,11 +201,11 @@ def _by(network: Extractor, one: Comparison, several: int) -> Comparison:
     return one if several == 1 else replace(one, cell=f"{one.cell} [{network.name}]")
 
 
-def _gains(sets: Sets, out: Path, trial: Trial, options: Options) -> tuple[list[Comparison], float]:
+def _gains(sets: Sets, pair: Pair, out: Path, trial: Trial, options: Options) -> tuple[list[Comparison], float]:
     if not trial.seeds:
         return [gain_kept.unmeasured()], 0.0
     tables, ratio = gain_kept.train(sets.real, {"teacher": sets.teacher, "student": sets.student}, out, trial, options)
-    return list(gain_kept.compare(tables)), ratio
+    return list(gain_kept.compare(tables, pair.groups)), ratio
 
 
 def _notes(pair: Pair) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -89,8 +88,8 @@ def _in_group(
         known.append(own[rows])
     n = min(map(len, sides))
     lacking = next(filter(None, (too_few(own, "images with a measured tone") for own in known)), "")
+    names = ("tone_degrees", "tone_range", "tone_spread")
     if lacking:
-        names = ("tone_degrees", "tone_range", "tone_spread")
         yield from (Comparison(name, group, n, np.nan, np.nan, np.nan, undefined, lacking) for name in names)
         return
 
@@ -99,10 +98,8 @@ def _in_group(
         return [measure(part) for measure in STATISTICS for part in parts]
 
     drawn = sampled(found, *known, draws=draws, seed=seed)
-    degrees = sampled_change("tone_degrees", group, n, drawn, 0, "")
-    yield replace(degrees, note="degrees")
-    yield sampled_change("tone_range", group, n, drawn, 2, "")
-    yield sampled_change("tone_spread", group, n, drawn, 4, "")
+    for at, name in enumerate(names):
+        yield sampled_change(name, group, n, drawn, 2 * at, "")
 
 
 def _range(angles: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalsuite.images.features.nearest import distances
 from evalsuite.stats.estimate import Estimate, bootstrap_mean, missing, share
@@ -31,8 +32,23 @@ def prdc(real: Array, synthetic: Array, *, k: int = 5, block: int = 1024, famili
     if min(len(real), len(synthetic)) <= k:
         none = missing(min(len(real), len(synthetic)), f"needs more than k = {k} samples on a side")
         return Prdc(none, none, none, none)
+    real_balls, recalled, covered = in_balls(real, synthetic, k=k, block=block)
+    return Prdc(
+        precision=share(real_balls > 0, families[1]),
+        recall=share(recalled, families[0]),
+        density=bootstrap_mean(real_balls / k, family=families[1]),
+        coverage=share(covered, families[0]),
+    )
+
+
+def in_balls(
+    real: Array, synthetic: Array, *, k: int = 5, block: int = 1024
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each synthetic image in how many real balls it lies, [m]; of each real one whether it is recalled, [n]; and
+    whether its ball is covered, [n]. Both sides have more than k images.
+    """
     radius_real, radius_synthetic = radii(real, k, block), radii(synthetic, k, block)
-    real_balls = np.zeros(len(synthetic), dtype=np.int64)  # in how many real balls each synthetic image lies
+    real_balls = np.zeros(len(synthetic), dtype=np.int64)
     recalled = np.zeros(len(real), dtype=bool)
     covered = np.zeros(len(real), dtype=bool)
     for start in range(0, len(real), block):
@@ -41,12 +57,7 @@ def prdc(real: Array, synthetic: Array, *, k: int = 5, block: int = 1024, famili
         real_balls += (distance < radius_real[rows, None]).sum(0)
         recalled[rows] = (distance < radius_synthetic[None]).any(1)
         covered[rows] = distance.min(1) < radius_real[rows]
-    return Prdc(
-        precision=share(real_balls > 0, families[1]),
-        recall=share(recalled, families[0]),
-        density=bootstrap_mean(real_balls / k, family=families[1]),
-        coverage=share(covered, families[0]),
-    )
+    return real_balls, recalled, covered
 
 
 def radii(features: Array, k: int, block: int = 1024) -> Array:

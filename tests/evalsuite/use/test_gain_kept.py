@@ -74,6 +74,15 @@ def test_an_equal_gain_of_a_teacher_that_does_not_help_is_marked() -> None:
     assert helpful.teacher == pytest.approx(0.1, abs=0.03)
 
 
+def test_a_skin_type_without_test_images_has_a_row_that_says_so() -> None:
+    """Else a student could pass whose images of it were never tried."""
+    made = sides(200, {"real": 0.6, "teacher": 0.7, "student": 0.7})
+    rows = {row.cell: row for row in compare(made, ["dark", "light", "tan"], n_boot=50)}
+    assert set(rows) == {"all", "dark", "light", "tan"}
+    assert rows["tan"].lacking == "no test image is of the skin type tan"
+    assert not any(rows[cell].lacking for cell in ("all", "dark", "light"))
+
+
 def test_no_classifier_is_no_pass() -> None:
     row = judged([unmeasured()], lambda _: Margin(-1, 1))[0]
     assert row.verdict == "cannot be determined"
