@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,6 +62,50 @@ def test_the_loss_is_nothing_where_all_three_say_the_clean_latents(base: Base, e
     far = made.loss(lambda *_: torch.zeros_like(clean), some)  # type: ignore[arg-type]
     near = made.loss(perfect, some)  # type: ignore[arg-type]
     assert near < 1e-3 < far
+
+
+def by_the_script(made: Student, some: Batch, scale: torch.Tensor) -> torch.Tensor:
+    """The loss of diffusers' `train_lcm_distill_sd_wds.py` for a v-prediction, in float64 but for the networks."""
+    a = made.objective.alphas_cumprod
+
+    def scales(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return a[times].sqrt().reshape(-1, 1, 1, 1), (1 - a[times]).sqrt().reshape(-1, 1, 1, 1)
+
+    def boundary(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scaled = times.double().reshape(-1, 1, 1, 1) / 0.1
+        return 0.25 / (scaled**2 + 0.25), scaled / (scaled**2 + 0.25) ** 0.5
+
+    def of(network: Any, noisy: torch.Tensor, times: torch.Tensor, prompts: torch.Tensor) -> torch.Tensor:
+        told = made.text(prompts)
+        return made.predicted(network, noisy.float(), times, told).double()
+
+    noisy, start = some.noisy.double(), some.timesteps
+    before = start - 1000 // made.settings.teacher_steps
+    (alpha, sigma), (skip, out) = scales(start), boundary(start)
+    said = skip * noisy + out * (alpha * noisy - sigma * of(made.denoiser, noisy, start, some.prompt))
+    conditional = of(made.teacher, noisy, start, some.prompt)
+    unconditional = of(made.teacher, noisy, start, torch.full_like(some.prompt, len(made.prompts) - 1))
+    w = (scale - 1).double().reshape(-1, 1, 1, 1)
+    v = conditional + w * (conditional - unconditional)
+    after, noise_after = scales(before)
+    nearer = after * (alpha * noisy - sigma * v) + noise_after * (alpha * v + sigma * noisy)
+    alpha, sigma = scales(before)
+    skip, out = boundary(before)
+    target = skip * nearer + out * (alpha * nearer - sigma * of(made.denoiser, nearer, before, some.prompt))
+    c = made.settings.huber
+    return (((said - target) ** 2 + c**2).sqrt() - c).mean()
+
+
+@torch.no_grad()
+def test_the_loss_is_that_of_diffusers_own_script(base: Base, examples: Examples) -> None:
+    """Two images at different timesteps; the averaged weights are the student's own."""
+    made, some = student(base, examples, guidance=(4, 4)), batch(base, 499)
+    some = replace(some, timesteps=torch.tensor([39, 799]))
+    for value in made.denoiser.parameters():
+        value.mul_(1.1)  # away from its teacher
+    expected = by_the_script(made, some, torch.tensor([4.0, 4.0]))
+    assert float(made.loss(made, some)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(expected) > 0.01
 
 
 def test_the_target_is_the_averaged_weights(base: Base, examples: Examples) -> None:
