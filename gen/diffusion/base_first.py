@@ -25,24 +25,33 @@ def with_base(table: StepTable, solver: str, base_steps: int, base: PipelineSpec
     """
     if not base_steps:
         return table
+    check_base_steps(solver, len(table), base_steps)
     if base is None:
         raise UserError(
             f"the plan gives {base_steps} steps to a base, and the bundle has none: build one with its student's base "
             "(`gen build-engine --few-steps`), or plan base_steps 0"
         )
-    if (name := solver.partition(":")[0]) not in SOLVERS:
-        raise UserError(
-            f"{name} looks back at the step before, which a base took; expected one of {', '.join(SOLVERS)}"
-        )
-    if base_steps > len(table):
-        raise UserError(f"the plan gives {base_steps} of {len(table)} steps to the base; expected at most {len(table)}")
-    alpha, sigma, coefficients = (
-        table.alphas[: base_steps + 1],
-        table.sigmas[: base_steps + 1],
-        table.coefficients.copy(),
-    )
+    alpha, sigma = table.alphas[: base_steps + 1], table.sigmas[: base_steps + 1]
+    coefficients = table.coefficients.copy()
     coefficients[:base_steps] = first_order(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], base.prediction_type)
     return replace(table, coefficients=coefficients)
+
+
+def check_base_steps(solver: str, steps: int, base_steps: int) -> None:
+    """Refuse steps of a base that no bundle could make.
+
+    Raises
+    ------
+    UserError
+        There are fewer steps, or the solver looks back.
+    """
+    if base_steps and (name := solver.partition(":")[0]) not in SOLVERS:
+        raise UserError(
+            f"{name} looks back at the step before, which a base took; expected one of {', '.join(SOLVERS)}, or "
+            "base_steps 0"
+        )
+    if base_steps > steps:
+        raise UserError(f"the plan gives {base_steps} of {steps} steps to the base; expected at most {steps}")
 
 
 def guided_steps(

@@ -7,7 +7,7 @@ from engines.compile.batch_tuning import Timings
 from engines.manifest import TIMINGS
 from engines.pipeline_spec import PipelineSpec
 from gen.diffusion import solvers
-from gen.diffusion.base_first import guided_steps
+from gen.diffusion.base_first import check_base_steps, guided_steps, with_base
 from gen.plan.plan import STRENGTHS, Plan, parse_interval
 
 
@@ -15,6 +15,11 @@ def forwards(plan: Plan, spec: PipelineSpec | None, base: PipelineSpec | None = 
     """Batch rows that the denoiser has to run for a plan: one for each step, and one more where it is guided.
 
     Without a pipeline, of Stable Diffusion.
+
+    Raises
+    ------
+    UserError
+        An unknown solver, an impossible number of steps, or steps of a base that the pipeline does not have.
     """
     schedule = solvers.schedule_of(spec) if spec else solvers.read_schedule({})
     guided_as = spec.guidance if spec else "classifier-free"
@@ -29,6 +34,10 @@ def forwards(plan: Plan, spec: PipelineSpec | None, base: PipelineSpec | None = 
         bounds = parse_interval(interval) if interval else None
         for part in strengths:
             table = solvers.table(solver, schedule, int(steps), part)
+            if spec:
+                table = with_base(table, solver, int(by_base), base)
+            else:
+                check_base_steps(solver, len(table), int(by_base))
             guided = guided_steps(table, bounds, float(guidance), int(by_base), guided_as, base_guided_as)
             total += int(n) * (len(table) + int(guided.sum()))
     return total

@@ -12,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dermforge.common.atomic import write_whole
@@ -132,21 +134,26 @@ class Plan:
         return len(self.frame)
 
     def rows(self, start: int = 0, stop: int | None = None) -> list[PlanRow]:
-        part = self.frame.iloc[start:stop]
-        return [
-            PlanRow.model_validate({k: v for k, v in zip(COLUMNS, values, strict=True) if v != ""})
-            for values in zip(*(part[c] for c in COLUMNS), strict=True)
-        ]
+        return _rows(self.frame.iloc[start:stop])
+
+    def apart(self, *columns: str, among: NDArray[np.bool_] | None = None) -> list[PlanRow]:
+        """The first row of each combination of values in some columns, of all rows or among some."""
+        some = self.frame if among is None else self.frame[among]
+        return _rows(some.drop_duplicates(list(columns)))
 
     def cells(self) -> pd.DataFrame:
         """Images per class (rows) and group (columns)."""
         return pd.crosstab(self.frame["class"], self.frame["group"])
 
     @property
+    def by_base(self) -> bool:
+        """Whether a base takes steps of any row."""
+        return bool((self.frame[BASE_STEPS] != "0").any())
+
+    @property
     def written(self) -> list[str]:
         """The columns of the canonical file; without `BASE_STEPS` where no row has any, as plans were before it."""
-        by_base = bool((self.frame[BASE_STEPS] != "0").any())
-        return [c for c in COLUMNS if c != BASE_STEPS or by_base]
+        return [c for c in COLUMNS if c != BASE_STEPS or self.by_base]
 
     def csv(self) -> str:
         """The canonical file: design order of columns, LF, UTF-8."""
@@ -166,6 +173,13 @@ class Plan:
             write_whole(path, sealed(self.frame[self.written]))
         else:
             write_whole(path, self.csv().encode())
+
+
+def _rows(part: pd.DataFrame) -> list[PlanRow]:
+    return [
+        PlanRow.model_validate({k: v for k, v in zip(COLUMNS, values, strict=True) if v != ""})
+        for values in zip(*(part[c] for c in COLUMNS), strict=True)
+    ]
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]], source: str = "the plan") -> Plan:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from engines.engine import Engine
 from engines.use import read_use
 from gen.plan.plan import COLUMNS, Plan
@@ -29,8 +27,7 @@ def certificates_of(engine: Engine, plan: Plan) -> Certificates:
         return Certificates(parity=parity)
     certificate, digest = found
     apart = [name for name in COLUMNS if name not in ("id", "seed", "parent", "prompt", "negative_prompt")]
-    rows = replace(plan, frame=plan.frame.drop_duplicates(apart)).rows()
-    if missing := certificate.uncovered(row.model_dump(by_alias=True) for row in rows):
+    if missing := certificate.uncovered(row.model_dump(by_alias=True) for row in plan.apart(*apart)):
         return Certificates(parity=parity, use_missing=missing)
     teacher = certificate.teacher.bundles
     return Certificates(parity=parity, use=Use(digest=digest, verdict=certificate.verdict, teacher=teacher))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed
-from gen.plan.plan import COLUMNS, Plan, PlanRow
+from gen.plan.plan import COLUMNS, Plan
+from gen.sampling.image_record import row_of, sample_of
 from shards.format.schema import SHARD, Sample, Sidecar
 from shards.format.unpack import OpenTars
 from shards.storage.location import Storage
@@ -18,18 +19,6 @@ if TYPE_CHECKING:
 
 #: So many rows are named.
 NAMED = 3
-
-
-def sample_of(row: PlanRow, run: RunRecord) -> Sample:
-    """What is stored beside the image of a row; the writer adds what it knows of the image."""
-    return Sample(
-        **row.model_dump(by_alias=True) | {"base_steps": row.base_steps or None},
-        origin="synthetic",
-        cluster=row.parent,
-        plan_digest=run.plan_digest,
-        model_digest=run.model_digest,
-        bundle_digest=run.bundle_digest,
-    )
 
 
 def rows_that_differ(plan: Plan, own: Plan | None, run: RunRecord, where: Storage) -> str:
@@ -56,7 +45,7 @@ def _unlike_plan(plan: Plan, own: Plan) -> Iterator[str]:
 
 
 def _unlike_images(plan: Plan, run: RunRecord, where: Storage) -> Iterator[str]:
-    rows, tars = {row.id: row for row in plan.rows()}, OpenTars(where)
+    rows, by_base, tars = {row.id: row for row in plan.rows()}, plan.by_base, OpenTars(where)
     for name in sorted(n for n in where.names() if SHARD.match(n) and n.endswith(".json") and n[:-12] == run.name):
         try:
             sidecar = Sidecar.from_bytes(where.read(name), f"{where}/{name}")
@@ -65,11 +54,13 @@ def _unlike_images(plan: Plan, run: RunRecord, where: Storage) -> Iterator[str]:
                 if row is None:
                     yield f"{made.id} (missing)"
                     continue
+                drawn = sample_of(row, run, by_base)
                 facts = {"width": row.size, "height": row.size, "image_sha256": made.image_sha256}
-                if digest_bytes(sample_of(row, run).model_copy(update=facts).canonical()) == made.record_sha256:
+                if digest_bytes(drawn.model_copy(update=facts).canonical()) == made.record_sha256:
                     continue
                 stored = Sample.model_validate_json(tars.read(sidecar, *made.members["json"]))
-                if fields := [f for f in PlanRow.model_fields if getattr(row, f) != getattr(stored, f)]:
-                    yield f"{made.id} ({', '.join(fields)})".replace("label", "class")
+                now, before = (one.model_dump(by_alias=True) for one in (row, row_of(stored)))
+                if fields := [column for column in COLUMNS if now[column] != before[column]]:
+                    yield f"{made.id} ({', '.join(fields)})"
         except (CheckFailed, OSError, ValueError):  # a damaged shard tells nothing; the run is refused anyway
             continue

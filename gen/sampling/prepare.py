@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engines.conditioning import Conditioning, chosen, with_guidance
 from engines.engine import Networks
@@ -17,7 +18,7 @@ from gen.diffusion.noise import START
 from gen.diffusion.steps import StepTable
 from gen.plan import masks
 from gen.plan.parents import Parents
-from gen.plan.plan import PlanRow
+from gen.plan.plan import Plan, PlanRow
 
 
 class Preparer:
@@ -31,8 +32,9 @@ class Preparer:
         self.takes_masks = self.spec.unet_in_channels > self.spec.latent_channels
         self.table = lru_cache(maxsize=256)(self._table)
 
-    def read_ahead(self, rows: Iterable[PlanRow]) -> None:
-        """Encode the prompts that rows are going to take, so that the engine can free its text encoders."""
+    def read_ahead(self, plan: Plan, among: NDArray[np.bool_]) -> None:
+        """Encode the prompts that some rows are going to take, so that the engine can free its text encoders."""
+        rows = plan.apart("prompt", "negative_prompt", "guidance", "base_steps", among=among)
         taken = {(row.prompt, row.negative_prompt if self._guided(row) else row.prompt) for row in rows}
         self.engine.read_ahead(prompt for pair in taken for prompt in pair)
 

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from engines.engine import Engine
@@ -26,8 +27,8 @@ from gen.diffusion.strategies import Pixels
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, PlanRow
 from gen.sampling import run_record
+from gen.sampling.image_record import sample_of
 from gen.sampling.inflight_buffer import InFlightBuffer, Stopped
-from gen.sampling.plan_changes import sample_of
 from gen.sampling.prepare import Preparer
 from gen.sampling.progress import STAGES, WAITS, Clock, StageProgress, Summary
 from gen.sampling.run_record import RunRecord
@@ -121,7 +122,8 @@ class Sampler:
 
     def _prepare(self, shards: Sequence[int]) -> None:
         with self.clock("prepare"):
-            self.preparer.read_ahead(self._rows(shards))
+            numbers = np.arange(len(self.plan)) // self.record.shard_size
+            self.preparer.read_ahead(self.plan, np.isin(numbers, shards))
         rows = enumerate(self._rows(shards))
         more, batch = True, self.engine.vae_batch
         while True:
@@ -250,12 +252,13 @@ class Sampler:
             number += n
 
     def _items(self, first: int, n: int) -> Iterator[tuple[Sample, bytes, str]]:
+        by_base = self.plan.by_base
         for number in range(first, first + n):
             result: tuple[PlanRow, Future[bytes]] = self.buffer.collect(number)
             row, encoded = result
             data = encoded.result()
             with self.clock("write", 1):  # until the writer asks for the next one
-                yield sample_of(row, self.record), data, self.record.image_format
+                yield sample_of(row, self.record, by_base), data, self.record.image_format
             self.buffer.leave()
             if self.on_image:
                 self.on_image(self.clock.stages())

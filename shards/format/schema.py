@@ -75,7 +75,7 @@ class Sample(ImageFacts):
     width, height
         In pixels. The writer fills in 0, and an `image_sha256` that is "".
     base_steps
-        How many of the first steps the base of a few-step model took; None where none was taken so.
+        How many of the first steps the base of a few-step model took; None where it took none in the whole run.
     params
         The known truth of a phantom.
     """
@@ -99,7 +99,7 @@ class Sample(ImageFacts):
     params: dict[str, float | str | int] = Field(default_factory=dict)
 
     def canonical(self) -> bytes:
-        """Without `base_steps` where no base took any, as samples were before there was one."""
+        """Without `base_steps` where it is None, as samples were before there was a base."""
         values = self.model_dump(by_alias=True)
         return canonical_json({key: value for key, value in values.items() if key != "base_steps" or value is not None})
 

@@ -106,6 +106,9 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
         (("--guidance-interval", "5:1"), "rise"),
         (("--guidance", "-1"), "row 1: guidance"),
         (("--per-cell", "0"), "0 images per cell"),
+        (("--base-steps", "1", "--solver", "ddim"), "the bundle has none"),
+        (("--base-steps", "1"), r"dpmsolver\+\+ looks back"),
+        (("--base-steps", "21", "--solver", "ddim"), "21 of 20 steps"),
         (("--engine", "nowhere"), "no engine bundle at nowhere"),
         (("--engine", "bundle"), "no engine bundle at bundle"),  # named, though it is also where one is looked for
         (("--prompt", "{disease}"), "{disease}"),
@@ -122,6 +125,17 @@ def test_a_mistake_is_named_and_nothing_is_written(
     with pytest.raises(UserError, match=said):
         call(*(word for pair in given.items() for word in pair))
     assert not out.exists()
+
+
+def test_a_plan_without_steps_of_a_base_is_as_before_there_was_one(bundles: dict[str, Path], tmp_path: Path) -> None:
+    """Also where they are said to be none; a plan with some says so in a column of its own, for any bundle's."""
+    words = ("--classes", "plaque", "--groups", "dark", "--per-cell", 2, "--size", 64, "--solver", "ddim")
+    for name, more in (("usual", ("--engine", bundles["text"])), ("none", ("--base-steps", 0))):
+        call(*words, *more, "--prompt", "a {class}, {group}", "--out", tmp_path / name)
+    assert (tmp_path / "usual").read_bytes() == (tmp_path / "none").read_bytes()
+    assert b"base_steps" not in (tmp_path / "none").read_bytes()
+    call(*words, "--base-steps", 2, "--prompt", "a {class}, {group}", "--out", tmp_path / "two.csv")
+    assert [row.base_steps for row in plans.load(tmp_path / "two.csv").rows()] == [2, 2]
 
 
 def test_an_option_for_what_a_table_says_itself_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import resource
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermforge.common.errors import UserError
+from dermforge.common.tables import read_table
 from gen.plan import cells, grid, plan
 from gen.plan.grid import PRESETS, GenerationSettings
 from shards.format.schema import ID_LENGTH, ID_PATTERN
@@ -39,6 +41,29 @@ def test_a_plan_survives_csv_and_parquet_with_its_digest(tmp_path: Path) -> None
         again = plan.load(tmp_path / name)
         assert again.digest == made.digest
         assert again.rows() == made.rows()
+
+
+#: A plan as it was written before a base could take steps.
+BEFORE = (
+    "id,class,group,strategy,prompt,negative_prompt,parent,mask,seed,solver,steps,guidance,guidance_interval,strength,"
+    "size\na,plaque,dark,text-to-image,skin,,,,7,ddim,4,3.0,0.28:5.42,1.0,64\n"
+)
+
+
+@pytest.mark.parametrize("name", ["plan.csv", "plan.parquet"])
+def test_a_plan_of_before_has_its_bytes_and_its_digest(name: str, tmp_path: Path) -> None:
+    """Read, written again, and with a column of zeros; another number is another plan."""
+    made = plan.from_csv(BEFORE.encode(), "before")
+    assert made.csv() == BEFORE
+    assert made.digest == hashlib.sha256(BEFORE.encode()).hexdigest()
+    made.save(tmp_path / name)
+    assert [*read_table(tmp_path / name)] == BEFORE.partition("\n")[0].split(",")
+    (row,) = plan.records(plan.load(tmp_path / name).frame)
+    assert row["base_steps"] == "0"
+    assert plan.from_rows([{k: v for k, v in row.items() if v}]).csv() == BEFORE
+    other = plan.from_rows([{k: v for k, v in row.items() if v} | {"base_steps": "1"}])
+    other.save(tmp_path / name)
+    assert plan.load(tmp_path / name).digest == other.digest != made.digest
 
 
 @pytest.mark.parametrize("name", ["plan.csv", "plan.parquet"])

@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from runs_helpers import files, started
 from safetensors.torch import load_file, save_file
 
 import engines
 from dermforge.common.errors import UserError
 from gen.diffusion.denoising_loop import DenoisingLoop
 from gen.plan import cost, grid
-from gen.plan.plan import PlanRow, from_rows
+from gen.plan.plan import Plan, PlanRow, from_rows
 from gen.plan.validate_plan import check
+from gen.sampling import run_record
 from gen.sampling.in_memory import sample_images
+from gen.sampling.workers import SamplingJob
+from shards import ShardSet
 
 UNET = Path("unet/diffusion_pytorch_model.safetensors")
 
@@ -63,6 +69,52 @@ def test_an_image_is_the_same_in_any_company(opened: Callable[..., engines.Engin
         drawn = sample_images(opened(size), [rows[i] for i in mixed])
         for place, i in enumerate(mixed):
             assert np.abs(drawn[place].astype(int) - alone[i]).max() <= (0 if size == 8 else 1)
+
+
+def mixed(size: int) -> Plan:
+    """18 images of which the base takes none to three steps."""
+    return from_rows([row(i, size).model_dump(by_alias=True) for i in range(18)])
+
+
+@pytest.fixture(scope="module")
+def whole(bundle: Path, opened: Callable[..., engines.Engine], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in 5 shards by one worker."""
+    folder, engine = tmp_path_factory.mktemp("whole"), opened()
+    record = started(folder, engine, mixed(engine.spec.size))
+    SamplingJob(folder, bundle, device="cpu").sample(run_record.todo(folder, record), engine)
+    return folder
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_any_number_of_workers_writes_the_same_bytes(
+    bundle: Path, opened: Callable[..., engines.Engine], whole: Path, tmp_path: Path, workers: int
+) -> None:
+    """Each with an engine of its own, the last one first."""
+    engine = opened()
+    record = started(tmp_path, engine, mixed(engine.spec.size))
+    for index in reversed(range(workers)):
+        SamplingJob(tmp_path, bundle, device="cpu").sample(run_record.todo(tmp_path, record, (index, workers)))
+    assert len(files(whole)) == 3 * 5
+    assert files(tmp_path) == files(whole)
+
+
+def test_all_records_of_a_run_have_the_same_keys(whole: Path) -> None:
+    """Also of images that the base takes no step of: loaders take the keys from the first records."""
+    samples = [sample for sample, _ in ShardSet.open(whole).images()]
+    assert {sample.base_steps for sample in samples} == {0, 1, 2, 3}
+    assert len({tuple(json.loads(sample.canonical())) for sample in samples}) == 1
+
+
+@pytest.mark.slow
+def test_processes_at_the_same_time_write_the_same_bytes(bundle: Path, whole: Path, tmp_path: Path) -> None:
+    """`--worker 0/3` to `2/3`."""
+    line = f"sample --plan {whole}/plan.csv --engine {bundle} --device cpu --name s --shard-size 4 --shards {tmp_path}"
+    record = run_record.read(whole)
+    assert record is not None
+    command = [sys.executable, "-m", "gen", *line.split(), "--threads", str(record.threads)]
+    running = [subprocess.Popen([*command, "--worker", f"{index}/3"]) for index in range(3)]
+    assert [process.wait(timeout=300) for process in running] == [0, 0, 0]
+    assert files(tmp_path) == files(whole)
 
 
 def test_the_calls_of_both_denoisers_are_full(opened: Callable[..., engines.Engine]) -> None:

@@ -17,6 +17,7 @@ from engines import Engine
 from gen.plan.plan import Plan
 from gen.sampling import run_record
 from gen.sampling.certificates import certificates_of
+from gen.sampling.image_record import sample_of
 from gen.sampling.regenerate import regenerate
 from gen.sampling.sampler import Sampler
 from shards import ShardSet
@@ -29,10 +30,11 @@ def bundle(bundles: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def certify(bundle: Path, plan: Plan, verdict: str = "pass") -> str:
-    """Put a certificate of use that covers a plan into a bundle; its digest."""
-    drawn = plan.rows()
-    settings = tuple({repr(s): s for row in drawn if (s := settings_of(row.model_dump()))}.values())
-    cells = {(row.label, row.group, row.strategy) for row in drawn}
+    """Put a certificate of use that covers a plan into a bundle, by the records of its images; its digest."""
+    record = run_record.describe(engines.load(bundle, device="cpu"), plan)
+    drawn = [sample_of(row, record, plan.by_base) for row in plan.rows()]
+    settings = tuple({repr(s): s for one in drawn if (s := settings_of(one.model_dump()))}.values())
+    cells = {(one.label, one.group, one.strategy) for one in drawn}
     made = certificate(
         bundle=engines.read_bundle(bundle).digest,
         verdict=verdict,
