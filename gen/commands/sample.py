@@ -126,6 +126,8 @@ def sample(
         console.warn("this bundle failed its parity certificate", style="red")
     if record.certificates:
         say_use(record.certificates)
+    if fresh:
+        loaded.bundle.verify()  # some files are opened late: shards are not removed that could not be drawn again
     run_record.open_run(shards, record, table, fresh)
     left = run_record.todo(shards, record, mine)
     total = len(range(mine[0], record.shards, mine[1]))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ends import contents
+from flips import flipped
 from runs_helpers import files, objects
 from typer.testing import CliRunner
 
 from dermforge.common import console
 from dermforge.common.errors import UserError
+from engines import EngineError, read_bundle
+from gen.commands.inspect_bundle import inspect_bundle
 from gen.commands.regenerate import regenerate
 from gen.commands.sample import sample
 from gen.plan import plan
@@ -54,6 +59,31 @@ def test_the_command_samples_resumes_and_refuses(bundles: dict[str, Path], tmp_p
         call(sample, *options, "--worker", "3/3")
     with pytest.raises(UserError, match="leave out --steps"):
         call(sample, *options, "--plan", out / "plan.csv")
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "vae", "unet"])
+def test_a_damaged_part_is_refused_before_any_shard_is_made_or_removed(
+    bundles: dict[str, Path], tmp_path: Path, part: str
+) -> None:
+    """Text encoders are opened with the first prompt, which is before the first image; `--fresh` looks at all files."""
+    bundle, out = Path(shutil.copytree(bundles["text"], tmp_path / "bundle")), tmp_path / "out"
+    options = ("--shards", out, "--engine", bundle, "--device", "cpu", "--name", "s", "--shard-size", 4)
+    call(sample, *options, "--per-cell", 2, "--steps", 2)
+    whole = contents(out)
+    (weights,) = [a for a in read_bundle(bundle).find("weights", "torch") if a.component == part]
+    with flipped(bundle / weights.path, 8 * (weights.bytes - 1)):
+        with pytest.raises(EngineError, match=f"{weights.path} hashes to"):
+            call(sample, *options, "--per-cell", 2, "--steps", 2, "--fresh")
+        assert contents(out) == whole
+        (out / "s-000001.json").unlink()
+        before = contents(out)
+        with pytest.raises(EngineError, match=f"{weights.path} hashes to"):
+            call(sample, *options)
+        assert contents(out) == before
+        with pytest.raises(EngineError, match=f"{weights.path} hashes to"):
+            inspect_bundle(bundle)
+    call(sample, *options)
+    assert contents(out) == whole
 
 
 def test_a_run_into_a_bucket_resumes_where_the_network_died(
