@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 from transformers.integrations.peft import MIN_PEFT_VERSION
 from transformers.utils import check_peft_version
+
+from gen.distill.student import MODULES
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 TEXT = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
@@ -78,6 +81,14 @@ def kohya_file(pipeline: Any, path: Path, seed: int, alpha: float | None = 2.0) 
     words, _ = layers(pipeline.text_encoder, TEXT, seed + 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(kohya_names("lora_unet_", unet, alpha) | kohya_names("lora_te_", words, alpha), path)
+    return path
+
+
+def lcm_lora(model: Path, path: Path) -> Path:
+    """Kohya's names, half precision, an alpha for each module, convolutions among them: as lcm-lora-sdv1-5 has it."""
+    unet = StableDiffusionPipeline.from_pretrained(model).unet
+    found, _ = layers(unet, MODULES, 3)
+    save_file(kohya_names("lora_unet_", found, 4.0), path)
     return path
 
 

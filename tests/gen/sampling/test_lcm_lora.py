@@ -6,27 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from adapters_helpers import kohya_names, layers, psnr
+from adapters_helpers import lcm_lora, psnr
 from diffusers import LCMScheduler, StableDiffusionPipeline
 from diffusers.schedulers import scheduling_lcm
-from safetensors.torch import save_file
 
 import engines
 from engines.adapters import parse_lora, with_adapters
 from gen.diffusion import noise
-from gen.distill.student import MODULES
 from gen.plan.plan import PlanRow
 from gen.sampling.in_memory import sample_images
 
 PROMPT = "An image of plaque, dark skin"
-
-
-def lcm_lora(model: Path, path: Path) -> Path:
-    """Kohya's names, half precision, an alpha for each module, convolutions among them: as lcm-lora-sdv1-5 has it."""
-    unet = StableDiffusionPipeline.from_pretrained(model).unet
-    found, _ = layers(unet, MODULES, 3)
-    save_file(kohya_names("lora_unet_", found, 4.0), path)
-    return path
 
 
 def test_an_lcm_lora_is_drawn_as_diffusers_draws_it(
