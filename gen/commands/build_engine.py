@@ -10,13 +10,11 @@ import typer
 from rich.text import Text
 
 from dermforge.common import console
-from gen.commands.model_options import PartsFrom, PredictionType, Variant
+from gen.commands.model_options import Model, PartsFrom, PredictionType, Variant
 
 
 def build_engine(
-    model: Annotated[
-        str | None, typer.Option(help="A diffusers pipeline folder, hub id or .safetensors file [default: built in]")
-    ] = None,
+    model: Model = None,
     out: Annotated[Path, typer.Option(help="The bundle's folder")] = Path("bundle"),
     lora: Annotated[
         list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="An adapter to fuse into the weights; repeatable")

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+Model = Annotated[
+    str | None, typer.Option(help="A diffusers pipeline folder, hub id or .safetensors file [default: built in]")
+]
 Variant = Annotated[
     str | None, typer.Option(help="The copy of the weights to read: fp16, ema, non_ema ... [default: the plain one]")
 ]

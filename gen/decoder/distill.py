@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
 from dermforge.common.progress import Progress, silent
-from engines.find_model import resolve
-from engines.pipeline_spec import model_digest, read_spec
 from gen.decoder import output
 from gen.decoder.settings import DecoderSettings
 from gen.decoder.student import LatentBatches, distance, images_of, new_student
-from gen.finetune.base import Base
+from gen.finetune.base import Base, load_base, read_base
 from gen.finetune.data.batches import LatentSource
-from gen.finetune.data.examples import Examples, make_examples, training_rows
-from gen.finetune.data.holdout import Holdout, of_splits
-from gen.finetune.data.latents import Latents
+from gen.finetune.data.examples import Examples
+from gen.finetune.data.latents import encoded_views
 from gen.finetune.data.views import Views
 from gen.finetune.output import finished
 from gen.finetune.settings import Execution
+from gen.finetune.task import Task
 from gen.finetune.trainer import Training
 from gen.finetune.work import LATENTS, Work
-from shards.format.reader import ImageSet
 
 #: No image has a prompt here; all are the same to the data road of fine-tuning.
 TEMPLATE = "An image"
-
-
-@dataclass(frozen=True)
-class DecoderTask:
-    """Whose VAE is learnt from, on which images, and where the result goes; work: by default OUT.work."""
-
-    model: str | Path
-    data: ImageSet
-    out: Path
-    holdout: Holdout = field(default_factory=Holdout)
-    work: Path | None = None
-
-    @property
-    def folder(self) -> Path:
-        return self.work or self.out.with_name(f"{self.out.name}.work")
 
 
 @dataclass(frozen=True)
@@ -60,7 +41,7 @@ class DecoderResult:
 
 
 def distill_decoder(
-    task: DecoderTask,
+    task: Task,
     settings: DecoderSettings,
     execution: Execution,
     accelerator: Accelerator,
@@ -96,7 +77,7 @@ def distill_decoder(
 
 @dataclass(frozen=True)
 class _Run:
-    task: DecoderTask
+    task: Task
     settings: DecoderSettings
     execution: Execution
     accelerator: Accelerator
@@ -106,22 +87,14 @@ class _Run:
     @cached_property
     def base(self) -> Base:
         """The pipeline, of which the VAE alone is loaded."""
-        folder = resolve(self.task.model)
-        spec = read_spec(folder, self.settings.size)
+        folder, spec = read_base(self.task.model, self.settings.size)
         spec = spec.model_copy(update={"unet_in_channels": spec.latent_channels})  # no mask is decoded
-        return Base(folder, spec, model_digest(folder), self.accelerator.device)
+        return load_base(folder, spec, self.accelerator.device)
 
     @cached_property
     def examples(self) -> Examples:
         """The images, none of which is held out."""
-        data = training_rows(self.task.data)
-        held_out = self.task.holdout | of_splits(self.task.data)
-        held_out.check(data.rows, {})
-        held_out.check_lineage(self.base.spec.lineage, "the model")
-        with self.progress("check images", data.n) as tick:
-            chosen = make_examples(data, TEMPLATE, tick, one_for_all=True)
-        held_out.check(data.rows, chosen.digests)
-        return chosen
+        return self.task.examples(TEMPLATE, self.base.spec.lineage, self.progress, one_for_all=True)
 
     @cached_property
     def student(self) -> Any:
@@ -144,7 +117,12 @@ class _Run:
         self.accelerator.wait_for_everyone()
         device, settings = self.accelerator.device, self.settings
         vae = self.base.vae.to(device)
-        source = LatentSource("real", self._latents(), self.examples.prompt)
+        views, wanted = Views(self.base.spec.size, settings.seed), settings.views_for(len(self.examples))
+        place = work.folder / LATENTS / "real"
+        latents = encoded_views(
+            place, wanted, self.base, self.examples, views, self.accelerator, self.progress, self.say
+        )
+        source = LatentSource("real", latents, self.examples.prompt)
         training = Training(
             self.accelerator,
             self.student.decoder,
@@ -159,16 +137,3 @@ class _Run:
         )
         training.run(lambda step: None, self.progress, self.say)
         return self.student
-
-    def _latents(self) -> Latents:
-        """The encoded views; each process computes a part of what is missing."""
-        views = Views(self.base.spec.size, self.settings.seed)
-        identity = {"model": self.base.digest, "data": self.examples.digest} | asdict(views)
-        cache = Latents(self.task.folder / LATENTS / "real", identity, self.settings.views_for(len(self.examples)))
-        own = cache.missing()[self.accelerator.process_index :: self.accelerator.num_processes]
-        self.accelerator.wait_for_everyone()  # all have looked before one writes
-        with self.progress("encode views", len(own) * len(self.examples)) as tick:
-            for number in own:
-                cache.encode(number, self.examples, views, self.base, tick)
-        self.accelerator.wait_for_everyone()
-        return cache

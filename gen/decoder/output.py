@@ -11,11 +11,10 @@ from typing import Any
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.whole_folder import whole_folder
-from engines.checkpoint.folder import read_json
 from engines.pipeline_spec import FACTS, file_digests
 from gen.finetune.base import Base
-from gen.finetune.data.examples import Examples, lineage_of
-from gen.finetune.output import TRAINING, Record, made_by
+from gen.finetune.data.examples import Examples
+from gen.finetune.output import TRAINING, Record, lineage_facts, made_by
 
 RECORD = Record("distill_decoder", "a distilled decoder")
 
@@ -32,23 +31,12 @@ def write(
     """Write the folder whole: weights, configuration, lineage, card and log."""
     with whole_folder(out) as folder:
         student.save_pretrained(folder, safe_serialization=True)
-        facts = _facts(base, examples) | {RECORD.key: made_by(identity, steps), "files": file_digests(folder)}
+        facts = lineage_facts(base, examples) | {RECORD.key: made_by(identity, steps), "files": file_digests(folder)}
         (folder / FACTS).write_bytes(sealed_json(json.dumps(facts, indent=1, ensure_ascii=False)))
         (folder / "README.md").write_text(_card(student, base, facts, identity, steps), encoding="utf-8")
         (folder / TRAINING).mkdir()
         for path, name in records:
             (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / TRAINING / name)
-
-
-def _facts(base: Base, examples: Examples) -> dict[str, Any]:
-    """What the lineage guard reads: the images, and those of the pipeline whose decoder was copied."""
-    data, own = examples.data, base.folder / FACTS
-    inherited = read_json(own) if own.is_file() else {}
-    return {
-        "lineage": list(dict.fromkeys([*inherited.get("lineage", []), *lineage_of(data)])),
-        "lineage_sha256": inherited.get("lineage_sha256", {}) | dict(sorted(examples.digests.items())),
-        "phantom": bool(base.spec.phantom or (data.rows["origin"] == "phantom").any()),
-    }
 
 
 def _card(student: Any, base: Base, facts: dict[str, Any], identity: dict[str, Any], steps: int) -> str:

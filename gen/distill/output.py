@@ -8,11 +8,9 @@ from typing import Any, ClassVar
 
 from diffusers import LCMScheduler
 
-from engines.checkpoint.folder import read_json
-from engines.pipeline_spec import FACTS
 from gen.distill.consistency import TIMESTEP_SCALING
 from gen.distill.settings import Distillation
-from gen.finetune.output import Record, TunedPipeline
+from gen.finetune.output import Record, TunedPipeline, facts_of
 
 #: What a student knows because its teacher does: words and cells.
 INHERITED = ("classes", "groups", "prompt_template", "validation_prompts")
@@ -37,8 +35,7 @@ class DistilledPipeline(TunedPipeline):
         _change(folder / "model_index.json", {"scheduler": ["diffusers", "LCMScheduler"]})
 
     def facts(self) -> dict[str, Any]:
-        known, own = super().facts(), self.base.folder / FACTS
-        inherited = read_json(own) if own.is_file() else {}
+        known, inherited = super().facts(), facts_of(self.base)
         known |= {name: inherited[name] for name in INHERITED if inherited.get(name)}
         return known | {"few_steps": self.settings.few()}
 

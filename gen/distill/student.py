@@ -83,17 +83,17 @@ class Student(PromptedDenoiser):
             model(batch.noisy, batch.timesteps, batch.prompt, guidance).float(), noisy, batch.timesteps
         )
         with torch.no_grad():
-            out = self.guided(batch.noisy, batch.timesteps, batch.prompt, guidance).float()
+            out = self.guided(batch.noisy, batch.timesteps, batch.prompt, guidance)
             before, nearer = objective.before(batch.timesteps), objective.solved(out, noisy, batch.timesteps)
             arrays = (torch.cat([nearer, extra], dim=1), before, batch.prompt, guidance)
             target = objective.consistent(self.averaged(*arrays).float(), nearer, before)
         return torch.mean(pseudo_huber(said, target, settings.huber) * batch.weight)
 
     def guided(self, noisy: Tensor, timesteps: Tensor, which: Tensor, guidance: Tensor) -> Tensor:
-        """The teacher's prediction with classifier-free guidance (arXiv 2207.12598), [b, C, h, w]."""
+        """The teacher's prediction with classifier-free guidance (arXiv 2207.12598), float32 [b, C, h, w]."""
         both = self.text(torch.cat([which, torch.full_like(which, self.empty)]))
         rows, times = torch.cat([noisy, noisy]), torch.cat([timesteps, timesteps])
-        conditional, unconditional = self.predicted(self.teacher, rows, times, both).chunk(2)
+        conditional, unconditional = self.predicted(self.teacher, rows, times, both).float().chunk(2)
         out: Tensor = unconditional + guidance.reshape(-1, 1, 1, 1) * (conditional - unconditional)
         return out
 

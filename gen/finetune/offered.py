@@ -13,13 +13,18 @@ from gen.finetune.settings import Execution, Hyperparameters
 
 
 def check_offered(spec: PipelineSpec, settings: Hyperparameters, execution: Execution) -> None:
-    """Refuse options that the family of a pipeline does not have.
+    """Refuse a few-step student, and options that the family of a pipeline does not have.
 
     Raises
     ------
     UserError
         Names the option, why it does not go with the family, and the families that have it.
     """
+    if spec.few_steps is not None:
+        raise UserError(
+            f"the model is a student that draws in {spec.few_steps.steps} steps, and would forget how: train the "
+            "pipeline that it was distilled from, and distil that"
+        )
     if settings.method == "textual-inversion":
         _refuse(spec, "textual-inversion", learns_words, "it reads prompts by more than CLIP, whose words are learnt")
     if settings.method == "lora" and execution.keep_adapter:

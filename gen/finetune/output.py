@@ -134,25 +134,18 @@ class TunedPipeline:
 
     def facts(self) -> dict[str, Any]:
         """What engines and the lineage guard read."""
-        data, own = self.examples.data, self.base.folder / FACTS
-        inherited = read_json(own) if own.is_file() else {}
-        real = {i for i, origin in zip(data.rows["id"], data.rows["origin"], strict=True) if origin != "synthetic"}
-        lineage = [*inherited.get("lineage", []), *lineage_of(data)]
-        digests = {i: self.examples.digests[i] for i in sorted(real)}
-        cells = self.examples.cells
+        data, cells = self.examples.data, self.examples.cells
         return {
             "classes": sorted(set(data.rows["class"])),
             "groups": data.groups if names_skin_type(self.examples.template) else None,
             "prompt_template": self.examples.template,
-            "lineage": list(dict.fromkeys(lineage)),
-            "lineage_sha256": inherited.get("lineage_sha256", {}) | digests,
-            "phantom": bool(self.base.spec.phantom or (data.rows["origin"] == "phantom").any()),
+            **lineage_facts(self.base, self.examples),
             "validation_prompts": [
                 {"prompt": self.examples.prompts[prompt], "class": label, "group": group}
                 for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
             ],
             self.record.key: made_by(self.identity, self.steps),
-            "source": inherited.get("source"),
+            "source": facts_of(self.base).get("source"),
         }
 
     def card(self) -> str:
@@ -178,6 +171,26 @@ a classifier that is tested on one of those images.
         """What the card says of names in clear; nothing where there are none."""
         names = in_clear(self.facts()["lineage"])
         return f"\nBefore you publish: {warning(names, FACTS)}.\n" if names else ""
+
+
+def facts_of(base: Base) -> dict[str, Any]:
+    """What a pipeline says of itself; nothing where it is not of this program."""
+    own = base.folder / FACTS
+    return read_json(own) if own.is_file() else {}
+
+
+def lineage_facts(base: Base, examples: Examples) -> dict[str, Any]:
+    """The real images behind what was trained, the pipeline's own and the examples', with the digests that are known.
+
+    Synthetic examples are no real images: those behind them are named, and have no digest here.
+    """
+    data, before = examples.data, facts_of(base)
+    real = {i for i, origin in zip(data.rows["id"], data.rows["origin"], strict=True) if origin != "synthetic"}
+    return {
+        "lineage": list(dict.fromkeys([*before.get("lineage", []), *lineage_of(data)])),
+        "lineage_sha256": before.get("lineage_sha256", {}) | {i: examples.digests[i] for i in sorted(real)},
+        "phantom": bool(base.spec.phantom or (data.rows["origin"] == "phantom").any()),
+    }
 
 
 def _copy(base: Path, folder: Path) -> None:

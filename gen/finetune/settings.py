@@ -106,6 +106,11 @@ class Execution:
 
     `fresh` starts again instead of resuming; `keep_adapter` also writes LoRA's adapter alone; `keep_work` keeps the
     working folder, so that the run can be made longer.
+
+    Raises
+    ------
+    UserError
+        A number is negative.
     """
 
     micro_batch: int = 0
@@ -118,3 +123,8 @@ class Execution:
     keep_work: bool = False
     fresh: bool = False
     track: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("micro_batch", "checkpoint_every", "validate_every"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"{name} is {value}; expected 0 or more")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from torch import Tensor, nn
 
 from dermforge.common.errors import UserError
 from dermforge.common.progress import Progress, silent
@@ -19,44 +20,18 @@ from engines.pipeline_spec import PipelineSpec
 from engines.silence import quiet
 from gen.finetune import methods, output, validation
 from gen.finetune.base import Base, load_base, read_base
-from gen.finetune.data.batches import Batches, LatentSource
-from gen.finetune.data.examples import Examples, lineage_of, make_examples, training_rows
-from gen.finetune.data.holdout import Holdout, of_splits
-from gen.finetune.data.latents import Latents
+from gen.finetune.data.batches import Batch, Batches, LatentSource
+from gen.finetune.data.examples import Examples, make_examples, training_rows
+from gen.finetune.data.latents import Latents, encoded_views
 from gen.finetune.data.views import Views
 from gen.finetune.lesson import FINE_TUNING, Lesson
 from gen.finetune.offered import check_offered
 from gen.finetune.settings import Execution, Hyperparameters
+from gen.finetune.task import Task
 from gen.finetune.trainer import Optimisation, Training
 from gen.finetune.work import LATENTS, PRIOR, TRACKING, VALIDATION, Work
 from gen.plan import prompts
-from shards.format.reader import ImageSet
 from shards.ingest.folder import FolderSet
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is tuned, on which images, and where the result goes.
-
-    Attributes
-    ----------
-    model
-        A pipeline folder or a hub id.
-    holdout
-        Images that must not be trained on, in addition to the set's own validation and test images.
-    work
-        Checkpoint, cached latents, log and sheets; by default OUT.work.
-    """
-
-    model: str | Path
-    data: ImageSet
-    out: Path
-    holdout: Holdout = field(default_factory=Holdout)
-    work: Path | None = None
-
-    @property
-    def folder(self) -> Path:
-        return self.work or self.out.with_name(f"{self.out.name}.work")
 
 
 @dataclass(frozen=True)
@@ -166,14 +141,7 @@ def _examples(task: Task, spec: PipelineSpec, settings: Hyperparameters, progres
             )
         if "<{class}>" not in template:
             template = template.replace("{class}", "<{class}>")
-    held_out = task.holdout | of_splits(task.data)
-    held_out.check(data.rows, {})
-    held_out.check_lineage(spec.lineage, "the base model")
-    held_out.check_lineage(lineage_of(data), f"the model that drew images of {task.data}")
-    with progress("check images", data.n) as tick:
-        chosen = make_examples(data, template, tick, one_for_all=settings.template is not None)
-    held_out.check(data.rows, chosen.digests)
-    return chosen
+    return task.examples(template, spec.lineage, progress, one_for_all=settings.template is not None)
 
 
 @dataclass(frozen=True)
@@ -212,11 +180,17 @@ class _Run:
         settings, dropped = self.settings, len(network.prompts) - 1
         objective = self.lesson.objective(self.base.spec, self.settings)
         batches = Batches(self._sources(), objective, settings.seed, settings.batch, settings.drop_prompt, dropped)
+        of_batch = self.lesson.loss(network, batches)
+
+        def loss(model: nn.Module, batch: Batch) -> Tensor:
+            with self.accelerator.autocast():  # of what a lesson calls beside the network, too
+                return of_batch(model, batch)
+
         training = Training(
             self.accelerator,
             network,
             batches,
-            self.lesson.loss(network, batches),
+            loss,
             settings,
             self.execution,
             self.steps,
@@ -258,20 +232,10 @@ class _Run:
         return sources
 
     def _latents(self, name: str, examples: Examples) -> Latents:
-        """The cached views of some images; each process computes a part of what is missing."""
+        """The cached views of some images."""
         views = Views(self.base.spec.size, self.settings.seed, self.settings.jitter)
-        identity = {"model": self.base.digest, "data": examples.digest} | asdict(views)
-        cache = Latents(self.work / LATENTS / name, identity, self.settings.views_for(len(examples)))
-        missing = cache.missing()
-        if len(missing) < cache.n_views:
-            self.say(f"takes {cache.n_views - len(missing)} of {cache.n_views} encoded views from {cache.folder}")
-        own = missing[self.accelerator.process_index :: self.accelerator.num_processes]
-        self.accelerator.wait_for_everyone()  # all have looked before one writes
-        with self.progress("encode views", len(own) * len(examples)) as tick:
-            for number in own:
-                cache.encode(number, examples, views, self.base, tick)
-        self.accelerator.wait_for_everyone()
-        return cache
+        wanted, folder = self.settings.views_for(len(examples)), self.work / LATENTS / name
+        return encoded_views(folder, wanted, self.base, examples, views, self.accelerator, self.progress, self.say)
 
     def _validate(self, step: int) -> None:
         if self.accelerator.is_main_process:

@@ -1,4 +1,4 @@
-"""`gen finetune` as a user runs it, in this process."""
+"""`gen finetune`, and other commands that train, as a user runs them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -18,13 +20,10 @@ from gen.commands.finetune import finetune
 #: Runs the command with as many threads as the tests, so that sums are in the same order.
 PROGRAM = """
 import sys, torch
-from gen.commands.finetune import finetune
-from dermforge.common import console
+from gen.cli import main
 
 torch.set_num_threads(int(sys.argv.pop(1)))
-app = console.new_app("gen")
-app.command()(finetune)
-console.run(app)
+main()
 """
 CLASSES, GROUPS = ["lichen_planus", "plaque"], ["1", "5"]  # of the fixture `images`, which says I and V
 
@@ -35,20 +34,21 @@ def words(**options: object) -> list[str]:
     return [str(word) for flag, value in pairs.items() for word in ([flag] if value is True else [flag, value])]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, **options: object) -> int:
+def run(monkeypatch: pytest.MonkeyPatch, command: Callable[..., None] = finetune, /, **options: object) -> int:
     """The command as the console runs it, by default for prompts of the class alone; its exit status."""
     app = console.new_app("gen")
-    app.command()(finetune)
-    monkeypatch.setattr(sys, "argv", ["finetune", *words(**{"template": "An image of {class}", **options})])
+    app.command()(command)
+    usual = {"template": "An image of {class}"} if "template" in signature(command).parameters else {}
+    monkeypatch.setattr(sys, "argv", [command.__name__, *words(**{**usual, **options})])
     with pytest.raises(SystemExit) as stop:
         console.run(app)
     return int(stop.value.code or 0)
 
 
-def killed(out: Path, **options: object) -> None:
-    """The command in another process, which gets SIGKILL between two checkpoints."""
-    command = [sys.executable, "-c", PROGRAM, str(torch.get_num_threads())]
-    child = subprocess.Popen([*command, *words(**options, out=out)])
+def killed(out: Path, command: str = "finetune", /, **options: object) -> None:
+    """A command of `gen` in another process, which gets SIGKILL between two checkpoints."""
+    program = [sys.executable, "-c", PROGRAM, str(torch.get_num_threads()), command]
+    child = subprocess.Popen([*program, *words(**options, out=out)])
     log = out.with_name(f"{out.name}.work") / "log.csv"
     while child.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 4):
         time.sleep(0.01)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from safetensors import safe_open
 from torch import Tensor
 
 from dermforge.common import tensor_files
-from dermforge.common.progress import Ticker, no_tick
+from dermforge.common.progress import Progress, Ticker, no_tick, silent
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples
 from gen.finetune.data.views import Views
@@ -69,6 +70,31 @@ class Latents:
     @cached_property
     def _open(self) -> list[Any]:
         return [safe_open(self._path(v), "pt") for v in range(self.n_views)]
+
+
+def encoded_views(
+    folder: Path,
+    n_views: int,
+    base: Base,
+    examples: Examples,
+    views: Views,
+    accelerator: Accelerator,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
+) -> Latents:
+    """The cached views of some images; each process computes a part of what is missing."""
+    identity = {"model": base.digest, "data": examples.digest} | asdict(views)
+    cache = Latents(folder, identity, n_views)
+    missing = cache.missing()
+    if len(missing) < n_views:
+        say(f"takes {n_views - len(missing)} of {n_views} encoded views from {folder}")
+    own = missing[accelerator.process_index :: accelerator.num_processes]
+    accelerator.wait_for_everyone()  # all have looked before one writes
+    with progress("encode views", len(own) * len(examples)) as tick:
+        for number in own:
+            cache.encode(number, examples, views, base, tick)
+    accelerator.wait_for_everyone()
+    return cache
 
 
 @torch.no_grad()

@@ -10,15 +10,17 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import load_file
+from study_helpers import generator
 
 from dermforge.common.errors import UserError
 from engines.adapters import with_decoder
 from engines.pipeline_spec import read_spec
-from gen.decoder.distill import DecoderResult, DecoderTask, distill_decoder
+from gen.decoder.distill import DecoderResult, distill_decoder
 from gen.decoder.settings import DecoderSettings
 from gen.decoder.student import LatentBatch, distance
 from gen.finetune.data.holdout import Holdout
 from gen.finetune.settings import Execution
+from gen.finetune.task import Task
 from gen.finetune.tune import new_accelerator
 from shards.ingest.folder import open_data
 
@@ -30,7 +32,7 @@ Run = Callable[..., DecoderResult]
 @pytest.fixture
 def run(random_pipeline: Path, images: Path, tmp_path: Path) -> Run:
     def call(out: str, steps: int = 4, holdout: Holdout = Holdout(), keep_work: bool = False) -> DecoderResult:
-        task = DecoderTask(random_pipeline, open_data(images), tmp_path / out, holdout)
+        task = Task(random_pipeline, open_data(images), tmp_path / out, holdout)
         settings, how = SETTINGS.model_copy(update={"steps": steps}), Execution(keep_work=keep_work)
         return distill_decoder(task, settings, how, new_accelerator(settings, how))
 
@@ -70,6 +72,23 @@ def test_a_run_in_two_parts_ends_in_the_same_bits(run: Run, tmp_path: Path) -> N
 def test_held_out_images_are_refused(run: Run) -> None:
     with pytest.raises(UserError, match="1 training images are held out: p3"):
         run("held", holdout=Holdout(frozenset({"p3"})))
+
+
+def test_images_that_a_held_out_image_went_into_are_refused_and_are_no_real_images(
+    random_pipeline: Path, tmp_path: Path
+) -> None:
+    """As in fine-tuning; who is behind synthetic images is named, and their digests are no real image's."""
+    generator(tmp_path / "drawn", "s", ["plaque"], ("behind",))
+
+    def call(holdout: Holdout) -> DecoderResult:
+        task, how = Task(random_pipeline, open_data(tmp_path / "drawn"), tmp_path / "small", holdout), Execution()
+        return distill_decoder(task, SETTINGS, how, new_accelerator(SETTINGS, how))
+
+    with pytest.raises(UserError, match=r"drew images of .* was tuned on 1 images that are held out"):
+        call(Holdout(frozenset({"behind"})))
+    call(Holdout())
+    facts = json.loads((tmp_path / "small" / "dermforge.json").read_text())
+    assert (facts["lineage"], facts["lineage_sha256"]) == (["behind"], {})
 
 
 def test_the_loss_is_zero_for_the_teacher_and_weighs_colour_most() -> None:

@@ -25,8 +25,9 @@ from engines.models import families
 from engines.pipeline_spec import read_spec
 from gen.finetune.base import load_base, read_base
 from gen.finetune.settings import Execution, Hyperparameters
+from gen.finetune.task import Task
 from gen.finetune.text import checked_ids
-from gen.finetune.tune import Task, new_accelerator, tune
+from gen.finetune.tune import new_accelerator, tune
 from shards.format.images import encode_image
 from shards.ingest.folder import open_data
 

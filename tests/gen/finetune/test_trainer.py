@@ -15,8 +15,9 @@ from torch import Tensor
 
 from dermforge.common.errors import CheckFailed, UserError
 from gen.finetune.settings import Execution, Hyperparameters
+from gen.finetune.task import Task
 from gen.finetune.trainer import due, shares
-from gen.finetune.tune import Task, new_accelerator, tune
+from gen.finetune.tune import new_accelerator, tune
 from shards.format.images import encode_image
 from shards.ingest.folder import open_data
 
@@ -85,13 +86,16 @@ def test_prior_images_add_to_the_loss_by_their_weight(random_pipeline: Path, pho
     assert added[0]["loss"] > 1.5 * alone[0]["loss"]
 
 
-def test_batches_that_do_not_divide_are_refused() -> None:
+def test_batches_that_do_not_divide_and_negative_numbers_are_refused() -> None:
     with pytest.raises(UserError, match="does not divide over 3"):
         shares(8, 3, 0, 0)
     with pytest.raises(UserError, match="micro-batch of 3"):
         shares(8, 1, 0, 3)
     with pytest.raises(UserError, match="micro-batch of 9"):
         shares(8, 1, 0, 9)
+    for name in ("micro_batch", "checkpoint_every", "validate_every"):
+        with pytest.raises(UserError, match=f"{name} is -1; expected 0 or more"):
+            Execution(**{name: -1})  # type: ignore[arg-type]
 
 
 def test_due_at_multiples_and_at_the_end() -> None:

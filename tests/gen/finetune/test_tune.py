@@ -168,6 +168,7 @@ def test_two_processes_do_the_steps_of_one(
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", str(program), "1"]
+    launch.append("finetune")
     subprocess.run([*launch, *words(**options, out=tmp_path / "two")], check=True, timeout=500)
     for key, value in unet(tmp_path / "one").items():
         torch.testing.assert_close(unet(tmp_path / "two")[key], value, atol=3e-5, rtol=0)
