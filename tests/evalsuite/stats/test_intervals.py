@@ -22,8 +22,18 @@ def test_wilson_is_scipys(n: int, data: st.DataObject) -> None:
     assert intervals.wilson(k, n) == pytest.approx((low, high), abs=1e-9)
 
 
+@settings(deadline=None)
+@given(st.integers(1, 400), st.data(), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
+def test_the_exact_interval_is_scipys(n: int, data: st.DataObject, confidence: float) -> None:
+    k = data.draw(st.integers(0, n))
+    low, high = binomtest(k, n).proportion_ci(confidence, method="exact")
+    assert intervals.clopper_pearson(k, n, confidence) == pytest.approx((low, high), abs=1e-9)
+    assert intervals.clopper_pearson(4 * k, 4 * n, confidence, deff=4) == pytest.approx((low, high), abs=1e-9)
+
+
 def test_no_rows_is_nan() -> None:
     """Undefined is NaN, never 0 to 1."""
+    assert all(math.isnan(v) for v in intervals.clopper_pearson(0, 0))
     assert all(math.isnan(v) for v in intervals.wilson(0, 0))
 
 

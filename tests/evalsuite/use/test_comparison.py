@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom, multinomial
 
-from evalsuite.stats.equivalence import Margin
+from evalsuite.stats.equivalence import Margin, confidence_of
 from evalsuite.stats.half_samples import Sampled
 from evalsuite.use.comparison import judged, sampled_change, share_change
 
@@ -76,3 +77,36 @@ def test_what_lacks_is_said_and_has_no_interval() -> None:
     undefined = sampled_change("recall", "all", 50, sampled(np.nan, 1.0), 0, "")
     row = judged([undefined], lambda _: Margin(0.95, None))[0]
     assert (row.verdict, row.teacher, row.note) == ("cannot be determined", None, "not enough data")
+
+
+@pytest.mark.parametrize("n", [140, 270, 300])
+@pytest.mark.parametrize("won", [0.0, 0.002, 0.01])
+def test_five_percent_at_most_pass_at_the_margin_in_pairs(n: int, won: float) -> None:
+    """Of pairs that lose 2 points more than they win; exact, by summing all counts."""
+    passed = 0.0
+    for losses in range(binom.ppf(1 - 1e-6, n, won + 0.02).astype(int) + 1):
+        for wins in range(binom.ppf(1 - 1e-6, n, won).astype(int) + 1):
+            before, after = np.arange(n) < losses, (np.arange(n) >= losses) & (np.arange(n) < losses + wins)
+            low, high = share_change(
+                "recognised", "all", (before, np.arange(n)), (after, np.arange(n)), paired_rows=True
+            ).bounds(confidence_of())
+            if MARGIN.holds(low, high):
+                passed += multinomial.pmf([losses, wins, n - losses - wins], n, [won + 0.02, won, 0.98 - 2 * won])
+    assert passed <= 0.05
+
+
+@pytest.mark.parametrize("n", [140, 270, 300])
+@pytest.mark.parametrize("teacher", [0.0, 0.005, 0.02])
+@pytest.mark.parametrize("turned", [False, True])
+def test_five_percent_at_most_pass_at_the_margin_in_two_sets(n: int, teacher: float, turned: bool) -> None:
+    passed, own = 0.0, np.arange(n)
+    shares_of = [np.flatnonzero(binom.pmf(own, n, p) > 1e-6) for p in (teacher, teacher + 0.02)]
+    for few in shares_of[0]:
+        for many in shares_of[1]:
+            sides = [(own < few, own), (own < many, np.array([f"s{i}" for i in own]))]
+            low, high = share_change("recognised", "all", *sides[:: -1 if turned else 1], paired_rows=False).bounds(
+                confidence_of()
+            )
+            if MARGIN.holds(low, high):
+                passed += binom.pmf(few, n, teacher) * binom.pmf(many, n, teacher + 0.02)
+    assert passed <= 0.05
