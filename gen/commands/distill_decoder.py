@@ -28,7 +28,10 @@ def distill_decoder(
     steps: Annotated[int, typer.Option(help="Optimiser steps")] = 4000,
     batch: training.Batch = 8,
     micro_batch: training.MicroBatch = 0,
-    learning_rate: Annotated[float, typer.Option(help="Constant after 100 steps")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Risen to over 100 steps")] = 1e-3,
+    schedule: Annotated[
+        str, typer.Option(help="cosine (to 0 at the last step) or constant (can be made longer later on)")
+    ] = "cosine",
     size: training.Size = None,
     views: training.Views = 8,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0 for none")] = 0.995,
@@ -61,6 +64,7 @@ def distill_decoder(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
+        schedule=schedule,
         size=size,
         views=views,
         ema=ema,

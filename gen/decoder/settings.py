@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
+import math
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.errors import UserError
-from gen.finetune.settings import Precision
+from gen.finetune.settings import Precision, risen
+
+Schedule = Literal["cosine", "constant"]
 
 
 class DecoderSettings(BaseModel):
@@ -22,6 +25,9 @@ class DecoderSettings(BaseModel):
         Residual blocks before each enlargement; there is one after the last.
     batch
         Images of one optimiser step, over all processes together.
+    schedule
+        Of the learning rate, after it has risen over `warmup` steps: a cosine to zero, which decides where a run ends
+        from its first step on, or constant, so that a run can be made longer.
     views
         Crops and flips of each image that are encoded, taken in turn.
     ema
@@ -36,6 +42,7 @@ class DecoderSettings(BaseModel):
     batch: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0, lt=1)
     warmup: int = Field(default=100, ge=0)
+    schedule: Schedule = "cosine"
     weight_decay: float = Field(default=0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = Field(default=1.0, gt=0)
@@ -58,6 +65,13 @@ class DecoderSettings(BaseModel):
         """Views of each image that are ever asked for."""
         return min(self.views, -(-self.steps * self.batch // images))
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        if self.schedule == "constant" or step < self.warmup:
+            return self.learning_rate * risen(step, self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / (self.steps - self.warmup)))
+
     def identity(self) -> dict[str, object]:
-        """What a checkpoint must agree in to be resumed; a run may be made longer."""
-        return self.model_dump(mode="json", exclude={"steps"})
+        """What a checkpoint must agree in to be resumed; at a constant rate a run may be made longer."""
+        constant = self.schedule == "constant"  # as all were before there was a schedule
+        return self.model_dump(mode="json", exclude={"steps", "schedule"} if constant else None)

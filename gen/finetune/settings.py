@@ -94,10 +94,19 @@ class Hyperparameters(BaseModel):
         passes = -(-self.steps_for(images) * self.batch // images)
         return min(self.views, passes)
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return self.learning_rate * risen(step, self.warmup)
+
     def identity(self) -> dict[str, object]:
         """What a checkpoint must agree in to be resumed; a run may be made longer."""
         later = set() if self.min_snr else {"min_snr"}  # runs from before it go on
         return self.model_dump(mode="json", exclude={"epochs", "steps", *later})
+
+
+def risen(step: int, warmup: int) -> float:
+    """The share of a learning rate that it has risen to at a step, counted from 0, of a linear rise over `warmup`."""
+    return min(1.0, (step + 1) / max(warmup, 1))
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,6 @@ class Optimisation(Protocol):
     @property
     def learning_rate(self) -> float: ...
     @property
-    def warmup(self) -> int: ...
-    @property
     def weight_decay(self) -> float: ...
     @property
     def betas(self) -> tuple[float, float]: ...
@@ -63,6 +61,7 @@ class Optimisation(Protocol):
     def mixed_precision(self) -> str: ...
     @property
     def seed(self) -> int: ...
+    def rate(self, step: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ class Training(Generic[B]):
         begun = time.monotonic()
         with progress(self.title, self.steps - start, "steps") as tick:
             for step in range(start, self.steps):
-                rate = settings.learning_rate * min(1.0, (step + 1) / max(settings.warmup, 1))
+                rate = settings.rate(step)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 value, norm = self._step(model, optimizer, weights, parts, step)

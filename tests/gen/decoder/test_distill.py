@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from diffusers import AutoencoderTiny
@@ -21,6 +23,7 @@ from gen.decoder.student import LatentBatch, distance
 from gen.finetune.data.holdout import Holdout
 from gen.finetune.settings import Execution
 from gen.finetune.task import Task
+from gen.finetune.trainer import Training
 from gen.finetune.tune import new_accelerator
 from shards.ingest.folder import open_data
 
@@ -31,10 +34,10 @@ Run = Callable[..., DecoderResult]
 
 @pytest.fixture
 def run(random_pipeline: Path, images: Path, tmp_path: Path) -> Run:
-    def call(out: str, steps: int = 4, holdout: Holdout = Holdout(), keep_work: bool = False) -> DecoderResult:
+    def call(out: str, holdout: Holdout = Holdout(), keep_work: bool = False, **settings: object) -> DecoderResult:
         task = Task(random_pipeline, open_data(images), tmp_path / out, holdout)
-        settings, how = SETTINGS.model_copy(update={"steps": steps}), Execution(keep_work=keep_work)
-        return distill_decoder(task, settings, how, new_accelerator(settings, how))
+        given, how = SETTINGS.model_copy(update=settings), Execution(keep_work=keep_work)
+        return distill_decoder(task, given, how, new_accelerator(given, how))
 
     return call
 
@@ -61,12 +64,50 @@ def test_a_run_writes_what_diffusers_opens_and_a_build_takes(run: Run, tmp_path:
     assert run("small").already
 
 
-def test_a_run_in_two_parts_ends_in_the_same_bits(run: Run, tmp_path: Path) -> None:
-    run("whole")
-    run("parts", steps=2, keep_work=True)
-    run("parts", steps=4)
+def test_a_run_at_a_constant_rate_in_two_parts_ends_in_the_same_bits(run: Run, tmp_path: Path) -> None:
+    run("whole", schedule="constant")
+    run("parts", schedule="constant", steps=2, keep_work=True)
+    run("parts", schedule="constant", steps=4)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_run_whose_rate_falls_is_not_made_longer(run: Run) -> None:
+    run("small", keep_work=True)
+    for steps in (2, 8):
+        with pytest.raises(UserError, match=rf"is of another run: steps \(4 then, {steps} now\)"):
+            run("small", steps=steps)
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(
+    random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the rate falls; each step's is that of the whole run."""
+    settings, how = SETTINGS.model_copy(update={"warmup": 2, "steps": 7}), Execution(checkpoint_every=2)
+    done: list[str] = []
+
+    def call(out: str) -> DecoderResult:
+        task = Task(random_pipeline, open_data(images), tmp_path / out)
+        return distill_decoder(task, settings, how, new_accelerator(settings, how), say=done.append)
+
+    def step(self: Training[LatentBatch], *given: Any) -> tuple[float, float]:
+        if given[-1] == 5:
+            raise KeyboardInterrupt
+        return own(self, *given)
+
+    call("whole")
+    own = Training._step
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_step", step)
+        with pytest.raises(KeyboardInterrupt):
+            call("stopped")
+    call("stopped")
+    assert "resumes after step 4 of 7" in done[-1]
+    for name in ("diffusion_pytorch_model.safetensors", "dermforge.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    log = pd.read_csv(tmp_path / "stopped" / "training" / "log.csv")
+    assert log["learning_rate"].tolist() == pytest.approx([settings.rate(i) for i in range(7)], rel=1e-5)
+    assert log["learning_rate"].iloc[-1] < 0.2 * settings.learning_rate
 
 
 def test_held_out_images_are_refused(run: Run) -> None:
