@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bench.measure.device import Facts
 from bench.measure.timing import median
 from dermforge.common import atomic
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_fault
 
 #: By one of these a folder of results is known; each is a command's name.
 FILES = (
@@ -108,10 +108,8 @@ def load(path: Path) -> BenchmarkRecord:
     try:
         return BenchmarkRecord.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise UserError(
-            f"{path} is not a result of bench: {where}: {first['msg']}; expected a file that bench wrote"
+            f"{path} is not a result of bench: {first_fault(error)}; expected a file that bench wrote"
         ) from error
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(ValueError):
@@ -26,9 +30,23 @@ class Stopped(Exception):
     """Somebody stopped a command that does not resume: says where its work so far is (exit status 130)."""
 
 
+def first_fault(error: ValidationError) -> str:
+    """The first fault that pydantic found, and where: not its heading, and not the links that it adds."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the file"
+    return f"{where}: {first['msg']}"
+
+
+def what_it_says(error: BaseException) -> str:
+    """What an exception of a library says; of pydantic's, the first fault."""
+    from pydantic import ValidationError
+
+    return first_fault(error) if isinstance(error, ValidationError) else str(error)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what a library says, for a message of one line; its class where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return next(iter(what_it_says(error).strip().splitlines()), "") or type(error).__name__
 
 
 def system_error(error: Exception) -> OSError | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_fault
 from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import is_sealed_json, opened_json, sealed_json
 
@@ -217,8 +217,4 @@ def read_use_certificate(path: Path) -> tuple[UseCertificate, bytes]:
     try:
         return UseCertificate.model_validate_json(opened_json(content, path, remedy)), content
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
-            f"{path} is no certificate of use of this version ({where}: {first['msg']}); {remedy}"
-        ) from error
+        raise UserError(f"{path} is no certificate of use of this version ({first_fault(error)}); {remedy}") from error

@@ -9,7 +9,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from dermforge.common.console import print_json, progress, say
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_fault
 from dermforge.common.output_folder import claim
 from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import opened_json
@@ -90,8 +90,6 @@ def _measured(path: Path) -> ImageCheck:
         content = opened_json(read_regular(path), path, "run the command that wrote it again")
         return TypeAdapter(ImageCheck).validate_json(content)
     except ValidationError as error:
-        wrong = error.errors()[0]
         raise UserError(
-            f"{path} is not a report section ({'.'.join(map(str, wrong['loc']))}: {wrong['msg']}); run the "
-            "command that wrote it again"
+            f"{path} is not a report section ({first_fault(error)}); run the command that wrote it again"
         ) from error

@@ -14,7 +14,7 @@ from dermforge.common import id_ranges as ranges
 from dermforge.common.atomic import write_whole
 from dermforge.common.classifier import RECORD, WEIGHTS
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import UserError, first_line
+from dermforge.common.errors import UserError, first_fault, first_line
 from dermforge.common.sealed_file import sealed_json
 from evalsuite.fairness.predictions import some
 from evalsuite.training import model as models
@@ -85,9 +85,7 @@ def read_record(folder: Path) -> Record:
     try:
         return Record.model_validate_json(classifier.read_record(Path(folder)))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(f"{path} is not a valid checkpoint: {where}: {first['msg']}; train it again") from error
+        raise UserError(f"{path} is not a valid checkpoint: {first_fault(error)}; train it again") from error
 
 
 def refuse_seen(record: Record, folder: Path, images: ImageSet, remedy: str) -> None:

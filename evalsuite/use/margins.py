@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_fault
 from dermforge.common.regular_file import read_regular
 from evalsuite.stats.equivalence import Margin
 
@@ -82,9 +82,7 @@ def read_margins(file: Path | None) -> Margins:
     try:
         given = _FILE.validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(f"{file}: {where}: {first['msg']}; {expected}") from error
+        raise UserError(f"{file}: {first_fault(error)}; {expected}") from error
     if unknown := sorted(set(given) - set(DEFAULTS)):
         raise UserError(f"{file}: no measure is called {', '.join(unknown)}; expected {', '.join(DEFAULTS)}")
     for name, (low, high) in given.items():

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from pydantic import AliasChoices, Field, ValidationError, model_validator
 
-from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.errors import CheckFailed, UserError, first_fault
 from dermforge.common.version import __version__
 from shards.format import tar
 from shards.format.provenance import Certificates, Provenance
@@ -235,9 +235,7 @@ class Sidecar(Record):
         try:
             sidecar = cls.model_validate_json(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise CheckFailed(f"{source} is not a valid sidecar: {where}: {first['msg']}; {REMEDY}") from error
+            raise CheckFailed(f"{source} is not a valid sidecar: {first_fault(error)}; {REMEDY}") from error
         expected = sign(content.replace(sidecar.digest.encode(), NO_DIGEST.encode(), 1))
         if expected != content:
             found = f"its content does not match its digest {sidecar.digest[:12]}"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_line
 
 Names = tuple[str, ...]
 
@@ -109,7 +109,7 @@ def presets() -> dict[str, Recipe]:
             try:
                 found[file.name.removesuffix(".toml")] = Recipe.model_validate(tomllib.loads(file.read_text("utf-8")))
             except (ValidationError, tomllib.TOMLDecodeError) as error:
-                raise UserError(f"the preset {file.name} cannot be read: {error}") from error
+                raise UserError(f"the preset {file.name} cannot be read: {first_line(error)}") from error
     return found
 
 

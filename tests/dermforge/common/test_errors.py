@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from dermforge.common import console
-from dermforge.common.errors import CheckFailed, UserError, first_line, system_error
+from dermforge.common.errors import CheckFailed, UserError, first_fault, first_line, system_error
+from engines.checkpoint.folder import one_line
 from engines.errors import EngineError, ParityError
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -83,3 +90,45 @@ def test_an_error_of_the_system_is_known_in_a_library_s_words(
         console.run(app)
     assert stop.value.code == 2
     assert "No space left on device: free some space" in " ".join(capsys.readouterr().err.split())
+
+
+class Facts(BaseModel):
+    steps: int
+    names: list[str]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"steps": "x", "names": []}', "steps: Input should be a valid integer"),
+        ('{"steps": 1, "names": ["a", 2]}', "names.1: Input should be a valid string"),
+        ("{", "the file: Invalid JSON"),
+    ],
+)
+def test_pydantic_says_the_first_fault_and_gives_no_link(content: str, said: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Facts.model_validate_json(content)
+    for text in (first_fault(refused.value), first_line(refused.value), one_line(refused.value)):
+        assert text.startswith(said)
+        assert "http" not in text
+
+
+def test_no_message_holds_all_that_pydantic_says() -> None:
+    """Its text has a heading, several lines and links; `first_fault` says what matters."""
+    wrong = []
+    for package in ("bench", "dermforge", "engines", "evalsuite", "gen", "shards"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ExceptHandler) and node.type and "ValidationError" in ast.unparse(node.type):
+                    wrong += [f"{path.relative_to(ROOT)}:{found.lineno}" for found in told(node)]
+    assert not wrong
+
+
+def told(handler: ast.ExceptHandler) -> Iterator[ast.expr]:
+    """Where a handler writes its error into a text."""
+    for node in ast.walk(handler):
+        shown = node.value if isinstance(node, ast.FormattedValue) else None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str":
+            shown = node.args[0]
+        if isinstance(shown, ast.Name) and shown.id == handler.name:
+            yield shown
