@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from dermforge.common import output_folder
 from dermforge.common.atomic import is_temporary_of
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, first_fault
 from dermforge.common.regular_file import open_regular, read_regular
 from dermforge.common.sealed_file import is_sealed_json, opened_json, sealed_json
 from engines.errors import EngineError
@@ -200,9 +200,7 @@ def _parsed(content: bytes, path: Path, kind: type[P]) -> P:
     try:
         return kind.model_validate_json(opened_json(content, path, REBUILD))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise EngineError(f"{path} is not of this version ({where}: {first['msg']}): {REBUILD}") from error
+        raise EngineError(f"{path} is not of this version ({first_fault(error)}): {REBUILD}") from error
     except UserError as error:
         raise EngineError(str(error)) from error
 
@@ -228,11 +226,11 @@ def claim(out: Path, model_digest: str, overwrite: bool = False) -> None:
     except EngineError as error:
         if overwrite:
             return
-        raise EngineError(f"{error}; give another folder, or replace it by overwrite") from error
+        raise EngineError(f"{error}; give another folder, or replace it by `overwrite`") from error
     if (found := there.manifest.model_digest) != model_digest and not overwrite:
         raise EngineError(
             f"{out} is a bundle of another model ({found[:12]} there, {model_digest[:12]} now): give "
-            "another folder, or replace it by overwrite"
+            "another folder, or replace it by `overwrite`"
         )
     if (name := there.strange()) is not None:
         raise EngineError(f"{out} holds {name}, which is no part of the bundle: move it, or give another folder")

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from dermforge.common.as_json import document
 from dermforge.common.errors import CheckFailed, DataWarning, Stopped, UserError, system_error
+from dermforge.common.option_names import as_typed
 from dermforge.common.processes import find_only_installed_modules
 from dermforge.common.progress import Ticker
 from dermforge.common.texts_as_values import seconds_from_environment
@@ -71,7 +72,10 @@ def new_app(help: str) -> typer.Typer:
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run an application. A user's mistake becomes one line on stderr and exit status 2, a failed check status 1."""
+    """Run an application. A user's mistake becomes one line on stderr and exit status 2, a failed check status 1.
+
+    Arguments that library code names in backticks are said as the command's options.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     find_only_installed_modules()
     usual = warnings.showwarning
@@ -79,10 +83,10 @@ def run(app: typer.Typer) -> NoReturn:
         warnings.showwarning = functools.partial(_show_warning, usual)
         app()
     except CheckFailed as error:
-        warn(str(error), "check failed", "red")
+        warn(_said(app, error), "check failed", "red")
         sys.exit(1)
     except UserError as error:
-        warn(str(error), "error", "red")
+        warn(_said(app, error), "error", "red")
         sys.exit(2)
     except Stopped as error:
         _stopped(str(error))
@@ -104,6 +108,10 @@ def run(app: typer.Typer) -> NoReturn:
     finally:
         warnings.showwarning = usual
     sys.exit(0)
+
+
+def _said(app: typer.Typer, error: Exception) -> str:
+    return as_typed(str(error), [one.callback for one in app.registered_commands if one.callback])
 
 
 def _show_warning(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:

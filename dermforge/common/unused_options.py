@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, get_type_hints
-
-from typer.models import OptionInfo
+from typing import Any, ParamSpec, TypeVar
 
 from dermforge.common.errors import UserError
+from dermforge.common.option_names import option_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +40,7 @@ def used_only(where: str, holds: Condition, *names: str) -> Callable[[Callable[P
             values = given.arguments
             changed = [name for name in names if not _is_default(values[name], signature.parameters[name].default)]
             if changed and not holds(values):
-                raise UserError(f"{_flag(command, changed[0])} is used only {where}: leave it out")
+                raise UserError(f"{option_of(command, changed[0])} is used only {where}: leave it out")
             return command(*args, **kwargs)
 
         return checked
@@ -52,10 +51,3 @@ def used_only(where: str, holds: Condition, *names: str) -> Callable[[Callable[P
 def _is_default(value: object, default: object) -> bool:
     """Typer passes an empty list for a list option that was not given, whose default may be None."""
     return value == default or (default is None and value in ([], ()))
-
-
-def _flag(command: Callable[..., object], name: str) -> str:
-    """The option's name on the command line."""
-    notes = getattr(get_type_hints(command, include_extras=True)[name], "__metadata__", ())
-    declared = [flag for note in notes if isinstance(note, OptionInfo) for flag in note.param_decls or ()]
-    return next((flag for flag in declared if flag.startswith("--")), f"--{name.replace('_', '-')}")

@@ -156,7 +156,7 @@ def refittable(old: Bundle, new: Manifest, target: GpuTarget) -> dict[str, bytes
     files = old.engine_files(target.flavour)
     unet = files.get(new.spec.denoiser)
     if unet is None:
-        raise EngineError(f"{old.folder} has no {target.flavour} engine files to refit: build without refit_from")
+        raise EngineError(f"{old.folder} has no {target.flavour} engine files to refit: build without `refit_from`")
     wanted = {
         "precision": (unet.precision, new.precision),
         "rows": (unet.rows, new.rows),
@@ -167,7 +167,7 @@ def refittable(old: Bundle, new: Manifest, target: GpuTarget) -> dict[str, bytes
         if has != asked:
             raise EngineError(
                 f"the engine files of {old.folder} have {what} {has}, not {asked}: "
-                "ask for that, or build without refit_from"
+                "ask for that, or build without `refit_from`"
             )
     check_gpu(unet, target.builder, this_gpu())
     return {part: old.read(file) for part, file in files.items()}
@@ -197,7 +197,7 @@ def refitted(compiled: bytes, graph: Path, target: GpuTarget) -> bytes:
         few = ", ".join(sorted(unset)[:3]) or "no names"
         raise EngineError(
             f"{len(unset)} weights of {graph.parent.name} were left unset ({few}): "
-            f"{one_line('; '.join(log.errors)) or 'the models differ in shape'}; build without refit_from"
+            f"{one_line('; '.join(log.errors)) or 'the models differ in shape'}; build without `refit_from`"
         )
     config = engine.create_serialization_config()
     config.clear_flag(trt.SerializationFlag.EXCLUDE_WEIGHTS)

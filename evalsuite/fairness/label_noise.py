@@ -142,7 +142,7 @@ def _gap(predictions: Predictions, column: str, metric: MetricKey, settings: Car
     if found is None:
         raise UserError(
             f"{predictions.source}: fewer than two groups of {column!r} have enough data for {metric}; "
-            "merge groups or lower min_count"
+            "merge groups or lower `min_count`"
         )
     return found
 
@@ -174,7 +174,7 @@ def _aside(predictions: Predictions, reference: Gap, share: float, times: int, s
     if not found:
         raise UserError(
             f"{predictions.source}: with {share:.0%} of the labels one step aside, fewer than two groups of "
-            f"{reference.column!r} have enough data for {reference.metric}; merge groups or lower min_count"
+            f"{reference.column!r} have enough data for {reference.metric}; merge groups or lower `min_count`"
         )
     spread = np.array([gap.difference for gap in found])
     same = float(np.mean([gap.worst == reference.worst for gap in found]))

@@ -110,8 +110,8 @@ def _require_both_kinds(recipe: Recipe, plan: Schedule, world: World) -> None:
     fewest = plan.fewest()
     if recipe.split_bn and world.size > 1 and fewest is not None and fewest < world.size:
         raise UserError(
-            f"split_bn with {world.size} processes, but a batch of {recipe.batch} holds as few as {fewest} images of "
-            "one kind; every process needs one of each: use a larger batch, or no split_bn"
+            f"`split_bn` with {world.size} processes, but a batch of {recipe.batch} holds as few as {fewest} images of "
+            "one kind; every process needs one of each: use a larger batch, or no `split_bn`"
         )
 
 

@@ -38,7 +38,7 @@ def build(recipe: Recipe, classes: int) -> nn.Module:
     if recipe.weights not in (SCRATCH, HUB):
         load_body(model, Path(recipe.weights))
     if recipe.split_bn and not split_batch_norms(model):
-        raise UserError(f"split_bn: {recipe.model} has no batch norm; choose a model that has, or no split_bn")
+        raise UserError(f"`split_bn`: {recipe.model} has no batch norm; choose a model that has, or no `split_bn`")
     if recipe.tuning == "head":
         _freeze_body(model)
     try_batch(model, recipe, 1, training=False)

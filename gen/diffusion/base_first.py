@@ -29,7 +29,7 @@ def with_base(table: StepTable, solver: str, base_steps: int, base: PipelineSpec
     if base is None:
         raise UserError(
             f"the plan gives {base_steps} steps to a base, and the bundle has none: build one with its student's base "
-            "(`gen build-engine --few-steps`), or plan base_steps 0"
+            "(`gen build-engine --few-steps`), or plan `base_steps` 0"
         )
     alpha, sigma = table.alphas[: base_steps + 1], table.sigmas[: base_steps + 1]
     coefficients = table.coefficients.copy()

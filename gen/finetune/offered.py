@@ -59,4 +59,4 @@ def _refuse(spec: PipelineSpec, option: str, has: Callable[[Family], bool], why:
     family = families()[spec.family]
     if not has(family):
         others = ", ".join(one.title for one in families().values() if has(one))
-        raise UserError(f"{option} is not for {family.title}: {why}; leave it out. It is for {others}")
+        raise UserError(f"`{option}` is not for {family.title}: {why}; leave it out. It is for {others}")

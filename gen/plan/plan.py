@@ -91,7 +91,7 @@ class PlanRow(BaseModel):
         if (self.strategy in MASKED) != (self.mask is not None):
             raise ValueError(f"{self.strategy} with mask {self.mask!r}; masks are for {', '.join(MASKED)}")
         if self.guidance_interval and not 0 <= self.guidance_interval[0] < self.guidance_interval[1]:
-            raise ValueError("guidance_interval must rise from 0 or more, as 0.28:5.42")
+            raise ValueError("`guidance_interval` must rise from 0 or more, as 0.28:5.42")
         return self
 
 

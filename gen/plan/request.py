@@ -129,7 +129,7 @@ def new_plan(
     if wanted.groups and found is not None and not wanted.named():
         raise UserError(
             "images that follow parents have the skin types of these: leave out the groups, or say in which ones to "
-            "draw each parent (to_groups)"
+            "draw each parent by `to_groups`"
         )
     counts = wanted.counts(spec, found, settings.per_parent) if from_text else {}
     own = [] if found is None else [cells.group_or_none(group) for group in found["group"]]

@@ -159,7 +159,7 @@ class Data:
         counts = np.bincount(self.train.labels, minlength=len(self.classes))
         if counts.min() < n_real:
             raise UserError(
-                f"n_real is {n_real}, but {self.classes[int(counts.argmin())]} has {counts.min()} training "
+                f"`n_real` is {n_real}, but {self.classes[int(counts.argmin())]} has {counts.min()} training "
                 "images; ask for no more"
             )
         return self.train.take(few_per_class(self.train.rows, n_real, seed)) if n_real else self.train

@@ -71,7 +71,7 @@ def test_sets_of_a_model_that_saw_none_of_the_data_stay(phantom_shards: Path, ge
 def test_too_few_images_and_missing_parts_are_named(phantom_shards: Path, noisy_copies: Path, tmp_path: Path) -> None:
     """Bad input: one line that says what is there."""
     small = recipe()
-    with pytest.raises(UserError, match=r"n_real is 50, but \w+ has 12 training images"):
+    with pytest.raises(UserError, match=r"`n_real` is 50, but \w+ has 12 training images"):
         conduct.new_run(Places(real=phantom_shards, synthetic=(noisy_copies,)), small, n_real=50, ratio=1, seeds=1)
     with pytest.raises(UserError, match="not synthetic"):
         conduct.new_run(

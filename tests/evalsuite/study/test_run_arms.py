@@ -64,7 +64,7 @@ def test_processes_train_the_arms_as_one_does(places: Places, alone: dict[str, p
     assert [r.arm for r in results] == ARMS
     assert_alike(tables(tmp_path), alone)
     too_many = [a.model_copy(update={"n_real": n}) for a, n in zip(ARMS, (500, 600), strict=True)]
-    with pytest.raises(UserError, match=r"n_real is [56]00, but \w+ has 12 training images"):
+    with pytest.raises(UserError, match=r"`n_real` is [56]00, but \w+ has 12 training images"):
         run_arms.run(too_many, places, tmp_path / "more", Options(workers=2))
 
 
@@ -152,7 +152,7 @@ def test_ray_trains_the_arms_as_one_process_does(
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stdout.splitlines() if line.startswith("refused:")]
     assert said
-    assert "n_real is 500, but annulus has 12 training images" in said[0]
+    assert "`n_real` is 500, but annulus has 12 training images" in said[0]
     assert_alike(tables(tmp_path), alone)
 
 

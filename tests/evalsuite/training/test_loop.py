@@ -116,7 +116,7 @@ def test_split_batch_norm_over_processes_needs_both_kinds_everywhere() -> None:
     split = recipe(ratio=10, batch=8, split_bn=True)
     plan = schedule(split, both, second)
     assert plan.fewest() == 0
-    with pytest.raises(UserError, match=r"split_bn with 2 processes.*as few as 0"):
+    with pytest.raises(UserError, match=r"`split_bn` with 2 processes.*as few as 0"):
         loop._require_both_kinds(split, plan, second)
     loop._require_both_kinds(split, plan, ALONE)
     even = recipe(ratio=1, batch=8, split_bn=True)

@@ -45,5 +45,5 @@ def test_what_a_family_does_not_have_is_refused(option: str, spec: tuple[str, Pi
         check_offered(facts, settings, execution)
         return
     title = families()[facts.family].title
-    with pytest.raises(UserError, match=rf"{option} is not for {title}.* It is for .*Stable Diffusion XL"):
+    with pytest.raises(UserError, match=rf"`{option}` is not for {title}.* It is for .*Stable Diffusion XL"):
         check_offered(facts, settings, execution)

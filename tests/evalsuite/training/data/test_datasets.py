@@ -17,7 +17,7 @@ def test_subsets_are_nested_and_spread_over_groups() -> None:
     assert np.bincount(small.labels).tolist() == [2, 2, 2]
     assert (small.rows.groupby("class")["group"].nunique() == 2).all()
     assert set(made.real(2, 8).rows["id"]) != set(small.rows["id"])
-    with pytest.raises(UserError, match="n_real is 9, but a has 8 training images"):
+    with pytest.raises(UserError, match="`n_real` is 9, but a has 8 training images"):
         made.real(9, 0)
 
 
