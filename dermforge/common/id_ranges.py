@@ -33,8 +33,10 @@ def count(lineage: Iterable[str]) -> int:
 
 def in_words(lineage: Sequence[str]) -> str:
     """What a lineage holds, for people."""
-    words, alone = f"{count(lineage)} real images", without_record(lineage)
-    return words + (f", and images that nobody recorded (of {', '.join(alone)})" if alone else "")
+    n, alone = count(lineage), without_record(lineage)
+    words = [f"{n} real images"] if n else []
+    words += [f"images that nobody recorded (of {', '.join(alone)})"] if alone else []
+    return ", and ".join(words) or "none recorded"
 
 
 def expand(lineage: Sequence[str]) -> Iterator[str]:

@@ -78,7 +78,7 @@ def _facts(images: ImageSet) -> list[tuple[str, str]]:
             ("plan sha256", _recorded(s.plan_digest for s in images.sidecars)),
             ("engine sha256", _recorded(s.bundle_digest for s in images.sidecars)),
             ("model sha256", _recorded(s.model_digest for s in images.sidecars)),
-            ("real images the generator saw", ranges.in_words(lineage) if lineage else "none recorded"),
+            ("real images the generator saw", ranges.in_words(lineage)),
         ]
     return facts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dermforge.common.id_ranges import count, expand, overlap
+from dermforge.common.id_ranges import count, expand, in_words, overlap, unrecorded
 
 
 @given(st.sets(st.integers(0, 9999)), st.integers(0, 9999), st.integers(0, 9999))
@@ -24,3 +24,11 @@ def test_plain_ids_and_other_cells() -> None:
         "patient-7_a"
     ]
     assert count(lineage) == 11
+
+
+@given(st.integers(0, 3), st.lists(st.sampled_from(["a", "b"]), max_size=2))
+def test_words_count_nothing_that_is_not_recorded(n: int, files: list[str]) -> None:
+    words = in_words([*(f"id-{k}" for k in range(n)), *map(unrecorded, files)])
+    assert ("none recorded" in words) == (not n and not files)
+    assert (f"{n} real images" in words) == bool(n)
+    assert all(name in words for name in files)
