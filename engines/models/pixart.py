@@ -8,24 +8,25 @@ from typing import Any
 
 from torch import Tensor
 
-from engines.checkpoint import settings
+from engines.checkpoint.settings import known
 from engines.conditioning import Conditioning
 from engines.errors import EngineError
 from engines.models.clip import T5, t5_tokens
 from engines.models.family import Family, Outputs, Part
-from engines.models.sd3 import check_transformer
+from engines.models.transformer import check_transformer
+from engines.models.vae import VAE
 from engines.pipeline_spec import PipelineSpec
 
 T5_TOKENS = 120  # of diffusers' pipeline
 MASKED = -10000.0  # of diffusers' transformer
-TRANSFORMER = settings.known(
+TRANSFORMER = known(
     used="sample_size patch_size in_channels out_channels num_layers attention_head_dim num_attention_heads "
     "cross_attention_dim caption_channels norm_num_groups attention_bias activation_fn num_embeds_ada_norm norm_type "
     "upcast_attention norm_elementwise_affine norm_eps interpolation_scale use_additional_conditions",
     without_influence="dropout",
     only={"attention_type": (None, "default")},
 )
-INDEX = settings.known(used="scheduler text_encoder tokenizer transformer vae", without_influence="", only={})
+INDEX = known(used="scheduler text_encoder tokenizer transformer vae", without_influence="", only={})
 
 
 class PixArt(Family):
@@ -35,11 +36,7 @@ class PixArt(Family):
     title = "PixArt-alpha"
     pipelines = ("PixArtAlphaPipeline",)
     denoiser = "transformer"
-    parts = {
-        "transformer": Part("diffusers", "PixArtTransformer2DModel", TRANSFORMER),
-        "vae": Part("diffusers", "AutoencoderKL", settings.VAE),
-        "text_encoder": T5,
-    }
+    parts = {"transformer": Part("diffusers", "PixArtTransformer2DModel", TRANSFORMER), "vae": VAE, "text_encoder": T5}
     tokenizers = {"tokenizer": t5_tokens(T5_TOKENS)}
     index = INDEX
     inputs = {

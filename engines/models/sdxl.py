@@ -8,17 +8,31 @@ from typing import Any
 
 from torch import Tensor
 
-from engines.checkpoint import settings
 from engines.checkpoint.folder import read_json
+from engines.checkpoint.settings import Known, known, words
 from engines.conditioning import Conditioning
 from engines.errors import EngineError
 from engines.models.clip import CLIP, CLIP_TOKENS, PROJECTED_CLIP, penultimate, side_by_side
 from engines.models.family import Family, Outputs, Part
 from engines.models.guidance import beside_timestep, embedded_facts
-from engines.models.sd import check_channels, check_width
+from engines.models.unet import UNET, UNET_LAYOUTS, check_channels, check_width
+from engines.models.vae import VAE, VAE_LAYOUTS
 from engines.pipeline_spec import PipelineSpec
+from engines.single_file import names_text
+from engines.single_file.layouts import Layout
 
 SIZES = 6  # original height and width, the crop's top and left, target height and width
+UNET_XL = Known(
+    UNET.used | words("addition_time_embed_dim projection_class_embeddings_input_dim"),
+    UNET.without_influence - {"addition_time_embed_dim"},
+    {k: v for k, v in UNET.only.items() if k != "projection_class_embeddings_input_dim"}
+    | {"addition_embed_type": ("text_time",)},
+)
+INDEX = known(
+    used="scheduler text_encoder text_encoder_2 tokenizer tokenizer_2 unet vae force_zeros_for_empty_prompt",
+    without_influence="feature_extractor image_encoder add_watermarker",
+    only={"requires_aesthetics_score": (False,)},  # of the refiner
+)
 
 
 class StableDiffusionXL(Family):
@@ -30,13 +44,21 @@ class StableDiffusionXL(Family):
     inpainting = "StableDiffusionXLInpaintPipeline"
     denoiser = "unet"
     parts = {
-        "unet": Part("diffusers", "UNet2DConditionModel", settings.UNET_XL),
-        "vae": Part("diffusers", "AutoencoderKL", settings.VAE),
+        "unet": Part("diffusers", "UNet2DConditionModel", UNET_XL),
+        "vae": VAE,
         "text_encoder": CLIP,
         "text_encoder_2": PROJECTED_CLIP,
     }
     tokenizers = {"tokenizer": CLIP_TOKENS, "tokenizer_2": CLIP_TOKENS}
-    index = settings.INDEX_XL
+    index = INDEX
+    layouts = {
+        "unet": UNET_LAYOUTS,
+        "vae": VAE_LAYOUTS,
+        "text_encoder": (Layout("conditioner.embedders.0.transformer.", names_text.transformers),),
+        "text_encoder_2": (Layout("conditioner.embedders.1.model.", names_text.open_clip),),
+    }
+    public = {"stabilityai/stable-diffusion-xl-base-1.0": "CreativeML Open RAIL++-M"}
+    text_widths = {2048: title}
     inputs = {"text": "encoder_hidden_states", "pooled": "text_embeds", "time_ids": "time_ids", "guidance": "guidance"}
     scalar_timestep = True
 

@@ -19,7 +19,7 @@ from engines.checkpoint.skeleton import INDEX, parts_of, read_family
 from engines.errors import EngineError
 from engines.models import families
 from engines.models.family import Family
-from engines.single_file.layouts import LAYOUTS, UNET
+from engines.single_file.layouts import DENOISER
 
 CARRIED = Path(__file__).with_name("configurations")
 
@@ -67,7 +67,7 @@ def describe(path: Path, names: Mapping[str, Entry], given: Path | None) -> Desc
         return _of_folder(given)
     for name in sorted(CARRIED.glob("*.json")):
         one = carried(name.stem)
-        if any(_is(one["shapes"], names, prefix) for prefix in (UNET, "")):
+        if any(_is(one["shapes"], names, prefix) for prefix in (DENOISER, "")):
             return _of_carried(one)
     raise EngineError(f"{path} {_what_else(names)}")
 
@@ -102,7 +102,7 @@ def _of_carried(one: Mapping[str, Any]) -> Described:
 
 def _of_folder(base: Path) -> Described:
     family = read_family(base)
-    if family.name not in LAYOUTS:
+    if not family.layouts:
         raise EngineError(f"{base} is of {family.title}, of which no single files are read: save the model as a folder")
     configs = {part: read_json(base / part / "config.json") for part in parts_of(base)}
     scheduler = read_json(base / "scheduler" / "scheduler_config.json")
@@ -126,6 +126,6 @@ def _what_else(names: Mapping[str, Entry]) -> str:
     titles = ", ".join(carried(name.stem)["title"] for name in sorted(CARRIED.glob("*.json")))
     return (
         f"is no checkpoint of a kind that is known here (it holds {first} ...); expected one of: {titles}. Of another "
-        "shape of these families, give a pipeline folder with its configurations (parts_from); another family needs a "
-        "file in engines/models, and its names in engines/single_file/layouts.py"
+        "shape of these families, give a pipeline folder with its configurations by `parts_from`; another family needs "
+        "a file in engines/models, with the names of its weights"
     )

@@ -34,8 +34,7 @@ def write_tokenizers(path: Path, folder: Path, described: Described, parts: Sequ
     EngineError
         A tokenizer is neither given nor carried.
     """
-    family = described.family
-    for encoder, name in zip(family.text_encoders(), family.tokenizers, strict=True):
+    for encoder, name in described.family.readers().items():
         if encoder not in parts:
             continue
         if given is not None and (given / name).is_dir():
@@ -45,7 +44,7 @@ def write_tokenizers(path: Path, folder: Path, described: Described, parts: Sequ
         else:
             raise EngineError(
                 f"{path} needs a {name} for its {encoder}, whose vocabulary is not carried here: give a folder that "
-                f"has {name}/ (parts_from), such as the pipeline's own"
+                f"has {name}/ by `parts_from`, such as the pipeline's own"
             )
 
 

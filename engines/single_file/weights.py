@@ -12,7 +12,7 @@ import torch
 from engines.checkpoint.safetensors_file import Entry, open_safetensors
 from engines.checkpoint.weights import TYPES, is_finite, own_names
 from engines.errors import EngineError
-from engines.single_file.layouts import UNET, Layout, averaged
+from engines.single_file.layouts import DENOISER, Layout, averaged
 from engines.single_file.names_text import open_clip
 from engines.single_file.piece import Piece
 
@@ -66,7 +66,7 @@ def find_part(
     if lost := sorted({piece.name for piece in pieces.values()} - names.keys()):
         raise EngineError(
             f"{path} has {most} of the weights of {part}, and {len(lost)} are missing ({lost[0]}): it is not whole, or "
-            "of another shape, of which a pipeline folder with its configurations is needed (parts_from)"
+            "of another shape; then give a pipeline folder with its configurations by `parts_from`"
         )
     for own, piece in pieces.items():
         _check(path, part, piece, names[piece.name], shapes[own])
@@ -100,7 +100,7 @@ def _placed(layout: Layout, own: str, config: Mapping[str, Any], average: bool) 
     if piece is None:
         return None
     name = layout.prefix + piece.name
-    if average and layout.prefix == UNET:
+    if average and layout.prefix == DENOISER:
         name = averaged(name)
     return Piece(name, piece.rows, piece.turned, piece.swapped)
 
@@ -114,5 +114,5 @@ def _check(path: Path, part: str, piece: Piece, found: Entry, shape: tuple[int, 
     if not piece.fits(found.shape, shape):
         raise EngineError(
             f"{path}: {piece.name} is {list(found.shape)}, which gives no {list(shape)} of {part}: it is of another "
-            "shape of this family; give a pipeline folder with its configurations (parts_from)"
+            "shape of this family; give a pipeline folder with its configurations by `parts_from`"
         )

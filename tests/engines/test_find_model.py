@@ -12,7 +12,8 @@ import pytest
 from huggingface_hub.utils._paths import filter_repo_objects
 
 from engines.errors import EngineError
-from engines.find_model import HUB_SKIPPED, KNOWN, download_line, hub_files, resolve
+from engines.find_model import HUB_SKIPPED, download_line, hub_files, resolve
+from engines.models import families
 from engines.pipeline_spec import read_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,14 +85,14 @@ def test_the_documented_lines_are_those_of_the_messages() -> None:
     text = "\n".join(page.read_text(encoding="utf-8").replace("\\\n", " ") for page in pages)
     lines = {tuple(shlex.split(line)) for line in re.findall(r"^\s*(hf download .*)$", text, re.MULTILINE)}
     assert lines == {tuple(shlex.split(download_line(line[2]))) for line in lines}
-    assert {line[2] for line in lines} <= set(KNOWN)
+    assert {line[2] for line in lines} <= {name for family in families().values() for name in family.public}
     named = set(re.findall(r"--model (stable-diffusion\S*)", text))
     assert named == {line[-1] for line in lines}
 
 
 def test_the_line_downloads_what_a_pipeline_needs_and_no_more(model: Path, tmp_path: Path) -> None:
     """Also what resolve downloads itself. Of Stable Diffusion 1.5 the rest is 20 GB."""
-    line = shlex.split(download_line(next(iter(KNOWN))))
+    line = shlex.split(download_line("stable-diffusion-v1-5/stable-diffusion-v1-5"))
     patterns = line[3 : line.index("--local-dir")]
     assert len(patterns) > 1  # of a single one `hf` takes the name for a file's
     own = [str(p.relative_to(model)) for p in model.rglob("*") if p.is_file()]

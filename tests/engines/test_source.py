@@ -21,7 +21,6 @@ from engines.checkpoint.folder import read_json
 from engines.checkpoint.skeleton import read_family
 from engines.errors import EngineError
 from engines.pipeline_spec import read_spec
-from engines.single_file.layouts import LAYOUTS
 from engines.source import Source, open_model
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -62,7 +61,7 @@ def drawn(folder: Path) -> np.ndarray:
 def test_a_single_file_draws_what_its_folder_draws(family: str, tmp_path: Path) -> None:
     folder = FAMILIES[family](tmp_path)
     expected = drawn(folder)
-    for layout in range(max(map(len, LAYOUTS[read_family(folder).name].values()))):
+    for layout in range(max(map(len, read_family(folder).layouts.values()))):
         path = checkpoint(folder, tmp_path / "model.safetensors", layout=layout)
         with open_model(Source(path, parts_from=folder)) as opened:
             spec = read_spec(opened)
@@ -186,7 +185,7 @@ def test_what_is_no_model_is_named_in_one_line(base: Path, tmp_path: Path) -> No
         ("lora.safetensors", "is an adapter"),
         ("vae.safetensors", "holds a VAE alone"),
         ("part.safetensors", "one network in the names of diffusers"),
-        ("sana.safetensors", r"Stable Diffusion XL.*engines/models.*engines/single_file/layouts\.py"),
+        ("sana.safetensors", r"Stable Diffusion XL.*engines/models, with the names of its weights"),
     ):
         with pytest.raises(EngineError, match=message) as refused:
             open_model(Source(tmp_path / name)).__enter__()
@@ -226,7 +225,7 @@ def test_a_folder_beside_a_part_is_a_variant_of_it(base: Path, other: Path, tmp_
 
 
 def test_a_copy_that_is_not_there_is_refused(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no weights of the variant 'fp16'; it has none"):
+    with pytest.raises(EngineError, match="no weights of the variant 'fp16'; it has none beside the plain ones: leave"):
         open_model(Source(base, variant="fp16")).__enter__()
     folder = Path(shutil.copytree(base, tmp_path / "copies"))
     shutil.copy(folder / UNET, folder / "unet" / "diffusion_pytorch_model.bf16.safetensors")

@@ -21,7 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from engines.checkpoint.skeleton import empty_network, parts_of, read_family
 from engines.checkpoint.weights import load_part, own_names
-from engines.single_file.layouts import LAYOUTS, Layout, averaged
+from engines.single_file.layouts import Layout, averaged
 from engines.single_file.piece import Piece
 from engines.single_file.tokenizers import write_clip
 
@@ -118,10 +118,10 @@ def checkpoint(
     family, tensors = read_family(folder), dict(more or {})
     for part in parts_of(folder):
         if part not in without:
-            layouts = LAYOUTS[family.name][part]
+            layouts = family.layouts[part]
             tensors |= part_tensors(folder, part, layouts[min(layout, len(layouts) - 1)], dtype)
     if average is not None:
-        found = part_tensors(average, family.denoiser, LAYOUTS[family.name][family.denoiser][0], dtype)
+        found = part_tensors(average, family.denoiser, family.layouts[family.denoiser][0], dtype)
         tensors |= {averaged(name): value for name, value in found.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path)

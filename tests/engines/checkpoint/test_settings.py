@@ -9,13 +9,15 @@ import diffusers
 import pytest
 from transformers import CLIPTextConfig
 
-from engines.checkpoint import settings
 from engines.checkpoint.scheduler_classes import FLOW, FLOW_NEEDS, FOREIGN, OWN
 from engines.checkpoint.settings import Known, check_settings
 from engines.errors import EngineError
+from engines.models.clip import CLIP_SETTINGS
+from engines.models.unet import UNET
+from engines.models.vae import VAE
 
 PATH = Path("unet/config.json")
-NETWORKS = [(diffusers.UNet2DConditionModel, settings.UNET), (diffusers.AutoencoderKL, settings.VAE)]
+NETWORKS = [(diffusers.UNet2DConditionModel, UNET), (diffusers.AutoencoderKL, VAE.settings)]
 
 
 def defaults(kind: type) -> dict[str, object]:
@@ -44,7 +46,7 @@ def test_each_setting_of_a_class_of_flow_matching_is_in_one_table(name: str) -> 
 
 
 def test_the_defaults_of_the_text_encoder_pass() -> None:
-    check_settings(PATH, CLIPTextConfig().to_dict() | CLIPTextConfig().to_diff_dict(), settings.TEXT_ENCODER)
+    check_settings(PATH, CLIPTextConfig().to_dict() | CLIPTextConfig().to_diff_dict(), CLIP_SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -60,13 +62,13 @@ def test_the_defaults_of_the_text_encoder_pass() -> None:
 )
 def test_a_setting_that_is_not_followed_is_refused_by_name(value: dict[str, object], word: str) -> None:
     with pytest.raises(EngineError, match=word) as caught:
-        check_settings(PATH, value, settings.UNET)
+        check_settings(PATH, value, UNET)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 def test_an_unknown_setting_that_is_null_says_nothing() -> None:
-    check_settings(PATH, {"invented": None, "encoder_hid_dim": None}, settings.UNET)
+    check_settings(PATH, {"invented": None, "encoder_hid_dim": None}, UNET)
 
 
 def test_the_classes_are_those_of_diffusers() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from runs_helpers import files
 from engines import Bundle, build, load
 from engines.backends.tensorrt import resolve_target
 from engines.certificate import read_certificate
+from engines.checkpoint.skeleton import read_family
 from engines.compile.tensorrt_build import compile_graph
 from engines.conditioning import chosen
 from engines.errors import EngineError
@@ -138,3 +141,42 @@ def test_an_unknown_kind_of_pipeline_names_those_that_are_known() -> None:
 def test_no_class_belongs_to_two_families() -> None:
     named = [name for family in families().values() for name in family.pipelines]
     assert len(named) == len(set(named))
+
+
+def changed(folder: Path, copy: Path, name: str, **values: object) -> Path:
+    """A copy of a folder with other values in one of its JSON files."""
+    shutil.copytree(folder, copy)
+    path = copy / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return copy
+
+
+@each("sdxl", "sd3", "flux-dev", "pixart")
+def test_a_text_encoder_and_its_tokenizer_are_both_there_or_neither(folder: Path, tmp_path: Path) -> None:
+    for n, part in enumerate(name for pair in read_family(folder).readers().items() for name in pair):
+        for gone in ([None, None], None):
+            copy = changed(folder, tmp_path / f"{n}-{gone}", "model_index.json", **{part: gone})
+            with pytest.raises(EngineError, match=rf"model_index\.json names no {part}\b"):
+                read_spec(copy, SIZE)
+
+
+@each("sdxl", "sdxl-inpaint", "sd3", "flux-dev", "pixart")
+def test_a_vae_of_other_latents_is_said_to_be_of_another_model(folder: Path, tmp_path: Path) -> None:
+    copy = changed(folder, tmp_path / "copy", "vae/config.json", latent_channels=8)
+    with pytest.raises(EngineError, match="the parts are of different models"):
+        read_spec(copy, SIZE)
+
+
+@each("sd3", "flux-dev")
+def test_a_transformer_that_takes_more_than_it_gives_is_a_control_model(folder: Path, tmp_path: Path) -> None:
+    channels = {"in_channels": 128, "out_channels": 16 if folder.parent.name.startswith("sd3") else 64}
+    copy = changed(folder, tmp_path / "copy", "transformer/config.json", **channels)
+    with pytest.raises(EngineError, match="inpainting and control models are not supported"):
+        read_spec(copy, SIZE)
+
+
+@each("sd3")
+def test_a_size_without_positions_names_the_largest(folder: Path) -> None:
+    assert read_spec(folder, 256).size == 256
+    with pytest.raises(EngineError, match="size 272 does not fit pipeline: give a multiple of 16 up to 256"):
+        read_spec(folder, 272)

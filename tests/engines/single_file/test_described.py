@@ -20,7 +20,6 @@ from engines.errors import EngineError
 from engines.pipeline_spec import read_spec
 from engines.single_file import described
 from engines.single_file.described import CARRIED, carried, describe
-from engines.single_file.layouts import LAYOUTS
 from engines.single_file.tokenizers import write_clip
 from engines.single_file.weights import find_part
 from engines.source import Source, open_model
@@ -41,7 +40,7 @@ def names_of(name: str, folder: Path) -> dict[str, Entry]:
         (folder / part / "config.json").write_text(json.dumps(config))
         network = empty_network(folder, part)
         settings = network.config.to_dict() if hasattr(network.config, "to_dict") else dict(network.config)
-        layout = LAYOUTS[one.family.name][part][-1 if part == "text_encoder" and name == "sd2" else 0]
+        layout = one.family.layouts[part][-1 if part == "text_encoder" and name == "sd2" else 0]
         state = network.state_dict()
         for own_name, own in own_names(folder, state).items():
             piece, shape = layout.piece(own, settings), list(state[own_name].shape)
@@ -66,7 +65,7 @@ def test_a_file_of_published_shapes_is_known_and_whole(name: str, tmp_path: Path
     assert one.title == carried(name)["title"]
     used: set[str] = set()
     for part in one.parts:
-        found = find_part(tmp_path, names, part, empty_network(tmp_path, part), LAYOUTS[one.family.name][part])
+        found = find_part(tmp_path, names, part, empty_network(tmp_path, part), one.family.layouts[part])
         assert found is not None
         used |= found.names()
     assert used == set(names)

@@ -14,7 +14,9 @@ from family_pipelines import PIPELINES
 from single_files import own_weights, part_tensors, pieces, sd
 
 from engines.checkpoint.skeleton import empty_network, parts_of, read_family
-from engines.single_file.layouts import LAYOUTS, T5
+from engines.models import families
+from engines.models.transformer import T5XXL
+from engines.single_file import names_ldm
 from engines.single_file.piece import Piece
 
 SMALL: dict[str, Callable[[Path], Path]] = {name: PIPELINES[name] for name in ("sdxl", "sd3", "flux-dev")}
@@ -37,7 +39,7 @@ def convert(family: str, part: str, prefix: str, tensors: dict[str, torch.Tensor
         found = theirs.convert_sd3_transformer_checkpoint_to_diffusers(given)
     elif part == "transformer":
         found = theirs.convert_flux_transformer_checkpoint_to_diffusers(given)
-    elif prefix == T5:
+    elif prefix == T5XXL:
         found = theirs.convert_sd3_t5_checkpoint_to_diffusers(given)
     elif prefix.endswith(".model."):
         found = theirs.convert_open_clip_checkpoint(network, given, prefix=prefix)
@@ -48,9 +50,9 @@ def convert(family: str, part: str, prefix: str, tensors: dict[str, torch.Tensor
 
 def test_diffusers_converters_give_the_weights_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit, for every part in every layout that diffusers reads."""
-    family = read_family(folder).name
+    family = read_family(folder)
     split = torch.split
-    if family == "flux":  # whose converter knows one width alone, that of FLUX.1
+    if family.name == "flux":  # whose converter knows one width alone, that of FLUX.1
         width = empty_network(folder, "transformer").config
         inner = width.num_attention_heads * width.attention_head_dim
         monkeypatch.setattr(
@@ -58,18 +60,17 @@ def test_diffusers_converters_give_the_weights_back(folder: Path, monkeypatch: p
         )
     for part in parts_of(folder):
         expected, network = own_weights(folder, part), empty_network(folder, part)
-        for layout in LAYOUTS[family][part]:
+        for layout in family.layouts[part]:
             if layout.piece.__name__ == "early_transformers":
                 continue
-            got = convert(family, part, layout.prefix, part_tensors(folder, part, layout), network)
+            got = convert(family.name, part, layout.prefix, part_tensors(folder, part, layout), network)
             assert got.keys() == expected.keys(), (part, layout.prefix)
             torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 
 def test_every_row_of_every_tensor_is_asked_for(folder: Path) -> None:
-    family = read_family(folder).name
     for part in parts_of(folder):
-        for layout in LAYOUTS[family][part]:
+        for layout in read_family(folder).layouts[part]:
             of: dict[str, list[tuple[int, int, int]]] = {}
             for piece in pieces(folder, part, layout).values():
                 of.setdefault(piece.name, []).append(piece.rows or (0, 1, 1))
@@ -104,6 +105,7 @@ def test_a_tensor_fits_where_it_gives_the_shape(
 
 def test_a_name_that_is_not_known_has_no_place() -> None:
     config = {"layers_per_block": 2, "num_layers": 1, "up_block_types": ["UpBlock2D"]}
-    layouts = [layout for parts in LAYOUTS.values() for some in parts.values() for layout in some]
-    named = [one.piece for one in layouts if one.piece.__module__.endswith(("ldm", "names_transformers"))]
-    assert all(one("odd_blocks.0.weight", config) is None for one in named if one.__name__ != "vae")
+    layouts = [layout for one in families().values() for some in one.layouts.values() for layout in some]
+    named = {one.piece for one in layouts if not one.piece.__module__.endswith("names_text")} - {names_ldm.vae}
+    assert len(named) == 3
+    assert all(one("odd_blocks.0.weight", config) is None for one in named)
