@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from engines.backends.torch_eager import Reference
 from engines.base_first import of_base
 from engines.bundle import Bundle
-from engines.certificate import Certificate, Classify, certify
+from engines.certificate import Certificate
 from engines.checkpoint.folder import read_json
 from engines.checkpoint.skeleton import INDEX, read_family
 from engines.compile import torch_build
 from engines.compile.onnx_export import export_denoiser
-from engines.draw import Solve
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.loader import open_bundle
 from engines.manifest import Manifest
 from engines.parity import Tick as Progress
-from engines.pipeline_spec import ValidationPrompt, read_spec
+from engines.pipeline_spec import read_spec
+
+#: An engine and its reference -> its certificate: `certify`, with all else that a build was told.
+Judge = Callable[..., Certificate]
 
 
 def check_buildable(backend: str, precision: str, target: str | None) -> None:
@@ -52,18 +54,11 @@ def export_base(model: Path, out: Path, manifest: Manifest, progress: Progress) 
         export_denoiser(model, out, read_spec(model, manifest.spec.size), manifest.precision, progress)
 
 
-def certify_base(
-    bundle: Bundle,
-    model: Path,
-    prompts: Sequence[ValidationPrompt],
-    classify: Classify | None,
-    solve: Solve,
-    progress: Progress,
-) -> Certificate:
+def certify_base(bundle: Bundle, model: Path, judge: Judge) -> Certificate:
     """The certificate of the base: the same parts with its denoiser, compared with its own folder."""
     engine = open_bundle(bundle).base
     assert isinstance(engine, Engine)
     here = of_base(bundle)
     theirs = here.manifest.model_copy(update={"spec": read_spec(model, bundle.manifest.spec.size)})
     reference = Reference(model, replace(here, manifest=theirs), engine.device)
-    return certify(engine, reference, prompts, classify=classify, solve=solve, tick=progress)
+    return judge(engine, reference)

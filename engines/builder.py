@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from dermforge.common.whole_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference, small_batches
-from engines.base_build import certify_base, check_buildable, export_base
+from engines.base_build import Judge, certify_base, check_buildable, export_base
 from engines.base_first import BASE, paired
 from engines.bundle import Bundle, claim, read_bundle, read_manifest, write_manifest, write_record
 from engines.cache import cache_folder
@@ -34,7 +35,7 @@ from engines.manifest import PARITY, PARITY_BASE, TIMINGS, CompileMode, Manifest
 from engines.memory import build_bytes, require
 from engines.parity import Tick as Progress
 from engines.parity import advice
-from engines.pipeline_spec import DIGESTED, ValidationPrompt, model_digest, read_spec
+from engines.pipeline_spec import DIGESTED, PipelineSpec, ValidationPrompt, model_digest, read_spec
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
 ROWS, VAE_BATCH = 32, 8  # where batches are not tuned: an engine file has one size
@@ -59,6 +60,7 @@ def build(
     overwrite: bool = False,
     classify: Classify | None = None,
     solve: Solve = by_diffusers,
+    check: Callable[[PipelineSpec], None] = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Bundle:
     """Build an engine bundle.
@@ -66,7 +68,7 @@ def build(
     Parameters
     ----------
     model
-        A pipeline folder (SD 1.x, 2.x, inpainting; safetensors), or a hub id.
+        A pipeline folder of a family in `engines.models`, with safetensors only; or a hub id.
     out
         The bundle's folder. A bundle of the same model is replaced whole.
     backend
@@ -100,6 +102,8 @@ def build(
         uint8 images [n, H, W, 3] -> labels [n], to count the labels that change per group.
     solve
         The steps by which the engine is going to draw, which the certificate draws by; by default those of diffusers.
+    check
+        Called with what the bundle is going to say of its pipeline, before any work; it raises what it refuses.
     progress
         Called with the name of each step as it starts, and as a long one gets on.
 
@@ -123,6 +127,7 @@ def build(
     pair = None
     if teacher is not None:
         spec, pair = paired(folder, spec, teacher, size)
+    check(spec)
     claim(Path(out), digest, overwrite)
     needed = build_bytes(folder, precision)
     require(needed, f"building {folder.name} in {precision}")
@@ -170,15 +175,16 @@ def build(
             progress("batch tuning")
             timings = choose_sizes(bundle, backend)
             bundle = _changed(bundle, rows=timings.rows, vae_batch=timings.vae_batch)
-        certificates = {PARITY: _certify(bundle, folder, drawn, classify, solve, progress)}
+        judge = functools.partial(certify, prompts=drawn, classify=classify, solve=solve, tick=progress)
+        certificates = {PARITY: _certify(bundle, folder, judge)}
         if teacher is not None:
             progress("the base")
-            certificates[PARITY_BASE] = certify_base(bundle, teacher, drawn, classify, solve, progress)
+            certificates[PARITY_BASE] = certify_base(bundle, teacher, judge)
         failures = [why for certificate in certificates.values() for why in certificate.failures]
         if failures and not allow_parity_failure:
             raise ParityError(
                 f"no bundle written: it fails its parity certificate ({'; '.join(failures)}); "
-                f"{advice(precision)}, or allow_parity_failure to write it marked as failed"
+                f"{advice(precision)}, or set `allow_parity_failure` to write it marked as failed"
             )
         if model_digest(folder) != digest:
             raise EngineError(f"no bundle written: files in {folder} were changed while it was built; build it again")
@@ -256,14 +262,7 @@ def timing_cache(target: tensorrt.GpuTarget) -> Path:
     return cache_folder() / f"{target.builder.replace(' ', '-')}-{target.sm}.timings"
 
 
-def _certify(
-    bundle: Bundle,
-    model: Path,
-    prompts: Sequence[ValidationPrompt],
-    classify: Classify | None,
-    solve: Solve,
-    progress: Progress,
-) -> Certificate:
+def _certify(bundle: Bundle, model: Path, judge: Judge) -> Certificate:
     """Certify what can run here: the bundle's own backend, or the graphs that its engine files were compiled from."""
     backend = bundle.manifest.backend
     own = not backend.startswith("tensorrt") or tensorrt.can_run(bundle)
@@ -276,7 +275,7 @@ def _certify(
         graphs = small_batches(bundle, torch.device("cpu"))
         engine = open_bundle(graphs, "onnxruntime")
     reference = Reference(model, bundle, engine.device)
-    return certify(engine, reference, prompts, covers_engine_files=own, classify=classify, solve=solve, tick=progress)
+    return judge(engine, reference, covers_engine_files=own)
 
 
 def _changed(bundle: Bundle, **values: object) -> Bundle:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 from dermforge.common import id_ranges
 from dermforge.common.digests import digest_file
 from engines.adapters.folder import link_parts
-from engines.checkpoint.folder import read_json, weight_files
+from engines.checkpoint.folder import weight_files
 from engines.checkpoint.skeleton import empty_pipeline
 from engines.errors import EngineError
+from engines.facts import read_facts, write_facts
 from engines.find_model import resolve
 from engines.models.tiny import SMALL
-from engines.pipeline_spec import FACTS, Adapter, model_digest
+from engines.pipeline_spec import Adapter, model_digest
 from engines.private_copy import own_folder
 from engines.small_decoder import check_small_decoder
 
@@ -61,11 +61,9 @@ def with_decoder(model: str | Path, decoder: Path | None) -> Iterator[Path]:
         (folder / SMALL).symlink_to(decoder.resolve(), target_is_directory=True)
         pipeline = empty_pipeline(folder)
         check_small_decoder(folder, pipeline.vae.config, pipeline.vae_scale_factor)
-        facts = read_json(base / FACTS) if (base / FACTS).exists() else {}
+        facts = read_facts(base)
         facts.pop("files", None)
-        (folder / FACTS).write_text(
-            json.dumps(_joined(facts, decoder.resolve()), indent=1, ensure_ascii=False) + "\n", "utf-8"
-        )
+        write_facts(folder, _joined(facts, decoder.resolve()))
         yield folder
 
 
@@ -73,7 +71,7 @@ def _joined(facts: dict[str, Any], decoder: Path) -> dict[str, Any]:
     """What is known of the pipeline with the decoder: facts of both; another decoder that it had before is gone."""
     digest = digest_file(weight_files(decoder.parent, decoder.name).files[0])
     fact = Adapter(file=decoder.name, sha256=digest, kind="decoder").model_dump()
-    own = read_json(decoder / FACTS) if (decoder / FACTS).is_file() else {}
+    own = read_facts(decoder)
     unknown = [id_ranges.unrecorded(f"{decoder.name} sha256 {digest[:16]}")]
     lineage = [*facts.get("lineage", []), *own.get("lineage", unknown)]
     return facts | {

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from dermforge.common import id_ranges
 from dermforge.common.digests import digest_bytes
 from engines.checkpoint.folder import one_line
+from engines.checkpoint.pickles import PICKLED
 from engines.checkpoint.safetensors_file import read_header
 from engines.checkpoint.weights import is_finite
 from engines.errors import EngineError
@@ -21,7 +22,6 @@ from engines.pipeline_spec import Adapter
 
 #: Where our own files say what they were trained on: JSON with `lineage` and `phantom`.
 OWN = "dermforge"
-PICKLED = (".bin", ".pt", ".ckpt", ".pth", ".pkl")
 
 
 @dataclass(frozen=True)

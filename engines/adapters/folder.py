@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +14,14 @@ from engines.adapters.kohya_transformers import read_transformer_lora
 from engines.adapters.lora import Lora, fuse
 from engines.adapters.lora_formats import Loadable, check_lora, is_kohya, read_lora
 from engines.adapters.words import add_word
-from engines.checkpoint.folder import read_json
 from engines.checkpoint.skeleton import INDEX, empty_pipeline, parts_of, read_family, tokenizers_of
 from engines.checkpoint.weights import load_part, write_weights
 from engines.errors import EngineError
+from engines.facts import read_facts, write_facts
 from engines.find_model import resolve
 from engines.models.tiny import SMALL
-from engines.pipeline_spec import FACTS, model_digest
+from engines.pipeline_spec import model_digest
 from engines.private_copy import own_folder
-from engines.single_file.layouts import LAYOUTS
 from engines.small_decoder import has_small_decoder
 
 
@@ -61,7 +59,7 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
             _fuse_all(base, folder, files, [lora.scale for lora in loras], place)
         for file in words:
             add_word(folder, file)
-        facts = read_json(base / FACTS) if (base / FACTS).exists() else {}
+        facts = read_facts(base)
         facts.pop("files", None)
         added = [file.fact("lora", lora.scale) for file, lora in zip(files, loras, strict=True)]
         added += [file.fact("embedding") for file in words]
@@ -69,23 +67,29 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
         facts["adapters"] = [*facts.get("adapters", []), *(one.model_dump() for one in added)]
         facts["lineage"] = list(dict.fromkeys(lineage))
         facts["phantom"] = bool(facts.get("phantom")) or any(file.phantom() for file in (*files, *words))
-        (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_facts(folder, facts)
         yield folder
 
 
 def link_parts(base: Path, folder: Path) -> None:
     """Links to the parts of a pipeline, which are replaced where they change."""
-    folder.mkdir(parents=True)
-    (folder / INDEX).write_bytes((base / INDEX).read_bytes()) if (base / INDEX).is_file() else read_json(base / INDEX)
     own = [SMALL] if has_small_decoder(base) else []
-    for part in ("scheduler", *parts_of(base), *tokenizers_of(base), *own):
+    parts = ("scheduler", *parts_of(base), *tokenizers_of(base), *own)
+    folder.mkdir(parents=True)
+    (folder / INDEX).write_bytes((base / INDEX).read_bytes())
+    for part in parts:
         (folder / part).symlink_to((base / part).resolve(), target_is_directory=True)
 
 
 def _fuse_all(base: Path, folder: Path, files: Sequence[AdapterFile], scales: Sequence[float], place: Path) -> None:
     """Fuse adapters one after the other, and write the parts that they change in float32."""
     pipeline = empty_pipeline(base)
-    can = [part for part in pipeline._lora_loadable_modules if part in parts_of(base)]
+    can = [part for part in getattr(pipeline, "_lora_loadable_modules", ()) if part in parts_of(base)]
+    if not can:
+        raise EngineError(
+            f"{files[0].path} is not fused: diffusers loads no adapters of {read_family(base).title}; fuse it where "
+            "it was trained, and save the pipeline"
+        )
     read = [_read(file, base, {part: getattr(pipeline, part) for part in can}) for file in files]
     if len(read) > 1 and (dora := [file for file, one in zip(files, read, strict=True) if one.dora]):
         raise EngineError(f"{dora[0].path} is a DoRA, whose effect depends on the base's weights: give it alone")
@@ -105,9 +109,9 @@ def _fuse_all(base: Path, folder: Path, files: Sequence[AdapterFile], scales: Se
 def _read(file: AdapterFile, base: Path, networks: dict[str, nn.Module]) -> Loadable:
     """An adapter in the names of diffusers, whichever trainer wrote it."""
     family = read_family(base)
-    if family.denoiser == "transformer" and family.name in LAYOUTS and is_kohya(file):
+    if family.denoiser == "transformer" and family.layouts and is_kohya(file):
         check_lora(file)
-        return read_transformer_lora(file, family.name, networks, family.denoiser)
+        return read_transformer_lora(file, family, networks)
     return read_lora(file, family.denoiser, list(networks))
 
 

@@ -20,12 +20,14 @@ import torch
 from engines.adapters.files import AdapterFile, tensor_digest
 from engines.adapters.lora_formats import ALPHA, Loadable
 from engines.checkpoint.folder import reason
+from engines.checkpoint.pickles import PICKLED
 from engines.errors import EngineError
+from engines.models import families
 from engines.silence import quiet
 
+#: What files end in that hold an adapter, or might.
+FILES = (".safetensors", *PICKLED)
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-#: The width of the text that a UNet attends to, by the name of the family.
-WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ def parse_lora(text: str) -> Lora:
     Raises
     ------
     EngineError
-        The scale is no number, or zero.
+        The scale is no number, or zero. What ends as a file does is no scale.
     """
     head, colon, tail = text.rpartition(":")
-    if not colon or Path(text).exists():
+    if not colon or Path(text).exists() or Path(tail).suffix.lower() in FILES:
         return Lora(Path(text))
     if not NUMBER.fullmatch(tail) or not math.isfinite(float(tail)) or float(tail) == 0:
         raise EngineError(f"{text}: an adapter's scale is {tail!r}; expected FILE or FILE:SCALE, such as {head}:0.8")
@@ -105,7 +107,8 @@ def _check_width(pipeline: Any, file: AdapterFile) -> None:
 
 
 def _called(width: int) -> str:
-    return f" ({WIDTHS[width]})" if width in WIDTHS else ""
+    names = [family.text_widths[width] for family in families().values() if width in family.text_widths]
+    return f" ({names[0]})" if names else ""
 
 
 def _check_used(file: AdapterFile, lora: Loadable, networks: Mapping[str, Any], name: str) -> None:

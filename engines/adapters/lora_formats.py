@@ -18,6 +18,14 @@ from engines.errors import EngineError
 
 KOHYA = re.compile(r"^lora_(unet|te\d?)_")
 ALPHA, DOWN, UP = ".alpha", ".lora_down.weight", ".lora_up.weight"
+#: The two matrices of a module in the names of each format.
+_FIRST_SECOND = (
+    ("lora_down.", "lora_up."),
+    ("lora_A.", "lora_B."),
+    ("lora.down.", "lora.up."),
+    ("embedding_A", "embedding_B"),
+)
+PAIRS = (*_FIRST_SECOND, *((second, first) for first, second in _FIRST_SECOND))
 #: What peft's own files have in front of each name, and the settings of theirs that matter here.
 PEFT, PEFT_CONFIG = "base_model.model.", "adapter_config.json"
 SETTINGS = ("r", "lora_alpha", "target_modules", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")
@@ -81,6 +89,14 @@ def check_lora(file: AdapterFile) -> None:
         raise EngineError(f"{file.path} mixes two formats of names: {odd[0]} is unlike lora_unet_ and lora_te_")
 
 
+def _check_pairs(file: AdapterFile) -> None:
+    """Refuse a file that lacks one of a module's two matrices, in whichever names."""
+    for name in file.tensors:
+        for one, other in PAIRS:
+            if one in name and (lost := name.replace(one, other)) not in file.tensors:
+                raise EngineError(f"{file.path} has {name} and no {lost}: it is damaged; copy or download it again")
+
+
 def is_kohya(file: AdapterFile) -> bool:
     """Whether an adapter has the names of kohya's trainer."""
     return any(KOHYA.match(name) for name in file.tensors)
@@ -102,7 +118,9 @@ def read_lora(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
         It is another kind of adapter, or of a part that is not there.
     """
     check_lora(file)
-    return (_kohya if is_kohya(file) else _peft)(file, denoiser, parts)
+    found = (_kohya if is_kohya(file) else _peft)(file, denoiser, parts)
+    _check_pairs(file)
+    return found
 
 
 def _kohya(file: AdapterFile, denoiser: str, parts: list[str]) -> Loadable:
@@ -149,7 +167,7 @@ def scales_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, float]:
     scales = {}
     for name, down in tensors.items():
         if re.search(r"lora_A|\.down\.", name):
-            alpha = tensors.get(re.split(r"[._]lora", name)[0] + ALPHA)  # which only FLUX's files have
+            alpha = tensors.get(re.split(r"[._]lora", name)[0] + ALPHA)  # which the files of some families have
             scales[tensor_digest(down)] = 1.0 if alpha is None else float(alpha) / len(down)
     return scales
 

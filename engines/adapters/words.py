@@ -13,7 +13,7 @@ import torch
 from engines.adapters.files import AdapterFile
 from engines.checkpoint.folder import read_json
 from engines.checkpoint.skeleton import parts_of, tokenizers_of
-from engines.checkpoint.tokenizer import open_tokenizer, with_all_vectors
+from engines.checkpoint.tokenizer import open_tokenizer, refuse_long_words, tokens_of, with_all_vectors
 from engines.checkpoint.weights import read_weights, write_weights
 from engines.errors import EngineError
 
@@ -78,6 +78,7 @@ def add_word(folder: Path, file: AdapterFile) -> str:
     tokens = [word, *(f"{word}_{number}" for number in range(1, len(next(iter(vectors.values())))))]
     for part, rows in vectors.items():
         tokenizer = _with_tokens(open_tokenizer(folder, pairs[part]), file, word, tokens)
+        refuse_long_words(file.path, tokenizer, tokens_of(folder, pairs[part], tokenizer))
         weights = read_weights(folder, part)
         table, config = weights[TABLES[0]], read_json(folder / part / "config.json")
         if rows.shape[1] != table.shape[1]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from engines.checkpoint.folder import reason
 from engines.conditioning import Conditioning, empty
@@ -66,13 +67,28 @@ def _text(family: Family, part: str, ids: torch.Tensor, encoder: Any) -> dict[st
     return family.text_outputs(part, encoder, ids)
 
 
+class _NoShapesError(Exception):
+    """Torch has no shapes for an operation."""
+
+
+class _Operations(TorchDispatchMode):
+    """Tells an operation without shapes from a network that says itself that something is not there."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            return func(*args, **(kwargs or {}))
+        except NotImplementedError as error:
+            raise _NoShapesError(str(func)) from error
+
+
 def _tried(folder: Path, part: str, network: Any, run: Callable[[Any], Any]) -> Any:
     """What a network gives on shapes; None where torch has no shapes for an operation, which says nothing of it."""
     try:
-        return run(copy.deepcopy(network).to("meta"))
+        with _Operations():  # type: ignore[no-untyped-call]
+            return run(copy.deepcopy(network).to("meta"))
+    except _NoShapesError:
+        return None
     except Exception as error:  # whatever a network makes of settings that do not fit each other
-        if isinstance(error, NotImplementedError) and "Meta" in str(error):
-            return None
         raise EngineError(
             f"{folder / part / 'config.json'} describes a {type(network).__name__} that does not run "
             f"({reason(error)}): restore it; numbers stand without quotes"

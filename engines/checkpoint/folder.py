@@ -11,8 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dermforge.common.errors import what_it_says
 from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import opened_json
+from engines.checkpoint.pickles import PICKLED, is_a_pickle
 from engines.errors import EngineError
 
 #: Copies of the same weights in another precision; the first that is there is read. Others (`non_ema`) are not.
@@ -21,7 +23,11 @@ VARIANTS = (None, "fp32", "fp16", "bf16")
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 #: In the names of weights that were averaged over the training, or were not where others were.
 EMA = re.compile(r"(^|[_.-])(non_)?ema([_.-]|$)", re.IGNORECASE)
-PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
+#: The program that makes a folder without pickles of one with some.
+CONVERT = (
+    "import sys; from diffusers import DiffusionPipeline as P; "
+    "P.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,8 @@ def shards_of(index: Path) -> list[Path]:
 
 def _no_weights(folder: Path, place: Path, name: str) -> str:
     """Why a part has no weights that are read, and what to do."""
-    if pickled := sorted(p.name for kind in PICKLES for p in place.glob(kind)):
-        return (
-            f"{place / pickled[0]} is a pickle, which can run code when opened; expected safetensors: convert it "
-            f'on a machine that trusts it with `python -c "from diffusers import DiffusionPipeline as P; '
-            f"P.from_pretrained('{folder}').save_pretrained('{folder}-safe')\"`"
-        )
+    if pickled := sorted(path for path in place.glob("*") if path.suffix.lower() in PICKLED):
+        return is_a_pickle(pickled[0], CONVERT, folder, f"{folder}-safe")
     found = sorted(p.name for p in place.glob("*.safetensors"))
     others = f"; {', '.join(found[:3])} is not read: rename it if it holds the weights" if found else ""
     return f"{place} has no weights: expected {name}.safetensors, or its shards with an index{others}"
@@ -156,4 +158,4 @@ def reason(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception's message without line breaks, cut where it is long."""
-    return " ".join(str(error).split())[:300]
+    return " ".join(what_it_says(error).split())[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engines.silence import quiet
 
 LISTS = ("vocab.json", "merges.txt")
 FEW = 8  # tokens of a trial
+FRAME = 2  # tokens that start and end a prompt
 
 
 def open_tokenizer(folder: Path, name: str = "tokenizer") -> Any:
@@ -48,9 +50,10 @@ def open_tokenizer(folder: Path, name: str = "tokenizer") -> Any:
         raise EngineError(
             f"{place} makes no token ids of a prompt without {' and '.join(without)}: {_name_them(known.needed)}"
         )
+    kind = known.kinds[is_fast(folder, name)]
     try:
         with quiet():
-            return getattr(transformers, known.kinds[is_fast(folder, name)]).from_pretrained(place)
+            return getattr(transformers, kind).from_pretrained(place)
     except Exception as error:  # whatever transformers makes of damaged files
         raise EngineError(f"{place} cannot be opened ({reason(error)}): copy or download it again") from error
 
@@ -122,6 +125,8 @@ def check_tokenizer(place: Path, tokenizer: Any, max_positions: int | None, embe
             f"{beyond[0][0]} of {embeddings}): save the text encoder again after "
             f"resize_token_embeddings({beyond[-1][0] + 1}), with the embeddings that were learnt"
         )
+    if max_positions is not None:
+        refuse_long_words(place, tokenizer, length)
     try:
         token_ids(tokenizer, ["", "a"], length)
     except Exception as error:  # whatever transformers makes of special tokens that are not there
@@ -148,15 +153,42 @@ def with_all_vectors(tokenizer: Any, prompt: str) -> str:
 
     Textual inversion in diffusers adds a token for each vector, and diffusers' pipelines write them out like this.
     """
-    added = tokenizer.added_tokens_encoder
-    several = [token for token in added if f"{token}_1" in added]
-    if not several:
-        return prompt
-    tokens = set(tokenizer.tokenize(prompt))
-    for token in [token for token in several if token in tokens]:
-        vectors, number = [token], 1
-        while f"{token}_{number}" in added:
-            vectors.append(f"{token}_{number}")
-            number += 1
-        prompt = prompt.replace(token, " ".join(vectors))
+    several = words_of_several_vectors(tokenizer)
+    tokens = set(tokenizer.tokenize(prompt)) if several else set()
+    for token, vectors in several.items():
+        if token in tokens:
+            prompt = prompt.replace(token, " ".join(vectors))
     return prompt
+
+
+def words_of_several_vectors(tokenizer: Any) -> dict[str, list[str]]:
+    """The learnt words of more than one vector, each with the tokens of all its vectors."""
+    added = tokenizer.added_tokens_encoder
+    return {
+        token: [token, *takewhile(added.__contains__, (f"{token}_{number}" for number in count(1)))]
+        for token in added
+        if f"{token}_1" in added
+    }
+
+
+def refuse_long_words(what: object, tokenizer: Any, length: int) -> None:
+    """Refuse learnt words that a prompt has no room for, so that some of their vectors would always be cut off.
+
+    Parameters
+    ----------
+    what
+        What has them, for the message.
+    length
+        Tokens of a prompt, among them one that starts it and one that ends it.
+
+    Raises
+    ------
+    EngineError
+        Names the word.
+    """
+    for word, vectors in words_of_several_vectors(tokenizer).items():
+        if len(vectors) > length - FRAME:
+            raise EngineError(
+                f"{what}: the word {word!r} has {len(vectors)} vectors, and a prompt has room for {length - FRAME}: "
+                "learn it again with fewer"
+            )

@@ -57,9 +57,10 @@ def link_variant(folder: Path, out: Path, parts: Iterable[str], variant: str) ->
     copies = {part: variants_of(folder, part) for part in names}
     if not any(variant in found for found in copies.values()):
         known = sorted({one for found in copies.values() for one in found if one})
-        there = f"it has {', '.join(known)}" if known else "it has none, and the plain weights are read"
+        there = f"{', '.join(known)}: choose one of those, or" if known else "none beside the plain ones:"
         raise EngineError(
-            f"{folder} has no weights of the variant {variant!r}; {there}: leave it out, or choose another"
+            f"{folder} has no weights of the variant {variant!r}; it has {there} leave `variant` out to read "
+            "the plain ones"
         )
     for part in names:
         chosen = copies[part].get(variant)

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from engines.checkpoint.folder import PICKLES
+from engines.checkpoint.pickles import PICKLED, is_a_pickle
 from engines.checkpoint.safetensors_file import Entry, entries, open_safetensors
 from engines.checkpoint.scheduler import open_scheduler
 from engines.checkpoint.skeleton import INDEX, empty_network
 from engines.checkpoint.weights import write_weights
 from engines.errors import EngineError
 from engines.single_file.described import Described, describe
-from engines.single_file.layouts import EMA, LAYOUTS, UNET, has_no_influence
+from engines.single_file.layouts import DENOISER, EMA, has_no_influence
 from engines.single_file.tokenizers import write_tokenizers
 from engines.single_file.weights import Found, find_part, read_part
 
@@ -28,6 +28,12 @@ log = logging.getLogger("dermforge")
 V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"
 #: The numbers of channels of a UNet's input: noise, and noise with a mask and an image.
 CHANNELS = (4, 9)
+#: The program that makes a .safetensors of a pickle.
+CONVERT = (
+    "import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1], map_location='cpu'); "
+    "d = d.get('state_dict', d); "
+    "s.save_file({k: v.contiguous() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
+)
 #: How far the schedule that a file holds may be from that of its scheduler; it may be in half precision.
 NEAR = 2e-3
 
@@ -87,9 +93,7 @@ def _find_parts(
         (folder / part).mkdir()
         _write(folder / part / "config.json", _config(path, names, described, part))
         network = empty_network(folder, part)
-        one = find_part(
-            path, names, part, network, LAYOUTS[family.name][part], told.average and part == family.denoiser
-        )
+        one = find_part(path, names, part, network, family.layouts[part], told.average and part == family.denoiser)
         if one is not None:
             found[part] = one
             continue
@@ -99,13 +103,13 @@ def _find_parts(
         elif not family.parts[part].optional:
             missing.append(part)
     if told.average and family.denoiser not in found:
-        raise EngineError(f"{path} holds no average over the training (model_ema): leave the variant out")
+        raise EngineError(f"{path} holds no average over the training (model_ema): leave `variant` out")
     if family.denoiser not in found:
         raise EngineError(f"{path} holds no {family.denoiser} of {described.title}, without which it is no model")
     if missing:
         raise EngineError(
             f"{path} holds the {' and '.join(found)} of {described.title} alone, without {', '.join(missing)}: give a "
-            "pipeline folder of the same family that has them (parts_from)"
+            "pipeline folder of the same family that has them by `parts_from`"
         )
     return found, lent
 
@@ -113,7 +117,7 @@ def _find_parts(
 def _config(path: Path, names: Mapping[str, Entry], described: Described, part: str) -> dict[str, Any]:
     """A part's configuration; a carried UNet's has the input of the file and the size that its prediction goes with."""
     config = described.parts[part]
-    first = names.get(f"{UNET}input_blocks.0.0.weight")
+    first = names.get(f"{DENOISER}input_blocks.0.0.weight")
     if part != "unet" or described.base is not None or first is None:
         return config
     if (channels := first.shape[1] if len(first.shape) == 4 else 0) not in CHANNELS:
@@ -136,13 +140,15 @@ def _scheduler(path: Path, names: Mapping[str, Entry], described: Described, tol
         return config
     marked = "v_prediction" if V_MARK in names else None
     if said is not None and marked is not None and said != marked:
-        raise EngineError(f"{path} is marked as predicting v ({V_MARK}), and prediction_type is {said!r}: leave it out")
+        raise EngineError(
+            f"{path} is marked as predicting v ({V_MARK}), and `prediction_type` is {said!r}: leave it out"
+        )
     if said or marked:
         config["prediction_type"] = said or marked
     if "prediction_type" not in config:
         raise EngineError(
-            f"{path} is of {described.title}, and nothing in a file says what its UNet predicts: give prediction_type, "
-            "v_prediction (the models of 768 pixels) or epsilon (those of 512, inpainting among them)"
+            f"{path} is of {described.title}, and nothing in a file says what its UNet predicts: give "
+            "`prediction_type`, v_prediction (models of 768 pixels) or epsilon (those of 512, inpainting among them)"
         )
     if ZERO_SNR_MARK in names:
         config |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
@@ -154,7 +160,7 @@ def _check_left_over(path: Path, names: Mapping[str, Entry], found: Mapping[str,
     used = {name for one in found.values() for name in (*one.names(), *one.unused)}
     left = [name for name in names if name not in used and not has_no_influence(name)]
     left = [name for name in left if name not in (V_MARK, ZERO_SNR_MARK)]
-    beside = [name for name in left if name.startswith(UNET if average else EMA)]
+    beside = [name for name in left if name.startswith(DENOISER if average else EMA)]
     if others := [name for name in left if name not in beside]:
         raise EngineError(
             f"{path} holds {len(others)} tensors that no part asks for ({', '.join(others[:3])}"
@@ -174,9 +180,8 @@ def _check_left_over(path: Path, names: Mapping[str, Entry], found: Mapping[str,
 def _left_out(described: Described, found: Mapping[str, Found], lent: list[str]) -> list[str]:
     """The optional parts that are not there, with their tokenizers."""
     family = described.family
-    pairs = zip(family.text_encoders(), family.tokenizers, strict=True)
     gone = [part for part in family.parts if part not in (*found, *lent)]
-    return [*gone, *(tokenizer for encoder, tokenizer in pairs if encoder in gone)]
+    return [*gone, *(tokenizer for encoder, tokenizer in family.readers().items() if encoder in gone)]
 
 
 def _check_schedule(path: Path, names: Mapping[str, Entry], scheduler: Any) -> None:
@@ -189,7 +194,7 @@ def _check_schedule(path: Path, names: Mapping[str, Entry], scheduler: Any) -> N
     if own.shape != expected.shape or not bool(torch.isclose(own, expected, rtol=0, atol=NEAR).all()):
         raise EngineError(
             f"{path} holds a noise schedule (alphas_cumprod) that is not that of {type(scheduler).__name__} with the "
-            "settings of its family: give a pipeline folder with its scheduler (parts_from)"
+            "settings of its family: give a pipeline folder with its scheduler by `parts_from`"
         )
 
 
@@ -210,13 +215,8 @@ def _room(path: Path, folder: Path) -> None:
 
 def _no_safetensors(path: Path) -> str:
     """Why a file is not opened, and what to do."""
-    if path.suffix.lower() in {kind.removeprefix("*") for kind in PICKLES}:
-        return (
-            f"{path} is a pickle, which can run code when opened; expected .safetensors: convert it on a machine that "
-            "trusts it with `python -c \"import torch, safetensors.torch as s; d = torch.load('"
-            f"{path}', map_location='cpu'); d = d.get('state_dict', d); s.save_file({{k: v.contiguous() for k, v in "
-            f"d.items() if hasattr(v, 'dtype')}}, '{path.stem}.safetensors')\"`"
-        )
+    if path.suffix.lower() in PICKLED:
+        return is_a_pickle(path, CONVERT, path, f"{path.stem}.safetensors")
     return f"{path} is a {path.suffix or 'file without a suffix'}; expected a pipeline folder or a .safetensors file"
 
 

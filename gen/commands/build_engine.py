@@ -74,6 +74,7 @@ def build_engine(
     from engines.source import Source, open_model
     from gen import builtin
     from gen.commands.inspect_bundle import compared_with
+    from gen.diffusion.solvers import check_few_steps
     from gen.sampling.own_steps import own_steps
 
     steps = Steps()
@@ -106,6 +107,7 @@ def build_engine(
             prompts=prompt or None,
             classify=None if classifier is None else open_classifier(classifier),
             solve=own_steps,
+            check=check_few_steps,
             allow_parity_failure=allow_parity_failure,
             overwrite=overwrite,
             progress=steps,

@@ -42,13 +42,17 @@ def inspect_bundle(
     from engines.source import Source
     from engines.use import read_use
     from gen.commands.inspect_model import inspect_model, is_model
+    from gen.diffusion.solvers import check_few_steps
 
     if is_model(bundle):
         inspect_model(Source(bundle, variant, prediction_type, parts_from), json)
         return
     if variant or prediction_type or parts_from:
-        raise UserError(f"{bundle} is no model: --variant, --prediction-type and --parts-from are for models")
+        raise UserError(
+            f"{bundle} is no model but an engine bundle: --variant, --prediction-type and --parts-from are for models"
+        )
     found = read_bundle(bundle)
+    check_few_steps(found.manifest.spec)
     found.verify()
     certificate = read_certificate(found)
     base = read_record(found, PARITY_BASE, Certificate) if found.manifest.base else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from dermforge.common import console
+from dermforge.common.errors import UserError
 from dermforge.common.id_ranges import in_words
 
 if TYPE_CHECKING:
@@ -19,17 +20,19 @@ def inspect_model(source: Source, json: bool) -> None:
 
     Raises
     ------
-    EngineError
-        The model is not usable.
+    UserError
+        The model is not usable, or says that it is drawn by a solver that is not here.
     """
     from engines.checkpoint.folder import averaged_weights, weight_files
     from engines.checkpoint.variants import other_copies
     from engines.models import families
     from engines.pipeline_spec import read_spec
     from engines.source import open_model
+    from gen.diffusion.solvers import check_few_steps
 
     with open_model(source) as folder:
         spec = read_spec(folder)
+        check_few_steps(spec)
         files = {part: [file.name for file in weight_files(folder, part).files] for part in spec.networks}
         unread = sorted({*averaged_weights(folder), *other_copies(folder, spec.networks)})
     found: dict[str, Any] = {"model": str(source.model), "weights": files, "not_read": unread}
@@ -53,5 +56,20 @@ def inspect_model(source: Source, json: bool) -> None:
 
 
 def is_model(path: Path) -> bool:
-    """Whether a path is of a pipeline folder or a file, and not of a bundle, which has a record of its own."""
-    return path.is_file() or ((path / "model_index.json").is_file() and not (path / "bundle.json").exists())
+    """Whether a path is of a pipeline folder or a file, and not of a bundle, which has a record of its own.
+
+    Raises
+    ------
+    UserError
+        It is none of these.
+    """
+    bundle, index = "bundle.json", "model_index.json"
+    if (path / bundle).exists():
+        return False
+    if path.is_file() or (path / index).is_file():
+        return True
+    found = f"has neither {bundle} nor {index}" if path.is_dir() else "is not there"
+    raise UserError(
+        f"{path} {found}; expected an engine bundle, which `gen build-engine` makes, a pipeline folder, which "
+        "save_pretrained makes, or a .safetensors file"
+    )

@@ -84,6 +84,24 @@ def schedule_of(spec: PipelineSpec) -> Schedule:
     return read_schedule(spec.scheduler, spec.image_tokens, spec.sigmas_from_one)
 
 
+def check_few_steps(spec: PipelineSpec) -> None:
+    """Refuse a distilled pipeline that says it is drawn by a solver or in steps that are not here.
+
+    Raises
+    ------
+    UserError
+        Says what the pipeline says, and what is here.
+    """
+    if few := spec.few_steps:
+        try:
+            table(few.solver, schedule_of(spec), few.steps)
+        except UserError as error:
+            raise UserError(
+                f"the pipeline says (few_steps in its dermforge.json) that it is drawn by {few.solver!r} in "
+                f"{few.steps} steps: {error}"
+            ) from error
+
+
 def table(solver: str, schedule: Schedule, steps: int, strength: float = 1.0) -> StepTable:
     """The step table of a solver.
 

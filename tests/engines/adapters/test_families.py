@@ -18,7 +18,6 @@ from engines.adapters import Lora, with_adapters
 from engines.checkpoint.skeleton import read_family
 from engines.errors import EngineError
 from engines.pipeline_spec import read_spec
-from engines.single_file.layouts import LAYOUTS
 from engines.source import Source, open_model
 
 
@@ -103,7 +102,7 @@ def kohya_transformer_file(base: Path, path: Path, seed: int) -> dict[str, torch
     noise = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
     added: dict[str, torch.Tensor] = {}
-    layout = LAYOUTS[read_family(base).name]["transformer"][0]
+    layout = read_family(base).layouts["transformer"][0]
     whole = {
         n: v for n, v in part_tensors(base, "transformer", layout).items() if n.endswith(".weight") and v.ndim == 2
     }
@@ -179,3 +178,11 @@ def test_what_is_not_used_whole_is_refused(flux: Path, changed: dict, message: s
 @pytest.fixture(scope="module")
 def flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return PIPELINES["flux-dev"](tmp_path_factory.mktemp("flux"))
+
+
+def test_a_family_of_which_diffusers_loads_no_adapters_is_refused(tmp_path: Path) -> None:
+    base = PIPELINES["pixart"](tmp_path)
+    save_file({"transformer.x.lora_A.weight": torch.ones(4, 8)}, tmp_path / "a.safetensors")
+    with pytest.raises(EngineError, match="diffusers loads no adapters of PixArt-alpha"):  # noqa: SIM117
+        with with_adapters(base, [Lora(tmp_path / "a.safetensors")], []):
+            pass

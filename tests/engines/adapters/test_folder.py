@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +192,29 @@ def test_words_for_other_models_are_refused(base: Path, tmp_path: Path) -> None:
 def test_nothing_to_add_is_the_model_itself(base: Path) -> None:
     with with_adapters(base, [], []) as folder:
         assert folder == base
+
+
+@pytest.mark.parametrize("kind", ["kohya", "diffusers", "dora"])
+def test_a_matrix_without_its_other_is_named(kind: str, base: Path, tmp_path: Path) -> None:
+    """Whichever of a module's two is missing, in whichever names."""
+    if kind == "kohya":
+        path = kohya_file(opened(base), tmp_path / "a.safetensors", 3)
+    else:
+        path = diffusers_file(opened(base), tmp_path, 1, text=False, use_dora=kind == "dora")
+    whole = load_file(path)
+    matrices = sorted(name for name in whole if "alpha" not in name and "magnitude" not in name)
+    for lost in matrices[:: len(matrices) // 3]:
+        save_file({name: value for name, value in whole.items() if name != lost}, tmp_path / "b.safetensors")
+        with pytest.raises(EngineError, match=rf"b\.safetensors has \S+ and no .*{re.escape(lost)}"):
+            ours(base, [(tmp_path / "b.safetensors", 1.0)])
+
+
+def test_a_word_of_more_vectors_than_a_prompt_has_tokens_is_refused(base: Path, tmp_path: Path) -> None:
+    """Of sixteen tokens two are the start and the end; what is beyond would be cut off in silence."""
+    for vectors in (14, 15, 20):
+        save_file({"<nevus>": torch.randn(vectors, 32)}, tmp_path / "w.safetensors")
+        with contextlib.ExitStack() as stack:
+            if vectors > 14:
+                said = rf"w\.safetensors: the word '<nevus>' has {vectors} vectors, and a prompt has room for 14"
+                stack.enter_context(pytest.raises(EngineError, match=said))
+            read_spec(stack.enter_context(with_adapters(base, [], [tmp_path / "w.safetensors"])))

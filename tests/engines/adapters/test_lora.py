@@ -48,3 +48,10 @@ def test_what_is_no_adapter_file_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             read_adapter(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["nope:0.5.safetensors", "a/b:c.safetensors", "a:b.PT", "c:/d.safetensors"])
+def test_a_file_that_is_missing_is_a_file_and_no_scale(name: str) -> None:
+    assert parse_lora(name) == Lora(Path(name))
+    with pytest.raises(UserError, match=f"no file {name}"):
+        read_adapter(parse_lora(name).path)

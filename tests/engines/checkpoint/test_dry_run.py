@@ -59,7 +59,7 @@ def test_only_an_operation_without_shapes_is_let_through(folder: Path, monkeypat
         torch.bincount(torch.zeros(3, dtype=torch.int64))
 
     def lacks(*_: object, **__: object) -> None:
-        raise NotImplementedError("this block")
+        raise NotImplementedError("this block of MetaFormer")
 
     monkeypatch.setattr(UNet2DConditionModel, "forward", counts)
     read_spec(folder)

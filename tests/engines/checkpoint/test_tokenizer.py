@@ -53,8 +53,9 @@ def test_a_fast_tokenizer_alone_is_read(folder: Path) -> None:
     assert token_ids(opened, prompts, 16).equal(slow)
     read_spec(folder)
     (place / "tokenizer.json").unlink()
-    with pytest.raises(EngineError, match=r"neither vocab.json and merges.txt nor tokenizer.json"):
+    with pytest.raises(EngineError, match=r"neither vocab.json and merges.txt nor tokenizer.json") as refused:
         read_spec(folder)
+    assert str(refused.value).count("copy or download it again") == 1
 
 
 def test_the_class_that_the_pipeline_names_is_opened(folder: Path, edit: Callable[..., None]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from adapters_helpers import kohya_file
+from command_helpers import call
 from diffusers import StableDiffusionPipeline
 from single_files import checkpoint, sd
 
@@ -54,5 +55,53 @@ def test_a_single_file_is_shown_and_built_with_an_adapter(
     capsys.readouterr()
     inspect_bundle(out)
     assert "derm.safetensors" in capsys.readouterr().out
-    with pytest.raises(UserError, match="is no model"):
+    with pytest.raises(UserError, match="is no model but an engine bundle"):
         inspect_bundle(out, variant="fp16")
+
+
+def test_what_is_no_model_and_no_bundle_is_said_to_be_neither(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path, said in (
+        (tmp_path / "such.safetensors", "is not there"),
+        (tmp_path / "folder", "has neither bundle.json"),
+    ):
+        for parts in (None, str(base)):
+            with pytest.raises(UserError, match=rf"{path.name} {said}.*bundle.*pipeline folder.*\.safetensors file"):
+                inspect_bundle(path, parts_from=parts)
+    with pytest.raises(UserError, match=r"there is no file nothing/such\.safetensors"):
+        build_engine("nothing/such.safetensors", tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("nope", 4), ("lcm", 5000)])
+def test_a_student_that_cannot_be_drawn_is_refused_before_it_is_built(
+    base: Path, solver: str, steps: int, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(base, tmp_path / "student"))
+    few = {"solver": solver, "steps": steps, "guidance": 1.0}
+    (folder / "dermforge.json").write_text(json.dumps({"few_steps": few}))
+    with pytest.raises(UserError, match=rf"few_steps in its dermforge.json.* '{solver}' in {steps} steps: .*expected"):
+        inspect_bundle(folder)
+    with pytest.raises(UserError, match=rf"few_steps in its dermforge.json.* '{solver}' in {steps} steps: .*expected"):
+        build_engine(str(folder), tmp_path / "bundle", backend="torch", rows=4)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_model_without_a_record_of_its_images_says_so(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inspect_bundle(base)
+    assert re.search(r"lineage\W+none recorded", capsys.readouterr().out)
+
+
+def test_what_a_message_asks_for_is_the_option(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = checkpoint(base, tmp_path / "unet.safetensors", without=("vae",))
+    assert call(f"gen inspect {path}") == 2
+    assert "--parts-from" in capsys.readouterr().err
+    assert call(f"gen build-engine --model {base} --prediction-type v --out {tmp_path / 'bundle'}") == 2
+    assert capsys.readouterr().err.startswith("error: --prediction-type is 'v'; expected one of")
+
+
+def test_facts_that_are_damaged_are_named_without_a_link(base: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(base, tmp_path / "model"))
+    (folder / "dermforge.json").write_text(json.dumps({"few_steps": {"solver": 3, "steps": 0}}))
+    with pytest.raises(UserError, match="not usable: few_steps") as refused:
+        inspect_bundle(folder)
+    assert "http" not in str(refused.value)
