@@ -83,12 +83,11 @@ def tell(result: Result, following: str, *more: str) -> None:
     more
         What there is to say beside images and steps.
     """
-    from engines.checkpoint.folder import read_json
-    from engines.pipeline_spec import FACTS
+    from engines.facts import FACTS, read_facts
 
     left = [f"{result.left_out} left out"] if result.left_out else []
     state = "was done already" if result.already else f"{result.steps} steps"
     console.say(f"{result.out}: {', '.join([f'{result.images} images', *left, *more, state])}; next: {following}")
-    facts = Path(result.out) / FACTS
-    if clear := in_clear(read_json(facts)["lineage"]):
-        note(f"warning: {warning(clear, str(facts))}")
+    out = Path(result.out)
+    if clear := in_clear(read_facts(out)["lineage"]):
+        note(f"warning: {warning(clear, str(out / FACTS))}")

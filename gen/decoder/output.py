@@ -11,7 +11,8 @@ from typing import Any
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.whole_folder import whole_folder
-from engines.pipeline_spec import FACTS, file_digests
+from engines.facts import FACTS
+from engines.pipeline_spec import file_digests
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples
 from gen.finetune.output import TRAINING, Record, lineage_facts, made_by

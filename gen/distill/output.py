@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from diffusers import LCMScheduler
 
+from engines.facts import read_facts
 from gen.distill.consistency import TIMESTEP_SCALING
 from gen.distill.settings import Distillation
-from gen.finetune.output import Record, TunedPipeline, facts_of
+from gen.finetune.output import Record, TunedPipeline
 
 #: What a student knows because its teacher does: words and cells.
 INHERITED = ("classes", "groups", "prompt_template", "validation_prompts")
@@ -35,7 +36,7 @@ class DistilledPipeline(TunedPipeline):
         _change(folder / "model_index.json", {"scheduler": ["diffusers", "LCMScheduler"]})
 
     def facts(self) -> dict[str, Any]:
-        known, inherited = super().facts(), facts_of(self.base)
+        known, inherited = super().facts(), read_facts(self.base.folder)
         known |= {name: inherited[name] for name in INHERITED if inherited.get(name)}
         return known | {"few_steps": self.settings.few()}
 

@@ -22,10 +22,10 @@ from dermforge.common.whole_folder import whole_folder
 from engines.adapters.files import record_origin
 from engines.adapters.words import SEVERAL
 from engines.builder import write_index
-from engines.checkpoint.folder import read_json
 from engines.checkpoint.skeleton import parts_of, pipeline_class, tokenizers_of
 from engines.checkpoint.weights import copy_part, write_weights
-from engines.pipeline_spec import FACTS, file_digests, model_digest
+from engines.facts import FACTS, read_facts
+from engines.pipeline_spec import file_digests, model_digest
 from gen.finetune.base import Base
 from gen.finetune.data.examples import Examples, lineage_of
 from gen.finetune.methods import PromptedDenoiser
@@ -61,7 +61,7 @@ def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fr
     claim(out, record.what, [FACTS])
     if not (out / FACTS).is_file():
         return False
-    before = read_json(out / FACTS).get(record.key)
+    before = read_facts(out).get(record.key)
     if before is None:
         raise UserError(f"{out} exists and is not {record.what}; write to another folder")
     if not fresh and (changes := changes_between(before.get("identity", {}), identity)):
@@ -145,7 +145,7 @@ class TunedPipeline:
                 for label, group, prompt in zip(cells["class"], cells["group"], cells["prompt"], strict=True)
             ],
             self.record.key: made_by(self.identity, self.steps),
-            "source": facts_of(self.base).get("source"),
+            "source": read_facts(self.base.folder).get("source"),
         }
 
     def card(self) -> str:
@@ -173,18 +173,12 @@ a classifier that is tested on one of those images.
         return f"\nBefore you publish: {warning(names, FACTS)}.\n" if names else ""
 
 
-def facts_of(base: Base) -> dict[str, Any]:
-    """What a pipeline says of itself; nothing where it is not of this program."""
-    own = base.folder / FACTS
-    return read_json(own) if own.is_file() else {}
-
-
 def lineage_facts(base: Base, examples: Examples) -> dict[str, Any]:
     """The real images behind what was trained, the pipeline's own and the examples', with the digests that are known.
 
     Synthetic examples are no real images: those behind them are named, and have no digest here.
     """
-    data, before = examples.data, facts_of(base)
+    data, before = examples.data, read_facts(base.folder)
     real = {i for i, origin in zip(data.rows["id"], data.rows["origin"], strict=True) if origin != "synthetic"}
     return {
         "lineage": list(dict.fromkeys([*before.get("lineage", []), *lineage_of(data)])),
