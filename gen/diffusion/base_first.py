@@ -48,7 +48,7 @@ def check_base_steps(solver: str, steps: int, base_steps: int) -> None:
     if base_steps and (name := solver.partition(":")[0]) not in SOLVERS:
         raise UserError(
             f"{name} looks back at the step before, which a base took; expected one of {', '.join(SOLVERS)}, or "
-            "base_steps 0"
+            "`base_steps` 0"
         )
     if base_steps > steps:
         raise UserError(f"the plan gives {base_steps} of {steps} steps to the base; expected at most {steps}")
