@@ -30,6 +30,7 @@ from engines.draw import Solve, by_diffusers
 from engines.engine import Engine
 from engines.errors import EngineError, ParityError
 from engines.find_model import resolve
+from engines.int8_weights import offered
 from engines.loader import BACKENDS, open_bundle
 from engines.manifest import PARITY, PARITY_BASE, TIMINGS, CompileMode, Manifest, describe
 from engines.memory import build_bytes, require
@@ -53,6 +54,7 @@ def build(
     size: int | None = None,
     compile_mode: CompileMode | None = None,
     base: str | Path | None = None,
+    int8_t5: bool = False,
     refit: bool = False,
     refit_from: str | Path | None = None,
     prompts: Sequence[ValidationPrompt | str] | None = None,
@@ -88,6 +90,8 @@ def build(
     base
         The pipeline that the model, a few-step student, was distilled from: its denoiser is built too, to take the
         first steps (onnxruntime, and torch without engine files).
+    int8_t5
+        Keep the weights of T5, the text encoder of SD 3, FLUX and PixArt, in 8 bits.
     refit
         Compile engine files whose weights can be replaced later, at a cost in speed (tensorrt backends only).
     refit_from
@@ -123,6 +127,7 @@ def build(
     old = read_bundle(Path(refit_from)) if refit_from else None
     folder = resolve(model)
     spec, digest = read_spec(folder, size), model_digest(folder)
+    int8 = offered(folder) if int8_t5 else ()
     teacher = None if base is None else resolve(base)
     pair = None
     if teacher is not None:
@@ -149,6 +154,7 @@ def build(
             "vae_batch": VAE_BATCH,
             "compile_mode": compile_mode,
             "base": pair,
+            "int8": int8,
             "certified": False,
             "versions": _versions(),
             "artefacts": [],
@@ -233,9 +239,9 @@ def _exported(model: Path, base: Path | None, out: Path, manifest: Manifest, pro
     write_index(model, out)
     if manifest.backend == "torch":
         progress("weights")
-        torch_build.copy_weights(model, out, manifest.precision)
+        torch_build.copy_weights(model, out, manifest.precision, int8=manifest.int8)
     else:
-        export(model, out, manifest.spec, manifest.precision, progress)
+        export(model, out, manifest.spec, manifest.precision, progress, manifest.int8)
     if base is not None:
         export_base(base, out / BASE, manifest, progress)
     kept = [file for file in describe(out) if file.kind != "plan"]  # those of a build that was stopped come later

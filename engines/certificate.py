@@ -20,7 +20,7 @@ from engines.draw import Solve, by_diffusers, start_of
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import PARITY, Record
-from engines.parity import Tick, advice, component_errors, parity_inputs, parity_outputs
+from engines.parity import TOGETHER, Tick, advice, component_errors, parity_inputs, parity_outputs
 from engines.pipeline_spec import ValidationPrompt
 from engines.psnr import psnr
 from engines.their_images import their_images
@@ -28,6 +28,8 @@ from engines.their_images import their_images
 # The largest relative L2 error of a component, and the smallest PSNR of a whole image. E4M3 rounds by up to 1/16, so
 # the denoiser of an fp8 bundle may be a tenth off, which is 20 dB; the other components of such a bundle are fp16.
 THRESHOLDS = {"fp32": (1e-4, 50.0), "fp16": (1e-2, 30.0), "bf16": (1e-2, 30.0), "fp8": (1e-1, 20.0)}
+#: The same where the weights of a text encoder are in 8 bits: its error, and what that does to images.
+INT8_TEXT = (5e-2, 20.0)
 Classify = Callable[[np.ndarray], np.ndarray]
 
 
@@ -53,6 +55,8 @@ class Certificate(Record):
         certificates from before that.
     own_steps
         Whether the engine's images were drawn by the caller's own steps of that scheduler, and not by diffusers'.
+    int8
+        Text encoders whose weights are in 8 bits.
     decoder
         The small decoder compared with the VAE's, where there is one: `images` compares images of that decoder then.
     """
@@ -70,6 +74,7 @@ class Certificate(Record):
     guidance: float
     scheduler: str | None = None
     own_steps: bool = False
+    int8: tuple[str, ...] = ()
     components: dict[str, dict[str, float]]
     images: ImageParity
     by_class: dict[str, ImageParity]
@@ -115,7 +120,8 @@ def certify(
         The engine gives NaN, or an image of one colour where diffusers does not; or diffusers cannot draw.
     """
     precision, texts = engine.precision, [p.prompt for p in prompts]
-    largest, smallest = THRESHOLDS[precision]
+    (largest, smallest), int8 = THRESHOLDS[precision], engine.bundle.manifest.int8
+    smallest = min(smallest, INT8_TEXT[1]) if int8 else smallest
     tick("real input for the certificate")
     inputs = parity_inputs(reference, texts)
     exact = parity_outputs(reference, inputs, "float32 torch", tick)
@@ -145,7 +151,7 @@ def certify(
             for name, these in chosen.items()
         }
 
-    images, allowed = _images(got, expected, flips), partial(allowed_error, engine.spec.denoiser, precision)
+    images, allowed = _images(got, expected, flips), partial(allowed_error, engine.spec.denoiser, precision, int8=int8)
     decoder = None
     if engine.spec.small_decoder:
         tick("the small decoder compared with the VAE's")
@@ -176,6 +182,7 @@ def certify(
         guidance=start.guidance,
         scheduler=engine.spec.scheduler.get("_class_name"),
         own_steps=ours.by_own_steps,
+        int8=int8,
         components=components,
         images=images,
         by_class=split([p.label for p in prompts]),
@@ -184,8 +191,18 @@ def certify(
     )
 
 
-def allowed_error(denoiser: str, precision: str, component: str) -> float:
-    """The largest relative L2 error that a component may have; in fp8 that is larger for the denoiser alone."""
+def allowed_error(denoiser: str, precision: str, component: str, int8: Sequence[str] = ()) -> float:
+    """The largest relative L2 error that a component may have; in fp8 that is larger for the denoiser alone.
+
+    Parameters
+    ----------
+    component
+        The denoiser, a half of the VAE, or all text encoders, as `engines.parity` names them.
+    int8
+        Text encoders whose weights are in 8 bits.
+    """
+    if any(part in component.split(TOGETHER) for part in int8):
+        return max(THRESHOLDS[precision][0], INT8_TEXT[0])
     return THRESHOLDS["fp16" if precision == "fp8" and component != denoiser else precision][0]
 
 

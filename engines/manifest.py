@@ -80,6 +80,8 @@ class Manifest(BaseModel):
         How torch compiles the bundle where it opens it on CUDA; None where that was not chosen.
     base
         Of a bundle of a few-step student that has its teacher's denoiser too.
+    int8
+        Text encoders whose weights are in 8 bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), serialize_by_alias=True)
@@ -93,6 +95,7 @@ class Manifest(BaseModel):
     vae_batch: int
     compile_mode: CompileMode | None = None
     base: BaseDenoiser | None = None
+    int8: tuple[str, ...] = ()
     certified: bool
     versions: dict[str, str]
     artefacts: list[Artefact]

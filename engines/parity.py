@@ -20,6 +20,7 @@ from engines.errors import EngineError
 REAL = 4  # prompts of which real input is made
 REAL_STEPS = 2
 DECODER = "vae_decoder"
+TOGETHER = " + "  # between the text encoders of a component
 
 
 class Tick(Protocol):
@@ -150,7 +151,7 @@ def parity_outputs(
     encoded = both(engine.encode, inputs.images)
     engine.release()
     components = {
-        " + ".join(engine.spec.text_encoders): words,
+        TOGETHER.join(engine.spec.text_encoders): words,
         PurePosixPath(engine.spec.denoiser).name: (random, real),  # that of a base lies in a folder of its own
         DECODER: decoded,
         "vae_encoder": encoded,

@@ -43,9 +43,9 @@ def has_small_decoder(folder: Path) -> bool:
     return (folder / SMALL).is_dir()
 
 
-def load_network(folder: Path, part: str) -> Any:
-    """One network of a pipeline folder in float32, as engines run it. Raises as `load_part`."""
-    network = load_part(folder, part)
+def load_network(folder: Path, part: str, int8: bool = False) -> Any:
+    """One network of a pipeline folder in float32, as engines run it; see `load_part`."""
+    network = load_part(folder, part, int8)
     return with_small_decoder(folder, network) if part == "vae" and has_small_decoder(folder) else network
 
 

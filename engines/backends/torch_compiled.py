@@ -62,7 +62,8 @@ def _reading(calls: Calls, bundle: Bundle) -> Calls:
     def opened(part: str) -> Lazy:
         def load() -> Encoder:
             with _copied(bundle, part) as folder:
-                network = load_lowered(folder, part, bundle.manifest.precision, calls.device)
+                manifest = bundle.manifest
+                network = load_lowered(folder, part, manifest.precision, calls.device, part in manifest.int8)
             return no_grad(encoder_call(spec, part, network, calls.device))
 
         return Lazy(load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,18 +35,21 @@ class Modules:
     vae: Any
 
 
-def load_modules(folder: Path, precision: str = "fp32", device: torch.device | str = "cpu") -> Modules:
+def load_modules(
+    folder: Path, precision: str = "fp32", device: torch.device | str = "cpu", int8: Container[str] = ()
+) -> Modules:
     """The networks of a pipeline folder in one precision; norms stay in float32."""
     family = read_family(folder)
     texts = [part for part in family.text_encoders() if part in parts_of(folder)]
-    loaded = {part: load_lowered(folder, part, precision, device) for part in (*texts, family.denoiser, "vae")}
+    parts = (*texts, family.denoiser, "vae")
+    loaded = {part: load_lowered(folder, part, precision, device, part in int8) for part in parts}
     return Modules({part: loaded[part] for part in texts}, loaded[family.denoiser], loaded["vae"])
 
 
-def load_lowered(folder: Path, part: str, precision: str, device: torch.device | str) -> Any:
-    """One network of a pipeline folder in one precision; norms stay in float32."""
+def load_lowered(folder: Path, part: str, precision: str, device: torch.device | str, int8: bool = False) -> Any:
+    """One network of a pipeline folder in one precision; norms stay in float32, and `int8` weights in 8 bits."""
     exact_float32()
-    network, dtype = load_network(folder, part), DTYPES[precision]
+    network, dtype = load_network(folder, part, int8), DTYPES[precision]
     lowered = lower_vae(network, vae_dtypes(dtype)) if part == "vae" else lower(network, dtype)
     return lowered.to(device).requires_grad_(False)
 
@@ -142,11 +145,13 @@ class OnePart(Engine):
     It has the tokenizer and the numbers of a bundle of that pipeline.
     """
 
-    def __init__(self, model: Path, bundle: Bundle, device: torch.device, precision: str) -> None:
+    def __init__(
+        self, model: Path, bundle: Bundle, device: torch.device, precision: str, int8: Container[str] = ()
+    ) -> None:
         spec, self.model = bundle.manifest.spec, model
 
         def opened(part: str, call: Callable[[Any], Callable[..., Any]]) -> Lazy:
-            return Lazy(lambda: no_grad(call(load_lowered(model, part, precision, device))))
+            return Lazy(lambda: no_grad(call(load_lowered(model, part, precision, device, part in int8))))
 
         self.exact = opened("vae", lambda vae: exact_call(vae, spec))
         texts = {p: opened(p, partial(encoder_call, spec, p, device=device)) for p in spec.text_encoders}
@@ -177,7 +182,8 @@ class Lowered(OnePart):
     """A pipeline folder in its bundle's precision on the CPU, for a graph that nothing on this machine can run."""
 
     def __init__(self, model: Path, bundle: Bundle) -> None:
-        super().__init__(model, bundle, torch.device("cpu"), bundle.manifest.precision)
+        manifest = bundle.manifest
+        super().__init__(model, bundle, torch.device("cpu"), manifest.precision, manifest.int8)
 
 
 def small_batches(bundle: Bundle, device: torch.device) -> Bundle:

@@ -15,6 +15,7 @@ from engines.checkpoint.folder import weight_files, weights_name
 from engines.checkpoint.safetensors_file import entries, open_safetensors
 from engines.checkpoint.skeleton import empty_network
 from engines.errors import EngineError
+from engines.int8_weights import holds_int8, to_int8
 
 Change = Callable[[str, torch.Tensor], torch.Tensor]
 
@@ -59,6 +60,9 @@ def check_weights(folder: Path, part: str, network: Any) -> list[str]:
     place = folder / part
     expected = {_own_name(name): list(value.shape) for name, value in network.state_dict().items()}
     files = weight_files(folder, part).files
+    int8 = {_own_name(name) for name, value in network.state_dict().items() if value.dtype == torch.int8}
+    for file in files:
+        _check_types(file, int8)
     got = {name: shape for file in files for name, shape in _shapes(file).items()}
     names = own_names(place, got)
     found = {own: got[name] for name, own in names.items()}
@@ -75,8 +79,6 @@ def check_weights(folder: Path, part: str, network: Any) -> list[str]:
             f"{place}: weights are {' and '.join(parts)}: save the pipeline again with save_pretrained where it was "
             f"trained, from the {type(network).__name__} itself and not from what wraps it"
         )
-    for file in files:
-        _check_types(file)
     return sorted(word for word, pattern in WRAPPERS.items() if any(re.search(pattern, name) for name in got))
 
 
@@ -139,8 +141,13 @@ def is_finite(value: torch.Tensor) -> bool:
     return not value.numel() or all(bool(end.isfinite()) for end in value.aminmax())
 
 
-def load_part(folder: Path, part: str) -> Any:
+def load_part(folder: Path, part: str, int8: bool = False) -> Any:
     """One network of a pipeline folder in float32, every weight of it from the folder.
+
+    Parameters
+    ----------
+    int8
+        With the weights of its products in 8 bits, as its files may hold them already.
 
     Raises
     ------
@@ -148,10 +155,12 @@ def load_part(folder: Path, part: str) -> Any:
         Weights are missing, unknown, damaged or not finite.
     """
     network = empty_network(folder, part)
+    if stored := int8 and holds_int8(folder, part):
+        to_int8(network)
     check_weights(folder, part, network)
     weights = read_weights(folder, part, lambda _, value: value.float() if value.is_floating_point() else value)
     network.load_state_dict({name: weights[_own_name(name)] for name in network.state_dict()}, strict=True, assign=True)
-    return network
+    return to_int8(network) if int8 and not stored else network
 
 
 def copy_part(model: Path, out: Path, part: str, changed: Change | None = None) -> None:
@@ -197,9 +206,15 @@ def _shapes(path: Path) -> dict[str, list[int]]:
     return {name: list(one.shape) for name, one in entries(path).items()}
 
 
-def _check_types(path: Path) -> None:
-    """Refuse weights that are kept as integers or in eight bits: they mean nothing without the scales of a method."""
-    types = {name: one.dtype for name, one in entries(path).items()}
+def _check_types(path: Path, int8: set[str]) -> None:
+    """Refuse weights that are kept as integers or in eight bits: they mean nothing without the scales of a method.
+
+    Parameters
+    ----------
+    int8
+        Weights whose network takes them in 8 bits.
+    """
+    types = {name: one.dtype for name, one in entries(path).items() if not (one.dtype == "I8" and name in int8)}
     if wrong := [name for name, kind in types.items() if kind not in TYPES and name not in UNUSED]:
         raise EngineError(
             f"{path}: {wrong[0]} is of type {types[wrong[0]]}{_more(wrong)}; expected one of {', '.join(TYPES)}: "

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from engines.compile.precision import (
 )
 from engines.conditioning import Conditioning, empty, gauss, in_precision
 from engines.errors import EngineError
+from engines.int8_weights import to_int8
 from engines.memory import give_back
 from engines.models import families
 from engines.models.family import Family
@@ -118,6 +119,7 @@ class _Export:
     dtype: torch.dtype
     noise: torch.Generator
     progress: Progress
+    int8: Container[str] = ()
 
     @property
     def family(self) -> Family:
@@ -153,7 +155,7 @@ class _Export:
             with torch.inference_mode():
                 found = self.family.text_outputs(part, encoder, ids)
                 outputs[part] = {name: value.clone() for name, value in found.items()}
-            lower(encoder, self.dtype)
+            lower(to_int8(encoder) if part in self.int8 else encoder, self.dtype)
             write_graph(text, (ids,), ["input_ids"], list(found), self.out / part / "model.onnx")
             self.finish(part, part)
         given = empty(spec.conditioning, 2)
@@ -205,7 +207,14 @@ class _Export:
         self.finish("vae_encoder", "vae")
 
 
-def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress: Progress = lambda _: None) -> None:
+def export(
+    model: Path,
+    out: Path,
+    spec: PipelineSpec,
+    precision: str,
+    progress: Progress = lambda _: None,
+    int8: Container[str] = (),
+) -> None:
     """Write the graphs of a pipeline folder and their configurations.
 
     Parameters
@@ -220,13 +229,15 @@ def export(model: Path, out: Path, spec: PipelineSpec, precision: str, progress:
         fp32, fp16 or bf16; for fp8, fp16 graphs that `engines.compile.fp8` changes afterwards.
     progress
         Called with the name of each part as it starts.
+    int8
+        Text encoders whose weights go into 8 bits.
 
     Raises
     ------
     EngineError
         A text encoder or the denoiser overflows in fp16.
     """
-    job = _Export(model, out, spec, DTYPES[precision], torch.Generator().manual_seed(0), progress)
+    job = _Export(model, out, spec, DTYPES[precision], torch.Generator().manual_seed(0), progress, int8)
     if job.finished(*spec.text_encoders, spec.denoiser):
         texts = ", ".join(part.replace("_", " ") for part in spec.text_encoders)
         progress(f"{texts} and {spec.denoiser}: kept from the build that was stopped")

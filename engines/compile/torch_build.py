@@ -7,7 +7,7 @@ runs it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from engines.backends.torch_compiled import for_speed
 from engines.backends.torch_eager import bare_calls, load_modules
 from engines.bundle import Bundle
 from engines.checkpoint.skeleton import parts_of
-from engines.checkpoint.weights import copy_part
+from engines.checkpoint.weights import copy_part, load_part, write_weights
 from engines.compile.precision import DTYPES, vae_dtypes
 from engines.conditioning import empty
 from engines.errors import EngineError
@@ -87,7 +87,7 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
     """
     manifest, cpu = bundle.manifest, torch.device("cpu")
     spec, side = manifest.spec, manifest.spec.latent_size
-    modules = for_speed(load_modules(bundle.folder, manifest.precision))
+    modules = for_speed(load_modules(bundle.folder, manifest.precision, int8=manifest.int8))
     bare = bare_calls(modules, spec, cpu)
     rows, images = manifest.rows, max(1, manifest.vae_batch // 2)  # two cores share a decoder's batch
     inputs = (
@@ -118,13 +118,17 @@ def compile_for_cpu(bundle: Bundle, progress: Callable[[str], None]) -> list[Art
     return [denoiser, write("vae_decoder", modules.vae, bare.decode, latents)]
 
 
-def copy_weights(model: Path, out: Path, precision: str, parts: Iterable[str] | None = None) -> None:
+def copy_weights(
+    model: Path, out: Path, precision: str, parts: Iterable[str] | None = None, int8: Container[str] = ()
+) -> None:
     """Copy the networks' configurations and weights in one precision; the bundle is a diffusers folder as well.
 
     Parameters
     ----------
     parts
         Some of the networks; None for all.
+    int8
+        Networks whose weights go into 8 bits; diffusers does not read those.
     """
     dtype = DTYPES[precision]
 
@@ -135,4 +139,10 @@ def copy_weights(model: Path, out: Path, precision: str, parts: Iterable[str] | 
         def lowered(name: str, value: torch.Tensor, kinds: dict[str, torch.dtype] = kinds) -> torch.Tensor:
             return value.to(kinds.get(name.split(".")[0], dtype)) if value.is_floating_point() else value
 
-        copy_part(model, out, part, lowered)
+        if part in int8:
+            (out / part).mkdir(exist_ok=True)
+            shutil.copyfile(model / part / "config.json", out / part / "config.json")
+            weights = load_part(model, part, int8=True).state_dict()
+            write_weights(out, part, {name: lowered(name, value) for name, value in weights.items()})
+        else:
+            copy_part(model, out, part, lowered)

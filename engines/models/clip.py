@@ -60,7 +60,7 @@ T5_TOKENIZER_SETTINGS = Known(
 
 CLIP = Part("transformers", "CLIPTextModel", CLIP_SETTINGS, "CLIPTextConfig")
 PROJECTED_CLIP = Part("transformers", "CLIPTextModelWithProjection", CLIP_SETTINGS, "CLIPTextConfig")
-T5 = Part("transformers", "T5EncoderModel", T5_SETTINGS, "T5Config")
+T5 = Part("transformers", "T5EncoderModel", T5_SETTINGS, "T5Config", int8=True)
 CLIP_TOKENS = Tokens(("CLIPTokenizer", "CLIPTokenizerFast"), CLIP_TOKENIZER_SETTINGS)
 
 

@@ -28,13 +28,22 @@ Outputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Part:
-    """A network of a pipeline: the library and name of its class, and the keys of its configuration."""
+    """A network of a pipeline: the library and name of its class, and the keys of its configuration.
+
+    Attributes
+    ----------
+    config
+        The class of its configuration, in transformers.
+    int8
+        Whether its weights may be kept in 8 bits: it is large, and runs once a prompt.
+    """
 
     library: str
     kind: str
     settings: Known
-    config: str | None = None  # the class of its configuration, in transformers
+    config: str | None = None
     optional: bool = False
+    int8: bool = False
 
 
 @dataclass(frozen=True)

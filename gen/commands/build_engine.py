@@ -39,6 +39,9 @@ def build_engine(
         str | None, typer.Option(help="What to compile engine files for: sm_89 ... (tensorrt-rtx) or cpu (torch)")
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or fp8 (sm_89 and later)")] = "fp32",
+    int8_t5: Annotated[
+        bool, typer.Option("--int8-t5", help="Keep T5's weights in 8 bits, a quarter of fp32 (SD 3, FLUX, PixArt)")
+    ] = False,
     rows: Annotated[
         int | None, typer.Option(help="Batch rows of one denoiser call [default: the fastest here]")
     ] = None,
@@ -98,6 +101,7 @@ def build_engine(
             base=folder if few_steps else None,
             backend=backend,
             precision=precision,
+            int8_t5=int8_t5,
             target=target,
             rows=rows,
             size=size,

@@ -119,6 +119,7 @@ def _contents(bundle: Bundle) -> Table:
         "model": manifest.model_digest,
         "backend": f"{manifest.backend}, {manifest.precision}",
         "engine files": f"for {', '.join(targets)}" if targets else "none",
+        "weights in 8 bits": ", ".join(manifest.int8) or "none",
         "base": f"model {manifest.base.model_digest}, for the first steps" if manifest.base else "none",
         "size": f"{spec.size} px, latents {spec.latent_channels}x{spec.latent_size}x{spec.latent_size}",
         "batches": f"{manifest.rows} rows a denoiser call, {manifest.vae_batch} images a decoder call",
@@ -152,7 +153,11 @@ def _components(certificate: Certificate, denoiser: str) -> Table:
         title=Text.assemble("Relative error against float32 torch: ", verdict, f" ({certificate.ran_on})"),
     )
     for name, errors in certificate.components.items():
-        found = (errors["random"], errors["real"], allowed_error(denoiser, certificate.precision, name))
+        found = (
+            errors["random"],
+            errors["real"],
+            allowed_error(denoiser, certificate.precision, name, certificate.int8),
+        )
         table.add_row(name, *(f"{error:.1e}" for error in found))
     return table
 
