@@ -111,7 +111,15 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def _said(app: typer.Typer, error: Exception) -> str:
-    return as_typed(str(error), [one.callback for one in app.registered_commands if one.callback])
+    return as_typed(str(error), _commands(app))
+
+
+def _commands(app: typer.Typer) -> Iterator[Callable[..., object]]:
+    """The commands of an application and of the programs in it."""
+    yield from (one.callback for one in app.registered_commands if one.callback)
+    for group in app.registered_groups:
+        if group.typer_instance:
+            yield from _commands(group.typer_instance)
 
 
 def _show_warning(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:

@@ -30,13 +30,19 @@ def command(
     raise UserError("give `folder` by `parts_from` or `mode`, not `other_thing`, `two words` or parts_from")
 
 
+@pytest.mark.parametrize("typed", ["program command x", "dermforge program command x"])
 def test_an_argument_in_backticks_is_said_as_it_is_typed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = "give `folder` by --parts-from or --compile, not `other_thing`, `two words` or parts_from"
     app = console.new_app("a program")
     app.command()(command)
-    monkeypatch.setattr(sys, "argv", ["program", "x"])
+    app.command("other")(lambda: None)
+    if "dermforge" in typed:
+        whole = console.new_app("all programs")
+        whole.add_typer(app, name="program")
+        app = whole
+    monkeypatch.setattr(sys, "argv", typed.split())
     with pytest.raises(SystemExit):
         console.run(app)
     assert capsys.readouterr().err == f"error: {said}\n"
