@@ -59,18 +59,12 @@ def distill_decoder(
     """
     run = _Run(task, settings, execution, accelerator, progress, say)
     already = finished(task.out, output.RECORD, run.identity, settings.steps, execution.fresh)
-    already = already and not execution.fresh
     work = Work(task.folder)
-    work.claim()
-    if not already:
-        student = run.train(work)
-        if accelerator.is_main_process:
-            work.mark(spent=not execution.keep_work)
-            output.write(student.cpu(), run.base, run.examples, run.identity, settings.steps, task.out, work.records())
-        accelerator.wait_for_everyone()
-        accelerator.free_memory()
-    if accelerator.is_main_process:
-        work.remove_if_spent()
+
+    def write(student: Any) -> None:
+        output.write(student.cpu(), run.base, run.examples, run.identity, settings.steps, task.out, work.records())
+
+    work.carry_out(accelerator, None if already else run.train, write, execution.keep_work)
     images = len(run.examples)
     return DecoderResult(str(task.out), images, task.data.n - images, settings.steps, run.width, already)
 
@@ -110,8 +104,9 @@ class _Run:
         more = {"model": self.base.digest, "data": self.examples.digest, "size": self.base.spec.size}
         return self.settings.identity() | more | {"width": self.width}
 
-    def train(self, work: Work) -> Any:
+    def train(self) -> Any:
         """The trained decoder."""
+        work = Work(self.task.folder)
         if self.accelerator.is_main_process:
             work.begin(self.execution.fresh)
         self.accelerator.wait_for_everyone()

@@ -48,7 +48,7 @@ class Record:
 
 
 def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fresh: bool = False) -> bool:
-    """Whether `out` is the result of this same run.
+    """Whether `out` is the result of this same run, and is not to be made again (`fresh`).
 
     Raises
     ------
@@ -73,8 +73,8 @@ def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fr
             f"{out} has made {made} steps, and {steps} are asked for: write to another folder, or start again (fresh), "
             "which replaces it"
         )
-    same = bool(before == made_by(identity, steps))
-    if same and not fresh:
+    same = not fresh and bool(before == made_by(identity, steps))
+    if same:
         model_digest(out)
     return same
 

@@ -101,23 +101,14 @@ def tune(
     chosen = _examples(task, spec, settings, progress)
     base = load_base(folder, spec, accelerator.device)
     run = _Run(base, chosen, settings, execution, accelerator, task.folder, progress, say, lesson)
-    already = (
-        output.finished(task.out, lesson.result.record, run.identity, run.steps, execution.fresh)
-        and not execution.fresh
-    )
+    already = output.finished(task.out, lesson.result.record, run.identity, run.steps, execution.fresh)
     work = Work(task.folder)
-    work.claim()
-    if not already:
-        network = run.train()
-        if accelerator.is_main_process:
-            network.cpu()
-            tuned = lesson.result(run.base, network, chosen, settings, run.identity, run.steps)
-            work.mark(spent=not execution.keep_work)
-            tuned.write(task.out, execution.keep_adapter, work.records())
-        accelerator.wait_for_everyone()
-        accelerator.free_memory()
-    if accelerator.is_main_process:
-        work.remove_if_spent()
+
+    def write(network: methods.PromptedDenoiser) -> None:
+        tuned = lesson.result(run.base, network.cpu(), chosen, settings, run.identity, run.steps)
+        tuned.write(task.out, execution.keep_adapter, work.records())
+
+    work.carry_out(accelerator, None if already else run.train, write, execution.keep_work)
     left_out = task.data.n - len(chosen)
     return FinetuneResult(str(task.out), len(chosen), left_out, len(chosen.prompts), run.steps, already)
 

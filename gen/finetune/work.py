@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from accelerate import Accelerator
 
 from dermforge.common.output_folder import claim
 from dermforge.common.whole_folder import TEMPORARY
@@ -15,6 +19,7 @@ LATENTS, PRIOR, VALIDATION = "latents", "prior", "validation"
 TRACKING = "tracking"
 #: An empty file: nothing here is needed once the tuned pipeline is in its place.
 SPENT = "spent"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,29 @@ class Work:
             self.remove()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.mark(spent=False)
+
+    def carry_out(
+        self, accelerator: Accelerator, train: Callable[[], T] | None, write: Callable[[T], None], keep: bool
+    ) -> None:
+        """Train, unless that was done already (None), and write; the folder goes once the result is in its place.
+
+        Parameters
+        ----------
+        write
+            Called by the main process alone.
+        keep
+            Leave the folder, so that a run can be made longer.
+        """
+        self.claim()
+        if train:
+            made = train()
+            if accelerator.is_main_process:
+                self.mark(spent=not keep)
+                write(made)
+            accelerator.wait_for_everyone()
+            accelerator.free_memory()
+        if accelerator.is_main_process:
+            self.remove_if_spent()
 
     def mark(self, spent: bool) -> None:
         """Write down whether the folder may go once the tuned pipeline is in its place."""
