@@ -127,7 +127,8 @@ def sample(
     if record.certificates:
         say_use(record.certificates)
     if fresh:
-        loaded.bundle.verify()  # some files are opened late: shards are not removed that could not be drawn again
+        # some are opened late, and shards that could not be drawn again are not removed
+        loaded.bundle.verify(loaded.bundle.find("weights", loaded.backend))
     run_record.open_run(shards, record, table, fresh)
     left = run_record.todo(shards, record, mine)
     total = len(range(mine[0], record.shards, mine[1]))

@@ -65,7 +65,7 @@ def test_the_command_samples_resumes_and_refuses(bundles: dict[str, Path], tmp_p
 def test_a_damaged_part_is_refused_before_any_shard_is_made_or_removed(
     bundles: dict[str, Path], tmp_path: Path, part: str
 ) -> None:
-    """Text encoders are opened with the first prompt, which is before the first image; `--fresh` looks at all files."""
+    """Text encoders are opened with the first prompt, which is before the first image; `--fresh` hashes all weights."""
     bundle, out = Path(shutil.copytree(bundles["text"], tmp_path / "bundle")), tmp_path / "out"
     options = ("--shards", out, "--engine", bundle, "--device", "cpu", "--name", "s", "--shard-size", 4)
     call(sample, *options, "--per-cell", 2, "--steps", 2)
