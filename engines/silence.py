@@ -13,12 +13,12 @@ TALKERS = ("torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir", "
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence stdout, warnings and the libraries' loggers. Exceptions pass."""
+    """Silence stdout, warnings and the libraries' loggers. Exceptions pass: what is logged before one is in it."""
     levels = {name: logging.getLogger(name).level for name in TALKERS}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         for name in TALKERS:
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             yield
         finally:
