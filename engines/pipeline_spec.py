@@ -171,7 +171,8 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     networks = {part: getattr(pipeline, part) for part in parts_of(folder)}
     vae, factor = pipeline.vae.config, pipeline.vae_scale_factor
     _check_scale(folder, vae.scaling_factor)
-    size = size or _own_size(folder / family.denoiser, family.own_side(networks), factor)
+    if size is None:
+        size = _own_size(folder / family.denoiser, family.own_side(networks), factor)
     multiple = factor * family.latent_multiple(networks)
     largest = family.largest_side(networks)
     if size % multiple or size <= 0 or (largest is not None and size > largest * factor):

@@ -155,7 +155,7 @@ def plan(
         "guidance": guidance,
         "base_steps": base_steps,
         "guidance_interval": parse_interval(guidance_interval) if guidance_interval else None,
-        "size": size or (spec.size if spec else None),
+        "size": spec.size if size is None and spec else size,
         "seed": seed,
     }
     base = None if bundle is None else bundle.manifest.base

@@ -40,6 +40,12 @@ def test_another_size_is_taken_where_it_fits(model: Path) -> None:
         read_spec(model, 100)
 
 
+@pytest.mark.parametrize("size", [0, -8, 65])
+def test_a_size_that_was_given_is_never_another(model: Path, size: int) -> None:
+    with pytest.raises(EngineError, match=f"size {size} does not fit"):
+        read_spec(model, size)
+
+
 def test_a_missing_part_is_named(folder: Path) -> None:
     shutil.rmtree(folder / "vae")
     with pytest.raises(EngineError, match=r"vae/config\.json is missing"):

@@ -106,6 +106,7 @@ def test_the_time_of_a_plan_comes_from_the_speed_that_its_bundle_measured(
         (("--guidance-interval", "5:1"), "rise"),
         (("--guidance", "-1"), "row 1: guidance"),
         (("--per-cell", "0"), "0 images per cell"),
+        (("--size", "0"), "size.* 8, got 0"),
         (("--base-steps", "1", "--solver", "ddim"), "the bundle has none"),
         (("--base-steps", "1"), r"dpmsolver\+\+ looks back"),
         (("--base-steps", "21", "--solver", "ddim"), "21 of 20 steps"),
