@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dermforge.common.atomic import is_locked, locked
+from dermforge.common.errors import UserError
 from dermforge.common.private_folder import private_folder
 from engines.bundle import Bundle
 from engines.errors import EngineError
@@ -50,6 +52,31 @@ def private_copy(bundle: Bundle, artefacts: Iterable[Artefact]) -> Iterator[Path
                 f"{sum(a.bytes for a in wanted) / 1e9:.1f} GB: set TMPDIR to a folder on a larger disk"
             ) from error
         yield folder
+
+
+@contextmanager
+def derived_folder(model: Path, name: str) -> Iterator[Path]:
+    """The path of a folder, not made yet, for a pipeline that is made of a model.
+
+    A message that names something in it names what that was made of instead: the folder is gone when it is read.
+    """
+    with own_folder() as place:
+        folder = place / "derived" / name
+        try:
+            yield folder
+        except UserError as error:
+            error.args = (_with_own_names(str(error), folder, model),)
+            raise
+
+
+def _with_own_names(message: str, folder: Path, model: Path) -> str:
+    """A message with the targets of the folder's links, and the model, in the place of what is in the folder."""
+    if str(folder) not in message:
+        return message
+    for link in filter(Path.is_symlink, folder.rglob("*")):
+        target = str(link.readlink()).replace("\\", r"\\")  # as a template of re.sub has it
+        message = re.sub(re.escape(str(link)) + r"(?![\w-])", target, message)
+    return message.replace(str(folder), str(model))
 
 
 @contextmanager

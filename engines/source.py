@@ -17,7 +17,7 @@ from engines.errors import EngineError
 from engines.facts import read_facts, write_facts
 from engines.find_model import resolve
 from engines.pipeline_spec import model_digest
-from engines.private_copy import own_folder
+from engines.private_copy import derived_folder
 from engines.single_file.convert import Told, write_folder
 from engines.weights_source import WeightsSource
 
@@ -65,8 +65,8 @@ def open_model(source: Source) -> Iterator[Path]:
     if source.prediction_type not in (None, *PREDICTIONS):
         raise EngineError(f"`prediction_type` is {source.prediction_type!r}; expected one of {', '.join(PREDICTIONS)}")
     if path.is_file():
-        with own_folder() as place:
-            yield _converted(path, place / "model" / path.stem, source)
+        with derived_folder(path, path.stem) as made:
+            yield _converted(path, made, source)
         return
     folder = resolve(source.model)
     if source.prediction_type is not None or source.parts_from is not None:
@@ -77,8 +77,8 @@ def open_model(source: Source) -> Iterator[Path]:
     if source.variant is None:
         yield folder
         return
-    with own_folder() as place:
-        yield _chosen(folder, place / "model" / folder.resolve().name, source.variant)
+    with derived_folder(folder, folder.resolve().name) as made:
+        yield _chosen(folder, made, source.variant)
 
 
 def _converted(path: Path, folder: Path, source: Source) -> Path:

@@ -17,7 +17,7 @@ from engines.facts import read_facts, write_facts
 from engines.find_model import resolve
 from engines.models.tiny import SMALL
 from engines.pipeline_spec import Adapter, model_digest
-from engines.private_copy import own_folder
+from engines.private_copy import derived_folder
 from engines.small_decoder import check_small_decoder
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -54,8 +54,7 @@ def with_decoder(model: str | Path, decoder: Path | None) -> Iterator[Path]:
         )
     model_digest(base)  # refuses folders that were changed after they were written: their digests do not go with them
     model_digest(decoder)
-    with own_folder() as place:
-        folder = place / "decoded" / base.resolve().name
+    with derived_folder(base, base.resolve().name) as folder:
         link_parts(base, folder)
         (folder / SMALL).unlink(missing_ok=True)
         (folder / SMALL).symlink_to(decoder.resolve(), target_is_directory=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from engines.facts import read_facts, write_facts
 from engines.find_model import resolve
 from engines.models.tiny import SMALL
 from engines.pipeline_spec import model_digest
-from engines.private_copy import own_folder
+from engines.private_copy import derived_folder
 from engines.small_decoder import has_small_decoder
 
 
@@ -52,11 +53,10 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
     model_digest(base)  # refuses a tuned pipeline that was changed, whose digests do not go with it
     files = [read_adapter(lora.path) for lora in loras]
     words = [read_adapter(path) for path in embeddings]
-    with own_folder() as place:
-        folder = place / "fused" / base.resolve().name
+    with derived_folder(base, base.resolve().name) as folder:
         link_parts(base, folder)
         if loras:
-            _fuse_all(base, folder, files, [lora.scale for lora in loras], place)
+            _fuse_all(base, folder, files, [lora.scale for lora in loras], folder.parent)
         for file in words:
             add_word(folder, file)
         facts = read_facts(base)
@@ -120,6 +120,6 @@ def _room(networks: dict[str, nn.Module], place: Path) -> None:
     needed = sum(4 * value.numel() for network in networks.values() for value in network.parameters())
     if needed > (free := shutil.disk_usage(place).free):
         raise EngineError(
-            f"the fused weights need {needed / 1e9:.1f} GB in {place.parent}, where {free / 1e9:.1f} GB are free: set "
-            "TMPDIR to a folder on a larger disk"
+            f"the fused weights need {needed / 1e9:.1f} GB in {tempfile.gettempdir()}, where {free / 1e9:.1f} GB are "
+            "free: set TMPDIR to a folder on a larger disk"
         )

@@ -23,10 +23,13 @@ VARIANTS = (None, "fp32", "fp16", "bf16")
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 #: In the names of weights that were averaged over the training, or were not where others were.
 EMA = re.compile(r"(^|[_.-])(non_)?ema([_.-]|$)", re.IGNORECASE)
-#: The program that makes a folder without pickles of one with some.
+#: The programs that make a folder without pickles of one with some: of a pipeline, and of a network alone.
 CONVERT = (
     "import sys; from diffusers import DiffusionPipeline as P; "
     "P.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
+)
+CONVERT_ALONE = (
+    "import sys; from diffusers import AutoModel as M; M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
 )
 
 
@@ -96,7 +99,13 @@ def shards_of(index: Path) -> list[Path]:
 
 def _no_weights(folder: Path, place: Path, name: str) -> str:
     """Why a part has no weights that are read, and what to do."""
+    if place.is_symlink():  # in a private folder, which is gone when the message is read
+        place = place.resolve()
+        folder = place.parent
     if pickled := sorted(path for path in place.glob("*") if path.suffix.lower() in PICKLED):
+        index = folder / "model_index.json"
+        if not index.is_file() or place.name not in read_json(index):
+            return is_a_pickle(pickled[0], CONVERT_ALONE, place, f"{place}-safe")
         return is_a_pickle(pickled[0], CONVERT, folder, f"{folder}-safe")
     found = sorted(p.name for p in place.glob("*.safetensors"))
     others = f"; {', '.join(found[:3])} is not read: rename it if it holds the weights" if found else ""

@@ -63,8 +63,14 @@ def describe(path: Path, names: Mapping[str, Entry], given: Path | None) -> Desc
     EngineError
         The file is of no kind that is known; says what it is, where that is known.
     """
-    if given is not None and (given / INDEX).is_file():
-        return _of_folder(given)
+    if given is not None:
+        if (given / INDEX).is_file():
+            return _of_folder(given)
+        if not any((given / name).is_dir() for family in families().values() for name in family.tokenizers):
+            raise EngineError(
+                f"`parts_from` is {given}, which has neither {INDEX} nor a tokenizer: give the folder of a pipeline, "
+                "or one with its tokenizers"
+            )
     for name in sorted(CARRIED.glob("*.json")):
         one = carried(name.stem)
         if any(_is(one["shapes"], names, prefix) for prefix in (DENOISER, "")):

@@ -22,7 +22,7 @@ from engines import Bundle, Engine, load, read_bundle
 from engines.backends.torch_aot import load_library
 from engines.errors import EngineError
 from engines.manifest import Artefact, describe_file
-from engines.private_copy import private_copy
+from engines.private_copy import derived_folder, private_copy
 
 
 def place() -> Path:
@@ -208,3 +208,26 @@ def test_bytes_that_are_read_are_those_that_were_hashed(copied: Bundle, monkeypa
     assert read_bundle(copied.folder).read(file) == whole
     with pytest.raises(EngineError, match="was altered"):
         copied.read(file)
+
+
+@pytest.mark.parametrize(
+    ("part", "own"),
+    [
+        ("", "model.safetensors"),
+        ("/unet/config.json", "model.safetensors/unet/config.json"),
+        ("/vae", "lent/vae"),
+        ("/text_encoder/config.json", "lent/text_encoder/config.json"),
+        ("/text_encoder_2: 3", "model.safetensors/text_encoder_2: 3"),
+        ("/unet/diffusion_pytorch_model.safetensors", "lent/unet/model.fp16.safetensors"),
+    ],
+)
+def test_a_message_names_what_a_private_folder_was_made_of(part: str, own: str, tmp_path: Path) -> None:
+    """What was written stands for the model, and a link for what it leads to."""
+    with pytest.raises(EngineError) as refused, derived_folder(tmp_path / "model.safetensors", "model") as folder:  # noqa: PT012
+        for name in ("unet", "text_encoder_2"):
+            (folder / name).mkdir(parents=True)
+        for name in ("vae", "text_encoder"):
+            (folder / name).symlink_to(tmp_path / "lent" / name, target_is_directory=True)
+        (folder / "unet/diffusion_pytorch_model.safetensors").symlink_to(tmp_path / "lent/unet/model.fp16.safetensors")
+        raise EngineError(f"{folder}{part} is damaged")
+    assert str(refused.value) == f"{tmp_path / own} is damaged"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,22 @@ def test_two_copies_without_a_choice_are_named(base: Path, tmp_path: Path, caplo
     assert "not from unet/diffusion_pytorch_model.fp16.safetensors: choose a variant" in caplog.messages[0]
     assert UNET in caplog.messages[0]
     assert psnr(drawn(folder), drawn(base)) == float("inf")
+
+
+@pytest.mark.parametrize("file", ["vae/config.json", "tokenizer/vocab.json"])
+def test_a_part_that_is_lent_and_damaged_is_named_where_it_lies(file: str, base: Path, tmp_path: Path) -> None:
+    """And not in the private folder that is gone when the message is read."""
+    lender = Path(shutil.copytree(base, tmp_path / "lender"))
+    path = checkpoint(base, tmp_path / "unet.safetensors", without=("vae",))
+    (lender / file).write_text("{")
+    with pytest.raises(EngineError, match=rf"lender/{file.split('/')[0]}") as refused:  # noqa: SIM117
+        with open_model(Source(path, parts_from=lender)) as opened:
+            read_spec(opened)
+    assert tempfile.gettempdir() + "/dermforge" not in str(refused.value)
+
+
+def test_a_folder_that_lends_nothing_is_refused(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "unet").mkdir(parents=True)
+    path = checkpoint(base, tmp_path / "whole.safetensors")
+    with pytest.raises(EngineError, match=r"empty, which has neither model_index\.json nor a tokenizer"):
+        open_model(Source(path, parts_from=tmp_path / "empty")).__enter__()

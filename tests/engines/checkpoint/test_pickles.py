@@ -24,9 +24,11 @@ def command(message: str) -> list[str]:
     return shlex.split(message[message.index("with `python") + len("with `") : message.rindex("`")])
 
 
-@given(st.text(st.characters(blacklist_characters="\0/"), min_size=1), st.sampled_from([folder, convert]))
-def test_a_name_is_one_argument_for_a_shell(name: str, module: object) -> None:
-    program = module.CONVERT  # type: ignore[attr-defined]
+@given(
+    st.text(st.characters(blacklist_characters="\0/"), min_size=1),
+    st.sampled_from([folder.CONVERT, folder.CONVERT_ALONE, convert.CONVERT]),
+)
+def test_a_name_is_one_argument_for_a_shell(name: str, program: str) -> None:
     assert not set('"$`\\!') & set(program)
     assert command(is_a_pickle(Path("x.pt"), program, name)) == ["python", "-c", program, name]
 
