@@ -87,6 +87,8 @@ def _converted(path: Path, folder: Path, source: Source) -> Path:
         raise EngineError(
             f"{path} is a single file, of which {AVERAGE} and {BEFORE_AVERAGING} are variants; got {source.variant!r}"
         )
+    if source.parts_from is not None and Path(source.parts_from).is_file():
+        raise EngineError(f"`parts_from` is {source.parts_from}, a file; expected a pipeline folder or a hub id")
     base = None if source.parts_from is None else resolve(source.parts_from)
     if base is not None and (base / INDEX).is_file():
         model_digest(base)

@@ -97,21 +97,32 @@ def _find_parts(
         if one is not None:
             found[part] = one
             continue
+        if part == family.denoiser:
+            raise EngineError(f"{path} {_without_denoiser(described, told)}")
         shutil.rmtree(folder / part)
         if described.base is not None:
             lent.append(part)
         elif not family.parts[part].optional:
             missing.append(part)
-    if told.average and family.denoiser not in found:
-        raise EngineError(f"{path} holds no average over the training (model_ema): leave `variant` out")
-    if family.denoiser not in found:
-        raise EngineError(f"{path} holds no {family.denoiser} of {described.title}, without which it is no model")
     if missing:
         raise EngineError(
             f"{path} holds the {' and '.join(found)} of {described.title} alone, without {', '.join(missing)}: give a "
             "pipeline folder of the same family that has them by `parts_from`"
         )
     return found, lent
+
+
+def _without_denoiser(described: Described, told: Told) -> str:
+    """Why a file is no model, and what to do."""
+    if told.average:
+        return "holds no average over the training (model_ema): leave `variant` out"
+    title = described.title
+    if described.base is None:
+        return f"holds no {described.family.denoiser} of {title}, without which it is no model"
+    return (
+        f"holds no {described.family.denoiser} of {title}, which the folder {described.base} is of: give one of the "
+        "file's own family by `parts_from`"
+    )
 
 
 def _config(path: Path, names: Mapping[str, Entry], described: Described, part: str) -> dict[str, Any]:

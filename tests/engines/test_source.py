@@ -264,3 +264,13 @@ def test_a_folder_that_lends_nothing_is_refused(base: Path, tmp_path: Path) -> N
     path = checkpoint(base, tmp_path / "whole.safetensors")
     with pytest.raises(EngineError, match=r"empty, which has neither model_index\.json nor a tokenizer"):
         open_model(Source(path, parts_from=tmp_path / "empty")).__enter__()
+
+
+def test_a_lender_of_another_family_is_named(base: Path, tmp_path: Path) -> None:
+    path, lender = checkpoint(base, tmp_path / "whole.safetensors"), PIPELINES["sd3"](tmp_path)
+    for given, said in (
+        (lender, rf"holds no transformer of Stable Diffusion 3 and 3\.5, which the folder {lender} is of: give one of"),
+        (path, f"`parts_from` is {path}, a file; expected a pipeline folder"),
+    ):
+        with pytest.raises(EngineError, match=said):
+            open_model(Source(path, parts_from=given)).__enter__()
