@@ -15,7 +15,7 @@ from dermforge.common.id_ranges import expand, without_record
 from evalsuite.images.image_data import ImageData, Track, families, untracked
 from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.images.privacy.planted_copies import ENOUGH
-from evalsuite.stats.intervals import undefined
+from evalsuite.stats.intervals import Bounds, undefined
 from evalsuite.training.data.lineage_guard import PHANTOM
 from evalsuite.use.comparison import Comparison, share_change
 from evalsuite.use.same_plan import Pair
@@ -105,9 +105,13 @@ def copies_kept(
         for name, data in sides.items()
     ]
     row = share_change("copies", "all", hits[0], hits[1], paired_rows=pair.paired)
-    if audit.status == "unknown" and not row.lacking:
-        row = replace(row, lacking="the audit proves no absence of copies: its planted copies, or outpainted images")
-    return Copies(replace(row, note=known), audit.sentence)
+    note = " ".join([f"{known}.", *audit.doubts]).removesuffix(".")
+    return Copies(replace(row, note=note, bounds=_above(row.bounds) if audit.doubts else row.bounds), audit.sentence)
+
+
+def _above(bounds: Bounds) -> Bounds:
+    """Of an audit that may miss copies: what it found is there, and any share may be."""
+    return lambda confidence: (bounds(confidence)[0], 1.0)
 
 
 def _searched(ids: Iterable[str], lineage: Sequence[str]) -> tuple[str, str]:

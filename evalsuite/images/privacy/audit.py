@@ -83,6 +83,22 @@ class CopyAudit:
         return _verdict(self)[1]
 
     @property
+    def doubts(self) -> list[str]:
+        """Why a low rate proves little, in sentences; none where it proves what it says."""
+        planted, found = self.control.iloc[0], []
+        if (least := int(self.control["n"].iloc[1:].min())) < PLANTED_COPIES:
+            found.append(
+                f"{least} planted copies of a kind are too few to prove the absence of copies; "
+                f"{PLANTED_COPIES} are the least."
+            )
+        if planted["rate"] < ENOUGH:
+            found.append("Too few planted copies are found for this to prove the absence of copies.")
+        outpainted = self.images["strategy"].eq("outpaint") & self.images["how"].eq(PART)
+        if outpainted.any():  # planted copies are whole pictures, so they do not test this
+            found.append(f"This does not clear {outpainted.sum()} outpainted images: {UNCLEARED}.")
+        return found
+
+    @property
     def rate(self) -> Estimate:
         """Share of copies among all synthetic images, with an interval over families of images."""
         return share(self.images["copy"].to_numpy(dtype=bool), families(self.images))
@@ -227,18 +243,7 @@ def _verdict(audit: CopyAudit) -> tuple[str, Status]:
     worst = max(found, key=ranks.index, default=ranks[0])
     if worst == "bad":
         return text, worst
-    doubts = []
-    if (least := int(audit.control["n"].iloc[1:].min())) < PLANTED_COPIES:
-        doubts.append(
-            f"{least} planted copies of a kind are too few to prove the absence of copies; "
-            f"{PLANTED_COPIES} are the least."
-        )
-    if planted["rate"] < ENOUGH:
-        doubts.append("Too few planted copies are found for this to prove the absence of copies.")
-    outpainted = audit.images["strategy"].eq("outpaint") & audit.images["how"].eq(PART)
-    if outpainted.any():  # planted copies are whole pictures, so they do not test this
-        doubts.append(f"This does not clear {outpainted.sum()} outpainted images: {UNCLEARED}.")
-    return " ".join([text, *doubts]), "unknown" if doubts else worst
+    return " ".join([text, *audit.doubts]), "unknown" if audit.doubts else worst
 
 
 def alarms_sentence(alarms: Estimate) -> str:
