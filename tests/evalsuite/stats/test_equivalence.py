@@ -27,6 +27,8 @@ def around(value: float, error: float) -> Bounds:
         (0.0, 0.01, MARGIN, 1, "pass"),  # 1.645 errors are 0.0164
         (0.0, 0.0125, MARGIN, 1, "cannot be determined"),
         (0.05, 0.01, MARGIN, 1, "fail"),
+        (-0.05, 0.01, MARGIN, 1, "fail"),
+        (-0.5, 0.01, Margin(-0.02, None), 1, "fail"),
         (0.05, 0.01, MARGIN, 50, "cannot be determined"),  # 3.09 errors
         (0.06, 0.01, MARGIN, 50, "fail"),
         (0.5, 0.01, Margin(-0.02, None), 1, "pass"),  # better than the teacher
@@ -81,6 +83,17 @@ def test_a_ratio_lies_within_its_interval_which_widens_with_confidence(
     for inner, outer in itertools.pairwise(found):
         assert outer[0] <= inner[0] + 1e-9
         assert inner[1] <= outer[1] + 1e-9
+
+
+def test_a_ratio_to_an_exact_value_has_the_error_of_its_top() -> None:
+    assert ratio_bounds(0.9, 2.0, (0.04, 0.0), 0.0, math.inf)(0.9) == pytest.approx(
+        (0.45 - 0.1645, 0.45 + 0.1645), abs=1e-4
+    )
+
+
+def test_an_error_that_is_not_known_gives_no_interval() -> None:
+    assert all(map(math.isnan, by_student(0.0, math.nan, 10)(0.9)))
+    assert all(map(math.isnan, ratio_bounds(0.5, 0.5, (math.nan, 0.1), 0.0, 10)(0.9)))
 
 
 def test_a_ratio_to_nothing_is_unbounded() -> None:

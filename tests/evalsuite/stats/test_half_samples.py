@@ -50,6 +50,24 @@ def test_a_half_sample_holds_whole_families_once(families: list[int], seed: int)
         assert m // 2 <= len(set(of[rows].tolist())) <= (m + 1) // 2
 
 
+def test_each_set_is_halved_by_itself() -> None:
+    """Else an interval would hold the luck of how many images a side has, which is fixed."""
+    own, other = np.array([f"r{i}" for i in range(20)]), np.array([f"s{i}" for i in range(8)])
+    shared = np.array([f"p{i}" for i in range(6)])
+    for rows, others in half_samples([np.append(own, shared), np.append(other, shared)], 20, 0):
+        assert (len(rows), len(others)) == (13, 7)
+        assert (rows[rows >= 20] - 20).tolist() == (others[others >= 8] - 8).tolist()
+
+
+def test_of_an_odd_number_either_half_is_taken() -> None:
+    assert {len(rows) for (rows,) in half_samples([np.arange(3)], 20, 0)} == {1, 2}
+
+
+def test_a_statistic_that_most_halves_do_not_have_gives_no_error() -> None:
+    found = sampled(lambda rows: [np.nan if {0, 1} & set(rows.tolist()) else rows.mean()], np.arange(10))
+    assert np.isnan(found.covariance).all()
+
+
 def test_too_little_gives_no_error() -> None:
     one = sampled(lambda rows: [1.0], np.zeros(5))
     assert one.values.tolist() == [1.0]

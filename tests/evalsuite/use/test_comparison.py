@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binom, multinomial
 
 from evalsuite.stats.equivalence import Margin, confidence_of
@@ -35,6 +37,23 @@ def test_images_of_one_source_count_as_one() -> None:
     assert high - low > 2 * (alone[1] - alone[0])
 
 
+def test_the_side_with_fewer_sources_counts() -> None:
+    hits, many, few = np.ones(400, dtype=bool), np.arange(400), np.arange(400) % 19
+    for sides in (((hits, few), (hits, many)), ((hits, many), (hits, few))):
+        assert share_change("recognised", "all", *sides, paired_rows=False).lacking.startswith("19 images")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60), st.booleans())
+def test_the_interval_holds_the_change_and_widens(hits: list[tuple[bool, bool]], paired: bool) -> None:
+    before, after = (np.array(side) for side in zip(*hits, strict=True))
+    own = np.arange(len(hits))
+    row = share_change("recognised", "all", (before, own), (after, own), paired_rows=paired)
+    assert row.value == pytest.approx(after.mean() - before.mean())
+    (low, high), (lower, higher) = row.bounds(0.9), row.bounds(0.99)
+    assert -1 - 1e-9 <= lower <= low <= row.value + 1e-9
+    assert row.value - 1e-9 <= high <= higher <= 1 + 1e-9
+
+
 def test_pairs_say_more_than_two_sets() -> None:
     hits = np.random.default_rng(0).random(400) < 0.5
     sides = ((hits, np.arange(400)), (hits, np.arange(400)))
@@ -57,6 +76,24 @@ def test_a_ratio_and_a_difference() -> None:
     difference = sampled_change("tone_order", "all", 100, sampled(0.8, 0.6, rho=1.0), 0, "")
     assert difference.scale == "difference"
     assert difference.bounds(0.9) == pytest.approx((-0.2, -0.2))
+
+
+def test_the_error_of_each_side_is_its_own() -> None:
+    """A teacher that is known without an error leaves that of the student."""
+    found = Sampled(np.array([2.0, 0.9]), np.diag([0.0, 0.04]), np.inf)
+    assert sampled_change("recall", "all", 100, found, 0, "").bounds(0.9) == pytest.approx((0.2855, 0.6145), abs=1e-3)
+
+
+def test_values_that_vary_together_have_the_least_error_still() -> None:
+    found = sampled_change("tone_order", "all", 60, sampled(0.8, 0.8, rho=1.0), 0, "", 1 / 62**2)
+    assert found.bounds(0.9)[1] == pytest.approx(1.66 * np.sqrt(2) / 62, rel=0.01)
+
+
+def test_an_error_that_is_not_known_gives_no_verdict() -> None:
+    unknown = Sampled(np.array([0.8, 0.8]), np.full((2, 2), np.nan), 30.0)
+    for measure in ("recall", "tone_order"):
+        row = judged([sampled_change(measure, "all", 60, unknown, 0, "", 1 / 62**2)], lambda _: Margin(0, 1))[0]
+        assert (row.verdict, row.low, row.high, row.note) == ("cannot be determined", None, None, "not enough data")
 
 
 def test_a_student_that_covers_nothing_has_an_interval_that_excludes_its_teacher() -> None:

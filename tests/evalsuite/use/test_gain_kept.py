@@ -52,6 +52,12 @@ def test_an_equal_gain_passes_and_a_lost_one_fails() -> None:
     assert verdicts(sides(2000, {**accuracy, "student": 0.6}), 0.03)["all"] == "fail"
 
 
+def test_the_change_is_the_students_gain_less_the_teachers() -> None:
+    row = next(compare(sides(2000, {"real": 0.6, "teacher": 0.8, "student": 0.7}), n_boot=50))
+    assert (row.teacher, row.student, row.value) == pytest.approx((0.2, 0.1, -0.1), abs=0.03)
+    assert row.bounds(0.9)[1] < 0
+
+
 def test_a_loss_of_one_skin_type_fails_there() -> None:
     found = verdicts(sides(2000, {"real": 0.6, "teacher": 0.7, "student": 0.7}, dark=0.15), 0.03)
     assert found["dark"] == "fail"

@@ -73,10 +73,21 @@ def test_a_twin_with_other_seeds_does_not_fail(compare: Compare, sets: SimpleNam
     assert use_report.use_section(found).status == "unknown"
 
 
+def test_diversity_is_that_of_the_reference(sets: SimpleNamespace) -> None:
+    """Of the teacher's own images all are recalled, also by a student that is its teacher, and no row fails."""
+    places = Sets(sets.teacher, sets.teacher, sets.real, reference=sets.teacher)
+    found = measure_use(places, [colour_structure()], NONE, QUICK, folder=sets.root / "kept").certificate
+    recall = next(row for row in found.rows if row.measure == "recall")
+    assert (recall.teacher, recall.student) == (1, 1)
+    assert set(found.real) == {"train", "test", "reference"}
+    assert not failed(found)
+
+
 @pytest.mark.parametrize(
     ("student", "measures"),
     [
         pytest.param(collapsed(700), {"recall", "vendi"}, id="collapsed"),
+        pytest.param(phantom(5000), {"copies"}, id="copies of training images"),
         pytest.param(one_tone(700), {"tone_order", "tone_degrees"}, id="one tone"),
         pytest.param(swapped(700), {"recognised", "recognised_class", "confusion"}, id="swapped"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from evalsuite.use.comparison import Comparison
@@ -24,6 +26,25 @@ def test_a_class_that_the_classifier_does_not_know_is_not_judged() -> None:
     found = rows(0.0, 0.9, 0.9)
     assert not found["a"].lacking
     assert all("not above chance" in found[cell].lacking for cell in ("all", "b", "c", "b taken for a"))
+
+
+def test_a_class_that_may_be_known_by_chance_is_not_judged() -> None:
+    found = rows(0.38, 0.9, 0.9)
+    assert all("not above chance" in found[cell].lacking for cell in ("b", "c", "b taken for c"))
+
+
+def test_what_is_taken_for_a_class_that_was_not_drawn_has_a_row() -> None:
+    drawn = side(0.9)
+    some = Judged(*(part[drawn.label != "c"] for part in (drawn.label, drawn.predicted, drawn.family)))
+    taken = replace(some, predicted=np.where(some.label == "b", "c", some.predicted))
+    found = {row.cell: row for row in Recognition(("a", "b"), side(0.9), some, taken, True).compare()}
+    assert found["b taken for c"].value == 1
+    assert set(found) == {
+        "all",
+        "a",
+        "b",
+        *(f"{one} taken for {other}" for one in "ab" for other in "abc" if one != other),
+    }
 
 
 def test_what_is_lost_and_what_it_is_taken_for() -> None:

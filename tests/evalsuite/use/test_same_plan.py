@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from use_helpers import BUNDLE, SETTINGS, phantom, write_real, write_side
+from use_helpers import BUNDLE, CLASSES, SETTINGS, phantom, write_real, write_side
 
 from dermforge.common.errors import UserError
 from evalsuite.use.same_plan import Noting, same_plan, used
-from shards import ShardSet, open_data
+from shards import ShardSet, open_data, write_shard
 from shards.tools.select import select
 
 
@@ -44,6 +44,16 @@ def test_equal_cells_with_other_ids_are_two_sets(teacher: Path, tmp_path: Path) 
     half = data.where(ids=[id for id in data.rows["id"] if id.startswith("0000")])
     other = data.where(ids=[id for id in data.rows["id"] if id.startswith("0001")])
     assert not same_plan(half, other).paired
+
+
+def test_equal_ids_of_other_cells_are_two_sets(teacher: Path, tmp_path: Path) -> None:
+    images = list(ShardSet.open(teacher).samples())
+    turned = [
+        (sample.model_copy(update={"id": other.id}), content, "png")
+        for (sample, content), (other, _) in zip(reversed(images), images, strict=True)
+    ]
+    write_shard(tmp_path / "turned", "s", 0, turned, classes=CLASSES)
+    assert not same_plan(ShardSet.open(teacher), ShardSet.open(tmp_path / "turned")).paired
 
 
 def test_real_images_are_refused(teacher: Path, tmp_path: Path) -> None:
