@@ -59,7 +59,7 @@ class DecoderSettings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
-            raise UserError(f"{first['loc'][0]} is {first['input']!r}: {first['msg'].lower()}") from error
+            raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
 
     def views_for(self, images: int) -> int:
         """Views of each image that are ever asked for."""

@@ -66,12 +66,12 @@ def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fr
         raise UserError(f"{out} exists and is not {record.what}; write to another folder")
     if not fresh and (changes := changes_between(before.get("identity", {}), identity)):
         raise UserError(
-            f"{out} is of another run: {changes}; write to another folder, or start again (fresh), which replaces it"
+            f"{out} is of another run: {changes}; write to another folder, or start again (`fresh`), which replaces it"
         )
     if not fresh and (made := before.get("steps", 0)) > steps:
         raise UserError(
-            f"{out} has made {made} steps, and {steps} are asked for: write to another folder, or start again (fresh), "
-            "which replaces it"
+            f"{out} has made {made} steps, and {steps} are asked for: write to another folder, or start again "
+            "(`fresh`), which replaces it"
         )
     same = not fresh and bool(before == made_by(identity, steps))
     if same:

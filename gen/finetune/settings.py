@@ -83,7 +83,7 @@ class Hyperparameters(BaseModel):
             first = error.errors()[0]
             if not first["loc"]:
                 raise UserError(str(first["ctx"]["error"])) from error
-            raise UserError(f"{first['loc'][0]} is {first['input']!r}: {first['msg'].lower()}") from error
+            raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
 
     def steps_for(self, images: int) -> int:
         """Optimiser steps; an epoch is rounded up to whole batches, as in the paper."""
@@ -136,4 +136,4 @@ class Execution:
     def __post_init__(self) -> None:
         for name in ("micro_batch", "checkpoint_every", "validate_every"):
             if (value := getattr(self, name)) < 0:
-                raise UserError(f"{name} is {value}; expected 0 or more")
+                raise UserError(f"`{name}` is {value}; expected 0 or more")

@@ -130,7 +130,7 @@ class Training(Generic[B]):
             if start > self.steps:
                 raise UserError(
                     f"{self.work / CHECKPOINT} has made {start} steps already, and {self.steps} are asked for: give at "
-                    f"least {start} steps, or start again (fresh)"
+                    f"least {start} steps, or start again (`fresh`)"
                 )
             say(f"resumes after step {start} of {self.steps}, from {self.work / CHECKPOINT}")
             if accelerator.scaler:

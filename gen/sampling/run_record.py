@@ -151,7 +151,7 @@ def open_run(location: str | Path, record: RunRecord, plan: Plan, fresh: bool = 
     elif strange := [n for n in sorted(names) if SHARD.match(n) and n[:-11] == record.name and n.endswith(".tar")]:
         raise UserError(
             f"{where} holds {strange[0]}, and no {RECORD} that says which run it is of; "
-            "use another folder, or start again (fresh), which removes it"
+            "use another folder, or start again (`fresh`), which removes it"
         )
     where.write(RECORD, sealed_json(record.model_dump_json(indent=1)))  # first: it says which plan belongs here
     where.write(PLAN, plan.csv().encode())
@@ -165,7 +165,7 @@ def read(location: str | Path) -> RunRecord | None:
     UserError
         It is damaged, or no record of a run.
     """
-    content, remedy = _content(location, RECORD), "put it back from a copy, or remove it and start again (fresh)"
+    content, remedy = _content(location, RECORD), "put it back from a copy, or remove it and start again (`fresh`)"
     if content is None:
         return None
     try:
@@ -190,7 +190,7 @@ def read_plan(location: str | Path) -> Plan | None:
     if record is None:
         raise UserError(
             f"there is {source}, and no {RECORD} that says whether it was changed; give it as the plan of a new run, "
-            "or start again (fresh)"
+            "or start again (`fresh`)"
         )
     plan = from_csv(content, source)
     if plan.digest != record.plan_digest:
@@ -198,7 +198,7 @@ def read_plan(location: str | Path) -> Plan | None:
         raise UserError(
             f"{source} was changed: it has {len(plan)} rows and the digest {plan.digest}, and the run is of "
             f"{record.images} rows and {record.plan_digest} ({differing}); put the run's own plan back, or start again "
-            "(fresh)"
+            "(`fresh`)"
         )
     return plan
 
@@ -227,7 +227,7 @@ def todo(location: str | Path, record: RunRecord, worker: tuple[int, int] = (0, 
             raise UserError(
                 f"{location}/{sidecar.tar} is of plan {sidecar.plan_digest} and bundle "
                 f"{sidecar.bundle_digest}; this run is of {record.plan_digest} and "
-                f"{record.bundle_digest}: use another folder, or start again (fresh)"
+                f"{record.bundle_digest}: use another folder, or start again (`fresh`)"
             )
     return [shard for shard in range(index, record.shards, workers) if shard not in done]
 
@@ -260,7 +260,7 @@ def _refuse_another(where: Storage, there: RunRecord, record: RunRecord, plan: P
     named = f" ({rows_that_differ(plan, _own_plan(where, there), there, where)})" if key == "plan_digest" else ""
     raise UserError(
         f"{where} holds a run with another {key.replace('_', ' ')}: {_show(before[key])} there, {_show(now[key])} "
-        f"now{named}; resume with the same plan, bundle and threads, use another folder, or start again (fresh)"
+        f"now{named}; resume with the same plan, bundle and threads, use another folder, or start again (`fresh`)"
     )
 
 

@@ -25,11 +25,12 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "field": ({"template": "{disease}"}, "names {disease}"),
     "holdout": ({"holdout": "held.txt"}, "held out: p3"),
     "micro": ({"micro_batch": 3}, "micro-batch of 3"),
+    "negative": ({"micro_batch": -1}, "--micro-batch is -1"),
     "fp16": ({"mixed_precision": "fp16"}, "needs a CUDA device"),
     "tracker": ({"track": "paper"}, "unknown tracker 'paper'"),
     "wandb": ({"track": "wandb"}, "pip install wandb"),
     "size": ({"size": 65}, "size 65 does not fit"),
-    "rate": ({"learning_rate": -1}, "learning_rate is -1"),
+    "rate": ({"learning_rate": -1}, "--learning-rate is -1"),
     "prior": ({"method": "textual-inversion", "prior": 2}, "leave them out"),
 }
 

@@ -148,5 +148,5 @@ def test_the_loss_is_zero_for_the_teacher_and_weighs_colour_most() -> None:
 
 
 def test_a_number_out_of_range_is_named() -> None:
-    with pytest.raises(UserError, match="width is 2"):
+    with pytest.raises(UserError, match="`width` is 2"):
         DecoderSettings.check(width=2)

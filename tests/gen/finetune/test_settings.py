@@ -28,5 +28,5 @@ def test_views_are_no_more_than_are_asked_for() -> None:
     [("learning_rate", 0.0), ("batch", 0), ("ema", 1.0), ("epochs", 0), ("mixed_precision", "fp4"), ("views", 0)],
 )
 def test_settings_out_of_range_are_named(name: str, value: object) -> None:
-    with pytest.raises(UserError, match=f"{name} is"):
+    with pytest.raises(UserError, match=f"`{name}` is"):
         Hyperparameters.check(**{"method": "full", name: value})

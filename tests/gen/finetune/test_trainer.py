@@ -94,7 +94,7 @@ def test_batches_that_do_not_divide_and_negative_numbers_are_refused() -> None:
     with pytest.raises(UserError, match="micro-batch of 9"):
         shares(8, 1, 0, 9)
     for name in ("micro_batch", "checkpoint_every", "validate_every"):
-        with pytest.raises(UserError, match=f"{name} is -1; expected 0 or more"):
+        with pytest.raises(UserError, match=f"`{name}` is -1; expected 0 or more"):
             Execution(**{name: -1})  # type: ignore[arg-type]
 
 
