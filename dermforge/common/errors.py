@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(ValueError):
@@ -47,6 +50,11 @@ def what_it_says(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of what a library says, for a message of one line; its class where it says nothing."""
     return next(iter(what_it_says(error).strip().splitlines()), "") or type(error).__name__
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether the machine is at its limit, such as a full disk: no file is at fault, and the next one fails too."""
+    return isinstance(error, OSError) and error.errno in _LIMITS
 
 
 def system_error(error: Exception) -> OSError | None:

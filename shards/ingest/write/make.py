@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from dermforge.common.alike import alike
 from dermforge.common.digests import digest_bytes
-from dermforge.common.errors import UserError
+from dermforge.common.errors import UserError, is_of_the_machine
 from dermforge.common.output_folder import claim
 from shards.format.images import decode_image, encode_image
 from shards.format.schema import SPLITS, Sample
@@ -157,10 +157,12 @@ def decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO
         if one.problem:
             report.dropped.append((one.listed_as, one.problem))
             continue
+        read = _reader(one, scratch)
         try:
-            read = _reader(one, scratch)
             pixels = decode_image(read())
         except (OSError, ValueError) as error:
+            if is_of_the_machine(error):
+                raise
             report.dropped.append((one.listed_as, f"not readable: {error}"))
             continue
         if not one.facts.get("class"):

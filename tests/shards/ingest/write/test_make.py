@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 from shards_helpers import foreign_tar, picture
 
@@ -59,6 +62,28 @@ def test_same_pixels_under_two_names_are_dropped(tmp_path: Path) -> None:
     made = make(find(tmp_path / "in"), tmp_path / "out", Splitting({"train": 1.0}))
     assert sorted(made.written.items()) == [("train", 2)]
     assert {why for _, why in made.dropped} == {"same pixels under a and b"}
+
+
+@pytest.mark.parametrize(("number", "stops"), [(errno.EMFILE, True), (errno.ENOSPC, True), (errno.EACCES, False)])
+def test_no_image_is_dropped_for_a_limit_of_the_machine(
+    number: int, stops: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    for seed in range(3):
+        (tmp_path / "in" / "a" / f"{seed}.png").write_bytes(encode_image(picture(seed)))
+    found, read = find(tmp_path / "in"), File.read
+
+    def once(file: File) -> bytes:
+        if file.name == "1.png":
+            raise OSError(number, os.strerror(number))
+        return read(file)
+
+    monkeypatch.setattr(File, "read", once)
+    if stops:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            make(found, tmp_path / "out", Splitting({"train": 1}))
+    else:
+        assert [name for name, _ in make(found, tmp_path / "out", Splitting({"train": 1})).dropped] == ["a/1.png"]
 
 
 def test_named_splits_are_kept(tmp_path: Path) -> None:
