@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 
 from engines.bundle import Bundle
+from engines.calls import Calls
 from engines.checkpoint.scheduler import own_scheduler
 from engines.checkpoint.skeleton import tokenizers_of
 from engines.checkpoint.tokenizer import open_tokenizer
 from engines.checkpoint.weights import read_weights
-from engines.engine import Calls, Engine
+from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import BaseDenoiser
 from engines.pipeline_spec import FewSteps, PipelineSpec, file_digests, model_digest, read_spec

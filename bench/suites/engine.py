@@ -20,8 +20,9 @@ from bench.peers.pipelines import PEERS, PeerModel, precision_of
 from bench.peers.workload import Generate, Images, Workload, unet_rows
 from bench.suites import roofline
 from dermforge.common.errors import UserError
+from engines.calls import TEXT_BATCH
 from engines.conditioning import gauss
-from engines.engine import TEXT_BATCH, Engine
+from engines.engine import Engine
 from engines.manifest import USUAL_MODE, CompileMode
 from engines.pipeline_spec import model_digest
 from engines.psnr import psnr

@@ -15,9 +15,9 @@ from bench.measure.device import PeakMemory
 from bench.measure.record import Measurement, lower
 from dermforge.common import processes
 from engines.backends.tensorrt import resolve_target
+from engines.calls import TEXT_BATCH
 from engines.compile.onnx_export import export
 from engines.compile.tensorrt_build import compile_graph
-from engines.engine import TEXT_BATCH
 from engines.manifest import graphs
 from engines.pipeline_spec import PipelineSpec, read_spec
 

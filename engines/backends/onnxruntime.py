@@ -16,7 +16,7 @@ import torch
 from dermforge.common import one_onnxruntime
 from engines.bundle import Bundle
 from engines.cache import cache_folder
-from engines.engine import TEXT_BATCH, Calls, Lazy
+from engines.calls import TEXT_BATCH, Calls, Lazy
 from engines.errors import EngineError
 from engines.manifest import Artefact
 from engines.memory import require_on_gpu

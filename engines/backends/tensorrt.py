@@ -16,7 +16,7 @@ import torch
 from dermforge.common.extras import how_to_install
 from engines.backends.cuda_graph import record
 from engines.bundle import Bundle
-from engines.engine import Calls
+from engines.calls import Calls
 from engines.errors import EngineError
 from engines.manifest import Artefact, graphs
 from engines.memory import require_on_gpu

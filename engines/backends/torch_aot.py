@@ -16,7 +16,7 @@ from threading import Barrier, Lock
 import torch
 
 from engines.bundle import Bundle
-from engines.engine import Calls
+from engines.calls import Calls
 from engines.errors import EngineError
 from engines.manifest import Artefact
 from engines.private_copy import private_copy

@@ -14,7 +14,7 @@ from engines.backends.compiled_call import FIRST_CALLS, CompiledCall, keep_kerne
 from engines.backends.cuda_graph import captured
 from engines.backends.torch_eager import Modules, bare_calls, eager, encoder_call, load_lowered, no_grad
 from engines.bundle import Bundle
-from engines.engine import Calls, Lazy
+from engines.calls import Calls, Lazy
 from engines.errors import EngineError
 from engines.manifest import USUAL_MODE, CompileMode
 from engines.memory import require_on_gpu

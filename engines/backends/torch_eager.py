@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from engines.bundle import Bundle
+from engines.calls import Call, Calls, Lazy, in_batches
 from engines.checkpoint.skeleton import parts_of, read_family
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.conditioning import in_precision
-from engines.engine import Call, Calls, Engine, Lazy, in_batches
+from engines.engine import Engine
 from engines.models import families
 from engines.pipeline_spec import PipelineSpec
 from engines.small_decoder import load_network

@@ -13,7 +13,6 @@ All graphs take and give float32 (or integers): the precision is inside, as cast
 
 from __future__ import annotations
 
-import inspect
 import shutil
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from dermforge.common import finished_parts
 from dermforge.common.atomic import write_whole
@@ -32,9 +30,9 @@ from engines.compile.onnx_edits import (
     after_encoder,
     before_decoder,
     before_encoder,
-    tidy,
     variant,
 )
+from engines.compile.onnx_graph import write_graph
 from engines.compile.precision import (
     DECODER,
     DTYPES,
@@ -53,10 +51,8 @@ from engines.memory import give_back
 from engines.models import families
 from engines.models.family import Family
 from engines.pipeline_spec import PipelineSpec
-from engines.silence import quiet
 from engines.small_decoder import load_network
 
-OPSET = 23
 CONFIG = "config.json"
 Progress = Callable[[str], None]
 
@@ -271,47 +267,3 @@ def refuse_overflow(name: str, module: nn.Module, *example: torch.Tensor) -> Non
             f"the {name} overflows in fp16: {layer} reaches {largest:.2g}, and fp16 ends at "
             f"{HALF_MAX:.0f}; build with precision bf16 or fp32"
         )
-
-
-def write_graph(
-    module: nn.Module, args: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], path: Path
-) -> None:
-    """Export one module with dynamic batch rows; its weights go into `model.onnx.data` next to the graph.
-
-    The module loses its weights.
-    """
-    rows = torch.export.Dim("rows", min=1, max=4096)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad(), quiet(), _OneCat():
-        program = torch.onnx.export(
-            module.eval(),
-            args,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=_shapes(module, len(args), {0: rows}),
-            verbose=False,
-            optimize=True,
-        )
-    assert program is not None
-    program.save(path, external_data=True)
-    tidy(path)
-    for value in (*module.parameters(), *module.buffers()):  # the exporter's caches keep the module
-        value.data = value.data.new_empty(0)
-
-
-class _OneCat(TorchFunctionMode):
-    """The exporter brings the inputs of `torch.cat` to one precision, and not those of its other names."""
-
-    def __torch_function__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = torch.cat if func in (torch.concat, torch.concatenate) else func
-        return named(*args, **(kwargs or {}))
-
-
-def _shapes(module: nn.Module, inputs: int, rows: dict[int, Any]) -> tuple[Any, ...]:
-    """The dynamic shapes of a module's inputs, those that it takes as `*rest` together."""
-    own = inspect.signature(module.forward).parameters.values()
-    named = sum(one.kind is not one.VAR_POSITIONAL for one in own)
-    rest = inputs - named
-    return (*[rows] * named, *([(rows,) * rest] if len(own) > named else []))

@@ -13,8 +13,8 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.digests import digest_file
 from engines.backends.tensorrt import GpuTarget, check_gpu, library, one_line, quiet_log, this_gpu
 from engines.bundle import Bundle
+from engines.calls import TEXT_BATCH
 from engines.compile.onnx_edits import for_tensorrt
-from engines.engine import TEXT_BATCH
 from engines.errors import EngineError
 from engines.manifest import Artefact, Manifest, describe_file, graphs
 from engines.memory import give_back

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from engines.backends.cuda_graph import captured
+from engines.calls import Call
 from engines.conditioning import Conditioning, empty
-from engines.engine import Call, Networks
+from engines.engine import Networks
 from gen.diffusion.steps import TERMS, SolverState, combine
 
 #: What a step needs of a slot: the solver's coefficients; the guidance scale and whether this step is guided; whether

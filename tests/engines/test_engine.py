@@ -1,4 +1,4 @@
-"""The engine's calls: shapes checked, batches cut and filled, prompts encoded once."""
+"""The engine's calls: shapes checked, prompts encoded once."""
 
 from __future__ import annotations
 
@@ -7,36 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import engines
 from engines import Bundle, load
 from engines.conditioning import chosen, joined
-from engines.engine import in_batches
 from engines.errors import EngineError
-
-
-@given(n=st.integers(0, 20), size=st.integers(1, 7))
-def test_batches_are_cut_filled_and_joined(n: int, size: int) -> None:
-    seen = []
-
-    def double(x: torch.Tensor) -> torch.Tensor:
-        seen.append(len(x))
-        return 2 * x
-
-    x = torch.arange(float(n)).reshape(n, 1)
-    torch.testing.assert_close(in_batches(double, size, x), 2 * x)
-    assert set(seen) <= {size}
-
-
-def test_a_reused_buffer_is_copied_out() -> None:
-    buffer = torch.zeros(2, 1)
-    out = in_batches(lambda x: buffer.copy_(x), 2, torch.arange(6.0).reshape(6, 1))
-    torch.testing.assert_close(out, torch.arange(6.0).reshape(6, 1))
-    first = in_batches(lambda x: buffer.copy_(x), 2, torch.ones(2, 1))
-    in_batches(lambda x: buffer.copy_(x), 2, torch.zeros(2, 1))
-    assert (first == 1).all()
 
 
 def test_each_distinct_prompt_is_encoded_once(bundle: Bundle) -> None:

@@ -9,8 +9,9 @@ import torch
 
 from engines import Bundle, load
 from engines.backends.torch_eager import Reference
+from engines.calls import Lazy
 from engines.draw import start_of
-from engines.engine import Engine, Lazy
+from engines.engine import Engine
 from engines.parity import component_errors, parity_inputs, parity_outputs
 
 PROMPTS = ["a", "b"]

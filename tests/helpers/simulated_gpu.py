@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from engines import Engine
-from engines.engine import Calls
+from engines.calls import Calls
 
 
 class SimulatedMark:

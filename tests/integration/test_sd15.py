@@ -22,7 +22,7 @@ def measure(folder: Path, target: str) -> dict[str, float]:
     from diffusers import UNet2DConditionModel
 
     from engines.backends.tensorrt import resolve_target
-    from engines.compile.onnx_export import write_graph
+    from engines.compile.onnx_graph import write_graph
     from engines.compile.precision import lower
     from engines.compile.tensorrt_build import compile_graph
 

@@ -12,8 +12,8 @@ from bench.suites.gpu.effort import device_of
 from bench.suites.gpu.networks import SHAPES, lowered, precision_of, random_networks, spec_of
 from bench.suites.gpu.results import Job, Report
 from engines.backends.torch_eager import eager
+from engines.calls import Calls
 from engines.conditioning import gauss
-from engines.engine import Calls
 
 ERROR_ROWS = 2
 

@@ -20,7 +20,7 @@ from engines.backends.compiled_call import CompiledCall, keep_kernels, own_code,
 from engines.backends.cuda_graph import Captured
 from engines.backends.torch_compiled import compiled
 from engines.backends.torch_eager import load_modules
-from engines.engine import Calls
+from engines.calls import Calls
 from engines.errors import EngineError
 from engines.pipeline_spec import read_spec
 

@@ -12,8 +12,8 @@ from engines_helpers import HALF_ERROR, gauss, on_cuda, relative
 from engines import Bundle, build, load
 from engines.backends.torch_compiled import compiled, for_speed, torch_device
 from engines.backends.torch_eager import Reference, eager, load_modules
+from engines.calls import Calls
 from engines.certificate import read_certificate
-from engines.engine import Calls
 from engines.errors import EngineError
 from engines.loader import open_bundle
 from engines.pipeline_spec import read_spec

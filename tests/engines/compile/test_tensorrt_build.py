@@ -14,7 +14,8 @@ from engines.backends.tensorrt import library, quiet_log, resolve_target
 from engines.certificate import read_certificate
 from engines.checkpoint.weights import load_part
 from engines.compile.onnx_edits import for_tensorrt
-from engines.compile.onnx_export import DenoiserRows, write_graph
+from engines.compile.onnx_export import DenoiserRows
+from engines.compile.onnx_graph import write_graph
 from engines.compile.precision import lower
 from engines.compile.tensorrt_build import compile_graph, refittable, static_profile, strongly_typed
 from engines.errors import EngineError
