@@ -55,10 +55,11 @@ def test_a_wanted_command_runs(program: Program, wanted: list[str] | None) -> No
 def test_a_missing_package_is_named_in_one_line(line: str, tmp_path: Path) -> None:
     """Whether the command's module needs it, or only its work."""
     (tmp_path / "greeting.py").write_text(f"{line}\n")
-    code = "from dermforge.common.program import Program; Program('Words.', {'greet': 'greeting:greet'}).run()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "greet"], capture_output=True, text=True, cwd=tmp_path, check=False
+    find = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+    code = (
+        f"{find}; from dermforge.common.program import Program; Program('Words.', {{'greet': 'greeting:greet'}}).run()"
     )
+    done = subprocess.run([sys.executable, "-c", code, "greet"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: not_there is not installed; install it")
     assert done.stderr.count("\n") == 1
