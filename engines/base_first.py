@@ -20,6 +20,7 @@ from engines.checkpoint.weights import read_weights
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import BaseDenoiser
+from engines.models import families
 from engines.pipeline_spec import FewSteps, PipelineSpec, file_digests, model_digest, read_spec
 
 #: The folder of the base's denoiser in a bundle.
@@ -37,6 +38,12 @@ def paired(student: Path, spec: PipelineSpec, base: Path, size: int | None) -> t
     EngineError
         They are of different shapes, or differ in another part than the denoiser.
     """
+    if families()[spec.family].flow:
+        others = ", ".join(family.title for family in families().values() if not family.flow)
+        raise EngineError(
+            f"{student} is of {families()[spec.family].title}, which was trained by flow matching: a base takes the "
+            f"first steps of others only ({others}); build the student alone, without `few_steps`"
+        )
     theirs = read_spec(base, size)
     for name in SAME:
         if (ours := getattr(spec, name)) != getattr(theirs, name):

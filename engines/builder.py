@@ -190,7 +190,7 @@ def build(
         if failures and not allow_parity_failure:
             raise ParityError(
                 f"no bundle written: it fails its parity certificate ({'; '.join(failures)}); "
-                f"{advice(precision)}, or set `allow_parity_failure` to write it marked as failed"
+                f"{advice(precision, int8)}, or set `allow_parity_failure` to write it marked as failed"
             )
         if model_digest(folder) != digest:
             raise EngineError(f"no bundle written: files in {folder} were changed while it was built; build it again")

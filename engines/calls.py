@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from engines.memory import give_back
 
 TEXT_BATCH = 8  # prompts of one call
 Call = Callable[..., torch.Tensor]
+#: Token ids of one tokenizer -> the outputs of its text encoder by name.
+Encoder = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Calls:
     recordable: Call | None = None  # `denoise` as kernels launched on the current stream, for a larger CUDA graph
     opened: tuple[Lazy, ...] = ()  # what opens a network when it is first used
     texts: tuple[Lazy, ...] = ()  # those of them that read prompts
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)  # of which `text` is made, by part
 
 
 class Lazy:

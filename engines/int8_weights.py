@@ -82,7 +82,7 @@ def offered(model: Path) -> tuple[str, ...]:
     found = tuple(name for name, part in parts_of(model).items() if part.int8)
     if not found:
         raise EngineError(
-            f"{model.name} has no T5, whose weights could be kept in 8 bits, and its other text encoders are small: "
+            f"{model} has no T5, whose weights could be kept in 8 bits, and its other text encoders are small: "
             "leave `int8_t5` out"
         )
     return found

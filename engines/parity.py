@@ -12,15 +12,16 @@ import numpy as np
 import torch
 
 from engines.backends.torch_eager import Reference
+from engines.calls import TEXT_BATCH
 from engines.conditioning import Conditioning, gauss, moved
 from engines.draw import Solve, Start, by_diffusers, draw_latents, inpainting_channels, with_empty
 from engines.engine import Engine
 from engines.errors import EngineError
+from engines.text import read_each
 
 REAL = 4  # prompts of which real input is made
 REAL_STEPS = 2
 DECODER = "vae_decoder"
-TOGETHER = " + "  # between the text encoders of a component
 
 
 class Tick(Protocol):
@@ -51,8 +52,7 @@ class ParityOutputs:
     Attributes
     ----------
     components
-        By part, as the family names it; several text encoders are one, because the denoiser is told what they give
-        together.
+        By part, as the family names it.
     """
 
     components: dict[str, Pair]
@@ -126,13 +126,9 @@ def parity_outputs(
     def denoised(latents: torch.Tensor, times: torch.Tensor, words: Conditioning) -> torch.Tensor:
         return engine.denoise(latents.to(here), times.to(here), moved(words, here)).cpu()
 
-    def encoded_text(ids: torch.Tensor) -> torch.Tensor:
-        found = engine.encode_tokens(ids)
-        return torch.cat([found[name].flatten(1) for name in found.keys() - engine.spec.constants.keys()], dim=1)
-
     extra = None if start is None else inpainting_channels(engine, len(prompts))
     tick(f"{name}: {', '.join(part.replace('_', ' ') for part in engine.spec.text_encoders)}")
-    words = both(encoded_text, inputs.ids)
+    words = [read(engine, ids) for ids in inputs.ids]
     text = with_empty(engine, prompts)
     tick(f"{name}: {engine.spec.denoiser}")
     random, real = (denoised(x, inputs.times, words) for x, words in zip(inputs.noisy, inputs.words, strict=True))
@@ -151,7 +147,7 @@ def parity_outputs(
     encoded = both(engine.encode, inputs.images)
     engine.release()
     components = {
-        TOGETHER.join(engine.spec.text_encoders): words,
+        **{part: (words[0][part], words[1][part]) for part in engine.spec.text_encoders},
         PurePosixPath(engine.spec.denoiser).name: (random, real),  # that of a base lies in a folder of its own
         DECODER: decoded,
         "vae_encoder": encoded,
@@ -159,8 +155,23 @@ def parity_outputs(
     return ParityOutputs(components, images, own)
 
 
-def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str) -> dict[str, dict[str, float]]:
-    """Relative L2 error of each component, on random and on real input.
+@torch.inference_mode()
+def read(engine: Engine, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What each text encoder gives of the first token ids, all its outputs in one tensor [n, outputs], by part.
+
+    One encoder may give a hundred times larger numbers than another: together they would hide the other's errors.
+    """
+    rows = len(ids)
+    filled = torch.cat([ids, ids[-1:].expand(TEXT_BATCH - rows, -1)])
+    found = read_each(engine.spec, engine.calls.encoders, filled.to(engine.device))
+    return {
+        part: torch.cat([value[:rows].flatten(1).float().cpu() for value in given.values()], dim=1)
+        for part, given in found.items()
+    }
+
+
+def component_errors(ours: ParityOutputs, theirs: ParityOutputs, remedy: str) -> dict[str, dict[str, float]]:
+    """Relative L2 error of each component, on random and on real input; remedy: what to do, as `advice` says it.
 
     Raises
     ------
@@ -181,13 +192,15 @@ def component_errors(ours: ParityOutputs, theirs: ParityOutputs, precision: str)
         measure = decoder_error if name == DECODER else error
         random, real = (measure(*pair) for pair in zip(got, theirs.components[name], strict=True))
         if not np.isfinite([random, real]).all():
-            raise EngineError(f"the {name} of this engine gives NaN or infinity in {precision}: {advice(precision)}")
+            raise EngineError(f"the {name} of this engine gives NaN or infinity: {remedy}")
         errors[name] = {"random": random, "real": real}
     return errors
 
 
-def advice(precision: str) -> str:
-    """What to do about an engine that differs from its model."""
-    if precision == "fp32":
-        return "float32 is as exact as an engine can be, so the fault is in the model or in this program"
-    return f"build with precision {'bf16 or ' if precision == 'fp16' else ''}fp32"
+def advice(precision: str, int8: Sequence[str] = ()) -> str:
+    """What to do about an engine that differs from its model; int8: text encoders whose weights are in 8 bits."""
+    remedies = [f"keep the weights of {', '.join(int8)} as they are: leave `int8_t5` out"] if int8 else []
+    if precision != "fp32":
+        remedies.append(f"build with precision {'bf16 or ' if precision == 'fp16' else ''}fp32")
+    exact = "float32 is as exact as an engine can be, so the fault is in the model or in this program"
+    return ", or ".join(remedies) or exact

@@ -71,8 +71,8 @@ def open_model(source: Source) -> Iterator[Path]:
     folder = resolve(source.model)
     if source.prediction_type is not None or source.parts_from is not None:
         raise EngineError(
-            f"{folder} is a pipeline folder, which has its parts and says what its UNet predicts: `prediction_type` "
-            "and `parts_from` are for single files"
+            f"{folder} is a pipeline folder, which has its parts and says what its denoiser predicts: "
+            "`prediction_type` and `parts_from` are for single files"
         )
     if source.variant is None:
         yield folder

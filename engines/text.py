@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 
+from engines.calls import Encoder
 from engines.checkpoint.tokenizer import token_ids
 from engines.conditioning import Conditioning, empty
 from engines.models import families
 from engines.pipeline_spec import PipelineSpec
-
-#: Token ids of one tokenizer -> the outputs of its text encoder by name.
-Encoder = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
 
 
 def prompt_ids(spec: PipelineSpec, tokenizers: Mapping[str, Any], prompts: Sequence[str]) -> torch.Tensor:
@@ -30,13 +28,16 @@ def text_call(spec: PipelineSpec, encoders: Mapping[str, Encoder]) -> Callable[[
     encoders
         By part, as `spec.text_encoders` names them.
     """
-    family, lengths = families()[spec.family], list(spec.tokens.values())
+    family = families()[spec.family]
+    return lambda ids: family.conditioning(read_each(spec, encoders, ids), spec)
 
-    def text(ids: torch.Tensor) -> Conditioning:
-        own = zip(spec.text_encoders, ids.split(lengths, dim=1), strict=True)
-        return family.conditioning({part: encoders[part](of_part.contiguous()) for part, of_part in own}, spec)
 
-    return text
+def read_each(
+    spec: PipelineSpec, encoders: Mapping[str, Encoder], ids: torch.Tensor
+) -> dict[str, Mapping[str, torch.Tensor]]:
+    """What each text encoder gives of its own token ids, by part; `ids` are those of all, int64 [n, max_length]."""
+    own = zip(spec.text_encoders, ids.split(list(spec.tokens.values()), dim=1), strict=True)
+    return {part: encoders[part](of_part.contiguous()) for part, of_part in own}
 
 
 def completed(told: Conditioning, spec: PipelineSpec, rows: int) -> dict[str, torch.Tensor]:

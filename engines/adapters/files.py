@@ -22,6 +22,8 @@ from engines.pipeline_spec import Adapter
 
 #: Where our own files say what they were trained on: JSON with `lineage` and `phantom`.
 OWN = "dermforge"
+#: The folder of a tuned pipeline in which the adapter that was fused into it lies alone, where it is kept.
+KEPT_IN = "lora"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from torch import nn
 
-from engines.adapters.files import AdapterFile, read_adapter
+from dermforge.common.digests import digest_file
+from engines.adapters.files import KEPT_IN, AdapterFile, read_adapter
 from engines.adapters.kohya_transformers import read_transformer_lora
 from engines.adapters.lora import Lora, fuse
 from engines.adapters.lora_formats import Loadable, check_lora, is_kohya, read_lora
@@ -53,6 +54,7 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
     model_digest(base)  # refuses a tuned pipeline that was changed, whose digests do not go with it
     files = [read_adapter(lora.path) for lora in loras]
     words = [read_adapter(path) for path in embeddings]
+    _refuse_fused(base, files)
     with derived_folder(base, base.resolve().name) as folder:
         link_parts(base, folder)
         if loras:
@@ -69,6 +71,23 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
         facts["phantom"] = bool(facts.get("phantom")) or any(file.phantom() for file in (*files, *words))
         write_facts(folder, facts)
         yield folder
+
+
+def _refuse_fused(base: Path, files: Sequence[AdapterFile]) -> None:
+    """Refuse adapters that a pipeline's weights hold already: those kept beside them, and those that it names.
+
+    Raises
+    ------
+    EngineError
+        Names the first one.
+    """
+    kept = {digest_file(path) for path in (base / KEPT_IN).glob("*.safetensors")}
+    held = kept | {one["sha256"] for one in read_facts(base).get("adapters", [])}
+    if fused := [file.path for file in files if file.sha256 in held]:
+        raise EngineError(
+            f"{fused[0]} is fused into the weights of {base} already, and would count twice: leave it out, or give the "
+            "pipeline that it was trained on"
+        )
 
 
 def link_parts(base: Path, folder: Path) -> None:

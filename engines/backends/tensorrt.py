@@ -160,14 +160,15 @@ def open_calls(bundle: Bundle, rows: int, flavour: str) -> Calls:
             max(e.device_memory_size_v2 for e in engines.values()) or 1, dtype=torch.uint8, device=device
         )
         runs = {p: TensorRTRunner(trt, engine, scratch, capture=p == spec.denoiser) for p, engine in engines.items()}
-    denoiser = runs[spec.denoiser]
+    denoiser, texts = runs[spec.denoiser], {part: runs[part].named for part in spec.text_encoders}
     return Calls(
-        text_call(spec, {part: runs[part].named for part in spec.text_encoders}),
+        text_call(spec, texts),
         denoiser,
         runs["vae_decoder"],
         runs["vae_encoder"],
         device,
         recordable=denoiser.launch,
+        encoders=texts,
     )
 
 

@@ -14,14 +14,14 @@ from engines.backends.compiled_call import FIRST_CALLS, CompiledCall, keep_kerne
 from engines.backends.cuda_graph import captured
 from engines.backends.torch_eager import Modules, bare_calls, eager, encoder_call, load_lowered, no_grad
 from engines.bundle import Bundle
-from engines.calls import Calls, Lazy
+from engines.calls import Calls, Encoder, Lazy
 from engines.errors import EngineError
 from engines.manifest import USUAL_MODE, CompileMode
 from engines.memory import require_on_gpu
 from engines.models.tiny import SMALL
 from engines.pipeline_spec import PipelineSpec
 from engines.private_copy import private_copy
-from engines.text import Encoder, text_call
+from engines.text import text_call
 
 BATCHES_A_CORE = 2  # in one UNet call: between two calls every core waits
 
@@ -70,7 +70,7 @@ def _reading(calls: Calls, bundle: Bundle) -> Calls:
 
     texts = {part: opened(part) for part in spec.text_encoders}
     lazy = tuple(texts.values())
-    return replace(calls, text=text_call(spec, texts), texts=lazy, opened=lazy)
+    return replace(calls, text=text_call(spec, texts), texts=lazy, opened=lazy, encoders=texts)
 
 
 def _copied(bundle: Bundle, *parts: str) -> AbstractContextManager[Path]:

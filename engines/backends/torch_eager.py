@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from engines.bundle import Bundle
-from engines.calls import Call, Calls, Lazy, in_batches
+from engines.calls import Call, Calls, Encoder, Lazy, in_batches
 from engines.checkpoint.skeleton import parts_of, read_family
 from engines.compile.precision import DTYPES, lower, lower_vae, vae_dtypes
 from engines.conditioning import in_precision
@@ -20,7 +20,7 @@ from engines.engine import Engine
 from engines.models import families
 from engines.pipeline_spec import PipelineSpec
 from engines.small_decoder import load_network
-from engines.text import Encoder, text_call
+from engines.text import text_call
 
 R = TypeVar("R")
 HALF = 127.5  # pixels of -1..1 are x * HALF + HALF in 0..255
@@ -79,12 +79,14 @@ def eager(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
 
 def bare_calls(modules: Modules, spec: PipelineSpec, device: torch.device) -> Calls:
     """The four calls without inference mode: a compiled function may run in it and must not enter it."""
+    texts = {part: encoder_call(spec, part, net, device) for part, net in modules.text_encoders.items()}
     return Calls(
-        text_call(spec, {part: encoder_call(spec, part, net, device) for part, net in modules.text_encoders.items()}),
+        text_call(spec, texts),
         denoise_call(modules.denoiser, spec),
         lambda latents: rounded(exact_call(modules.vae, spec)(latents)),
         encode_call(modules.vae, spec),
         device,
+        encoders=texts,
     )
 
 
@@ -160,9 +162,8 @@ class OnePart(Engine):
         encode = opened("vae", lambda vae: encode_call(vae, spec))
         decode = no_grad(lambda latents: rounded(self.exact(latents)))
         opens = (*texts.values(), denoise, self.exact, encode)
-        calls = Calls(
-            text_call(spec, texts), denoise, decode, encode, device, opened=opens, texts=tuple(texts.values())
-        )
+        lazy = tuple(texts.values())
+        calls = Calls(text_call(spec, texts), denoise, decode, encode, device, opened=opens, texts=lazy, encoders=texts)
         small = small_batches(bundle, device)
         super().__init__(small, "torch", small.manifest.rows, calls)
         self.one_at_a_time()

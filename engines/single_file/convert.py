@@ -175,7 +175,9 @@ def _check_left_over(path: Path, names: Mapping[str, Entry], found: Mapping[str,
     if others := [name for name in left if name not in beside]:
         raise EngineError(
             f"{path} holds {len(others)} tensors that no part asks for ({', '.join(others[:3])}"
-            f"{' ...' if len(others) > 3 else ''}): it is of another model or was extended; use diffusers for it"
+            f"{' ...' if len(others) > 3 else ''}): it was extended, or is of another model than the parts "
+            "that go with it; give those of its own model by `parts_from`, text encoders and their tokenizers among "
+            "them, or use diffusers for it"
         )
     if beside:
         log.warning(

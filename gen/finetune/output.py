@@ -19,7 +19,7 @@ from dermforge.common.output_folder import claim
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.training_state import changes_between
 from dermforge.common.whole_folder import whole_folder
-from engines.adapters.files import record_origin
+from engines.adapters.files import KEPT_IN, record_origin
 from engines.adapters.words import SEVERAL
 from engines.builder import write_index
 from engines.checkpoint.skeleton import parts_of, pipeline_class, tokenizers_of
@@ -129,7 +129,7 @@ class TunedPipeline:
             return
         denoiser = self.network.denoiser
         if self.settings.method == "lora":
-            _fuse(self.base, denoiser, folder / "lora" if keep_adapter else None)
+            _fuse(self.base, denoiser, folder / KEPT_IN if keep_adapter else None)
         _write_denoiser(self.base, denoiser, folder)
 
     def facts(self) -> dict[str, Any]:

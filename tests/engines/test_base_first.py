@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from family_pipelines import PIPELINES
 from safetensors.torch import load_file, save_file
 from tiny_pipeline import tiny_pipeline
 
@@ -87,3 +88,10 @@ def test_what_is_not_built_for_two_denoisers_is_refused(
     base, student = folders
     with pytest.raises(EngineError, match="a bundle with a base is built for onnxruntime or torch"):
         engines.build(student, tmp_path / "bundle", base=base, **given)  # type: ignore[arg-type]
+
+
+def test_a_family_without_a_schedule_of_noise_levels_is_refused(tmp_path: Path) -> None:
+    base = PIPELINES["flux-schnell"](tmp_path / "base")
+    with pytest.raises(EngineError, match=r"flow matching.*PixArt") as refused:
+        engines.build(base, tmp_path / "bundle", base=base, size=64)
+    assert "`few_steps`" in str(refused.value)

@@ -18,7 +18,7 @@ from torch import nn
 from engines import Bundle, build, int8_weights, load
 from engines.backends.tensorrt import resolve_target
 from engines.certificate import INT8_TEXT, read_certificate
-from engines.checkpoint.weights import load_part
+from engines.checkpoint.weights import load_part, write_weights
 from engines.compile.tensorrt_build import compile_graph
 from engines.errors import EngineError, ParityError
 from engines.int8_weights import Int8Linear, quantized, to_int8
@@ -103,6 +103,19 @@ def test_weights_of_three_levels_are_refused(model: Path, tmp_path: Path, monkey
     with pytest.raises(ParityError, match=PART):
         built(model, tmp_path / "bundle", "torch")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_quiet_encoder_is_not_judged_together_with_loud_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T5's numbers may be a hundredth of CLIP's: together with those, a T5 that 8 bits destroyed would pass."""
+    made = PIPELINES["sd3"](tmp_path / "sd3")
+    weights = load_part(made, "text_encoder_3").state_dict()
+    weights["encoder.final_layer_norm.weight"] *= 0.008
+    write_weights(made, "text_encoder_3", weights)
+    monkeypatch.setattr(int8_weights, "LEVELS", 1)
+    with pytest.raises(ParityError, match="text_encoder_3 on real input") as refused:
+        built(made, tmp_path / "bundle", "torch")
+    assert "leave `int8_t5` out" in str(refused.value)
+    assert "text_encoder_2 on" not in str(refused.value)
 
 
 def test_files_hold_them_in_8_bits(bundles: dict[str, Bundle]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,18 @@ def test_a_word_of_more_vectors_than_a_prompt_has_tokens_is_refused(base: Path, 
                 said = rf"w\.safetensors: the word '<nevus>' has {vectors} vectors, and a prompt has room for 14"
                 stack.enter_context(pytest.raises(EngineError, match=said))
             read_spec(stack.enter_context(with_adapters(base, [], [tmp_path / "w.safetensors"])))
+
+
+def test_an_adapter_that_is_fused_already_is_refused(base: Path, tmp_path: Path) -> None:
+    """That of `gen finetune --keep-adapter`, wherever it was copied to, and one that a folder names."""
+    path = diffusers_file(opened(base), tmp_path / "one", 1)
+    with with_adapters(base, [Lora(path, 1.0)], []) as folder:
+        tuned = Path(shutil.copytree(folder, tmp_path / "tuned"))
+    with pytest.raises(EngineError, match=r"fused into the weights .* already"):
+        with_adapters(tuned, [Lora(path, 0.5)], []).__enter__()
+    kept = Path(shutil.copytree(base, tmp_path / "kept"))
+    (kept / "lora").mkdir()
+    shutil.copyfile(path, kept / "lora" / path.name)
+    for file in (path, kept / "lora" / path.name):
+        with pytest.raises(EngineError, match="would count twice"):
+            with_adapters(kept, [Lora(file, 1.0)], []).__enter__()
