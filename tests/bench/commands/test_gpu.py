@@ -22,6 +22,8 @@ from bench.suites.gpu.results import FILE, Job, Outcome, Plan, Report, Status, b
 from bench.suites.gpu.summary import outcomes, read_run
 from dermforge.common.errors import CheckFailed, UserError
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+
 NAMES = [step.name for step in first_run().steps]
 #: A CPU does not multiply in these, and has no memory of its own.
 SKIPPED = {f"matrix products in {p}" for p in ("fp16", "tf32", "fp8")} | {"our memory"}
