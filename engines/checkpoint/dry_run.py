@@ -68,7 +68,7 @@ def _text(family: Family, part: str, ids: torch.Tensor, encoder: Any) -> dict[st
 
 
 class _NoShapesError(Exception):
-    """Torch has no shapes for an operation."""
+    """Torch has no shapes for an operation, or the result of one is a number."""
 
 
 class _Operations(TorchDispatchMode):
@@ -78,6 +78,10 @@ class _Operations(TorchDispatchMode):
         try:
             return func(*args, **(kwargs or {}))
         except NotImplementedError as error:
+            raise _NoShapesError(str(func)) from error
+        except RuntimeError as error:  # whether a mask holds a zero, say, is no matter of shapes
+            if any("Tensor" in str(one.type) for one in func._schema.returns):
+                raise
             raise _NoShapesError(str(func)) from error
 
 

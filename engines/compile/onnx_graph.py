@@ -6,11 +6,13 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from engines.compile.onnx_edits import tidy
+from engines.errors import EngineError
 from engines.silence import quiet
 
 OPSET = 23
@@ -22,6 +24,11 @@ def write_graph(
     """Export one module with dynamic batch rows; its weights go into `model.onnx.data` next to the graph.
 
     The module loses its weights.
+
+    Raises
+    ------
+    EngineError
+        The exporter took the example's number of rows for the only one.
     """
     rows = torch.export.Dim("rows", min=1, max=4096)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,8 +47,20 @@ def write_graph(
     assert program is not None
     program.save(path, external_data=True)
     tidy(path)
+    _check_rows(path, type(module).__name__)
     for value in (*module.parameters(), *module.buffers()):  # the exporter's caches keep the module
         value.data = value.data.new_empty(0)
+
+
+def _check_rows(path: Path, name: str) -> None:
+    """Refuse a graph of a fixed number of rows: where a machine's cores share a batch, it may fit by chance."""
+    graph = onnx.load(path, load_external_data=False).graph
+    fixed = [one.name for one in (*graph.input, *graph.output) if not one.type.tensor_type.shape.dim[0].dim_param]
+    if fixed:
+        raise EngineError(
+            f"torch {torch.__version__} exports the {name} for one number of rows only ({', '.join(fixed)}); expected "
+            "any: export it with a newer torch"
+        )
 
 
 class _OneCat(TorchFunctionMode):

@@ -149,6 +149,8 @@ def test_inspect_names_them(bundles: dict[str, Bundle], capsys: pytest.CaptureFi
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_tensorrt_compiles_the_graph(model: Path, tmp_path: Path, precision: str) -> None:
     from engines.compile.onnx_graph import write_graph
+
+    pytest.importorskip("tensorrt_rtx_bindings")
     from engines.compile.precision import DTYPES, lower
 
     class Text(nn.Module):

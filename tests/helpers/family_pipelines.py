@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -24,6 +25,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from packaging.version import Version
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -212,6 +214,8 @@ def flux(folder: Path, *, guidance: bool = True) -> Path:
 
 def pixart(folder: Path) -> Path:
     """PixArt-alpha at 64 pixels."""
+    if Version(torch.__version__) < Version("2.14"):
+        pytest.skip("an older torch exports PixArt for one number of rows only, and is told so")
     torch.manual_seed(4)
     transformer = PixArtTransformer2DModel(
         sample_size=8,

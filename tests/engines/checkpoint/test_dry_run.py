@@ -51,18 +51,26 @@ def test_blocks_that_do_not_fit_each_other_are_refused(
 
 
 def test_only_an_operation_without_shapes_is_let_through(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch has no shapes for a count of values; a network that says itself that it lacks something is refused."""
+    """Torch has no shapes for a count of values, nor the answer whether one is zero, as transformers 5 asks of a mask.
+
+    A network that says itself that it lacks something is refused.
+    """
     import torch
     from diffusers import UNet2DConditionModel
 
     def counts(*_: object, **__: object) -> None:
         torch.bincount(torch.zeros(3, dtype=torch.int64))
 
+    def asks(*_: object, **__: object) -> None:
+        if (torch.zeros(3) == 0).all():
+            torch.zeros(3).sum().item()
+
     def lacks(*_: object, **__: object) -> None:
         raise NotImplementedError("this block of MetaFormer")
 
-    monkeypatch.setattr(UNet2DConditionModel, "forward", counts)
-    read_spec(folder)
+    for forward in (counts, asks):
+        monkeypatch.setattr(UNet2DConditionModel, "forward", forward)
+        read_spec(folder)
     monkeypatch.setattr(UNet2DConditionModel, "forward", lacks)
     with pytest.raises(EngineError, match=r"does not run .*this block"):
         read_spec(folder)

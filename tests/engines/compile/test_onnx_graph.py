@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engines.compile.onnx_graph import write_graph
+from engines.errors import EngineError
 
 
 @pytest.mark.parametrize("join", [torch.cat, torch.concat, torch.concatenate])
@@ -26,3 +27,12 @@ def test_what_is_joined_of_two_precisions_becomes_one(join: Callable[..., torch.
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     found = session.run(None, {"half": args[0].numpy(), "whole": args[1].numpy()})[0]
     assert np.array_equal(found, join([args[0].half(), args[1]], -1).numpy())
+
+
+def test_a_graph_of_one_number_of_rows_is_refused(tmp_path: Path) -> None:
+    class Fixed(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:1] + torch.zeros(2, 3)
+
+    with pytest.raises(EngineError, match="Fixed for one number of rows only"):
+        write_graph(Fixed(), (torch.rand(2, 3),), ["x"], ["y"], tmp_path / "model.onnx")
