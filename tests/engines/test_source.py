@@ -247,12 +247,13 @@ def test_two_copies_without_a_choice_are_named(base: Path, tmp_path: Path, caplo
     assert psnr(drawn(folder), drawn(base)) == float("inf")
 
 
-@pytest.mark.parametrize("file", ["vae/config.json", "tokenizer/vocab.json"])
+@pytest.mark.parametrize("file", ["vae/config.json", "tokenizer/*.json"])
 def test_a_part_that_is_lent_and_damaged_is_named_where_it_lies(file: str, base: Path, tmp_path: Path) -> None:
     """And not in the private folder that is gone when the message is read."""
     lender = Path(shutil.copytree(base, tmp_path / "lender"))
     path = checkpoint(base, tmp_path / "unet.safetensors", without=("vae",))
-    (lender / file).write_text("{")
+    for one in lender.glob(file):  # versions of transformers read other files of a tokenizer
+        one.write_text("{")
     with pytest.raises(EngineError, match=rf"lender/{file.split('/')[0]}") as refused:  # noqa: SIM117
         with open_model(Source(path, parts_from=lender)) as opened:
             read_spec(opened)
