@@ -29,8 +29,12 @@ class Calls:
     threads: int | None = None  # on a CPU, where another number sums in another order
     recordable: Call | None = None  # `denoise` as kernels launched on the current stream, for a larger CUDA graph
     opened: tuple[Lazy, ...] = ()  # what opens a network when it is first used
-    texts: tuple[Lazy, ...] = ()  # those of them that read prompts
     encoders: Mapping[str, Encoder] = field(default_factory=dict)  # of which `text` is made, by part
+
+    @property
+    def texts(self) -> tuple[Lazy, ...]:
+        """The text encoders that are opened when they are first used."""
+        return tuple(one for one in self.encoders.values() if isinstance(one, Lazy))
 
 
 class Lazy:

@@ -128,7 +128,7 @@ def parity_outputs(
 
     extra = None if start is None else inpainting_channels(engine, len(prompts))
     tick(f"{name}: {', '.join(part.replace('_', ' ') for part in engine.spec.text_encoders)}")
-    words = [read(engine, ids) for ids in inputs.ids]
+    words = [text_outputs(engine, ids) for ids in inputs.ids]
     text = with_empty(engine, prompts)
     tick(f"{name}: {engine.spec.denoiser}")
     random, real = (denoised(x, inputs.times, words) for x, words in zip(inputs.noisy, inputs.words, strict=True))
@@ -156,10 +156,11 @@ def parity_outputs(
 
 
 @torch.inference_mode()
-def read(engine: Engine, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What each text encoder gives of the first token ids, all its outputs in one tensor [n, outputs], by part.
+def text_outputs(engine: Engine, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What each text encoder gives, all its outputs in one tensor [n, outputs], by part.
 
-    One encoder may give a hundred times larger numbers than another: together they would hide the other's errors.
+    Of token ids, int64 [n, max_length], at most `TEXT_BATCH` rows. One encoder may give a hundred times larger numbers
+    than another: together they would hide the other's errors.
     """
     rows = len(ids)
     filled = torch.cat([ids, ids[-1:].expand(TEXT_BATCH - rows, -1)])

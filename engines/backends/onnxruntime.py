@@ -197,7 +197,6 @@ def open_calls(bundle: Bundle, rows: int, device: str | None = None, threads: in
         place.device,
         place.threads if provider == "cpu" else None,
         opened=(*texts.values(), denoise, decode, encode),
-        texts=tuple(texts.values()),
         encoders=texts,
     )
 

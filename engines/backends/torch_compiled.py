@@ -69,8 +69,7 @@ def _reading(calls: Calls, bundle: Bundle) -> Calls:
         return Lazy(load)
 
     texts = {part: opened(part) for part in spec.text_encoders}
-    lazy = tuple(texts.values())
-    return replace(calls, text=text_call(spec, texts), texts=lazy, opened=lazy, encoders=texts)
+    return replace(calls, text=text_call(spec, texts), opened=tuple(texts.values()), encoders=texts)
 
 
 def _copied(bundle: Bundle, *parts: str) -> AbstractContextManager[Path]:

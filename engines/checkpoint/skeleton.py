@@ -126,7 +126,9 @@ def check_index(folder: Path, index: dict[str, Any]) -> None:
                 "code in a model's folder is not run"
             )
         if expected and entry[1] not in expected:
-            raise EngineError(f"{folder / part} is a {entry[1]}; this version builds engines of {expected[0]} only")
+            raise EngineError(
+                f"{folder / part} is of the class {entry[1]}; this version builds engines of {expected[0]} only"
+            )
     for pair in family.readers().items():
         without = [name for name in pair if _left_out(index.get(name))]
         if len(without) == 1:
@@ -156,7 +158,7 @@ def empty_network(folder: Path, part: str) -> Any:
         raise EngineError(f"{path} names no class: restore it, or add {json.dumps({key: expected})[1:-1]} to it")
     if (got := config[key]) not in (expected, known.kind):
         name = got[0] if isinstance(got, list) and len(got) == 1 else got
-        raise EngineError(f"{path.parent} is a {name}; this version builds engines of {known.kind} only")
+        raise EngineError(f"{path.parent} is of the class {name}; this version builds engines of {known.kind} only")
     check_settings(path, config, known.settings)
     kind = network_class(known)
     try:

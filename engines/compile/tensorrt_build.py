@@ -162,6 +162,7 @@ def refittable(old: Bundle, new: Manifest, target: GpuTarget) -> dict[str, bytes
         "rows": (unet.rows, new.rows),
         "size": (unet.size, new.spec.size),
         "architecture": (unet.target, target.sm),
+        "weights in 8 bits": (", ".join(old.manifest.int8) or "none", ", ".join(new.int8) or "none"),
     }
     for what, (has, asked) in wanted.items():
         if has != asked:

@@ -30,7 +30,7 @@ V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"
 CHANNELS = (4, 9)
 #: The program that makes a .safetensors of a pickle.
 CONVERT = (
-    "import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1], map_location='cpu'); "
+    "import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
     "d = d.get('state_dict', d); "
     "s.save_file({k: v.contiguous() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
 )

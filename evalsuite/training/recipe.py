@@ -136,4 +136,4 @@ def make_recipe(**fields: object) -> Recipe:
         return Recipe.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{first['loc'][0]} {first['input']!r}: {first['msg'].lower()}") from error
+        raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error

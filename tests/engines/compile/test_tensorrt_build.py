@@ -69,6 +69,8 @@ def test_refitting_needs_the_gpu(model: Path, bundle: Bundle, half: Bundle, tmp_
         refittable(half, half.manifest, target)
     with pytest.raises(EngineError, match="have rows 4, not 8"):
         refittable(half, half.manifest.model_copy(update={"rows": 8}), target)
+    with pytest.raises(EngineError, match="have weights in 8 bits none, not text_encoder"):
+        refittable(half, half.manifest.model_copy(update={"int8": ("text_encoder",)}), target)
     with pytest.raises(EngineError, match="has no tensorrt-rtx engine files to refit"):
         refittable(bundle, half.manifest, target)
 
