@@ -25,7 +25,11 @@ def test_the_learning_rate_rises_then_falls_as_a_cosine() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "text"),
-    [({"ratio": -1}, "`ratio` is -1"), ({"steps": 0}, "`steps` is 0"), ({"optimizer": "lion"}, "`optimizer` is 'lion'")],
+    [
+        ({"ratio": -1}, "`ratio` is -1"),
+        ({"steps": 0}, "`steps` is 0"),
+        ({"optimizer": "lion"}, "`optimizer` is 'lion'"),
+    ],
 )
 def test_options_out_of_range_are_named(fields: dict[str, object], text: str) -> None:
     """One line that names the field."""
