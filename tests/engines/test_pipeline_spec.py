@@ -61,7 +61,7 @@ def test_pickled_weights_are_refused_with_the_command_that_converts_them(folder:
 
 def test_an_unknown_unet_class_is_refused(folder: Path) -> None:
     edit(folder / "unet" / "config.json", _class_name="UNetMotionModel")
-    with pytest.raises(EngineError, match="is a UNetMotionModel"):
+    with pytest.raises(EngineError, match="is of the class UNetMotionModel"):
         read_spec(folder)
 
 
