@@ -97,8 +97,12 @@ class Cores:
             torch.set_num_threads(1)
             together.wait()
 
-        for started in [self.pool.submit(alone) for _ in range(threads)]:
-            started.result()
+        try:
+            for started in [self.pool.submit(alone) for _ in range(threads)]:
+                started.result()
+        except BaseException:  # interrupted: those that have started would wait for the others for ever
+            together.abort()
+            raise
         torch.set_num_threads(usual)  # for this thread, and for those that start later
 
 

@@ -96,10 +96,11 @@ class Sampler:
         self.on_image, self.clock, loop = on_image, Clock(), self.loop
         loop.restart()
         with self.encoders, ThreadPoolExecutor(3, "stage") as threads:
-            stages = [threads.submit(stage, shards) for stage in (self._prepare, self._decode, self._write)]
-            for stage in stages:
-                stage.add_done_callback(self._ended)
-            try:
+            stages: list[Future[None]] = []
+            try:  # from the first thread on: one that nobody stops is waited for at the end of `with`
+                for stage in (self._prepare, self._decode, self._write):
+                    stages.append(threads.submit(stage, shards))
+                    stages[-1].add_done_callback(self._ended)
                 self._denoise(loop)
             except Stopped:
                 pass
@@ -109,9 +110,9 @@ class Sampler:
             finally:
                 if not self.finished:
                     self.buffer.stop(Stopped())
-        for stage in stages:
-            if not isinstance(stage.exception(), Stopped):
-                stage.result()
+        for ended in stages:
+            if not isinstance(ended.exception(), Stopped):
+                ended.result()
         return self._summary(loop, shards)
 
     def _ended(self, stage: Future[None]) -> None:

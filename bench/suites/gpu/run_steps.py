@@ -39,9 +39,8 @@ def run_steps(
         calls: list[Callable[[], object]] = [partial(runs[w.name].whole, beside=True) for w in schedule.beside]
         calls += [partial(runs[w.name].prepared, beside=True) for w in schedule.alone]
         with ThreadPoolExecutor(max(1, len(calls))) as threads:
-            side_by_side = [threads.submit(call) for call in calls]
             try:
-                for one in side_by_side:
+                for one in [threads.submit(call) for call in calls]:
                     one.result()
             except BaseException:  # interrupted: the threads must not go on with the next step
                 shared.end = 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes.util
 import random
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import BrokenBarrierError
+from typing import Any
 
 import pytest
 import torch
@@ -85,6 +87,23 @@ def test_opening_cores_leaves_the_other_threads_of_a_process_alone() -> None:
             assert torch.get_num_threads() == later.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_interruption_while_cores_open_leaves_no_thread_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python waits for each thread of a pool at its end."""
+    begun: list[Future[None]] = []
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+            if begun:
+                raise KeyboardInterrupt
+            begun.append(super().submit(*args, **kwargs))
+            return begun[0]
+
+    monkeypatch.setattr("engines.backends.torch_aot.ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Cores(2)
+    assert isinstance(begun[0].exception(10), BrokenBarrierError)
 
 
 def test_a_file_that_is_no_engine_file_is_refused(bundle: Bundle, tmp_path: Path) -> None:

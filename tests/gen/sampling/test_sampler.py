@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,7 @@ from gen.plan.plan import Plan
 from gen.sampling import run_record
 from gen.sampling.progress import Summary
 from gen.sampling.sampler import Sampler
+from gen.sampling.warm_up import warm_up
 from shards.format.images import encode_image
 from shards.format.reader import ShardSet
 
@@ -181,3 +186,38 @@ def test_ctrl_c_ends_every_stage(
     with pytest.raises(KeyboardInterrupt):
         sampled(open_engine(), mixed_plan(40), tmp_path, shard_size=40)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_at_any_line_ends_every_stage(open_engine: Callable[..., Engine], tmp_path: Path) -> None:
+    """Also between the start of a stage's thread and the first step: a thread that nobody stops would never end."""
+    engine, made = open_engine(), plan_of(1)
+    record = run_record.describe(engine, made, "s", 5)
+    loop = warm_up(engine)
+    lines = {number for *_, number in Sampler.run.__code__.co_lines() if number} - {Sampler.run.__code__.co_firstlineno}
+    interrupted = set()
+
+    def run(sampler: Sampler, at: int) -> None:
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            if frame.f_code is not Sampler.run.__code__:
+                return None
+            if event == "line" and frame.f_lineno == at:
+                sys.settrace(None)
+                interrupted.add(at)
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        with suppress(KeyboardInterrupt):
+            sampler.run([0])
+        sys.settrace(None)
+
+    for at in sorted(lines):
+        sampler = Sampler(engine, made, tmp_path / str(at), record, loop=loop)
+        caller = Thread(target=run, args=(sampler, at), daemon=True)
+        caller.start()
+        caller.join(30)
+        ended = not caller.is_alive()
+        sampler.buffer.stop(KeyboardInterrupt())
+        caller.join()
+        assert ended, f"an interruption at line {at} of sampler.py leaves a thread that waits for ever"
+    assert len(interrupted) > len(lines) / 2
