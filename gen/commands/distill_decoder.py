@@ -29,9 +29,7 @@ def distill_decoder(
     batch: training.Batch = 8,
     micro_batch: training.MicroBatch = 0,
     learning_rate: Annotated[float, typer.Option(help="Risen to over 100 steps")] = 1e-3,
-    schedule: Annotated[
-        str, typer.Option(help="cosine (to 0 at the last step) or constant (can be made longer later on)")
-    ] = "cosine",
+    schedule: training.Schedule = "cosine",
     size: training.Size = None,
     views: training.Views = 8,
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0 for none")] = 0.995,

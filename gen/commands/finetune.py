@@ -36,9 +36,10 @@ def finetune(
     batch: training.Batch = 4,
     micro_batch: training.MicroBatch = 0,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Constant [default: full 5e-6, lora 1e-4, textual-inversion 5e-4]")
+        float | None, typer.Option(help="[default: full 5e-6, lora 1e-4, textual-inversion 5e-4]")
     ] = None,
     warmup: training.Warmup = 0,
+    schedule: training.Schedule = "constant",
     size: training.Size = None,
     views: training.Views = 8,
     jitter: Annotated[float, typer.Option(help="Random change of colour; the paper's is 0.05")] = 0.0,
@@ -85,6 +86,7 @@ def finetune(
         size=size,
         template=template,
         warmup=warmup,
+        schedule=schedule,
         views=views,
         jitter=jitter,
         drop_prompt=drop_prompt,

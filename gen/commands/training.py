@@ -25,6 +25,10 @@ Template = Annotated[
 Batch = Annotated[int, typer.Option(help="Images of a step, over all processes")]
 MicroBatch = Annotated[int, typer.Option(help="Images that a process takes at once; 0: its whole share")]
 Warmup = Annotated[int, typer.Option(help="Steps over which the learning rate rises")]
+Schedule = Annotated[
+    str,
+    typer.Option(help="Of the learning rate: constant (can be made longer later on) or cosine (to 0 at the last step)"),
+]
 Size = Annotated[int | None, typer.Option(help="Image side in pixels [default: the model's]")]
 Views = Annotated[int, typer.Option(help="Crops and flips of each image that are encoded, taken in turn")]
 Rank = Annotated[int, typer.Option(help="Of LoRA's updates")]

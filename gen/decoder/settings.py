@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.errors import UserError
-from gen.finetune.settings import Precision, risen
-
-Schedule = Literal["cosine", "constant"]
+from gen.finetune.rate import Schedule, share_of_rate
+from gen.finetune.settings import Precision
 
 
 class DecoderSettings(BaseModel):
@@ -26,8 +24,7 @@ class DecoderSettings(BaseModel):
     batch
         Images of one optimiser step, over all processes together.
     schedule
-        Of the learning rate, after it has risen over `warmup` steps: a cosine to zero, which decides where a run ends
-        from its first step on, or constant, so that a run can be made longer.
+        Of the learning rate, after it has risen over `warmup` steps.
     views
         Crops and flips of each image that are encoded, taken in turn.
     ema
@@ -65,11 +62,9 @@ class DecoderSettings(BaseModel):
         """Views of each image that are ever asked for."""
         return min(self.views, -(-self.steps * self.batch // images))
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        if self.schedule == "constant" or step < self.warmup:
-            return self.learning_rate * risen(step, self.warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / (self.steps - self.warmup)))
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 0, of a run of so many."""
+        return self.learning_rate * share_of_rate(step, steps, self.warmup, self.schedule)
 
     def identity(self) -> dict[str, object]:
         """What a checkpoint must agree in to be resumed; at a constant rate a run may be made longer."""

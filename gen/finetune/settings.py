@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.errors import UserError
+from gen.finetune.rate import Schedule, share_of_rate
 
 Method = Literal["full", "lora", "textual-inversion"]
 Precision = Literal["no", "fp16", "bf16"]
@@ -26,6 +27,8 @@ class Hyperparameters(BaseModel):
         Images of one optimiser step, over all processes together.
     jitter
         Relative change of brightness, contrast, saturation and hue; 0.05 in the paper. 0 leaves skin tones as they are.
+    schedule
+        Of the learning rate, after it has risen over `warmup` steps.
     drop_prompt
         How often the prompt is left out, for guidance.
     prior, prior_weight, prior_prompt
@@ -47,6 +50,7 @@ class Hyperparameters(BaseModel):
     size: int | None = Field(default=None, ge=8)
     template: str | None = None
     warmup: int = Field(default=0, ge=0)
+    schedule: Schedule = "constant"
     weight_decay: float = Field(default=1e-2, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = Field(default=1.0, gt=0)
@@ -94,19 +98,15 @@ class Hyperparameters(BaseModel):
         passes = -(-self.steps_for(images) * self.batch // images)
         return min(self.views, passes)
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        return self.learning_rate * risen(step, self.warmup)
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 0, of a run of so many."""
+        return self.learning_rate * share_of_rate(step, steps, self.warmup, self.schedule)
 
-    def identity(self) -> dict[str, object]:
-        """What a checkpoint must agree in to be resumed; a run may be made longer."""
-        later = set() if self.min_snr else {"min_snr"}  # runs from before it go on
-        return self.model_dump(mode="json", exclude={"epochs", "steps", *later})
-
-
-def risen(step: int, warmup: int) -> float:
-    """The share of a learning rate that it has risen to at a step, counted from 0, of a linear rise over `warmup`."""
-    return min(1.0, (step + 1) / max(warmup, 1))
+    def identity(self, steps: int) -> dict[str, object]:
+        """What a checkpoint must agree in to be resumed; at a constant rate a run may be made longer."""
+        later = {name for name, unused in (("min_snr", 0.0), ("schedule", "constant")) if getattr(self, name) == unused}
+        said = self.model_dump(mode="json", exclude={"epochs", "steps", *later})  # as runs from before them say it
+        return said if self.schedule == "constant" else said | {"steps": steps}
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Optimisation(Protocol):
     def mixed_precision(self) -> str: ...
     @property
     def seed(self) -> int: ...
-    def rate(self, step: int) -> float: ...
+    def rate(self, step: int, steps: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Training(Generic[B]):
         begun = time.monotonic()
         with progress(self.title, self.steps - start, "steps") as tick:
             for step in range(start, self.steps):
-                rate = settings.rate(step)
+                rate = settings.rate(step, self.steps)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 value, norm = self._step(model, optimizer, weights, parts, step)

@@ -151,7 +151,7 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """What a checkpoint and a finished pipeline must agree in."""
         more = {"model": self.base.digest, "data": self.examples.digest, "size": self.base.spec.size}
-        return self.settings.identity() | more
+        return self.settings.identity(self.steps) | more
 
     @property
     def steps(self) -> int:

@@ -106,7 +106,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     for name in ("diffusion_pytorch_model.safetensors", "dermforge.json"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     log = pd.read_csv(tmp_path / "stopped" / "training" / "log.csv")
-    assert log["learning_rate"].tolist() == pytest.approx([settings.rate(i) for i in range(7)], rel=1e-5)
+    assert log["learning_rate"].tolist() == pytest.approx([settings.rate(i, 7) for i in range(7)], rel=1e-5)
     assert log["learning_rate"].iloc[-1] < 0.2 * settings.learning_rate
 
 
