@@ -16,7 +16,6 @@ from engines.checkpoint.skeleton import INDEX, read_family
 from engines.compile import torch_build
 from engines.compile.onnx_export import export_denoiser
 from engines.engine import Engine
-from engines.errors import EngineError
 from engines.loader import open_bundle
 from engines.manifest import Manifest
 from engines.parity import Tick as Progress
@@ -24,21 +23,6 @@ from engines.pipeline_spec import read_spec
 
 #: An engine and its reference -> its certificate: `certify`, with all else that a build was told.
 Judge = Callable[..., Certificate]
-
-
-def check_buildable(backend: str, precision: str, target: str | None) -> None:
-    """Refuse what is not built for two denoisers.
-
-    Raises
-    ------
-    EngineError
-        Says what is.
-    """
-    if backend not in ("onnxruntime", "torch") or target or precision == "fp8":
-        raise EngineError(
-            "a bundle with a base is built for onnxruntime or torch, without a target and not in fp8; got "
-            f"{backend}{f' for {target}' if target else ''} in {precision}"
-        )
 
 
 def export_base(model: Path, out: Path, manifest: Manifest, progress: Progress) -> None:

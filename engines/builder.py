@@ -16,11 +16,12 @@ import torch
 from dermforge.common.whole_folder import whole_folder
 from engines.backends import tensorrt, torch_compiled
 from engines.backends.torch_eager import Lowered, Reference, small_batches
-from engines.base_build import Judge, certify_base, check_buildable, export_base
+from engines.base_build import Judge, certify_base, export_base
 from engines.base_first import BASE, paired
+from engines.build_options import check_options
 from engines.bundle import Bundle, claim, read_bundle, read_manifest, write_manifest, write_record
 from engines.cache import cache_folder
-from engines.certificate import THRESHOLDS, Certificate, Classify, certify
+from engines.certificate import Certificate, Classify, certify
 from engines.checkpoint.skeleton import read_family
 from engines.compile import fp8, torch_build
 from engines.compile.batch_tuning import Timings, choose_sizes
@@ -31,7 +32,7 @@ from engines.engine import Engine
 from engines.errors import EngineError, ParityError
 from engines.find_model import resolve
 from engines.int8_weights import offered
-from engines.loader import BACKENDS, open_bundle
+from engines.loader import open_bundle
 from engines.manifest import PARITY, PARITY_BASE, TIMINGS, CompileMode, Manifest, describe
 from engines.memory import build_bytes, require
 from engines.parity import Tick as Progress
@@ -119,11 +120,9 @@ def build(
     ParityError
         The certificate failed. Nothing is left on disk.
     """
-    _check(backend, precision, target, rows, refit or refit_from is not None)
-    if base is not None:
-        check_buildable(backend, precision, target)
-    if compile_mode is not None:
-        torch_compiled.check_compiles(backend, target)
+    gpu = check_options(
+        backend, precision, target, rows, compile_mode, refit or refit_from is not None, base is not None
+    )
     old = read_bundle(Path(refit_from)) if refit_from else None
     folder = resolve(model)
     spec, digest = read_spec(folder, size), model_digest(folder)
@@ -139,11 +138,6 @@ def build(
     progress(f"building {folder.name} in {precision}, with about {needed / 1e9:.1f} GB of memory")
     drawn = [ValidationPrompt(prompt=p) if isinstance(p, str) else p for p in prompts or spec.validation_prompts]
     drawn = drawn or [ValidationPrompt(prompt=p) for p in ("a photo", "skin", "an image of a lesion", "")]
-    gpu = tensorrt.resolve_target(backend, target) if backend.startswith("tensorrt") else None
-    if precision == "fp8":
-        fp8.check_target(backend, gpu)
-    if (refit or old) and tensorrt.this_gpu() is None:  # TensorRT-RTX 1.7 fails deep inside without one
-        raise EngineError(f"{backend} builds refittable engine files on a GPU only, and none is here")
     manifest = Manifest.model_validate(
         {
             "backend": backend,
@@ -201,26 +195,6 @@ def build(
             write_record(bundle, TIMINGS, timings)
         read_bundle(partial)  # refuses what is not listed
     return read_bundle(Path(out))
-
-
-def _check(backend: str, precision: str, target: str | None, rows: int | None, refitting: bool) -> None:
-    """Refuse options that contradict each other, before any work."""
-    if backend not in BACKENDS:
-        raise EngineError(f"unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")
-    if precision not in THRESHOLDS:
-        raise EngineError(f"unknown precision {precision!r}; expected one of {', '.join(THRESHOLDS)}")
-    if rows is not None and rows < 1:
-        raise EngineError(f"rows must be 1 or more, got {rows}")
-    if target == "cpu" and backend == "torch":
-        torch_build.require_compiler()
-    elif target and not backend.startswith("tensorrt"):
-        raise EngineError(
-            f"a target ({target}) is for the tensorrt backends (and cpu for torch); {backend} runs where it is loaded"
-        )
-    if refitting and not backend.startswith("tensorrt"):
-        raise EngineError(f"refitting is for the tensorrt backends; {backend} opens new weights as fast as old ones")
-    if precision == "fp8" and refitting:
-        raise EngineError("fp8 engine files are calibrated for their weights: build again without refitting")
 
 
 def _job(manifest: Manifest, gpu: tensorrt.GpuTarget | None, refit: bool, old: Bundle | None) -> str:

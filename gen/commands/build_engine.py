@@ -73,6 +73,7 @@ def build_engine(
     from dermforge.common.classifier import open_classifier
     from engines.adapters import parse_lora, with_adapters, with_decoder
     from engines.backends.compiled_call import parse_mode
+    from engines.build_options import check_options
     from engines.certificate import read_certificate
     from engines.source import Source, open_model
     from gen import builtin
@@ -80,8 +81,8 @@ def build_engine(
     from gen.diffusion.solvers import check_few_steps
     from gen.sampling.own_steps import own_steps
 
-    steps = Steps()
-
+    steps, mode = Steps(), parse_mode(compile_mode)
+    check_options(backend, precision, target, rows, mode, refit or refit_from is not None, few_steps is not None)
     loras = [parse_lora(one) for one in lora or []]
     if loras or embedding:
         steps("fusing adapters")
@@ -105,7 +106,7 @@ def build_engine(
             target=target,
             rows=rows,
             size=size,
-            compile_mode=parse_mode(compile_mode),
+            compile_mode=mode,
             refit=refit,
             refit_from=refit_from,
             prompts=prompt or None,
