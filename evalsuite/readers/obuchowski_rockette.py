@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from scipy.stats import t as student
 
@@ -215,7 +216,9 @@ def _quantile(df: float, confidence: float) -> float:
 
 def f_tail(f: float, df1: int, df2: float) -> float:
     """The p value of an F; an infinite df2 is chi-squared over df1."""
-    return float(f_distribution.sf(f, df1, df2 if math.isfinite(df2) else 1e12)) if df2 > 0 else math.nan
+    if math.isinf(df2):
+        return float(chi2.sf(f * df1, df1))
+    return float(f_distribution.sf(f, df1, df2)) if df2 > 0 else math.nan
 
 
 def _variance(values: Array) -> float:
