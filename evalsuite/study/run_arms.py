@@ -6,7 +6,8 @@ import os
 import queue
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.process import BaseProcess
@@ -123,11 +124,22 @@ def read(folder: Path, digest: str) -> Result | None:
 
 def train(job: Job, tick: Ticker = no_tick) -> str:
     """One arm, from and to JSON: what a worker does."""
-    torch.set_num_threads(job.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     execution = Execution(World(0, 1, device), job.allow_leakage, job.keep, lambda n, note: tick(n))
-    result = train_arm.train(Arm.model_validate_json(job.arm), _opened(job.places), Path(job.folder), execution)
+    with _threads_of_torch(job.threads):
+        result = train_arm.train(Arm.model_validate_json(job.arm), _opened(job.places), Path(job.folder), execution)
     return result.model_dump_json()
+
+
+@contextmanager
+def _threads_of_torch(count: int) -> Iterator[None]:
+    """So many threads, and then as many as before: what is trained later in this process would get other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from dermforge.common.errors import DataWarning, UserError
 from dermforge.common.progress import Ticker
@@ -56,6 +57,17 @@ def assert_alike(found: dict[str, pd.DataFrame], expected: dict[str, pd.DataFram
     assert found.keys() == expected.keys()
     for name, table in found.items():
         pd.testing.assert_frame_equal(table, expected[name], check_exact=True)
+
+
+def test_what_is_trained_afterwards_has_as_many_threads_as_before(places: Places, tmp_path: Path) -> None:
+    """A generator that is tuned after a study in one process would else get other bits than one that is resumed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        run_arms.run(ARMS[:1], places, tmp_path, Options(workers=1))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_processes_train_the_arms_as_one_does(places: Places, alone: dict[str, pd.DataFrame], tmp_path: Path) -> None:
