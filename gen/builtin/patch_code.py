@@ -43,6 +43,7 @@ def fit_code(data: Phantoms, size: int, channels: int, cache: Path | None = None
     patches = F.pixel_unshuffle(images, size).movedim(1, -1).flatten(0, 2)
     mean = patches.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov(patches.T))
+    vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()  # else it is the processor's
     basis = (vectors / values.clamp(min=1e-8).sqrt())[:, -channels:].flip(1).contiguous()
     if cache is not None:
         tensor_files.write(cache, {"mean": mean, "basis": basis}, identity)

@@ -22,6 +22,8 @@ def test_the_code_is_white_and_keeps_the_most_that_a_patch_can(tmp_path: Path) -
     assert z.shape == (len(x), *LATENT)
     torch.testing.assert_close(torch.cov(z.movedim(1, 0).flatten(1)), torch.eye(LATENT_CHANNELS), atol=1e-3, rtol=0)
     torch.testing.assert_close(whole.encode(x)[:, :LATENT_CHANNELS], z)
+    largest = whole.basis.gather(0, whole.basis.abs().argmax(0, keepdim=True))
+    assert (largest > 0).all()  # a component and its opposite are alike: which one comes is the processor's choice
     left = [_unexplained(x, whole.encode(x)[:, i : i + LATENT_CHANNELS]) for i in (0, 1)]
     assert left[0] < left[1]
     assert _unexplained(x, whole.encode(x)) < 1e-6
