@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.commands import options
+from bench.commands.paper_study import repeat_study
 from bench.commands.show import deliver, note
 from bench.measure import models
 from bench.measure.bundles import Wanted, backend_of, check_modes, usual_backend
@@ -15,9 +16,29 @@ from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
 from bench.peers.anchors import PAPER_IMAGES
 from dermforge.common import console
+from dermforge.common.unused_options import used_only
 from gen.plan.grid import PRESETS
 
+#: What only the timed runs use.
+TIMED = (
+    *(
+        "bundle",
+        "model",
+        "backend",
+        "precision",
+        "bundle_rows",
+        "compile_mode",
+        "device",
+        "preset",
+        "images",
+        "repeats",
+    ),
+    *("growth", "total"),
+)
 
+
+@used_only("with --study", lambda given: given["study"], "n_real", "ratios", "seeds", "base")
+@used_only("without --study", lambda given: not given["study"], *TIMED)
 def paper(
     bundle: Annotated[Path | None, typer.Argument(help="An engine bundle [default: one is built from --model]")] = None,
     model: options.Model = models.BUILT_IN,
@@ -31,6 +52,15 @@ def paper(
     repeats: Annotated[int, typer.Option(help="Timed runs; the interval comes from their spread.", min=1)] = 5,
     growth: Annotated[int, typer.Option(help="Also time 1, 10 and 100 times this many images; 0 to skip.", min=0)] = 4,
     total: Annotated[int, typer.Option(help="Images to extrapolate to.", min=1)] = PAPER_IMAGES,
+    study: Annotated[
+        bool, typer.Option("--study", help="Repeat the paper's study on phantoms instead, in WORK/study; it resumes.")
+    ] = False,
+    n_real: Annotated[str | None, typer.Option(help="Real images per class [default: 8,16,32,64].")] = None,
+    ratios: Annotated[str | None, typer.Option(help="Synthetic for each real one [default: 1,2,5,10,20,50].")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Draws of real images and generators [default: 5].", min=1)] = None,
+    base: Annotated[
+        list[str] | None, typer.Option(help="What generators know: other-phantoms or none; repeatable [default: both].")
+    ] = None,
     work: options.Work = models.WORK,
     out: options.Out = None,
     as_json: options.AsJson = False,
@@ -40,8 +70,16 @@ def paper(
     Each run uses the whole sampler, files included, with equal parts of text-to-image, inpaint and inpaint-outpaint:
     the paper does not publish its own proportions.
 
+    With --study: a generator for each number of real images and seed, its images, and the classifiers, about twelve
+    hours on two cores. Tables, figures and the claims beside the published ones go to --out.
+
     Example: bench paper bundle --images 60
+
+    The study: bench paper --study --work work --out results/study-phantoms
     """
+    if study:
+        repeat_study(work / "study", out, as_json, n_real, ratios, seeds, base)
+        return
     from bench.suites import paper as measure
     from engines.backends.compiled_call import parse_mode
 

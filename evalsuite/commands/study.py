@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
+from dermforge.common.numbers_list import numbers
 from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
 from evalsuite.study.kinds import CONTROLS, WHAT, Kind
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from evalsuite.study import analysis
     from evalsuite.study.design import Design, Grid
 
-Number = TypeVar("Number", int, float)
 #: What `--json` prints of study.json.
 PRINTED = ("classifier", "verdicts", "compared", "saturation", "exchange", "reference_ratio", "notes", "leakage")
 
@@ -124,8 +123,8 @@ def study(
     start = PRESETS[preset]
     grid = replace(
         start,
-        sizes=_numbers(n_real, "--n-real", int, 1) or start.sizes,
-        ratios=_numbers(ratios, "--ratios", float, 0) or start.ratios,
+        sizes=numbers(n_real, "--n-real", int, 1) or start.sizes,
+        ratios=numbers(ratios, "--ratios", float, 0) or start.ratios,
         seeds=seeds or start.seeds,
         strategies=[s.strip() for s in strategies.split(",")] if strategies else (),
         control_doses=controls_at,
@@ -238,13 +237,3 @@ def _arms(text: str, untuned: bool) -> list[Kind]:
     if "untuned" in words and not untuned:
         raise UserError("--arms untuned needs --untuned SHARDS, images of a generator that was not tuned")
     return [kind for kind in WHAT if kind in words or (kind == "untuned" and untuned)]
-
-
-def _numbers(text: str | None, option: str, kind: type[Number], least: int) -> list[Number]:
-    try:
-        found = [kind(word) for word in text.split(",")] if text else []
-    except ValueError as error:
-        raise UserError(f"{option} {text!r}; expected numbers separated by commas, such as 1,5,10") from error
-    if not all(least <= number < math.inf for number in found):
-        raise UserError(f"{option} {text!r}; expected numbers from {least} on, such as 1,5,10")
-    return found

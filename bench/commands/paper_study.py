@@ -1,0 +1,53 @@
+"""`bench paper --study`: the published study, repeated on phantoms."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from bench.commands.show import note
+from dermforge.common import console
+from dermforge.common.numbers_list import numbers
+
+COLOURS = {"agrees": "green", "does not agree": "red"}
+
+
+def repeat_study(
+    work: Path,
+    out: Path | None,
+    as_json: bool,
+    n_real: str | None,
+    ratios: str | None,
+    seeds: int | None,
+    base: list[str] | None,
+) -> None:
+    """Do what is left of the study in a folder, and show its claims beside the published ones."""
+    from bench.suites.published_study.conduct_study import conduct_study, publish
+    from bench.suites.published_study.settings import StudySettings
+
+    given = {
+        "sizes": tuple(numbers(n_real, "--n-real", int, 1)) or None,
+        "ratios": tuple(numbers(ratios, "--ratios", float, 0)) or None,
+        "seeds": seeds,
+        "bases": tuple(base or ()) or None,
+    }
+    settings = StudySettings.check(**{name: value for name, value in given.items() if value is not None})
+    found = conduct_study(work, settings, progress=console.progress, say=note)
+    rows = [row for one in found for row in one.claims]
+    if out is not None:
+        publish(found, settings, out)
+    if as_json:
+        console.print_json([asdict(row) for row in rows])
+        return
+    table = Table("generators from", "claim", "where", "published", "ours", "")
+    for row in rows:
+        where = f"{row.strategy}, {row.size} real"
+        table.add_row(
+            row.base, row.claim, where, row.published, row.ours, Text(row.answer, COLOURS.get(row.answer, ""))
+        )
+    console.out.print(table)
+    for one in found:
+        console.say(f"report: {one.page}")

@@ -1,0 +1,116 @@
+"""From generators to classifiers and claims."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.suites.published_study.claims import Row, claims
+from bench.suites.published_study.generators import Generators
+from bench.suites.published_study.settings import RECORD, Base, StudySettings
+from dermforge.common.atomic import write_whole
+from dermforge.common.csv_cells import csv_bytes
+from dermforge.common.progress import Progress, silent
+from dermforge.common.sealed_file import sealed_json
+from evalsuite.page.render import write_page
+from evalsuite.report import study_report
+from evalsuite.study import analysis, conduct, study_findings
+from evalsuite.study.arm_scores import ALL
+from evalsuite.study.design import PRESETS, Grid, new_study
+from evalsuite.study.run_arms import Options
+from evalsuite.training.data import datasets
+from evalsuite.training.pretrained import settled_recipe
+
+TABLES = ("scores", "gains", "contrasts", "saturation", "exchange", "laws")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What came out for one base: the analysis, its record, and the report's page."""
+
+    base: Base
+    analysis: analysis.Analysis
+    record: dict[str, Any]
+    page: Path
+
+    @property
+    def claims(self) -> list[Row]:
+        return claims(self.base, self.record)
+
+
+def publish(found: Sequence[Findings], settings: StudySettings, out: Path) -> None:
+    """Write the small tables and figures: claims.csv, settings.json, and for each base its tables and a figure."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows = [asdict(row) for one in found for row in one.claims]
+    write_whole(out / "claims.csv", csv_bytes(pd.DataFrame(rows)))
+    write_whole(out / RECORD, sealed_json(settings.model_dump_json(indent=1)))
+    for one in found:
+        folder = out / one.base
+        folder.mkdir(exist_ok=True)
+        for name in TABLES:
+            shutil.copyfile(one.page.parent / f"{name}.csv", folder / f"{name}.csv")
+        for strategy in one.analysis.design.strategies:
+            drawing = study_report.figure(one.analysis, ALL, strategy)
+            write_whole(folder / f"{strategy}.svg", drawing.encode())
+
+
+def conduct_study(
+    work: Path,
+    settings: StudySettings,
+    *,
+    n_boot: int = 500,
+    workers: int | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Findings]:
+    """Do what is left of a study in a folder, a base after the other; findings go to WORK/study-BASE.
+
+    Raises
+    ------
+    UserError
+        The folder was begun with other settings.
+    """
+    settings.begin(work)
+    made = Generators(work, settings, progress, say)
+    real = made.real()
+    found = []
+    for base in settings.bases:
+        sets = [made.drawn(base, n, seed) for n, seed in itertools.product(settings.sizes, range(settings.seeds))]
+        found.append(_judge(base, real, sets, work / f"study-{base}", settings, n_boot, workers, progress))
+    return found
+
+
+def _judge(
+    base: Base,
+    real: Path,
+    sets: list[Path],
+    out: Path,
+    settings: StudySettings,
+    n_boot: int,
+    workers: int | None,
+    progress: Progress,
+) -> Findings:
+    recipe, note = settled_recipe(**{**PRESETS["laptop"].recipe, "steps": settings.classifier_steps})
+    places = datasets.Places(real=real, synthetic=tuple(sets), size=recipe.size)
+    opened = datasets.open_data(places)
+    leaks = datasets.check_held_out(opened, False)
+    grid = Grid(
+        sizes=settings.sizes,
+        ratios=settings.ratios,
+        seeds=settings.seeds,
+        strategies=settings.strategies,
+        arms=settings.arms,
+    )
+    design = new_study(places, recipe, grid, leaks, notes=[note] if note else ())
+    conduct.check(design, opened)
+    conduct.execute(design, out, Options(workers, progress=progress))
+    with progress("intervals", None, "arms") as tick:
+        findings = analysis.analyse(out, n_boot=n_boot, tick=lambda n: tick(n))
+    record = study_findings.write_record(findings, out)
+    return Findings(base, findings, record, write_page([study_report.report(findings)], out))

@@ -1,0 +1,116 @@
+"""What a repetition of the published study varies, and what it holds fixed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dermforge.common.atomic import write_whole
+from dermforge.common.errors import UserError
+from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json, sealed_json
+from evalsuite.study.kinds import Kind
+from gen.finetune.settings import Hyperparameters
+
+#: What a generator's UNet knows before it is tuned. other-phantoms: the built-in pipeline's, which saw 28,800 phantoms,
+#: none of this study; none: random weights. VAE and text encoder are the built-in pipeline's in both.
+Base = Literal["other-phantoms", "none"]
+BASES: tuple[Base, ...] = ("other-phantoms", "none")
+STRATEGIES = ("text-to-image", "inpaint", "inpaint-outpaint")
+RECORD = "settings.json"
+#: How a generator is tuned. A UNet that knows nothing needs more steps, at a rate that falls.
+TUNING: Mapping[Base, Hyperparameters] = MappingProxyType(
+    {
+        "other-phantoms": Hyperparameters.check(
+            method="full", steps=200, batch=16, learning_rate=1e-4, warmup=20, drop_prompt=0.1, ema=0.98
+        ),
+        "none": Hyperparameters.check(
+            method="full",
+            steps=1500,
+            batch=32,
+            learning_rate=8e-4,
+            warmup=100,
+            schedule="cosine",
+            drop_prompt=0.1,
+            ema=0.99,
+        ),
+    }
+)
+
+
+class StudySettings(BaseModel):
+    """A repetition. Sizes, seeds and bases may be added to one that has begun; all else is fixed by its first run.
+
+    Attributes
+    ----------
+    sizes
+        Real images per class of the arms; each arm has all skin types.
+    ratios
+        Synthetic images for each real one.
+    seeds
+        Draws of the real images; each has generators of its own.
+    per_cell
+        Phantoms of each class and skin type: training, validation, test.
+    phantom_seed
+        1 to 999: seed 0 is what the built-in pipeline was trained on.
+    steps, guidance
+        Of the DPM-Solver++ that draws the synthetic images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sizes: tuple[int, ...] = (8, 16, 32, 64)
+    ratios: tuple[float, ...] = (1, 2, 5, 10, 20, 50)
+    seeds: int = Field(default=5, ge=1)
+    bases: tuple[Base, ...] = BASES
+    strategies: tuple[str, ...] = STRATEGIES
+    per_cell: tuple[int, int, int] = (60, 8, 56)
+    phantom_seed: int = Field(default=24, ge=1, le=999)
+    steps: int = Field(default=12, ge=1)
+    guidance: float = Field(default=2.0, ge=1)
+    classifier_steps: int = Field(default=200, ge=1)
+    arms: tuple[Kind, ...] = ("real-repeated", "randaugment", "synthetic-only", "all-real", "shuffled-labels")
+
+    @classmethod
+    def check(cls, **given: object) -> StudySettings:
+        """The settings. Raises UserError for what is no study."""
+        try:
+            found = cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
+        if not found.sizes or min(found.sizes) < 1 or not found.ratios or min(found.ratios) <= 0 or not found.bases:
+            raise UserError("a study needs at least one number of real images, one ratio above 0, and one base")
+        held = found.per_cell[0] * 6
+        if max(found.sizes) > held:
+            raise UserError(
+                f"{max(found.sizes)} real images per class; there are {held} (`per_cell` times 6 skin types)"
+            )
+        return found
+
+    @property
+    def drawn_per_parent(self) -> int:
+        """Synthetic images of each strategy for each real one: what the largest ratio needs."""
+        return math.ceil(max(self.ratios))
+
+    def begin(self, work: Path) -> None:
+        """Write the settings into a working folder, or refuse one that was begun with others."""
+        place = work / RECORD
+        if place.is_file():
+            content = opened_json(read_regular(place), place, "delete the folder, and run the study again")
+            before = StudySettings.model_validate_json(content)
+            free = {"sizes", "seeds", "bases", "arms"}
+            mine, theirs = self.model_dump(exclude=free), before.model_dump(exclude=free)
+            if other := [name for name in mine if mine[name] != theirs[name]]:
+                name = other[0]
+                raise UserError(
+                    f"{work} was begun with {name} {theirs[name]}, and now {mine[name]} is asked for; "
+                    "ask for the same, or take another folder"
+                )
+        work.mkdir(parents=True, exist_ok=True)
+        write_whole(place, sealed_json(self.model_dump_json(indent=1)))

@@ -1,0 +1,69 @@
+"""The whole repetition at a size that runs in a minute: it resumes after any end, and its tables are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.suites.published_study import conduct_study, generators
+from bench.suites.published_study.settings import BASES, TUNING, StudySettings
+from shards import ShardSet
+
+SMALL = {
+    "sizes": (2,),
+    "ratios": (1,),
+    "seeds": 1,
+    "per_cell": (2, 1, 2),
+    "steps": 2,
+    "classifier_steps": 2,
+    "arms": ("real-repeated",),
+}
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generators that are tuned for two steps."""
+    tuning = {base: TUNING[base].model_copy(update={"steps": 2, "batch": 4, "ema": 0.0}) for base in BASES}
+    monkeypatch.setattr(generators, "TUNING", tuning)
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+
+
+@pytest.mark.slow
+def test_a_study_is_done_once_and_resumes_with_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = StudySettings.check(**SMALL, bases=("none",))
+    stopped: list[str] = []
+
+    def stop(say: str) -> None:
+        stopped.append(say)
+        if len(stopped) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        conduct_study.conduct_study(tmp_path / "a", settings, n_boot=100, workers=1, say=stop)
+    for work in ("a", "b"):
+        found = conduct_study.conduct_study(tmp_path / work, settings, n_boot=100, workers=1)
+        conduct_study.publish(found, settings, tmp_path / "out" / work)
+        assert {row.base for row in found[0].claims} == {"none"}
+    assert tables(tmp_path / "out" / "a") == tables(tmp_path / "out" / "b")
+    assert {"claims.csv", "none/gains.csv", "none/contrasts.csv"} <= tables(tmp_path / "out" / "a").keys()
+    assert (tmp_path / "out" / "a" / "none" / "text-to-image.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.slow
+def test_a_generator_saw_the_real_images_of_its_arm_only(tmp_path: Path) -> None:
+    """And the phantoms of what it was tuned from, none of which is in the study."""
+    made = generators.Generators(tmp_path, StudySettings.check(**SMALL))
+    drawn = ShardSet.open(made.drawn("other-phantoms", 2, 0))
+    own = set(ShardSet.open(made.few(2, 0)).rows["id"])
+    seen = set(drawn.provenance(0).lineage)
+    assert own < seen
+    real = {one for split in ("train", "validation", "test") for one in ShardSet.open(made.real() / split).rows["id"]}
+    assert seen & real == own
+    assert drawn.rows["strategy"].value_counts().to_dict() == dict.fromkeys(SMALL_STRATEGIES, len(own))
+
+
+SMALL_STRATEGIES = ("text-to-image", "inpaint", "inpaint-outpaint")

@@ -1,0 +1,37 @@
+"""What a repetition of the study may be, and how it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.suites.published_study.settings import StudySettings
+from dermforge.common.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"sizes": ()}, "at least one number"),
+        ({"ratios": (0.0,)}, "one ratio above 0"),
+        ({"sizes": (8, 1000)}, "1000 real images per class; there are 360"),
+        ({"bases": ("imagenet",)}, "`bases` is 'imagenet'"),
+        ({"phantom_seed": 0}, "`phantom_seed` is 0"),
+    ],
+)
+def test_what_is_no_study_is_refused(given: dict[str, object], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        StudySettings.check(**given)
+
+
+def test_the_largest_ratio_says_how_many_images_are_drawn() -> None:
+    assert StudySettings.check(ratios=(1, 2.5)).drawn_per_parent == 3
+
+
+def test_more_seeds_and_sizes_may_be_added_and_nothing_else_changed(tmp_path: Path) -> None:
+    """The images of the first run would be other ones."""
+    StudySettings.check(sizes=(8,), seeds=1, bases=("none",)).begin(tmp_path / "work")
+    StudySettings.check(sizes=(8, 16), seeds=2).begin(tmp_path / "work")
+    with pytest.raises(UserError, match=r"was begun with ratios \(1.0, 2.0, 5.0.*and now \(1.0,\) is asked for"):
+        StudySettings.check(ratios=(1,)).begin(tmp_path / "work")
