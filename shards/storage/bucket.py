@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -194,10 +195,19 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (OSError, *(getattr(sys.modules[module], name) for module, name in own.items() if module in sys.modules))
 
 
+@cache
+def _end_fsspecs_thread_in_forks() -> None:
+    """fsspec before 2025.3.2 waits for ever in a forked process, for a thread that only its parent has."""
+    from fsspec.asyn import reset_lock
+
+    os.register_at_fork(after_in_child=reset_lock)
+
+
 def _filesystem(url: str) -> Any:
     try:
         import fsspec
 
+        _end_fsspecs_thread_in_forks()
         # Buckets need no folders; the local file system creates them with this option.
         options = {"auto_mkdir": True} if url.startswith(("file://", "local://")) else {}
         return fsspec.core.url_to_fs(url, **options)[0]
