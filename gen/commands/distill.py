@@ -38,6 +38,9 @@ def distill(
     few_steps: Annotated[int, typer.Option(help="Steps that the student's images take by default")] = 4,
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights, which are target and result")] = 0.95,
     huber: Annotated[float, typer.Option(help="c of the pseudo-Huber loss")] = 1e-3,
+    weighting: Annotated[
+        str, typer.Option(help="Of the loss over timesteps: uniform (the paper's), or noise: more where it is little")
+    ] = "uniform",
     rank: training.Rank = 64,
     keep_adapter: training.KeepAdapter = False,
     size: training.Size = None,
@@ -85,6 +88,7 @@ def distill(
         few_steps=few_steps,
         ema=ema,
         huber=huber,
+        weighting=weighting,
         rank=rank,
         mixed_precision=mixed_precision,
         seed=seed,

@@ -7,7 +7,7 @@ LCMScheduler, which samples the result.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gen.finetune.objective import Diffusion
 
+Weighting = Literal["uniform", "noise"]
 #: sigma_data of the boundary condition (Song et al. 2023, arXiv 2303.01469); LCMScheduler has it fixed.
 SIGMA_DATA = 0.5
 #: What LCMScheduler multiplies a timestep by in the boundary condition, by default.
@@ -30,16 +31,28 @@ class ConsistencyObjective(Diffusion):
         Those timesteps, lowest first: every k-th one of training, up to the last.
     interval
         Training timesteps that one step of the solver skips.
+    weighting
+        Of the distance at a timestep: uniform, as in the paper, or noise, one over the share of noise in the variance
+        there (its mean over the grid is 1). The last step of a student, at little noise, decides the detail of an
+        image, and its distances are small beside the others (docs/decisions/0056).
     """
 
-    def __init__(self, scheduler: Mapping[str, Any], teacher_steps: int) -> None:
+    def __init__(self, scheduler: Mapping[str, Any], teacher_steps: int, weighting: Weighting = "uniform") -> None:
         super().__init__(scheduler)
         self.interval = self.timesteps // teacher_steps
         self.grid = np.arange(1, teacher_steps + 1) * self.interval - 1
+        self.weighting = weighting
 
     def timestep(self, u: float) -> int:
         """One of the grid."""
         return int(self.grid[int(u * len(self.grid))])
+
+    def weight(self, times: Tensor) -> Tensor:
+        """Of the distance at these timesteps of the grid, [b]."""
+        if self.weighting == "uniform":
+            return torch.ones(len(times))
+        noise = 1 - self.alphas_cumprod
+        return (1 / noise[times] / (1 / noise[self.grid]).mean()).float()
 
     def before(self, timesteps: Tensor) -> Tensor:
         """The timesteps that one step of the solver leads to, [b]; the last one leads to 0."""

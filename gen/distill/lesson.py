@@ -11,7 +11,7 @@ from gen.finetune.lesson import Lesson
 DISTILLATION = Lesson(
     "distil",
     new_student,
-    lambda spec, settings: ConsistencyObjective(spec.scheduler, settings.teacher_steps),
+    lambda spec, settings: ConsistencyObjective(spec.scheduler, settings.teacher_steps, settings.weighting),
     DistilledPipeline,
     lambda student, batches: student.loss,
     Distillation.few,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from dermforge.common.errors import UserError
+from gen.distill.consistency import Weighting
 from gen.finetune.settings import Hyperparameters, Method
 
 #: Learning rate where the user names none, and epochs, which are not used. full: Luo et al. 2023 (arXiv 2310.04378);
@@ -28,17 +29,21 @@ class Distillation(Hyperparameters):
         20 timesteps, which are 50 steps.
     huber
         c of the pseudo-Huber loss.
+    weighting
+        Of the distance at a timestep, as `ConsistencyObjective` says it.
     ema
         Decay of the target, which is the average of the student's weights, and the result.
     """
 
     defaults: ClassVar[Mapping[str, tuple[float, int]]] = DEFAULTS
+    later: ClassVar[Mapping[str, object]] = {**Hyperparameters.later, "weighting": "uniform"}
 
     method: Method = Field(pattern="^(full|lora)$")
     guidance: tuple[float, float] = (3.0, 3.0)
     teacher_steps: int = Field(default=50, ge=2, le=1000)
     few_steps: int = Field(default=4, ge=1, le=50)
     huber: float = Field(default=1e-3, gt=0)
+    weighting: Weighting = "uniform"
     weight_decay: float = Field(default=0.0, ge=0)
     rank: int = Field(default=64, ge=1)
     ema: float = Field(default=0.95, ge=0, lt=1)

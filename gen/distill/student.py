@@ -143,7 +143,7 @@ def new_student(base: Base, examples: Examples, settings: Distillation) -> Stude
         add_low_rank(unet, settings.rank, settings.seed, MODULES)
     else:
         unet.requires_grad_(True)
-    objective = ConsistencyObjective(base.spec.scheduler, settings.teacher_steps)
+    objective = ConsistencyObjective(base.spec.scheduler, settings.teacher_steps, settings.weighting)
     return Student(teacher, unet, text, base, prompts, objective, settings)
 
 

@@ -41,6 +41,8 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     defaults: ClassVar[Mapping[str, tuple[float, int]]] = DEFAULTS
+    #: What runs from before it do not say, and the value that they had.
+    later: ClassVar[Mapping[str, object]] = {"min_snr": 0.0, "schedule": "constant"}
 
     method: Method
     learning_rate: float = Field(gt=0, lt=1)
@@ -104,8 +106,8 @@ class Hyperparameters(BaseModel):
 
     def identity(self, steps: int) -> dict[str, object]:
         """What a checkpoint must agree in to be resumed; at a constant rate a run may be made longer."""
-        later = {name for name, unused in (("min_snr", 0.0), ("schedule", "constant")) if getattr(self, name) == unused}
-        said = self.model_dump(mode="json", exclude={"epochs", "steps", *later})  # as runs from before them say it
+        usual = {name for name, value in self.later.items() if getattr(self, name) == value}
+        said = self.model_dump(mode="json", exclude={"epochs", "steps", *usual})
         return said if self.schedule == "constant" else said | {"steps": steps}
 
 

@@ -82,3 +82,14 @@ def test_the_loss_is_square_for_small_differences_and_linear_for_large_ones() ->
     small, large = (pseudo_huber(zeros + d, zeros, 0.1).item() for d in (1e-3, 10.0))
     assert small == pytest.approx(1e-6 / 0.2, rel=1e-3)
     assert large == pytest.approx(9.9, rel=1e-3)
+
+
+@pytest.mark.parametrize("teacher_steps", [50, 7])
+def test_little_noise_weighs_more_by_as_much_as_there_is_less(teacher_steps: int) -> None:
+    """Over the grid the mean is 1, so that a learning rate means the same; the paper weighs all alike."""
+    ours = ConsistencyObjective(config("v_prediction"), teacher_steps, "noise")
+    times = torch.from_numpy(ours.grid)
+    weight, noise = ours.weight(times).double(), 1 - ours.alphas_cumprod[times]
+    assert weight.mean() == pytest.approx(1, abs=1e-6)
+    torch.testing.assert_close(weight * noise, (weight * noise)[:1].expand(len(times)), atol=0, rtol=1e-5)
+    assert ConsistencyObjective(config("v_prediction"), teacher_steps).weight(times).eq(1).all()
