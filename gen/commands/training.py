@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from gen.finetune.trainer import Optimisation
 
 HeldOut = Annotated[
-    str | None, typer.Option(help="Ids (.txt, or a table with a column id), or shards, that must not be trained on")
+    str | None,
+    typer.Option(
+        help="Ids (.txt, or a table with a column id), or a set, that must not be trained on: all of it, or, where it "
+        "has validation or test images, those not marked train"
+    ),
 ]
 Template = Annotated[
     str | None, typer.Option(help="Prompts, with {class} and {group} [default: the model's, else the paper's]")

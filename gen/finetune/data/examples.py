@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import Ticker, no_tick
+from gen.finetune.data.holdout import KEPT_BACK
 from gen.plan import prompts
 from shards.format.images import decode_image
 from shards.format.reader import ImageSet, ShardSet
@@ -67,7 +68,7 @@ def training_rows(data: ImageSet) -> ImageSet:
     UserError
         There are none.
     """
-    chosen = data.take(np.flatnonzero(~data.rows["split"].isin(["validation", "test"])))
+    chosen = data.take(np.flatnonzero(~data.rows["split"].isin(KEPT_BACK)))
     if not chosen.n:
         raise UserError(f"{data} holds no training images ({data.n} in all, none of them free for training)")
     return chosen

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dermforge.common import id_ranges
@@ -73,7 +74,8 @@ class Holdout:
 def read_holdout(location: str | Path) -> Holdout:
     """Held-out images from a list of ids (.txt), a table with an `id` column, or shards or a folder of images.
 
-    Where a set has a `train` split, its other images are held out.
+    All that is named is held out. One set with everything is the exception: where validation or test images stand
+    beside its `train` images, these are free for training.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def read_holdout(location: str | Path) -> Holdout:
     """
     path = Path(location)
     if is_url(location) or path.is_dir():
-        return of_images(_not_for_training(open_data(location)))
+        return of_images(_kept_back(open_data(location)))
     if not path.is_file():
         raise UserError(
             f"no held-out list {path}; expected ids (.txt, one a line), a table with a column id, or shards"
@@ -103,6 +105,8 @@ def read_holdout(location: str | Path) -> Holdout:
 
 
 COLUMNS = ("id", "cluster", "image_sha256")
+#: The splits that nothing is trained on.
+KEPT_BACK = ("validation", "test")
 
 
 def of_images(data: ImageSet) -> Holdout:
@@ -113,12 +117,14 @@ def of_images(data: ImageSet) -> Holdout:
 
 def of_splits(data: ImageSet) -> Holdout:
     """The validation and test images of the training set itself, with their patients."""
-    rows = data.rows[data.rows["split"].isin(["validation", "test"])]
+    rows = data.rows[data.rows["split"].isin(KEPT_BACK)]
     return Holdout(_words(rows["id"]), _words(rows["cluster"]), _words(rows["image_sha256"]))
 
 
-def _not_for_training(data: ImageSet) -> ImageSet:
-    return data.take([i for i, split in enumerate(data.rows["split"]) if split != "train"])
+def _kept_back(data: ImageSet) -> ImageSet:
+    """A set that was named as a hold-out, without its training images where it has others to hold out."""
+    split = data.rows["split"]
+    return data.take(np.flatnonzero(split != "train")) if split.isin(KEPT_BACK).any() else data
 
 
 def _words(values: Iterable[object]) -> frozenset[str]:
