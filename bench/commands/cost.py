@@ -14,6 +14,7 @@ from bench.measure.cost import per_thousand, price_per_second
 from bench.measure.record import records
 from bench.peers.anchors import PER_DOLLAR
 from dermforge.common import console
+from dermforge.common.command_line import typed
 from dermforge.common.errors import UserError
 
 
@@ -31,7 +32,9 @@ def cost(
     second = price_per_second(price)
     rates = [m for record in records(results) for m in record.measurements if m.unit == "images/s"]
     if not rates:
-        raise UserError(f"{results} holds no images/s; `bench paper --out {results}` or `bench engine` measures them")
+        raise UserError(
+            f"{results} holds no images/s; {typed('bench', 'paper', '--out', results)} or `bench engine` measures them"
+        )
     costs = [per_thousand(rate, second) for rate in rates]
     if as_json:
         console.print_json([asdict(c) for c in costs])

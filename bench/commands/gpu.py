@@ -15,6 +15,7 @@ from bench.commands import options
 from bench.commands.show import measured, note, number, warn_of_load, where
 from bench.measure.record import save
 from dermforge.common import console
+from dermforge.common.command_line import typed
 from dermforge.common.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def gpu(
     name = "tiny" if rehearse else shapes
     begun = time.time()
     _begin(out, schedule, {"shapes": name, "rehearsal": rehearse, "seconds": seconds})
-    kept = f"the results so far are kept in {out / FILE}; `bench gpu {out} --show` prints them"
+    kept = f"the results so far are kept in {out / FILE}; {typed('bench', 'gpu', out, '--show')} prints them"
     with (
         console.without_resuming(kept),
         scratch_folder() as scratch,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,12 +27,15 @@ class Checkpoint:
         JSON values that decide the run; it resumes only where they are the same.
     modules
         Modules by name: the trained weights and, where there is one, their average.
+    usual
+        Values that an identity leaves out; see `changes_between`.
     """
 
     path: Path
     identity: Mapping[str, Any]
     modules: Mapping[str, nn.Module]
     optimizer: torch.optim.Optimizer
+    usual: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, record: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
         """Write the state, a JSON record of the progress, and further tensors of the caller's."""
@@ -53,7 +57,7 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         saved, tensors = tensor_files.read(self.path, "delete it to start the run again")
-        if changes := changes_between(saved["identity"], self.identity):
+        if changes := changes_between(saved["identity"], self.identity, self.usual):
             raise UserError(f"{self.path} is of another run: {changes}; use another folder, or delete the file")
         for name, module in self.modules.items():
             module.load_state_dict(_part(tensors, f"{name}/"))
@@ -65,9 +69,17 @@ class Checkpoint:
         return saved["progress"], _part(tensors, "extra/")
 
 
-def changes_between(then: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
-    """What differs between the identity read from a file and a run's own; empty where nothing does."""
-    now = json.loads(json.dumps(identity))
+def changes_between(
+    then: Mapping[str, Any], identity: Mapping[str, Any], usual: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    """What differs between the identity read from a file and a run's own; empty where nothing does.
+
+    Parameters
+    ----------
+    usual
+        What an identity that leaves a value out means by that.
+    """
+    then, now = {**usual, **then}, {**usual, **json.loads(json.dumps(identity))}
     differ = sorted(k for k in {*now, *then} if now.get(k) != then.get(k))
     return ", ".join(f"{k} ({then.get(k)} then, {now.get(k)} now)" for k in differ)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dermforge.common.command_line import typed
 from dermforge.common.console import err, print_json, say, track
 from dermforge.common.errors import UserError
 from evalsuite.images.image_data import image_side, open_images
@@ -51,7 +52,7 @@ def reader_study(
         made = open_images(synthetic)
         design = SetDesign(size or image_side(made), per_cell, seed)
         study = make(open_images(real), made, folder, design, track)
-        say(f"{len(study.items)} images: {folder}; next: evalsuite reader-study serve {folder}")
+        say(f"{len(study.items)} images: {folder}; next: {typed('evalsuite', 'reader-study', 'serve', folder)}")
     elif step is Action.serve:
         open_study(folder)
         with StudyServer(folder, port) as server:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dermforge.common.atomic import write_whole
+from dermforge.common.command_line import typed
 from dermforge.common.console import print_json, progress, say, track
 from dermforge.common.errors import CheckFailed
 from dermforge.common.output_folder import claim
@@ -137,9 +138,8 @@ def show(found: UseReport, folder: Path, page: Path) -> None:
             say(f"{row.verdict:20} {row.measure:18} {row.cell:28} {row.scale} {value}{why}")
     say(certificate.sentence())
     if certificate.bundle:
-        say(
-            f"certificate: {folder / USE}, of the bundle {certificate.bundle[:12]} (`gen attach BUNDLE {folder / USE}`)"
-        )
+        attach = typed("gen", "attach", "BUNDLE", folder / USE)
+        say(f"certificate: {folder / USE}, of the bundle {certificate.bundle[:12]} ({attach})")
     else:
         say(f"certificate: {folder / USE}; the student's shards name no single bundle, so it can be attached to none")
     say(f"report: {page}")

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from dermforge.common.command_line import typed
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
 from evalsuite.page.image_check import ImageCheck, Status, frame_table, told_apart
@@ -57,7 +58,9 @@ def load(folder: Path) -> tuple[BlindedSet, pd.DataFrame]:
     study = open_study(folder)
     files = sorted((folder / RESPONSES).glob("*.csv"))
     if not files:
-        raise UserError(f"{folder}: no answers yet; serve it with `evalsuite reader-study serve {folder}`")
+        raise UserError(
+            f"{folder}: no answers yet; serve it with {typed('evalsuite', 'reader-study', 'serve', folder)}"
+        )
     answers = pd.concat([read_answers(f) for f in files], ignore_index=True).fillna("")
     wrong = {"reader", "item", "realism", "diagnosis", "group"} - set(answers.columns)
     if wrong:

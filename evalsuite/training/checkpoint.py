@@ -13,6 +13,7 @@ from dermforge.common import classifier
 from dermforge.common import id_ranges as ranges
 from dermforge.common.atomic import write_whole
 from dermforge.common.classifier import RECORD, WEIGHTS
+from dermforge.common.command_line import typed
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError, first_fault, first_line
 from dermforge.common.sealed_file import sealed_json
@@ -81,7 +82,9 @@ def read_record(folder: Path) -> Record:
     """
     path = Path(folder) / RECORD
     if not path.is_file():
-        raise UserError(f"{folder} holds no checkpoint ({RECORD}); train one with `evalsuite train --out {folder}`")
+        raise UserError(
+            f"{folder} holds no checkpoint ({RECORD}); train one with {typed('evalsuite', 'train', '--out', folder)}"
+        )
     try:
         return Record.model_validate_json(classifier.read_record(Path(folder)))
     except ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common import console
+from dermforge.common.command_line import typed
 
 
 def attach(
@@ -29,4 +30,6 @@ def attach(
     if json:
         console.print_json({"bundle": str(bundle), "digest": there.digest, "verdict": found.verdict})
         return
-    console.out.print(f"{bundle}: certificate of use: {found.sentence()}; see `gen inspect {bundle}`", soft_wrap=True)
+    console.out.print(
+        f"{bundle}: certificate of use: {found.sentence()}; see {typed('gen', 'inspect', bundle)}", soft_wrap=True
+    )

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from dermforge.common import console
+from dermforge.common.command_line import typed
 from gen.commands.model_options import Model, PartsFrom, PredictionType, Variant
 
 
@@ -127,7 +128,7 @@ def build_engine(
     manifest = bundle.manifest
     verdict = "certified" if manifest.certified else Text("FAILED its certificate", "red")
     parts = f"{out}: {manifest.backend} {manifest.precision}, {manifest.spec.size} px, {manifest.rows} rows, "
-    console.out.print(Text.assemble(parts, verdict, f"; see `gen inspect {out}`"), soft_wrap=True)
+    console.out.print(Text.assemble(parts, verdict, f"; see {typed('gen', 'inspect', out)}"), soft_wrap=True)
 
 
 class Steps:

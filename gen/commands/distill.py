@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common import console
+from dermforge.common.command_line import typed
 from dermforge.common.unused_options import used_only
 from gen.commands import training
 from gen.commands.model_options import Model, PartsFrom, PredictionType, Variant
@@ -113,8 +114,5 @@ def distill(
     if json:
         console.print_json(asdict(result))
         return
-    training.tell(
-        result,
-        f"`gen build-engine --model {result.out} --out {result.out}-bundle`, or with the teacher for its first step: "
-        "see docs/how-to/few-steps.md",
-    )
+    build = typed("gen", "build-engine", "--model", result.out, "--out", f"{result.out}-bundle")
+    training.tell(result, f"{build}, or with the teacher for its first step: see docs/how-to/few-steps.md")

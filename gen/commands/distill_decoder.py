@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common import console
+from dermforge.common.command_line import typed
 from gen.commands import training
 from gen.commands.model_options import Model, PartsFrom, PredictionType, Variant
 
@@ -80,4 +81,4 @@ def distill_decoder(
     if json:
         console.print_json(asdict(result))
         return
-    training.tell(result, f"`gen build-engine --decoder {out}`", f"{result.width} channels")
+    training.tell(result, typed("gen", "build-engine", "--decoder", out), f"{result.width} channels")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dermforge.common import console
+from dermforge.common.command_line import typed
 from dermforge.common.unused_options import used_only
 from gen.commands import training
 from gen.commands.model_options import Model, PartsFrom, PredictionType, Variant
@@ -128,4 +129,4 @@ def finetune(
         return
     for result in results:
         prompts = f"{result.prompts} prompt{'s' * (result.prompts != 1)}"
-        training.tell(result, f"`gen build-engine --model {result.out}`", prompts)
+        training.tell(result, typed("gen", "build-engine", "--model", result.out), prompts)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: Options of how images are made, and of which cells.
 HOW = (
-    *("preset", "prompt", "one_prompt", "solver", "steps", "guidance", "guidance_interval", "base_steps", "size"),
-    "seed",
+    *("preset", "prompt", "one_prompt_for_all", "solver", "steps", "guidance", "guidance_interval", "base_steps"),
+    *("size", "seed"),
 )
 CELLS = (
     *("classes", "groups", "strategy", "per_cell", "cells", "balance", "from_predictions", "total", "floor"),
@@ -94,7 +94,7 @@ def plan(
         str | None,
         typer.Option(help="Template with {class} and {group} or {fst} [default: the bundle's, or the paper's]."),
     ] = None,
-    one_prompt: Annotated[
+    one_prompt_for_all: Annotated[
         bool, typer.Option("--one-prompt-for-all", help="Accept a template that does not name the skin types.")
     ] = False,
     negative_prompt: Annotated[str | None, typer.Option(help="What not to draw.")] = None,
@@ -134,6 +134,7 @@ def plan(
     from gen.plan.refill import kept_ids
     from gen.plan.refill import refill as refill_plan
     from gen.plan.request import CellRequest, new_plan
+    from gen.plan.validate_plan import check_size
     from shards.ingest.folder import open_data
 
     if out is None and not show:
@@ -148,7 +149,7 @@ def plan(
         "mask": mask,
         "strength": strength,
         "template": prompt,
-        "one_for_all": one_prompt,
+        "one_for_all": one_prompt_for_all,
         "negative_prompt": negative_prompt,
         "solver": solver,
         "steps": steps,
@@ -168,13 +169,15 @@ def plan(
         _refuse_useless(
             table, {name: changes[name] for name in HOW if name in changes} | {"prompt": prompt, "size": size}
         )
-        made = load(table, settings.row_defaults(spec.prompt_template if spec else None), one_prompt)
+        made = load(table, settings.row_defaults(spec.prompt_template if spec else None), one_prompt_for_all)
     else:
         wanted = CellRequest(
             listed(classes), listed(groups), per_cell, cells, balance, from_predictions, total, floor, group_column
         )
         real = Parents(open_data(parents), parents) if parents else None
         made = new_plan(settings, wanted, spec, real, listed(to_groups))
+    if spec is not None:
+        check_size(made, spec)
     # refuses an unknown solver or an impossible number of steps before anything is written
     forwards = cost.forwards(made, spec, None if base is None else base.spec) / len(made)
     seconds = math.nan if bundle is None else cost.seconds(bundle, forwards, len(made))

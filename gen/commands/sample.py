@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dermforge.common import console
+from dermforge.common.command_line import typed
 from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.progress import no_tick
 from dermforge.common.unused_options import used_only
@@ -89,7 +90,7 @@ def sample(
 
     mine = run_record.parse_worker(worker)
     if not (engine / "bundle.json").is_file():
-        raise UserError(f"no engine bundle at {engine}; make one with `gen build-engine --out {engine}`")
+        raise UserError(f"no engine bundle at {engine}; make one with {typed('gen', 'build-engine', '--out', engine)}")
     there = None if fresh else run_record.read(shards)
     threads = threads or (there.threads if there else None)
     mode = parse_mode(compile_mode) or mode_of(there, device)
@@ -258,6 +259,6 @@ def tell(location: str, report: dict[str, Any], record: RunRecord, sampled: bool
     state = "" if sampled else "nothing to do: "
     console.out.print(
         f"{state}{report['images']} images in {record.shards} shards in {location}; contact sheet {report['sheet']}; "
-        f"`shards verify {location} --deep` reads every byte again",
+        f"{typed('shards', 'verify', location, '--deep')} reads every byte again",
         soft_wrap=True,
     )

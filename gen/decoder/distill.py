@@ -58,7 +58,7 @@ def distill_decoder(
         The shards are damaged, or the loss is not finite.
     """
     run = _Run(task, settings, execution, accelerator, progress, say)
-    already = finished(task.out, output.RECORD, run.identity, settings.steps, execution.fresh)
+    already = finished(task.out, output.RECORD, run.identity, settings.steps, execution.fresh, settings.later)
     work = Work(task.folder)
 
     def write(student: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dermforge.common.errors import UserError
-from gen.finetune.rate import Schedule, share_of_rate
-from gen.finetune.settings import Precision
+from gen.finetune.rate import Schedule, check_falls, share_of_rate
+from gen.finetune.settings import LARGEST_SIDE, Precision
 
 
 class DecoderSettings(BaseModel):
@@ -32,6 +33,8 @@ class DecoderSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    #: What runs from before it do not say, and the value that they had.
+    later: ClassVar[Mapping[str, object]] = {"schedule": "constant"}
 
     width: int | None = Field(default=None, ge=4, le=512)
     blocks: int = Field(default=3, ge=1, le=16)
@@ -44,10 +47,15 @@ class DecoderSettings(BaseModel):
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.995, ge=0, lt=1)
-    size: int | None = Field(default=None, ge=8)
+    size: int | None = Field(default=None, ge=8, le=LARGEST_SIDE)
     views: int = Field(default=8, ge=1)
     mixed_precision: Precision = "no"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        check_falls(self.steps, self.warmup, self.schedule)
+        return self
 
     @classmethod
     def check(cls, **given: object) -> Self:
@@ -56,6 +64,8 @@ class DecoderSettings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
+            if not first["loc"]:
+                raise UserError(str(first["ctx"]["error"])) from error
             raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
 
     def views_for(self, images: int) -> int:

@@ -25,12 +25,12 @@ def with_base(table: StepTable, solver: str, base_steps: int, base: PipelineSpec
     """
     if not base_steps:
         return table
-    check_base_steps(solver, len(table), base_steps)
     if base is None:
         raise UserError(
             f"the plan gives {base_steps} steps to a base, and the bundle has none: build one with its student's base "
             "(`gen build-engine --few-steps`), or plan `base_steps` 0"
         )
+    check_base_steps(solver, len(table), base_steps)
     alpha, sigma = table.alphas[: base_steps + 1], table.sigmas[: base_steps + 1]
     coefficients = table.coefficients.copy()
     coefficients[:base_steps] = first_order(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], base.prediction_type)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from dermforge.common.errors import UserError
 from gen.distill.consistency import Weighting
-from gen.finetune.settings import Hyperparameters, Method
+from gen.finetune.settings import LARGEST_RANK, Hyperparameters, Method
 
 #: Learning rate where the user names none, and epochs, which are not used. full: Luo et al. 2023 (arXiv 2310.04378);
 #: lora: diffusers' example.
@@ -45,7 +45,7 @@ class Distillation(Hyperparameters):
     huber: float = Field(default=1e-3, gt=0)
     weighting: Weighting = "uniform"
     weight_decay: float = Field(default=0.0, ge=0)
-    rank: int = Field(default=64, ge=1)
+    rank: int = Field(default=64, ge=1, le=LARGEST_RANK)
     ema: float = Field(default=0.95, ge=0, lt=1)
     prior: Literal[0] = 0
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -47,8 +48,20 @@ class Record:
     what: str
 
 
-def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fresh: bool = False) -> bool:
+def finished(
+    out: Path,
+    record: Record,
+    identity: dict[str, Any],
+    steps: int,
+    fresh: bool = False,
+    usual: Mapping[str, Any] = MappingProxyType({}),
+) -> bool:
     """Whether `out` is the result of this same run, and is not to be made again (`fresh`).
+
+    Parameters
+    ----------
+    usual
+        Values that an identity leaves out, but for the steps: at a constant rate these are as many as were asked for.
 
     Raises
     ------
@@ -64,7 +77,7 @@ def finished(out: Path, record: Record, identity: dict[str, Any], steps: int, fr
     before = read_facts(out).get(record.key)
     if before is None:
         raise UserError(f"{out} exists and is not {record.what}; write to another folder")
-    if not fresh and (changes := changes_between(before.get("identity", {}), identity)):
+    if not fresh and (changes := changes_between(before.get("identity", {}), identity, {**usual, "steps": steps})):
         raise UserError(
             f"{out} is of another run: {changes}; write to another folder, or start again (`fresh`), which replaces it"
         )

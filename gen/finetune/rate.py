@@ -5,8 +5,25 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from dermforge.common.errors import UserError
+
 #: After the warm-up: constant, so that a run can be made longer; or a cosine to zero, which decides where a run ends.
 Schedule = Literal["constant", "cosine"]
+
+
+def check_falls(steps: int, warmup: int, schedule: Schedule) -> None:
+    """Refuse a run whose rate is to fall, and that ends while it still rises.
+
+    Raises
+    ------
+    UserError
+        The warm-up takes all steps.
+    """
+    if schedule != "constant" and warmup >= steps:
+        raise UserError(
+            f"the learning rate rises over {warmup} steps (warmup), and {steps} are made: it never falls; give more "
+            f"`steps` than {warmup}, a shorter `warmup`, or `schedule` constant"
+        )
 
 
 def share_of_rate(step: int, steps: int, warmup: int, schedule: Schedule) -> float:

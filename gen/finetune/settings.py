@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dermforge.common.errors import UserError
-from gen.finetune.rate import Schedule, share_of_rate
+from gen.finetune.rate import Schedule, check_falls, share_of_rate
 
 Method = Literal["full", "lora", "textual-inversion"]
 Precision = Literal["no", "fp16", "bf16"]
 
 #: Learning rate and epochs where the user names none. full: Sagers et al. 2023; the others: diffusers' examples.
 DEFAULTS: dict[str, tuple[float, int]] = {"full": (5e-6, 4), "lora": (1e-4, 20), "textual-inversion": (5e-4, 20)}
+
+#: A side in px, as of a plan row, and a rank of LoRA: a mistyped number asks for more memory than any machine has.
+LARGEST_SIDE, LARGEST_RANK = 4096, 1024
 
 
 class Hyperparameters(BaseModel):
@@ -49,7 +52,7 @@ class Hyperparameters(BaseModel):
     epochs: int = Field(ge=1)
     steps: int | None = Field(default=None, ge=1)
     batch: int = Field(default=4, ge=1)
-    size: int | None = Field(default=None, ge=8)
+    size: int | None = Field(default=None, ge=8, le=LARGEST_SIDE)
     template: str | None = None
     warmup: int = Field(default=0, ge=0)
     schedule: Schedule = "constant"
@@ -59,7 +62,7 @@ class Hyperparameters(BaseModel):
     views: int = Field(default=8, ge=1)
     jitter: float = Field(default=0.0, ge=0, le=0.5)
     drop_prompt: float = Field(default=0.0, ge=0, lt=1)
-    rank: int = Field(default=16, ge=1)
+    rank: int = Field(default=16, ge=1, le=LARGEST_RANK)
     prior: int = Field(default=0, ge=0)
     prior_weight: float = Field(default=1.0, ge=0)
     prior_prompt: str = "An image of a skin disease"
@@ -67,6 +70,12 @@ class Hyperparameters(BaseModel):
     ema: float = Field(default=0.0, ge=0, lt=1)
     mixed_precision: Precision = "no"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.steps:
+            check_falls(self.steps, self.warmup, self.schedule)
+        return self
 
     @classmethod
     def check(cls, **given: object) -> Self:
@@ -92,8 +101,16 @@ class Hyperparameters(BaseModel):
             raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
 
     def steps_for(self, images: int) -> int:
-        """Optimiser steps; an epoch is rounded up to whole batches, as in the paper."""
-        return self.steps or self.epochs * -(-images // self.batch)
+        """Optimiser steps; an epoch is rounded up to whole batches, as in the paper.
+
+        Raises
+        ------
+        UserError
+            The learning rate is to fall, and rises over all of them.
+        """
+        steps = self.steps or self.epochs * -(-images // self.batch)
+        check_falls(steps, self.warmup, self.schedule)
+        return steps
 
     def views_for(self, images: int) -> int:
         """Augmented views of each image that are ever asked for."""
@@ -106,8 +123,8 @@ class Hyperparameters(BaseModel):
 
     def identity(self, steps: int) -> dict[str, object]:
         """What a checkpoint must agree in to be resumed; at a constant rate a run may be made longer."""
-        usual = {name for name, value in self.later.items() if getattr(self, name) == value}
-        said = self.model_dump(mode="json", exclude={"epochs", "steps", *usual})
+        unsaid = {name for name, value in self.later.items() if getattr(self, name) == value}
+        said = self.model_dump(mode="json", exclude={"epochs", "steps", *unsaid})
         return said if self.schedule == "constant" else said | {"steps": steps}
 
 

@@ -138,7 +138,7 @@ def checked_ids(base: Base, prompts: Sequence[str]) -> Tensor:
     if cut := too_long(prepared, base.tokenizers[longest], limit):
         raise UserError(
             f"{len(cut)} prompts have more than the {limit} tokens that the model reads ({cut[0][1]}: "
-            f"{cut[0][0]!r}); use a shorter template, or shorter names"
+            f"{cut[0][0]!r}); use a shorter `template`, or shorter names"
         )
     return prompt_ids(spec, base.tokenizers, prompts)
 

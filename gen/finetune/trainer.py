@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,8 @@ class Optimisation(Protocol):
     def mixed_precision(self) -> str: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def later(self) -> Mapping[str, object]: ...
     def rate(self, step: int, steps: int) -> float: ...
 
 
@@ -123,7 +125,8 @@ class Training(Generic[B]):
         if average:
             self.averages([*average.module.parameters()])
         modules = {"weights": weights} | ({"average": average} if average else {})
-        checkpoint, start = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer), 0
+        usual, start = {**settings.later, "steps": self.steps}, 0
+        checkpoint = Checkpoint(self.work / CHECKPOINT, self.identity, modules, optimizer, usual)
         log = TrainingLog(self.work / LOG, COLUMNS) if accelerator.is_main_process else None
         if saved := checkpoint.load():
             start = int(saved[0]["step"])

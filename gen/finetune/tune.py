@@ -101,7 +101,7 @@ def tune(
     chosen = _examples(task, spec, settings, progress)
     base = load_base(folder, spec, accelerator.device)
     run = _Run(base, chosen, settings, execution, accelerator, task.folder, progress, say, lesson)
-    already = output.finished(task.out, lesson.result.record, run.identity, run.steps, execution.fresh)
+    already = output.finished(task.out, lesson.result.record, run.identity, run.steps, execution.fresh, settings.later)
     work = Work(task.folder)
 
     def write(network: methods.PromptedDenoiser) -> None:

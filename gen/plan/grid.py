@@ -12,7 +12,8 @@ import pandas as pd
 from dermforge.common.errors import UserError
 from engines.pipeline_spec import PipelineSpec
 from gen.plan.cells import Cell, Counts, group_or_none
-from gen.plan.plan import STRATEGIES, cell_id
+from gen.plan.ids import cell_id
+from gen.plan.plan import STRATEGIES
 from gen.plan.prompts import UNKNOWN, render
 
 
@@ -93,15 +94,21 @@ def settings_from(
     Parameters
     ----------
     usual
-        What is usual for a model, where no preset is named.
+        How a distilled model is drawn; nothing for other models.
 
     Raises
     ------
     UserError
-        There is no such preset.
+        There is no such preset, or it says how to draw what a distilled model draws in another way.
     """
     if preset is not None and preset not in PRESETS:
         raise UserError(f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+    if preset is not None and usual and any(changes.get(name) is None for name in usual):
+        own = ", ".join(f"{name} {value}" for name, value in usual.items())
+        raise UserError(
+            f"the preset {preset} is of {PRESETS[preset].steps} steps by {PRESETS[preset].solver}, and the model is "
+            f"a student that is drawn by {own}: leave out `preset`, or say all of these"
+        )
     chosen = PRESETS[preset] if preset else GenerationSettings(**(usual or {}))
     return replace(chosen, **{key: value for key, value in changes.items() if value is not None})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,8 +21,9 @@ from dermforge.common.errors import UserError
 from dermforge.common.output_file import claim_table
 from dermforge.common.sealed_parquet import sealed
 from dermforge.common.tables import read_table
+from gen.plan.ids import cell_id
 from gen.plan.prompts import render
-from shards.format.schema import ID_LENGTH, ID_PATTERN
+from shards.format.schema import ID_PATTERN
 
 Strategy = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "inpaint-outpaint"]
 Mask = Literal["centre", "lesion", "ellipse", "rectangle"]
@@ -231,40 +231,27 @@ def from_csv(content: bytes, source: str) -> Plan:
         raise UserError(f"{source} is not the CSV of a plan ({error})") from error
 
 
-def cell_id(number: int, label: str, group: str | None, *more: str) -> str:
-    """An id that sorts by number first, so that every shard and every prefix of a plan is balanced."""
-    parts = [f"{number:06d}", label, *([group] if group else []), *more]
-    return fitting_id("-".join(map(_plain, parts)))
-
-
-def _plain(part: str) -> str:
-    """A name in an id's letters; a digest stands for letters of another alphabet, so that names stay distinct."""
-    plain = re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-")
-    if re.fullmatch(r"[A-Za-z0-9_ -]*", part):
-        return plain or "x"
-    return f"{plain}-{_short(part)[:6]}".strip("-")
-
-
-def fitting_id(name: str) -> str:
-    """An id of at most `ID_LENGTH` characters; a longer one ends in its digest, so that it stays unique."""
-    return name if len(name) <= ID_LENGTH else f"{name[: ID_LENGTH - 13]}-{_short(name)}"
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def _validated(row: Mapping[str, Any], number: int, source: str) -> tuple[str, ...]:
     try:
         valid = PlanRow.model_validate({k: v for k, v in row.items() if v is not None and v != ""})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "row"
-        got = "" if where == "row" else f", got {row.get(where)!r}"
-        raise UserError(f"{source}, row {number}: {where}: {first['msg']}{got}") from error
+        raise UserError(f"{source}, row {number}{_fault(error, row)}") from error
     except ValueError as error:
         raise UserError(f"{source}, row {number}: {error}") from error
     return tuple(_text(value) for value in valid.model_dump(by_alias=True).values())
+
+
+def _fault(error: ValidationError, row: Mapping[str, Any]) -> str:
+    """What is wrong with a row, as its number goes on."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    said = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    if not where:
+        return f": {said}"
+    if first["type"] == "missing":
+        more = "" if where == "class" else "; `gen plan --table` makes a plan of a table with classes alone"
+        return f" has no {where}{more}"
+    return f": {where}: {said}, got {row.get(where)!r}"
 
 
 def _text(value: object) -> str:

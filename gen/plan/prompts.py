@@ -46,7 +46,7 @@ def render(template: str, label: str, group: str | None, one_for_all: bool = Fal
         raise UserError(
             f"the prompt template {template!r} does not name the skin type, and class {label!r} is asked for as "
             f"{group!r}: all skin types would be drawn alike and labelled as different; add {{fst}} to the template, "
-            "leave out the skin types, or ask for one prompt for all of them"
+            "leave out the skin types, or ask for one prompt for all of them (`one_prompt_for_all`)"
         )
     return template.format(**{k: v.replace("_", " ") for k, v in words.items() if v is not None})
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
-from gen.plan.plan import Plan, fitting_id, from_rows, records
+from gen.plan.ids import fitting_id
+from gen.plan.plan import Plan, from_rows, records
 from shards.ingest.folder import open_data
 
 

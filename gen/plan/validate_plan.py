@@ -35,11 +35,7 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
         another class.
     """
     spec, frame = engine.spec, plan.frame
-    if sizes := sorted(set(frame["size"]) - {str(spec.size)}):
-        raise UserError(
-            f"the plan asks for {sizes[0]} px and the engine makes {spec.size} px; "
-            f"build one of that size, or change the plan"
-        )
+    check_size(plan, spec)
     schedule = solvers.schedule_of(spec)
     base = None if engine.base is None else engine.base.spec
     settings = frame[["solver", "steps", "strength", "strategy", "base_steps"]].drop_duplicates()
@@ -75,6 +71,7 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
         warnings.append(
             f"no image that the model was tuned on shows {names}{more}: look at these before you trust their labels"
         )
+    warnings += _not_of_student(frame, spec)
     texts = set(frame["prompt"]) | set(frame["negative_prompt"])
     longest = max(spec.tokens, key=lambda name: spec.tokens[name])
     if cut := too_long(texts, engine.tokenizers[longest], spec.tokens[longest]):
@@ -83,6 +80,21 @@ def check(plan: Plan, engine: Engine, parents: Parents | None, tick: Ticker = no
             f"reads ({cut[0][1]}: {cut[0][0]!r}); the rest of them is cut off"
         )
     return warnings
+
+
+def check_size(plan: Plan, spec: PipelineSpec) -> None:
+    """Refuse a plan of images of another size than the engine's.
+
+    Raises
+    ------
+    UserError
+        Names both sizes.
+    """
+    if sizes := sorted(set(plan.frame["size"]) - {str(spec.size)}):
+        raise UserError(
+            f"the plan asks for {sizes[0]} px and the engine makes {spec.size} px; "
+            f"build one of that size, or change the plan"
+        )
 
 
 def refuse_unused(plan: Plan, parents: Parents) -> None:
@@ -98,6 +110,21 @@ def refuse_unused(plan: Plan, parents: Parents) -> None:
         raise UserError("no row of the plan starts from a photograph: leave out the parents, or plan another strategy")
     if parents.masks is not None and not (named["mask"] == "lesion").any():
         raise UserError('no row of the plan redraws a lesion: leave out the masks, or plan the mask "lesion"')
+
+
+def _not_of_student(frame: pd.DataFrame, spec: PipelineSpec) -> list[str]:
+    """A warning where a distilled model is drawn by another solver than its own; else nothing."""
+    if spec.few_steps is None:
+        return []
+    own = {spec.few_steps.solver.partition(":")[0], "lcm", "tcd"}  # consistency models are drawn by these two
+    strange = sorted(solver for solver in set(frame["solver"]) if solver.partition(":")[0] not in own)
+    if not strange:
+        return []
+    few = spec.few_steps
+    return [
+        f"the model is a student that is drawn by {few.solver} in {few.steps} steps, and the plan draws it by "
+        f"{', '.join(strange)}: look at the images before you use them"
+    ]
 
 
 def _unseen_cells(frame: pd.DataFrame, spec: PipelineSpec) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dermforge.common.command_line import typed
 from dermforge.common.errors import CheckFailed
 from shards.format.interop import INFO, withdrawn_in
 from shards.format.record import DIGEST_PATTERN, NO_DIGEST, canonical_json, sign
@@ -141,7 +142,7 @@ class Withdrawn:
         for parent in sorted(set(known) - {record.parent for record in self.records}):
             yield (
                 f"{where}/{source} says that {parent} was withdrawn, and the record _purged.{parent}.json is missing; "
-                f"put it back from a copy, or withdraw it again: `shards purge {where} --parent {parent}`"
+                f"put it back from a copy, or withdraw it again: " + typed("shards", "purge", where, "--parent", parent)
             )
 
     def holds(self, id: str, parent: str | None) -> bool:
@@ -170,7 +171,7 @@ class Withdrawn:
                 first = min(held)
                 yield (
                     f"{where}/{sidecar.tar} still holds {len(held)} of the withdrawn images, as {first}; finish with "
-                    f"`shards purge {where} --parent {held[first]}`"
+                    + typed("shards", "purge", where, "--parent", held[first])
                 )
 
     def accepted(self, where: object, sidecar: Sidecar) -> Sidecar:

@@ -41,7 +41,7 @@ def test_a_row_needs_no_more_than_a_class_and_a_skin_type(workplace: Path, engin
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"id": "a", "group": "dark"}, "rows, row 1: class: Field required"),
+        ({"id": "a", "group": "dark"}, "rows, row 1 has no class$"),
         ({"class": "plaque", "group": "dark", "steps": 0}, "rows, row 1: steps: .*greater than or equal to 1, got 0"),
         ({"class": "plaque", "group": "dark", "size": 128}, "asks for 128 px and the engine makes 64 px"),
         ({"class": "melanoma", "group": "dark"}, "asks a model of phantoms for melanoma"),

@@ -9,6 +9,7 @@ from bench.measure.bars import PEER_BARS, SHARE_BAR
 from bench.measure.device import Facts
 from bench.measure.record import BenchmarkRecord, Detail, Measurement, higher, load
 from bench.suites.gpu.results import FILE, Line, Outcome, Plan, read
+from dermforge.common.command_line import typed
 from dermforge.common.errors import UserError
 
 COMPILED_BAR = PEER_BARS["cuda"]["diffusers-compile"]
@@ -25,7 +26,7 @@ def read_run(folder: Path) -> tuple[list[Line], int]:
     """
     path = folder / FILE
     if not path.is_file():
-        raise UserError(f"no {FILE} in {folder}; `bench gpu {folder}` writes it")
+        raise UserError(f"no {FILE} in {folder}; {typed('bench', 'gpu', folder)} writes it")
     return read(path)
 
 

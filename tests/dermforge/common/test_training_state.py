@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dermforge.common.errors import UserError
-from dermforge.common.training_state import Checkpoint, moving_average
+from dermforge.common.training_state import Checkpoint, changes_between, moving_average
 
 OPTIMIZERS = {
     "adamw": lambda p: torch.optim.AdamW(p, 1e-2),
@@ -83,3 +83,13 @@ def test_nothing_another_run_and_a_damaged_file(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="is damaged"):
         one.checkpoint.load()
+
+
+def test_what_an_identity_leaves_out_has_its_usual_value() -> None:
+    """In the file or in the run, and no word of what is equal."""
+    usual = {"schedule": "constant", "steps": 6}
+    falls: dict[str, object] = {"schedule": "cosine", "steps": 6}
+    assert changes_between(falls, {}, usual) == "schedule (cosine then, constant now)"
+    assert changes_between({}, falls, usual) == "schedule (constant then, cosine now)"
+    assert changes_between(falls | {"steps": 8}, {}, usual).endswith("steps (8 then, 6 now)")
+    assert changes_between({}, usual, usual) == changes_between({"a": [1]}, {"a": (1,)}) == ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -21,7 +23,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "method": ({"method": "dreambooth"}, "unknown method 'dreambooth'"),
     "model": ({"model": "./none"}, "no pipeline folder"),
     "data": ({"data": "./none"}, "is not a folder"),
-    "prompt": ({"template": "An image of {class}" + " of the skin of an arm" * 9}, "more than the 16 tokens"),
+    "prompt": ({"template": "An image of {class}" + " of the skin of an arm" * 9}, "use a shorter --template"),
     "field": ({"template": "{disease}"}, "names {disease}"),
     "holdout": ({"holdout": "held.txt"}, "held out: p3"),
     "micro": ({"micro_batch": 3}, "micro-batch of 3"),
@@ -31,6 +33,8 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "wandb": ({"track": "wandb"}, "pip install wandb"),
     "size": ({"size": 65}, "size 65 does not fit"),
     "rate": ({"learning_rate": -1}, "--learning-rate is -1"),
+    "rank": ({"method": "lora", "rank": 100000}, "--rank is 100000"),
+    "falls": ({"schedule": "cosine", "warmup": 1}, "more --steps than 1, a shorter --warmup, or --schedule constant"),
     "prior": ({"method": "textual-inversion", "prior": 2}, "leave them out"),
 }
 
@@ -127,6 +131,25 @@ def test_another_run_s_checkpoint_and_folder_are_left_alone(
     assert finetune(**options, out=tmp_path / "mine") == 2
     assert "is not a fine-tuned pipeline" in capsys.readouterr().err
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_a_rate_that_falls_no_more_is_named_and_nothing_that_is_equal(
+    finetune: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an identity leaves out because it is usual, in a finished folder as in a checkpoint."""
+    options = {"method": "lora", "steps": 2, "keep_work": True}
+    assert finetune(**options, schedule="cosine") == 0
+    for out in ("tuned", "other"):
+        assert finetune(**options, schedule="constant", out=tmp_path / out, work=tmp_path / "tuned.work") == 2
+        assert "is of another run: schedule (cosine then, constant now);" in capsys.readouterr().err
+
+
+def test_the_command_that_comes_next_can_be_pasted(
+    finetune: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finetune(steps=1, out=tmp_path / "stu [1]") == 0
+    (line,) = re.findall(r"next: `(.*)`", capsys.readouterr().out)
+    assert shlex.split(line) == ["gen", "build-engine", "--model", str(tmp_path / "stu [1]")]
 
 
 def test_one_model_for_each_class(finetune: Callable[..., int], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from gen.finetune.tune import new_accelerator
 from shards.ingest.folder import open_data
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerator")
-SETTINGS = DecoderSettings(steps=4, batch=2, views=1, width=8, blocks=1)
+SETTINGS = DecoderSettings(steps=4, warmup=1, batch=2, views=1, width=8, blocks=1)
 Run = Callable[..., DecoderResult]
 
 

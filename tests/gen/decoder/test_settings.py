@@ -13,4 +13,4 @@ def test_a_run_of_before_there_was_a_schedule_goes_on_at_its_constant_rate() -> 
         "seed": 0,
     }
     assert DecoderSettings(schedule="constant", steps=9).identity() == before
-    assert DecoderSettings(steps=9).identity() == before | {"schedule": "cosine", "steps": 9}
+    assert DecoderSettings(steps=109).identity() == before | {"schedule": "cosine", "steps": 109}

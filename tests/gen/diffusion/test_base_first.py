@@ -52,8 +52,9 @@ def test_a_solver_that_looks_back_is_refused(solver: str) -> None:
 def test_a_base_that_is_not_there_or_too_many_steps_are_refused() -> None:
     own = table("lcm", SCHEDULE, 4)
     assert with_base(own, "lcm", 0, None) is own
-    with pytest.raises(UserError, match="the bundle has none"):
-        with_base(own, "lcm", 1, None)
+    for solver, steps in (("lcm", 1), ("lcm", 5), ("dpmsolver++", 1)):  # of no use to hear of another solver first
+        with pytest.raises(UserError, match="the bundle has none"):
+            with_base(own, solver, steps, None)
     with pytest.raises(UserError, match="5 of 4 steps"):
         with_base(own, "lcm", 5, BASE)
 

@@ -8,8 +8,10 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dermforge.common.errors import UserError
+from gen.decoder.settings import DecoderSettings
 from gen.distill.settings import Distillation
-from gen.finetune.rate import share_of_rate
+from gen.finetune.rate import check_falls, share_of_rate
 from gen.finetune.settings import Hyperparameters
 
 
@@ -39,3 +41,36 @@ def test_a_rate_that_falls_decides_where_a_run_ends(settings: Hyperparameters) -
     falling = settings.model_copy(update={"schedule": "cosine"})
     assert falling.identity(9) == constant | {"schedule": "cosine", "steps": 9}
     assert falling.rate(8, 9) < settings.rate(8, 9)
+
+
+@given(warmup=st.integers(0, 20), steps=st.integers(1, 20))
+def test_a_rate_that_is_to_fall_falls(warmup: int, steps: int) -> None:
+    """Its last step is never the highest, but for a run of one step."""
+    check_falls(steps, warmup, "constant")
+    try:
+        check_falls(steps, warmup, "cosine")
+    except UserError:
+        assert share_of_rate(steps - 1, steps, warmup, "cosine") == steps / warmup
+    else:
+        assert warmup < steps
+        assert share_of_rate(steps - 1, steps, warmup, "cosine") < 1 or steps - warmup == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "method"), [(Hyperparameters, "full"), (Distillation, "full"), (DecoderSettings, None)]
+)
+def test_a_run_that_ends_while_its_rate_rises_is_refused(
+    settings: type[Hyperparameters] | type[DecoderSettings], method: str | None
+) -> None:
+    """Also where epochs say how many steps there are."""
+    given = {"warmup": 10, "schedule": "cosine"} | ({"method": method} if method else {})
+    for steps in (1, 10):
+        with pytest.raises(UserError, match=f"rises over 10 steps .*, and {steps} are made: it never falls"):
+            settings.check(**given, steps=steps)
+    assert settings.check(**given, steps=11).steps == 11
+    assert settings.check(**given | {"schedule": "constant"}, steps=1).steps == 1
+    if settings is Hyperparameters:
+        epochs = Hyperparameters.check(**given, epochs=5, batch=4)
+        assert epochs.steps_for(12) == 15
+        with pytest.raises(UserError, match="and 10 are made"):
+            epochs.steps_for(8)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dermforge.common.errors import UserError
+from gen.decoder.settings import DecoderSettings
+from gen.distill.settings import Distillation
 from gen.finetune.settings import Hyperparameters
 
 
@@ -30,3 +32,14 @@ def test_views_are_no_more_than_are_asked_for() -> None:
 def test_settings_out_of_range_are_named(name: str, value: object) -> None:
     with pytest.raises(UserError, match=f"`{name}` is"):
         Hyperparameters.check(**{"method": "full", name: value})
+
+
+@pytest.mark.parametrize("name", ["rank", "size"])
+def test_numbers_that_no_machine_has_memory_for_are_refused(name: str) -> None:
+    """Else a process is killed, and nobody says why."""
+    for settings in (Hyperparameters, Distillation):
+        with pytest.raises(UserError, match=rf"`{name}` is 100000: .* less than or equal to \d+$"):
+            settings.check(method="lora", **{name: 100000})
+    if name == "size":
+        with pytest.raises(UserError, match=r"`size` is 100000: .* less than or equal to 4096"):
+            DecoderSettings.check(size=100000)

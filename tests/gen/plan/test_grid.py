@@ -67,6 +67,22 @@ def test_what_cannot_be_laid_out_is_refused() -> None:
         grid.settings_from("paper", {})
 
 
+STUDENT = {"solver": "lcm", "steps": 4, "guidance": 1.0}
+
+
+@pytest.mark.parametrize("usual", [STUDENT, {"solver": "lcm", "steps": 4, "base_steps": 1}])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_preset_draws_a_student_as_other_models(preset: str, usual: dict[str, object]) -> None:
+    """Unless everything that the student says of itself is said anew."""
+    for left_out in usual:
+        with pytest.raises(UserError, match=r"is a student that is drawn by solver lcm, steps 4.* leave out `preset`"):
+            grid.settings_from(preset, usual | {left_out: None}, usual)
+    chosen = vars(grid.settings_from(preset, usual, usual))
+    assert {name: chosen[name] for name in usual} == usual
+    assert grid.settings_from(preset, {}) == PRESETS[preset]
+    assert grid.settings_from(None, {}, usual).solver == "lcm"
+
+
 def test_changes_replace_what_a_preset_says() -> None:
     """None changes nothing."""
     changed = grid.settings_from("fast", {"steps": 7, "guidance": None})

@@ -16,6 +16,7 @@ from dermforge.common.errors import UserError
 from dermforge.common.tables import read_table
 from gen.plan import cells, grid, plan
 from gen.plan.grid import PRESETS, GenerationSettings
+from gen.plan.ids import cell_id
 from shards.format.schema import ID_LENGTH, ID_PATTERN
 
 TEMPLATE = "An image of {class}, {group} skin"
@@ -108,7 +109,7 @@ def test_a_users_table_needs_little(tmp_path: Path) -> None:
     [
         ("a.b,plaque,x,64,,", "row 1: id"),
         ("a,plaque,x,sixty,,", "row 1: size"),
-        ("a,,x,64,,", "row 1: class"),
+        ("a,,x,64,,", "row 1 has no class$"),
         ("a,plaque,x,64,inpaint,", "needs a parent"),
         ("a,plaque,x,64,melt,", "row 1: strategy"),
         ("a,plaque,x,64,text-to-image,p1", "neither a parent"),
@@ -139,7 +140,7 @@ def test_ids_of_any_names_are_their_own_and_fit_a_shard() -> None:
     """Long classes that differ at the end, and alphabets that an id cannot hold: no row takes another's place."""
     long = ["erythema " * 12 + end for end in ("annulare", "nodosum")]
     labels = [*long, "乾癬", "白斑", "psoriasis, pustular", "psoriasis; pustular"]
-    ids = [plan.cell_id(1, label, "V–VI", "inpaint-outpaint", "0123456789ab") for label in labels]
+    ids = [cell_id(1, label, "V–VI", "inpaint-outpaint", "0123456789ab") for label in labels]
     assert len(set(ids)) == len(labels)
     assert all(re.fullmatch(ID_PATTERN, name) for name in ids)
     rows = [
@@ -175,3 +176,13 @@ def test_any_row_round_trips_through_the_canonical_text(values: list[tuple[str, 
     for row, back in zip(rows, made.rows(), strict=True):
         assert (back.label, back.guidance, back.seed) == (row["class"], row["guidance"], row["seed"])
         assert back.guidance_interval == row["guidance_interval"]
+
+
+def test_what_a_row_leaves_out_is_named_with_what_fills_it(tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text("class,group,size\nplaque,I,64\n")
+    with pytest.raises(UserError, match=r"cells\.csv, row 1 has no id; `gen plan --table` makes a plan of a table"):
+        plan.from_rows([{"class": "plaque", "size": 64}], str(tmp_path / "cells.csv"))
+    with pytest.raises(UserError, match=r"cells\.csv, row 1 has no prompt; `gen plan --table` makes a plan of a table"):
+        plan.load(tmp_path / "cells.csv")
+    with pytest.raises(UserError, match=r"^the plan, row 1: `guidance_interval` must rise"):
+        small(guidance_interval=(5.0, 1.0))

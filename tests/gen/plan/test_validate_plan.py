@@ -12,7 +12,7 @@ from transformers import CLIPTokenizerFast
 from dermforge.common.errors import UserError
 from engines import Engine
 from engines.checkpoint.tokenizer import open_tokenizer
-from engines.pipeline_spec import ValidationPrompt
+from engines.pipeline_spec import FewSteps, ValidationPrompt
 from gen.plan import plan
 from gen.plan.parents import Parents
 from gen.plan.validate_plan import check, refuse_unused
@@ -58,6 +58,21 @@ def test_prompts_are_counted_by_the_tokenizer_that_the_bundle_has(
     row = {"id": "a", "class": "plaque", "group": "dark", "prompt": "an image of " * 9, "size": 64}
     (said,) = check(plan.from_rows([row]), engine, None)
     assert said.startswith("1 prompts have more than the 16 tokens")
+
+
+def test_a_student_that_is_drawn_as_other_models_is_named(
+    open_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan may be of before the bundle, or of another one."""
+    engine = open_engine()
+    row = {"class": "plaque", "prompt": "An image", "size": 64}
+    plans = {solver: plan.from_rows([{**row, "id": "a", "solver": solver}]) for solver in ("lcm", "tcd:0", "euler")}
+    assert [check(one, engine, None) for one in plans.values()] == [[], [], []]
+    few = FewSteps(solver="lcm", steps=4, guidance=1.0)
+    monkeypatch.setattr(engine, "spec", engine.spec.model_copy(update={"few_steps": few}))
+    assert check(plans["lcm"], engine, None) == check(plans["tcd:0"], engine, None) == []
+    (warning,) = check(plans["euler"], engine, None)
+    assert "is drawn by lcm in 4 steps, and the plan draws it by euler" in warning
 
 
 def test_photographs_and_masks_that_no_row_uses_are_refused(images: Path, tmp_path: Path) -> None:
