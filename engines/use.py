@@ -27,17 +27,42 @@ def read_use(bundle: Bundle) -> tuple[UseCertificate, str] | None:
     return _of(bundle, path)[:2]
 
 
-def attach(bundle: Bundle, file: Path) -> UseCertificate:
-    """Put a certificate of use into the bundle that it is of, in the place of an earlier one.
+def attach(bundle: Bundle, file: Path, overwrite: bool = False) -> UseCertificate:
+    """Put a certificate of use into the bundle that it is of.
+
+    Parameters
+    ----------
+    overwrite
+        Replace another one that the bundle holds.
 
     Raises
     ------
     EngineError
-        It is of another bundle, of images of several bundles, or damaged. Nothing is written.
+        It is of another bundle, of images of several bundles, or damaged, or the bundle holds another one. Nothing is
+        written.
     """
     certificate, _, content = _of(bundle, file)
+    if not overwrite:
+        _refuse_another(bundle, content)
     write_whole(bundle.folder / USE, content)
     return certificate
+
+
+def _refuse_another(bundle: Bundle, content: bytes) -> None:
+    """Refuse a bundle whose certificate of use, where it holds one, is not this file."""
+    path = bundle.folder / USE
+    if not os.path.lexists(path):
+        return
+    try:
+        there, _, old = _of(bundle, path)
+        same, said = old == content, f"says {there.sentence()}"
+    except EngineError as error:
+        same, said = False, f"is not usable ({error})"
+    if not same:
+        raise EngineError(
+            f"{bundle.folder} holds another certificate of use, which {said}; a bundle has one, and another comparison "
+            "is one more chance to pass wrongly: keep it, or set `overwrite` to replace it"
+        )
 
 
 def _of(bundle: Bundle, path: Path) -> tuple[UseCertificate, str, bytes]:

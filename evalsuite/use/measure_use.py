@@ -26,6 +26,7 @@ from evalsuite.use.copies_kept import copies_kept
 from evalsuite.use.diversity import diversity
 from evalsuite.use.gain_kept import Trial
 from evalsuite.use.margins import DEFAULTS, Margins
+from evalsuite.use.not_itself import refuse_itself
 from evalsuite.use.recognised import Recognition, recognise
 from evalsuite.use.same_plan import Noting, Pair, same_plan, used
 from evalsuite.use.tone_kept import tone_kept
@@ -117,9 +118,11 @@ def measure_use(
     Raises
     ------
     UserError
-        The sets are not of one plan, a set is missing, or a generator saw images that it must not.
+        The sets are not of one plan, a generator is compared with itself, a set is missing, or a generator saw images
+        that it must not.
     """
     pair = same_plan(open_data(sets.teacher), open_data(sets.student))
+    refuse_itself(pair)
     splits = open_splits(sets.real)
     reference = splits.test if sets.reference is None else open_data(sets.reference)
     tuned_on = splits.train if sets.tuned_on is None else open_data(sets.tuned_on)

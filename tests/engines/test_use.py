@@ -42,6 +42,23 @@ def test_one_of_another_bundle_is_refused(copied: Bundle, bundle: str, said: str
     assert not (copied.folder / USE).exists()
 
 
+def test_another_one_is_replaced_only_where_that_is_said(copied: Bundle, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_bytes(certificate(bundle=copied.digest, verdict="fail").content())
+    second.write_bytes(certificate(bundle=copied.digest).content())
+    attach(copied, first)
+    attach(copied, first)  # an attach that was stopped is given again
+    with pytest.raises(EngineError, match="holds another certificate of use, which says fail: "):
+        attach(copied, second)
+    assert (copied.folder / USE).read_bytes() == first.read_bytes()
+    attach(copied, second, overwrite=True)
+    assert (copied.folder / USE).read_bytes() == second.read_bytes()
+    (copied.folder / USE).write_bytes(b"{}")
+    with pytest.raises(EngineError, match="which is not usable"):
+        attach(copied, first)
+    attach(copied, first, overwrite=True)
+
+
 def test_a_bundle_with_the_certificate_of_another_is_refused(copied: Bundle, tmp_path: Path) -> None:
     (copied.folder / USE).write_bytes(certificate(bundle="f" * 64).content())
     with pytest.raises(EngineError, match="of another bundle"):

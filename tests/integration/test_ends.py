@@ -76,7 +76,7 @@ def certified_bundle(folder: Path) -> None:
 
 
 def teacher_and_student(folder: Path) -> None:
-    write_side(folder / "teacher", phantom(0), 2)
+    write_side(folder / "teacher", phantom(0), 2, steps=20)
     write_side(folder / "student", phantom(100), 2)
     write_real(folder / "real", 2)
 
@@ -89,7 +89,7 @@ CASES = {
         "gen sample --engine {made}/bundle --per-cell 1 --steps 2 --shard-size 2 --shards {}/run", lambda folder: None
     ),
     "regenerate": Case("gen regenerate {}/run --engine {made}/bundle --shard 1", damaged_run),
-    "attach": Case("gen attach {}/bundle {}/use.json", certified_bundle),
+    "attach": Case("gen attach {}/bundle {}/use.json --overwrite", certified_bundle),
     "use": Case(
         "evalsuite use --teacher {}/teacher --student {}/student --real {}/real --seeds 0 --out {}/use",
         teacher_and_student,

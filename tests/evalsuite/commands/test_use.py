@@ -14,8 +14,8 @@ from evalsuite.cli import PROGRAM
 
 
 def test_a_collapsed_student_fails_and_everything_is_written(tmp_path: Path) -> None:
-    sides = {"teacher": phantom(0), "student": collapsed(700)}
-    words = [w for name, image in sides.items() for w in (f"--{name}", str(write_side(tmp_path / name, image, 8)))]
+    teacher = write_side(tmp_path / "teacher", phantom(0), 8, steps=20)
+    words = ["--teacher", str(teacher), "--student", str(write_side(tmp_path / "student", collapsed(700), 8))]
     words += ["--real", str(write_real(tmp_path / "real", 8)), "--seeds", "0", "--draws", "50", "--control", "1"]
     done = CliRunner().invoke(PROGRAM.app(), ["use", *words, "--out", str(tmp_path / "out"), "--json"])
     assert "do not serve as the teacher's do" in str(done.exception), done.output

@@ -23,13 +23,16 @@ from shards import Provenance, ShardSet, write_shard
 PER_CELL = 10  # 30 images of each class and each tone
 NONE = Trial(make_recipe(model="test_efficientnet", size=32, steps=2), seeds=0)
 QUICK = Settings(draws=60, control=1)
+CHANGED = ("annulus", "light", 0)
 
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     root = tmp_path_factory.mktemp("use")
     return SimpleNamespace(
-        root=root, real=write_real(root / "real", PER_CELL), teacher=write_side(root / "teacher", phantom(0), PER_CELL)
+        root=root,
+        real=write_real(root / "real", PER_CELL),
+        teacher=write_side(root / "teacher", phantom(0), PER_CELL, steps=20),
     )
 
 
@@ -74,8 +77,9 @@ def test_a_twin_with_other_seeds_does_not_fail(compare: Compare, sets: SimpleNam
 
 
 def test_diversity_is_that_of_the_reference(sets: SimpleNamespace) -> None:
-    """Of the teacher's own images all are recalled, also by a student that is its teacher, and no row fails."""
-    places = Sets(sets.teacher, sets.teacher, sets.real, reference=sets.teacher)
+    """Of the teacher's own images all are recalled, also by a student that draws all but one, and no row fails."""
+    student = write_side(sets.root / "nearly", lambda *cell: phantom(0)(*cell) ^ (cell == CHANGED), PER_CELL)
+    places = Sets(sets.teacher, student, sets.real, reference=sets.teacher)
     found = measure_use(places, [colour_structure()], NONE, QUICK, folder=sets.root / "kept").certificate
     recall = next(row for row in found.rows if row.measure == "recall")
     assert (recall.teacher, recall.student) == (1, 1)
@@ -102,7 +106,10 @@ def test_a_planted_fault_fails_where_it_is(student: Draw, measures: set[str], co
 
 def test_few_images_say_nothing(tmp_path: Path, sets: SimpleNamespace) -> None:
     """Even where the student is collapsed: eighteen images are not enough to tell."""
-    teacher, student = (write_side(tmp_path / n, image, 2) for n, image in (("t", phantom(0)), ("s", collapsed(700))))
+    teacher, student = (
+        write_side(tmp_path / n, image, 2, steps=steps)
+        for n, image, steps in (("t", phantom(0), 20), ("s", collapsed(700), 4))
+    )
     certificate = measure_use(Sets(teacher, student, sets.real), [colour_structure()], NONE, QUICK).certificate
     assert certificate.verdict == "cannot be determined"
     assert {row.verdict for row in certificate.rows} == {"cannot be determined"}
@@ -112,7 +119,10 @@ def test_few_images_say_nothing(tmp_path: Path, sets: SimpleNamespace) -> None:
 
 def test_lineage_of_other_images_gives_no_verdict_on_copies(tmp_path: Path, sets: SimpleNamespace) -> None:
     """Copies were searched where the generator did not learn, so that nothing was shown."""
-    sides = [write_side(tmp_path / n, phantom(start), 3, lineage=("other-1",)) for n, start in (("t", 0), ("s", 90))]
+    sides = [
+        write_side(tmp_path / n, phantom(start), 3, lineage=("other-1",), steps=20 - start // 9)
+        for n, start in (("t", 0), ("s", 90))
+    ]
     found = measure_use(Sets(sides[0], sides[1], sets.real), [colour_structure()], NONE, QUICK)
     row = next(row for row in found.certificate.rows if row.measure == "copies")
     assert row.verdict == "cannot be determined"
@@ -120,7 +130,10 @@ def test_lineage_of_other_images_gives_no_verdict_on_copies(tmp_path: Path, sets
 
 
 def test_a_test_image_in_the_lineage_is_refused(tmp_path: Path, sets: SimpleNamespace) -> None:
-    sides = [write_side(tmp_path / n, phantom(start), 1, lineage=("r2-0000-0-0",)) for n, start in (("t", 0), ("s", 9))]
+    sides = [
+        write_side(tmp_path / n, phantom(start), 1, lineage=("r2-0000-0-0",), steps=20 - start)
+        for n, start in (("t", 0), ("s", 9))
+    ]
     with pytest.raises(UserError, match="1 test images are in the lineage of the generator"):
         measure_use(Sets(sides[0], sides[1], sets.real), [colour_structure()], NONE, QUICK)
 
