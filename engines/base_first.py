@@ -6,17 +6,22 @@ are the student's, and must be the base's as well. The base's denoiser lies in `
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from engines.bundle import Bundle
 from engines.calls import Calls
+from engines.checkpoint.folder import weight_files
+from engines.checkpoint.safetensors_file import open_safetensors
 from engines.checkpoint.scheduler import own_scheduler
 from engines.checkpoint.skeleton import tokenizers_of
 from engines.checkpoint.tokenizer import open_tokenizer
-from engines.checkpoint.weights import read_weights
+from engines.checkpoint.weights import own_names
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import BaseDenoiser
@@ -36,7 +41,7 @@ def paired(student: Path, spec: PipelineSpec, base: Path, size: int | None) -> t
     Raises
     ------
     EngineError
-        They are of different shapes, or differ in another part than the denoiser.
+        They are of different shapes, differ in another part than the denoiser, or have the same denoiser.
     """
     if families()[spec.family].flow:
         others = ", ".join(family.title for family in families().values() if not family.flow)
@@ -55,8 +60,12 @@ def paired(student: Path, spec: PipelineSpec, base: Path, size: int | None) -> t
         raise EngineError(f"{student} and {base} differ in the noise schedule: their steps do not follow each other")
     parts = [part for part in spec.networks if part != spec.denoiser]
     if strange := [part for part in parts if not _equal_weights(student, base, part)]:
+        raise EngineError(_differ(student, spec, base, theirs, strange))
+    if _equal_weights(student, base, spec.denoiser):
         raise EngineError(
-            f"{student} and {base} differ in {', '.join(strange)}: a bundle of both shares all parts but the denoiser"
+            f"{student} is no student of {base}: they have the same {spec.denoiser}, which would take the first steps "
+            "of itself; give what was distilled from it (`gen distill`), or an adapter of few steps. A folder is taken "
+            "for a student wherever its denoiser is another, also where it says nothing of few steps"
         )
     for name in tokenizers_of(student):
         if open_tokenizer(student, name).get_vocab() != open_tokenizer(base, name).get_vocab():
@@ -67,6 +76,17 @@ def paired(student: Path, spec: PipelineSpec, base: Path, size: int | None) -> t
         shared["guidance"] = "none"
     here = theirs.model_copy(update={"denoiser": f"{BASE}/{theirs.denoiser}"})
     return spec.model_copy(update=shared), BaseDenoiser(facts=here, model_digest=model_digest(base))
+
+
+def _differ(student: Path, spec: PipelineSpec, base: Path, theirs: PipelineSpec, parts: Sequence[str]) -> str:
+    """Why a student is refused that differs in other parts too: by its own weights, or by those of an adapter."""
+    shares = "a bundle of both shares all parts but the denoiser"
+    if added := [one.file for one in spec.adapters if one not in theirs.adapters and one.kind == "lora"]:
+        return (
+            f"{', '.join(added)} changes {', '.join(parts)} of {base} beside its {spec.denoiser}, and {shares}: give "
+            f"an adapter of the {spec.denoiser} alone, or fuse this one into the model and build that without a student"
+        )
+    return f"{student} and {base} differ in {', '.join(parts)}: {shares}"
 
 
 def of_base(bundle: Bundle) -> Bundle:
@@ -102,7 +122,17 @@ def _equal_weights(student: Path, base: Path, part: str) -> bool:
     ]
     if files[0] == files[1]:
         return True
-    ours, theirs = (read_weights(folder, part) for folder in (student, base))
-    return ours.keys() == theirs.keys() and all(
-        torch.equal(value.float(), theirs[k].float()) for k, value in ours.items()
-    )
+    with ExitStack() as stack:
+        ours, theirs = (_weights(folder, part, stack) for folder in (student, base))
+        return ours.keys() == theirs.keys() and all(
+            torch.equal(read().float(), theirs[name]().float()) for name, read in ours.items()
+        )
+
+
+def _weights(folder: Path, part: str, stack: ExitStack) -> dict[str, Callable[[], torch.Tensor]]:
+    """What reads each weight of a part, by the network's own name: two denoisers need not fit into memory."""
+    found: dict[str, Callable[[], torch.Tensor]] = {}
+    for path in weight_files(folder, part).files:
+        file = stack.enter_context(open_safetensors(path))
+        found |= {own: partial(file.get_tensor, name) for name, own in own_names(path.parent, file.keys()).items()}
+    return found

@@ -21,7 +21,7 @@ from engines.base_first import BASE, paired
 from engines.build_options import check_options
 from engines.bundle import Bundle, claim, read_bundle, read_manifest, write_manifest, write_record
 from engines.cache import cache_folder
-from engines.certificate import Certificate, Classify, certify
+from engines.certificate import Certificate, Classify, certify, remedies
 from engines.checkpoint.skeleton import read_family
 from engines.compile import fp8, torch_build
 from engines.compile.batch_tuning import Timings, choose_sizes
@@ -36,7 +36,6 @@ from engines.loader import open_bundle
 from engines.manifest import PARITY, PARITY_BASE, TIMINGS, CompileMode, Manifest, describe
 from engines.memory import build_bytes, require
 from engines.parity import Tick as Progress
-from engines.parity import advice
 from engines.pipeline_spec import DIGESTED, PipelineSpec, ValidationPrompt, model_digest, read_spec
 
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
@@ -184,7 +183,7 @@ def build(
         if failures and not allow_parity_failure:
             raise ParityError(
                 f"no bundle written: it fails its parity certificate ({'; '.join(failures)}); "
-                f"{advice(precision, int8)}, or set `allow_parity_failure` to write it marked as failed"
+                f"{remedies(certificates.values(), spec)}, or set `allow_parity_failure` to write it marked as failed"
             )
         if model_digest(folder) != digest:
             raise EngineError(f"no bundle written: files in {folder} were changed while it was built; build it again")

@@ -5,7 +5,7 @@ Whole images are those that a user's script draws: diffusers loads the folder, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from engines.engine import Engine
 from engines.errors import EngineError
 from engines.manifest import PARITY, Record
 from engines.parity import Tick, advice, component_errors, parity_inputs, parity_outputs
-from engines.pipeline_spec import ValidationPrompt
+from engines.pipeline_spec import Adapter, PipelineSpec, ValidationPrompt
 from engines.psnr import psnr
 from engines.their_images import their_images
 
@@ -87,6 +87,24 @@ def read_certificate(bundle: Bundle) -> Certificate:
     return read_record(bundle, PARITY, Certificate)
 
 
+def remedies(certificates: Collection[Certificate], spec: PipelineSpec) -> str:
+    """What to do about certificates that failed: of the engine, of its small decoder, or of both."""
+    found = []
+    if any(set(one.failures) - set(one.decoder.failures() if one.decoder else ()) for one in certificates):
+        first = next(iter(certificates))
+        found.append(advice(first.precision, first.int8, _in_weights(spec)))
+    if any(one.decoder and one.decoder.failures() for one in certificates):
+        found.append(
+            "the small decoder does not draw what the VAE's does: train it longer, or leave it out (`decoder`)"
+        )
+    return "; ".join(found)
+
+
+def _in_weights(spec: PipelineSpec) -> list[Adapter]:
+    """What was added to the weights that draw latents; not a decoder."""
+    return [one for one in spec.adapters if one.kind != "decoder"]
+
+
 def certify(
     engine: Engine,
     reference: Reference,
@@ -133,7 +151,7 @@ def certify(
     expected = theirs.images
     if engine.device.type == "cpu":
         engine.one_at_a_time()
-    remedy = advice(precision, int8)
+    remedy = advice(precision, int8, _in_weights(engine.spec))
     name = f"this engine ({engine.backend} {precision})"
     ours = parity_outputs(engine, inputs, name, tick, texts, start, solve)
     components = component_errors(ours, exact, remedy)

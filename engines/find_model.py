@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engines.checkpoint.pickles import PICKLED
 from engines.errors import EngineError
+from engines.manifest import MANIFEST
 from engines.models import families
 
 HUB_SKIPPED = ["*.non_ema.*", "*flax*", "*openvino*"]
@@ -31,10 +32,15 @@ def resolve(model: str | Path) -> Path:
     Raises
     ------
     EngineError
-        The model is neither a folder nor a hub id that can be reached; says how to download one.
+        The model is neither a folder nor a hub id that can be reached, and says how to download one; or it is a bundle.
     """
     folder = Path(model)
     if folder.is_dir():
+        if (folder / MANIFEST).is_file():
+            raise EngineError(
+                f"{folder} is an engine bundle (it has a {MANIFEST}), which is made of a pipeline and is none itself: "
+                "give the pipeline folder, the hub id or the file that it was built from"
+            )
         return folder
     name = str(model)
     if not folder.exists() and folder.suffix.lower() in (".safetensors", *PICKLED):

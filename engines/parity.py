@@ -17,6 +17,7 @@ from engines.conditioning import Conditioning, gauss, moved
 from engines.draw import Solve, Start, by_diffusers, draw_latents, inpainting_channels, with_empty
 from engines.engine import Engine
 from engines.errors import EngineError
+from engines.pipeline_spec import Adapter
 from engines.text import read_each
 
 REAL = 4  # prompts of which real input is made
@@ -198,10 +199,20 @@ def component_errors(ours: ParityOutputs, theirs: ParityOutputs, remedy: str) ->
     return errors
 
 
-def advice(precision: str, int8: Sequence[str] = ()) -> str:
-    """What to do about an engine that differs from its model; int8: text encoders whose weights are in 8 bits."""
+def advice(precision: str, int8: Sequence[str] = (), adapters: Sequence[Adapter] = ()) -> str:
+    """What to do about an engine that differs from its model.
+
+    Parameters
+    ----------
+    int8
+        Text encoders whose weights are in 8 bits.
+    adapters
+        What was added to the model's weights.
+    """
     remedies = [f"keep the weights of {', '.join(int8)} as they are: leave `int8_t5` out"] if int8 else []
     if precision != "fp32":
         remedies.append(f"build with precision {'bf16 or ' if precision == 'fp16' else ''}fp32")
-    exact = "float32 is as exact as an engine can be, so the fault is in the model or in this program"
+    fused = ", ".join(one.file + ("" if one.scale is None else f" at {one.scale:g}") for one in adapters)
+    added = f", into whose weights {fused} went (give a smaller scale, or leave it out)" if fused else ""
+    exact = f"float32 is as exact as an engine can be, so the fault is in the model{added} or in this program"
     return ", or ".join(remedies) or exact

@@ -18,6 +18,8 @@ from engines.weights_source import WeightsSource
 log = logging.getLogger("dermforge")
 #: The files of a pipeline folder that can determine an image, by suffix.
 DIGESTED = (".safetensors", ".json", ".txt")
+#: Pixels of the largest side that a plan row may have.
+LARGEST_SIDE = 4096
 
 
 class _Frozen(BaseModel):
@@ -171,13 +173,16 @@ def read_spec(folder: Path, size: int | None = None) -> PipelineSpec:
     networks = {part: getattr(pipeline, part) for part in parts_of(folder)}
     vae, factor = pipeline.vae.config, pipeline.vae_scale_factor
     _check_scale(folder, vae.scaling_factor)
-    if size is None:
+    if usual := size is None:
         size = _own_size(folder / family.denoiser, family.own_side(networks), factor)
     multiple = factor * family.latent_multiple(networks)
     largest = family.largest_side(networks)
-    if size % multiple or size <= 0 or (largest is not None and size > largest * factor):
-        upto = "" if largest is None else f" up to {largest * factor}"
-        raise EngineError(f"size {size} does not fit {folder.name}: give a multiple of {multiple}{upto}")
+    most = LARGEST_SIDE if largest is None else min(LARGEST_SIDE, largest * factor)
+    if size % multiple or size < multiple or (size > most and not (usual and largest is None)):
+        raise EngineError(
+            f"size {size} does not fit {folder}: expected a multiple of {multiple}, at least {multiple} and at most "
+            f"{most - most % multiple}"
+        )
     tokens = _tokens(folder, networks)
     facts = family.facts(folder, networks, tokens, size // factor)
     for part, network in networks.items():

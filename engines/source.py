@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dermforge.common.digests import digest_file
 from engines.checkpoint.folder import read_json
-from engines.checkpoint.scheduler import PREDICTIONS
+from engines.checkpoint.scheduler_values import PREDICTIONS
 from engines.checkpoint.skeleton import INDEX, parts_of, tokenizers_of
 from engines.checkpoint.variants import link_variant
 from engines.errors import EngineError

@@ -55,6 +55,7 @@ def with_adapters(model: str | Path, loras: Sequence[Lora], embeddings: Sequence
     files = [read_adapter(lora.path) for lora in loras]
     words = [read_adapter(path) for path in embeddings]
     _refuse_fused(base, files)
+    _refuse_twice([*files, *words])
     with derived_folder(base, base.resolve().name) as folder:
         link_parts(base, folder)
         if loras:
@@ -88,6 +89,25 @@ def _refuse_fused(base: Path, files: Sequence[AdapterFile]) -> None:
             f"{fused[0]} is fused into the weights of {base} already, and would count twice: leave it out, or give the "
             "pipeline that it was trained on"
         )
+
+
+def _refuse_twice(files: Sequence[AdapterFile]) -> None:
+    """Refuse the same file given again, under whichever name: it would count twice.
+
+    Raises
+    ------
+    EngineError
+        Names both.
+    """
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.sha256 in seen:
+            other = "" if file.path == seen[file.sha256] else f" (as {seen[file.sha256]})"
+            raise EngineError(
+                f"{file.path} is given twice{other}, and would count twice: give it once, an adapter with the sum of "
+                "its scales"
+            )
+        seen[file.sha256] = file.path
 
 
 def link_parts(base: Path, folder: Path) -> None:

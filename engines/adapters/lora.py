@@ -27,6 +27,8 @@ from engines.silence import quiet
 
 #: What files end in that hold an adapter, or might.
 FILES = (".safetensors", *PICKLED)
+#: The largest number of half precision, in which most checkpoints lie.
+LARGEST = torch.finfo(torch.float16).max
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -50,7 +52,10 @@ def parse_lora(text: str) -> Lora:
     if not colon or Path(text).exists() or Path(tail).suffix.lower() in FILES:
         return Lora(Path(text))
     if not NUMBER.fullmatch(tail) or not math.isfinite(float(tail)) or float(tail) == 0:
-        raise EngineError(f"{text}: an adapter's scale is {tail!r}; expected FILE or FILE:SCALE, such as {head}:0.8")
+        raise EngineError(
+            f"{text}: an adapter's scale is {tail!r}; expected FILE or FILE:SCALE, SCALE any number but 0, such as "
+            f"{head}:0.8"
+        )
     return Lora(Path(head), float(tail))
 
 
@@ -65,7 +70,8 @@ def fuse(pipeline: Any, file: AdapterFile, lora: Loadable, scale: float, folder:
     Raises
     ------
     EngineError
-        It does not fit the networks, or something of it would be left out: names it.
+        It does not fit the networks, something of it would be left out, or it changes nothing or makes weights that
+        are no numbers of half precision: names it.
     """
     from safetensors.torch import save_file
 
@@ -87,10 +93,13 @@ def fuse(pipeline: Any, file: AdapterFile, lora: Loadable, scale: float, folder:
     networks = {part: getattr(pipeline, part) for part in lora.parts}
     _check_used(file, lora, networks, name)
     _check_scales(file, networks, name, lora.scales)
+    before = _state(networks, name)
     with quiet(), torch.no_grad():
         pipeline.set_adapters([name], [scale])
         pipeline.fuse_lora(components=lora.parts, adapter_names=[name])
-        pipeline.unload_lora_weights()
+    after = _state(networks, name)
+    pipeline.unload_lora_weights()
+    _check_effect(file, scale, before, after)
 
 
 def _check_width(pipeline: Any, file: AdapterFile) -> None:
@@ -147,6 +156,36 @@ def _check_scales(file: AdapterFile, networks: Mapping[str, Any], name: str, exp
                     f"{file.path}: diffusers would load {part}.{place} at {layer.scaling[name]:g} times its weights; "
                     f"the file says {scale:g}"
                 )
+
+
+def _state(networks: Mapping[str, Any], name: str) -> dict[str, tuple[float, int]]:
+    """Of each weight that an adapter can change: its largest magnitude, and the sum of its bits, which tells a change.
+
+    float32 weights; no second copy of them is held.
+    """
+    return {
+        f"{part}.{place}.{own}": (float(value.detach().abs().max()), int(value.detach().view(torch.int32).sum()))
+        for part, network in networks.items()
+        for place, layer in _layers(network, name)
+        for own, value in layer.get_base_layer().named_parameters()
+    }
+
+
+def _check_effect(
+    file: AdapterFile, scale: float, before: Mapping[str, tuple[float, int]], after: Mapping[str, tuple[float, int]]
+) -> None:
+    """Refuse an adapter that changes no weight, and one that makes weights which no network works with."""
+    if before == after:
+        raise EngineError(
+            f"{file.path} changes nothing at the scale {scale:g}: its matrices or its alphas are zero, or so small "
+            "that they vanish in rounding; leave it out, or copy the file again"
+        )
+    for place, (largest, _) in after.items():
+        if not largest <= LARGEST and before[place][0] <= LARGEST:
+            raise EngineError(
+                f"{file.path} at the scale {scale:g} makes weights of {place} up to {largest:g}; half precision ends "
+                f"at {LARGEST:g}, and no network works with such weights: give a smaller scale (1 is the training's)"
+            )
 
 
 def _layers(network: Any, name: str) -> Iterator[tuple[str, Any]]:

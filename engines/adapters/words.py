@@ -58,7 +58,11 @@ def vectors_of(file: AdapterFile, encoders: Sequence[str]) -> tuple[str, dict[st
     if any(value.ndim != 2 or not value.numel() for value in vectors.values()):
         raise EngineError(f"{file.path}: vectors are {[list(v.shape) for v in vectors.values()]}; expected [n, width]")
     if len({len(value) for value in vectors.values()}) > 1:
-        raise EngineError(f"{file.path} has different numbers of vectors for the text encoders")
+        got = ", ".join(f"{len(value)} for {part}" for part, value in vectors.items())
+        raise EngineError(
+            f"{file.path} has different numbers of vectors for the text encoders ({got}); expected equally many, as "
+            "they are the tokens of one word: it is damaged, or of two trainings; copy it again"
+        )
     return word, vectors
 
 

@@ -150,7 +150,11 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is missing or damaged.
     """
     if not path.is_file():
-        raise EngineError(f"{path} is missing: expected a pipeline folder as save_pretrained writes it")
+        found = sorted(one.name for one in path.parent.glob("*.safetensors")) if path.name == "model_index.json" else []
+        alone = (
+            f"; to use {found[0]} in it, such as an adapter, name the file: {path.parent / found[0]}" if found else ""
+        )
+        raise EngineError(f"{path} is missing: expected a pipeline folder as save_pretrained writes it{alone}")
     try:
         value = json.loads(opened_json(read_regular(path), path, "restore it, or take `sha256` out if you changed it"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:

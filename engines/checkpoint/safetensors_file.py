@@ -56,7 +56,11 @@ def read_header(path: Path) -> dict[str, Any]:
     """
     broken = f"{path} is not a whole safetensors file"
     with open_regular(path) as stream:
-        size = int.from_bytes(stream.read(8), "little")
+        first = stream.read(8)
+        if len(first) < 8:
+            held = f"has {len(first)} bytes" if first else "is empty, 0 bytes"
+            raise EngineError(f"{broken} (it {held}): copy or download it again")
+        size = int.from_bytes(first, "little")
         if size > LONGEST:
             raise EngineError(f"{broken} (its header would have {size / 1e6:.0f} MB): copy or download it again")
         text = stream.read(size)

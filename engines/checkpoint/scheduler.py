@@ -22,13 +22,11 @@ from engines.checkpoint.scheduler_classes import (
     followed,
     keys,
 )
+from engines.checkpoint.scheduler_values import PREDICTIONS, SPACINGS, check_values
 from engines.checkpoint.settings import check_settings
 from engines.errors import EngineError
 from engines.silence import quiet
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
-BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
-SPACINGS = ("leading", "trailing", "linspace")
 UNSET = "_use_default_values"
 
 
@@ -65,6 +63,7 @@ def open_scheduler(folder: Path, name: str, config: Mapping[str, Any], flow: boo
     kind, taken = getattr(diffusers, name), keys(name)
     given = {key: value for key, value in config.items() if key in taken or key not in all_keys()}
     check_settings(path, given, followed(name, flow))
+    check_values(path, given)
     for key in FLOW_NEVER_LEFT_OVER if flow else NEVER_LEFT_OVER:
         if config.get(key) and key not in taken:
             raise EngineError(f"{path} has {key} = {config[key]}, which a {name} does not have: remove it")
@@ -129,8 +128,6 @@ def _check_process(path: Path, scheduler: Any) -> None:
         if (value := config.get(key, expected[0])) not in expected:
             raise EngineError(f"{path} has {key} = {value!r}; expected one of {', '.join(expected)}")
     betas, total = config.get("trained_betas"), config["num_train_timesteps"]
-    if betas is None and config["beta_schedule"] not in BETAS:
-        raise EngineError(f"{path} has beta_schedule = {config['beta_schedule']!r}; expected one of {', '.join(BETAS)}")
     if betas is not None and len(betas) != total:
         raise EngineError(
             f"{path} has {len(betas)} trained_betas for {total} num_train_timesteps: expected one for each timestep"

@@ -13,7 +13,7 @@ from engines.checkpoint.folder import read_json, reason, refuse_code
 from engines.checkpoint.scheduler import open_scheduler
 from engines.checkpoint.settings import check_settings
 from engines.errors import EngineError
-from engines.models import family_of
+from engines.models import families, family_of
 from engines.models.family import Family, Part
 from engines.models.tiny import SMALL, TINY
 from engines.silence import quiet
@@ -110,6 +110,7 @@ def check_index(folder: Path, index: dict[str, Any]) -> None:
         Names the pipeline or the part.
     """
     family = family_of(folder, index)
+    _check_class(folder, index, family)
     check_settings(folder / INDEX, index, family.index)
     classes: dict[str, tuple[str, tuple[str, ...], bool]] = {}
     classes |= {name: (part.library, (part.kind,), part.optional) for name, part in family.parts.items()}
@@ -137,6 +138,25 @@ def check_index(folder: Path, index: dict[str, Any]) -> None:
                 f"{folder / INDEX} names no {without[0]}, and a {there} that is of no use without it: restore it, or "
                 "leave out both"
             )
+
+
+def _check_class(folder: Path, index: Mapping[str, Any], family: Family) -> None:
+    """Refuse a pipeline's class that does not go with the parts that are named beside it."""
+    named = {name for name, entry in index.items() if isinstance(entry, list) and not _left_out(entry)}
+    known = _names(family) | family.index.used | family.index.without_influence | family.index.only.keys()
+    strange = sorted(name for name in named - known if any(name in _names(other) for other in families().values()))
+    if strange:
+        wanted = {*strange, family.denoiser}
+        fits = [one.pipelines[0] for one in families().values() if wanted <= _names(one)]
+        raise EngineError(
+            f"{folder / INDEX} says _class_name {index['_class_name']}, which has no {' and no '.join(strange)}: class "
+            f"and parts do not fit; expected {' or '.join(fits) or 'the class that has these parts'}: restore the file"
+        )
+
+
+def _names(family: Family) -> set[str]:
+    """The parts of a family that have folders of their own."""
+    return {*family.parts, *family.tokenizers}
 
 
 def empty_network(folder: Path, part: str) -> Any:

@@ -35,6 +35,11 @@ def family_of(folder: Path, index: Mapping[str, Any]) -> Family:
         No family has this kind of pipeline.
     """
     named = index.get("_class_name")
+    if not isinstance(named, str):
+        raise EngineError(
+            f"{folder}/model_index.json says {'no' if named is None else repr(named) + ' as'} _class_name, which names "
+            "the kind of pipeline; expected such as StableDiffusionPipeline: restore the file"
+        )
     for family in families().values():
         if named in family.pipelines:
             return family

@@ -93,7 +93,8 @@ def _find_parts(
         (folder / part).mkdir()
         _write(folder / part / "config.json", _config(path, names, described, part))
         network = empty_network(folder, part)
-        one = find_part(path, names, part, network, family.layouts[part], told.average and part == family.denoiser)
+        average = told.average and part == family.denoiser
+        one = find_part(path, names, part, network, family.layouts[part], average, described.base)
         if one is not None:
             found[part] = one
             continue

@@ -30,7 +30,13 @@ class Found:
 
 
 def find_part(
-    path: Path, names: Mapping[str, Entry], part: str, network: Any, layouts: Iterable[Layout], average: bool = False
+    path: Path,
+    names: Mapping[str, Entry],
+    part: str,
+    network: Any,
+    layouts: Iterable[Layout],
+    average: bool = False,
+    lender: Path | None = None,
 ) -> Found | None:
     """Where a part's weights are; None where the file has none of them.
 
@@ -42,6 +48,8 @@ def find_part(
         Of diffusers or transformers, without weights.
     average
         Whether to read a denoiser's average over the training.
+    lender
+        The pipeline folder that the network's configuration is of; None where it is carried here.
 
     Raises
     ------
@@ -66,10 +74,10 @@ def find_part(
     if lost := sorted({piece.name for piece in pieces.values()} - names.keys()):
         raise EngineError(
             f"{path} has {most} of the weights of {part}, and {len(lost)} are missing ({lost[0]}): it is not whole, or "
-            "of another shape; then give a pipeline folder with its configurations by `parts_from`"
+            f"{_other_shape(lender)}"
         )
     for own, piece in pieces.items():
-        _check(path, part, piece, names[piece.name], shapes[own])
+        _check(path, part, piece, names[piece.name], shapes[own], lender)
     spare: frozenset[str] = frozenset()
     if layout.piece is open_clip and "text_projection.weight" not in shapes:  # which reads the layer before the last
         last = f"{layout.prefix}transformer.resblocks.{config['num_hidden_layers']}."
@@ -105,7 +113,7 @@ def _placed(layout: Layout, own: str, config: Mapping[str, Any], average: bool) 
     return Piece(name, piece.rows, piece.turned, piece.swapped)
 
 
-def _check(path: Path, part: str, piece: Piece, found: Entry, shape: tuple[int, ...]) -> None:
+def _check(path: Path, part: str, piece: Piece, found: Entry, shape: tuple[int, ...], lender: Path | None) -> None:
     if found.dtype not in TYPES:
         raise EngineError(
             f"{path}: {piece.name} is of type {found.dtype}; expected one of {', '.join(TYPES)}: take the model's copy "
@@ -113,6 +121,16 @@ def _check(path: Path, part: str, piece: Piece, found: Entry, shape: tuple[int, 
         )
     if not piece.fits(found.shape, shape):
         raise EngineError(
-            f"{path}: {piece.name} is {list(found.shape)}, which gives no {list(shape)} of {part}: it is of another "
-            "shape of this family; give a pipeline folder with its configurations by `parts_from`"
+            f"{path}: {piece.name} is {list(found.shape)}, which gives no {list(shape)} of {part}: it is "
+            f"{_other_shape(lender)}"
         )
+
+
+def _other_shape(lender: Path | None) -> str:
+    """Of what a file is whose weights are not those that a configuration asks for, and what to do."""
+    if lender is None:
+        return "of another shape of this family; then give a pipeline folder with its configurations by `parts_from`"
+    return (
+        f"of another family or shape than {lender}, whose configurations were taken (`parts_from`): give a folder of "
+        "the file's own model, or leave `parts_from` out where the file is whole and of a published shape"
+    )

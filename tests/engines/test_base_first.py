@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from adapters_helpers import kohya_file
+from diffusers import StableDiffusionPipeline
 from family_pipelines import PIPELINES
 from safetensors.torch import load_file, save_file
 from tiny_pipeline import tiny_pipeline
 
 import engines
+from engines.adapters import Lora, with_adapters
 from engines.bundle import read_bundle, read_record
 from engines.certificate import Certificate
 from engines.errors import EngineError
@@ -73,10 +76,26 @@ def test_a_student_of_another_pipeline_is_refused(folders: tuple[Path, Path], tm
     vae = student_of(base, tmp_path / "vae", Path("vae/diffusion_pytorch_model.safetensors"))
     with pytest.raises(EngineError, match="differ in vae"):
         engines.build(vae, tmp_path / "bundle", backend="torch", rows=4, base=base)
+    with pytest.raises(EngineError, match=r"is no student of .* the same unet.*also where it says nothing"):
+        engines.build(base, tmp_path / "bundle", backend="torch", rows=4, base=base)
+    stored = Path(shutil.copytree(base, tmp_path / "stored"))  # equal weights in another file
+    save_file(dict(reversed(load_file(base / UNET).items())), stored / UNET, metadata={"of": "another program"})
+    with pytest.raises(EngineError, match="is no student of"):
+        engines.build(stored, tmp_path / "bundle", backend="torch", rows=4, base=base)
     other = tiny_pipeline(tmp_path / "inpaint", True)
     with pytest.raises(EngineError, match="differ in unet_in_channels"):
         engines.build(other, tmp_path / "bundle", backend="torch", rows=4, base=base)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_an_adapter_that_changes_more_than_the_denoiser_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    base, _ = folders
+    pipeline = StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
+    file = kohya_file(pipeline, tmp_path / "both.safetensors", 3)
+    with with_adapters(base, [Lora(file)], []) as student:
+        said = rf"both\.safetensors changes text_encoder of {base} beside its unet.*an adapter of the unet alone"
+        with pytest.raises(EngineError, match=said):
+            engines.build(student, tmp_path / "bundle", backend="torch", rows=4, base=base)
 
 
 @pytest.mark.parametrize(

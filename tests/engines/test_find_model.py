@@ -11,6 +11,7 @@ import huggingface_hub.constants
 import pytest
 from huggingface_hub.utils._paths import filter_repo_objects
 
+from engines.bundle import Bundle
 from engines.errors import EngineError
 from engines.find_model import HUB_SKIPPED, download_line, hub_files, resolve
 from engines.models import families
@@ -32,6 +33,19 @@ OTHERS = [
 
 def test_a_folder_is_itself(model: Path) -> None:
     assert resolve(model) == model
+
+
+def test_a_bundle_is_no_pipeline(torch_bundle: Bundle, bundle: Bundle) -> None:
+    for one in (torch_bundle, bundle):
+        with pytest.raises(EngineError, match=r"is an engine bundle .* give the pipeline folder"):
+            resolve(one.folder)
+
+
+def test_the_folder_of_an_adapter_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "a.safetensors").touch()
+    with pytest.raises(EngineError, match=r"model_index\.json is missing.* name the file: .*lora/a\.safetensors"):
+        read_spec(tmp_path / "lora")
 
 
 @pytest.mark.parametrize(

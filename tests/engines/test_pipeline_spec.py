@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -36,13 +37,14 @@ def test_the_spec_is_the_pipelines_numbers(model: Path) -> None:
 
 def test_another_size_is_taken_where_it_fits(model: Path) -> None:
     assert read_spec(model, 128).latent_size == 16
-    with pytest.raises(EngineError, match="give a multiple of 16"):
+    with pytest.raises(EngineError, match="expected a multiple of 16"):
         read_spec(model, 100)
 
 
-@pytest.mark.parametrize("size", [0, -8, 65])
+@pytest.mark.parametrize("size", [0, -8, -16, 8, 65, 4112, 10**9])
 def test_a_size_that_was_given_is_never_another(model: Path, size: int) -> None:
-    with pytest.raises(EngineError, match=f"size {size} does not fit"):
+    said = f"size {size} does not fit {model}: expected a multiple of 16, at least 16 and at most 4096"
+    with pytest.raises(EngineError, match=re.escape(said)):
         read_spec(model, size)
 
 

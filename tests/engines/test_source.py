@@ -275,3 +275,14 @@ def test_a_lender_of_another_family_is_named(base: Path, tmp_path: Path) -> None
     ):
         with pytest.raises(EngineError, match=said):
             open_model(Source(path, parts_from=given)).__enter__()
+
+
+@pytest.mark.parametrize(("key", "value"), [("layers_per_block", 3), ("in_channels", 9)])
+def test_a_lender_of_another_shape_is_named(key: str, value: int, base: Path, tmp_path: Path) -> None:
+    """Whether the file lacks weights that its configuration asks for, or has them in other shapes."""
+    path, lender = checkpoint(base, tmp_path / "whole.safetensors"), Path(shutil.copytree(base, tmp_path / "lender"))
+    config = json.loads((lender / "unet/config.json").read_text())
+    (lender / "unet/config.json").write_text(json.dumps(config | {key: value}))
+    said = rf"of another family or shape than {lender}, whose configurations were taken .* give a folder of the file"
+    with pytest.raises(EngineError, match=said):
+        open_model(Source(path, parts_from=lender)).__enter__()

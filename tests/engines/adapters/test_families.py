@@ -51,6 +51,10 @@ def test_sdxl_words_for_both_text_encoders(xl: Path, tmp_path: Path) -> None:
         read_spec(folder)
         got = image(opened(folder), "a <nevus>")
     assert psnr(got, image(expected, "a <nevus>")) >= 50
+    save_file({"clip_l": first, "clip_g": second[:1]}, tmp_path / "odd.safetensors")
+    said = r"different numbers of vectors .*2 for text_encoder, 1 for text_encoder_2.*copy it again"
+    with pytest.raises(EngineError, match=said), with_adapters(xl, [], [tmp_path / "odd.safetensors"]):
+        pass
     save_file({"<nevus>": first}, tmp_path / "one.safetensors")
     with pytest.raises(EngineError, match="clip_l and clip_g"), with_adapters(xl, [], [tmp_path / "one.safetensors"]):
         pass

@@ -64,7 +64,8 @@ def test_images_equal_diffusers_with_adapters_loaded(base: Path, tmp_path: Path)
 def test_dora_equals_diffusers(base: Path, tmp_path: Path) -> None:
     path = diffusers_file(opened(base), tmp_path, 1, text=False, use_dora=True)
     assert psnr(ours(base, [(path, 0.6)]), theirs(base, [(path, 0.6)])) >= 50
-    with pytest.raises(EngineError, match="give it alone"), with_adapters(base, [Lora(path), Lora(path)], []):
+    other = kohya_file(opened(base), tmp_path / "other.safetensors", 3)
+    with pytest.raises(EngineError, match="give it alone"), with_adapters(base, [Lora(path), Lora(other)], []):
         pass
 
 
@@ -234,3 +235,38 @@ def test_an_adapter_that_is_fused_already_is_refused(base: Path, tmp_path: Path)
     for file in (path, kept / "lora" / path.name):
         with pytest.raises(EngineError, match="would count twice"):
             with_adapters(kept, [Lora(file, 1.0)], []).__enter__()
+
+
+@pytest.mark.parametrize("zero", ["alpha", "lora_up.weight", "lora_down.weight"])
+def test_an_adapter_that_changes_nothing_is_refused(
+    zero: str, base: Path, kohya: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    """Where every module is without effect; one that has some is enough."""
+    path = tmp_path / "b.safetensors"
+    nothing = {name: torch.zeros_like(value) if name.endswith(zero) else value for name, value in kohya.items()}
+    save_file(nothing, path)
+    with pytest.raises(EngineError, match=r"b\.safetensors changes nothing at the scale 0\.5"):
+        with_adapters(base, [Lora(path, 0.5)], []).__enter__()
+    module = sorted(name for name in kohya if name.startswith("lora_unet"))[0].partition(".")[0]
+    save_file(nothing | {name: value for name, value in kohya.items() if name.startswith(module)}, path)
+    with with_adapters(base, [Lora(path, 0.5)], []):
+        pass
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1e30, "makes weights of"), (1e38, "makes weights"), (1e-30, "nothing")])
+def test_a_scale_that_no_network_works_with_is_refused(
+    scale: float, said: str, base: Path, kohya: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    save_file(kohya, tmp_path / "b.safetensors")
+    with pytest.raises(EngineError, match=rf"b\.safetensors .*{said}") as refused:
+        with_adapters(base, [Lora(tmp_path / "b.safetensors", scale)], []).__enter__()
+    assert f"at the scale {scale:g}" in str(refused.value)
+
+
+def test_a_file_that_is_given_twice_is_refused(base: Path, kohya: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    for name in ("a.safetensors", "b.safetensors"):
+        save_file(kohya, tmp_path / name)
+    for first, said in (("a", "is given twice (as"), ("b", "is given twice, and")):
+        files = [Lora(tmp_path / f"{name}.safetensors", 0.5) for name in (first, "b")]
+        with pytest.raises(EngineError, match=re.escape(said)):
+            with_adapters(base, files, []).__enter__()

@@ -22,7 +22,7 @@ def test_a_scale_is_read_as_it_was_written(scale: float) -> None:
 
 @pytest.mark.parametrize("scale", ["", "abc", "nan", "inf", "1_0", "0", "0,8", "1e999", "0.8x", " 1"])
 def test_a_scale_that_is_no_number_is_refused(scale: str) -> None:
-    with pytest.raises(UserError, match=r"expected FILE or FILE:SCALE"):
+    with pytest.raises(UserError, match=r"expected FILE or FILE:SCALE, SCALE any number but 0"):
         parse_lora(f"a.safetensors:{scale}")
 
 

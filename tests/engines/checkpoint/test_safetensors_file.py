@@ -36,6 +36,14 @@ def test_a_cut_file_is_refused_wherever_it_was_cut(tmp_path_factory: pytest.Temp
         open_safetensors(path)
 
 
+@pytest.mark.parametrize(("length", "said"), [(0, "it is empty, 0 bytes"), (5, "it has 5 bytes")])
+def test_an_empty_file_is_said_to_be_empty(length: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(WHOLE[:length])
+    for reads in (open_safetensors, read_adapter):
+        with pytest.raises(EngineError, match=said):
+            reads(tmp_path / "a.safetensors")
+
+
 @pytest.mark.parametrize(
     "header", [b"[]", b"null", b"{", b'{"a": 1}', b"\xff\xfe", b"[" * 100_000, b'{"a": {"dtype": "F32"}}']
 )

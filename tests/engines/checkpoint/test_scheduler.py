@@ -40,7 +40,11 @@ def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
         ("DDIMScheduler", {"trained_betas": [0.001] * 500}, "500 trained_betas for 1000"),
         ("DDIMScheduler", {"trained_betas": [2.0] * 1000}, "no noise schedule"),
         ("DDIMScheduler", {"beta_end": float("nan")}, "no noise schedule"),
-        ("DDIMScheduler", {"beta_schedule": "cosine"}, "makes no DDIMScheduler"),
+        (
+            "DDIMScheduler",
+            {"beta_schedule": "cosine"},
+            "beta_schedule = 'cosine'; expected one of linear, scaled_linear",
+        ),
         ("DDPMScheduler", {"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'"),
         ("DDIMScheduler", {"prediction_type": "flow_prediction"}, "prediction_type = 'flow_prediction'"),
         (
@@ -61,9 +65,15 @@ def test_settings_that_are_left_out_are_those_of_the_class(name: str) -> None:
         ("LCMScheduler", {"original_inference_steps": 2000}, "makes no LCMScheduler"),
         ("EulerAncestralDiscreteScheduler", {"prediction_type": "sample"}, "makes no EulerAncestral.*not implemented"),
         ("DDIMScheduler", {"invented": 1}, "invented = 1, which this version does not know"),
-        ("DDIMScheduler", {"num_train_timesteps": 0}, "makes no DDIMScheduler"),
-        ("DDIMScheduler", {"num_train_timesteps": "1000"}, "makes no DDIMScheduler"),
-        ("DDIMScheduler", {"num_train_timesteps": None}, "makes no DDIMScheduler"),
+        ("DDIMScheduler", {"num_train_timesteps": 0}, "num_train_timesteps = 0; expected a whole number of at least 1"),
+        ("DDIMScheduler", {"num_train_timesteps": "1000"}, "num_train_timesteps = '1000'; expected a whole"),
+        ("DDIMScheduler", {"num_train_timesteps": None}, "num_train_timesteps = None; expected a whole"),
+        ("PNDMScheduler", {"num_train_timesteps": 0.5}, "num_train_timesteps = 0.5; expected a whole"),
+        ("DDIMScheduler", {"beta_end": "0.012"}, "beta_end = '0.012'; expected a number, not in quotes"),
+        ("EulerDiscreteScheduler", {"beta_start": [0.1]}, r"beta_start = \[0.1\]; expected a number"),
+        ("DDIMScheduler", {"set_alpha_to_one": "false"}, "set_alpha_to_one = 'false'; expected true or false"),
+        ("DDIMScheduler", {"steps_offset": -1}, "steps_offset = -1; expected a whole number of at least 0"),
+        ("DDIMScheduler", {"trained_betas": 5}, "trained_betas = 5; expected a list of numbers"),
     ],
 )
 def test_what_is_not_followed_is_refused_in_one_line(name: str, config: dict[str, object], word: str) -> None:

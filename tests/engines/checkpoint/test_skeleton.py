@@ -47,6 +47,13 @@ def test_a_file_that_diffusers_would_run_is_refused(folder: Path, name: str) -> 
     ("file", "values", "word"),
     [
         ("model_index.json", {"unet": None}, "names no unet"),
+        ("model_index.json", {"_class_name": None}, "says no _class_name, which names the kind of pipeline"),
+        ("model_index.json", {"_class_name": 7}, "says 7 as _class_name"),
+        (
+            "model_index.json",
+            {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]},
+            "StableDiffusionPipeline, which has no text_encoder_2: .* expected StableDiffusionXLPipeline",
+        ),
         ("model_index.json", {"unet": ["diffusers", "UNetMotionModel"]}, "unet is of the class UNetMotionModel"),
         ("model_index.json", {"controlnet": ["diffusers", "ControlNetModel"]}, "controlnet = .*does not know"),
         ("unet/config.json", {"sample_size": [8, 16]}, r"sample_size = .*give the size"),
