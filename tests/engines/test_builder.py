@@ -27,7 +27,7 @@ from engines.errors import EngineError, ParityError
         ({"backend": "openvino"}, "unknown backend 'openvino'"),
         ({"precision": "int3"}, "unknown precision 'int3'"),
         ({"rows": 0}, "rows must be 1 or more"),
-        ({"size": 65}, "give a multiple of"),
+        ({"size": 65}, "expected a multiple of"),
         ({"target": "sm_89"}, "a target .* is for the tensorrt backends"),
         ({"backend": "tensorrt-rtx", "target": "sm_90"}, "cannot compile for sm_90"),
     ],
