@@ -24,7 +24,7 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Generators that are tuned for two steps."""
-    tuning = {base: TUNING[base].model_copy(update={"steps": 2, "batch": 4, "ema": 0.0}) for base in BASES}
+    tuning = {base: TUNING[base].model_copy(update={"steps": 2, "batch": 4, "ema": 0.0, "warmup": 0}) for base in BASES}
     monkeypatch.setattr(generators, "TUNING", tuning)
 
 
