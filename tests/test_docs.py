@@ -75,8 +75,9 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     if page.name == "README.md":
         for line in DEMO.splitlines():
             subprocess.run([sys.executable, "-m", "dermforge", *line.split()], cwd=tmp_path, check=True)
-        rows = [f"{i},{'ab'[i % 2]},{0.2 if i % 3 else 0.8},{0.8 if i % 3 else 0.2},{i % 6 + 1}" for i in range(240)]
-        (tmp_path / "predictions.csv").write_text("\n".join(["id,label,prob_a,prob_b,fst", *rows]))
+        says = ["0.8,0.2", "0.2,0.8", "0.2,0.8"]
+        rows = [f"{i},{('melanoma', 'nevus')[i % 2]},{says[i % 3]},{i % 6 + 1}" for i in range(240)]
+        (tmp_path / "predictions.csv").write_text("\n".join(["id,label,prob_melanoma,prob_nevus,fst", *rows]))
     script = tmp_path / "page.py"
     script.write_text("\n\n".join(blocks(page, "python")), encoding="utf-8")
     done = subprocess.run(
