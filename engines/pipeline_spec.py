@@ -18,7 +18,7 @@ from engines.weights_source import WeightsSource
 log = logging.getLogger("dermforge")
 #: The files of a pipeline folder that can determine an image, by suffix.
 DIGESTED = (".safetensors", ".json", ".txt")
-#: Pixels of the largest side that a plan row may have.
+#: Pixels of the largest side that anything is built, tuned or planned for.
 LARGEST_SIDE = 4096
 
 

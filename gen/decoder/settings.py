@@ -8,8 +8,9 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dermforge.common.errors import UserError
+from engines.pipeline_spec import LARGEST_SIDE
 from gen.finetune.rate import Schedule, check_falls, share_of_rate
-from gen.finetune.settings import LARGEST_SIDE, Precision
+from gen.finetune.settings import Precision
 
 
 class DecoderSettings(BaseModel):

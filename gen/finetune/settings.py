@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dermforge.common.errors import UserError
+from engines.pipeline_spec import LARGEST_SIDE
 from gen.finetune.rate import Schedule, check_falls, share_of_rate
 
 Method = Literal["full", "lora", "textual-inversion"]
@@ -17,8 +18,8 @@ Precision = Literal["no", "fp16", "bf16"]
 #: Learning rate and epochs where the user names none. full: Sagers et al. 2023; the others: diffusers' examples.
 DEFAULTS: dict[str, tuple[float, int]] = {"full": (5e-6, 4), "lora": (1e-4, 20), "textual-inversion": (5e-4, 20)}
 
-#: A side in px, as of a plan row, and a rank of LoRA: a mistyped number asks for more memory than any machine has.
-LARGEST_SIDE, LARGEST_RANK = 4096, 1024
+#: Of LoRA: a mistyped number asks for more memory than any machine has.
+LARGEST_RANK = 1024
 
 
 class Hyperparameters(BaseModel):

@@ -21,6 +21,7 @@ from dermforge.common.errors import UserError
 from dermforge.common.output_file import claim_table
 from dermforge.common.sealed_parquet import sealed
 from dermforge.common.tables import read_table
+from engines.pipeline_spec import LARGEST_SIDE
 from gen.plan.ids import cell_id
 from gen.plan.prompts import render
 from shards.format.schema import ID_PATTERN
@@ -64,7 +65,7 @@ class PlanRow(BaseModel):
     guidance_interval: tuple[float, float] | None = None
     strength: float = Field(default=1.0, gt=0, le=1)
     base_steps: int = Field(default=0, ge=0, le=1000)
-    size: int = Field(ge=8, le=4096)
+    size: int = Field(ge=8, le=LARGEST_SIDE)
 
     @model_validator(mode="before")
     @classmethod

@@ -196,7 +196,7 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 @cache
-def _end_fsspecs_thread_in_forks() -> None:
+def _reset_fsspec_in_forks() -> None:
     """fsspec before 2025.3.2 waits for ever in a forked process, for a thread that only its parent has."""
     from fsspec.asyn import reset_lock
 
@@ -207,7 +207,7 @@ def _filesystem(url: str) -> Any:
     try:
         import fsspec
 
-        _end_fsspecs_thread_in_forks()
+        _reset_fsspec_in_forks()
         # Buckets need no folders; the local file system creates them with this option.
         options = {"auto_mkdir": True} if url.startswith(("file://", "local://")) else {}
         return fsspec.core.url_to_fs(url, **options)[0]

@@ -90,12 +90,13 @@ def _real(record: Mapping[str, Any]) -> Iterator[Found]:
     for found in record["exchange"]:
         if found["group"] != ALL:
             continue
-        low, high, answer = found["rate_low"], found["rate_high"], "cannot be determined"
+        low, high = found["rate_low"], found["rate_high"]
+        answer: Answer = "cannot be determined"
         if high is not None and high < 1:
             answer = "agrees"
         elif low is not None and low > 1:
             answer = "does not agree"
-        yield "real", _place(found), found["text"], answer  # type: ignore[misc]
+        yield "real", _place(found), found["text"], answer
 
 
 def _strategies(record: Mapping[str, Any]) -> Iterator[Found]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -111,11 +111,10 @@ class Generators:
             per_parent=settings.drawn_per_parent,
             steps=settings.steps,
             guidance=settings.guidance,
+            size=engine.spec.size,
             seed=seed,
         )
-        plan = run_record.read_plan(out) or new_plan(
-            replace(how, size=engine.spec.size), CellRequest(), engine.spec, parents
-        )
+        plan = run_record.read_plan(out) or new_plan(how, CellRequest(), engine.spec, parents)
         record = run_record.describe(engine, plan, begun=run_record.read(out))
         run_record.open_run(out, record, plan)
         left = run_record.todo(out, record)
