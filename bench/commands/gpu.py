@@ -38,6 +38,9 @@ def gpu(
     ],
     seconds: Annotated[float, typer.Option(help="The whole run ends within it.", min=LEAST_S)] = 540.0,
     shapes: Annotated[str, typer.Option(help="Random weights of these public shapes: sd15 or sd21-base.")] = "sd15",
+    families: Annotated[
+        str | None, typer.Option(help="Measure these larger denoisers too: sdxl,sd35-medium; two minutes each.")
+    ] = None,
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Tiny shapes on the CPU, to check that every step runs.")
     ] = False,
@@ -60,17 +63,20 @@ def gpu(
             _save(out)
         _deliver(out)
         return
-    from bench.suites.gpu.first_run import first_run
+    from bench.suites.gpu.first_run import FAMILIES, first_run
     from bench.suites.gpu.process import scratch_folder
     from bench.suites.gpu.results import FILE, Job
     from bench.suites.gpu.run_steps import run_steps
 
     _check(shapes, rehearse)
-    schedule = first_run().rehearsed() if rehearse else first_run()
+    larger = [word.strip() for word in families.split(",")] if families else []
+    if unknown := [word for word in larger if word not in FAMILIES]:
+        raise UserError(f"unknown --families {unknown[0]!r}; expected {' or '.join(FAMILIES)}, with commas between")
+    schedule = first_run(larger).rehearsed() if rehearse else first_run(larger)
     faults = _faults(fault or [], [step.name for step in schedule.steps])
     name = "tiny" if rehearse else shapes
     begun = time.time()
-    _begin(out, schedule, {"shapes": name, "rehearsal": rehearse, "seconds": seconds})
+    _begin(out, schedule, {"shapes": name, "families": larger, "rehearsal": rehearse, "seconds": seconds})
     kept = f"the results so far are kept in {out / FILE}; {typed('bench', 'gpu', out, '--show')} prints them"
     with (
         console.without_resuming(kept),

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.suites.gpu.schedule import Schedule, Step, Worker
 
 HERE = "bench.suites.gpu"
+#: Larger families whose denoisers can be measured too.
+FAMILIES = ("sdxl", "sd35-medium")
 #: The run ends by itself before it.
 FOREVER = 3600.0
 
 
-def first_run() -> Schedule:
-    """What needs the CPUs side by side, then the GPU to one process at a time, at last what may never end."""
+def first_run(families: Sequence[str] = ()) -> Schedule:
+    """What needs the CPUs side by side, then the GPU to one process at a time, at last what may never end.
+
+    Parameters
+    ----------
+    families
+        Larger denoisers to measure too, of `FAMILIES`; each takes up to two minutes.
+    """
     engine, peer = f"{HERE}.our_engine", f"{HERE}.theirs"
     return Schedule(
         first=(
@@ -56,6 +66,7 @@ def first_run() -> Schedule:
                 (Step("same images in another process", f"{engine}:same_as_before", 30),),
                 prepare=Step("start our engine from the cache", f"{engine}:from_cache", 90),
             ),
+            *map(_larger, families),
             _autotuned("our engine autotuned in part", "autotune in part", f"{engine}:autotuned_in_part"),
             _autotuned("our engine autotuned", "autotune", f"{engine}:autotuned"),
         ),
@@ -67,6 +78,13 @@ def _ceilings() -> tuple[Step, ...]:
         Step(f"matrix products in {p}", f"{HERE}.ceilings:{p}", 25) for p in ("fp16", "bf16", "fp32", "tf32", "fp8")
     ]
     return (*products, Step("copies", f"{HERE}.ceilings:copies", 20))
+
+
+def _larger(family: str) -> Worker:
+    """The denoiser of a larger family."""
+    call = f"{HERE}.larger_denoisers"
+    prepare = Step(f"compile the denoiser of {family}", f"{call}:{family.replace('-', '_')}", 120)
+    return Worker(family, (Step(f"step of {family}", f"{call}:rows_a_second", 30),), prepare)
 
 
 def _autotuned(name: str, prepare: str, call: str) -> Worker:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.suites.gpu.cuda_tests import ROOT, files_with_gpu_tests
-from bench.suites.gpu.first_run import first_run
+from bench.suites.gpu.first_run import FAMILIES, first_run
 from bench.suites.gpu.results import FILE, Job, read
 from bench.suites.gpu.run_steps import run_steps
 from bench.suites.gpu.schedule import Schedule, Step, Worker
@@ -24,7 +24,7 @@ HELPERS = Path(__file__).parents[3] / "helpers"
 NAMES = [step.name for step in first_run().steps]
 
 
-@pytest.mark.parametrize("worker", first_run().workers, ids=lambda worker: worker.name)
+@pytest.mark.parametrize("worker", first_run(FAMILIES).workers, ids=lambda worker: worker.name)
 def test_every_step_calls_a_function_of_the_right_shape(worker: Worker) -> None:
     """Job and report; after a preparation its result as well."""
     prepare = [(worker.prepare, 2)] if worker.prepare else []
@@ -34,7 +34,7 @@ def test_every_step_calls_a_function_of_the_right_shape(worker: Worker) -> None:
 
 
 def test_no_step_is_lost_for_lack_of_a_package_that_only_jpeg_needs() -> None:
-    modules = sorted({step.call.partition(":")[0] for step in first_run().steps})
+    modules = sorted({step.call.partition(":")[0] for step in first_run(FAMILIES).steps})
     code = "import sys, importlib; sys.modules['simplejpeg'] = None; [*map(importlib.import_module, sys.argv[1:])]"
     done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
