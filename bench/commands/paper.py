@@ -35,9 +35,11 @@ TIMED = (
     ),
     *("growth", "total"),
 )
+#: What only the study uses.
+STUDIED = ("n_real", "ratios", "seeds", "base", "photographs", "strategies", "size", "classifier_steps")
 
 
-@used_only("with --study", lambda given: given["study"], "n_real", "ratios", "seeds", "base")
+@used_only("with --study", lambda given: given["study"], *STUDIED)
 @used_only("without --study", lambda given: not given["study"], *TIMED)
 def paper(
     bundle: Annotated[Path | None, typer.Argument(help="An engine bundle [default: one is built from --model]")] = None,
@@ -58,6 +60,17 @@ def paper(
     n_real: Annotated[str | None, typer.Option(help="Real images per class [default: 8,16,32,64].")] = None,
     ratios: Annotated[str | None, typer.Option(help="Synthetic for each real one [default: 1,2,5,10,20,50].")] = None,
     seeds: Annotated[int | None, typer.Option(help="Draws of real images and generators [default: 5].", min=1)] = None,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(help="Real photographs instead of phantoms: a folder with train/, validation/, test/."),
+    ] = None,
+    strategies: Annotated[str | None, typer.Option(help="Strategies, separated by commas [default: all].")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side in pixels of the synthetic images, for photographs [default: 64].")
+    ] = None,
+    classifier_steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps of each classifier [default: 200].", min=1)
+    ] = None,
     base: Annotated[
         list[str] | None, typer.Option(help="What generators know: other-phantoms or none; repeatable [default: both].")
     ] = None,
@@ -76,9 +89,12 @@ def paper(
     Example: bench paper bundle --images 60
 
     The study: bench paper --study --work work --out results/study-phantoms
+    With your photographs, from shards make: bench paper --study --photographs data --n-real 50 --work own
     """
     if study:
-        repeat_study(work / "study", out, as_json, n_real, ratios, seeds, base)
+        repeat_study(
+            work / "study", out, as_json, n_real, ratios, seeds, base, photographs, strategies, size, classifier_steps
+        )
         return
     from bench.suites import paper as measure
     from engines.backends.compiled_call import parse_mode

@@ -1,4 +1,4 @@
-"""`bench paper --study`: the published study, repeated on phantoms."""
+"""`bench paper --study`: the published study, repeated on phantoms or on somebody's photographs."""
 
 from __future__ import annotations
 
@@ -23,19 +23,28 @@ def repeat_study(
     ratios: str | None,
     seeds: int | None,
     base: list[str] | None,
+    photographs: Path | None,
+    strategies: str | None,
+    size: int | None,
+    classifier_steps: int | None,
 ) -> None:
     """Do what is left of the study in a folder, and show its claims beside the published ones."""
     from bench.suites.published_study.conduct_study import conduct_study, publish
     from bench.suites.published_study.settings import StudySettings
+    from evalsuite.training.data import datasets
 
     given = {
         "sizes": tuple(numbers(n_real, "--n-real", int, 1)) or None,
         "ratios": tuple(numbers(ratios, "--ratios", float, 0)) or None,
         "seeds": seeds,
-        "bases": tuple(base or ()) or None,
+        "bases": tuple(base or ()) or (("own-images",) if photographs else None),
+        "photographs": datasets.digest(datasets.Places(real=photographs)) if photographs else None,
+        "strategies": tuple(word.strip() for word in strategies.split(",")) if strategies else None,
+        "size": size,
+        "classifier_steps": classifier_steps,
     }
     settings = StudySettings.check(**{name: value for name, value in given.items() if value is not None})
-    found = conduct_study(work, settings, progress=console.progress, say=note)
+    found = conduct_study(work, settings, photographs=photographs, progress=console.progress, say=note)
     rows = [row for one in found for row in one.claims]
     if out is not None:
         publish(found, settings, out)

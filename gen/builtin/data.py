@@ -22,10 +22,21 @@ CELLS = [(c, g) for c in CLASSES for g in TONE_GROUPS]
 
 
 @dataclass(frozen=True)
-class Phantoms:
-    """images: uint8 [n, size, size, 3]; cells: index into `CELLS`, [n]; ita: degrees, [n]."""
+class Images:
+    """images: uint8 [n, size, size, 3]."""
 
     images: NDArray[np.uint8]
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of what everything that is learnt from them depends on."""
+        return hashlib.sha256(self.images.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Phantoms(Images):
+    """cells: index into `CELLS`, [n]; ita: degrees, [n]."""
+
     cells: NDArray[np.int64]
     ita: NDArray[np.float64]
 
@@ -36,7 +47,7 @@ class Phantoms:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of images and cells: what everything that is learnt from them depends on."""
+        """sha256 of images and cells."""
         return hashlib.sha256(self.images.tobytes() + self.cells.tobytes()).hexdigest()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -31,7 +32,10 @@ def prompt_for(cls: str, group: str) -> str:
     return PROMPT.replace("{class}", cls).replace("{group}", group.replace("_", " "))
 
 
-def new_vae() -> AutoencoderKL:
+PHANTOM_PROMPTS = tuple(prompt_for(c, g) for c in CLASSES for g in TONE_GROUPS)
+
+
+def new_vae(size: int = SIZE) -> AutoencoderKL:
     """An autoencoder of factor 4. Few groups: norms of one or two channels erase colour (docs/decisions/0003)."""
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
@@ -41,7 +45,7 @@ def new_vae() -> AutoencoderKL:
         norm_num_groups=2,
         scaling_factor=1.0,
         latent_channels=LATENT_CHANNELS,
-        sample_size=SIZE,
+        sample_size=size,
         mid_block_add_attention=False,
     )
     with torch.no_grad():  # the posterior is almost a point: its standard deviation is always exp(-4)
@@ -50,10 +54,10 @@ def new_vae() -> AutoencoderKL:
     return vae
 
 
-def new_unet(inpaint: bool = False) -> UNet2DConditionModel:
+def new_unet(inpaint: bool = False, size: int = SIZE) -> UNet2DConditionModel:
     """A UNet whose residual blocks also see the whole prompt, so that class and tone are learnt early."""
     return UNet2DConditionModel(
-        sample_size=LATENT_SIZE,
+        sample_size=size // PATCH,
         in_channels=2 * LATENT_CHANNELS + 1 if inpaint else LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         block_out_channels=(32, 64, 128),
@@ -87,9 +91,9 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def new_tokenizer() -> CLIPTokenizer:
-    """A CLIP tokenizer of letters, with merges for the words of the phantoms' prompts (most are one token)."""
-    words = sorted({w.strip(",").lower() for c in CLASSES for g in TONE_GROUPS for w in prompt_for(c, g).split()})
+def new_tokenizer(prompts: Sequence[str] = PHANTOM_PROMPTS) -> CLIPTokenizer:
+    """A CLIP tokenizer of letters, with merges for the words of the prompts (most are one token)."""
+    words = sorted({w.strip(",").lower() for prompt in prompts for w in prompt.split()})
     letters = [chr(c) for c in range(ord("!"), ord("~") + 1) if chr(c) == chr(c).lower()]
     vocabulary = letters + [f"{letter}</w>" for letter in letters]
     merges: list[str] = []

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dermforge.common import tensor_files
-from gen.builtin.data import Phantoms, to_tensor
+from gen.builtin.data import Images, to_tensor
 
 SAMPLE = 1500  # images that the components are found from: half a million patches
 
@@ -34,7 +34,7 @@ class PatchCode:
         return ((patches - self.mean.to(x)) @ self.basis.to(x)).movedim(-1, 1).contiguous()
 
 
-def fit_code(data: Phantoms, size: int, channels: int, cache: Path | None = None) -> PatchCode:
+def fit_code(data: Images, size: int, channels: int, cache: Path | None = None) -> PatchCode:
     """The `channels` largest components of the patches of up to `SAMPLE` images; read from `cache` when it is there."""
     identity = {"phantoms": data.digest, "size": size, "channels": channels}
     if cache is not None and (stored := tensor_files.cached(cache, identity)) is not None:

@@ -18,7 +18,7 @@ from dermforge.common.progress import Progress, silent
 from dermforge.common.training_log import TrainingLog
 from dermforge.common.training_state import Checkpoint, moving_average
 from gen.builtin.classifier import perceptual_distance
-from gen.builtin.data import CELLS, Phantoms, to_tensor, turned
+from gen.builtin.data import CELLS, Images, Phantoms, to_tensor, turned
 from gen.builtin.model import PATCH, new_scheduler, new_text_encoder, new_tokenizer, new_unet, prompt_for
 from gen.builtin.patch_code import PatchCode
 
@@ -159,7 +159,7 @@ class _Decoder(nn.Module):
         return out
 
 
-def train_encoder(vae: AutoencoderKL, code: PatchCode, data: Phantoms, workshop: Workshop) -> None:
+def train_encoder(vae: AutoencoderKL, code: PatchCode, data: Images, workshop: Workshop) -> None:
     """Teach the encoder the code, of whole images and of images with a part greyed out, as inpainting shows them."""
     budget, device = workshop.budget, workshop.device
     encoder = _Encoder(vae).to(device).train()
@@ -174,15 +174,16 @@ def train_encoder(vae: AutoencoderKL, code: PatchCode, data: Phantoms, workshop:
 
 
 def train_decoder(
-    vae: AutoencoderKL, code: PatchCode, data: Phantoms, classifier: nn.Module, workshop: Workshop
+    vae: AutoencoderKL, code: PatchCode, data: Images, classifier: nn.Module | None, workshop: Workshop
 ) -> None:
-    """Teach the decoder to undo the code: pixels at three scales, and what a classifier sees.
+    """Teach the decoder to undo the code: pixels at three scales, and what a classifier sees where there is one.
 
     A little noise on the codes makes it tolerate small errors of encoder and UNet.
     """
     budget, device = workshop.budget, workshop.device
     decoder = _Decoder(vae).to(device).train()
-    classifier = classifier.to(device).requires_grad_(False)
+    if classifier is not None:
+        classifier = classifier.to(device).requires_grad_(False)
 
     def loss_at() -> Tensor:
         x = _batch(data, budget.vae_batch, device)
@@ -192,13 +193,15 @@ def train_decoder(
     workshop.fit(Stage("decoder", budget.decoder_steps, budget.vae_batch, 2e-3, 0.995), decoder, loss_at)
 
 
-def _batch(data: Phantoms, n: int, device: torch.device) -> Tensor:
+def _batch(data: Images, n: int, device: torch.device) -> Tensor:
     return turned(to_tensor(data.images[torch.randint(len(data.images), (n,)).numpy()], device))
 
 
-def _difference(restored: Tensor, x: Tensor, classifier: nn.Module) -> Tensor:
+def _difference(restored: Tensor, x: Tensor, classifier: nn.Module | None) -> Tensor:
     """L1 at three scales, so that shape counts more than grain, and the perceptual distance."""
     scales = torch.stack([F.avg_pool2d(restored - x, k).abs().mean() for k in (1, 2, 4)])
+    if classifier is None:
+        return scales.sum()
     return scales.sum() + PERCEPTUAL * perceptual_distance(classifier, x, restored)
 
 

@@ -64,6 +64,7 @@ def conduct_study(
     work: Path,
     settings: StudySettings,
     *,
+    photographs: Path | None = None,
     n_boot: int = 500,
     workers: int | None = None,
     progress: Progress = silent,
@@ -71,13 +72,18 @@ def conduct_study(
 ) -> list[Findings]:
     """Do what is left of a study in a folder, a base after the other; findings go to WORK/study-BASE.
 
+    Parameters
+    ----------
+    photographs
+        Real photographs, with train/, validation/ and test/, where the settings name their digest.
+
     Raises
     ------
     UserError
         The folder was begun with other settings.
     """
     settings.begin(work)
-    made = Generators(work, settings, progress, say)
+    made = Generators(work, settings, photographs, progress, say)
     real = made.real()
     found = []
     for base in settings.bases:
@@ -96,7 +102,8 @@ def _judge(
     workers: int | None,
     progress: Progress,
 ) -> Findings:
-    recipe, note = settled_recipe(**{**PRESETS["laptop"].recipe, "steps": settings.classifier_steps})
+    own = PRESETS["laptop"].recipe if settings.photographs is None else {"size": settings.size}
+    recipe, note = settled_recipe(**{**own, "steps": settings.classifier_steps})
     places = datasets.Places(real=real, synthetic=tuple(sets), size=recipe.size)
     opened = datasets.open_data(places)
     leaks = datasets.check_held_out(opened, False)

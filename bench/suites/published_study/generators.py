@@ -1,4 +1,4 @@
-"""Real phantoms, a generator for each base, size and seed that was tuned on those of its arm only, and what it draws.
+"""Real images, a generator for each base, size and seed that was tuned on those of its arm only, and what it draws.
 
 Every step is skipped where its result is there, and resumes where it was stopped.
 """
@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 
 from bench.measure.bundles import Wanted
-from bench.suites.published_study.settings import TUNING, Base, StudySettings
+from bench.suites.published_study.settings import TUNING, VAE_BUDGET, Base, StudySettings
 from dermforge.common.progress import Progress, silent
 from dermforge.common.whole_folder import whole_folder
 from engines.checkpoint.weights import write_weights
 from gen.builtin import pipeline_folder
 from gen.builtin.model import new_unet
+from gen.builtin.own_images import OwnImages
 from gen.finetune.settings import Execution
 from gen.finetune.task import Task
 from gen.finetune.tune import new_accelerator, tune
@@ -45,17 +46,22 @@ class Generators:
     ----------
     work
         Folder of all that is made.
+    photographs
+        Folder of the real photographs that take the place of phantoms.
     say
         Called with each step as it begins.
     """
 
     work: Path
     settings: StudySettings
+    photographs: Path | None = None
     progress: Progress = silent
     say: Callable[[str], None] = lambda text: None
 
     def real(self) -> Path:
-        """The real phantoms: a folder with train/, validation/ and test/."""
+        """The real images: a folder with train/, validation/ and test/."""
+        if self.photographs is not None:
+            return self.photographs
         folder = self.work / "real"
         splits: tuple[Split, ...] = ("train", "validation", "test")
         for split, per_cell in zip(splits, self.settings.per_cell, strict=True):
@@ -73,10 +79,12 @@ class Generators:
             select(train.take(few_per_class(train.rows, n, seed)), folder)
         return folder
 
-    def base(self, name: Base) -> Path:
+    def base(self, name: Base, n: int, seed: int) -> Path:
         """The pipeline that a generator is tuned from."""
         if name == "other-phantoms":
             return pipeline_folder()
+        if name == "own-images":
+            return self._own(n, seed)
         folder = self.work / "base-none"
         if not folder.exists():
             torch.manual_seed(self.settings.phantom_seed)
@@ -85,13 +93,20 @@ class Generators:
                 write_weights(partial, "unet", new_unet().state_dict())
         return folder
 
+    def _own(self, n: int, seed: int) -> Path:
+        out = self.work / "own" / f"n{n}-s{seed}"
+        if not out.exists():
+            images = OwnImages(self.few(n, seed), self.settings.size, VAE_BUDGET)
+            images.write_pipeline(out, out.with_name(f"{out.name}.work"), seed=seed, progress=self.progress)
+        return out
+
     def tuned(self, base: Base, n: int, seed: int) -> Path:
         """The pipeline, tuned on the images of an arm."""
         out = self.work / "tuned" / f"{base}-n{n}-s{seed}"
         if not out.exists():
             settings = TUNING[base].model_copy(update={"seed": seed})
             execution = Execution(checkpoint_every=100)
-            task = Task(self.base(base), ShardSet.open(self.few(n, seed)), out)
+            task = Task(self.base(base, n, seed), ShardSet.open(self.few(n, seed)), out)
             tune(task, settings, execution, new_accelerator(settings, execution), self.progress, self.say)
         return out
 

@@ -15,32 +15,32 @@ from dermforge.common.errors import UserError
 from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import opened_json, sealed_json
 from evalsuite.study.kinds import Kind
+from gen.builtin.train_stages import Budget
 from gen.finetune.settings import Hyperparameters
 
 #: What a generator's UNet knows before it is tuned. other-phantoms: the built-in pipeline's, which saw 28,800 phantoms,
 #: none of this study; none: random weights. VAE and text encoder are the built-in pipeline's in both.
-Base = Literal["other-phantoms", "none"]
+#: own-images, for photographs: random weights too, and a VAE that was taught the images of the arm only.
+Base = Literal["other-phantoms", "none", "own-images"]
 BASES: tuple[Base, ...] = ("other-phantoms", "none")
 STRATEGIES = ("text-to-image", "inpaint", "inpaint-outpaint")
 RECORD = "settings.json"
-#: How a generator is tuned. A UNet that knows nothing needs more steps, at a rate that falls.
+#: A UNet that knows nothing needs more steps, at a rate that falls.
+FROM_NOTHING = Hyperparameters.check(
+    method="full", steps=1500, batch=32, learning_rate=8e-4, warmup=100, schedule="cosine", drop_prompt=0.1, ema=0.99
+)
+#: How a generator is tuned.
 TUNING: Mapping[Base, Hyperparameters] = MappingProxyType(
     {
         "other-phantoms": Hyperparameters.check(
             method="full", steps=200, batch=16, learning_rate=1e-4, warmup=20, drop_prompt=0.1, ema=0.98
         ),
-        "none": Hyperparameters.check(
-            method="full",
-            steps=1500,
-            batch=32,
-            learning_rate=8e-4,
-            warmup=100,
-            schedule="cosine",
-            drop_prompt=0.1,
-            ema=0.99,
-        ),
+        "none": FROM_NOTHING,
+        "own-images": FROM_NOTHING,
     }
 )
+#: Steps of the VAE that is taught an arm's images.
+VAE_BUDGET = Budget(encoder_steps=1500, decoder_steps=1500)
 
 
 class StudySettings(BaseModel):
@@ -58,6 +58,10 @@ class StudySettings(BaseModel):
         Phantoms of each class and skin type: training, validation, test.
     phantom_seed
         1 to 999: seed 0 is what the built-in pipeline was trained on.
+    photographs
+        Digest of real photographs that take the place of phantoms; none: phantoms.
+    size
+        Side in pixels of the synthetic images; the classifier of photographs has it too.
     steps, guidance
         Of the DPM-Solver++ that draws the synthetic images.
     """
@@ -71,6 +75,8 @@ class StudySettings(BaseModel):
     strategies: tuple[str, ...] = STRATEGIES
     per_cell: tuple[int, int, int] = (60, 8, 56)
     phantom_seed: int = Field(default=24, ge=1, le=999)
+    photographs: str | None = None
+    size: int = Field(default=64, ge=32, le=128, multiple_of=32)
     steps: int = Field(default=12, ge=1)
     guidance: float = Field(default=2.0, ge=1)
     classifier_steps: int = Field(default=200, ge=1)
@@ -86,8 +92,12 @@ class StudySettings(BaseModel):
             raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
         if not found.sizes or min(found.sizes) < 1 or not found.ratios or min(found.ratios) <= 0 or not found.bases:
             raise UserError("a study needs at least one number of real images, one ratio above 0, and one base")
+        if unknown := set(found.strategies) - set(STRATEGIES):
+            raise UserError(f"unknown strategies {sorted(unknown)}; expected some of {', '.join(STRATEGIES)}")
+        if (found.photographs is not None) != (found.bases == ("own-images",)):
+            raise UserError(f"bases {', '.join(found.bases)}; photographs have own-images, phantoms have the others")
         held = found.per_cell[0] * 6
-        if max(found.sizes) > held:
+        if found.photographs is None and max(found.sizes) > held:
             raise UserError(
                 f"{max(found.sizes)} real images per class; there are {held} (`per_cell` times 6 skin types)"
             )

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench.suites.published_study import conduct_study, generators
-from bench.suites.published_study.settings import BASES, STRATEGIES, TUNING, StudySettings
+from bench.suites.published_study.settings import STRATEGIES, TUNING, StudySettings
+from gen.builtin.train_stages import Budget
+from gen.phantoms.dataset import PhantomSplit
 from shards import ShardSet
 
 SMALL = {
@@ -24,8 +26,9 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Generators that are tuned for two steps."""
-    tuning = {base: TUNING[base].model_copy(update={"steps": 2, "batch": 4, "ema": 0.0, "warmup": 0}) for base in BASES}
-    monkeypatch.setattr(generators, "TUNING", tuning)
+    changes = {"steps": 2, "batch": 4, "ema": 0.0, "warmup": 0}
+    monkeypatch.setattr(generators, "TUNING", {base: TUNING[base].model_copy(update=changes) for base in TUNING})
+    monkeypatch.setattr(generators, "VAE_BUDGET", Budget(encoder_steps=2, decoder_steps=2, vae_batch=2))
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -64,3 +67,19 @@ def test_a_generator_saw_the_real_images_of_its_arm_only(tmp_path: Path) -> None
     real = {one for split in ("train", "validation", "test") for one in ShardSet.open(made.real() / split).rows["id"]}
     assert seen & real == own
     assert drawn.rows["strategy"].value_counts().to_dict() == dict.fromkeys(STRATEGIES, len(own))
+
+
+@pytest.mark.slow
+def test_photographs_take_the_place_of_phantoms(tmp_path: Path) -> None:
+    """Each generator, its VAE too, saw the images of its arm and nothing else."""
+    for split, per_cell in (("train", 2), ("validation", 1), ("test", 2)):
+        PhantomSplit(split, per_cell, 31).write(tmp_path / "photographs")  # type: ignore[arg-type]
+    given = {"bases": ("own-images",), "photographs": "digest", "size": 32, "strategies": ("text-to-image",)}
+    settings = StudySettings.check(**SMALL | given)
+    found = conduct_study.conduct_study(
+        tmp_path / "work", settings, photographs=tmp_path / "photographs", n_boot=100, workers=1
+    )
+    drawn = ShardSet.open(tmp_path / "work" / "drawn" / "own-images" / "n2-s0")
+    own = ShardSet.open(tmp_path / "work" / "few" / "n2-s0").rows["id"]
+    assert set(drawn.provenance(0).lineage) == set(own)
+    assert {row.base for row in found[0].claims} == {"own-images"}

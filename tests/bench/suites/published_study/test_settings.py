@@ -18,11 +18,20 @@ from dermforge.common.errors import UserError
         ({"sizes": (8, 1000)}, "1000 real images per class; there are 360"),
         ({"bases": ("imagenet",)}, "`bases` is 'imagenet'"),
         ({"phantom_seed": 0}, "`phantom_seed` is 0"),
+        ({"photographs": "digest"}, "photographs have own-images"),
+        ({"bases": ("own-images",)}, "phantoms have the others"),
+        ({"size": 50}, "`size` is 50"),
+        ({"strategies": ("outpaint",)}, "unknown strategies"),
     ],
 )
 def test_what_is_no_study_is_refused(given: dict[str, object], named: str) -> None:
     with pytest.raises(UserError, match=named):
         StudySettings.check(**given)
+
+
+def test_photographs_have_a_generator_of_their_own() -> None:
+    given = {"photographs": "digest", "bases": ("own-images",), "sizes": (1000,), "size": 32}
+    assert StudySettings.check(**given).size == 32
 
 
 def test_the_largest_ratio_says_how_many_images_are_drawn() -> None:
