@@ -1,4 +1,4 @@
-"""`evalsuite report`: one page of finished runs and studies."""
+"""`evalsuite report`: one page of finished runs and studies, or a checklist of a guideline that they fill."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from dermforge.common.console import print_json, progress, say
-from dermforge.common.errors import UserError, first_fault
+from dermforge.common.errors import UserError
 from dermforge.common.output_folder import claim
-from dermforge.common.regular_file import read_regular
-from dermforge.common.sealed_file import opened_json
+from evalsuite.report.guidelines import names
 
 if TYPE_CHECKING:
     from evalsuite.page.blocks import Report
-    from evalsuite.page.image_check import ImageCheck
-
-SECTION = "section.json"
+    from evalsuite.report.guidelines.artefacts import Trial
 
 
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of run, study, quality, tone, privacy, filter, reader-study.")
+        list[Path],
+        typer.Argument(
+            help="Folders of run, study, quality, tone, privacy, filter, reader-study; with --guideline also of "
+            "fairness and use, an engine bundle, and images."
+        ),
     ],
     folder: Annotated[Path | None, typer.Option("--out", help="Where to write. [default: the first folder]")] = None,
+    guideline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Write a checklist in place of the page: {', '.join(names.GUIDELINES)}. May be given again."
+        ),
+    ] = None,
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
@@ -33,8 +39,15 @@ def report(
 
     What was measured on the images comes in one part: fidelity, diversity, utility, privacy, fairness.
 
+    With --guideline: a checklist as HTML, Markdown and JSON, in which each item is filled from the artefacts, is for
+    the author to write, or does not apply; and a methods paragraph with its BibTeX. All folders are then of one study.
+
     Example: evalsuite report runs/first runs/study --out runs/report
     """
+    if guideline:
+        _checklists(folders, folder, names.known(guideline), n_boot, as_json)
+        return
+    from evalsuite.page.image_check import SECTION, read_check
     from evalsuite.page.render import PAGE, write_page
     from evalsuite.report import images_report
     from evalsuite.study.design import PLAN
@@ -45,7 +58,7 @@ def report(
     with progress("report", len(folders), "runs") as tick:
         for place in folders:
             if (place / SECTION).is_file() and not (place / PLAN).is_file():
-                measured.append(_measured(place / SECTION))
+                measured.append(read_check(place / SECTION))
             else:
                 reports.append(_one(place, n_boot))
             tick()
@@ -63,6 +76,15 @@ def report(
 def _one(place: Path, n_boot: int) -> Report:
     """The report of a run or a study; its JSON and CSV are written again."""
     from evalsuite.report import run_report, study_report
+
+    found = _analysed(place, n_boot)
+    return study_report.report(found.study) if found.run is None else run_report.report(found.run)
+
+
+def _analysed(place: Path, n_boot: int) -> Trial:
+    """What a run or a study shows; its JSON and CSV are written again."""
+    from evalsuite.page.image_check import SECTION
+    from evalsuite.report.guidelines.artefacts import Trial
     from evalsuite.study import analysis, run_findings, study_findings
     from evalsuite.study.design import PLAN, read_design
 
@@ -73,23 +95,40 @@ def _one(place: Path, n_boot: int) -> Report:
             f"{place} holds no run or study ({PLAN}) and no measurement ({SECTION}); make one with "
             "`evalsuite run`, `study`, `quality`, `tone`, `privacy`, `filter` or `reader-study`"
         )
+    name = place.resolve().name
     if read_design(place).kind == "study":
         study = analysis.analyse(place, n_boot=n_boot)
         study_findings.write_record(study, place)
-        return study_report.report(study)
+        return Trial(name, study_findings.RECORD, study)
     found = run_findings.find(place, n_boot=n_boot)
     run_findings.write_record(found, place)
-    return run_report.report(found)
+    return Trial(name, run_findings.RECORD, found.study, found)
 
 
-def _measured(path: Path) -> ImageCheck:
-    """What `evalsuite quality`, `tone`, `privacy`, `filter` or `reader-study` left behind."""
-    from evalsuite.page.image_check import ImageCheck
+def _checklists(
+    folders: list[Path], folder: Path | None, guidelines: list[names.Guideline], n_boot: int, as_json: bool
+) -> None:
+    """Fill the guidelines from the folders of one study, and say how far that goes."""
+    from evalsuite.report.guidelines import write
+    from evalsuite.report.guidelines.artefacts import gather
+    from evalsuite.study.design import PLAN
 
-    try:
-        content = opened_json(read_regular(path), path, "run the command that wrote it again")
-        return TypeAdapter(ImageCheck).validate_json(content)
-    except ValidationError as error:
-        raise UserError(
-            f"{path} is not a report section ({first_fault(error)}); run the command that wrote it again"
-        ) from error
+    trials = [place for place in folders if (place / PLAN).is_file()]
+    if len(trials) > 1:
+        raise UserError(f"{trials[0]} and {trials[1]} are both runs or studies; a checklist is of one")
+    out = write.place(folders, trials, folder)
+    with progress("checklist", len(folders), "folders") as tick:
+        trial = _analysed(trials[0], n_boot) if trials else None
+        tick(len(trials))
+        others = [place for place in folders if place not in trials]
+        found = gather(trial, others)
+        tick(len(others))
+    filled = write.write(guidelines, found, out)
+    if as_json:
+        print_json({"out": str(out), "guidelines": {one.name: write.counts(one) for one in filled}})
+        return
+    for text in found.notes:
+        say(text)
+    for one in filled:
+        say(f"{one.name}: {one.sentence()} {out / one.name}.html")
+    say(f"methods paragraph: {out / write.METHODS}, {out / write.BIBTEX}")

@@ -14,7 +14,7 @@ from dermforge.common.csv_cells import csv_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.sealed_parquet import sealed
-from evalsuite.page.image_check import ImageCheck
+from evalsuite.page.image_check import SECTION, ImageCheck
 from evalsuite.stats.estimate import Estimate
 
 
@@ -53,7 +53,7 @@ def write_findings(
         write_table(frame, folder / file)
     found: dict[str, Any] = plain(summary | {"verdict": part.verdict})
     write_json(found, folder / f"{name}.json")
-    write_whole(folder / "section.json", sealed_json(as_json.document(plain(part), indent=1)))
+    write_whole(folder / SECTION, sealed_json(as_json.document(plain(part), indent=1)))
     return found
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
+from dermforge.common.errors import UserError, first_fault
+from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json
 from evalsuite.page.blocks import Plot, Table, Thumbnails
 from evalsuite.stats.estimate import NOT_ENOUGH, Estimate
 
+#: The file of a check in its command's folder.
+SECTION = "section.json"
 Axis = Literal["fidelity", "diversity", "utility", "privacy", "fairness"]
 Status = Literal["good", "warn", "bad", "unknown"]
 #: What synthetic images are judged by, in the report's order (Friedrich 2024 without fairness).
@@ -26,6 +33,23 @@ class ImageCheck:
     verdict: str
     status: Status
     shown: dict[Axis, list[Table | Plot | Thumbnails]]
+
+
+def read_check(path: Path) -> ImageCheck:
+    """What `evalsuite quality`, `tone`, `privacy`, `filter`, `reader-study` or `use` left behind.
+
+    Raises
+    ------
+    UserError
+        The file is damaged, or no section.
+    """
+    try:
+        content = opened_json(read_regular(path), path, "run the command that wrote it again")
+        return TypeAdapter(ImageCheck).validate_json(content)
+    except ValidationError as error:
+        raise UserError(
+            f"{path} is not a report section ({first_fault(error)}); run the command that wrote it again"
+        ) from error
 
 
 #: AUC from which a difference is plain to see.
