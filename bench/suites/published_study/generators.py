@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from bench.measure.bundles import Wanted
+from bench.suites.published_study.own_base import OwnImages
 from bench.suites.published_study.settings import TUNING, VAE_BUDGET, Base, StudySettings
 from dermforge.common.progress import Progress, silent
 from dermforge.common.whole_folder import whole_folder
 from engines.checkpoint.weights import write_weights
 from gen.builtin import pipeline_folder
 from gen.builtin.model import new_unet
-from gen.builtin.own_images import OwnImages
 from gen.finetune.settings import Execution
 from gen.finetune.task import Task
 from gen.finetune.tune import new_accelerator, tune

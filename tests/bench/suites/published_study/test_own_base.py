@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from bench.suites.published_study.own_base import OwnImages
 from engines.facts import read_facts
 from engines.pipeline_spec import read_spec
-from gen.builtin.own_images import OwnImages
 from gen.builtin.train_stages import Budget
 from gen.phantoms.dataset import PhantomSplit
 from shards import ShardSet
