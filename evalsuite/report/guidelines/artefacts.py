@@ -15,6 +15,7 @@ from dermforge.common.use_certificate import USE, UseCertificate, read_use_certi
 from evalsuite.page.image_check import SECTION, ImageCheck, read_check
 from evalsuite.report.guidelines.bundle_record import MANIFEST, BundleRecord, read_bundle_record
 from evalsuite.report.guidelines.card_record import CARD, CardRecord, read_card, record_of
+from evalsuite.report.guidelines.quality_record import QUALITY, QualityCell, read_quality
 from evalsuite.study import arm as arms
 from evalsuite.study.analysis import Analysis
 from evalsuite.study.run_findings import RunFindings
@@ -25,7 +26,7 @@ from shards.format.schema import SHARD, SPLITS
 
 #: The commands that measure images, by the record that each leaves beside its section.
 CHECKS = {
-    "quality.json": "quality",
+    QUALITY: "quality",
     "tone.json": "tone",
     "privacy.json": "privacy",
     "filter.json": "filter",
@@ -34,7 +35,7 @@ CHECKS = {
     USE: "use",
 }
 UNPROVEN = (
-    "A card and the checks of images name no digest of the images that they judged. That they are of this study's "
+    "A card and the checks of images do not name the images that they judged by digest. That they are of this study's "
     "images is for the author to confirm."
 )
 
@@ -65,8 +66,8 @@ class Artefacts:
     ----------
     card, card_from
         That of a folder, else that of the run's model with synthetic images; and where it is written.
-    checks
-        By the command that made them.
+    checks, quality
+        By the command that made them; the cells of `evalsuite quality`.
     real, synthetic, external
         Images of the study that are there and as they were trained on; synthetic ones by their folder's name.
     notes
@@ -77,6 +78,7 @@ class Artefacts:
     card: CardRecord | None = None
     card_from: str = ""
     checks: Mapping[str, Check] = field(default_factory=dict)
+    quality: tuple[QualityCell, ...] = ()
     use: UseCertificate | None = None
     bundle: BundleRecord | None = None
     real: Splits | None = None
@@ -106,9 +108,13 @@ def gather(trial: Trial | None, folders: Sequence[Path]) -> Artefacts:
     images = _images_of(trial, kinds.get("real images"), made)
     bundle = read_bundle_record(kinds["bundle"]) if "bundle" in kinds else None
     notes, (card, card_from) = [*images.notes], _card(trial, kinds.get("card"))
-    if bundle is not None and not _drew(bundle, images.synthetic):
+    if bundle is not None and not _drew(bundle.digest, images.synthetic):
         notes.append(f"The bundle {bundle.name} drew none of the images that are given; nothing is said of it.")
         bundle = None
+    use = read_use_certificate(kinds["use"] / USE)[0] if "use" in kinds else None
+    if use is not None and not _drew(use.bundle, images.synthetic):
+        notes.append("The certificate of use names no bundle that drew the images; nothing is said of it.")
+        use, kinds = None, {kind: path for kind, path in kinds.items() if kind != "use"}
     checks = {k: Check(_name(p), read_check(p / SECTION)) for k, p in kinds.items() if k in CHECKS.values()}
     if checks or "card" in kinds:
         notes.append(UNPROVEN)
@@ -117,7 +123,8 @@ def gather(trial: Trial | None, folders: Sequence[Path]) -> Artefacts:
         card,
         card_from,
         checks,
-        read_use_certificate(kinds["use"] / USE)[0] if "use" in kinds else None,
+        read_quality(kinds["quality"] / QUALITY) if "quality" in kinds else (),
+        use,
         bundle,
         images.real,
         images.synthetic,
@@ -189,10 +196,10 @@ def _card(trial: Trial | None, folder: Path | None) -> tuple[CardRecord | None, 
     return None, ""
 
 
-def _drew(bundle: BundleRecord, synthetic: Sequence[tuple[str, ImageSet]]) -> bool:
+def _drew(bundle: str, synthetic: Sequence[tuple[str, ImageSet]]) -> bool:
     """Whether a bundle drew images of the sets; without sets it stands for itself."""
     drawn = {s.bundle_digest for _, images in synthetic for s in getattr(images, "sidecars", ())}
-    return not synthetic or bundle.digest in drawn
+    return not synthetic or bundle in drawn
 
 
 def _name(folder: Path) -> str:

@@ -47,7 +47,8 @@ def sources(one: FilledItem) -> list[str]:
 
 def methods_words(paragraph: Sequence[Sentence]) -> str:
     """The methods paragraph with its keys in brackets."""
-    return " ".join(f"{s.text}{f' [{chr(44).join(s.cites)}]' if s.cites else ''}." for s in paragraph)
+    keys = [f" [{', '.join(s.cites)}]" if s.cites else "" for s in paragraph]
+    return " ".join(f"{s.text}{cited}." for s, cited in zip(paragraph, keys, strict=True))
 
 
 def _answer(filled: FilledChecklist) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from evalsuite.report.guidelines import facts_checks as checks
 from evalsuite.report.guidelines import facts_generator as generator
 from evalsuite.report.guidelines import facts_images as images
 from evalsuite.report.guidelines import facts_results as results
@@ -32,7 +33,8 @@ FACTS: dict[str, Callable[[Artefacts], Fact | None]] = {
         training.pixels_alone,
         *(results.headline, results.performance, results.groups, results.class_results, results.calibration),
         *(results.confusion, results.detectable, results.metrics, results.statistics, results.fairness_methods),
-        *(results.external_results, results.notes, results.phantom_limits, results.prevalence, results.quality),
-        *(results.tone, results.privacy, results.image_filter, results.readers, results.use),
+        *(results.external_results, results.notes, results.phantom_limits, results.prevalence, checks.quality),
+        *(checks.tone, checks.privacy, checks.image_filter, checks.readers, checks.use),
+        *(checks.diversity, checks.quality_by_group, generator.every_cell),
     )
 }

@@ -23,6 +23,25 @@ def synthetic_images(found: Artefacts) -> Fact | None:
     return Fact(" ".join(said), _made_by(found))
 
 
+def every_cell(found: Artefacts) -> Fact | None:
+    """That no class and no skin type of the real images lacks synthetic ones; None where one does."""
+    parts = parts_of(found)
+    if not parts or not found.synthetic:
+        return None
+    fewest = []
+    for column, word in (("class", "class"), ("group", "skin type")):
+        made = Counter(value for _, images in found.synthetic for value in images.rows[column])
+        lacks = {value: made[value] for value in sorted(set(parts["train"].rows[column].dropna()))}
+        if not lacks or not min(lacks.values()):
+            return None
+        fewest.append(f"{word} ({min(lacks.values())} images of {min(lacks, key=lambda v: lacks[v])})")
+    return Fact(
+        f"Every class and skin type of the real training images has synthetic images; fewest has, by {fewest[0]} and "
+        f"by {fewest[1]}.",
+        _made_by(found),
+    )
+
+
 def generator(found: Artefacts) -> Fact | None:
     """What drew the synthetic images, by digest, and with which settings; None where shards do not record it."""
     said = []

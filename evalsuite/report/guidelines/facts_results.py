@@ -205,45 +205,6 @@ def prevalence(found: Artefacts) -> Fact | None:
     )
 
 
-def quality(found: Artefacts) -> Fact | None:
-    """Fidelity and diversity of the synthetic images."""
-    return _check(found, "quality")
-
-
-def tone(found: Artefacts) -> Fact | None:
-    """Whether the skin tone is what was asked for."""
-    return _check(found, "tone")
-
-
-def privacy(found: Artefacts) -> Fact | None:
-    """Whether synthetic images are copies of training images."""
-    return _check(found, "privacy")
-
-
-def image_filter(found: Artefacts) -> Fact | None:
-    """What a filter dropped."""
-    return _check(found, "filter")
-
-
-def readers(found: Artefacts) -> Fact | None:
-    """What people said of the images."""
-    return _check(found, "reader study")
-
-
-def use(found: Artefacts) -> Fact | None:
-    """The certificate of use."""
-    if found.use is None:
-        return None
-    return Fact(f"Against its teacher's images: {found.use.sentence()}.", f"{found.checks['use'].folder}/use.json")
-
-
-def _check(found: Artefacts, name: str) -> Fact | None:
-    made = found.checks.get(name)
-    if made is None or made.found.status == "unknown":
-        return None
-    return Fact(f"{made.found.title}: {made.found.verdict.strip()}", f"{made.folder}/section.json")
-
-
 def _card_performance(found: Artefacts) -> Fact | None:
     card = found.card
     if card is None:

@@ -63,8 +63,8 @@ class FilledChecklist:
         """The count, which calls no prompted item filled."""
         filled, write, apart = (self.count(status) for status in STATUSES)
         return (
-            f"Of {len(self.items)} items, {filled} are filled from the artefacts ({self.share_filled:.0%}), {write} "
-            f"are the author's to write, and {apart} do not apply to this study."
+            f"{filled} of {len(self.items)} items filled from the artefacts ({self.share_filled:.0%}), {write} for the "
+            f"author to write, {apart} not applicable to this study."
         )
 
 

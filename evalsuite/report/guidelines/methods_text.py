@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalsuite.report import methods
-from evalsuite.report.guidelines import facts_generator, facts_images, facts_results, facts_training
+from evalsuite.report.guidelines import facts_checks, facts_generator, facts_images, facts_training
 from evalsuite.report.guidelines.artefacts import Artefacts, Trial
 from evalsuite.report.guidelines.card_record import CardRecord
 from evalsuite.report.guidelines.checklist import read_checklist
@@ -148,7 +148,7 @@ def _card_statistics(card: CardRecord) -> list[Sentence]:
 
 
 def _tone(found: Artefacts) -> Sentence | None:
-    if facts_results.tone(found) is None:
+    if facts_checks.tone(found) is None:
         return None
     return Sentence("Skin tone was measured as the individual typology angle", ("chardon1991",))
 

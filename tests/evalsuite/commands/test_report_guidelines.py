@@ -43,7 +43,7 @@ def test_a_run_becomes_a_checklist_a_table_a_paragraph_and_its_sources(run: Path
     assert items["44"]["status"] == "author must write"
     html = (tmp_path / "claim2024.html").read_text()
     counts = json.loads((tmp_path / "claim2024.json").read_text())["counts"]
-    assert f"Of 44 items, {counts['filled']} are filled from the artefacts" in html
+    assert f"{counts['filled']} of 44 items filled from the artefacts" in html
     assert "51.4 %" in html
     table = MarkdownIt("commonmark").enable("table").render((tmp_path / "claim2024.md").read_text())
     assert table.count("<tr>") == 45

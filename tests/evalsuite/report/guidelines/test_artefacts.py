@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from use_helpers import certificate
 
 from dermforge.common.errors import UserError
 from dermforge.common.sealed_file import sealed_json
@@ -17,6 +18,11 @@ from evalsuite.report.guidelines.facts import FACTS
 from shards import Provenance, Sample, ShardSetWriter, encode_image
 
 DIGEST = "b" * 64
+CELLS = [
+    {"family": "overall", "cell": "all", "metric": "recall[x]", "value": 0.44, "low": 0.4, "high": 0.48, "n": 40},
+    {"family": "overall", "cell": "all", "metric": "KD[x]", "value": 0.1, "low": 0.0, "high": 0.2, "n": 40},
+    {"family": "group", "cell": "dark", "metric": "recall[x]", "value": None, "low": None, "high": None, "n": 3},
+]
 
 
 def shards(folder: Path, bundle: str | None = DIGEST, origin: str = "synthetic", label: str = "<b>|</b>") -> Path:
@@ -47,7 +53,7 @@ def bundle(folder: Path, passed: bool = True) -> str:
 def section(folder: Path, record: str, status: str = "good") -> Path:
     """What a command that measures images leaves behind."""
     folder.mkdir()
-    (folder / record).write_text("{}")
+    (folder / record).write_text(json.dumps({"cells": CELLS}))
     part = ImageCheck("Images", "KD is 0.1 (0.0 to 0.2), n = 40.", "good", {})
     document = json.dumps({"title": part.title, "verdict": part.verdict, "status": status, "shown": {}})
     (folder / "section.json").write_bytes(sealed_json(document))
@@ -101,6 +107,31 @@ def test_a_check_without_an_answer_is_no_fact(tmp_path: Path) -> None:
     assert quality.source == "a/section.json"
     assert FACTS["tone"](found) is None
     assert found.notes == (UNPROVEN,)
+
+
+def test_variety_is_read_from_the_cells_that_have_enough(tmp_path: Path) -> None:
+    found = gather(None, [section(tmp_path / "q", "quality.json")])
+    fact = FACTS["diversity"](found)
+    assert fact is not None
+    assert fact.text == "Variety of all images: recall[x] 0.44 (0.4 to 0.48)."
+    assert fact.source == "q/quality.json"
+    assert FACTS["quality_by_group"](found) is None
+    (tmp_path / "q" / "quality.json").write_text('{"cells": [1]}')
+    with pytest.raises(UserError, match="no measurement of quality"):
+        gather(None, [tmp_path / "q"])
+
+
+def test_a_certificate_of_use_counts_where_its_bundle_drew_the_images(tmp_path: Path) -> None:
+    folder = section(tmp_path / "use", "use.json")
+    made = certificate(bundle=DIGEST)
+    (folder / "use.json").write_bytes(made.content())
+    own = gather(None, [folder, shards(tmp_path / "own")])
+    fact = FACTS["use"](own)
+    assert fact is not None
+    assert made.sentence() in fact.text
+    other = gather(None, [folder, shards(tmp_path / "other", "d" * 64)])
+    assert FACTS["use"](other) is None
+    assert "names no bundle that drew the images" in other.notes[0]
 
 
 def test_a_damaged_card_is_refused(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_without_artefacts_everything_is_the_authors_and_is_named(name: Guidelin
     found = fill(name, Artefacts())
     assert {one.status for one in found.items} == {"author must write"}
     assert all(one.write and not one.facts and not one.reasons for one in found.items)
-    assert found.sentence().startswith(f"Of {len(found.items)} items, 0 are filled from the artefacts (0%)")
+    assert found.sentence().startswith(f"0 of {len(found.items)} items filled from the artefacts (0%)")
 
 
 def test_a_study_without_its_images_fills_what_its_plan_and_results_say(study: Artefacts) -> None:
