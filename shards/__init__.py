@@ -9,6 +9,7 @@ __all__ = [
     "CheckFailed",
     "FolderSet",
     "ImageSet",
+    "Mark",
     "MixedStream",
     "Provenance",
     "Sample",
@@ -21,6 +22,7 @@ __all__ = [
     "decode_image",
     "encode_image",
     "finished",
+    "mark_of",
     "open_data",
     "write_info",
     "write_shard",
@@ -29,8 +31,10 @@ __all__ = [
 if TYPE_CHECKING:
     from dermforge.common.errors import CheckFailed, UserError
     from shards.format.commit_local import finished
+    from shards.format.find_mark import mark_of
     from shards.format.images import decode_image, encode_image
     from shards.format.interop import write_info
+    from shards.format.mark import Mark
     from shards.format.provenance import Provenance
     from shards.format.reader import ImageSet, ShardSet
     from shards.format.schema import Sample, Sidecar
@@ -43,8 +47,10 @@ else:
         {
             "dermforge.common.errors": ["CheckFailed", "UserError"],
             "shards.format.commit_local": ["finished"],
+            "shards.format.find_mark": ["mark_of"],
             "shards.format.images": ["decode_image", "encode_image"],
             "shards.format.interop": ["write_info"],
+            "shards.format.mark": ["Mark"],
             "shards.format.provenance": ["Provenance"],
             "shards.format.reader": ["ImageSet", "ShardSet"],
             "shards.format.schema": ["Sample", "Sidecar"],

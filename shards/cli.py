@@ -19,6 +19,7 @@ PROGRAM = Program(
         "regenerate": "shards.commands.change:regenerate",
         "purge": "shards.commands.change:purge",
         "repair": "shards.commands.change:repair",
+        "sign": "shards.commands.sign:sign",
         "sheet": "shards.commands.show:sheet",
         "card": "shards.commands.card:card",
     },

@@ -14,6 +14,7 @@ PURPOSES = {
     "ray": "--ray",
     "cloud": "s3:// and other buckets",
     "dicom": "DICOM images",
+    "c2pa": "shards sign",
     "track": "logs for TensorBoard",
     "optimum": "bench: comparison with optimum",
     "quality": "tests: FID and KID of torch-fidelity",

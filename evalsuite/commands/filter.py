@@ -14,7 +14,7 @@ from dermforge.common.output_folder import claim
 from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
 from evalsuite.images.features.names import SPECS
-from evalsuite.images.image_data import image_side, open_images
+from evalsuite.images.image_data import image_side, open_images, open_real
 from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE
 from shards import open_data
 from shards.storage.claim import claim_set
@@ -82,7 +82,7 @@ def filter_images(
         if judge_on is None
         else _trial(n_real, seeds, model=model, weights=weights, size=size, ratio=ratio, steps=steps, lr=lr)
     )
-    made, real, held = open_images(synthetic), open_images(train), open_images(validation)
+    made, real, held = open_images(synthetic), open_real(train), open_real(validation)
     leakage = datasets.check_unseen(synthetic, validation, train, allow_leakage)
     known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))

@@ -11,7 +11,7 @@ import typer
 from dermforge.common.command_line import typed
 from dermforge.common.console import err, print_json, say, track
 from dermforge.common.errors import UserError
-from evalsuite.images.image_data import image_side, open_images
+from evalsuite.images.image_data import image_side, open_images, open_real
 
 
 class Action(StrEnum):
@@ -51,7 +51,7 @@ def reader_study(
             raise UserError("a study needs --real and --synthetic images")
         made = open_images(synthetic)
         design = SetDesign(size or image_side(made), per_cell, seed)
-        study = make(open_images(real), made, folder, design, track)
+        study = make(open_real(real), made, folder, design, track)
         say(f"{len(study.items)} images: {folder}; next: {typed('evalsuite', 'reader-study', 'serve', folder)}")
     elif step is Action.serve:
         open_study(folder)

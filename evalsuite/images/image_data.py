@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
-from shards import open_data
+from shards import ImageSet, open_data
 from shards.format.schema import Origin, Sample
+from shards.ingest.refuse_marked import refuse_marked
 
 T = TypeVar("T")
 #: Columns that the measures read, one row per image.
@@ -111,6 +112,14 @@ def open_images(
         data = data.where(split=split)
     if not data.n:
         raise UserError(f"{source} holds no images" + (f" of the split {split}" if split else ""))
+    return data
+
+
+def open_real(source: ImageSource, *, split: str | None = None, name: str = "image") -> ImageData:
+    """As `open_images`; images that say themselves that an algorithm made them are refused by their ids."""
+    data = open_images(source, split=split, name=name)
+    if isinstance(data, ImageSet):
+        refuse_marked(data, "real images")
     return data
 
 

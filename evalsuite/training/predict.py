@@ -14,6 +14,7 @@ from evalsuite.fairness.own_columns import PREFIX
 from evalsuite.training import checkpoint, loop, preprocessing
 from evalsuite.training.data.open_splits import check_classes
 from shards import ImageSet
+from shards.ingest.refuse_marked import refuse_marked
 from shards.mixing.tensors import TensorSet
 
 
@@ -32,6 +33,7 @@ def predict(
         checkpoint.refuse_seen(record, folder, images, "predict on others, or set `allow_leakage`")
     if not images.n:
         raise UserError(f"{images} holds no images")
+    refuse_marked(images.where(origin=("real", "phantom")), "real images")
     check_classes(images.rows["class"], record.classes, str(images))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     prepare = preprocessing.evaluation_input(classifier, device)

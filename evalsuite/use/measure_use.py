@@ -32,6 +32,7 @@ from evalsuite.use.same_plan import Noting, Pair, same_plan, used
 from evalsuite.use.tone_kept import tone_kept
 from shards import open_data
 from shards.format.schema import created_by
+from shards.ingest.refuse_marked import refuse_marked
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def measure_use(
     splits = open_splits(sets.real)
     reference = splits.test if sets.reference is None else open_data(sets.reference)
     tuned_on = splits.train if sets.tuned_on is None else open_data(sets.tuned_on)
+    for images in (reference, tuned_on):
+        refuse_marked(images, "real images")
     both = datasets.Places(real=sets.real, synthetic=(sets.teacher, sets.student), size=trial.recipe.size)
     leakage = _leakage(both, options.allow_leakage)
     with tempfile.TemporaryDirectory() as scratch:

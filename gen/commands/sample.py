@@ -123,6 +123,11 @@ def sample(
     job = replace(job, threads=record.threads)  # the same on machines with other cores
     remaining = run_record.remaining(shards, table)
     warn(table, remaining, loaded, job)
+    if record.marks is None:
+        console.warn(
+            "this run began before images were marked as synthetic, and goes on without marks so that its shards fit "
+            "together; --fresh starts again with marks"
+        )
     if not record.certified:
         console.warn("this bundle failed its parity certificate", style="red")
     if record.certificates:

@@ -26,6 +26,7 @@ from gen.plan.parents import Parents
 from gen.plan.plan import PlanRow
 from gen.sampling.in_memory import sample_images
 from shards.format.images import encode_image
+from shards.format.mark import Mark
 
 BATCH = 8
 CELLS = 36
@@ -60,7 +61,7 @@ def prior_images(
             chosen = missing[start : start + BATCH]
             rows = [row(base, settings.prior_prompt, settings.seed + i, steps=50) for i in chosen]
             for number, image in zip(chosen, sample_images(drawer, rows), strict=True):
-                write_sealed(folder / f"{number:06d}.png", [encode_image(image)])
+                write_sealed(folder / f"{number:06d}.png", [encode_image(image, mark=Mark("trainedAlgorithmicMedia"))])
                 tick()
 
 
@@ -93,7 +94,7 @@ def sheet(
         page.paste(Image.fromarray(image), (x, y + band))
     result: NDArray[np.uint8] = np.array(page)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, encode_image(result))
+    write_whole(path, encode_image(result, mark=Mark("compositeSynthetic")))
     return result
 
 

@@ -14,6 +14,7 @@ from dermforge.common.progress import Ticker, no_tick
 from dermforge.common.skin_tone import TONE_GROUPS
 from gen.phantoms.draw import CLASSES, draw
 from shards.format.images import encode_image
+from shards.format.mark import Mark
 from shards.format.schema import SPLITS, Sample, Split
 from shards.format.writer import ShardSetWriter
 from shards.storage.claim import claim_set
@@ -21,6 +22,8 @@ from shards.storage.claim import claim_set
 #: First draw of each split; a set of seed s starts s million draws later, so sets of other seeds share none.
 SPLIT_BASE: dict[Split, int] = {"train": 0, "validation": 1_000_000_000, "test": 2_000_000_000}
 DRAWS_PER_SEED = 1_000_000
+#: A program draws phantoms, no trained model.
+MARK = Mark("algorithmicMedia", "dermforge gen phantoms")
 
 CELLS = [(c, g) for c in CLASSES for g in sorted(TONE_GROUPS)]
 
@@ -103,5 +106,5 @@ def _round(seed: int, *, split: Split, size: int) -> list[tuple[Sample, bytes]]:
             size=size,
             params=phantom.params,
         )
-        result.append((sample, encode_image(phantom.image, "png")))
+        result.append((sample, encode_image(phantom.image, "png", mark=MARK)))
     return result

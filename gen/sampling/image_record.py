@@ -1,10 +1,11 @@
-"""What is stored beside an image: its plan row, and the run that drew it."""
+"""What is stored beside an image and in it: its plan row, the run that drew it, and the mark of how it was made."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gen.plan.plan import COLUMNS, PlanRow
+from shards.format.mark import Mark
 from shards.format.schema import Sample
 
 if TYPE_CHECKING:
@@ -26,6 +27,18 @@ def sample_of(row: PlanRow, run: RunRecord, by_base: bool) -> Sample:
         plan_digest=run.plan_digest,
         model_digest=run.model_digest,
         bundle_digest=run.bundle_digest,
+    )
+
+
+def mark_of_row(row: PlanRow, run: RunRecord) -> Mark | None:
+    """The mark of an image of a run; None in runs that began before images were marked.
+
+    With a parent it is a photograph that the model changed, else all of it is the model's.
+    """
+    if run.marks is None:
+        return None
+    return Mark(
+        "compositeWithTrainedAlgorithmicMedia" if row.parent else "trainedAlgorithmicMedia", digest=run.bundle_digest
     )
 
 

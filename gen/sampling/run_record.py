@@ -56,6 +56,7 @@ class RunRecord(BaseModel):
     compile_mode: CompileMode | None = None  # of torch on CUDA; older records have none
     certified: bool
     certificates: Certificates | None = None  # those that the run began with; older records have none
+    marks: Literal[1] | None = None  # how images are marked; those of older records are not
     phantom: bool
     created_by: str
 
@@ -89,7 +90,8 @@ def describe(
     ----------
     begun
         The run that is resumed, or of which a shard is made again. Its shards name the certificates that it began with,
-        so that they are the same bytes whatever became of the bundle's certificates meanwhile.
+        and its images are marked as those it has, so that they are the same bytes whatever became of the bundle's
+        certificates and of the marks meanwhile.
 
     Raises
     ------
@@ -115,6 +117,7 @@ def describe(
             compile_mode=engine.compile_mode,
             certified=engine.certified,
             certificates=certificates_of(engine, plan) if begun is None else begun.certificates,
+            marks=1 if begun is None else begun.marks,
             phantom=spec.phantom,
             created_by=created_by(),
         )

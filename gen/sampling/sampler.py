@@ -27,7 +27,7 @@ from gen.diffusion.strategies import Pixels
 from gen.plan.parents import Parents
 from gen.plan.plan import Plan, PlanRow
 from gen.sampling import run_record
-from gen.sampling.image_record import sample_of
+from gen.sampling.image_record import mark_of_row, sample_of
 from gen.sampling.inflight_buffer import InFlightBuffer, Stopped
 from gen.sampling.prepare import Preparer
 from gen.sampling.progress import STAGES, WAITS, Clock, StageProgress, Summary
@@ -232,11 +232,12 @@ class Sampler:
             if finished is None:
                 self.buffer.send_back(image)
             else:
-                self.buffer.deliver(image.number, (image.row, self.encoders.submit(self._encode, finished)))
+                self.buffer.deliver(image.number, (image.row, self.encoders.submit(self._encode, finished, image.row)))
 
-    def _encode(self, pixels: Pixels) -> bytes:
+    def _encode(self, pixels: Pixels, row: PlanRow) -> bytes:
         with self.clock("encode", 1):
-            return encode_image(pixels, self.record.image_format, self.record.quality)
+            run = self.record
+            return encode_image(pixels, run.image_format, run.quality, mark_of_row(row, run))
 
     # write: shards in order
 

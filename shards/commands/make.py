@@ -84,8 +84,9 @@ def make(
     """
     from shards.commands.allowed import advice, allowed
     from shards.ingest.importing import LEAST_FOUND, Labels
+    from shards.ingest.write.encode import Encoding
     from shards.ingest.write.hidden_names import open_hidden
-    from shards.ingest.write.make import Encoding, Splitting
+    from shards.ingest.write.make import Splitting
     from shards.ingest.write.make import make as write
     from shards.ingest.write.make_synthetic import make_synthetic
     from shards.ingest.write.what_numbers_allow import count, propose, read_rows

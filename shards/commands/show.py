@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dermforge.common import console, id_ranges
 from dermforge.common.errors import CheckFailed, UserError
+from dermforge.common.unused_options import used_only
 from shards.commands.conditions import Cls, Group, Json, Location, MinScore, Split, Strategy, choose
 from shards.format.reader import ShardSet
 from shards.format.schema import count
@@ -103,13 +104,17 @@ def ls(
         sys.stdout.write("\t".join([*(value or "-" for value in values), tar]) + "\n")
 
 
+@used_only("with --deep", lambda given: given["deep"], "require_marks")
 def verify(
     location: Location,
     deep: Annotated[bool, typer.Option("--deep", help="Read and decode everything.")] = False,
+    require_marks: Annotated[
+        bool, typer.Option("--require-marks", help="Synthetic images without a mark are a fault.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Processes [default: one per core].", min=1)] = None,
     as_json: Json = False,
 ) -> None:
-    """Check sidecars and sizes; with --deep every digest, header and image. Exit status 1 on any fault.
+    """Check sidecars and sizes; with --deep every digest, header, image and mark. Exit status 1 on any fault.
 
     Example: shards verify runs/demo/shards --deep
     """
@@ -118,7 +123,7 @@ def verify(
     verdict = check(location)
     if deep:
         with console.progress("verifying", verdict.images) as tick:
-            verdict = check(location, deep, workers, tick)
+            verdict = check(location, deep, workers, tick, require_marks)
     if as_json:
         console.print_json(vars(verdict))
     else:
@@ -129,7 +134,7 @@ def verify(
     if verdict.faults:
         raise CheckFailed(f"{len(verdict.faults)} faults in {verdict.shards} shards of {location}")
     if not as_json:
-        how = "every digest, header and image" if deep else "sidecars and sizes; --deep reads the images too"
+        how = "every digest, header, image and mark" if deep else "sidecars and sizes; --deep reads the images too"
         console.out.print(f"{verdict.images} images in {verdict.shards} shards are as written ({how})", soft_wrap=True)
 
 

@@ -16,13 +16,12 @@ from PIL import Image
 from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 from shards.format import dicom
+from shards.format.jpeg_segments import APP1, APP2, segments
+from shards.format.mark import Mark, marked
 from shards.format.pixels import turned, upright_srgb
 
 MAX_BYTES = 256 << 20
 MAX_PIXELS = 64 << 20
-#: The formats in which shards hold images.
-STORED = ("jpg", "png", "webp")
-
 _PILLOW = {
     "jpg": ("JPEG", "MPO"),
     "png": ("PNG",),
@@ -32,7 +31,7 @@ _PILLOW = {
     "gif": ("GIF",),
 }
 #: Markers of the JPEG segments with EXIF and with a colour profile, and how these begin.
-_PROFILES = {0xE1: b"Exif", 0xE2: b"ICC_PROFILE"}
+_PROFILES = {APP1: b"Exif", APP2: b"ICC_PROFILE"}
 _BROKEN = "a broken image"
 _KINDS = "a JPEG, PNG, WebP, TIFF, BMP, GIF or DICOM image"
 
@@ -114,19 +113,21 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
             return turned(upright_srgb(image, image.info.get("icc_profile"), data), turn)
 
 
-def stored(data: bytes) -> bytes:
-    """The encoded image in a format that shards hold: as it is, or as PNG of the same pixels."""
-    return data if image_format(data) in STORED else encode_image(decode_image(data))
-
-
-def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95) -> bytes:
-    """Encode RGB, uint8 [H, W, 3], as PNG, JPEG (4:4:4) or WebP; the same pixels give the same bytes.
+def encode_image(image: NDArray[np.uint8], fmt: str = "png", quality: int = 95, mark: Mark | None = None) -> bytes:
+    """Encode RGB, uint8 [H, W, 3], as PNG, JPEG (4:4:4) or WebP; the same pixels and mark give the same bytes.
 
     Parameters
     ----------
     quality
         Of JPEG and WebP, 1 to 100.
+    mark
+        How it was made, for an image that no camera took; it changes no pixel.
     """
+    data = _encoded(image, fmt, quality)
+    return marked(data, mark) if mark else data
+
+
+def _encoded(image: NDArray[np.uint8], fmt: str, quality: int) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"an image of {image.dtype} {image.shape}; expected uint8 [height, width, 3]")
     if fmt == "jpg":
@@ -175,12 +176,4 @@ def _fast_jpeg(data: bytes) -> NDArray[np.uint8] | None:
 
 def _has_profile(data: bytes) -> bool:
     """Whether the segments before a JPEG's pixels hold EXIF or a colour profile."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and len(data) >= at + 4:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA or length < 2:
-            return False
-        if marker in _PROFILES and data.startswith(_PROFILES[marker], at + 4):
-            return True
-        at += 2 + length
-    return False
+    return any(marker in _PROFILES and data.startswith(_PROFILES[marker], start) for marker, start, _ in segments(data))

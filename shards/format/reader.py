@@ -47,6 +47,10 @@ class ImageSet:
         """The sample in this row, and its encoded image."""
         raise TypeError("an ImageSet is read through ShardSet or FolderSet")
 
+    def file_at(self, position: int) -> bytes:
+        """The encoded image in this row as it lies there, in whatever format; its digest is not checked."""
+        return self.at(position, verify=False)[1]
+
     def image_at(self, position: int, verify: bool = True) -> tuple[Sample, NDArray[np.uint8]]:
         """The sample in this row, and its image as RGB, uint8 [H, W, 3].
 

@@ -15,8 +15,10 @@ from dermforge.common.digests import AHEAD, INLINE, StreamDigest, digest_bytes
 from dermforge.common.errors import UserError
 from shards.format import tar
 from shards.format.commit_local import commit_shard, finish_commits
+from shards.format.find_mark import mark_of
 from shards.format.images import image_size
 from shards.format.interop import write_info
+from shards.format.mark import at_odds
 from shards.format.provenance import Provenance
 from shards.format.schema import (
     IMAGE_EXTENSIONS,
@@ -86,6 +88,8 @@ class ShardWriter:
             Encoded, in the format `ext`: "png", "jpg" or "webp".
         """
         self._check(sample, ext)
+        if sample.origin != "synthetic" and (word := at_odds(sample.origin, mark_of(image))):
+            raise UserError(f"{sample.id} is marked as {word}, not as {sample.origin}; leave it out, or say synthetic")
         self.last_id = sample.id
         if not sample.width:
             width, height = image_size(image)

@@ -12,10 +12,11 @@ import pandas as pd
 
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import CheckFailed, DataWarning, UserError
-from shards.format.images import image_size, stored
+from shards.format.find_mark import mark_of
+from shards.format.images import decode_image, encode_image, image_format, image_size
 from shards.format.nearby import sets_below
 from shards.format.reader import ImageSet, ShardSet
-from shards.format.schema import SHARD, SPLITS, Sample
+from shards.format.schema import IMAGE_EXTENSIONS, SHARD, SPLITS, Sample
 from shards.ingest.files.found import FoundImage, Inventory
 from shards.ingest.files.kinds import IMAGE_SUFFIXES, Kind, classify
 from shards.ingest.files.naming import unique_ids
@@ -96,11 +97,21 @@ class FolderSet(ImageSet):
         )
         return sample, data
 
+    def file_at(self, position: int) -> bytes:
+        return bytes(self.rows["file"].iloc[position].read())
+
     def source(self, position: int) -> str:
         return str(self.rows["path"].iloc[position])
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+def stored(data: bytes) -> bytes:
+    """The encoded image in a format that shards hold: as it is, or as PNG of the same pixels with the same mark."""
+    if image_format(data) in IMAGE_EXTENSIONS:
+        return data
+    return encode_image(decode_image(data), mark=mark_of(data))
 
 
 def open_data(location: str | Path, table: Path | None = None) -> ImageSet:

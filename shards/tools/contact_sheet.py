@@ -14,6 +14,7 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.decoding import decoding
 from dermforge.common.errors import UserError
 from dermforge.common.output_file import refuse, refuse_folder
+from shards.format.mark import Mark, marked
 from shards.format.reader import ImageSet
 
 #: The file name of the sheet of a run.
@@ -74,7 +75,8 @@ def drawn(data: ImageSet, *, per_cell: int = 2, thumb: int = 64) -> bytes:
     note, out = PngInfo(), io.BytesIO()
     note.add_text(*_NOTE)
     sheet.save(out, "PNG", compress_level=1, pnginfo=note)
-    return out.getvalue()
+    all_real = origins in ("", "real")
+    return out.getvalue() if all_real else marked(out.getvalue(), Mark("compositeSynthetic"))
 
 
 def _is_sheet(path: Path) -> bool:

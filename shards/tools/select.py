@@ -17,6 +17,7 @@ from shards.storage.claim import claimed_set
 from shards.storage.location import Storage
 
 Scores = Mapping[str, Mapping[str, float]]
+Edit = Callable[[Sample, bytes], bytes]
 
 
 def select(
@@ -26,6 +27,7 @@ def select(
     *,
     shard_size: int = 1000,
     scores: Scores | None = None,
+    edit: Edit | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> list[Sidecar]:
     """Copy the images of a view into new shards, in order of their ids; the records of withdrawn images go along.
@@ -41,6 +43,8 @@ def select(
         Folder or fsspec address.
     scores
         Id -> name -> value, added to the scores that the samples have.
+    edit
+        Makes of an encoded image what is written in its place, such as the same one with a signature.
     tick
         Called with 1 after each image.
 
@@ -53,7 +57,7 @@ def select(
         raise UserError(f"no image of {data} meets the conditions; loosen them")
     check_name(name)
     with claimed_set(out, name) as where:
-        return _copied(data, out, where, name, shard_size, scores or {}, tick)
+        return _copied(data, out, where, name, shard_size, scores or {}, edit, tick)
 
 
 def _copied(
@@ -63,6 +67,7 @@ def _copied(
     name: str,
     shard_size: int,
     scores: Scores,
+    edit: Edit | None,
     tick: Callable[[int], None] | None,
 ) -> list[Sidecar]:
     if isinstance(data, ShardSet):
@@ -74,19 +79,21 @@ def _copied(
     for source, positions in by_provenance.items():
         provenance = replace(source, lineage=tuple(sorted(source.lineage)))
         for start in range(0, len(positions), shard_size):
-            items = _items(data, positions[start : start + shard_size], scores, tick)
+            items = _items(data, positions[start : start + shard_size], scores, edit, tick)
             sidecars.append(write_shard(out, name, len(sidecars), items, classes=data.classes, provenance=provenance))
     finish_set(out, name, len(sidecars))
     return sidecars
 
 
 def _items(
-    data: ImageSet, positions: list[int], scores: Scores, tick: Callable[[int], None] | None
+    data: ImageSet, positions: list[int], scores: Scores, edit: Edit | None, tick: Callable[[int], None] | None
 ) -> Iterator[tuple[Sample, bytes, str]]:
     for position in positions:
         sample, image = data.at(position)
         if sample.id in scores:
             sample = sample.model_copy(update={"scores": sample.scores | dict(scores[sample.id])})
+        if edit:
+            image = edit(sample, image)
         yield sample, image, image_format(image)
         if tick:
             tick(1)

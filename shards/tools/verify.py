@@ -21,6 +21,7 @@ from shards.format.schema import REMEDY, SHARD, Sidecar, SidecarRow
 from shards.format.unpack import unpack
 from shards.format.withdrawn import Withdrawn
 from shards.storage.location import Folder, Storage, open_storage
+from shards.tools.check_marks import Marks, check_marks, unmarked_sentence
 
 
 @dataclass
@@ -42,19 +43,25 @@ class Verification:
 
 
 def verify(
-    location: str | Path, deep: bool = False, workers: int | None = None, tick: Callable[[int], None] = lambda n: None
+    location: str | Path,
+    deep: bool = False,
+    workers: int | None = None,
+    tick: Callable[[int], None] = lambda n: None,
+    require_marks: bool = False,
 ) -> Verification:
     """Check every shard of a folder or bucket.
 
     Parameters
     ----------
     deep
-        Read everything: check the digest of every tar and every header, and decode every image. Otherwise only
-        sidecars and sizes are checked.
+        Read everything: check the digest of every tar and every header, decode every image, and compare its mark with
+        what the set says of it. Otherwise only sidecars and sizes are checked.
     workers
         Processes of a deep check; None uses one per core.
     tick
         Called after each shard of a deep check, with its number of images.
+    require_marks
+        A synthetic image without a mark is a fault of a deep check; otherwise a note counts them.
     """
     where = open_storage(location)
     names = where.names()
@@ -72,9 +79,13 @@ def verify(
     result.notes += _notes(where, names, sidecars)
     result.images = sum(sidecar.n for sidecar in sidecars)
     if deep:
-        for faults, n in _deep(where, sidecars, names, workers):
-            result.faults += faults
+        unmarked: list[str] = []
+        for faults, marks, n in _deep(where, sidecars, names, workers):
+            result.faults += [*faults, *marks.faults]
+            unmarked += marks.unmarked
             tick(n)
+        if unmarked:
+            (result.faults if require_marks else result.notes).append(unmarked_sentence(unmarked, result.images))
     return result
 
 
@@ -132,7 +143,7 @@ def _sample_faults(data: bytes, row: SidecarRow, sidecar: Sidecar, source: str) 
 
 def _deep(
     where: Storage, sidecars: list[Sidecar], names: dict[str, int], workers: int | None
-) -> Iterator[tuple[list[str], int]]:
+) -> Iterator[tuple[list[str], Marks, int]]:
     jobs = [(where, sidecar, f"{sidecar.stem}.idx" in names) for sidecar in sidecars]
     if len(jobs) < 2 or workers == 1:
         yield from map(_deep_one, jobs)
@@ -141,11 +152,12 @@ def _deep(
         yield from pool.map(_deep_one, jobs)
 
 
-def _deep_one(job: tuple[Storage, Sidecar, bool]) -> tuple[list[str], int]:
+def _deep_one(job: tuple[Storage, Sidecar, bool]) -> tuple[list[str], Marks, int]:
     where, sidecar, indexed = job
     index = where.read(f"{sidecar.stem}.idx") if indexed else None
     with where.open(sidecar.tar) as file:
-        return check_deeply(file, sidecar, f"{where}/{sidecar.tar}", index), sidecar.n
+        source = f"{where}/{sidecar.tar}"
+        return check_deeply(file, sidecar, source, index), check_marks(file, sidecar, source), sidecar.n
 
 
 def _sidecar(where: Storage, name: str, names: dict[str, int], result: Verification) -> Sidecar | None:

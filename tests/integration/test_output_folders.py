@@ -25,6 +25,7 @@ LINES = {
     "shards make": "{photos} --out {out}",
     "shards select": "{real}/train --out {out}",
     "shards repair": "{real}/train --out {out}",
+    "shards sign": "{real}/train --certificate {table} --key {table} --out {out}",
     "evalsuite run": "--real {real} --synthetic {real}/train --out {out}",
     "evalsuite train": "--real {real} --out {out}",
     "evalsuite study": "--real {real} --synthetic {real}/train --out {out}",
@@ -73,6 +74,7 @@ SETS = (
     "shards select {real}/test --out {set}",
     "shards select {set} --few 1 --out {set}",
     "shards repair {real}/test --out {set}",
+    "shards sign {real}/test --certificate {table} --key {table} --out {set}",
     "evalsuite filter {real}/test --train {real}/train --validation {real}/validation --out {new} --write {set}",
     "shards make {photos} --out {new} --hash-ids {set}",
 )

@@ -16,7 +16,16 @@ from evalsuite.images.cells import share_table
 from evalsuite.images.features.extract import Preprocess, extract
 from evalsuite.images.features.extractors import Extractor, open_extractor
 from evalsuite.images.features.nearest import largest_cosine
-from evalsuite.images.image_data import ImageData, ImageSource, Track, families, image_side, open_images, untracked
+from evalsuite.images.image_data import (
+    ImageData,
+    ImageSource,
+    Track,
+    families,
+    image_side,
+    open_images,
+    open_real,
+    untracked,
+)
 from evalsuite.images.privacy.calibration import Calibration, calibrate, measured_alarms, refuse_too_few
 from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, missed_kinds, plant_copies
 from evalsuite.images.privacy.redrawn_parts import judge_parts, keeps_a_part
@@ -154,8 +163,8 @@ def audit_copies(
     >>> audit.images[["nearest", "copy"]].to_dict("list")
     {'nearest': ['train-0', 'train-1'], 'copy': [True, True]}
     """
-    known, made = open_images(train, name="train"), open_images(synthetic, name="synthetic", origin="synthetic")
-    unseen = None if test is None else open_images(test, name="test")
+    known, made = open_real(train, name="train"), open_images(synthetic, name="synthetic", origin="synthetic")
+    unseen = None if test is None else open_real(test, name="test")
     calibrating = (known if unseen is None else unseen).rows
     refuse_too_few(len(calibrating), len(set(families(calibrating))))  # before minutes of work
     with tempfile.TemporaryDirectory() as scratch:

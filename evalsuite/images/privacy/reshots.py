@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dermforge.common.errors import UserError
-from evalsuite.images.image_data import ImageData, ImageSource, Track, open_images, untracked
+from evalsuite.images.image_data import ImageData, ImageSource, Track, open_images, open_real, untracked
 from evalsuite.images.privacy.search_index import build, search
 from shards import open_data
 from shards.format.schema import SPLITS
@@ -47,6 +47,8 @@ def open_splits(source: str | Path) -> dict[str, ImageData]:
 
 
 def _checked(source: ImageSource, splits: dict[str, ImageData]) -> dict[str, ImageData]:
+    for part in splits.values():
+        open_real(part)
     if len(splits) < 2:
         raise UserError(
             f"{source} holds the splits {', '.join(splits) or 'none'}; expected two of {', '.join(SPLITS)}, as folders "

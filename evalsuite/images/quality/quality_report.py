@@ -15,7 +15,7 @@ from evalsuite.images.features.extract import Features, Preprocess, extract
 from evalsuite.images.features.extractors import Extractor, open_extractor
 from evalsuite.images.features.names import DEFAULT_EXTRACTORS
 from evalsuite.images.features.nearest import nearest_distance
-from evalsuite.images.image_data import ImageSource, Track, image_side, open_images, untracked
+from evalsuite.images.image_data import ImageSource, Track, image_side, open_images, open_real, untracked
 from evalsuite.images.quality.quality_table import NONE, quality_table
 from evalsuite.images.quality.utility import utility_table
 from evalsuite.page.blocks import Plot, Table, Thumbnails
@@ -97,7 +97,7 @@ def measure_quality(
     >>> overall["metric"].iloc[0], int(overall["n"].iloc[0])
     ('KD[colour-structure]', 40)
     """
-    opened = open_images(real), open_images(synthetic, name="synthetic", origin="synthetic")
+    opened = open_real(real), open_images(synthetic, name="synthetic", origin="synthetic")
     networks = [open_extractor(e) if isinstance(e, str) else e for e in extractors]
     step = preprocess or Preprocess(image_side(opened[1]))
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import matplotlib.figure
 import pandas as pd
 
-from evalsuite.images.image_data import ImageSource, Track, open_images, untracked
+from evalsuite.images.image_data import ImageSource, Track, open_images, open_real, untracked
 from evalsuite.images.tone.cut_points import cut_points
 from evalsuite.images.tone.measure_ita import METHOD
 from evalsuite.images.tone.tone_table import LESION_CONTRAST, cell_table, image_table
@@ -88,7 +88,7 @@ def measure_tone(
     45.6
     """
     points = cut_points(cuts)
-    real = None if reference is None else image_table(open_images(reference), points, track, "reference")
+    real = None if reference is None else image_table(open_real(reference), points, track, "reference")
     measured = image_table(open_images(images), points, track)
     cells = cell_table(measured, real)
     return ToneReport(measured, cells, *verdict(cells, None if real is None else cell_table(real)))

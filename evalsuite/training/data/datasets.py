@@ -20,6 +20,7 @@ from evalsuite.training.data import lineage_guard as guard
 from evalsuite.training.data.generators import generators
 from evalsuite.training.data.open_splits import check_classes, open_splits
 from shards import ImageSet
+from shards.ingest.refuse_marked import refuse_marked
 from shards.mixing.sampling_order import few_per_class
 from shards.mixing.tensors import TensorSet
 from shards.storage.location import is_url
@@ -242,7 +243,10 @@ def digest(places: Places) -> str:
 
 
 def check_held_out(data: Data, allow: bool) -> list[str]:
-    """Refuse when a generator saw validation, test or external images; the allowed leaks as text."""
+    """Refuse marked images among the real ones, and a generator that saw held-out ones; the allowed leaks as text."""
+    for name in ("train", "validation", "test", "external"):
+        for images in data.parts[name].sets if name in data.parts else ():
+            refuse_marked(images, f"real {name} images")
     made = [part for part in (data.synthetic, data.untuned) if part is not None]
     parents = {name for part in made for name in part.rows["parent"].dropna()} - {""}
     train = None if data.train.holds_features else data.train

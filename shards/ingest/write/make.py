@@ -11,22 +11,24 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from pydantic import ValidationError
 
 from dermforge.common.alike import alike
 from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError, is_of_the_machine
 from dermforge.common.output_folder import claim
-from shards.format.images import decode_image, encode_image
-from shards.format.schema import SPLITS, Sample
+from shards.format.find_mark import mark_of
+from shards.format.images import decode_image
+from shards.format.mark import Mark, at_odds
+from shards.format.schema import SPLITS
 from shards.format.writer import ShardSetWriter
 from shards.ingest.files.found import FoundImage, Inventory
 from shards.ingest.files.naming import unique_ids
 from shards.ingest.files.walk import File
 from shards.ingest.near import NEAR
+from shards.ingest.refuse_marked import in_words
 from shards.ingest.write import missing_types
 from shards.ingest.write.dedupe import families, near_pairs, perceptual_hash, split_clusters
+from shards.ingest.write.encode import Encoding, write
 from shards.ingest.write.hidden_names import HiddenNames
 from shards.ingest.write.make_report import DROPPED, MADE, PASSED_OVER, MakeReport, write_report
 from shards.storage.claim import claim_set
@@ -44,6 +46,7 @@ class Candidate:
     read: Callable[[], bytes]
     digest: str
     hash: NDArray[np.uint64]
+    mark: Mark | None = None
     id: str = ""
     cluster: str = ""
     split: str = ""
@@ -51,6 +54,10 @@ class Candidate:
     @property
     def group(self) -> str | None:
         return self.found.facts.get("group")
+
+    @property
+    def origin(self) -> str:
+        return self.found.facts.get("origin") or "real"
 
 
 @dataclass(frozen=True)
@@ -68,23 +75,6 @@ class Splitting:
     shares: Mapping[str, float]
     seed: int = 0
     near: int = NEAR
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How images are encoded.
-
-    Attributes
-    ----------
-    size
-        Shorter edge in pixels; larger images are reduced with antialiasing, none is enlarged.
-    quality
-        Of JPEG and WebP, 1 to 100.
-    """
-
-    size: int | None = None
-    fmt: str = "png"
-    quality: int = 95
 
 
 def make(
@@ -116,7 +106,9 @@ def make(
     for split in SPLITS:
         claim_set(_under(out, split), split)
     with tempfile.TemporaryFile() as scratch:
-        kept = without_copies(decodable(track(found, "reading", None), report, scratch), report)
+        kept = decodable(track(found, "reading", None), report, scratch)
+        _refuse_marked(kept)
+        kept = without_copies(kept, report)
         report.close(found)
         if unknown := missing_types.warning([c.found.facts["class"] for c in kept], [c.group for c in kept]):
             report.notes.append(unknown)
@@ -138,16 +130,6 @@ def make(
     return report
 
 
-def reduce(pixels: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
-    """Reduce the shorter edge to `size` with antialiasing (Lanczos); smaller images stay as they are."""
-    height, width = pixels.shape[:2]
-    if size is None or min(height, width) <= size:
-        return pixels
-    scale = size / min(height, width)
-    target = (round(width * scale), round(height * scale))
-    return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.LANCZOS))
-
-
 def decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO) -> list[Candidate]:
     """The images that have a class and can be decoded; the others are dropped with the reason."""
     kept = []
@@ -159,7 +141,8 @@ def decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO
             continue
         read = _reader(one, scratch)
         try:
-            pixels = decode_image(read())
+            data = read()
+            pixels = decode_image(data)
         except (OSError, ValueError) as error:
             if is_of_the_machine(error):
                 raise
@@ -171,8 +154,16 @@ def decodable(found: Iterable[FoundImage], report: MakeReport, scratch: BinaryIO
             report.dropped.append((one.listed_as, f"split {one.facts['split']!r} is not one of {', '.join(SPLITS)}"))
         else:
             digest = digest_bytes(str(pixels.shape).encode() + pixels.tobytes())
-            kept.append(Candidate(one, read, digest, perceptual_hash(pixels)))
+            kept.append(Candidate(one, read, digest, perceptual_hash(pixels), mark_of(data)))
     return kept
+
+
+def _refuse_marked(kept: Sequence[Candidate]) -> None:
+    if found := {c.found.listed_as: word for c in kept if (word := at_odds(c.origin, c.mark))}:
+        raise UserError(
+            f"{in_words(found, len(kept))}, and this is a set of real images; leave them out (--exclude), or make a "
+            "set of its own of them (--origin synthetic)"
+        )
 
 
 def without_copies(candidates: list[Candidate], report: MakeReport) -> list[Candidate]:
@@ -242,31 +233,6 @@ def _split(kept: list[Candidate], splitting: Splitting, report: MakeReport) -> l
         else:
             report.dropped.append((c.found.listed_as, f"its duplicate or patient {c.cluster} is in {c.split}"))
     return result
-
-
-def write(writer: ShardSetWriter, c: Candidate, encoding: Encoding) -> None:
-    """Encode an image and append it."""
-    pixels = reduce(decode_image(c.read()), encoding.size)
-    facts: dict[str, Any] = c.found.facts
-    try:
-        sample = Sample.model_validate(
-            {
-                "id": c.id,
-                "origin": facts.get("origin") or "real",
-                "class": facts["class"],
-                "group": facts.get("group"),
-                "attributes": facts["attributes"],
-                "cluster": c.cluster or None,
-                "split": c.split or None,
-                "strategy": facts.get("strategy"),
-                "parent": facts.get("parent"),
-                "width": pixels.shape[1],
-                "height": pixels.shape[0],
-            }
-        )
-    except ValidationError as error:
-        raise UserError(f"{c.found.name}: {error.errors()[0]['msg']}") from error
-    writer.add(sample, encode_image(pixels, encoding.fmt, encoding.quality), encoding.fmt)
 
 
 def _reader(one: FoundImage, scratch: BinaryIO) -> Callable[[], bytes]:

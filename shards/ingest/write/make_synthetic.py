@@ -13,7 +13,8 @@ from shards.format.writer import ShardSetWriter
 from shards.ingest.files.found import Inventory
 from shards.ingest.files.naming import id_of
 from shards.ingest.tables.join import without_suffix
-from shards.ingest.write.make import Encoding, Track, decodable, with_ids, without_copies, write
+from shards.ingest.write.encode import Encoding, write
+from shards.ingest.write.make import Track, decodable, with_ids, without_copies
 from shards.ingest.write.make_report import RECORDS, MakeReport, write_report
 from shards.storage.claim import claim_set
 
@@ -45,7 +46,8 @@ def make_synthetic(
 ) -> MakeReport:
     """Write one set of synthetic shards to `out`, a folder or an fsspec address; nothing is split.
 
-    Images with the same pixels are kept once; if their classes differ, all of them are dropped.
+    Images with the same pixels are kept once; if their classes differ, all of them are dropped. Each image is marked as
+    synthetic, or keeps the mark that it has.
 
     Raises
     ------

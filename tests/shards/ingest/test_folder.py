@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from shards_helpers import picture
 
 from dermforge.common.errors import DataWarning
 from shards import UserError, open_data
-from shards.format.images import image_format
+from shards.format.find_mark import mark_of
+from shards.format.images import decode_image, encode_image, image_format
+from shards.format.mark import Mark, packet
+from shards.ingest.folder import stored
 
 
 def test_plain_folder_reads_like_shards(photos: Path) -> None:
@@ -41,3 +47,19 @@ def test_photographs_are_upright_and_other_formats_readable(tmp_path: Path) -> N
     assert sizes == {"turned": (64, 40), "scan": (64, 64)}
     assert {sample.id: pixels.shape[:2] for sample, pixels in data.images()} == {"turned": (40, 64), "scan": (64, 64)}
     assert {image_format(encoded) for _, encoded in data.samples()} == {"jpg", "png"}
+
+
+@pytest.mark.parametrize("fmt", ["TIFF", "BMP", "GIF"])
+def test_other_formats_are_stored_as_png_of_the_same_pixels(fmt: str) -> None:
+    image, out = Image.fromarray(picture(2)), io.BytesIO()
+    (image.quantize(64) if fmt == "GIF" else image).save(out, fmt)
+    assert image_format(stored(out.getvalue())) == "png"
+    np.testing.assert_array_equal(decode_image(stored(out.getvalue())), decode_image(out.getvalue()))
+    jpeg = encode_image(picture(2), "jpg")
+    assert stored(jpeg) is jpeg
+
+
+def test_a_mark_survives_the_change_of_format() -> None:
+    out, mark = io.BytesIO(), Mark("trainedAlgorithmicMedia", digest="a" * 64)
+    Image.fromarray(picture(2)).save(out, "TIFF", tiffinfo={700: packet(mark)})
+    assert mark_of(stored(out.getvalue())) == replace(mark, system="")

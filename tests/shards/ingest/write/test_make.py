@@ -18,7 +18,8 @@ from shards import ShardSet
 from shards.format.images import decode_image, encode_image
 from shards.ingest.files.walk import File
 from shards.ingest.importing import find
-from shards.ingest.write.make import Encoding, Splitting, make
+from shards.ingest.write.encode import Encoding
+from shards.ingest.write.make import Splitting, make
 
 SHARES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 
