@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from dermforge.common.digests import digest_bytes
 from dermforge.common.errors import UserError
 from dermforge.common.use_certificate import settings_of
 from evalsuite.use.same_plan import Pair
@@ -29,8 +30,7 @@ def refuse_itself(pair: Pair) -> None:
     UserError
         Says what is the same on both sides.
     """
-    images = [Counter(side.rows["image_sha256"]) for side in (pair.teacher, pair.student)]
-    if images[0] == images[1]:
+    if pair.teacher.n == pair.student.n and _pictures(pair.teacher) == _pictures(pair.student):
         raise UserError(f"teacher and student are the same {pair.teacher.n} images; {REMEDY}")
     if not set.intersection(*({*_bundles(side)} - {""} for side in (pair.teacher, pair.student))):
         return
@@ -43,6 +43,11 @@ def refuse_itself(pair: Pair) -> None:
             f"teacher and student are drawn by the same bundle ({bundle[:12]}) with the same settings ({told}), as the "
             f"records of {cell} say{_more(len(same))}; {REMEDY}"
         )
+
+
+def _pictures(data: ImageSet) -> Counter[str]:
+    """The pixels, as digests: the files of two bundles differ by their marks."""
+    return Counter(digest_bytes(pixels.tobytes()) for _, pixels in data.images(verify=False))
 
 
 def _bundles(data: ImageSet) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dermforge.common.use_certificate import Cell, ImagesUsed, Row, UseCertificate
 from gen.phantoms import draw
-from shards import Provenance, Sample, ShardSetWriter, encode_image
+from shards import Mark, Provenance, Sample, ShardSetWriter, encode_image
 
 CLASSES, GROUPS = ("annulus", "macule", "ulcer"), ("light", "tan", "dark")
 #: The settings of `write_side`.
@@ -51,8 +51,9 @@ def swapped(start: int) -> Draw:
 def write_side(
     folder: Path, image: Draw, per_cell: int = 8, bundle: str = BUNDLE, lineage: tuple[str, ...] = (), steps: int = 4
 ) -> Path:
-    """Synthetic shards of every cell; ids are those of one plan."""
+    """Synthetic shards of every cell, marked by their bundle; ids are those of one plan."""
     source = Provenance(plan_digest="a" * 64, bundle_digest=bundle, model_digest="c" * 64, lineage=lineage)
+    mark = Mark("trainedAlgorithmicMedia", digest=bundle)
     with ShardSetWriter(folder, "s", classes=CLASSES, provenance=source) as writer:
         for i in range(per_cell):
             for c, label in enumerate(CLASSES):
@@ -65,7 +66,7 @@ def write_side(
                         bundle_digest=bundle,
                         **{**SETTINGS, "steps": steps},
                     )
-                    writer.add(sample, encode_image(image(label, group, i), "png", 0), "png")
+                    writer.add(sample, encode_image(image(label, group, i), mark=mark), "png")
     return folder
 
 
