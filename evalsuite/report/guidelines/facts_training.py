@@ -100,11 +100,18 @@ def training(found: Artefacts) -> Fact | None:
     """Optimiser, steps, augmentation; and what each arm saw."""
     if found.trial is None:
         return None
-    design, results = found.trial.study.design, found.trial.study.results
+    results = found.trial.study.results
     return Fact(
-        f"{methods.training(design.recipe)} {len(results)} models were trained, with {_seeds(found.trial)}.",
+        f"{trained(found.trial)} {len(results)} models were trained, with {_seeds(found.trial)}.",
         f"{_plan(found.trial)} and arms",
     )
+
+
+def trained(trial: Trial) -> str:
+    """The paragraph on training, with the images that chose the weights."""
+    design, said = trial.study.design, methods.training(trial.study.design.recipe)
+    own = f"{100 * design.val_fraction:g} % of each arm's own real images"
+    return said.replace("on real validation images", f"on {own}") if design.val_fraction else said
 
 
 def selection(found: Artefacts) -> Fact | None:
@@ -130,7 +137,8 @@ def arms_compared(found: Artefacts) -> Fact | None:
     if found.trial is None:
         return None
     design = found.trial.study.design
-    controls = listed([WHAT[kind] for kind in design.control_kinds]) if found.trial.run is None else ""
+    trained_too = design.control_kinds if found.trial.run is None and design.controls else ()
+    controls = listed([WHAT[kind] for kind in trained_too])
     more = f" Controls: {controls}." if controls else ""
     return Fact(
         f"Baseline: the same classifier on real images alone, as many optimiser steps, the same test images.{more}",

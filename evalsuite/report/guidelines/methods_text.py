@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalsuite.report import methods
 from evalsuite.report.guidelines import facts_checks, facts_generator, facts_images, facts_training
 from evalsuite.report.guidelines.artefacts import Artefacts, Trial
 from evalsuite.report.guidelines.card_record import CardRecord
@@ -91,11 +90,12 @@ def _training(found: Artefacts, trial: Trial) -> list[Sentence]:
     cites = [*(["wightman2019timm"] if not recipe.on_given_features else [])]
     cites += ["loshchilov2019adamw"] if recipe.optimizer == "adamw" else []
     augmented = recipe.augment == "randaugment" and recipe.tuning != "features"
-    controlled = trial.run is None and "randaugment" in trial.study.design.control_kinds
+    design = trial.study.design
+    controlled = design.controls and trial.run is None and "randaugment" in design.control_kinds
     cites += ["cubuk2020randaugment"] if augmented or controlled else []
     return [
         Sentence((goal.text if goal else "").rstrip("."), ("sagers2023augmenting",)),
-        Sentence(methods.training(recipe).rstrip("."), tuple(cites)),
+        Sentence(facts_training.trained(trial).rstrip("."), tuple(cites)),
     ]
 
 

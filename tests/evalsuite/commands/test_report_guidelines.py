@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from command_helpers import call
 from markdown_it import MarkdownIt
@@ -68,6 +70,26 @@ def test_words_of_the_data_stay_words(run: Path, tmp_path: Path) -> None:
     assert "&lt;b&gt;an image&lt;/b&gt;" in html
     assert "&lt;b&gt;an image&lt;/b&gt;" in table
     assert "<b>" not in html + table
+
+
+def test_a_card_alone_with_classes_that_are_markup(tmp_path: Path) -> None:
+    """Class names of somebody's table: no tag, no new cell, and nothing is said of images that are not there."""
+    rng, names = np.random.default_rng(0), ("<script>x</script>", "a|b")
+    hit = rng.random(80)
+    table: dict[str, object] = {
+        "id": [f"i{i}" for i in range(80)],
+        "label": [names[i % 2] for i in range(80)],
+        "fst": ["I", "V"] * 40,
+    }
+    table |= {f"prob_{names[0]}": hit, f"prob_{names[1]}": 1 - hit}
+    pd.DataFrame(table).to_parquet(tmp_path / "t.parquet")
+    assert call(f"evalsuite fairness {tmp_path / 't.parquet'} --groups fst --out {tmp_path / 'card'}") == 0
+    report([tmp_path / "card"], tmp_path / "out", ["stard-ai"], as_json=True)
+    items = record(tmp_path / "out", "stard-ai")
+    assert [items[number]["status"] for number in ("31", "11", "36")] == ["filled", *["author must write"] * 2]
+    html, text = ((tmp_path / "out" / f"stard-ai.{kind}").read_text() for kind in ("html", "md"))
+    assert "<script" not in html + text
+    assert MarkdownIt("commonmark").enable("table").render(text).count("<td>") == 6 * 48
 
 
 def test_images_that_changed_since_fill_nothing(run: Path, phantom_shards: Path, tmp_path: Path) -> None:

@@ -58,6 +58,15 @@ def test_several_seeds_are_a_bootstrap_and_not_tangos_interval(tmp_path: Path) -
     assert not keys & {"tango1998", "chardon1991", *SOLVERS.values()}
 
 
+def test_what_chose_the_weights_is_said_as_it_was(tmp_path: Path) -> None:
+    """A study may take a share of each arm's own images in place of the validation images."""
+    plant(tmp_path / "study", new_grid(val_fraction=0.25), only_light)
+    found = gather(Trial("study", "study.json", analyse(tmp_path / "study", n_boot=100)), [])
+    said = " ".join(sentence.text for sentence in paragraph(found, ["claim2024"]))
+    assert "least loss on 25 % of each arm's own real images" in said
+    assert "validation images" not in said
+
+
 def test_nothing_is_said_without_artefacts() -> None:
     (only,) = paragraph(Artefacts(), ["claim2024"])
     assert only.text == "This report was prepared along CLAIM, 2024 update"
