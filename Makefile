@@ -38,7 +38,7 @@ $(TOOLS)/.installed: requirements-tools.lock
 
 demo: install
 	$(BIN)/gen build-engine --out $(DEMO)/bundle
-	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 16 --guidance-interval 0.28:5.42 --json \
+	$(BIN)/gen sample --shards $(DEMO)/shards --engine $(DEMO)/bundle --per-cell 16 --guidance 2 --guidance-interval 0.1:1.5 --json \
 		> $(DEMO)/sample.json
 	$(BIN)/gen phantoms $(DEMO)/phantoms --per-cell 6 --validation-per-cell 4 --test-per-cell 34
 	$(BIN)/evalsuite run --real $(DEMO)/phantoms --synthetic $(DEMO)/shards --n-real 32 --ratio 3 --seeds 1 \

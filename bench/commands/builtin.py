@@ -20,6 +20,7 @@ from dermforge.common import console
 from dermforge.common.errors import CheckFailed, UserError
 from engines.pipeline_spec import model_digest
 from gen.builtin import pipeline_folder
+from gen.plan.plan import parse_interval
 
 if TYPE_CHECKING:
     from bench.suites.builtin import Bar
@@ -32,7 +33,10 @@ def builtin(
     ),
     per_cell: Annotated[int, typer.Option(help="Images generated per class and tone group.")] = 20,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
-    guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 3.0,
+    guidance: Annotated[float, typer.Option(help="Guidance scale; the paper's is 3.")] = 2.0,
+    guidance_interval: Annotated[
+        str, typer.Option(help="Noise levels LOW:HIGH that are guided; '' for all.")
+    ] = "0.1:1.5",
     seed: Annotated[int, typer.Option(help="Of the generated images.")] = 0,
     out: options.Out = None,
     as_json: options.AsJson = False,
@@ -54,7 +58,9 @@ def builtin(
     facts = describe(torch.device("cpu"))
     bars = phantom_bars(work)
     engine = engines.load(Wanted("onnxruntime").build(folder, work)[0])
-    wanted = GeneratedSet(per_cell, steps, guidance, seed)
+    wanted = GeneratedSet(
+        per_cell, steps, guidance, seed, parse_interval(guidance_interval) if guidance_interval else None
+    )
     with console.progress("generate", wanted.n) as tick:
         bars += pipeline_bars(engine, work, wanted, tick)
     if out:
@@ -63,6 +69,7 @@ def builtin(
             "per cell": per_cell,
             "steps": steps,
             "guidance": guidance,
+            "guidance interval": guidance_interval,
             "seed": seed,
         }
         save(

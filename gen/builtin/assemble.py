@@ -22,10 +22,10 @@ TRAINING_LOG = "training_log.csv"
 
 
 def assemble(
-    vae: AutoencoderKL, unet: TextUNet, out: Path, workshop: Workshop, per_cell: int, inpaint: bool = False
+    vae: AutoencoderKL, unet: TextUNet, out: Path, workshop: Workshop, per_cell: int, inpaint_steps: int = 0
 ) -> None:
     """Write a pipeline folder; VAE and UNet in half precision (they load as float32), to stay small in git."""
-    kind = StableDiffusionInpaintPipeline if inpaint else StableDiffusionPipeline
+    kind = StableDiffusionInpaintPipeline if inpaint_steps else StableDiffusionPipeline
     pipeline = kind(
         vae=vae.to(torch.float16),
         unet=unet.unet.to(torch.float16),
@@ -41,7 +41,7 @@ def assemble(
         pipeline.save_pretrained(folder, safe_serialization=True)
         write_weights(folder, "text_encoder", unet.text_encoder.state_dict())  # which transformers 5 names otherwise
         (folder / "dermforge.json").write_text(json.dumps(_facts(per_cell), indent=1) + "\n", encoding="utf-8")
-        (folder / "README.md").write_text(_card(per_cell, workshop.budget, inpaint), encoding="utf-8")
+        (folder / "README.md").write_text(_card(per_cell, workshop.budget, inpaint_steps), encoding="utf-8")
         (folder / TRAINING_LOG).write_bytes(workshop.log.content)
 
 
@@ -57,8 +57,9 @@ def _facts(per_cell: int) -> dict[str, object]:
     }
 
 
-def _card(per_cell: int, budget: Budget, inpaint: bool) -> str:
-    task = f"inpainting ({2 * LATENT_CHANNELS + 1}-channel UNet)" if inpaint else "text to image"
+def _card(per_cell: int, budget: Budget, inpaint_steps: int) -> str:
+    task = f"inpainting ({2 * LATENT_CHANNELS + 1}-channel UNet)" if inpaint_steps else "text to image"
+    more = f" (and then, to inpaint, {inpaint_steps} of {budget.longer_batch})" if inpaint_steps else ""
     return f"""---
 license: apache-2.0
 tags: [phantom, diffusers]
@@ -74,7 +75,8 @@ It exists so that every command runs, and can be checked against a known truth, 
   zero terminal SNR.
 - Trained by `gen train-builtin` on {per_cell * len(CELLS)} phantoms (draws 0 to {per_cell - 1} of every cell, seed 0):
   encoder {budget.encoder_steps} and decoder {budget.decoder_steps} steps of {budget.vae_batch}, UNet and text encoder
-  {budget.unet_steps} steps of {budget.unet_batch}. The latents are whitened principal components of patches of
-  {PATCH} px, known before training. The log of the run is `training_log.csv`; `bench builtin` measures the result.
+  {budget.unet_steps} steps of {budget.unet_batch} and {budget.longer_steps} of {budget.longer_batch}{more}.
+  The latents are whitened principal components of patches of {PATCH} px, known before training. The log of the run is
+  `training_log.csv`; `bench builtin` measures the result.
 - Use it for tests and demonstrations. Never use it as a picture of a disease.
 """

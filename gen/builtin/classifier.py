@@ -63,13 +63,22 @@ def predict(net: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.concatenate([net(to_tensor(part) / SPREAD).argmax(1).numpy() for part in parts])
 
 
+@torch.no_grad()
+def features(net: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the classifier's last layer sees of uint8 [n, h, w, 3], [n, d]."""
+    body: Callable[[Tensor], Tensor] = net.forward_features  # type: ignore[assignment]
+    pool: Callable[..., Tensor] = net.forward_head  # type: ignore[assignment]
+    parts = np.array_split(images, max(1, math.ceil(len(images) / 256)))
+    return np.concatenate([pool(body(to_tensor(part) / SPREAD), pre_logits=True).numpy() for part in parts])
+
+
 def perceptual_distance(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """How different two batches look to a classifier: squared distance of its normalised features (Zhang 2018, LPIPS).
 
     x, y: [b, 3, h, w] in [-1, 1]; a scalar, the sum over its stages of the mean over pixels.
     """
-    features: Callable[..., list[Tensor]] = net.forward_intermediates  # type: ignore[assignment]
-    first, second = (features(z / SPREAD, intermediates_only=True) for z in (x, y))
+    stages: Callable[..., list[Tensor]] = net.forward_intermediates  # type: ignore[assignment]
+    first, second = (stages(z / SPREAD, intermediates_only=True) for z in (x, y))
     return torch.stack([(_unit(a) - _unit(b)).square().mean() for a, b in zip(first, second, strict=True)]).sum()
 
 

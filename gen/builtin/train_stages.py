@@ -30,17 +30,6 @@ CODE_NOISE = 0.03  # standard deviation; that of the codes is 1
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Optimiser steps and batch sizes of the stages."""
-
-    encoder_steps: int = 3000
-    decoder_steps: int = 2500
-    vae_batch: int = 8
-    unet_steps: int = 5000
-    unet_batch: int = 32
-
-
-@dataclass(frozen=True)
 class Stage:
     """How one stage is trained. decay: of the averaged weights."""
 
@@ -49,6 +38,32 @@ class Stage:
     batch: int
     learning_rate: float
     decay: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Optimiser steps and batch sizes of the stages."""
+
+    encoder_steps: int = 3000
+    decoder_steps: int = 2500
+    vae_batch: int = 8
+    unet_steps: int = 5000
+    unet_batch: int = 32
+    longer_steps: int = 11000
+    longer_batch: int = 64
+
+    @property
+    def unet(self) -> Stage:
+        return Stage("unet", self.unet_steps, self.unet_batch, 8e-4, 0.999)
+
+    @property
+    def unet_longer(self) -> Stage:
+        """On from the average of the first stage, with less noise in each step."""
+        return Stage("unet-longer", self.longer_steps, self.longer_batch, 6e-4, 0.999)
+
+    def unet_inpaint(self, steps: int) -> Stage:
+        """On from the UNet that draws from text."""
+        return Stage("unet-inpaint", steps, self.longer_batch, 4e-4, 0.995)
 
 
 @dataclass(frozen=True)
@@ -228,19 +243,24 @@ def token_ids(unet: TextUNet) -> Tensor:
 
 
 def train_unet(
-    code: PatchCode, data: Phantoms, workshop: Workshop, *, inpaint: bool = False, start_from: TextUNet | None = None
+    code: PatchCode,
+    data: Phantoms,
+    workshop: Workshop,
+    stage: Stage,
+    *,
+    inpaint: bool = False,
+    start_from: TextUNet | None = None,
 ) -> TextUNet:
     """v-prediction with min-SNR weights (Hang 2023, arXiv 2303.09556), prompts dropped one time in ten.
 
     The weight has a floor because min-SNR is 0 at a zero terminal SNR, where the skin tone is decided.
     """
-    budget, device = workshop.budget, workshop.device
+    device, batch = workshop.device, stage.batch
     unet = (start_from or TextUNet(inpaint)).to(device)
     ids, labels = token_ids(unet).to(device), torch.from_numpy(data.cells).to(device)
     alphas = new_scheduler().alphas_cumprod.to(device)
     snr = alphas / (1 - alphas).clamp(min=1e-8)
     weights = (snr.clamp(max=5) / (snr + 1)).clamp(min=0.3)
-    batch = budget.unet_batch
 
     def loss_at() -> Tensor:
         pick = torch.randint(len(labels), (batch,))
@@ -258,7 +278,6 @@ def train_unet(
         out: Tensor = (error * weights[t]).mean()
         return out
 
-    stage = Stage("unet-inpaint" if inpaint else "unet", budget.unet_steps, batch, 8e-4, 0.999)
     workshop.fit(stage, unet, loss_at)
     return unet
 

@@ -23,8 +23,10 @@ def train_builtin(
     encoder_steps: Annotated[int, typer.Option(help="Optimiser steps of the VAE's encoder.")] = 3000,
     decoder_steps: Annotated[int, typer.Option(help="Optimiser steps of its decoder.")] = 2500,
     unet_steps: Annotated[int, typer.Option(help="Optimiser steps of the UNet.")] = 5000,
+    longer_steps: Annotated[int, typer.Option(help="Steps in which it then goes on; 0 leaves them out.")] = 11000,
     inpaint_steps: Annotated[int, typer.Option(help="Further steps of the inpainting UNet; 0 leaves it out.")] = 0,
     batch: Annotated[int, typer.Option(help="Latents per step.")] = 32,
+    longer_batch: Annotated[int, typer.Option(help="Latents per step of the steps after those.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of the weights and of the order.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 uses them all.")] = 0,
 ) -> None:
@@ -52,12 +54,19 @@ def train_builtin(
         train_unet,
     )
 
-    if min(encoder_steps, decoder_steps, unet_steps, batch, per_cell) < 1:
+    if min(encoder_steps, decoder_steps, unet_steps, batch, longer_batch, per_cell) < 1:
         raise UserError("steps, batch and --per-cell must be at least 1")
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    budget = Budget(encoder_steps=encoder_steps, decoder_steps=decoder_steps, unet_steps=unet_steps, unet_batch=batch)
+    budget = Budget(
+        encoder_steps=encoder_steps,
+        decoder_steps=decoder_steps,
+        unet_steps=unet_steps,
+        unet_batch=batch,
+        longer_steps=longer_steps,
+        longer_batch=longer_batch,
+    )
     inpainting = out.with_name(f"{out.name}-inpaint")
     for place in (out, *([inpainting] if inpaint_steps else [])):
         claim(place, "a pipeline that gen train-builtin wrote", [TRAINING_LOG])
@@ -77,14 +86,18 @@ def train_builtin(
     torch.manual_seed(seed + 4)
     train_decoder(vae, code, data, classifier, workshop)
     torch.manual_seed(seed + 1)
-    unet = train_unet(code, data, workshop)
+    unet = train_unet(code, data, workshop, budget.unet)
+    if longer_steps:
+        torch.manual_seed(seed + 5)
+        further = replace(workshop, identity=identity | {"unet_steps": unet_steps})
+        unet = train_unet(code, data, further, budget.unet_longer, start_from=unet)
     made = [out]
     if inpaint_steps:
         torch.manual_seed(seed + 2)
-        after = identity | {"unet_steps": unet_steps}
-        more = replace(workshop, budget=replace(budget, unet_steps=inpaint_steps), identity=after)
-        wide = train_unet(code, data, more, inpaint=True, start_from=expand_for_inpainting(unet))
+        after = identity | {"unet_steps": unet_steps, "longer_steps": longer_steps}
+        more, start = replace(workshop, identity=after), expand_for_inpainting(unet)
+        wide = train_unet(code, data, more, budget.unet_inpaint(inpaint_steps), inpaint=True, start_from=start)
         made.append(inpainting)
-        assemble(vae.float(), wide, made[1], more, per_cell, inpaint=True)
+        assemble(vae.float(), wide, made[1], more, per_cell, inpaint_steps)
     assemble(vae.float(), unet, out, workshop, per_cell)
     console.out.print("wrote " + " and ".join(str(m) for m in made) + "; measure it with: bench builtin")

@@ -41,17 +41,17 @@ def train(job: Job, report: Report) -> None:
     code = fit_code(data, PATCH, LATENT_CHANNELS)
     budget = Budget(unet_steps=TRIAL_STEPS[job.rehearsal], unet_batch=how.train_batch)
     trial = _Watch()
-    train_unet(code, data, _workshop(job, "trial", budget, trial))
+    train_unet(code, data, _workshop(job, "trial", budget, trial), budget.unet)
     steps = max(2 * CHECKPOINTS[job.rehearsal], int(how.train_seconds / trial.seconds_a_step))
     budget = replace(budget, unet_steps=steps)
     torch.manual_seed(1)
     begun = time.monotonic()
     try:
-        train_unet(code, data, _workshop(job, "run", budget, _Watch(steps // 2)))
+        train_unet(code, data, _workshop(job, "run", budget, _Watch(steps // 2)), budget.unet)
     except Interrupted:
         report.note(interrupted_after=steps // 2)
     shop = _workshop(job, "run", budget, _Watch())
-    unet = train_unet(code, data, shop)
+    unet = train_unet(code, data, shop, budget.unet)
     took = time.monotonic() - begun
     report.measured(higher("training/built-in UNet", "steps/s", [steps / took], {"batch": how.train_batch}))
     report.note(steps=steps, losses=shop.log.path.read_text().splitlines()[-5:])

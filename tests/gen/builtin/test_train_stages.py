@@ -40,7 +40,7 @@ def test_a_run_cut_short_ends_with_the_same_weights(tmp_path: Path, monkeypatch:
         torch.manual_seed(1)
         log, budget = TrainingLog(tmp_path / where / LOG, COLUMNS), Budget(unet_steps=4, unet_batch=4)
         workshop = Workshop(tmp_path / where, budget, torch.device("cpu"), log, checkpoint_every=2)
-        return train_unet(code, data, workshop).state_dict()
+        return train_unet(code, data, workshop, budget.unet).state_dict()
 
     whole, update, updates = run("whole"), AveragedModel.update_parameters, 0
 
