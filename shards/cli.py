@@ -22,6 +22,8 @@ PROGRAM = Program(
         "sign": "shards.commands.sign:sign",
         "sheet": "shards.commands.show:sheet",
         "card": "shards.commands.card:card",
+        "push": "shards.commands.push:push",
+        "pull": "shards.commands.pull:pull",
     },
 )
 

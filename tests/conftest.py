@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from ends import Warm, warmed
+from hub_server import TOKEN, Hub, hub_server
 
 from engines.checkpoint.weights import write_weights
 from gen.phantoms.dataset import PhantomSplit
@@ -75,6 +76,30 @@ def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
     name = f"b{uuid.uuid4().hex}"
     s3fs.S3FileSystem().mkdir(name)
     return f"s3://{name}/set"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hugging Face Hub of this test's own, which knows the user."""
+    from huggingface_hub import constants, file_download, utils
+
+    reset = getattr(utils, "reset_sessions", None) or vars(utils)["close_session"]
+    with hub_server() as server:
+        for name, value in (
+            ("ENDPOINT", server.url),
+            ("HF_HUB_OFFLINE", False),
+            ("HF_HUB_CACHE", str(tmp_path / "hub-cache")),
+            ("HF_TOKEN_PATH", str(tmp_path / "no-token")),
+        ):
+            monkeypatch.setattr(constants, name, value)
+        for module in (constants, file_download):  # which has a copy in some versions
+            template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+        for variable, value in {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0"}.items():
+            monkeypatch.setenv(variable, value)
+        reset()
+        yield server
+        reset()
 
 
 @pytest.fixture(scope="session")

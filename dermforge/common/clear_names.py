@@ -16,7 +16,12 @@ _PHANTOM = "phantom-"
 def in_clear(entries: Iterable[str | None]) -> list[str]:
     """Those of the ids, clusters or entries of a lineage that were not hashed; sorted, each once."""
     names = id_ranges.known({entry for entry in entries if entry})
-    return sorted(name for name in names if not HIDDEN.fullmatch(name) and not name.startswith(_PHANTOM))
+    return sorted(name for name in names if not HIDDEN.fullmatch(name) and not is_phantom(name))
+
+
+def is_phantom(entry: str) -> bool:
+    """Whether an id, or a range of ids, is of drawn phantoms."""
+    return entry.startswith(_PHANTOM)
 
 
 def warning(names: list[str], where: str) -> str:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dermforge.common import console
+from dermforge.common import console, hub_licences
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
 from shards.format.nearby import open_shards
 from shards.format.reader import ShardSet
 from shards.storage.turn import turn
 from shards.tools import croissant, datacard
+from shards.tools.card_files import Words, card_files, names_of_people
 
 
 def card(
     folder: Annotated[str, typer.Argument(help="Folder or s3:// address of the shards; the files go into it.")],
-    license_id: Annotated[str, typer.Option("--license", help="Licence, as the hub names it: cc-by-4.0.")],
+    licence: Annotated[
+        str, typer.Option("--license", "--licence", help="Licence, as the hub names it: cc-by-4.0, or other.")
+    ],
+    licence_link: Annotated[
+        str | None, typer.Option("--license-link", "--licence-link", help="Of another licence: address of its text.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Title [default: the folder's name]")] = None,
     summary: Annotated[str, typer.Option(help="A sentence of your own.")] = "",
     url: Annotated[
@@ -37,60 +41,23 @@ def card(
 
     Example: shards card runs/demo/shards --license cc-by-4.0 --summary "Six kinds of lesion on six skin tones."
     """
+    chosen = hub_licences.licence(licence, licence_link)
     open_shards(folder)
     with turn(folder):  # else a purge in between would leave its image in the description
         data = ShardSet.open(folder)
-        files = _described(data, folder, license_id, name, summary, url, cite, version, date)
+        if data.n == 0:
+            raise UserError(f"{folder} holds no images; there is nothing to describe")
+        title = name or Path(folder).resolve().name
+        files = card_files(data, Words(title, chosen, summary, url, cite, version, date))
         there = data.storage.names()
         other = [file for file in reversed(files) if file in there and data.storage.read(file) != files[file]]
         if other and not force:
             raise UserError(f"{folder}/{other[0]} already exists; move it away, or replace it with --force")
         for file, content in files.items():
             data.storage.write(file, content)
-    names = in_clear(_names(data))
+    names = in_clear(names_of_people(data))
     if names:
         console.warn(warning(names, folder))
     console.say(
         f"{folder}/{datacard.CARD} and {folder}/{croissant.FILE}: {data.n} images in {len(data.sidecars)} shards"
     )
-
-
-def _described(
-    data: ShardSet,
-    folder: str,
-    license_id: str,
-    name: str | None,
-    summary: str,
-    url: str | None,
-    cite: str,
-    version: str,
-    date: str | None,
-) -> dict[str, bytes]:
-    """The files of a card, by their names."""
-    if data.n == 0:
-        raise UserError(f"{folder} holds no images; there is nothing to describe")
-    title = name or Path(folder).resolve().name
-    day = date or datetime.now(UTC).date().isoformat()
-    table = croissant.table(data.rows)
-    words = croissant.Description(
-        name=title,
-        description=summary or croissant.counted(data.n, data.classes),
-        license=f"https://choosealicense.com/licenses/{license_id}/",
-        url=url or f"https://huggingface.co/datasets/{title}",
-        version=version,
-        datePublished=day,
-        citeAs=cite or f"{title}, {day}",
-    )
-    described = croissant.describe(data.sidecars, table, words)
-    text = datacard.card(data, name=title, license_id=license_id, summary=summary, cite=cite)
-    return {croissant.TABLE: table, croissant.FILE: croissant.to_bytes(described), datacard.CARD: text.encode()}
-
-
-def _names(data: ShardSet) -> Iterator[str]:
-    """What comes from the names of real images: ids and patients of those in the set, parents, lineage."""
-    for one in data.sidecars:
-        yield from one.lineage
-    yield from data.rows["parent"].dropna()
-    real = data.rows[data.rows["origin"] == "real"]
-    yield from real["id"]
-    yield from real["cluster"].dropna()

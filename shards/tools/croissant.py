@@ -1,4 +1,4 @@
-"""A description of a shard set in Croissant 1.0 (MLCommons): files with digests, and how to read records from them."""
+"""A description of a shard set in Croissant 1.0 (MLCommons): files with digests, records, the responsible-AI part."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dermforge.common.digests import digest_bytes
 from dermforge.common.texts_as_values import json_value
 from shards.format.reader import ShardSet
 from shards.format.schema import Sidecar
+from shards.tools.responsible import SPECIFICATION, responsible
 
 _CROISSANT_TERMS = """
 citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath
@@ -62,7 +63,7 @@ class Description:
     citeAs: str
 
 
-def describe(sidecars: Sequence[Sidecar], table: bytes, words: Description) -> dict[str, Any]:
+def describe(data: ShardSet, table: bytes, words: Description) -> dict[str, Any]:
     """The JSON-LD document; file addresses are relative to it.
 
     Parameters
@@ -70,13 +71,14 @@ def describe(sidecars: Sequence[Sidecar], table: bytes, words: Description) -> d
     table
         The content of `samples.csv`.
     """
-    ext = next(row.ext for s in sidecars for row in s.samples)
+    ext = next(row.ext for s in data.sidecars for row in s.samples)
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": ["http://mlcommons.org/croissant/1.0", SPECIFICATION],
         **asdict(words),
-        "distribution": _files(sidecars, table, ext),
+        **responsible(data),
+        "distribution": _files(data.sidecars, table, ext),
         "recordSet": _record_sets(ext),
     }
 
@@ -149,10 +151,10 @@ def refresh(data: ShardSet) -> list[str]:
         words = Description(**{field.name: str(old[field.name]) for field in fields(Description)})
     except (ValueError, KeyError, TypeError):
         return [FILE]
-    if re.fullmatch(r"\d+ images of .*\.", words.description):
+    if is_counted(words.description):
         words = replace(words, description=counted(data.n, data.classes))
     if data.n:
-        where.write(FILE, to_bytes(describe(data.sidecars, rows, words)))
+        where.write(FILE, to_bytes(describe(data, rows, words)))
     else:
         where.remove(FILE)
     return []
@@ -161,6 +163,11 @@ def refresh(data: ShardSet) -> list[str]:
 def counted(n: int, classes: Sequence[str]) -> str:
     """The description of a set where the author gives none."""
     return f"{n} images of {', '.join(classes)}."
+
+
+def is_counted(description: str) -> bool:
+    """Whether a description is one that `counted` gave."""
+    return re.fullmatch(r"\d+ images of .*\.", description) is not None
 
 
 def to_bytes(document: dict[str, Any]) -> bytes:

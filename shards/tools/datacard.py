@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from dermforge.common import id_ranges
+from dermforge.common.hub_licences import Licence
 from shards.format.reader import ShardSet
 from shards.format.schema import Sample
 from shards.tools.hub_features import features
@@ -24,30 +26,22 @@ KINDS = {
 }
 
 
-def card(data: ShardSet, *, name: str, license_id: str, summary: str = "", cite: str = "") -> str:
+def card(data: ShardSet, *, name: str, licence: Licence, summary: str = "", cite: str = "") -> str:
     """The card as Markdown with its YAML head.
 
     Parameters
     ----------
-    license_id
-        As the hub names it: "cc-by-4.0", "mit", "other".
     summary
         A sentence of the author's own.
     """
     from huggingface_hub import DatasetCardData
 
     origins = sorted(set(data.rows["origin"]))
-    splits = sorted({s or "train" for s in data.rows["split"]})
     head = DatasetCardData(
         pretty_name=name,
-        license=license_id,
         task_categories=["image-classification"],
         tags=["webdataset", "dermatology", "fairness", *origins],
-        size_categories=[_size(data.n)],
-        configs=[
-            {"config_name": "default", "data_files": [{"split": split, "path": _tars(data, split)} for split in splits]}
-        ],
-        dataset_info={"features": features(data)},
+        **{**licence.head(), **facts(data)},
     ).to_yaml()
     first, _ = data.at(0)
     sections = [
@@ -69,6 +63,17 @@ def card(data: ShardSet, *, name: str, license_id: str, summary: str = "", cite:
         *(["## Citation", cite] if cite else []),
     ]
     return "\n\n".join(s for s in sections if s) + "\n"
+
+
+def facts(data: ShardSet) -> dict[str, Any]:
+    """What the head of a card says of the shards: `load_dataset` and the hub's viewer read them by it."""
+    splits = sorted({s or "train" for s in data.rows["split"]})
+    files = [{"split": split, "path": _tars(data, split)} for split in splits]
+    return {
+        "size_categories": [_size(data.n)],
+        "configs": [{"config_name": "default", "data_files": files}],
+        "dataset_info": {"features": features(data)},
+    }
 
 
 def _tars(data: ShardSet, split: str) -> list[str]:

@@ -13,6 +13,7 @@ from shards_helpers import write_card
 
 from shards.format.reader import ShardSet
 from shards.tools.purge import purge
+from shards.tools.responsible import responsible
 
 
 @pytest.fixture
@@ -33,6 +34,22 @@ def test_mlcroissant_accepts_it_without_a_warning(shard_set: Path, mlcroissant: 
     issues = dataset.metadata.ctx.issues
     assert not issues.errors
     assert not issues.warnings
+
+
+def test_the_responsible_part_is_read(shard_set: Path, phantom_shards: Path, mlcroissant: ModuleType) -> None:
+    """Every property of it is one that the reference implementation knows, and says what the shards say."""
+    _, document = write_card(shard_set)
+    metadata = mlcroissant.Dataset(jsonld=shard_set / "croissant.json").metadata
+    assert metadata.data_biases[0] == "Images by skin type: dark 6, not known 1."
+    assert metadata.data_collection_missing_data == "1 of 7 images have no skin type."
+    assert "2 real images" in " ".join(metadata.personal_sensitive_information)
+    known = {str(url).rpartition("/")[2] for name, url in vars(mlcroissant.constants).items() if "_RAI_" in name}
+    said = {name.removeprefix("rai:") for name in document if name.startswith("rai:")}
+    assert len(said) == 10
+    assert said <= known
+    assert "http://mlcommons.org/croissant/RAI/1.0" in document["conformsTo"]
+    data = ShardSet.open(phantom_shards / "test")
+    assert responsible(data)["rai:personalSensitiveInformation"] == ["None: no person is shown or named."]
 
 
 def test_mlcroissant_reads_the_samples_and_images(shard_set: Path, mlcroissant: ModuleType) -> None:

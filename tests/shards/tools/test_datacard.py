@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shards_helpers import write_card
 
+from dermforge.common.hub_licences import Licence
 from shards.format.reader import ShardSet
 
 
@@ -35,6 +36,6 @@ def test_phantoms_are_called_phantoms(phantom_shards: Path) -> None:
     """The card says that drawings are not photographs."""
     from shards.tools.datacard import card as text_of
 
-    text = text_of(ShardSet.open(phantom_shards / "train"), name="x", license_id="mit")
+    text = text_of(ShardSet.open(phantom_shards / "train"), name="x", licence=Licence("mit"))
     assert "**Phantoms**" in text
     assert "How they were made" not in text

@@ -171,7 +171,7 @@ def described(data: ShardSet) -> None:
     """Write a Croissant description next to a set."""
     rows = table(data.rows)
     words = Description("n", "4 images of macule, nodule.", "l", "u", "1.0.0", "2026-01-01", "c")
-    document = describe(data.sidecars, rows, words)
+    document = describe(data, rows, words)
     data.storage.write("samples.csv", rows)
     data.storage.write("croissant.json", to_bytes(document))
 
