@@ -15,6 +15,8 @@ PROGRAM = Program(
         "regenerate": "gen.commands.regenerate:regenerate",
         "inspect": "gen.commands.inspect_bundle:inspect_bundle",
         "attach": "gen.commands.attach:attach",
+        "push": "gen.commands.push:push",
+        "pull": "gen.commands.pull:pull",
         "finetune": "gen.commands.finetune:finetune",
         "distill": "gen.commands.distill:distill",
         "distill-decoder": "gen.commands.distill_decoder:distill_decoder",
