@@ -18,7 +18,7 @@ from evalsuite.report import use_report
 from evalsuite.training.recipe import make_recipe
 from evalsuite.use.gain_kept import Trial
 from evalsuite.use.measure_use import Sets, Settings, UseReport, measure_use
-from shards import Provenance, ShardSet, write_shard
+from shards import Provenance, ShardSet, encode_image, write_shard
 
 PER_CELL = 10  # 30 images of each class and each tone
 NONE = Trial(make_recipe(model="test_efficientnet", size=32, steps=2), seeds=0)
@@ -77,9 +77,20 @@ def test_a_twin_with_other_seeds_does_not_fail(compare: Compare, sets: SimpleNam
 
 
 def test_diversity_is_that_of_the_reference(sets: SimpleNamespace) -> None:
-    """Of the teacher's own images all are recalled, also by a student that draws all but one, and no row fails."""
+    """Of the teacher's own pictures all are recalled, also by a student that draws all but one, and no row fails.
+
+    As phantoms: images that are marked as a model's are no reference.
+    """
+    reference = sets.root / "reference"
+    pictures = ShardSet.open(sets.teacher).images()
+    drawn = [
+        (sample.model_copy(update={"origin": "phantom"}), encode_image(image), "png") for sample, image in pictures
+    ]
+    write_shard(reference, "s", 0, drawn, classes=CLASSES)
     student = write_side(sets.root / "nearly", lambda *cell: phantom(0)(*cell) ^ (cell == CHANGED), PER_CELL)
-    places = Sets(sets.teacher, student, sets.real, reference=sets.teacher)
+    with pytest.raises(UserError, match="90 of 90 images are marked"):
+        measure_use(Sets(sets.teacher, student, sets.real, reference=sets.teacher), [], NONE, QUICK)
+    places = Sets(sets.teacher, student, sets.real, reference=reference)
     found = measure_use(places, [colour_structure()], NONE, QUICK, folder=sets.root / "kept").certificate
     recall = next(row for row in found.rows if row.measure == "recall")
     assert (recall.teacher, recall.student) == (1, 1)
