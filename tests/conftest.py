@@ -83,11 +83,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hugging Face Hub of this test's own, which knows the user."""
     from huggingface_hub import constants, file_download, utils
 
-    reset = getattr(utils, "reset_sessions", None) or vars(utils)["close_session"]
+    reset = getattr(utils, "reset_sessions" if hasattr(utils, "reset_sessions") else "close_session")
     with hub_server() as server:
         for name, value in (
             ("ENDPOINT", server.url),
             ("HF_HUB_OFFLINE", False),
+            ("HF_HUB_DISABLE_XET", True),  # the server has the older of the two protocols for large files
             ("HF_HUB_CACHE", str(tmp_path / "hub-cache")),
             ("HF_TOKEN_PATH", str(tmp_path / "no-token")),
         ):
@@ -95,7 +96,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         for module in (constants, file_download):  # which has a copy in some versions
             template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
             monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
-        for variable, value in {"HF_ENDPOINT": server.url, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0"}.items():
+        for variable, value in {
+            "HF_ENDPOINT": server.url,
+            "HF_TOKEN": TOKEN,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+        }.items():
             monkeypatch.setenv(variable, value)
         reset()
         yield server

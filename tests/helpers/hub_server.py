@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.error(403, "", "You don't have the rights to create a repository there")
         if (kind, id) in self.hub.repos:
             return self.error(409, "", "You already created this repo")
-        repo = self.hub.repos[kind, id] = Repo(bool(asked.get("private")))
+        repo = self.hub.repos[kind, id] = Repo(bool(asked.get("private")) or asked.get("visibility") == "private")
         repo.commit({".gitattributes": b"*.tar filter=lfs\n"})
         self.json({"url": f"{self.hub.url}/{'datasets/' if kind == 'datasets' else ''}{id}"})
 
