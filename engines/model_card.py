@@ -7,6 +7,7 @@ from typing import Any
 
 from dermforge.common import id_ranges
 from dermforge.common.clear_names import is_phantom
+from dermforge.common.command_line import typed
 from dermforge.common.hub_licences import Licence
 from engines.bundle import Bundle, find_record, read_bundle
 from engines.certificate import Certificate
@@ -63,7 +64,7 @@ def model_card(folder: Path, id: str, licence: Licence) -> str:
             f"---\n{ModelCardData(**head).to_yaml()}\n---",
             f"# {id.split('/')[1]}",
             _PHANTOM if phantom else _SYNTHETIC,
-            f"{what} of dermforge; `gen pull hf://{id} OUT` fetches it and checks its digests.",
+            f"{what} of dermforge; {typed('gen', 'pull', f'hf://{id}', 'OUT')} fetches it and checks its digests.",
             f"| | |\n|---|---|\n{table}",
             _lineage(facts.get("lineage") or []),
             *([_certificates(bundle)] if bundle else []),

@@ -33,7 +33,7 @@ CASES: list[dict[str, Any]] = [
     {"_class_name": "LCMScheduler", "original_inference_steps": 100},
     {"_class_name": "TCDScheduler"},
     {"_class_name": "EulerDiscreteScheduler", **SD, "use_exponential_sigmas": True},
-    {"_class_name": "UniPCMultistepScheduler", **SD, "use_beta_sigmas": True},
+    {"_class_name": "UniPCMultistepScheduler", **SD, "use_beta_sigmas": True, "prediction_type": "v_prediction"},
     {"_class_name": "PNDMScheduler", **SD, "skip_prk_steps": True, "clip_sample": False},
     {"_class_name": "EulerAncestralDiscreteScheduler", **SD},
     {"_class_name": "EulerAncestralDiscreteScheduler", **SD, "timestep_spacing": "trailing"},
