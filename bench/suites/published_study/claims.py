@@ -77,7 +77,7 @@ def _saturation(record: Mapping[str, Any]) -> Iterator[Found]:
     for found in record["saturation"]:
         if found["group"] != ALL:
             continue
-        settled = found["status"] in ("reached", "by then", "nothing gained")
+        settled = found["status"] in ("reached", "by then")  # where nothing is gained, nothing saturates
         answer: Answer = "cannot be determined"
         if settled:
             answer = "agrees" if found["ratio"] <= SATURATED else "does not agree"

@@ -45,6 +45,7 @@ def test_a_study_as_published_agrees(tmp_path: Path) -> None:
 def test_a_study_without_a_gain_does_not_agree(tmp_path: Path) -> None:
     found = answers(tmp_path / "s", lambda kind, n, ratio, group: real_curve(n), ratios=(10, 20))
     assert found[CLAIMS["few"]] == {"does not agree"}
+    assert found[CLAIMS["saturation"]] == {"cannot be determined"}  # nothing is gained that could saturate
 
 
 def test_a_gain_that_goes_on_is_not_saturated(tmp_path: Path) -> None:
