@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 
 from dermforge.common.progress import Progress, silent
 from dermforge.common.training_log import TrainingLog
@@ -57,18 +57,7 @@ class OwnImages:
             Checkpoints, from which a stopped run goes on.
         """
         data = ShardSet.open(self.folder)
-        parents, ids = Parents(data, self.folder), list(data.rows["id"])
-        images = Images(np.stack([parents.image(id, self.size) for id in ids]))
-        work.mkdir(parents=True, exist_ok=True)
-        code = fit_code(images, PATCH, LATENT_CHANNELS, work / "code.safetensors")
-        identity: dict[str, object] = {"images": images.digest, "seed": seed}
-        log = TrainingLog(work / LOG, COLUMNS)
-        workshop = Workshop(work, self.budget, torch.device("cpu"), log, identity, progress)
-        torch.manual_seed(seed)
-        vae = new_vae(self.size)
-        train_encoder(vae, code, images, workshop)
-        torch.manual_seed(seed + 1)
-        train_decoder(vae, code, images, None, workshop)
+        vae = self._taught_vae(data, work, seed, progress)
         examples = make_examples(data, WITH_GROUP if data.groups else TEMPLATE)
         torch.manual_seed(seed + 2)
         tokenizer = new_tokenizer(examples.prompts)
@@ -87,6 +76,21 @@ class OwnImages:
             pipeline.save_pretrained(folder, safe_serialization=True)
             write_weights(folder, "text_encoder", text_encoder.state_dict())
             (folder / FACTS).write_text(json.dumps(_facts(examples), indent=1) + "\n", encoding="utf-8")
+
+    def _taught_vae(self, data: ShardSet, work: Path, seed: int, progress: Progress) -> AutoencoderKL:
+        parents, ids = Parents(data, self.folder), list(data.rows["id"])
+        images = Images(np.stack([parents.image(id, self.size) for id in ids]))
+        work.mkdir(parents=True, exist_ok=True)
+        code = fit_code(images, PATCH, LATENT_CHANNELS, work / "code.safetensors")
+        identity: dict[str, object] = {"images": images.digest, "seed": seed}
+        log = TrainingLog(work / LOG, COLUMNS)
+        workshop = Workshop(work, self.budget, torch.device("cpu"), log, identity, progress)
+        torch.manual_seed(seed)
+        vae = new_vae(self.size)
+        train_encoder(vae, code, images, workshop)
+        torch.manual_seed(seed + 1)
+        train_decoder(vae, code, images, None, workshop)
+        return vae
 
 
 def _facts(examples: Examples) -> dict[str, object]:
