@@ -126,6 +126,7 @@ class Generators:
             per_parent=settings.drawn_per_parent,
             steps=settings.steps,
             guidance=settings.guidance,
+            guidance_interval=settings.guidance_interval,
             size=engine.spec.size,
             seed=seed,
         )

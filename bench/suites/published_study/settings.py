@@ -25,6 +25,8 @@ Base = Literal["other-phantoms", "none", "own-images"]
 BASES: tuple[Base, ...] = ("other-phantoms", "none")
 STRATEGIES = ("text-to-image", "inpaint", "inpaint-outpaint")
 RECORD = "settings.json"
+#: Noise levels at which the built-in pipeline keeps the variety of tone under guidance (docs/decisions/0060).
+PHANTOM_INTERVAL = (0.1, 1.5)
 #: A UNet that knows nothing needs more steps, at a rate that falls.
 FROM_NOTHING = Hyperparameters.check(
     method="full", steps=1500, batch=32, learning_rate=8e-4, warmup=100, schedule="cosine", drop_prompt=0.1, ema=0.99
@@ -62,8 +64,8 @@ class StudySettings(BaseModel):
         Digest of real photographs that take the place of phantoms; none: phantoms.
     size
         Side in pixels of the synthetic images; the classifier of photographs has it too.
-    steps, guidance
-        Of the DPM-Solver++ that draws the synthetic images.
+    steps, guidance, guidance_interval
+        Of the DPM-Solver++ that draws the synthetic images; no interval: all steps are guided.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,14 +81,16 @@ class StudySettings(BaseModel):
     size: int = Field(default=64, ge=32, le=128, multiple_of=32)
     steps: int = Field(default=12, ge=1)
     guidance: float = Field(default=2.0, ge=1)
+    guidance_interval: tuple[float, float] | None = None
     classifier_steps: int = Field(default=200, ge=1)
     arms: tuple[Kind, ...] = ("real-repeated", "randaugment", "synthetic-only", "all-real", "shuffled-labels")
 
     @classmethod
     def check(cls, **given: object) -> StudySettings:
-        """The settings. Raises UserError for what is no study."""
+        """The settings; phantoms are guided in PHANTOM_INTERVAL. Raises UserError for what is no study."""
+        usual = {} if given.get("photographs") else {"guidance_interval": PHANTOM_INTERVAL}
         try:
-            found = cls.model_validate(given)
+            found = cls.model_validate(usual | given)
         except ValidationError as error:
             first = error.errors()[0]
             raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
