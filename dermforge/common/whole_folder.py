@@ -25,6 +25,7 @@ from pathlib import Path
 
 from dermforge.common import finished_parts
 from dermforge.common.atomic import is_locked, locked, sync_folder
+from dermforge.common.errors import UserError
 
 #: Temporary files of `atomic.Pending` and of safetensors; their writer may have been killed.
 TEMPORARY = (".*.tmp", ".tmp*")
@@ -49,8 +50,18 @@ def whole_folder(out: Path, job: str | None = None) -> Iterator[Path]:
     Notes
     -----
     What killed processes left of other jobs at the same place is removed first. An error removes the folder.
+
+    Raises
+    ------
+    UserError
+        OUT is the current folder, or one that holds it: a shell in it would stand in a folder that is gone.
     """
-    out = Path(os.path.realpath(out))  # a link stays, and leads to the new folder
+    given, out = out, Path(os.path.realpath(out))  # a link stays, and leads to the new folder
+    if Path.cwd().is_relative_to(out):
+        raise UserError(
+            f"{given} is the folder that you are in, and a whole new one would take its place: give a new folder, "
+            f"such as {given / 'out'}"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     name = f"partial-{os.getpid()}" if job is None else f"partial-{os.getpid()}-{job}"
     partial = _beside(out, name)

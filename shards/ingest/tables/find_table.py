@@ -83,7 +83,9 @@ class TableFinder:
             described = self._read(File(table.name, table))
             self._need_columns(described)
             return [described]
-        beside = [File(p.name, p) for suffix in TABLE_SUFFIXES if (p := self.source.with_suffix(suffix)).is_file()]
+        folder = self.source.resolve()  # `.` has no name
+        named = [folder.parent / f"{folder.name}{suffix}" for suffix in TABLE_SUFFIXES]
+        beside = [File(path.name, path) for path in named if path.is_file()]
         top = [file for file in self.files if not file.parts] + [file for file in beside if self.source.is_dir()]
         known, unknown = self._understood(top)
         if known:

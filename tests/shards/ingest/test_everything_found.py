@@ -212,3 +212,16 @@ def test_tables_that_are_not_understood_are_named(tmp_path: Path, shards: Callab
     assert shards("make", tmp_path / "in", "--out", tmp_path / "folders", "--by-folders")[0] == 0
     classes = [next(iter(find(tmp_path / "in", Labels(from_folders=True)))).facts["class"]]
     assert classes == ["part_1"]
+
+
+@pytest.mark.parametrize("name", ["photos", "photos.v2"])
+@pytest.mark.parametrize("given", [".", "../{name}", "{name}/"])
+def test_a_table_beside_the_folder_is_found_however_the_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, given: str
+) -> None:
+    """The current folder is `.`, which has no name to put another ending to."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "0.png").write_bytes(encode_image(picture(0)))
+    (tmp_path / f"{name}.csv").write_text("file,class\n0.png,mel\n")
+    monkeypatch.chdir(tmp_path if given.endswith("/") else tmp_path / name)
+    assert [next(iter(find(Path(given.format(name=name))))).facts["class"]] == ["mel"]
