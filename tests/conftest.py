@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from ends import Warm, warmed
-from hub_server import TOKEN, Hub, hub_server
+from hub_server import hub_server
+from hub_state import TOKEN, Hub
 
 from engines.checkpoint.weights import write_weights
 from gen.phantoms.dataset import PhantomSplit

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub
+from hub_state import TOKEN, Hub
 from hypothesis import given
 from hypothesis import strategies as st
 

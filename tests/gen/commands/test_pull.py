@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command_helpers import call
-from hub_server import Hub, digests
+from hub_state import Hub, digests
 from tuned_helpers import tuned
 
 import engines

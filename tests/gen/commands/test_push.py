@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_helpers import call
-from hub_server import Hub
+from hub_state import Hub
 from huggingface_hub import ModelCard
 from tuned_helpers import tuned
 

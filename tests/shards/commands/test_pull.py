@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub, digests
+from hub_state import TOKEN, Hub, digests
 
 from shards import ShardSet
 
@@ -72,8 +72,11 @@ def test_a_pull_that_is_there_already_fetches_nothing(pushed: Path, hub: Hub, sh
 def test_a_stopped_pull_goes_on(
     pushed: Path, hub: Hub, shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection ends within a file, and the hub refuses from then on; what was written down is not sent again."""
-    from huggingface_hub import constants
+    """The connection ends within a file, and the hub refuses from then on; whole files are not sent again.
+
+    Of the file that was cut, the hub's library of before 1.0 keeps the part that was written; later ones may not.
+    """
+    from huggingface_hub import __version__, constants
 
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 500)  # bytes that are written at once
     hub.cut, hub.after, hub.status = 2000, 10**6, 403
@@ -84,8 +87,9 @@ def test_a_stopped_pull_goes_on(
     hub.status = None
     status, _, err = shards("pull", ADDRESS, tmp_path / "back")
     assert (status, err) == (0, "")
-    assert hub.ranges
-    assert 0 <= hub.sent - sum(path.stat().st_size for path in (tmp_path / "back").iterdir()) < 500
+    assert hub.ranges or not __version__.startswith("0.")
+    again = hub.sent - sum(path.stat().st_size for path in (tmp_path / "back").iterdir())
+    assert 0 <= again < 500 if hub.ranges else again == 2000
     assert left_in(tmp_path) == ["back"]
 
 

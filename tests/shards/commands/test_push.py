@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import TOKEN, Hub
+from hub_state import TOKEN, Hub
 from shards_helpers import CLASSES, items, write_card
 
 from shards import ShardSetWriter, write_shard
