@@ -17,7 +17,7 @@ PURPOSES = {
     "c2pa": "shards sign",
     "track": "logs for TensorBoard",
     "optimum": "bench: comparison with optimum",
-    "quality": "tests: FID and KID of torch-fidelity",
+    "quality": "--extractor inception, in torch-fidelity's network",
 }
 #: What pip does not say by itself.
 _NOTES = {"tensorrt": "; its libraries come from NVIDIA's own package index, which must be reachable"}

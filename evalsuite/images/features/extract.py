@@ -71,13 +71,15 @@ def extract(
     """Features of every image; read from `folder` when an earlier call has computed them.
 
     The file's name is the digest of extractor, preprocessing and images, so a stale file is never read; a damaged one
-    is computed again, which is said (`DataWarning`).
+    is computed again, which is said (`DataWarning`). Features of a table are looked up by id, and not kept again.
     Memory holds one batch, whatever the number of images. UserError where the set is empty or the
     extractor gives NaN or infinity for an image.
     """
     frame = describe(data)
     if frame.empty:
         raise UserError("there are no images to compute features of")
+    if extractor.by_id:
+        return Features(extractor.by_id([str(id) for id in frame["id"]]), frame, extractor)
     file = folder / f"features-{_digest(frame, extractor, preprocess)[:24]}.npy"
     if not is_reusable(file):
         folder.mkdir(parents=True, exist_ok=True)

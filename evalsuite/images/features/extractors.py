@@ -6,13 +6,11 @@ network, and "FD[name]" with any other.
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,29 +23,38 @@ from torch.nn import functional
 from dermforge.common.classifier import WEIGHTS
 from dermforge.common.digests import digest_bytes, digest_file
 from dermforge.common.errors import UserError
-from dermforge.common.loading_bars import without_bars
 from dermforge.common.regular_file import WEIGHTS_SIZE, read_regular
 from dermforge.common.skin_tone import srgb_to_lab
-from dermforge.common.texts_as_values import json_value
 from evalsuite.images.features.names import SPECS
+from evalsuite.images.features.presets import IMAGENET, Statistics, preset_named
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
 Embed = Callable[[Images], NDArray[np.float32]]  # -> [n, d]
+Texts = Callable[[Sequence[str]], NDArray[np.float32]]  # -> [n, d], in the space of the images
 
 #: The TorchScript file of NVIDIA and clean-fid, inception-2015-12-05.pt (digest as k-diffusion pins it).
 FID_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 #: Metrics with a published name, and the only extractor for which that name is right.
 PUBLISHED = {"FD": ("FID", "inception-fid"), "KD": ("KID", "inception-fid"), "MMD": ("CMMD", "clip-vit-l14-336")}
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """embed maps uint8 images [n, h, w, 3] to float32 features [n, d]; digest identifies weights and code."""
+    """embed maps uint8 images [n, h, w, 3] to float32 features [n, d]; digest identifies weights and code.
+
+    Attributes
+    ----------
+    texts
+        The same for prompts, where images and texts share a space (CLIP).
+    by_id
+        The features of images by their ids, where a table holds them and no network is at hand.
+    """
 
     name: str
     digest: str
     embed: Embed
+    texts: Texts | None = None
+    by_id: Texts | None = None
 
     def metric(self, kind: str) -> str:
         """The published name if this is the extractor it belongs to, else the kind with this extractor's name."""
@@ -59,6 +66,10 @@ def open_extractor(spec: str, device: str = "cpu") -> Extractor:
     """The extractor that one of `SPECS` names; UserError where its file is missing, or of another kind or digest."""
     kind, _, rest = spec.partition(":")
     path, _, tail = rest.partition("#")
+    if preset := preset_named(spec.partition("=")[0]):
+        from evalsuite.images.features.preset_models import open_preset
+
+        return open_preset(preset, spec.partition("=")[2], device)
     if spec == "random-conv-seed0":
         return random_conv(device=device)
     if spec == "colour-structure":
@@ -70,7 +81,13 @@ def open_extractor(spec: str, device: str = "cpu") -> Extractor:
         digest, _, size = tail.partition("@")
         return torchscript(Path(path), digest, device, int(size or 224))
     if kind == "transformers" and rest:
+        from evalsuite.images.features.transformers_models import transformers_folder
+
         return transformers_folder(Path(rest), device)
+    if kind == "features" and rest:
+        from evalsuite.images.features.tabulated import tabulated
+
+        return tabulated(Path(rest))
     if kind == "checkpoint" and rest:
         return checkpoint(Path(rest), device)
     raise UserError(f"unknown extractor {spec!r}; expected {SPECS}")
@@ -92,7 +109,7 @@ def random_conv(seed: int = 0, dim: int = 64, device: str = "cpu") -> Extractor:
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:
-        x = _tensor(images, 64, ((0.5,) * 3, (0.25,) * 3), device)
+        x = normalised(images, 64, ((0.5,) * 3, (0.25,) * 3), device)
         pooled = []
         for kernel in kernels:
             x = functional.relu(functional.conv2d(x, kernel, stride=2, padding=1))
@@ -129,23 +146,17 @@ def timm_model(name: str, file: Path, sha256: str | None, device: str = "cpu") -
     """Pooled features of a timm architecture with weights from a local safetensors file."""
     import timm
 
-    digest, weights = _weights(file, sha256)
+    digest, weights = read_weights(file, sha256)
     if name not in timm.list_models():
         raise UserError(f"timm knows no model {name!r}; see timm.list_models()")
     model = timm.create_model(name, pretrained=False, num_classes=0)
-    try:
-        loaded = model.load_state_dict(timm.models.clean_state_dict(weights), strict=False)
-    except RuntimeError as error:  # other shapes
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{file} does not fit {name} ({reason}): another model's file?") from error
-    if loaded.missing_keys:
-        raise UserError(f"{file}: no weights for {loaded.missing_keys[0]} of {name}: another model's file?")
+    fit(model, timm.models.clean_state_dict(weights), file, name)
     config = timm.data.resolve_model_data_config(model)
     model.eval().to(device)
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:
-        x = _tensor(images, config["input_size"][-1], (config["mean"], config["std"]), device)
+        x = normalised(images, config["input_size"][-1], (config["mean"], config["std"]), device)
         return np.asarray(model(x).float().cpu().numpy())
 
     return Extractor(f"{name}@{digest[:8]}", f"timm/{name}/{digest}", embed)
@@ -155,7 +166,7 @@ def torchscript(file: Path, sha256: str, device: str = "cpu", size: int = 224) -
     """A TorchScript network. It is code, so its digest is required and is checked before anything is loaded.
 
     The Inception FID file is recognised by its digest and called as clean-fid does (antialiased bicubic
-    resize to 299 px); any other gets ImageNet-normalised floats at `size`.
+    resize to 299 px, then its layers alone); any other gets ImageNet-normalised floats at `size`.
     """
     if not file.is_file():
         raise UserError(f"{file}: no such TorchScript file; give a local path (nothing is downloaded)")
@@ -172,73 +183,26 @@ def torchscript(file: Path, sha256: str, device: str = "cpu", size: int = 224) -
     def embed(images: Images) -> NDArray[np.float32]:
         if is_fid:
             pixels = np.stack([resized_floats(i, 299) for i in images]).transpose(0, 3, 1, 2)
-            out = network(torch.from_numpy(pixels).to(device), return_features=True)
+            out = network.layers((torch.from_numpy(pixels).to(device) - 128) / 128)
         else:
-            out = network(_tensor(images, size, IMAGENET, device))
+            out = network(normalised(images, size, IMAGENET, device))
         out = out[0] if isinstance(out, tuple) else out
         return np.asarray(out.flatten(1).float().cpu().numpy())
 
-    return Extractor("inception-fid" if is_fid else f"{file.stem}@{digest[:8]}", f"ts/{digest}/{size}", embed)
+    if is_fid:
+        return Extractor("inception-fid", f"clean-fid/{digest}", embed)
+    return Extractor(f"{file.stem}@{digest[:8]}", f"ts/{digest}/{size}", embed)
 
 
-def transformers_folder(folder: Path, device: str = "cpu") -> Extractor:
-    """CLIP's image embedding, or the class token of DINOv2 and other vision models, from a local folder."""
-    from transformers import AutoModel, CLIPVisionModelWithProjection
-
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no config.json; expected a transformers folder (nothing is downloaded)")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise UserError(f"{folder}: no *.safetensors weights; convert them first (pickles are refused)")
-    if (folder / "adapter_config.json").exists():  # by which transformers would load weights of another folder
-        raise UserError(f"{folder} holds adapter_config.json: merge the adapter into the weights, or take it away")
-    settings = [path for name in ("config.json", "preprocessor_config.json") if (path := folder / name).is_file()]
-    digest = hashlib.sha256("".join(digest_file(f) for f in [*files, *settings]).encode()).hexdigest()
-    is_clip = json_value((folder / "config.json").read_text()).get("model_type", "").startswith("clip")
-    kind = CLIPVisionModelWithProjection if is_clip else AutoModel
-    with without_bars("transformers"):
-        model, loaded = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    _check_whole(folder, model, loaded)
-    model.eval().to(device)
-    config = getattr(model.config, "vision_config", model.config)
-    statistics = _statistics(folder)
-    kind_name = config.model_type.replace("_vision_model", "")
-    name = f"{kind_name}-h{config.hidden_size}p{config.patch_size}-{config.image_size}"
-    if is_clip and (config.hidden_size, config.patch_size, config.image_size) == (1024, 14, 336):
-        name = "clip-vit-l14-336"
-
-    @torch.inference_mode()
-    def embed(images: Images) -> NDArray[np.float32]:
-        out = model(pixel_values=_tensor(images, config.image_size, statistics, device))
-        features = out.image_embeds if is_clip else out.last_hidden_state[:, 0]
-        return np.asarray(features.float().cpu().numpy())
-
-    return Extractor(name, f"transformers/{digest}", embed)
-
-
-def _check_whole(folder: Path, model: Any, loaded: Mapping[str, Any]) -> None:
-    """Refuse weights that are missing, which transformers draws at random, and unknown ones inside the network.
-
-    What a whole model has beside the network may be left out: CLIP's text, a classifier. So may a pooler, which comes
-    after the features.
-    """
-    parts = {name.partition(".")[0] for name in model.state_dict()}
-    own = f"{model.base_model_prefix}."
-    missing = sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler."))
-    unknown = sorted(
-        name
-        for name in loaded["unexpected_keys"]
-        if parts.intersection(n.partition(".")[0] for n in (name, name.removeprefix(own)))
-        and not name.endswith("position_ids")
-    )
-    for word, names in (("missing", missing), ("unknown", unknown)):
-        if names:
-            raise UserError(
-                f"{folder}: {len(names)} weights of {type(model).__name__} are {word}, the first {names[0]}; copy "
-                "config.json and the weights from the same model"
-            )
+def fit(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], file: Path, name: str) -> None:
+    """Load weights into a network; UserError where one is missing or of another shape. Others are left out."""
+    try:
+        loaded = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # other shapes
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file} does not fit {name} ({reason}): another model's file?") from error
+    if loaded.missing_keys:
+        raise UserError(f"{file}: no weights for {loaded.missing_keys[0]} of {name}: another model's file?")
 
 
 def checkpoint(folder: Path, device: str = "cpu") -> Extractor:
@@ -253,7 +217,7 @@ def checkpoint(folder: Path, device: str = "cpu") -> Extractor:
 
     @torch.inference_mode()
     def embed(images: Images) -> NDArray[np.float32]:
-        return models.features(model, _tensor(images, record.recipe.size, (mean, std), device)).cpu().numpy()
+        return models.features(model, normalised(images, record.recipe.size, (mean, std), device)).cpu().numpy()
 
     return Extractor(f"{record.recipe.model}@{digest[:8]}", f"checkpoint/{digest}/{record.recipe.size}", embed)
 
@@ -274,22 +238,14 @@ def resized_floats(image: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     return np.stack([np.asarray(plane).clip(0, 255) for plane in planes], -1)
 
 
-def _tensor(
-    images: Images, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: str
-) -> torch.Tensor:
+def normalised(images: Images, size: int, statistics: Statistics, device: str) -> torch.Tensor:
     """Normalised float [n, 3, size, size]."""
     pixels = torch.from_numpy(np.stack([resized(i, size) for i in images])).to(device).permute(0, 3, 1, 2)
     mean, std = (torch.tensor(s, device=device).view(1, 3, 1, 1) for s in statistics)
     return (pixels.float() / 255 - mean) / std
 
 
-def _statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    file = folder / "preprocessor_config.json"
-    config = json_value(file.read_text()) if file.is_file() else {}
-    return tuple(config.get("image_mean", IMAGENET[0])), tuple(config.get("image_std", IMAGENET[1]))
-
-
-def _weights(file: Path, sha256: str | None) -> tuple[str, dict[str, torch.Tensor]]:
+def read_weights(file: Path, sha256: str | None) -> tuple[str, dict[str, torch.Tensor]]:
     """The digest of a safetensors file and its tensors, from one reading; its type and expected digest are checked."""
     if not file.is_file():
         raise UserError(f"{file}: no such weights file; give a local path (nothing is downloaded)")

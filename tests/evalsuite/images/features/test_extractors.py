@@ -149,74 +149,61 @@ def test_what_takes_a_files_name_meanwhile_is_not_loaded(
     assert np.array_equal(found.embed(images), expected.embed(images))
 
 
-def test_transformers_models_come_from_a_local_folder(tmp_path: Path) -> None:
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
+class Layers(torch.nn.Module):
+    """Stands for the layers of Inception: 2048 numbers that tell the pixels' values and places apart."""
 
-    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
-    CLIPVisionModelWithProjection(CLIPVisionConfig(**small, intermediate_size=16, projection_dim=8)).save_pretrained(
-        tmp_path / "clip"
-    )
-    Dinov2Model(Dinov2Config(**small)).save_pretrained(tmp_path / "dinov2")
-    images = np.zeros((3, 40, 40, 3), np.uint8)
-    clip = open_extractor(f"transformers:{tmp_path / 'clip'}")
-    dinov2 = open_extractor(f"transformers:{tmp_path / 'dinov2'}")
-    assert clip.embed(images).shape == (3, 8)
-    assert dinov2.embed(images).shape == (3, 16)
-    assert clip.metric("MMD") != "CMMD"  # only ViT-L/14 at 336 px is
-    assert dinov2.metric("FD") == "FD[dinov2-h16p14-28]"
-    config = tmp_path / "dinov2" / "config.json"
-    config.write_text(config.read_text().replace('"layer_norm_eps": 1e-06', '"layer_norm_eps": 1e-05'))
-    assert open_extractor(f"transformers:{tmp_path / 'dinov2'}").digest != dinov2.digest  # cached features are others
-    (tmp_path / "clip" / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}')
-    with pytest.raises(UserError, match=r"holds adapter_config\.json: merge the adapter"):
-        open_extractor(f"transformers:{tmp_path / 'clip'}")
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :, ::9, ::9].flatten(1)[:, :2048]
 
 
-@pytest.mark.parametrize("kind", ["clip", "dinov2"])
-def test_no_weight_of_a_transformers_model_is_drawn_at_random(kind: str, tmp_path: Path) -> None:
-    """Each weight taken away is missed, each one too many in the network is named; what is beside it is left out."""
-    from safetensors.torch import load_file, save_file
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
+class Scripted(torch.nn.Module):
+    """What NVIDIA's file offers: a network that resizes by itself, and its layers without that."""
 
-    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
-    if kind == "clip":
-        CLIPVisionModelWithProjection(
-            CLIPVisionConfig(**small, intermediate_size=16, projection_dim=8)
-        ).save_pretrained(tmp_path)
-    else:
-        Dinov2Model(Dinov2Config(**small)).save_pretrained(tmp_path)
-    file = tmp_path / "model.safetensors"
-    weights = load_file(file)
-    beside = {"text_model.embeddings.weight": torch.zeros(2), "classifier.bias": torch.zeros(2)}
-    save_file(weights | beside, file, metadata={"format": "pt"})
-    open_extractor(f"transformers:{tmp_path}")
-    for name in sorted(weights)[::4]:
-        save_file({n: value for n, value in weights.items() if n != name}, file, metadata={"format": "pt"})
-        with pytest.raises(UserError, match=r"1 weights of .* are missing, the first"):
-            open_extractor(f"transformers:{tmp_path}")
-        save_file(weights | {f"{name}_2": torch.zeros(2)}, file, metadata={"format": "pt"})
-        with pytest.raises(UserError, match=r"1 weights of .* are unknown, the first"):
-            open_extractor(f"transformers:{tmp_path}")
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = Layers()
+
+    def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        return self.layers(x.flip(3))
 
 
 def test_the_inception_file_is_called_as_clean_fid_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recognised by its digest; floats of 0 to 255 at 299 px, never rounded after the resize; then FID is FID."""
-
-    class Corner(torch.nn.Module):
-        def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
-            assert return_features
-            return torch.stack([x.amin((1, 2, 3)), x.amax((1, 2, 3)), x[:, 0, 0, 0], x[:, 0, 150, 150]], 1)
+    """By clean-fid's own code from the files on: its resize (299 px, never rounded), its normalisation, its FID."""
+    pytest.importorskip("cleanfid")
+    from cleanfid.fid import compute_fid
+    from cleanfid.inception_torchscript import InceptionV3W
 
     file = tmp_path / "inception-2015-12-05.pt"
-    torch.jit.script(Corner()).save(str(file))
+    torch.jit.script(Scripted()).save(str(file))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     monkeypatch.setattr(extractors, "FID_SHA256", digest)
-    extractor = torchscript(file, digest)
-    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
-    low, high, corner, middle = extractor.embed(image)[0]
-    assert 0 <= low < high <= 255
-    red = Image.fromarray(image[0, ..., 0].astype(np.float32))
-    plane = np.asarray(red.resize((299, 299), Image.Resampling.BICUBIC))
-    assert (corner, middle) == pytest.approx(plane.clip(0, 255)[[0, 150], [0, 150]])
-    assert middle != round(float(middle))
-    assert (extractor.metric("FD"), extractor.metric("KD")) == ("FID", "KID")
+    ours = torchscript(file, digest)
+    rng = np.random.default_rng(0)
+    sides = [rng.integers(0, high, (30, 40, 40, 3)).astype(np.uint8) for high in (256, 200)]
+    for name, side in zip("ab", sides, strict=True):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(side):
+            Image.fromarray(image).save(tmp_path / name / f"{i:02d}.png")
+    theirs = InceptionV3W(str(tmp_path), download=False)
+    seen: list[np.ndarray] = []
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            seen.append(theirs(x).numpy())
+        return torch.from_numpy(seen[-1][:, ::64].copy())
+
+    found = compute_fid(
+        str(tmp_path / "a"),
+        str(tmp_path / "b"),
+        mode="clean",
+        custom_feat_extractor=model,
+        num_workers=0,
+        device=torch.device("cpu"),
+        use_dataparallel=False,
+        verbose=False,
+    )
+    features = [ours.embed(side) for side in sides]
+    np.testing.assert_allclose(np.concatenate(features), np.concatenate(seen), rtol=1e-6, atol=1e-6)
+    few = [moments(side[:, ::64].astype(np.float64)) for side in features]
+    assert frechet_distance(*few) == pytest.approx(found, rel=1e-4)  # theirs is a float32 mean and a Schur square root
+    assert (ours.metric("FD"), ours.metric("KD")) == ("FID", "KID")

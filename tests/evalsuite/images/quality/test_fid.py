@@ -20,6 +20,15 @@ def test_fid_is_torch_fidelitys_to_six_digits() -> None:
     assert frechet_distance(moments(x), moments(y)) == pytest.approx(theirs, rel=1e-6)
 
 
+def test_fid_is_clean_fids_to_six_digits() -> None:
+    pytest.importorskip("cleanfid")
+    from cleanfid.fid import frechet_distance as theirs
+
+    x, y = clouds(400, 350, 48)
+    (a, b), (c, d) = ((side.mean(0), np.cov(side, rowvar=False)) for side in (x, y))
+    assert frechet_distance(moments(x), moments(y)) == pytest.approx(theirs(a, b, c, d), rel=1e-6)
+
+
 def test_fid_of_gaussians_has_its_closed_form() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(0, 1, (200_000, 2)), rng.normal(3, 2, (200_000, 2))

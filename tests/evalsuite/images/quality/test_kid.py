@@ -31,6 +31,18 @@ def test_kid_is_torch_fidelitys_to_nine_digits() -> None:
     assert kid(x, y, subset_size=100).value == pytest.approx(theirs, rel=1e-9)
 
 
+def test_kid_is_clean_fids() -> None:
+    """Its subsets come from another generator: equal where one subset holds all samples, near where they are drawn."""
+    pytest.importorskip("cleanfid")
+    from cleanfid.fid import kernel_distance
+
+    x, y = clouds(300, 300, 32)
+    assert kid(x, y).value == pytest.approx(kernel_distance(x, y, num_subsets=1), rel=1e-9)
+    np.random.seed(0)  # clean-fid draws with numpy's global state
+    theirs = kernel_distance(x, y, num_subsets=100, max_subset_size=150)
+    assert kid_over_subsets(x, y, 150, 100, 2020) == pytest.approx(theirs, rel=0.05)
+
+
 def test_kid_interval_covers_the_truth() -> None:
     """Nominal 95 %: a simulation of 60 pairs must not fall below 85 %, nor call equal sets different."""
     rng = np.random.default_rng(0)
