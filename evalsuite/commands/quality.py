@@ -35,8 +35,8 @@ def quality(
     """Fidelity, diversity, precision and recall, accuracy scores and a real-or-synthetic test, for every cell.
 
     By default two feature sets that need no weights are used, and no number is called FID. For FID give the Inception
-    file: --extractor torchscript:inception-2015-12-05.pt#SHA256. For features closer to human perception give DINOv2
-    or CLIP from a local folder: --extractor transformers:dinov2-base.
+    file: --extractor torchscript:inception-2015-12-05.pt#SHA256. For features closer to what a dermatologist sees give
+    encoders, at least two: --extractor monet --extractor dinov2. Where they disagree no verdict is given.
 
     Example: evalsuite quality demo/phantoms/test demo/shards --out demo/quality
     """
@@ -64,6 +64,7 @@ def quality(
     tables = {"quality.parquet": report.cells, "quality.csv": report.cells, "utility.csv": report.utility}
     summary = {"cells": report.cells, "utility": report.utility, "size": step.size, "jpeg": step.quality}
     summary["extractors"] = {n.name: n.digest for n in networks}
+    summary |= {"by_extractor": report.by_extractor, "agreement": report.agreement}
     tables["images.parquet"] = report.images
     found = artifacts.write_findings(quality_section(report), folder, "quality", summary, tables)
     if as_json:
@@ -74,4 +75,5 @@ def quality(
         number = Estimate(row["value"], row["low"], row["high"], row["n"]).text(4)
         why = f": {row['note']}" if row["note"] and math.isnan(row["value"]) else ""
         say(f"{row.get('cell', ''):20} {row['metric']:38} {number}{why}")
+    say(report.sentence)
     say(f"every cell: {folder / 'quality.csv'}")

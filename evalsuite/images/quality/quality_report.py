@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from evalsuite.images.features.extract import Features, Preprocess, extract
@@ -16,15 +15,15 @@ from evalsuite.images.features.extractors import Extractor, open_extractor
 from evalsuite.images.features.names import DEFAULT_EXTRACTORS
 from evalsuite.images.features.nearest import nearest_distance
 from evalsuite.images.image_data import ImageSource, Track, image_side, open_images, open_real, untracked
+from evalsuite.images.quality.agreement import TOLD, agreement_table, by_extractor, joint_verdict
 from evalsuite.images.quality.quality_table import NONE, quality_table
 from evalsuite.images.quality.utility import utility_table
 from evalsuite.page.blocks import Plot, Table, Thumbnails
-from evalsuite.page.image_check import Axis, ImageCheck, Status, frame_table, told_apart
+from evalsuite.page.image_check import Axis, ImageCheck, Status, frame_table
 from evalsuite.stats.estimate import Estimate
 
 Pairs = Sequence[tuple[Features, Features]]
 DIVERSITY = ("recall", "coverage", "Vendi")
-TOLD = "real or synthetic"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class QualityReport:
     utility
         One row per measure of the linear classifiers (`utility_table`).
     sentence, status
-        The verdict by the first extractor: good where a classifier cannot tell real from synthetic.
+        The verdict of all extractors: good where in none of their spaces a classifier can tell real from synthetic, and
+        none where they contradict each other (`agreement.joint_verdict`).
     """
 
     images: pd.DataFrame
@@ -49,6 +49,16 @@ class QualityReport:
     utility: pd.DataFrame
     sentence: str
     status: Status
+
+    @property
+    def by_extractor(self) -> pd.DataFrame:
+        """Each feature space's own verdict."""
+        return by_extractor(self.cells, self.utility)
+
+    @property
+    def agreement(self) -> pd.DataFrame:
+        """How far two feature spaces order classes, skin types and strategies alike."""
+        return agreement_table(self.cells)
 
 
 def measure_quality(
@@ -122,7 +132,7 @@ def quality_report(pairs: Pairs, *, max_n: int = 5000, seed: int = 0, resamples:
         [utility_table(r, s, max_n=max_n, seed=seed).assign(extractor=r.extractor.name) for r, s in pairs],
         ignore_index=True,
     )
-    return QualityReport(_per_image(pairs), cells, utility, *verdict(cells, utility))
+    return QualityReport(_per_image(pairs), cells, utility, *joint_verdict(cells, utility))
 
 
 def _per_image(pairs: Pairs) -> pd.DataFrame:
@@ -136,6 +146,8 @@ def quality_section(report: QualityReport) -> ImageCheck:
     """The section of the page on fidelity, diversity and utility."""
     cells, utility = report.cells, report.utility
     shown: dict[Axis, list[Table | Plot | Thumbnails]] = {}
+    if cells["extractor"].nunique() > 1:
+        shown["fidelity"] = _compared(report)
     for name in cells["extractor"].unique():
         for axis, made in _tables_of(name, cells[cells["extractor"] == name], utility[utility["extractor"] == name]):
             shown.setdefault(axis, []).append(made)
@@ -149,6 +161,40 @@ def quality_section(report: QualityReport) -> ImageCheck:
         frame = pd.DataFrame(lines, columns=["metric", "n", "value", "remark"])
         shown.setdefault(axis, []).append(frame_table(frame, caption))
     return ImageCheck("Images", report.sentence, report.status, shown)
+
+
+def _compared(report: QualityReport) -> list[Table | Plot | Thumbnails]:
+    """The feature spaces side by side, and whether they put the cells in the same order."""
+    overall = report.cells[report.cells["family"] == "overall"]
+    told = report.utility[report.utility["metric"].str.startswith(TOLD) & (report.utility["family"] == "overall")]
+    rows = []
+    for name, status in report.by_extractor[["extractor", "status"]].itertuples(index=False):
+        own = overall[overall["extractor"] == name]
+        measures = {
+            "kernel distance": own[own["metric"].str.startswith(("KD", "KID"))],
+            "precision": own[own["metric"].str.startswith("precision")],
+            "recall": own[own["metric"].str.startswith("recall")],
+            "AUC, real or synthetic": told[told["extractor"] == name],
+        }
+        found = {
+            word: _estimate(part.iloc[0].to_dict()) if len(part) else float("nan") for word, part in measures.items()
+        }
+        rows.append({"features": name, **found, "told apart?": _ANSWERS[status]})
+    caption = (
+        "Do the feature spaces agree? Each has a scale of its own for distances; the other numbers can be compared"
+    )
+    tables: list[Table | Plot | Thumbnails] = [frame_table(pd.DataFrame(rows), caption)]
+    if len(orders := report.agreement):
+        shown = orders.rename(columns={"extractor": "features", "other": "and", "spearman": "Spearman"})
+        caption = (
+            "Do they order the cells alike, by the kernel distance? Pairs of cells that both spaces tell apart: the "
+            "intervals do not overlap in either"
+        )
+        tables.append(frame_table(shown, caption))
+    return tables
+
+
+_ANSWERS: dict[str, str] = {"good": "no", "warn": "yes", "bad": "yes, plainly", "unknown": "cannot be determined"}
 
 
 def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[tuple[Axis, Table]]:
@@ -193,20 +239,3 @@ def by_cell(long: pd.DataFrame) -> pd.DataFrame:
 
 def _estimate(row: dict[Hashable, Any]) -> str:
     return Estimate(row["value"], row["low"], row["high"], row["n"]).text(3, "g")
-
-
-def verdict(cells: pd.DataFrame, utility: pd.DataFrame) -> tuple[str, Status]:
-    """A sentence about the first extractor and a status: the kernel distance, then the discriminator."""
-    overall = cells[(cells["family"] == "overall")]
-    kernel = overall[overall["metric"].str.startswith(("KD", "KID"))]
-    told = utility[utility["metric"].str.startswith(TOLD) & (utility["family"] == "overall")]
-    if kernel.empty or np.isnan(kernel.iloc[0]["value"]):
-        return "Not enough images of each side to judge fidelity.", "unknown"
-    first = kernel.iloc[0]
-    text = f"{first['metric']} is {first['value']:.3g} ({first['low']:.3g} to {first['high']:.3g}), n = {first['n']}. "
-    if told.empty or np.isnan(told.iloc[0]["value"]):
-        return text, "unknown"
-    auc = told.iloc[0]
-    text += f"A linear classifier tells real from synthetic with an AUC of {auc['value']:.2f} "
-    text += f"({auc['low']:.2f} to {auc['high']:.2f}; 0.5: not at all)."
-    return text, told_apart(auc["low"], auc["value"], auc["high"])
