@@ -64,7 +64,8 @@ def quality(
     tables = {"quality.parquet": report.cells, "quality.csv": report.cells, "utility.csv": report.utility}
     summary = {"cells": report.cells, "utility": report.utility, "size": step.size, "jpeg": step.quality}
     summary["extractors"] = {n.name: n.digest for n in networks}
-    summary |= {"by_extractor": report.by_extractor, "agreement": report.agreement}
+    summary |= {"by_extractor": report.by_extractor, "agreement": report.agreement, "alignment": report.alignment}
+    tables["alignment.csv"] = report.alignment
     tables["images.parquet"] = report.images
     found = artifacts.write_findings(quality_section(report), folder, "quality", summary, tables)
     if as_json:

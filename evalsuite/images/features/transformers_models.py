@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dermforge.common.digests import digest_file
-from dermforge.common.errors import UserError
+from dermforge.common.errors import DataWarning, UserError
 from dermforge.common.loading_bars import without_bars
 from dermforge.common.texts_as_values import json_value
 from evalsuite.images.features.extractors import Extractor, Images, Texts, normalised
@@ -78,6 +79,8 @@ def _texts(folder: Path, device: str) -> Texts:
             loaded.extend([tokenizer, _loaded(CLIPTextModelWithProjection, folder).to(device)])
         tokenizer, model = loaded
         most = model.config.max_position_embeddings
+        if long := sum(len(one) > most for one in tokenizer(list(texts))["input_ids"]):
+            warnings.warn(f"{long} prompts are longer than {most} tokens and are cut there", DataWarning, stacklevel=2)
         tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=most, return_tensors="pt")
         return np.asarray(model(**tokens.to(device)).text_embeds.float().cpu().numpy())
 
@@ -90,10 +93,16 @@ def _has_tokenizer(folder: Path) -> bool:
 
 
 def _loaded(kind: Any, folder: Path) -> Any:
-    with without_bars("transformers"):
-        model, loaded = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+    try:
+        with without_bars("transformers"):
+            model, loaded = kind.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+    except RuntimeError as error:  # other shapes
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{folder}: the weights do not fit config.json ({reason}); copy both from the same model"
+        ) from error
     _check_whole(folder, model, loaded)
     return model.eval()
 

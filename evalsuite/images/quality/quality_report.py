@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from evalsuite.images.features.extract import Features, Preprocess, extract
 from evalsuite.images.features.extractors import Extractor, open_extractor
 from evalsuite.images.features.names import DEFAULT_EXTRACTORS
 from evalsuite.images.features.nearest import nearest_distance
-from evalsuite.images.image_data import ImageSource, Track, image_side, open_images, open_real, untracked
+from evalsuite.images.image_data import ImageData, ImageSource, Track, image_side, open_images, open_real, untracked
 from evalsuite.images.quality.agreement import TOLD, agreement_table, by_extractor, joint_verdict
+from evalsuite.images.quality.alignment import COLUMNS, KINDS, alignment_table, prompts_of
 from evalsuite.images.quality.quality_table import NONE, quality_table
 from evalsuite.images.quality.utility import utility_table
 from evalsuite.page.blocks import Plot, Table, Thumbnails
@@ -39,6 +40,9 @@ class QualityReport:
         One row per metric of a cell (`quality_table`), extractor by extractor.
     utility
         One row per measure of the linear classifiers (`utility_table`).
+    alignment
+        How well synthetic images fit their prompts, by each encoder of images and texts (`alignment_table`); empty
+        where there is none.
     sentence, status
         The verdict of all extractors: good where in none of their spaces a classifier can tell real from synthetic, and
         none where they contradict each other (`agreement.joint_verdict`).
@@ -49,6 +53,7 @@ class QualityReport:
     utility: pd.DataFrame
     sentence: str
     status: Status
+    alignment: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def by_extractor(self) -> pd.DataFrame:
@@ -116,7 +121,20 @@ def measure_quality(
             (extract(opened[0], n, step, keep, track=track), extract(opened[1], n, step, keep, track=track))
             for n in networks
         ]
-        return quality_report(pairs, max_n=max_n, seed=seed, resamples=resamples)
+        report = quality_report(pairs, max_n=max_n, seed=seed, resamples=resamples)
+        return replace(report, alignment=_aligned(pairs, opened[1], resamples, seed))
+
+
+def _aligned(pairs: Pairs, synthetic: ImageData, resamples: int, seed: int) -> pd.DataFrame:
+    """The alignment with prompts by every encoder that reads texts."""
+    able = [(real, made) for real, made in pairs if made.extractor.texts]
+    if not able:
+        return pd.DataFrame(columns=list(COLUMNS))
+    prompts = prompts_of(synthetic)
+    return pd.concat(
+        [alignment_table(real, made, prompts, resamples=5 * resamples, seed=seed) for real, made in able],
+        ignore_index=True,
+    )
 
 
 def quality_report(pairs: Pairs, *, max_n: int = 5000, seed: int = 0, resamples: int = 100) -> QualityReport:
@@ -160,7 +178,26 @@ def quality_section(report: QualityReport) -> ImageCheck:
         lines = [(row["metric"], row["n"], _estimate(row), row["note"]) for row in part.to_dict("records")]
         frame = pd.DataFrame(lines, columns=["metric", "n", "value", "remark"])
         shown.setdefault(axis, []).append(frame_table(frame, caption))
+    if len(report.alignment):
+        shown["fidelity"].append(_alignment_shown(report.alignment))
     return ImageCheck("Images", report.sentence, report.status, shown)
+
+
+def _alignment_shown(alignment: pd.DataFrame) -> Table:
+    """A row per cell and encoder, a column per kind of pair."""
+    rows = []
+    part = alignment[alignment["family"].isin(["overall", "class", "strategy"])]
+    for (name, _, cell), found in part.groupby(["extractor", "family", "cell"], sort=False):
+        by_kind = {str(row["kind"]): row for row in found.to_dict("records")}
+        scores = {words: _estimate(by_kind[kind]) for kind, words in KINDS.items() if kind in by_kind}
+        notes = dict.fromkeys(str(row["note"]) for row in by_kind.values() if row["note"])
+        rows.append({"encoder": name, "cell": cell, **scores, "remark": "; ".join(notes)})
+    caption = (
+        "Do images show what their prompts say? CLIPScore's formula, 0 to 2.5: compare the first number with those "
+        "beside it, as each encoder has a scale of its own. Where prompts of other classes score as high, the encoder "
+        "cannot tell"
+    )
+    return frame_table(pd.DataFrame(rows).fillna(""), caption)
 
 
 def _compared(report: QualityReport) -> list[Table | Plot | Thumbnails]:
