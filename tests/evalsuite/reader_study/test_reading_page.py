@@ -1,9 +1,10 @@
-"""The page works by keyboard, for screen readers and on tablets, and resumes."""
+"""The page works by keyboard, by touch, for screen readers and on phones, and resumes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -83,6 +84,47 @@ def test_the_page_fits_a_phone_a_tablet_and_a_screen(server: StudyServer, browse
     shown = "document.getElementById('image').getBoundingClientRect()"
     assert browser.value(f"{shown}.width") >= 300
     assert browser.value(f"{shown}.width / {shown}.height") == pytest.approx(1, abs=0.01)  # images are square
+
+
+PHONES = [(360, 640), (375, 667), (667, 375)]
+
+
+@pytest.mark.parametrize(("width", "height"), PHONES)
+def test_a_reader_works_by_touch_alone_on_a_phone(
+    server: StudyServer, browser: Browser, width: int, height: int
+) -> None:
+    """The image stays in view, covers nothing that is touched, and the next image is at the top."""
+    items = server.study.items
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=True)
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    browser.call("Page.navigate", url=server.url)
+    browser.wait("!document.body.dataset.state && document.readyState === 'complete'")
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+    browser.tap("document.getElementById('reader')")
+    browser.press("ann")
+    browser.tap("document.querySelector('#who button')")
+    for item, following in pairwise(items[:3]):
+        browser.wait(f"document.body.dataset.state === 'item-{item}' && document.getElementById('image').complete")
+        assert browser.value("scrollY") == 0
+        assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+        sizes = "[...document.querySelectorAll('label,button')].filter(e => e.offsetParent)"
+        assert (
+            browser.value(f"Math.min(...{sizes}.map(e => e.getBoundingClientRect()).flatMap(r => [r.width, r.height]))")
+            >= 44
+        )
+        assert not browser.value("[...document.querySelectorAll('kbd')].some(e => e.checkVisibility())")
+        for name in ("realism", "diagnosis", "group"):
+            browser.tap(f"document.querySelector('fieldset[data-name={name}] label:last-child')")
+        browser.tap("document.getElementById('next')")
+        browser.wait(f"document.body.dataset.state === 'item-{following}'")
+        browser.value("scrollTo(0, document.body.scrollHeight)")
+        box = "document.getElementById('image').getBoundingClientRect()"
+        assert browser.value(f"{box}.top >= 0 && {box}.bottom <= innerHeight && {box}.left >= 0")
+        assert browser.value(f"{box}.width") >= 0.4 * min(width, height)
+        browser.value("scrollTo(0, 0)")
+    table = pd.read_csv(server.folder / "responses" / "ann.csv")
+    assert table["item"].tolist() == items[:2]
+    assert table["realism"].tolist() == [REALISM[-1]] * 2
 
 
 def test_a_double_press_skips_no_image_and_a_lost_server_is_told(server: StudyServer, browser: Browser) -> None:
