@@ -31,6 +31,8 @@ def privacy(
 ) -> None:
     """Find each synthetic image's nearest training image; call it a copy when unseen real images are never as near.
 
+    With --extractor also how near images come to a patient's photograph in each encoder alone (re-identification).
+
     Example: evalsuite privacy demo/phantoms/train demo/shards --test demo/phantoms/test --out demo/privacy
     """
     from evalsuite.images import artifacts
@@ -38,6 +40,7 @@ def privacy(
     from evalsuite.images.privacy.audit import alarms_sentence, audit_copies
     from evalsuite.images.privacy.audit_report import privacy_section
     from evalsuite.images.privacy.planted_copies import missed_kinds
+    from evalsuite.images.privacy.reidentification import reidentification_sentence
     from evalsuite.images.privacy.unseen_images import left_out_sentence
 
     claim(folder, "an audit of copies", ["privacy.*"], ["features"])
@@ -55,8 +58,9 @@ def privacy(
         track=track,
     )
     tables = {"privacy.parquet": audit.images, "unseen.parquet": audit.unseen, "left_out.csv": audit.left_out}
-    tables |= {"rates.csv": audit.rates, "control.csv": audit.control}
-    summary = {name: getattr(audit, name) for name in ("rates", "calibration", "parts", "control", "quarantine")}
+    tables |= {"rates.csv": audit.rates, "control.csv": audit.control, "reidentification.csv": audit.reidentification}
+    kept = ("rates", "calibration", "parts", "control", "quarantine", "reidentification")
+    summary = {name: getattr(audit, name) for name in kept}
     summary["false_alarms_measured"] = audit.alarms
     found = artifacts.write_findings(privacy_section(audit, trained, made, unseen), folder, "privacy", summary, tables)
     write_whole(folder / "quarantine.txt", "".join(f"{id}\n" for id in audit.quarantine).encode())
@@ -72,6 +76,8 @@ def privacy(
         planted = ", ".join(f"{row.kind} {row.found} of {row.n}" for row in audit.control.itertuples())
         say(f"planted copies found: {planted}")
         say(" ".join(filter(None, [missed_kinds(audit.control), alarms_sentence(audit.alarms)])))
+        if risk := reidentification_sentence(audit.reidentification):
+            say(risk)
         say(f"copies: {folder / 'quarantine.txt'} (`shards select --quarantine` drops them)")
     if fail_on_copies and audit.quarantine:
         raise CheckFailed(f"{len(audit.quarantine)} synthetic images are copies of training images; see {folder}")

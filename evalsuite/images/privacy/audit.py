@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dermforge.common.least_numbers import PLANTED_COPIES
 from evalsuite.images.cells import share_table
-from evalsuite.images.features.extract import Preprocess, extract
+from evalsuite.images.features.extract import Features, Preprocess, extract
 from evalsuite.images.features.extractors import Extractor, open_extractor
 from evalsuite.images.features.nearest import largest_cosine
 from evalsuite.images.image_data import (
@@ -29,6 +29,7 @@ from evalsuite.images.image_data import (
 from evalsuite.images.privacy.calibration import Calibration, calibrate, measured_alarms, refuse_too_few
 from evalsuite.images.privacy.planted_copies import ENOUGH, control_table, missed_kinds, plant_copies
 from evalsuite.images.privacy.redrawn_parts import judge_parts, keeps_a_part
+from evalsuite.images.privacy.reidentification import reidentification_sentence, reidentification_table
 from evalsuite.images.privacy.search_index import TrainingIndex, build, search
 from evalsuite.images.privacy.unseen_images import left_out_sentence, unseen_images
 from evalsuite.page.image_check import Status
@@ -61,6 +62,8 @@ class CopyAudit:
         Planted copies found, one row per kind (`control_table`).
     alarms
         Share of unseen real images called copies, measured by cross-fitting.
+    reidentification
+        Nearness in each encoder alone, one row per encoder (`reidentification_table`); none without encoders.
     """
 
     images: pd.DataFrame
@@ -71,6 +74,7 @@ class CopyAudit:
     left_out: pd.DataFrame
     control: pd.DataFrame
     alarms: Estimate
+    reidentification: pd.DataFrame
 
     @property
     def quarantine(self) -> list[str]:
@@ -86,8 +90,9 @@ class CopyAudit:
     def status(self) -> Status:
         """The verdict in a word.
 
-        good: no more copies than false alarms; warn: more, within chance; bad: more than chance explains; unknown:
-        fewer than 95 % of the planted copies were found, or images were outpainted, so that a low rate proves little.
+        good: no more copies than false alarms; warn: more, within chance, or more than chance explains in an encoder
+        alone; bad: more than chance explains; unknown: fewer than 95 % of the planted copies were found, or images were
+        outpainted, so that a low rate proves little.
         """
         return _verdict(self)[1]
 
@@ -175,11 +180,13 @@ def audit_copies(
         unseen = unseen and unseen.take(np.flatnonzero(unseen.rows["id"].isin(floor["id"]).to_numpy()))
         found = search(index, made, track=track)
         controls = search(index, planted, "planted copies", track=track)
-        spaces = list(SPACES)
+        known_features: dict[str, Features] = {}
         sides = ((found, made), (controls, planted), (floor, unseen))
         for extractor in (open_extractor(e) if isinstance(e, str) else e for e in extractors):
-            spaces.append(_add_cosines(known, sides, extractor, keep, track))
-        calibration = calibrate(floor, tuple(spaces), false_alarms, source, families(floor))
+            column, embedded = _add_cosines(known, sides, extractor, keep, track)
+            known_features[column] = embedded
+        spaces = (*SPACES, *known_features)
+        calibration = calibrate(floor, spaces, false_alarms, source, families(floor))
         for frame in (found, controls, floor):
             frame["score"] = calibration.score(frame)
             frame["copy"] = frame["score"] > calibration.threshold
@@ -188,8 +195,10 @@ def audit_copies(
         if len(rows := _inpainted(found, index)):
             judged, parts = judge_parts(made.take(rows), index, unseen, false_alarms, source, track)
             _replace(found, rows, judged)
-    alarms = measured_alarms(floor, tuple(spaces), false_alarms, family=families(floor))
-    return CopyAudit(found, rate_table(found), calibration, parts, floor, left_out, control_table(controls), alarms)
+        again = reidentification_table(found, floor, controls, known_features, false_alarms, source)
+    alarms = measured_alarms(floor, spaces, false_alarms, family=families(floor))
+    rates, control_found = rate_table(found), control_table(controls)
+    return CopyAudit(found, rates, calibration, parts, floor, left_out, control_found, alarms, again)
 
 
 def _add_cosines(
@@ -198,8 +207,11 @@ def _add_cosines(
     extractor: Extractor,
     folder: Path,
     track: Track,
-) -> str:
-    """Add the nearness in a feature space to each table, and name it; a table without images is of training images."""
+) -> tuple[str, Features]:
+    """Add the nearness in a feature space to each table; its name, and the training images' features.
+
+    A table without images is of training images.
+    """
     step, name = Preprocess(image_side(train), None), f"cosine[{extractor.name}]"
     known = extract(train, extractor, step, folder, track=track)
     for frame, data in sides:
@@ -207,7 +219,7 @@ def _add_cosines(
         nearest = largest_cosine(side, known, leave_out_self=data is None)
         frame[name] = frame["id"].map(nearest["cosine"])
         frame[f"nearest_{name}"] = frame["id"].map(nearest["nearest"])
-    return name
+    return name, known
 
 
 def _inpainted(found: pd.DataFrame, index: TrainingIndex) -> NDArray[np.intp]:
@@ -244,10 +256,13 @@ def _verdict(audit: CopyAudit) -> tuple[str, Status]:
         f"Of the planted copies, {planted['found']} of {planted['n']} were found.",
         missed_kinds(audit.control),
         alarms_sentence(audit.alarms),
+        reidentification_sentence(audit.reidentification),
     ]
     text = " ".join(filter(None, sentences))
     alarms = {WHOLE: audit.calibration, PART: audit.parts}
     found = [_compared(part, known) for how, part in audit.images.groupby("how") if (known := alarms[str(how)])]
+    if (audit.reidentification["status"] == "bad").any():
+        found.append("warn")
     ranks: tuple[Status, ...] = ("unknown", "good", "warn", "bad")
     worst = max(found, key=ranks.index, default=ranks[0])
     if worst == "bad":

@@ -6,6 +6,7 @@ import pandas as pd
 
 from evalsuite.images.image_data import ImageData
 from evalsuite.images.privacy.audit import CopyAudit
+from evalsuite.images.privacy.reidentification import SAYS
 from evalsuite.images.privacy.thumbnails import thumbnails_of
 from evalsuite.page.blocks import Plot, Table, Thumbnails
 from evalsuite.page.image_check import Axis, ImageCheck, frame_table, interval_texts, thumbnails
@@ -27,11 +28,38 @@ def privacy_section(
         frame_table(_rates_shown(audit.rates[finer]), caption),
         frame_table(control, "Positive control: copies of training images planted among the audited images"),
     ]
+    if len(audit.reidentification):
+        copies.append(_reidentification(audit.reidentification))
     copies += _nearest_pairs(audit, train, synthetic)
     copies += _left_out_pairs(audit, train, train if unseen is None else unseen)
     by_skin_type = frame_table(_rates_shown(audit.rates[by_group]), "Share of copies by skin type")
     shown: dict[Axis, list[Table | Plot | Thumbnails]] = {"privacy": copies, "fairness": [by_skin_type]}
     return ImageCheck("Copies of training images", audit.sentence, audit.status, shown)
+
+
+def _reidentification(table: pd.DataFrame) -> Table:
+    """The encoders alone: nearness of synthetic and of unseen real images, and what each encoder can recognise."""
+    cosine = [f"{row.mean:.3f}, {row.largest:.3f}" for row in table.itertuples()]
+    real = [f"{row.unseen_mean:.3f}, {row.unseen_largest:.3f}" for row in table.itertuples()]
+    again = table[["one_patient", "one_patient_low", "one_patient_high"]]
+    shown = pd.DataFrame(
+        {
+            "encoder": table["encoder"],
+            "images": table["images"],
+            "synthetic: mean, largest": cosine,
+            "unseen real: mean, largest": real,
+            "threshold": table["threshold"],
+            "share above": interval_texts(table),
+            "says": table["status"].map(SAYS),
+            "planted copies found": table["planted"],
+            "another photograph of the patient found": interval_texts(again, *again.columns),
+        }
+    )
+    caption = (
+        "Can a patient be recognised? Cosine to the nearest training image in each encoder alone. The last columns say "
+        "what the encoder recognises at this threshold; where they are low, few images above it prove little"
+    )
+    return frame_table(shown, caption)
 
 
 def _nearest_pairs(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> list[Thumbnails]:
