@@ -69,7 +69,7 @@ def paper(
         int | None, typer.Option(help="Side in pixels of the synthetic images, for photographs [default: 64].")
     ] = None,
     classifier_steps: Annotated[
-        int | None, typer.Option(help="Optimiser steps of each classifier [default: 200].", min=1)
+        int | None, typer.Option(help="Optimiser steps of each classifier [default: 600].", min=1)
     ] = None,
     base: Annotated[
         list[str] | None, typer.Option(help="What generators know: other-phantoms or none; repeatable [default: both].")

@@ -34,6 +34,7 @@ FILES = (
         )
     ),
     "gpu.jsonl",  # of a run on a GPU that was stopped
+    "claims.csv",  # of the published study
 )
 
 SCHEMA_VERSION: Literal[1] = 1

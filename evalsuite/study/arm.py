@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -116,10 +115,3 @@ def read_result(path: Path) -> Result:
         return Result.model_validate_json(opened_json(read_regular(path), path, remedy))
     except ValidationError as error:
         raise UserError(f"{path} is no result of this version ({error.errors()[0]['msg']}); {remedy}") from error
-
-
-def digest(arm: Arm, data_digest: str) -> str:
-    """What decides an arm's result: its settings and the images it may use."""
-    new = {"val_fraction": not arm.val_fraction, "generator": arm.generator is None}  # arms of before had neither
-    later = {name for name, unset in new.items() if unset}
-    return hashlib.sha256(f"{arm.model_dump_json(exclude=later)} {data_digest}".encode()).hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from evalsuite.study.arm import Arm
@@ -36,6 +38,14 @@ def validation_set(arm: Arm, data: Data, real: TensorSet) -> TensorSet:
     """The images that choose the checkpoint: a share of the arm's own real ones, or the validation images."""
     _, own = split(arm, real)
     return data.validation if own is None else own
+
+
+def digest(arm: Arm, data: Data) -> str:
+    """What decides an arm's result: its settings, and the images that it may use."""
+    new = {"val_fraction": not arm.val_fraction, "generator": arm.generator is None}  # arms of before had neither
+    later = {name for name, unset in new.items() if unset}
+    images = data.digest_for(data.real(arm.n_real, arm.seed), arm.generator)
+    return hashlib.sha256(f"{arm.model_dump_json(exclude=later)} {images}".encode()).hexdigest()
 
 
 def check_lineage(data: Data, arm: Arm, real: TensorSet, allow: bool) -> tuple[list[str], list[str]]:

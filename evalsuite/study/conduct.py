@@ -154,6 +154,8 @@ def claim_folder(out: Path) -> None:
 def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Options()) -> None:
     """Train all arms that have no result yet; those of a run keep their checkpoints.
 
+    A study may grow: synthetic images may come in addition, for other numbers of real images or seeds.
+
     Raises
     ------
     UserError
@@ -163,7 +165,9 @@ def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Opti
     out.mkdir(parents=True, exist_ok=True)
     if (out / PLAN).is_file():
         before = read_design(out)
-        if (before.kind, before.recipe, before.places) != (design.kind, design.recipe, design.places):
+        grown = set(before.places.synthetic) <= set(design.places.synthetic)
+        places = before.places.model_copy(update={"synthetic": design.places.synthetic}) if grown else before.places
+        if (before.kind, before.recipe, places) != (design.kind, design.recipe, design.places):
             then, now = ({**d.recipe.model_dump(), **d.places.model_dump(mode="json")} for d in (before, design))
             raise UserError(
                 f"{out} holds a {before.kind} of other images or another recipe: {changes_between(then, now)}; "

@@ -23,6 +23,7 @@ from dermforge.common.sealed_parquet import check_seal
 from evalsuite.study import arm as arms_
 from evalsuite.study import train_arm
 from evalsuite.study.arm import Arm, Result
+from evalsuite.study.arm_images import digest
 from evalsuite.study.train_arm import Execution
 from evalsuite.training.data import datasets
 from evalsuite.training.distributed import World
@@ -77,9 +78,10 @@ def run(
     what
         What the work is called in the progress.
     """
-    digest = datasets.digest(places)
+    data = _opened(places.model_dump_json())
+    digests = {arm.name: digest(arm, data) for arm in arms}
     where = {arm.name: folder / FOLDER / arm.name for arm in arms}
-    waiting = [arm for arm in arms if read(where[arm.name], arms_.digest(arm, digest)) is None]
+    waiting = [arm for arm in arms if read(where[arm.name], digests[arm.name]) is None]
     most = 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting)))
     count = options.workers or most
     jobs = [
@@ -103,7 +105,7 @@ def run(
             else:
                 for job in jobs:
                     train(job, tick)
-    results = [read(where[arm.name], arms_.digest(arm, digest)) for arm in arms]
+    results = [read(where[arm.name], digests[arm.name]) for arm in arms]
     return [r for r in results if r is not None]
 
 

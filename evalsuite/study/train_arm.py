@@ -14,8 +14,8 @@ from torch import nn
 from dermforge.common.atomic import write_whole
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.sealed_parquet import sealed
-from evalsuite.study.arm import EXTERNAL, PREDICTIONS, RESULT, VALIDATION, Arm, Result, digest
-from evalsuite.study.arm_images import check_lineage, training_set, validation_set
+from evalsuite.study.arm import EXTERNAL, PREDICTIONS, RESULT, VALIDATION, Arm, Result
+from evalsuite.study.arm_images import check_lineage, digest, training_set, validation_set
 from evalsuite.training import checkpoint, frozen_features, loop, preprocessing, resume
 from evalsuite.training import model as models
 from evalsuite.training.data.datasets import Data
@@ -103,7 +103,7 @@ def fit(arm: Arm, data: Data, body: nn.Module | None, folder: Path | None, execu
         correct = float((scores.argmax(1) == torch.from_numpy(part.labels)).float().mean())
     best = next((e for e in progress.history if e.step == progress.best_step), None)
     result = Result(
-        digest=digest(arm, data.digest),
+        digest=digest(arm, data),
         arm=arm,
         real=real.n,
         synthetic=images.synthetic.n if images.synthetic is not None else 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def images(
             "strategy": "t2i" if synthetic else None,
             "parent": None,
             "cluster": None,
+            "image_sha256": [hashlib.sha256(value.numpy().tobytes()).hexdigest() for value in values],
         }
     )
     return TensorSet([ImageSet(rows, ["a", "b", "c"])]).with_values(values)
@@ -76,7 +78,7 @@ def data(**options: Any) -> Data:
         images(60, seed=4, synthetic=True, name="s", **options),
         ((),),
         np.zeros(60, dtype=np.int64),
-        "digest",
+        b"header",
     )
 
 

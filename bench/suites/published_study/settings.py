@@ -64,6 +64,8 @@ class StudySettings(BaseModel):
         Digest of real photographs that take the place of phantoms; none: phantoms.
     size
         Side in pixels of the synthetic images; the classifier of photographs has it too.
+    classifier_steps
+        Of each classifier. After 200 one of all 2,160 real phantoms was no better than one of 48 (docs/decisions/0065).
     steps, guidance, guidance_interval
         Of the DPM-Solver++ that draws the synthetic images; no interval: all steps are guided.
     """
@@ -82,7 +84,7 @@ class StudySettings(BaseModel):
     steps: int = Field(default=12, ge=1)
     guidance: float = Field(default=2.0, ge=1)
     guidance_interval: tuple[float, float] | None = None
-    classifier_steps: int = Field(default=200, ge=1)
+    classifier_steps: int = Field(default=600, ge=1)
     arms: tuple[Kind, ...] = ("real-repeated", "randaugment", "synthetic-only", "all-real", "shuffled-labels")
 
     @classmethod

@@ -16,8 +16,8 @@ from evalsuite.page.image_check import SECTION, ImageCheck, read_check
 from evalsuite.report.guidelines.bundle_record import MANIFEST, BundleRecord, read_bundle_record
 from evalsuite.report.guidelines.card_record import CARD, CardRecord, read_card, record_of
 from evalsuite.report.guidelines.quality_record import QUALITY, QualityCell, read_quality
-from evalsuite.study import arm as arms
 from evalsuite.study.analysis import Analysis
+from evalsuite.study.arm_images import digest
 from evalsuite.study.run_findings import RunFindings
 from evalsuite.training.data import datasets
 from evalsuite.training.data.open_splits import Splits, open_splits
@@ -176,13 +176,13 @@ def _images_of(trial: Trial | None, real: Path | None, made: Sequence[Path]) -> 
     places = trial.study.design.places
     places = places.model_copy(update={"real": real or places.real, "synthetic": tuple(made) or places.synthetic})
     try:
-        digest = datasets.digest(places)
+        first = trial.study.results[0]
+        same = digest(first.arm, datasets.open_data(places)) == first.digest
         synthetic = tuple((_name(p), open_data(p)) for p in places.synthetic)
         found = open_splits(places.real), synthetic, None if places.external is None else open_data(places.external)
     except (UserError, CheckFailed, OSError) as error:
         return _Images(notes=(f"The images of the study cannot be opened ({error}), so that nothing is said of them.",))
-    first = trial.study.results[0]
-    if arms.digest(first.arm, digest) != first.digest:
+    if not same:
         changed = "The images are not those that the study was trained on, so that nothing is said of them: "
         return _Images(notes=(changed + "give the folders as they were then.",))
     return _Images(*found)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -69,6 +70,8 @@ class Data:
         The lineage (real ids, or ranges of them) of each generator.
     made_by
         The generator of each synthetic image, as a position in `seen`.
+    header
+        What a digest of the images begins with: how they are read.
     untuned, untuned_lineage
         Images of a generator that was not tuned, and what it saw.
     external
@@ -81,7 +84,7 @@ class Data:
     synthetic: TensorSet | None
     seen: tuple[tuple[str, ...], ...]
     made_by: NDArray[np.int64]
-    digest: str
+    header: bytes
     untuned: TensorSet | None = None
     untuned_lineage: tuple[str, ...] = ()
     external: TensorSet | None = None
@@ -134,13 +137,9 @@ class Data:
         generator
             This one of those that fit, and no other; None: all of them.
         """
-        fitting = self.fitting(real)
-        if self.synthetic is None or (not fitting and generator is None):
+        kept = self._kept(real, generator)
+        if self.synthetic is None or kept is None:
             return self
-        if generator is None:
-            kept = sorted({*fitting, *(n for n, own in enumerate(self._own) if not own)})
-        else:
-            kept = fitting[generator : generator + 1]
         rows = np.isin(self.made_by, kept)
         return replace(
             self,
@@ -148,6 +147,31 @@ class Data:
             seen=tuple(self.seen[n] for n in kept),
             made_by=np.searchsorted(kept, self.made_by[rows]),
         )
+
+    def digest_for(self, real: ImageSet, generator: int | None = None) -> str:
+        """What the images are that an arm with these real images may use, without decoding one.
+
+        It stays the same when images of other generators come in addition.
+        """
+        kept = self._kept(real, generator)
+        if kept not in self._digests:
+            parts = self.for_arm(real, generator).parts
+            names = [
+                name for name in ("train", "validation", "test", "synthetic", "untuned", "external") if name in parts
+            ]
+            self._digests[kept] = _digest(self.header, [parts[name].rows for name in names])
+        return self._digests[kept]
+
+    @cached_property
+    def _digests(self) -> dict[tuple[int, ...] | None, str]:
+        return {}
+
+    def _kept(self, real: ImageSet, generator: int | None) -> tuple[int, ...] | None:
+        """The generators of `for_arm`; None: all, as none fits."""
+        fitting = self.fitting(real)
+        if generator is not None:
+            return tuple(fitting[generator : generator + 1])
+        return tuple(sorted({*fitting, *(n for n, own in enumerate(self._own) if not own)})) if fitting else None
 
     def real(self, n_real: int, seed: int) -> TensorSet:
         """The real images of an arm: `n_real` of each class; 0: all.
@@ -225,9 +249,8 @@ def open_data(places: Places) -> Data:
     for some, makers in ((made[0], made_by), (made[1], np.zeros(made[1].n if made[1] else 0, dtype=np.int64))):
         if some is not None:
             _check_synthetic(some, makers, named_by_id)
-    sources = _digest([*real, *sets, *untuned, *external], places)
     lineage = tuple(sorted({one for entries in generators(untuned)[0] for one in entries}))
-    data = Data(parts[0], parts[1], parts[2], made[0], seen, made_by, sources, made[1], lineage, made[2])
+    data = Data(parts[0], parts[1], parts[2], made[0], seen, made_by, _header(places), made[1], lineage, made[2])
     if table is not None:
         data = data.with_parts({n: table.stand_in(of, data.makers[n]) for n, of in data.parts.items()})
     if data.synthetic is not None and places.keep is not None:
@@ -239,7 +262,7 @@ def open_data(places: Places) -> Data:
 def digest(places: Places) -> str:
     """What the images are, without reading one."""
     others = other_sets.open_others(places.untuned, places.external)
-    return _digest([images for part in (*_open(places), *others) for images in part], places)
+    return _digest(_header(places), [images.rows for part in (*_open(places), *others) for images in part])
 
 
 def check_held_out(data: Data, allow: bool) -> list[str]:
@@ -291,11 +314,14 @@ def _check_synthetic(images: TensorSet, made_by: NDArray[np.int64], named_by_id:
         )
 
 
-def _digest(sets: Sequence[ImageSet], places: Places) -> str:
-    whole = hashlib.sha256(f"{places.size} {places.keep}".encode())
-    if places.features is not None:
-        whole.update(hashlib.sha256(places.features.read_bytes()).digest())
-    for images in sets:
-        for name, sha in zip(images.rows["id"], images.rows["image_sha256"], strict=True):
+def _header(places: Places) -> bytes:
+    table = b"" if places.features is None else hashlib.sha256(places.features.read_bytes()).digest()
+    return f"{places.size} {places.keep}".encode() + table
+
+
+def _digest(header: bytes, rows: Iterable[pd.DataFrame]) -> str:
+    whole = hashlib.sha256(header)
+    for some in rows:
+        for name, sha in zip(some["id"], some["image_sha256"], strict=True):
             whole.update(f"{name} {sha}\n".encode())
     return whole.hexdigest()

@@ -137,3 +137,23 @@ def test_the_dose_of_the_verdicts_does_not_depend_on_what_was_found() -> None:
         while (following := next_doses(made, flat, limit)) is not None:
             made = following
         assert made.reference == 8
+
+
+def test_a_study_grows_and_trains_no_arm_twice(phantom_shards: Path, generators: Path, tmp_path: Path) -> None:
+    """Generators of more numbers of real images come in addition; what an arm does not use changes nothing of it."""
+
+    def grow(sizes: tuple[int, ...]) -> dict[str, tuple[int, bytes]]:
+        sets = tuple(generators / "made" / f"n{size}-s{seed}" for size in sizes for seed in SEEDS)
+        places = Places(real=phantom_shards, synthetic=sets, size=32)
+        design = new_study(places, recipe(steps=2), Grid(sizes, (1,), len(SEEDS), arms=()))
+        conduct.execute(design, tmp_path / "study", Options(workers=1))
+        written = [tmp_path / "study" / "arms" / arm.name / "result.json" for arm in design.arms()]
+        return {path.parent.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in written}
+
+    small, large = SIZES
+    first = grow((small,))
+    both = grow(SIZES)
+    assert len(both) == 2 * len(first) > 0
+    assert {name: both[name] for name in first} == first
+    with pytest.raises(UserError, match="holds a study of other images or another recipe"):
+        grow((large,))

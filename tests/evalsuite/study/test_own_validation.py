@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from training_helpers import data, recipe
 
 from dermforge.common.errors import UserError
-from evalsuite.study.arm import Arm, digest
-from evalsuite.study.arm_images import training_set, validation_set
+from evalsuite.study.arm import Arm
+from evalsuite.study.arm_images import digest, training_set, validation_set
 
 MADE = data()
 
@@ -58,5 +58,6 @@ def test_an_arm_of_one_image_has_none_to_spare() -> None:
 def test_arms_of_before_keep_their_digest() -> None:
     """A study that was trained before the setting existed is not trained again."""
     old = '{"kind":"mix","n_real":4,"strategy":null,"recipe":' + recipe(ratio=2).model_dump_json() + "}"
-    assert digest(arm(0.0), "d") == hashlib.sha256(f"{old} d".encode()).hexdigest()
-    assert digest(arm(0.5), "d") != digest(arm(0.0), "d")
+    images = MADE.digest_for(MADE.real(4, 0))
+    assert digest(arm(0.0), MADE) == hashlib.sha256(f"{old} {images}".encode()).hexdigest()
+    assert digest(arm(0.5), MADE) != digest(arm(0.0), MADE)
