@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from evalsuite.images.features.names import PRESETS, SPECS
@@ -24,3 +26,11 @@ def test_each_encoder_says_where_it_is_from_and_how_it_is_fed(preset: Preset) ->
 def test_the_help_and_the_table_have_the_same_names() -> None:
     assert tuple(one.name for one in TABLE) == PRESETS
     assert preset_named("resnet") is None
+
+
+def test_the_page_on_encoders_says_what_the_table_says() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "how-to" / "extractors.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| `")}
+    for one in TABLE:
+        assert f"| {one.licence} |" in rows[f"`{one.name}`"]
+        assert one.source.startswith("https:") or one.source in rows[f"`{one.name}`"]
