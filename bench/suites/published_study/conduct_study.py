@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
+from bench.measure.device import describe
 from bench.suites.published_study.claims import Row, claims
+from bench.suites.published_study.dose_figure import DoseTables, draw
 from bench.suites.published_study.generators import Generators
 from bench.suites.published_study.settings import RECORD, Base, StudySettings
 from dermforge.common.atomic import write_whole
@@ -27,6 +30,7 @@ from evalsuite.study.run_arms import Options
 from evalsuite.training.data import datasets
 from evalsuite.training.pretrained import settled_recipe
 
+DOSE_FIGURE, MACHINE = "dose_response.svg", "machine.json"
 TABLES = ("scores", "gains", "contrasts", "saturation", "exchange", "laws")
 
 
@@ -45,11 +49,13 @@ class Findings:
 
 
 def publish(found: Sequence[Findings], settings: StudySettings, out: Path) -> None:
-    """Write the small tables and figures: claims.csv, settings.json, and for each base its tables and a figure."""
+    """Write the small tables and figures: claims, settings, machine, the curve; for each base tables and figures."""
     out.mkdir(parents=True, exist_ok=True)
     rows = [asdict(row) for one in found for row in one.claims]
     write_whole(out / "claims.csv", csv_bytes(pd.DataFrame(rows)))
     write_whole(out / RECORD, sealed_json(settings.model_dump_json(indent=1)))
+    facts = describe(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    write_whole(out / MACHINE, sealed_json(facts.model_dump_json(indent=1)))
     for one in found:
         folder = out / one.base
         folder.mkdir(exist_ok=True)
@@ -58,6 +64,10 @@ def publish(found: Sequence[Findings], settings: StudySettings, out: Path) -> No
         for strategy in one.analysis.design.strategies:
             drawing = study_report.figure(one.analysis, ALL, strategy)
             write_whole(folder / f"{strategy}.svg", drawing.encode())
+    curves: dict[str, DoseTables] = {
+        one.base: DoseTables.read(out / one.base, one.analysis.design.margin) for one in found
+    }
+    write_whole(out / DOSE_FIGURE, draw(curves).encode())
 
 
 def conduct_study(
