@@ -29,7 +29,7 @@ def privacy_section(
         frame_table(control, "Positive control: copies of training images planted among the audited images"),
     ]
     if len(audit.reidentification):
-        copies.append(_reidentification(audit.reidentification))
+        copies.append(reidentification_shown(audit.reidentification))
     copies += _nearest_pairs(audit, train, synthetic)
     copies += _left_out_pairs(audit, train, train if unseen is None else unseen)
     by_skin_type = frame_table(_rates_shown(audit.rates[by_group]), "Share of copies by skin type")
@@ -37,29 +37,28 @@ def privacy_section(
     return ImageCheck("Copies of training images", audit.sentence, audit.status, shown)
 
 
-def _reidentification(table: pd.DataFrame) -> Table:
-    """The encoders alone: nearness of synthetic and of unseen real images, and what each encoder can recognise."""
-    cosine = [f"{row.mean:.3f}, {row.largest:.3f}" for row in table.itertuples()]
-    real = [f"{row.unseen_mean:.3f}, {row.unseen_largest:.3f}" for row in table.itertuples()]
+def reidentification_shown(table: pd.DataFrame) -> Table:
+    """The encoders alone, a column each: nearness of synthetic and unseen images, and what the encoder knows again."""
     again = table[["one_patient", "one_patient_low", "one_patient_high"]]
-    shown = pd.DataFrame(
-        {
-            "encoder": table["encoder"],
-            "images": table["images"],
-            "synthetic: mean, largest": cosine,
-            "unseen real: mean, largest": real,
-            "threshold": table["threshold"],
-            "share above": interval_texts(table),
-            "says": table["status"].map(SAYS),
-            "planted copies found": table["planted"],
-            "another photograph of the patient found": interval_texts(again, *again.columns),
-        }
-    )
+    rows = {
+        "synthetic images": [str(n) for n in table["images"]],
+        "their cosine to the nearest training image: mean, largest": _cosines(table, "mean", "largest"),
+        "that of unseen real images: mean, largest": _cosines(table, "unseen_mean", "unseen_largest"),
+        "threshold": _cosines(table, "threshold"),
+        "share of synthetic images above it": interval_texts(table),
+        "says": [SAYS[status] for status in table["status"]],
+        "share of planted copies above it": [f"{share:.3f}" for share in table["planted"]],
+        "share above it of training images with another one of their patient": interval_texts(again, *again.columns),
+    }
     caption = (
-        "Can a patient be recognised? Cosine to the nearest training image in each encoder alone. The last columns say "
-        "what the encoder recognises at this threshold; where they are low, few images above it prove little"
+        "Can a patient be recognised? Nearness in each encoder alone. The last two rows say what it recognises "
+        "at this threshold; where they are low, few images above it prove little"
     )
-    return frame_table(shown, caption)
+    return Table(["", *table["encoder"]], [[word, *texts] for word, texts in rows.items()], caption)
+
+
+def _cosines(table: pd.DataFrame, *columns: str) -> list[str]:
+    return [", ".join(f"{value:.4f}" for value in row) for row in table[list(columns)].itertuples(index=False)]
 
 
 def _nearest_pairs(audit: CopyAudit, train: ImageData, synthetic: ImageData) -> list[Thumbnails]:

@@ -133,7 +133,8 @@ def reidentification_sentence(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     said = [
-        f"by {row.encoder} {row.above} of {row.images} (largest {row.largest:.3f}; threshold {row.threshold:.3f})"
+        f"by {row.encoder} {row.above} of {row.images} (largest {row.largest:.4f}; threshold {row.threshold:.4f}, at "
+        f"which it finds {row.planted:.0%} of the planted copies)"
         for row in table.itertuples()
     ]
     return f"Nearer to a training image than unseen real images are, in one encoder alone: {', '.join(said)}."

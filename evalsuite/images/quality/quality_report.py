@@ -222,7 +222,16 @@ def _compared(report: QualityReport) -> list[Table | Plot | Thumbnails]:
     )
     tables: list[Table | Plot | Thumbnails] = [frame_table(pd.DataFrame(rows), caption)]
     if len(orders := report.agreement):
-        shown = orders.rename(columns={"extractor": "features", "other": "and", "spearman": "Spearman"})
+        shown = pd.DataFrame(
+            {
+                "family": orders["family"],
+                "feature spaces": orders["extractor"] + " and " + orders["other"],
+                "cells": orders["cells"],
+                "pairs: same order, opposite, all": [f"{o.same}, {o.opposite}, {o.pairs}" for o in orders.itertuples()],
+                "Spearman": orders["spearman"],
+                "says": orders["says"],
+            }
+        )
         caption = (
             "Do they order the cells alike, by the kernel distance? Pairs of cells that both spaces tell apart: the "
             "intervals do not overlap in either"
@@ -253,7 +262,12 @@ def _tables_of(name: str, cells: pd.DataFrame, utility: pd.DataFrame) -> list[tu
         "real or synthetic"
     )
     tables.append(("fairness", frame_table(by_cell(utility[utility["family"] == "group"]), caption)))
-    return [(axis, made) for axis, made in tables if made.rows]
+    return [(axis, _unnamed(made, name)) for axis, made in tables if made.rows]
+
+
+def _unnamed(table: Table, name: str) -> Table:
+    """Without the extractor in the columns' names, which the caption names: long ones would leave the page."""
+    return replace(table, head=[head.removesuffix(f"[{name}]").strip() for head in table.head])
 
 
 def by_cell(long: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from browser import CHROMIUM, Browser
 
+from evalsuite.images.privacy.audit_report import reidentification_shown
 from evalsuite.images.quality import quality_report as quality
+from evalsuite.images.quality.alignment import KINDS
 from evalsuite.images.tone.find_skin import TOO_LITTLE, UNEVEN
 from evalsuite.images.tone.measure_ita import NOT_SKIN_COLOUR
 from evalsuite.images.tone.tone_report import ToneReport, tone_section
@@ -36,6 +38,13 @@ def test_the_report_has_five_axes_and_says_what_was_not_measured() -> None:
     alone = images_report.report([copies]).sections
     assert [len(s.blocks) for s in alone] == [1, 1, 1, 2, 1]
     assert "evalsuite tone" in str(alone[4].blocks[0])
+
+
+def recognised(name: str) -> pd.DataFrame:
+    """One encoder's row, with every number there."""
+    text = "encoder images mean largest unseen_mean unseen_largest threshold rate low high planted one_patient"
+    row: dict[str, object] = dict.fromkeys([*text.split(), "one_patient_low", "one_patient_high"], 0.98765)
+    return pd.DataFrame([row | {"encoder": name, "images": 36000, "status": "bad"}])
 
 
 def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
@@ -77,7 +86,11 @@ def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
             for (v, low, high), n in zip(long, (36, 1224), strict=True)
         ]
     )
-    utility = cells.assign(metric=[f"real or synthetic [{name}]" for _ in cells["metric"]])
+    other = cells["metric"].str.replace(name, "biomedclip@0a1b2c3d")
+    cells = pd.concat([cells, cells.assign(metric=other, extractor="biomedclip@0a1b2c3d")], ignore_index=True)
+    utility = cells.assign(metric=[f"real or synthetic [{one}]" for one in cells["extractor"]])
+    score = {"family": "class", "cell": "hidradenitis suppurativa", "extractor": name, "n": 36, "note": "too few"}
+    alignment = pd.DataFrame([score | {"kind": k, "value": 1.2345, "low": 1.1234, "high": 1.3456} for k in KINDS])
     angles = pd.DataFrame(
         {
             "id": [f"i{k}" for k in range(36)],
@@ -98,7 +111,8 @@ def test_no_table_is_wider_than_a_printed_page(tmp_path: Path) -> None:
     angles.loc[:20, "not_measured"] = [NOT_SKIN_COLOUR, UNEVEN, TOO_LITTLE] * 7
     angles.loc[:20, "ita"] = np.nan
     parts = [
-        quality.quality_section(quality.QualityReport(angles, cells, utility, "", "good")),
+        quality.quality_section(quality.QualityReport(angles, cells, utility, "", "good", alignment)),
+        ImageCheck("Copies", "", "good", {"privacy": [reidentification_shown(recognised(name))]}),
         tone_section(ToneReport(angles, cell_table(angles, angles, resamples=20), "", "good")),
     ]
     (tmp_path / "report.html").write_text(page([images_report.report(parts)]))
