@@ -15,7 +15,7 @@ DEMO ?= demo
 export HF_HUB_OFFLINE ?= 1
 export OMP_NUM_THREADS ?= 2
 
-EXTRAS := optimum tensorrt-rtx lora ray cloud quality track dicom c2pa
+EXTRAS := optimum tensorrt-rtx lora ray cloud quality track wandb mlflow dicom c2pa
 TOOLS := build/tools/bin
 COMPILE := $(TOOLS)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
 TRIED := $(filter-out optimum tensorrt-rtx,$(EXTRAS))

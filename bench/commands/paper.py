@@ -16,6 +16,7 @@ from bench.measure.device import describe
 from bench.measure.record import BenchmarkRecord
 from bench.peers.anchors import PAPER_IMAGES
 from dermforge.common import console
+from dermforge.common.tracking import Track
 from dermforge.common.unused_options import used_only
 from gen.plan.grid import PRESETS
 
@@ -36,7 +37,7 @@ TIMED = (
     *("growth", "total"),
 )
 #: What only the study uses.
-STUDIED = ("n_real", "ratios", "seeds", "base", "photographs", "strategies", "size", "classifier_steps")
+STUDIED = ("n_real", "ratios", "seeds", "base", "photographs", "strategies", "size", "classifier_steps", "track")
 
 
 @used_only("with --study", lambda given: given["study"], *STUDIED)
@@ -74,6 +75,7 @@ def paper(
     base: Annotated[
         list[str] | None, typer.Option(help="What generators know: other-phantoms or none; repeatable [default: both].")
     ] = None,
+    track: Track = None,
     work: options.Work = models.WORK,
     out: options.Out = None,
     as_json: options.AsJson = False,
@@ -93,7 +95,18 @@ def paper(
     """
     if study:
         repeat_study(
-            work / "study", out, as_json, n_real, ratios, seeds, base, photographs, strategies, size, classifier_steps
+            work / "study",
+            out,
+            as_json,
+            n_real,
+            ratios,
+            seeds,
+            base,
+            photographs,
+            strategies,
+            size,
+            classifier_steps,
+            track,
         )
         return
     from bench.suites import paper as measure

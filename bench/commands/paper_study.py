@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.text import Text
 from bench.commands.show import note
 from dermforge.common import console
 from dermforge.common.numbers_list import numbers
+from dermforge.common.tracking import check_tools
 
 COLOURS = {"agrees": "green", "does not agree": "red"}
 
@@ -27,6 +29,7 @@ def repeat_study(
     strategies: str | None,
     size: int | None,
     classifier_steps: int | None,
+    track: Sequence[str] | None,
 ) -> None:
     """Do what is left of the study in a folder, and show its claims beside the published ones."""
     from bench.suites.published_study.conduct_study import conduct_study, publish
@@ -44,7 +47,10 @@ def repeat_study(
         "classifier_steps": classifier_steps,
     }
     settings = StudySettings.check(**{name: value for name, value in given.items() if value is not None})
-    found = conduct_study(work, settings, photographs=photographs, progress=console.progress, say=note)
+    check_tools(track or ())
+    found = conduct_study(
+        work, settings, photographs=photographs, progress=console.progress, say=note, track=track or ()
+    )
     rows = [row for one in found for row in one.claims]
     if out is not None:
         publish(found, settings, out)

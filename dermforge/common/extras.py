@@ -15,7 +15,9 @@ PURPOSES = {
     "cloud": "s3:// and other buckets",
     "dicom": "DICOM images",
     "c2pa": "shards sign",
-    "track": "logs for TensorBoard",
+    "track": "--track tensorboard",
+    "wandb": "--track wandb",
+    "mlflow": "--track mlflow",
     "optimum": "bench: comparison with optimum",
     "quality": "--extractor inception, in torch-fidelity's network",
 }

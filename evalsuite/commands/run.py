@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from dermforge.common.console import out, print_json, progress, say
+from dermforge.common.tracking import Track, check_tools, tracked
 from evalsuite.commands import options
 from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE, Augment, Tuning
 
@@ -35,6 +36,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Of the first training run; the others follow.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
     ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,
+    track: Track = None,
     allow_leakage: Annotated[bool, typer.Option(help="Continue although the generator saw too much.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline as JSON.")] = False,
 ) -> None:
@@ -46,12 +48,14 @@ def run(
     """
     from evalsuite.page.render import write_page
     from evalsuite.report import run_report
-    from evalsuite.study import conduct, run_findings
+    from evalsuite.report.tracked_page import track_page
+    from evalsuite.study import conduct, run_findings, track_arms
     from evalsuite.study.run_arms import Options
     from evalsuite.training.data import datasets
     from evalsuite.training.pretrained import settled_recipe
 
     conduct.claim_folder(folder)
+    check_tools(track or ())
     recipe, note = settled_recipe(
         model=model,
         weights=weights,
@@ -75,11 +79,17 @@ def run(
         allow_leakage=allow_leakage,
         notes=[note] if note else (),
     )
-    conduct.execute(design, folder, Options(workers, ray, allow_leakage=allow_leakage, progress=progress))
-    with progress("intervals", run_findings.steps(folder), "columns") as tick:
-        found = run_findings.find(folder, n_boot=n_boot, tick=lambda n: tick(n))
-    record = run_findings.write_record(found, folder)
-    page = write_page([run_report.report(found)], folder)
+    with tracked(track or (), folder, "run", track_arms.settings_of_study(design)) as tracking:
+        finished = track_arms.arm_logger(tracking, design.recipe.seed)
+        execution = Options(workers, ray, allow_leakage=allow_leakage, progress=progress, finished=finished)
+        conduct.execute(design, folder, execution)
+        with progress("intervals", run_findings.steps(folder), "columns") as tick:
+            found = run_findings.find(folder, n_boot=n_boot, tick=lambda n: tick(n))
+        record = run_findings.write_record(found, folder)
+        report = run_report.report(found)
+        page = write_page([report], folder)
+        tracking.outcome(track_arms.outcome_of_study(found.study, folder / run_findings.RECORD))
+        track_page(tracking, report)
     if as_json:
         keys = ("classifier", "notes", "leakage")
         print_json({**record["headline"], "report": str(page), **{key: record[key] for key in keys}})

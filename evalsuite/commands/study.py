@@ -13,6 +13,7 @@ import typer
 from dermforge.common.console import print_json, progress, say
 from dermforge.common.errors import UserError
 from dermforge.common.numbers_list import numbers
+from dermforge.common.tracking import Track, check_tools, tracked
 from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
 from evalsuite.study.kinds import CONTROLS, WHAT, Kind
@@ -102,6 +103,7 @@ def study(
     n_boot: Annotated[int, typer.Option(min=100, help="Resamples of the intervals.")] = 500,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: one a core]")] = None,
     ray: Annotated[str | None, typer.Option(help="`local`, or the address of a Ray cluster.")] = None,
+    track: Track = None,
     allow_leakage: Annotated[bool, typer.Option(help="Continue although the generator saw too much.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
@@ -114,12 +116,14 @@ def study(
     """
     from evalsuite.page.render import write_page
     from evalsuite.report import study_report
-    from evalsuite.study import body_features, conduct, study_findings
+    from evalsuite.report.tracked_page import track_page
+    from evalsuite.study import body_features, conduct, study_findings, track_arms
     from evalsuite.study.design import PRESETS, new_study
     from evalsuite.study.run_arms import Options
     from evalsuite.training.data import datasets
 
     conduct.claim_folder(folder)
+    check_tools(track or ())
     start = PRESETS[preset]
     grid = replace(
         start,
@@ -169,11 +173,16 @@ def study(
     if body_features.needed(design):
         with progress("features", sum(images.n for images in opened.parts.values())) as tick:
             design = body_features.compute(design, opened, folder, body, lambda n: tick(n))
-    execution = Options(workers, ray, allow_leakage=allow_leakage, progress=progress)
-    train = partial(conduct.execute, out=folder, options=execution)
-    found = _conduct(design, folder, limit, n_boot, train)
-    record = study_findings.write_record(found, folder)
-    page = write_page([study_report.report(found)], folder)
+    with tracked(track or (), folder, "study", track_arms.settings_of_study(design)) as tracking:
+        finished = track_arms.arm_logger(tracking, design.recipe.seed)
+        execution = Options(workers, ray, allow_leakage=allow_leakage, progress=progress, finished=finished)
+        train = partial(conduct.execute, out=folder, options=execution)
+        found = _conduct(design, folder, limit, n_boot, train)
+        record = study_findings.write_record(found, folder)
+        report = study_report.report(found)
+        page = write_page([report], folder)
+        tracking.outcome(track_arms.outcome_of_study(found, folder / study_findings.RECORD))
+        track_page(tracking, report)
     if as_json:
         print_json({key: record[key] for key in PRINTED} | {"report": str(page)})
         return

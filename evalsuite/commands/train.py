@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,8 @@ from rich.text import Text
 
 from dermforge.common.console import out, print_json, progress, say
 from dermforge.common.errors import UserError
-from dermforge.common.extras import how_to_install
 from dermforge.common.output_folder import claim
+from dermforge.common.tracking import Track, check_tools, tracked
 from dermforge.common.unused_options import used_only
 from evalsuite.commands import options
 from evalsuite.study.kinds import Kind
@@ -22,7 +21,6 @@ from evalsuite.training.recipe import DEFAULT_MODEL, DEFAULT_SIZE, Augment, Mode
 
 if TYPE_CHECKING:
     from evalsuite.study import arm as arms
-    from evalsuite.training.resume import Evaluation
 
 
 @used_only("with --synthetic", lambda given: given["synthetic"], "split_bn")
@@ -57,7 +55,7 @@ def train(
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     seed: Annotated[int, typer.Option(help="Decides every draw.")] = 0,
     allow_leakage: Annotated[bool, typer.Option(help="Train although the generator saw too much.")] = False,
-    tensorboard: Annotated[bool, typer.Option(help="Write a TensorBoard log next to the checkpoint.")] = False,
+    track: Track = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a timm model on real and synthetic images; run it again after an interruption to resume exactly.
@@ -68,6 +66,7 @@ def train(
     """
     from dermforge.common.classifier import RECORD, WEIGHTS
     from evalsuite.study import arm as arms
+    from evalsuite.study import track_arms
     from evalsuite.study.train_arm import Execution
     from evalsuite.study.train_arm import train as train_arm
     from evalsuite.training import resume
@@ -76,7 +75,8 @@ def train(
     from evalsuite.training.pretrained import settled_recipe
 
     files = (arms.RESULT, RECORD, arms.PREDICTIONS, arms.VALIDATION, resume.NAME)
-    claim(folder, "a trained classifier", files, [WEIGHTS, "tensorboard"])
+    claim(folder, "a trained classifier", files, [WEIGHTS])
+    check_tools(track or ())
     recipe, note = settled_recipe(
         model=model,
         weights=weights,
@@ -115,13 +115,16 @@ def train(
             say(f"classifier: {recipe.summary()}. {note}".rstrip())
         opened = datasets.open_data(places)
         leaks = datasets.check_held_out(opened, allow_leakage)
-        with _log(folder if tensorboard and group.is_main else None) as log:
+        tools = (track or ()) if group.is_main else ()
+        with tracked(tools, folder, "train", track_arms.settings_of_arm(arm, opened.digest)) as tracking:
+            log = partial(track_arms.log_evaluation, tracking)
             execution = Execution(group, allow_leakage, log=log, notes=[note] if note else ())
             if group.is_main:
                 with progress("train", recipe.steps * batch) as tick:
                     result = train_arm(arm, opened, folder, replace(execution, tick=tick))
             else:
                 result = train_arm(arm, opened, folder, execution)
+            tracking.outcome(track_arms.outcome_of_arm(result))
         if not group.is_main:
             return
     _report(result, folder, leaks, as_json)
@@ -141,22 +144,3 @@ def _report(result: arms.Result, folder: Path, leaks: list[str], as_json: bool) 
         f"drawn: {result.seen_real} real, {result.seen_synthetic} synthetic images (of {result.real} and "
         f"{result.synthetic})\ncheckpoint and predictions: {folder}"
     )
-
-
-@contextmanager
-def _log(folder: Path | None) -> Iterator[Callable[[Evaluation], None]]:
-    """Write evaluations to a TensorBoard log, or nowhere."""
-    if folder is None:
-        yield lambda evaluation: None
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UserError(f"--tensorboard needs the package tensorboard: {how_to_install('track')}") from error
-    with SummaryWriter(str(folder / "tensorboard")) as writer:
-
-        def write(evaluation: Evaluation) -> None:
-            for name in ("loss", "accuracy", "train_loss"):
-                writer.add_scalar(name, getattr(evaluation, name), evaluation.step)
-
-        yield write

@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -45,6 +45,8 @@ class Options:
         Keep checkpoints, and what an interrupted arm resumes from.
     allow_leakage
         Train although a generator saw too much.
+    finished
+        Called in this process with the result of each arm: first those that are there, then the others as they come.
     """
 
     workers: int | None = None
@@ -52,6 +54,7 @@ class Options:
     keep: bool = True
     allow_leakage: bool = False
     progress: Progress = silent
+    finished: Callable[[Result], None] = lambda result: None
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,12 @@ def run(
     data = _opened(places.model_dump_json())
     digests = {arm.name: digest(arm, data) for arm in arms}
     where = {arm.name: folder / FOLDER / arm.name for arm in arms}
-    waiting = [arm for arm in arms if read(where[arm.name], digests[arm.name]) is None]
+    waiting = []
+    for arm in arms:
+        if (result := read(where[arm.name], digests[arm.name])) is None:
+            waiting.append(arm)
+        else:
+            options.finished(result)
     most = 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, max(1, len(waiting)))
     count = options.workers or most
     jobs = [
@@ -95,16 +103,20 @@ def run(
         )
         for arm in waiting
     ]
+
+    def came(result: str) -> None:
+        options.finished(Result.model_validate_json(result))
+
     if waiting and options.ray:
         with options.progress(what, len(jobs), "arms") as tick:
-            _by_ray(jobs, options.ray, tick)
+            _by_ray(jobs, options.ray, tick, came)
     elif waiting:
         with options.progress(what, sum(arm.trained_as().steps * arm.recipe.batch for arm in waiting)) as tick:
             if count > 1 and len(waiting) > 1:
-                _by_processes(jobs, count, tick)
+                _by_processes(jobs, count, tick, came)
             else:
                 for job in jobs:
-                    train(job, tick)
+                    came(train(job, tick))
     results = [read(where[arm.name], digests[arm.name]) for arm in arms]
     return [r for r in results if r is not None]
 
@@ -149,7 +161,7 @@ def _opened(places: str) -> datasets.Data:
     return datasets.open_data(datasets.Places.model_validate_json(places))
 
 
-def _by_processes(jobs: Sequence[Job], count: int, tick: Ticker) -> None:
+def _by_processes(jobs: Sequence[Job], count: int, tick: Ticker, came: Callable[[str], None]) -> None:
     """The jobs over some processes; what they count and how they end comes back as messages."""
     context = processes.spawning()
     tasks, messages = context.Queue(), context.Queue()
@@ -164,8 +176,9 @@ def _by_processes(jobs: Sequence[Job], count: int, tick: Ticker) -> None:
             message = _next(messages, workers)
             if isinstance(message, ValueError):
                 raise message
-            if message is None:
+            if isinstance(message, str):
                 left -= 1
+                came(message)
             else:
                 tick(message)
     finally:
@@ -175,21 +188,21 @@ def _by_processes(jobs: Sequence[Job], count: int, tick: Ticker) -> None:
 
 
 def _work(tasks: Any, messages: Any) -> None:
-    """Messages: a number of images, None for a finished arm, or the error of a user's mistake."""
+    """Messages: a number of images, the result of a finished arm as JSON, or the error of a user's mistake."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     for job in iter(tasks.get, None):
         try:
-            train(job, lambda n=1, note="": messages.put(n))
+            result = train(job, lambda n=1, note="": messages.put(n))
         except (UserError, CheckFailed) as error:
             messages.put(error)
             return
-        messages.put(None)
+        messages.put(result)
 
 
-def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | ValueError | None:
+def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | str | ValueError:
     while True:
         try:
-            message: int | ValueError | None = messages.get(timeout=1.0)
+            message: int | str | ValueError = messages.get(timeout=1.0)
             return message
         except queue.Empty:
             failed = [w for w in workers if w.exitcode not in (None, 0)]
@@ -200,7 +213,7 @@ def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | ValueError | N
                 ) from None
 
 
-def _by_ray(jobs: Sequence[Job], address: str, tick: Ticker) -> None:
+def _by_ray(jobs: Sequence[Job], address: str, tick: Ticker, came: Callable[[str], None]) -> None:
     """The same jobs as Ray tasks of one core each; a task whose worker dies is given to another, three times."""
     ray = ray_cluster.connect(address)
     try:
@@ -209,7 +222,7 @@ def _by_ray(jobs: Sequence[Job], address: str, tick: Ticker) -> None:
         while pending:
             done, pending = ray.wait(pending)
             for reference in done:
-                ray.get(reference)
+                came(ray.get(reference))
                 tick()
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError | CheckFailed):

@@ -102,7 +102,7 @@ def distill(
         keep_adapter=keep_adapter,
         keep_work=keep_work,
         fresh=fresh,
-        track=track,
+        track=tuple(track or ()),
     )
     images, held_out = open_data(data), read_holdout(holdout) if holdout else Holdout()
     accelerator = training.begin(settings, execution)

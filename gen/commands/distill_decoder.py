@@ -37,6 +37,7 @@ def distill_decoder(
     ema: Annotated[float, typer.Option(help="Decay of averaged weights; 0 for none")] = 0.995,
     mixed_precision: training.MixedPrecision = "no",
     checkpoint_every: training.CheckpointEvery = 500,
+    track: training.Track = None,
     seed: training.Seed = 0,
     work: training.Work = None,
     keep_work: training.KeepWork = False,
@@ -72,7 +73,13 @@ def distill_decoder(
         mixed_precision=mixed_precision,
         seed=seed,
     )
-    execution = Execution(micro_batch=micro_batch, checkpoint_every=checkpoint_every, keep_work=keep_work, fresh=fresh)
+    execution = Execution(
+        micro_batch=micro_batch,
+        checkpoint_every=checkpoint_every,
+        keep_work=keep_work,
+        fresh=fresh,
+        track=tuple(track or ()),
+    )
     images, held_out = open_data(data), read_holdout(holdout) if holdout else Holdout()
     accelerator = training.begin(settings, execution)
     with open_model(Source(model or builtin.pipeline_folder(), variant, prediction_type, parts_from)) as base:

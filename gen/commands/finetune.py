@@ -108,7 +108,7 @@ def finetune(
         keep_adapter=keep_adapter,
         keep_work=keep_work,
         fresh=fresh,
-        track=track,
+        track=tuple(track or ()),
     )
     images, held_out = open_data(data), read_holdout(holdout) if holdout else Holdout()
     accelerator = training.begin(settings, execution)

@@ -9,6 +9,7 @@ import typer
 
 from dermforge.common import console
 from dermforge.common.clear_names import in_clear, warning
+from dermforge.common.tracking import Track as Track
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -40,7 +41,6 @@ KeepAdapter = Annotated[bool, typer.Option("--keep-adapter", help="Also write Lo
 MixedPrecision = Annotated[str, typer.Option(help="no, fp16 or bf16")]
 GradientCheckpointing = Annotated[bool, typer.Option("--gradient-checkpointing", help="Less memory, more time")]
 CheckpointEvery = Annotated[int, typer.Option(help="Steps between checkpoints")]
-Track = Annotated[str | None, typer.Option(help="tensorboard or wandb, in addition to log.csv")]
 Seed = Annotated[int, typer.Option(help="Decides every draw")]
 Work = Annotated[Path | None, typer.Option(help="Checkpoint, latents, log [default: OUT.work]")]
 KeepWork = Annotated[bool, typer.Option("--keep-work", help="Keep it, to train for longer later on")]

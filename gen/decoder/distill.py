@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from accelerate import Accelerator
 
 from dermforge.common.progress import Progress, silent
+from dermforge.common.tracking import Tracking, tracked
 from gen.decoder import output
 from gen.decoder.settings import DecoderSettings
 from gen.decoder.student import LatentBatches, distance, images_of, new_student
@@ -64,8 +65,11 @@ def distill_decoder(
     def write(student: Any) -> None:
         output.write(student.cpu(), run.base, run.examples, run.identity, settings.steps, task.out, work.records())
 
-    work.carry_out(accelerator, None if already else run.train, write, execution.keep_work)
     images = len(run.examples)
+    tools = execution.track if accelerator.is_main_process and not already else ()
+    told = run.identity | {"images": images}
+    with tracked(tools, task.out, output.RECORD.key, told, execution.fresh) as tracking:
+        work.carry_out(accelerator, None if already else partial(run.train, tracking), write, execution.keep_work)
     return DecoderResult(str(task.out), images, task.data.n - images, settings.steps, run.width, already)
 
 
@@ -104,7 +108,7 @@ class _Run:
         more = {"model": self.base.digest, "data": self.examples.digest, "size": self.base.spec.size}
         return self.settings.identity() | more | {"width": self.width}
 
-    def train(self) -> Any:
+    def train(self, tracking: Tracking) -> Any:
         """The trained decoder."""
         work = Work(self.task.folder)
         if self.accelerator.is_main_process:
@@ -129,6 +133,7 @@ class _Run:
             self.identity,
             work.folder,
             "distil the decoder",
+            log=tracking.metrics,
         )
         training.run(lambda step: None, self.progress, self.say)
         return self.student

@@ -131,7 +131,7 @@ class Hyperparameters(BaseModel):
 
 @dataclass(frozen=True)
 class Execution:
-    """How a run is done. micro_batch: images a process takes at once (0: all of its own); track: tensorboard or wandb.
+    """How a run is done. micro_batch: images a process takes at once (0: all of its own); track: tools that log it.
 
     `fresh` starts again instead of resuming; `keep_adapter` also writes LoRA's adapter alone; `keep_work` keeps the
     working folder, so that the run can be made longer.
@@ -151,7 +151,7 @@ class Execution:
     keep_adapter: bool = False
     keep_work: bool = False
     fresh: bool = False
-    track: str | None = None
+    track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("micro_batch", "checkpoint_every", "validate_every"):

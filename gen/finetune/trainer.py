@@ -85,6 +85,8 @@ class Training(Generic[B]):
     averages
         Called before the first step with the averaged weights of what is trained, which then change in place, for a
         loss that needs them.
+    log
+        Called after each step with its numbers.
     """
 
     accelerator: Accelerator
@@ -98,6 +100,7 @@ class Training(Generic[B]):
     work: Path
     title: str = "fine-tune"
     averages: Callable[[list[Tensor]], None] = lambda averages: None
+    log: Callable[[dict[str, float], int], None] = lambda values, step: None
 
     def run(
         self,
@@ -158,7 +161,7 @@ class Training(Generic[B]):
                 if log:
                     numbers, seconds = (f"{x:.6g}" for x in (value, rate, norm)), f"{time.monotonic() - begun:.1f}"
                     log.add(step + 1, (step + 1) * settings.batch, *numbers, seconds)
-                accelerator.log({"loss": value, "learning_rate": rate, "gradient_norm": norm}, step=step + 1)
+                self.log({"loss": value, "learning_rate": rate, "gradient_norm": norm}, step + 1)
                 if log and due(step + 1, self.execution.checkpoint_every, self.steps):
                     scale = accelerator.scaler.state_dict() if accelerator.scaler else None
                     checkpoint.save({"step": step + 1, "scaler": scale}, {"log": log.state})

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 
 from dermforge.common.errors import UserError
 from dermforge.common.progress import Progress, silent
-from engines.pipeline_spec import PipelineSpec
+from dermforge.common.tracking import Tracking, check_tools, tracked
+from engines.pipeline_spec import PipelineSpec, model_digest
 from engines.silence import quiet
 from gen.finetune import methods, output, validation
 from gen.finetune.base import Base, load_base, read_base
@@ -29,7 +29,7 @@ from gen.finetune.offered import check_offered
 from gen.finetune.settings import Execution, Hyperparameters
 from gen.finetune.task import Task
 from gen.finetune.trainer import Optimisation, Training
-from gen.finetune.work import LATENTS, PRIOR, TRACKING, VALIDATION, Work
+from gen.finetune.work import LATENTS, PRIOR, VALIDATION, Work
 from gen.plan import prompts
 from shards.ingest.folder import FolderSet
 
@@ -47,7 +47,7 @@ class FinetuneResult:
 
 
 def new_accelerator(settings: Optimisation, execution: Execution) -> Accelerator:
-    """Devices, precision and trackers, as the machine and accelerate's own launcher say.
+    """Devices and precision, as the machine and accelerate's own launcher say.
 
     Raises
     ------
@@ -56,12 +56,8 @@ def new_accelerator(settings: Optimisation, execution: Execution) -> Accelerator
     """
     if settings.mixed_precision == "fp16" and not torch.cuda.is_available():
         raise UserError("mixed precision fp16 needs a CUDA device, and there is none here; use no or bf16")
-    if execution.track and execution.track not in ("tensorboard", "wandb"):
-        raise UserError(f"unknown tracker {execution.track!r}; expected tensorboard or wandb")
-    if execution.track and importlib.util.find_spec(execution.track) is None:
-        raise UserError(f"the tracker {execution.track} is not installed: pip install {execution.track}")
-    # the folder of each run is set when the run begins
-    accelerator = Accelerator(mixed_precision=settings.mixed_precision, log_with=execution.track, project_dir=TRACKING)
+    check_tools(execution.track)
+    accelerator = Accelerator(mixed_precision=settings.mixed_precision)
     allowed = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
     if accelerator.distributed_type not in allowed:
         raise UserError(
@@ -108,7 +104,12 @@ def tune(
         tuned = lesson.result(run.base, network.cpu(), chosen, settings, run.identity, run.steps)
         tuned.write(task.out, execution.keep_adapter, work.records())
 
-    work.carry_out(accelerator, None if already else run.train, write, execution.keep_work)
+    main, what = accelerator.is_main_process, lesson.result.record.key
+    tools = execution.track if main and not already else ()
+    with tracked(tools, task.out, what, run.identity | {"images": len(chosen)}, execution.fresh) as tracking:
+        work.carry_out(accelerator, None if already else partial(run.train, tracking), write, execution.keep_work)
+        if tracking.trackers:
+            tracking.outcome({"pipeline": model_digest(task.out)})
     left_out = task.data.n - len(chosen)
     return FinetuneResult(str(task.out), len(chosen), left_out, len(chosen.prompts), run.steps, already)
 
@@ -162,7 +163,7 @@ class _Run:
         """The network that is trained, with every prompt that it is ever told."""
         return self.lesson.network(self.base, self.examples, self.settings)
 
-    def train(self) -> methods.PromptedDenoiser:
+    def train(self, tracking: Tracking) -> methods.PromptedDenoiser:
         """The trained network."""
         network = self.network
         if self.execution.gradient_checkpointing:
@@ -189,22 +190,15 @@ class _Run:
             self.work,
             self.lesson.name,
             network.averages,
+            tracking.metrics,
         )
         training.run(self._validate, self.progress, self.say)
-        for tracker in self.accelerator.trackers:
-            tracker.finish()
-        self.accelerator.trackers.clear()
         return network
 
     def _begin(self) -> None:
         if self.accelerator.is_main_process:
             Work(self.work).begin(self.execution.fresh)
         self.accelerator.wait_for_everyone()
-        if self.execution.track:
-            settings = self.identity | asdict(self.execution)
-            config = {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}
-            self.accelerator.project_configuration.logging_dir = str(self.work / TRACKING)
-            self.accelerator.init_trackers(f"dermforge-{self.lesson.result.record.key}", config=config)
 
     def _sources(self) -> list[LatentSource]:
         """The real images' cached views and, where asked for, those of the prior images."""
@@ -234,10 +228,5 @@ class _Run:
             drawn = {"steps": self.execution.validation_steps, "guidance": self.execution.guidance}
             drawn |= self.lesson.drawn(self.settings)
             with self.accelerator.autocast(), quiet():
-                page = validation.sheet(self.base, self.network, self.examples, path, self.settings.seed, drawn)
-            for tracker in self.accelerator.trackers:
-                if tracker.name == "tensorboard":
-                    tracker.log_images({"validation": page[None]}, step=step, dataformats="NHWC")
-                else:
-                    tracker.log_images({"validation": [page]}, step=step)
+                validation.sheet(self.base, self.network, self.examples, path, self.settings.seed, drawn)
         self.accelerator.wait_for_everyone()

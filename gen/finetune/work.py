@@ -15,8 +15,6 @@ from dermforge.common.whole_folder import TEMPORARY
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 LATENTS, PRIOR, VALIDATION = "latents", "prior", "validation"
-#: Of a tracker that writes files.
-TRACKING = "tracking"
 #: An empty file: nothing here is needed once the tuned pipeline is in its place.
 SPENT = "spent"
 T = TypeVar("T")
@@ -30,7 +28,7 @@ class Work:
 
     def claim(self) -> None:
         """Refuse a folder of somebody else; see `output_folder.claim`."""
-        claim(self.folder, "the work of fine-tuning", [LOG, CHECKPOINT], [LATENTS, PRIOR, VALIDATION, TRACKING, SPENT])
+        claim(self.folder, "the work of fine-tuning", [LOG, CHECKPOINT], [LATENTS, PRIOR, VALIDATION, SPENT])
 
     def begin(self, fresh: bool) -> None:
         """Make the folder ready for a run, and remove what an earlier one made where it is not to be resumed."""
@@ -77,7 +75,7 @@ class Work:
     def remove(self) -> None:
         """Remove what runs make; by its mark a later call finds what was left of a folder."""
         temporary = [path for pattern in TEMPORARY for path in self.folder.glob(pattern)]
-        for path in (*temporary, *(self.folder / n for n in (LATENTS, PRIOR, VALIDATION, TRACKING, CHECKPOINT, LOG))):
+        for path in (*temporary, *(self.folder / n for n in (LATENTS, PRIOR, VALIDATION, CHECKPOINT, LOG))):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -87,6 +85,6 @@ class Work:
             self.folder.rmdir()
 
     def records(self) -> list[tuple[Path, str]]:
-        """What stays with the tuned pipeline, and its name there: the log, the sheets, and what a tracker wrote."""
-        kept = [(self.folder / name, name) for name in (LOG, TRACKING) if (self.folder / name).exists()]
+        """What stays with the tuned pipeline, and its name there: the log and the sheets."""
+        kept = [(self.folder / LOG, LOG)] if (self.folder / LOG).exists() else []
         return kept + [(path, path.name) for path in sorted((self.folder / VALIDATION).glob("*.png"))]

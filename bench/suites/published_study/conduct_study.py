@@ -21,9 +21,11 @@ from dermforge.common.atomic import write_whole
 from dermforge.common.csv_cells import csv_bytes
 from dermforge.common.progress import Progress, silent
 from dermforge.common.sealed_file import sealed_json
+from dermforge.common.tracking import tracked
 from evalsuite.page.render import write_page
 from evalsuite.report import study_report
-from evalsuite.study import analysis, conduct, study_findings
+from evalsuite.report.tracked_page import track_page
+from evalsuite.study import analysis, conduct, study_findings, track_arms
 from evalsuite.study.arm_scores import ALL
 from evalsuite.study.design import PRESETS, Grid, new_study
 from evalsuite.study.run_arms import Options
@@ -79,6 +81,7 @@ def conduct_study(
     workers: int | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
+    track: Sequence[str] = (),
 ) -> list[Findings]:
     """Do what is left of a study in a folder, a base after the other; findings go to WORK/study-BASE.
 
@@ -86,6 +89,8 @@ def conduct_study(
     ----------
     photographs
         Real photographs, with train/, validation/ and test/, where the settings name their digest.
+    track
+        Tools that also log the study of each base; its generators have logs of their own.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def conduct_study(
     found = []
     for base in settings.bases:
         sets = [made.drawn(base, n, seed) for n, seed in itertools.product(settings.sizes, range(settings.seeds))]
-        found.append(_judge(base, real, sets, work / f"study-{base}", settings, n_boot, workers, progress))
+        found.append(_judge(base, real, sets, work / f"study-{base}", settings, n_boot, workers, progress, track))
     return found
 
 
@@ -111,6 +116,7 @@ def _judge(
     n_boot: int,
     workers: int | None,
     progress: Progress,
+    track: Sequence[str],
 ) -> Findings:
     own = PRESETS["laptop"].recipe if settings.photographs is None else {"size": settings.size}
     recipe, note = settled_recipe(**{**own, "steps": settings.classifier_steps})
@@ -126,8 +132,13 @@ def _judge(
     )
     design = new_study(places, recipe, grid, leaks, notes=[note] if note else ())
     conduct.check(design, opened)
-    conduct.execute(design, out, Options(workers, progress=progress))
-    with progress("intervals", None, "arms") as tick:
-        findings = analysis.analyse(out, n_boot=n_boot, tick=lambda n: tick(n))
-    record = study_findings.write_record(findings, out)
-    return Findings(base, findings, record, write_page([study_report.report(findings)], out))
+    with tracked(track, out, "paper", track_arms.settings_of_study(design)) as tracking:
+        finished = track_arms.arm_logger(tracking, recipe.seed)
+        conduct.execute(design, out, Options(workers, progress=progress, finished=finished))
+        with progress("intervals", None, "arms") as tick:
+            findings = analysis.analyse(out, n_boot=n_boot, tick=lambda n: tick(n))
+        record = study_findings.write_record(findings, out)
+        report = study_report.report(findings)
+        tracking.outcome(track_arms.outcome_of_study(findings, out / study_findings.RECORD))
+        track_page(tracking, report)
+    return Findings(base, findings, record, write_page([report], out))
