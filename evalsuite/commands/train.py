@@ -116,7 +116,7 @@ def train(
         opened = datasets.open_data(places)
         leaks = datasets.check_held_out(opened, allow_leakage)
         tools = (track or ()) if group.is_main else ()
-        with tracked(tools, folder, "train", track_arms.settings_of_arm(arm, opened.digest)) as tracking:
+        with tracked(tools, folder, "train", track_arms.settings_of_arm(arm, datasets.digest(places))) as tracking:
             log = partial(track_arms.log_evaluation, tracking)
             execution = Execution(group, allow_leakage, log=log, notes=[note] if note else ())
             if group.is_main:
