@@ -72,7 +72,7 @@ def filter_images(
     from evalsuite.images.features.extractors import open_extractor
     from evalsuite.images.filter.rules import apply, filter_section, judge, thresholds_from
     from evalsuite.images.filter.scores import score_images
-    from evalsuite.training.data import datasets
+    from evalsuite.training.data import held_out
 
     claim(folder, "the result of a filter", ["filter.*"], ["features"])
     if write:
@@ -83,7 +83,7 @@ def filter_images(
         else _trial(n_real, seeds, model=model, weights=weights, size=size, ratio=ratio, steps=steps, lr=lr)
     )
     made, real, held = open_images(synthetic), open_real(train), open_real(validation)
-    leakage = datasets.check_unseen(synthetic, validation, train, allow_leakage)
+    leakage = held_out.check_unseen(synthetic, validation, train, allow_leakage)
     known = _listed(quarantine, set(made.rows["id"]))
     network, step = open_extractor(extractor, device), Preprocess(image_side(made))
     trained, judged, passed = (extract(d, network, step, folder / "features", track=track) for d in (real, made, held))

@@ -120,7 +120,7 @@ def study(
     from evalsuite.study import body_features, conduct, study_findings, track_arms
     from evalsuite.study.design import PRESETS, new_study
     from evalsuite.study.run_arms import Options
-    from evalsuite.training.data import datasets
+    from evalsuite.training.data import datasets, held_out
 
     conduct.claim_folder(folder)
     check_tools(track or ())
@@ -164,7 +164,7 @@ def study(
         generators_apart=generators > 1,
     )
     opened = datasets.open_data(places)
-    leaks = datasets.check_held_out(opened, allow_leakage)
+    leaks = held_out.check_held_out(opened, allow_leakage)
     design = new_study(places, recipe, grid, leaks, notes=[note] if note else ())
     if not as_json:
         say(f"classifier: {recipe.summary()}. {note}".rstrip())

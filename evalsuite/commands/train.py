@@ -70,7 +70,7 @@ def train(
     from evalsuite.study.train_arm import Execution
     from evalsuite.study.train_arm import train as train_arm
     from evalsuite.training import resume
-    from evalsuite.training.data import datasets
+    from evalsuite.training.data import datasets, held_out
     from evalsuite.training.distributed import world
     from evalsuite.training.pretrained import settled_recipe
 
@@ -114,7 +114,7 @@ def train(
         if group.is_main and not as_json:
             say(f"classifier: {recipe.summary()}. {note}".rstrip())
         opened = datasets.open_data(places)
-        leaks = datasets.check_held_out(opened, allow_leakage)
+        leaks = held_out.check_held_out(opened, allow_leakage)
         tools = (track or ()) if group.is_main else ()
         with tracked(tools, folder, "train", track_arms.settings_of_arm(arm, datasets.digest(places))) as tracking:
             log = partial(track_arms.log_evaluation, tracking)

@@ -21,7 +21,7 @@ from evalsuite.study.kinds import Kind
 from evalsuite.study.outcomes import check_class
 from evalsuite.study.own_validation import split
 from evalsuite.study.synthetic_set import fewest
-from evalsuite.training.data import datasets
+from evalsuite.training.data import datasets, held_out
 from evalsuite.training.recipe import Recipe
 from shards.format.schema import created_by
 from shards.mixing.tensors import TensorSet
@@ -74,7 +74,7 @@ def new_run(
         seeds=seeds,
         controls=False,
         notes=(*notes, lowered) if possible < ratio else tuple(notes),
-        leakage=tuple(datasets.check_held_out(opened, allow_leakage)),
+        leakage=tuple(held_out.check_held_out(opened, allow_leakage)),
         created_by=created_by(),
     )
     check(made, opened, allow_leakage)

@@ -17,7 +17,7 @@ from evalsuite.images.tone.cut_points import CUTS
 from evalsuite.images.tone.tone_table import image_table
 from evalsuite.stats import equivalence
 from evalsuite.study.run_arms import Options
-from evalsuite.training.data import datasets
+from evalsuite.training.data import datasets, held_out
 from evalsuite.training.data.generators import generators
 from evalsuite.training.data.open_splits import open_splits
 from evalsuite.use import gain_kept
@@ -193,7 +193,7 @@ def _leakage(places: datasets.Places, allow: bool) -> list[str]:
     found = []
     for one in places.synthetic:
         data = datasets.open_data(places.model_copy(update={"synthetic": (one,)}))
-        found += datasets.check_held_out(data, allow)
+        found += held_out.check_held_out(data, allow)
     return list(dict.fromkeys(found))
 
 

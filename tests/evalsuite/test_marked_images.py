@@ -15,7 +15,8 @@ from evalsuite.images.privacy.audit import audit_copies
 from evalsuite.images.privacy.reshots import open_splits
 from evalsuite.images.quality.quality_report import measure_quality
 from evalsuite.images.tone.tone_report import measure_tone
-from evalsuite.training.data.datasets import Places, check_held_out, open_data
+from evalsuite.training.data.datasets import Places, open_data
+from evalsuite.training.data.held_out import check_held_out
 from shards import encode_image
 from shards import open_data as open_shards
 

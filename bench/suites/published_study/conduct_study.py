@@ -29,7 +29,7 @@ from evalsuite.study import analysis, conduct, study_findings, track_arms
 from evalsuite.study.arm_scores import ALL
 from evalsuite.study.design import PRESETS, Grid, new_study
 from evalsuite.study.run_arms import Options
-from evalsuite.training.data import datasets
+from evalsuite.training.data import datasets, held_out
 from evalsuite.training.pretrained import settled_recipe
 
 DOSE_FIGURE, MACHINE = "dose_response.svg", "machine.json"
@@ -122,7 +122,7 @@ def _judge(
     recipe, note = settled_recipe(**{**own, "steps": settings.classifier_steps})
     places = datasets.Places(real=real, synthetic=tuple(sets), size=recipe.size)
     opened = datasets.open_data(places)
-    leaks = datasets.check_held_out(opened, False)
+    leaks = held_out.check_held_out(opened, False)
     grid = Grid(
         sizes=settings.sizes,
         ratios=settings.ratios,

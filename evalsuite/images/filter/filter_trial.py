@@ -20,7 +20,7 @@ from evalsuite.study import run_arms
 from evalsuite.study.arm import Arm
 from evalsuite.study.outcomes import outcome
 from evalsuite.study.paired_scores import Resamples, resamples
-from evalsuite.training.data import datasets
+from evalsuite.training.data import datasets, held_out
 from evalsuite.training.data.datasets import Data
 from evalsuite.training.recipe import Recipe
 
@@ -70,7 +70,7 @@ def conduct(
     drawn = [recipe.seed + s for s in range(design.seeds)]
     ratio = min(recipe.ratio, _possible(datasets.open_data(filtered), n_real, drawn))
     made = [Arm(kind="mix", n_real=n_real, recipe=recipe.model_copy(update={"ratio": ratio, "seed": s})) for s in drawn]
-    datasets.check_held_out(datasets.open_data(places), options.allow_leakage)
+    held_out.check_held_out(datasets.open_data(places), options.allow_leakage)
     tables: dict[str, list[Predictions]] = {}
     for side in SIDES:
         used, what = places if side == "without" else filtered, f"{side} the filter"

@@ -15,7 +15,8 @@ from dermforge.common.errors import UserError
 from evalsuite.cli import PROGRAM
 from evalsuite.study import analysis
 from evalsuite.study.kinds import WHAT
-from evalsuite.training.data.datasets import Places, check_held_out, open_data
+from evalsuite.training.data.datasets import Places, open_data
+from evalsuite.training.data.held_out import check_held_out
 from gen.phantoms.dataset import PhantomSplit
 from shards import ShardSet
 
