@@ -23,6 +23,7 @@ PROGRAM = Program(
         "compare": "bench.commands.compare:compare",
         "cost": "bench.commands.cost:cost",
         "paper": "bench.commands.paper:paper",
+        "audits": "bench.commands.audits:audits",
         "anchors": "bench.commands.anchors:anchors",
         "headlines": "bench.commands.headlines:headlines",
     },

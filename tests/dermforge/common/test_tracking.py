@@ -79,7 +79,9 @@ def test_other_settings_and_fresh_begin_another_run(tmp_path: Path) -> None:
     assert len({first, *others}) == 3
 
 
-def test_nothing_goes_over_a_network_and_nothing_names_this_machine(tmp_path: Path, listener: list[str]) -> None:
+def test_nothing_goes_over_a_network_and_nothing_names_this_machine(
+    tmp_path: Path, listener: tuple[list[str], dict[str, str]]
+) -> None:
     """Of every file that a tool would send: no folder, no host, no user. The tools' own logs stay on this machine."""
     program = (
         "import sys; from pathlib import Path; from dermforge.common.tracking import tracked\n"
@@ -88,8 +90,10 @@ def test_nothing_goes_over_a_network_and_nothing_names_this_machine(tmp_path: Pa
     )
     out = tmp_path / "secret-folder" / "out"
     out.parent.mkdir()
-    subprocess.run([sys.executable, "-P", "-c", program, str(out), *ALL], check=True, timeout=600, cwd=tmp_path)
-    assert listener == []
+    words = [sys.executable, "-P", "-c", program, str(out), *ALL]
+    asked, environment = listener
+    subprocess.run(words, check=True, timeout=600, cwd=tmp_path, env=environment)
+    assert asked == []
     sent = [
         p
         for p in (out.parent / "out.tracking" / "wandb").rglob("*")
@@ -97,10 +101,10 @@ def test_nothing_goes_over_a_network_and_nothing_names_this_machine(tmp_path: Pa
     ]
     sent += list((out.parent / "out.tracking" / "tensorboard").rglob("*tfevents*"))
     assert len(sent) == 3
-    words = [b"secret-folder", socket.gethostname().encode(), os.fsencode(sys.executable)]
+    hidden = [b"secret-folder", socket.gethostname().encode(), os.fsencode(sys.executable)]
     for path in sent:
         content = path.read_bytes()
-        assert not [word for word in words if len(word) > 3 and word in content], path.name
+        assert not [word for word in hidden if len(word) > 3 and word in content], path.name
     kept = sqlite3.connect(out.parent / "out.tracking" / "mlflow.db")
     tags = kept.execute("select key from tags union select key from params").fetchall()
     assert {key for (key,) in tags} == {"dermforge.run", "mlflow.runName", "verdict", "rate", "dermforge"}
@@ -108,8 +112,11 @@ def test_nothing_goes_over_a_network_and_nothing_names_this_machine(tmp_path: Pa
 
 
 @pytest.fixture
-def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A proxy that every program of ours is told to use; what was asked of it."""
+def listener() -> Iterator[tuple[list[str], dict[str, str]]]:
+    """What was asked of a proxy, and the environment of a program that is told to use it.
+
+    Not of this process: what other tests loaded here, such as ONNX Runtime, has connections of its own.
+    """
     asked: list[str] = []
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -123,11 +130,9 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
                 asked.append(connection.recv(200).decode(errors="replace"))
 
     threading.Thread(target=listen, daemon=True).start()
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{server.getsockname()[1]}")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    yield asked
+    proxies = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")
+    usual = {name: value for name, value in os.environ.items() if name.upper() != "NO_PROXY"}
+    yield asked, usual | dict.fromkeys(proxies, f"http://127.0.0.1:{server.getsockname()[1]}")
     server.close()
 
 
