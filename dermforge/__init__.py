@@ -7,6 +7,7 @@ Importing this package takes a moment only: each function is imported when it is
 from typing import TYPE_CHECKING
 
 from dermforge.common.lazy import lazy_names
+from dermforge.common.telemetry import switch_off
 from dermforge.common.version import __version__
 
 __all__ = [
@@ -37,3 +38,5 @@ else:
             "dermforge.image_checks": ["privacy", "quality", "tone"],
         },
     )
+
+switch_off()

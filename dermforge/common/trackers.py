@@ -102,7 +102,6 @@ class WandB:
     """An offline run in `wandb/`, which `wandb sync` sends; a resumed run has a second file under the same id."""
 
     def __init__(self, run: Run) -> None:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else it reports to its makers, offline too
         import wandb
 
         quiet = wandb.Settings(
@@ -150,7 +149,6 @@ class MLflow:
     """A run of the experiment `dermforge`, in `mlflow.db` unless the environment names a store."""
 
     def __init__(self, run: Run) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 take four minutes
         from mlflow import MlflowClient
