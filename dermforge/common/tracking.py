@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.errors import DataWarning, UserError, first_line
 from dermforge.common.extras import how_to_install
 from dermforge.common.output_folder import claim
+from dermforge.common.regular_file import read_regular
+from dermforge.common.sealed_file import opened_json, sealed_json
 from dermforge.common.trackers import MLflow, Run, TensorBoard, Tracker, Value, WandB
 from dermforge.common.version import __version__
 
@@ -35,6 +38,15 @@ TOOLS: dict[str, tuple[Callable[[Run], Tracker], str, tuple[str, ...]]] = {
 }
 #: Which run a folder of trackers is of.
 RECORD = "run.json"
+
+
+class RunRecord(BaseModel):
+    """The id that the tools know a run by, and the digest of its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    settings: str
 
 
 class Tracking:
@@ -147,13 +159,21 @@ def _run_id(folder: Path, settings: Mapping[str, Value], fresh: bool) -> str:
     """The id of the run with these settings that the folder knows last, or of a new one."""
     record, digest = folder / RECORD, hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     if not fresh and record.is_file():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if known["settings"] == digest:
-            return str(known["id"])
+        known = _read(record)
+        if known.settings == digest:
+            return known.id
     folder.mkdir(parents=True, exist_ok=True)
-    made = secrets.token_hex(8)
-    write_whole(record, json.dumps({"id": made, "settings": digest}).encode())
-    return made
+    made = RunRecord(id=secrets.token_hex(8), settings=digest)
+    write_whole(record, sealed_json(made.model_dump_json()))
+    return made.id
+
+
+def _read(record: Path) -> RunRecord:
+    remedy = "delete it, and the run is tracked as a new one"
+    try:
+        return RunRecord.model_validate_json(opened_json(read_regular(record), record, remedy))
+    except ValidationError as error:
+        raise UserError(f"{record} is no record of a tracked run ({error.errors()[0]['msg']}); {remedy}") from error
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, Value]:

@@ -9,7 +9,7 @@ import typer
 
 from dermforge.common.atomic import write_whole
 from dermforge.common.console import print_json, say, track
-from dermforge.common.errors import CheckFailed
+from dermforge.common.errors import CheckFailed, UserError
 from dermforge.common.output_folder import claim
 from evalsuite.images.features.names import SPECS
 from evalsuite.images.image_data import open_images
@@ -45,6 +45,11 @@ def privacy(
 
     claim(folder, "an audit of copies", ["privacy.*"], ["features"])
     spaces = [open_extractor(spec, device) for spec in extractor or []]
+    if by_id := [one.name for one in spaces if one.by_id]:
+        raise UserError(
+            f"--extractor {by_id[0]} is a table of features; privacy plants copies of its own, which no table knows: "
+            "give an encoder that runs here"
+        )
     trained, made = open_images(train), open_images(synthetic)
     unseen = None if test is None else open_images(test)
     audit = audit_copies(

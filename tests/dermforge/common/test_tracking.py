@@ -211,3 +211,18 @@ def test_without_trackers_nothing_is_written(tmp_path: Path) -> None:
         run.outcome({"verdict": "helps"})
         run.artefact("page.html", b"")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "{bad", "[]", '{"id": "../../x", "settings": ""}', '{"id": 3}', "\xff"])
+def test_a_damaged_record_is_refused_before_anything_is_trained(tmp_path: Path, content: str) -> None:
+    record = tmp_path / "out.tracking" / "run.json"
+    record.parent.mkdir()
+    record.write_text(content, encoding="latin-1")
+    with (
+        pytest.raises(UserError, match=r"run\.json is no record of a tracked run .*; delete it"),
+        tracked(["tensorboard"], tmp_path / "out", "train", SETTINGS),
+    ):
+        pytest.fail("the run began")
+    record.unlink()
+    with tracked(["tensorboard"], tmp_path / "out", "train", SETTINGS) as run:
+        run.metrics({"loss": 1.0}, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dermforge.common.errors import CheckFailed
+from dermforge.common.errors import CheckFailed, UserError
 from evalsuite.commands.privacy import privacy
 from shards import ShardSet
 from shards.commands.change import select
@@ -32,3 +32,11 @@ def test_a_quarantine_is_obeyed_by_select(sets: dict[str, Path], tmp_path: Path)
     (tmp_path / "quarantine.txt").write_text("\n".join(copies[:70]))
     select(str(sets["train"]), str(tmp_path / "kept"), quarantine=tmp_path / "quarantine.txt")
     assert sorted(ShardSet.open(tmp_path / "kept").rows["id"]) == sorted(copies)[70:]
+
+
+def test_a_table_of_features_is_refused_before_an_image_is_read(tmp_path: Path) -> None:
+    """Even a complete one: it does not know the copies that the audit plants."""
+    (tmp_path / "table.csv").write_text("id,f0,f1\na,1,2\n")
+    nowhere, spec = tmp_path / "nowhere", f"features:{tmp_path / 'table.csv'}"
+    with pytest.raises(UserError, match=r"table.* is a table of features; privacy plants copies of its own"):
+        privacy(nowhere, nowhere, nowhere, tmp_path / "out", extractor=[spec])
