@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -49,6 +50,16 @@ def test_an_encoder_that_is_not_at_hand_says_what_to_type(preset: Preset) -> Non
         assert ("=TABLE" in text) if preset.kind == "table" else (f"--extractor {preset.name}={preset.name}" in text)
         if preset.kind != "table" and not preset.source.startswith("https:"):
             assert f"hf download {preset.source} {preset.files[0]}" in text
+
+
+def test_the_documented_lines_are_those_of_the_messages() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "how-to" / "extractors.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\s*(hf download .*)$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        (preset,) = (one for one in TABLE if one.source == line.split()[2])
+        with pytest.raises(UserError, match=re.escape(f"`{line}`")):
+            open_extractor(preset.name)
 
 
 def test_a_pickle_is_not_opened_and_its_conversion_works(tmp_path: Path) -> None:
