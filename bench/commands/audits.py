@@ -11,6 +11,7 @@ import typer
 from bench.commands import options
 from dermforge.common import console
 from dermforge.common.errors import UserError
+from dermforge.common.output_folder import claim
 
 
 def audits(
@@ -36,6 +37,7 @@ def audits(
     from bench.suites import audits as suite
 
     if not show:
+        claim(out, "a comparison of audit tools", [suite.NAME])
         pythons = dict.fromkeys(TOOLS, this_python())
         for word in python or ():
             tool, _, path = word.partition("=")

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from dermforge.common import processes
 from dermforge.common.errors import UserError
 
 SCRIPTS = Path(__file__).parent / "audit_scripts"
@@ -91,9 +92,13 @@ def run(tool: str, python: Path, tables: Sequence[Path]) -> Audited:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "said.json"
         words = [str(python), "-P", "-W", "ignore", "-c", DRIVER, str(script), str(out), *map(str, tables)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT, check=False)
-        if done.returncode or not out.is_file():
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        with processes.program(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as started:
+            try:
+                _, complaint = started.communicate(timeout=LIMIT)
+            finally:
+                started.kill()  # nothing, where it has ended
+        if started.returncode or not out.is_file():
+            last = (complaint.strip().splitlines() or ["no message"])[-1]
             raise UserError(
                 f"{tool} failed in {python}: {last}; give the interpreter of an environment that has it, "
                 f"as --python {tool}=PATH"

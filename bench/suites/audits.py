@@ -15,6 +15,7 @@ from bench.peers.audits import Audited, Said, run, this_python
 from bench.suites.statistics.experiments import SIX_LIKE_FITZPATRICK
 from bench.suites.statistics.planted_tables import Design, draw, truth
 from dermforge.common.atomic import write_whole
+from dermforge.common.command_line import typed
 from dermforge.common.errors import UserError
 from evalsuite.fairness.predictions import Predictions
 
@@ -117,7 +118,7 @@ def read(out: Path) -> AuditRecord:
         There is none.
     """
     if not (out / NAME).is_file():
-        raise UserError(f"{out} holds no {NAME}; make one with `bench audits --out {out}`")
+        raise UserError(f"{out} holds no {NAME}; make one with {typed('bench', 'audits', '--out', out)}")
     return AuditRecord.model_validate_json((out / NAME).read_bytes())
 
 

@@ -52,6 +52,7 @@ LINES = {
             "train",
             "study",
             "statistics",
+            "audits",
             "all",
             "paper",
         )

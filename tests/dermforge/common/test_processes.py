@@ -37,6 +37,7 @@ KNOWN = {
     "shards/tools/verify.py": "tests/integration/test_current_folder.py",
     "gen/phantoms/dataset.py": "tests/integration/test_current_folder.py",
     "gen/builtin/data.py": "the same pool as in gen/phantoms/dataset.py",
+    "bench/peers/audits.py": "-P stands in its command; by dermforge/common/processes.py",
     "bench/suites/engine_files.py": "spawns by dermforge/common/processes.py",
     "bench/suites/run_all.py": "-P stands in its command",
     "bench/measure/device.py": "git and nvidia-smi only",
