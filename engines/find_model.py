@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engines.checkpoint.pickles import PICKLED
+from dermforge.common.pickles import PICKLED
 from engines.errors import EngineError
 from engines.manifest import MANIFEST
 from engines.models import families

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 
 from dermforge.common import id_ranges
 from dermforge.common.digests import digest_bytes
+from dermforge.common.pickles import PICKLED
 from engines.checkpoint.folder import one_line
-from engines.checkpoint.pickles import PICKLED
 from engines.checkpoint.safetensors_file import read_header
 from engines.checkpoint.weights import is_finite
 from engines.errors import EngineError

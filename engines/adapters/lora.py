@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
+from dermforge.common.pickles import PICKLED
 from engines.adapters.files import AdapterFile, tensor_digest
 from engines.adapters.lora_formats import ALPHA, Loadable
 from engines.checkpoint.folder import reason
-from engines.checkpoint.pickles import PICKLED
 from engines.errors import EngineError
 from engines.models import families
 from engines.silence import quiet

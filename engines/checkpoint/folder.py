@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dermforge.common.errors import what_it_says
+from dermforge.common.pickles import PICKLED, is_a_pickle
 from dermforge.common.regular_file import read_regular
 from dermforge.common.sealed_file import opened_json
-from engines.checkpoint.pickles import PICKLED, is_a_pickle
 from engines.errors import EngineError
 
 #: Copies of the same weights in another precision; the first that is there is read. Others (`non_ema`) are not.

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from engines.checkpoint.pickles import PICKLED, is_a_pickle
+from dermforge.common.pickles import PICKLED, is_a_pickle
 from engines.checkpoint.safetensors_file import Entry, entries, open_safetensors
 from engines.checkpoint.scheduler import open_scheduler
 from engines.checkpoint.skeleton import INDEX, empty_network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dermforge.common.errors import UserError
+from dermforge.common.pickles import PICKLED, is_a_pickle
 from evalsuite.images.features.extractors import Extractor, Images, fit, normalised, read_weights
 from evalsuite.images.features.inception import inception
 from evalsuite.images.features.presets import Preset
 from evalsuite.images.features.tabulated import tabulated
 from evalsuite.images.features.transformers_models import transformers_folder
 
-PICKLED = (".bin", ".pt", ".pth", ".tar", ".ckpt", ".pkl")
+#: The program that makes a .safetensors of a pickle; no tensor may share memory there with another.
+CONVERT = (
+    "import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
+    "s.save_file({k: v.contiguous().clone() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
+)
+#: The same of a checkpoint of a training, which holds the tensors under a key beside the options that it was run with.
+CONVERT_WITHIN = (
+    "import argparse, sys, torch, safetensors.torch as s; "
+    "torch.serialization.add_safe_globals([argparse.Namespace]); "
+    "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True)[sys.argv[3]]; "
+    "s.save_file({k: v.contiguous().clone() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
+)
 
 
 def open_preset(preset: Preset, path: str = "", device: str = "cpu") -> Extractor:
@@ -74,23 +85,14 @@ def how_to_get(preset: Preset, path: str = "") -> str:
         get = f"get {name} from {preset.source}"
     else:
         get = f"run `hf download {preset.source} {name} --local-dir .`"
-    return f"{what}To get it, {get} where there is a network. {convert(preset, name)}"
+    return f"{what}To get it, {get} where there is a network. {convert(preset, Path(name))}"
 
 
-def convert(preset: Preset, file: str) -> str:
-    """How a person makes a safetensors file of the pickle."""
-    inside = f"[{preset.within!r}]" if preset.within else ""
-    # what lies beside the tensors of a training checkpoint is refused by the restricted reader
-    program = (
-        "import sys, torch, safetensors.torch as s; "
-        f"d = torch.load(sys.argv[1], map_location='cpu', weights_only={not preset.within}){inside}; "
-        "s.save_file({k: v.contiguous().clone() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
-    )
-    return (
-        "It is a pickle, which can run code when opened: convert it on a machine that trusts it with "
-        f'`python -c "{program}" {shlex.quote(file)} {preset.name}.safetensors`, then --extractor '
-        f"{preset.name}={preset.name}.safetensors"
-    )
+def convert(preset: Preset, file: Path) -> str:
+    """Why a pickle is not opened, and how a person makes a safetensors file of it."""
+    made = f"{preset.name}.safetensors"
+    words = (CONVERT_WITHIN, file, made, preset.within) if preset.within else (CONVERT, file, made)
+    return f"{is_a_pickle(file, *words)}, then --extractor {preset.name}={made}"
 
 
 def _weights_file(preset: Preset, place: Path) -> Path:
@@ -101,8 +103,8 @@ def _weights_file(preset: Preset, place: Path) -> Path:
             found = ", ".join(file.name for file in files) or "none"
             raise UserError(f"{place}: safetensors files: {found}; give the file as --extractor {preset.name}=FILE")
         return files[0]
-    if place.suffix.lower() in PICKLED:
-        raise UserError(f"{place} was not opened. {convert(preset, str(place))}")
+    if place.suffix.lower() in (*PICKLED, ".tar"):  # .pth.tar
+        raise UserError(convert(preset, place))
     return place
 
 

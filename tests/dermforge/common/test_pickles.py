@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from dermforge.common.pickles import is_a_pickle
 from engines.checkpoint import folder
-from engines.checkpoint.pickles import is_a_pickle
 from engines.errors import EngineError
 from engines.single_file import convert
 from engines.source import Source, open_model
+from evalsuite.images.features import preset_models
 
 
 def command(message: str) -> list[str]:
@@ -26,7 +27,9 @@ def command(message: str) -> list[str]:
 
 @given(
     st.text(st.characters(blacklist_characters="\0/"), min_size=1),
-    st.sampled_from([folder.CONVERT, folder.CONVERT_ALONE, convert.CONVERT]),
+    st.sampled_from(
+        [folder.CONVERT, folder.CONVERT_ALONE, convert.CONVERT, preset_models.CONVERT, preset_models.CONVERT_WITHIN]
+    ),
 )
 def test_a_name_is_one_argument_for_a_shell(name: str, program: str) -> None:
     assert not set('"$`\\!') & set(program)
