@@ -81,6 +81,7 @@ def run(
     what
         What the work is called in the progress.
     """
+    _opened.cache_clear()  # other images may be at the same places now
     data = _opened(places.model_dump_json())
     digests = {arm.name: digest(arm, data) for arm in arms}
     where = {arm.name: folder / FOLDER / arm.name for arm in arms}
@@ -206,6 +207,10 @@ def _next(messages: Any, workers: Sequence[BaseProcess]) -> int | str | ValueErr
             return message
         except queue.Empty:
             failed = [w for w in workers if w.exitcode not in (None, 0)]
+            if not failed and all(w.exitcode == 0 for w in workers):
+                raise UserError(
+                    "the training processes ended before their work; run the same again: it resumes"
+                ) from None
             if failed:
                 raise UserError(
                     f"a training process ended with status {failed[0].exitcode} (-9: killed, often for lack of "

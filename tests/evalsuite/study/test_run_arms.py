@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from evalsuite.study.arm import Arm
 from evalsuite.study.run_arms import Options
 from evalsuite.training.data.datasets import Places
 from evalsuite.training.recipe import make_recipe
+from gen.phantoms.dataset import PhantomSplit
+from shards import ShardSet
 
 RECIPE = make_recipe(model="test_efficientnet", size=32, steps=3, batch=6, evaluate_every=3)
 ARMS = [Arm(kind="real", n_real=n, recipe=RECIPE) for n in (2, 3)]
@@ -91,6 +94,17 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
         run_arms._next(context.Queue(), [dead])
 
 
+def test_processes_that_all_ended_are_not_waited_for(tmp_path: Path) -> None:
+    """With nothing wrong, and with work left."""
+    context = get_context("spawn")
+    done = context.Process(target=int)
+    done.start()
+    done.join()
+    assert done.exitcode == 0
+    with pytest.raises(UserError, match="ended before their work; run the same again"):
+        run_arms._next(context.Queue(), [done])
+
+
 def test_a_head_on_a_table_takes_one_thread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Threads of a tiny head wait for one another; an arm of images, or one that extracts features, takes all cores."""
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
@@ -111,6 +125,19 @@ def test_results_are_kept_until_settings_change(places: Places, tmp_path: Path) 
     other = arm.model_copy(update={"recipe": RECIPE.model_copy(update={"lr": 1e-4})})
     assert run_arms.run([other], places, tmp_path, Options(workers=1))[0].arm == other
     assert written.stat().st_mtime_ns != before
+
+
+def test_other_images_at_the_same_place_train_an_arm_again(tmp_path: Path) -> None:
+    """In one process too, as in a notebook."""
+    arm, found = ARMS[0], []
+    for seed in (41, 42):
+        shutil.rmtree(tmp_path / "real", ignore_errors=True)
+        for split in ("train", "validation", "test"):
+            PhantomSplit(split, 1, seed).write(tmp_path / "real")  # type: ignore[arg-type]
+        found += run_arms.run([arm], Places(real=tmp_path / "real", size=32), tmp_path, Options(workers=1))
+    assert found[0].digest != found[1].digest
+    predicted = pd.read_parquet(tmp_path / "arms" / arm.name / "predictions.parquet")
+    assert set(predicted["id"]) == set(ShardSet.open(tmp_path / "real" / "test").rows["id"])
 
 
 @pytest.mark.parametrize("name", ["result.json", "predictions.parquet", "validation.parquet"])
