@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from proxy import silent_proxy
 
 from dermforge.common.telemetry import SWITCHES
 
@@ -64,21 +63,7 @@ def test_the_switches_are_set_before_a_library_is_imported(module: str) -> None:
 @pytest.mark.parametrize("module", ["engines", "gen.cli", "evalsuite.cli", "bench.cli", "dermforge"])
 def test_a_session_asks_nobody(module: str, tmp_path: Path) -> None:
     """As seen by a proxy that every library is told to use."""
-    asked: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def listen() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    asked.append(connection.recv(200))
-
-        threading.Thread(target=listen, daemon=True).start()
-        proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
-        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")
-        env = without_switches(**dict.fromkeys(names, proxy), NO_PROXY="", no_proxy="", HOME=str(tmp_path))
-        subprocess.run([sys.executable, "-P", "-c", SESSION.format(module=module)], env=env, check=True)
+    with silent_proxy() as (environment, asked):
+        words = [sys.executable, "-P", "-c", SESSION.format(module=module)]
+        subprocess.run(words, env=environment | {"HOME": str(tmp_path)}, check=True)
     assert asked == []

@@ -8,14 +8,13 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import tracker_readers as read
+from proxy import silent_proxy
 
 from dermforge.common.errors import DataWarning, UserError
 from dermforge.common.tracking import TOOLS, tracked
@@ -79,9 +78,7 @@ def test_other_settings_and_fresh_begin_another_run(tmp_path: Path) -> None:
     assert len({first, *others}) == 3
 
 
-def test_nothing_goes_over_a_network_and_nothing_names_this_machine(
-    tmp_path: Path, listener: tuple[list[str], dict[str, str]]
-) -> None:
+def test_nothing_goes_over_a_network_and_nothing_names_this_machine(tmp_path: Path) -> None:
     """Of every file that a tool would send: no folder, no host, no user. The tools' own logs stay on this machine."""
     program = (
         "import sys; from pathlib import Path; from dermforge.common.tracking import tracked\n"
@@ -91,8 +88,8 @@ def test_nothing_goes_over_a_network_and_nothing_names_this_machine(
     out = tmp_path / "secret-folder" / "out"
     out.parent.mkdir()
     words = [sys.executable, "-P", "-c", program, str(out), *ALL]
-    asked, environment = listener
-    subprocess.run(words, check=True, timeout=600, cwd=tmp_path, env=environment)
+    with silent_proxy() as (environment, asked):
+        subprocess.run(words, check=True, timeout=600, cwd=tmp_path, env=environment)
     assert asked == []
     sent = [
         p
@@ -109,31 +106,6 @@ def test_nothing_goes_over_a_network_and_nothing_names_this_machine(
     tags = kept.execute("select key from tags union select key from params").fetchall()
     assert {key for (key,) in tags} == {"dermforge.run", "mlflow.runName", "verdict", "rate", "dermforge"}
     assert [user for (user,) in kept.execute("select user_id from runs")] == ["unknown"]
-
-
-@pytest.fixture
-def listener() -> Iterator[tuple[list[str], dict[str, str]]]:
-    """What was asked of a proxy, and the environment of a program that is told to use it.
-
-    Not of this process: what other tests loaded here, such as ONNX Runtime, has connections of its own.
-    """
-    asked: list[str] = []
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def listen() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                asked.append(connection.recv(200).decode(errors="replace"))
-
-    threading.Thread(target=listen, daemon=True).start()
-    proxies = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY")
-    usual = {name: value for name, value in os.environ.items() if name.upper() != "NO_PROXY"}
-    yield asked, usual | dict.fromkeys(proxies, f"http://127.0.0.1:{server.getsockname()[1]}")
-    server.close()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
