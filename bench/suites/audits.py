@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.measure.device import Facts
 from bench.measure.record import BenchmarkRecord
-from bench.peers.audits import Audited, Said, run, this_python
+from bench.peers.audits import Audited, Said, run
 from bench.suites.statistics.experiments import SIX_LIKE_FITZPATRICK
 from bench.suites.statistics.planted_tables import Design, draw, truth
 from dermforge.common.atomic import write_whole
@@ -51,7 +51,7 @@ def measure(
     Parameters
     ----------
     pythons
-        Tool -> the interpreter of an environment that has it; this environment's for those of None.
+        Tool -> the interpreter of an environment that has it.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def measure(
     found = []
     for tool, python in pythons.items():
         count = 1 if tool in SHOWN_ONLY else tables
-        found.append(run(tool, python or this_python(), [path for kind in TABLES for path in paths[kind][:count]]))
+        found.append(run(tool, python, [path for kind in TABLES for path in paths[kind][:count]]))
         tick(tool)
     return AuditRecord(
         facts=facts,

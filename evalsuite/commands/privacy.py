@@ -36,7 +36,7 @@ def privacy(
     Example: evalsuite privacy demo/phantoms/train demo/shards --test demo/phantoms/test --out demo/privacy
     """
     from evalsuite.images import artifacts
-    from evalsuite.images.features.extractors import open_extractor
+    from evalsuite.images.features.extractors import open_extractors
     from evalsuite.images.privacy.audit import alarms_sentence, audit_copies
     from evalsuite.images.privacy.audit_report import privacy_section
     from evalsuite.images.privacy.planted_copies import missed_kinds
@@ -44,7 +44,7 @@ def privacy(
     from evalsuite.images.privacy.unseen_images import left_out_sentence
 
     claim(folder, "an audit of copies", ["privacy.*"], ["features"])
-    spaces = [open_extractor(spec, device) for spec in extractor or []]
+    spaces = open_extractors(extractor or [], device)
     if by_id := [one.name for one in spaces if one.by_id]:
         raise UserError(
             f"--extractor {by_id[0]} is a table of features; privacy plants copies of its own, which no table knows: "

@@ -42,12 +42,12 @@ def quality(
     """
     from evalsuite.images import artifacts
     from evalsuite.images.features.extract import Preprocess
-    from evalsuite.images.features.extractors import open_extractor
+    from evalsuite.images.features.extractors import open_extractors
     from evalsuite.images.quality.quality_report import measure_quality, quality_section
     from evalsuite.stats.estimate import Estimate
 
     claim(folder, "a measurement of quality", ["quality.*"], ["features"])
-    networks = [open_extractor(spec, device) for spec in extractor]
+    networks = open_extractors(extractor, device)
     made = open_images(synthetic)
     step = Preprocess(size or image_side(made), jpeg or None)
     report = measure_quality(

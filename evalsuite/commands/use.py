@@ -76,7 +76,7 @@ def use(
     Example: evalsuite use --teacher synthetic --student fast --real data --out use
     """
     from evalsuite.images import artifacts
-    from evalsuite.images.features.extractors import open_extractor
+    from evalsuite.images.features.extractors import open_extractors
     from evalsuite.page.render import write_page
     from evalsuite.report import use_report
     from evalsuite.study.run_arms import Options
@@ -89,7 +89,7 @@ def use(
     recipe, note = _recipe(preset, model=model, weights=weights, size=size, steps=steps, lr=lr, seed=seed, ratio=ratio)
     found = measure_use(
         Sets(teacher, student, real, reference, tuned_on),
-        [open_extractor(spec, device) for spec in extractor],
+        open_extractors(extractor, device),
         Trial(recipe, n_real, seeds),
         Settings(named, draws, max_n, control, seed, (note,) if note and seeds else ()),
         folder=folder,

@@ -30,7 +30,7 @@ from evalsuite.images.features.presets import IMAGENET, Statistics, preset_named
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
 Embed = Callable[[Images], NDArray[np.float32]]  # -> [n, d]
-Texts = Callable[[Sequence[str]], NDArray[np.float32]]  # -> [n, d], in the space of the images
+OfStrings = Callable[[Sequence[str]], NDArray[np.float32]]  # -> [n, d], in the space of the images
 
 #: The TorchScript file of NVIDIA and clean-fid, inception-2015-12-05.pt (digest as k-diffusion pins it).
 FID_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -53,8 +53,8 @@ class Extractor:
     name: str
     digest: str
     embed: Embed
-    texts: Texts | None = None
-    by_id: Texts | None = None
+    texts: OfStrings | None = None
+    by_id: OfStrings | None = None
 
     def metric(self, kind: str) -> str:
         """The published name if this is the extractor it belongs to, else the kind with this extractor's name."""
@@ -91,6 +91,15 @@ def open_extractor(spec: str, device: str = "cpu") -> Extractor:
     if kind == "checkpoint" and rest:
         return checkpoint(Path(rest), device)
     raise UserError(f"unknown extractor {spec!r}; expected {SPECS}")
+
+
+def open_extractors(given: Sequence[str | Extractor], device: str = "cpu") -> list[Extractor]:
+    """Extractors, opened or by name; the same one twice is refused, as it would agree with itself."""
+    opened = [open_extractor(one, device) if isinstance(one, str) else one for one in given]
+    names = [one.name for one in opened]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"the extractor {twice[0]} was given twice; give each once")
+    return opened
 
 
 def random_conv(seed: int = 0, dim: int = 64, device: str = "cpu") -> Extractor:

@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 from evalsuite.images.features.names import PRESETS
 
-Statistics = tuple[
-    tuple[float, ...], tuple[float, ...]
-]  # mean and standard deviation of the channels, of pixels 0 to 1
+#: Mean and standard deviation of the channels, of pixels 0 to 1.
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 IMAGENET: Statistics = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: As SwAV and PanDerm normalise, in their own code.

@@ -16,7 +16,7 @@ from dermforge.common.digests import digest_file
 from dermforge.common.errors import DataWarning, UserError
 from dermforge.common.loading_bars import without_bars
 from dermforge.common.texts_as_values import json_value
-from evalsuite.images.features.extractors import Extractor, Images, Texts, normalised
+from evalsuite.images.features.extractors import Extractor, Images, OfStrings, normalised
 from evalsuite.images.features.presets import IMAGENET, Preset, Statistics
 
 #: A CLIP that names itself so in `config.json`. Others (SigLIP, BLIP) put images and texts together in other ways.
@@ -66,7 +66,7 @@ def transformers_folder(folder: Path, device: str = "cpu", preset: Preset | None
     return Extractor(name, f"transformers/{digest}", embed, texts)
 
 
-def _texts(folder: Path, device: str) -> Texts:
+def _texts(folder: Path, device: str) -> OfStrings:
     """Text embeddings of a CLIP folder [n, d]; the text model is loaded at the first call. Long texts are cut."""
     loaded: list[Any] = []
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dermforge.common.least_numbers import PLANTED_COPIES
 from evalsuite.images.cells import share_table
 from evalsuite.images.features.extract import Features, Preprocess, extract
-from evalsuite.images.features.extractors import Extractor, open_extractor
+from evalsuite.images.features.extractors import Extractor, open_extractors
 from evalsuite.images.features.nearest import largest_cosine
 from evalsuite.images.image_data import (
     ImageData,
@@ -182,7 +182,7 @@ def audit_copies(
         controls = search(index, planted, "planted copies", track=track)
         known_features: dict[str, Features] = {}
         sides = ((found, made), (controls, planted), (floor, unseen))
-        for extractor in (open_extractor(e) if isinstance(e, str) else e for e in extractors):
+        for extractor in open_extractors(extractors):
             column, embedded = _add_cosines(known, sides, extractor, keep, track)
             known_features[column] = embedded
         spaces = (*SPACES, *known_features)

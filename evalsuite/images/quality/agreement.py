@@ -85,8 +85,8 @@ def _together(
         )
     silent = f" {_and(unknown)} cannot say." if unknown else ""
     if told:
-        worst: Status = "bad" if "warn" not in set(statuses) else "warn"
-        return f"Real and synthetic images are told apart by {_and(told)}.{silent}", worst
+        mildest: Status = "warn" if "warn" in set(statuses) else "bad"
+        return f"Real and synthetic images are told apart by {_and(told)}.{silent}", mildest
     if blind:
         return (
             f"Real and synthetic images are not told apart by {_and(blind)}.{silent}",

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from evalsuite.images.features.extract import Features, Preprocess, extract
-from evalsuite.images.features.extractors import Extractor, open_extractor
+from evalsuite.images.features.extractors import Extractor, open_extractors
 from evalsuite.images.features.names import DEFAULT_EXTRACTORS
 from evalsuite.images.features.nearest import nearest_distance
 from evalsuite.images.image_data import ImageData, ImageSource, Track, image_side, open_images, open_real, untracked
@@ -113,7 +113,7 @@ def measure_quality(
     ('KD[colour-structure]', 40)
     """
     opened = open_real(real), open_images(synthetic, name="synthetic", origin="synthetic")
-    networks = [open_extractor(e) if isinstance(e, str) else e for e in extractors]
+    networks = open_extractors(extractors)
     step = preprocess or Preprocess(image_side(opened[1]))
     with tempfile.TemporaryDirectory() as scratch:
         keep = folder or Path(scratch)

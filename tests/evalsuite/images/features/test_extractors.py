@@ -14,7 +14,14 @@ from PIL import Image, ImageFilter
 from dermforge.common.errors import UserError
 from dermforge.common.regular_file import read_regular
 from evalsuite.images.features import extractors
-from evalsuite.images.features.extractors import colour_structure, open_extractor, random_conv, torchscript
+from evalsuite.images.features.extractors import (
+    Extractor,
+    colour_structure,
+    open_extractor,
+    open_extractors,
+    random_conv,
+    torchscript,
+)
 from evalsuite.images.quality.fid import frechet_distance, moments
 
 PINNED = [-2.30284, 3.08895, 1.63214]
@@ -207,3 +214,9 @@ def test_the_inception_file_is_called_as_clean_fid_calls_it(tmp_path: Path, monk
     few = [moments(side[:, ::64].astype(np.float64)) for side in features]
     assert frechet_distance(*few) == pytest.approx(found, rel=1e-4)  # theirs is a float32 mean and a Schur square root
     assert (ours.metric("FD"), ours.metric("KD")) == ("FID", "KID")
+
+
+@pytest.mark.parametrize("given", [["colour-structure"] * 2, ["colour-structure", colour_structure()]])
+def test_a_feature_space_does_not_agree_with_itself(given: list[str | Extractor]) -> None:
+    with pytest.raises(UserError, match="colour-structure was given twice; give each once"):
+        open_extractors(given)
