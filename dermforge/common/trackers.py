@@ -91,8 +91,9 @@ class TensorBoard:
         if self.opened is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            place = str(self.run.folder / "tensorboard" / self.run.id)
-            self.opened = SummaryWriter(place, purge_step=first_step, flush_secs=FLUSH)
+            place = self.run.folder / "tensorboard" / self.run.id
+            _wait_for_a_later_name(place)
+            self.opened = SummaryWriter(str(place), purge_step=first_step, flush_secs=FLUSH)
             rows = "".join(f"\n| {name} | {value} |" for name, value in self.run.settings.items())
             self.opened.add_text("settings", f"| setting | value |\n|---|---|{rows}", first_step or 0)
         return self.opened
@@ -201,6 +202,16 @@ class MLflow:
     def _experiment(self, name: str, files: str | None) -> str:
         known = self.client.get_experiment_by_name(name)
         return str(known.experiment_id if known else self.client.create_experiment(name, artifact_location=files))
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Until an event file begun now is read after those there: they are read by name, which begins with the second.
+
+    Of one second, the process number would decide, and an interrupted run could hide what came after it.
+    """
+    begun = [int(path.name.split(".")[3]) for path in folder.glob("events.out.tfevents.*")]
+    while begun and time.time() < max(begun) + 1:
+        time.sleep(0.05)
 
 
 def _key(name: str) -> str:

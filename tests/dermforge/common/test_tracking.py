@@ -198,3 +198,22 @@ def test_a_damaged_record_is_refused_before_anything_is_trained(tmp_path: Path, 
     record.unlink()
     with tracked(["tensorboard"], tmp_path / "out", "train", SETTINGS) as run:
         run.metrics({"loss": 1.0}, 0)
+
+
+def test_a_resumed_run_is_read_after_the_interrupted_one(tmp_path: Path) -> None:
+    """Also in the second in which that began, whichever process has the smaller number."""
+    program = (
+        "import os, sys; from pathlib import Path; from dermforge.common.tracking import tracked\n"
+        "with tracked(['tensorboard'], Path(sys.argv[1]), 'train', {'rate': 0.5}) as run:\n"
+        "    for step in (1, 2, 3): run.metrics({'loss': 1.0}, step)\n"
+        "    os._exit(9)\n"
+    )
+    words = [sys.executable, "-P", "-c", program, str(tmp_path / "out")]
+    assert subprocess.run(words, check=False).returncode == 9
+    (file,) = (tmp_path / "out.tracking").rglob("*tfevents*")
+    file.rename(file.with_name(f"events.out.tfevents.{int(time.time())}.zzz.{2**22}.0"))  # now, and after all others
+    with tracked(["tensorboard"], tmp_path / "out", "train", {"rate": 0.5}) as run:
+        for step in (3, 4, 5):
+            run.metrics({"loss": 1.0}, step)
+    found = read.tensorboard(tmp_path / "out.tracking")
+    assert [step for step, _ in found.points["loss"]] == [1, 2, 3, 4, 5]
