@@ -9,6 +9,7 @@ from dermforge.common import id_ranges
 from dermforge.common.clear_names import is_phantom
 from dermforge.common.command_line import typed
 from dermforge.common.hub_licences import Licence
+from dermforge.common.markdown import escaped, table
 from engines.bundle import Bundle, find_record, read_bundle
 from engines.certificate import Certificate
 from engines.facts import read_facts
@@ -57,7 +58,6 @@ def model_card(folder: Path, id: str, licence: Licence) -> str:
     rows |= {name: _words(facts.get(name)) for name in ("classes", "groups", "prompt_template")}
     if facts.get("few_steps"):
         rows["few steps"] = _words([f"{key} {value}" for key, value in facts["few_steps"].items()])
-    table = "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in rows.items())
     what = "An engine bundle" if bundle else "A tuned pipeline"
     return "\n\n".join(
         [
@@ -65,7 +65,7 @@ def model_card(folder: Path, id: str, licence: Licence) -> str:
             f"# {id.split('/')[1]}",
             _PHANTOM if phantom else _SYNTHETIC,
             f"{what} of dermforge; {typed('gen', 'pull', f'hf://{id}', 'OUT')} fetches it and checks its digests.",
-            f"| | |\n|---|---|\n{table}",
+            table(["", ""], [[name.replace("_", " "), value] for name, value in rows.items()]),
             _lineage(facts.get("lineage") or []),
             *([_certificates(bundle)] if bundle else []),
             _LIMITS,
@@ -85,9 +85,7 @@ def _of_bundle(bundle: Bundle) -> dict[str, str]:
 
 
 def _words(value: Any) -> str:
-    """A fact as text in a table; user's words cannot end their cell."""
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "not named")
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return escaped(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "not named"))
 
 
 def _lineage(lineage: list[str]) -> str:
@@ -111,10 +109,10 @@ def _certificates(bundle: Bundle) -> str:
     parity, use = find_record(bundle, PARITY, Certificate), read_use(bundle)
     words = "none: this bundle was not compared with its pipeline."
     if parity:
-        verdict = "passed" if parity.passed else f"**FAILED** ({'; '.join(parity.failures)})"
+        verdict = "passed" if parity.passed else f"**FAILED** ({escaped('; '.join(parity.failures))})"
         words = (
             f"{verdict}, compared with the pipeline's own images in float32: worst PSNR {parity.images.psnr_worst:.1f} "
-            f"dB of {parity.images.n} images, allowed {parity.smallest_psnr_allowed:.0f} dB ({parity.ran_on})."
+            f"dB of {parity.images.n} images, allowed {parity.smallest_psnr_allowed:.0f} dB ({escaped(parity.ran_on)})."
         )
     used = f"{_words(use[0].sentence())} (`{use[1][:12]}`)." if use else "none."
     return f"## Certificates\n\n- Parity: {words}\n- Use (`evalsuite use`): {used}"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dermforge.common.clear_names import in_clear, warning
 from dermforge.common.errors import UserError
+from dermforge.common.markdown import escaped, table
 from dermforge.common.output_folder import claim
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.training_state import changes_between
@@ -165,15 +166,13 @@ class TunedPipeline:
         """The README of the folder."""
         settings = self.settings
         per_class = self.examples.data.rows["class"].value_counts(sort=False).sort_index()
-        counts = "\n".join(f"| {label} | {n} |" for label, n in per_class.items())
+        counts = table(["class", "images"], [[escaped(str(label)), str(n)] for label, n in per_class.items()])
         return f"""# A fine-tuned pipeline
 
 Tuned by `gen finetune --method {settings.method}` from the pipeline of digest `{self.base.digest}`; its licence holds
 here too. {self.steps} steps of {settings.batch}, learning rate {settings.learning_rate:g}, {self.base.spec.size} px,
-prompts "{self.examples.template}". The log is `training/log.csv`.
+prompts "{escaped(self.examples.template)}". The log is `training/log.csv`.
 
-| class | images |
-|---|---|
 {counts}
 
 Lineage: `dermforge.json` names every real image behind these weights. Images made with them must not be used to train

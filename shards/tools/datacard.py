@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from dermforge.common import id_ranges
 from dermforge.common.hub_licences import Licence
+from dermforge.common.markdown import escaped, table
 from shards.format.reader import ShardSet
 from shards.format.schema import Sample
 from shards.tools.hub_features import features
@@ -46,8 +46,8 @@ def card(data: ShardSet, *, name: str, licence: Licence, summary: str = "", cite
     first, _ = data.at(0)
     sections = [
         f"---\n{head}\n---",
-        f"# {name}",
-        summary,
+        f"# {escaped(name)}",
+        escaped(summary),
         *(KINDS[origin] for origin in origins),
         f"{data.n:,} images of {len(data.classes)} classes in {len(data.sidecars)} shards.",
         "## Images per class and skin type",
@@ -87,10 +87,9 @@ def _size(n: int) -> str:
 
 def _counts(data: ShardSet) -> str:
     groups = data.rows["group"].fillna("not known")
-    table = pd.crosstab(data.rows["class"], groups).reindex(columns=[*data.groups, *({"not known"} & set(groups))])
-    lines = [["class", *table.columns, "all"], ["---"] * (len(table.columns) + 2)]
-    lines += [[str(label), *map(str, row), str(row.sum())] for label, row in table.iterrows()]
-    return _table(lines)
+    counted = pd.crosstab(data.rows["class"], groups).reindex(columns=[*data.groups, *({"not known"} & set(groups))])
+    lines = [[escaped(str(label)), *map(str, row), str(row.sum())] for label, row in counted.iterrows()]
+    return table(["class", *map(escaped, counted.columns), "all"], lines)
 
 
 def _made(data: ShardSet, first: Sample) -> list[str]:
@@ -101,9 +100,8 @@ def _made(data: ShardSet, first: Sample) -> list[str]:
         key: sorted({d for s in data.sidecars if (d := getattr(s, f"{key}_digest"))})
         for key in ("plan", "bundle", "model")
     }
-    lines = [["setting", "of the first image"], ["---", "---"]]
-    lines += [
-        [f"`{key}`", f"`{value}`"]
+    lines = [
+        [f"`{key}`", escaped(str(value))]
         for key in (
             "strategy",
             "prompt",
@@ -125,8 +123,10 @@ def _made(data: ShardSet, first: Sample) -> list[str]:
         else "No real images are recorded in the model's lineage."
     )
     if unknown := sorted(id_ranges.without_record(lineage)):
-        seen += f" Nobody recorded the training images of {', '.join(unknown)}: any image may be among them."
-    return ["## How they were made", _table(lines), seen]
+        seen += (
+            f" Nobody recorded the training images of {', '.join(map(escaped, unknown))}: any image may be among them."
+        )
+    return ["## How they were made", table(["setting", "of the first image"], lines), seen]
 
 
 def _reading(data: ShardSet) -> str:
@@ -139,13 +139,9 @@ def _reading(data: ShardSet) -> str:
 
 
 def _fields() -> str:
-    lines = [["field of the JSON", "type"], ["---", "---"]]
+    lines = []
     names = {"label": "class"}
     for name, field in Sample.model_fields.items():
         kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
         lines.append([f"`{names.get(name, name)}`", kind.replace("typing.", "").replace("|", "or")])
-    return _table(lines)
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["field of the JSON", "type"], lines)

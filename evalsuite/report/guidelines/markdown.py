@@ -1,24 +1,14 @@
-"""A judged guideline and the methods paragraph as Markdown. Other people's words are escaped in one place."""
+"""A judged guideline and the methods paragraph as Markdown, with other people's words as they are."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from dermforge.common.markdown import escaped, table
 from evalsuite.report.guidelines.artefacts import Artefacts
 from evalsuite.report.guidelines.checklist_page import answer_text, sources
 from evalsuite.report.guidelines.fill import FilledChecklist
 from evalsuite.report.guidelines.methods_text import Sentence
-
-#: What Markdown (and pandoc's, which knows $ and @) takes for a sign of its own.
-_SIGNS = re.compile(r"([\\`*_{}\[\]#!|~^$@])")
-_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-
-
-def escaped(text: str) -> str:
-    """A text that Markdown shows as it is, on one line: no table cell, tag, link or formula comes of it."""
-    line = " ".join(text.split())
-    return _SIGNS.sub(r"\\\1", "".join(_HTML.get(c, c) for c in line))
 
 
 def checklist_markdown(filled: FilledChecklist, found: Artefacts) -> str:
@@ -37,7 +27,7 @@ def checklist_markdown(filled: FilledChecklist, found: Artefacts) -> str:
             f"# {escaped(of.title)}",
             escaped(filled.sentence()),
             *notes,
-            _table(head, rows),
+            table(head, [[escaped(cell) for cell in row] for row in rows]),
             f"Source: doi {escaped(of.doi)}. Numbers: {escaped(of.numbering)}\n",
         ]
     )
@@ -51,8 +41,3 @@ def methods_markdown(paragraph: Sequence[Sentence]) -> str:
 
 def _cited(keys: Sequence[str]) -> str:
     return f" [{'; '.join(f'@{key}' for key in keys)}]" if keys else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([escaped(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

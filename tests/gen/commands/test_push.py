@@ -33,7 +33,7 @@ def test_a_pipeline_is_sent_with_a_card(pipelines: dict[str, Path], hub: Hub, tm
     assert (card["license"], card["library_name"]) == ("creativeml-openrail-m", "diffusers")
     assert "Tuned on 2 real images of patients" in text
     assert "## Limits" in text
-    assert "&lt;b>\\|x" in text
+    assert "&lt;b&gt;\\|x" in text
     assert call(f"gen push {folder} {TO} {LICENCE}") == 0
     assert hub.received == received
 

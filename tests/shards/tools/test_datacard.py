@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
+import numpy as np
+from markdown_it import MarkdownIt
 from shards_helpers import write_card
 
 from dermforge.common.hub_licences import Licence
+from shards import Sample, ShardSetWriter
+from shards.format.images import encode_image
 from shards.format.reader import ShardSet
 
 
@@ -39,3 +45,19 @@ def test_phantoms_are_called_phantoms(phantom_shards: Path) -> None:
     text = text_of(ShardSet.open(phantom_shards / "train"), name="x", licence=Licence("mit"))
     assert "**Phantoms**" in text
     assert "How they were made" not in text
+
+
+def test_a_class_and_a_prompt_stay_words(tmp_path: Path) -> None:
+    """A name with signs of Markdown and HTML adds no column and no tag."""
+    from shards.tools.datacard import card as text_of
+
+    nasty = "a|b <script>alert(1)</script> `c`"
+    with ShardSetWriter(tmp_path / "set", "demo", classes=(nasty,)) as writer:
+        sample = Sample(id="s0", origin="synthetic", label=nasty, prompt=f"An image of {nasty}", steps=20, seed=0)
+        writer.add(sample, encode_image(np.zeros((8, 8, 3), np.uint8), "png"), "png")
+    text = text_of(ShardSet.open(tmp_path / "set"), name=nasty, licence=Licence("mit"))
+    shown = MarkdownIt("commonmark").enable("table").render(text.split("---\n", 2)[2])
+    cells = [html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", shown)]
+    assert "<script>" not in shown
+    assert cells[:3] == [nasty, "1", "1"]
+    assert f"An image of {nasty}" in cells

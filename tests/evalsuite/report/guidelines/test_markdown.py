@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 
 from hypothesis import example, given
@@ -13,7 +12,7 @@ from evalsuite.report.guidelines.artefacts import Artefacts
 from evalsuite.report.guidelines.checklist import Checklist, Item
 from evalsuite.report.guidelines.fact import Fact
 from evalsuite.report.guidelines.fill import FilledChecklist, FilledItem
-from evalsuite.report.guidelines.markdown import checklist_markdown, escaped, methods_markdown
+from evalsuite.report.guidelines.markdown import checklist_markdown, methods_markdown
 from evalsuite.report.guidelines.methods_text import Sentence
 
 PARSER = MarkdownIt("commonmark").enable("table")
@@ -23,15 +22,7 @@ NASTY = "<script>alert(1)</script> a|b [x](http://y) `c` *d* &lt; ![i](j) \\| $e
 
 @given(TEXTS)
 @example(NASTY)
-@example("a|b")
-def test_a_cell_shows_the_text_and_nothing_else(text: str) -> None:
-    table = PARSER.render(f"| h | i |\n| --- | --- |\n| {escaped(f'x{text}')} | end |\n")
-    cells = re.findall(r"<td>(.*?)</td>", table, re.DOTALL)
-    assert [html.unescape(cell) for cell in cells] == [" ".join(f"x{text}".split()), "end"]
-
-
-@given(TEXTS)
-@example(NASTY)
+@example("-")
 def test_a_class_name_cannot_add_a_row_or_a_tag(text: str) -> None:
     item = Item(number="1", section="s", asks="a", topics=("t",))
     of = Checklist(title="T", cite="c", doi="10.1/x", about="a", main_items=1, numbering="n", item=(item,))
