@@ -83,11 +83,13 @@ def ratio_bounds(
     def bounds(confidence: float) -> tuple[float, float]:
         if not all(map(math.isfinite, (top, bottom, *variances, covariance))):
             return math.nan, math.nan
-        t2 = t_of(confidence, degrees) ** 2
-        a, b, c = bottom**2 - t2 * variances[1], top * bottom - t2 * covariance, top**2 - t2 * variances[0]
-        root = b * b - a * c
-        if a <= 0 or root < 0:
+        t2, (of_top, of_bottom) = t_of(confidence, degrees) ** 2, variances
+        a, b = bottom**2 - t2 * of_bottom, top * bottom - t2 * covariance
+        if a <= 0:
             return -math.inf, math.inf
-        return (b - math.sqrt(root)) / a, (b + math.sqrt(root)) / a
+        # b**2 - a * c, without the terms that cancel: never below 0 where a is above it
+        spread = of_top * bottom**2 - 2 * covariance * top * bottom + of_bottom * top**2
+        root = math.sqrt(max(0.0, t2 * (spread - t2 * (of_top * of_bottom - covariance**2))))
+        return (b - root) / a, (b + root) / a
 
     return bounds

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalsuite.stats.equivalence import Margin, Verdict, by_student, confidence_of, judge, ratio_bounds, whole
@@ -73,6 +73,7 @@ def test_the_interval_of_a_ratio_covers_it(error: float, rho: float) -> None:
 
 
 @given(*[st.floats(0.05, 5) for _ in range(2)], *[st.floats(0, 0.2) for _ in range(2)], st.floats(-1, 1))
+@example(2.7435335533929317, 1.5, 0.0, 1e-8, 0.0)  # a difference of squares was below 0 by rounding
 def test_a_ratio_lies_within_its_interval_which_widens_with_confidence(
     top: float, bottom: float, a: float, b: float, rho: float
 ) -> None:
