@@ -42,7 +42,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return base, student_of(base, root / "student")
 
 
-@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
 def test_both_denoisers_are_certified_and_the_other_parts_are_shared(
     backend: str, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -54,7 +54,7 @@ def test_a_shift_and_scales_are_followed(model: Path, decoder: Path) -> None:
     torch.testing.assert_close(got, network.decoder(latents / 2.0 - 0.5), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("backend", [pytest.param("onnxruntime", marks=pytest.mark.slow), "torch"])
 def test_a_bundle_decodes_by_it_and_says_so(backend: str, model: Path, decoder: Path, tmp_path: Path) -> None:
     with with_decoder(model, decoder) as folder:
         own = model_digest(folder)

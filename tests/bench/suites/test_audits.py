@@ -41,6 +41,7 @@ def test_the_record_holds_every_tool_and_what_tools_share_agrees() -> None:
             assert len({round(found[group] or -1, 6) for found in said}) == 1
 
 
+@pytest.mark.slow
 def test_a_script_says_what_its_tool_says(tmp_path: Path) -> None:
     """fairlearn in a process of its own: scikit-learn's recall of each group, inside its interval."""
     table = audits.frame(draw(np.random.default_rng(3), audits.TABLES["with a gap"]))

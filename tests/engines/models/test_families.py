@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,11 +40,14 @@ def built(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return build(folder, tmp_path_factory.mktemp("bundle") / "bundle", rows=4, size=SIZE, prompts=["a nodule", ""])
 
 
-def each(*names: str) -> pytest.MarkDecorator:
+ENCODED = pytest.param("sdxl-encoded", marks=pytest.mark.slow)
+
+
+def each(*names: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("folder", names, indirect=True)
 
 
-@each("sdxl", "sdxl-encoded", "sd3", "flux-dev", "pixart")  # the others: tests/gen/sampling/test_families.py
+@each("sdxl", ENCODED, "sd3", "flux-dev", "pixart")  # the others: tests/gen/sampling/test_families.py
 def test_its_images_are_those_of_diffusers(built: Bundle) -> None:
     """The certificate draws with diffusers' pipeline of that class from the same noise: 50 dB in float32."""
     certificate = read_certificate(built)
@@ -111,7 +115,7 @@ def test_its_engine_files_in_half_precision(name: str, target: str, tmp_path: Pa
     assert 0 < errors[spec.denoiser]["real"] < 1e-2
 
 
-@each("sdxl", "sdxl-encoded")
+@each("sdxl", ENCODED)
 def test_an_empty_negative_prompt_is_what_diffusers_takes_it_for(built: Bundle) -> None:
     engine = load(built.folder)
     positive, negative = engine.encode_text([""]), engine.encode_text([""], negative=True)

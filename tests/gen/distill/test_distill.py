@@ -82,7 +82,7 @@ def test_an_inpainting_pipeline_is_distilled_by_the_same_code(
     assert read_certificate(bundle).images.psnr_worst >= 50
 
 
-@pytest.mark.parametrize("options", [EMBEDDED, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("options", [EMBEDDED, pytest.param(LORA, marks=pytest.mark.slow)], ids=["full", "lora"])
 def test_a_killed_run_resumes_to_the_same_bits(
     options: dict[str, object], random_pipeline: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
