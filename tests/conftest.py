@@ -28,6 +28,15 @@ def _quick_to_compile() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps its precision for the life of a process."""
+    from accelerate.state import AcceleratorState
+
+    yield
+    AcceleratorState._reset_state(True)
+
+
 @pytest.fixture(scope="session")
 def random_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained pipeline folder of the built-in pipeline's shapes."""

@@ -73,6 +73,7 @@ def train(
     from evalsuite.training.data import datasets, held_out
     from evalsuite.training.distributed import world
     from evalsuite.training.pretrained import settled_recipe
+    from shards.storage.turn import turn
 
     files = (arms.RESULT, RECORD, arms.PREDICTIONS, arms.VALIDATION, resume.NAME)
     claim(folder, "a trained classifier", files, [WEIGHTS])
@@ -120,7 +121,8 @@ def train(
             log = partial(track_arms.log_evaluation, tracking)
             execution = Execution(group, allow_leakage, log=log, notes=[note] if note else ())
             if group.is_main:
-                with progress("train", recipe.steps * batch) as tick:
+                folder.mkdir(parents=True, exist_ok=True)
+                with turn(folder, patience=0), progress("train", recipe.steps * batch) as tick:
                     result = train_arm(arm, opened, folder, replace(execution, tick=tick))
             else:
                 result = train_arm(arm, opened, folder, execution)

@@ -25,6 +25,7 @@ from evalsuite.training.data import datasets, held_out
 from evalsuite.training.recipe import Recipe
 from shards.format.schema import created_by
 from shards.mixing.tensors import TensorSet
+from shards.storage.turn import turn
 
 
 def new_run(
@@ -159,23 +160,24 @@ def execute(design: Design, out: Path, options: run_arms.Options = run_arms.Opti
     Raises
     ------
     UserError
-        The folder holds a run or study of other images or another recipe, or other files.
+        The folder holds a run or study of other images or another recipe, or other files, or another process is at it.
     """
     claim_folder(out)
     out.mkdir(parents=True, exist_ok=True)
-    if (out / PLAN).is_file():
-        before = read_design(out)
-        grown = set(before.places.synthetic) <= set(design.places.synthetic)
-        places = before.places.model_copy(update={"synthetic": design.places.synthetic}) if grown else before.places
-        if (before.kind, before.recipe, places) != (design.kind, design.recipe, design.places):
-            then, now = ({**d.recipe.model_dump(), **d.places.model_dump(mode="json")} for d in (before, design))
-            raise UserError(
-                f"{out} holds a {before.kind} of other images or another recipe: {changes_between(then, now)}; "
-                "use another folder"
-            )
-    write_whole(out / PLAN, sealed_json(design.model_dump_json(indent=1)))
-    options = replace(options, keep=design.kind == "run")
-    run_arms.run(design.arms(), design.places, out, options, "train" if design.kind == "run" else "study")
+    with turn(out, patience=0):
+        if (out / PLAN).is_file():
+            before = read_design(out)
+            grown = set(before.places.synthetic) <= set(design.places.synthetic)
+            places = before.places.model_copy(update={"synthetic": design.places.synthetic}) if grown else before.places
+            if (before.kind, before.recipe, places) != (design.kind, design.recipe, design.places):
+                then, now = ({**d.recipe.model_dump(), **d.places.model_dump(mode="json")} for d in (before, design))
+                raise UserError(
+                    f"{out} holds a {before.kind} of other images or another recipe: {changes_between(then, now)}; "
+                    "use another folder"
+                )
+        write_whole(out / PLAN, sealed_json(design.model_dump_json(indent=1)))
+        options = replace(options, keep=design.kind == "run")
+        run_arms.run(design.arms(), design.places, out, options, "train" if design.kind == "run" else "study")
 
 
 def next_doses(design: Design, flat: Sequence[int], limit: dict[int, float]) -> Design | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from accelerate import Accelerator
 
 from dermforge.common.output_folder import claim
 from dermforge.common.whole_folder import TEMPORARY
+from shards.storage.turn import LOCK, turn
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 LATENTS, PRIOR, VALIDATION = "latents", "prior", "validation"
@@ -51,14 +53,23 @@ class Work:
         """
         self.claim()
         if train:
-            made = train()
-            if accelerator.is_main_process:
-                self.mark(spent=not keep)
-                write(made)
-            accelerator.wait_for_everyone()
-            accelerator.free_memory()
+            with self._turn(accelerator.is_main_process):
+                made = train()
+                if accelerator.is_main_process:
+                    self.mark(spent=not keep)
+                    write(made)
+                accelerator.wait_for_everyone()
+                accelerator.free_memory()
         if accelerator.is_main_process:
             self.remove_if_spent()
+
+    @contextmanager
+    def _turn(self, is_main: bool) -> Iterator[None]:
+        """Be the only run that works here; its other processes are let in by the main one."""
+        if is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with turn(self.folder, patience=0) if is_main else nullcontext():
+            yield
 
     def mark(self, spent: bool) -> None:
         """Write down whether the folder may go once the tuned pipeline is in its place."""
@@ -74,7 +85,7 @@ class Work:
 
     def remove(self) -> None:
         """Remove what runs make; by its mark a later call finds what was left of a folder."""
-        temporary = [path for pattern in TEMPORARY for path in self.folder.glob(pattern)]
+        temporary = [path for pattern in TEMPORARY for path in self.folder.glob(pattern) if path.name != LOCK]
         for path in (*temporary, *(self.folder / n for n in (LATENTS, PRIOR, VALIDATION, CHECKPOINT, LOG))):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -28,7 +28,7 @@ PATIENCE = 180.0
 LEASE = 60.0
 _POLL_S = 0.2
 #: In a folder; a killed process leaves it, unlocked.
-_LOCK = ".writer.tmp"
+LOCK = ".writer.tmp"
 #: What a bucket holds of it, as a name pattern.
 LOCKS = ".writer.*.lock"
 _TURN = re.compile(r"^\.writer\.(?P<number>[0-9]{6})\.lock$")
@@ -44,7 +44,7 @@ def turn(location: str | Path, patience: float | None = None) -> Iterator[None]:
     Parameters
     ----------
     patience
-        Seconds to wait for another process; None for `PATIENCE`.
+        Seconds to wait for another process; None for `PATIENCE`; 0 where its work takes hours.
 
     Raises
     ------
@@ -68,7 +68,7 @@ Attempts = Iterator[Callable[[], None] | None]
 
 def _folder_turn(folder: Path) -> Attempts:
     """Attempts to take the turn: how to give it back, or None while another process has it."""
-    path = folder / _LOCK
+    path = folder / LOCK
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         taken = _lock(fd) and os.fstat(fd).st_nlink > 0  # without a name it is the lock of one who has finished

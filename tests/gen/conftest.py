@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,15 +52,6 @@ def finetune(
     """`gen finetune` of an untrained pipeline on `images` into the folder `tuned`; its exit status."""
     usual = {"model": random_pipeline, "data": images, "out": tmp_path / "tuned"}
     return lambda **options: run(monkeypatch, **{**usual, **options})
-
-
-@pytest.fixture
-def fresh_accelerator() -> Iterator[None]:
-    """accelerate keeps its precision for the life of a process."""
-    from accelerate.state import AcceleratorState
-
-    yield
-    AcceleratorState._reset_state(True)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ from evalsuite.study.design import PRESETS, Grid, new_study
 from evalsuite.study.run_arms import Options
 from evalsuite.training.data import datasets, held_out
 from evalsuite.training.pretrained import settled_recipe
+from shards.storage.turn import turn
 
 DOSE_FIGURE, MACHINE = "dose_response.svg", "machine.json"
 TABLES = ("scores", "gains", "contrasts", "saturation", "exchange", "laws")
@@ -95,16 +96,18 @@ def conduct_study(
     Raises
     ------
     UserError
-        The folder was begun with other settings.
+        The folder was begun with other settings, or another process is at it.
     """
-    settings.begin(work)
-    made = Generators(work, settings, photographs, progress, say)
-    real = made.real()
-    found = []
-    for base in settings.bases:
-        sets = [made.drawn(base, n, seed) for n, seed in itertools.product(settings.sizes, range(settings.seeds))]
-        found.append(_judge(base, real, sets, work / f"study-{base}", settings, n_boot, workers, progress, track))
-    return found
+    work.mkdir(parents=True, exist_ok=True)
+    with turn(work, patience=0):
+        settings.begin(work)
+        made = Generators(work, settings, photographs, progress, say)
+        real = made.real()
+        found = []
+        for base in settings.bases:
+            sets = [made.drawn(base, n, seed) for n, seed in itertools.product(settings.sizes, range(settings.seeds))]
+            found.append(_judge(base, real, sets, work / f"study-{base}", settings, n_boot, workers, progress, track))
+        return found
 
 
 def _judge(
