@@ -6,6 +6,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,10 @@ class Findings:
 
 
 def publish(found: Sequence[Findings], settings: StudySettings, out: Path) -> None:
-    """Write the small tables and figures: claims, settings, machine, the curve; for each base tables and figures."""
+    """Write what is small: claims, settings, machine, the curve; for each base tables, figures and the report's page.
+
+    A page shows synthetic images. It stays where it is if photographs are behind them.
+    """
     out.mkdir(parents=True, exist_ok=True)
     rows = [asdict(row) for one in found for row in one.claims]
     write_whole(out / "claims.csv", csv_bytes(pd.DataFrame(rows)))
@@ -67,10 +71,17 @@ def publish(found: Sequence[Findings], settings: StudySettings, out: Path) -> No
         for strategy in one.analysis.design.strategies:
             drawing = study_report.figure(one.analysis, ALL, strategy)
             write_whole(folder / f"{strategy}.svg", drawing.encode())
+        if settings.photographs is None:
+            write_whole(folder / one.page.name, _without_places(one.page).encode())
     curves: dict[str, DoseTables] = {
         one.base: DoseTables.read(out / one.base, one.analysis.design.margin) for one in found
     }
     write_whole(out / DOSE_FIGURE, draw(curves).encode())
+
+
+def _without_places(page: Path) -> str:
+    """A report's page, with the places of its images as they are in the study's folder."""
+    return page.read_text(encoding="utf-8").replace(escape(f"{page.parent.parent}/"), "")
 
 
 def conduct_study(

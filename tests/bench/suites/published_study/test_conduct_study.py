@@ -54,6 +54,9 @@ def test_a_study_is_done_once_and_resumes_with_the_same_tables(tmp_path: Path, m
     assert tables(tmp_path / "out" / "a") == tables(tmp_path / "out" / "b")
     assert {"claims.csv", "none/gains.csv", "none/contrasts.csv"} <= tables(tmp_path / "out" / "a").keys()
     assert (tmp_path / "out" / "a" / "none" / "text-to-image.svg").read_text().startswith("<svg")
+    page = (tmp_path / "out" / "a" / "none" / "report.html").read_text()
+    assert "drawn/none/n2-s0" in page
+    assert str(tmp_path) not in page
 
 
 @pytest.mark.slow
@@ -83,3 +86,6 @@ def test_photographs_take_the_place_of_phantoms(tmp_path: Path) -> None:
     own = ShardSet.open(tmp_path / "work" / "few" / "n2-s0").rows["id"]
     assert set(drawn.provenance(0).lineage) == set(own)
     assert {row.base for row in found[0].claims} == {"own-images"}
+    conduct_study.publish(found, settings, tmp_path / "out")
+    assert (tmp_path / "out" / "own-images" / "gains.csv").is_file()
+    assert not [*tmp_path.glob("out/**/*.html"), *tmp_path.glob("out/**/*.png")]
