@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.suites.published_study.settings import IN_WORDS
 from evalsuite.page.svg import DASHES, MARKERS, PALETTE, as_svg, style
 from evalsuite.stats.estimate import points
 from evalsuite.study.arm_scores import ALL
@@ -57,7 +58,7 @@ class DoseTables:
 
 def answer(bases: Mapping[str, DoseTables]) -> str:
     """What came out at ten synthetic images to one real, with 95 % intervals: a sentence for each base."""
-    return " ".join(f"Generators tuned from {base}: {_clauses(tables)}." for base, tables in bases.items())
+    return " ".join(f"Generators {IN_WORDS[base]}: {_clauses(tables)}." for base, tables in bases.items())
 
 
 def _clauses(tables: DoseTables) -> str:
@@ -89,7 +90,7 @@ def draw(bases: Mapping[str, DoseTables]) -> str:
         for row, (base, tables) in zip(panels, bases.items(), strict=True):
             for panel, strategy in zip(row, strategies, strict=True):
                 _panel(panel, tables, strategy)
-                panel.set_title(f"{strategy}, generator from {base}", fontsize=8)
+                panel.set_title(f"{strategy}; generators {IN_WORDS[base]}", fontsize=7)
             row[0].set_ylabel("change of accuracy in points")
         for panel in panels[-1]:
             panel.set_xlabel("synthetic images for each real one")
@@ -115,5 +116,5 @@ def _panel(axes: Axes, tables: DoseTables, strategy: str) -> None:
     axes.set_xscale("symlog", linthresh=1)
     ticks = [0.0, *sorted(float(ratio) for ratio in tables.gains["ratio"].unique())]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.1 * ticks[-1])
     axes.minorticks_off()

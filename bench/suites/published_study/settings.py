@@ -23,6 +23,14 @@ from gen.finetune.settings import Hyperparameters
 #: own-images, for photographs: random weights too, and a VAE that was taught the images of the arm only.
 Base = Literal["other-phantoms", "none", "own-images"]
 BASES: tuple[Base, ...] = ("other-phantoms", "none")
+#: A generator of each base, in words.
+IN_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "other-phantoms": "pretrained on other drawings",
+        "none": "with a UNet begun from random weights",
+        "own-images": "begun from random weights",
+    }
+)
 STRATEGIES = ("text-to-image", "inpaint", "inpaint-outpaint")
 RECORD = "settings.json"
 #: Noise levels at which the built-in pipeline keeps the variety of tone under guidance (docs/decisions/0060).

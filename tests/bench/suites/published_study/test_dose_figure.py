@@ -10,6 +10,7 @@ import pytest
 
 from bench.suites.published_study.conduct_study import DOSE_FIGURE
 from bench.suites.published_study.dose_figure import DoseTables, answer, draw
+from bench.suites.published_study.settings import BASES
 from evalsuite.study.design import Grid
 
 ROOT = Path(__file__).parents[4]
@@ -28,10 +29,10 @@ def tables(verdicts: tuple[str, ...] = ("helps", "cannot be determined")) -> Dos
 
 def test_the_sentence_says_each_size_with_its_interval_and_what_is_not_settled() -> None:
     assert answer({"none": tables()}) == (
-        "Generators tuned from none: with 8 real images of each class, ten synthetic ones for each of them change "
-        "accuracy, by inpaint +10.0 (+0.0 to +20.0) points; all real images change it by +25.0; with 16 real images of "
-        "each class, ten synthetic ones for each of them change accuracy, by inpaint -2.0 (-3.0 to +10.0, cannot be "
-        "determined) points; all real images change it by +15.0."
+        "Generators with a UNet begun from random weights: with 8 real images of each class, ten synthetic ones for "
+        "each of them change accuracy, by inpaint +10.0 (+0.0 to +20.0) points; all real images change it by +25.0; "
+        "with 16 real images of each class, ten synthetic ones for each of them change accuracy, by inpaint -2.0 "
+        "(-3.0 to +10.0, cannot be determined) points; all real images change it by +15.0."
     )
 
 
@@ -43,17 +44,17 @@ def test_an_arm_that_was_not_trained_is_not_named() -> None:
 
 
 def test_each_base_has_a_row_of_panels_and_a_reader_of_the_screen_gets_the_answer() -> None:
-    drawn = draw({"none": tables(), "other": tables()})
+    drawn = draw({"none": tables(), "other-phantoms": tables()})
     assert drawn.startswith("<svg")
-    assert drawn == draw({"none": tables(), "other": tables()})
-    assert drawn.count("inpaint, generator from") == 2
-    assert answer({"none": tables(), "other": tables()}) in drawn
+    assert drawn == draw({"none": tables(), "other-phantoms": tables()})
+    assert drawn.count("inpaint; generators ") == 2
+    assert answer({"none": tables(), "other-phantoms": tables()}) in drawn
 
 
 @pytest.fixture(scope="module")
 def committed() -> dict[str, DoseTables]:
-    folders = sorted(path.parent for path in COMMITTED.glob("*/gains.csv"))
-    return {folder.name: DoseTables.read(folder, Grid(sizes=()).margin) for folder in folders}
+    there = [base for base in BASES if (COMMITTED / base / "gains.csv").is_file()]
+    return {base: DoseTables.read(COMMITTED / base, Grid(sizes=()).margin) for base in there}
 
 
 def test_the_committed_curve_says_what_the_committed_tables_say(committed: dict[str, DoseTables]) -> None:
