@@ -37,7 +37,18 @@ TIMED = (
     *("growth", "total"),
 )
 #: What only the study uses.
-STUDIED = ("n_real", "ratios", "seeds", "base", "photographs", "strategies", "size", "classifier_steps", "track")
+STUDIED = (
+    "n_real",
+    "ratios",
+    "seeds",
+    "base",
+    "photographs",
+    "strategies",
+    "size",
+    "classifier_steps",
+    "metric",
+    "track",
+)
 
 
 @used_only("with --study", lambda given: given["study"], *STUDIED)
@@ -71,6 +82,13 @@ def paper(
     ] = None,
     classifier_steps: Annotated[
         int | None, typer.Option(help="Optimiser steps of each classifier [default: 600].", min=1)
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="The outcome, as of evalsuite study [default: accuracy; of photographs balanced_accuracy]; it may be "
+            "changed later."
+        ),
     ] = None,
     base: Annotated[
         list[str] | None, typer.Option(help="What generators know: other-phantoms or none; repeatable [default: both].")
@@ -106,6 +124,7 @@ def paper(
             strategies,
             size,
             classifier_steps,
+            metric,
             track,
         )
         return

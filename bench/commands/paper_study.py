@@ -29,6 +29,7 @@ def repeat_study(
     strategies: str | None,
     size: int | None,
     classifier_steps: int | None,
+    metric: str | None,
     track: Sequence[str] | None,
 ) -> None:
     """Do what is left of the study in a folder, and show its claims beside the published ones."""
@@ -45,6 +46,7 @@ def repeat_study(
         "strategies": tuple(word.strip() for word in strategies.split(",")) if strategies else None,
         "size": size,
         "classifier_steps": classifier_steps,
+        "metric": metric,
     }
     settings = StudySettings.check(**{name: value for name, value in given.items() if value is not None})
     check_tools(track or ())

@@ -14,7 +14,7 @@ from evalsuite.study import dose, exchange, scaling_laws
 from evalsuite.study.arm import EXTERNAL, Result
 from evalsuite.study.arm_scores import ALL, Cell, Place, Scores, arm_result, read_scores
 from evalsuite.study.design import Design, read_design
-from evalsuite.study.dose import Saturation
+from evalsuite.study.dose import Further, Saturation
 from evalsuite.study.exchange import Exchange, LearningCurve
 from evalsuite.study.gains import Contrast, Gain, contrasts, gains
 from evalsuite.study.kinds import Kind
@@ -62,6 +62,8 @@ class Analysis:
         Paired differences against the controls, and between strategies.
     gaps
         The largest difference between skin types of each cell (kind, strategy, size, ratio), over all seeds.
+    further
+        What the doses above the reference bring, where there are such.
     exchanges
         Of the groups that nothing lacks for and that more real images help.
     laws
@@ -82,6 +84,7 @@ class Analysis:
     contrasts: tuple[Contrast, ...]
     gaps: dict[Cell, SkinTypeGap | None]
     saturations: dict[Place, Saturation]
+    further: dict[Place, Further]
     exchanges: dict[Place, Exchange]
     laws: dict[tuple[str, str | None], list[Fit]]
     results: tuple[Result, ...]
@@ -129,6 +132,7 @@ def analyse(folder: Path, *, n_boot: int = 500, tick: Callable[[int], None] | No
         tuple(contrasts(scores)),
         {cell: skin_type_gap({g: s for g, s in of.items() if g != ALL}) for cell, of in scores.of.items()},
         {place: _saturation(scores, place) for place in scores.places()},
+        {place: found for place in scores.places() if (found := _further(scores, place))},
         _exchanges(scores),
         _laws(scores),
         results,
@@ -161,6 +165,14 @@ def _saturation(scores: Scores, place: Place) -> Saturation:
     if found.status != "cannot be determined" or not changes:
         return found
     return replace(found, needed=changes[-1].needed(margin * float(x[-1] - x[-2]) / dose.ERRORS_IN_MARGIN))
+
+
+def _further(scores: Scores, place: Place) -> Further | None:
+    start, of = scores.design.reference, dict(scores.doses(place))
+    if start not in of or (end := max(of)) <= start or scores.lacking[place[0]]:
+        return None
+    change = of[end].minus(of[start])
+    return Further(start, end, change.value, *change.interval())
 
 
 def _exchanges(scores: Scores) -> dict[Place, Exchange]:

@@ -38,6 +38,21 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Further:
+    """What the doses above one of them bring in all, not for each doubling."""
+
+    start: float
+    end: float
+    value: float
+    low: float
+    high: float
+
+    def text(self) -> str:
+        gain, between = points(self.value, self.low, self.high)
+        return f"from {self.start:g}:1 to {self.end:g}:1 {gain} points in all ({between})"
+
+
+@dataclass(frozen=True)
 class Saturation:
     """Beyond which dose a doubling brings no relevant gain.
 

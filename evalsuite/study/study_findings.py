@@ -163,6 +163,10 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
             }
             for (g, s, n), v in found.saturations.items()
         ],
+        "further": [
+            {"group": g, "strategy": s, "size": n, **asdict(v), "text": v.text()}
+            for (g, s, n), v in found.further.items()
+        ],
         "exchange": [
             {"group": g, "strategy": s, "size": n, **asdict(v), "text": v.text()}
             for (g, s, n), v in found.exchanges.items()
@@ -190,6 +194,6 @@ def write_record(found: Analysis, out: Path) -> dict[str, Any]:
         "controls": list(found.design.control_kinds),
     }
     write_whole(out / RECORD, document(record, indent=1).encode())
-    for name in ("scores", "gains", "contrasts", "saturation", "exchange", "laws"):
+    for name in ("scores", "gains", "contrasts", "saturation", "further", "exchange", "laws"):
         write_whole(out / f"{name}.csv", csv_bytes(pd.DataFrame(record[name])))
     return record

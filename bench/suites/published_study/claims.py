@@ -9,16 +9,16 @@ from typing import Any, Literal
 
 from evalsuite.stats.estimate import points
 from evalsuite.study.arm_scores import ALL
+from evalsuite.study.kinds import WHAT
 
 Answer = Literal["agrees", "does not agree", "cannot be determined"]
-SATURATED = 10.0
 
 #: What Sagers et al. 2023 (arXiv 2308.12453) say; numbers are changes of accuracy in points with 95 % intervals.
 PUBLISHED = {
     "few": "help where real images are few; with 228 per class: inpaint +2.0 (-1.2 to 5.3), inpaint-outpaint -0.4 "
     "(-3.0 to 2.0), text-to-image -2.2 (-5.5 to 1.1)",
     "saturation": "gains saturate above 10 synthetic images to 1 real one",
-    "real": "far less than real images bring",
+    "real": "gains are substantially smaller than those of real images",
     "strategies": "the strategies differ",
     "skin types": "not computed for each skin type",
 }
@@ -51,7 +51,8 @@ Found = tuple[str, tuple[str, int], str, Answer]
 def claims(base: str, record: Mapping[str, Any]) -> list[Row]:
     """The claims as a record of `evalsuite study` answers them.
 
-    Gains are judged at the study's reference dose, after Holm's correction over what was named in advance.
+    Gains are judged at the study's reference dose, after Holm's correction over the gains that were named in advance;
+    so are differences of strategies. Saturation is judged by what all doses above the reference bring together.
 
     Parameters
     ----------
@@ -74,19 +75,24 @@ def _few(record: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def _saturation(record: Mapping[str, Any]) -> Iterator[Found]:
+    above = {_place(found): found for found in record["further"] if found["group"] == ALL}
     for found in record["saturation"]:
         if found["group"] != ALL:
             continue
-        settled = found["status"] in ("reached", "by then")  # where nothing is gained, nothing saturates
+        further = above.get(_place(found))
         answer: Answer = "cannot be determined"
-        if settled:
-            answer = "agrees" if found["ratio"] <= SATURATED else "does not agree"
-        elif found["status"] == "not reached" and found["steps"][-1]["start"] >= SATURATED:
-            answer = "does not agree"
-        yield "saturation", _place(found), found["text"], answer
+        if further and found["status"] != "nothing gained":  # where nothing is gained, nothing saturates
+            if further["high"] < record["design"]["margin"]:
+                answer = "agrees"
+            elif further["low"] > 0:
+                answer = "does not agree"
+        yield "saturation", _place(found), further["text"] if further else "no dose above it was measured", answer
 
 
 def _real(record: Mapping[str, Any]) -> Iterator[Found]:
+    """By what a synthetic image is worth; where too few sizes tell it, by the largest dose beside all real images."""
+    if not any(found["group"] == ALL for found in record["exchange"]):
+        yield from _beside_all_real(record)
     for found in record["exchange"]:
         if found["group"] != ALL:
             continue
@@ -97,6 +103,15 @@ def _real(record: Mapping[str, Any]) -> Iterator[Found]:
         elif low is not None and low > 1:
             answer = "does not agree"
         yield "real", _place(found), found["text"], answer
+
+
+def _beside_all_real(record: Mapping[str, Any]) -> Iterator[Found]:
+    mine = [c for c in record["contrasts"] if c["group"] == ALL and c["second"] == WHAT["all-real"]]
+    for place in dict.fromkeys(map(_place, mine)):
+        found = max((c for c in mine if _place(c) == place), key=lambda c: float(c["ratio"]))
+        less = {"hurts": "helps", "helps": "hurts"}.get(found["verdict"], found["verdict"])
+        words = f"{found['ratio']:g}:1 less all real images: {_gain(found)}"
+        yield "real", place, words, _answer({less})
 
 
 def _strategies(record: Mapping[str, Any]) -> Iterator[Found]:

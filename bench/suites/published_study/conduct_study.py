@@ -20,6 +20,7 @@ from bench.suites.published_study.generators import Generators
 from bench.suites.published_study.settings import RECORD, Base, StudySettings
 from dermforge.common.atomic import write_whole
 from dermforge.common.csv_cells import csv_bytes
+from dermforge.common.errors import UserError
 from dermforge.common.progress import Progress, silent
 from dermforge.common.sealed_file import sealed_json
 from dermforge.common.tracking import tracked
@@ -27,15 +28,14 @@ from evalsuite.page.render import write_page
 from evalsuite.report import study_report
 from evalsuite.report.tracked_page import track_page
 from evalsuite.study import analysis, conduct, study_findings, track_arms
-from evalsuite.study.arm_scores import ALL
-from evalsuite.study.design import PRESETS, Grid, new_study
+from evalsuite.study.design import PLAN, PRESETS, Grid, new_study, read_design
 from evalsuite.study.run_arms import Options
 from evalsuite.training.data import datasets, held_out
 from evalsuite.training.pretrained import settled_recipe
 from shards.storage.turn import turn
 
 DOSE_FIGURE, MACHINE = "dose_response.svg", "machine.json"
-TABLES = ("scores", "gains", "contrasts", "saturation", "exchange", "laws")
+TABLES = ("scores", "gains", "contrasts", "saturation", "further", "exchange", "laws")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Findings:
 
 
 def publish(found: Sequence[Findings], settings: StudySettings, out: Path) -> None:
-    """Write what is small: claims, settings, machine, the curve; for each base tables, figures and the report's page.
+    """Write what is small: claims, settings, machine, the curve; for each base its tables and the report's page.
 
     A page shows synthetic images. It stays where it is if photographs are behind them.
     """
@@ -66,15 +66,12 @@ def publish(found: Sequence[Findings], settings: StudySettings, out: Path) -> No
     for one in found:
         folder = out / one.base
         folder.mkdir(exist_ok=True)
-        for name in TABLES:
+        for name in filter(one.record.get, TABLES):
             shutil.copyfile(one.page.parent / f"{name}.csv", folder / f"{name}.csv")
-        for strategy in one.analysis.design.strategies:
-            drawing = study_report.figure(one.analysis, ALL, strategy)
-            write_whole(folder / f"{strategy}.svg", drawing.encode())
         if settings.photographs is None:
             write_whole(folder / one.page.name, _without_places(one.page).encode())
     curves: dict[str, DoseTables] = {
-        one.base: DoseTables.read(out / one.base, one.analysis.design.margin) for one in found
+        one.base: DoseTables.read(out / one.base, one.analysis.design.margin, settings.metric) for one in found
     }
     write_whole(out / DOSE_FIGURE, draw(curves).encode())
 
@@ -113,12 +110,25 @@ def conduct_study(
     with turn(work, patience=0):
         settings.begin(work)
         made = Generators(work, settings, photographs, progress, say)
-        real = made.real()
+        made.refuse_too_many()
+        drawn = list(itertools.product(settings.sizes, range(settings.seeds)))
+        drawings = {base: [(base, *one) for one in drawn] for base in settings.bases}
+        for base, of in drawings.items():
+            _refuse_to_shrink(work / f"study-{base}", {made.place(*one) for one in of})
         found = []
-        for base in settings.bases:
-            sets = [made.drawn(base, n, seed) for n, seed in itertools.product(settings.sizes, range(settings.seeds))]
-            found.append(_judge(base, real, sets, work / f"study-{base}", settings, n_boot, workers, progress, track))
+        for base, of in drawings.items():
+            sets, out = [made.drawn(*one) for one in of], work / f"study-{base}"
+            found.append(_judge(base, made.real(), sets, out, settings, n_boot, workers, progress, track))
         return found
+
+
+def _refuse_to_shrink(study: Path, sets: set[Path]) -> None:
+    """A study that has images of more generators is not gone on with on fewer: before any more are drawn."""
+    if (study / PLAN).is_file() and (gone := set(read_design(study).places.synthetic) - sets):
+        raise UserError(
+            f"{study} has images of {', '.join(sorted(path.name for path in gone))} too (n: real images of each class, "
+            "s: the seed): ask for these sizes and seeds as well, or take another folder"
+        )
 
 
 def _judge(
@@ -143,6 +153,7 @@ def _judge(
         seeds=settings.seeds,
         strategies=settings.strategies,
         arms=settings.arms,
+        metric=settings.metric,
     )
     design = new_study(places, recipe, grid, leaks, notes=[note] if note else ())
     conduct.check(design, opened)

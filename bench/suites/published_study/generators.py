@@ -15,6 +15,7 @@ import torch
 from bench.measure.bundles import Wanted
 from bench.suites.published_study.own_base import OwnImages
 from bench.suites.published_study.settings import TUNING, VAE_BUDGET, Base, StudySettings
+from dermforge.common.errors import UserError
 from dermforge.common.progress import Progress, silent
 from dermforge.common.whole_folder import whole_folder
 from engines.checkpoint.weights import write_weights
@@ -71,6 +72,25 @@ class Generators:
                     one.write(folder, tick)
         return folder
 
+    def refuse_too_many(self) -> None:
+        """Refuse more real images of each class than there are, before anything is trained.
+
+        Raises
+        ------
+        UserError
+            A class has fewer.
+        """
+        classes = ShardSet.open(self.real() / "train").rows["class"].value_counts()
+        if (most := max(self.settings.sizes)) > classes.min():
+            raise UserError(
+                f"{most} real images of each class are asked for, and {classes.idxmin()} has {classes.min()}: "
+                "ask for no more"
+            )
+
+    def place(self, base: Base, n: int, seed: int) -> Path:
+        """Where the synthetic images of a generator are, or will be."""
+        return self.work / "drawn" / base / f"n{n}-s{seed}"
+
     def few(self, n: int, seed: int) -> Path:
         """The real images of the arms of a size and a seed, as the study draws them."""
         folder = self.work / "few" / f"n{n}-s{seed}"
@@ -112,7 +132,7 @@ class Generators:
 
     def drawn(self, base: Base, n: int, seed: int) -> Path:
         """Synthetic images by all strategies, enough for the largest ratio."""
-        out = self.work / "drawn" / base / f"n{n}-s{seed}"
+        out = self.place(base, n, seed)
         if (out / INFO).exists():
             return out
         self.say(f"generator tuned from {base} on {n} images per class, seed {seed}")

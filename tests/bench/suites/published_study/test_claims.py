@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,24 @@ def test_a_gain_that_goes_on_is_not_saturated(tmp_path: Path) -> None:
 
     found = answers(tmp_path / "s", accuracy, ratios=(10, 20, 40))
     assert found[CLAIMS["saturation"]] == {"does not agree"}
+
+
+def test_flat_doublings_that_add_up_are_not_saturation(tmp_path: Path) -> None:
+    """Each doubling above 10:1 brings less than what matters, and all of them together bring more."""
+
+    def accuracy(kind: str, n: int, ratio: float, group: str) -> float:
+        return 0.5 + (0.10 + 0.015 * math.log2(ratio / 10) if kind == "mix" else 0.0)
+
+    found = answers(tmp_path / "s", accuracy, ratios=(10, 20, 40, 80, 160, 320))
+    assert found[CLAIMS["saturation"]] == {"does not agree"}
+
+
+def test_without_an_exchange_rate_the_largest_dose_stands_beside_all_real_images(tmp_path: Path) -> None:
+    def accuracy(kind: str, n: int, ratio: float, group: str) -> float:
+        return {"all-real": 0.85, "mix": 0.65}.get(kind, 0.6)
+
+    given = {"sizes": (4,), "arms": ("all-real",), "ratios": (10, 20)}
+    assert answers(tmp_path / "s", accuracy, **given)[CLAIMS["real"]] == {"agrees"}
 
 
 def test_one_skin_type_that_is_hurt_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,11 @@ import pytest
 
 from bench.suites.published_study import conduct_study, generators
 from bench.suites.published_study.settings import STRATEGIES, TUNING, StudySettings
+from dermforge.common.errors import UserError
+from dermforge.common.sealed_file import sealed_json
+from evalsuite.study.design import PLAN, Grid, new_study
+from evalsuite.training.data.datasets import Places
+from evalsuite.training.recipe import make_recipe
 from gen.builtin.train_stages import Budget
 from gen.phantoms.dataset import PhantomSplit
 from shards import ShardSet
@@ -53,7 +58,6 @@ def test_a_study_is_done_once_and_resumes_with_the_same_tables(tmp_path: Path, m
         assert {row.base for row in found[0].claims} == {"none"}
     assert tables(tmp_path / "out" / "a") == tables(tmp_path / "out" / "b")
     assert {"claims.csv", "none/gains.csv", "none/contrasts.csv"} <= tables(tmp_path / "out" / "a").keys()
-    assert (tmp_path / "out" / "a" / "none" / "text-to-image.svg").read_text().startswith("<svg")
     page = (tmp_path / "out" / "a" / "none" / "report.html").read_text()
     assert "drawn/none/n2-s0" in page
     assert str(tmp_path) not in page
@@ -89,3 +93,27 @@ def test_photographs_take_the_place_of_phantoms(tmp_path: Path) -> None:
     conduct_study.publish(found, settings, tmp_path / "out")
     assert (tmp_path / "out" / "own-images" / "gains.csv").is_file()
     assert not [*tmp_path.glob("out/**/*.html"), *tmp_path.glob("out/**/*.png")]
+
+
+def test_what_cannot_be_is_refused_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More images than there are, and fewer generators than a study has."""
+    monkeypatch.setattr(generators.Generators, "drawn", lambda *given: pytest.fail("a generator was made"))
+    for split in ("train", "validation", "test"):
+        PhantomSplit(split, 1, 31).write(tmp_path / "photographs")  # type: ignore[arg-type]
+    given = {"bases": ("own-images",), "photographs": "digest", "size": 32, "strategies": ("text-to-image",)}
+    settings = StudySettings.check(**SMALL | given | {"sizes": (2, 500)})
+    with pytest.raises(UserError, match="500 real images of each class are asked for, and annulus has 6"):
+        conduct_study.conduct_study(tmp_path / "work", settings, photographs=tmp_path / "photographs")
+
+    settings = StudySettings.check(**SMALL, bases=("none",))
+    settings.begin(tmp_path / "small")
+    real, before = tmp_path / "small" / "real", tmp_path / "small" / "drawn" / "none"
+    for split, per_cell in zip(("train", "validation", "test"), settings.per_cell, strict=True):
+        PhantomSplit(split, per_cell, settings.phantom_seed).write(real)  # type: ignore[arg-type]
+    places = Places(real=real, synthetic=(before / "n2-s0", before / "n4-s0"))
+    study = tmp_path / "small" / "study-none"
+    study.mkdir()
+    plan = new_study(places, make_recipe(steps=2), Grid(sizes=(2, 4), ratios=(1,)))
+    (study / PLAN).write_bytes(sealed_json(plan.model_dump_json()))
+    with pytest.raises(UserError, match=r"has images of n4-s0 too .* ask for these sizes and seeds as well"):
+        conduct_study.conduct_study(tmp_path / "small", settings)

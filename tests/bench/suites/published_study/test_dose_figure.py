@@ -29,10 +29,11 @@ def tables(verdicts: tuple[str, ...] = ("helps", "cannot be determined")) -> Dos
 
 def test_the_sentence_says_each_size_with_its_interval_and_what_is_not_settled() -> None:
     assert answer({"none": tables()}) == (
-        "Generators with a UNet begun from random weights: with 8 real images of each class, ten synthetic ones for "
-        "each of them change accuracy, by inpaint +10.0 (+0.0 to +20.0) points; all real images change it by +25.0; "
-        "with 16 real images of each class, ten synthetic ones for each of them change accuracy, by inpaint -2.0 "
-        "(-3.0 to +10.0, cannot be determined) points; all real images change it by +15.0."
+        "With 8 real images of each class and generators with a UNet begun from random weights, ten synthetic images "
+        "for each real one change accuracy in points: inpaint +10.0 (+0.0 to +20.0), helps. All real images bring "
+        "+25.0. With 16 real images of each class and generators with a UNet begun from random weights, ten synthetic "
+        "images for each real one change accuracy in points: inpaint -2.0 (-3.0 to +10.0), cannot be determined. All "
+        "real images bring +15.0."
     )
 
 
@@ -40,21 +41,21 @@ def test_an_arm_that_was_not_trained_is_not_named() -> None:
     some = tables()
     few = DoseTables(some.gains, some.scores[some.scores["kind"] == "real"], some.margin)
     assert np.isnan(few.of_all_real(8))
-    assert "all real images" not in answer({"none": few})
+    assert "All real images" not in answer({"none": few})
 
 
 def test_each_base_has_a_row_of_panels_and_a_reader_of_the_screen_gets_the_answer() -> None:
     drawn = draw({"none": tables(), "other-phantoms": tables()})
     assert drawn.startswith("<svg")
     assert drawn == draw({"none": tables(), "other-phantoms": tables()})
-    assert drawn.count("inpaint; generators ") == 2
+    assert drawn.count("inpaint") >= 2
     assert answer({"none": tables(), "other-phantoms": tables()}) in drawn
 
 
 @pytest.fixture(scope="module")
 def committed() -> dict[str, DoseTables]:
     there = [base for base in BASES if (COMMITTED / base / "gains.csv").is_file()]
-    return {base: DoseTables.read(COMMITTED / base, Grid(sizes=()).margin) for base in there}
+    return {base: DoseTables.read(COMMITTED / base, Grid(sizes=()).margin, "accuracy") for base in there}
 
 
 def test_the_committed_curve_says_what_the_committed_tables_say(committed: dict[str, DoseTables]) -> None:

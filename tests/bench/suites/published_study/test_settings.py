@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.suites.published_study.settings import StudySettings
+from bench.suites.published_study.settings import RECORD, StudySettings
 from dermforge.common.errors import UserError
 
 
@@ -22,6 +22,11 @@ from dermforge.common.errors import UserError
         ({"bases": ("own-images",)}, "phantoms have the others"),
         ({"size": 50}, "`size` is 50"),
         ({"strategies": ("outpaint",)}, "unknown strategies"),
+        ({"sizes": (2, 2)}, "`sizes` names the same twice: 2, 2"),
+        ({"strategies": ("inpaint", "inpaint")}, "`strategies` names the same twice"),
+        ({"ratios": (1e9,)}, "at most 1000"),
+        ({"size": 32}, "phantoms have 64 pixels, and 32 are asked for"),
+        ({"metric": "beauty"}, "`metric` is beauty"),
     ],
 )
 def test_what_is_no_study_is_refused(given: dict[str, object], named: str) -> None:
@@ -44,3 +49,27 @@ def test_more_seeds_and_sizes_may_be_added_and_nothing_else_changed(tmp_path: Pa
     StudySettings.check(sizes=(8, 16), seeds=2).begin(tmp_path / "work")
     with pytest.raises(UserError, match=r"was begun with ratios \(1.0, 2.0, 5.0.*and now \(1.0,\) is asked for"):
         StudySettings.check(ratios=(1,)).begin(tmp_path / "work")
+
+
+def test_the_outcome_may_be_changed_and_that_of_photographs_counts_classes_alike(tmp_path: Path) -> None:
+    given = {"photographs": "digest", "bases": ("own-images",), "size": 32}
+    StudySettings.check(**given).begin(tmp_path / "work")
+    StudySettings.check(**given, metric="auroc").begin(tmp_path / "work")
+    assert StudySettings.check(**given).metric == "balanced_accuracy"
+    assert StudySettings.check().metric == "accuracy"
+
+
+@pytest.mark.parametrize("content", ['{"mine": 1}', '{"seeds": "many"}', "thesis"])
+def test_a_strangers_settings_are_refused_in_a_line(content: str, tmp_path: Path) -> None:
+    """Whether they are damaged, of another program, or of another version."""
+    (tmp_path / RECORD).write_text(content)
+    with pytest.raises(UserError, match=RECORD):
+        StudySettings.check().begin(tmp_path)
+    assert (tmp_path / RECORD).read_text() == content
+
+
+def test_a_strangers_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds thesis.txt and is not a repeated study"):
+        StudySettings.check().begin(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
