@@ -103,7 +103,7 @@ def paper(
     Each run uses the whole sampler, files included, with equal parts of text-to-image, inpaint and inpaint-outpaint:
     the paper does not publish its own proportions.
 
-    With --study: a generator for each number of real images and seed, its images, and the classifiers, about fourteen
+    With --study: a generator for each number of real images and seed, its images, and the classifiers, about fifteen
     hours on two cores. Tables, figures and the claims beside the published ones go to --out.
 
     Example: bench paper bundle --images 60

@@ -96,7 +96,7 @@ def draw(bases: Mapping[str, DoseTables]) -> str:
         for row, (base, tables) in zip(panels, bases.items(), strict=True):
             for panel, strategy in zip(row, strategies, strict=True):
                 _panel(panel, tables, strategy)
-                panel.set_title(f"{strategy}\ngenerators {IN_WORDS[base]}", fontsize=8)
+                panel.set_title(f"{strategy}\ngenerators {IN_WORDS[base]}", fontsize=7.5)
             row[0].set_ylabel(f"change of {tables.outcome} in points")
         for panel in panels[-1]:
             panel.set_xlabel("synthetic images for each real one")

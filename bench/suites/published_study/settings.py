@@ -40,6 +40,8 @@ RECORD = "settings.json"
 MOST = 1000.0
 #: Noise levels at which the built-in pipeline keeps the variety of tone under guidance (docs/decisions/0060).
 PHANTOM_INTERVAL = (0.1, 1.5)
+#: What the command calls what it gives, where the name is another one.
+OPTIONS = MappingProxyType({"sizes": "n_real", "bases": "base"})
 #: Side in pixels of what the built-in pipeline draws.
 PHANTOM_SIZE = 64
 #: A UNet that knows nothing needs more steps, at a rate that falls.
@@ -116,7 +118,8 @@ class StudySettings(BaseModel):
             found = cls.model_validate(usual | given)
         except ValidationError as error:
             first = error.errors()[0]
-            raise UserError(f"`{first['loc'][0]}` is {first['input']!r}: {first['msg'].lower()}") from error
+            name = str(first["loc"][0])
+            raise UserError(f"`{OPTIONS.get(name, name)}` is {first['input']!r}: {first['msg'].lower()}") from error
         _refuse_impossible(found)
         return found
 
@@ -147,7 +150,9 @@ def _refuse_impossible(found: StudySettings) -> None:
     for name in ("sizes", "ratios", "bases", "strategies"):
         several = getattr(found, name)
         if len(set(several)) < len(several):
-            raise UserError(f"`{name}` names the same twice: {', '.join(map(str, several))}; give each once")
+            raise UserError(
+                f"`{OPTIONS.get(name, name)}` names the same twice: {', '.join(map(str, several))}; give each once"
+            )
     if not found.sizes or min(found.sizes) < 1 or not found.ratios or min(found.ratios) <= 0 or not found.bases:
         raise UserError("a study needs at least one number of real images, one ratio above 0, and one base")
     if not is_outcome(found.metric):
