@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from evalsuite.study.exchange import Exchange, LearningCurve
 from evalsuite.study.gains import Contrast, Gain, contrasts, gains
 from evalsuite.study.kinds import Kind
 from evalsuite.study.luck import Luck
-from evalsuite.study.paired_scores import slope
+from evalsuite.study.paired_scores import Score, slope
 from evalsuite.study.scaling_laws import Fit
 from evalsuite.study.skin_type_gap import SkinTypeGap, skin_type_gap
 
@@ -159,12 +159,17 @@ def _saturation(scores: Scores, place: Place) -> Saturation:
     ratios, of = [r for r, _ in points], [score for _, score in points]
     x = np.cumsum([0.0, *(dose.doublings(*pair) for pair in itertools.pairwise(ratios))])
     tails = [slope(x[k:], of[k:]) for k in range(len(changes))]
-    found = dose.saturation(ratios, [(c.value, *c.interval()) for c in changes], margin, tails)
+    in_all = [score.minus(of[0]) for score in of[1:]]
+    found = dose.saturation(ratios, _intervals(changes), margin, tails, _intervals(in_all))
     if lacks := scores.lacking[place[0]]:
         return replace(found, ratio=math.nan, status="not enough data", tail=None, lacking=lacks)
     if found.status != "cannot be determined" or not changes:
         return found
     return replace(found, needed=changes[-1].needed(margin * float(x[-1] - x[-2]) / dose.ERRORS_IN_MARGIN))
+
+
+def _intervals(changes: Sequence[Score]) -> list[tuple[float, float, float]]:
+    return [(change.value, *change.interval()) for change in changes]
 
 
 def _further(scores: Scores, place: Place) -> Further | None:

@@ -91,10 +91,17 @@ class Saturation:
             return f"not reached at {last.end:g}:1, the largest dose measured: {last.text()}"
         if self.status == "cannot be determined":
             return f"cannot be determined: {last.text()}{self._would_tell()}"
-        after = f": {self.tail.text()}, {less}" if self.tail else ""
+        after = f": {self.tail.text()}, {less}{self._added_up()}" if self.tail else ""
         if self.status == "nothing gained":
             return f"no dose brings a relevant gain{after}"
         return f"{self.ratio:g}:1{' or fewer' if self.status == 'by then' else ''}{after}"
+
+    def _added_up(self) -> str:
+        """What flat doublings bring together, where that matters."""
+        if self.tail is None or not self.tail.start:
+            return ""
+        total = self.tail.gain * doublings(self.tail.start, self.tail.end)
+        return f", and {100 * total:+.1f} in all" if total >= self.margin else ""
 
     def _would_tell(self) -> str:
         if self.needed is None:
@@ -113,6 +120,7 @@ def saturation(
     gains: Sequence[tuple[float, float, float]],
     margin: float = 0.02,
     tails: Sequence[tuple[float, float, float]] = (),
+    in_all: Sequence[tuple[float, float, float]] = (),
 ) -> Saturation:
     """The smallest dose from which on a relevant gain is excluded.
 
@@ -129,19 +137,26 @@ def saturation(
     tails
         Gain for each doubling from each dose to the last one, by a line through all of them, with its interval,
         [m - 1]: it is surer than any step, and counts where no step of it is shown to rise.
+    in_all
+        Gain of each dose over none, with its interval, [m - 1]. Small steps add up: nothing is gained only where every
+        one of these excludes a relevant gain.
     """
     steps = tuple(
         Step(start, end, *(value / doublings(start, end) for value in gain))
         for start, end, gain in zip(ratios[:-1], ratios[1:], gains, strict=True)
     )
     lines = [Step(start, ratios[-1], *tail) for start, tail in zip(ratios, tails, strict=False)]
+    maybe_gained = any(high >= margin for _, _, high in in_all)
     for first, start in enumerate(steps):
+        if first == 0 and maybe_gained:
+            continue
         later, line = steps[first:], lines[first] if lines else start
         on_a_line = bool(lines) and line.is_flat(margin) and not any(step.low > 0 for step in later)
         if on_a_line or all(step.is_flat(margin) for step in later):
             rose = first > 0 and steps[first - 1].low > 0
             status: Status = "reached" if rose else "by then" if first else "nothing gained"
-            return Saturation(start.start, status, steps, margin, line)
+            tail = line if first or not in_all else Step(0.0, ratios[-1], *in_all[-1])
+            return Saturation(start.start, status, steps, margin, tail)
     return Saturation(math.nan, "not reached" if steps and steps[-1].low > 0 else "cannot be determined", steps, margin)
 
 

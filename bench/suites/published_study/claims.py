@@ -76,12 +76,13 @@ def _few(record: Mapping[str, Any]) -> Iterator[Found]:
 
 def _saturation(record: Mapping[str, Any]) -> Iterator[Found]:
     above = {_place(found): found for found in record["further"] if found["group"] == ALL}
+    gained = {_place(g) for g in _at_reference(record, record["gains"]) if g["group"] == ALL and (g["low"] or 0) > 0}
     for found in record["saturation"]:
         if found["group"] != ALL:
             continue
         further = above.get(_place(found))
         answer: Answer = "cannot be determined"
-        if further and found["status"] != "nothing gained":  # where nothing is gained, nothing saturates
+        if further and _place(found) in gained:  # where no gain was seen, nothing saturates
             if further["high"] < record["design"]["margin"]:
                 answer = "agrees"
             elif further["low"] > 0:

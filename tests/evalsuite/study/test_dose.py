@@ -44,6 +44,32 @@ def test_what_is_not_reached_not_gained_and_not_clear_are_told_apart() -> None:
     assert dose.saturation([0], []).status == "cannot be determined"
 
 
+def test_doublings_that_are_flat_one_by_one_add_up() -> None:
+    """A point and a half for each of six doses is nine points: something is gained, and the text says how much."""
+    ratios, scores = [0, 1, 2, 4, 8, 16, 32], 0.5 + 0.015 * np.arange(7)
+    steps, in_all = gains(scores, 0.001), [(s, s - 0.003, s + 0.003) for s in (scores[1:] - 0.5).tolist()]
+    assert dose.saturation(ratios, steps).status == "nothing gained"  # by steps alone
+    found = dose.saturation(ratios, steps, in_all=in_all)
+    assert (found.status, found.ratio) == ("reached", 1)
+    assert found.text().endswith("from 1:1 to 2:1 a doubling adds +1.5 points (+1.2 to +1.8), less than 2")
+    line = dose.saturation(ratios, steps, tails=[(0.015, 0.012, 0.018)] * 6, in_all=in_all)
+    assert line.text() == (
+        "1:1: from 1:1 to 32:1 a doubling adds +1.5 points (+1.2 to +1.8), less than 2, and +7.5 in all"
+    )
+
+
+@given(st.lists(st.tuples(st.floats(-0.3, 0.3), st.floats(0.001, 0.3)), min_size=1, max_size=6))
+def test_nothing_is_gained_only_where_every_dose_excludes_a_gain(in_all: list[tuple[float, float]]) -> None:
+    whole = [(value, value - half, value + half) for value, half in in_all]
+    flat = [(0.0, -0.001, 0.001)] * len(whole)
+    ratios = [0.0, *(2.0**k for k in range(len(whole)))]
+    found = dose.saturation(ratios, flat, in_all=whole)
+    assert (found.status == "nothing gained") == all(high < found.margin for _, _, high in whole)
+    if found.status == "nothing gained":
+        assert found.tail is not None
+        assert (found.tail.gain, found.tail.low, found.tail.high) == whole[-1]
+
+
 @given(
     steps=st.lists(st.tuples(st.floats(-0.3, 0.3), st.floats(0.001, 0.3)), min_size=1, max_size=6),
     margin=st.floats(0.005, 0.05),
