@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from ends import Warm, warmed
@@ -17,6 +18,8 @@ from engines.checkpoint.weights import write_weights
 from gen.phantoms.dataset import PhantomSplit
 
 torch.set_num_threads(1)  # tests run side by side
+hypothesis.settings.register_profile("shared", deadline=None)  # and a slow moment is no fault of the code
+hypothesis.settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session", autouse=True)

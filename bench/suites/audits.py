@@ -17,6 +17,7 @@ from bench.suites.statistics.planted_tables import Design, draw, truth
 from dermforge.common.atomic import write_whole
 from dermforge.common.command_line import typed
 from dermforge.common.errors import UserError
+from dermforge.common.markdown import table
 from evalsuite.fairness.predictions import Predictions
 
 NAME = "audits.json"
@@ -128,7 +129,7 @@ def markdown(record: AuditRecord) -> str:
     parts = [
         f"Measured on {facts.date[:10]}: {facts.device}, {facts.cores} cores, {facts.threads} threads, commit "
         f"{facts.commit}; other processes used {facts.load:.0%} of the cores just before.\n",
-        _rows(
+        _table(
             ("tool", "version", "lines of code", "seconds to start", "seconds a table"),
             [(a.tool, a.version, str(a.lines), f"{a.start_seconds:.1f}", _seconds(a)) for a in record.found],
         ),
@@ -143,15 +144,15 @@ def markdown(record: AuditRecord) -> str:
             cells = [_cell(values[g], (said.intervals or {}).get(g)) for g in groups]
             gap = _cell(said.gap, said.gap_interval)
             rows.append((f"{one.tool} ({what})", *cells, gap, said.words or "no verdict"))
-        parts += [f"**The first table {kind}**\n", _rows(("", *groups, "gap", "what it says"), rows)]
+        parts += [f"**The first table {kind}**\n", _table(("", *groups, "gap", "what it says"), rows)]
         accuracy = [
             (a.tool, *(_cell(said.accuracy[g], None) for g in groups))
             for a in record.found
             if (said := first(a, kind)).accuracy
         ]
-        parts += [_rows(("accuracy", *groups), accuracy)]
+        parts += [_table(("accuracy", *groups), accuracy)]
     counted = [(a.tool, *(_count(alarms(a, kind), record.tables) for kind in TABLES)) for a in record.found]
-    parts.append(_rows(("called unfair", *(f"tables {kind}" for kind in TABLES)), counted))
+    parts.append(_table(("called unfair", *(f"tables {kind}" for kind in TABLES)), counted))
     return "\n".join(parts)
 
 
@@ -160,7 +161,7 @@ def generation(record: BenchmarkRecord) -> str:
     rates = [m for m in record.measurements if m.name.startswith("sample/") and m.unit == "images/s"]
     rows = [(m.name.removeprefix("sample/"), f"{m.median:.1f}") for m in rates]
     given = ", ".join(f"{name} {record.settings[name]}" for name in ("model", "images", "steps", "guidance"))
-    return f"Measured on {record.facts.date[:10]}: {record.facts.device}; {given}.\n\n" + _rows(
+    return f"Measured on {record.facts.date[:10]}: {record.facts.device}; {given}.\n\n" + _table(
         ("what draws", "images/s"), rows
     )
 
@@ -184,6 +185,5 @@ def _cell(value: float | None, interval: list[float | None] | None) -> str:
     return f"{value:.3f}" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if len(ends) == 2 else "")
 
 
-def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return table(head, rows) + "\n"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dermforge.common.digests import digest_file
+from dermforge.common.markdown import escaped, table
 
 Value = str | int | float
 #: The project or experiment of all runs, where the user's environment names none.
@@ -94,8 +95,8 @@ class TensorBoard:
             place = self.run.folder / "tensorboard" / self.run.id
             _wait_for_a_later_name(place)
             self.opened = SummaryWriter(str(place), purge_step=first_step, flush_secs=FLUSH)
-            rows = "".join(f"\n| {name} | {value} |" for name, value in self.run.settings.items())
-            self.opened.add_text("settings", f"| setting | value |\n|---|---|{rows}", first_step or 0)
+            rows = [[escaped(name), escaped(str(value))] for name, value in self.run.settings.items()]
+            self.opened.add_text("settings", table(["setting", "value"], rows), first_step or 0)
         return self.opened
 
 

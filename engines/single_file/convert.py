@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dermforge.common.pickles import PICKLED, is_a_pickle
+from dermforge.common.pickles import PICKLED, conversion, is_a_pickle
 from engines.checkpoint.safetensors_file import Entry, entries, open_safetensors
 from engines.checkpoint.scheduler import open_scheduler
 from engines.checkpoint.skeleton import INDEX, empty_network
@@ -29,11 +29,7 @@ V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"
 #: The numbers of channels of a UNet's input: noise, and noise with a mask and an image.
 CHANNELS = (4, 9)
 #: The program that makes a .safetensors of a pickle.
-CONVERT = (
-    "import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
-    "d = d.get('state_dict', d); "
-    "s.save_file({k: v.contiguous() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
-)
+CONVERT = conversion("d.get('state_dict', d)")
 #: How far the schedule that a file holds may be from that of its scheduler; it may be in half precision.
 NEAR = 2e-3
 

@@ -153,23 +153,26 @@ def _lines(scores: Scores) -> list[Line]:
     ]
 
 
+def saturation_of(ratios: Sequence[float], scores: Sequence[Score], margin: float) -> Saturation:
+    """Beyond which dose more brings no relevant gain, by the scores of the same test images at each; the first is 0."""
+    x = np.cumsum([0.0, *itertools.starmap(dose.doublings, itertools.pairwise(ratios))])
+    steps = [b.minus(a) for a, b in itertools.pairwise(scores)]
+    in_all = [score.minus(scores[0]) for score in scores[1:]]
+    tails = [slope(x[k:], scores[k:]) for k in range(len(steps))]
+    gains_of = [[(change.value, *change.interval()) for change in changes] for changes in (steps, in_all)]
+    return dose.saturation(ratios, gains_of[0], margin, tails, gains_of[1])
+
+
 def _saturation(scores: Scores, place: Place) -> Saturation:
     points, margin = scores.doses(place), scores.design.margin
-    changes = [b.minus(a) for (_, a), (_, b) in itertools.pairwise(points)]
     ratios, of = [r for r, _ in points], [score for _, score in points]
-    x = np.cumsum([0.0, *(dose.doublings(*pair) for pair in itertools.pairwise(ratios))])
-    tails = [slope(x[k:], of[k:]) for k in range(len(changes))]
-    in_all = [score.minus(of[0]) for score in of[1:]]
-    found = dose.saturation(ratios, _intervals(changes), margin, tails, _intervals(in_all))
+    found = saturation_of(ratios, of, margin)
     if lacks := scores.lacking[place[0]]:
         return replace(found, ratio=math.nan, status="not enough data", tail=None, lacking=lacks)
-    if found.status != "cannot be determined" or not changes:
+    if found.status != "cannot be determined" or len(of) < 2:
         return found
-    return replace(found, needed=changes[-1].needed(margin * float(x[-1] - x[-2]) / dose.ERRORS_IN_MARGIN))
-
-
-def _intervals(changes: Sequence[Score]) -> list[tuple[float, float, float]]:
-    return [(change.value, *change.interval()) for change in changes]
+    relevant = margin * dose.doublings(*ratios[-2:])
+    return replace(found, needed=of[-1].minus(of[-2]).needed(relevant / dose.ERRORS_IN_MARGIN))
 
 
 def _further(scores: Scores, place: Place) -> Further | None:

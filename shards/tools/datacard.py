@@ -47,7 +47,7 @@ def card(data: ShardSet, *, name: str, licence: Licence, summary: str = "", cite
     sections = [
         f"---\n{head}\n---",
         f"# {escaped(name)}",
-        escaped(summary),
+        summary,
         *(KINDS[origin] for origin in origins),
         f"{data.n:,} images of {len(data.classes)} classes in {len(data.sidecars)} shards.",
         "## Images per class and skin type",

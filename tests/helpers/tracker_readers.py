@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from markdown_it import MarkdownIt
 
 RECORD = "run.json"
 
@@ -37,8 +41,9 @@ def tensorboard(folder: Path) -> Tracked:
         name.removesuffix("/text_summary"): events.Tensors(name)[-1].tensor_proto.string_val[0].decode()
         for name in events.Tags()["tensors"]
     }
-    rows = [line.strip("| ").split(" | ") for line in texts.pop("settings").splitlines()[2:]]
-    return Tracked(points, {row[0]: row[1] for row in rows}, dict(texts), {})
+    shown = MarkdownIt("commonmark").enable("table").render(texts.pop("settings"))
+    cells = [html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", shown)]
+    return Tracked(points, dict(zip(cells[::2], cells[1::2], strict=True)), dict(texts), {})
 
 
 def wandb(folder: Path) -> list[Tracked]:

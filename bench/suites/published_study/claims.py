@@ -76,18 +76,17 @@ def _few(record: Mapping[str, Any]) -> Iterator[Found]:
 
 def _saturation(record: Mapping[str, Any]) -> Iterator[Found]:
     above = {_place(found): found for found in record["further"] if found["group"] == ALL}
-    gained = {_place(g) for g in _at_reference(record, record["gains"]) if g["group"] == ALL and (g["low"] or 0) > 0}
-    for found in record["saturation"]:
-        if found["group"] != ALL:
+    for gain in _at_reference(record, record["gains"]):
+        if gain["group"] != ALL:
             continue
-        further = above.get(_place(found))
+        further = above.get(_place(gain))
         answer: Answer = "cannot be determined"
-        if further and _place(found) in gained:  # where no gain was seen, nothing saturates
+        if further and (gain["low"] or 0) > 0:  # where no gain was seen, nothing saturates
             if further["high"] < record["design"]["margin"]:
                 answer = "agrees"
             elif further["low"] > 0:
                 answer = "does not agree"
-        yield "saturation", _place(found), further["text"] if further else "no dose above it was measured", answer
+        yield "saturation", _place(gain), further["text"] if further else "no dose above it was measured", answer
 
 
 def _real(record: Mapping[str, Any]) -> Iterator[Found]:

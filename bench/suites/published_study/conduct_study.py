@@ -111,23 +111,23 @@ def conduct_study(
         settings.begin(work)
         made = Generators(work, settings, photographs, progress, say)
         made.refuse_too_many()
-        drawn = list(itertools.product(settings.sizes, range(settings.seeds)))
-        drawings = {base: [(base, *one) for one in drawn] for base in settings.bases}
-        for base, of in drawings.items():
-            _refuse_to_shrink(work / f"study-{base}", {made.place(*one) for one in of})
+        cells = list(itertools.product(settings.sizes, range(settings.seeds)))
+        for base in settings.bases:
+            _refuse_to_shrink(work / f"study-{base}", {made.place(base, *cell).name for cell in cells})
         found = []
-        for base, of in drawings.items():
-            sets, out = [made.drawn(*one) for one in of], work / f"study-{base}"
+        for base in settings.bases:
+            sets, out = [made.drawn(base, *cell) for cell in cells], work / f"study-{base}"
             found.append(_judge(base, made.real(), sets, out, settings, n_boot, workers, progress, track))
         return found
 
 
-def _refuse_to_shrink(study: Path, sets: set[Path]) -> None:
-    """A study that has images of more generators is not gone on with on fewer: before any more are drawn."""
-    if (study / PLAN).is_file() and (gone := set(read_design(study).places.synthetic) - sets):
+def _refuse_to_shrink(study: Path, sets: set[str]) -> None:
+    """A study that has images of more generators does not go on with fewer; said before any more are drawn."""
+    before = {place.name for place in read_design(study).places.synthetic} if (study / PLAN).is_file() else set()
+    if gone := before - sets:
         raise UserError(
-            f"{study} has images of {', '.join(sorted(path.name for path in gone))} too (n: real images of each class, "
-            "s: the seed): ask for these sizes and seeds as well, or take another folder"
+            f"{study} has images of {', '.join(sorted(gone))} too (n: real images of each class, s: the seed): ask for "
+            "these sizes and seeds as well, or take another folder"
         )
 
 

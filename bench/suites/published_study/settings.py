@@ -37,7 +37,7 @@ IN_WORDS: Mapping[str, str] = MappingProxyType(
 STRATEGIES = ("text-to-image", "inpaint", "inpaint-outpaint")
 RECORD = "settings.json"
 #: Synthetic images for each real one that may be asked for.
-MOST = 1000.0
+LARGEST_RATIO = 1000.0
 #: Noise levels at which the built-in pipeline keeps the variety of tone under guidance (docs/decisions/0060).
 PHANTOM_INTERVAL = (0.1, 1.5)
 #: What the command calls what it gives, where the name is another one.
@@ -159,8 +159,8 @@ def _refuse_impossible(found: StudySettings) -> None:
         raise UserError(f"`metric` is {found.metric}; expected accuracy, balanced_accuracy, auroc or sensitivity:CLASS")
     if unknown := set(found.strategies) - set(STRATEGIES):
         raise UserError(f"unknown strategies {sorted(unknown)}; expected some of {', '.join(STRATEGIES)}")
-    if max(found.ratios) > MOST:
-        raise UserError(f"{max(found.ratios):g} synthetic images for each real one; at most {MOST:g} can be drawn")
+    if max(found.ratios) > LARGEST_RATIO:
+        raise UserError(f"{max(found.ratios):g} synthetic images for each real one; expected {LARGEST_RATIO:g} at most")
     if found.photographs is None and found.size != PHANTOM_SIZE:
         raise UserError(f"phantoms have {PHANTOM_SIZE} pixels, and {found.size} are asked for: leave `size` out")
     if (found.photographs is not None) != (found.bases == ("own-images",)):

@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 from evalsuite.stats import resampling
 from evalsuite.study import dose
-from evalsuite.study.paired_scores import Resamples, slope
+from evalsuite.study.analysis import saturation_of
+from evalsuite.study.paired_scores import Resamples
 
 RATIOS = (0, 1, 2, 5, 10, 20, 50)
 #: Doublings of the dose up to each ratio.
@@ -35,6 +36,4 @@ def saturation(rng: np.random.Generator, truth: NDArray[np.floating], n: int, se
         limits = norm.ppf(accuracy + rng.normal(0, SEED_SD, seeds)) * np.hypot(1, ITEM_NOISE)
         right = [ease + rng.normal(0, ITEM_NOISE, n) < limit for limit in limits]
         scores.append(resamples.score(right, np.ones(n, dtype=bool), "accuracy"))
-    steps = [b.minus(a) for a, b in itertools.pairwise(scores)]
-    tails = [slope(X[k:], scores[k:]) for k in range(len(steps))]
-    return dose.saturation(RATIOS, [(s.value, *s.interval()) for s in steps], MARGIN, tails)
+    return saturation_of(RATIOS, scores, MARGIN)

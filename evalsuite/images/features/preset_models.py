@@ -11,24 +11,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dermforge.common.errors import UserError
-from dermforge.common.pickles import PICKLED, is_a_pickle
+from dermforge.common.pickles import PICKLED, conversion, is_a_pickle
 from evalsuite.images.features.extractors import Extractor, Images, fit, normalised, read_weights
 from evalsuite.images.features.inception import inception
 from evalsuite.images.features.presets import Preset
 from evalsuite.images.features.tabulated import tabulated
 from evalsuite.images.features.transformers_models import transformers_folder
 
-#: The program that makes a .safetensors of a pickle; no tensor may share memory there with another.
-CONVERT = (
-    "import sys, torch, safetensors.torch as s; d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
-    "s.save_file({k: v.contiguous().clone() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
-)
+#: The program that makes a .safetensors of a pickle; some of its tensors share memory.
+CONVERT = conversion(tensor="v.contiguous().clone()")
 #: The same of a checkpoint of a training, which holds the tensors under a key beside the options that it was run with.
-CONVERT_WITHIN = (
-    "import argparse, sys, torch, safetensors.torch as s; "
-    "torch.serialization.add_safe_globals([argparse.Namespace]); "
-    "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True)[sys.argv[3]]; "
-    "s.save_file({k: v.contiguous().clone() for k, v in d.items() if hasattr(v, 'dtype')}, sys.argv[2])"
+CONVERT_WITHIN = conversion(
+    "d[sys.argv[3]]",
+    "v.contiguous().clone()",
+    "import argparse; torch.serialization.add_safe_globals([argparse.Namespace]); ",
 )
 
 

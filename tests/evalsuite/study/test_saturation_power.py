@@ -11,7 +11,7 @@ TIMES = 12
 
 
 def test_a_planted_saturation_is_found_in_four_of_five_studies() -> None:
-    """2,000 test images and five seeds; 58 of 60 in docs/validation.md."""
+    """2,000 test images and five seeds; all of 60 in docs/validation.md."""
     rng = np.random.default_rng(1)
     found = [saturation(rng, UP_TO_TEN, 2000, 5) for _ in range(TIMES)]
     assert sum((f.ratio, f.status) == (10, "reached") for f in found) >= 0.8 * TIMES

@@ -10,7 +10,7 @@ import pytest
 
 from bench.suites.published_study.conduct_study import DOSE_FIGURE
 from bench.suites.published_study.dose_figure import DoseTables, answer, draw
-from bench.suites.published_study.settings import BASES
+from bench.suites.published_study.settings import BASES, IN_WORDS
 from evalsuite.study.design import Grid
 
 ROOT = Path(__file__).parents[4]
@@ -48,7 +48,8 @@ def test_each_base_has_a_row_of_panels_and_a_reader_of_the_screen_gets_the_answe
     drawn = draw({"none": tables(), "other-phantoms": tables()})
     assert drawn.startswith("<svg")
     assert drawn == draw({"none": tables(), "other-phantoms": tables()})
-    assert drawn.count("inpaint") >= 2
+    assert drawn.count(">inpaint</text>") == 2
+    assert [drawn.count(f">generators {IN_WORDS[base]}</text>") for base in ("none", "other-phantoms")] == [1, 1]
     assert answer({"none": tables(), "other-phantoms": tables()}) in drawn
 
 

@@ -24,7 +24,7 @@ from dermforge.common.errors import UserError
         ({"strategies": ("outpaint",)}, "unknown strategies"),
         ({"sizes": (2, 2)}, "`n_real` names the same twice: 2, 2"),
         ({"strategies": ("inpaint", "inpaint")}, "`strategies` names the same twice"),
-        ({"ratios": (1e9,)}, "at most 1000"),
+        ({"ratios": (1e9,)}, "expected 1000 at most"),
         ({"size": 32}, "phantoms have 64 pixels, and 32 are asked for"),
         ({"metric": "beauty"}, "`metric` is beauty"),
     ],
